@@ -1,0 +1,246 @@
+/**
+ * The one registry of what can go wrong. Each class has one stable code, which maps to one JSON-RPC number
+ * (Codex's where Codex has one). Cancellation is no error of ours: an abort rethrows `signal.reason`, unwrapped.
+ */
+const BRAND = Symbol.for("skein.error");
+
+export type ErrorCode = keyof typeof ERROR_REGISTRY;
+
+/** code -> JSON-RPC number, and whether the same request may succeed later without any change. */
+export const ERROR_REGISTRY = {
+  thread_not_found: { rpc: -32600, retryable: false },
+  session_configured_not_first_event: { rpc: -32603, retryable: false },
+  thread_closed: { rpc: -32600, retryable: false },
+  thread_busy: { rpc: -32010, retryable: true },
+  duplicate_thread: { rpc: -32600, retryable: false },
+  limit_reached: { rpc: -32011, retryable: true },
+  no_active_turn: { rpc: -32600, retryable: false },
+  invalid_fork_point: { rpc: -32600, retryable: false },
+  rollout_not_found: { rpc: -32600, retryable: false },
+  rollout_corrupt: { rpc: -32603, retryable: false },
+  store_io: { rpc: -32603, retryable: true },
+  deadline_exceeded: { rpc: -32012, retryable: true },
+  overloaded: { rpc: -32001, retryable: true },
+  invalid_request: { rpc: -32600, retryable: false },
+  model_error: { rpc: -32603, retryable: false },
+  manager_closed: { rpc: -32013, retryable: false },
+  internal_defect: { rpc: -32603, retryable: false },
+} as const;
+
+export type ErrorJson = {
+  name: string;
+  code: ErrorCode;
+  message: string;
+  retryable: boolean;
+  [detail: string]: unknown;
+};
+
+/** Base of every error that Skein makes. `instanceof` survives a second copy of the package. */
+export abstract class SkeinError extends Error {
+  abstract readonly code: ErrorCode;
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+
+  /** Whether the same request may succeed later without any change. */
+  get retryable(): boolean {
+    return ERROR_REGISTRY[this.code].retryable;
+  }
+
+  /** The JSON-RPC number that this error has on the wire. */
+  get rpcCode(): number {
+    return ERROR_REGISTRY[this.code].rpc;
+  }
+
+  /** Facts that a program may need beside the message; merged into {@link toJSON}. */
+  protected details(): Record<string, unknown> {
+    return {};
+  }
+
+  toJSON(): ErrorJson {
+    return { name: this.name, code: this.code, message: this.message, retryable: this.retryable, ...this.details() };
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
+    if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;
+    const code: unknown = Reflect.get(this, "code");
+    return code === undefined || Reflect.get(value, "code") === code;
+  }
+}
+Object.defineProperty(SkeinError.prototype, BRAND, { value: true });
+
+/** No thread of this id is loaded, nor stored where the caller looked. */
+export class ThreadNotFoundError extends SkeinError {
+  static readonly code = "thread_not_found";
+  readonly code = ThreadNotFoundError.code;
+  readonly threadId: string;
+  constructor(threadId: string) {
+    super(`no thread with id: ${threadId}`);
+    this.threadId = threadId;
+  }
+  protected override details() {
+    return { threadId: this.threadId };
+  }
+}
+
+/** A thread logic's first emitted event was not SessionConfigured, or none came before the deadline (rule S4). */
+export class SessionConfiguredNotFirstEventError extends SkeinError {
+  static readonly code = "session_configured_not_first_event";
+  readonly code = SessionConfiguredNotFirstEventError.code;
+  /** The type of the event that came instead; undefined when the logic ended or stayed silent. */
+  readonly received: string | undefined;
+  constructor(why: { received?: string; detail?: string; cause?: unknown } = {}) {
+    const found = why.received === undefined ? (why.detail ?? "no event came") : `got \`${why.received}\``;
+    super(`session configured event was not the first event in the stream (${found})`, { cause: why.cause });
+    this.received = why.received;
+  }
+  protected override details() {
+    return { received: this.received ?? null };
+  }
+}
+
+/** The thread has ended and takes no more ops. Gives back the op that it did not take. */
+export class ThreadClosedError extends SkeinError {
+  static readonly code = "thread_closed";
+  readonly code = ThreadClosedError.code;
+  readonly threadId: string;
+  readonly op: unknown;
+  constructor(threadId: string, op?: unknown, cause?: unknown) {
+    super(`thread ${threadId} is closed: internal error; agent loop died unexpectedly; resume the thread to go on`, {
+      cause,
+    });
+    this.threadId = threadId;
+    this.op = op;
+  }
+  protected override details() {
+    return { threadId: this.threadId };
+  }
+}
+
+export type LeaseOwner = { pid: number; host: string; since: string };
+
+/** Another writer holds the thread's lease: follow it read-only, wait, fork it, or take it over. */
+export class ThreadBusyError extends SkeinError {
+  static readonly code = "thread_busy";
+  readonly code = ThreadBusyError.code;
+  readonly threadId: string;
+  readonly owner: LeaseOwner | undefined;
+  constructor(threadId: string, owner?: LeaseOwner) {
+    const who = owner === undefined ? "" : ` (pid ${owner.pid} on ${owner.host} since ${owner.since})`;
+    super(`thread ${threadId} already has an active writer${who}; read it, wait for it, fork it or take it over`);
+    this.threadId = threadId;
+    this.owner = owner;
+  }
+  protected override details() {
+    return { threadId: this.threadId, owner: this.owner ?? null };
+  }
+}
+
+/** The id is already taken by a thread that the request did not mean. */
+export class DuplicateThreadError extends SkeinError {
+  static readonly code = "duplicate_thread";
+  readonly code = DuplicateThreadError.code;
+  readonly threadId: string;
+  constructor(threadId: string) {
+    super(`thread ${threadId} exists already; resume it or choose another id`);
+    this.threadId = threadId;
+  }
+  protected override details() {
+    return { threadId: this.threadId };
+  }
+}
+
+export type LimitName = "residentThreads" | "runningTurns" | "depth" | "childrenPerParent" | "treeSize";
+
+/** A limit of the manager holds; `limit` names it and `max` is its value. Free a place or raise the limit. */
+export class LimitReachedError extends SkeinError {
+  static readonly code = "limit_reached";
+  readonly code = LimitReachedError.code;
+  readonly limit: LimitName;
+  readonly max: number;
+  constructor(limit: LimitName, max: number) {
+    super(`limit reached: ${limit} is at its maximum of ${max}; close a thread or raise limits.${limit}`);
+    this.limit = limit;
+    this.max = max;
+  }
+  protected override details() {
+    return { limit: this.limit, max: this.max };
+  }
+}
+
+/** There is no running turn to act on, or it is another one than the caller expected. */
+export class NoActiveTurnError extends SkeinError {
+  static readonly code = "no_active_turn";
+  readonly code = NoActiveTurnError.code;
+  constructor(message = "no active turn to interrupt") {
+    super(message);
+  }
+}
+
+/** The fork anchor names no place in the source's history. */
+export class InvalidForkPointError extends SkeinError {
+  static readonly code = "invalid_fork_point";
+  readonly code = InvalidForkPointError.code;
+}
+
+/** No rollout is stored under this path or id. */
+export class RolloutNotFoundError extends SkeinError {
+  static readonly code = "rollout_not_found";
+  readonly code = RolloutNotFoundError.code;
+}
+
+/** A rollout was found, but holds no thread: it is empty or has no session_meta line. */
+export class RolloutCorruptError extends SkeinError {
+  static readonly code = "rollout_corrupt";
+  readonly code = RolloutCorruptError.code;
+}
+
+/** The file system refused a read or a write. What was to be written is kept in memory and retried. */
+export class StoreIoError extends SkeinError {
+  static readonly code = "store_io";
+  readonly code = StoreIoError.code;
+}
+
+/** The deadline passed before the answer came. The work may still finish. */
+export class DeadlineExceededError extends SkeinError {
+  static readonly code = "deadline_exceeded";
+  readonly code = DeadlineExceededError.code;
+  readonly deadlineMs: number;
+  constructor(what: string, deadlineMs: number) {
+    super(`${what} did not finish within ${deadlineMs} ms`);
+    this.deadlineMs = deadlineMs;
+  }
+  protected override details() {
+    return { deadlineMs: this.deadlineMs };
+  }
+}
+
+/** A bounded queue is full; try again after a pause. */
+export class OverloadedError extends SkeinError {
+  static readonly code = "overloaded";
+  readonly code = OverloadedError.code;
+}
+
+/** The caller's input is wrong; the message says where and how. Nothing has changed. */
+export class InvalidRequestError extends SkeinError {
+  static readonly code = "invalid_request";
+  readonly code = InvalidRequestError.code;
+}
+
+/** The manager is shutting down or gone. */
+export class ManagerClosedError extends SkeinError {
+  static readonly code = "manager_closed";
+  readonly code = ManagerClosedError.code;
+  constructor(message = "the thread manager is closed") {
+    super(message);
+  }
+}
+
+/** A mistake in Skein or in a thread logic, not in the request. Please report it with its cause. */
+export class InternalDefect extends SkeinError {
+  static readonly code = "internal_defect";
+  readonly code = InternalDefect.code;
+}

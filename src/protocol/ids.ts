@@ -1,0 +1,79 @@
+import { v7 as uuidv7 } from "uuid";
+import { InvalidRequestError } from "./errors.ts";
+
+declare const brand: unique symbol;
+type Branded<Name extends string> = string & { readonly [brand]: Name };
+
+/** Names one thread for ever: a UUIDv7 in lower-case hyphenated text. */
+export type ThreadId = Branded<"ThreadId">;
+/** Names one turn for ever: a UUIDv7, minted once and stored. */
+export type TurnId = Branded<"TurnId">;
+/** Names one submitted op. The empty text is the initial submission, which causes the start-up events. */
+export type SubmissionId = Branded<"SubmissionId">;
+
+/** The submission id of a thread's first event in every incarnation. */
+export const INITIAL_SUBMISSION_ID = "" as SubmissionId;
+
+export const newThreadId = (): ThreadId => uuidv7() as ThreadId;
+export const newTurnId = (): TurnId => uuidv7() as TurnId;
+export const newItemId = (): string => uuidv7();
+export const toSubmissionId = (text: string): SubmissionId => text as SubmissionId;
+export const toTurnId = (text: string): TurnId => text as TurnId;
+
+const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const HYPHENATED = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const SIMPLE = /^[0-9a-f]{32}$/i;
+const URN_PREFIX = "urn:uuid:";
+const GROUP_LENGTHS = [8, 4, 4, 4, 12] as const;
+
+/** Whether `text` is a UUID in canonical form. */
+export const isUuid = (text: string): boolean => CANONICAL.test(text);
+
+/**
+ * Reads a UUID in any of its textual forms (hyphenated, 32 digits, braced, `urn:uuid:`) and gives its canonical form.
+ *
+ * @throws InvalidRequestError with the text that Codex (Rust's uuid library) gives for the same input.
+ */
+export function parseUuid(text: string): string {
+  if (CANONICAL.test(text)) return text;
+  const bare = unwrap(text);
+  if (HYPHENATED.test(bare)) return bare.toLowerCase();
+  if (SIMPLE.test(bare) && bare === text) {
+    const t = bare.toLowerCase();
+    return `${t.slice(0, 8)}-${t.slice(8, 12)}-${t.slice(12, 16)}-${t.slice(16, 20)}-${t.slice(20)}`;
+  }
+  throw new InvalidRequestError(explainMalformedUuid(text));
+}
+
+/** Reads a thread id; see {@link parseUuid} for the accepted forms and errors. */
+export const parseThreadId = (text: string): ThreadId => parseUuid(text) as ThreadId;
+
+function unwrap(text: string): string {
+  if (text.startsWith(URN_PREFIX)) return text.slice(URN_PREFIX.length);
+  return text.startsWith("{") && text.endsWith("}") ? text.slice(1, -1) : text;
+}
+
+/** The diagnosis follows the uuid crate: first a bad character, then the group count, then the group lengths. */
+function explainMalformedUuid(text: string): string {
+  const body = unwrap(text);
+  const offset = body === text ? 0 : text.startsWith(URN_PREFIX) ? URN_PREFIX.length : 1;
+  const hyphens: number[] = [];
+  let byteIndex = 0;
+  for (const character of body) {
+    if (character === "-") hyphens.push(byteIndex);
+    else if (!/[0-9a-fA-F]/.test(character)) {
+      const where = byteIndex + offset + 1;
+      return `invalid character: expected an optional prefix of \`urn:uuid:\` followed by [0-9a-fA-F-], found \`${character}\` at ${where}`;
+    }
+    byteIndex += Buffer.byteLength(character);
+  }
+  if (hyphens.length === 0 && body === text) {
+    return `invalid length: expected length 32 for simple format, found ${Buffer.byteLength(text)}`;
+  }
+  if (hyphens.length !== 4) return `invalid group count: expected 5, found ${hyphens.length + 1}`;
+  const lengths = hyphens.map((at, group) => at - (group === 0 ? 0 : (hyphens[group - 1] ?? 0) + 1));
+  const wrong = lengths.findIndex((length, group) => length !== GROUP_LENGTHS[group]);
+  const group = wrong === -1 ? 4 : wrong;
+  const found = wrong === -1 ? byteIndex - (hyphens[3] ?? 0) - 1 : (lengths[group] ?? 0);
+  return `invalid group length in group ${group}: expected ${GROUP_LENGTHS[group]}, found ${found}`;
+}

@@ -1,0 +1,53 @@
+import { SkeinError } from "./errors.ts";
+
+/** Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. */
+export type CodexErrorInfo =
+  | "context_window_exceeded"
+  | "usage_limit_exceeded"
+  | "internal_server_error"
+  | "unauthorized"
+  | "bad_request"
+  | "sandbox_error"
+  | "thread_rollback_failed"
+  | "other"
+  | { http_connection_failed: { http_status_code?: number | null } }
+  | { response_stream_connection_failed: { http_status_code?: number | null } }
+  | { response_stream_disconnected: { http_status_code?: number | null } }
+  | { response_too_many_failed_attempts: { http_status_code?: number | null } };
+
+export type ModelErrorOptions = {
+  /** What `error` events carry; `"other"` when absent. */
+  info?: CodexErrorInfo;
+  /** Whether the turn may ask again (SPEC 4.5). Default false: the turn ends. */
+  retryable?: boolean;
+  /** How long the server asked to wait before the next try. */
+  retryAfterMs?: number;
+  httpStatus?: number;
+  cause?: unknown;
+};
+
+/** The model's answer failed. A ModelClient throws it; the turn retries or ends by it. */
+export class ModelError extends SkeinError {
+  static readonly code = "model_error";
+  readonly code = ModelError.code;
+  readonly info: CodexErrorInfo;
+  readonly retryAfterMs: number | undefined;
+  readonly httpStatus: number | undefined;
+  readonly #retryable: boolean;
+
+  constructor(message: string, options: ModelErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.info = options.info ?? "other";
+    this.retryAfterMs = options.retryAfterMs;
+    this.httpStatus = options.httpStatus;
+    this.#retryable = options.retryable ?? false;
+  }
+
+  override get retryable(): boolean {
+    return this.#retryable;
+  }
+
+  protected override details() {
+    return { codexErrorInfo: this.info };
+  }
+}
