@@ -1,0 +1,63 @@
+/**
+ * A queue whose members can leave from the middle: a waiter that gives up costs O(1) and leaves nothing behind.
+ *
+ * F1 Order of leaving by `shift` is order of arrival.
+ * F2 A place is in one queue or in none; taking it out twice does nothing.
+ */
+export type Place<T> = {
+  readonly value: T;
+  queue: Fifo<T> | undefined;
+  before: Place<T> | undefined;
+  after: Place<T> | undefined;
+};
+
+export class Fifo<T> {
+  #head: Place<T> | undefined;
+  #tail: Place<T> | undefined;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(value: T): Place<T> {
+    const place: Place<T> = { value, queue: this, before: this.#tail, after: undefined };
+    if (this.#tail === undefined) this.#head = place;
+    else this.#tail.after = place;
+    this.#tail = place;
+    this.#size += 1;
+    return place;
+  }
+
+  shift(): T | undefined {
+    const place = this.#head;
+    if (place === undefined) return undefined;
+    this.remove(place);
+    return place.value;
+  }
+
+  /** Takes the place out; false when it had left already. */
+  remove(place: Place<T>): boolean {
+    if (place.queue !== this) return false;
+    const { before, after } = place;
+    if (before === undefined) this.#head = after;
+    else before.after = after;
+    if (after === undefined) this.#tail = before;
+    else after.before = before;
+    place.queue = undefined;
+    place.before = undefined;
+    place.after = undefined;
+    this.#size -= 1;
+    return true;
+  }
+
+  /** Visits in order. The visited member may leave during its visit; other changes belong after the walk. */
+  forEach(visit: (value: T) => void): void {
+    let place = this.#head;
+    while (place !== undefined) {
+      const { after } = place;
+      visit(place.value);
+      place = after;
+    }
+  }
+}
