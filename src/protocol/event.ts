@@ -1,0 +1,176 @@
+import type { CollabEventMsg } from "./collab-events.ts";
+import type { SubmissionId, ThreadId } from "./ids.ts";
+import type { CodexErrorInfo } from "./model-error.ts";
+import type { AskForApproval, SandboxPolicy } from "./policy.ts";
+import type { ReasoningEffort } from "./reasoning.ts";
+import type { ResponseItem } from "./response-item.ts";
+import type { RateLimitSnapshot, TokenUsageInfo } from "./token-usage.ts";
+import type { ToolEventMsg } from "./tool-events.ts";
+import type { TurnItem } from "./turn-item.ts";
+import type { UnknownTagged } from "./unknown-kind.ts";
+import type { TextElement } from "./user-input.ts";
+
+/** What happens in a thread, tagged by `type` in snake_case: SPEC 3, 0.87's and 0.169's additions, and our `lagged`. */
+export type KnownEventMsg = SessionEventMsg | TurnEventMsg | ContentEventMsg | ToolEventMsg | CollabEventMsg;
+
+/** An event of a kind that this version does not know; see UnknownKind for how narrowing works beside it. */
+export type UnknownEventMsg = UnknownTagged;
+
+/** Any event. `msg.type === "..."` narrows to the known kind; a switch's `default` keeps the unknown ones. */
+export type EventMsg = KnownEventMsg | UnknownEventMsg;
+
+/** The tag of every event kind that this version knows. */
+export type EventKind = KnownEventMsg["type"];
+
+/** An event as a thread emits it. `id` is the submission that caused it, `""` for start-up events. */
+export type Event = { id: SubmissionId; msg: EventMsg };
+
+/** An event with its place in its thread's log. `seq` has no gaps within one `epoch` (incarnation). */
+export type ThreadEvent = { threadId: ThreadId; seq: number; epoch: number; id: SubmissionId; msg: EventMsg };
+
+/** The first event of every incarnation of a thread. */
+export type SessionConfiguredEvent = {
+  type: "session_configured";
+  session_id: ThreadId;
+  model: string;
+  model_provider_id: string;
+  approval_policy: AskForApproval;
+  sandbox_policy: SandboxPolicy;
+  cwd: string;
+  reasoning_effort?: ReasoningEffort | null | undefined;
+  history_log_id: number;
+  history_entry_count: number;
+  /** null or absent for a new thread; else the stored events in file order. */
+  initial_messages?: EventMsg[] | null | undefined;
+  /** null for a thread without a file (ephemeral, or a store that has none). */
+  rollout_path: string | null;
+  forked_from_id?: ThreadId | null | undefined;
+};
+
+/** Events about the thread as a whole. */
+export type SessionEventMsg =
+  | SessionConfiguredEvent
+  | ErrorEvent
+  | StreamErrorEvent
+  | { type: "warning"; message: string }
+  | { type: "deprecation_notice"; summary: string; details?: string | null | undefined }
+  | { type: "background_event"; message: string }
+  | ThreadSettingsAppliedEvent
+  | { type: "context_compacted" }
+  | ThreadRolledBackEvent
+  | TokenCountEvent
+  | { type: "undo_started"; message?: string | null | undefined }
+  | { type: "undo_completed"; success: boolean; message?: string | null | undefined }
+  | { type: "entered_review_mode"; target: unknown; user_facing_hint?: string | null | undefined }
+  | { type: "exited_review_mode"; review_output?: unknown }
+  | { type: "get_history_entry_response"; offset: number; log_id: number; entry?: unknown }
+  | ({ type: "mcp_list_tools_response" } & Answer)
+  | ({ type: "list_custom_prompts_response" } & Answer)
+  | ({ type: "list_skills_response" } & Answer)
+  | { type: "skills_update_available" }
+  | { type: "shutdown_complete" }
+  | LaggedEvent;
+
+type Answer = { [field: string]: unknown };
+
+/** 0.80 gives only `message` and `codex_error_info`. */
+export type ErrorEvent = { type: "error"; message: string; codex_error_info?: CodexErrorInfo | null | undefined };
+
+/** A failed try that will be repeated. `additional_details` is the error's text. */
+export type StreamErrorEvent = {
+  type: "stream_error";
+  message: string;
+  codex_error_info?: CodexErrorInfo | null | undefined;
+  additional_details?: string | null | undefined;
+};
+
+/** 0.169: the settings that the next turns run with. */
+export type ThreadSettingsAppliedEvent = {
+  type: "thread_settings_applied";
+  thread_id: ThreadId;
+  thread_settings: { model: string; model_provider_id: string; cwd: string; [field: string]: unknown };
+};
+
+/** `num_turns` is what was asked for; it may be more than there were. */
+export type ThreadRolledBackEvent = { type: "thread_rolled_back"; num_turns: number };
+
+/** `info` is null until a response told its usage; `rate_limits` is null only in estimates. */
+export type TokenCountEvent = {
+  type: "token_count";
+  info?: TokenUsageInfo | null | undefined;
+  rate_limits?: RateLimitSnapshot | null | undefined;
+};
+
+/** Ours: this subscriber missed the events `from` to `to` (both included) because it was too slow. Never stored. */
+export type LaggedEvent = { type: "lagged"; from: number; to: number };
+
+/** What 0.169 adds to the events that open and close a turn. Times are Unix seconds. */
+type TurnStamp = {
+  turn_id?: string | null | undefined;
+  root_turn_id?: string | null | undefined;
+  started_at?: number | null | undefined;
+};
+type TurnEndStamp = TurnStamp & { completed_at?: number | null | undefined; duration_ms?: number | null | undefined };
+
+export type TaskStartedEvent = {
+  type: "task_started";
+  model_context_window?: number | null | undefined;
+  collaboration_mode_kind?: string | undefined;
+} & TurnStamp;
+
+export type TaskCompleteEvent = {
+  type: "task_complete";
+  last_agent_message?: string | null | undefined;
+  error?: { message: string; codex_error_info?: CodexErrorInfo | null | undefined } | null | undefined;
+  time_to_first_token_ms?: number | null | undefined;
+} & TurnEndStamp;
+
+export type TurnAbortReason = "interrupted" | "replaced" | "review_ended" | (string & {});
+export type TurnAbortedEvent = { type: "turn_aborted"; reason: TurnAbortReason } & TurnEndStamp;
+
+type ItemPlace = { thread_id: ThreadId; turn_id: string };
+export type ItemStartedEvent = {
+  type: "item_started";
+  item: TurnItem;
+  started_at_ms?: number | null | undefined;
+} & ItemPlace;
+export type ItemCompletedEvent = {
+  type: "item_completed";
+  item: TurnItem;
+  started_at_ms?: number | null | undefined;
+  completed_at_ms?: number | null | undefined;
+} & ItemPlace;
+
+/** A turn's bounds and its items. */
+export type TurnEventMsg =
+  | TaskStartedEvent
+  | TaskCompleteEvent
+  | TurnAbortedEvent
+  | ItemStartedEvent
+  | ItemCompletedEvent
+  | { type: "raw_response_item"; item: ResponseItem };
+
+export type UserMessageEvent = {
+  type: "user_message";
+  message: string;
+  images?: string[] | null | undefined;
+  local_images?: string[] | undefined;
+  text_elements?: TextElement[] | undefined;
+};
+export type AgentMessageEvent = { type: "agent_message"; message: string; phase?: string | null | undefined };
+
+type ItemDelta = { item_id: string; delta: string } & ItemPlace;
+
+/** What is said and thought, whole and in pieces. */
+export type ContentEventMsg =
+  | UserMessageEvent
+  | AgentMessageEvent
+  | { type: "agent_message_delta"; delta: string }
+  | { type: "agent_reasoning"; text: string }
+  | { type: "agent_reasoning_delta"; delta: string }
+  | { type: "agent_reasoning_raw_content"; text: string }
+  | { type: "agent_reasoning_raw_content_delta"; delta: string }
+  | { type: "agent_reasoning_section_break"; item_id: string; summary_index: number }
+  | ({ type: "agent_message_content_delta" } & ItemDelta)
+  | ({ type: "reasoning_content_delta"; summary_index: number } & ItemDelta)
+  | ({ type: "reasoning_raw_content_delta"; content_index: number } & ItemDelta);

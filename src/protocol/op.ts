@@ -1,0 +1,177 @@
+import { z } from "zod";
+import { InvalidRequestError } from "./errors.ts";
+import {
+  type AskForApproval,
+  askForApprovalSchema,
+  type ReviewDecision,
+  reviewDecisionSchema,
+  type SandboxPolicy,
+  sandboxPolicySchema,
+} from "./policy.ts";
+import {
+  type ReasoningEffort,
+  type ReasoningSummary,
+  reasoningEffortSchema,
+  reasoningSummarySchema,
+} from "./reasoning.ts";
+import { isTagged, type UnknownTagged } from "./unknown-kind.ts";
+import { type UserInput, userInputSchema } from "./user-input.ts";
+import { parseWith } from "./validation.ts";
+
+export type InterruptOp = { type: "interrupt" };
+export type UserInputOp = { type: "user_input"; items: UserInput[]; final_output_json_schema?: unknown };
+/** Sets the session's settings, which stay, and then does as user_input. */
+export type UserTurnOp = {
+  type: "user_turn";
+  items: UserInput[];
+  cwd: string;
+  approval_policy: AskForApproval;
+  sandbox_policy: SandboxPolicy;
+  model: string;
+  effort?: ReasoningEffort | null | undefined;
+  summary: ReasoningSummary;
+  final_output_json_schema?: unknown;
+};
+/** Settings only. A null `effort` clears it; an absent one keeps it. */
+export type OverrideTurnContextOp = {
+  type: "override_turn_context";
+  cwd?: string | null | undefined;
+  approval_policy?: AskForApproval | null | undefined;
+  sandbox_policy?: SandboxPolicy | null | undefined;
+  model?: string | null | undefined;
+  effort?: ReasoningEffort | null | undefined;
+  summary?: ReasoningSummary | null | undefined;
+};
+/** `id` is the submission id of the turn that asked. */
+export type ExecApprovalOp = { type: "exec_approval"; id: string; decision: ReviewDecision };
+export type PatchApprovalOp = { type: "patch_approval"; id: string; decision: ReviewDecision };
+export type ResolveElicitationOp = {
+  type: "resolve_elicitation";
+  server_name: string;
+  request_id: string | number;
+  decision: "accept" | "decline" | "cancel";
+};
+export type ListSkillsOp = {
+  type: "list_skills";
+  /** Empty: the session's own. */
+  cwds?: string[] | undefined;
+  force_reload?: boolean | undefined;
+};
+export type ThreadRollbackOp = { type: "thread_rollback"; num_turns: number };
+export type ReviewOp = {
+  type: "review";
+  review_request: { target: unknown; user_facing_hint?: string | null | undefined };
+};
+export type RefreshMcpServersOp = {
+  type: "refresh_mcp_servers";
+  config: { mcp_servers: unknown; mcp_oauth_credentials_store_mode: unknown };
+};
+
+/** Every op of SPEC 2. `thread_rollback` takes 0 here: the session answers it with an error event (SPEC 6.4). */
+export type KnownOp =
+  | InterruptOp
+  | UserInputOp
+  | UserTurnOp
+  | OverrideTurnContextOp
+  | ExecApprovalOp
+  | PatchApprovalOp
+  | ResolveElicitationOp
+  | { type: "add_to_history"; text: string }
+  | { type: "get_history_entry_request"; offset: number; log_id: number }
+  | { type: "list_mcp_tools" }
+  | { type: "list_custom_prompts" }
+  | { type: "list_models" }
+  | ListSkillsOp
+  | { type: "compact" }
+  | { type: "undo" }
+  | ThreadRollbackOp
+  | ReviewOp
+  | { type: "run_user_shell_command"; command: string }
+  | { type: "shutdown" }
+  | RefreshMcpServersOp;
+
+/** An op of a kind that this version does not know: it passes, and what takes it decides. */
+export type UnknownOp = UnknownTagged;
+/** What is submitted to a thread, tagged by `type`. */
+export type Op = KnownOp | UnknownOp;
+export type OpKind = KnownOp["type"];
+
+const of = <K extends OpKind>(kind: K) => z.literal(kind);
+const bare = <K extends OpKind>(kind: K) => z.looseObject({ type: z.literal(kind) });
+const text = z.string();
+const count = z.int().min(0);
+const approval = { id: text, decision: reviewDecisionSchema };
+
+const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
+  interrupt: bare("interrupt"),
+  user_input: z.looseObject({
+    type: of("user_input"),
+    items: z.array(userInputSchema),
+    final_output_json_schema: z.unknown().optional(),
+  }),
+  user_turn: z.looseObject({
+    type: of("user_turn"),
+    items: z.array(userInputSchema),
+    cwd: text,
+    approval_policy: askForApprovalSchema,
+    sandbox_policy: sandboxPolicySchema,
+    model: text,
+    effort: reasoningEffortSchema.nullish(),
+    summary: reasoningSummarySchema,
+    final_output_json_schema: z.unknown().optional(),
+  }),
+  override_turn_context: z.looseObject({
+    type: of("override_turn_context"),
+    cwd: text.nullish(),
+    approval_policy: askForApprovalSchema.nullish(),
+    sandbox_policy: sandboxPolicySchema.nullish(),
+    model: text.nullish(),
+    effort: reasoningEffortSchema.nullish(),
+    summary: reasoningSummarySchema.nullish(),
+  }),
+  exec_approval: z.looseObject({ type: of("exec_approval"), ...approval }),
+  patch_approval: z.looseObject({ type: of("patch_approval"), ...approval }),
+  resolve_elicitation: z.looseObject({
+    type: of("resolve_elicitation"),
+    server_name: text,
+    request_id: z.union([text, z.number()]),
+    decision: z.enum(["accept", "decline", "cancel"]),
+  }),
+  add_to_history: z.looseObject({ type: of("add_to_history"), text }),
+  get_history_entry_request: z.looseObject({ type: of("get_history_entry_request"), offset: count, log_id: count }),
+  list_mcp_tools: bare("list_mcp_tools"),
+  list_custom_prompts: bare("list_custom_prompts"),
+  list_models: bare("list_models"),
+  list_skills: z.looseObject({
+    type: of("list_skills"),
+    cwds: z.array(text).optional(),
+    force_reload: z.boolean().optional(),
+  }),
+  compact: bare("compact"),
+  undo: bare("undo"),
+  thread_rollback: z.looseObject({ type: of("thread_rollback"), num_turns: count }),
+  review: z.looseObject({
+    type: of("review"),
+    review_request: z.looseObject({ target: z.unknown(), user_facing_hint: text.nullish() }),
+  }),
+  run_user_shell_command: z.looseObject({ type: of("run_user_shell_command"), command: text }),
+  shutdown: bare("shutdown"),
+  refresh_mcp_servers: z.looseObject({
+    type: of("refresh_mcp_servers"),
+    config: z.looseObject({ mcp_servers: z.unknown(), mcp_oauth_credentials_store_mode: z.unknown() }),
+  }),
+};
+
+/** The schema of each known kind. A lookup by tag in place of a union's scan, and its messages name one kind only. */
+export const opSchemas: ReadonlyMap<string, z.ZodType<KnownOp>> = new Map(Object.entries(schemas));
+
+/**
+ * Reads an op. A known kind with wrong fields is refused; an unknown kind passes as it came; unknown fields survive.
+ *
+ * @throws InvalidRequestError such as `op user_input: items[0].text: Invalid input: expected string, received number`.
+ */
+export function parseOp(value: unknown): Op {
+  if (!isTagged(value)) throw new InvalidRequestError("op: type: must be a string in an object");
+  const schema = opSchemas.get(value.type);
+  return schema === undefined ? (value as unknown as UnknownOp) : parseWith(schema, value, `op ${value.type}`);
+}

@@ -1,0 +1,222 @@
+import { z } from "zod";
+import type { UnknownTagged } from "./unknown-kind.ts";
+
+/** One part of a message, as the Responses API writes it. */
+export type ContentItem =
+  | { type: "input_text"; text: string }
+  | { type: "input_image"; image_url: string }
+  | { type: "output_text"; text: string }
+  | UnknownTagged;
+
+export type MessageRole = "user" | "assistant" | "developer" | "system" | (string & {});
+
+export type MessageItem = {
+  type: "message";
+  id?: string | undefined;
+  role: MessageRole;
+  content: ContentItem[];
+  /** Newer models say whether an assistant message is a `commentary` or the `final_answer`. */
+  phase?: string | undefined;
+};
+
+export type ReasoningItem = {
+  type: "reasoning";
+  id?: string | undefined;
+  summary: { type: string; text: string }[];
+  content?: { type: string; text: string }[] | null | undefined;
+  encrypted_content?: string | null | undefined;
+};
+
+export type FunctionCallItem = {
+  type: "function_call";
+  id?: string | undefined;
+  name: string;
+  namespace?: string | undefined;
+  /** JSON text, as the model wrote it: it may not parse. */
+  arguments: string;
+  call_id: string;
+};
+
+export type FunctionCallOutputItem = {
+  type: "function_call_output";
+  id?: string | undefined;
+  call_id: string;
+  output: string | ContentItem[];
+};
+
+export type CustomToolCallItem = {
+  type: "custom_tool_call";
+  id?: string | undefined;
+  status?: string | undefined;
+  call_id: string;
+  name: string;
+  input: string;
+};
+
+export type CustomToolCallOutputItem = {
+  type: "custom_tool_call_output";
+  id?: string | undefined;
+  call_id: string;
+  output: string | ContentItem[];
+};
+
+export type LocalShellCallItem = {
+  type: "local_shell_call";
+  id?: string | undefined;
+  call_id?: string | null | undefined;
+  status: string;
+  action: { type: string; [field: string]: unknown };
+};
+
+export type WebSearchCallItem = {
+  type: "web_search_call";
+  id?: string | undefined;
+  status?: string | undefined;
+  action?: { type: string; [field: string]: unknown } | undefined;
+};
+
+/** A commit that Codex keeps for undo; it stays in the file and never goes to the model. */
+export type GhostSnapshotItem = { type: "ghost_snapshot"; ghost_commit?: unknown };
+export type CompactionItem = { type: "compaction"; encrypted_content: string };
+
+/**
+ * One item of the model's history, in the Responses API's shape. Codex drops the items' own `id` when writing up to
+ * 0.87 and keeps it in 0.169 (SPEC 7.3). Unknown kinds and fields survive.
+ */
+export type ResponseItem =
+  | MessageItem
+  | ReasoningItem
+  | FunctionCallItem
+  | FunctionCallOutputItem
+  | CustomToolCallItem
+  | CustomToolCallOutputItem
+  | LocalShellCallItem
+  | WebSearchCallItem
+  | GhostSnapshotItem
+  | CompactionItem
+  | UnknownTagged;
+
+type Known = Exclude<ResponseItem, UnknownTagged>;
+
+const text = z.string();
+const tagged = z.looseObject({ type: z.string() });
+const id = z.string().optional();
+const texts = z.array(z.looseObject({ type: z.string(), text: z.string() }));
+
+const knownContent = new Map<string, z.ZodType>([
+  ["input_text", z.looseObject({ type: text, text })],
+  ["input_image", z.looseObject({ type: text, image_url: text })],
+  ["output_text", z.looseObject({ type: text, text })],
+]);
+
+export const contentItemSchema = byKind(knownContent) as z.ZodType<ContentItem>;
+
+const output = z.union([text, z.array(contentItemSchema)]);
+const of = <K extends Known["type"]>(kind: K) => z.literal(kind);
+
+const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } = {
+  message: z.looseObject({
+    type: of("message"),
+    id,
+    role: text,
+    content: z.array(contentItemSchema),
+    phase: text.optional(),
+  }),
+  reasoning: z.looseObject({
+    type: of("reasoning"),
+    id,
+    summary: texts,
+    content: texts.nullish(),
+    encrypted_content: text.nullish(),
+  }),
+  function_call: z.looseObject({
+    type: of("function_call"),
+    id,
+    name: text,
+    namespace: text.optional(),
+    arguments: text,
+    call_id: text,
+  }),
+  function_call_output: z.looseObject({ type: of("function_call_output"), id, call_id: text, output }),
+  custom_tool_call: z.looseObject({
+    type: of("custom_tool_call"),
+    id,
+    status: text.optional(),
+    call_id: text,
+    name: text,
+    input: text,
+  }),
+  custom_tool_call_output: z.looseObject({ type: of("custom_tool_call_output"), id, call_id: text, output }),
+  local_shell_call: z.looseObject({
+    type: of("local_shell_call"),
+    id,
+    call_id: text.nullish(),
+    status: text,
+    action: tagged,
+  }),
+  web_search_call: z.looseObject({
+    type: of("web_search_call"),
+    id,
+    status: text.optional(),
+    action: tagged.optional(),
+  }),
+  ghost_snapshot: z.looseObject({ type: of("ghost_snapshot"), ghost_commit: z.unknown().optional() }),
+  compaction: z.looseObject({ type: of("compaction"), encrypted_content: text }),
+};
+
+/** For items that come from a caller or a model. Rollout files are read by the cheaper checks of rollout.ts. */
+export const responseItemSchema = byKind(new Map(Object.entries(schemas))) as z.ZodType<ResponseItem>;
+
+/** One lookup by tag in place of a union's scan; an unknown tag passes as it is. */
+function byKind(known: ReadonlyMap<string, z.ZodType>): z.ZodType {
+  return tagged.superRefine((value, context) => {
+    const result = known.get(value.type)?.safeParse(value);
+    for (const issue of result?.error?.issues ?? []) {
+      context.addIssue({ code: "custom", path: issue.path, message: issue.message });
+    }
+  });
+}
+
+/** A user's message: a text becomes one input_text part. */
+export const userMessage = (content: string | ContentItem[]): MessageItem => ({
+  type: "message",
+  role: "user",
+  content: typeof content === "string" ? [{ type: "input_text", text: content }] : content,
+});
+
+export const assistantMessage = (message: string): MessageItem => ({
+  type: "message",
+  role: "assistant",
+  content: [{ type: "output_text", text: message }],
+});
+
+export const developerMessage = (message: string): MessageItem => ({
+  type: "message",
+  role: "developer",
+  content: [{ type: "input_text", text: message }],
+});
+
+export const functionCallOutput = (callId: string, result: string | ContentItem[]): FunctionCallOutputItem => ({
+  type: "function_call_output",
+  call_id: callId,
+  output: result,
+});
+
+/** The text of one part; empty for images and unknown parts. */
+export const textOfContent = (part: ContentItem): string =>
+  part.type === "input_text" || part.type === "output_text" ? part.text : "";
+
+/** The text that an item carries: a message's parts joined, a tool's output, a reasoning summary; empty for the rest. */
+export function textOf(item: ResponseItem): string {
+  switch (item.type) {
+    case "message":
+      return item.content.map(textOfContent).join("");
+    case "function_call_output":
+    case "custom_tool_call_output":
+      return typeof item.output === "string" ? item.output : item.output.map(textOfContent).join("");
+    case "reasoning":
+      return item.summary.map((part) => part.text).join("\n");
+    default:
+      return "";
+  }
+}

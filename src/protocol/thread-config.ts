@@ -1,0 +1,192 @@
+import { z } from "zod";
+import { InvalidRequestError } from "./errors.ts";
+import {
+  type AskForApproval,
+  askForApprovalSchema,
+  type SandboxMode,
+  type SandboxPolicy,
+  sandboxModeOf,
+  sandboxModeSchema,
+  sandboxPolicyOfMode,
+  sandboxPolicySchema,
+} from "./policy.ts";
+import {
+  type ReasoningEffort,
+  type ReasoningSummary,
+  reasoningEffortSchema,
+  reasoningSummarySchema,
+} from "./reasoning.ts";
+import { isJsonObject } from "./unknown-kind.ts";
+import { explainIssues } from "./validation.ts";
+
+/** A thread's settings with every default filled in. */
+export type ResolvedThreadConfig = {
+  model: string;
+  modelProvider: string;
+  /** Absolute. */
+  cwd: string;
+  approvalPolicy: AskForApproval;
+  /** Follows from `sandboxPolicy` when that was given. */
+  sandboxMode: SandboxMode;
+  sandboxPolicy: SandboxPolicy;
+  /** null: the model's own. */
+  baseInstructions: string | null;
+  developerInstructions: string | null;
+  userInstructions: string | null;
+  /** null: the model's own. */
+  reasoningEffort: ReasoningEffort | null;
+  reasoningSummary: ReasoningSummary;
+  /** null: what the model is known to have. */
+  modelContextWindow: number | null;
+  /** null: derived from the context window. */
+  modelAutoCompactTokenLimit: number | null;
+  /** An ephemeral thread writes no rollout. */
+  ephemeral: boolean;
+  showRawReasoning: boolean;
+  /** Tries after a failed stream, at most 100 (Codex's cap). */
+  streamMaxRetries: number;
+  requestMaxRetries: number;
+  /** Tool objects, kept as they are: they are validated where they are used. */
+  tools: readonly unknown[];
+  /** What an embedder or another floor keeps with a thread; merged by key. */
+  extra: Readonly<Record<string, unknown>>;
+};
+
+/** A thread's settings; whatever is absent comes from the layer below. */
+export type ThreadConfig = { [K in keyof ResolvedThreadConfig]?: ResolvedThreadConfig[K] | undefined };
+
+const text = z.string();
+const name = z.string().min(1);
+const tokens = z.int().min(1);
+const retries = z.int().min(0);
+
+const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConfig[K]> } = {
+  model: name,
+  modelProvider: name,
+  cwd: name,
+  approvalPolicy: askForApprovalSchema,
+  sandboxMode: sandboxModeSchema,
+  sandboxPolicy: sandboxPolicySchema,
+  baseInstructions: text.nullable(),
+  developerInstructions: text.nullable(),
+  userInstructions: text.nullable(),
+  reasoningEffort: reasoningEffortSchema.nullable(),
+  reasoningSummary: reasoningSummarySchema,
+  modelContextWindow: tokens.nullable(),
+  modelAutoCompactTokenLimit: tokens.nullable(),
+  ephemeral: z.boolean(),
+  showRawReasoning: z.boolean(),
+  streamMaxRetries: retries.max(100),
+  requestMaxRetries: retries.max(100),
+  tools: z.custom<readonly unknown[]>(Array.isArray, "Invalid input: expected array"),
+  extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
+};
+
+const KEYS = Object.keys(schemas) as (keyof ResolvedThreadConfig)[];
+
+/**
+ * Reads a config from outside. `tools` and `extra` are passed on as the same objects; null and undefined as a whole
+ * mean no settings.
+ *
+ * @throws InvalidRequestError that names every wrong key with its problem, and for an unknown key the nearest known one.
+ */
+export function parseThreadConfig(value: unknown): ThreadConfig {
+  if (value === undefined || value === null) return {};
+  if (!isJsonObject(value)) throw new InvalidRequestError("config: must be an object");
+  const problems: string[] = [];
+  const config: Record<string, unknown> = {};
+  for (const [key, given] of Object.entries(value)) {
+    if (given === undefined) continue;
+    if (!isKey(key)) {
+      problems.push(`unknown key \`${key}\`${didYouMean(key)}`);
+      continue;
+    }
+    const result = schemas[key].safeParse(given);
+    if (result.success) config[key] = result.data;
+    else problems.push(`${key}: ${explainIssues(result.error.issues)}`);
+  }
+  if (problems.length > 0) throw new InvalidRequestError(`config: ${problems.join("; ")}`);
+  return config;
+}
+
+const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
+  model: "scripted",
+  modelProvider: "scripted",
+  approvalPolicy: "on-request",
+  sandboxMode: "read-only",
+  baseInstructions: null,
+  developerInstructions: null,
+  userInstructions: null,
+  reasoningEffort: null,
+  reasoningSummary: "auto",
+  modelContextWindow: null,
+  modelAutoCompactTokenLimit: null,
+  ephemeral: false,
+  showRawReasoning: false,
+  streamMaxRetries: 5,
+  requestMaxRetries: 4,
+  tools: [],
+  extra: {},
+};
+
+/**
+ * Fills in every setting: `override` over `defaults` over the built-in ones. Undefined never overrides. Of the two
+ * sandbox settings the nearest layer that names one decides, and in one layer the policy wins over the mode.
+ *
+ * @throws InvalidRequestError when no layer gives an absolute `cwd`.
+ */
+export function resolveThreadConfig(defaults: ThreadConfig, override: ThreadConfig = {}): ResolvedThreadConfig {
+  const cwd = override.cwd ?? defaults.cwd;
+  if (cwd === undefined) throw new InvalidRequestError("config: cwd: must be given");
+  if (!isAbsolute(cwd)) throw new InvalidRequestError(`config: cwd is not absolute: ${cwd}`);
+  return {
+    ...DEFAULTS,
+    ...defined(defaults),
+    ...defined(override),
+    ...sandboxOf(override, defaults, DEFAULTS),
+    extra: { ...defaults.extra, ...override.extra },
+    cwd,
+  };
+}
+
+function sandboxOf(...layers: readonly ThreadConfig[]): Pick<ResolvedThreadConfig, "sandboxMode" | "sandboxPolicy"> {
+  const layer = layers.find((each) => each.sandboxPolicy !== undefined || each.sandboxMode !== undefined);
+  if (layer?.sandboxPolicy !== undefined) {
+    return { sandboxPolicy: layer.sandboxPolicy, sandboxMode: sandboxModeOf(layer.sandboxPolicy) };
+  }
+  const sandboxMode = layer?.sandboxMode ?? DEFAULTS.sandboxMode;
+  return { sandboxMode, sandboxPolicy: sandboxPolicyOfMode(sandboxMode) };
+}
+
+const isKey = (key: string): key is keyof ResolvedThreadConfig => Object.hasOwn(schemas, key);
+
+const defined = (config: ThreadConfig): Partial<ResolvedThreadConfig> =>
+  Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+
+/** Without node:path, for the machines' sake: a POSIX path, a Windows drive or a share. */
+const isAbsolute = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(path);
+
+function didYouMean(key: string): string {
+  const wanted = squeezed(key);
+  const [nearest] = KEYS.map((known) => ({ known, distance: editDistance(wanted, squeezed(known)) })).sort(
+    (a, b) => a.distance - b.distance,
+  );
+  if (nearest === undefined || nearest.distance > Math.max(1, wanted.length / 3)) return "";
+  return `; did you mean \`${nearest.known}\`?`;
+}
+
+/** Codex's config files write the same keys in snake_case. */
+const squeezed = (key: string): string => key.replaceAll(/[_-]/g, "").toLowerCase();
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, left] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, right] of [...b].entries()) {
+      const swap = (row[j] ?? 0) + (left === right ? 0 : 1);
+      next.push(Math.min(swap, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? a.length;
+}

@@ -1,0 +1,85 @@
+import type { Duration, FileChanges, McpInvocation, ParsedCommand } from "./turn-item.ts";
+
+/** Events of tools at work and of the approvals they ask for (SPEC 3). None of them is stored. */
+export type ToolEventMsg =
+  | { type: "mcp_startup_update"; server: string; status: McpStartupStatus }
+  | { type: "mcp_startup_complete"; ready: string[]; failed: { server: string; error: string }[]; cancelled: string[] }
+  | { type: "mcp_tool_call_begin"; call_id: string; invocation: McpInvocation }
+  | {
+      type: "mcp_tool_call_end";
+      call_id: string;
+      invocation: McpInvocation;
+      duration: Duration;
+      result: { Ok: unknown } | { Err: string };
+    }
+  | { type: "web_search_begin"; call_id: string }
+  | { type: "web_search_end"; call_id: string; query: string; action?: unknown }
+  | ExecCommandBeginEvent
+  | { type: "exec_command_output_delta"; call_id: string; stream: "stdout" | "stderr"; chunk: string }
+  | { type: "terminal_interaction"; call_id: string; process_id: string; stdin: string }
+  | ExecCommandEndEvent
+  | { type: "view_image_tool_call"; call_id: string; path: string }
+  | ExecApprovalRequestEvent
+  | { type: "elicitation_request"; server_name: string; id: string | number; message: string }
+  | ApplyPatchApprovalRequestEvent
+  | { type: "patch_apply_begin"; call_id: string; turn_id: string; auto_approved: boolean; changes: FileChanges }
+  | {
+      type: "patch_apply_end";
+      call_id: string;
+      turn_id: string;
+      stdout: string;
+      stderr: string;
+      success: boolean;
+      changes: FileChanges;
+    }
+  | { type: "turn_diff"; unified_diff: string }
+  | { type: "plan_update"; explanation?: string | null | undefined; plan: PlanStep[] };
+
+export type McpStartupStatus = { state: "starting" | "ready" | "cancelled" } | { state: "failed"; error: string };
+export type PlanStep = { step: string; status: "pending" | "in_progress" | "completed" };
+
+type ExecCommand = {
+  call_id: string;
+  process_id?: string | null | undefined;
+  turn_id: string;
+  command: string[];
+  cwd: string;
+  parsed_cmd: ParsedCommand[];
+  /** `agent`, `user_shell`, `unified_exec_startup`, `unified_exec_interaction`. */
+  source: string;
+  interaction_input?: string | null | undefined;
+};
+
+export type ExecCommandBeginEvent = { type: "exec_command_begin" } & ExecCommand;
+export type ExecCommandEndEvent = {
+  type: "exec_command_end";
+  stdout: string;
+  stderr: string;
+  aggregated_output: string;
+  exit_code: number;
+  duration: Duration;
+  /** The text that the model gets. */
+  formatted_output: string;
+} & ExecCommand;
+
+/** Answered by op exec_approval; its `id` is the submission id of the turn. */
+export type ExecApprovalRequestEvent = {
+  type: "exec_approval_request";
+  call_id: string;
+  turn_id: string;
+  command: string[];
+  cwd: string;
+  reason?: string | null | undefined;
+  proposed_execpolicy_amendment?: string[] | null | undefined;
+  parsed_cmd: ParsedCommand[];
+};
+
+/** Answered by op patch_approval. */
+export type ApplyPatchApprovalRequestEvent = {
+  type: "apply_patch_approval_request";
+  call_id: string;
+  turn_id: string;
+  changes: FileChanges;
+  reason?: string | null | undefined;
+  grant_root?: string | null | undefined;
+};

@@ -1,0 +1,86 @@
+import type { AgentStatus } from "./agent-status.ts";
+import type { ThreadId } from "./ids.ts";
+import type { UnknownTagged } from "./unknown-kind.ts";
+import type { UserInput } from "./user-input.ts";
+
+export type Duration = { secs: number; nanos: number };
+export type FileChange =
+  | { type: "add"; content: string }
+  | { type: "delete"; content: string }
+  | { type: "update"; unified_diff: string; move_path: string | null };
+export type FileChanges = { [path: string]: FileChange };
+export type McpInvocation = { server: string; tool: string; arguments?: unknown };
+/** How Codex understands a command: read, list_files, search or unknown, with fields by kind. */
+export type ParsedCommand = { type: string; cmd: string; [field: string]: unknown };
+
+/** What a tool's work came to; `in_progress` from item_started to item_completed. */
+export type TurnItemStatus = "in_progress" | "completed" | "failed" | "declined" | (string & {});
+
+export type UserMessageTurnItem = { type: "UserMessage"; id: string; content: UserInput[] };
+export type AgentMessageTurnItem = {
+  type: "AgentMessage";
+  id: string;
+  content: ({ type: "Text"; text: string } | UnknownTagged)[];
+  phase?: string | null | undefined;
+};
+export type ReasoningTurnItem = { type: "Reasoning"; id: string; summary_text: string[]; raw_content: string[] };
+export type WebSearchTurnItem = { type: "WebSearch"; id: string; query: string; action?: unknown };
+export type CommandExecutionTurnItem = {
+  type: "CommandExecution";
+  id: string;
+  process_id?: string | null | undefined;
+  command: string[];
+  cwd: string;
+  parsed_cmd: ParsedCommand[];
+  source: string;
+  status: TurnItemStatus;
+  aggregated_output?: string | null | undefined;
+  exit_code?: number | null | undefined;
+  duration?: Duration | null | undefined;
+};
+export type FileChangeTurnItem = { type: "FileChange"; id: string; changes: FileChanges; status: TurnItemStatus };
+export type McpToolCallTurnItem = {
+  type: "McpToolCall";
+  id: string;
+  server: string;
+  tool: string;
+  arguments?: unknown;
+  status: TurnItemStatus;
+  result?: unknown;
+  error?: { message: string } | null | undefined;
+  duration?: Duration | null | undefined;
+};
+export type CollabAgentToolCallTurnItem = {
+  type: "CollabAgentToolCall";
+  id: string;
+  tool: "spawn_agent" | "send_input" | "wait_agent" | "close_agent" | "resume_agent" | (string & {});
+  status: TurnItemStatus;
+  sender_thread_id: ThreadId;
+  receiver_thread_ids: ThreadId[];
+  receiver_agents?: { thread_id: ThreadId; agent_nickname?: string | null | undefined }[] | undefined;
+  prompt?: string | null | undefined;
+  model?: string | null | undefined;
+  reasoning_effort?: string | null | undefined;
+  agents_states: { [threadId: string]: AgentStatus };
+};
+export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
+
+/**
+ * One visible item of a turn, tagged in PascalCase (SPEC 3). 0.80 knows the first four; 0.169 stores the others too.
+ * The parts of a UserMessage keep the lower-case tags of {@link UserInput}; those of an AgentMessage are `Text`.
+ */
+export type TurnItem =
+  | UserMessageTurnItem
+  | AgentMessageTurnItem
+  | ReasoningTurnItem
+  | WebSearchTurnItem
+  | CommandExecutionTurnItem
+  | FileChangeTurnItem
+  | McpToolCallTurnItem
+  | CollabAgentToolCallTurnItem
+  | ContextCompactionTurnItem
+  | UnknownTagged;
+
+/** The text of an agent message's parts. */
+export const agentMessageText = (item: AgentMessageTurnItem): string =>
+  item.content.map((part) => (part.type === "Text" ? part.text : "")).join("");
