@@ -30,7 +30,8 @@ export function backoffDelay(attempt: number, inputs: BackoffInputs = {}): numbe
   const { baseMs, factor, maxMs, jitter } = { ...DEFAULT_BACKOFF, ...inputs };
   if (inputs.retryAfterMs !== undefined) return Math.max(0, Math.ceil(inputs.retryAfterMs));
   const random = inputs.random ?? Math.random;
-  const plainMs = Math.min(maxMs, baseMs * factor ** Math.max(0, attempt - 1));
+  const growth = Math.min(factor ** Math.max(0, attempt - 1), Number.MAX_VALUE); // never Infinity: 0 * Infinity is NaN
+  const plainMs = Math.min(maxMs, baseMs * growth, Number.MAX_SAFE_INTEGER);
   return Math.floor(Math.min(maxMs, plainMs * (1 - jitter + 2 * jitter * random())));
 }
 
