@@ -1,0 +1,54 @@
+/**
+ * The ModelClient port: one streaming answer of a model. Events follow the Responses API as Codex reads it (SPEC 18);
+ * a client of another API translates into them.
+ */
+import type { ThreadId, TurnId } from "../protocol/ids.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
+import type { RateLimitSnapshot, TokenUsage } from "../protocol/token-usage.ts";
+
+/** A function that the model may call. `parameters` is a JSON Schema. */
+export type ToolSpec = {
+  readonly type: "function";
+  readonly name: string;
+  readonly description: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly strict: boolean;
+};
+
+export type ModelRequest = {
+  readonly threadId: ThreadId;
+  readonly turnId: TurnId;
+  readonly model: string;
+  readonly instructions: string;
+  /** The whole conversation, oldest first; every call in it has its output. Not to be changed. */
+  readonly input: readonly ResponseItem[];
+  readonly tools: readonly ToolSpec[];
+  readonly parallelToolCalls: boolean;
+  readonly reasoning: { readonly effort: string | null; readonly summary: string | null };
+  /** A JSON Schema that the final message must fit. */
+  readonly outputSchema?: unknown;
+};
+
+export type ModelEvent =
+  | { type: "created"; responseId?: string }
+  | { type: "rate_limits"; snapshot: RateLimitSnapshot }
+  | { type: "item_added"; item: ResponseItem }
+  | { type: "text_delta"; delta: string; itemId?: string }
+  | { type: "reasoning_summary_part"; summaryIndex: number; itemId?: string }
+  | { type: "reasoning_summary_delta"; delta: string; summaryIndex: number; itemId?: string }
+  | { type: "reasoning_text_delta"; delta: string; contentIndex: number; itemId?: string }
+  | { type: "item_done"; item: ResponseItem }
+  | { type: "completed"; responseId?: string; usage?: TokenUsage };
+
+export interface ModelClient {
+  /** The name that session_configured gives as `model_provider_id`. */
+  readonly providerId: string;
+  /**
+   * Asks the model once. The iterable ends after `completed`.
+   * @throws ModelError; an iterable that ends without `completed` counts as a disconnected stream.
+   * On abort the connection is closed at once and the iterable rejects with the signal's reason.
+   */
+  stream(request: ModelRequest, options: { signal: AbortSignal }): AsyncIterable<ModelEvent>;
+  /** Frees connections. Called by whoever made the client. */
+  close?(): Promise<void>;
+}
