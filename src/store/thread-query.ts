@@ -1,0 +1,123 @@
+/**
+ * What a ThreadQuery means, said once for all stores.
+ *
+ * Q1  Pages go from the newest to the oldest, threads of one millisecond by descending id. A cursor is the place of the
+ *     last thread given, so threads that come or go between two pages neither repeat nor hide others.
+ * Q2  A search holds for a thread when each blank-separated term does: its words stand side by side in the name, the
+ *     preview or the first user messages, whatever the case and accents, the last one possibly cut short.
+ * Q3  Sub-agents are left out unless the query names them by `sourceKinds` or their parent by `parentThreadId`.
+ */
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { isUuid, type ThreadId } from "../protocol/ids.ts";
+import type { SessionSource } from "../protocol/session-source.ts";
+import type { StoredThread, ThreadQuery } from "./thread-store.ts";
+
+export type ThreadOrder = "createdAt" | "updatedAt";
+export type SourceKind = "cli" | "vscode" | "exec" | "mcp" | "unknown" | "subagent";
+
+/** How much of a thread's user messages is searched. */
+export const SEARCHED_CHARS = 4096;
+
+const DEFAULT_LIMIT = 25;
+const MAX_LIMIT = 100;
+
+/** Pages go on strictly after this place. */
+export type PagePlace = { readonly at: number; readonly threadId: ThreadId };
+
+/** A query with its defaults filled in and its texts read. */
+export type ListPlan = {
+  readonly orderBy: ThreadOrder;
+  readonly limit: number;
+  readonly after: PagePlace | undefined;
+  readonly archived: boolean;
+  /** undefined: all but sub-agents, or all of a parent's. */
+  readonly sourceKinds: readonly string[] | undefined;
+  readonly subAgents: "hidden" | "shown";
+  readonly modelProviders: readonly string[] | undefined;
+  readonly cwd: string | undefined;
+  readonly parentThreadId: ThreadId | undefined;
+  readonly forkedFromId: ThreadId | undefined;
+  /** For each term of the search its words. */
+  readonly search: readonly (readonly string[])[] | undefined;
+};
+
+/** @throws InvalidRequestError for a cursor that no page gave out. */
+export function planList(query: ThreadQuery = {}): ListPlan {
+  return {
+    orderBy: query.orderBy ?? "createdAt",
+    limit: clampLimit(query.limit),
+    after: query.cursor === undefined ? undefined : readCursor(query.cursor),
+    archived: query.archived ?? false,
+    sourceKinds: query.sourceKinds === undefined ? undefined : [...new Set(query.sourceKinds)],
+    subAgents: query.sourceKinds === undefined && query.parentThreadId === undefined ? "hidden" : "shown",
+    modelProviders: query.modelProviders === undefined ? undefined : [...new Set(query.modelProviders)],
+    cwd: query.cwd,
+    parentThreadId: query.parentThreadId,
+    forkedFromId: query.forkedFromId,
+    search: readSearch(query.search),
+  };
+}
+
+function clampLimit(limit: number | undefined): number {
+  if (limit === undefined || Number.isNaN(limit)) return DEFAULT_LIMIT;
+  return Math.min(MAX_LIMIT, Math.max(1, Math.trunc(limit)));
+}
+
+export const sourceKindOf = (source: SessionSource): SourceKind => (typeof source === "string" ? source : "subagent");
+
+/** Everything of a plan but its order, place and search. */
+export function matchesFilters(plan: ListPlan, thread: Omit<StoredThread, "preview">): boolean {
+  if (thread.archived !== plan.archived) return false;
+  const kind = sourceKindOf(thread.source);
+  if (plan.subAgents === "hidden" && kind === "subagent") return false;
+  if (plan.sourceKinds !== undefined && !plan.sourceKinds.includes(kind)) return false;
+  if (plan.cwd !== undefined && thread.cwd !== plan.cwd) return false;
+  if (plan.parentThreadId !== undefined && thread.parentThreadId !== plan.parentThreadId) return false;
+  if (plan.forkedFromId !== undefined && thread.forkedFromId !== plan.forkedFromId) return false;
+  if (plan.modelProviders === undefined) return true;
+  return thread.modelProvider !== null && plan.modelProviders.includes(thread.modelProvider);
+}
+
+/** Negative when `a` stands before `b` in a list: it is newer, or as new with a greater id. */
+export function comparePlaces(a: PagePlace, b: PagePlace): number {
+  if (a.at !== b.at) return b.at - a.at;
+  return a.threadId === b.threadId ? 0 : a.threadId > b.threadId ? -1 : 1;
+}
+
+/** Of Codex's form: a time and a thread id. */
+export const writeCursor = ({ at, threadId }: PagePlace): string => `${new Date(at).toISOString()}|${threadId}`;
+
+function readCursor(cursor: string): PagePlace {
+  const [time = "", threadId = "", ...rest] = cursor.split("|");
+  const at = Date.parse(time);
+  if (Number.isNaN(at) || !isUuid(threadId) || rest.length > 0)
+    throw new InvalidRequestError(`invalid cursor: ${cursor}`);
+  return { at, threadId: threadId as ThreadId };
+}
+
+/** Scripts without blanks are searched letter by letter. */
+const WORDS =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}]|(?:(?![\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}])[\p{L}\p{N}])+/gu;
+
+/** The words of a text, in lower case and without accents. */
+export const wordsOf = (text: string): string[] =>
+  text
+    .normalize("NFKD")
+    .replace(/\p{M}+/gu, "")
+    .toLowerCase()
+    .match(WORDS) ?? [];
+
+function readSearch(search: string | undefined): string[][] | undefined {
+  const terms = search?.split(/\s+/u).filter((term) => term !== "") ?? [];
+  return terms.length === 0 ? undefined : terms.map(wordsOf);
+}
+
+/** Whether a text with these words is found (Q2). A term without any word finds nothing. */
+export const matchesSearch = (search: readonly (readonly string[])[], words: readonly string[]): boolean =>
+  search.every((term) => term.length > 0 && words.some((_, at) => standsAt(term, words, at)));
+
+const standsAt = (term: readonly string[], words: readonly string[], at: number): boolean =>
+  term.every((word, index) => {
+    const found = words[at + index];
+    return found !== undefined && (index === term.length - 1 ? found.startsWith(word) : found === word);
+  });

@@ -1,0 +1,55 @@
+/** What lists and single reads show of a thread, taken from its header and its first lines. */
+import type { ThreadId } from "../protocol/ids.ts";
+import { textOf } from "../protocol/response-item.ts";
+import type { GitInfo, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
+import { parseSessionSource, type SessionSource } from "../protocol/session-source.ts";
+import { isUserBoundary } from "../protocol/user-boundary.ts";
+import type { StoredThread } from "./thread-store.ts";
+
+/** What the header alone tells. */
+export type ThreadFacts = Omit<StoredThread, "rolloutPath" | "updatedAt" | "preview" | "name" | "archived">;
+
+export function factsOf(meta: SessionMeta): ThreadFacts {
+  const source = parseSessionSource(meta.source);
+  return {
+    threadId: meta.id,
+    createdAt: startTimeOf(meta),
+    cwd: meta.cwd,
+    modelProvider: meta.model_provider ?? null,
+    cliVersion: meta.cli_version,
+    source,
+    gitInfo: gitInfoOf(meta.git),
+    forkedFromId: meta.forked_from_id ?? null,
+    parentThreadId: meta.parent_thread_id ?? parentOf(source),
+  };
+}
+
+/** Unix milliseconds; 0 when the header's time cannot be read. */
+export function startTimeOf(meta: SessionMeta): number {
+  const at = Date.parse(meta.timestamp);
+  return Number.isNaN(at) ? 0 : at;
+}
+
+function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
+  if (git === null || git === undefined) return null;
+  return { sha: git.commit_hash ?? null, branch: git.branch ?? null, originUrl: git.repository_url ?? null };
+}
+
+function parentOf(source: SessionSource): ThreadId | null {
+  if (typeof source === "string" || typeof source.subagent === "string") return null;
+  return "thread_spawn" in source.subagent ? source.subagent.thread_spawn.parent_thread_id : null;
+}
+
+const REQUEST_HEADING = "## My request for Codex:";
+
+/** The text of a user's message; undefined when the line is none (SPEC 6.1). */
+export function userTextOf(item: RolloutItem): string | undefined {
+  if (item.type !== "response_item" || !isUserBoundary(item.payload)) return undefined;
+  return textOf(item.payload);
+}
+
+/** What a list shows of the first user's message (SPEC 8.2). */
+export function previewOf(userText: string): string {
+  const heading = userText.indexOf(REQUEST_HEADING);
+  return heading === -1 ? userText : userText.slice(heading + REQUEST_HEADING.length).trim();
+}
