@@ -1,0 +1,40 @@
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { InvalidRequestError } from "../protocol/errors.ts";
+
+/** Reads at most `maxBytes` from the start of a regular file. Never waits for a pipe or a device. */
+export async function readStart(path: string, maxBytes: number): Promise<{ bytes: Buffer; truncated: boolean }> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new InvalidRequestError("is not a regular file");
+    const bytes = Buffer.alloc(Math.min(stat.size, maxBytes) + 1);
+    let length = 0;
+    while (length < bytes.length) {
+      const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return {
+      bytes: bytes.subarray(0, Math.min(length, maxBytes)),
+      truncated: stat.size > maxBytes || length > maxBytes,
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Reads a text file whole.
+ *
+ * @throws InvalidRequestError when it is larger, or no UTF-8; else what the file system throws.
+ */
+export async function readText(path: string, maxBytes: number): Promise<string> {
+  const { bytes, truncated } = await readStart(path, maxBytes);
+  if (truncated) throw new InvalidRequestError(`is larger than ${maxBytes} bytes`);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (error) {
+    throw new InvalidRequestError("stream did not contain valid UTF-8", { cause: error });
+  }
+}

@@ -1,0 +1,61 @@
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { ioCode, isMissing } from "./io-failure.ts";
+import { OPENAI_PROVIDER } from "./model-catalog.ts";
+import { replaceFile } from "./replace-file.ts";
+import type { ServiceLog } from "./service-log.ts";
+
+/** A fetched list as it came, and when. */
+export type CachedModels = {
+  readonly fetchedAtMs: number;
+  readonly etag: string | undefined;
+  readonly models: readonly unknown[];
+};
+
+const fileSchema = z.looseObject({
+  fetched_at: z.iso.datetime({ offset: true }),
+  etag: z.string().nullish(),
+  models: z.array(z.unknown()),
+  provider: z.string().optional(),
+});
+
+/**
+ * models_cache.json in Codex's form: `{fetched_at, etag, models}`. The list of another provider than OpenAI says whose
+ * it is. A file that cannot be read or written is logged and does without.
+ */
+export class ModelsCache {
+  readonly #path: string;
+  readonly #provider: string;
+  readonly #log: ServiceLog;
+
+  constructor(options: { path: string; provider: string; log: ServiceLog }) {
+    this.#path = options.path;
+    this.#provider = options.provider;
+    this.#log = options.log;
+  }
+
+  async load(): Promise<CachedModels | undefined> {
+    try {
+      const file = fileSchema.parse(JSON.parse(await readFile(this.#path, "utf8")));
+      if ((file.provider ?? OPENAI_PROVIDER) !== this.#provider) return undefined;
+      return { fetchedAtMs: Date.parse(file.fetched_at), etag: file.etag ?? undefined, models: file.models };
+    } catch (error) {
+      if (!isMissing(error)) this.#log.warn({ path: this.#path, code: ioCode(error) }, "models cache is not readable");
+      return undefined;
+    }
+  }
+
+  async save(cached: CachedModels): Promise<void> {
+    const file = {
+      fetched_at: new Date(cached.fetchedAtMs).toISOString(),
+      ...(cached.etag !== undefined && { etag: cached.etag }),
+      ...(this.#provider !== OPENAI_PROVIDER && { provider: this.#provider }),
+      models: cached.models,
+    };
+    try {
+      await replaceFile(this.#path, JSON.stringify(file, null, 2));
+    } catch (error) {
+      this.#log.warn({ path: this.#path, err: error }, "models cache is not writable");
+    }
+  }
+}

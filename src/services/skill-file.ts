@@ -1,0 +1,62 @@
+import { parse } from "yaml";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
+
+/** What the front matter of a SKILL.md says. */
+export type SkillHeader = { name: string; description: string; shortDescription?: string };
+
+const MAX_NAME = 64;
+const MAX_TEXT = 1024;
+
+/**
+ * Reads the front matter of a SKILL.md (SPEC 15.2). Runs of white space become one blank.
+ *
+ * @throws InvalidRequestError with Codex's text.
+ */
+export function parseSkillFile(text: string): SkillHeader {
+  const header = parsedYaml(frontMatterOf(text));
+  if (!isJsonObject(header)) throw new InvalidRequestError("invalid YAML: expected a mapping");
+  const metadata = header.metadata;
+  if (metadata !== undefined && metadata !== null && !isJsonObject(metadata)) {
+    throw new InvalidRequestError("invalid YAML: metadata: expected a mapping");
+  }
+  const short = optionalText(metadata?.["short-description"], "metadata.short-description", MAX_TEXT);
+  return {
+    name: requiredText(header.name, "name", MAX_NAME),
+    description: requiredText(header.description, "description", MAX_TEXT),
+    ...(short !== undefined && { shortDescription: short }),
+  };
+}
+
+function frontMatterOf(text: string): string {
+  const [first, ...rest] = text.replace(/^\uFEFF/, "").split(/\r?\n/);
+  const end = rest.findIndex((line) => line.trimEnd() === "---");
+  if (first?.trimEnd() !== "---" || end < 1) throw new InvalidRequestError("missing YAML frontmatter delimited by ---");
+  return rest.slice(0, end).join("\n");
+}
+
+function parsedYaml(source: string): unknown {
+  try {
+    return parse(source, { logLevel: "error", prettyErrors: true });
+  } catch (error) {
+    const [problem] = (error instanceof Error ? error.message : String(error)).split("\n");
+    throw new InvalidRequestError(`invalid YAML: ${problem?.replace(/:$/, "")}`, { cause: error });
+  }
+}
+
+function requiredText(value: unknown, field: string, limit: number): string {
+  const text = optionalText(value, field, limit);
+  if (text === undefined) throw new InvalidRequestError(`missing field \`${field}\``);
+  return text;
+}
+
+function optionalText(value: unknown, field: string, limit: number): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "string") throw new InvalidRequestError(`invalid YAML: ${field}: expected a string`);
+  const text = value.trim().split(/\s+/).join(" ");
+  if (text === "") return undefined;
+  if ([...text].length > limit) {
+    throw new InvalidRequestError(`invalid ${field}: exceeds maximum length of ${limit} characters`);
+  }
+  return text;
+}
