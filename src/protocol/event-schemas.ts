@@ -66,8 +66,8 @@ const isTextArray = (value: unknown): boolean =>
 
 /**
  * Only the kinds that resuming, truncating and showing a history read are checked, and only in the fields they read:
- * a rollout of 100,000 lines is read with these functions, so they are written by hand and copy nothing (a zod schema
- * costs several times more and copies each object). Every other kind needs no more than its tag.
+ * a rollout of 100,000 lines is read with these functions, so they are written by hand and copy nothing (see rollout.ts).
+ * Every other kind needs no more than its tag.
  */
 const CHECKS: ReadonlyMap<string, Check> = new Map([
   ["user_message", text("message")],

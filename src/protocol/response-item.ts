@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { UnknownTagged } from "./unknown-kind.ts";
+import { schemaByKind } from "./validation.ts";
 
 /** One part of a message, as the Responses API writes it. */
 export type ContentItem =
@@ -109,7 +110,7 @@ const knownContent = new Map<string, z.ZodType>([
   ["output_text", z.looseObject({ type: text, text })],
 ]);
 
-export const contentItemSchema = byKind(knownContent) as z.ZodType<ContentItem>;
+export const contentItemSchema = schemaByKind(knownContent) as z.ZodType<ContentItem>;
 
 const output = z.union([text, z.array(contentItemSchema)]);
 const of = <K extends Known["type"]>(kind: K) => z.literal(kind);
@@ -165,17 +166,7 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
 };
 
 /** For items that come from a caller or a model. Rollout files are read by the cheaper checks of rollout.ts. */
-export const responseItemSchema = byKind(new Map(Object.entries(schemas))) as z.ZodType<ResponseItem>;
-
-/** One lookup by tag in place of a union's scan; an unknown tag passes as it is. */
-function byKind(known: ReadonlyMap<string, z.ZodType>): z.ZodType {
-  return tagged.superRefine((value, context) => {
-    const result = known.get(value.type)?.safeParse(value);
-    for (const issue of result?.error?.issues ?? []) {
-      context.addIssue({ code: "custom", path: issue.path, message: issue.message });
-    }
-  });
-}
+export const responseItemSchema = schemaByKind(new Map(Object.entries(schemas))) as z.ZodType<ResponseItem>;
 
 /** A user's message: a text becomes one input_text part. */
 export const userMessage = (content: string | ContentItem[]): MessageItem => ({

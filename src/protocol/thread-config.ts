@@ -171,7 +171,7 @@ function didYouMean(key: string): string {
   const [nearest] = KEYS.map((known) => ({ known, distance: editDistance(wanted, squeezed(known)) })).sort(
     (a, b) => a.distance - b.distance,
   );
-  if (nearest === undefined || nearest.distance > Math.max(1, wanted.length / 3)) return "";
+  if (nearest === undefined || nearest.distance > Math.max(2, wanted.length / 3)) return "";
   return `; did you mean \`${nearest.known}\`?`;
 }
 

@@ -54,7 +54,7 @@ const isContext0169 = (content: readonly ContentItem[]): boolean =>
   );
 
 const LEADING = /^\p{White_Space}+/u;
-const TRAILING = /\p{White_Space}+$/u;
+const WHITE = /\p{White_Space}/u;
 
 /** Unicode's White_Space as in Rust, not JavaScript's trim, which differs in U+0085 and U+FEFF. `lower` is lower-case. */
 function startsLike(text: string, lower: string): boolean {
@@ -65,6 +65,6 @@ function startsLike(text: string, lower: string): boolean {
 /** Only the tail is looked at: a backwards search over a long text's inner white space would be quadratic. */
 function endsLike(text: string, lower: string): boolean {
   let end = text.length;
-  while (end > 0 && TRAILING.test(text.slice(end - 1, end))) end -= 1;
+  while (end > 0 && WHITE.test(text.charAt(end - 1))) end -= 1;
   return text.slice(Math.max(0, end - lower.length), end).toLowerCase() === lower;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { UnknownTagged } from "./unknown-kind.ts";
+import { schemaByKind } from "./validation.ts";
 
 /** A span of a text that the client shows in another way, e.g. a mention. Offsets are UTF-8 bytes. */
 export type TextElement = { byte_range: { start: number; end: number }; placeholder?: string | null | undefined };
@@ -17,21 +18,12 @@ export const textElementSchema: z.ZodType<TextElement> = z.looseObject({
   placeholder: z.string().nullish(),
 });
 
-const known = {
-  text: z.looseObject({
-    type: z.literal("text"),
-    text: z.string(),
-    text_elements: z.array(textElementSchema).optional(),
-  }),
-  image: z.looseObject({ type: z.literal("image"), image_url: z.string() }),
-  local_image: z.looseObject({ type: z.literal("local_image"), path: z.string() }),
-  skill: z.looseObject({ type: z.literal("skill"), name: z.string(), path: z.string() }),
-};
-
-const unknownInputSchema = z.looseObject({ type: z.string().refine((type) => !Object.hasOwn(known, type)) });
+const known = new Map<string, z.ZodType>([
+  ["text", z.looseObject({ type: z.string(), text: z.string(), text_elements: z.array(textElementSchema).optional() })],
+  ["image", z.looseObject({ type: z.string(), image_url: z.string() })],
+  ["local_image", z.looseObject({ type: z.string(), path: z.string() })],
+  ["skill", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
+]);
 
 /** A known kind with wrong fields is an error; an unknown kind passes as it is. */
-export const userInputSchema = z.union([
-  z.discriminatedUnion("type", [known.text, known.image, known.local_image, known.skill]),
-  unknownInputSchema,
-]) as unknown as z.ZodType<UserInput>;
+export const userInputSchema = schemaByKind(known) as z.ZodType<UserInput>;

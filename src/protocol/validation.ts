@@ -1,8 +1,8 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { InvalidRequestError } from "./errors.ts";
 
 type Issue = z.core.$ZodIssue;
-type Found = { path: string; problem: string; depth: number };
+type Found = { path: PropertyKey[]; problem: string };
 
 /**
  * Reads `value` by `schema`.
@@ -15,20 +15,34 @@ export function parseWith<T>(schema: z.ZodType<T>, value: unknown, what: string)
   throw new InvalidRequestError(`${what}: ${explainIssues(result.error.issues)}`, { cause: result.error });
 }
 
+/**
+ * A schema for a tagged family: one lookup by `type` in place of a union's scan, so that messages name one kind only.
+ * An unknown kind passes as it is; a known one keeps its unknown fields. It checks and fills in no defaults.
+ */
+export function schemaByKind(known: ReadonlyMap<string, z.ZodType>): z.ZodType {
+  return z.looseObject({ type: z.string() }).superRefine((value, context) => {
+    const result = known.get(value.type)?.safeParse(value);
+    for (const issue of result?.error?.issues ?? []) {
+      const { path, problem } = deepest(issue, []);
+      context.addIssue({ code: "custom", path, message: problem });
+    }
+  });
+}
+
 /** What is wrong and where, in one line. */
 export const explainIssues = (issues: readonly Issue[]): string =>
   issues
     .map((issue) => deepest(issue, []))
-    .map(({ path, problem }) => (path === "" ? problem : `${path}: ${problem}`))
+    .map(({ path, problem }) => (path.length === 0 ? problem : `${pathText(path)}: ${problem}`))
     .join("; ");
 
 /** Of a union, the branch that got furthest is the one that the caller meant. */
 function deepest(issue: Issue, above: readonly PropertyKey[]): Found {
   const path = [...above, ...issue.path];
-  const here: Found = { path: pathText(path), problem: issue.message, depth: path.length };
+  const here: Found = { path, problem: issue.message };
   if (issue.code !== "invalid_union") return here;
   const inner = issue.errors.flatMap((branch) => branch.map((sub) => deepest(sub, path)));
-  return inner.reduce((best, found) => (found.depth > best.depth ? found : best), here);
+  return inner.reduce((best, found) => (found.path.length > best.path.length ? found : best), here);
 }
 
 const pathText = (path: readonly PropertyKey[]): string =>
