@@ -65,9 +65,10 @@ export abstract class SkeinError extends Error {
 
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (typeof value !== "object" || value === null || !(BRAND in value)) return false;
-    if (Object.prototype.isPrototypeOf.call(this.prototype, value)) return true;
-    const code: unknown = Reflect.get(this, "code");
-    return code === undefined || Reflect.get(value, "code") === code;
+    // biome-ignore-start lint/complexity/noThisInStatic: the class that is asked about, not the one that this stands in
+    if (Object.prototype.isPrototypeOf.call(this.prototype, value) || this === SkeinError) return true;
+    return Object.hasOwn(this, "code") && Reflect.get(this, "code") === Reflect.get(value, "code");
+    // biome-ignore-end lint/complexity/noThisInStatic: see above
   }
 }
 Object.defineProperty(SkeinError.prototype, BRAND, { value: true });

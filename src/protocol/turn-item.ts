@@ -63,6 +63,16 @@ export type CollabAgentToolCallTurnItem = {
   reasoning_effort?: string | null | undefined;
   agents_states: { [threadId: string]: AgentStatus };
 };
+/** A call of one of the embedder's function tools. `arguments` is the JSON text that the model wrote. */
+export type DynamicToolCallTurnItem = {
+  type: "DynamicToolCall";
+  id: string;
+  tool: string;
+  arguments: string;
+  status: TurnItemStatus;
+  output?: string | undefined;
+  duration_ms?: number | undefined;
+};
 export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
 
 /**
@@ -78,6 +88,7 @@ export type TurnItem =
   | FileChangeTurnItem
   | McpToolCallTurnItem
   | CollabAgentToolCallTurnItem
+  | DynamicToolCallTurnItem
   | ContextCompactionTurnItem
   | UnknownTagged;
 

@@ -1,0 +1,212 @@
+/**
+ * One turn (or another task of a thread), from its announcement to its one end.
+ *
+ *   starting ──▶ sampling ──calls──▶ runningTools (executing ⇄ awaitingApproval) ──▶ sampling
+ *                  │  ▲ │ ▲
+ *                  │  │ │ └── pending input (T5): ask again
+ *        retryable │  │ └── nothing left ──▶ finishing ──▶ ending ──▶ completed
+ *                  ▼  │                                      ▲
+ *               backingOff        fatal ──▶ failing ─────────┘
+ *
+ *   turn.interrupt, in every state but `ending` ──▶ interrupting ──▶ interrupted
+ *
+ * T4  Only the two final states publish an end, on entry: `task_complete` or `turn_aborted`, exactly one.
+ *     `ending` and `interrupting` have stored that end before it is shown; an end once stored is not taken back.
+ * T5  `finishing` looks at the inbox a last time; from then on the turn takes no input.
+ * M1  Work is never stopped by leaving a state alone: `abortWork` ends it through the turn's own AbortSignal, and
+ *     `settle` gives it a short grace and then abandons it.
+ */
+import { assign, fromPromise, setup } from "xstate";
+import type { SubmissionId } from "../src/protocol/ids.ts";
+import { notProvided } from "./not-provided.ts";
+
+export type TurnAbortReason = "interrupted" | "replaced" | "review_ended";
+
+export type TurnInput = {
+  /** The thread actor's session id, under which the runtime keeps the thread's live parts. */
+  thread: string;
+  task: { id: SubmissionId; kind: string };
+};
+
+export type TurnMachineEvent =
+  | { type: "turn.interrupt"; reason: TurnAbortReason }
+  | { type: "approval.requested" }
+  | { type: "approval.resolved" };
+
+export type TurnContext = TurnInput & {
+  /** Model requests retried since the last answer. */
+  retries: number;
+  approvals: number;
+  abortReason: TurnAbortReason | null;
+};
+
+/** What one model request came to. */
+export type SampleOutcome = {
+  /** Calls that the model made and whose outputs it waits for. */
+  calls: number;
+  /** Input that joined the turn meanwhile. */
+  pendingInput: boolean;
+};
+
+export type Step = Pick<TurnContext, "thread"> & { retries: number };
+
+const step = ({ context }: { context: TurnContext }): Step => ({ thread: context.thread, retries: context.retries });
+
+const ending = ({ context }: { context: TurnContext }) => ({ ...step({ context }), reason: context.abortReason });
+
+const failed = {
+  target: "failing",
+  actions: { type: "publishError", params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }) },
+} as const;
+
+export const turnMachine = setup({
+  types: {
+    context: {} as TurnContext,
+    events: {} as TurnMachineEvent,
+    input: {} as TurnInput,
+  },
+  actors: {
+    prepare: fromPromise<void, Step>(notProvided("prepare")),
+    sample: fromPromise<SampleOutcome, Step>(notProvided("sample")),
+    backOff: fromPromise<void, Step & { error: unknown }>(notProvided("backOff")),
+    runTools: fromPromise<SampleOutcome, Step>(notProvided("runTools")),
+    /** Whatever follows the last answer (a compaction, say), and the last look at the inbox. */
+    finish: fromPromise<SampleOutcome, Step>(notProvided("finish")),
+    /** Gives aborted work its grace, and every call its output. */
+    settle: fromPromise<void, Step>(notProvided("settle")),
+    /** Stores the turn's end: task_complete, or turn_aborted with the reason. */
+    storeEnd: fromPromise<void, Step & { reason: TurnAbortReason | null }>(notProvided("storeEnd")),
+  },
+  actions: {
+    /** Publishes task_started and records the turn's input: all of it synchronous. */
+    announce: notProvided("announce"),
+    abortWork: notProvided("abortWork"),
+    publishError: (_, _params: { error: unknown }) => notProvided("publishError")(),
+    publishCompleted: notProvided("publishCompleted"),
+    publishAborted: notProvided("publishAborted"),
+    countRetry: assign({ retries: ({ context }) => context.retries + 1 }),
+    resetRetries: assign({ retries: 0 }),
+    countApproval: assign({ approvals: ({ context }) => context.approvals + 1 }),
+    dropApproval: assign({ approvals: ({ context }) => Math.max(0, context.approvals - 1) }),
+    noteAbortReason: assign({
+      abortReason: ({ event }) => (event as Extract<TurnMachineEvent, { type: "turn.interrupt" }>).reason,
+    }),
+  },
+  guards: {
+    hasCalls: (_, outcome: SampleOutcome) => outcome.calls > 0,
+    hasPendingInput: (_, outcome: SampleOutcome) => outcome.pendingInput,
+    /** Whether the failure may be retried, and the thread's settings leave a try. */
+    mayRetry: (_, _params: Step & { error: unknown }): boolean => notProvided("mayRetry")(),
+    lastApproval: ({ context }) => context.approvals <= 1,
+  },
+}).createMachine({
+  id: "turn",
+  context: ({ input }) => ({ ...input, retries: 0, approvals: 0, abortReason: null }),
+  initial: "starting",
+  on: {
+    "turn.interrupt": { target: ".interrupting", actions: "noteAbortReason" },
+  },
+  states: {
+    starting: {
+      entry: "announce",
+      invoke: {
+        src: "prepare",
+        input: step,
+        onDone: "sampling",
+        onError: failed,
+      },
+    },
+    sampling: {
+      invoke: {
+        src: "sample",
+        input: step,
+        onDone: [
+          {
+            guard: { type: "hasCalls", params: ({ event }) => event.output },
+            target: "runningTools",
+            actions: "resetRetries",
+          },
+          {
+            guard: { type: "hasPendingInput", params: ({ event }) => event.output },
+            target: "sampling",
+            reenter: true,
+            actions: "resetRetries",
+          },
+          { target: "finishing" },
+        ],
+        onError: [
+          {
+            guard: {
+              type: "mayRetry",
+              params: ({ context, event }) => ({ ...step({ context }), error: event.error }),
+            },
+            target: "backingOff",
+            actions: "countRetry",
+          },
+          failed,
+        ],
+      },
+    },
+    backingOff: {
+      invoke: {
+        src: "backOff",
+        input: ({ context, event }) => ({ ...step({ context }), error: "error" in event ? event.error : undefined }),
+        onDone: "sampling",
+        onError: failed,
+      },
+    },
+    runningTools: {
+      invoke: {
+        src: "runTools",
+        input: step,
+        onDone: "sampling",
+        onError: failed,
+      },
+      initial: "executing",
+      states: {
+        executing: {
+          on: { "approval.requested": { target: "awaitingApproval", actions: "countApproval" } },
+        },
+        awaitingApproval: {
+          on: {
+            "approval.requested": { actions: "countApproval" },
+            "approval.resolved": [
+              { guard: "lastApproval", target: "executing", actions: "dropApproval" },
+              { actions: "dropApproval" },
+            ],
+          },
+        },
+      },
+    },
+    failing: {
+      entry: "abortWork",
+      invoke: { src: "settle", input: step, onDone: "ending", onError: "ending" },
+    },
+    finishing: {
+      invoke: {
+        src: "finish",
+        input: step,
+        onDone: [
+          { guard: { type: "hasPendingInput", params: ({ event }) => event.output }, target: "sampling" },
+          { target: "ending" },
+        ],
+        onError: failed,
+      },
+    },
+    ending: {
+      on: { "turn.interrupt": {} },
+      invoke: { src: "storeEnd", input: ending, onDone: "completed", onError: "completed" },
+    },
+    interrupting: {
+      entry: "abortWork",
+      on: { "turn.interrupt": {} },
+      initial: "settling",
+      states: {
+        settling: { invoke: { src: "settle", input: step, onDone: "storing", onError: "storing" } },
+        storing: { invoke: { src: "storeEnd", input: ending, onDone: "#interrupted", onError: "#interrupted" } },
+      },
+    },
+    completed: { type: "final", entry: "publishCompleted" },
+    interrupted: { id: "interrupted", type: "final", entry: "publishAborted" },
+  },
+});

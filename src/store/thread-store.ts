@@ -1,0 +1,157 @@
+/**
+ * The ThreadStore port: where threads last. Implementations pass test/contract/store-contract.ts.
+ *
+ * W1  Appends of one thread are stored in the order of `append`; `flush` resolves when all earlier ones are stored.
+ * W2  One writer for each thread, over all processes that share the store; a later one fences the earlier one.
+ * W3  A fork stores O(1), and reading it stitches the prefix of its ancestors before its own lines.
+ * W4  Ordinals count a thread's lines from 0 without gaps; a fork's own lines go on from the end of its base.
+ * W5  Lines of unknown kinds are stored and given back as they are.
+ */
+import type { ForkAnchor } from "../protocol/fork-anchor.ts";
+import type { ThreadId, TurnId } from "../protocol/ids.ts";
+import type { RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
+import type { SessionSource } from "../protocol/session-source.ts";
+
+/** A place between two lines: how many lines (inherited ones included), and how many bytes of the thread's own file. */
+export type Position = { readonly ordinal: number; readonly byteOffset: number };
+
+/** A thread by its id, or by the path of its rollout file, wherever that lies. */
+export type ThreadLocator = ThreadId | { readonly rolloutPath: string };
+
+export type OpenTurn = { readonly turnId: TurnId | null };
+
+/** Where a fork begins. */
+export type ForkBase = {
+  /** The thread that was asked to be forked. */
+  readonly source: ThreadId;
+  /** The thread whose lines below the position are inherited; null when nothing is. Never a copy. */
+  readonly inherits: { readonly threadId: ThreadId; readonly end: Position; readonly rolloutPath?: string } | null;
+  /** The turn that the inherited history breaks off in, to be recorded as interrupted; its id where it has one. */
+  readonly openTurn: OpenTurn | null;
+};
+
+export type OpenOptions = {
+  signal?: AbortSignal;
+  /** What to do when another writer holds the thread. Default `"refuse"`: ThreadBusyError. `"wait"` needs a signal or deadline. */
+  lease?: "refuse" | "wait" | "takeOver";
+  deadlineMs?: number;
+  /** Called when a write fails, or when another writer has taken the thread over; every later flush rejects with it until mended. */
+  onFailure?: (error: Error) => void;
+};
+
+/** The one writer of a thread. Never throws from `append`: failures go to `onFailure` and to `flush`. */
+export interface ThreadWriter {
+  readonly threadId: ThreadId;
+  /** Rises with every writer that the thread has had, over all processes: the thread's epoch and fencing token. */
+  readonly epoch: number;
+  readonly rolloutPath: string | null;
+  /** The failure that holds now, if any; cleared when a retry succeeds. */
+  readonly failure: Error | undefined;
+  /** Whether something appended is not stored yet. */
+  readonly dirty: boolean;
+  append(item: RolloutItem): void;
+  /**
+   * Resolves when everything appended before is stored (and synced, where the policy says so).
+   * @throws StoreIoError, ThreadBusyError (taken over); an abort rejects with the signal's reason.
+   */
+  flush(options?: { signal?: AbortSignal }): Promise<void>;
+  /** The end of the thread, with everything appended so far. */
+  position(): Position;
+  /** Flushes and gives the lease back. Never rejects for a lease that is lost. */
+  close(): Promise<void>;
+}
+
+/** What is known of a thread without reading its history. */
+export type StoredThread = {
+  readonly threadId: ThreadId;
+  readonly rolloutPath: string | null;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  /** The text of the first user message; empty when there is none yet. */
+  readonly preview: string;
+  readonly name: string | null;
+  readonly cwd: string;
+  readonly modelProvider: string | null;
+  readonly cliVersion: string;
+  readonly source: SessionSource;
+  readonly gitInfo: {
+    readonly sha: string | null;
+    readonly branch: string | null;
+    readonly originUrl: string | null;
+  } | null;
+  readonly forkedFromId: ThreadId | null;
+  readonly parentThreadId: ThreadId | null;
+  readonly archived: boolean;
+};
+
+export type ThreadQuery = {
+  /** Opaque: the `nextCursor` of a page. */
+  cursor?: string;
+  /** 1 to 100; 25 by default. */
+  limit?: number;
+  /** Newest first. By default by the time of creation. */
+  orderBy?: "createdAt" | "updatedAt";
+  cwd?: string;
+  modelProviders?: readonly string[];
+  /** `"cli"`, `"vscode"`, `"exec"`, `"mcp"`, `"subagent"`. By default all but sub-agents. */
+  sourceKinds?: readonly string[];
+  /** Default false: only those that are not archived. */
+  archived?: boolean;
+  parentThreadId?: ThreadId;
+  forkedFromId?: ThreadId;
+  /** Words that the preview, name or text must hold. */
+  search?: string;
+};
+
+export type ThreadPage = { readonly threads: readonly StoredThread[]; readonly nextCursor: string | null };
+
+export type LoadRange = {
+  /** `"compaction"` starts at the last `compacted` line, where there is one: what a model's history needs. Default `"start"`. */
+  from?: "start" | "compaction" | { ordinal: number };
+  /** Exclusive. */
+  toOrdinal?: number;
+  signal?: AbortSignal;
+};
+
+export type TurnPlace = { readonly turnId: TurnId; readonly start: Position; readonly end: Position | null };
+
+export interface ThreadStore {
+  /** Makes a thread; its header is stored before this resolves. @throws DuplicateThreadError, StoreIoError */
+  create(meta: SessionMeta, options?: OpenOptions): Promise<ThreadWriter>;
+  /** Makes a thread that begins at `base` (W3). The store fills in `forked_from_id` and `history_base`. */
+  fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<ThreadWriter>;
+  /** Stores a thread whose lines come from elsewhere, under the id of `meta`. @throws DuplicateThreadError */
+  adopt(meta: SessionMeta, items: readonly RolloutItem[], options?: OpenOptions): Promise<ThreadWriter>;
+  /** Takes the writer lease of a stored thread. @throws RolloutNotFoundError, RolloutCorruptError, ThreadBusyError */
+  open(thread: ThreadLocator, options?: OpenOptions): Promise<ThreadWriter>;
+
+  /** The thread's own header (the first session_meta). @throws RolloutNotFoundError, RolloutCorruptError */
+  header(thread: ThreadLocator): Promise<SessionMeta>;
+  /** The lines, inherited ones first, in pages; torn or garbage lines are left out and reported by the store's log. */
+  load(thread: ThreadLocator, range?: LoadRange): AsyncIterable<readonly RolloutLine[]>;
+  /**
+   * Turns an anchor into the base of a fork, without reading the history that it shares.
+   * undefined: nothing is inherited since the anchor lies outside (SPEC 6.2), so the fork is a new thread.
+   * @throws InvalidForkPointError for a turn that the thread does not have or that is still running.
+   */
+  forkBase(thread: ThreadLocator, at: ForkAnchor): Promise<ForkBase | undefined>;
+  /** Where a turn lies; undefined when the thread has none of this id. */
+  findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined>;
+
+  /** Metadata of one thread. @throws RolloutNotFoundError */
+  get(threadId: ThreadId): Promise<StoredThread>;
+  list(query?: ThreadQuery): Promise<ThreadPage>;
+  /** From the thread it was forked from up to the first. Deleted ones are named as long as a descendant needs them. */
+  ancestors(threadId: ThreadId): Promise<readonly ThreadId[]>;
+  /** Direct forks and theirs, parents before children. */
+  descendants(threadId: ThreadId): Promise<readonly ThreadId[]>;
+  rename(threadId: ThreadId, name: string | null): Promise<void>;
+  archive(threadId: ThreadId): Promise<void>;
+  unarchive(threadId: ThreadId): Promise<void>;
+  /** Never breaks a fork, and is never refused because of one: what children still need is kept (F3). */
+  delete(threadId: ThreadId): Promise<void>;
+
+  /** Flushes every writer and frees all that the store holds. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,62 @@
+import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
+import { initialContext } from "../turn/initial-context.ts";
+import type { Incarnation } from "./incarnation.ts";
+import { Rebuilt } from "./rebuild.ts";
+
+/**
+ * Brings one thread's history into memory, once, and repairs what a crash or a fork left half-finished (T6): every call
+ * without an output gets one, which is stored, so that no later load repairs it again and no tool runs again.
+ */
+export class HistoryLoader {
+  readonly #thread: Incarnation;
+  #loading: Promise<void> | undefined;
+  /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
+  #stale = false;
+
+  constructor(thread: Incarnation) {
+    this.#thread = thread;
+  }
+
+  /** The thread recorded an item meanwhile: what was read has to be read again. */
+  noteRecorded(): void {
+    this.#stale = true;
+  }
+
+  load(signal: AbortSignal): Promise<void> {
+    this.#loading ??= this.#load(signal);
+    return this.#loading;
+  }
+
+  async #load(signal: AbortSignal): Promise<void> {
+    const thread = this.#thread;
+    let rebuilt: Rebuilt;
+    do {
+      this.#stale = false;
+      await thread.flush();
+      rebuilt = await this.#read(signal);
+    } while (this.#stale);
+    thread.history = rebuilt.history;
+    thread.usage ??= rebuilt.usage;
+    thread.toldEnvironment ??= rebuilt.toldEnvironment ?? thread.config;
+    thread.warnOfModel(rebuilt.lastContext?.model);
+    for (const item of rebuilt.history.missingOutputs()) {
+      thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
+    }
+  }
+
+  async #read(signal: AbortSignal): Promise<Rebuilt> {
+    return (await this.#readFrom("compaction", signal)) ?? (await this.#readFrom("start", signal)) ?? new Rebuilt();
+  }
+
+  /** undefined when the last compaction kept its user messages in the lines before it, so that those are needed too. */
+  async #readFrom(from: "compaction" | "start", signal: AbortSignal): Promise<Rebuilt | undefined> {
+    const rebuilt = new Rebuilt();
+    const context = () => initialContext(this.#thread.config);
+    for await (const page of this.#thread.store.load(this.#thread.threadId, { from, signal })) {
+      const first = rebuilt.isEmpty ? page[0] : undefined;
+      if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
+      for (const line of page) rebuilt.add(line, context);
+    }
+    return rebuilt;
+  }
+}

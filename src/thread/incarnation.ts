@@ -1,0 +1,312 @@
+/**
+ * One life of a thread, from its boot to its end: binds the actor to the store, the turn and the event log.
+ *
+ * Everything that a thread says comes through one door, the listener that is attached before the actor starts. The door
+ * stores what must last, takes it into the history, stamps it into the log and shows it, in this order (T7). Nothing
+ * else appends, nothing else shows. After the end the door is shut: late events of an old incarnation are dropped (S7).
+ */
+import { type AnyActorRef, createActor } from "xstate";
+import type { ThreadInput } from "../../machines/thread.machine.ts";
+import type { Clock } from "../kernel/clock.ts";
+import { EventLog } from "../kernel/event-log.ts";
+import type { Release } from "../kernel/slots.ts";
+import type { ModelClient } from "../model/model-client.ts";
+import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
+import { InternalDefect, SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
+import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { isPersisted } from "../protocol/persistence.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
+import { Approvals } from "../turn/approvals.ts";
+import { History } from "../turn/history.ts";
+import { Inbox, type Submission } from "../turn/inbox.ts";
+import type { Environment } from "../turn/initial-context.ts";
+import type { ToolSet } from "../turn/tool-set.ts";
+import type { TurnHost } from "../turn/turn-host.ts";
+import type { TurnRun } from "../turn/turn-run.ts";
+import { readEmission } from "./emitted.ts";
+import type { HistoryHolder } from "./history-cache.ts";
+import { HistoryLoader } from "./history-loader.ts";
+import type { ThreadEnv } from "./thread-env.ts";
+
+export type IncarnationOptions = {
+  readonly env: ThreadEnv;
+  readonly store: ThreadStore;
+  readonly writer: ThreadWriter;
+  readonly config: ResolvedThreadConfig;
+  readonly tools: ToolSet;
+  /** `new` also for a fork or a resume of a thread that has no history yet. */
+  readonly origin: "new" | "resumed" | "forked";
+  /** Who observes this thread's events. */
+  readonly onEvent: (event: ThreadEvent) => void;
+};
+
+/** Why an incarnation ended. After `closed` and `gaveUp` there is no next one by itself. */
+export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused";
+
+const guardFirst = ({ msg }: ThreadEvent, seq: number): void => {
+  if (seq === 0 && msg.type !== "session_configured") {
+    throw new InternalDefect(`event log: \`${msg.type}\` came before session_configured`);
+  }
+};
+
+export class Incarnation implements TurnHost, HistoryHolder {
+  readonly threadId: ThreadId;
+  readonly epoch: number;
+  readonly env: ThreadEnv;
+  readonly store: ThreadStore;
+  readonly writer: ThreadWriter;
+  readonly tools: ToolSet;
+  readonly log: EventLog<ThreadEvent>;
+  readonly actor: AnyActorRef;
+  readonly #onEvent: (event: ThreadEvent) => void;
+  config: ResolvedThreadConfig;
+  readonly origin: IncarnationOptions["origin"];
+  isFresh: boolean;
+  toldEnvironment: Environment | undefined;
+  usage: TokenUsageInfo | undefined;
+  rateLimits: RateLimitSnapshot | undefined;
+  turn: TurnRun | undefined;
+  history: History | undefined;
+  status: AgentStatus = "pending_init";
+  sessionConfigured: SessionConfiguredEvent | undefined;
+  endReason: EndReason | undefined;
+  /** Unix milliseconds of the last op or turn end. */
+  lastActiveAt: number;
+  deferred: Submission[] | undefined;
+  #inbox: Inbox | undefined;
+  #approvals: Approvals | undefined;
+  #loader: HistoryLoader | undefined;
+  #refusal: SessionConfiguredNotFirstEventError | undefined;
+  #onFirst: (() => void) | undefined;
+  #prepared: SessionConfiguredEvent | undefined;
+  #hasWarnedOfModel = false;
+
+  constructor({ env, store, writer, config, tools, origin, onEvent }: IncarnationOptions) {
+    this.threadId = writer.threadId;
+    this.epoch = writer.epoch;
+    this.env = env;
+    this.store = store;
+    this.writer = writer;
+    this.tools = tools;
+    this.config = config;
+    this.origin = origin;
+    this.isFresh = origin === "new";
+    this.lastActiveAt = env.clock.now();
+    this.log = new EventLog({ capacity: env.eventCapacity, guard: guardFirst });
+    this.#onEvent = onEvent;
+    const input: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
+    this.actor = createActor(env.logic, { parent: env.parent, id: this.threadId, input });
+    this.actor.on("*", (emitted: unknown) => this.#admit(emitted));
+    env.incarnations.set(this.actor.sessionId, this);
+  }
+
+  /**
+   * Starts the actor and gives it its session. Answers at once when the first event comes at once.
+   *
+   * @param msg what the thread is to emit first
+   * @throws SessionConfiguredNotFirstEventError (S4), also when nothing comes within `deadlineMs`; or the signal's reason.
+   *   The actor is then closed; what to do with the rollout is the caller's.
+   */
+  boot(
+    msg: SessionConfiguredEvent,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
+    this.#prepared = msg;
+    this.actor.start();
+    this.actor.send({ type: "session.configure", msg });
+    if (this.sessionConfigured !== undefined) return this.sessionConfigured;
+    if (this.#refusal !== undefined || this.#hasEnded()) throw this.#refuse(this.#endedEarly());
+    return this.#awaitFirst(options);
+  }
+
+  async #awaitFirst({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal }) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onFirst = resolve;
+    const observer = this.actor.subscribe({ complete: resolve, error: () => resolve() });
+    const timer = this.clock.setTimeout(resolve, deadlineMs);
+    signal?.addEventListener("abort", () => resolve(), { once: true });
+    await promise;
+    observer.unsubscribe();
+    this.clock.clearTimeout(timer);
+    this.#onFirst = undefined;
+    if (this.sessionConfigured !== undefined && this.#refusal === undefined) return this.sessionConfigured;
+    const silent = `no event came within ${deadlineMs} ms`;
+    const refusal = this.#refuse(this.#hasEnded() ? this.#endedEarly() : { detail: silent });
+    if (signal?.aborted) throw signal.reason;
+    throw refusal;
+  }
+
+  #hasEnded(): boolean {
+    return this.actor.getSnapshot().status !== "active";
+  }
+
+  #endedEarly(): { detail: string; cause?: unknown } {
+    const { status, error } = this.actor.getSnapshot() as { status: string; error?: unknown };
+    return {
+      detail: status === "error" ? `the thread logic failed: ${String(error)}` : "the thread logic ended",
+      cause: error,
+    };
+  }
+
+  #refuse(why: { received?: string; detail?: string; cause?: unknown }): SessionConfiguredNotFirstEventError {
+    this.#refusal ??= new SessionConfiguredNotFirstEventError(why);
+    this.end("refused");
+    return this.#refusal;
+  }
+
+  #admit(emitted: unknown): void {
+    if (this.endReason !== undefined) return;
+    try {
+      const emission = readEmission(emitted);
+      if (this.sessionConfigured === undefined) {
+        this.#admitFirst(emission);
+      } else if (emission.kind === "record") {
+        this.writer.append(emission.item);
+      } else if (emission.kind === "event") {
+        this.#admitEvent(emission);
+      } else {
+        this.env.logger.warn({ threadId: this.threadId, type: emission.type }, "a thread emitted what is no event");
+      }
+    } catch (error) {
+      this.env.logger.error({ threadId: this.threadId, err: error }, "an event could not be admitted");
+    }
+  }
+
+  #admitFirst(emission: ReturnType<typeof readEmission>): void {
+    if (
+      emission.kind !== "event" ||
+      emission.msg.type !== "session_configured" ||
+      emission.id !== INITIAL_SUBMISSION_ID
+    ) {
+      const received =
+        emission.kind === "event" ? emission.msg.type : emission.kind === "record" ? "rollout_item" : emission.type;
+      this.#refuse({ received });
+      this.#onFirst?.();
+      return;
+    }
+    const msg = { ...this.#prepared, ...emission.msg } as SessionConfiguredEvent;
+    this.sessionConfigured = this.#prepared === emission.msg ? emission.msg : msg;
+    this.#prepared = undefined;
+    this.#show(INITIAL_SUBMISSION_ID, this.sessionConfigured);
+    this.#onFirst?.();
+  }
+
+  #admitEvent({ id, msg, recorded }: { id: SubmissionId; msg: EventMsg; recorded: boolean }): void {
+    if (msg.type === "raw_response_item") {
+      this.writer.append({ type: "response_item", payload: msg.item });
+      this.isFresh = false;
+      this.history?.append(msg.item);
+      this.#loader?.noteRecorded();
+    } else if (!recorded && isPersisted(msg, "paginated")) {
+      this.writer.append({ type: "event_msg", payload: msg });
+    }
+    this.status = agentStatusAfter(this.status, msg);
+    this.#show(id, msg);
+  }
+
+  #show(id: SubmissionId, msg: EventMsg): void {
+    const { threadId, epoch } = this;
+    const event = this.log.append((seq) => ({ threadId, seq, epoch, id, msg }));
+    this.#onEvent(event);
+  }
+
+  // What a turn needs of its thread.
+
+  get clock(): Clock {
+    return this.env.clock;
+  }
+
+  get model(): ModelClient {
+    return this.env.model;
+  }
+
+  get inbox(): Inbox {
+    this.#inbox ??= new Inbox();
+    return this.#inbox;
+  }
+
+  get approvals(): Approvals {
+    this.#approvals ??= new Approvals();
+    return this.#approvals;
+  }
+
+  publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
+    this.actor.send({ type: "event.publish", id, msg, ...options });
+  }
+
+  record(item: RolloutItem): void {
+    this.actor.send({ type: "rollout.record", item });
+  }
+
+  flush(): Promise<void> {
+    return this.writer.flush();
+  }
+
+  async openHistory(signal: AbortSignal): Promise<void> {
+    if (this.isFresh) this.history ??= new History();
+    if (this.history !== undefined) return;
+    this.#loader ??= new HistoryLoader(this);
+    try {
+      await this.#loader.load(signal);
+    } finally {
+      this.#loader = undefined;
+    }
+  }
+
+  /** SPEC 5.1: said once, of a resumed thread that was recorded with another model. */
+  warnOfModel(recorded: string | undefined): void {
+    if (this.origin !== "resumed" || recorded === undefined || this.#hasWarnedOfModel) return;
+    this.#hasWarnedOfModel = true;
+    const { model } = this.config;
+    if (recorded === model) return;
+    const message = `This session was recorded with model \`${recorded}\` but is resuming with \`${model}\`. Consider switching back to \`${recorded}\` as it may affect Codex performance.`;
+    this.publish(INTERNAL_SUBMISSION, { type: "warning", message });
+  }
+
+  reserveTurn(signal: AbortSignal): Release | Promise<Release> {
+    return this.env.turnSlots.acquire({ signal });
+  }
+
+  signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void {
+    const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
+    snapshot.children?.turn?.send(event);
+  }
+
+  dropHistory(): boolean {
+    if (this.turn !== undefined) return false;
+    this.history = undefined;
+    return true;
+  }
+
+  /** Whether the thread waits for an op and has nothing left to do. */
+  get isIdle(): boolean {
+    return (
+      this.turn === undefined &&
+      (this.#inbox?.size ?? 0) === 0 &&
+      this.#loader === undefined &&
+      this.deferred === undefined
+    );
+  }
+
+  /**
+   * Ends this life: shuts the door, stops the actor and whatever it runs, and lets go of all memory. Synchronous and
+   * idempotent; the writer is left to whoever ends it, since closing it takes time.
+   */
+  end(reason: EndReason): void {
+    if (this.endReason !== undefined) return;
+    this.endReason = reason;
+    this.turn?.abort(new DOMException("the thread has ended", "AbortError"));
+    this.turn?.release?.();
+    this.turn = undefined;
+    this.env.histories.forget(this);
+    this.history = undefined;
+    this.env.incarnations.delete(this.actor.sessionId);
+    this.log.close();
+    if (!this.#hasEnded()) this.env.parent.send({ type: "thread.stop", ref: this.actor });
+  }
+}

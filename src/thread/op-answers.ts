@@ -1,0 +1,83 @@
+/** The ops that need no turn: settings, approvals and listings. */
+import type { SubmissionId } from "../protocol/ids.ts";
+import type { OverrideTurnContextOp, UserTurnOp } from "../protocol/op.ts";
+import { sandboxModeOf } from "../protocol/policy.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { Submission } from "../turn/inbox.ts";
+import type { Incarnation } from "./incarnation.ts";
+
+export function answerOp(thread: Incarnation, { id, op }: Submission): void {
+  switch (op.type) {
+    case "interrupt":
+    case "user_input":
+    case "list_models":
+      return;
+    case "user_turn":
+    case "override_turn_context":
+      applySettings(thread, id, op);
+      return;
+    case "exec_approval":
+    case "patch_approval":
+      thread.approvals.answer(op.id, op.decision);
+      if (op.decision === "abort") thread.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
+      return;
+    case "list_skills":
+      void listSkills(thread, id, op.cwds ?? [], op.force_reload === true);
+      return;
+    case "list_mcp_tools":
+      thread.publish(id, {
+        type: "mcp_list_tools_response",
+        tools: {},
+        resources: {},
+        resource_templates: {},
+        auth_statuses: {},
+      });
+      return;
+    case "list_custom_prompts":
+      thread.publish(id, { type: "list_custom_prompts_response", custom_prompts: [] });
+      return;
+    default:
+      refuseOp(thread, id, `unsupported operation: ${op.type}`);
+  }
+}
+
+export function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {
+  thread.publish(id, { type: "error", message, codex_error_info: "bad_request" });
+}
+
+/** Takes over the settings that an op gives; they stay. A setting that can't be is refused, and then none changes. */
+export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTurnOp | OverrideTurnContextOp): void {
+  const cwd = op.cwd ?? thread.config.cwd;
+  if (!/^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(cwd)) {
+    refuseOp(thread, id, `cwd is not absolute: ${cwd}`);
+    return;
+  }
+  const before = thread.config;
+  const sandboxPolicy = op.sandbox_policy ?? before.sandboxPolicy;
+  const next: ResolvedThreadConfig = {
+    ...before,
+    cwd,
+    sandboxPolicy,
+    sandboxMode: sandboxModeOf(sandboxPolicy),
+    approvalPolicy: op.approval_policy ?? before.approvalPolicy,
+    model: op.model ?? before.model,
+    reasoningEffort: op.effort === undefined ? before.reasoningEffort : op.effort,
+    reasoningSummary: op.summary ?? before.reasoningSummary,
+  };
+  thread.config = next;
+}
+
+async function listSkills(
+  thread: Incarnation,
+  id: SubmissionId,
+  cwds: readonly string[],
+  forceReload: boolean,
+): Promise<void> {
+  try {
+    const asked = cwds.length === 0 ? [thread.config.cwd] : cwds;
+    const answer = await thread.env.listings.skills(asked, { forceReload });
+    thread.publish(id, { type: "list_skills_response", ...answer });
+  } catch (error) {
+    refuseOp(thread, id, `skills could not be listed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

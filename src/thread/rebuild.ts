@@ -1,0 +1,42 @@
+/** From stored lines back to what a thread works with (SPEC 5.4). Pure. */
+
+import type { ResponseItem } from "../protocol/response-item.ts";
+import type { RolloutItem, TurnContextItem } from "../protocol/rollout.ts";
+import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import { History } from "../turn/history.ts";
+import type { Environment } from "../turn/initial-context.ts";
+
+/** What the lines of a thread come to, folded in order. */
+export class Rebuilt {
+  readonly history = new History();
+  usage: TokenUsageInfo | undefined;
+  lastContext: TurnContextItem | undefined;
+  isEmpty = true;
+
+  /** @param initialContext what the thread's own settings would tell the model now, for compactions that kept nothing */
+  add(item: RolloutItem, initialContext: () => readonly ResponseItem[]): void {
+    this.isEmpty = false;
+    switch (item.type) {
+      case "response_item":
+        this.history.append(item.payload);
+        return;
+      case "turn_context":
+        this.lastContext = item.payload;
+        return;
+      case "compacted":
+        if (item.payload.replacement_history) this.history.replaceWith(item.payload.replacement_history);
+        else this.history.compact(item.payload.message, initialContext());
+        return;
+      case "event_msg":
+        if (item.payload.type === "thread_rolled_back") this.history.rollBack(item.payload.num_turns);
+        else if (item.payload.type === "token_count") this.usage = item.payload.info ?? this.usage;
+    }
+  }
+
+  /** The environment that the model was last told of. */
+  get toldEnvironment(): Environment | undefined {
+    if (this.lastContext === undefined) return undefined;
+    const { cwd, approval_policy: approvalPolicy, sandbox_policy: sandboxPolicy } = this.lastContext;
+    return { cwd, approvalPolicy, sandboxPolicy };
+  }
+}

@@ -1,0 +1,97 @@
+/** The built-in thread logic: thread.machine with its implementations, provided once for a whole manager. */
+import { type AnyActorLogic, fromPromise } from "xstate";
+import { threadMachine } from "../../machines/thread.machine.ts";
+import { InternalDefect } from "../protocol/errors.ts";
+import type { SubmissionId } from "../protocol/ids.ts";
+import type { Op } from "../protocol/op.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import { estimatedUsage } from "../turn/compaction.ts";
+import type { Submission } from "../turn/inbox.ts";
+import { turnLogic } from "../turn/turn-actors.ts";
+import type { Incarnation } from "./incarnation.ts";
+import { answerOp, applySettings, refuseOp } from "./op-answers.ts";
+
+const submission = (event: { type: string }): Submission => event as unknown as Submission;
+
+/** @param incarnations where the actors' live parts are, by session id */
+export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): AnyActorLogic {
+  const threadOf = (session: string): Incarnation => {
+    const thread = incarnations.get(session);
+    if (thread === undefined) throw new InternalDefect(`no incarnation runs under ${session}`);
+    return thread;
+  };
+  return threadMachine.provide({
+    actors: {
+      runTurn: turnLogic(threadOf),
+      rollBack: fromPromise(({ input }) => rollBack(threadOf(input.thread), input)),
+      close: fromPromise(({ input }) => close(threadOf(input.thread))),
+    },
+    actions: {
+      holdInput: ({ event, self }) => holdInput(threadOf(self.sessionId), submission(event)),
+      answerOp: ({ event, self }) => answerOp(threadOf(self.sessionId), submission(event)),
+      refuseOp: ({ event, self }) =>
+        refuseOp(threadOf(self.sessionId), submission(event).id, "the thread is shutting down"),
+      refuseRollback: ({ event, self }) =>
+        refuseToRollBack(
+          threadOf(self.sessionId),
+          submission(event).id,
+          "Cannot rollback while a turn is in progress.",
+        ),
+      deferOp: ({ event, self }) => {
+        const thread = threadOf(self.sessionId);
+        thread.deferred = [...(thread.deferred ?? []), submission(event)];
+      },
+      replayDeferred: ({ self }) => {
+        const thread = threadOf(self.sessionId);
+        const deferred = thread.deferred ?? [];
+        thread.deferred = undefined;
+        for (const { id, op } of deferred) self.send({ type: "op.submit", id, op });
+      },
+      reportDefect: ({ event, self }) => reportDefect(threadOf(self.sessionId), event),
+    },
+    guards: {
+      turnTakesInput: ({ context }) => threadOf(context.session).turn?.takesInput ?? false,
+    },
+  });
+}
+
+function holdInput(thread: Incarnation, held: Submission): void {
+  if (held.op.type === "user_turn") applySettings(thread, held.id, held.op);
+  thread.inbox.push(held);
+}
+
+function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {
+  thread.publish(id, { type: "error", message, codex_error_info: "thread_rollback_failed" });
+}
+
+/** SPEC 6.4: the marker is stored before it is shown; nothing is ever rewritten. */
+async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op: Op }): Promise<void> {
+  const turns = op.type === "thread_rollback" ? op.num_turns : 0;
+  if (turns < 1) {
+    refuseToRollBack(thread, id, "num_turns must be >= 1");
+    return;
+  }
+  await thread.openHistory(new AbortController().signal);
+  const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
+  const rolledBack = thread.history;
+  rolledBack?.rollBack(turns);
+  thread.usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
+  thread.publish(id, { type: "token_count", info: thread.usage, rate_limits: thread.rateLimits ?? null });
+  thread.record(marker);
+  await thread.flush();
+  thread.publish(id, marker.payload, { recorded: true });
+}
+
+async function close(thread: Incarnation): Promise<void> {
+  await thread.writer.close();
+}
+
+function reportDefect(thread: Incarnation, event: { type: string; error?: unknown }): void {
+  thread.env.logger.error({ threadId: thread.threadId, err: event.error }, "a thread's work failed by a defect");
+  const message = event.error instanceof Error ? event.error.message : String(event.error);
+  thread.publish("" as SubmissionId, {
+    type: "error",
+    message: `internal error: ${message}`,
+    codex_error_info: "other",
+  });
+}

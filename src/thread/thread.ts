@@ -1,0 +1,99 @@
+import type { Observable } from "rxjs";
+import type { AnyActorRef } from "xstate";
+import type { AgentStatus } from "../protocol/agent-status.ts";
+import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
+import type { CodexErrorInfo } from "../protocol/model-error.ts";
+import type { Op } from "../protocol/op.ts";
+import type { TokenUsage } from "../protocol/token-usage.ts";
+import type { TurnItem } from "../protocol/turn-item.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { PendingApproval } from "../turn/approvals.ts";
+
+/** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
+export type WaitOptions = { readonly signal?: AbortSignal; readonly deadlineMs?: number };
+
+/** A place in a thread's events: a seq of the current incarnation, or of a given one. -1 is before the first. */
+export type EventPlace = number | { readonly epoch: number; readonly seq: number };
+
+export type EventsOptions = {
+  /** Replay what comes after this place, then go on live. Without it, only what comes from now on. */
+  readonly after?: EventPlace;
+  readonly signal?: AbortSignal;
+};
+
+export type RunOptions = WaitOptions & {
+  /** A JSON Schema for the final message, passed on to the model. */
+  readonly outputSchema?: unknown;
+};
+
+/** How a turn ended. */
+export type TurnResult = {
+  readonly submissionId: SubmissionId;
+  /** null for an empty input, which makes no turn. */
+  readonly turnId: TurnId | null;
+  /** `failed`: the model's error is in `error`; `interrupted`: by an interrupt, or by a task that replaced it. */
+  readonly status: "completed" | "interrupted" | "failed";
+  readonly lastAgentMessage: string | null;
+  /** The items completed in this turn, in order. */
+  readonly items: readonly TurnItem[];
+  /** Tokens of this turn alone; null when the model told none. */
+  readonly usage: TokenUsage | null;
+  readonly error: { readonly message: string; readonly info: CodexErrorInfo | null } | null;
+};
+
+export type InterruptOptions = WaitOptions & {
+  /** Only if this turn runs. @throws NoActiveTurnError otherwise */
+  readonly turnId?: string;
+};
+
+/** `timedOut`: the thread did not end by itself before the deadline, and was ended by force. */
+export type ShutdownOutcome = "completed" | "timedOut";
+
+/**
+ * One durable conversation. A handle stays good over restarts and unloading: what is said to an unloaded thread loads
+ * it again. After `shutdown` every call that needs a living thread throws ThreadClosedError.
+ */
+export interface Thread extends AsyncDisposable {
+  readonly id: ThreadId;
+  /** The file that the thread is stored in; null where the store has none. */
+  readonly rolloutPath: string | null;
+  /** The XState actor of the current incarnation; undefined while the thread is unloaded. */
+  readonly actor: AnyActorRef | undefined;
+  readonly epoch: number;
+  readonly status: AgentStatus;
+  /** The status now, and each change. */
+  readonly status$: Observable<AgentStatus>;
+  /** Every event from now on. */
+  readonly events$: Observable<ThreadEvent>;
+  readonly sessionConfigured: SessionConfiguredEvent;
+  /** Requests for approval that nobody has answered yet. */
+  readonly pendingApprovals: readonly PendingApproval[];
+
+  /**
+   * Hands an op to the thread, in order (T3). Resolves when the thread has it and what it had said before is stored (T7).
+   * @throws InvalidRequestError, ThreadClosedError (gives the op back), OverloadedError, StoreIoError
+   */
+  submit(op: Op, options?: WaitOptions): Promise<SubmissionId>;
+  /** As submit, under an id of the caller's. An id that the thread has seen runs nothing again. A UUID also names the turn. */
+  submitWithId(submission: { id: string; op: Op }, options?: WaitOptions): Promise<SubmissionId>;
+  /** The next event in order, starting after SessionConfigured. @throws ThreadClosedError when there will be none */
+  nextEvent(options?: WaitOptions): Promise<Event>;
+  /**
+   * Every event in order, over restarts and reloads, until the thread is closed. Events that are no longer in memory
+   * are told by one `lagged` event that names them (T2).
+   */
+  events(options?: EventsOptions): AsyncIterableIterator<ThreadEvent, undefined>;
+  /** One user turn to its end; input for a running turn joins it and ends with it. An abort interrupts the turn. */
+  run(input: string | readonly UserInput[], options?: RunOptions): Promise<TurnResult>;
+  /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
+  interrupt(options?: InterruptOptions): Promise<void>;
+  /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
+  shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
+}
+
+export type NewThread = {
+  readonly threadId: ThreadId;
+  readonly thread: Thread;
+  readonly sessionConfigured: SessionConfiguredEvent;
+};

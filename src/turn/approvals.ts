@@ -1,0 +1,49 @@
+import type { EventMsg } from "../protocol/event.ts";
+import type { SubmissionId } from "../protocol/ids.ts";
+import type { ReviewDecision } from "../protocol/policy.ts";
+
+export type PendingApproval = {
+  /** The submission id of the turn, which an approval op may give instead of the call id. */
+  readonly turn: SubmissionId;
+  readonly callId: string;
+  /** The request as it was published, to be shown again to whoever attaches. */
+  readonly msg: EventMsg;
+};
+
+type Waiting = PendingApproval & { readonly resolve: (decision: ReviewDecision) => void };
+
+/** The approvals that a thread waits for. Each is answered once: the first answer wins. */
+export class Approvals {
+  #waiting: Waiting[] = [];
+
+  get pending(): readonly PendingApproval[] {
+    return this.#waiting;
+  }
+
+  /** Waits for the answer. An abort withdraws the request and rejects with the signal's reason. */
+  ask(request: PendingApproval, signal: AbortSignal): Promise<ReviewDecision> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const waiting: Waiting = { ...request, resolve: (decision) => settle(() => resolve(decision)) };
+      const onAbort = () => settle(() => reject(signal.reason));
+      const settle = (finish: () => void) => {
+        signal.removeEventListener("abort", onAbort);
+        this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        finish();
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.push(waiting);
+    });
+  }
+
+  /** Answers the request of this call or turn. False when there is none (any more). */
+  answer(id: string, decision: ReviewDecision): boolean {
+    const waiting =
+      this.#waiting.find((request) => request.callId === id) ?? this.#waiting.find((request) => request.turn === id);
+    waiting?.resolve(decision);
+    return waiting !== undefined;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Compaction (SPEC 5.4, 6.3): the model sums the conversation up, and the history goes on from the context, the newest
+ * user messages and the summary. The stored line holds the summary alone: what else it keeps is found in the lines
+ * before it, so that nothing is written twice.
+ */
+import type { ModelRequest } from "../model/model-client.ts";
+import { InternalDefect } from "../protocol/errors.ts";
+import { ModelError } from "../protocol/model-error.ts";
+import { textOf, userMessage } from "../protocol/response-item.ts";
+import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import { initialContext } from "./initial-context.ts";
+import type { TurnHost } from "./turn-host.ts";
+import type { TurnRun } from "./turn-run.ts";
+
+const PROMPT = [
+  "The conversation is about to be shortened: write the handover that the next model will work from.",
+  "Say what was asked, what has been done and decided, what was learnt (paths, names, constraints, preferences),",
+  "and what is left to do next. Be brief and exact; leave out what no longer matters.",
+].join("\n");
+
+/** Opens every summary, so that whoever reads the history knows what it is. */
+export const SUMMARY_PREFIX =
+  "The earlier part of this conversation was summed up to make room. Take what follows as what is known, and go on from it:";
+
+const LONG_THREAD_WARNING =
+  "Long threads and repeated compaction can make the model less accurate. Start a new thread when you can, to keep threads short and focused.";
+
+/** The share of the context window that may fill up where no limit is set. */
+const DEFAULT_LIMIT_SHARE = 0.9;
+
+/** Whether the last answer filled the context so far that the next request needs room first. */
+export function needsCompaction({ config, usage }: TurnHost): boolean {
+  const { modelAutoCompactTokenLimit: limit, modelContextWindow: window } = config;
+  const most = limit ?? (window === null ? Number.POSITIVE_INFINITY : window * DEFAULT_LIMIT_SHARE);
+  return (usage?.last_token_usage.total_tokens ?? 0) >= most;
+}
+
+/** Sums up and goes on from the summary. @throws ModelError; or the reason of the turn's abort */
+export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
+  const { history } = host;
+  if (history === undefined) throw new InternalDefect("a history was to be compacted before it was loaded");
+  const summary = await askForSummary(host, run, [...history.forModel(), userMessage(PROMPT)]);
+  const message = `${SUMMARY_PREFIX}\n${summary}`;
+  history.compact(message, initialContext(host.config));
+  host.toldEnvironment = host.config;
+  host.record({ type: "compacted", payload: { message } });
+  host.usage = estimatedUsage(host, history.estimatedTokens);
+  host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
+  host.publish(run.id, { type: "context_compacted" });
+  host.publish(run.id, { type: "warning", message: LONG_THREAD_WARNING });
+}
+
+async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["input"]): Promise<string> {
+  const { config } = host;
+  const request: ModelRequest = {
+    threadId: host.threadId,
+    turnId: run.turnId,
+    model: config.model,
+    instructions: config.baseInstructions ?? "",
+    input,
+    tools: [],
+    parallelToolCalls: false,
+    reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
+  };
+  let summary = "";
+  for await (const event of host.model.stream(request, { signal: run.signal })) {
+    if (event.type === "rate_limits") host.rateLimits = event.snapshot;
+    if (event.type === "item_done" && event.item.type === "message") summary = textOf(event.item);
+    if (event.type !== "completed") continue;
+    countUsage(host, run, event.usage);
+    return summary;
+  }
+  run.signal.throwIfAborted();
+  throw new ModelError("stream disconnected before completion: stream closed before response.completed", {
+    retryable: true,
+  });
+}
+
+/** Adds one response's tokens to the thread's total, and tells. */
+export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | undefined): void {
+  if (usage === undefined) return;
+  host.usage = {
+    total_token_usage: addUsage(host.usage?.total_token_usage ?? zeroUsage, usage),
+    last_token_usage: usage,
+    model_context_window: host.config.modelContextWindow,
+  };
+  run.usage = addUsage(run.usage, usage);
+  host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
+}
+
+/** What is known of the tokens in use when no response has told: the total stays, the last is estimated. */
+export const estimatedUsage = (
+  host: Pick<TurnHost, "usage" | "config">,
+  tokens: number,
+): NonNullable<TurnHost["usage"]> => ({
+  total_token_usage: host.usage?.total_token_usage ?? zeroUsage,
+  last_token_usage: { ...zeroUsage, total_tokens: tokens },
+  model_context_window: host.config.modelContextWindow,
+});

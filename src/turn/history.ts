@@ -1,0 +1,152 @@
+/**
+ * The conversation as the model sees it.
+ *
+ * H1  A call is always followed by its output in what goes to the model; an output without a call never goes (T6).
+ * H2  Items are immutable and shared: with the store, with forks and with requests in flight.
+ */
+import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
+import { isUserBoundary } from "../protocol/user-boundary.ts";
+
+const OUTPUT_OF: Record<string, string> = {
+  function_call: "function_call_output",
+  custom_tool_call: "custom_tool_call_output",
+  local_shell_call: "function_call_output",
+};
+const OUTPUTS: ReadonlySet<string> = new Set(Object.values(OUTPUT_OF));
+
+/** What stands in for the output of a call that was never answered. */
+export const ABORTED_OUTPUT = "aborted";
+
+/** About four bytes a token: Codex's own estimate. */
+const BYTES_PER_TOKEN = 4;
+
+/** A compaction keeps the newest user messages up to this estimate, as Codex does. */
+const KEPT_USER_TOKENS = 20_000;
+
+const callIdOf = (item: ResponseItem): string | undefined =>
+  "call_id" in item && typeof item.call_id === "string" ? item.call_id : undefined;
+
+const isSendable = (item: ResponseItem): boolean =>
+  item.type !== "ghost_snapshot" && !(item.type === "message" && item.role === "system");
+
+export class History {
+  #items: ResponseItem[];
+  /** Calls that wait for their output, by call id. */
+  readonly #open = new Map<string, ResponseItem>();
+  /** The texts of past compactions, which are user messages that no further compaction keeps. */
+  readonly #summaries = new Set<string>();
+  #bytes = 0;
+
+  constructor(items: readonly ResponseItem[] = []) {
+    this.#items = [];
+    for (const item of items) this.append(item);
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  /** A rough size in bytes, for bounding caches and estimating tokens. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get estimatedTokens(): number {
+    return Math.ceil(this.#bytes / BYTES_PER_TOKEN);
+  }
+
+  /** Adds an item. An output whose call is not there is dropped, and so is a second output of one call. */
+  append(item: ResponseItem): void {
+    if (!isSendable(item)) return;
+    const callId = callIdOf(item);
+    if (callId !== undefined && OUTPUTS.has(item.type)) {
+      if (!this.#open.delete(callId)) return;
+      this.#insertAfterCall(item, callId);
+    } else {
+      if (callId !== undefined && item.type in OUTPUT_OF) this.#open.set(callId, item);
+      this.#items.push(item);
+    }
+    this.#bytes += sizeOf(item);
+  }
+
+  /** Outputs of one answer's calls follow those calls in order; a late one goes directly behind its own call. */
+  #insertAfterCall(output: ResponseItem, callId: string): void {
+    const last = this.#items.at(-1);
+    if (last !== undefined && callIdOf(last) !== undefined) {
+      this.#items.push(output);
+      return;
+    }
+    const at = this.#items.findLastIndex((item) => item.type in OUTPUT_OF && callIdOf(item) === callId);
+    this.#items.splice(at + 1, 0, output);
+  }
+
+  /** The outputs that are still owed, each saying that the call was aborted. */
+  missingOutputs(): ResponseItem[] {
+    return [...this.#open].map(([callId, call]) => abortedOutput(call, callId));
+  }
+
+  /** What goes to the model now: a snapshot that later appends do not change (H1). */
+  forModel(): readonly ResponseItem[] {
+    if (this.#open.size === 0) return this.#items.slice();
+    const whole: ResponseItem[] = [];
+    for (const item of this.#items) {
+      whole.push(item);
+      const callId = callIdOf(item);
+      if (callId !== undefined && this.#open.get(callId) === item) whole.push(abortedOutput(item, callId));
+    }
+    return whole;
+  }
+
+  /** Drops everything from the n-th last user message on; with fewer of them, from the first one on (SPEC 6.4). */
+  rollBack(turns: number): void {
+    let cut = this.#items.length;
+    let left = turns;
+    for (let at = this.#items.length - 1; at >= 0 && left > 0; at -= 1) {
+      const item = this.#items[at];
+      if (item === undefined || !isUserBoundary(item)) continue;
+      cut = at;
+      left -= 1;
+    }
+    this.replaceWith(this.#items.slice(0, cut));
+  }
+
+  /** Goes on from the context, the newest user messages that fit, and the summary (SPEC 5.4). */
+  compact(summary: string, initialContext: readonly ResponseItem[]): void {
+    const kept: ResponseItem[] = [];
+    let left = KEPT_USER_TOKENS * BYTES_PER_TOKEN;
+    for (const item of this.#items.toReversed()) {
+      const text = textOf(item);
+      if (!isUserBoundary(item) || this.#summaries.has(text)) continue;
+      if (text.length >= left) {
+        if (left > 0) kept.push(userMessage(text.slice(0, left)));
+        break;
+      }
+      left -= text.length;
+      kept.push(item);
+    }
+    this.#summaries.add(summary);
+    this.replaceWith([...initialContext, ...kept.toReversed(), userMessage(summary)]);
+  }
+
+  /** Starts anew with these items. */
+  replaceWith(items: readonly ResponseItem[]): void {
+    this.#items = [];
+    this.#open.clear();
+    this.#bytes = 0;
+    for (const item of items) this.append(item);
+  }
+}
+
+function abortedOutput(call: ResponseItem, callId: string): ResponseItem {
+  return call.type === "custom_tool_call"
+    ? { type: "custom_tool_call_output", call_id: callId, output: ABORTED_OUTPUT }
+    : { type: "function_call_output", call_id: callId, output: ABORTED_OUTPUT };
+}
+
+function sizeOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return 4;
+  let size = 2;
+  for (const part of Object.values(value)) size += sizeOf(part);
+  return size;
+}

@@ -1,0 +1,203 @@
+/** One model request of a turn: the context goes out, and what streams back becomes events and history (SPEC 4.2). */
+import type { SampleOutcome } from "../../machines/turn.machine.ts";
+import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
+import { InternalDefect } from "../protocol/errors.ts";
+import { newItemId } from "../protocol/ids.ts";
+import { legacyEventsOf } from "../protocol/legacy-events.ts";
+import { ModelError } from "../protocol/model-error.ts";
+import type { MessageItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
+import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
+import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
+import { compact, countUsage, needsCompaction } from "./compaction.ts";
+import type { History } from "./history.ts";
+import { startCall } from "./tool-calls.ts";
+import type { TurnHost } from "./turn-host.ts";
+import type { TurnRun } from "./turn-run.ts";
+
+/**
+ * Asks the model once, and starts the calls that it makes while it still streams.
+ *
+ * @throws ModelError; or the reason of the turn's abort.
+ */
+export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
+  if (run.kind === "compact") {
+    await compact(host, run);
+    return { calls: 0, pendingInput: host.inbox.hasInput };
+  }
+  if (needsCompaction(host)) await compact(host, run);
+  await recordInput(host, run);
+  await recordJoinedInput(host, run);
+  recordTurnContext(host, run);
+  const { history } = host;
+  if (history === undefined) throw new InternalDefect("the model was to be asked before the history was loaded");
+  const answer = new Answer(host, run);
+  for await (const event of host.model.stream(requestOf(host, run, history), { signal: run.signal })) {
+    run.signal.throwIfAborted();
+    answer.take(event);
+    if (answer.isComplete) break;
+  }
+  run.signal.throwIfAborted();
+  if (!answer.isComplete) {
+    throw new ModelError("stream disconnected before completion: stream closed before response.completed", {
+      retryable: true,
+    });
+  }
+  return { calls: run.calls.length, pendingInput: host.inbox.hasInput };
+}
+
+function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest {
+  const { config } = host;
+  return {
+    threadId: host.threadId,
+    turnId: run.turnId,
+    model: config.model,
+    instructions: config.baseInstructions ?? "",
+    input: history.forModel(),
+    tools: host.tools.specs,
+    parallelToolCalls: true,
+    reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
+    ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
+  };
+}
+
+/** One line a request, as Codex writes it (SPEC 7.3): what the request ran with. */
+function recordTurnContext(host: TurnHost, run: TurnRun): void {
+  const { config } = host;
+  host.record({
+    type: "turn_context",
+    payload: {
+      turn_id: run.turnId,
+      cwd: config.cwd,
+      approval_policy: config.approvalPolicy,
+      sandbox_policy: config.sandboxPolicy,
+      model: config.model,
+      ...(config.reasoningEffort === null ? {} : { effort: config.reasoningEffort }),
+      summary: config.reasoningSummary,
+    },
+  });
+}
+
+/** Turns the events of one answer into the thread's own. An item's deltas come between its start and its end. */
+class Answer {
+  readonly #host: TurnHost;
+  readonly #run: TurnRun;
+  readonly #place: { thread_id: TurnHost["threadId"]; turn_id: string };
+  /** The id of the item that streams now. */
+  #current: string | undefined;
+  isComplete = false;
+
+  constructor(host: TurnHost, run: TurnRun) {
+    this.#host = host;
+    this.#run = run;
+    this.#place = { thread_id: host.threadId, turn_id: run.turnId };
+  }
+
+  take(event: ModelEvent): void {
+    switch (event.type) {
+      case "created":
+        return;
+      case "rate_limits":
+        this.#host.rateLimits = event.snapshot;
+        this.#publish({ type: "token_count", info: this.#host.usage ?? null, rate_limits: event.snapshot });
+        return;
+      case "item_added":
+        this.#start(event.item);
+        return;
+      case "text_delta":
+        this.#textDelta(event.delta, event.itemId);
+        return;
+      case "reasoning_summary_part":
+        this.#publish({
+          type: "agent_reasoning_section_break",
+          item_id: event.itemId ?? this.#current ?? "",
+          summary_index: event.summaryIndex,
+        });
+        return;
+      case "reasoning_summary_delta":
+        this.#publish({
+          type: "reasoning_content_delta",
+          ...this.#place,
+          item_id: event.itemId ?? this.#current ?? "",
+          delta: event.delta,
+          summary_index: event.summaryIndex,
+        });
+        this.#publish({ type: "agent_reasoning_delta", delta: event.delta });
+        return;
+      case "reasoning_text_delta":
+        this.#rawReasoningDelta(event);
+        return;
+      case "item_done":
+        this.#finish(event.item);
+        return;
+      case "completed":
+        this.isComplete = true;
+        countUsage(this.#host, this.#run, event.usage);
+    }
+  }
+
+  #publish(msg: Parameters<TurnHost["publish"]>[1]): void {
+    this.#host.publish(this.#run.id, msg);
+  }
+
+  #start(item: ResponseItem): void {
+    if (item.type !== "message" && item.type !== "reasoning") return;
+    const id = item.id ?? newItemId();
+    this.#current = id;
+    this.#publish({ type: "item_started", ...this.#place, item: emptyTurnItem(item, id) });
+  }
+
+  #textDelta(delta: string, itemId: string | undefined): void {
+    this.#run.firstTokenAt ??= this.#host.clock.now();
+    if (this.#current === undefined) this.#start({ type: "message", role: "assistant", content: [], id: itemId });
+    const item_id = itemId ?? this.#current ?? "";
+    this.#publish({ type: "agent_message_content_delta", ...this.#place, item_id, delta });
+    this.#publish({ type: "agent_message_delta", delta });
+  }
+
+  #rawReasoningDelta(event: Extract<ModelEvent, { type: "reasoning_text_delta" }>): void {
+    if (!this.#host.config.showRawReasoning) return;
+    this.#publish({
+      type: "reasoning_raw_content_delta",
+      ...this.#place,
+      item_id: event.itemId ?? this.#current ?? "",
+      delta: event.delta,
+      content_index: event.contentIndex,
+    });
+    this.#publish({ type: "agent_reasoning_raw_content_delta", delta: event.delta });
+  }
+
+  #finish(item: ResponseItem): void {
+    const { showRawReasoning } = this.#host.config;
+    if (isAssistantMessage(item) || item.type === "reasoning") {
+      if (this.#current === undefined) this.#start(item);
+      const whole = wholeTurnItem(item, item.id ?? this.#current ?? newItemId());
+      this.#publish({ type: "item_completed", ...this.#place, item: whole });
+      for (const msg of legacyEventsOf(whole, { showRawReasoning })) this.#publish(msg);
+      if (whole.type === "AgentMessage") this.#run.lastAgentMessage = agentMessageText(whole);
+    }
+    this.#current = undefined;
+    recordItem(this.#host, this.#run.id, item);
+    startCall(this.#host, this.#run, item);
+  }
+}
+
+const isAssistantMessage = (item: ResponseItem): item is MessageItem =>
+  item.type === "message" && item.role === "assistant";
+
+const emptyTurnItem = (item: MessageItem | ReasoningItem, id: string): TurnItem =>
+  item.type === "reasoning"
+    ? { type: "Reasoning", id, summary_text: [], raw_content: [] }
+    : { type: "AgentMessage", id, content: [] };
+
+function wholeTurnItem(item: MessageItem | ReasoningItem, id: string): TurnItem {
+  if (item.type === "reasoning") {
+    return {
+      type: "Reasoning",
+      id,
+      summary_text: item.summary.map((part) => part.text),
+      raw_content: (item.content ?? []).map((part) => part.text),
+    };
+  }
+  const texts = item.content.flatMap((part) => (part.type === "output_text" ? [part.text] : []));
+  return { type: "AgentMessage", id, content: texts.map((text) => ({ type: "Text", text })) };
+}

@@ -1,0 +1,111 @@
+/**
+ * The calls of one answer, run side by side. A call never fails the turn: whatever goes wrong is its output.
+ *
+ * Outputs are recorded in the order of the calls. On interrupt a call has `TOOL_GRACE_MS` to end by itself; then it is
+ * abandoned, and its output says so.
+ */
+import { raceAbort } from "../kernel/cancellation.ts";
+import { sleep } from "../kernel/clock.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
+import { functionCallOutput } from "../protocol/response-item.ts";
+import { recordItem } from "./announcement.ts";
+import type { TurnHost } from "./turn-host.ts";
+import type { RunningCall, TurnRun } from "./turn-run.ts";
+
+/** Codex's: what a task gets to end by itself after an interrupt. */
+export const TOOL_GRACE_MS = 100;
+
+/** Starts the work that an item asks for, if it asks for any that is ours. */
+export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): void {
+  if (item.type !== "function_call" && item.type !== "custom_tool_call" && item.type !== "local_shell_call") return;
+  const callId = item.call_id;
+  if (callId === undefined || callId === null) return;
+  const name = item.type === "local_shell_call" ? "local_shell" : item.name;
+  const raw = item.type === "function_call" ? item.arguments : item.type === "custom_tool_call" ? item.input : "";
+  const call: RunningCall = {
+    callId,
+    kind: item.type,
+    name,
+    startedAt: host.clock.now(),
+    settled: false,
+    output: Promise.resolve(""),
+  };
+  call.output = run.calls.some((other) => other.callId === callId)
+    ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
+    : settled(call, answer(host, run, { callId, name, raw }));
+  run.calls.push(call);
+}
+
+function settled(call: RunningCall, output: Promise<string>): Promise<string> {
+  return output.then((text) => {
+    call.settled = true;
+    return text;
+  });
+}
+
+async function answer(
+  host: TurnHost,
+  run: TurnRun,
+  { callId, name, raw }: { callId: string; name: string; raw: string },
+): Promise<string> {
+  const tool = host.tools.get(name);
+  if (tool === undefined) return `unsupported call: ${name}`;
+  const place = { thread_id: host.threadId, turn_id: run.turnId };
+  const startedAt = host.clock.now();
+  const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
+  host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });
+  const end = (status: "completed" | "failed", output: string): string => {
+    if (!run.ended) {
+      const duration_ms = host.clock.now() - startedAt;
+      host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, output, duration_ms } });
+    }
+    return output;
+  };
+  try {
+    const context = { threadId: host.threadId, turnId: run.turnId, callId, signal: run.signal };
+    return end("completed", await tool.call(raw, context));
+  } catch (error) {
+    return end("failed", run.signal.aborted ? abortedText(host, startedAt) : messageOfThrown(error));
+  }
+}
+
+const abortedText = (host: TurnHost, startedAt: number): string =>
+  `Wall time: ${((host.clock.now() - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
+
+const messageOfThrown = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Waits for every call of the last answer and records the outputs. Rejects with the reason of the turn's abort. */
+export async function finishCalls(host: TurnHost, run: TurnRun): Promise<void> {
+  while (run.calls.length > 0) {
+    const [call] = run.calls;
+    if (call === undefined) return;
+    const output = await raceAbort(call.output, run.signal);
+    run.calls.shift();
+    recordOutput(host, run, call, output);
+  }
+}
+
+/** After an abort: gives the calls their grace, then records an output for each, whatever became of it. */
+export async function settleCalls(host: TurnHost, run: TurnRun): Promise<void> {
+  if (run.calls.some((call) => !call.settled)) await grace(host, run.calls);
+  for (const call of run.calls.splice(0)) {
+    const output = call.settled ? await call.output : abortedText(host, call.startedAt);
+    recordOutput(host, run, call, output);
+  }
+}
+
+async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<void> {
+  const timer = new AbortController();
+  const all = Promise.all(calls.map((call) => call.output));
+  const timeUp = sleep(host.clock, TOOL_GRACE_MS, timer.signal).catch(() => undefined);
+  await Promise.race([all, timeUp]);
+  timer.abort();
+}
+
+function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: string): void {
+  const item: ResponseItem =
+    call.kind === "custom_tool_call"
+      ? { type: "custom_tool_call_output", call_id: call.callId, output }
+      : functionCallOutput(call.callId, output);
+  recordItem(host, run.id, item);
+}

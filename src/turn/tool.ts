@@ -1,0 +1,114 @@
+import { z } from "zod";
+import type { ToolSpec } from "../model/model-client.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import type { ThreadId, TurnId } from "../protocol/ids.ts";
+
+/** The part of Standard Schema (standardschema.dev, version 1) that Skein uses; zod, valibot and arktype keep it. */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+  };
+}
+
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
+
+/** What a tool is told of the call. `signal` fires when the turn is interrupted or the thread closed. */
+export type ToolContext = {
+  readonly threadId: ThreadId;
+  readonly turnId: TurnId;
+  readonly callId: string;
+  readonly signal: AbortSignal;
+};
+
+export type ToolOptions<Input> = {
+  /** Letters, digits, `_` and `-`; at most 64. */
+  readonly name: string;
+  readonly description: string;
+  /** Checks the model's arguments. Without one, any JSON object is passed on. */
+  readonly input?: StandardSchema<Input>;
+  /** The JSON Schema shown to the model. Derived from a zod schema; other vendors need it said. */
+  readonly inputJsonSchema?: Readonly<Record<string, unknown>>;
+  /**
+   * Answers the call. A text is given to the model as it is, anything else as JSON. What it throws is told to the
+   * model as the call's output, and never ends the turn. On interrupt it has 100 ms to end by itself.
+   */
+  readonly execute: (input: Input, context: ToolContext) => unknown;
+};
+
+/** A function that a thread's model may call. Made by {@link tool}. */
+export interface Tool {
+  readonly spec: ToolSpec;
+  /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
+  call(rawArguments: string, context: ToolContext): Promise<string>;
+}
+
+const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
+const ANY_OBJECT = { type: "object", properties: {}, additionalProperties: true } as const;
+
+/**
+ * Makes a tool of a function, for `tools` in ThreadManagerOptions or ThreadConfig.
+ *
+ * @throws InvalidRequestError for a name that models would not accept, or an input schema that cannot be shown to them.
+ */
+export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input>): Tool {
+  if (!NAME.test(options.name)) {
+    throw new InvalidRequestError(`tool name \`${options.name}\` must be 1 to 64 letters, digits, \`_\` or \`-\``);
+  }
+  const spec: ToolSpec = {
+    type: "function",
+    name: options.name,
+    description: options.description,
+    parameters: options.inputJsonSchema ?? describeInput(options.name, options.input),
+    strict: false,
+  };
+  return {
+    spec,
+    async call(rawArguments, context) {
+      const input = await readArguments(rawArguments, options.input);
+      return outputText(await options.execute(input, context));
+    },
+  };
+}
+
+function describeInput(name: string, schema: StandardSchema | undefined): Readonly<Record<string, unknown>> {
+  if (schema === undefined) return ANY_OBJECT;
+  if (schema instanceof z.ZodType) {
+    const { $schema: _, ...jsonSchema } = z.toJSONSchema(schema, { io: "input" });
+    return jsonSchema;
+  }
+  throw new InvalidRequestError(
+    `tool \`${name}\`: give \`inputJsonSchema\`, since a ${schema["~standard"].vendor} schema cannot be shown to a model as it is`,
+  );
+}
+
+async function readArguments<Input>(raw: string, schema: StandardSchema<Input> | undefined): Promise<Input> {
+  let value: unknown;
+  try {
+    value = raw.trim() === "" ? {} : JSON.parse(raw);
+  } catch (error) {
+    throw new InvalidRequestError(`failed to parse function arguments: ${(error as Error).message}`);
+  }
+  if (schema === undefined) {
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Input;
+    throw new InvalidRequestError("failed to parse function arguments: expected a JSON object");
+  }
+  const result = await schema["~standard"].validate(value);
+  if (result.issues === undefined) return result.value;
+  const problems = result.issues.map((issue) => {
+    const path = (issue.path ?? []).map((part) =>
+      String(typeof part === "object" && part !== null && "key" in part ? part.key : part),
+    );
+    return path.length === 0 ? issue.message : `${path.join(".")}: ${issue.message}`;
+  });
+  throw new InvalidRequestError(`failed to parse function arguments: ${problems.join("; ")}`);
+}
+
+function outputText(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined ? "" : (JSON.stringify(value) ?? String(value));
+}

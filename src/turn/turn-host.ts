@@ -1,0 +1,50 @@
+import type { Clock } from "../kernel/clock.ts";
+import type { Release } from "../kernel/slots.ts";
+import type { ModelClient } from "../model/model-client.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { Approvals } from "./approvals.ts";
+import type { History } from "./history.ts";
+import type { Inbox } from "./inbox.ts";
+import type { Environment } from "./initial-context.ts";
+import type { ToolSet } from "./tool-set.ts";
+import type { TurnRun } from "./turn-run.ts";
+
+/** What one turn needs of its thread, and all that it may touch. */
+export interface TurnHost {
+  readonly threadId: ThreadId;
+  readonly model: ModelClient;
+  readonly tools: ToolSet;
+  readonly clock: Clock;
+  readonly inbox: Inbox;
+  readonly approvals: Approvals;
+  /** The settings that the next turns run with; replaced, never changed in place. */
+  config: ResolvedThreadConfig;
+  /** The environment that the model was last told of; undefined when it is still to be read from the history. */
+  toldEnvironment: Environment | undefined;
+  /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
+  readonly isFresh: boolean;
+  usage: TokenUsageInfo | undefined;
+  /** What the last response told of the account's limits. */
+  rateLimits: RateLimitSnapshot | undefined;
+  /** The running turn; at most one. */
+  turn: TurnRun | undefined;
+
+  /** Emits through the thread's actor, which is the only way out. `recorded`: its line is stored already. */
+  publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void;
+  /** Stores an item that is no event, by the same door. */
+  record(item: RolloutItem): void;
+  /** Resolves when everything published and recorded so far is stored. @throws StoreIoError */
+  flush(): Promise<void>;
+  /** The history in memory; undefined while nobody has needed it. */
+  readonly history: History | undefined;
+  /** Loads and repairs the history, unless it is in memory (T6). */
+  openHistory(signal: AbortSignal): Promise<void>;
+  /** A place among the manager's running turns; in order of asking. */
+  reserveTurn(signal: AbortSignal): Release | Promise<Release>;
+  /** Tells the turn's machine of approvals asked for and answered. */
+  signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
+}

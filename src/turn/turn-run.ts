@@ -1,0 +1,55 @@
+import type { Release } from "../kernel/slots.ts";
+import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
+import type { SubmissionId, TurnId } from "../protocol/ids.ts";
+import { type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+
+/** A call that the model made in this turn, and the work that answers it. */
+export type RunningCall = {
+  readonly callId: string;
+  readonly kind: "function_call" | "custom_tool_call" | "local_shell_call";
+  readonly name: string;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  /** Resolves with the output for the model; never rejects. */
+  output: Promise<string>;
+  settled: boolean;
+};
+
+/** The live parts of one running turn. The machine's context holds what can be written down; this holds the rest. */
+export class TurnRun {
+  readonly id: SubmissionId;
+  readonly turnId: TurnId;
+  readonly kind: string;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  readonly #controller = new AbortController();
+  calls: RunningCall[] = [];
+  release: Release | undefined;
+  outputSchema: unknown;
+  usage: TokenUsage = zeroUsage;
+  lastAgentMessage: string | null = null;
+  firstTokenAt: number | undefined;
+  inputRecorded = false;
+  /** From its last look at the inbox on, the turn takes no more input. */
+  takesInput = true;
+  failed = false;
+  /** How it ended, once that is stored. */
+  end: TaskCompleteEvent | TurnAbortedEvent | undefined;
+  /** Its end is published: work that was abandoned publishes nothing any more. */
+  ended = false;
+
+  constructor(options: { id: SubmissionId; turnId: TurnId; kind: string; startedAt: number }) {
+    this.id = options.id;
+    this.turnId = options.turnId;
+    this.kind = options.kind;
+    this.startedAt = options.startedAt;
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+}

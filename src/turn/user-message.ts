@@ -1,0 +1,44 @@
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { type ContentItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+
+const IMAGE_TYPES: Record<string, string> = {
+  ".png": "image/png",
+  ".jpg": "image/jpeg",
+  ".jpeg": "image/jpeg",
+  ".gif": "image/gif",
+  ".webp": "image/webp",
+};
+
+/**
+ * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. A file that can't
+ * be attached becomes a text that says so. Skills and unknown kinds add no content of their own.
+ */
+export function messageOf(items: readonly UserInput[]): ResponseItem | Promise<ResponseItem> {
+  if (!items.some((item) => item.type === "local_image")) return userMessage(items.flatMap(contentOf));
+  return Promise.all(items.map((item) => (item.type === "local_image" ? readImage(item.path) : contentOf(item)))).then(
+    (parts) => userMessage(parts.flat()),
+  );
+}
+
+function contentOf(item: UserInput): ContentItem[] {
+  if (item.type === "text") return [{ type: "input_text", text: item.text }];
+  return item.type === "image" ? [{ type: "input_image", image_url: item.image_url }] : [];
+}
+
+async function readImage(path: string): Promise<ContentItem[]> {
+  const mediaType = IMAGE_TYPES[extname(path).toLowerCase()];
+  if (mediaType === undefined) return [unattached(path, "it is no PNG, JPEG, GIF or WebP file")];
+  try {
+    const bytes = await readFile(path);
+    return [{ type: "input_image", image_url: `data:${mediaType};base64,${bytes.toString("base64")}` }];
+  } catch (error) {
+    return [unattached(path, (error as Error).message)];
+  }
+}
+
+const unattached = (path: string, why: string): ContentItem => ({
+  type: "input_text",
+  text: `The image at \`${path}\` could not be attached: ${why}`,
+});
