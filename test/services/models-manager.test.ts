@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ManualClock } from "../../src/kernel/clock.ts";
+import { type FetchedModels, type FetchModels, httpModels } from "../../src/services/model-fetch.ts";
+import { createModelsManager, FETCH_LIMIT_MS, FRESH_MS, RETRY_AFTER_MS } from "../../src/services/models-manager.ts";
+import { keptLog, tempHome } from "./temp-home.ts";
+
+const START = Date.UTC(2026, 10, 22);
+const names = (models: readonly { model: string; isDefault: boolean; hidden?: boolean }[]) =>
+  models.map(({ model, isDefault, hidden }) => `${model}${isDefault ? "*" : ""}${hidden === true ? "-" : ""}`);
+const BUILT_IN = ["gpt-5.2-codex*", "gpt-5.2", "gpt-5.1-codex-max", "gpt-5.1-codex-mini"];
+const remote = { slug: "gpt-9", display_name: "GPT 9", priority: 1, supported_in_api: true, context_window: 1000 };
+
+/** A fetcher that answers what it is told to, and keeps what it was asked. */
+function scriptedFetch(...answers: (FetchedModels | Error)[]) {
+  const asked: (string | undefined)[] = [];
+  const fetch: FetchModels = async ({ etag }) => {
+    asked.push(etag);
+    const answer = answers[asked.length - 1] ?? assert.fail("one fetch too many");
+    if (answer instanceof Error) throw answer;
+    return answer;
+  };
+  return { fetch, asked };
+}
+
+const list = (models: unknown[], etag?: string): FetchedModels => ({ notModified: false, etag, body: { models } });
+
+test("without a network the built-in models are listed, as Codex 0.87 lists them", async () => {
+  const models = createModelsManager();
+  assert.deepEqual(names(await models.listModels()), BUILT_IN);
+  assert.deepEqual(names(await models.listModels({ provider: "mock" })), BUILT_IN);
+  assert.deepEqual(names(await models.listModels({ includeHidden: true })), [...BUILT_IN, "scripted-"]);
+  assert.deepEqual((await models.listModels()).at(-1), {
+    id: "gpt-5.1-codex-mini",
+    model: "gpt-5.1-codex-mini",
+    displayName: "gpt-5.1-codex-mini",
+    description: "Optimized for codex. Cheaper, faster, but less capable.",
+    supportedReasoningEfforts: [
+      { effort: "medium", description: "Dynamically adjusts reasoning based on the task" },
+      { effort: "high", description: "Maximizes reasoning depth for complex or ambiguous problems" },
+    ],
+    defaultReasoningEffort: "medium",
+    isDefault: false,
+  });
+});
+
+test("the scripted model is there for its own provider", async () => {
+  const models = createModelsManager();
+  assert.deepEqual(names(await models.listModels({ provider: "scripted" })), ["scripted*"]);
+  assert.equal(models.defaultModel({ provider: "scripted" }), "scripted");
+});
+
+test("the default follows the way of signing in", async () => {
+  const { fetch } = scriptedFetch(list([{ ...remote, priority: 0 }, { slug: "codex-auto-balanced" }]));
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock: new ManualClock() });
+  assert.equal(models.defaultModel({ authMethod: "chatgpt" }), "gpt-5.2-codex");
+  await models.listModels();
+  assert.equal(models.defaultModel({ authMethod: "chatgpt" }), "codex-auto-balanced");
+  assert.equal(models.defaultModel({ authMethod: "apikey" }), "gpt-5.2-codex");
+  assert.equal(models.defaultModel(), "gpt-5.2-codex");
+});
+
+test("fetched models come first by priority, then the built-in ones; one visible model is the default", async () => {
+  const { fetch } = scriptedFetch(
+    list([
+      { ...remote, slug: "last", priority: 9 },
+      { slug: "only-chatgpt", priority: 0, supported_in_api: false },
+      { slug: "internal", priority: 0, visibility: "hide" },
+      { slug: "gpt-5.2", priority: 2, display_name: "Renamed", supported_reasoning_levels: [{ effort: "low" }] },
+    ]),
+  );
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock: new ManualClock() });
+  assert.deepEqual(names(await models.listModels()), [
+    "gpt-5.2*",
+    "last",
+    "gpt-5.2-codex",
+    "gpt-5.1-codex-max",
+    "gpt-5.1-codex-mini",
+  ]);
+  assert.deepEqual(names(await models.listModels({ authMethod: "chatgpt", includeHidden: true })), [
+    "only-chatgpt*",
+    "internal-",
+    "gpt-5.2",
+    "last",
+    "gpt-5.2-codex",
+    "gpt-5.1-codex-max",
+    "gpt-5.1-codex-mini",
+    "scripted-",
+  ]);
+});
+
+test("a list is fresh for 300 s, then asked for with its ETag; the server's ETag renews it or makes it stale", async () => {
+  const clock = new ManualClock({ startMs: START });
+  const { fetch, asked } = scriptedFetch(
+    list([remote], "v1"),
+    { notModified: true },
+    list([remote], "v2"),
+    list([], "v3"),
+  );
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock });
+  await models.listModels();
+  clock.advance(FRESH_MS - 1);
+  await models.listModels();
+  assert.deepEqual(asked, [undefined]);
+  clock.advance(1);
+  assert.equal((await models.listModels())[0]?.model, "gpt-9");
+  assert.deepEqual(asked, [undefined, "v1"]);
+  clock.advance(FRESH_MS - 1);
+  models.noteEtag("v1");
+  clock.advance(2);
+  await models.listModels();
+  assert.deepEqual(asked, [undefined, "v1"]);
+  models.noteEtag("v2");
+  await models.listModels();
+  await models.listModels({ refresh: "offline" });
+  await models.listModels({ refresh: "online" });
+  assert.deepEqual(asked, [undefined, "v1", "v1", "v2"]);
+  assert.equal(models.contextWindow("gpt-9"), null);
+});
+
+test("a failing fetch is logged and not repeated for a while; what is known goes on", async () => {
+  const clock = new ManualClock({ startMs: START });
+  const log = keptLog();
+  const { fetch, asked } = scriptedFetch(
+    new Error("refused"),
+    { notModified: false, body: "<html>" },
+    { notModified: false, body: { models: [{ slug: 7 }] } },
+    list([remote]),
+    new Error("refused"),
+  );
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock, logger: log });
+  for (let attempt = 0; attempt < 3; attempt++) {
+    assert.deepEqual(names(await models.listModels()), BUILT_IN);
+    assert.deepEqual(names(await models.listModels()), BUILT_IN);
+    clock.advance(RETRY_AFTER_MS);
+  }
+  assert.equal((await models.listModels())[0]?.model, "gpt-9");
+  clock.advance(FRESH_MS);
+  assert.equal((await models.listModels())[0]?.model, "gpt-9");
+  assert.equal(asked.length, 5);
+  assert.equal(log.lines.length, 4);
+});
+
+test("a fetcher that never answers and ignores its signal holds nobody longer than the limit", async () => {
+  const clock = new ManualClock({ startMs: START });
+  const log = keptLog();
+  const signals: AbortSignal[] = [];
+  const fetch: FetchModels = ({ signal }) => {
+    signals.push(signal);
+    return new Promise(() => undefined);
+  };
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock, logger: log });
+  const both = Promise.all([models.listModels(), models.listModels()]);
+  await clock.advanceAsync(FETCH_LIMIT_MS);
+  assert.deepEqual((await both).map(names), [BUILT_IN, BUILT_IN]);
+  assert.deepEqual(
+    signals.map(({ aborted }) => aborted),
+    [true],
+  );
+  assert.equal(clock.pending, 0);
+  assert.equal(log.lines.length, 1);
+});
+
+test("the list is kept in models_cache.json as Codex writes it, and the next process needs no network", async (t) => {
+  const home = await tempHome(t);
+  const clock = new ManualClock({ startMs: START });
+  const first = scriptedFetch(list([{ ...remote, future: true }], 'W/"abc"'));
+  await createModelsManager({ remote: { provider: "openai", fetch: first.fetch }, home, clock }).listModels();
+  const path = join(home, "models_cache.json");
+  assert.deepEqual(JSON.parse(await readFile(path, "utf8")), {
+    fetched_at: "2026-11-22T00:00:00.000Z",
+    etag: 'W/"abc"',
+    models: [{ ...remote, future: true }],
+  });
+
+  const second = scriptedFetch({ notModified: true });
+  const models = createModelsManager({ remote: { provider: "openai", fetch: second.fetch }, home, clock });
+  assert.equal((await models.listModels())[0]?.displayName, "GPT 9");
+  assert.equal(models.contextWindow("gpt-9"), 950);
+  assert.deepEqual(second.asked, []);
+  clock.advance(FRESH_MS);
+  await models.listModels();
+  assert.deepEqual(second.asked, ['W/"abc"']);
+  assert.equal(JSON.parse(await readFile(path, "utf8")).fetched_at, "2026-11-22T00:05:00.000Z");
+});
+
+test("a broken cache, a cache of another provider, and a home that cannot be written do no harm", async (t) => {
+  const home = await tempHome(t);
+  const clock = new ManualClock({ startMs: START });
+  const path = join(home, "models_cache.json");
+  const foreign = JSON.stringify({ fetched_at: new Date(START).toISOString(), provider: "ollama", models: [remote] });
+  const wrong = JSON.stringify({ fetched_at: new Date(START).toISOString(), models: [7] });
+  for (const text of ["", "{", foreign, wrong]) {
+    await writeFile(path, text);
+    const { fetch, asked } = scriptedFetch(list([{ slug: "fresh" }]));
+    const models = createModelsManager({ remote: { provider: "openai", fetch }, home, clock, logger: keptLog() });
+    assert.equal((await models.listModels())[0]?.model, "fresh");
+    assert.deepEqual(asked, [undefined]);
+  }
+  const log = keptLog();
+  const { fetch } = scriptedFetch(list([{ slug: "fresh" }]));
+  const unwritable = createModelsManager({ remote: { provider: "openai", fetch }, home: path, clock, logger: log });
+  assert.equal((await unwritable.listModels())[0]?.model, "fresh");
+  assert.equal(log.lines.length, 1);
+});
+
+test("another provider's list stands alone, from the OpenAI form, and its first model is the default", async (t) => {
+  const home = await tempHome(t);
+  const { fetch } = scriptedFetch({
+    notModified: false,
+    body: { object: "list", data: [{ id: "llama" }, { id: "qwen" }] },
+  });
+  const options = { remote: { provider: "ollama", fetch }, home, clock: new ManualClock({ startMs: START }) };
+  const models = createModelsManager(options);
+  assert.deepEqual(names(await models.listModels({ provider: "ollama" })), ["llama*", "qwen"]);
+  assert.equal(models.defaultModel({ provider: "ollama" }), "llama");
+  assert.deepEqual(names(await models.listModels()), BUILT_IN);
+  assert.deepEqual(names(await createModelsManager(options).listModels({ provider: "ollama" })), ["llama*", "qwen"]);
+});
+
+test("context windows: Codex's share of its models' window, unknown for others", () => {
+  const models = createModelsManager();
+  assert.equal(models.contextWindow("gpt-5.1-codex"), 258_400);
+  assert.equal(models.contextWindow("llama"), null);
+});
+
+test("over HTTP: the address, the headers, the ETag, and the answers", async (t) => {
+  const seen: { url: string | undefined; etag: string | undefined; key: string | undefined }[] = [];
+  const server = createServer((request, response) => {
+    const { "if-none-match": etag, authorization: key } = request.headers;
+    seen.push({ url: request.url, etag, key });
+    if (etag === '"1"') response.writeHead(304).end();
+    else if (etag === "bad") response.writeHead(500).end();
+    else response.writeHead(200, { etag: '"1"' }).end(JSON.stringify({ models: [remote] }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const fetch = httpModels({
+    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/`,
+    clientVersion: "0.87.0",
+    headers: () => ({ authorization: "Bearer k" }),
+    fetch: globalThis.fetch,
+  });
+  const { signal } = new AbortController();
+  assert.deepEqual(await fetch({ etag: undefined, signal }), {
+    notModified: false,
+    etag: '"1"',
+    body: { models: [remote] },
+  });
+  assert.deepEqual(await fetch({ etag: '"1"', signal }), { notModified: true });
+  await assert.rejects(fetch({ etag: "bad", signal }), {
+    message: /\/v1\/models\?client_version=0\.87\.0 answered 500$/,
+  });
+  assert.deepEqual(
+    seen.map(({ url, etag, key }) => [url, etag, key]),
+    [
+      ["/v1/models?client_version=0.87.0", undefined, "Bearer k"],
+      ["/v1/models?client_version=0.87.0", '"1"', "Bearer k"],
+      ["/v1/models?client_version=0.87.0", "bad", "Bearer k"],
+    ],
+  );
+});
