@@ -1,0 +1,165 @@
+/**
+ * What the AGENTS.md files say (SPEC 5.2).
+ *
+ * P1 The answer is that of the files at a moment after the question: a change made before it is seen.
+ * P2 Files that have not changed are not read again, and questions that come together share one look at the disk.
+ * P3 No answer is larger than `maxBytes`; what is cut off or cannot be read is warned of, and never fails.
+ */
+import { join } from "node:path";
+import { LRUCache } from "lru-cache";
+import { readStart } from "./bounded-read.ts";
+import { stampOf } from "./file-stamp.ts";
+import { ioText } from "./io-failure.ts";
+import { foldersUpToRepository } from "./repository.ts";
+
+/** Shared by the threads of a working directory, so not to be changed. */
+export type ProjectDoc = {
+  /** Undefined when no file says anything. */
+  readonly text: string | undefined;
+  /** The files that it comes from, in its order. */
+  readonly files: readonly string[];
+  readonly warnings: readonly string[];
+};
+
+export interface ProjectDocs {
+  /** The project's instructions for a working directory: from its repository's root down to it. Never rejects. */
+  projectDoc(cwd: string, options?: { readonly maxBytes?: number | undefined }): Promise<ProjectDoc>;
+  /** The user's own instructions, from the AGENTS.md of the home. Never rejects. */
+  userDoc(home: string): Promise<ProjectDoc>;
+}
+
+export type ProjectDocsOptions = {
+  /** Further names that count where a folder has none of the usual ones. */
+  readonly fallbackNames?: readonly string[] | undefined;
+};
+
+/** Does no IO before somebody asks. */
+export const createProjectDocs = (options: ProjectDocsOptions = {}): ProjectDocs => new Docs(options);
+
+/** Codex's `project_doc_max_bytes`. */
+export const DEFAULT_PROJECT_DOC_BYTES = 32 * 1024;
+const NAMES = ["AGENTS.override.md", "AGENTS.md"];
+const MAX_CACHED = 1_000;
+const MAX_USER_BYTES = 1 << 20;
+const NOTHING: ProjectDoc = { text: undefined, files: [], warnings: [] };
+const SEPARATOR = "\n\n--- project-doc ---\n\n";
+
+/** The user instructions of a session: the user's own, the project's, and the section on skills. */
+export function composeUserInstructions(parts: {
+  readonly user?: string | null | undefined;
+  readonly project?: string | undefined;
+  readonly skills?: string | undefined;
+}): string | undefined {
+  const docs = [parts.user, parts.project].filter(isSaid).join(SEPARATOR);
+  return [docs, parts.skills].filter(isSaid).join("\n\n") || undefined;
+}
+
+const isSaid = (text: string | null | undefined): text is string => text !== undefined && text !== null && text !== "";
+
+type Source = { readonly path: string; readonly stamp: string };
+type Read = { readonly key: string; readonly doc: ProjectDoc };
+/** At most one look runs and one waits: who asks while one runs joins the next, which begins after the question (P1). */
+type Looks = { running: Promise<ProjectDoc>; next: Promise<ProjectDoc> | undefined };
+
+class Docs implements ProjectDocs {
+  readonly #names: readonly string[];
+  readonly #read = new LRUCache<string, Read>({ max: MAX_CACHED });
+  readonly #looks = new Map<string, Looks>();
+
+  constructor(options: ProjectDocsOptions) {
+    this.#names = [...NAMES, ...(options.fallbackNames ?? [])];
+  }
+
+  projectDoc(cwd: string, options: { readonly maxBytes?: number | undefined } = {}): Promise<ProjectDoc> {
+    const maxBytes = options.maxBytes ?? DEFAULT_PROJECT_DOC_BYTES;
+    if (maxBytes <= 0) return Promise.resolve(NOTHING);
+    return this.#shared(`${maxBytes}:${cwd}`, async (key) => {
+      const folders = (await foldersUpToRepository(cwd)).reverse();
+      return this.#docOf(key, await sourcesIn(folders, this.#names), (sources) => readDoc(sources, maxBytes));
+    });
+  }
+
+  userDoc(home: string): Promise<ProjectDoc> {
+    return this.#shared(`home:${home}`, async (key) => {
+      return this.#docOf(key, await sourcesIn([home], NAMES), async (sources) => {
+        const doc = await readDoc(sources, MAX_USER_BYTES);
+        return { ...doc, text: doc.text?.trim() };
+      });
+    });
+  }
+
+  #shared(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
+    const looks = this.#looks.get(key);
+    if (looks === undefined) return this.#look(key, look);
+    looks.next ??= looks.running.then(() => this.#look(key, look));
+    return looks.next;
+  }
+
+  #look(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
+    const looks: Looks = { running: this.#safely(key, look), next: undefined };
+    this.#looks.set(key, looks);
+    void looks.running.then(() => {
+      if (looks.next === undefined) this.#looks.delete(key);
+    });
+    return looks.running;
+  }
+
+  async #safely(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
+    try {
+      return await look(key);
+    } catch (error) {
+      return { ...NOTHING, warnings: [`Failed to look for AGENTS.md: ${ioText(error)}`] };
+    }
+  }
+
+  async #docOf(
+    name: string,
+    sources: readonly Source[],
+    read: (sources: readonly Source[]) => Promise<ProjectDoc>,
+  ): Promise<ProjectDoc> {
+    const key = JSON.stringify(sources);
+    const known = this.#read.get(name);
+    if (known?.key === key) return known.doc;
+    const doc = await read(sources);
+    this.#read.set(name, { key, doc });
+    return doc;
+  }
+}
+
+/** In each folder, the first of the names that stands there. */
+async function sourcesIn(folders: readonly string[], names: readonly string[]): Promise<Source[]> {
+  const found = await Promise.all(folders.map((folder) => firstOf(names.map((name) => join(folder, name)))));
+  return found.filter((source) => source !== undefined);
+}
+
+async function firstOf(paths: readonly string[]): Promise<Source | undefined> {
+  const stamps = await Promise.all(paths.map(stampOf));
+  const sources = paths.map((path, index) => ({ path, stamp: stamps[index] ?? undefined }));
+  return sources.find((source): source is Source => source.stamp !== undefined);
+}
+
+async function readDoc(sources: readonly Source[], maxBytes: number): Promise<ProjectDoc> {
+  const parts: string[] = [];
+  const files: string[] = [];
+  const warnings: string[] = [];
+  let left = maxBytes;
+  for (const { path } of sources) {
+    if (left === 0) {
+      warnings.push(`${path} is left out: the limit of ${maxBytes} bytes is used up`);
+      continue;
+    }
+    try {
+      const { bytes, truncated } = await readStart(path, left);
+      // A character that the limit cuts in two is left out, not garbled.
+      const text = new TextDecoder().decode(bytes, { stream: truncated });
+      if (truncated) warnings.push(`${path} is cut off after ${left} bytes: the limit is ${maxBytes} bytes`);
+      if (text.trim() === "") continue;
+      parts.push(text);
+      files.push(path);
+      left -= bytes.length;
+    } catch (error) {
+      warnings.push(`Failed to read ${path}: ${ioText(error)}`);
+    }
+  }
+  return { text: parts.length === 0 ? undefined : parts.join("\n\n"), files, warnings };
+}
