@@ -71,7 +71,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const link = linkSignals(signal);
   const timer =
-    deadlineMs === undefined || link.signal.aborted
+    deadlineMs === undefined
       ? undefined
       : clock.setTimeout(() => link.abort(new DeadlineExceededError(what, deadlineMs)), deadlineMs);
   try {

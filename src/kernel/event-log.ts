@@ -167,6 +167,7 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
   readonly #signal: AbortSignal | undefined;
   /** The number of the event that it yields next. */
   #position: number;
+  /** Calls of `next` that wait. While there are any, nothing is there to be had: wake() follows every change. */
   #requests: Request<E>[] = [];
   #place: Place<LogCursor<E>> | undefined;
   #onAbort: (() => void) | undefined;
@@ -188,14 +189,12 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
   }
 
   next(): Promise<IteratorResult<E | Lagged, undefined>> {
-    if (this.#requests.length === 0) {
-      try {
-        const item = this.tryNext();
-        if (item !== undefined) return Promise.resolve({ done: false, value: item });
-        if (this.#ended) return Promise.resolve(END);
-      } catch (error) {
-        return Promise.reject(error);
-      }
+    try {
+      const item = this.tryNext();
+      if (item !== undefined) return Promise.resolve({ done: false, value: item });
+      if (this.#ended) return Promise.resolve(END);
+    } catch (error) {
+      return Promise.reject(error);
     }
     return new Promise((resolve, reject) => {
       this.#requests.push({ resolve, reject });
@@ -206,7 +205,6 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
   tryNext(): E | Lagged | undefined {
     if (this.#ended) return undefined;
     this.#signal?.throwIfAborted();
-    if (this.#requests.length > 0) return undefined;
     const item = this.#take();
     if (item === undefined && this.#isDrained) {
       this.#end();

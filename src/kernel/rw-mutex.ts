@@ -148,7 +148,6 @@ export class RwMutex {
   }
 
   #giveUp(waiter: Waiter, place: Place<Waiter>): void {
-    if (waiter.done) return;
     this.#leave(waiter);
     this.#queue.remove(place);
     if (this.#head !== waiter) return;

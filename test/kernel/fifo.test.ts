@@ -11,7 +11,7 @@ test("a queue whose members may leave from anywhere behaves as an array does", (
     { weight: 1, arbitrary: fc.record({ do: fc.constant("walk" as const), pick: fc.nat({ max: 4 }) }) },
   );
   fc.assert(
-    fc.property(fc.array(step), (steps) => {
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
       const queue = new Fifo<number>();
       const places: Place<number>[] = [];
       let model: number[] = [];

@@ -120,6 +120,7 @@ test("a guard lets go once, however it is let go", async () => {
   const second = await lock.acquireWrite();
   first.release();
   first[Symbol.dispose]();
+  assert.deepEqual(lock.state, { readers: 0, writer: true, waiting: 0 });
   const third = observe(lock.acquireWrite());
   await settled();
   assert.equal(third.outcome, "pending");
