@@ -11,6 +11,7 @@ import { readStart } from "./bounded-read.ts";
 import { stampOf } from "./file-stamp.ts";
 import { ioText } from "./io-failure.ts";
 import { foldersUpToRepository } from "./repository.ts";
+import { SharedLooks } from "./shared-looks.ts";
 
 /** Shared by the threads of a working directory, so not to be changed. */
 export type ProjectDoc = {
@@ -58,13 +59,11 @@ const isSaid = (text: string | null | undefined): text is string => text !== und
 
 type Source = { readonly path: string; readonly stamp: string };
 type Read = { readonly key: string; readonly doc: ProjectDoc };
-/** At most one look runs and one waits: who asks while one runs joins the next, which begins after the question (P1). */
-type Looks = { running: Promise<ProjectDoc>; next: Promise<ProjectDoc> | undefined };
 
 class Docs implements ProjectDocs {
   readonly #names: readonly string[];
   readonly #read = new LRUCache<string, Read>({ max: MAX_CACHED });
-  readonly #looks = new Map<string, Looks>();
+  readonly #looks = new SharedLooks<ProjectDoc>();
 
   constructor(options: ProjectDocsOptions) {
     this.#names = [...NAMES, ...(options.fallbackNames ?? [])];
@@ -89,27 +88,13 @@ class Docs implements ProjectDocs {
   }
 
   #shared(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
-    const looks = this.#looks.get(key);
-    if (looks === undefined) return this.#look(key, look);
-    looks.next ??= looks.running.then(() => this.#look(key, look));
-    return looks.next;
-  }
-
-  #look(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
-    const looks: Looks = { running: this.#safely(key, look), next: undefined };
-    this.#looks.set(key, looks);
-    void looks.running.then(() => {
-      if (looks.next === undefined) this.#looks.delete(key);
+    return this.#looks.ask(key, async () => {
+      try {
+        return await look(key);
+      } catch (error) {
+        return { ...NOTHING, warnings: [`Failed to look for AGENTS.md: ${ioText(error)}`] };
+      }
     });
-    return looks.running;
-  }
-
-  async #safely(key: string, look: (key: string) => Promise<ProjectDoc>): Promise<ProjectDoc> {
-    try {
-      return await look(key);
-    } catch (error) {
-      return { ...NOTHING, warnings: [`Failed to look for AGENTS.md: ${ioText(error)}`] };
-    }
   }
 
   async #docOf(

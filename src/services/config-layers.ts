@@ -1,0 +1,217 @@
+/**
+ * A thread's settings from all their layers (SPEC 9.5), lowest first: the embedder's defaults, config.toml, the chosen
+ * profile, the `-c` overrides of the process, the request's `config`, the typed parameters.
+ *
+ * L1 The later layer wins, key by key; tables merge.
+ * L2 What is undefined or null in a layer overrides nothing.
+ * L3 Unknown keys survive in `raw`.
+ */
+import { dirname, resolve } from "node:path";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { type SandboxPolicy, sandboxPolicyOfMode } from "../protocol/policy.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { ConfigFile, ConfigFileContents } from "./config-file.ts";
+import { type ConfigOverride, tableOfOverrides, tableOfRequest } from "./config-overrides.ts";
+import { type ConfigData, checkConfig, type WorkspaceWriteTable } from "./config-schema.ts";
+import { type ConfigTable, formatKeyPath, isTable, leavesOf, mergeTables, valueAt } from "./config-table.ts";
+import { SCRIPTED } from "./model-catalog.ts";
+import { MAX_RETRIES, type ProviderInfo, providersOf } from "./provider-info.ts";
+
+export type ConfigLayerName = "file" | "profile" | "process" | "request";
+
+/** Which layer decided a key, and where a file's layer has it. */
+export type ConfigOrigin = { readonly layer: ConfigLayerName; readonly file?: string; readonly line?: number };
+
+export type ConfigSources = {
+  /** What `ConfigFile.read` gave. */
+  readonly file?: ConfigFileContents | undefined;
+  /** The process's directory, absolute. Relative paths are relative to that; those of config.toml to its folder. */
+  readonly cwd: string;
+  readonly defaults?: ThreadConfig | undefined;
+  /** A profile that is named outside of the layers; it wins over their `profile`. */
+  readonly profile?: string | undefined;
+  readonly overrides?: readonly ConfigOverride[] | undefined;
+  /** The request's `config`: dotted keys, JSON values. */
+  readonly request?: unknown;
+  readonly typed?: ThreadConfig | undefined;
+  /** Providers that need no entry beside the built-in ones and `scripted`: an embedder's own ModelClient's. */
+  readonly embeddedProviders?: readonly string[] | undefined;
+};
+
+export type LoadedConfig = {
+  /** What the layers say, and nothing that none of them says; `cwd` is always there and absolute. */
+  readonly config: ThreadConfig;
+  readonly providers: ReadonlyMap<string, ProviderInfo>;
+  readonly profile: string | undefined;
+  readonly features: ConfigTable;
+  readonly mcpServers: Readonly<Record<string, ConfigTable>>;
+  readonly projectDocMaxBytes: number | undefined;
+  readonly projectDocFallbackNames: readonly string[];
+  /** For each dotted key of `raw` that is no table. */
+  readonly origins: ReadonlyMap<string, ConfigOrigin>;
+  readonly warnings: readonly string[];
+  /** All layers but the defaults and the typed parameters, merged, in config.toml's own keys. May hold secrets. */
+  readonly raw: ConfigTable;
+};
+
+/**
+ * Puts the layers over one another.
+ *
+ * @throws InvalidRequestError that names the layer, the key and the problem; with Codex's texts for an unknown provider and
+ * an unknown profile.
+ */
+export function layerConfig(sources: ConfigSources): LoadedConfig {
+  const layers = rawLayers(sources);
+  const raw = layers.reduce<ConfigTable>((below, { table }) => mergeTables(below, table), {});
+  const data = checkConfig(raw, () => "config");
+  const providers = providersOf(data.model_providers ?? {});
+  const config = threadConfigOf(data, sources, layers);
+  const { modelProvider } = config;
+  if (modelProvider !== undefined && !providers.has(modelProvider) && !isEmbedded(modelProvider, sources)) {
+    throw new InvalidRequestError(`Model provider \`${modelProvider}\` not found`);
+  }
+  let origins: ReadonlyMap<string, ConfigOrigin> | undefined;
+  return {
+    config,
+    providers,
+    profile: layers.find(({ name }) => name === "profile")?.profile,
+    features: data.features ?? {},
+    mcpServers: data.mcp_servers ?? {},
+    projectDocMaxBytes: data.project_doc_max_bytes,
+    projectDocFallbackNames: data.project_doc_fallback_filenames ?? [],
+    get origins() {
+      origins ??= originsOf(layers, sources.file);
+      return origins;
+    },
+    warnings: warningsOf(data),
+    raw,
+  };
+}
+
+/** Reads the file and puts the layers over one another. @throws what {@link ConfigFile.read} and layerConfig throw. */
+export const loadConfig = async (file: ConfigFile, sources: Omit<ConfigSources, "file">): Promise<LoadedConfig> =>
+  layerConfig({ ...sources, file: await file.read() });
+
+const isEmbedded = (provider: string, sources: ConfigSources): boolean =>
+  provider === SCRIPTED || (sources.embeddedProviders?.includes(provider) ?? false);
+
+type Layer = { readonly name: ConfigLayerName; readonly table: ConfigTable; readonly profile?: string };
+
+function rawLayers(sources: ConfigSources): Layer[] {
+  const file = sources.file?.table ?? {};
+  const process = tableOfOverrides(sources.overrides ?? []);
+  const request = tableOfRequest(sources.request);
+  checkConfig(process, () => "-c");
+  checkConfig(request, () => "config");
+  const above: Layer[] = [
+    { name: "process", table: process },
+    { name: "request", table: request },
+  ];
+  const all = mergeTables(mergeTables(file, process), request);
+  const profile = sources.profile ?? valueAt(all, ["profile"]);
+  if (typeof profile !== "string") return [{ name: "file", table: file }, ...above];
+  const body = valueAt(all, ["profiles", profile]);
+  if (!isTable(body)) throw new InvalidRequestError(`config profile \`${profile}\` not found`);
+  return [{ name: "file", table: file }, { name: "profile", table: body, profile }, ...above];
+}
+
+function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readonly Layer[]): ThreadConfig {
+  const { defaults = {}, typed = {} } = sources;
+  const stated: ThreadConfig = {
+    model: data.model,
+    modelProvider: data.model_provider,
+    approvalPolicy: data.approval_policy,
+    baseInstructions: data.instructions,
+    developerInstructions: data.developer_instructions,
+    reasoningEffort: data.model_reasoning_effort,
+    reasoningSummary: data.model_reasoning_summary,
+    modelContextWindow: data.model_context_window,
+    modelAutoCompactTokenLimit: data.model_auto_compact_token_limit,
+    showRawReasoning: data.show_raw_agent_reasoning,
+  };
+  const extra = { ...defaults.extra, ...typed.extra };
+  return {
+    ...withoutSandbox(defaults),
+    ...withoutSandbox(stated),
+    ...retriesOf(data, typed.modelProvider ?? data.model_provider ?? defaults.modelProvider),
+    ...withoutSandbox(typed),
+    ...sandboxOf(data, sources, layers),
+    ...(Object.keys(extra).length > 0 && { extra }),
+    cwd: resolve(sources.cwd, typed.cwd ?? defaults.cwd ?? ""),
+  };
+}
+
+/** What is set of it; the sandbox's two settings go together, so they are settled apart. */
+const withoutSandbox = (config: ThreadConfig): ThreadConfig =>
+  Object.fromEntries(
+    Object.entries(config).filter(
+      ([key, value]) => value !== undefined && key !== "sandboxMode" && key !== "sandboxPolicy",
+    ),
+  );
+
+/** The nearest layer that names a mode or a policy decides; `sandbox_workspace_write` says what such a mode means. */
+function sandboxOf(data: ConfigData, sources: ConfigSources, layers: readonly Layer[]): ThreadConfig {
+  const { defaults = {}, typed = {} } = sources;
+  if (typed.sandboxPolicy !== undefined) return { sandboxPolicy: typed.sandboxPolicy };
+  const nearest = typed.sandboxMode ?? data.sandbox_mode;
+  if (nearest === undefined && defaults.sandboxPolicy !== undefined) return { sandboxPolicy: defaults.sandboxPolicy };
+  const sandboxMode = nearest ?? defaults.sandboxMode;
+  if (sandboxMode === undefined) return {};
+  return { sandboxMode, sandboxPolicy: policyOf(sandboxMode, data.sandbox_workspace_write, sources, layers) };
+}
+
+function policyOf(
+  mode: NonNullable<ThreadConfig["sandboxMode"]>,
+  table: WorkspaceWriteTable | undefined,
+  sources: ConfigSources,
+  layers: readonly Layer[],
+): SandboxPolicy {
+  const policy = sandboxPolicyOfMode(mode);
+  if (policy.type !== "workspace-write" || table === undefined) return policy;
+  const decider = layers.findLast((layer) => valueAt(layer.table, ["sandbox_workspace_write", "writable_roots"]));
+  const isOfFile = decider?.name === "file" || decider?.name === "profile";
+  const base = isOfFile && sources.file !== undefined ? dirname(sources.file.path) : sources.cwd;
+  return {
+    type: "workspace-write",
+    writable_roots: (table.writable_roots ?? []).map((root) => resolve(base, root)),
+    network_access: table.network_access ?? policy.network_access,
+    exclude_tmpdir_env_var: table.exclude_tmpdir_env_var ?? policy.exclude_tmpdir_env_var,
+    exclude_slash_tmp: table.exclude_slash_tmp ?? policy.exclude_slash_tmp,
+  };
+}
+
+/** Only what the provider's table itself says, so that the embedder's defaults count where it is silent. */
+function retriesOf(data: ConfigData, provider: string | undefined): ThreadConfig {
+  const table = provider === undefined ? undefined : valueAt(data.model_providers ?? {}, [provider]);
+  if (!isTable(table)) return {};
+  const { request_max_retries: request, stream_max_retries: stream } = table;
+  return {
+    ...(typeof request === "number" && { requestMaxRetries: Math.min(request, MAX_RETRIES) }),
+    ...(typeof stream === "number" && { streamMaxRetries: Math.min(stream, MAX_RETRIES) }),
+  };
+}
+
+function originsOf(layers: readonly Layer[], file: ConfigFileContents | undefined): Map<string, ConfigOrigin> {
+  const origins = new Map<string, ConfigOrigin>();
+  for (const { name, table, profile } of layers) {
+    for (const { path, value } of leavesOf(table)) {
+      if (value === undefined || value === null) continue;
+      const written = profile === undefined ? path : ["profiles", profile, ...path];
+      const isOfFile = file !== undefined && valueAt(file.table, written) !== undefined;
+      const line = isOfFile && (name === "file" || name === "profile") ? file.lineOf(written) : undefined;
+      origins.set(formatKeyPath(path), {
+        layer: name,
+        ...(line !== undefined && file !== undefined && { file: file.path, line }),
+      });
+    }
+  }
+  return origins;
+}
+
+function warningsOf(data: ConfigData): string[] {
+  return Object.entries(data.model_providers ?? {}).flatMap(([id, table]) =>
+    (["request_max_retries", "stream_max_retries"] as const)
+      .filter((key) => (table[key] ?? 0) > MAX_RETRIES)
+      .map((key) => `model_providers.${id}.${key}: ${table[key]} is more than ${MAX_RETRIES}, which is used`),
+  );
+}

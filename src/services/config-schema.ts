@@ -1,0 +1,123 @@
+import { z } from "zod";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { type AskForApproval, askForApprovalSchema, type SandboxMode, sandboxModeSchema } from "../protocol/policy.ts";
+import {
+  type ReasoningEffort,
+  type ReasoningSummary,
+  reasoningEffortSchema,
+  reasoningSummarySchema,
+} from "../protocol/reasoning.ts";
+import { explainIssues } from "../protocol/validation.ts";
+import { type ConfigTable, formatKeyPath, isTable, type KeyPath, valueAt } from "./config-table.ts";
+import type { ProviderTable } from "./provider-info.ts";
+
+/** The keys of config.toml that Skein reads; all others are kept and passed on. */
+export type ConfigData = {
+  model?: string | undefined;
+  model_provider?: string | undefined;
+  model_providers?: Record<string, ProviderTable> | undefined;
+  approval_policy?: AskForApproval | undefined;
+  sandbox_mode?: SandboxMode | undefined;
+  sandbox_workspace_write?: WorkspaceWriteTable | undefined;
+  model_reasoning_effort?: ReasoningEffort | undefined;
+  model_reasoning_summary?: ReasoningSummary | undefined;
+  model_context_window?: number | undefined;
+  model_auto_compact_token_limit?: number | undefined;
+  instructions?: string | undefined;
+  developer_instructions?: string | undefined;
+  show_raw_agent_reasoning?: boolean | undefined;
+  project_doc_max_bytes?: number | undefined;
+  project_doc_fallback_filenames?: string[] | undefined;
+  features?: Record<string, unknown> | undefined;
+  mcp_servers?: Record<string, ConfigTable> | undefined;
+  profile?: string | undefined;
+  profiles?: Record<string, ConfigTable> | undefined;
+  [key: string]: unknown;
+};
+
+export type WorkspaceWriteTable = {
+  writable_roots?: string[] | undefined;
+  network_access?: boolean | undefined;
+  exclude_tmpdir_env_var?: boolean | undefined;
+  exclude_slash_tmp?: boolean | undefined;
+  [key: string]: unknown;
+};
+
+const name = z.string().min(1).optional();
+const text = z.string().optional();
+const flag = z.boolean().optional();
+const count = z.int().min(0).optional();
+const tokens = z.int().min(1).optional();
+const texts = z.record(z.string(), z.string()).optional();
+const table = z.custom<ConfigTable>(isTable, "Invalid input: expected a table");
+
+const providerSchema: z.ZodType<ProviderTable> = z.looseObject({
+  name: text,
+  base_url: name,
+  env_key: name,
+  env_key_instructions: text,
+  experimental_bearer_token: text,
+  wire_api: z.enum(["responses", "chat"]).optional(),
+  query_params: texts,
+  http_headers: texts,
+  env_http_headers: texts,
+  request_max_retries: count,
+  stream_max_retries: count,
+  stream_idle_timeout_ms: count,
+  requires_openai_auth: flag,
+});
+
+const configSchema: z.ZodType<ConfigData> = z.looseObject({
+  model: name,
+  model_provider: name,
+  model_providers: z.record(z.string(), providerSchema).optional(),
+  approval_policy: askForApprovalSchema.optional(),
+  sandbox_mode: sandboxModeSchema.optional(),
+  sandbox_workspace_write: z
+    .looseObject({
+      writable_roots: z.array(z.string().min(1)).optional(),
+      network_access: flag,
+      exclude_tmpdir_env_var: flag,
+      exclude_slash_tmp: flag,
+    })
+    .optional(),
+  model_reasoning_effort: reasoningEffortSchema.optional(),
+  model_reasoning_summary: reasoningSummarySchema.optional(),
+  model_context_window: tokens,
+  model_auto_compact_token_limit: tokens,
+  instructions: text,
+  developer_instructions: text,
+  show_raw_agent_reasoning: flag,
+  project_doc_max_bytes: count,
+  project_doc_fallback_filenames: z.array(z.string().min(1)).optional(),
+  features: z.record(z.string(), z.unknown()).optional(),
+  mcp_servers: z.record(z.string(), table).optional(),
+  profile: name,
+  profiles: z.record(z.string(), table).optional(),
+});
+
+/** Where a key of a layer stands, for the head of an error: `/home/me/.skein/config.toml:3`. */
+export type WhereIs = (path: KeyPath) => string;
+
+/**
+ * Checks the keys that are known, also in profiles.
+ *
+ * @throws InvalidRequestError that gives the place, the key and the problem of each that is wrong. It never quotes a value.
+ */
+export function checkConfig(layer: ConfigTable, whereIs: WhereIs): ConfigData {
+  const result = configSchema.safeParse(layer);
+  const problems = problemsOf(result.error, [], whereIs);
+  const profiles = valueAt(layer, ["profiles"]);
+  for (const [profile, body] of Object.entries(isTable(profiles) ? profiles : {})) {
+    problems.push(...problemsOf(configSchema.safeParse(body).error, ["profiles", profile], whereIs));
+  }
+  if (problems.length > 0 || !result.success) throw new InvalidRequestError([...new Set(problems)].join("; "));
+  return result.data;
+}
+
+function problemsOf(error: z.ZodError | undefined, above: KeyPath, whereIs: WhereIs): string[] {
+  return (error?.issues ?? []).map((issue) => {
+    const path = [...above, ...issue.path.map(String)];
+    return `${whereIs(path)}: ${formatKeyPath(path)}: ${explainIssues([{ ...issue, path: [] }])}`;
+  });
+}
