@@ -65,8 +65,14 @@ function clampLimit(limit: number | undefined): number {
 
 export const sourceKindOf = (source: SessionSource): SourceKind => (typeof source === "string" ? source : "subagent");
 
+/** What the filters of a query look at. */
+export type FilteredFacts = Pick<
+  StoredThread,
+  "archived" | "source" | "cwd" | "modelProvider" | "parentThreadId" | "forkedFromId"
+>;
+
 /** Everything of a plan but its order, place and search. */
-export function matchesFilters(plan: ListPlan, thread: Omit<StoredThread, "preview">): boolean {
+export function matchesFilters(plan: ListPlan, thread: FilteredFacts): boolean {
   if (thread.archived !== plan.archived) return false;
   const kind = sourceKindOf(thread.source);
   if (plan.subAgents === "hidden" && kind === "subagent") return false;

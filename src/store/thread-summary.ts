@@ -2,7 +2,7 @@
 import type { ThreadId } from "../protocol/ids.ts";
 import { textOf } from "../protocol/response-item.ts";
 import type { GitInfo, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
-import { parseSessionSource, type SessionSource } from "../protocol/session-source.ts";
+import { parseSessionSource } from "../protocol/session-source.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
 import type { StoredThread } from "./thread-store.ts";
 
@@ -20,7 +20,7 @@ export function factsOf(meta: SessionMeta): ThreadFacts {
     source,
     gitInfo: gitInfoOf(meta.git),
     forkedFromId: meta.forked_from_id ?? null,
-    parentThreadId: meta.parent_thread_id ?? parentOf(source),
+    parentThreadId: parentThreadOf(meta, source),
   };
 }
 
@@ -35,7 +35,9 @@ function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
   return { sha: git.commit_hash ?? null, branch: git.branch ?? null, originUrl: git.repository_url ?? null };
 }
 
-function parentOf(source: SessionSource): ThreadId | null {
+/** The thread that spawned this one as an agent. */
+export function parentThreadOf(meta: SessionMeta, source = parseSessionSource(meta.source)): ThreadId | null {
+  if (meta.parent_thread_id !== undefined && meta.parent_thread_id !== null) return meta.parent_thread_id;
   if (typeof source === "string" || typeof source.subagent === "string") return null;
   return "thread_spawn" in source.subagent ? source.subagent.thread_spawn.parent_thread_id : null;
 }
