@@ -1,0 +1,216 @@
+/**
+ * A model server's base URL: connections, authorization, request retries.
+ *
+ * N1 Connections are kept alive and belong to the endpoint; an idle one is closed after a while, and does not keep the
+ *    process alive. (node:http and not undici 7, which answers an abort by a new connection, and whose import costs
+ *    80 ms.)
+ * N2 A request is tried again, silently, where no answer came or the answer was 429 or 5xx; at once where a kept
+ *    connection turned out to be closed. What cannot get better by itself (a used-up plan or quota) is not. No wait is longer than LONGEST_SILENT_MS: a server that asks for more is
+ *    reported, with its wish, to the caller.
+ * N3 No error holds a secret: not the key, nor values of headers or query parameters whose names say that they are one.
+ */
+import type { Agent, ClientRequest } from "node:http";
+import { backoffDelay, parseRetryAfter } from "../kernel/backoff.ts";
+import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { ModelError } from "../protocol/model-error.ts";
+import { type Head, HttpExchange, TransportError } from "./http-exchange.ts";
+import { clientClosed, connectionFailed, failureOfStatus, notSendable } from "./model-failure.ts";
+import { headerOf } from "./rate-limit-headers.ts";
+import { redact, secretValues } from "./secrets.ts";
+
+const MAX_ERROR_BODY_BYTES = 16 * 1024;
+const LONGEST_SILENT_MS = 60_000;
+const IDLE_CONNECTION_MS = 30_000;
+const MAX_RETRIES = 100;
+
+/** A key, or where to ask for it before each try: a login is then seen at once. */
+export type ApiKey = string | ((options: { signal: AbortSignal }) => string | undefined | Promise<string | undefined>);
+
+export type EndpointOptions = {
+  /** Up to the version, for instance `http://127.0.0.1:11434/v1`. */
+  readonly baseUrl: string;
+  /** Sent as `authorization: Bearer`. */
+  readonly apiKey?: ApiKey | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly queryParams?: Readonly<Record<string, string>> | undefined;
+  /** Who asks. Default `skein`. */
+  readonly originator?: string | undefined;
+  /** Default: the originator and the platform. */
+  readonly userAgent?: string | undefined;
+  /** How long the server may be silent, before the first byte and between any two. Default 300,000 ms. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** How often a request is tried again before its failure is reported; at most 100. Default 4. */
+  readonly requestMaxRetries?: number | undefined;
+  /** Default: the system's. */
+  readonly clock?: Clock | undefined;
+  /** Another way to the network: a proxy's agent, or one with a client certificate. It stays its maker's to close. */
+  readonly agent?: Agent | undefined;
+};
+
+export type Ask = {
+  readonly method: "GET" | "POST";
+  /** Under the base URL, with a leading slash. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+};
+
+/** A successful answer, its body still to be read. */
+export type Opened = {
+  readonly exchange: HttpExchange;
+  readonly head: Head;
+  /** The text without the endpoint's secrets. */
+  readonly redact: (text: string) => string;
+};
+
+type Failed = { readonly failure: ModelError; readonly isTransient: boolean; readonly isStale?: boolean };
+
+type HttpModule = Pick<typeof import("node:http"), "request" | "Agent">;
+
+export class HttpEndpoint {
+  readonly clock: Clock;
+  readonly #options: EndpointOptions;
+  readonly #url: URL;
+  readonly #search: string;
+  readonly #secrets: readonly string[];
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #maxRetries: number;
+  readonly #http: HttpModule;
+  readonly #agent: Agent;
+  #open = new Set<ClientRequest>();
+  #isClosed = false;
+
+  /** @throws InvalidRequestError when `baseUrl` is no HTTP URL, or a number is out of range. */
+  constructor(options: EndpointOptions) {
+    const { headers = {}, queryParams = {}, originator = "skein", requestMaxRetries = 4 } = options;
+    if (!(requestMaxRetries >= 0)) {
+      throw new InvalidRequestError(`requestMaxRetries must be 0 or more; got ${requestMaxRetries}`);
+    }
+    this.#options = options;
+    this.clock = options.clock ?? systemClock;
+    this.#url = httpUrl(options.baseUrl);
+    this.#search = new URLSearchParams(queryParams).toString();
+    this.#secrets = [...secretValues(headers), ...secretValues(queryParams), this.#url.password];
+    this.#maxRetries = Math.min(requestMaxRetries, MAX_RETRIES);
+    const userAgent = options.userAgent ?? `${originator} (${process.platform}; ${process.arch})`;
+    // Loaded here, for those who never ask a model over HTTP.
+    this.#http = process.getBuiltinModule(this.#url.protocol === "https:" ? "node:https" : "node:http");
+    this.#agent = options.agent ?? new this.#http.Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
+    this.#headers = { "user-agent": userAgent, originator, ...lowerCased(headers) };
+  }
+
+  /**
+   * Sends the request, again if need be, until the server answers with success.
+   *
+   * @param accepts further statuses that are no failure
+   * @throws ModelError; or the signal's reason, at any moment.
+   */
+  async open(ask: Ask, { accepts = [] }: { readonly accepts?: readonly number[] } = {}): Promise<Opened> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#try(ask, accepts);
+      if (!("failure" in outcome)) return outcome;
+      const { failure, isTransient, isStale = false } = outcome;
+      const delayMs = isStale ? 0 : backoffDelay(attempt, { retryAfterMs: failure.retryAfterMs });
+      if (!isTransient || attempt > this.#maxRetries || delayMs > LONGEST_SILENT_MS) throw failure;
+      await sleep(this.clock, delayMs, ask.signal);
+    }
+  }
+
+  /** Closes every connection; answers that are under way fail. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    for (const request of this.#open) request.destroy(clientClosed());
+    if (this.#options.agent === undefined) this.#agent.destroy();
+    return Promise.resolve();
+  }
+
+  async #try(ask: Ask, accepts: readonly number[]): Promise<Opened | Failed> {
+    const { signal } = ask;
+    const apiKey = await this.#apiKey(signal);
+    const safe = (text: string) => redact(text, [...this.#secrets, apiKey]);
+    const exchange = this.#send(ask, apiKey);
+    try {
+      const head = await exchange.head();
+      if ((head.status >= 200 && head.status < 300) || accepts.includes(head.status)) {
+        return { exchange, head, redact: safe };
+      }
+      const failure = await this.#failure(exchange, head, safe);
+      const isLimit = failure.info === "usage_limit_exceeded";
+      return { failure, isTransient: !isLimit && (head.status === 429 || head.status >= 500) };
+    } catch (error) {
+      exchange.destroy(error);
+      signal.throwIfAborted();
+      if (!(error instanceof TransportError)) throw error;
+      if (error.cause instanceof ModelError) throw error.cause;
+      const failure = connectionFailed(this.#shownUrl(ask.path), error.cause);
+      return { failure, isTransient: true, isStale: error.wasReused };
+    }
+  }
+
+  #send(ask: Ask, apiKey: string | undefined): HttpExchange {
+    ask.signal.throwIfAborted();
+    if (this.#isClosed) throw clientClosed();
+    const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+    const length = ask.body === undefined ? {} : { "content-length": String(Buffer.byteLength(ask.body)) };
+    const request = this.#request(ask, { ...ask.headers, ...length, ...authorization, ...this.#headers });
+    this.#open.add(request);
+    request.once("close", () => this.#open.delete(request));
+    const idleTimeoutMs = this.#options.idleTimeoutMs ?? 300_000;
+    const exchange = new HttpExchange(request, { signal: ask.signal, clock: this.clock, idleTimeoutMs });
+    request.end(ask.body);
+    return exchange;
+  }
+
+  #request({ method, path }: Ask, headers: Record<string, string>): ClientRequest {
+    const { protocol, hostname, port } = this.#url;
+    try {
+      return this.#http.request({
+        protocol,
+        hostname: hostname.replace(/^\[|\]$/g, ""),
+        port,
+        method,
+        path: `${this.#pathOf(path)}${this.#search === "" ? "" : `?${this.#search}`}`,
+        headers,
+        agent: this.#agent,
+      });
+    } catch (error) {
+      throw notSendable(error);
+    }
+  }
+
+  async #failure(exchange: HttpExchange, head: Head, safe: Opened["redact"]): Promise<ModelError> {
+    const body = safe(await exchange.text(MAX_ERROR_BODY_BYTES));
+    const nowMs = this.clock.now();
+    const retryAfterMs = parseRetryAfter(headerOf(head.headers, "retry-after"), nowMs);
+    return failureOfStatus({ status: head.status, body, retryAfterMs, nowMs });
+  }
+
+  async #apiKey(signal: AbortSignal): Promise<string | undefined> {
+    const { apiKey } = this.#options;
+    const key = typeof apiKey === "function" ? await apiKey({ signal }) : apiKey;
+    signal.throwIfAborted();
+    return key?.trim();
+  }
+
+  #pathOf(path: string): string {
+    return `${this.#url.pathname.replace(/\/+$/, "")}${path}`;
+  }
+
+  /** Without query, user and password. */
+  #shownUrl(path: string): string {
+    return `${this.#url.origin}${this.#pathOf(path)}`;
+  }
+}
+
+function httpUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || (url.protocol !== "http:" && url.protocol !== "https:")) {
+    throw new InvalidRequestError("baseUrl must be an http or https URL");
+  }
+  return url;
+}
+
+const lowerCased = (headers: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));

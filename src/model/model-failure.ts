@@ -1,0 +1,135 @@
+/** Codex's words for what can go wrong with a model API (SPEC 1.3 and 4.5), as ModelErrors. */
+import { ModelError, type ModelErrorOptions } from "../protocol/model-error.ts";
+import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
+import { usageLimitText } from "./usage-limit.ts";
+
+const CONTEXT_TEXT =
+  "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.";
+const QUOTA_TEXT = "Quota exceeded. Check your plan and billing details.";
+const HIGH_DEMAND_TEXT = "We're currently experiencing high demand, which may cause temporary errors.";
+const PLAN_TEXT = "To use Codex with your ChatGPT plan, upgrade to Plus: https://openai.com/chatgpt/pricing.";
+
+/** The stream broke off. Retryable, unless said otherwise. */
+export const disconnected = (why: string, options: ModelErrorOptions = {}): ModelError =>
+  new ModelError(`stream disconnected before completion: ${why}`, { retryable: true, ...options });
+
+/** The stream ended without its last event. */
+export const closedEarly = (): ModelError => disconnected("stream closed before response.completed");
+
+/** Nothing came for the idle time. */
+export const idleTimeout = (): ModelError => disconnected("idle timeout waiting for SSE");
+
+/** No answer at all: refused, reset, no such host, no route. */
+export const connectionFailed = (url: string, cause: unknown): ModelError =>
+  new ModelError(`connection failed: error sending request for url (${url}): ${textOfCause(cause)}`, {
+    info: { http_connection_failed: { http_status_code: null } },
+    retryable: true,
+    cause,
+  });
+
+/** The request never left: a header holds what no header may, and the like. The cause's message names no value. */
+export const notSendable = (cause: unknown): ModelError =>
+  new ModelError(`the request cannot be sent: ${textOfCause(cause)}`, { info: "bad_request", cause });
+
+export const clientClosed = (): ModelError => new ModelError("the model client is closed");
+
+/** What a thrown transport error says; its innermost cause when it says nothing itself. */
+export function textOfCause(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if (cause.message !== "") return cause.message;
+  const errors: unknown = Reflect.get(cause, "errors");
+  return Array.isArray(errors) && errors.length > 0 ? textOfCause(errors[0]) : cause.name;
+}
+
+export type FailedAnswer = {
+  readonly status: number;
+  /** The body, cut at a bound and free of secrets. */
+  readonly body: string;
+  readonly retryAfterMs: number | undefined;
+  /** Unix milliseconds, for texts that tell a time of day. */
+  readonly nowMs: number;
+};
+
+/** The error of an HTTP answer other than 2xx. */
+export function failureOfStatus({ status, body, retryAfterMs, nowMs }: FailedAnswer): ModelError {
+  const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
+  const error = errorObjectOf(parseJson(body));
+  const kinds = [error?.code, error?.type];
+  if (kinds.includes("context_length_exceeded")) return contextWindowExceeded();
+  if (status === 400) return new ModelError(body, { httpStatus: status });
+  if (status === 429) {
+    if (kinds.includes("usage_limit_reached")) {
+      return new ModelError(usageLimitText(error ?? {}, nowMs), { info: "usage_limit_exceeded", httpStatus: status });
+    }
+    if (kinds.includes("usage_not_included")) return usageLimit(PLAN_TEXT);
+    if (kinds.includes("insufficient_quota")) return usageLimit(QUOTA_TEXT);
+    return new ModelError(`exceeded retry limit, last status: ${statusText(status)}`, {
+      info: { response_too_many_failed_attempts: { http_status_code: status } },
+      httpStatus: status,
+      ...wait,
+    });
+  }
+  // Codex reports this one without a status, also in stream_error.
+  if (status === 500) return highDemand(wait);
+  // An API may echo parts of the key in the body of a 401; Codex leaves it out too.
+  return new ModelError(`unexpected status ${statusText(status)}: ${status === 401 ? "" : body}`, {
+    retryable: true,
+    httpStatus: status,
+    ...wait,
+  });
+}
+
+/** The error of a `response.failed` or `error` event, or of an error body under status 200. */
+export function failureOfResponse(error: JsonObject | undefined): ModelError {
+  const message = typeof error?.message === "string" ? error.message : "response.failed event received";
+  switch (error?.code ?? error?.type) {
+    case "context_length_exceeded":
+      return contextWindowExceeded();
+    case "insufficient_quota":
+      return usageLimit(QUOTA_TEXT);
+    case "usage_not_included":
+      return usageLimit(PLAN_TEXT);
+    case "invalid_prompt":
+      return new ModelError(message);
+    case "rate_limit_exceeded": {
+      const retryAfterMs = delayIn(message);
+      return disconnected(message, retryAfterMs === undefined ? {} : { retryAfterMs });
+    }
+    default:
+      return disconnected(message);
+  }
+}
+
+/** The `error` member of a body or event; it may also be a bare text. */
+export function errorObjectOf(body: unknown): JsonObject | undefined {
+  if (!isJsonObject(body)) return undefined;
+  const { error } = body;
+  if (isJsonObject(error)) return error;
+  return typeof error === "string" ? { message: error } : undefined;
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const contextWindowExceeded = () => new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
+const usageLimit = (text: string) => new ModelError(text, { info: "usage_limit_exceeded" });
+const highDemand = (wait: { retryAfterMs?: number }) =>
+  new ModelError(HIGH_DEMAND_TEXT, { info: "internal_server_error", retryable: true, ...wait });
+
+function statusText(status: number): string {
+  const { STATUS_CODES } = process.getBuiltinModule("node:http");
+  return `${status} ${STATUS_CODES[status] ?? "<unknown status code>"}`;
+}
+
+/** `Please try again in 1.5s.` and its like, in milliseconds. */
+function delayIn(message: string): number | undefined {
+  const found = /try again in\s*(\d+(?:\.\d+)?)\s*(ms|s|seconds?)\b/i.exec(message);
+  if (found === null) return undefined;
+  const amount = Number(found[1]);
+  return Math.ceil(found[2]?.toLowerCase() === "ms" ? amount : amount * 1000);
+}

@@ -1,0 +1,104 @@
+/** The body of `POST /responses`, as Codex 0.87 sends it (SPEC 18). */
+import type { ContentItem, MessageItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
+import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
+import type { ModelRequest } from "./model-client.ts";
+
+export const responsesBody = (request: ModelRequest): JsonObject => {
+  const reasoning = reasoningOf(request);
+  return {
+    model: request.model,
+    instructions: request.instructions,
+    input: request.input.flatMap((item) => inputItem(item) ?? []),
+    tools: request.tools,
+    tool_choice: "auto",
+    parallel_tool_calls: request.parallelToolCalls,
+    reasoning,
+    store: false,
+    stream: true,
+    // A model that does not reason refuses to be asked for its reasoning.
+    include: reasoning === null ? [] : ["reasoning.encrypted_content"],
+    prompt_cache_key: request.threadId,
+    ...(request.outputSchema === undefined ? {} : { text: { format: outputFormat(request.outputSchema) } }),
+  };
+};
+
+function reasoningOf({ reasoning: { effort, summary } }: ModelRequest): JsonObject | null {
+  if (effort === null && summary === null) return null;
+  return { ...(effort !== null && { effort }), ...(summary !== null && { summary }) };
+}
+
+const outputFormat = (schema: unknown): JsonObject => ({
+  type: "json_schema",
+  strict: true,
+  schema,
+  name: "codex_output_schema",
+});
+
+/**
+ * The item as it goes to the model: without its id and without fields that only answers have. Ghost snapshots stay at
+ * home; kinds that are not known go as they are.
+ */
+function inputItem(item: ResponseItem): JsonObject | undefined {
+  switch (item.type) {
+    case "message":
+      return messageInput(item);
+    case "reasoning":
+      return reasoningInput(item);
+    case "function_call":
+      return {
+        type: item.type,
+        name: item.name,
+        ...(item.namespace !== undefined && { namespace: item.namespace }),
+        arguments: item.arguments,
+        call_id: item.call_id,
+      };
+    case "function_call_output":
+    case "custom_tool_call_output":
+      return { type: item.type, call_id: item.call_id, output: outputInput(item.output) };
+    case "custom_tool_call":
+      return { type: item.type, status: item.status, call_id: item.call_id, name: item.name, input: item.input };
+    case "local_shell_call":
+      return { type: item.type, call_id: item.call_id, status: item.status, action: item.action };
+    case "web_search_call":
+      return { type: item.type, status: item.status, action: item.action };
+    case "compaction":
+      return { type: item.type, encrypted_content: item.encrypted_content };
+    case "ghost_snapshot":
+      return undefined;
+    default:
+      return isJsonObject(item) ? item : undefined;
+  }
+}
+
+const messageInput = ({ type, role, content, phase }: MessageItem): JsonObject => ({
+  type,
+  role,
+  content: content.map(contentInput),
+  ...(phase !== undefined && { phase }),
+});
+
+const outputInput = (output: string | readonly ContentItem[]) =>
+  typeof output === "string" ? output : output.map(contentInput);
+
+function contentInput(part: ContentItem): unknown {
+  switch (part.type) {
+    case "input_text":
+    case "output_text":
+      return { type: part.type, text: part.text };
+    case "input_image":
+      return { type: part.type, image_url: part.image_url };
+    default:
+      return part;
+  }
+}
+
+/** The content is null where there is none, and left out where it holds nothing of the model's own reasoning text. */
+function reasoningInput({ type, summary, content, encrypted_content }: ReasoningItem): JsonObject {
+  const isSent = content == null || content.some((part) => part.type === "reasoning_text");
+  return {
+    type,
+    summary,
+    ...(isSent && { content: content ?? null }),
+    encrypted_content: encrypted_content ?? null,
+  };
+}

@@ -1,0 +1,312 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type ResponsesClientOptions, responsesClient } from "../../src/model/responses-client.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
+import { EagerClock } from "./eager-clock.ts";
+import { answering, completed, created, ModelServer, message, type Reply, sse, streaming } from "./model-server.ts";
+import { answer, textDeltas } from "./requests.ts";
+
+const HIGH_DEMAND = "We're currently experiencing high demand, which may cause temporary errors.";
+const QUOTA = "Quota exceeded. Check your plan and billing details.";
+const CONTEXT =
+  "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.";
+const BROKEN = "stream disconnected before completion: ";
+const CLOSED = `${BROKEN}stream closed before response.completed`;
+
+const failed = (code: string, text: string) =>
+  streaming(
+    sse(created, { type: "response.failed", response: { error: { code, message: text } } } as { type: string }),
+  );
+
+type Expected = {
+  message: string;
+  info?: unknown;
+  retryable?: boolean;
+  retryAfterMs?: number;
+  httpStatus?: number;
+};
+
+const rows: Record<string, [reply: Reply, expected: Expected]> = {
+  "HTTP 500": [
+    answering(500, { error: { message: "boom" } }),
+    { message: HIGH_DEMAND, info: "internal_server_error", retryable: true },
+  ],
+  "HTTP 400": [
+    answering(400, '{"error":{"message":"bad thing","type":"invalid_request_error"}}'),
+    { message: '{"error":{"message":"bad thing","type":"invalid_request_error"}}', httpStatus: 400 },
+  ],
+  "HTTP 400 for a long context": [
+    answering(400, { error: { code: "context_length_exceeded", message: "too long" } }),
+    { message: CONTEXT, info: "context_window_exceeded" },
+  ],
+  "HTTP 401": [
+    answering(401, { error: { message: "no auth" } }),
+    { message: "unexpected status 401 Unauthorized: ", retryable: true, httpStatus: 401 },
+  ],
+  "HTTP 403": [
+    answering(403, "forbidden here"),
+    { message: "unexpected status 403 Forbidden: forbidden here", retryable: true, httpStatus: 403 },
+  ],
+  "HTTP 307": [
+    answering(307, "", { location: "http://127.0.0.1:1/" }),
+    { message: "unexpected status 307 Temporary Redirect: ", retryable: true, httpStatus: 307 },
+  ],
+  "HTTP 503": [
+    answering(503, "later", { "retry-after": "2" }),
+    {
+      message: "unexpected status 503 Service Unavailable: later",
+      retryable: true,
+      httpStatus: 503,
+      retryAfterMs: 2000,
+    },
+  ],
+  "HTTP 599": [
+    answering(599, "odd"),
+    { message: "unexpected status 599 <unknown status code>: odd", retryable: true, httpStatus: 599 },
+  ],
+  "HTTP 429": [
+    answering(429, { error: { message: "slow down" } }),
+    {
+      message: "exceeded retry limit, last status: 429 Too Many Requests",
+      info: { response_too_many_failed_attempts: { http_status_code: 429 } },
+      httpStatus: 429,
+    },
+  ],
+  "HTTP 429 for a used-up plan": [
+    answering(429, { error: { type: "usage_limit_reached", plan_type: "pro", resets_at: localNoon() } }),
+    {
+      message:
+        "You've hit your usage limit. Visit https://chatgpt.com/codex/settings/usage to purchase more credits or try again at Jan 1st, 2100 12:00 PM.",
+      info: "usage_limit_exceeded",
+      httpStatus: 429,
+    },
+  ],
+  "HTTP 429 for a used-up plan that cannot buy": [
+    answering(429, { error: { type: "usage_limit_reached" } }),
+    { message: "You've hit your usage limit. Try again later.", info: "usage_limit_exceeded", httpStatus: 429 },
+  ],
+  "HTTP 429 without quota": [
+    answering(429, { error: { code: "insufficient_quota" } }),
+    { message: QUOTA, info: "usage_limit_exceeded" },
+  ],
+  "failed: context_length_exceeded": [
+    failed("context_length_exceeded", "too long"),
+    { message: CONTEXT, info: "context_window_exceeded" },
+  ],
+  "failed: insufficient_quota": [failed("insufficient_quota", "pay"), { message: QUOTA, info: "usage_limit_exceeded" }],
+  "failed: usage_not_included": [
+    failed("usage_not_included", "no"),
+    {
+      message: "To use Codex with your ChatGPT plan, upgrade to Plus: https://openai.com/chatgpt/pricing.",
+      info: "usage_limit_exceeded",
+    },
+  ],
+  "failed: invalid_prompt": [failed("invalid_prompt", "not this"), { message: "not this" }],
+  "failed: rate_limit_exceeded in ms": [
+    failed("rate_limit_exceeded", "Limit reached. Please try again in 10ms. Visit us."),
+    { message: `${BROKEN}Limit reached. Please try again in 10ms. Visit us.`, retryable: true, retryAfterMs: 10 },
+  ],
+  "failed: rate_limit_exceeded in s": [
+    failed("rate_limit_exceeded", "Please try again in 1.898s."),
+    { message: `${BROKEN}Please try again in 1.898s.`, retryable: true, retryAfterMs: 1898 },
+  ],
+  "failed: rate_limit_exceeded in seconds": [
+    failed("rate_limit_exceeded", "Try again in 35 seconds."),
+    { message: `${BROKEN}Try again in 35 seconds.`, retryable: true, retryAfterMs: 35_000 },
+  ],
+  "failed: rate_limit_exceeded without a time": [
+    failed("rate_limit_exceeded", "Slow down"),
+    { message: `${BROKEN}Slow down`, retryable: true },
+  ],
+  "failed: anything else": [failed("server_error", "oops"), { message: `${BROKEN}oops`, retryable: true }],
+  "failed without an error": [
+    streaming(sse({ type: "response.failed" })),
+    { message: `${BROKEN}response.failed event received`, retryable: true },
+  ],
+  incomplete: [
+    streaming(
+      sse({ type: "response.incomplete", response: { incomplete_details: { reason: "max_output_tokens" } } } as {
+        type: string;
+      }),
+    ),
+    { message: `${BROKEN}Incomplete response returned, reason: max_output_tokens`, retryable: true },
+  ],
+  "an error event": [
+    streaming(sse({ type: "error", code: "insufficient_quota", message: "pay" } as { type: string })),
+    { message: QUOTA, info: "usage_limit_exceeded" },
+  ],
+  "a bare error in the stream": [
+    streaming(sse({ error: { message: "engine died" } } as { type?: string })),
+    { message: `${BROKEN}engine died`, retryable: true },
+  ],
+  "the stream ends early": [streaming(sse(created, ...message("half"))), { message: CLOSED, retryable: true }],
+  "an empty stream": [streaming(""), { message: CLOSED, retryable: true }],
+  "an event cut by the end": [streaming(sse(created) + sse(completed).trimEnd()), { message: CLOSED, retryable: true }],
+  "200 with an error body": [
+    answering(200, { error: { code: "context_length_exceeded" } }),
+    { message: CONTEXT, info: "context_window_exceeded" },
+  ],
+  "200 with JSON": [
+    answering(200, { ok: true }),
+    { message: `${BROKEN}expected a stream of events, got a JSON object`, retryable: true },
+  ],
+  "200 with an error body that claims to be a stream": [
+    streaming('{"error": "overloaded"}'),
+    { message: `${BROKEN}overloaded`, retryable: true },
+  ],
+  "200 with HTML": [
+    streaming("<html>log in</html>", { "content-type": "text/html; charset=utf-8" }),
+    { message: `${BROKEN}expected a stream of events, got text/html; charset=utf-8`, retryable: true },
+  ],
+};
+
+for (const [name, [reply, expected]] of Object.entries(rows)) {
+  test(name, async () => {
+    await using server = await ModelServer.start(reply);
+    const error = await failure({ baseUrl: server.baseUrl, requestMaxRetries: 0 });
+    assert.deepEqual(factsOf(error), { info: "other", retryable: false, ...expected });
+  });
+}
+
+test("a gigantic line is refused, and not read to its end", async () => {
+  const line = Buffer.alloc(1024 * 1024, "x");
+  await using server = await ModelServer.start((response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write("data: ");
+    const more = () => {
+      while (!response.destroyed && response.write(line));
+    };
+    response.on("drain", more);
+    more();
+  });
+  assert.deepEqual(factsOf(await failure({ baseUrl: server.baseUrl })), {
+    message: `${BROKEN}an event exceeds 33554432 characters`,
+    info: "other",
+    retryable: false,
+  });
+  await server.disconnected();
+});
+
+test("refused connections are tried again, then reported without query or password", async () => {
+  const server = await ModelServer.start();
+  const { port } = server;
+  await server[Symbol.asyncDispose]();
+  const clock = new EagerClock();
+  const baseUrl = `http://user:hidden-word@127.0.0.1:${port}/v1`;
+  const error = await failure({ baseUrl, queryParams: { "api-key": "hidden-word" }, requestMaxRetries: 3, clock });
+  assert.deepEqual(factsOf(error), {
+    message: `connection failed: error sending request for url (http://127.0.0.1:${port}/v1/responses): connect ECONNREFUSED 127.0.0.1:${port}`,
+    info: { http_connection_failed: { http_status_code: null } },
+    retryable: true,
+  });
+  assert.equal(clock.fired.length, 3);
+});
+
+test("requests are tried again silently, with growing pauses", async () => {
+  const good = streaming(sse(created, ...message("ok"), completed));
+  const dropping: Reply = (response) => void response.destroy();
+  await using server = await ModelServer.start(answering(500), answering(502), dropping, answering(429), good);
+  const clock = new EagerClock();
+  const client = responsesClient({ baseUrl: server.baseUrl, clock });
+  assert.deepEqual(textDeltas(await answer(client)), ["ok"]);
+  assert.equal(server.requests.length, 5);
+  assert.equal(new Set(server.requests.map((request) => request.body)).size, 1);
+  // The third failure is that of a connection which had served before: it may have been closed while the request went out.
+  for (const [n, base] of [200, 400, 0, 1600].entries()) {
+    const delay = clock.fired[n] ?? 0;
+    assert.ok(delay >= base * 0.9 && delay <= base * 1.1, `pause ${n} was ${delay} ms`);
+  }
+  await client.close();
+});
+
+test("the last failure is reported when the tries are used up", async () => {
+  await using server = await ModelServer.start(answering(500), answering(502, "gate"));
+  const error = await failure({ baseUrl: server.baseUrl, requestMaxRetries: 2, clock: new EagerClock() });
+  assert.equal(error.message, "unexpected status 502 Bad Gateway: gate");
+  assert.equal(server.requests.length, 3);
+});
+
+for (const status of [400, 401, 404]) {
+  test(`HTTP ${status} is not tried again silently`, async () => {
+    await using server = await ModelServer.start(answering(status));
+    await failure({ baseUrl: server.baseUrl, clock: new EagerClock() });
+    assert.equal(server.requests.length, 1);
+  });
+}
+
+test("a used-up plan is not tried again", async () => {
+  await using server = await ModelServer.start(answering(429, { error: { type: "usage_limit_reached" } }));
+  await failure({ baseUrl: server.baseUrl, clock: new EagerClock() });
+  assert.equal(server.requests.length, 1);
+});
+
+test("the server's wish decides the pause; a long one is left to the caller", async () => {
+  const good = streaming(sse(completed));
+  await using server = await ModelServer.start(answering(503, "", { "retry-after": "7" }), good);
+  const clock = new EagerClock();
+  const client = responsesClient({ baseUrl: server.baseUrl, clock });
+  await answer(client);
+  assert.deepEqual(clock.fired, [7000]);
+  await client.close();
+
+  await using busy = await ModelServer.start(answering(503, "", { "retry-after": "3600" }), good);
+  const error = await failure({ baseUrl: busy.baseUrl, clock });
+  assert.equal(error.retryAfterMs, 3_600_000);
+  assert.equal(busy.requests.length, 1);
+});
+
+test("no secret is in an error", async () => {
+  const secrets = ["sk-secret-key", "secret-header", "secret-param"];
+  const echo = `echo ${secrets.join(" ")} plain-value`;
+  const options = {
+    apiKey: "sk-secret-key",
+    headers: { "x-api-key": "secret-header", "x-plain": "plain-value" },
+    queryParams: { api_key: "secret-param" },
+    requestMaxRetries: 0,
+  };
+  for (const reply of [
+    answering(400, echo),
+    answering(503, echo),
+    failed("x", echo),
+    answering(200, { error: echo }),
+  ]) {
+    await using server = await ModelServer.start(reply);
+    const error = await failure({ baseUrl: server.baseUrl, ...options });
+    const text = `${error.message} ${JSON.stringify(error)} ${String(error.cause)}`;
+    for (const secret of secrets) assert.ok(!text.includes(secret), text);
+    assert.ok(text.includes("plain-value"));
+  }
+});
+
+test("a key that cannot be sent is an error that does not show it", async () => {
+  await using server = await ModelServer.start(answering(500));
+  const error = await failure({ baseUrl: server.baseUrl, apiKey: "bad\nsecret", clock: new EagerClock() });
+  assert.deepEqual([error.retryable, error.message.includes("secret")], [false, false]);
+  assert.equal(server.requests.length, 0);
+});
+
+async function failure(options: ResponsesClientOptions): Promise<ModelError> {
+  const client = responsesClient(options);
+  try {
+    await answer(client);
+  } catch (error) {
+    assert.ok(error instanceof ModelError, String(error));
+    return error;
+  } finally {
+    await client.close();
+  }
+  return assert.fail("the answer did not fail");
+}
+
+const factsOf = ({ message: text, info, retryable, retryAfterMs, httpStatus }: ModelError) => ({
+  message: text,
+  info,
+  retryable,
+  ...(retryAfterMs !== undefined && { retryAfterMs }),
+  ...(httpStatus !== undefined && { httpStatus }),
+});
+
+/** Texts of a time of day are in the local zone. */
+function localNoon(): number {
+  return new Date(2100, 0, 1, 12).getTime() / 1000;
+}
