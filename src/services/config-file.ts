@@ -11,8 +11,8 @@ import { Mutex } from "async-mutex";
 import { parse, TomlError } from "smol-toml";
 import { InvalidRequestError, StoreIoError } from "../protocol/errors.ts";
 import { readText } from "./bounded-read.ts";
-import { type ConfigData, checkConfig } from "./config-schema.ts";
-import { type ConfigTable, type KeyPath, parseKeyPath, versionOf } from "./config-table.ts";
+import { checkConfig } from "./config-schema.ts";
+import { type ConfigTable, type KeyPath, mergeTables, parseKeyPath, versionOf } from "./config-table.ts";
 import { stampOf } from "./file-stamp.ts";
 import { ioText } from "./io-failure.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -145,7 +145,8 @@ function contentsOf(path: string, text: string): ConfigFileContents {
 /** The parser's message quotes lines of the file, which may hold a secret: only its first line is passed on. */
 function parsed(path: string, text: string): ConfigTable {
   try {
-    return parse(text);
+    // The parser's tables have no prototype; merging makes ordinary ones.
+    return mergeTables({}, parse(text));
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     const problem = error.message.split("\n")[0]?.replace(/^Invalid TOML document: /, "");

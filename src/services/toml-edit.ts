@@ -21,6 +21,13 @@ import { type TomlStatement, tomlStatements } from "./toml-statements.ts";
 export function editToml(text: string, path: KeyPath, value: unknown): string {
   if (path.length === 0) throw new InvalidRequestError("config key: must not be empty");
   const before = parse(text);
+  for (let length = 1; length < path.length; length++) {
+    const above = path.slice(0, length);
+    const holder = valueAt(before, above);
+    if (holder !== undefined && !isTable(holder)) {
+      throw new InvalidRequestError(`config key \`${formatKeyPath(above)}\` is not a table`);
+    }
+  }
   const remove = value === undefined || value === null;
   const expected = remove ? withoutValue(before, path) : withValue(before, path, value);
   for (const edited of remove ? [removed(text, path)] : candidates(text, path, value)) {
