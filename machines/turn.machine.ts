@@ -66,7 +66,8 @@ export const turnMachine = setup({
     input: {} as TurnInput,
   },
   actors: {
-    prepare: fromPromise<void, Step>(notProvided("prepare")),
+    /** Publishes task_started at once; then loads the history, records the turn's input and waits for its place. */
+    prepare: fromPromise<void, Step & Pick<TurnInput, "task">>(notProvided("prepare")),
     sample: fromPromise<SampleOutcome, Step>(notProvided("sample")),
     backOff: fromPromise<void, Step & { error: unknown }>(notProvided("backOff")),
     runTools: fromPromise<SampleOutcome, Step>(notProvided("runTools")),
@@ -78,8 +79,6 @@ export const turnMachine = setup({
     storeEnd: fromPromise<void, Step & { reason: TurnAbortReason | null }>(notProvided("storeEnd")),
   },
   actions: {
-    /** Publishes task_started and records the turn's input: all of it synchronous. */
-    announce: notProvided("announce"),
     abortWork: notProvided("abortWork"),
     publishError: (_, _params: { error: unknown }) => notProvided("publishError")(),
     publishCompleted: notProvided("publishCompleted"),
@@ -108,10 +107,9 @@ export const turnMachine = setup({
   },
   states: {
     starting: {
-      entry: "announce",
       invoke: {
         src: "prepare",
-        input: step,
+        input: ({ context }) => ({ ...step({ context }), task: context.task }),
         onDone: "sampling",
         onError: failed,
       },

@@ -1,1 +1,99 @@
-export {}
+export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
+export type { Clock } from "./kernel/clock.ts";
+export { AgentControl, type WaitOutcome } from "./manager/agent-control.ts";
+export { type AskOptions, ask } from "./manager/ask.ts";
+export type {
+  ForkSource,
+  Outcome,
+  Replies,
+  SupervisorMessage,
+} from "./manager/messages.ts";
+export type { Limits, Residency, RestartStrategy, Supervision, ThreadManagerOptions } from "./manager/options.ts";
+export type { ShutdownReport } from "./manager/shutdown.ts";
+export type { ThreadOptions } from "./manager/thread-maker.ts";
+export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
+export type { ModelClient, ModelEvent, ModelRequest, ToolSpec } from "./model/model-client.ts";
+export type { ModelPreset } from "./model/model-preset.ts";
+export { call, fail, hang, type Play, raw, type Script, type Step, say, think, usage, wait } from "./model/script.ts";
+export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
+export type { AgentStatus } from "./protocol/agent-status.ts";
+export {
+  DeadlineExceededError,
+  DuplicateThreadError,
+  ERROR_REGISTRY,
+  type ErrorCode,
+  type ErrorJson,
+  InternalDefect,
+  InvalidForkPointError,
+  InvalidRequestError,
+  type LeaseOwner,
+  type LimitName,
+  LimitReachedError,
+  ManagerClosedError,
+  NoActiveTurnError,
+  OverloadedError,
+  RolloutCorruptError,
+  RolloutNotFoundError,
+  SessionConfiguredNotFirstEventError,
+  SkeinError,
+  StoreIoError,
+  ThreadBusyError,
+  ThreadClosedError,
+  ThreadNotFoundError,
+} from "./protocol/errors.ts";
+export type { Event, EventKind, EventMsg, SessionConfiguredEvent, ThreadEvent } from "./protocol/event.ts";
+export { parseEventMsg } from "./protocol/event-schemas.ts";
+export type { ForkAnchor } from "./protocol/fork-anchor.ts";
+export { newThreadId, parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "./protocol/ids.ts";
+export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
+export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
+export { type Op, parseOp } from "./protocol/op.ts";
+export type { AskForApproval, ReviewDecision, SandboxMode, SandboxPolicy } from "./protocol/policy.ts";
+export {
+  assistantMessage,
+  type ContentItem,
+  developerMessage,
+  functionCallOutput,
+  type ResponseItem,
+  userMessage,
+} from "./protocol/response-item.ts";
+export { parseRolloutLine, type RolloutItem, type RolloutLine, type SessionMeta } from "./protocol/rollout.ts";
+export type { SessionSource } from "./protocol/session-source.ts";
+export { parseThreadConfig, type ThreadConfig } from "./protocol/thread-config.ts";
+export type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./protocol/token-usage.ts";
+export { truncateBeforeNth } from "./protocol/truncation.ts";
+export type { TurnItem } from "./protocol/turn-item.ts";
+export { isUserBoundary } from "./protocol/user-boundary.ts";
+export type { UserInput } from "./protocol/user-input.ts";
+export { type AuthManager, fileAuthManager, memoryAuthManager } from "./services/auth-manager.ts";
+export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
+export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
+export { memoryStore } from "./store/memory-store.ts";
+export type {
+  ForkBase,
+  LoadRange,
+  OpenOptions,
+  Position,
+  StoredThread,
+  ThreadLocator,
+  ThreadPage,
+  ThreadQuery,
+  ThreadStore,
+  ThreadWriter,
+  TurnPlace,
+} from "./store/thread-store.ts";
+export type {
+  EventPlace,
+  EventsOptions,
+  InterruptOptions,
+  NewThread,
+  RunOptions,
+  ShutdownOutcome,
+  Thread,
+  TurnResult,
+  WaitOptions,
+} from "./thread/thread.ts";
+export type { SkeinLogger } from "./thread/thread-env.ts";
+export type { PendingApproval } from "./turn/approvals.ts";
+export { type StandardSchema, type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
+export { VERSION } from "./version.ts";

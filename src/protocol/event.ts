@@ -4,7 +4,7 @@ import type { CodexErrorInfo } from "./model-error.ts";
 import type { AskForApproval, SandboxPolicy } from "./policy.ts";
 import type { ReasoningEffort } from "./reasoning.ts";
 import type { ResponseItem } from "./response-item.ts";
-import type { RateLimitSnapshot, TokenUsageInfo } from "./token-usage.ts";
+import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./token-usage.ts";
 import type { ToolEventMsg } from "./tool-events.ts";
 import type { TurnItem } from "./turn-item.ts";
 import type { UnknownTagged } from "./unknown-kind.ts";
@@ -110,7 +110,12 @@ type TurnStamp = {
   root_turn_id?: string | null | undefined;
   started_at?: number | null | undefined;
 };
-type TurnEndStamp = TurnStamp & { completed_at?: number | null | undefined; duration_ms?: number | null | undefined };
+type TurnEndStamp = TurnStamp & {
+  completed_at?: number | null | undefined;
+  duration_ms?: number | null | undefined;
+  /** Ours: the tokens of this turn alone. Absent when the model told none. */
+  turn_token_usage?: TokenUsage | undefined;
+};
 
 export type TaskStartedEvent = {
   type: "task_started";

@@ -41,9 +41,12 @@ export type IncarnationOptions = {
   readonly tools: ToolSet;
   /** `new` also for a fork or a resume of a thread that has no history yet. */
   readonly origin: "new" | "resumed" | "forked";
-  /** Who observes this thread's events. */
-  readonly onEvent: (event: ThreadEvent) => void;
 };
+
+/** Whoever shows a thread's events to its observers. */
+export interface EventSink {
+  notify(event: ThreadEvent): void;
+}
 
 /** Why an incarnation ended. After `closed` and `gaveUp` there is no next one by itself. */
 export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused";
@@ -63,7 +66,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
   readonly tools: ToolSet;
   readonly log: EventLog<ThreadEvent>;
   readonly actor: AnyActorRef;
-  readonly #onEvent: (event: ThreadEvent) => void;
+  /** The handle that the thread's observers are attached to. */
+  sink: EventSink | undefined;
   config: ResolvedThreadConfig;
   readonly origin: IncarnationOptions["origin"];
   isFresh: boolean;
@@ -78,6 +82,11 @@ export class Incarnation implements TurnHost, HistoryHolder {
   /** Unix milliseconds of the last op or turn end. */
   lastActiveAt: number;
   deferred: Submission[] | undefined;
+  /** The next submission id of the thread's own. */
+  submissions = 0;
+  /** Resolves when the thread has left memory; new ops wait for it and load the thread again. */
+  unloading: Promise<void> | undefined;
+  #seenIds: Set<SubmissionId> | undefined;
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   #loader: HistoryLoader | undefined;
@@ -86,7 +95,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #prepared: SessionConfiguredEvent | undefined;
   #hasWarnedOfModel = false;
 
-  constructor({ env, store, writer, config, tools, origin, onEvent }: IncarnationOptions) {
+  constructor({ env, store, writer, config, tools, origin }: IncarnationOptions) {
     this.threadId = writer.threadId;
     this.epoch = writer.epoch;
     this.env = env;
@@ -98,7 +107,6 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.isFresh = origin === "new";
     this.lastActiveAt = env.clock.now();
     this.log = new EventLog({ capacity: env.eventCapacity, guard: guardFirst });
-    this.#onEvent = onEvent;
     const input: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
     this.actor = createActor(env.logic, { parent: env.parent, id: this.threadId, input });
     this.actor.on("*", (emitted: unknown) => this.#admit(emitted));
@@ -114,7 +122,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
    */
   boot(
     msg: SessionConfiguredEvent,
-    options: { deadlineMs: number; signal?: AbortSignal },
+    options: { deadlineMs: number; signal?: AbortSignal | undefined },
   ): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
     this.#prepared = msg;
     this.actor.start();
@@ -124,7 +132,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.#awaitFirst(options);
   }
 
-  async #awaitFirst({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal }) {
+  async #awaitFirst({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined }) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onFirst = resolve;
     const observer = this.actor.subscribe({ complete: resolve, error: () => resolve() });
@@ -206,13 +214,21 @@ export class Incarnation implements TurnHost, HistoryHolder {
       this.writer.append({ type: "event_msg", payload: msg });
     }
     this.status = agentStatusAfter(this.status, msg);
+    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#rest();
     this.#show(id, msg);
+  }
+
+  /** A turn has ended: from now on the history is only kept as long as there is room for it (T9). */
+  #rest(): void {
+    this.lastActiveAt = this.clock.now();
+    if (this.history !== undefined) this.env.histories.keep(this);
   }
 
   #show(id: SubmissionId, msg: EventMsg): void {
     const { threadId, epoch } = this;
     const event = this.log.append((seq) => ({ threadId, seq, epoch, id, msg }));
-    this.#onEvent(event);
+    this.sink?.notify(event);
+    this.env.onEvent(event);
   }
 
   // What a turn needs of its thread.
@@ -228,6 +244,16 @@ export class Incarnation implements TurnHost, HistoryHolder {
   get inbox(): Inbox {
     this.#inbox ??= new Inbox();
     return this.#inbox;
+  }
+
+  /** Submission ids that callers chose. */
+  get seenIds(): Set<SubmissionId> {
+    this.#seenIds ??= new Set();
+    return this.#seenIds;
+  }
+
+  get waitingOps(): number {
+    return (this.#inbox?.size ?? 0) + (this.deferred?.length ?? 0);
   }
 
   get approvals(): Approvals {

@@ -11,15 +11,15 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
-export type WaitOptions = { readonly signal?: AbortSignal; readonly deadlineMs?: number };
+export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
 
 /** A place in a thread's events: a seq of the current incarnation, or of a given one. -1 is before the first. */
 export type EventPlace = number | { readonly epoch: number; readonly seq: number };
 
 export type EventsOptions = {
   /** Replay what comes after this place, then go on live. Without it, only what comes from now on. */
-  readonly after?: EventPlace;
-  readonly signal?: AbortSignal;
+  readonly after?: EventPlace | undefined;
+  readonly signal?: AbortSignal | undefined;
 };
 
 export type RunOptions = WaitOptions & {

@@ -5,9 +5,11 @@
  */
 import type { ModelRequest } from "../model/model-client.ts";
 import { InternalDefect } from "../protocol/errors.ts";
+import { newItemId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import { publishWholeItem } from "./announcement.ts";
 import { initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -46,7 +48,7 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   host.record({ type: "compacted", payload: { message } });
   host.usage = estimatedUsage(host, history.estimatedTokens);
   host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
-  host.publish(run.id, { type: "context_compacted" });
+  publishWholeItem(host, run, run.id, { type: "ContextCompaction", id: newItemId() });
   host.publish(run.id, { type: "warning", message: LONG_THREAD_WARNING });
 }
 

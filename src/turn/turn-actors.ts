@@ -35,7 +35,12 @@ export function turnLogic(hostOf: HostLookup) {
 
   return turnMachine.provide({
     actors: {
-      prepare: stepOf(prepare),
+      prepare: fromPromise(({ input }) => {
+        const host = hostOf(input.thread);
+        host.turn = startRun(host, input.task);
+        announceTurn(host, host.turn);
+        return prepare(host, host.turn);
+      }),
       sample: stepOf(sample),
       backOff: stepOf<void, Step & { error: unknown }>(backOff),
       runTools: stepOf(runTools),
@@ -44,11 +49,6 @@ export function turnLogic(hostOf: HostLookup) {
       storeEnd: stepOf<void, Ending>(storeEnd),
     },
     actions: {
-      announce: ({ context }) => {
-        const host = hostOf(context.thread);
-        host.turn = startRun(host, context.task);
-        announceTurn(host, host.turn);
-      },
       abortWork: ({ context }) => at(context.thread).run.abort(turnEnded(context.abortReason)),
       publishError: ({ context }, { error }) => publishError(at(context.thread), error),
       publishCompleted: ({ context }) => publishEnd(at(context.thread)),
@@ -125,6 +125,7 @@ function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): Ta
     started_at: Math.floor(run.startedAt / 1000),
     completed_at: Math.floor(now / 1000),
     duration_ms: now - run.startedAt,
+    ...(run.usage.total_tokens === 0 ? {} : { turn_token_usage: run.usage }),
   };
   if (reason !== null) return { type: "turn_aborted", reason, ...stamp };
   const firstToken = run.firstTokenAt === undefined ? {} : { time_to_first_token_ms: run.firstTokenAt - run.startedAt };

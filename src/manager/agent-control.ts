@@ -1,0 +1,156 @@
+import type { Observable } from "rxjs";
+import { withDeadline } from "../kernel/cancellation.ts";
+import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
+import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+import type { Thread, WaitOptions } from "../thread/thread.ts";
+import type { ManagerRuntime } from "./runtime.ts";
+import type { ThreadOptions } from "./thread-maker.ts";
+
+/** What some agents had come to when the wait ended: those that were final then, and whether time ran out first. */
+export type WaitOutcome = { readonly status: Readonly<Record<ThreadId, AgentStatus>>; readonly timedOut: boolean };
+
+/** Codex: 30 s by default, 5 minutes at most (larger values are cut down). */
+const DEFAULT_WAIT_MS = 30_000;
+const LONGEST_WAIT_MS = 300_000;
+
+/**
+ * What an agent may do with other agents (SPEC 14.1). It holds the manager weakly, so that threads that are given one
+ * never keep the manager alive: once the manager is gone, statuses are `not_found` and everything else fails with
+ * InvalidRequestError `unsupported operation: thread manager dropped`.
+ */
+export class AgentControl {
+  readonly #manager: WeakRef<{ readonly runtime: ManagerRuntime }> | undefined;
+
+  /** Without a manager, it behaves as if that were gone. */
+  constructor(manager?: { readonly runtime: ManagerRuntime }) {
+    this.#manager = manager === undefined ? undefined : new WeakRef(manager);
+  }
+
+  #alive(): ManagerRuntime | undefined {
+    const runtime = this.#manager?.deref()?.runtime;
+    return runtime?.isClosing ? undefined : runtime;
+  }
+
+  #runtime(): ManagerRuntime {
+    const runtime = this.#alive();
+    if (runtime === undefined) throw new InvalidRequestError("unsupported operation: thread manager dropped");
+    return runtime;
+  }
+
+  /**
+   * Starts a thread and sends it the prompt. With `parentThreadId` it counts against that thread's limits, and the
+   * parent is told when it ends.
+   * @throws LimitReachedError, and whatever starting a thread throws
+   */
+  async spawnAgent(config: ThreadConfig | undefined, prompt: string, options: ThreadOptions = {}): Promise<ThreadId> {
+    const runtime = this.#runtime();
+    requirePrompt(prompt);
+    const { threadId, thread } = await runtime.maker.spawn(config, options);
+    await submitPrompt(thread, prompt);
+    return threadId;
+  }
+
+  /** @throws ThreadNotFoundError */
+  async sendPrompt(id: string, prompt: string): Promise<SubmissionId> {
+    const runtime = this.#runtime();
+    requirePrompt(prompt);
+    return submitPrompt(await runtime.get(parseThreadId(id)), prompt);
+  }
+
+  /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
+  async interrupt(id: string): Promise<void> {
+    await (await this.#runtime().get(parseThreadId(id))).interrupt();
+  }
+
+  /** `not_found` when the thread is not in the manager, or the manager is gone. */
+  async getStatus(id: string): Promise<AgentStatus> {
+    const runtime = this.#alive();
+    if (runtime === undefined) return "not_found";
+    return (await runtime.registry.find(parseThreadId(id)))?.status ?? "not_found";
+  }
+
+  /** The status now, and each change. @throws ThreadNotFoundError */
+  async subscribeStatus(id: string): Promise<Observable<AgentStatus>> {
+    return (await this.#runtime().get(parseThreadId(id))).status$;
+  }
+
+  /** Shuts the thread down and takes it out of the manager, whatever the outcome. @throws ThreadNotFoundError */
+  async shutdownAgent(id: string, options: WaitOptions = {}): Promise<void> {
+    const runtime = this.#runtime();
+    const threadId = parseThreadId(id);
+    const thread = await runtime.remove(threadId);
+    if (thread === undefined) throw new ThreadNotFoundError(threadId);
+    await thread.shutdown(options);
+  }
+
+  /**
+   * Waits until at least one of the agents is final, and tells of all that are final then. Agents that are not there
+   * count as final `not_found`. When time runs out first, nothing is told.
+   */
+  async waitFor(ids: readonly string[], options: WaitOptions = {}): Promise<WaitOutcome> {
+    const runtime = this.#runtime();
+    if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
+    const deadlineMs = options.deadlineMs ?? DEFAULT_WAIT_MS;
+    if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
+    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id))));
+    const wait = new Wait(agents);
+    try {
+      await withDeadline("the wait for agents", wait.first, {
+        deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS),
+        signal: options.signal,
+        clock: runtime.setup.clock,
+      });
+      return { status: wait.final(), timedOut: false };
+    } catch (error) {
+      if (options.signal?.aborted) throw error;
+      return { status: {}, timedOut: true };
+    } finally {
+      wait.stop();
+    }
+  }
+
+  async #find(runtime: ManagerRuntime, threadId: ThreadId): Promise<Agent> {
+    return { threadId, thread: await runtime.registry.find(threadId) };
+  }
+}
+
+type Agent = { readonly threadId: ThreadId; readonly thread: LiveThread | undefined };
+
+/** Follows some agents until the first of them is final. */
+class Wait {
+  readonly first: Promise<void>;
+  readonly #agents: readonly Agent[];
+  readonly #subscriptions: { unsubscribe(): void }[] = [];
+
+  constructor(agents: readonly Agent[]) {
+    this.#agents = agents;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.first = promise;
+    for (const { thread } of agents) {
+      if (thread === undefined) resolve();
+      else
+        this.#subscriptions.push(
+          thread.status$.subscribe({ next: (status) => isFinalStatus(status) && resolve(), complete: resolve }),
+        );
+    }
+  }
+
+  final(): Record<ThreadId, AgentStatus> {
+    const statuses = this.#agents.map(({ threadId, thread }) => [threadId, thread?.status ?? "not_found"] as const);
+    return Object.fromEntries(statuses.filter(([, status]) => isFinalStatus(status)));
+  }
+
+  stop(): void {
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+}
+
+function requirePrompt(prompt: string): void {
+  if (prompt.trim() === "") throw new InvalidRequestError("Empty message can't be sent to an agent");
+}
+
+const submitPrompt = (thread: Thread, text: string): Promise<SubmissionId> =>
+  thread.submit({ type: "user_input", items: [{ type: "text", text }] });

@@ -1,0 +1,194 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import pino from "pino";
+import type { AnyActorLogic } from "xstate";
+import { type Clock, systemClock } from "../kernel/clock.ts";
+import type { ModelClient } from "../model/model-client.ts";
+import { scriptedClient } from "../model/scripted-client.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import type { SessionSource } from "../protocol/session-source.ts";
+import {
+  parseThreadConfig,
+  type ResolvedThreadConfig,
+  resolveThreadConfig,
+  type ThreadConfig,
+} from "../protocol/thread-config.ts";
+import { type AuthManager, memoryAuthManager } from "../services/auth-manager.ts";
+import { createModelsManager, type ModelsManager } from "../services/models-manager.ts";
+import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
+import type { SkeinLogger } from "../thread/thread-env.ts";
+import type { Tool } from "../turn/tool.ts";
+import { defaultStore } from "./default-store.ts";
+
+/** Bounds that hold in every interleaving: they are checked where a thread's place is reserved, and nowhere else. */
+export type Limits = {
+  /** Threads in memory. Over it, the least recently used idle one is unloaded. Default 100,000. */
+  readonly residentThreads: number;
+  /** Turns that run at the same time; further ones wait their turn, in order. Default: no bound. */
+  readonly runningTurns: number;
+  /** How deep agents may start agents; a thread without a parent has depth 0. Default 8. */
+  readonly depth: number;
+  /** Living children of one thread. Default 1,000. */
+  readonly childrenPerParent: number;
+  /** Living threads under one root, the root included. Default 10,000. */
+  readonly treeSize: number;
+  /** Ops that may wait in one thread. Default 1,024. */
+  readonly mailbox: number;
+  /** Events of one thread that stay in memory for replay. Default 4,096. */
+  readonly events: number;
+  /** Milliseconds that a thread logic has for its first event. Default 10,000. */
+  readonly bootDeadlineMs: number;
+};
+
+export type Residency = {
+  /** An idle thread leaves memory after so many milliseconds; it stays addressable. Default 30 minutes; Infinity for never. */
+  readonly unloadAfterMs: number;
+  /** An idle thread's replay is cut down to its last events after so many milliseconds. Default 60,000. */
+  readonly trimAfterMs: number;
+  /** Bytes of history that idle threads may keep in memory, all together. Default 64 MiB. */
+  readonly historyBytes: number;
+};
+
+/** What becomes of a thread whose actor ended: OTP's words. `permanent` also restarts after an orderly end. */
+export type RestartStrategy = "permanent" | "transient" | "temporary";
+
+export type Supervision = {
+  /** Default `transient`: restarted after a crash, not after an orderly end. */
+  readonly restart: RestartStrategy;
+  /** Restart intensity: at most `maxRestarts` (default 3) within `periodMs` (default 60,000); then it is given up. */
+  readonly maxRestarts: number;
+  readonly periodMs: number;
+  /** The first restart waits so long (default 100), each further one within the period twice as long, up to the cap (default 10,000). */
+  readonly backoffMs: number;
+  readonly maxBackoffMs: number;
+};
+
+export type ThreadManagerOptions = {
+  /** The folder that threads are stored in, as Codex lays it out. Default `~/.skein`. Ignored when `store` is given. */
+  home?: string;
+  /** Where threads last. Default: files under `home`. The manager closes a store that it made itself. */
+  store?: ThreadStore;
+  /** Answers the turns. Default: the scripted client, which needs no key and no network. */
+  model?: ModelClient;
+  /** Function tools of every thread; a thread's config may add its own. */
+  tools?: readonly Tool[];
+  /** Settings of threads whose own config does not say. */
+  config?: ThreadConfig;
+  auth?: AuthManager;
+  models?: ModelsManager;
+  skills?: SkillsManager;
+  /** What the threads' session_meta says started them. Default `exec`. */
+  sessionSource?: SessionSource;
+  /** Who the threads' session_meta names as the program. Default `skein`. */
+  originator?: string;
+  limits?: Partial<Limits>;
+  residency?: Partial<Residency>;
+  supervision?: Partial<Supervision>;
+  /** Any logger of pino's shape. Default: silent. No content and no secret is ever logged. */
+  logger?: SkeinLogger;
+  clock?: Clock;
+  /** The logic of every thread, in place of the built-in one: any XState logic that emits `session_configured` first. */
+  threadLogic?: AnyActorLogic;
+};
+
+/** The options with everything filled in. */
+export type ManagerSetup = {
+  readonly store: ThreadStore;
+  readonly ownsStore: boolean;
+  readonly model: ModelClient;
+  readonly tools: readonly Tool[];
+  readonly config: ResolvedThreadConfig;
+  readonly defaults: ThreadConfig;
+  readonly auth: AuthManager;
+  readonly models: ModelsManager;
+  readonly skills: SkillsManager;
+  readonly sessionSource: SessionSource;
+  readonly originator: string;
+  readonly limits: Limits;
+  readonly residency: Residency;
+  readonly supervision: Supervision;
+  readonly logger: SkeinLogger;
+  readonly clock: Clock;
+  readonly threadLogic: AnyActorLogic | undefined;
+};
+
+const LIMITS: Limits = {
+  residentThreads: 100_000,
+  runningTurns: Number.POSITIVE_INFINITY,
+  depth: 8,
+  childrenPerParent: 1_000,
+  treeSize: 10_000,
+  mailbox: 1_024,
+  events: 4_096,
+  bootDeadlineMs: 10_000,
+};
+const RESIDENCY: Residency = { unloadAfterMs: 30 * 60_000, trimAfterMs: 60_000, historyBytes: 64 * 1024 * 1024 };
+const SUPERVISION: Supervision = {
+  restart: "transient",
+  maxRestarts: 3,
+  periodMs: 60_000,
+  backoffMs: 100,
+  maxBackoffMs: 10_000,
+};
+
+/** @throws InvalidRequestError that names the option and the problem */
+export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
+  const clock = options.clock ?? systemClock;
+  const logger = options.logger ?? pino({ level: "silent" });
+  const given = parseThreadConfig(options.config);
+  const model = options.model ?? scriptedClient();
+  const auth = options.auth ?? memoryAuthManager();
+  const models = options.models ?? createModelsManager({ clock, logger });
+  const defaults: ThreadConfig = {
+    cwd: process.cwd(),
+    modelProvider: model.providerId,
+    model: models.defaultModel({ provider: model.providerId }),
+    ...given,
+    ...(given.cwd === undefined ? {} : { cwd: resolve(given.cwd) }),
+  };
+  const home = options.home ?? join(homedir(), ".skein");
+  return {
+    store: options.store ?? defaultStore({ home, clock, logger }),
+    ownsStore: options.store === undefined,
+    model,
+    tools: options.tools ?? [],
+    config: resolveThreadConfig(defaults),
+    defaults,
+    auth,
+    models,
+    skills: options.skills ?? createSkillsManager(),
+    sessionSource: options.sessionSource ?? "exec",
+    originator: options.originator ?? "skein",
+    limits: bounded("limits", LIMITS, options.limits),
+    residency: bounded("residency", RESIDENCY, options.residency),
+    supervision: withStrategy(options.supervision),
+    logger,
+    clock,
+    threadLogic: options.threadLogic,
+  };
+}
+
+/** Each value given must be a number from `least` on; an unknown name is a mistake. */
+function bounded<T extends Record<string, unknown>>(what: string, defaults: T, given: Partial<T> = {}): T {
+  const merged: Record<string, unknown> = { ...defaults };
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    if (!Object.hasOwn(defaults, name)) throw new InvalidRequestError(`${what}: unknown name \`${name}\``);
+    if (typeof defaults[name] === "number" && !(typeof value === "number" && value >= 0)) {
+      throw new InvalidRequestError(`${what}.${name}: must be a number from 0 on, not ${String(value)}`);
+    }
+    merged[name] = value;
+  }
+  return merged as T;
+}
+
+function withStrategy(given: Partial<Supervision> = {}): Supervision {
+  const supervision = bounded("supervision", SUPERVISION, given);
+  if (!["permanent", "transient", "temporary"].includes(supervision.restart)) {
+    throw new InvalidRequestError(
+      `supervision.restart: must be permanent, transient or temporary, not ${String(supervision.restart)}`,
+    );
+  }
+  return supervision;
+}

@@ -1,0 +1,63 @@
+/**
+ * Who stays in memory. One sweep for all threads, on a timer that runs only while threads are resident and does not keep
+ * the process alive: idle threads lose their replay first, then leave memory. They stay addressable all the same.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+import type { Residency } from "./options.ts";
+
+/** Events that an idle thread's log keeps: enough for a client that reconnects. */
+const TRIMMED_EVENTS = 64;
+const MIN_SWEEP_MS = 1_000;
+
+export class ResidencySweep {
+  readonly #options: Residency;
+  readonly #clock: Clock;
+  readonly #threads: () => Iterable<LiveThread> | Promise<Iterable<LiveThread>>;
+  readonly #unload: (thread: LiveThread) => void;
+  #timer: unknown;
+
+  constructor(parts: {
+    options: Residency;
+    clock: Clock;
+    threads: () => Iterable<LiveThread> | Promise<Iterable<LiveThread>>;
+    unload: (thread: LiveThread) => void;
+  }) {
+    this.#options = parts.options;
+    this.#clock = parts.clock;
+    this.#threads = parts.threads;
+    this.#unload = parts.unload;
+  }
+
+  /** A thread has come to be resident. */
+  arm(): void {
+    if (this.#timer !== undefined) return;
+    const { unloadAfterMs, trimAfterMs } = this.#options;
+    const everyMs = Math.max(MIN_SWEEP_MS, Math.min(unloadAfterMs, trimAfterMs) / 2);
+    if (Number.isFinite(everyMs)) this.#timer = this.#clock.background(() => void this.#sweep(), everyMs);
+  }
+
+  stop(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #sweep(): Promise<void> {
+    const threads = [...(await this.#threads())];
+    if (this.#timer === undefined) return;
+    this.#timer = undefined;
+    const now = this.#clock.now();
+    for (const thread of threads) this.#consider(thread, now);
+    if (threads.length > 0) this.arm();
+  }
+
+  #consider(thread: LiveThread, now: number): void {
+    const { incarnation } = thread;
+    if (!thread.isLoaded || !incarnation.isIdle) return;
+    const idleMs = now - incarnation.lastActiveAt;
+    if (idleMs >= this.#options.unloadAfterMs) this.#unload(thread);
+    else if (idleMs >= this.#options.trimAfterMs && incarnation.log.size > TRIMMED_EVENTS) {
+      incarnation.log.trim(TRIMMED_EVENTS);
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import { Observable } from "rxjs";
+import type { AnyActorRef } from "xstate";
+import type { ModelPreset } from "../model/model-preset.ts";
+import type { ThreadEvent } from "../protocol/event.ts";
+import type { ForkAnchor } from "../protocol/fork-anchor.ts";
+import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
+import type { Op } from "../protocol/op.ts";
+import type { SessionSource } from "../protocol/session-source.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { AuthManager } from "../services/auth-manager.ts";
+import type { ModelsManager } from "../services/models-manager.ts";
+import type { SkillsManager } from "../services/skills-manager.ts";
+import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
+import { AgentControl } from "./agent-control.ts";
+import { ask } from "./ask.ts";
+import type { ForkSource } from "./messages.ts";
+import { setUp, type ThreadManagerOptions } from "./options.ts";
+import { ManagerRuntime } from "./runtime.ts";
+import type { ShutdownReport } from "./shutdown.ts";
+import type { ThreadOptions } from "./thread-maker.ts";
+
+/** How much of each limit is in use. */
+export type Capacity = {
+  readonly residentThreads: { readonly used: number; readonly max: number };
+  /** `waiting`: turns that have begun and wait for a place. */
+  readonly runningTurns: { readonly used: number; readonly waiting: number; readonly max: number };
+  /** Threads that have left memory and come back with the next message. */
+  readonly unloadedThreads: number;
+};
+
+const DEFAULT_SHUTDOWN_MS = 10_000;
+
+/**
+ * The typed face of one supervisor and its threads. Every method is one message to {@link supervisor}; an orchestrator
+ * may send those itself (see `ask`). Every wait can be aborted, and rejects with the signal's reason then.
+ */
+export class ThreadManager implements AsyncDisposable {
+  /** For AgentControl; no part of the public API. */
+  readonly runtime: ManagerRuntime;
+
+  private constructor(runtime: ManagerRuntime) {
+    this.runtime = runtime;
+  }
+
+  /** @throws InvalidRequestError that names the wrong option */
+  static async create(options: ThreadManagerOptions = {}): Promise<ThreadManager> {
+    return new ThreadManager(new ManagerRuntime(setUp(options)));
+  }
+
+  /** The supervisor's actor; it takes the messages `thread.spawn`, `resume`, `fork`, `remove`, `get`, `list` and `send`. */
+  get supervisor(): AnyActorRef {
+    return this.runtime.actor;
+  }
+
+  get store(): ThreadStore {
+    return this.runtime.setup.store;
+  }
+
+  /**
+   * Starts a new thread. When this resolves the thread is stored, registered, and has emitted SessionConfigured.
+   * @throws SessionConfiguredNotFirstEventError, LimitReachedError, DuplicateThreadError, InvalidRequestError,
+   *   ManagerClosedError. On every error, and on abort, nothing is left behind.
+   */
+  startThread(config?: ThreadConfig, options: ThreadOptions = {}): Promise<NewThread> {
+    return this.#ask({ type: "thread.spawn", ...defined({ config }), options }, options);
+  }
+
+  /** Resumes the thread of a rollout file, wherever it lies; it is appended to. @throws RolloutNotFoundError, RolloutCorruptError, ThreadBusyError */
+  resumeThreadFromRollout(
+    config: ThreadConfig | undefined,
+    rolloutPath: string,
+    options: ThreadOptions = {},
+  ): Promise<NewThread> {
+    return this.#ask({ type: "thread.resume", rolloutPath, ...defined({ config }), options }, options);
+  }
+
+  /** Starts from a history in memory: new, resumed (under its own id) or forked (under a new one). */
+  async resumeThreadWithHistory(
+    config: ThreadConfig | undefined,
+    history: InitialHistory,
+    options: ThreadOptions = {},
+  ): Promise<NewThread> {
+    const parsed = parseInitialHistory(history);
+    return this.#ask({ type: "thread.resume", history: parsed, ...defined({ config }), options }, options);
+  }
+
+  /** Resumes a stored thread by its id. One that is loaded is given as it is. @throws RolloutNotFoundError, ThreadBusyError */
+  resumeThread(threadId: ThreadId | string, config?: ThreadConfig, options: ThreadOptions = {}): Promise<NewThread> {
+    return this.#ask(
+      { type: "thread.resume", threadId: threadId as ThreadId, ...defined({ config }), options },
+      options,
+    );
+  }
+
+  /**
+   * Forks a thread at an anchor, for the same price whatever the history's length. Settings come from `config` alone.
+   * @throws RolloutNotFoundError, InvalidForkPointError
+   */
+  forkThread(
+    { from, at, config }: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
+    options: ThreadOptions = {},
+  ): Promise<NewThread> {
+    return this.#ask({ type: "thread.fork", from: from as ForkSource, ...defined({ at, config }), options }, options);
+  }
+
+  /** Takes a thread out, and gives it back still working; undefined when it was not there. `thread.shutdown` ends it. */
+  removeThread(threadId: ThreadId | string): Promise<Thread | undefined> {
+    return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, {});
+  }
+
+  /** @throws ThreadNotFoundError */
+  getThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread> {
+    return this.#ask({ type: "thread.get", threadId: threadId as ThreadId }, options);
+  }
+
+  /** The threads in memory, in no defined order. */
+  async listThreadIds(): Promise<ThreadId[]> {
+    return [...(await this.#ask<readonly ThreadId[]>({ type: "thread.list" }, {}))];
+  }
+
+  /** The threads that are stored, a page at a time. Sub-agents are left out unless asked for. */
+  listThreads(query?: ThreadQuery): Promise<ThreadPage> {
+    return this.store.list(query);
+  }
+
+  /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */
+  sendOp(threadId: ThreadId | string, op: Op, options: WaitOptions & { id?: string } = {}): Promise<SubmissionId> {
+    const { id } = options;
+    return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...defined({ id }) }, options);
+  }
+
+  #ask<T>(message: { type: string; [field: string]: unknown }, { signal, deadlineMs }: WaitOptions): Promise<T> {
+    return ask(this.supervisor, message, { signal, deadlineMs }) as Promise<T>;
+  }
+
+  /** The models on offer, for a thread of this config (or of the manager's own). */
+  listModels(config?: ThreadConfig): Promise<ModelPreset[]> {
+    const provider = config?.modelProvider ?? this.runtime.setup.config.modelProvider;
+    return this.modelsManager.listModels({ provider });
+  }
+
+  get sessionSource(): SessionSource {
+    return this.runtime.setup.sessionSource;
+  }
+
+  get authManager(): AuthManager {
+    return this.runtime.setup.auth;
+  }
+
+  get modelsManager(): ModelsManager {
+    return this.runtime.setup.models;
+  }
+
+  get skillsManager(): SkillsManager {
+    return this.runtime.setup.skills;
+  }
+
+  /** What an agent may do with other agents. It holds this manager weakly. */
+  agentControl(): AgentControl {
+    return new AgentControl(this);
+  }
+
+  /** Each thread that comes to be in memory: new, resumed, forked or loaded again. */
+  get threadCreated$(): Observable<Thread> {
+    const { created } = this.runtime.watchers;
+    return watch<Thread, LiveThread>(created);
+  }
+
+  /** Every event of every thread, from now on. */
+  get events$(): Observable<ThreadEvent> {
+    return watch(this.runtime.watchers.events);
+  }
+
+  capacity(): Capacity {
+    const { registry, turnSlots, setup } = this.runtime;
+    return {
+      residentThreads: { used: registry.size, max: setup.limits.residentThreads },
+      runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
+      unloadedThreads: registry.unloadedCount,
+    };
+  }
+
+  /** The thread's forks and their forks, and its sub-threads' lineage as far as it is stored. */
+  descendants(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.store.descendants(parseThreadId(threadId));
+  }
+
+  ancestors(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.store.ancestors(parseThreadId(threadId));
+  }
+
+  /**
+   * Ends all threads side by side and closes the manager. After `deadlineMs` (default 10,000) what still runs is ended
+   * by force. Called again, it gives the same report.
+   */
+  shutdown({ deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+    return this.runtime.shutdown(deadlineMs);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+}
+
+/** The fields that are set: an absent one is left out, and never sent as undefined. */
+function defined<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+function watch<T, S extends T = T>(watchers: Set<(value: S) => void>): Observable<T> {
+  return new Observable((subscriber) => {
+    const watcher = (value: S) => subscriber.next(value);
+    watchers.add(watcher);
+    return () => watchers.delete(watcher);
+  });
+}

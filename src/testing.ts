@@ -1,0 +1,18 @@
+/** Aids for testing what is built on Skein: a scripted model, a store in memory and a clock that stands still. */
+export { type Clock, ManualClock } from "./kernel/clock.ts";
+export {
+  call,
+  cut,
+  fail,
+  hang,
+  type Play,
+  raw,
+  type Script,
+  type Step,
+  say,
+  think,
+  usage,
+  wait,
+} from "./model/script.ts";
+export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
+export { memoryStore } from "./store/memory-store.ts";
