@@ -18,7 +18,12 @@ export type AuthMethod = "apikey" | "chatgpt";
 export type AuthStatus = { readonly authMethod: AuthMethod | null };
 export type Account =
   | { readonly type: "apiKey" }
-  | { readonly type: "chatgpt"; readonly email: string | null; readonly planType: string | null };
+  | {
+      readonly type: "chatgpt";
+      readonly email: string | null;
+      readonly planType: string | null;
+      readonly accountId: string | null;
+    };
 
 export interface AuthManager {
   /** How the user is signed in. A stored API key counts before stored tokens. */
@@ -92,7 +97,9 @@ class StoredAuth implements AuthManager {
     const record = this.#record();
     const method = methodOf(record);
     if (method === null) return null;
-    return method === "apikey" ? { type: "apiKey" } : { type: "chatgpt", ...identityOf(record?.tokens?.id_token) };
+    if (method === "apikey") return { type: "apiKey" };
+    const accountId = record?.tokens?.account_id ?? null;
+    return { type: "chatgpt", ...identityOf(record?.tokens?.id_token), accountId };
   }
 
   async loginWithApiKey(key: string): Promise<void> {

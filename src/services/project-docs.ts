@@ -1,12 +1,14 @@
 /**
  * What the AGENTS.md files say (SPEC 5.2).
  *
- * P1 The answer is that of the files at a moment after the question: a change made before it is seen.
+ * P1 The answer is that of the files at a moment after the question, or up to `maxAgeMs` before it for a caller who
+ *    allows that.
  * P2 Files that have not changed are not read again, and questions that come together share one look at the disk.
  * P3 No answer is larger than `maxBytes`; what is cut off or cannot be read is warned of, and never fails.
  */
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";
+import { type Clock, systemClock } from "../kernel/clock.ts";
 import { readStart } from "./bounded-read.ts";
 import { stampOf } from "./file-stamp.ts";
 import { ioText } from "./io-failure.ts";
@@ -22,9 +24,16 @@ export type ProjectDoc = {
   readonly warnings: readonly string[];
 };
 
+export type ProjectDocQuery = {
+  /** The bound of all files together; 32 KiB when absent, and 0 for no document. */
+  readonly maxBytes?: number | undefined;
+  /** How old the last look at the disk may be: 0 when absent. A look costs some 20 µs a folder and file. */
+  readonly maxAgeMs?: number | undefined;
+};
+
 export interface ProjectDocs {
   /** The project's instructions for a working directory: from its repository's root down to it. Never rejects. */
-  projectDoc(cwd: string, options?: { readonly maxBytes?: number | undefined }): Promise<ProjectDoc>;
+  projectDoc(cwd: string, options?: ProjectDocQuery): Promise<ProjectDoc>;
   /** The user's own instructions, from the AGENTS.md of the home. Never rejects. */
   userDoc(home: string): Promise<ProjectDoc>;
 }
@@ -32,6 +41,7 @@ export interface ProjectDocs {
 export type ProjectDocsOptions = {
   /** Further names that count where a folder has none of the usual ones. */
   readonly fallbackNames?: readonly string[] | undefined;
+  readonly clock?: Clock | undefined;
 };
 
 /** Does no IO before somebody asks. */
@@ -58,21 +68,26 @@ export function composeUserInstructions(parts: {
 const isSaid = (text: string | null | undefined): text is string => text !== undefined && text !== null && text !== "";
 
 type Source = { readonly path: string; readonly stamp: string };
-type Read = { readonly key: string; readonly doc: ProjectDoc };
+type Read = { readonly key: string; readonly doc: ProjectDoc; readonly lookedAtMs: number };
 
 class Docs implements ProjectDocs {
   readonly #names: readonly string[];
+  readonly #clock: Clock;
   readonly #read = new LRUCache<string, Read>({ max: MAX_CACHED });
   readonly #looks = new SharedLooks<ProjectDoc>();
 
   constructor(options: ProjectDocsOptions) {
+    this.#clock = options.clock ?? systemClock;
     this.#names = [...NAMES, ...(options.fallbackNames ?? [])];
   }
 
-  projectDoc(cwd: string, options: { readonly maxBytes?: number | undefined } = {}): Promise<ProjectDoc> {
-    const maxBytes = options.maxBytes ?? DEFAULT_PROJECT_DOC_BYTES;
-    if (maxBytes <= 0) return Promise.resolve(NOTHING);
-    return this.#shared(`${maxBytes}:${cwd}`, async (key) => {
+  async projectDoc(cwd: string, options: ProjectDocQuery = {}): Promise<ProjectDoc> {
+    const { maxBytes = DEFAULT_PROJECT_DOC_BYTES, maxAgeMs = 0 } = options;
+    if (maxBytes <= 0) return NOTHING;
+    const name = `${maxBytes}:${cwd}`;
+    const known = this.#read.get(name);
+    if (known !== undefined && this.#clock.now() - known.lookedAtMs < maxAgeMs) return known.doc;
+    return this.#shared(name, async (key) => {
       const folders = (await foldersUpToRepository(cwd)).reverse();
       return this.#docOf(key, await sourcesIn(folders, this.#names), (sources) => readDoc(sources, maxBytes));
     });
@@ -103,10 +118,10 @@ class Docs implements ProjectDocs {
     read: (sources: readonly Source[]) => Promise<ProjectDoc>,
   ): Promise<ProjectDoc> {
     const key = JSON.stringify(sources);
+    const lookedAtMs = this.#clock.now();
     const known = this.#read.get(name);
-    if (known?.key === key) return known.doc;
-    const doc = await read(sources);
-    this.#read.set(name, { key, doc });
+    const doc = known?.key === key ? known.doc : await read(sources);
+    this.#read.set(name, { key, doc, lookedAtMs });
     return doc;
   }
 }

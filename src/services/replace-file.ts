@@ -6,7 +6,7 @@ import { ioText, isMissing } from "./io-failure.ts";
 
 /**
  * Replaces a file whole: a reader, or a crash at any moment, finds the old text or the new one. A symbolic link stays
- * and its target is replaced. Without `mode`, an existing file keeps its mode.
+ * and its target is replaced. Without `mode`, an existing file keeps its mode and a new one follows the umask.
  *
  * @throws StoreIoError when the file system refuses; the old file then stands as it was.
  */
@@ -14,19 +14,18 @@ export async function replaceFile(path: string, text: string, options: { mode?: 
   try {
     await mkdir(dirname(path), { recursive: true });
     const target = await targetOf(path);
-    const mode = options.mode ?? (await modeOf(target)) ?? 0o644;
-    await writeBeside(target, text, mode);
+    await writeBeside(target, text, options.mode ?? (await modeOf(target)));
   } catch (error) {
     throw new StoreIoError(`failed to write ${path}: ${ioText(error)}`, { cause: error });
   }
 }
 
-async function writeBeside(target: string, text: string, mode: number): Promise<void> {
+async function writeBeside(target: string, text: string, mode: number | undefined): Promise<void> {
   const draft = `${target}.${randomUUID()}.tmp`;
   try {
     const file = await open(draft, "wx", mode);
     try {
-      await file.chmod(mode);
+      if (mode !== undefined) await file.chmod(mode);
       await file.writeFile(text);
       await file.sync();
     } finally {

@@ -89,7 +89,7 @@ test("a key counts before tokens, and tokens alone mean ChatGPT", async (t) => {
   assert.deepEqual(auth.status(), { authMethod: "chatgpt" });
   assert.equal(auth.apiKey(), undefined);
   assert.equal(auth.accessToken(), SECRET);
-  assert.deepEqual(auth.account(), { type: "chatgpt", email: "a@b.example", planType: "pro" });
+  assert.deepEqual(auth.account(), { type: "chatgpt", email: "a@b.example", planType: "pro", accountId: "acc" });
 
   await writeFile(path, JSON.stringify({ ...chatgpt, OPENAI_API_KEY: "sk-both" }));
   assert.deepEqual(auth.status(), { authMethod: "chatgpt" }, "the file is not read again by itself");
@@ -105,7 +105,12 @@ test("an id token that cannot be read leaves the account without a name", async 
     join(home, "auth.json"),
     JSON.stringify({ tokens: { id_token: "junk", access_token: "a", refresh_token: "r" } }),
   );
-  assert.deepEqual(fileAuthManager({ home }).account(), { type: "chatgpt", email: null, planType: null });
+  assert.deepEqual(fileAuthManager({ home }).account(), {
+    type: "chatgpt",
+    email: null,
+    planType: null,
+    accountId: null,
+  });
 });
 
 test("a logout removes the file and is announced; a second one changes nothing", async (t) => {

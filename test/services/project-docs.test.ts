@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { ManualClock } from "../../src/kernel/clock.ts";
 import { composeUserInstructions, createProjectDocs } from "../../src/services/project-docs.ts";
 import { tempHome, writeTree } from "./temp-home.ts";
 
@@ -136,4 +137,17 @@ test("the home's own file is trimmed, and the parts are composed as Codex compos
   assert.equal(composeUserInstructions({}), undefined);
   assert.equal(composeUserInstructions({ user: null, project: "P\n", skills: "## Skills" }), "P\n\n\n## Skills");
   assert.equal(composeUserInstructions({ user, project: "P", skills: "S" }), "mine\n\n--- project-doc ---\n\nP\n\nS");
+});
+
+test("a caller may allow an older look, as long as it says", async (t) => {
+  const root = await tempHome(t);
+  await writeTree(root, { "AGENTS.md": "old" });
+  const clock = new ManualClock();
+  const docs = createProjectDocs({ clock });
+  await docs.projectDoc(root);
+  await writeTree(root, { "AGENTS.md": "fresh" });
+  clock.advance(99);
+  assert.equal((await docs.projectDoc(root, { maxAgeMs: 100 })).text, "old");
+  clock.advance(1);
+  assert.equal((await docs.projectDoc(root, { maxAgeMs: 100 })).text, "fresh");
 });
