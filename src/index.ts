@@ -8,7 +8,14 @@ export type {
   Replies,
   SupervisorMessage,
 } from "./manager/messages.ts";
-export type { Limits, Residency, RestartStrategy, Supervision, ThreadManagerOptions } from "./manager/options.ts";
+export type {
+  InstructionsSource,
+  Limits,
+  Residency,
+  RestartStrategy,
+  Supervision,
+  ThreadManagerOptions,
+} from "./manager/options.ts";
 export type { ShutdownReport } from "./manager/shutdown.ts";
 export type { ThreadOptions } from "./manager/thread-maker.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
@@ -67,6 +74,7 @@ export { isUserBoundary } from "./protocol/user-boundary.ts";
 export type { UserInput } from "./protocol/user-input.ts";
 export { type AuthManager, fileAuthManager, memoryAuthManager } from "./services/auth-manager.ts";
 export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
+export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
 export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
 export { memoryStore } from "./store/memory-store.ts";
 export type {

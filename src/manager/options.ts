@@ -78,6 +78,11 @@ export type ThreadManagerOptions = {
   auth?: AuthManager;
   models?: ModelsManager;
   skills?: SkillsManager;
+  /**
+   * The user instructions of threads whose config gives none (AGENTS.md files, skills): asked once a thread is made, for
+   * its working directory. See `projectInstructions`. Default: none.
+   */
+  instructions?: InstructionsSource;
   /** What the threads' session_meta says started them. Default `exec`. */
   sessionSource?: SessionSource;
   /** Who the threads' session_meta names as the program. Default `skein`. */
@@ -92,6 +97,9 @@ export type ThreadManagerOptions = {
   threadLogic?: AnyActorLogic;
 };
 
+/** Gives the user instructions for a working directory; undefined for none. Should be quick: cache what it reads. */
+export type InstructionsSource = (cwd: string) => Promise<string | undefined>;
+
 /** The options with everything filled in. */
 export type ManagerSetup = {
   readonly store: ThreadStore;
@@ -103,6 +111,7 @@ export type ManagerSetup = {
   readonly auth: AuthManager;
   readonly models: ModelsManager;
   readonly skills: SkillsManager;
+  readonly instructions: InstructionsSource | undefined;
   readonly sessionSource: SessionSource;
   readonly originator: string;
   readonly limits: Limits;
@@ -158,6 +167,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     auth,
     models,
     skills: options.skills ?? createSkillsManager(),
+    instructions: options.instructions,
     sessionSource: options.sessionSource ?? "exec",
     originator: options.originator ?? "skein",
     limits: bounded("limits", LIMITS, options.limits),

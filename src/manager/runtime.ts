@@ -105,11 +105,7 @@ export class ManagerRuntime implements ThreadHome {
       model,
       turnSlots: this.turnSlots,
       histories: new HistoryCache(Math.max(1, residency.historyBytes)),
-      listings: {
-        skills: async (cwds, options) => ({
-          skills: await Promise.all(cwds.map(async (cwd) => ({ cwd, ...(await skills.skillsFor(cwd, options)) }))),
-        }),
-      },
+      skills,
       eventCapacity: Math.max(1, limits.events),
       mailboxCapacity: limits.mailbox,
       incarnations,

@@ -99,6 +99,16 @@ export class ThreadMaker {
     return resolveThreadConfig(this.#setup.defaults, parseThreadConfig(config));
   }
 
+  /** The settings of a thread to come, with its instructions, where those have to be looked up. */
+  #settingsFor(config: ThreadConfig | undefined): ResolvedThreadConfig | Promise<ResolvedThreadConfig> {
+    const resolved = this.resolveConfig(config);
+    const { instructions } = this.#setup;
+    if (instructions === undefined || resolved.userInstructions !== null) return resolved;
+    return instructions(resolved.cwd).then((found) =>
+      found === undefined ? resolved : { ...resolved, userInstructions: found },
+    );
+  }
+
   #toolsOf(config: ResolvedThreadConfig): ToolSet {
     if (config.tools.length === 0) return this.#tools;
     return new ToolSet([...this.#setup.tools, ...(config.tools as readonly Tool[])]);
@@ -121,7 +131,8 @@ export class ThreadMaker {
 
   async spawn(config: ThreadConfig | undefined, options: ThreadOptions = {}): Promise<NewThread> {
     options.signal?.throwIfAborted();
-    const resolved = this.resolveConfig(config);
+    const settings = this.#settingsFor(config);
+    const resolved = settings instanceof Promise ? await settings : settings;
     const threadId = options.threadId ?? newThreadId();
     return this.#create(threadId, resolved, options, async (store) => ({
       writer: await store.create(this.#metaOf(threadId, resolved, options), this.#openOptions(threadId, options)),
@@ -140,7 +151,7 @@ export class ThreadMaker {
     options.signal?.throwIfAborted();
     if (typeof from === "object" && "history" in from)
       return this.#forkItems(rolloutItemsOf(from.history), at, config, options);
-    const resolved = this.resolveConfig(config);
+    const resolved = await this.#settingsFor(config);
     const source = typeof from === "string" ? await this.#registry.find(from) : undefined;
     const store = source?.incarnation.store ?? this.#setup.store;
     await source?.incarnation.flush();
@@ -193,7 +204,8 @@ export class ThreadMaker {
     const place = index.resolve(at, { ordinal: positions.length, byteOffset: 0 });
     const kept = place === undefined ? [] : items.slice(0, place.end.ordinal);
     if (place === undefined || kept.length === 0) return this.spawn(config, options);
-    const resolved = this.resolveConfig(config);
+    const settings = this.#settingsFor(config);
+    const resolved = settings instanceof Promise ? await settings : settings;
     const threadId = options.threadId ?? newThreadId();
     return this.#create(threadId, resolved, options, async (store) => {
       const meta = this.#metaOf(threadId, resolved, options);
@@ -226,7 +238,7 @@ export class ThreadMaker {
     if (history.type === "new") return this.spawn(config, options);
     if (history.type === "forked") return this.#forkItems(history.items, "full", config, options);
     const threadId = history.conversation_id;
-    const resolved = this.resolveConfig(config);
+    const resolved = await this.#settingsFor(config);
     return this.#load(threadId, config, options, async (open) => {
       const { store } = this.#setup;
       if (history.rollout_path !== null) return store.open({ rolloutPath: history.rollout_path }, open);
@@ -252,7 +264,7 @@ export class ThreadMaker {
     open: (options: OpenOptions) => Promise<ThreadWriter>,
   ): Promise<NewThread> {
     options.signal?.throwIfAborted();
-    const resolved = this.resolveConfig(config);
+    const resolved = await this.#settingsFor(config);
     const thread = await this.#settle(threadId, resolved, options, async () => {
       const writer = await open(this.#openOptions(threadId, options));
       await closeDeadTurn(this.#setup.store, writer);

@@ -19,6 +19,8 @@ import { isPersisted } from "../protocol/persistence.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
@@ -292,6 +294,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     if (recorded === model) return;
     const message = `This session was recorded with model \`${recorded}\` but is resuming with \`${model}\`. Consider switching back to \`${recorded}\` as it may affect Codex performance.`;
     this.publish(INTERNAL_SUBMISSION, { type: "warning", message });
+  }
+
+  skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {
+    return this.env.skills.injectionFor(this.config.cwd, items);
   }
 
   reserveTurn(signal: AbortSignal): Release | Promise<Release> {

@@ -75,8 +75,10 @@ async function listSkills(
 ): Promise<void> {
   try {
     const asked = cwds.length === 0 ? [thread.config.cwd] : cwds;
-    const answer = await thread.env.listings.skills(asked, { forceReload });
-    thread.publish(id, { type: "list_skills_response", ...answer });
+    const skills = await Promise.all(
+      asked.map(async (cwd) => ({ cwd, ...(await thread.env.skills.skillsFor(cwd, { forceReload })) })),
+    );
+    thread.publish(id, { type: "list_skills_response", skills });
   } catch (error) {
     refuseOp(thread, id, `skills could not be listed: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -4,17 +4,12 @@ import type { Clock } from "../kernel/clock.ts";
 import type { Slots } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
-import type { JsonObject } from "../protocol/unknown-kind.ts";
+import type { SkillsManager } from "../services/skills-manager.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 /** The part of pino's logger that Skein uses; any logger of this shape will do. */
 export type SkeinLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
-
-/** Answers to ops that ask for listings; each becomes the fields of its answering event. */
-export type Listings = {
-  skills(cwds: readonly string[], options: { forceReload: boolean }): Promise<JsonObject>;
-};
 
 /** What all threads of one manager share. Made once, in one place. */
 export type ThreadEnv = {
@@ -27,7 +22,7 @@ export type ThreadEnv = {
   readonly model: ModelClient;
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
-  readonly listings: Listings;
+  readonly skills: SkillsManager;
   /** How many events of a thread stay in memory for replay. */
   readonly eventCapacity: number;
   /** How many ops may wait in a thread. */

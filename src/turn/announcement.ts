@@ -5,6 +5,7 @@ import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
+import type { SkillInjection } from "../services/skills-manager.ts";
 import type { Submission } from "./inbox.ts";
 import { environmentUpdate, initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -50,13 +51,21 @@ function recordUserMessage(host: TurnHost, run: TurnRun, submission: Submission)
   const { op } = submission;
   const items = op.type === "user_input" || op.type === "user_turn" ? op.items : [];
   if ("final_output_json_schema" in op) run.outputSchema = op.final_output_json_schema;
-  const message = messageOf(items);
-  const publish = (item: ResponseItem) => {
-    recordItem(host, submission.id, item);
+  const record = (message: ResponseItem, skills: SkillInjection) => {
+    for (const warning of skills.warnings) host.publish(submission.id, { type: "warning", message: warning });
+    recordItem(host, submission.id, message);
     publishWholeItem(host, run, submission.id, { type: "UserMessage", id: newItemId(), content: items });
+    for (const skill of skills.messages) recordItem(host, submission.id, skill);
   };
-  return message instanceof Promise ? message.then(publish) : publish(message);
+  const message = messageOf(items);
+  const skills = items.some((item) => item.type === "skill") ? host.skillsFor(items) : NO_SKILLS;
+  if (message instanceof Promise || skills instanceof Promise) {
+    return Promise.all([message, skills]).then((parts) => record(...parts));
+  }
+  return record(message, skills);
 }
+
+const NO_SKILLS: SkillInjection = { messages: [], warnings: [] };
 
 /** An item enters the history: at the thread's door it is stored, taken into the history in memory, and shown. */
 export const recordItem = (host: TurnHost, id: SubmissionId, item: ResponseItem): void =>

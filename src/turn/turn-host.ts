@@ -6,6 +6,8 @@ import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { SkillInjection } from "../services/skills-manager.ts";
 import type { Approvals } from "./approvals.ts";
 import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
@@ -43,6 +45,8 @@ export interface TurnHost {
   readonly history: History | undefined;
   /** Loads and repairs the history, unless it is in memory (T6). */
   openHistory(signal: AbortSignal): Promise<void>;
+  /** What the `skill` items of an input become (SPEC 15.4). */
+  skillsFor(items: readonly UserInput[]): Promise<SkillInjection>;
   /** A place among the manager's running turns; in order of asking. */
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
   /** Tells the turn's machine of approvals asked for and answered. */
