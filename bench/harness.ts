@@ -1,0 +1,101 @@
+/**
+ * How every bench measures and tells: a case is run several times, each time in a process of its own, side by side with
+ * its baseline, and printed as one JSON line with the median, the extremes and the number of samples.
+ */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** What one run of a case measured: numbers by name. */
+export type Measured = Record<string, number>;
+export type Case = (args: Readonly<Record<string, string>>) => Measured | Promise<Measured>;
+
+export type Summary = { readonly median: number; readonly min: number; readonly max: number; readonly n: number };
+
+/** Samples of a whole run of benches; `BENCH_SAMPLES` asks for more or fewer. */
+export const SAMPLES = Number(process.env["BENCH_SAMPLES"] ?? 3);
+
+export function summarize(values: readonly number[]): Summary {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { median: rounded(at(0.5)), min: rounded(at(0)), max: rounded(at(1)), n: sorted.length };
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(4));
+
+/** Prints one result as a JSON line. */
+export function print(line: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+const ISOLATED = "--isolated-case";
+
+/**
+ * Defines the cases of a bench file, and runs either one of them (in a process that the bench started itself) or the
+ * plan, which asks for cases by name.
+ */
+export async function bench(
+  url: string,
+  cases: Record<string, Case>,
+  plan: (run: Runner) => Promise<void>,
+): Promise<void> {
+  const asked = process.argv.indexOf(ISOLATED);
+  if (asked === -1) {
+    await plan(new Runner(url));
+    return;
+  }
+  const name = process.argv[asked + 1] ?? "";
+  const args = JSON.parse(process.argv[asked + 2] ?? "{}") as Record<string, string>;
+  const measured = await cases[name]?.(args);
+  process.stdout.write(`${JSON.stringify(measured)}\n`, () => process.exit(0));
+}
+
+export class Runner {
+  readonly #file: string;
+
+  constructor(url: string) {
+    this.#file = fileURLToPath(url);
+  }
+
+  /** One run of a case in a fresh process with its own heap. */
+  once(name: string, args: Record<string, string | number> = {}): Promise<Measured> {
+    const flags = ["--expose-gc", "--no-warnings", "--max-old-space-size=8192"];
+    const child = spawn(process.execPath, [...flags, this.#file, ISOLATED, name, JSON.stringify(args)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let out = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      out += chunk.toString();
+    });
+    return new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (code) => {
+        const last = out.trim().split("\n").at(-1);
+        if (code === 0 && last !== undefined) resolve(JSON.parse(last) as Measured);
+        else reject(new Error(`bench case ${name} ended with code ${code}: ${out}`));
+      });
+    });
+  }
+
+  /** The case's numbers over several fresh processes. */
+  async samples(
+    name: string,
+    args: Record<string, string | number> = {},
+    count = SAMPLES,
+  ): Promise<Record<string, Summary>> {
+    const runs: Measured[] = [];
+    for (let left = count; left > 0; left -= 1) runs.push(await this.once(name, args));
+    const keys = Object.keys(runs[0] ?? {});
+    return Object.fromEntries(keys.map((key) => [key, summarize(runs.map((run) => run[key] ?? Number.NaN))]));
+  }
+}
+
+/** Collects garbage as far as the process lets us, and tells what is in use. */
+export function memory(): { heap: number; rss: number } {
+  for (let pass = 0; pass < 3; pass += 1) (globalThis as { gc?: () => void }).gc?.();
+  const { heapUsed, rss } = process.memoryUsage();
+  return { heap: heapUsed, rss };
+}
+
+/** Microseconds since some start. */
+export const nowUs = (): number => performance.now() * 1000;
