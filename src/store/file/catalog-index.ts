@@ -1,0 +1,170 @@
+/**
+ * The catalog as the file store uses it: an index that may be missing, late or damaged at any time.
+ *
+ * X1  Nothing but a list, a lineage query or a deletion ever waits for it, and nothing fails because of it that the
+ *     files alone could answer.
+ * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next scan mends.
+ */
+import type { Clock } from "../../kernel/clock.ts";
+import { InternalDefect, SkeinError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from "../catalog.ts";
+import type { StoreLog } from "./store-log.ts";
+
+const GROWTH_MS = 250;
+
+export type CatalogIndexOptions = {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: StoreLog;
+  /** Brings the catalog up to date with the files. */
+  readonly scan: (catalog: Catalog) => Promise<void>;
+  /** What grew since the last time. */
+  readonly growth: () => CatalogGrowth[];
+};
+
+export class CatalogIndex {
+  readonly #options: CatalogIndexOptions;
+  #catalog: Catalog | undefined;
+  #broken = false;
+  #closed = false;
+  /** Settles when the rows are complete as far as this process knows. */
+  #ready: Promise<void> = Promise.resolve();
+  #complete = false;
+  readonly #rows = new Map<ThreadId, CatalogRow>();
+  #batch: Promise<void> | undefined;
+  #growthTimer: unknown;
+
+  constructor(options: CatalogIndexOptions) {
+    this.#options = options;
+  }
+
+  /** Whether every thread of the home has a row. */
+  get isComplete(): boolean {
+    this.#open();
+    return this.#complete;
+  }
+
+  /** Resolves when a rebuild that runs, if one does, is done. */
+  async ready(): Promise<void> {
+    this.#open();
+    await this.#ready;
+  }
+
+  /**
+   * Asks or changes the catalog, after all that waits for it. undefined: it cannot be used now.
+   * @throws what our own errors `work` throws: they are answers.
+   */
+  use<T>(work: (catalog: Catalog) => T): T | undefined {
+    const catalog = this.#open();
+    if (catalog === undefined) return undefined;
+    try {
+      if (this.#rows.size > 0) this.#writeRows(catalog);
+      return work(catalog);
+    } catch (error) {
+      if (error instanceof SkeinError && !(error instanceof InternalDefect)) throw error;
+      this.#failed(error);
+      return undefined;
+    }
+  }
+
+  /** Resolves when the row is written, together with all others of this turn of the event loop. */
+  put(row: CatalogRow): Promise<void> {
+    this.#rows.set(row.threadId, row);
+    this.#batch ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.#batch = undefined;
+        this.use(() => undefined);
+        resolve();
+      });
+    });
+    return this.#batch;
+  }
+
+  /** Something grew: it will be noted soon. */
+  grew(): void {
+    this.#growthTimer ??= this.#options.clock.background(() => this.noteGrowth(), GROWTH_MS);
+  }
+
+  noteGrowth(): void {
+    if (this.#growthTimer !== undefined) this.#options.clock.clearTimeout(this.#growthTimer);
+    this.#growthTimer = undefined;
+    const growth = this.#options.growth();
+    if (growth.length > 0) this.use((catalog) => catalog.grow(growth));
+  }
+
+  /** Starts a scan in the background. */
+  rescan(): void {
+    const catalog = this.#open();
+    if (catalog === undefined) return;
+    const before = this.#ready;
+    this.#ready = before.then(() => this.#scan(catalog));
+  }
+
+  close(): void {
+    this.noteGrowth();
+    this.use(() => undefined);
+    this.#closed = true;
+    try {
+      this.#catalog?.close();
+    } catch (error) {
+      this.#options.log.warn({ error }, "the catalog did not close");
+    }
+    this.#catalog = undefined;
+  }
+
+  #open(): Catalog | undefined {
+    if (this.#catalog !== undefined || this.#broken || this.#closed) return this.#catalog;
+    try {
+      const { catalog, fresh } = Catalog.open(this.#options.path);
+      this.#catalog = catalog;
+      this.#complete = !fresh;
+      this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
+    } catch (error) {
+      this.#broken = true;
+      this.#complete = false;
+      this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
+    }
+    return this.#catalog;
+  }
+
+  async #scan(catalog: Catalog): Promise<void> {
+    try {
+      await this.#options.scan(catalog);
+      if (catalog === this.#catalog) this.#complete = true;
+    } catch (error) {
+      if (catalog === this.#catalog && !this.#closed) this.#failed(error);
+    }
+  }
+
+  #writeRows(catalog: Catalog): void {
+    const rows = [...this.#rows.values()];
+    this.#rows.clear();
+    catalog.put(rows);
+  }
+
+  #failed(error: unknown): void {
+    const { log, path } = this.#options;
+    if (!isDamage(error)) {
+      log.warn({ error, path }, "the catalog did not answer");
+      return;
+    }
+    log.warn({ error, path }, "the catalog is damaged; it is built anew from the files");
+    try {
+      this.#catalog?.close();
+    } catch {
+      // It is thrown away.
+    }
+    this.#catalog = undefined;
+    this.#complete = false;
+    this.#open();
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  try {
+    return isCatalogDamage(error);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * How many writers each thread has had, over all processes: the thread's epoch.
+ *
+ * The first writer needs no entry, so only threads that were opened again have one: a small row, in one database for the
+ * home. A ledger that cannot be written costs no thread: the writer goes on with the number that it would have noted.
+ */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { StoreLog } from "./store-log.ts";
+
+const FIRST_EPOCH = 1;
+
+type Open = { readonly database: DatabaseSync; readonly read: StatementSync; readonly write: StatementSync };
+
+export class EpochLedger {
+  readonly #path: string;
+  readonly #log: StoreLog;
+  #open: Open | undefined;
+  /** What could not be written. */
+  readonly #unwritten = new Map<ThreadId, number>();
+
+  constructor(path: string, log: StoreLog) {
+    this.#path = path;
+    this.#log = log;
+  }
+
+  /** The epoch of a thread's next writer. The caller holds the thread's lease. */
+  next(threadId: ThreadId): number {
+    let epoch = (this.#unwritten.get(threadId) ?? FIRST_EPOCH) + 1;
+    try {
+      this.#open ??= this.#openDatabase();
+      const { read, write } = this.#open;
+      epoch = Math.max(epoch, Number(read.get(threadId)?.epoch ?? FIRST_EPOCH) + 1);
+      write.run(threadId, epoch);
+      this.#unwritten.delete(threadId);
+    } catch (error) {
+      this.#unwritten.set(threadId, epoch);
+      this.#log.warn({ error, path: this.#path }, "the epoch of a thread's writer could not be noted");
+    }
+    return epoch;
+  }
+
+  close(): void {
+    this.#open?.database.close();
+    this.#open = undefined;
+  }
+
+  #openDatabase(): Open {
+    const database = new DatabaseSync(this.#path);
+    database.exec(`PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
+      CREATE TABLE IF NOT EXISTS epochs (thread_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID`);
+    return {
+      database,
+      read: database.prepare("SELECT epoch FROM epochs WHERE thread_id = ?"),
+      write: database.prepare(
+        "INSERT INTO epochs VALUES (?, ?) ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+      ),
+    };
+  }
+}

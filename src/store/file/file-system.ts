@@ -1,0 +1,120 @@
+/**
+ * The calls of the operating system that the file store uses, and no others. Tests put a failing one in their place.
+ *
+ * All but `sync` are synchronous: a small write into the page cache takes microseconds, and a trip through the thread
+ * pool a hundred of them. What waits for the disk is asynchronous.
+ */
+import {
+  closeSync,
+  copyFileSync,
+  fdatasync,
+  fstatSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  type Stats,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
+import { promisify } from "node:util";
+
+export type FileInfo = {
+  readonly size: number;
+  readonly inode: number;
+  /** 0 for a file that has no name any more. */
+  readonly links: number;
+  readonly writable: boolean;
+  readonly isDirectory: boolean;
+  readonly modifiedMs: number;
+};
+
+/** `append` makes the file when it is missing, `create` refuses when it is there, `update` refuses when it is missing. */
+export type OpenMode = "read" | "append" | "create" | "update";
+
+export interface FileSystem {
+  open(path: string, mode: OpenMode): number;
+  close(fd: number): void;
+  /** Appends; may take less than it was given. */
+  write(fd: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** 0 at the end of the file. */
+  read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number;
+  info(fd: number): FileInfo;
+  infoOf(path: string): FileInfo | undefined;
+  truncate(fd: number, length: number): void;
+  /** Resolves when the data is on the disk. Of a folder: its entries. */
+  sync(fd: number): Promise<void>;
+  makeFolder(path: string): void;
+  /** Throws ENOENT for a missing one. */
+  list(path: string): { name: string; isFolder: boolean }[];
+  readText(path: string): string;
+  rename(from: string, to: string): void;
+  link(existing: string, path: string): void;
+  copy(from: string, to: string): void;
+  remove(path: string): void;
+  /** Sets the time of the last change to now. */
+  touch(path: string): void;
+}
+
+const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", append: "a+", create: "ax+", update: "a+" };
+const ANY_WRITE_BIT = 0o222;
+
+const infoFrom = (stats: Stats): FileInfo => ({
+  size: stats.size,
+  inode: stats.ino,
+  links: stats.nlink,
+  writable: (stats.mode & ANY_WRITE_BIT) !== 0,
+  isDirectory: stats.isDirectory(),
+  modifiedMs: stats.mtimeMs,
+});
+
+const dataSync = promisify(fdatasync);
+
+/** The machine's file system. */
+export const nodeFileSystem: FileSystem = {
+  open(path, mode) {
+    if (mode === "update" && statSync(path, { throwIfNoEntry: false }) === undefined) {
+      return openSync(path, "r+"); // throws ENOENT as the system words it
+    }
+    return openSync(path, FLAGS[mode]);
+  },
+  close: closeSync,
+  write: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
+  read: readSync,
+  info: (fd) => infoFrom(fstatSync(fd)),
+  infoOf(path) {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats === undefined ? undefined : infoFrom(stats);
+  },
+  truncate: ftruncateSync,
+  sync: dataSync,
+  makeFolder: (path) => void mkdirSync(path, { recursive: true }),
+  list: (path) =>
+    readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),
+  readText: (path) => readFileSync(path, "utf8"),
+  rename: renameSync,
+  link: linkSync,
+  copy: copyFileSync,
+  remove: unlinkSync,
+  touch(path) {
+    const now = new Date();
+    utimesSync(path, now, now);
+  },
+};
+
+/** The system's code of a failure, as `ENOENT`; undefined for failures of another origin. */
+export const errorCode = (error: unknown): string | undefined => {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  return typeof error.code === "string" ? error.code : undefined;
+};
+
+export const isMissing = (error: unknown): boolean => {
+  const code = errorCode(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+};

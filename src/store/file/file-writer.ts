@@ -1,0 +1,165 @@
+import { raceAbort } from "../../kernel/cancellation.ts";
+import type { Clock } from "../../kernel/clock.ts";
+import { InvalidRequestError, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { RolloutItem } from "../../protocol/rollout.ts";
+import type { Position, ThreadWriter } from "../thread-store.ts";
+import { encodeLine, timestampOf } from "./codec.ts";
+import type { CommitGroup } from "./commit-group.ts";
+import type { Lease, LeaseKeeper } from "./lease.ts";
+import { type FileOwner, RolloutFile } from "./rollout-file.ts";
+
+/** What a store gives each of its writers. */
+export type WriterEnv = {
+  readonly clock: Clock;
+  readonly group: CommitGroup;
+  readonly leases: LeaseKeeper;
+  /** A line was appended, and lies in the file from `start` to `end` as soon as it is written. */
+  readonly appended: (writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position) => void;
+  readonly stored: (writer: FileThreadWriter) => void;
+  readonly released: (writer: FileThreadWriter) => void;
+};
+
+export type WriterStart = {
+  readonly threadId: ThreadId;
+  readonly fileId: ThreadId;
+  readonly path: string;
+  readonly lease: Lease;
+  readonly end: Position;
+  /** Whether lines carry ordinals. */
+  readonly numbered: boolean;
+  /** What the file inherits, where it does. */
+  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  readonly isNew: boolean;
+  readonly onFailure: ((error: Error) => void) | undefined;
+};
+
+const STORED: Promise<void> = Promise.resolve();
+
+/** The one writer of a thread's file. */
+export class FileThreadWriter implements ThreadWriter, FileOwner {
+  readonly threadId: ThreadId;
+  readonly fileId: ThreadId;
+  readonly file: RolloutFile;
+  readonly lease: Lease;
+  readonly base: WriterStart["base"];
+  /** Whether lines carry ordinals. */
+  readonly numbered: boolean;
+  readonly #env: WriterEnv;
+  readonly #onFailure: ((error: Error) => void) | undefined;
+  #end: Position;
+  #closed = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(env: WriterEnv, start: WriterStart) {
+    this.threadId = start.threadId;
+    this.fileId = start.fileId;
+    this.lease = start.lease;
+    this.base = start.base;
+    this.file = new RolloutFile(start.path, start.end.byteOffset, this, { isNew: start.isNew });
+    this.#env = env;
+    this.#end = start.end;
+    this.numbered = start.numbered;
+    this.#onFailure = start.onFailure;
+  }
+
+  get epoch(): number {
+    return this.lease.epoch;
+  }
+
+  get rolloutPath(): string {
+    return this.file.path;
+  }
+
+  get failure(): Error | undefined {
+    return this.file.failure;
+  }
+
+  get dirty(): boolean {
+    return this.file.pending;
+  }
+
+  /** How many bytes wait to be written: only a failing file has more than a few megabytes. */
+  get queuedBytes(): number {
+    return this.file.queuedBytes;
+  }
+
+  position(): Position {
+    return this.#end;
+  }
+
+  append(item: RolloutItem): void {
+    if (this.file.ended) return;
+    if (this.#closed) {
+      const why = `the writer of thread ${this.threadId} is closed; open the thread anew`;
+      this.#env.group.end(this.file, new StoreIoError(why));
+      return;
+    }
+    const text = this.#encode(item, this.#end);
+    if (text !== undefined) this.appendText(text, item);
+  }
+
+  /** Appends a line that is encoded already, for the ordinal of {@link position}. */
+  appendText(text: string, item: RolloutItem): void {
+    const start = this.#end;
+    const bytes = Buffer.byteLength(text);
+    this.#end = { ordinal: start.ordinal + 1, byteOffset: start.byteOffset + bytes };
+    this.#env.appended(this, item, start, this.#end);
+    this.#env.group.append(this.file, text, bytes);
+  }
+
+  #encode(item: RolloutItem, at: Position): string | undefined {
+    try {
+      return encodeLine(item, timestampOf(this.#env.clock.now()), this.numbered ? at.ordinal : undefined);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.failed(new InvalidRequestError(`a ${item.type} line cannot be stored as JSON: ${why}`, { cause: error }));
+      return undefined;
+    }
+  }
+
+  flush(options: { signal?: AbortSignal } = {}): Promise<void> {
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    if (this.#closed && !this.file.ended) return this.#closing ?? STORED;
+    const flushed = this.#env.group.flush(this.file);
+    return options.signal === undefined ? flushed : raceAbort(flushed, options.signal);
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return this.#closing ?? STORED;
+    this.#closed = true;
+    this.#closing = this.#close().finally(() => {
+      this.#closing = undefined;
+    });
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (!this.file.ended) {
+      try {
+        await this.#env.group.flush(this.file);
+      } catch (error) {
+        if (!this.file.ended) {
+          this.#closed = false;
+          throw error;
+        }
+      }
+    }
+    this.#env.group.release(this.file);
+    this.#env.released(this);
+  }
+
+  fence(): void {
+    if (this.#env.leases.holds(this.lease)) return;
+    throw new ThreadBusyError(this.threadId, this.#env.leases.holderOf(this.threadId));
+  }
+
+  failed(error: Error): void {
+    const onFailure = this.#onFailure;
+    if (onFailure !== undefined) queueMicrotask(() => onFailure(error));
+  }
+
+  stored(): void {
+    this.#env.stored(this);
+  }
+}

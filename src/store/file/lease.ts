@@ -1,0 +1,319 @@
+/**
+ * Writer leases over all processes that share a home (F5).
+ *
+ * E1  A lease is the directory entry `leases/<thread id>`: a hard link to the owner's file, made atomically, with what a
+ *     refused writer wants to know inside. It costs no inode and no open file, and a released one leaves nothing.
+ * E2  A writer holds the thread while the entry leads to its owner's file. It looks before each batch, with the rollout
+ *     already open, and again before it reports a batch as stored. Who takes over from an owner that may still run
+ *     gives the rollout a new inode (FileThreadWriter), so what the old owner writes late reaches nobody.
+ * E3  To replace an entry, `<thread id>.claim` is taken first: of several that find the same dead owner, one wins.
+ * E4  An owner is dead when its process is gone or another one has its pid; of processes that cannot be seen from here,
+ *     when its file was not touched for a while.
+ * E5  A thread's first writer has epoch 1, and each later one a higher epoch (epoch-ledger.ts).
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../kernel/clock.ts";
+import type { LeaseOwner } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import { EpochLedger } from "./epoch-ledger.ts";
+import { errorCode, type FileSystem, isMissing } from "./file-system.ts";
+import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
+import type { StoreLog } from "./store-log.ts";
+
+export type Lease = { readonly threadId: ThreadId; readonly path: string; readonly epoch: number; inode: number };
+/** Who held the thread before. `unseen`: an owner that seems dead, on a machine that cannot be seen from here. */
+export type LeaseOrigin = "nobody" | "dead" | "unseen" | "running";
+export type Acquired =
+  | { readonly lease: Lease; readonly from: LeaseOrigin }
+  | { readonly busy: LeaseOwner | undefined };
+
+type OwnerFile = { readonly path: string; readonly inode: number; readonly text: string };
+type Holder = { readonly text: string; readonly token: string; readonly since: string } & ProcessIdentity;
+
+export const OWNER_PREFIX = "owner-";
+export const CLAIM_SUFFIX = ".claim";
+/** Its name also begins those of the files that the database keeps beside it. */
+export const LEDGER_NAME = "epochs.sqlite";
+const HEARTBEAT_MS = 10_000;
+const SILENT_FOR_MS = 45_000;
+const ATTEMPTS = 16;
+const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
+
+/** The owners of this process, so that a store which was closed or lost is told from a live one. */
+const liveTokens = new Set<string>();
+
+/** One owner: a store in a process. */
+export class LeaseKeeper {
+  readonly #fs: FileSystem;
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #since = new Date(systemClock.now()).toISOString();
+  readonly #identity = thisProcess();
+  readonly #epochs: EpochLedger;
+  readonly #tokens: string[] = [];
+  #owner: OwnerFile | undefined;
+  #links = true;
+  #heartbeat: unknown;
+
+  constructor(fs: FileSystem, folder: string, clock: Clock, log: StoreLog) {
+    this.#fs = fs;
+    this.#folder = folder;
+    this.#clock = clock;
+    this.#epochs = new EpochLedger(join(folder, LEDGER_NAME), log);
+  }
+
+  get self(): LeaseOwner {
+    return { pid: this.#identity.pid, host: this.#identity.host, since: this.#since };
+  }
+
+  /** `thread`: `"new"` for the one who makes it; `"known"` for those who change it and write no line. */
+  acquire(threadId: ThreadId, thread: "new" | "stored" | "known", options: { takeOver: boolean }): Acquired {
+    const path = join(this.#folder, threadId);
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const owner = this.#ownerFile();
+      let from: LeaseOrigin = "nobody";
+      if (!this.#linkNew(owner, path)) {
+        const holder = this.#readHolder(path);
+        if (holder === undefined) continue;
+        const dead = holder === "nonsense" || !this.#isAlive(holder);
+        if (!dead && !options.takeOver) return { busy: ownerOf(holder) };
+        if (!this.#replace(owner, path, holder)) continue;
+        from = holder === "nonsense" || isRunning(holder) === false ? "dead" : dead ? "unseen" : "running";
+      }
+      const inode = this.#ownInode(path);
+      if (inode === undefined) continue;
+      const epoch = thread === "stored" ? this.#epochs.next(threadId) : 1;
+      return { lease: { threadId, path, epoch, inode }, from };
+    }
+    const holder = this.#readHolder(path);
+    return { busy: holder === undefined || holder === "nonsense" ? undefined : ownerOf(holder) };
+  }
+
+  /** The same lease under a higher epoch, for the next writer of this owner. */
+  renew(lease: Lease): Lease {
+    return { ...lease, epoch: this.#epochs.next(lease.threadId) };
+  }
+
+  /** Whether the lease is still held (E2). An entry that somebody removed is made again if nobody else took it. */
+  holds(lease: Lease): boolean {
+    const inode = this.#fs.infoOf(lease.path)?.inode;
+    if (inode === lease.inode) return true;
+    if (inode !== undefined || !this.#linkNew(this.#ownerFile(), lease.path)) return false;
+    lease.inode = this.#ownInode(lease.path) ?? -1;
+    return true;
+  }
+
+  release(lease: Lease): void {
+    if (this.#fs.infoOf(lease.path)?.inode === lease.inode) this.#removeIfThere(lease.path);
+  }
+
+  /** Who holds the thread now; undefined when nobody that lives does. */
+  holderOf(threadId: ThreadId): LeaseOwner | undefined {
+    const holder = this.#readHolder(join(this.#folder, threadId));
+    return holder === undefined || holder === "nonsense" || !this.#isAlive(holder) ? undefined : ownerOf(holder);
+  }
+
+  /** Removes the leases of dead owners, as a crash leaves them; for `wait` see that it yields now and then. */
+  async sweep(wait: () => Promise<void>): Promise<number> {
+    const names = this.#list();
+    const dead = new Map<number, string>();
+    for (const name of names.filter((entry) => entry.startsWith(OWNER_PREFIX))) {
+      const path = join(this.#folder, name);
+      const holder = this.#readHolder(path);
+      const inode = this.#fs.infoOf(path)?.inode;
+      if (holder === undefined || inode === undefined) continue;
+      if (holder === "nonsense" || !this.#isAlive(holder)) dead.set(inode, path);
+    }
+    let removed = 0;
+    if (dead.size === 0) return removed;
+    for (const [index, name] of names.entries()) {
+      if (name.startsWith(OWNER_PREFIX) || name.startsWith(LEDGER_NAME)) continue;
+      const path = join(this.#folder, name);
+      if (dead.has(this.#fs.infoOf(path)?.inode ?? -1) && this.#removeDead(path, dead)) removed += 1;
+      if (index % 64 === 63) await wait();
+    }
+    for (const path of dead.values()) this.#removeIfThere(path);
+    return removed;
+  }
+
+  close(): void {
+    if (this.#heartbeat !== undefined) this.#clock.clearTimeout(this.#heartbeat);
+    this.#heartbeat = undefined;
+    if (this.#owner !== undefined) this.#removeIfThere(this.#owner.path);
+    this.#owner = undefined;
+    for (const token of this.#tokens) liveTokens.delete(token);
+    this.#epochs.close();
+  }
+
+  /** A link has its owner's inode; a copy, on file systems without links, its own. */
+  #ownInode(path: string): number | undefined {
+    return this.#links ? this.#owner?.inode : this.#fs.infoOf(path)?.inode;
+  }
+
+  #ownerFile(): OwnerFile {
+    return this.#owner ?? this.#makeOwnerFile();
+  }
+
+  #makeOwnerFile(): OwnerFile {
+    this.#fs.makeFolder(this.#folder);
+    const token = randomBytes(8).toString("hex");
+    const path = join(this.#folder, `${OWNER_PREFIX}${token}.json`);
+    const text = `${JSON.stringify({ token, ...this.#identity, since: this.#since })}\n`;
+    this.#writeNew(path, text);
+    liveTokens.add(token);
+    this.#tokens.push(token);
+    this.#owner = { path, inode: this.#fs.infoOf(path)?.inode ?? -1, text };
+    this.#heartbeat ??= this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
+    return this.#owner;
+  }
+
+  #beat(): void {
+    this.#clock.clearTimeout(this.#heartbeat);
+    this.#heartbeat = this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
+    try {
+      const { path } = this.#ownerFile();
+      if (this.#fs.infoOf(path) === undefined) this.#makeOwnerFile();
+      else this.#fs.touch(path);
+    } catch {
+      // The next writer that needs the folder reports what is wrong with it.
+    }
+  }
+
+  #writeNew(path: string, text: string): void {
+    const fd = this.#fs.open(path, "create");
+    try {
+      const bytes = Buffer.from(text);
+      this.#fs.write(fd, bytes, 0, bytes.length);
+    } finally {
+      this.#fs.close(fd);
+    }
+  }
+
+  /** false: there is an entry already. */
+  #linkNew(owner: OwnerFile, path: string): boolean {
+    try {
+      this.#fs.link(owner.path, path);
+      return true;
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "EEXIST") return false;
+      if (code === "EMLINK") return this.#linkNew(this.#makeOwnerFile(), path);
+      if (code === "ENOENT" && this.#fs.infoOf(owner.path) === undefined) {
+        return this.#linkNew(this.#makeOwnerFile(), path);
+      }
+      if (!NO_LINKS.has(code)) throw error;
+      this.#links = false;
+      return this.#copyNew(owner, path);
+    }
+  }
+
+  /** For file systems without hard links. */
+  #copyNew(owner: OwnerFile, path: string): boolean {
+    try {
+      this.#writeNew(path, owner.text);
+      return true;
+    } catch (error) {
+      if (errorCode(error) === "EEXIST") return false;
+      throw error;
+    }
+  }
+
+  #replace(owner: OwnerFile, path: string, expected: Holder | "nonsense"): boolean {
+    return this.#withClaim(owner, path, () => {
+      if (!isSame(this.#readHolder(path), expected)) return false;
+      const next = `${path}.${owner.path.slice(-13, -5)}`;
+      this.#removeIfThere(next);
+      if (!this.#linkNew(owner, next)) return false;
+      this.#fs.rename(next, path);
+      this.#removeIfThere(next); // renaming onto a link of the same file leaves both
+      return true;
+    });
+  }
+
+  #removeDead(path: string, dead: ReadonlyMap<number, string>): boolean {
+    return this.#withClaim(this.#ownerFile(), path, () => {
+      if (!dead.has(this.#fs.infoOf(path)?.inode ?? -1)) return false;
+      this.#removeIfThere(path);
+      return true;
+    });
+  }
+
+  #withClaim(owner: OwnerFile, path: string, work: () => boolean): boolean {
+    const claim = `${path}${CLAIM_SUFFIX}`;
+    if (!this.#linkNew(owner, claim)) {
+      const claimant = this.#readHolder(claim);
+      // A claim lasts for microseconds; that its owner died within them, and two find it at once, is left aside.
+      if (claimant === "nonsense" || (claimant !== undefined && !this.#isAlive(claimant))) this.#removeIfThere(claim);
+      return false;
+    }
+    try {
+      return work();
+    } finally {
+      this.#removeIfThere(claim);
+    }
+  }
+
+  #readHolder(path: string): Holder | "nonsense" | undefined {
+    try {
+      const text = this.#fs.readText(path);
+      return holderFrom(text) ?? "nonsense";
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #isAlive(holder: Holder): boolean {
+    if (holder.pid === this.#identity.pid && holder.started === this.#identity.started && isRunning(holder) === true) {
+      return liveTokens.has(holder.token);
+    }
+    return isRunning(holder) ?? !this.#isSilent(holder);
+  }
+
+  /** Compared with a file of our own on the same file system, so that no two clocks are compared. */
+  #isSilent(holder: Holder): boolean {
+    const theirs = this.#fs.infoOf(join(this.#folder, `${OWNER_PREFIX}${holder.token}.json`));
+    if (theirs === undefined) return true;
+    this.#beat();
+    const { path } = this.#ownerFile();
+    const now = this.#fs.infoOf(path)?.modifiedMs ?? 0;
+    return now - theirs.modifiedMs > SILENT_FOR_MS;
+  }
+
+  #list(): string[] {
+    try {
+      return this.#fs.list(this.#folder).map((entry) => entry.name);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  #removeIfThere(path: string): void {
+    try {
+      this.#fs.remove(path);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+}
+
+function holderFrom(text: string): Holder | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (!isJsonObject(value) || typeof value.token !== "string" || typeof value.pid !== "number") return undefined;
+  return { ...(value as Holder), text };
+}
+
+const ownerOf = (holder: Holder): LeaseOwner => ({ pid: holder.pid, host: holder.host, since: holder.since });
+
+const isSame = (found: Holder | "nonsense" | undefined, expected: Holder | "nonsense"): boolean =>
+  found === "nonsense" || found === undefined || expected === "nonsense"
+    ? found === expected
+    : found.text === expected.text;

@@ -1,0 +1,150 @@
+import type { Clock } from "../../kernel/clock.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { RolloutItem } from "../../protocol/rollout.ts";
+import type { CatalogGrowth, CatalogRow } from "../catalog.ts";
+import type { AnchorFold } from "../catalog-anchors.ts";
+import type { Position } from "../thread-store.ts";
+import { userTextOf } from "../thread-summary.ts";
+import type { CatalogIndex } from "./catalog-index.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { FileThreadWriter } from "./file-writer.ts";
+import type { SummaryText } from "./thread-row.ts";
+
+/** A thread that this store writes, and what the catalog is to hear of it. */
+export type LiveThread = {
+  readonly writer: FileThreadWriter;
+  /** undefined: the thread lies outside the home, or the catalog did not know it. */
+  row: CatalogRow | undefined;
+  /** undefined: the catalog has all it needs of it. */
+  summary: SummaryText | undefined;
+  /** In step with every line that was appended; undefined: the index of anchors catches up from the file when asked. */
+  fold: AnchorFold | undefined;
+  unsaved: number;
+  updatedAt: number;
+  grown: boolean;
+};
+
+/** Anchors that wait in memory, at most. */
+const MAX_UNSAVED = 2_048;
+
+export class LiveThreads {
+  readonly #fs: FileSystem;
+  readonly #clock: Clock;
+  readonly #threads = new Map<ThreadId, LiveThread>();
+  readonly #grown = new Set<LiveThread>();
+  #index: CatalogIndex | undefined;
+
+  constructor(fs: FileSystem, clock: Clock) {
+    this.#fs = fs;
+    this.#clock = clock;
+  }
+
+  /** The index and these threads know each other. */
+  connect(index: CatalogIndex): void {
+    this.#index = index;
+  }
+
+  get(threadId: ThreadId): LiveThread | undefined {
+    return this.#threads.get(threadId);
+  }
+
+  ofFile(fileId: ThreadId): LiveThread | undefined {
+    const live = this.#threads.get(fileId);
+    if (live !== undefined && live.writer.fileId === fileId) return live;
+    for (const other of this.#threads.values()) if (other.writer.fileId === fileId) return other;
+    return undefined;
+  }
+
+  all(): LiveThread[] {
+    return [...this.#threads.values()];
+  }
+
+  add(writer: FileThreadWriter, row: CatalogRow | undefined, summary: SummaryText | undefined): LiveThread {
+    const live: LiveThread = {
+      writer,
+      row,
+      summary,
+      fold: undefined,
+      unsaved: 0,
+      updatedAt: row?.updatedAt ?? 0,
+      grown: false,
+    };
+    this.#threads.set(writer.threadId, live);
+    return live;
+  }
+
+  remove(writer: FileThreadWriter): void {
+    const live = this.#threads.get(writer.threadId);
+    if (live?.writer !== writer) return;
+    this.saveFold(live);
+    this.#noteRow(live);
+    this.#threads.delete(writer.threadId);
+  }
+
+  appended(writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position): void {
+    const live = this.#threads.get(writer.threadId);
+    if (live?.writer !== writer) return;
+    live.updatedAt = this.#clock.now();
+    if (live.fold !== undefined) {
+      live.fold.observe(item, start, end);
+      live.unsaved += 1;
+    }
+    if (live.summary !== undefined && live.row !== undefined) this.#addText(live, live.row, item);
+  }
+
+  #addText(live: LiveThread, row: CatalogRow, item: RolloutItem): void {
+    const text = userTextOf(item);
+    if (text === undefined || live.summary === undefined) return;
+    if (live.summary.add(text)) {
+      const { preview, searchText } = live.summary;
+      live.row = { ...row, preview, searchText };
+      void this.#index?.put({ ...live.row, updatedAt: live.updatedAt });
+    }
+    if (live.summary.isFull) live.summary = undefined;
+  }
+
+  /** Lines of this writer are in the file. */
+  stored(writer: FileThreadWriter): void {
+    const live = this.#threads.get(writer.threadId);
+    if (live?.writer !== writer) return;
+    if (live.unsaved > MAX_UNSAVED) this.saveFold(live);
+    if (live.row === undefined) return;
+    this.#grown.add(live);
+    this.#index?.grew();
+  }
+
+  /** false: the anchors are not in step any more. */
+  saveFold(live: LiveThread): boolean {
+    const { fold } = live;
+    if (fold === undefined) return false;
+    live.unsaved = 0;
+    if (live.writer.file.pending) return true; // anchors never run ahead of the file
+    const saved = this.#index?.use(() => fold.save()) ?? false;
+    if (!saved) live.fold = undefined;
+    return saved;
+  }
+
+  /** What the catalog is to hear of what was stored since the last time. */
+  growth(): CatalogGrowth[] {
+    const rows: CatalogGrowth[] = [];
+    for (const live of this.#grown) {
+      this.saveFold(live);
+      const growth = this.#growthOf(live);
+      if (growth !== undefined) rows.push(growth);
+    }
+    this.#grown.clear();
+    return rows;
+  }
+
+  #noteRow(live: LiveThread): void {
+    if (!this.#grown.delete(live)) return;
+    const growth = this.#growthOf(live);
+    if (growth !== undefined) this.#index?.use((catalog) => catalog.grow([growth]));
+  }
+
+  #growthOf({ writer, updatedAt }: LiveThread): CatalogGrowth | undefined {
+    const info = this.#fs.infoOf(writer.file.path);
+    if (info === undefined) return undefined;
+    return { threadId: writer.threadId, updatedAt, fileSize: info.size, mtimeMs: info.modifiedMs };
+  }
+}

@@ -1,0 +1,62 @@
+import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { HistoryBase, SessionMeta } from "../../protocol/rollout.ts";
+import type { Position } from "../thread-store.ts";
+import { decodeLine, ordinalOf } from "./codec.ts";
+import { type FileSystem, isMissing } from "./file-system.ts";
+import { LineReader, withFile } from "./line-reader.ts";
+
+/** What a rollout's first session_meta says. */
+export type RolloutHead = {
+  readonly path: string;
+  readonly meta: SessionMeta;
+  /** Whether the file's lines carry ordinals. In legacy files a line's ordinal is its index. */
+  readonly numbered: boolean;
+  /** The ordinal of the file's first line: the end of what it inherits. */
+  readonly firstOrdinal: number;
+  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+};
+
+const HEAD_BLOCK_BYTES = 8 * 1024;
+
+/**
+ * Reads the head of a rollout: the first session_meta that can be read.
+ *
+ * @throws RolloutNotFoundError; RolloutCorruptError when there is none; StoreIoError
+ */
+export function readHead(fs: FileSystem, path: string): RolloutHead {
+  try {
+    const head = withFile(fs, path, (fd) => headOf(fs, fd, path));
+    if (head !== undefined) return head;
+  } catch (error) {
+    if (isMissing(error)) throw new RolloutNotFoundError(`no rollout found at ${path}`, { cause: error });
+    throw new StoreIoError(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+  const empty = (fs.infoOf(path)?.size ?? 0) === 0;
+  throw new RolloutCorruptError(
+    empty ? `empty session file: ${path}` : `failed to parse thread ID from rollout file ${path}: no session_meta line`,
+  );
+}
+
+function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | undefined {
+  const reader = new LineReader(fs, fd, { start: 0, blockBytes: HEAD_BLOCK_BYTES });
+  for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
+    for (const raw of lines) {
+      const decoded = decodeLine(raw.text);
+      if ("problem" in decoded || decoded.line.type !== "session_meta") continue;
+      const { line } = decoded;
+      const base = baseOf(line.payload.history_base);
+      const numbered = ordinalOf(line) !== undefined;
+      return { path, meta: line.payload, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
+    }
+  }
+  return undefined;
+}
+
+function baseOf(base: HistoryBase | null | undefined): RolloutHead["base"] {
+  if (base === null || base === undefined) return null;
+  const end = { ordinal: wholeOr0(base.end_ordinal_exclusive), byteOffset: wholeOr0(base.end_byte_offset) };
+  return end.ordinal === 0 ? null : { fileId: base.thread_id, end };
+}
+
+const wholeOr0 = (value: unknown): number => (Number.isSafeInteger(value) ? Math.max(0, value as number) : 0);

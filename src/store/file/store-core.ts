@@ -1,0 +1,135 @@
+/** What all parts of one file store share, built in one place. */
+import { basename } from "node:path";
+import { type Clock, systemClock } from "../../kernel/clock.ts";
+import { StoreIoError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { ThreadLocator } from "../thread-store.ts";
+import { CatalogIndex } from "./catalog-index.ts";
+import { type ScanProgress, scanCatalog } from "./catalog-scan.ts";
+import { CommitGroup, type FsyncPolicy } from "./commit-group.ts";
+import { type FileSystem, nodeFileSystem } from "./file-system.ts";
+import type { WriterEnv } from "./file-writer.ts";
+import { HandlePool } from "./handle-pool.ts";
+import { HistoryReader } from "./history-reader.ts";
+import { Layout } from "./layout.ts";
+import { LeaseKeeper } from "./lease.ts";
+import { LiveThreads } from "./live-threads.ts";
+import { RolloutLocator } from "./rollout-locator.ts";
+import type { ProblemSink, RolloutProblem } from "./rollout-problem.ts";
+import { threadNotStored } from "./store-errors.ts";
+import { type StoreLog, silentStoreLog } from "./store-log.ts";
+
+export type FileStoreOptions = {
+  readonly home: string;
+  /** When bytes are forced to the disk. Default `"turn"`: whenever a flush is awaited. */
+  readonly fsync?: FsyncPolicy;
+  readonly clock?: Clock;
+  readonly logger?: StoreLog;
+  /** Rollouts that are open at once, at most. Default 256. */
+  readonly maxOpenFiles?: number;
+  /** Default `"reference"`: a fork shares its source's lines. `"copy"`: it gets a self-contained legacy file. */
+  readonly forkStorage?: "reference" | "copy";
+  /** How far the catalog's background scan is. */
+  readonly onScanProgress?: (progress: ScanProgress) => void;
+  /** For tests: a file system that fails. */
+  readonly fileSystem?: FileSystem;
+};
+
+/** The newest problems that reading met, at most. */
+const MAX_PROBLEMS = 1_000;
+const DEFAULT_OPEN_FILES = 256;
+
+export class StoreCore {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly log: StoreLog;
+  readonly layout: Layout;
+  readonly forkStorage: "reference" | "copy";
+  readonly handles: HandlePool;
+  readonly group: CommitGroup;
+  readonly leases: LeaseKeeper;
+  readonly locator: RolloutLocator;
+  readonly reader: HistoryReader;
+  readonly index: CatalogIndex;
+  readonly live: LiveThreads;
+  readonly problems: RolloutProblem[] = [];
+  readonly fsync: FsyncPolicy;
+  /** Told when a thread has no writer of this store any more. */
+  readonly releases = new Map<ThreadId, Set<() => void>>();
+  closed = false;
+
+  constructor(options: FileStoreOptions) {
+    this.fs = options.fileSystem ?? nodeFileSystem;
+    this.clock = options.clock ?? systemClock;
+    this.log = options.logger ?? silentStoreLog;
+    this.layout = new Layout(options.home);
+    this.fsync = options.fsync ?? "turn";
+    this.forkStorage = options.forkStorage ?? "reference";
+    this.handles = new HandlePool(this.fs, this.clock, options.maxOpenFiles ?? DEFAULT_OPEN_FILES);
+    this.group = new CommitGroup(this.fs, this.clock, this.handles, this.fsync);
+    this.leases = new LeaseKeeper(this.fs, this.layout.leases, this.clock, this.log);
+    this.locator = new RolloutLocator(this.fs, this.layout, (threadId) => this.#cataloguedPath(threadId));
+    this.reader = new HistoryReader(this.fs, this.locator, this.report);
+    this.live = new LiveThreads(this.fs, this.clock);
+    this.index = new CatalogIndex({
+      path: this.layout.catalog,
+      clock: this.clock,
+      log: this.log,
+      scan: (catalog) =>
+        scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed: () => this.closed }, catalog),
+      growth: () => this.live.growth(),
+    });
+    this.live.connect(this.index);
+  }
+
+  readonly report: ProblemSink = (problem) => {
+    this.log.warn(problem, `rollout: ${problem.kind}`);
+    if (this.problems.length === MAX_PROBLEMS) this.problems.shift();
+    this.problems.push(problem);
+  };
+
+  readonly writerEnv = (): WriterEnv => ({
+    clock: this.clock,
+    group: this.group,
+    leases: this.leases,
+    appended: (writer, item, start, end) => this.live.appended(writer, item, start, end),
+    stored: (writer) => this.live.stored(writer),
+    released: (writer) => {
+      const isCurrent = this.live.get(writer.threadId)?.writer === writer;
+      this.live.remove(writer);
+      if (isCurrent) this.leases.release(writer.lease);
+      for (const wake of this.releases.get(writer.threadId) ?? []) wake();
+    },
+  });
+
+  check(signal?: AbortSignal): void {
+    signal?.throwIfAborted();
+    if (this.closed) throw new StoreIoError("the store is closed");
+  }
+
+  /** @throws RolloutNotFoundError */
+  async pathOf(locator: ThreadLocator): Promise<string> {
+    this.check();
+    if (typeof locator !== "string") {
+      const info = this.fs.infoOf(locator.rolloutPath);
+      if (info === undefined) throw threadNotStored(locator.rolloutPath);
+      return locator.rolloutPath;
+    }
+    const live = this.live.get(locator);
+    if (live !== undefined && !live.writer.file.ended) return live.writer.file.path;
+    const path = await this.locator.findThread(locator);
+    if (path === undefined) throw threadNotStored(locator);
+    return path;
+  }
+
+  /** Whether a file lies where the catalog looks. */
+  isInHome(path: string): boolean {
+    return path.startsWith(this.layout.sessions) || path.startsWith(this.layout.archived);
+  }
+
+  #cataloguedPath(threadId: ThreadId): string | null | undefined {
+    return this.index.use((catalog) => catalog.get(threadId)?.rolloutPath);
+  }
+}
+
+export const fileNameOf = (path: string): string => basename(path);

@@ -1,0 +1,140 @@
+/** Makes forks: by reference, which stores one line, or as copies. */
+import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
+import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
+import { timestampOf } from "./codec.ts";
+import type { FileThreadWriter } from "./file-writer.ts";
+import { flatLines, flatMeta } from "./flatten.ts";
+import { withFile } from "./line-reader.ts";
+import type { RolloutHead } from "./rollout-head.ts";
+import { breathe } from "./rollout-locator.ts";
+import { checkEnd, type Segment } from "./segment.ts";
+import type { StoreCore } from "./store-core.ts";
+import { threadNotStored } from "./store-errors.ts";
+import type { ThreadOpener } from "./thread-opener.ts";
+
+/** The last ancestor's file that is needed, and how far. */
+type Inherited = { readonly fileId: ThreadId; readonly head: RolloutHead; readonly end: Position };
+
+export class ThreadForker {
+  readonly #core: StoreCore;
+  readonly #opener: ThreadOpener;
+
+  constructor(core: StoreCore, opener: ThreadOpener) {
+    this.#core = core;
+    this.#opener = opener;
+  }
+
+  async fork(meta: SessionMeta, from: ForkBase, options: OpenOptions = {}): Promise<FileThreadWriter> {
+    const core = this.#core;
+    core.check(options.signal);
+    const forked: SessionMeta = { ...meta, forked_from_id: from.source };
+    if (from.inherits === null) return this.#opener.create(forked, options);
+    const inherited = await this.#inherited(from.inherits);
+    if (core.forkStorage === "copy" || from.inherits.rolloutPath !== undefined) {
+      return this.#copy(forked, inherited, options);
+    }
+    const { fileId, end } = inherited;
+    forked.forked_from_ordinal_exclusive = end.ordinal;
+    forked.history_base = { thread_id: fileId, end_ordinal_exclusive: end.ordinal, end_byte_offset: end.byteOffset };
+    forked.history_mode = "paginated";
+    const preview = this.#previewOf(from.source, inherited);
+    const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview });
+    await this.#confirm(writer, from.source);
+    return writer;
+  }
+
+  /**
+   * Somebody may delete the source meanwhile: who deletes looks for forks in the catalog, so the fork's row goes there
+   * first, and then the source is looked at once more.
+   */
+  async #confirm(writer: FileThreadWriter, source: ThreadId): Promise<void> {
+    const { live, index, locator, group, fs } = this.#core;
+    const row = live.get(writer.threadId)?.row;
+    if (row !== undefined) await index.put(row);
+    if (!locator.isDeleted(source)) return;
+    group.end(writer.file, threadNotStored(source));
+    fs.remove(writer.file.path);
+    index.use((catalog) => catalog.remove(writer.threadId));
+    await writer.close();
+    throw threadNotStored(source);
+  }
+
+  async #inherited(inherits: NonNullable<ForkBase["inherits"]>): Promise<Inherited> {
+    const { live, locator, reader } = this.#core;
+    let fileId = inherits.threadId;
+    let end = inherits.end;
+    let path = inherits.rolloutPath ?? live.ofFile(fileId)?.writer.file.path ?? (await locator.findFile(fileId));
+    if (!Number.isSafeInteger(end.ordinal) || end.ordinal < 1) {
+      throw new InvalidForkPointError(`a fork cannot begin at line ${end.ordinal}`);
+    }
+    for (;;) {
+      if (path === undefined) throw new RolloutNotFoundError(`no rollout found for thread id ${fileId}`);
+      const head = reader.head(path);
+      if (head.base === null || end.ordinal > head.base.end.ordinal) return this.#checked({ fileId, head, end });
+      fileId = head.base.fileId;
+      if (end.ordinal === head.base.end.ordinal) end = head.base.end;
+      path = await locator.findFile(fileId);
+    }
+  }
+
+  /** With the byte offset that the ordinal has. @throws InvalidForkPointError when the file is not that long */
+  #checked(inherited: Inherited): Inherited {
+    const { fs, live, group, reader } = this.#core;
+    const { fileId, head, end } = inherited;
+    const writing = live.ofFile(fileId);
+    if (writing !== undefined && !group.commit(writing.writer.file)) throw writing.writer.file.failure;
+    const check = withFile(fs, head.path, (fd) => checkEnd(fs, fd, head, end));
+    if (check === "good") return inherited;
+    const segment: Segment = { fileId, head, firstOrdinal: head.firstOrdinal, end: undefined };
+    for (const page of reader.linesOf(segment, { from: end.ordinal - 1, to: end.ordinal })) {
+      const last = page.at(-1);
+      if (last?.ordinal === end.ordinal - 1 && last.raw.complete) {
+        return { ...inherited, end: { ordinal: end.ordinal, byteOffset: last.raw.end } };
+      }
+    }
+    throw new InvalidForkPointError(`thread ${fileId} has no line ${end.ordinal - 1}; a fork cannot begin behind it`);
+  }
+
+  /** The first user message is the source's where the fork has it too. */
+  #previewOf(source: ThreadId, { fileId, end }: Inherited): string {
+    const { index, live } = this.#core;
+    const first = index.use((catalog) => catalog.anchors.nthUserMessage(fileId, 0));
+    if (first === undefined || first.ordinal >= end.ordinal) return "";
+    return live.get(source)?.row?.preview ?? index.use((catalog) => catalog.get(source)?.preview) ?? "";
+  }
+
+  async #copy(meta: SessionMeta, { head, end }: Inherited, options: OpenOptions): Promise<FileThreadWriter> {
+    const { reader, forkStorage, clock } = this.#core;
+    const mode = forkStorage === "copy" ? "legacy" : "paginated";
+    const segments = await reader.segments(head.path);
+    const last = segments.pop();
+    if (last !== undefined) segments.push({ ...last, end });
+    const writer = await this.#opener.create(flatMeta(meta, mode), options);
+    for (const segment of segments) {
+      for (const page of reader.linesOf(segment)) {
+        const now = timestampOf(clock.now());
+        for (const placed of page) {
+          for (const { item, text } of flatLines(placed, mode, writer.position().ordinal, now)) {
+            writer.appendText(text, item);
+          }
+        }
+        options.signal?.throwIfAborted();
+        await breathe();
+      }
+    }
+    return writer;
+  }
+
+  async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<FileThreadWriter> {
+    const writer = await this.#opener.create(meta, options);
+    let count = 0;
+    for (const item of items) {
+      writer.append(item);
+      count += 1;
+      if (count % 1_000 === 0) await breathe();
+    }
+    return writer;
+  }
+}

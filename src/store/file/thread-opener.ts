@@ -1,0 +1,339 @@
+/** Makes and opens threads: a lease first, then the file, then the writer. */
+import { linkSignals, raceAbort } from "../../kernel/cancellation.ts";
+import { sleep } from "../../kernel/clock.ts";
+import {
+  DeadlineExceededError,
+  DuplicateThreadError,
+  InvalidRequestError,
+  type LeaseOwner,
+  ThreadBusyError,
+} from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { SessionMeta } from "../../protocol/rollout.ts";
+import type { CatalogRow } from "../catalog.ts";
+import { SEARCHED_CHARS } from "../thread-query.ts";
+import type { OpenOptions, Position, ThreadLocator } from "../thread-store.ts";
+import { factsOf, startTimeOf } from "../thread-summary.ts";
+import { encodeLine, timestampOf } from "./codec.ts";
+import { errorCode, isMissing } from "./file-system.ts";
+import { FileThreadWriter } from "./file-writer.ts";
+import { fileIdOf } from "./history-reader.ts";
+import type { Lease, LeaseOrigin } from "./lease.ts";
+import type { RolloutHead } from "./rollout-head.ts";
+import { type RolloutTail, readTail } from "./rollout-tail.ts";
+import type { StoreCore } from "./store-core.ts";
+import { asStoreError } from "./store-errors.ts";
+import { SummaryText } from "./thread-row.ts";
+
+const POLL_MS = 100;
+
+/** What a new thread begins with: the base it shares, and what its lists show from the start. */
+export type NewThreadBase = {
+  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  readonly preview: string;
+};
+const NO_BASE: NewThreadBase = { base: null, preview: "" };
+
+export class ThreadOpener {
+  readonly #core: StoreCore;
+  /** All ids of the home, gathered once while the catalog is not complete. */
+  #names: Promise<Set<ThreadId>> | undefined;
+
+  constructor(core: StoreCore) {
+    this.#core = core;
+  }
+
+  /** The header is in the file when this resolves; its row is on the way to the catalog. */
+  async create(meta: SessionMeta, options: OpenOptions = {}, from: NewThreadBase = NO_BASE): Promise<FileThreadWriter> {
+    const core = this.#core;
+    core.check(options.signal);
+    if (await this.#exists(meta.id)) throw new DuplicateThreadError(meta.id);
+    core.check(options.signal);
+    const acquired = this.#acquireNew(meta.id);
+    const now = core.clock.now();
+    const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
+    try {
+      const full: SessionMeta = { ...meta, history_mode: meta.history_mode ?? "paginated" };
+      const numbered = full.history_mode !== "legacy";
+      const ordinal = from.base?.end.ordinal ?? 0;
+      const text = encodeLine(
+        { type: "session_meta", payload: full },
+        timestampOf(now),
+        numbered ? ordinal : undefined,
+      );
+      const size = this.#writeNew(path, text);
+      const writer = new FileThreadWriter(core.writerEnv(), {
+        threadId: meta.id,
+        fileId: meta.id,
+        path,
+        lease: acquired,
+        end: { ordinal: ordinal + 1, byteOffset: size },
+        numbered,
+        base: from.base,
+        isNew: true,
+        onFailure: options.onFailure,
+      });
+      this.#register(writer, full, from, size, now);
+      if (core.fsync === "always") await writer.flush();
+      return writer;
+    } catch (error) {
+      core.leases.release(acquired);
+      if (errorCode(error) === "EEXIST") throw new DuplicateThreadError(meta.id);
+      throw asStoreError(`cannot make thread ${meta.id}`, error);
+    }
+  }
+
+  #register(writer: FileThreadWriter, meta: SessionMeta, from: NewThreadBase, size: number, now: number): void {
+    const row: CatalogRow = {
+      ...factsOf(meta),
+      rolloutPath: writer.file.path,
+      updatedAt: now,
+      preview: from.preview,
+      name: null,
+      archived: false,
+      baseThreadId: from.base?.fileId ?? null,
+      fileSize: size,
+      mtimeMs: now,
+      searchText: from.preview.slice(0, SEARCHED_CHARS),
+    };
+    this.#core.locator.remember(writer.threadId, writer.file.path);
+    this.#core.live.add(writer, row, new SummaryText(from.preview, row.searchText));
+    void this.#core.index.put(row);
+  }
+
+  #acquireNew(threadId: ThreadId): Lease {
+    try {
+      const acquired = this.#core.leases.acquire(threadId, "new", { takeOver: false });
+      if ("busy" in acquired) throw new DuplicateThreadError(threadId);
+      return acquired.lease;
+    } catch (error) {
+      throw asStoreError(`cannot take the lease of thread ${threadId}`, error);
+    }
+  }
+
+  async #exists(threadId: ThreadId): Promise<boolean> {
+    const { live, index, locator, fs } = this.#core;
+    if (live.get(threadId) !== undefined || locator.isDeleted(threadId)) return true;
+    const row = index.use((catalog) => catalog.get(threadId));
+    if (row !== undefined) return row.rolloutPath === null || fs.infoOf(row.rolloutPath) !== undefined;
+    if (index.isComplete) return false;
+    this.#names ??= this.#gatherNames();
+    const names = await this.#names;
+    const known = names.has(threadId);
+    names.add(threadId);
+    return known && (await locator.findThread(threadId)) !== undefined;
+  }
+
+  async #gatherNames(): Promise<Set<ThreadId>> {
+    const names = new Set<ThreadId>();
+    for await (const files of this.#core.locator.walk()) for (const file of files) names.add(file.name.threadId);
+    return names;
+  }
+
+  #writeNew(path: string, text: string): number {
+    const { fs } = this.#core;
+    const bytes = Buffer.from(text);
+    const fd = this.#openNew(path);
+    try {
+      for (let done = 0; done < bytes.length; ) done += fs.write(fd, bytes, done, bytes.length - done);
+    } catch (error) {
+      fs.close(fd);
+      fs.remove(path);
+      throw error;
+    }
+    fs.close(fd);
+    return bytes.length;
+  }
+
+  #openNew(path: string): number {
+    const { fs } = this.#core;
+    try {
+      return fs.open(path, "create");
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      fs.makeFolder(path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"))));
+      return fs.open(path, "create");
+    }
+  }
+
+  async open(locator: ThreadLocator, options: OpenOptions = {}): Promise<FileThreadWriter> {
+    const core = this.#core;
+    core.check(options.signal);
+    if (options.lease === "wait" && options.signal === undefined && options.deadlineMs === undefined) {
+      throw new InvalidRequestError('lease "wait" needs a signal or a deadlineMs');
+    }
+    const path = await core.pathOf(locator);
+    const head = core.reader.head(path);
+    if (options.lease === "wait") return this.#openWhenFree(locator, head.meta.id, options);
+    const taken = this.#take(head, options);
+    if ("busy" in taken) throw new ThreadBusyError(head.meta.id, taken.busy);
+    return this.#openLeased(path, head, taken, options);
+  }
+
+  async #openWhenFree(locator: ThreadLocator, threadId: ThreadId, options: OpenOptions): Promise<FileThreadWriter> {
+    const core = this.#core;
+    const link = linkSignals(options.signal);
+    const { deadlineMs } = options;
+    const late = () =>
+      link.abort(new DeadlineExceededError(`waiting for the writer of thread ${threadId}`, deadlineMs ?? 0));
+    const timer = deadlineMs === undefined ? undefined : core.clock.setTimeout(late, deadlineMs);
+    try {
+      for (;;) {
+        core.check(link.signal);
+        const path = await core.pathOf(locator);
+        const head = core.reader.head(path);
+        const taken = this.#take(head, options);
+        if (!("busy" in taken)) return await this.#openLeased(path, head, taken, options);
+        await this.#released(threadId, link.signal);
+      }
+    } finally {
+      link[Symbol.dispose]();
+      if (timer !== undefined) core.clock.clearTimeout(timer);
+    }
+  }
+
+  /** Resolves when this store gave the thread back, or after a while: other processes tell nobody. */
+  async #released(threadId: ThreadId, signal: AbortSignal): Promise<void> {
+    const { releases, clock } = this.#core;
+    const poll = linkSignals(signal);
+    const waiting = releases.get(threadId) ?? new Set();
+    releases.set(threadId, waiting);
+    let wake = () => {};
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    waiting.add(wake);
+    try {
+      await raceAbort(Promise.race([woken, sleep(clock, POLL_MS, poll.signal).catch(() => undefined)]), signal);
+    } finally {
+      poll.abort();
+      waiting.delete(wake);
+      if (waiting.size === 0) releases.delete(threadId);
+    }
+  }
+
+  #take(
+    head: RolloutHead,
+    options: OpenOptions,
+  ): { lease: Lease; from: LeaseOrigin } | { busy: LeaseOwner | undefined } {
+    const { live, leases, group } = this.#core;
+    const threadId = head.meta.id;
+    const takeOver = options.lease === "takeOver";
+    const held = live.get(threadId);
+    if (held === undefined || held.writer.file.ended) {
+      try {
+        return leases.acquire(threadId, "stored", { takeOver });
+      } catch (error) {
+        throw asStoreError(`cannot take the lease of thread ${threadId}`, error);
+      }
+    }
+    if (!takeOver) return { busy: leases.self };
+    group.commit(held.writer.file);
+    const lease = leases.renew(held.writer.lease);
+    live.remove(held.writer);
+    group.end(held.writer.file, new ThreadBusyError(threadId, leases.self));
+    return { lease, from: "nobody" };
+  }
+
+  async #openLeased(
+    path: string,
+    head: RolloutHead,
+    { lease, from }: { lease: Lease; from: LeaseOrigin },
+    options: OpenOptions,
+  ): Promise<FileThreadWriter> {
+    const core = this.#core;
+    try {
+      if (from === "running" || from === "unseen") await this.#renewInode(path, lease.epoch);
+      const fileId = fileIdOf(head);
+      const known = core.index.use((catalog) => catalog.anchors.indexedThrough(fileId));
+      const tail = this.#mend(path, head, known);
+      const writer = new FileThreadWriter(core.writerEnv(), {
+        threadId: head.meta.id,
+        fileId,
+        path,
+        lease,
+        end: tail.end,
+        numbered: head.numbered,
+        base: head.base,
+        isNew: false,
+        onFailure: options.onFailure,
+      });
+      const row = core.isInHome(path) ? core.index.use((catalog) => catalog.get(head.meta.id)) : undefined;
+      const live = core.live.add(writer, row, summaryOf(row));
+      if (known !== undefined && known.byteOffset === tail.end.byteOffset) {
+        live.fold = core.index.use((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
+      }
+      core.locator.remember(head.meta.id, path);
+      return writer;
+    } catch (error) {
+      core.leases.release(lease);
+      throw asStoreError(`cannot open ${path}`, error);
+    }
+  }
+
+  /** From now on an owner that still runs writes into a file that nobody reads (lease.ts, E2). */
+  async #renewInode(path: string, epoch: number): Promise<void> {
+    const { fs } = this.#core;
+    const copy = `${path}.${epoch}.tmp`;
+    try {
+      fs.copy(path, copy);
+      const fd = fs.open(copy, "update");
+      try {
+        await fs.sync(fd);
+      } finally {
+        fs.close(fd);
+      }
+      fs.rename(copy, path);
+    } catch (error) {
+      if (fs.infoOf(copy) !== undefined) fs.remove(copy);
+      throw error;
+    }
+  }
+
+  /** Cuts a torn tail off, keeping its bytes beside the file, and ends a line that only lacks its line feed. */
+  #mend(path: string, head: RolloutHead, known: Position | undefined): RolloutTail {
+    const { fs } = this.#core;
+    const fd = fs.open(path, "update");
+    try {
+      const tail = readTail(fs, fd, head, known);
+      if (tail.torn !== null) {
+        const { start, bytes } = tail.torn;
+        this.#keepTorn(path, fd, start, bytes);
+        fs.truncate(fd, start);
+        this.#core.report({
+          kind: "torn",
+          path,
+          offset: start,
+          detail: `${bytes} bytes were cut off and kept beside it`,
+        });
+      }
+      if (tail.missingFeed) fs.write(fd, Buffer.from("\n"), 0, 1);
+      return tail;
+    } finally {
+      fs.close(fd);
+    }
+  }
+
+  #keepTorn(path: string, fd: number, start: number, bytes: number): void {
+    const { fs } = this.#core;
+    const torn = Buffer.alloc(bytes + 1, 0x0a);
+    const count = fs.read(fd, torn, 0, bytes, start);
+    const beside = fs.open(`${path}.torn`, "append");
+    try {
+      fs.write(beside, torn, 0, count + 1);
+    } finally {
+      fs.close(beside);
+    }
+  }
+}
+
+/** Nothing more is gathered of a thread whose text the catalog has, since what it searched before cannot be read back. */
+function summaryOf(row: CatalogRow | undefined): SummaryText | undefined {
+  if (row === undefined) return undefined;
+  if (row.searchText !== undefined) return new SummaryText(row.preview, row.searchText);
+  return row.preview === "" ? new SummaryText() : undefined;
+}
+
+/** What the anchors' fold is to know of a file's base. */
+export const baseOf = (head: RolloutHead): { threadId: ThreadId; end: Position } | null =>
+  head.base === null ? null : { threadId: head.base.fileId, end: head.base.end };

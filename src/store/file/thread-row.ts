@@ -1,0 +1,77 @@
+/** What the catalog says of a thread, read from its files. */
+import type { CatalogRow } from "../catalog.ts";
+import { SEARCHED_CHARS } from "../thread-query.ts";
+import { factsOf, previewOf, userTextOf } from "../thread-summary.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { HistoryReader } from "./history-reader.ts";
+import type { Layout } from "./layout.ts";
+
+/** How much of a history is searched for the first user messages. */
+const LOOKED_AT_BYTES = 1024 * 1024;
+
+/** The first user message and the searched text, gathered line by line. */
+export class SummaryText {
+  preview: string;
+  #text: string;
+
+  constructor(preview = "", text = "") {
+    this.preview = preview;
+    this.#text = text;
+  }
+
+  get searchText(): string {
+    return this.#text;
+  }
+
+  get isFull(): boolean {
+    return this.#text.length >= SEARCHED_CHARS;
+  }
+
+  /** true: something changed. */
+  add(userText: string): boolean {
+    if (this.preview === "") this.preview = previewOf(userText);
+    if (this.isFull) return false;
+    const text = this.#text === "" ? userText : `${this.#text}\n${userText}`;
+    this.#text = text.slice(0, SEARCHED_CHARS);
+    return true;
+  }
+}
+
+/** @throws RolloutNotFoundError, RolloutCorruptError, StoreIoError */
+export async function readRow(
+  env: { fs: FileSystem; layout: Layout; reader: HistoryReader },
+  path: string,
+  name: string | null,
+): Promise<CatalogRow> {
+  const { meta, base } = env.reader.head(path);
+  const summary = await readSummary(env.reader, path);
+  const info = env.fs.infoOf(path);
+  return {
+    ...factsOf(meta),
+    rolloutPath: path,
+    updatedAt: Math.floor(info?.modifiedMs ?? 0),
+    preview: summary.preview,
+    searchText: summary.searchText,
+    name,
+    archived: env.layout.isArchived(path),
+    baseThreadId: base?.fileId ?? null,
+    fileSize: info?.size ?? 0,
+    mtimeMs: info?.modifiedMs ?? 0,
+  };
+}
+
+async function readSummary(reader: HistoryReader, path: string): Promise<SummaryText> {
+  const summary = new SummaryText();
+  let bytes = 0;
+  for (const segment of await reader.segments(path)) {
+    for (const page of reader.linesOf(segment)) {
+      for (const { line, raw } of page) {
+        const text = userTextOf(line);
+        if (text !== undefined) summary.add(text);
+        bytes += raw.end - raw.start;
+        if (summary.isFull || bytes > LOOKED_AT_BYTES) return summary;
+      }
+    }
+  }
+  return summary;
+}

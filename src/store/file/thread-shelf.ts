@@ -1,0 +1,155 @@
+/**
+ * Archives, deletes and names threads (F3).
+ *
+ * D1  The file of a deleted thread that forks still need goes to the archived sessions, where stock Codex finds it as a
+ *     base and lists it among the archived at most; a tombstone in `deleted/` keeps it off our lists and lookups.
+ * D2  A tombstone comes before everything else of a deletion, and the file goes last, so a crash in between loses
+ *     nothing. Files are only removed when the catalog is complete and names no heir.
+ * D3  When the last heir goes, so does what was kept for it, up the line.
+ */
+import { ThreadBusyError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { timestampOf } from "./codec.ts";
+import { isMissing } from "./file-system.ts";
+import { fileIdOf } from "./history-reader.ts";
+import { fileNameOf, type StoreCore } from "./store-core.ts";
+import { asStoreError, threadNotStored } from "./store-errors.ts";
+import { appendName } from "./thread-names.ts";
+
+export class ThreadShelf {
+  readonly #core: StoreCore;
+
+  constructor(core: StoreCore) {
+    this.#core = core;
+  }
+
+  async archive(threadId: ThreadId): Promise<void> {
+    const { layout } = this.#core;
+    await this.#move(threadId, true, (path) => (layout.isArchived(path) ? undefined : layout.archivedPath(path)));
+  }
+
+  async unarchive(threadId: ThreadId): Promise<void> {
+    const { layout } = this.#core;
+    await this.#move(threadId, false, (path) => (layout.isArchived(path) ? layout.unarchivedPath(path) : undefined));
+  }
+
+  async #move(threadId: ThreadId, archived: boolean, target: (path: string) => string | undefined): Promise<void> {
+    const { fs, locator, live, index, group } = this.#core;
+    await this.#alone(threadId, (path) => {
+      const to = target(path);
+      if (to === undefined) return;
+      const writer = live.get(threadId)?.writer;
+      if (writer !== undefined) group.commit(writer.file);
+      this.#moveFile(path, to);
+      if (writer !== undefined) writer.file.path = to;
+      locator.remember(threadId, to);
+      const known = live.get(threadId);
+      if (known?.row !== undefined) known.row = { ...known.row, rolloutPath: to, archived };
+      index.use((catalog) => catalog.setArchived(threadId, archived, to));
+      if (fs.infoOf(`${path}.torn`) !== undefined) this.#moveFile(`${path}.torn`, `${to}.torn`);
+    });
+  }
+
+  #moveFile(from: string, to: string): void {
+    const { fs } = this.#core;
+    fs.makeFolder(to.slice(0, to.length - fileNameOf(to).length));
+    fs.rename(from, to);
+  }
+
+  async rename(threadId: ThreadId, name: string | null): Promise<void> {
+    const { fs, layout, clock, live, index } = this.#core;
+    await this.#core.pathOf(threadId);
+    try {
+      appendName(fs, layout, threadId, name, timestampOf(clock.now()));
+    } catch (error) {
+      throw asStoreError(`cannot name thread ${threadId}`, error);
+    }
+    const known = live.get(threadId);
+    if (known?.row !== undefined) known.row = { ...known.row, name };
+    index.use((catalog) => catalog.rename(threadId, name));
+  }
+
+  async delete(threadId: ThreadId): Promise<void> {
+    const { fs, layout, live, group, index, locator, reader } = this.#core;
+    await index.ready();
+    let above: ThreadId | undefined;
+    await this.#alone(threadId, (path) => {
+      const { base, fileId } = this.#lineage(path);
+      above = base;
+      const writer = live.get(threadId)?.writer;
+      if (writer !== undefined) {
+        live.remove(writer);
+        group.end(writer.file, threadNotStored(threadId));
+      }
+      this.#bury(threadId, path);
+      locator.forget(threadId);
+      index.use((catalog) => catalog.remove(threadId));
+      if (this.#isNeeded(fileId)) {
+        if (!layout.isArchived(path) && this.#core.isInHome(path)) this.#moveFile(path, layout.archivedPath(path));
+      } else {
+        this.#purge(threadId, path);
+      }
+    });
+    while (above !== undefined) {
+      const path = locator.isDeleted(above) && !this.#isNeeded(above) ? await locator.findFile(above) : undefined;
+      if (path === undefined) return;
+      const gone = above;
+      above = reader.head(path).base?.fileId;
+      this.#purge(gone, path);
+      if (fs.infoOf(path) !== undefined) return;
+    }
+  }
+
+  #lineage(path: string): { base: ThreadId | undefined; fileId: ThreadId } {
+    const head = this.#core.reader.head(path);
+    return { base: head.base?.fileId, fileId: fileIdOf(head) };
+  }
+
+  #isNeeded(fileId: ThreadId): boolean {
+    const { index } = this.#core;
+    if (!index.isComplete) return true;
+    return index.use((catalog) => catalog.inheritors(fileId).length > 0) ?? true;
+  }
+
+  #bury(threadId: ThreadId, path: string): void {
+    const { fs, layout, clock } = this.#core;
+    fs.makeFolder(layout.tombstones);
+    const note = { deleted_at: timestampOf(clock.now()), file: fileNameOf(path) };
+    const bytes = Buffer.from(`${JSON.stringify(note)}\n`);
+    const fd = fs.open(layout.tombstone(threadId), "append");
+    try {
+      fs.write(fd, bytes, 0, bytes.length);
+    } finally {
+      fs.close(fd);
+    }
+  }
+
+  #purge(threadId: ThreadId, path: string): void {
+    const { fs, layout, locator } = this.#core;
+    locator.forget(threadId);
+    for (const file of [path, `${path}.torn`, layout.tombstone(threadId)]) {
+      try {
+        fs.remove(file);
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+  }
+
+  /** Runs while no other writer holds the thread. @throws ThreadBusyError, RolloutNotFoundError, StoreIoError */
+  async #alone(threadId: ThreadId, work: (path: string) => void): Promise<void> {
+    const { leases, live } = this.#core;
+    const path = await this.#core.pathOf(threadId);
+    const held = live.get(threadId);
+    const acquired =
+      held === undefined ? leases.acquire(threadId, "known", { takeOver: false }) : { lease: held.writer.lease };
+    if ("busy" in acquired) throw new ThreadBusyError(threadId, acquired.busy);
+    try {
+      work(path);
+    } catch (error) {
+      throw asStoreError(`cannot change thread ${threadId}`, error);
+    } finally {
+      if (live.get(threadId) === undefined) leases.release(acquired.lease);
+    }
+  }
+}
