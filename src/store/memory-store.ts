@@ -231,7 +231,7 @@ class MemoryStore implements ThreadStore {
 function startOf(thread: MemoryThread, from: NonNullable<LoadRange["from"]>, to: number): number {
   if (from === "start") return 0;
   if (from === "compaction") return thread.findLast(to, (line) => line.type === "compacted") ?? 0;
-  return Math.max(0, from.ordinal);
+  return from.ordinal;
 }
 
 const notFound = (which: string): RolloutNotFoundError =>
