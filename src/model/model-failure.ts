@@ -116,7 +116,8 @@ export function parseJson(text: string): unknown {
   }
 }
 
-const contextWindowExceeded = () => new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
+export const contextWindowExceeded = (): ModelError =>
+  new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
 const usageLimit = (text: string) => new ModelError(text, { info: "usage_limit_exceeded" });
 const highDemand = (wait: { retryAfterMs?: number }) =>
   new ModelError(HIGH_DEMAND_TEXT, { info: "internal_server_error", retryable: true, ...wait });

@@ -83,9 +83,9 @@ export const streaming =
   };
 
 /** The text of server-sent events that carry these values. */
-export const sse = (...events: { type?: string }[]): string =>
+export const sse = (...events: object[]): string =>
   events
-    .map((event) => `${event.type === undefined ? "" : `event: ${event.type}\n`}data: ${JSON.stringify(event)}\n\n`)
+    .map((event) => `${"type" in event ? `event: ${String(event.type)}\n` : ""}data: ${JSON.stringify(event)}\n\n`)
     .join("");
 
 export const created = { type: "response.created", response: { id: "resp_1" } };
@@ -104,14 +104,14 @@ export const completed = {
 };
 
 /** The events of one message. */
-export function message(...deltas: string[]): { type: string }[] {
+export function message(...deltas: string[]): object[] {
   const item = { type: "message", role: "assistant", id: "msg_1" };
   const content = [{ type: "output_text", text: deltas.join("") }];
   return [
     { type: "response.output_item.added", item: { ...item, content: [] } },
     ...deltas.map((delta) => ({ type: "response.output_text.delta", item_id: "msg_1", delta })),
     { type: "response.output_item.done", item: { ...item, content } },
-  ] as { type: string }[];
+  ];
 }
 
 export const wholeAnswer = (...deltas: string[]): string => sse(created, ...message(...deltas), completed);

@@ -14,9 +14,7 @@ const BROKEN = "stream disconnected before completion: ";
 const CLOSED = `${BROKEN}stream closed before response.completed`;
 
 const failed = (code: string, text: string) =>
-  streaming(
-    sse(created, { type: "response.failed", response: { error: { code, message: text } } } as { type: string }),
-  );
+  streaming(sse(created, { type: "response.failed", response: { error: { code, message: text } } }));
 
 type Expected = {
   message: string;
@@ -124,19 +122,15 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
     { message: `${BROKEN}response.failed event received`, retryable: true },
   ],
   incomplete: [
-    streaming(
-      sse({ type: "response.incomplete", response: { incomplete_details: { reason: "max_output_tokens" } } } as {
-        type: string;
-      }),
-    ),
+    streaming(sse({ type: "response.incomplete", response: { incomplete_details: { reason: "max_output_tokens" } } })),
     { message: `${BROKEN}Incomplete response returned, reason: max_output_tokens`, retryable: true },
   ],
   "an error event": [
-    streaming(sse({ type: "error", code: "insufficient_quota", message: "pay" } as { type: string })),
+    streaming(sse({ type: "error", code: "insufficient_quota", message: "pay" })),
     { message: QUOTA, info: "usage_limit_exceeded" },
   ],
   "a bare error in the stream": [
-    streaming(sse({ error: { message: "engine died" } } as { type?: string })),
+    streaming(sse({ error: { message: "engine died" } })),
     { message: `${BROKEN}engine died`, retryable: true },
   ],
   "the stream ends early": [streaming(sse(created, ...message("half"))), { message: CLOSED, retryable: true }],

@@ -1,0 +1,116 @@
+import { ModelError } from "../protocol/model-error.ts";
+import type { TokenUsage } from "../protocol/token-usage.ts";
+import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
+import { AnswerItems, type ProviderMetadata } from "./answer-items.ts";
+import type { ModelEvent } from "./model-client.ts";
+import { contextWindowExceeded, disconnected } from "./model-failure.ts";
+
+/** Reads the stream parts of one answer of the AI SDK, of any version. */
+export class AiSdkAnswer {
+  readonly #items = new AnswerItems();
+  #isCreated = false;
+  #responseId: string | undefined;
+
+  /**
+   * What the part means; parts that are unknown, and calls that the provider has run itself, are passed over.
+   * @throws ModelError when the part says that the answer is none.
+   */
+  take(part: JsonObject): readonly ModelEvent[] {
+    if (part.type === "response-metadata" && typeof part.id === "string") this.#responseId ??= part.id;
+    const created = this.#create(part.type);
+    this.#hear(part);
+    const events = [...created, ...this.#items.take()];
+    return part.type === "finish" ? [...events, ...this.#finish(part)] : events;
+  }
+
+  /** With the first part that says something, so that the metadata before it are known. */
+  #create(type: unknown): ModelEvent[] {
+    if (this.#isCreated || type === "stream-start" || type === "ping" || type === "raw") return [];
+    this.#isCreated = true;
+    return [{ type: "created", ...(this.#responseId !== undefined && { responseId: this.#responseId }) }];
+  }
+
+  #hear(part: JsonObject): void {
+    const items = this.#items;
+    const metadata = metadataOf(part);
+    const delta = typeof part.delta === "string" ? part.delta : "";
+    switch (part.type) {
+      case "text-start":
+        // Texts that the provider tells apart are items of their own; others are pieces of one.
+        if (metadata !== undefined || items.hasMetadata) items.close();
+        if (metadata !== undefined) items.openMessage();
+        break;
+      case "text-delta":
+        items.text(delta);
+        break;
+      case "reasoning-start":
+        items.close();
+        items.openReasoning();
+        break;
+      case "reasoning-delta":
+        items.reasoning(delta);
+        break;
+      case "reasoning-end":
+        items.keep(metadata);
+        items.close();
+        return;
+      case "tool-call":
+        if (part.providerExecuted !== true) this.#call(part, metadata);
+        return;
+      case "text-end":
+        break;
+      default:
+        return;
+    }
+    items.keep(metadata);
+  }
+
+  #call({ toolCallId, toolName, input }: JsonObject, metadata: ProviderMetadata | undefined): void {
+    this.#items.call({
+      callId: typeof toolCallId === "string" ? toolCallId : undefined,
+      name: typeof toolName === "string" ? toolName : "",
+      args: typeof input === "string" ? input : JSON.stringify(input ?? {}),
+      metadata,
+    });
+  }
+
+  #finish({ usage, finishReason }: JsonObject): ModelEvent[] {
+    const reason = isJsonObject(finishReason) ? finishReason.unified : finishReason;
+    if (reason === "length") throw contextWindowExceeded();
+    if (reason === "content-filter") throw new ModelError("the provider's content filter withheld the answer");
+    if (reason === "error" || reason === "interrupted") throw disconnected(`the provider finished with: ${reason}`);
+    this.#items.close();
+    const completed: ModelEvent = {
+      type: "completed",
+      ...(this.#responseId !== undefined && { responseId: this.#responseId }),
+      ...(isJsonObject(usage) && { usage: usageOf(usage) }),
+    };
+    return [...this.#items.take(), completed];
+  }
+}
+
+const metadataOf = ({ providerMetadata }: JsonObject): ProviderMetadata | undefined =>
+  isJsonObject(providerMetadata) ? providerMetadata : undefined;
+
+/** V2 has plain numbers, later versions have numbers by kind. */
+function usageOf({
+  inputTokens,
+  outputTokens,
+  totalTokens,
+  reasoningTokens,
+  cachedInputTokens,
+}: JsonObject): TokenUsage {
+  const input = isJsonObject(inputTokens) ? inputTokens : { total: inputTokens, cacheRead: cachedInputTokens };
+  const output = isJsonObject(outputTokens) ? outputTokens : { total: outputTokens, reasoning: reasoningTokens };
+  const inputTotal = numberOf(input.total);
+  const outputTotal = numberOf(output.total);
+  return {
+    input_tokens: inputTotal,
+    cached_input_tokens: numberOf(input.cacheRead),
+    output_tokens: outputTotal,
+    reasoning_output_tokens: numberOf(output.reasoning),
+    total_tokens: numberOf(totalTokens) || inputTotal + outputTotal,
+  };
+}
+
+const numberOf = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);

@@ -1,0 +1,115 @@
+import { ModelError } from "../protocol/model-error.ts";
+import type { TokenUsage } from "../protocol/token-usage.ts";
+import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
+import { AnswerItems } from "./answer-items.ts";
+import type { ModelEvent } from "./model-client.ts";
+import { closedEarly, contextWindowExceeded, errorObjectOf, failureOfResponse, parseJson } from "./model-failure.ts";
+import type { AnswerReader } from "./streamed-answer.ts";
+
+type PartialCall = { id: string; name: string; args: string[] };
+
+/**
+ * Reads the chunks of one streamed chat completion.
+ *
+ * H1 The answer is complete at `[DONE]`, at the chunk of the usage, or at the end of the stream, whichever comes first
+ *    after a finish reason; without a finish reason the stream was cut.
+ * H2 Calls are given when the answer is complete, in the order of their index: their pieces may be mixed.
+ */
+export class ChatAnswer implements AnswerReader {
+  readonly #items = new AnswerItems();
+  readonly #calls = new Map<unknown, PartialCall>();
+  #responseId: string | undefined;
+  #isCreated = false;
+  #finish: string | undefined;
+  #usage: TokenUsage | undefined;
+
+  take(data: string, redact: (text: string) => string): readonly ModelEvent[] {
+    if (data.trim() === "[DONE]") return this.#finish === undefined ? [] : this.end();
+    const chunk = parseJson(data);
+    if (!isJsonObject(chunk)) return [];
+    const error = errorObjectOf(chunk);
+    if (error !== undefined) {
+      const { message } = error;
+      throw failureOfResponse(typeof message === "string" ? { ...error, message: redact(message) } : error);
+    }
+    const created = this.#create(chunk);
+    const [choice] = Array.isArray(chunk.choices) ? (chunk.choices as unknown[]) : [];
+    if (isJsonObject(choice)) this.#hear(choice);
+    const isLast = this.#finish !== undefined && isJsonObject(chunk.usage);
+    if (isJsonObject(chunk.usage)) this.#usage = usageOf(chunk.usage);
+    return [...created, ...this.#items.take(), ...(isLast ? this.end() : [])];
+  }
+
+  end(): readonly ModelEvent[] {
+    if (this.#finish === undefined) throw closedEarly();
+    if (this.#finish === "length") throw contextWindowExceeded();
+    if (this.#finish === "content_filter") throw new ModelError("the server's content filter withheld the answer");
+    this.#items.close();
+    for (const { id, name, args } of this.#calls.values()) {
+      this.#items.call({ callId: id, name, args: args.join("") });
+    }
+    const completed: ModelEvent = {
+      type: "completed",
+      ...(this.#responseId !== undefined && { responseId: this.#responseId }),
+      ...(this.#usage !== undefined && { usage: this.#usage }),
+    };
+    return [...this.#items.take(), completed];
+  }
+
+  #create(chunk: JsonObject): ModelEvent[] {
+    if (this.#isCreated) return [];
+    this.#isCreated = true;
+    if (typeof chunk.id === "string") this.#responseId = chunk.id;
+    return [{ type: "created", ...(this.#responseId !== undefined && { responseId: this.#responseId }) }];
+  }
+
+  #hear({ delta, finish_reason: finish }: JsonObject): void {
+    if (isJsonObject(delta)) {
+      this.#items.reasoning(textIn(delta.reasoning_content) || textIn(delta.reasoning));
+      this.#items.text(textIn(delta.content) || textIn(delta.refusal));
+      if (Array.isArray(delta.tool_calls)) for (const piece of delta.tool_calls as unknown[]) this.#call(piece);
+    }
+    if (typeof finish === "string" && finish !== "") this.#finish = finish;
+  }
+
+  /** Servers that leave the index out give each call whole, or its id with every piece. */
+  #call(piece: unknown): void {
+    if (!isJsonObject(piece)) return;
+    const key = piece.index ?? piece.id ?? this.#calls.size;
+    let call = this.#calls.get(key);
+    if (call === undefined) {
+      call = { id: "", name: "", args: [] };
+      this.#calls.set(key, call);
+    }
+    if (typeof piece.id === "string" && piece.id !== "") call.id = piece.id;
+    if (!isJsonObject(piece.function)) return;
+    const { name, arguments: args } = piece.function;
+    if (typeof name === "string" && name !== "") call.name = name;
+    if (typeof args === "string") call.args.push(args);
+    else if (isJsonObject(args)) call.args.push(JSON.stringify(args));
+  }
+}
+
+/** A text, or the texts of a list of parts. */
+function textIn(content: unknown): string {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return "";
+  return content
+    .map((part: unknown) => (isJsonObject(part) && typeof part.text === "string" ? part.text : ""))
+    .join("");
+}
+
+function usageOf(usage: JsonObject): TokenUsage {
+  const input = numberIn(usage.prompt_tokens);
+  const output = numberIn(usage.completion_tokens);
+  return {
+    input_tokens: input,
+    cached_input_tokens: numberAt(usage.prompt_tokens_details, "cached_tokens"),
+    output_tokens: output,
+    reasoning_output_tokens: numberAt(usage.completion_tokens_details, "reasoning_tokens"),
+    total_tokens: numberIn(usage.total_tokens) || input + output,
+  };
+}
+
+const numberAt = (value: unknown, field: string): number => (isJsonObject(value) ? numberIn(value[field]) : 0);
+const numberIn = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);

@@ -1,0 +1,50 @@
+import type { Ask, HttpEndpoint } from "./http-endpoint.ts";
+import type { ModelEvent } from "./model-client.ts";
+import { rateLimitsOf } from "./rate-limit-headers.ts";
+import { serverSentEvents } from "./sse.ts";
+
+/** Reads one answer's server-sent events; one is made for each answer. */
+export interface AnswerReader {
+  /**
+   * What the event's data mean, in order; nothing after `completed`.
+   * @throws ModelError when they say that the answer failed. `redact` takes the secrets out of a server's words.
+   */
+  take(data: string, redact: (text: string) => string): readonly ModelEvent[];
+  /** The stream has ended. Gives what was still missing; throws ModelError when that is too much. */
+  end(): readonly ModelEvent[];
+}
+
+/**
+ * Asks, and yields `rate_limits` from the answer's headers, then what the reader makes of its events.
+ *
+ * The answer is complete at `completed`: what else the server sends is thrown away, and the connection serves again if
+ * its end comes soon. A consumer that leaves before it closes the connection, as an abort does.
+ */
+export async function* streamedAnswer(
+  endpoint: HttpEndpoint,
+  ask: Pick<Ask, "path" | "headers" | "signal"> & { readonly body: object },
+  reader: AnswerReader,
+): AsyncGenerator<ModelEvent, void> {
+  const { path, signal } = ask;
+  const headers = { accept: "text/event-stream", "content-type": "application/json", ...ask.headers };
+  signal.throwIfAborted();
+  const opened = await endpoint.open({ method: "POST", path, headers, body: JSON.stringify(ask.body), signal });
+  let isComplete = false;
+  try {
+    yield { type: "rate_limits", snapshot: rateLimitsOf(opened.head.headers) };
+    for await (const batch of serverSentEvents(opened)) {
+      for (const data of batch) {
+        for (const event of reader.take(data, opened.redact)) {
+          signal.throwIfAborted();
+          isComplete = event.type === "completed";
+          yield event;
+          if (isComplete) return;
+        }
+      }
+    }
+    yield* reader.end();
+  } finally {
+    if (isComplete) opened.exchange.release();
+    else opened.exchange.destroy(new Error("the reader left"));
+  }
+}
