@@ -91,6 +91,7 @@ export type {
   TurnPlace,
 } from "./store/thread-store.ts";
 export type {
+  ActiveTurn,
   EventPlace,
   EventsOptions,
   InterruptOptions,

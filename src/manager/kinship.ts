@@ -22,6 +22,10 @@ export class Kinship {
     this.#limits = limits;
   }
 
+  parentOf(id: ThreadId): ThreadId | undefined {
+    return this.#kin.get(id)?.parent ?? undefined;
+  }
+
   depthOf(id: ThreadId): number {
     return this.#kin.get(id)?.depth ?? 0;
   }

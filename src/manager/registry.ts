@@ -148,6 +148,11 @@ export class Registry {
     return this.#lock.read(() => [...this.#threads.values()]);
   }
 
+  /** Whose agent a thread is, of those that live. */
+  parentOf(threadId: ThreadId): ThreadId | undefined {
+    return this.#kinship.parentOf(threadId);
+  }
+
   depthOf(threadId: ThreadId): number {
     return this.#kinship.depthOf(threadId);
   }

@@ -30,6 +30,7 @@ import { ThreadMaker, type ThreadOptions } from "./thread-maker.ts";
 export type Watchers = {
   readonly events: Set<(event: ThreadEvent) => void>;
   readonly created: Set<(thread: LiveThread) => void>;
+  readonly closed: Set<(threadId: ThreadId) => void>;
 };
 
 /** What a forced end may take to store what it can. */
@@ -41,7 +42,7 @@ export class ManagerRuntime implements ThreadHome {
   readonly actor: AnyActorRef;
   readonly maker: ThreadMaker;
   readonly turnSlots: Slots;
-  readonly watchers: Watchers = { events: new Set(), created: new Set() };
+  readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set() };
   readonly #env: ThreadEnv;
   readonly #ephemeral: ReturnType<typeof memoryStore>;
   readonly #parking = new Parking();
@@ -274,6 +275,7 @@ export class ManagerRuntime implements ThreadHome {
       await this.registry.remove(thread.id);
     this.#counters.forget(thread.id);
     thread.close();
+    this.#noteClosed(thread.id);
   }
 
   async #closeWriter({ writer, threadId }: Incarnation): Promise<void> {
@@ -301,6 +303,11 @@ export class ManagerRuntime implements ThreadHome {
     this.setup.logger.error({ threadId, crashes }, "a thread crashed too often and stays down");
     await this.registry.remove(threadId);
     this.#parking.take(threadId)?.close();
+    this.#noteClosed(threadId);
+  }
+
+  #noteClosed(threadId: ThreadId): void {
+    for (const watcher of this.watchers.closed) watcher(threadId);
   }
 
   // The end.

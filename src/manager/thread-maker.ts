@@ -39,6 +39,8 @@ export type ThreadOptions = {
   /** Whose agent the thread is: it counts against that thread's limits and is hidden from lists of user threads. */
   readonly parentThreadId?: ThreadId | undefined;
   readonly source?: SessionSource | undefined;
+  /** Which program the thread was started for; the manager's own by default. */
+  readonly originator?: string | undefined;
   /**
    * What session_configured tells of the stored events: `bounded` (the default) gives them when the history has at most
    * 128 lines, else null; `all` reads the whole history for it; `none` gives null.
@@ -119,7 +121,8 @@ export class ThreadMaker {
   }
 
   #metaOf(threadId: ThreadId, config: ResolvedThreadConfig, options: ThreadOptions): SessionMeta {
-    const { sessionSource, originator, clock } = this.#setup;
+    const { sessionSource, clock } = this.#setup;
+    const originator = options.originator ?? this.#setup.originator;
     const parent = options.parentThreadId;
     const spawned: SessionSource | undefined =
       parent === undefined

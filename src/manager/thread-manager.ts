@@ -7,7 +7,7 @@ import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids
 import { type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
 import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
-import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
@@ -142,6 +142,16 @@ export class ThreadManager implements AsyncDisposable {
     return this.modelsManager.listModels({ provider });
   }
 
+  /** The settings of a thread whose own config says nothing. */
+  get config(): ResolvedThreadConfig {
+    return this.runtime.setup.config;
+  }
+
+  /** Whose agent a thread is; undefined for one that no living thread has started. */
+  parentOf(threadId: ThreadId): ThreadId | undefined {
+    return this.runtime.registry.parentOf(threadId);
+  }
+
   get sessionSource(): SessionSource {
     return this.runtime.setup.sessionSource;
   }
@@ -167,6 +177,11 @@ export class ThreadManager implements AsyncDisposable {
   get threadCreated$(): Observable<Thread> {
     const { created } = this.runtime.watchers;
     return watch<Thread, LiveThread>(created);
+  }
+
+  /** Each thread that has ended for good, in whatever way: closed, killed, or crashed too often. */
+  get threadClosed$(): Observable<ThreadId> {
+    return watch(this.runtime.watchers.closed);
   }
 
   /** Every event of every thread, from now on. */

@@ -14,6 +14,7 @@ import {
   reasoningEffortSchema,
   reasoningSummarySchema,
 } from "./reasoning.ts";
+import { type ResponseItem, responseItemSchema } from "./response-item.ts";
 import { isTagged, type UnknownTagged } from "./unknown-kind.ts";
 import { type UserInput, userInputSchema } from "./user-input.ts";
 import { parseWith } from "./validation.ts";
@@ -67,6 +68,9 @@ export type RefreshMcpServersOp = {
   config: { mcp_servers: unknown; mcp_oauth_credentials_store_mode: unknown };
 };
 
+/** 0.169's thread/inject_items: what the model is to know, without a turn. */
+export type InjectItemsOp = { type: "inject_items"; items: ResponseItem[] };
+
 /** Every op of SPEC 2. `thread_rollback` takes 0 here: the session answers it with an error event (SPEC 6.4). */
 export type KnownOp =
   | InterruptOp
@@ -83,6 +87,7 @@ export type KnownOp =
   | { type: "list_models" }
   | ListSkillsOp
   | { type: "compact" }
+  | InjectItemsOp
   | { type: "undo" }
   | ThreadRollbackOp
   | ReviewOp
@@ -148,6 +153,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     force_reload: z.boolean().optional(),
   }),
   compact: bare("compact"),
+  inject_items: z.looseObject({ type: of("inject_items"), items: z.array(responseItemSchema) }),
   undo: bare("undo"),
   thread_rollback: z.looseObject({ type: of("thread_rollback"), num_turns: count }),
   review: z.looseObject({

@@ -18,6 +18,7 @@ import type { PendingApproval } from "../turn/approvals.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { acceptOp, acceptOpOnce } from "./submissions.ts";
 import type {
+  ActiveTurn,
   EventsOptions,
   InterruptOptions,
   RunOptions,
@@ -130,6 +131,12 @@ export class LiveThread implements Thread {
     const { sessionConfigured } = this.#incarnation;
     if (sessionConfigured === undefined) throw new ThreadClosedError(this.id);
     return sessionConfigured;
+  }
+
+  get activeTurn(): ActiveTurn | undefined {
+    const { turn } = this.#incarnation;
+    if (turn === undefined || turn.ended) return undefined;
+    return { turnId: turn.turnId, submissionId: turn.id, takesInput: turn.takesInput, startedAt: turn.startedAt };
   }
 
   get pendingApprovals(): readonly PendingApproval[] {

@@ -3,6 +3,7 @@ import type { SubmissionId } from "../protocol/ids.ts";
 import type { OverrideTurnContextOp, UserTurnOp } from "../protocol/op.ts";
 import { sandboxModeOf } from "../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { injectItems } from "../turn/announcement.ts";
 import type { Submission } from "../turn/inbox.ts";
 import type { Incarnation } from "./incarnation.ts";
 
@@ -20,6 +21,9 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "patch_approval":
       thread.approvals.answer(op.id, op.decision);
       if (op.decision === "abort") thread.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
+      return;
+    case "inject_items":
+      injectItems(thread, id, op.items);
       return;
     case "list_skills":
       void listSkills(thread, id, op.cwds ?? [], op.force_reload === true);

@@ -27,6 +27,17 @@ export type RunOptions = WaitOptions & {
   readonly outputSchema?: unknown;
 };
 
+/** The turn that runs now. */
+export type ActiveTurn = {
+  readonly turnId: TurnId;
+  /** The submission that started it. */
+  readonly submissionId: SubmissionId;
+  /** Whether input that is submitted now joins it; else it starts the next turn. */
+  readonly takesInput: boolean;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+};
+
 /** How a turn ended. */
 export type TurnResult = {
   readonly submissionId: SubmissionId;
@@ -67,6 +78,8 @@ export interface Thread extends AsyncDisposable {
   /** Every event from now on. */
   readonly events$: Observable<ThreadEvent>;
   readonly sessionConfigured: SessionConfiguredEvent;
+  /** undefined while the thread is idle or unloaded. */
+  readonly activeTurn: ActiveTurn | undefined;
   /** Requests for approval that nobody has answered yet. */
   readonly pendingApprovals: readonly PendingApproval[];
 

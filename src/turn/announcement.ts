@@ -16,7 +16,7 @@ import { messageOf } from "./user-message.ts";
 export const INTERNAL_SUBMISSION = "auto-compact-0" as SubmissionId;
 
 export function announceTurn(host: TurnHost, run: TurnRun): void {
-  if (host.isFresh && host.toldEnvironment === undefined) recordInitialContext(host);
+  recordInitialContext(host);
   host.publish(run.id, {
     type: "task_started",
     turn_id: run.turnId,
@@ -26,8 +26,15 @@ export function announceTurn(host: TurnHost, run: TurnRun): void {
 }
 
 function recordInitialContext(host: TurnHost): void {
+  if (!host.isFresh || host.toldEnvironment !== undefined) return;
   for (const item of initialContext(host.config)) recordItem(host, INTERNAL_SUBMISSION, item);
   host.toldEnvironment = host.config;
+}
+
+/** Records items that the model is to know from its next request on. They make no turn. */
+export function injectItems(host: TurnHost, id: SubmissionId, items: readonly ResponseItem[]): void {
+  recordInitialContext(host);
+  for (const item of items) recordItem(host, id, item);
 }
 
 /** Records the input that started the turn. Waits only for images that have to be read. */

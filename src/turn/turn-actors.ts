@@ -131,7 +131,8 @@ function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): Ta
   const firstToken = run.firstTokenAt === undefined ? {} : { time_to_first_token_ms: run.firstTokenAt - run.startedAt };
   return {
     type: "task_complete",
-    last_agent_message: run.failed ? null : run.lastAgentMessage,
+    last_agent_message: run.error ? null : run.lastAgentMessage,
+    ...(run.error ? { error: run.error } : {}),
     ...stamp,
     ...firstToken,
   };
@@ -146,10 +147,9 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 }
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
-  run.failed = true;
-  host.publish(run.id, {
-    type: "error",
+  run.error = {
     message: error instanceof Error ? error.message : String(error),
     codex_error_info: error instanceof ModelError ? error.info : "other",
-  });
+  };
+  host.publish(run.id, { type: "error", ...run.error });
 }

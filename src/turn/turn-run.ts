@@ -32,7 +32,8 @@ export class TurnRun {
   inputRecorded = false;
   /** From its last look at the inbox on, the turn takes no more input. */
   takesInput = true;
-  failed = false;
+  /** What the turn failed by. */
+  error: TaskCompleteEvent["error"];
   /** How it ended, once that is stored. */
   end: TaskCompleteEvent | TurnAbortedEvent | undefined;
   /** Its end is published: work that was abandoned publishes nothing any more. */
