@@ -11,12 +11,13 @@
  */
 import type { Agent, ClientRequest } from "node:http";
 import { backoffDelay, parseRetryAfter } from "../kernel/backoff.ts";
+import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import { ModelError } from "../protocol/model-error.ts";
+import type { ModelError } from "../protocol/model-error.ts";
 import { type Head, HttpExchange, TransportError } from "./http-exchange.ts";
 import { clientClosed, connectionFailed, failureOfStatus, notSendable } from "./model-failure.ts";
-import { headerOf } from "./rate-limit-headers.ts";
+import { headerOf, type ResponseHeaders } from "./rate-limit-headers.ts";
 import { redact, secretValues } from "./secrets.ts";
 
 const MAX_ERROR_BODY_BYTES = 16 * 1024;
@@ -79,8 +80,8 @@ export class HttpEndpoint {
   readonly #maxRetries: number;
   readonly #http: HttpModule;
   readonly #agent: Agent;
-  #open = new Set<ClientRequest>();
-  #isClosed = false;
+  readonly #open = new Set<HttpExchange>();
+  readonly #closing = new AbortController();
 
   /** @throws InvalidRequestError when `baseUrl` is no HTTP URL, or a number is out of range. */
   constructor(options: EndpointOptions) {
@@ -114,14 +115,14 @@ export class HttpEndpoint {
       const { failure, isTransient, isStale = false } = outcome;
       const delayMs = isStale ? 0 : backoffDelay(attempt, { retryAfterMs: failure.retryAfterMs });
       if (!isTransient || attempt > this.#maxRetries || delayMs > LONGEST_SILENT_MS) throw failure;
-      await sleep(this.clock, delayMs, ask.signal);
+      await this.#pause(delayMs, ask.signal);
     }
   }
 
   /** Closes every connection; answers that are under way fail. */
   close(): Promise<void> {
-    this.#isClosed = true;
-    for (const request of this.#open) request.destroy(clientClosed());
+    this.#closing.abort(clientClosed());
+    for (const exchange of this.#open) exchange.destroy(clientClosed());
     if (this.#options.agent === undefined) this.#agent.destroy();
     return Promise.resolve();
   }
@@ -143,22 +144,20 @@ export class HttpEndpoint {
       exchange.destroy(error);
       signal.throwIfAborted();
       if (!(error instanceof TransportError)) throw error;
-      if (error.cause instanceof ModelError) throw error.cause;
       const failure = connectionFailed(this.#shownUrl(ask.path), error.cause);
       return { failure, isTransient: true, isStale: error.wasReused };
     }
   }
 
   #send(ask: Ask, apiKey: string | undefined): HttpExchange {
-    ask.signal.throwIfAborted();
-    if (this.#isClosed) throw clientClosed();
-    const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+    this.#closing.signal.throwIfAborted();
+    const authorization = apiKey === undefined ? basicAuthorization(this.#url) : { authorization: `Bearer ${apiKey}` };
     const length = ask.body === undefined ? {} : { "content-length": String(Buffer.byteLength(ask.body)) };
     const request = this.#request(ask, { ...ask.headers, ...length, ...authorization, ...this.#headers });
-    this.#open.add(request);
-    request.once("close", () => this.#open.delete(request));
     const idleTimeoutMs = this.#options.idleTimeoutMs ?? 300_000;
     const exchange = new HttpExchange(request, { signal: ask.signal, clock: this.clock, idleTimeoutMs });
+    this.#open.add(exchange);
+    request.once("close", () => this.#open.delete(exchange));
     request.end(ask.body);
     return exchange;
   }
@@ -183,15 +182,23 @@ export class HttpEndpoint {
   async #failure(exchange: HttpExchange, head: Head, safe: Opened["redact"]): Promise<ModelError> {
     const body = safe(await exchange.text(MAX_ERROR_BODY_BYTES));
     const nowMs = this.clock.now();
-    const retryAfterMs = parseRetryAfter(headerOf(head.headers, "retry-after"), nowMs);
+    const retryAfterMs = retryAfterOf(head.headers, nowMs);
     return failureOfStatus({ status: head.status, body, retryAfterMs, nowMs });
   }
 
   async #apiKey(signal: AbortSignal): Promise<string | undefined> {
     const { apiKey } = this.#options;
-    const key = typeof apiKey === "function" ? await apiKey({ signal }) : apiKey;
-    signal.throwIfAborted();
+    const key = typeof apiKey === "function" ? await raceAbort(Promise.resolve(apiKey({ signal })), signal) : apiKey;
     return key?.trim();
+  }
+
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const link = linkSignals(signal, this.#closing.signal);
+    try {
+      await sleep(this.clock, ms, link.signal);
+    } finally {
+      link[Symbol.dispose]();
+    }
   }
 
   #pathOf(path: string): string {
@@ -202,6 +209,19 @@ export class HttpEndpoint {
   #shownUrl(path: string): string {
     return `${this.#url.origin}${this.#pathOf(path)}`;
   }
+}
+
+/** OpenAI's header of milliseconds is the more exact one. */
+function retryAfterOf(headers: ResponseHeaders, nowMs: number): number | undefined {
+  const ms = Number(headerOf(headers, "retry-after-ms") ?? Number.NaN);
+  return ms >= 0 ? ms : parseRetryAfter(headerOf(headers, "retry-after"), nowMs);
+}
+
+/** Credentials in the URL are Basic authorization, as everywhere. */
+function basicAuthorization({ username, password }: URL): Record<string, string> {
+  if (username === "" && password === "") return {};
+  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` };
 }
 
 function httpUrl(text: string): URL {

@@ -158,11 +158,10 @@ test("an abort ends the pause between two tries", async () => {
 test("an abort ends the wait for a key", async () => {
   await using server = await ModelServer.start(streaming(wholeAnswer()));
   const asked = latch();
-  const apiKey = ({ signal }: { signal: AbortSignal }) =>
-    new Promise<string>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-      asked.open();
-    });
+  const apiKey = () => {
+    asked.open();
+    return new Promise<string>(() => {});
+  };
   const client = responsesClient({ baseUrl: server.baseUrl, apiKey });
   const controller = new AbortController();
   const reading = answer(client, asking("x"), controller.signal);
@@ -179,13 +178,25 @@ test("closing the client ends what is under way, and refuses more", async () => 
     asked.open();
   });
   const client = responsesClient({ baseUrl: server.baseUrl });
-  const reading = assert.rejects(answer(client), { name: "ModelError" });
+  const reading = assert.rejects(answer(client), { message: "the model client is closed" });
   await asked.opened;
   await client.close();
   await reading;
   await server.disconnected();
   await assert.rejects(answer(client), { message: "the model client is closed", retryable: false });
   await client.close();
+});
+
+test("closing the client ends a pause between two tries", async () => {
+  const failed = latch();
+  await using server = await ModelServer.start((response) => void response.writeHead(500).end(() => failed.open()));
+  const clock = new EagerClock({ longestMs: -1 });
+  const client = responsesClient({ baseUrl: server.baseUrl, clock });
+  const reading = assert.rejects(answer(client), { message: "the model client is closed" });
+  await failed.opened;
+  await client.close();
+  await reading;
+  assert.equal(clock.pending, 0);
 });
 
 test("a reader that is slower than the server holds the server back", async () => {

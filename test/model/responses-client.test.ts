@@ -276,6 +276,14 @@ test("a key may be asked for at each request", async () => {
   await client.close();
 });
 
+test("credentials in the base URL are sent as such", async () => {
+  await using server = await ModelServer.start(streaming(wholeAnswer()));
+  const client = responsesClient({ baseUrl: server.baseUrl.replace("//", "//me:p%40ss@") });
+  await answer(client);
+  assert.equal(server.requests[0]?.headers.authorization, `Basic ${Buffer.from("me:p@ss").toString("base64")}`);
+  await client.close();
+});
+
 test("the list of models is fetched, or said to hold still", async () => {
   const list = { models: [{ slug: "m" }] };
   await using server = await ModelServer.start(

@@ -243,6 +243,12 @@ test("the server's wish decides the pause; a long one is left to the caller", as
   assert.deepEqual(clock.fired, [7000]);
   await client.close();
 
+  await using exact = await ModelServer.start(answering(429, "", { "retry-after": "1", "retry-after-ms": "12" }), good);
+  const other = responsesClient({ baseUrl: exact.baseUrl, clock });
+  await answer(other);
+  assert.deepEqual(clock.fired.slice(1), [12]);
+  await other.close();
+
   await using busy = await ModelServer.start(answering(503, "", { "retry-after": "3600" }), good);
   const error = await failure({ baseUrl: busy.baseUrl, clock });
   assert.equal(error.retryAfterMs, 3_600_000);
