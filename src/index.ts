@@ -19,8 +19,11 @@ export type {
 export type { ShutdownReport } from "./manager/shutdown.ts";
 export type { ThreadOptions } from "./manager/thread-maker.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
+export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
+export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
 export type { ModelClient, ModelEvent, ModelRequest, ToolSpec } from "./model/model-client.ts";
 export type { ModelPreset } from "./model/model-preset.ts";
+export { type ResponsesClient, type ResponsesClientOptions, responsesClient } from "./model/responses-client.ts";
 export { call, fail, hang, type Play, raw, type Script, type Step, say, think, usage, wait } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
 export type { AgentStatus } from "./protocol/agent-status.ts";
@@ -76,6 +79,7 @@ export { type AuthManager, fileAuthManager, memoryAuthManager } from "./services
 export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
 export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
 export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
+export { type FileStore, type FileStoreOptions, fileStore } from "./store/file-store.ts";
 export { memoryStore } from "./store/memory-store.ts";
 export type {
   ForkBase,

@@ -69,8 +69,11 @@ export type ThreadManagerOptions = {
   home?: string;
   /** Where threads last. Default: files under `home`. The manager closes a store that it made itself. */
   store?: ThreadStore;
-  /** Answers the turns. Default: the scripted client, which needs no key and no network. */
-  model?: ModelClient;
+  /**
+   * Answers the turns: one client for all threads, or one chosen by a thread's settings (its `modelProvider`). Default: the
+   * scripted client, which needs no key and no network.
+   */
+  model?: ModelClient | ModelSource;
   /** Function tools of every thread; a thread's config may add its own. */
   tools?: readonly Tool[];
   /** Settings of threads whose own config does not say. */
@@ -97,6 +100,9 @@ export type ThreadManagerOptions = {
   threadLogic?: AnyActorLogic;
 };
 
+/** Chooses the client for a thread's settings; `providerId` is the provider of threads that name none. */
+export type ModelSource = { readonly providerId: string; clientFor(config: ResolvedThreadConfig): ModelClient };
+
 /** Gives the user instructions for a working directory; undefined for none. Should be quick: cache what it reads. */
 export type InstructionsSource = (cwd: string) => Promise<string | undefined>;
 
@@ -104,7 +110,7 @@ export type InstructionsSource = (cwd: string) => Promise<string | undefined>;
 export type ManagerSetup = {
   readonly store: ThreadStore;
   readonly ownsStore: boolean;
-  readonly model: ModelClient;
+  readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   readonly tools: readonly Tool[];
   readonly config: ResolvedThreadConfig;
   readonly defaults: ThreadConfig;
@@ -160,7 +166,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
   return {
     store: options.store ?? defaultStore({ home, clock, logger }),
     ownsStore: options.store === undefined,
-    model,
+    modelFor: "clientFor" in model ? (config) => model.clientFor(config) : () => model,
     tools: options.tools ?? [],
     config: resolveThreadConfig(defaults),
     defaults,

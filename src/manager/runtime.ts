@@ -95,7 +95,7 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   #makeEnv(): ThreadEnv {
-    const { clock, logger, model, limits, residency, skills } = this.setup;
+    const { clock, logger, modelFor, limits, residency, skills } = this.setup;
     const incarnations = new Map<string, Incarnation>();
     const { events } = this.watchers;
     return {
@@ -103,7 +103,7 @@ export class ManagerRuntime implements ThreadHome {
       logger,
       parent: this.actor,
       logic: this.setup.threadLogic ?? threadLogic(incarnations),
-      model,
+      modelFor,
       turnSlots: this.turnSlots,
       histories: new HistoryCache(Math.max(1, residency.historyBytes)),
       skills,

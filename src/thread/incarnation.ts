@@ -240,7 +240,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   get model(): ModelClient {
-    return this.env.model;
+    return this.env.modelFor(this.config);
   }
 
   get inbox(): Inbox {

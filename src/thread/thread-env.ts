@@ -4,6 +4,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { Slots } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -19,7 +20,8 @@ export type ThreadEnv = {
   readonly parent: AnyActorRef;
   /** The logic of every thread of this manager. */
   readonly logic: AnyActorLogic;
-  readonly model: ModelClient;
+  /** Who answers a thread's turns. */
+  readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
   readonly skills: SkillsManager;
