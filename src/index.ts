@@ -2,6 +2,7 @@ export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thre
 export type { Clock } from "./kernel/clock.ts";
 export { AgentControl, type WaitOutcome } from "./manager/agent-control.ts";
 export { type AskOptions, ask } from "./manager/ask.ts";
+export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   ForkSource,
   Outcome,
@@ -11,6 +12,7 @@ export type {
 export type {
   InstructionsSource,
   Limits,
+  ModelSource,
   Residency,
   RestartStrategy,
   Supervision,
@@ -24,7 +26,20 @@ export { type ChatClient, type ChatClientOptions, chatClient } from "./model/cha
 export type { ModelClient, ModelEvent, ModelRequest, ToolSpec } from "./model/model-client.ts";
 export type { ModelPreset } from "./model/model-preset.ts";
 export { type ResponsesClient, type ResponsesClientOptions, responsesClient } from "./model/responses-client.ts";
-export { call, fail, hang, type Play, raw, type Script, type Step, say, think, usage, wait } from "./model/script.ts";
+export {
+  call,
+  cut,
+  fail,
+  hang,
+  type Play,
+  raw,
+  type Script,
+  type Step,
+  say,
+  think,
+  usage,
+  wait,
+} from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
 export type { AgentStatus } from "./protocol/agent-status.ts";
 export {
