@@ -139,6 +139,11 @@ export class Registry {
     return this.#lock.read(() => this.#threads.get(threadId));
   }
 
+  /** As it is at this moment, whoever waits for the lock. */
+  peek(threadId: ThreadId): LiveThread | undefined {
+    return this.#threads.get(threadId);
+  }
+
   ids(): ThreadId[] | Promise<ThreadId[]> {
     return this.#lock.read(() => [...this.#threads.keys()]);
   }

@@ -116,6 +116,11 @@ export class ThreadManager implements AsyncDisposable {
     return this.#ask({ type: "thread.get", threadId: threadId as ThreadId }, options);
   }
 
+  /** A thread that is in memory at this moment; never loads one. */
+  loadedThread(threadId: ThreadId): Thread | undefined {
+    return this.runtime.registry.peek(threadId);
+  }
+
   /** The threads in memory, in no defined order. */
   async listThreadIds(): Promise<ThreadId[]> {
     return [...(await this.#ask<readonly ThreadId[]>({ type: "thread.list" }, {}))];

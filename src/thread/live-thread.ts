@@ -13,6 +13,7 @@ import { InvalidRequestError, NoActiveTurnError, ThreadClosedError } from "../pr
 import type { Event, EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -131,6 +132,10 @@ export class LiveThread implements Thread {
     const { sessionConfigured } = this.#incarnation;
     if (sessionConfigured === undefined) throw new ThreadClosedError(this.id);
     return sessionConfigured;
+  }
+
+  get config(): ResolvedThreadConfig {
+    return this.#incarnation.config;
   }
 
   get activeTurn(): ActiveTurn | undefined {

@@ -5,6 +5,7 @@ import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/eve
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { CodexErrorInfo } from "../protocol/model-error.ts";
 import type { Op } from "../protocol/op.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -78,6 +79,8 @@ export interface Thread extends AsyncDisposable {
   /** Every event from now on. */
   readonly events$: Observable<ThreadEvent>;
   readonly sessionConfigured: SessionConfiguredEvent;
+  /** The settings that the next turn runs with. */
+  readonly config: ResolvedThreadConfig;
   /** undefined while the thread is idle or unloaded. */
   readonly activeTurn: ActiveTurn | undefined;
   /** Requests for approval that nobody has answered yet. */
