@@ -10,6 +10,7 @@ import type { Submission } from "../turn/inbox.ts";
 import { turnLogic } from "../turn/turn-actors.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, applySettings, refuseOp } from "./op-answers.ts";
+import { withSwiftSpeech } from "./swift-speech.ts";
 
 const submission = (event: { type: string }): Submission => event as unknown as Submission;
 
@@ -20,7 +21,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
     if (thread === undefined) throw new InternalDefect(`no incarnation runs under ${session}`);
     return thread;
   };
-  return threadMachine.provide({
+  const machine = threadMachine.provide({
     actors: {
       runTurn: turnLogic(threadOf),
       rollBack: fromPromise(({ input }) => rollBack(threadOf(input.thread), input)),
@@ -53,6 +54,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
       turnTakesInput: ({ context }) => threadOf(context.session).turn?.takesInput ?? false,
     },
   });
+  return withSwiftSpeech(machine, (snapshot) => typeof (snapshot as { value?: unknown }).value === "object");
 }
 
 function holdInput(thread: Incarnation, held: Submission): void {
