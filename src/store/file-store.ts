@@ -4,10 +4,10 @@ import { StoreIoError } from "../protocol/errors.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
+import { type ExportOptions, exportLines } from "./file/export.ts";
 import { ForkPoints } from "./file/fork-points.ts";
 import type { RolloutProblem } from "./file/rollout-problem.ts";
 import { type FileStoreOptions, StoreCore } from "./file/store-core.ts";
-import { threadNotStored } from "./file/store-errors.ts";
 import { ThreadForker } from "./file/thread-forker.ts";
 import { readNames } from "./file/thread-names.ts";
 import { ThreadOpener } from "./file/thread-opener.ts";
@@ -109,10 +109,12 @@ export class FileStore implements ThreadStore {
     this.#core.group.writeAll();
     index.noteGrowth();
     const page = index.use((catalog) => catalog.list(query));
-    if (page === undefined) {
-      throw new StoreIoError(`the catalog ${this.#core.layout.catalog} cannot be used now; try again, or remove it`);
-    }
+    if (page === undefined) throw this.#noCatalog();
     return page;
+  }
+
+  #noCatalog(): StoreIoError {
+    return new StoreIoError(`the catalog ${this.#core.layout.catalog} cannot be used now; try again, or remove it`);
   }
 
   async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
@@ -136,7 +138,7 @@ export class FileStore implements ThreadStore {
     await this.#core.pathOf(threadId);
     await this.#core.index.ready();
     const found = this.#core.index.use((catalog) => catalog.descendants(threadId));
-    if (found === undefined) throw threadNotStored(threadId);
+    if (found === undefined) throw this.#noCatalog();
     return found;
   }
 
@@ -154,6 +156,14 @@ export class FileStore implements ThreadStore {
 
   delete(threadId: ThreadId): Promise<void> {
     return this.#shelf.delete(threadId);
+  }
+
+  /** The thread as one self-contained rollout file, in pieces of whole lines. */
+  async *export(thread: ThreadLocator, options?: ExportOptions): AsyncGenerator<string> {
+    this.#core.check(options?.signal);
+    const path = await this.#core.pathOf(thread);
+    this.#core.group.writeAll();
+    yield* exportLines(this.#core.reader, path, options);
   }
 
   /** @throws the first failure to write, after everything is freed. */

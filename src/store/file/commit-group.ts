@@ -133,7 +133,7 @@ export class CommitGroup {
   }
 
   #fail(file: RolloutFile, cause: unknown): void {
-    const error = toStoreError(cause, file.path);
+    const error = this.#lost(file) ?? toStoreError(cause, file.path);
     if (error instanceof ThreadBusyError) {
       this.end(file, error);
       return;
@@ -146,6 +146,16 @@ export class CommitGroup {
     this.#failing.add(file);
     this.#retryLater();
     if (first) file.owner.failed(error);
+  }
+
+  /** Who takes a thread over puts a new file in place: then that is what went wrong, whatever the system says. */
+  #lost(file: RolloutFile): ThreadBusyError | undefined {
+    try {
+      file.owner.fence();
+    } catch (error) {
+      if (error instanceof ThreadBusyError) return error;
+    }
+    return undefined;
   }
 
   /** At once, so that readers see no half line; where that fails too, before the next write. */

@@ -40,6 +40,16 @@ export class EpochLedger {
     return epoch;
   }
 
+  /** The epoch of the thread's last writer, as far as this can be told. */
+  last(threadId: ThreadId): number {
+    try {
+      this.#open ??= this.#openDatabase();
+      return Number(this.#open.read.get(threadId)?.epoch ?? FIRST_EPOCH);
+    } catch {
+      return this.#unwritten.get(threadId) ?? FIRST_EPOCH;
+    }
+  }
+
   close(): void {
     this.#open?.database.close();
     this.#open = undefined;

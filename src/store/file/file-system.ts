@@ -8,6 +8,7 @@ import {
   closeSync,
   copyFileSync,
   fdatasync,
+  fdatasyncSync,
   fstatSync,
   ftruncateSync,
   linkSync,
@@ -50,6 +51,8 @@ export interface FileSystem {
   truncate(fd: number, length: number): void;
   /** Resolves when the data is on the disk. Of a folder: its entries. */
   sync(fd: number): Promise<void>;
+  /** The same, holding everything else up: for the rare step that must not be interrupted. */
+  syncNow(fd: number): void;
   makeFolder(path: string): void;
   /** Throws ENOENT for a missing one. */
   list(path: string): { name: string; isFolder: boolean }[];
@@ -94,6 +97,7 @@ export const nodeFileSystem: FileSystem = {
   },
   truncate: ftruncateSync,
   sync: dataSync,
+  syncNow: fdatasyncSync,
   makeFolder: (path) => void mkdirSync(path, { recursive: true }),
   list: (path) =>
     readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),

@@ -5,8 +5,9 @@
  *     refused writer wants to know inside. It costs no inode and no open file, and a released one leaves nothing.
  * E2  A writer holds the thread while the entry leads to its owner's file. It looks before each batch, with the rollout
  *     already open, and again before it reports a batch as stored. Who takes over from an owner that may still run
- *     gives the rollout a new inode (FileThreadWriter), so what the old owner writes late reaches nobody.
- * E3  To replace an entry, `<thread id>.claim` is taken first: of several that find the same dead owner, one wins.
+ *     gives the rollout a new inode (`fenceOff`), so what the old owner writes late reaches nobody.
+ * E3  To replace an entry, `<thread id>.claim` is taken first: of several that find the same dead owner, one wins, and
+ *     while one gives the rollout its new inode nobody else takes over.
  * E4  An owner is dead when its process is gone or another one has its pid; of processes that cannot be seen from here,
  *     when its file was not touched for a while.
  * E5  A thread's first writer has epoch 1, and each later one a higher epoch (epoch-ledger.ts).
@@ -23,11 +24,7 @@ import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity
 import type { StoreLog } from "./store-log.ts";
 
 export type Lease = { readonly threadId: ThreadId; readonly path: string; readonly epoch: number; inode: number };
-/** Who held the thread before. `unseen`: an owner that seems dead, on a machine that cannot be seen from here. */
-export type LeaseOrigin = "nobody" | "dead" | "unseen" | "running";
-export type Acquired =
-  | { readonly lease: Lease; readonly from: LeaseOrigin }
-  | { readonly busy: LeaseOwner | undefined };
+export type Acquired = { readonly lease: Lease } | { readonly busy: LeaseOwner | undefined };
 
 type OwnerFile = { readonly path: string; readonly inode: number; readonly text: string };
 type Holder = { readonly text: string; readonly token: string; readonly since: string } & ProcessIdentity;
@@ -68,24 +65,31 @@ export class LeaseKeeper {
     return { pid: this.#identity.pid, host: this.#identity.host, since: this.#since };
   }
 
-  /** `thread`: `"new"` for the one who makes it; `"known"` for those who change it and write no line. */
-  acquire(threadId: ThreadId, thread: "new" | "stored" | "known", options: { takeOver: boolean }): Acquired {
+  /**
+   * `thread`: `"new"` for the one who makes it; `"known"` for those who change it and write no line. `fenceOff` runs
+   * when the thread was taken from an owner that might still write, before anybody else can take it (E2).
+   */
+  acquire(
+    threadId: ThreadId,
+    thread: "new" | "stored" | "known",
+    options: { takeOver: boolean; fenceOff?: () => void },
+  ): Acquired {
     const path = join(this.#folder, threadId);
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const owner = this.#ownerFile();
-      let from: LeaseOrigin = "nobody";
       if (!this.#linkNew(owner, path)) {
         const holder = this.#readHolder(path);
         if (holder === undefined) continue;
         const dead = holder === "nonsense" || !this.#isAlive(holder);
         if (!dead && !options.takeOver) return { busy: ownerOf(holder) };
-        if (!this.#replace(owner, path, holder)) continue;
-        from = holder === "nonsense" || isRunning(holder) === false ? "dead" : dead ? "unseen" : "running";
+        // Whoever only seems dead, or is alive, might still write.
+        const gone = holder === "nonsense" || this.#isSurelyDead(holder);
+        if (!this.#replace(owner, path, holder, gone ? undefined : options.fenceOff)) continue;
       }
       const inode = this.#ownInode(path);
       if (inode === undefined) continue;
       const epoch = thread === "stored" ? this.#epochs.next(threadId) : 1;
-      return { lease: { threadId, path, epoch, inode }, from };
+      return { lease: { threadId, path, epoch, inode } };
     }
     const holder = this.#readHolder(path);
     return { busy: holder === undefined || holder === "nonsense" ? undefined : ownerOf(holder) };
@@ -96,11 +100,15 @@ export class LeaseKeeper {
     return { ...lease, epoch: this.#epochs.next(lease.threadId) };
   }
 
-  /** Whether the lease is still held (E2). An entry that somebody removed is made again if nobody else took it. */
+  /** Whether the lease is still held (E2). An entry that somebody removed is made again, if nobody had the thread since. */
   holds(lease: Lease): boolean {
     const inode = this.#fs.infoOf(lease.path)?.inode;
     if (inode === lease.inode) return true;
     if (inode !== undefined || !this.#linkNew(this.#ownerFile(), lease.path)) return false;
+    if (this.#epochs.last(lease.threadId) > lease.epoch) {
+      this.#removeIfThere(lease.path);
+      return false;
+    }
     lease.inode = this.#ownInode(lease.path) ?? -1;
     return true;
   }
@@ -136,6 +144,17 @@ export class LeaseKeeper {
     }
     for (const path of dead.values()) this.#removeIfThere(path);
     return removed;
+  }
+
+  /** Entries of owners that are gone. */
+  *orphans(): Generator<{ path: string; threadId: ThreadId }> {
+    for (const name of this.#list()) {
+      if (name.startsWith(OWNER_PREFIX) || name.startsWith(LEDGER_NAME)) continue;
+      const path = join(this.#folder, name);
+      const holder = this.#readHolder(path);
+      if (holder === undefined || (holder !== "nonsense" && !this.#isSurelyDead(holder))) continue;
+      yield { path, threadId: name.replace(CLAIM_SUFFIX, "") as ThreadId };
+    }
   }
 
   close(): void {
@@ -220,7 +239,7 @@ export class LeaseKeeper {
     }
   }
 
-  #replace(owner: OwnerFile, path: string, expected: Holder | "nonsense"): boolean {
+  #replace(owner: OwnerFile, path: string, expected: Holder | "nonsense", fenceOff: (() => void) | undefined): boolean {
     return this.#withClaim(owner, path, () => {
       if (!isSame(this.#readHolder(path), expected)) return false;
       const next = `${path}.${owner.path.slice(-13, -5)}`;
@@ -228,6 +247,12 @@ export class LeaseKeeper {
       if (!this.#linkNew(owner, next)) return false;
       this.#fs.rename(next, path);
       this.#removeIfThere(next); // renaming onto a link of the same file leaves both
+      try {
+        fenceOff?.();
+      } catch (error) {
+        this.#removeIfThere(path);
+        throw error;
+      }
       return true;
     });
   }
@@ -266,10 +291,14 @@ export class LeaseKeeper {
   }
 
   #isAlive(holder: Holder): boolean {
-    if (holder.pid === this.#identity.pid && holder.started === this.#identity.started && isRunning(holder) === true) {
-      return liveTokens.has(holder.token);
-    }
+    if (this.#isSurelyDead(holder)) return false;
     return isRunning(holder) ?? !this.#isSilent(holder);
+  }
+
+  #isSurelyDead(holder: Holder): boolean {
+    const running = isRunning(holder);
+    const ours = holder.pid === this.#identity.pid && holder.started === this.#identity.started;
+    return running === false || (running === true && ours && !liveTokens.has(holder.token));
   }
 
   /** Compared with a file of our own on the same file system, so that no two clocks are compared. */

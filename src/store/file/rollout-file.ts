@@ -1,5 +1,5 @@
-import { StoreIoError } from "../../protocol/errors.ts";
-import { errorCode, type FileInfo, type FileSystem, isMissing } from "./file-system.ts";
+import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
+import { type FileInfo, type FileSystem, isMissing } from "./file-system.ts";
 
 /**
  * The end of one rollout that is written to, with the lines that wait for it.
@@ -102,7 +102,7 @@ export interface FileOwner {
 
 /** What a failure of the system is for those above. */
 export function toStoreError(error: unknown, path: string): Error {
-  if (error instanceof Error && errorCode(error) === undefined) return error;
+  if (error instanceof SkeinError) return error;
   const why = error instanceof Error ? error.message : String(error);
   const missing = isMissing(error) ? "; it goes on when the file is back" : "";
   return new StoreIoError(`cannot write to ${path}: ${why}${missing}`, { cause: error });

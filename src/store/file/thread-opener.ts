@@ -18,7 +18,7 @@ import { encodeLine, timestampOf } from "./codec.ts";
 import { errorCode, isMissing } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
 import { fileIdOf } from "./history-reader.ts";
-import type { Lease, LeaseOrigin } from "./lease.ts";
+import type { Lease } from "./lease.ts";
 import type { RolloutHead } from "./rollout-head.ts";
 import { type RolloutTail, readTail } from "./rollout-tail.ts";
 import type { StoreCore } from "./store-core.ts";
@@ -212,17 +212,14 @@ export class ThreadOpener {
     }
   }
 
-  #take(
-    head: RolloutHead,
-    options: OpenOptions,
-  ): { lease: Lease; from: LeaseOrigin } | { busy: LeaseOwner | undefined } {
+  #take(head: RolloutHead, options: OpenOptions): { lease: Lease } | { busy: LeaseOwner | undefined } {
     const { live, leases, group } = this.#core;
     const threadId = head.meta.id;
     const takeOver = options.lease === "takeOver";
     const held = live.get(threadId);
     if (held === undefined || held.writer.file.ended) {
       try {
-        return leases.acquire(threadId, "stored", { takeOver });
+        return leases.acquire(threadId, "stored", { takeOver, fenceOff: () => this.#renewInode(head.path) });
       } catch (error) {
         throw asStoreError(`cannot take the lease of thread ${threadId}`, error);
       }
@@ -232,18 +229,17 @@ export class ThreadOpener {
     const lease = leases.renew(held.writer.lease);
     live.remove(held.writer);
     group.end(held.writer.file, new ThreadBusyError(threadId, leases.self));
-    return { lease, from: "nobody" };
+    return { lease };
   }
 
   async #openLeased(
     path: string,
     head: RolloutHead,
-    { lease, from }: { lease: Lease; from: LeaseOrigin },
+    { lease }: { lease: Lease },
     options: OpenOptions,
   ): Promise<FileThreadWriter> {
     const core = this.#core;
     try {
-      if (from === "running" || from === "unseen") await this.#renewInode(path, lease.epoch);
       const fileId = fileIdOf(head);
       const known = core.index.use((catalog) => catalog.anchors.indexedThrough(fileId));
       const tail = this.#mend(path, head, known);
@@ -272,14 +268,14 @@ export class ThreadOpener {
   }
 
   /** From now on an owner that still runs writes into a file that nobody reads (lease.ts, E2). */
-  async #renewInode(path: string, epoch: number): Promise<void> {
+  #renewInode(path: string): void {
     const { fs } = this.#core;
-    const copy = `${path}.${epoch}.tmp`;
+    const copy = `${path}.${process.pid}.tmp`;
     try {
       fs.copy(path, copy);
       const fd = fs.open(copy, "update");
       try {
-        await fs.sync(fd);
+        fs.syncNow(fd);
       } finally {
         fs.close(fd);
       }

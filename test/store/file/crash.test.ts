@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { describe, test } from "node:test";
+import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { repairHome } from "../../../src/store/file/repair.ts";
+import { verifyHome } from "../../../src/store/file/verify.ts";
+import { gist } from "../../contract/store-script.ts";
+import { loaded, TempHome } from "./temp-home.ts";
+
+const KILLS = Number(process.env.SKEIN_KILLS ?? 20);
+const CHILD = new URL("./crash-child.ts", import.meta.url).pathname;
+
+/** What a thread was told is stored: its texts in order, inherited ones included. */
+type Told = { texts: string[]; epoch: number };
+
+/** Runs a child until it has said `words` things, and kills it there. */
+async function runAndKill(home: string, resume: readonly ThreadId[], words: number, told: Map<string, Told>) {
+  const child: ChildProcess = spawn(process.execPath, [CHILD, home, resume.join(",")], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const trouble: string[] = [];
+  child.stderr?.on("data", (chunk) => trouble.push(String(chunk)));
+  const { stdout } = child;
+  assert.ok(stdout);
+  let heard = 0;
+  for await (const line of createInterface({ input: stdout })) {
+    note(told, JSON.parse(line));
+    heard += 1;
+    if (heard === words) child.kill("SIGKILL");
+  }
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  assert.equal(child.signalCode, "SIGKILL", trouble.join(""));
+}
+
+function note(told: Map<string, Told>, [word, id, second]: [string, string, unknown]): void {
+  if (word === "made") {
+    const parent = told.get(String(second));
+    assert.equal(told.has(id), false, "an id is given once");
+    told.set(id, { texts: parent === undefined ? [] : [...parent.texts], epoch: 1 });
+    return;
+  }
+  const thread = told.get(id);
+  assert.ok(thread);
+  if (word === "stored") thread.texts.push(String(second));
+  else {
+    assert.ok(Number(second) > thread.epoch, "epochs rise over all processes");
+    thread.epoch = Number(second);
+  }
+}
+
+const CRASH_FAULTS = /^(torn|unterminated|no_header|orphan_lease|catalog_missing|catalog_stale|catalog_extra)$/;
+
+describe("a process that is killed", () => {
+  test(`loses nothing that it was told is stored (${KILLS} kills)`, { timeout: 600_000 }, async () => {
+    await using home = new TempHome();
+    const told = new Map<string, Told>();
+    let seed = 20_261_122;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+      return seed % below;
+    };
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      const known = [...told.keys()];
+      const resume = known.length === 0 ? [] : [known[random(known.length)] as ThreadId];
+      await runAndKill(home.path, resume, 2 + random(120), told);
+
+      const { faults } = await verifyHome({ home: home.path });
+      for (const fault of faults) assert.match(fault.kind, CRASH_FAULTS, JSON.stringify(fault));
+      const store = home.open();
+      for (const [id, { texts }] of told) {
+        const words = gist(await loaded(store, id as ThreadId)).filter((word) => /^\d+-[^!]*$/.test(word));
+        assert.deepEqual(words.slice(0, texts.length), texts, `thread ${id} after kill ${kill}`);
+        assert.equal(new Set(words).size, words.length, "nothing twice");
+        // What was written and not yet confirmed when the kill came is there now, and stays.
+        const thread = told.get(id);
+        if (thread !== undefined) thread.texts = words;
+      }
+      await store.close();
+    }
+    const repaired = await repairHome({ home: home.path });
+    assert.deepEqual(
+      repaired.left.filter(({ kind }) => kind !== "no_header"),
+      [],
+    );
+    const store = home.open();
+    for (const [id, { texts }] of told) {
+      const words = gist(await loaded(store, id as ThreadId)).filter((word) => /^\d+-[^!]*$/.test(word));
+      assert.deepEqual(words, texts);
+      const writer = await store.open(id as ThreadId);
+      await writer.close();
+    }
+  });
+});

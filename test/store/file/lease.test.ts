@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
+import { ThreadBusyError } from "../../../src/protocol/errors.ts";
+import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
+import { LeaseKeeper } from "../../../src/store/file/lease.ts";
+import { thisProcess } from "../../../src/store/file/process-identity.ts";
+import { silentStoreLog } from "../../../src/store/file/store-log.ts";
+import { header, user } from "../../contract/store-script.ts";
+import { systemError } from "./faulty-file-system.ts";
+import { TempHome } from "./temp-home.ts";
+
+const leasesOf = (home: TempHome): string[] =>
+  readdirSync(join(home.path, "leases")).filter((name) => !/^(owner-|epochs)/.test(name));
+
+/** The owner file of a process that this machine cannot see. */
+function foreignOwner(home: TempHome, threadId: string, silentForMs: number): void {
+  const folder = join(home.path, "leases");
+  mkdirSync(folder, { recursive: true });
+  const owner = {
+    token: "f00dfeedf00dfeed",
+    pid: 7,
+    started: "1",
+    host: "elsewhere",
+    realm: "r",
+    since: "2026-01-01T00:00:00.000Z",
+  };
+  const path = join(folder, `owner-${owner.token}.json`);
+  writeFileSync(path, JSON.stringify(owner));
+  const at = new Date(systemClock.now() - silentForMs);
+  utimesSync(path, at, at);
+  nodeFileSystem.link(path, join(folder, threadId));
+}
+
+describe("leases", () => {
+  test("two stores of one process refuse each other, and a closed store holds nothing", async () => {
+    await using home = new TempHome();
+    const [a, b] = [home.open(), home.open()];
+    const writer = await a.create(header());
+    await assert.rejects(b.open(writer.threadId), ThreadBusyError);
+    await a.close();
+    const next = await b.open(writer.threadId);
+    assert.equal(next.epoch, 2);
+    await next.close();
+    assert.deepEqual(leasesOf(home), [], "a released lease leaves nothing");
+  });
+
+  test("another store's take-over fences the writer, which keeps its flushed lines", async () => {
+    await using home = new TempHome();
+    const [a, b] = [home.open(), home.open()];
+    const heard: Error[] = [];
+    const old = await a.create(header(), { onFailure: (error) => heard.push(error) });
+    old.append(user("kept"));
+    await old.flush();
+    const next = await b.open(old.threadId, { lease: "takeOver" });
+    assert.equal(next.position().ordinal, 2);
+    old.append(user("lost"));
+    await assert.rejects(old.flush(), ThreadBusyError);
+    assert.equal(heard.length, 1);
+    await old.close();
+    next.append(user("more"));
+    await next.close();
+    assert.equal((await b.open(old.threadId)).position().ordinal, 3);
+  });
+
+  test("an owner that was fenced stays so after the one who took over is done", async () => {
+    await using home = new TempHome();
+    const [a, b] = [home.open(), home.open()];
+    const old = await a.create(header());
+    const next = await b.open(old.threadId, { lease: "takeOver" });
+    await next.close();
+    old.append(user("late"));
+    await assert.rejects(old.flush(), ThreadBusyError);
+    assert.equal((await b.open(old.threadId)).position().ordinal, 1);
+  });
+
+  test("an owner on another machine is dead when its heartbeat stops", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const made = await store.create(header());
+    const id = made.threadId;
+    await made.close();
+    foreignOwner(home, id, 1_000);
+    await assert.rejects(store.open(id), (error) => {
+      assert.ok(error instanceof ThreadBusyError);
+      assert.equal(error.owner?.host, "elsewhere");
+      return true;
+    });
+    rmSync(join(home.path, "leases", id));
+    rmSync(join(home.path, "leases", "owner-f00dfeedf00dfeed.json"));
+    foreignOwner(home, id, 120_000);
+    const writer = await store.open(id);
+    await writer.close();
+  });
+
+  test("the heartbeat goes on, and a folder of leases that vanished is made again", async () => {
+    await using home = new TempHome();
+    const clock = new ManualClock();
+    const store = home.open({ clock });
+    const writer = await store.create(header());
+    rmSync(join(home.path, "leases"), { recursive: true });
+    writer.append(user("one"));
+    await writer.flush();
+    assert.equal(leasesOf(home).length, 1);
+    await clock.advanceAsync(30_000);
+    const other = home.open();
+    await assert.rejects(other.open(writer.threadId), ThreadBusyError);
+    await writer.close();
+  });
+
+  test("without hard links, leases are files", async () => {
+    await using home = new TempHome();
+    const noLinks = {
+      ...nodeFileSystem,
+      link: () => {
+        throw systemError("EPERM");
+      },
+    };
+    const [a, b] = [home.open({ fileSystem: noLinks }), home.open({ fileSystem: noLinks })];
+    const writer = await a.create(header());
+    await assert.rejects(b.open(writer.threadId), ThreadBusyError);
+    const next = await b.open(writer.threadId, { lease: "takeOver" });
+    writer.append(user("late"));
+    await assert.rejects(writer.flush(), ThreadBusyError);
+    next.append(user("mine"));
+    await next.close();
+    assert.deepEqual(leasesOf(home), []);
+  });
+
+  test("a folder full of links goes on with another owner file", async () => {
+    await using home = new TempHome();
+    let links = 0;
+    const few = {
+      ...nodeFileSystem,
+      link: (existing: string, path: string) => {
+        links += 1;
+        if (links % 5 === 0) throw systemError("EMLINK");
+        nodeFileSystem.link(existing, path);
+      },
+    };
+    const store = home.open({ fileSystem: few });
+    const writers = await Promise.all(Array.from({ length: 20 }, () => store.create(header())));
+    for (const writer of writers) {
+      writer.append(user("x"));
+      await writer.flush();
+      await writer.close();
+    }
+    assert.deepEqual(leasesOf(home), []);
+  });
+
+  test("sweeping removes what dead owners left and nothing else", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const live = await store.create(header());
+    const folder = join(home.path, "leases");
+    const dead = { ...thisProcess(), pid: 2 ** 30, token: "dead", since: "2026-01-01T00:00:00.000Z" };
+    const owner = join(folder, "owner-dead.json");
+    writeFileSync(owner, JSON.stringify(dead));
+    for (let n = 0; n < 100; n += 1) nodeFileSystem.link(owner, join(folder, header().id));
+    const sweeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentStoreLog);
+    assert.equal([...sweeper.orphans()].length, 100);
+    assert.equal(await sweeper.sweep(async () => undefined), 100);
+    sweeper.close();
+    assert.deepEqual(leasesOf(home), [live.threadId]);
+    assert.equal(existsSync(owner), false);
+    await live.close();
+  });
+});
