@@ -41,8 +41,7 @@ export class AgentControl {
   }
 
   /**
-   * Starts a thread and sends it the prompt. With `parentThreadId` it counts against that thread's limits, and the
-   * parent is told when it ends.
+   * Starts a thread and sends it the prompt. With `parentThreadId` it counts against that thread's limits.
    * @throws LimitReachedError, and whatever starting a thread throws
    */
   async spawnAgent(config: ThreadConfig | undefined, prompt: string, options: ThreadOptions = {}): Promise<ThreadId> {
@@ -69,7 +68,7 @@ export class AgentControl {
   async getStatus(id: string): Promise<AgentStatus> {
     const runtime = this.#alive();
     if (runtime === undefined) return "not_found";
-    return (await runtime.registry.find(parseThreadId(id)))?.status ?? "not_found";
+    return (await findThread(runtime, parseThreadId(id)))?.status ?? "not_found";
   }
 
   /** The status now, and each change. @throws ThreadNotFoundError */
@@ -95,7 +94,9 @@ export class AgentControl {
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const deadlineMs = options.deadlineMs ?? DEFAULT_WAIT_MS;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
-    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id))));
+    const agents = await Promise.all(
+      ids.map(parseThreadId).map(async (threadId) => ({ threadId, thread: await findThread(runtime, threadId) })),
+    );
     const wait = new Wait(agents);
     try {
       await withDeadline("the wait for agents", wait.first, {
@@ -110,10 +111,6 @@ export class AgentControl {
     } finally {
       wait.stop();
     }
-  }
-
-  async #find(runtime: ManagerRuntime, threadId: ThreadId): Promise<Agent> {
-    return { threadId, thread: await runtime.registry.find(threadId) };
   }
 }
 
@@ -145,6 +142,16 @@ class Wait {
 
   stop(): void {
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+}
+
+/** The thread, loaded again if it has left memory; undefined when the manager has none of this id. */
+async function findThread(runtime: ManagerRuntime, threadId: ThreadId): Promise<LiveThread | undefined> {
+  try {
+    return await runtime.get(threadId);
+  } catch (error) {
+    if (error instanceof ThreadNotFoundError) return undefined;
+    throw error;
   }
 }
 

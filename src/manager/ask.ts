@@ -1,5 +1,5 @@
 import type { AnyActorRef } from "xstate";
-import { type DeadlineOptions, raceAbort, withDeadline } from "../kernel/cancellation.ts";
+import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { ManagerClosedError } from "../protocol/errors.ts";
 import type { Outcome, Replies } from "./messages.ts";
@@ -13,7 +13,8 @@ type Answer<M extends Message> = M["type"] extends keyof Replies ? Replies[M["ty
  * Sends a message that carries a `reply`, and waits for the reply's value.
  *
  * @throws the reply's error; ManagerClosedError when the actor has ended and so would never answer;
- *   DeadlineExceededError; on abort the signal's reason, and the message's own signal is aborted with it.
+ *   DeadlineExceededError; on abort the signal's reason. In both cases the message's own signal is aborted with it, so
+ *   that what it asked for is undone.
  */
 export async function ask<const M extends Message>(
   actor: Pick<AnyActorRef, "send" | "getSnapshot">,
@@ -22,12 +23,12 @@ export async function ask<const M extends Message>(
 ): Promise<Answer<M>> {
   signal?.throwIfAborted();
   if (actor.getSnapshot().status !== "active") throw new ManagerClosedError("the actor that was asked has ended");
-  const { promise, resolve, reject } = Promise.withResolvers<Answer<M>>();
-  const reply = (outcome: Outcome<Answer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
-  actor.send({ ...message, reply, ...(signal === undefined ? {} : { signal }) });
-  if (deadlineMs !== undefined) {
-    const options: DeadlineOptions = { deadlineMs, signal, clock: systemClock };
-    return withDeadline(`the answer to ${message.type}`, promise, options);
-  }
-  return raceAbort(promise, signal);
+  const send = (until: AbortSignal | undefined): Promise<Answer<M>> => {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer<M>>();
+    const reply = (outcome: Outcome<Answer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
+    actor.send({ ...message, reply, ...(until === undefined ? {} : { signal: until }) });
+    return promise;
+  };
+  if (deadlineMs === undefined) return raceAbort(send(signal), signal);
+  return withDeadline(`the answer to ${message.type}`, send, { deadlineMs, signal, clock: systemClock });
 }

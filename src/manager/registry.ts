@@ -103,6 +103,17 @@ export class Registry {
     });
   }
 
+  /** As remove, but only this very thread: another one that has its id by now stays. */
+  forget(thread: LiveThread): void | Promise<void> {
+    return this.#lock.write(() => {
+      const current = this.#threads.get(thread.id);
+      if (current !== undefined && current !== thread) return;
+      this.#threads.delete(thread.id);
+      this.#unloaded.delete(thread.id);
+      this.#kinship.release(thread.id);
+    });
+  }
+
   /** The thread leaves memory, and stays addressable. False when it is not in the registry (any more). */
   park(thread: LiveThread): boolean | Promise<boolean> {
     return this.#lock.write(() => {

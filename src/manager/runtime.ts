@@ -271,8 +271,7 @@ export class ManagerRuntime implements ThreadHome {
       this.#counters.noteEnd(thread.id);
       return;
     }
-    if (!this.#removed.delete(thread) && (await this.registry.find(thread.id)) === thread)
-      await this.registry.remove(thread.id);
+    if (!this.#removed.delete(thread)) await this.registry.forget(thread);
     this.#counters.forget(thread.id);
     thread.close();
     this.#noteClosed(thread.id);

@@ -87,6 +87,7 @@ export class LiveThread implements Thread {
 
   /** The thread lives again. */
   adopt(next: Incarnation): void {
+    if (this.#incarnation.endReason === "unloaded") next.status = this.#incarnation.status;
     this.#incarnation = next;
     this.#release(next);
   }
@@ -328,7 +329,7 @@ export class LiveThread implements Thread {
   async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {
     if (this.#isClosed) return "completed";
     if (!this.isLoaded) {
-      this.close();
+      await this.#home.kill(this);
       return "completed";
     }
     this.#isEnding = true;
