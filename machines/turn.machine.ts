@@ -96,7 +96,8 @@ export const turnMachine = setup({
     hasPendingInput: (_, outcome: SampleOutcome) => outcome.pendingInput,
     /** Whether the failure may be retried, and the thread's settings leave a try. */
     mayRetry: (_, _params: Step & { error: unknown }): boolean => notProvided("mayRetry")(),
-    lastApproval: ({ context }) => context.approvals <= 1,
+    awaitsApproval: ({ context }) => context.approvals > 0,
+    awaitsNothing: ({ context }) => context.approvals === 0,
   },
 }).createMachine({
   id: "turn",
@@ -104,6 +105,9 @@ export const turnMachine = setup({
   initial: "starting",
   on: {
     "turn.interrupt": { target: ".interrupting", actions: "noteAbortReason" },
+    // Calls start while the answer still streams, so an approval may be asked for before `runningTools`.
+    "approval.requested": { actions: "countApproval" },
+    "approval.resolved": { actions: "dropApproval" },
   },
   states: {
     starting: {
@@ -162,18 +166,8 @@ export const turnMachine = setup({
       },
       initial: "executing",
       states: {
-        executing: {
-          on: { "approval.requested": { target: "awaitingApproval", actions: "countApproval" } },
-        },
-        awaitingApproval: {
-          on: {
-            "approval.requested": { actions: "countApproval" },
-            "approval.resolved": [
-              { guard: "lastApproval", target: "executing", actions: "dropApproval" },
-              { actions: "dropApproval" },
-            ],
-          },
-        },
+        executing: { always: { guard: "awaitsApproval", target: "awaitingApproval" } },
+        awaitingApproval: { always: { guard: "awaitsNothing", target: "executing" } },
       },
     },
     failing: {

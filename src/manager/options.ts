@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../kernel/clock.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import type { McpServers } from "../protocol/mcp-servers.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
   parseThreadConfig,
@@ -78,6 +79,13 @@ export type ThreadManagerOptions = {
   tools?: readonly Tool[];
   /** Settings of threads whose own config does not say. */
   config?: ThreadConfig;
+  /** MCP servers of every thread, as in Codex's `mcp_servers` table; a thread's config may add its own. */
+  mcpServers?: McpServers;
+  /**
+   * The variables that commands and MCP servers inherit. Default `process.env`. Those whose names say that they hold
+   * secrets are left out for commands; an MCP server inherits a few common ones and those that its table names.
+   */
+  environment?: Readonly<Record<string, string | undefined>>;
   auth?: AuthManager;
   models?: ModelsManager;
   skills?: SkillsManager;
@@ -112,6 +120,7 @@ export type ManagerSetup = {
   readonly ownsStore: boolean;
   readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   readonly tools: readonly Tool[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly config: ResolvedThreadConfig;
   readonly defaults: ThreadConfig;
   readonly auth: AuthManager;
@@ -152,6 +161,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
   const clock = options.clock ?? systemClock;
   const logger = options.logger ?? pino({ level: "silent" });
   const given = parseThreadConfig(options.config);
+  const { mcpServers = {} } = parseThreadConfig({ mcpServers: options.mcpServers });
   const model = options.model ?? scriptedClient();
   const auth = options.auth ?? memoryAuthManager();
   const models = options.models ?? createModelsManager({ clock, logger });
@@ -160,6 +170,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     modelProvider: model.providerId,
     model: models.defaultModel({ provider: model.providerId }),
     ...given,
+    mcpServers: { ...mcpServers, ...given.mcpServers },
     ...(given.cwd === undefined ? {} : { cwd: resolve(given.cwd) }),
   };
   const home = options.home ?? join(homedir(), ".skein");
@@ -168,6 +179,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     ownsStore: options.store === undefined,
     modelFor: "clientFor" in model ? (config) => model.clientFor(config) : () => model,
     tools: options.tools ?? [],
+    environment: options.environment ?? process.env,
     config: resolveThreadConfig(defaults),
     defaults,
     auth,

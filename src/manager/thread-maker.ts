@@ -7,7 +7,7 @@
 import { InvalidRequestError, RolloutNotFoundError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
-import { INITIAL_SUBMISSION_ID, newThreadId, type ThreadId } from "../protocol/ids.ts";
+import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { eventMsgsOf, type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import { developerMessage } from "../protocol/response-item.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
@@ -26,6 +26,7 @@ import type { NewThread } from "../thread/thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import type { Tool } from "../turn/tool.ts";
 import { ToolSet } from "../turn/tool-set.ts";
+import { BuiltIns } from "../turn/tools/built-ins.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Parking } from "./parking.ts";
 import type { Registry, Reservation } from "./registry.ts";
@@ -35,7 +36,7 @@ import { sessionConfiguredOf, sessionMetaOf } from "./session-meta.ts";
 export type ThreadOptions = {
   readonly signal?: AbortSignal | undefined;
   /** An id of the caller's choice for a new thread. @throws DuplicateThreadError when it is taken */
-  readonly threadId?: ThreadId | undefined;
+  readonly threadId?: string | undefined;
   /** Whose agent the thread is: it counts against that thread's limits and is hidden from lists of user threads. */
   readonly parentThreadId?: ThreadId | undefined;
   readonly source?: SessionSource | undefined;
@@ -69,6 +70,8 @@ export class ThreadMaker {
   readonly #home: ThreadHome;
   /** Threads that must leave no file live here. */
   readonly #ephemeral: ThreadStore;
+  readonly #builtIns: BuiltIns;
+  /** Those of a thread whose config says nothing of tools. */
   readonly #tools: ToolSet;
   readonly #parking: Parking;
   readonly #onEvicted: (thread: LiveThread) => void;
@@ -92,7 +95,8 @@ export class ThreadMaker {
     this.#parking = parts.parking;
     this.#onEvicted = parts.onEvicted;
     this.#onLoaded = parts.onLoaded;
-    this.#tools = new ToolSet(parts.setup.tools);
+    this.#builtIns = new BuiltIns(parts.setup.environment);
+    this.#tools = this.#makeTools(parts.setup.config);
   }
 
   /** The manager's settings under the thread's own. @throws InvalidRequestError */
@@ -112,8 +116,12 @@ export class ThreadMaker {
   }
 
   #toolsOf(config: ResolvedThreadConfig): ToolSet {
-    if (config.tools.length === 0) return this.#tools;
-    return new ToolSet([...this.#setup.tools, ...(config.tools as readonly Tool[])]);
+    const { tools, builtInTools } = this.#setup.config;
+    return config.tools === tools && config.builtInTools === builtInTools ? this.#tools : this.#makeTools(config);
+  }
+
+  #makeTools({ tools, builtInTools }: ResolvedThreadConfig): ToolSet {
+    return new ToolSet([...this.#setup.tools, ...(tools as readonly Tool[])], this.#builtIns.named(builtInTools));
   }
 
   #storeOf(config: ResolvedThreadConfig): ThreadStore {
@@ -136,7 +144,7 @@ export class ThreadMaker {
     options.signal?.throwIfAborted();
     const settings = this.#settingsFor(config);
     const resolved = settings instanceof Promise ? await settings : settings;
-    const threadId = options.threadId ?? newThreadId();
+    const threadId = idOf(options);
     return this.#create(threadId, resolved, options, async (store) => ({
       writer: await store.create(this.#metaOf(threadId, resolved, options), this.#openOptions(threadId, options)),
       store,
@@ -160,7 +168,7 @@ export class ThreadMaker {
     await source?.incarnation.flush();
     const base = await store.forkBase(from, at);
     if (base === undefined) return this.spawn(config, options);
-    const threadId = options.threadId ?? newThreadId();
+    const threadId = idOf(options);
     return this.#create(threadId, resolved, options, (target) =>
       this.#forkFrom(base, { store, target, threadId, resolved, options }),
     );
@@ -209,7 +217,7 @@ export class ThreadMaker {
     if (place === undefined || kept.length === 0) return this.spawn(config, options);
     const settings = this.#settingsFor(config);
     const resolved = settings instanceof Promise ? await settings : settings;
-    const threadId = options.threadId ?? newThreadId();
+    const threadId = idOf(options);
     return this.#create(threadId, resolved, options, async (store) => {
       const meta = this.#metaOf(threadId, resolved, options);
       const writer = await store.adopt(meta, kept, this.#openOptions(threadId, options));
@@ -415,6 +423,9 @@ export class ThreadMaker {
     });
   }
 }
+
+const idOf = ({ threadId }: ThreadOptions): ThreadId =>
+  threadId === undefined ? newThreadId() : parseThreadId(threadId);
 
 const newThreadOf = (thread: LiveThread): NewThread => ({
   threadId: thread.id,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { InvalidRequestError } from "./errors.ts";
+import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
 import {
   type AskForApproval,
   askForApprovalSchema,
@@ -18,6 +19,9 @@ import {
 } from "./reasoning.ts";
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
+
+/** `shell` is the tool `shell_command`. */
+export type BuiltInToolName = "shell" | "apply_patch" | "update_plan";
 
 /** A thread's settings with every default filled in. */
 export type ResolvedThreadConfig = {
@@ -48,6 +52,10 @@ export type ResolvedThreadConfig = {
   requestMaxRetries: number;
   /** Tool objects, kept as they are: they are validated where they are used. */
   tools: readonly unknown[];
+  /** Tools of the house that the model may use; none unless named here. */
+  builtInTools: readonly BuiltInToolName[];
+  /** MCP servers whose tools the model may use; merged by name. */
+  mcpServers: McpServers;
   /** What an embedder or another floor keeps with a thread; merged by key. */
   extra: Readonly<Record<string, unknown>>;
 };
@@ -79,6 +87,8 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   streamMaxRetries: retries.max(100),
   requestMaxRetries: retries.max(100),
   tools: z.custom<readonly unknown[]>(Array.isArray, "Invalid input: expected array"),
+  builtInTools: z.array(z.enum(["shell", "apply_patch", "update_plan"])),
+  mcpServers: mcpServersSchema,
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };
 
@@ -126,6 +136,8 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
   streamMaxRetries: 5,
   requestMaxRetries: 4,
   tools: [],
+  builtInTools: [],
+  mcpServers: {},
   extra: {},
 };
 
@@ -144,6 +156,7 @@ export function resolveThreadConfig(defaults: ThreadConfig, override: ThreadConf
     ...defined(defaults),
     ...defined(override),
     ...sandboxOf(override, defaults, DEFAULTS),
+    mcpServers: { ...defaults.mcpServers, ...override.mcpServers },
     extra: { ...defaults.extra, ...override.extra },
     cwd,
   };

@@ -1,6 +1,7 @@
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
+import { Consents } from "./consents.ts";
 
 export type PendingApproval = {
   /** The submission id of the turn, which an approval op may give instead of the call id. */
@@ -14,7 +15,14 @@ type Waiting = PendingApproval & { readonly resolve: (decision: ReviewDecision) 
 
 /** The approvals that a thread waits for. Each is answered once: the first answer wins. */
 export class Approvals {
+  readonly consents = new Consents();
+  readonly #onChange: ((pending: number) => void) | undefined;
   #waiting: Waiting[] = [];
+
+  /** @param onChange told how many requests wait, whenever that changes */
+  constructor(onChange?: (pending: number) => void) {
+    this.#onChange = onChange;
+  }
 
   get pending(): readonly PendingApproval[] {
     return this.#waiting;
@@ -32,10 +40,12 @@ export class Approvals {
       const settle = (finish: () => void) => {
         signal.removeEventListener("abort", onAbort);
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
+        this.#onChange?.(this.#waiting.length);
         finish();
       };
       signal.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(waiting);
+      this.#onChange?.(this.#waiting.length);
     });
   }
 

@@ -5,10 +5,13 @@
  * abandoned, and its output says so.
  */
 import { raceAbort } from "../kernel/cancellation.ts";
-import { sleep } from "../kernel/clock.ts";
+import { type Clock, sleep } from "../kernel/clock.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
+import { truncateMiddle } from "./tool-output.ts";
+import type { BuiltInTool } from "./tools/built-in-tool.ts";
+import { CallContext } from "./tools/call-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { RunningCall, TurnRun } from "./turn-run.ts";
 
@@ -32,7 +35,7 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
   };
   call.output = run.calls.some((other) => other.callId === callId)
     ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
-    : settled(call, answer(host, run, { callId, name, raw }));
+    : settled(call, answer(host, run, { callId, kind: item.type, name, raw }));
   run.calls.push(call);
 }
 
@@ -46,8 +49,10 @@ function settled(call: RunningCall, output: Promise<string>): Promise<string> {
 async function answer(
   host: TurnHost,
   run: TurnRun,
-  { callId, name, raw }: { callId: string; name: string; raw: string },
+  { callId, kind, name, raw }: Pick<RunningCall, "callId" | "kind" | "name"> & { raw: string },
 ): Promise<string> {
+  const builtIn = host.tools.builtIn(name);
+  if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
   const tool = host.tools.get(name);
   if (tool === undefined) return `unsupported call: ${name}`;
   const place = { thread_id: host.threadId, turn_id: run.turnId };
@@ -63,14 +68,23 @@ async function answer(
   };
   try {
     const context = { threadId: host.threadId, turnId: run.turnId, callId, signal: run.signal };
-    return end("completed", await tool.call(raw, context));
+    return end("completed", truncateMiddle(await tool.call(raw, context)));
   } catch (error) {
-    return end("failed", run.signal.aborted ? abortedText(host, startedAt) : messageOfThrown(error));
+    return end("failed", run.signal.aborted ? abortedText(host.clock, startedAt) : messageOfThrown(error));
   }
 }
 
-const abortedText = (host: TurnHost, startedAt: number): string =>
-  `Wall time: ${((host.clock.now() - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
+async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<string> {
+  const startedAt = call.clock.now();
+  try {
+    return truncateMiddle(await tool.run(call));
+  } catch (error) {
+    return call.signal.aborted ? abortedText(call.clock, startedAt) : messageOfThrown(error);
+  }
+}
+
+const abortedText = (clock: Clock, startedAt: number): string =>
+  `Wall time: ${((clock.now() - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
 
 const messageOfThrown = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -89,7 +103,7 @@ export async function finishCalls(host: TurnHost, run: TurnRun): Promise<void> {
 export async function settleCalls(host: TurnHost, run: TurnRun): Promise<void> {
   if (run.calls.some((call) => !call.settled)) await grace(host, run.calls);
   for (const call of run.calls.splice(0)) {
-    const output = call.settled ? await call.output : abortedText(host, call.startedAt);
+    const output = call.settled ? await call.output : abortedText(host.clock, call.startedAt);
     recordOutput(host, run, call, output);
   }
 }

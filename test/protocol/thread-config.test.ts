@@ -66,6 +66,8 @@ test("the defaults", () => {
     streamMaxRetries: 5,
     requestMaxRetries: 4,
     tools: [],
+      builtInTools: [],
+      mcpServers: {},
     extra: {},
   });
 });

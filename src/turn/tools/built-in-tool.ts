@@ -1,0 +1,12 @@
+import type { ToolSpec } from "../../model/model-client.ts";
+import type { CallContext } from "./call-context.ts";
+
+/**
+ * A tool of the house. It tells of its work in events of its own, runs under the thread's policies and may ask for
+ * approval, where an embedder's tool only answers with a text.
+ */
+export interface BuiltInTool {
+  readonly spec: ToolSpec;
+  /** Answers with the output for the model. What it throws becomes the output, and never ends the turn. */
+  run(call: CallContext): Promise<string>;
+}

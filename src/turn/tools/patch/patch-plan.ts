@@ -1,0 +1,81 @@
+/** What a patch comes to on this disk: read and fitted before anything is written. */
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { FileChanges } from "../../../protocol/turn-item.ts";
+import { type Hunk, PatchError } from "./patch-grammar.ts";
+import { patchedContent } from "./patch-match.ts";
+import { unifiedDiff } from "./unified-diff.ts";
+
+/** One file to write, or to remove (`after` null). */
+export type FileStep = {
+  readonly path: string;
+  readonly before: string | null;
+  readonly after: string | null;
+  /** The file whose mode it takes over; that file is removed by a later step. */
+  readonly movedFrom?: string;
+};
+
+export type PatchPlan = {
+  readonly steps: readonly FileStep[];
+  /** As the events tell it: by absolute path. */
+  readonly changes: FileChanges;
+  /** Files as the patch names them. */
+  readonly added: readonly string[];
+  readonly modified: readonly string[];
+  readonly deleted: readonly string[];
+};
+
+/** @throws PatchError that says which hunk does not fit */
+export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<PatchPlan> {
+  const steps: FileStep[] = [];
+  const changes: FileChanges = {};
+  const named = { added: new Set<string>(), modified: new Set<string>(), deleted: new Set<string>() };
+  const planned = new Map<string, string | null>();
+
+  const read = async (path: string, purpose: string): Promise<string> => {
+    const content = planned.has(path) ? planned.get(path) : await readText(path, purpose);
+    if (content === null || content === undefined) throw new PatchError(`${purpose} ${path}: it was deleted before`);
+    return content;
+  };
+  const step = (next: FileStep): void => {
+    steps.push(next);
+    planned.set(next.path, next.after);
+  };
+
+  for (const hunk of hunks) {
+    const path = resolve(cwd, hunk.path);
+    if (hunk.type === "add") {
+      step({ path, before: planned.get(path) ?? (await readIfThere(path)), after: hunk.content });
+      changes[path] = { type: "add", content: hunk.content };
+      named.added.add(hunk.path);
+    } else if (hunk.type === "delete") {
+      const content = await read(path, "Failed to read");
+      step({ path, before: content, after: null });
+      changes[path] = { type: "delete", content };
+      named.deleted.add(hunk.path);
+    } else {
+      const before = await read(path, "Failed to read file to update");
+      const after = patchedContent(before, hunk.chunks, path);
+      const target = hunk.moveTo === null ? path : resolve(cwd, hunk.moveTo);
+      if (target === path) step({ path, before, after });
+      else {
+        step({ path: target, before: await readIfThere(target), after, movedFrom: path });
+        step({ path, before, after: null });
+      }
+      const move_path = target === path ? null : target;
+      changes[path] = { type: "update", unified_diff: await unifiedDiff(before, after, 1), move_path };
+      named.modified.add(hunk.moveTo ?? hunk.path);
+    }
+  }
+  return { steps, changes, added: [...named.added], modified: [...named.modified], deleted: [...named.deleted] };
+}
+
+async function readText(path: string, purpose: string): Promise<string> {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+  } catch (error) {
+    throw new PatchError(`${purpose} ${path}: ${(error as Error).message}`);
+  }
+}
+
+const readIfThere = (path: string): Promise<string | null> => readFile(path, "utf8").catch(() => null);

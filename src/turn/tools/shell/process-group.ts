@@ -1,0 +1,73 @@
+/**
+ * A program in a process group of its own, so that it can be ended with everything that it started.
+ *
+ * G1  The group is ended when its leader ends, when it is told to, and when this process exits: none outlives its call.
+ *     A program that leaves the group by itself (`setsid`) is out of reach, save in a sandbox.
+ * G2  No signal is sent to a group after its leader has been waited for and its last sweep is done: its id may be taken.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Clock } from "../../../kernel/clock.ts";
+
+/** Between the polite signal and the last one; well within the grace of an interrupted tool. */
+const TERM_GRACE_MS = 50;
+
+const living = new Set<ProcessGroup>();
+
+const killAll = () => {
+  for (const group of living) group.kill();
+};
+
+export type ProcessGroupOptions = {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly clock: Clock;
+};
+
+export class ProcessGroup {
+  readonly child: ChildProcess;
+  readonly #clock: Clock;
+  #timer: unknown;
+  #isOver = false;
+
+  /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
+  constructor([program, ...args]: readonly string[], { cwd, env, clock }: ProcessGroupOptions) {
+    this.#clock = clock;
+    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    if (living.size === 0) process.on("exit", killAll);
+    living.add(this);
+    this.child.once("exit", () => this.#finish());
+    this.child.once("error", () => this.#finish());
+  }
+
+  /** Asks the group to end, and ends it by force soon after. */
+  terminate(): void {
+    if (this.#isOver || this.#timer !== undefined) return;
+    this.#signal("SIGTERM");
+    this.#timer = this.#clock.setTimeout(() => this.kill(), TERM_GRACE_MS);
+  }
+
+  /** Ends the group now. */
+  kill(): void {
+    if (!this.#isOver) this.#signal("SIGKILL");
+  }
+
+  /** The leader is gone: what it left behind goes too (G1). */
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#signal("SIGKILL");
+    this.#isOver = true;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    living.delete(this);
+    if (living.size === 0) process.off("exit", killAll);
+  }
+
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    const { pid } = this.child;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, signal);
+    } catch {
+      // Nobody is left in the group.
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import { z } from "zod";
+import type { BuiltInTool } from "./built-in-tool.ts";
+
+const argumentsSchema = z.looseObject({
+  explanation: z.string().nullish(),
+  plan: z.array(z.object({ step: z.string(), status: z.enum(["pending", "in_progress", "completed"]) })),
+});
+
+/** Codex's `update_plan`: shows the model's plan to whoever watches, and does nothing else. */
+export const updatePlan: BuiltInTool = {
+  spec: {
+    type: "function",
+    name: "update_plan",
+    description:
+      "Updates the task plan.\nProvide an optional explanation and a list of plan items, each with a step and status.\nAt most one step can be in_progress at a time.\n",
+    strict: false,
+    parameters: {
+      type: "object",
+      properties: {
+        explanation: { type: "string" },
+        plan: {
+          type: "array",
+          items: {
+            type: "object",
+            properties: {
+              status: { type: "string", description: "One of: pending, in_progress, completed" },
+              step: { type: "string" },
+            },
+            required: ["step", "status"],
+            additionalProperties: false,
+          },
+          description: "The list of steps",
+        },
+      },
+      required: ["plan"],
+      additionalProperties: false,
+    },
+  },
+  async run(call) {
+    const { explanation, plan } = call.argumentsAs(argumentsSchema);
+    call.publish({ type: "plan_update", explanation: explanation ?? null, plan });
+    return "Plan updated";
+  },
+};
