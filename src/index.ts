@@ -123,5 +123,6 @@ export type {
 } from "./thread/thread.ts";
 export type { SkeinLogger } from "./thread/thread-env.ts";
 export type { PendingApproval } from "./turn/approvals.ts";
-export { type StandardSchema, type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
+export type { JsonSchema, StandardSchema } from "./turn/standard-schema.ts";
+export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
 export { VERSION } from "./version.ts";

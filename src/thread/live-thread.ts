@@ -17,6 +17,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
 import type { Incarnation } from "./incarnation.ts";
+import { shownToModel, withOutput } from "./output-schema.ts";
 import { acceptOp, acceptOpOnce } from "./submissions.ts";
 import type {
   ActiveTurn,
@@ -287,16 +288,21 @@ export class LiveThread implements Thread {
     return raceAbort(promise, signal).finally(() => this.#waiting?.delete(resolve));
   }
 
-  async run(input: string | readonly UserInput[], options: RunOptions = {}): Promise<TurnResult> {
+  async run<Output = unknown>(
+    input: string | readonly UserInput[],
+    options: RunOptions<Output> = {},
+  ): Promise<TurnResult<Output>> {
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
-    const schema = options.outputSchema === undefined ? {} : { final_output_json_schema: options.outputSchema };
+    const { outputSchema } = options;
+    const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const op = parseOp({ type: "user_input", items, ...schema });
     options.signal?.throwIfAborted();
     const incarnation = await this.#living(op, options.signal);
     const watch = new TurnWatch(this.id, this.#eventsFrom(incarnation, undefined));
     try {
       const id = await acceptOp(incarnation, op, {});
-      return await this.#bounded("the turn", watch.resultOf(id), options);
+      const result = await this.#bounded("the turn", watch.resultOf(id), options);
+      return outputSchema === undefined ? result : await withOutput(result, outputSchema);
     } catch (error) {
       if (options.signal?.aborted || watch.isOpen) void this.interrupt().catch(() => undefined);
       throw error;

@@ -10,6 +10,7 @@ import type { TokenUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { OutputSchema } from "./output-schema.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
 export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
@@ -23,9 +24,9 @@ export type EventsOptions = {
   readonly signal?: AbortSignal | undefined;
 };
 
-export type RunOptions = WaitOptions & {
-  /** A JSON Schema for the final message, passed on to the model. */
-  readonly outputSchema?: unknown;
+export type RunOptions<Output = unknown> = WaitOptions & {
+  /** What the final message has to fit; it is read into the result's `output`. A plain JSON Schema is not checked against. */
+  readonly outputSchema?: OutputSchema<Output> | undefined;
 };
 
 /** The turn that runs now. */
@@ -40,13 +41,15 @@ export type ActiveTurn = {
 };
 
 /** How a turn ended. */
-export type TurnResult = {
+export type TurnResult<Output = unknown> = {
   readonly submissionId: SubmissionId;
   /** null for an empty input, which makes no turn. */
   readonly turnId: TurnId | null;
   /** `failed`: the model's error is in `error`; `interrupted`: by an interrupt, or by a task that replaced it. */
   readonly status: "completed" | "interrupted" | "failed";
   readonly lastAgentMessage: string | null;
+  /** The final message by the `outputSchema` that was asked for. */
+  readonly output?: Output;
   /** The items completed in this turn, in order. */
   readonly items: readonly TurnItem[];
   /** Tokens of this turn alone; null when the model told none. */
@@ -101,7 +104,10 @@ export interface Thread extends AsyncDisposable {
    */
   events(options?: EventsOptions): AsyncIterableIterator<ThreadEvent, undefined>;
   /** One user turn to its end; input for a running turn joins it and ends with it. An abort interrupts the turn. */
-  run(input: string | readonly UserInput[], options?: RunOptions): Promise<TurnResult>;
+  run<Output = unknown>(
+    input: string | readonly UserInput[],
+    options?: RunOptions<Output>,
+  ): Promise<TurnResult<Output>>;
   /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
   interrupt(options?: InterruptOptions): Promise<void>;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */

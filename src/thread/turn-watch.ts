@@ -34,7 +34,7 @@ export class TurnWatch {
    * What became of a submission's input: of the turn that it started, or of the running turn that it joined.
    * @throws ThreadClosedError when the thread ends before the turn does
    */
-  async resultOf(id: SubmissionId): Promise<TurnResult> {
+  async resultOf(id: SubmissionId): Promise<TurnResult<never>> {
     const seen = new Seen(id);
     this.isOpen = true;
     for await (const event of this.#events) {
@@ -62,7 +62,7 @@ class Seen {
     this.#owner = id;
   }
 
-  take({ id, msg }: ThreadEvent): TurnResult | undefined {
+  take({ id, msg }: ThreadEvent): TurnResult<never> | undefined {
     if (msg.type === "task_started" && id === this.#id) this.#turnId = msg.turn_id ?? null;
     if (msg.type === "item_completed") this.#takeItem(id, msg.turn_id, msg.item);
     if (id !== this.#owner && !(isEnd(msg) && this.#turnId !== null && msg.turn_id === this.#turnId)) {
@@ -78,11 +78,11 @@ class Seen {
   }
 
   /** The thread was restarted under the turn. */
-  #lost(): TurnResult {
+  #lost(): TurnResult<never> {
     return this.#result({ type: "turn_aborted", reason: "interrupted" });
   }
 
-  #result(end: TaskCompleteEvent | TurnAbortedEvent): TurnResult {
+  #result(end: TaskCompleteEvent | TurnAbortedEvent): TurnResult<never> {
     const failed = this.#error !== null && end.type === "task_complete";
     return {
       submissionId: this.#id,

@@ -1,21 +1,7 @@
-import { z } from "zod";
 import type { ToolSpec } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
-
-/** The part of Standard Schema (standardschema.dev, version 1) that Skein uses; zod, valibot and arktype keep it. */
-export interface StandardSchema<Output = unknown> {
-  readonly "~standard": {
-    readonly version: 1;
-    readonly vendor: string;
-    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
-    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
-  };
-}
-
-export type StandardResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
+import { type JsonSchema, jsonSchemaOf, type StandardSchema, validate } from "./standard-schema.ts";
 
 /** What a tool is told of the call. `signal` fires when the turn is interrupted or the thread closed. */
 export type ToolContext = {
@@ -32,7 +18,7 @@ export type ToolOptions<Input> = {
   /** Checks the model's arguments. Without one, any JSON object is passed on. */
   readonly input?: StandardSchema<Input>;
   /** The JSON Schema shown to the model. Derived from a zod schema; other vendors need it said. */
-  readonly inputJsonSchema?: Readonly<Record<string, unknown>>;
+  readonly inputJsonSchema?: JsonSchema;
   /**
    * Answers the call. A text is given to the model as it is, anything else as JSON. What it throws is told to the
    * model as the call's output, and never ends the turn. On interrupt it has 100 ms to end by itself.
@@ -75,14 +61,11 @@ export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input
   };
 }
 
-function describeInput(name: string, schema: StandardSchema | undefined): Readonly<Record<string, unknown>> {
-  if (schema === undefined) return ANY_OBJECT;
-  if (schema instanceof z.ZodType) {
-    const { $schema: _, ...jsonSchema } = z.toJSONSchema(schema, { io: "input" });
-    return jsonSchema;
-  }
+function describeInput(name: string, schema: StandardSchema | undefined): JsonSchema {
+  const described = schema === undefined ? ANY_OBJECT : jsonSchemaOf(schema, "input");
+  if (described !== undefined) return described;
   throw new InvalidRequestError(
-    `tool \`${name}\`: give \`inputJsonSchema\`, since a ${schema["~standard"].vendor} schema cannot be shown to a model as it is`,
+    `tool \`${name}\`: give \`inputJsonSchema\`, since its schema cannot be shown to a model as it is`,
   );
 }
 
@@ -97,15 +80,9 @@ async function readArguments<Input>(raw: string, schema: StandardSchema<Input> |
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Input;
     throw new InvalidRequestError("failed to parse function arguments: expected a JSON object");
   }
-  const result = await schema["~standard"].validate(value);
-  if (result.issues === undefined) return result.value;
-  const problems = result.issues.map((issue) => {
-    const path = (issue.path ?? []).map((part) =>
-      String(typeof part === "object" && part !== null && "key" in part ? part.key : part),
-    );
-    return path.length === 0 ? issue.message : `${path.join(".")}: ${issue.message}`;
-  });
-  throw new InvalidRequestError(`failed to parse function arguments: ${problems.join("; ")}`);
+  const result = await validate(schema, value);
+  if (result.ok) return result.value;
+  throw new InvalidRequestError(`failed to parse function arguments: ${result.problem}`);
 }
 
 function outputText(value: unknown): string {

@@ -1,0 +1,42 @@
+import { z } from "zod";
+
+/** The part of Standard Schema (standardschema.dev, version 1) that Skein uses; zod, valibot and arktype keep it. */
+export interface StandardSchema<Output = unknown> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
+    readonly types?: { readonly input: unknown; readonly output: Output } | undefined;
+  };
+}
+
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
+
+export type JsonSchema = Readonly<Record<string, unknown>>;
+
+export const isStandardSchema = (value: object): value is StandardSchema => "~standard" in value;
+
+/** What to show a model: zod's schemas can be turned into JSON Schema, other vendors' can't. */
+export function jsonSchemaOf(schema: StandardSchema, io: "input" | "output"): JsonSchema | undefined {
+  if (!(schema instanceof z.ZodType)) return undefined;
+  const { $schema: _, ...jsonSchema } = z.toJSONSchema(schema, { io });
+  return jsonSchema;
+}
+
+/** The value as the schema gives it, or what is wrong with it, by place. */
+export async function validate<Output>(
+  schema: StandardSchema<Output>,
+  value: unknown,
+): Promise<{ ok: true; value: Output } | { ok: false; problem: string }> {
+  const result = await schema["~standard"].validate(value);
+  if (result.issues === undefined) return { ok: true, value: result.value };
+  const problems = result.issues.map(({ message, path = [] }) => {
+    const place = path.map((part) =>
+      String(typeof part === "object" && part !== null && "key" in part ? part.key : part),
+    );
+    return place.length === 0 ? message : `${place.join(".")}: ${message}`;
+  });
+  return { ok: false, problem: problems.join("; ") };
+}
