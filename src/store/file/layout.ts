@@ -5,6 +5,7 @@
  *     sessions/YYYY/MM/DD/rollout-<local time>-<thread id>_<segment id>.jsonl    after a revert by Codex 0.169
  *     archived_sessions/<the same names>
  *     deleted/<thread id>      a tombstone: the thread is deleted, its file stays archived as long as a fork needs it
+ *     deleted/<base id>_<thread id>      that file in turn needs the lines of its base
  *     leases/<thread id>       who writes the thread (lease.ts)
  *     catalog.sqlite           the index, which can be rebuilt
  */
@@ -64,6 +65,11 @@ export class Layout {
 
   tombstone(threadId: ThreadId): string {
     return join(this.tombstones, threadId);
+  }
+
+  /** Says that the file of a deleted thread is kept, and needs the lines of its base. */
+  heirMark(base: ThreadId, threadId: ThreadId): string {
+    return join(this.tombstones, `${base}_${threadId}`);
   }
 }
 

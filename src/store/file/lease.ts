@@ -16,7 +16,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import type { LeaseOwner } from "../../protocol/errors.ts";
-import type { ThreadId } from "../../protocol/ids.ts";
+import { isUuid, type ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { EpochLedger } from "./epoch-ledger.ts";
 import { errorCode, type FileSystem, isMissing } from "./file-system.ts";
@@ -29,11 +29,12 @@ export type Acquired = { readonly lease: Lease } | { readonly busy: LeaseOwner |
 type OwnerFile = { readonly path: string; readonly inode: number; readonly text: string };
 type Holder = { readonly text: string; readonly token: string; readonly since: string } & ProcessIdentity;
 
-export const OWNER_PREFIX = "owner-";
+/** The folder of the owners' files, so that few are looked at when many threads are held. */
+export const OWNERS_FOLDER = "owners";
 export const CLAIM_SUFFIX = ".claim";
-/** Its name also begins those of the files that the database keeps beside it. */
-export const LEDGER_NAME = "epochs.sqlite";
+const LEDGER_NAME = "epochs.sqlite";
 const HEARTBEAT_MS = 10_000;
+const SWEEP_AFTER_MS = 2_000;
 const SILENT_FOR_MS = 45_000;
 const ATTEMPTS = 16;
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
@@ -45,7 +46,9 @@ const liveTokens = new Set<string>();
 export class LeaseKeeper {
   readonly #fs: FileSystem;
   readonly #folder: string;
+  readonly #owners: string;
   readonly #clock: Clock;
+  readonly #log: StoreLog;
   readonly #since = new Date(systemClock.now()).toISOString();
   readonly #identity = thisProcess();
   readonly #epochs: EpochLedger;
@@ -57,7 +60,9 @@ export class LeaseKeeper {
   constructor(fs: FileSystem, folder: string, clock: Clock, log: StoreLog) {
     this.#fs = fs;
     this.#folder = folder;
+    this.#owners = join(folder, OWNERS_FOLDER);
     this.#clock = clock;
+    this.#log = log;
     this.#epochs = new EpochLedger(join(folder, LEDGER_NAME), log);
   }
 
@@ -123,38 +128,32 @@ export class LeaseKeeper {
     return holder === undefined || holder === "nonsense" || !this.#isAlive(holder) ? undefined : ownerOf(holder);
   }
 
-  /** Removes the leases of dead owners, as a crash leaves them; for `wait` see that it yields now and then. */
+  /** Removes the leases of dead owners, as a crash leaves them; `wait` is called now and then. */
   async sweep(wait: () => Promise<void>): Promise<number> {
-    const names = this.#list();
-    const dead = new Map<number, string>();
-    for (const name of names.filter((entry) => entry.startsWith(OWNER_PREFIX))) {
-      const path = join(this.#folder, name);
-      const holder = this.#readHolder(path);
-      const inode = this.#fs.infoOf(path)?.inode;
-      if (holder === undefined || inode === undefined) continue;
-      if (holder === "nonsense" || !this.#isAlive(holder)) dead.set(inode, path);
-    }
+    const owners = this.#list(this.#owners).map((name) => join(this.#owners, name));
+    const dead = owners.filter((path) => this.#isOrphan(path));
     let removed = 0;
-    if (dead.size === 0) return removed;
-    for (const [index, name] of names.entries()) {
-      if (name.startsWith(OWNER_PREFIX) || name.startsWith(LEDGER_NAME)) continue;
-      const path = join(this.#folder, name);
-      if (dead.has(this.#fs.infoOf(path)?.inode ?? -1) && this.#removeDead(path, dead)) removed += 1;
+    if (dead.length === 0) return removed;
+    for (const [index, { path }] of [...this.orphans()].entries()) {
+      if (this.#removeOrphan(path)) removed += 1;
       if (index % 64 === 63) await wait();
     }
-    for (const path of dead.values()) this.#removeIfThere(path);
+    for (const path of dead) this.#removeIfThere(path);
     return removed;
   }
 
   /** Entries of owners that are gone. */
   *orphans(): Generator<{ path: string; threadId: ThreadId }> {
-    for (const name of this.#list()) {
-      if (name.startsWith(OWNER_PREFIX) || name.startsWith(LEDGER_NAME)) continue;
+    for (const name of this.#list(this.#folder)) {
+      const threadId = name.endsWith(CLAIM_SUFFIX) ? name.slice(0, -CLAIM_SUFFIX.length) : name;
       const path = join(this.#folder, name);
-      const holder = this.#readHolder(path);
-      if (holder === undefined || (holder !== "nonsense" && !this.#isSurelyDead(holder))) continue;
-      yield { path, threadId: name.replace(CLAIM_SUFFIX, "") as ThreadId };
+      if (isUuid(threadId) && this.#isOrphan(path)) yield { path, threadId: threadId as ThreadId };
     }
+  }
+
+  #isOrphan(path: string): boolean {
+    const holder = this.#readHolder(path);
+    return holder === "nonsense" || (holder !== undefined && this.#isSurelyDead(holder));
   }
 
   close(): void {
@@ -176,15 +175,18 @@ export class LeaseKeeper {
   }
 
   #makeOwnerFile(): OwnerFile {
-    this.#fs.makeFolder(this.#folder);
+    this.#fs.makeFolder(this.#owners);
     const token = randomBytes(8).toString("hex");
-    const path = join(this.#folder, `${OWNER_PREFIX}${token}.json`);
+    const path = join(this.#owners, `${token}.json`);
     const text = `${JSON.stringify({ token, ...this.#identity, since: this.#since })}\n`;
     this.#writeNew(path, text);
     liveTokens.add(token);
     this.#tokens.push(token);
     this.#owner = { path, inode: this.#fs.infoOf(path)?.inode ?? -1, text };
-    this.#heartbeat ??= this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
+    if (this.#heartbeat === undefined) {
+      this.#heartbeat = this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
+      this.#clock.background(() => void this.#sweepLater(), SWEEP_AFTER_MS);
+    }
     return this.#owner;
   }
 
@@ -197,6 +199,16 @@ export class LeaseKeeper {
       else this.#fs.touch(path);
     } catch {
       // The next writer that needs the folder reports what is wrong with it.
+    }
+  }
+
+  async #sweepLater(): Promise<void> {
+    if (this.#heartbeat === undefined) return;
+    try {
+      const removed = await this.sweep(() => new Promise((resolve) => setImmediate(resolve)));
+      if (removed > 0) this.#log.info({ removed }, "leases that dead processes left were removed");
+    } catch (error) {
+      this.#log.warn({ error }, "leases that dead processes left could not be removed");
     }
   }
 
@@ -257,9 +269,9 @@ export class LeaseKeeper {
     });
   }
 
-  #removeDead(path: string, dead: ReadonlyMap<number, string>): boolean {
+  #removeOrphan(path: string): boolean {
     return this.#withClaim(this.#ownerFile(), path, () => {
-      if (!dead.has(this.#fs.infoOf(path)?.inode ?? -1)) return false;
+      if (!this.#isOrphan(path)) return false;
       this.#removeIfThere(path);
       return true;
     });
@@ -303,7 +315,7 @@ export class LeaseKeeper {
 
   /** Compared with a file of our own on the same file system, so that no two clocks are compared. */
   #isSilent(holder: Holder): boolean {
-    const theirs = this.#fs.infoOf(join(this.#folder, `${OWNER_PREFIX}${holder.token}.json`));
+    const theirs = this.#fs.infoOf(join(this.#owners, `${holder.token}.json`));
     if (theirs === undefined) return true;
     this.#beat();
     const { path } = this.#ownerFile();
@@ -311,9 +323,9 @@ export class LeaseKeeper {
     return now - theirs.modifiedMs > SILENT_FOR_MS;
   }
 
-  #list(): string[] {
+  #list(folder: string): string[] {
     try {
-      return this.#fs.list(this.#folder).map((entry) => entry.name);
+      return this.#fs.list(folder).map((entry) => entry.name);
     } catch (error) {
       if (isMissing(error)) return [];
       throw error;

@@ -41,7 +41,7 @@ export class ThreadForker {
     forked.history_mode = "paginated";
     const preview = this.#previewOf(from.source, inherited);
     const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview });
-    await this.#confirm(writer, from.source);
+    await this.#confirm(writer, from.source, inherited.head.path);
     return writer;
   }
 
@@ -49,16 +49,22 @@ export class ThreadForker {
    * Somebody may delete the source meanwhile: who deletes looks for forks in the catalog, so the fork's row goes there
    * first, and then the source is looked at once more.
    */
-  async #confirm(writer: FileThreadWriter, source: ThreadId): Promise<void> {
+  async #confirm(writer: FileThreadWriter, source: ThreadId, basePath: string): Promise<void> {
     const { live, index, locator, group, fs } = this.#core;
     const row = live.get(writer.threadId)?.row;
     if (row !== undefined) await index.put(row);
-    if (!locator.isDeleted(source)) return;
+    if (!locator.isDeleted(source) && (await this.#isThere(writer, basePath))) return;
     group.end(writer.file, threadNotStored(source));
     fs.remove(writer.file.path);
     index.use((catalog) => catalog.remove(writer.threadId));
     await writer.close();
     throw threadNotStored(source);
+  }
+
+  /** Archiving moves a file, which is no deletion. */
+  async #isThere({ base }: FileThreadWriter, path: string): Promise<boolean> {
+    const { fs, locator } = this.#core;
+    return fs.infoOf(path) !== undefined || (base !== null && (await locator.findFile(base.fileId)) !== undefined);
   }
 
   async #inherited(inherits: NonNullable<ForkBase["inherits"]>): Promise<Inherited> {

@@ -70,33 +70,39 @@ export class ThreadShelf {
   }
 
   async delete(threadId: ThreadId): Promise<void> {
-    const { fs, layout, live, group, index, locator, reader } = this.#core;
+    const { layout, live, group, index, locator } = this.#core;
     await index.ready();
-    let above: ThreadId | undefined;
+    let purged: { base: ThreadId | undefined } | undefined;
     await this.#alone(threadId, (path) => {
       const { base, fileId } = this.#lineage(path);
-      above = base;
       const writer = live.get(threadId)?.writer;
       if (writer !== undefined) {
         live.remove(writer);
         group.end(writer.file, threadNotStored(threadId));
       }
-      this.#bury(threadId, path);
+      this.#note(layout.tombstone(threadId), path);
       locator.forget(threadId);
-      index.use((catalog) => catalog.remove(threadId));
       if (this.#isNeeded(fileId)) {
+        if (base !== undefined) this.#note(layout.heirMark(base, threadId), path);
+        index.use((catalog) => catalog.remove(threadId));
         if (!layout.isArchived(path) && this.#core.isInHome(path)) this.#moveFile(path, layout.archivedPath(path));
       } else {
-        this.#purge(threadId, path);
+        index.use((catalog) => catalog.remove(threadId));
+        if (this.#purge(threadId, fileId, path, base)) purged = { base };
       }
     });
-    while (above !== undefined) {
-      const path = locator.isDeleted(above) && !this.#isNeeded(above) ? await locator.findFile(above) : undefined;
+    await this.#purgeUnneeded(purged?.base);
+  }
+
+  /** Up the line, what was only kept for the one that has gone (D3). */
+  async #purgeUnneeded(from: ThreadId | undefined): Promise<void> {
+    const { locator } = this.#core;
+    for (let kept = from; kept !== undefined; ) {
+      const path = locator.isDeleted(kept) && !this.#isNeeded(kept) ? await locator.findFile(kept) : undefined;
       if (path === undefined) return;
-      const gone = above;
-      above = reader.head(path).base?.fileId;
-      this.#purge(gone, path);
-      if (fs.infoOf(path) !== undefined) return;
+      const { base, fileId } = this.#lineage(path);
+      if (!this.#purge(kept, fileId, path, base)) return;
+      kept = base;
     }
   }
 
@@ -105,18 +111,21 @@ export class ThreadShelf {
     return { base: head.base?.fileId, fileId: fileIdOf(head) };
   }
 
+  /** Threads need it, or what is kept of deleted ones. */
   #isNeeded(fileId: ThreadId): boolean {
-    const { index } = this.#core;
+    const { fs, index, layout } = this.#core;
     if (!index.isComplete) return true;
-    return index.use((catalog) => catalog.inheritors(fileId).length > 0) ?? true;
+    const heirs = index.use((catalog) => catalog.inheritors(fileId));
+    if (heirs === undefined || heirs.length > 0) return true;
+    return fs.list(layout.tombstones).some(({ name }) => name.startsWith(`${fileId}_`));
   }
 
-  #bury(threadId: ThreadId, path: string): void {
+  #note(note: string, path: string): void {
     const { fs, layout, clock } = this.#core;
     fs.makeFolder(layout.tombstones);
-    const note = { deleted_at: timestampOf(clock.now()), file: fileNameOf(path) };
-    const bytes = Buffer.from(`${JSON.stringify(note)}\n`);
-    const fd = fs.open(layout.tombstone(threadId), "append");
+    const text = { deleted_at: timestampOf(clock.now()), file: fileNameOf(path) };
+    const bytes = Buffer.from(`${JSON.stringify(text)}\n`);
+    const fd = fs.open(note, "append");
     try {
       fs.write(fd, bytes, 0, bytes.length);
     } finally {
@@ -124,16 +133,29 @@ export class ThreadShelf {
     }
   }
 
-  #purge(threadId: ThreadId, path: string): void {
+  /**
+   * Takes the file away, looks once more for those who need it, and only then removes it: who forks meanwhile has either
+   * been seen by then, or finds the file gone. The tombstone goes last. false: it is needed after all.
+   */
+  #purge(threadId: ThreadId, fileId: ThreadId, path: string, base: ThreadId | undefined): boolean {
     const { fs, layout, locator } = this.#core;
+    const going = `${path}.gone.tmp`;
+    fs.rename(path, going);
+    if (this.#isNeeded(fileId)) {
+      fs.rename(going, path);
+      if (base !== undefined) this.#note(layout.heirMark(base, threadId), path);
+      return false;
+    }
     locator.forget(threadId);
-    for (const file of [path, `${path}.torn`, layout.tombstone(threadId)]) {
+    const marks = [...(base === undefined ? [] : [layout.heirMark(base, threadId)]), layout.tombstone(threadId)];
+    for (const file of [going, `${path}.torn`, ...marks]) {
       try {
         fs.remove(file);
       } catch (error) {
         if (!isMissing(error)) throw error;
       }
     }
+    return true;
   }
 
   /** Runs while no other writer holds the thread. @throws ThreadBusyError, RolloutNotFoundError, StoreIoError */

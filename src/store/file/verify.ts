@@ -158,7 +158,7 @@ class HomeCheck {
 
   tombstones(): void {
     for (const name of this.#list(this.#layout.tombstones)) {
-      const threadId = name as ThreadId;
+      const threadId = name.slice(name.indexOf("_") + 1) as ThreadId;
       if (this.#seen.has(threadId)) continue;
       this.#add("tombstone_unneeded", join(this.#layout.tombstones, name), threadId, "the thread's file is gone");
     }

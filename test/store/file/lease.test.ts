@@ -13,12 +13,12 @@ import { systemError } from "./faulty-file-system.ts";
 import { TempHome } from "./temp-home.ts";
 
 const leasesOf = (home: TempHome): string[] =>
-  readdirSync(join(home.path, "leases")).filter((name) => !/^(owner-|epochs)/.test(name));
+  readdirSync(join(home.path, "leases")).filter((name) => !/^(owners|epochs)/.test(name));
 
 /** The owner file of a process that this machine cannot see. */
 function foreignOwner(home: TempHome, threadId: string, silentForMs: number): void {
   const folder = join(home.path, "leases");
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(folder, "owners"), { recursive: true });
   const owner = {
     token: "f00dfeedf00dfeed",
     pid: 7,
@@ -27,7 +27,7 @@ function foreignOwner(home: TempHome, threadId: string, silentForMs: number): vo
     realm: "r",
     since: "2026-01-01T00:00:00.000Z",
   };
-  const path = join(folder, `owner-${owner.token}.json`);
+  const path = join(folder, "owners", `${owner.token}.json`);
   writeFileSync(path, JSON.stringify(owner));
   const at = new Date(systemClock.now() - silentForMs);
   utimesSync(path, at, at);
@@ -89,7 +89,7 @@ describe("leases", () => {
       return true;
     });
     rmSync(join(home.path, "leases", id));
-    rmSync(join(home.path, "leases", "owner-f00dfeedf00dfeed.json"));
+    rmSync(join(home.path, "leases", "owners", "f00dfeedf00dfeed.json"));
     foreignOwner(home, id, 120_000);
     const writer = await store.open(id);
     await writer.close();
@@ -156,7 +156,7 @@ describe("leases", () => {
     const live = await store.create(header());
     const folder = join(home.path, "leases");
     const dead = { ...thisProcess(), pid: 2 ** 30, token: "dead", since: "2026-01-01T00:00:00.000Z" };
-    const owner = join(folder, "owner-dead.json");
+    const owner = join(folder, "owners", "dead.json");
     writeFileSync(owner, JSON.stringify(dead));
     for (let n = 0; n < 100; n += 1) nodeFileSystem.link(owner, join(folder, header().id));
     const sweeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentStoreLog);
