@@ -1,0 +1,90 @@
+import { memoryStore, scriptedClient, ThreadManager, tool } from "../../index.ts";
+import { EXIT, Exit } from "../exit-code.ts";
+import { Interruption } from "../interruption.ts";
+import { drained, type Io, isTerminal } from "../io.ts";
+import { Board } from "./board.ts";
+import { JsonView } from "./json-view.ts";
+import { LiveView } from "./live-view.ts";
+import { orchestrate } from "./orchestrator.ts";
+import { PlainView } from "./plain-view.ts";
+import { demoScript, TOOL_SCENE } from "./scenes.ts";
+import type { DemoSettings, DemoView } from "./view.ts";
+
+export type DemoOptions = DemoSettings & { readonly json: boolean };
+
+/** How long a word takes on a terminal; nowhere else does anything wait. */
+const WORD_MS = 28;
+
+export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
+  using interruption = new Interruption();
+  const isLive = !options.json && isTerminal(io.stdout, io.env);
+  const board = new Board();
+  const view = viewFor(options, isLive, board, io);
+  try {
+    await play(options, { board, view, interruption, paceMs: isLive ? WORD_MS : 0 });
+  } finally {
+    view.close();
+    await drained(io.stdout);
+  }
+  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  if (board.total((row) => row.failed) > 0) throw new Exit(EXIT.failed);
+}
+
+function viewFor(options: DemoOptions, isLive: boolean, board: Board, { stdout }: Io): DemoView {
+  if (options.json) return new JsonView(stdout);
+  return isLive ? new LiveView(stdout, board) : new PlainView(stdout);
+}
+
+type Props = {
+  readonly board: Board;
+  readonly view: DemoView;
+  readonly interruption: Interruption;
+  readonly paceMs: number;
+};
+
+async function play(settings: DemoSettings, { board, view, interruption, paceMs }: Props): Promise<void> {
+  const startedAt = performance.now();
+  const { signal } = interruption;
+  await using manager = await ThreadManager.create({
+    store: memoryStore(),
+    model: scriptedClient(demoScript(paceMs)),
+    sessionSource: "cli",
+  });
+  manager.events$.subscribe((event) => {
+    const row = board.take(event);
+    if (row !== undefined) view.event(event, row);
+  });
+  // An interruption ends whatever runs, at once and in order; the turns then tell that they were interrupted.
+  const onAbort = () => void manager.shutdown();
+  signal.addEventListener("abort", onAbort, { once: true });
+  view.begin(settings);
+  try {
+    await orchestrate({
+      ...settings,
+      manager,
+      signal,
+      tool: driveMinutes,
+      onEnter: (entry) => board.enter(entry),
+      onNote: (note) => {
+        if (note.action === "remove") board.remove(note.threadId);
+        view.note(note, board.row(note.threadId));
+      },
+    });
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  const elapsedMs = performance.now() - startedAt;
+  view.end(board, { elapsedMs, shutdown: await manager.shutdown(), interrupted: signal.aborted });
+}
+
+/** A function tool as an embedder writes it: the model may call it, and gets what it returns. */
+const driveMinutes = tool<Record<string, unknown>>({
+  name: TOOL_SCENE.tool,
+  description: "How many minutes a drive takes.",
+  inputJsonSchema: {
+    type: "object",
+    properties: { km: { type: "number" }, kmh: { type: "number" } },
+    required: ["km", "kmh"],
+  },
+  execute: ({ km, kmh }) => String(Math.round((Number(km) / Number(kmh)) * 60)),
+});

@@ -1,0 +1,10 @@
+import { InvalidArgumentError } from "commander";
+
+/** Reads an option's number. */
+export const wholeNumber =
+  ({ min, max }: { min: number; max: number }) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };

@@ -1,0 +1,61 @@
+import { Command, CommanderError } from "commander";
+import { VERSION } from "../version.ts";
+import type { CommandMaker } from "./command.ts";
+import { demoCommand } from "./commands/demo.ts";
+import { EXIT } from "./exit-code.ts";
+import type { Io } from "./io.ts";
+
+/** Every command, in the order of the help. */
+const commands: readonly CommandMaker[] = [demoCommand];
+
+export function buildProgram(io: Io): Command {
+  const program = new Command("skein")
+    .description("A runtime for agent threads: durable, forkable conversations, any number side by side.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .addHelpText("after", "\nRun `skein demo` to see it at work: no key and no network needed.");
+  for (const make of commands) program.addCommand(make(io));
+  prepare(program, io);
+  return program;
+}
+
+/** Commander does not hand these settings down to commands that are added whole. */
+function prepare(command: Command, io: Io): void {
+  command.exitOverride().showHelpAfterError(`(see \`${pathOf(command)} --help\`)`);
+  command.configureOutput({
+    writeOut: (text) => io.stdout.write(text),
+    writeErr: (text) => io.stderr.write(text),
+    getOutHelpWidth: () => io.stdout.columns ?? 100,
+    getErrHelpWidth: () => io.stderr.columns ?? 100,
+  });
+  for (const child of command.commands) prepare(child, io);
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}
+
+/** Runs one command line and gives its exit code: 0, 1 when it failed, 2 when it was not understood. */
+export async function runProgram(args: readonly string[], io: Io): Promise<number> {
+  io.stdout.on("error", endOfReader);
+  try {
+    const program = buildProgram(io);
+    if (args.length === 0) {
+      program.outputHelp();
+      return EXIT.ok;
+    }
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const { exitCodeOf } = await import("./failure.ts");
+    return exitCodeOf(error, io.stderr);
+  }
+}
+
+/** A reader that has gone wants no more; anything else wrong with the output is an error. */
+function endOfReader(error: NodeJS.ErrnoException): void {
+  if (error.code === "EPIPE") process.exit(EXIT.ok);
+  throw error;
+}

@@ -1,0 +1,47 @@
+/** Texts in the cells of a terminal. */
+import { stripVTControlCharacters } from "node:util";
+
+const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** Two cells in every terminal that follows Unicode: ideographs, syllables, full-width forms and emoji. */
+const WIDE =
+  /^[\p{sc=Han}\p{sc=Hangul}\p{sc=Hiragana}\p{sc=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6\p{Emoji_Presentation}]/u;
+const INVISIBLE = /^[\p{M}\p{Cf}\p{Cc}]/u;
+const ASCII = /^[\x20-\x7e]*$/;
+
+const cellsOf = (grapheme: string): number => (INVISIBLE.test(grapheme) ? 0 : WIDE.test(grapheme) ? 2 : 1);
+
+/** How many cells a text takes; colours take none. */
+export function widthOf(text: string): number {
+  const bare = stripVTControlCharacters(text);
+  if (ASCII.test(bare)) return bare.length;
+  let cells = 0;
+  for (const { segment } of segmenter.segment(bare)) cells += cellsOf(segment);
+  return cells;
+}
+
+/** The text in at most so many cells, `…` where something was cut off. It must hold no colours. */
+export function fit(text: string, cells: number): string {
+  if (cells <= 0) return "";
+  if (widthOf(text) <= cells) return text;
+  let kept = "";
+  let used = 0;
+  for (const { segment } of segmenter.segment(text)) {
+    used += cellsOf(segment);
+    if (used > cells - 1) break;
+    kept += segment;
+  }
+  return `${kept}…`;
+}
+
+export const padEnd = (text: string, cells: number): string => text + " ".repeat(Math.max(0, cells - widthOf(text)));
+export const padStart = (text: string, cells: number): string => " ".repeat(Math.max(0, cells - widthOf(text))) + text;
+
+/** On one line, without anything that a terminal would take for a command. */
+export const oneLine = (text: string): string => harmless(text).replace(/\s+/gu, " ").trim();
+
+/** Without anything that a terminal would take for a command; line breaks and tabs stay. */
+export const harmless = (text: string): string =>
+  stripVTControlCharacters(text).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (char) =>
+    char === "\n" || char === "\t" ? char : "",
+  );

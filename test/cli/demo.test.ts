@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { ended, jsonLines, printed, skein, start } from "./skein.ts";
+
+const summaryOf = (stdout: string) => jsonLines(stdout).at(-1) ?? {};
+const treeOf = (summary: Record<string, unknown>) => summary.tree as Record<string, unknown>[];
+
+test("in a pipe the demo prints plain lines and the tree of its threads", async () => {
+  const { code, stdout, stderr } = await skein(["demo"]);
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  assert.match(stdout, /^skein demo: 5 agents, 3 turns each\. A scripted model answers: no key, no network/);
+  assert.doesNotMatch(stdout, /\p{Cc}\[/u);
+  assert.match(stdout, /^driver {3}drive_minutes\(\{"km":84,"kmh":63\}\) -> 80$/m);
+  assert.match(stdout, /^lead\/2 {3}\* forked from lead at its second user message/m);
+  assert.match(stdout, /^radio {4}\* its endless turn ended as interrupted$/m);
+  assert.match(stdout, /^scout {4}\* left the manager; its shutdown: completed$/m);
+  assert.match(
+    stdout,
+    /^lead +idle +4 +\d+ +\d+\n├─ driver \(agent\) +idle +3 .*\n├─ radio \(agent\) +interrupted +4 /m,
+  );
+  assert.match(stdout, /^└─ lead\/2 \(fork\) +idle +1 /m);
+  assert.match(stdout, /6 threads, 18 turns in [\d.]+ s; shutdown: 5 closed, 0 failed, 0 timed out\.\n$/);
+});
+
+test("with --json the last line counts what the other lines tell", async () => {
+  const { code, stdout } = await skein(["demo", "--json"]);
+  assert.equal(code, 0);
+  const lines = jsonLines(stdout);
+  const summary = summaryOf(stdout);
+  const { tree, elapsedMs, tokens, ...counts } = summary;
+  assert.deepEqual(counts, {
+    type: "summary",
+    model: "scripted",
+    complete: true,
+    threads: 6,
+    turns: 18,
+    forks: 1,
+    interrupted: 1,
+    removed: 1,
+    failed: 0,
+    toolCalls: 1,
+    shutdown: { completed: 5, failed: 0, timedOut: 0 },
+  });
+  assert.ok(Number(elapsedMs) > 0 && Number(tokens) > 0);
+
+  const kinds = (kind: string) => lines.filter((line) => (line.msg as { type?: string } | undefined)?.type === kind);
+  assert.equal(kinds("task_complete").length + kinds("turn_aborted").length, 18);
+  assert.equal(kinds("session_configured").length, 6);
+  const fork = treeOf(summary).find((thread) => thread.forkedFromId !== null);
+  const lead = treeOf(summary).find((thread) => thread.name === "lead");
+  assert.equal(fork?.forkedFromId, lead?.threadId);
+  assert.equal(treeOf(summary).filter((thread) => thread.parentThreadId === lead?.threadId).length, 2);
+});
+
+test("every thread's first event is session_configured, and its events have no gaps", async () => {
+  const { stdout } = await skein(["demo", "--json", "--threads", "7", "--turns", "2"]);
+  const next = new Map<string, number>();
+  for (const line of jsonLines(stdout)) {
+    if (line.type !== "event") continue;
+    const { threadId, seq, msg } = line as { threadId: string; seq: number; msg: { type: string } };
+    assert.equal(seq, next.get(threadId) ?? 0);
+    assert.equal(seq === 0, msg.type === "session_configured");
+    next.set(threadId, seq + 1);
+  }
+  assert.equal(next.size, 8);
+});
+
+for (const threads of [1, 2, 3]) {
+  test(`${threads} agent(s) share the parts of the demo among them`, async () => {
+    const { code, stdout } = await skein(["demo", "--json", "--threads", String(threads), "--turns", "1"]);
+    const { forks, interrupted, removed, toolCalls, turns } = summaryOf(stdout);
+    assert.deepEqual(
+      { code, forks, interrupted, removed, toolCalls, turns },
+      { code: 0, forks: 1, interrupted: 1, removed: 1, toolCalls: 1, turns: threads + 4 },
+    );
+  });
+}
+
+test("many agents scale", async () => {
+  const { code, stdout } = await skein(["demo", "--threads", "1000", "--turns", "1", "--json"]);
+  const { threads, turns, shutdown } = summaryOf(stdout);
+  assert.deepEqual(
+    { code, threads, turns, shutdown },
+    { code: 0, threads: 1001, turns: 1004, shutdown: { completed: 1000, failed: 0, timedOut: 0 } },
+  );
+});
+
+test("a number that makes no sense is a usage error", async () => {
+  for (const bad of ["0", "-1", "x", "1.5", "9999999999"]) {
+    const { code, stdout, stderr } = await skein(["demo", `--threads=${bad}`]);
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+    assert.match(stderr, /^error: option '--threads <n>' argument '.*' is invalid\. It must be a whole number from 1/);
+  }
+});
+
+for (const [name, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const) {
+  test(`${name} shuts the manager down and still tells the summary`, async () => {
+    const child = start(["demo", "--json", "--threads", "20", "--turns", "100000"]);
+    const end = ended(child);
+    await printed(child, "task_complete");
+    child.kill(name);
+    const { code: exitCode, stdout, stderr } = await end;
+    const { complete, threads, shutdown } = summaryOf(stdout);
+    assert.deepEqual(
+      { exitCode, stderr, complete, threads, shutdown },
+      { exitCode: code, stderr: "", complete: false, threads: 20, shutdown: { completed: 20, failed: 0, timedOut: 0 } },
+    );
+  });
+}
+
+test("a reader that leaves early is no error", async () => {
+  const child = start(["demo", "--json", "--threads", "500"]);
+  const end = ended(child);
+  await printed(child, "\n");
+  child.stdout.destroy();
+  const { code, stderr } = await end;
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+});
+
+const SCRIPT = "/usr/bin/script";
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+/** Runs the demo on a terminal of 90 by 30. */
+function onTerminal(env: Record<string, string>) {
+  const command = `stty cols 90 rows 30; "${process.execPath}" "${MAIN}" demo --turns 1`;
+  return spawn(SCRIPT, ["-qefc", command, "/dev/null"], {
+    env: { PATH: process.env.PATH ?? "", TERM: "xterm", SHELL: "/bin/sh", ...env },
+  });
+}
+
+test("on a terminal the demo draws in place and gives the cursor back", { skip: !existsSync(SCRIPT) }, async () => {
+  const { code, stdout } = await ended(onTerminal({}));
+  assert.equal(code, 0);
+  assert.ok(stdout.startsWith("\x1b[?25l"), "hides the cursor");
+  assert.equal(stdout.lastIndexOf("\x1b[?25h"), stdout.lastIndexOf("\x1b[?25"), "shows it last");
+  assert.match(stdout, /\p{Cc}\[\d+A/u);
+  assert.match(stdout, /\p{Cc}\[32m/u);
+  const cells = stdout.replace(/\p{Cc}\[[\d;?]*[a-zA-Z]/gu, "").split(/\r?\n|\r/);
+  assert.deepEqual(
+    cells.filter((line) => line.length > 90),
+    [],
+  );
+});
+
+test("on a terminal NO_COLOR is honoured, and SIGINT gives the cursor back", {
+  skip: !existsSync(SCRIPT),
+}, async () => {
+  const child = onTerminal({ NO_COLOR: "1" });
+  const end = ended(child);
+  await printed(child, "started by");
+  child.stdin.write("\x03");
+  const { code, stdout } = await end;
+  assert.equal(code, 130);
+  assert.equal(stdout.lastIndexOf("\x1b[?25h"), stdout.lastIndexOf("\x1b[?25"));
+  assert.doesNotMatch(stdout, /\p{Cc}\[\d+m/u);
+  assert.match(stdout, /Interrupted\. /);
+});

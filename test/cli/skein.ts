@@ -1,0 +1,61 @@
+/** The real command in a process of its own. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string };
+export type Surroundings = {
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+};
+
+/** A running command. Of the test's own environment it sees only the path, so that no key and no home leak in. */
+export function start(args: readonly string[], { env = {}, cwd }: Surroundings = {}): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env.PATH ?? "", HOME: "/nonexistent", ...env },
+    ...(cwd !== undefined && { cwd }),
+  });
+}
+
+/** Resolves when the command has ended. */
+export function ended(child: ChildProcessWithoutNullStreams): Promise<Ended> {
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject).once("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** Runs the command to its end. */
+export function skein(args: readonly string[], surroundings: Surroundings = {}): Promise<Ended> {
+  const child = start(args, surroundings);
+  child.stdin.end(surroundings.input ?? "");
+  return ended(child);
+}
+
+/** The JSON values of a command's lines. */
+export const jsonLines = (text: string): Record<string, unknown>[] =>
+  text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+/** Resolves as soon as the command has printed this on its standard output. */
+export function printed(child: ChildProcessWithoutNullStreams, text: string): Promise<void> {
+  let seen = "";
+  return new Promise((resolve, reject) => {
+    child.stdout.on("data", (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve();
+    });
+    child.once("close", () => reject(new Error(`the command ended without printing ${JSON.stringify(text)}: ${seen}`)));
+  });
+}
