@@ -71,6 +71,7 @@ export { parseEventMsg } from "./protocol/event-schemas.ts";
 export type { ForkAnchor } from "./protocol/fork-anchor.ts";
 export { newThreadId, parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "./protocol/ids.ts";
 export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
+export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
 export { type Op, parseOp } from "./protocol/op.ts";
 export type { AskForApproval, ReviewDecision, SandboxMode, SandboxPolicy } from "./protocol/policy.ts";
@@ -109,6 +110,7 @@ export type {
   ThreadWriter,
   TurnPlace,
 } from "./store/thread-store.ts";
+export type { ThreadApproval } from "./thread/approval-board.ts";
 export type {
   ActiveTurn,
   EventPlace,

@@ -30,6 +30,14 @@ export class Kinship {
     return this.#kin.get(id)?.depth ?? 0;
   }
 
+  /** Whether the thread was started by the other, or by one that it started. */
+  isUnder(id: ThreadId, ancestor: ThreadId): boolean {
+    for (let at = this.#kin.get(id)?.parent ?? null; at !== null; at = this.#kin.get(at)?.parent ?? null) {
+      if (at === ancestor) return true;
+    }
+    return false;
+  }
+
   /** @throws LimitReachedError; then nothing has changed */
   admit(id: ThreadId, parent: ThreadId): void {
     const above = this.#kin.get(parent) ?? { parent: null, root: parent, depth: 0, children: 0, tree: 1 };

@@ -173,6 +173,11 @@ export class Registry {
     return this.#kinship.depthOf(threadId);
   }
 
+  /** Whether the thread is a sub-agent of the other, at any depth. */
+  isUnder(threadId: ThreadId, ancestor: ThreadId): boolean {
+    return this.#kinship.isUnder(threadId, ancestor);
+  }
+
   /** Threads in memory, those that are being made included. */
   get size(): number {
     return this.#threads.size + this.#reserved.size;

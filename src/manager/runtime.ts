@@ -12,6 +12,7 @@ import { ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../p
 import type { ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { memoryStore } from "../store/memory-store.ts";
+import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
 import type { EndReason, Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
@@ -42,6 +43,7 @@ export class ManagerRuntime implements ThreadHome {
   readonly actor: AnyActorRef;
   readonly maker: ThreadMaker;
   readonly turnSlots: Slots;
+  readonly approvals: ApprovalBoard;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set() };
   readonly #env: ThreadEnv;
   readonly #ephemeral: ReturnType<typeof memoryStore>;
@@ -57,6 +59,7 @@ export class ManagerRuntime implements ThreadHome {
     const { clock, limits } = setup;
     this.registry = new Registry(limits);
     this.turnSlots = new Slots(limits.runningTurns);
+    this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.#ephemeral = memoryStore({ clock });
     this.actor = createActor(this.#supervisorLogic(), { clock }).start();
     this.#env = this.#makeEnv();
@@ -105,6 +108,7 @@ export class ManagerRuntime implements ThreadHome {
       logic: this.setup.threadLogic ?? threadLogic(incarnations),
       modelFor,
       turnSlots: this.turnSlots,
+      approvals: this.approvals,
       histories: new HistoryCache(Math.max(1, residency.historyBytes)),
       skills,
       eventCapacity: Math.max(1, limits.events),

@@ -12,6 +12,7 @@ import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import type { ThreadApproval } from "../thread/approval-board.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
 import { AgentControl } from "./agent-control.ts";
@@ -192,6 +193,14 @@ export class ThreadManager implements AsyncDisposable {
   /** Every event of every thread, from now on. */
   get events$(): Observable<ThreadEvent> {
     return watch(this.runtime.watchers.events);
+  }
+
+  /**
+   * The approvals that a thread and its sub-agents wait for. An `exec_approval` or `patch_approval` op with the call's
+   * id, sent to any thread above the one that asks, answers it; the first answer wins.
+   */
+  pendingApprovals(threadId: ThreadId | string): readonly ThreadApproval[] {
+    return this.runtime.approvals.pendingAt(parseThreadId(threadId));
   }
 
   capacity(): Capacity {

@@ -259,7 +259,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   get approvals(): Approvals {
-    this.#approvals ??= new Approvals();
+    this.#approvals ??= new Approvals((pending) => this.env.approvals.note(this, pending));
     return this.#approvals;
   }
 

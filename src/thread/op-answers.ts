@@ -1,6 +1,6 @@
 /** The ops that need no turn: settings, approvals and listings. */
 import type { SubmissionId } from "../protocol/ids.ts";
-import type { OverrideTurnContextOp, UserTurnOp } from "../protocol/op.ts";
+import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
 import { sandboxModeOf } from "../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { injectItems } from "../turn/announcement.ts";
@@ -19,8 +19,7 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
       return;
     case "exec_approval":
     case "patch_approval":
-      thread.approvals.answer(op.id, op.decision);
-      if (op.decision === "abort") thread.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
+      answerApproval(thread, id, op);
       return;
     case "inject_items":
       injectItems(thread, id, op.items);
@@ -43,6 +42,14 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     default:
       refuseOp(thread, id, `unsupported operation: ${op.type}`);
   }
+}
+
+/** The thread's own request, or else one of a sub-agent. An `abort` also interrupts whoever asked. */
+function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalOp | PatchApprovalOp): void {
+  const asked = thread.approvals.answer(op.id, op.decision)
+    ? thread
+    : (thread.env.approvals.answerBelow(thread.threadId, op.id, op.decision) ?? thread);
+  if (op.decision === "abort") asked.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
 }
 
 export function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {

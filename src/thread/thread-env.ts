@@ -6,6 +6,7 @@ import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
+import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
 
@@ -24,6 +25,7 @@ export type ThreadEnv = {
   readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
+  readonly approvals: ApprovalBoard;
   readonly skills: SkillsManager;
   /** How many events of a thread stay in memory for replay. */
   readonly eventCapacity: number;

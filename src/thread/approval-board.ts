@@ -1,0 +1,43 @@
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ReviewDecision } from "../protocol/policy.ts";
+import type { PendingApproval } from "../turn/approvals.ts";
+import type { Incarnation } from "./incarnation.ts";
+
+/** An approval that is waited for, and the thread that waits. */
+export type ThreadApproval = PendingApproval & { readonly threadId: ThreadId };
+
+/** The threads of a manager that wait for approvals, so that a sub-agent's are reachable at those above it. */
+export class ApprovalBoard {
+  readonly #waiting = new Set<Incarnation>();
+  readonly #isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean;
+
+  /** @param isUnder whether a thread was started by another, or by one that it started */
+  constructor(isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean) {
+    this.#isUnder = isUnder;
+  }
+
+  note(thread: Incarnation, pending: number): void {
+    if (pending > 0) this.#waiting.add(thread);
+    else this.#waiting.delete(thread);
+  }
+
+  /** What the thread and its sub-agents wait for, oldest thread first. */
+  pendingAt(ancestor: ThreadId): ThreadApproval[] {
+    return [...this.#waiting]
+      .filter(({ threadId }) => threadId === ancestor || this.#isUnder(threadId, ancestor))
+      .flatMap(({ threadId, approvals }) =>
+        approvals.pending.map(({ turn, callId, msg }) => ({ threadId, turn, callId, msg })),
+      );
+  }
+
+  /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */
+  answerBelow(ancestor: ThreadId, callId: string, decision: ReviewDecision): Incarnation | undefined {
+    for (const thread of this.#waiting) {
+      if (!thread.approvals.pending.some((request) => request.callId === callId)) continue;
+      if (!this.#isUnder(thread.threadId, ancestor)) continue;
+      thread.approvals.answer(callId, decision);
+      return thread;
+    }
+    return undefined;
+  }
+}
