@@ -77,7 +77,7 @@ async function answer(
 async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<string> {
   const startedAt = call.clock.now();
   try {
-    return truncateMiddle(await tool.run(call));
+    return await tool.run(call);
   } catch (error) {
     return call.signal.aborted ? abortedText(call.clock, startedAt) : messageOfThrown(error);
   }

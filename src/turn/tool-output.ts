@@ -4,15 +4,18 @@ export const OUTPUT_TOKENS = 10_000;
 /** Codex's own estimate. */
 const BYTES_PER_TOKEN = 4;
 
-/** The text with its middle cut out when it is longer than the budget; the cut says how much is missing. */
-export function truncateMiddle(text: string, tokens: number = OUTPUT_TOKENS): string {
-  const budget = tokens * BYTES_PER_TOKEN;
+/**
+ * The text with its middle cut out when it is longer than the budget; the cut says how much is missing.
+ * @param omittedBytes what the middle of the text lacks already
+ */
+export function truncateMiddle(text: string, omittedBytes = 0): string {
+  const budget = OUTPUT_TOKENS * BYTES_PER_TOKEN;
   if (text.length * 3 <= budget) return text;
   const size = Buffer.byteLength(text);
   if (size <= budget) return text;
   const head = firstBytes(text, Math.floor(budget / 2));
   const tail = lastBytes(text, budget - Math.floor(budget / 2));
-  const missing = size - Buffer.byteLength(head) - Buffer.byteLength(tail);
+  const missing = omittedBytes + size - Buffer.byteLength(head) - Buffer.byteLength(tail);
   return `${head}…${Math.ceil(missing / BYTES_PER_TOKEN)} tokens truncated…${tail}`;
 }
 

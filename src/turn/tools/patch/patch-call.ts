@@ -160,6 +160,6 @@ class PatchCall {
 
   #output(exitCode: number, aggregated: string): string {
     const durationMs = this.#call.clock.now() - this.#startedAt;
-    return outputForModel({ ending: "exited", exitCode, aggregated, durationMs });
+    return outputForModel({ ending: "exited", exitCode, aggregated, lines: 0, omittedBytes: 0, durationMs });
   }
 }

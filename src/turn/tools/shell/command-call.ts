@@ -174,7 +174,11 @@ export class CommandCall {
 
   #hasEnded = false;
 
-  #publishEnd(result: Omit<CommandResult, "ending">, formatted_output: string, status: string): void {
+  #publishEnd(
+    result: Omit<CommandResult, "ending" | "lines" | "omittedBytes">,
+    formatted_output: string,
+    status: string,
+  ): void {
     this.#hasEnded = true;
     const { stdout, stderr, aggregated: aggregated_output, exitCode: exit_code } = result;
     const duration = durationOf(result.durationMs);

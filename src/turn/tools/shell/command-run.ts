@@ -20,6 +20,9 @@ export type CommandResult = {
   readonly stderr: string;
   /** Both, as they came. */
   readonly aggregated: string;
+  /** How many lines came, and how many bytes `aggregated` lacks in its middle. */
+  readonly lines: number;
+  readonly omittedBytes: number;
   readonly durationMs: number;
 };
 
@@ -88,6 +91,8 @@ export async function runCommand(argv: readonly string[], options: CommandOption
       stdout: windows.stdout.text(),
       stderr: windows.stderr.text(),
       aggregated: both.text(),
+      lines: both.lines,
+      omittedBytes: both.omittedBytes,
       durationMs: clock.now() - startedAt,
     };
   } finally {

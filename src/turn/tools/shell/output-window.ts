@@ -1,3 +1,5 @@
+const NEWLINE = 10;
+
 /**
  * The beginning and the end of a stream of bytes: bounded memory, however much flows through. What falls out of the
  * middle is counted.
@@ -10,13 +12,27 @@ export class OutputWindow {
   #tail: Buffer[] = [];
   #tailSize = 0;
   #dropped = 0;
+  #lines = 0;
+  #endsLine = true;
 
   constructor(limitBytes: number) {
     this.#headLimit = Math.ceil(limitBytes / 2);
     this.#tailLimit = Math.floor(limitBytes / 2);
   }
 
+  /** The bytes that fell out. */
+  get omittedBytes(): number {
+    return this.#dropped;
+  }
+
+  /** All lines that came, those that fell out too. */
+  get lines(): number {
+    return this.#endsLine ? this.#lines : this.#lines + 1;
+  }
+
   push(chunk: Buffer): void {
+    for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) this.#lines += 1;
+    this.#endsLine = chunk.at(-1) === NEWLINE;
     const room = this.#headLimit - this.#headSize;
     if (room > 0) {
       const first = chunk.subarray(0, room);
