@@ -32,7 +32,7 @@ export class CatalogIndex {
   #ready: Promise<void> = Promise.resolve();
   #complete = false;
   readonly #rows = new Map<ThreadId, CatalogRow>();
-  #batch: Promise<void> | undefined;
+  #batch: Promise<boolean> | undefined;
   #growthTimer: unknown;
 
   constructor(options: CatalogIndexOptions) {
@@ -56,10 +56,17 @@ export class CatalogIndex {
    * @throws what our own errors `work` throws: they are answers.
    */
   use<T>(work: (catalog: Catalog) => T): T | undefined {
+    return this.peek((catalog) => {
+      if (this.#rows.size > 0) this.#writeRows(catalog);
+      return work(catalog);
+    });
+  }
+
+  /** As {@link use}, for questions to which waiting rows are no answer: those about anchors. */
+  peek<T>(work: (catalog: Catalog) => T): T | undefined {
     const catalog = this.#open();
     if (catalog === undefined) return undefined;
     try {
-      if (this.#rows.size > 0) this.#writeRows(catalog);
       return work(catalog);
     } catch (error) {
       if (error instanceof SkeinError && !(error instanceof InternalDefect)) throw error;
@@ -68,14 +75,20 @@ export class CatalogIndex {
     }
   }
 
-  /** Resolves when the row is written, together with all others of this turn of the event loop. */
-  put(row: CatalogRow): Promise<void> {
+  /** A thread's row, also one that waits to be written. */
+  row(threadId: ThreadId): CatalogRow | undefined {
+    const waiting = this.#rows.get(threadId);
+    if (waiting !== undefined) return waiting;
+    return this.peek((catalog) => catalog.get(threadId));
+  }
+
+  /** Resolves with whether the row is written, together with all others of this turn of the event loop. */
+  put(row: CatalogRow): Promise<boolean> {
     this.#rows.set(row.threadId, row);
     this.#batch ??= new Promise((resolve) => {
       setImmediate(() => {
         this.#batch = undefined;
-        this.use(() => undefined);
-        resolve();
+        resolve(this.use(() => true) ?? false);
       });
     });
     return this.#batch;

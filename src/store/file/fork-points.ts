@@ -35,13 +35,13 @@ export class ForkPoints {
     if (place === undefined) return undefined;
     const { fileId, end, openTurn } = place;
     const outside = fileId === fileIdOf(head) && !this.#core.isInHome(path) ? { rolloutPath: path } : {};
-    return { source: head.meta.id, inherits: { threadId: fileId, end, ...outside }, openTurn };
+    return { source: head.meta.id, inherits: { threadId: fileId, end: this.#core.own(end), ...outside }, openTurn };
   }
 
   async #resolve(path: string, head: RolloutHead, at: ForkAnchor): Promise<Place | undefined> {
     const fileId = fileIdOf(head);
     if (await this.#bringUp(path, head)) {
-      const found = this.#core.index.use((catalog) => ({ place: catalog.anchors.resolve(fileId, at) }));
+      const found = this.#core.index.peek((catalog) => ({ place: catalog.anchors.resolve(fileId, at) }));
       if (found !== undefined) {
         const { place } = found;
         return place && { fileId: place.threadId, end: place.end, openTurn: place.openTurn };
@@ -58,7 +58,7 @@ export class ForkPoints {
     const path = await this.#core.pathOf(threadId);
     const head = this.#core.reader.head(path);
     if (await this.#bringUp(path, head)) {
-      const found = this.#core.index.use((catalog) => ({ turn: catalog.anchors.findTurn(fileIdOf(head), turnId) }));
+      const found = this.#core.index.peek((catalog) => ({ turn: catalog.anchors.findTurn(fileIdOf(head), turnId) }));
       if (found !== undefined) return found.turn;
     }
     return (await this.#readAnchors(path)).anchors.findTurn(turnId);
@@ -75,13 +75,13 @@ export class ForkPoints {
     }
     for (let round = 0; round < ROUNDS; round += 1) {
       const size = fs.infoOf(path)?.size ?? 0;
-      const through = index.use((catalog) => ({ at: catalog.anchors.indexedThrough(fileId)?.byteOffset ?? -1 }));
+      const through = index.peek((catalog) => ({ at: catalog.anchors.indexedThrough(fileId)?.byteOffset ?? -1 }));
       if (through === undefined) return false;
       if (through.at === size) {
         this.#keepInStep(head, fileId);
         return true;
       }
-      if (through.at > size) index.use((catalog) => catalog.anchors.forget(fileId));
+      if (through.at > size) index.peek((catalog) => catalog.anchors.forget(fileId));
       if (!(await this.#endLine(path, head))) return false;
       if (!(await this.#takeIn(head, fileId))) return false;
       if (live.ofFile(fileId) === undefined) return true;
@@ -94,7 +94,7 @@ export class ForkPoints {
     const { live, index } = this.#core;
     const writing = live.ofFile(fileId);
     if (writing === undefined || writing.fold !== undefined || writing.writer.file.pending) return;
-    writing.fold = index.use((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
+    writing.fold = index.peek((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
     if (writing.fold?.through.byteOffset !== writing.writer.position().byteOffset) writing.fold = undefined;
   }
 
@@ -116,7 +116,7 @@ export class ForkPoints {
       if (basePath === undefined) base = null;
       else if (!(await this.#bringUp(basePath, reader.head(basePath)))) return false;
     }
-    const fold = index.use((catalog) => catalog.anchors.fold(fileId, base));
+    const fold = index.peek((catalog) => catalog.anchors.fold(fileId, base));
     if (fold === undefined) return false;
     const segment: Segment = { fileId, head, firstOrdinal: head.firstOrdinal, end: undefined };
     let start = fold.through;
@@ -129,7 +129,7 @@ export class ForkPoints {
       }
       await breathe();
     }
-    return index.use(() => fold.save()) !== undefined;
+    return index.peek(() => fold.save()) !== undefined;
   }
 
   async #readAnchors(path: string): Promise<{ anchors: AnchorIndex; segments: Segment[]; end: Position }> {

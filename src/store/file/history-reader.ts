@@ -5,6 +5,7 @@
  * R2  Memory is bounded by the longest line and a block, whatever the length of the history.
  * R3  Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
  */
+import { LRUCache } from "lru-cache";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { LoadRange, Position } from "../thread-store.ts";
@@ -21,11 +22,14 @@ import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
 
 const DEEPEST = 10_000;
+const REMEMBERED_HEADS = 256;
 
 export class HistoryReader {
   readonly #fs: FileSystem;
   readonly #locator: RolloutLocator;
   readonly #report: ProblemSink;
+  /** Nobody changes a header in place. */
+  readonly #heads = new LRUCache<string, { head: RolloutHead; inode: number }>({ max: REMEMBERED_HEADS });
 
   constructor(fs: FileSystem, locator: RolloutLocator, report: ProblemSink) {
     this.#fs = fs;
@@ -35,7 +39,12 @@ export class HistoryReader {
 
   /** @throws RolloutNotFoundError, RolloutCorruptError, StoreIoError */
   head(path: string): RolloutHead {
-    return readHead(this.#fs, path);
+    const known = this.#heads.get(path);
+    const info = this.#fs.infoOf(path);
+    if (known !== undefined && known.inode === info?.inode && info.size >= known.head.bytes) return known.head;
+    const head = readHead(this.#fs, path);
+    if (info !== undefined) this.#heads.set(path, { head, inode: info.inode });
+    return head;
   }
 
   /** What the thread of a file consists of, the oldest segment first. Stops, reporting it, where an ancestor is missing. */

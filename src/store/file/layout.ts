@@ -6,6 +6,7 @@
  *     archived_sessions/<the same names>
  *     deleted/<thread id>      a tombstone: the thread is deleted, its file stays archived as long as a fork needs it
  *     deleted/<base id>_<thread id>      that file in turn needs the lines of its base
+ *     leases/heirs/<base id>_<thread id>  a fork that is being made (fork-marks.ts)
  *     leases/<thread id>       who writes the thread (lease.ts)
  *     catalog.sqlite           the index, which can be rebuilt
  */

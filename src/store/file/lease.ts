@@ -13,7 +13,7 @@
  * E5  A thread's first writer has epoch 1, and each later one a higher epoch (epoch-ledger.ts).
  */
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import type { LeaseOwner } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
@@ -131,7 +131,7 @@ export class LeaseKeeper {
   /** Removes the leases of dead owners, as a crash leaves them; `wait` is called now and then. */
   async sweep(wait: () => Promise<void>): Promise<number> {
     const owners = this.#list(this.#owners).map((name) => join(this.#owners, name));
-    const dead = owners.filter((path) => this.#isOrphan(path));
+    const dead = owners.filter((path) => this.isOrphan(path));
     let removed = 0;
     if (dead.length === 0) return removed;
     for (const [index, { path }] of [...this.orphans()].entries()) {
@@ -147,11 +147,23 @@ export class LeaseKeeper {
     for (const name of this.#list(this.#folder)) {
       const threadId = name.endsWith(CLAIM_SUFFIX) ? name.slice(0, -CLAIM_SUFFIX.length) : name;
       const path = join(this.#folder, name);
-      if (isUuid(threadId) && this.#isOrphan(path)) yield { path, threadId: threadId as ThreadId };
+      if (isUuid(threadId) && this.isOrphan(path)) yield { path, threadId: threadId as ThreadId };
     }
   }
 
-  #isOrphan(path: string): boolean {
+  /** Makes an entry that leads to this owner's file, in a folder that is made when it is missing. */
+  linkTo(path: string): void {
+    try {
+      this.#linkNew(this.#ownerFile(), path);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      this.#fs.makeFolder(dirname(path));
+      this.#linkNew(this.#ownerFile(), path);
+    }
+  }
+
+  /** Whether an entry is of an owner that is gone. */
+  isOrphan(path: string): boolean {
     const holder = this.#readHolder(path);
     return holder === "nonsense" || (holder !== undefined && this.#isSurelyDead(holder));
   }
@@ -271,7 +283,7 @@ export class LeaseKeeper {
 
   #removeOrphan(path: string): boolean {
     return this.#withClaim(this.#ownerFile(), path, () => {
-      if (!this.#isOrphan(path)) return false;
+      if (!this.isOrphan(path)) return false;
       this.#removeIfThere(path);
       return true;
     });

@@ -119,7 +119,7 @@ export class LiveThreads {
     if (fold === undefined) return false;
     live.unsaved = 0;
     if (live.writer.file.pending) return true; // anchors never run ahead of the file
-    const saved = this.#index?.use(() => fold.save()) ?? false;
+    const saved = this.#index?.peek(() => fold.save()) ?? false;
     if (!saved) live.fold = undefined;
     return saved;
   }

@@ -10,6 +10,8 @@ import { LineReader, withFile } from "./line-reader.ts";
 export type RolloutHead = {
   readonly path: string;
   readonly meta: SessionMeta;
+  /** How long the file is at least, for this to be in it. */
+  readonly bytes: number;
   /** Whether the file's lines carry ordinals. In legacy files a line's ordinal is its index. */
   readonly numbered: boolean;
   /** The ordinal of the file's first line: the end of what it inherits. */
@@ -47,7 +49,7 @@ function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | undefin
       const { line } = decoded;
       const base = baseOf(line.payload.history_base);
       const numbered = ordinalOf(line) !== undefined;
-      return { path, meta: line.payload, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
+      return { path, meta: line.payload, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
     }
   }
   return undefined;

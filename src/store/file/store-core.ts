@@ -3,12 +3,13 @@ import { basename } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { ThreadLocator } from "../thread-store.ts";
+import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog-index.ts";
 import { type ScanProgress, scanCatalog } from "./catalog-scan.ts";
 import { CommitGroup, type FsyncPolicy } from "./commit-group.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
+import { ForkMarks } from "./fork-marks.ts";
 import { HandlePool } from "./handle-pool.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { Layout } from "./layout.ts";
@@ -48,6 +49,7 @@ export class StoreCore {
   readonly handles: HandlePool;
   readonly group: CommitGroup;
   readonly leases: LeaseKeeper;
+  readonly forkMarks: ForkMarks;
   readonly locator: RolloutLocator;
   readonly reader: HistoryReader;
   readonly index: CatalogIndex;
@@ -57,6 +59,7 @@ export class StoreCore {
   /** Told when a thread has no writer of this store any more. */
   readonly releases = new Map<ThreadId, Set<() => void>>();
   closed = false;
+  readonly #ownPlaces = new WeakSet<Position>();
 
   constructor(options: FileStoreOptions) {
     this.fs = options.fileSystem ?? nodeFileSystem;
@@ -68,6 +71,7 @@ export class StoreCore {
     this.handles = new HandlePool(this.fs, this.clock, options.maxOpenFiles ?? DEFAULT_OPEN_FILES);
     this.group = new CommitGroup(this.fs, this.clock, this.handles, this.fsync);
     this.leases = new LeaseKeeper(this.fs, this.layout.leases, this.clock, this.log);
+    this.forkMarks = new ForkMarks(this.fs, this.leases, this.layout.leases);
     this.locator = new RolloutLocator(this.fs, this.layout, (threadId) => this.#cataloguedPath(threadId));
     this.reader = new HistoryReader(this.fs, this.locator, this.report);
     this.live = new LiveThreads(this.fs, this.clock);
@@ -75,8 +79,10 @@ export class StoreCore {
       path: this.layout.catalog,
       clock: this.clock,
       log: this.log,
-      scan: (catalog) =>
-        scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed: () => this.closed }, catalog),
+      scan: async (catalog) => {
+        await scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed: () => this.closed }, catalog);
+        if (!this.closed) this.forkMarks.sweep();
+      },
       growth: () => this.live.growth(),
     });
     this.live.connect(this.index);
@@ -122,13 +128,23 @@ export class StoreCore {
     return path;
   }
 
+  /** Notes a position that this store found itself, so that it is not checked against the file again. */
+  own(end: Position): Position {
+    this.#ownPlaces.add(end);
+    return end;
+  }
+
+  isOwnPlace(end: Position): boolean {
+    return this.#ownPlaces.has(end);
+  }
+
   /** Whether a file lies where the catalog looks. */
   isInHome(path: string): boolean {
     return path.startsWith(this.layout.sessions) || path.startsWith(this.layout.archived);
   }
 
   #cataloguedPath(threadId: ThreadId): string | null | undefined {
-    return this.index.use((catalog) => catalog.get(threadId)?.rolloutPath);
+    return this.index.row(threadId)?.rolloutPath;
   }
 }
 

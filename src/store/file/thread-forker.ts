@@ -40,31 +40,32 @@ export class ThreadForker {
     forked.history_base = { thread_id: fileId, end_ordinal_exclusive: end.ordinal, end_byte_offset: end.byteOffset };
     forked.history_mode = "paginated";
     const preview = this.#previewOf(from.source, inherited);
-    const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview });
-    await this.#confirm(writer, from.source, inherited.head.path);
+    core.forkMarks.set(fileId, meta.id);
+    const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview }).catch((error) => {
+      core.forkMarks.clear(fileId, meta.id);
+      throw error;
+    });
+    await this.#confirm(writer, { source: from.source, fileId, path: inherited.head.path });
     return writer;
   }
 
-  /**
-   * Somebody may delete the source meanwhile: who deletes looks for forks in the catalog, so the fork's row goes there
-   * first, and then the source is looked at once more.
-   */
-  async #confirm(writer: FileThreadWriter, source: ThreadId, basePath: string): Promise<void> {
-    const { live, index, locator, group, fs } = this.#core;
-    const row = live.get(writer.threadId)?.row;
-    if (row !== undefined) await index.put(row);
-    if (!locator.isDeleted(source) && (await this.#isThere(writer, basePath))) return;
-    group.end(writer.file, threadNotStored(source));
+  /** Somebody may have deleted the source meanwhile, who did not see the mark: then the fork was never made. */
+  async #confirm(writer: FileThreadWriter, from: { source: ThreadId; fileId: ThreadId; path: string }): Promise<void> {
+    const { live, index, locator, group, fs, forkMarks } = this.#core;
+    const { threadId } = writer;
+    const isWhole = fs.infoOf(from.path) !== undefined || (await locator.findFile(from.fileId)) !== undefined;
+    if (isWhole && !locator.isDeleted(from.source)) {
+      const row = live.get(threadId)?.row;
+      const noted = row === undefined ? Promise.resolve(false) : index.put(row);
+      void noted.then((isNoted) => isNoted && forkMarks.clear(from.fileId, threadId));
+      return;
+    }
+    group.end(writer.file, threadNotStored(from.source));
     fs.remove(writer.file.path);
-    index.use((catalog) => catalog.remove(writer.threadId));
+    index.use((catalog) => catalog.remove(threadId));
     await writer.close();
-    throw threadNotStored(source);
-  }
-
-  /** Archiving moves a file, which is no deletion. */
-  async #isThere({ base }: FileThreadWriter, path: string): Promise<boolean> {
-    const { fs, locator } = this.#core;
-    return fs.infoOf(path) !== undefined || (base !== null && (await locator.findFile(base.fileId)) !== undefined);
+    forkMarks.clear(from.fileId, threadId);
+    throw threadNotStored(from.source);
   }
 
   async #inherited(inherits: NonNullable<ForkBase["inherits"]>): Promise<Inherited> {
@@ -91,7 +92,7 @@ export class ThreadForker {
     const { fileId, head, end } = inherited;
     const writing = live.ofFile(fileId);
     if (writing !== undefined && !group.commit(writing.writer.file)) throw writing.writer.file.failure;
-    const check = withFile(fs, head.path, (fd) => checkEnd(fs, fd, head, end));
+    const check = this.#core.isOwnPlace(end) ? "good" : withFile(fs, head.path, (fd) => checkEnd(fs, fd, head, end));
     if (check === "good") return inherited;
     const segment: Segment = { fileId, head, firstOrdinal: head.firstOrdinal, end: undefined };
     for (const page of reader.linesOf(segment, { from: end.ordinal - 1, to: end.ordinal })) {
@@ -106,9 +107,9 @@ export class ThreadForker {
   /** The first user message is the source's where the fork has it too. */
   #previewOf(source: ThreadId, { fileId, end }: Inherited): string {
     const { index, live } = this.#core;
-    const first = index.use((catalog) => catalog.anchors.nthUserMessage(fileId, 0));
+    const first = index.peek((catalog) => catalog.anchors.nthUserMessage(fileId, 0));
     if (first === undefined || first.ordinal >= end.ordinal) return "";
-    return live.get(source)?.row?.preview ?? index.use((catalog) => catalog.get(source)?.preview) ?? "";
+    return live.get(source)?.row?.preview ?? index.row(source)?.preview ?? "";
   }
 
   async #copy(meta: SessionMeta, { head, end }: Inherited, options: OpenOptions): Promise<FileThreadWriter> {

@@ -114,7 +114,7 @@ export class ThreadOpener {
   async #exists(threadId: ThreadId): Promise<boolean> {
     const { live, index, locator, fs } = this.#core;
     if (live.get(threadId) !== undefined || locator.isDeleted(threadId)) return true;
-    const row = index.use((catalog) => catalog.get(threadId));
+    const row = index.row(threadId);
     if (row !== undefined) return row.rolloutPath === null || fs.infoOf(row.rolloutPath) !== undefined;
     if (index.isComplete) return false;
     this.#names ??= this.#gatherNames();
@@ -241,7 +241,7 @@ export class ThreadOpener {
     const core = this.#core;
     try {
       const fileId = fileIdOf(head);
-      const known = core.index.use((catalog) => catalog.anchors.indexedThrough(fileId));
+      const known = core.index.peek((catalog) => catalog.anchors.indexedThrough(fileId));
       const tail = this.#mend(path, head, known);
       const writer = new FileThreadWriter(core.writerEnv(), {
         threadId: head.meta.id,
@@ -254,10 +254,10 @@ export class ThreadOpener {
         isNew: false,
         onFailure: options.onFailure,
       });
-      const row = core.isInHome(path) ? core.index.use((catalog) => catalog.get(head.meta.id)) : undefined;
+      const row = core.isInHome(path) ? core.index.row(head.meta.id) : undefined;
       const live = core.live.add(writer, row, summaryOf(row));
       if (known !== undefined && known.byteOffset === tail.end.byteOffset) {
-        live.fold = core.index.use((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
+        live.fold = core.index.peek((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
       }
       core.locator.remember(head.meta.id, path);
       return writer;

@@ -113,8 +113,8 @@ export class ThreadShelf {
 
   /** Threads need it, or what is kept of deleted ones. */
   #isNeeded(fileId: ThreadId): boolean {
-    const { fs, index, layout } = this.#core;
-    if (!index.isComplete) return true;
+    const { fs, index, layout, forkMarks } = this.#core;
+    if (!index.isComplete || forkMarks.isMarked(fileId)) return true;
     const heirs = index.use((catalog) => catalog.inheritors(fileId));
     if (heirs === undefined || heirs.length > 0) return true;
     return fs.list(layout.tombstones).some(({ name }) => name.startsWith(`${fileId}_`));
