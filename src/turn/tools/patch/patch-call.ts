@@ -75,18 +75,24 @@ class PatchCall {
       this.#call.signal.throwIfAborted();
       await this.#apply();
     } catch (error) {
-      if (!(error instanceof PatchError)) {
-        const why = this.#call.signal.aborted ? "aborted by user" : (error as Error).message;
-        this.#end(why, error instanceof Rejection ? "declined" : "failed");
-        throw error;
-      }
-      this.#end(error.message, "failed");
-      return this.#output(1, error.message);
+      return this.#fail(error);
     }
     this.#tell();
     this.#end("", "completed");
     await this.#publishDiff();
     return this.#output(0, this.#stdout);
+  }
+
+  /** Tells of the failure, and gives the output that does too. @throws what is no matter of the patch: an abort, a defect */
+  #fail(error: unknown): string {
+    if (error instanceof Rejection) {
+      this.#end(error.message, "declined");
+      return error.message;
+    }
+    const isAborted = this.#call.signal.aborted;
+    this.#end(isAborted ? "aborted by user" : error instanceof Error ? error.message : String(error), "failed");
+    if (error instanceof PatchError && !isAborted) return this.#output(1, error.message);
+    throw error;
   }
 
   async #ask(reason: string | null): Promise<void> {

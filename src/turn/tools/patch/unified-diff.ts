@@ -17,7 +17,9 @@ export async function unifiedDiff(before: string, after: string, context: number
     .join("");
 }
 
-const range = (start: number, count: number): string => (count === 1 ? String(start) : `${start},${count}`);
+/** A range without lines is named by the line before it. */
+const range = (start: number, count: number): string =>
+  count === 1 ? String(start) : `${count === 0 ? start - 1 : start},${count}`;
 
 function replacement(before: string, after: string) {
   const removed = before.split("\n").slice(0, before.endsWith("\n") ? -1 : undefined);

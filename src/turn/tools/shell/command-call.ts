@@ -30,6 +30,7 @@ export class CommandCall {
   readonly #request: ShellRequest;
   readonly #environment: ProcessEnvironment;
   readonly #about: Omit<ExecCommandBeginEvent, "type">;
+  #hasEnded = false;
 
   constructor(call: CallContext, request: ShellRequest, environment: ProcessEnvironment) {
     this.#call = call;
@@ -59,7 +60,9 @@ export class CommandCall {
       const result = await this.#execute(place);
       return this.#end(place === "sandbox" ? await this.#retried(result) : result);
     } catch (error) {
-      throw this.#fail(error);
+      this.#fail(error);
+      if (error instanceof Rejection) return error.message;
+      throw error;
     }
   }
 
@@ -160,19 +163,18 @@ export class CommandCall {
   }
 
   /** The end of a command that did not run, or not to its end. */
-  #fail(error: unknown): unknown {
-    if (this.#hasEnded) return error;
-    const message = this.#call.signal.aborted
-      ? "aborted by user"
-      : error instanceof Error
-        ? error.message
-        : String(error);
+  #fail(error: unknown): void {
+    if (this.#hasEnded) return;
+    const isRejected = error instanceof Rejection;
+    const message =
+      !isRejected && this.#call.signal.aborted
+        ? "aborted by user"
+        : error instanceof Error
+          ? error.message
+          : String(error);
     const nothing = { stdout: "", stderr: message, aggregated: message, exitCode: -1, durationMs: 0 };
-    this.#publishEnd(nothing, message, error instanceof Rejection ? "declined" : "failed");
-    return error;
+    this.#publishEnd(nothing, message, isRejected ? "declined" : "failed");
   }
-
-  #hasEnded = false;
 
   #publishEnd(
     result: Omit<CommandResult, "ending" | "lines" | "omittedBytes">,
