@@ -3,41 +3,50 @@ import type { ThreadId } from "../protocol/ids.ts";
 import { textOf } from "../protocol/response-item.ts";
 import type { GitInfo, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource } from "../protocol/session-source.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
 import type { StoredThread } from "./thread-store.ts";
 
 /** What the header alone tells. */
 export type ThreadFacts = Omit<StoredThread, "rolloutPath" | "updatedAt" | "preview" | "name" | "archived">;
 
+/** Whatever a foreign writer put into the header comes out as the types say. */
 export function factsOf(meta: SessionMeta): ThreadFacts {
   const source = parseSessionSource(meta.source);
   return {
     threadId: meta.id,
     createdAt: startTimeOf(meta),
-    cwd: meta.cwd,
-    modelProvider: meta.model_provider ?? null,
-    cliVersion: meta.cli_version,
+    cwd: textOr(meta.cwd, ""),
+    modelProvider: textOr(meta.model_provider, null),
+    cliVersion: textOr(meta.cli_version, ""),
     source,
     gitInfo: gitInfoOf(meta.git),
-    forkedFromId: meta.forked_from_id ?? null,
+    forkedFromId: textOr(meta.forked_from_id, null),
     parentThreadId: parentThreadOf(meta, source),
   };
 }
 
+const textOr = <T extends string, F>(value: T | null | undefined, otherwise: F): T | F =>
+  typeof value === "string" ? value : otherwise;
+
 /** Unix milliseconds; 0 when the header's time cannot be read. */
 export function startTimeOf(meta: SessionMeta): number {
-  const at = Date.parse(meta.timestamp);
+  const at = typeof meta.timestamp === "string" ? Date.parse(meta.timestamp) : Number.NaN;
   return Number.isNaN(at) ? 0 : at;
 }
 
 function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
-  if (git === null || git === undefined) return null;
-  return { sha: git.commit_hash ?? null, branch: git.branch ?? null, originUrl: git.repository_url ?? null };
+  if (!isJsonObject(git)) return null;
+  return {
+    sha: textOr(git.commit_hash, null),
+    branch: textOr(git.branch, null),
+    originUrl: textOr(git.repository_url, null),
+  };
 }
 
 /** The thread that spawned this one as an agent. */
 export function parentThreadOf(meta: SessionMeta, source = parseSessionSource(meta.source)): ThreadId | null {
-  if (meta.parent_thread_id !== undefined && meta.parent_thread_id !== null) return meta.parent_thread_id;
+  if (typeof meta.parent_thread_id === "string") return meta.parent_thread_id;
   if (typeof source === "string" || typeof source.subagent === "string") return null;
   return "thread_spawn" in source.subagent ? source.subagent.thread_spawn.parent_thread_id : null;
 }

@@ -220,7 +220,7 @@ export function forkSuite(make: MakeStore): void {
       writer.append(user("five"));
       writer.append(rolledBack(0));
       assert.deepEqual(await openTurn(), { turnId: null });
-      const copy = await store.adopt(header(), await linesOf(store, writer.threadId, { toOrdinal: 9 }));
+      const copy = await store.adopt(header(), await linesOf(store, writer.threadId, { toOrdinal: 8 }));
       await copy.flush();
       assert.deepEqual((await store.forkBase(copy.threadId, "full"))?.openTurn, { turnId: null });
       await copy.close();
