@@ -1,0 +1,144 @@
+/** The server: any number of clients over one ThreadManager. */
+
+import pino from "pino";
+import { type Clock, systemClock } from "../kernel/clock.ts";
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { ConfigOverride } from "../services/config-overrides.ts";
+import type { SkeinLogger } from "../thread/thread-env.ts";
+import { Connection, type ConnectionLimits, type ConnectionServer, type Request } from "./connection.ts";
+import type { RequestId } from "./json-rpc.ts";
+import { OUTBOX_LIMITS } from "./outbox.ts";
+import { Router } from "./router.ts";
+import type { ServerContext } from "./server-context.ts";
+import { ServerRequests } from "./server-requests.ts";
+import { ThreadConfigs } from "./thread-configs.ts";
+import { ThreadHub } from "./thread-hub.ts";
+import { listenOn } from "./transports/listen.ts";
+import type { ListenAuth, Listener } from "./transports/listener.ts";
+import { v1Methods } from "./v1/methods.ts";
+import { v2Methods } from "./v2/methods.ts";
+import { ThreadViews } from "./v2/thread-view.ts";
+import type { Wire } from "./wire.ts";
+
+export type AppServerOptions = {
+  /** The folder whose config.toml counts, and that clients are told of. Without it, no config.toml is read or written. */
+  readonly home?: string | undefined;
+  /** The `-c key=value` flags of the process. */
+  readonly overrides?: readonly ConfigOverride[] | undefined;
+  /** The server's directory; default: the process's. */
+  readonly cwd?: string | undefined;
+  readonly logger?: SkeinLogger | undefined;
+  readonly clock?: Clock | undefined;
+  readonly limits?: Partial<ConnectionLimits> | undefined;
+};
+
+export interface AppServer extends AsyncDisposable {
+  /** Takes on a client. */
+  connect(wire: Wire): Connection;
+  /** Listens at `stdio://`, `ws://IP:PORT` or `unix://PATH`. @throws InvalidRequestError */
+  listen(url: string, auth?: ListenAuth): Promise<Listener>;
+  /** How many clients there are. */
+  readonly connections: number;
+  /** Resolves when the last client has gone. */
+  whenIdle(): Promise<void>;
+  /** Ends all lines. The manager and its threads go on. */
+  close(): Promise<void>;
+}
+
+/** Serves Codex's app-server protocol, v1 and v2, over a manager. */
+export const createAppServer = (manager: ThreadManager, options: AppServerOptions = {}): AppServer =>
+  new Server(manager, options);
+
+const DEFAULT_IN_FLIGHT = 1_024;
+
+class Server implements AppServer, ConnectionServer {
+  readonly clock: Clock;
+  readonly #context: ServerContext;
+  readonly #router: Router;
+  readonly #connections = new Set<Connection>();
+  readonly #listeners = new Set<Listener>();
+  readonly #limits: ConnectionLimits;
+  readonly #idle = new Set<() => void>();
+
+  constructor(manager: ThreadManager, options: AppServerOptions) {
+    this.clock = options.clock ?? systemClock;
+    const logger = options.logger ?? pino({ level: "silent" });
+    this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
+    this.#context = this.#contextOf(manager, options, logger);
+    this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context)], (err, method) =>
+      logger.error({ err, method }, "a request failed by a defect"),
+    );
+  }
+
+  #contextOf(manager: ThreadManager, options: AppServerOptions, logger: SkeinLogger): ServerContext {
+    const { clock } = this;
+    const cwd = options.cwd ?? process.cwd();
+    const { home } = options;
+    const requests = new ServerRequests(manager, clock);
+    const views: ThreadViews = new ThreadViews(manager, () => hub);
+    const hub: ThreadHub = new ThreadHub({
+      manager,
+      clock,
+      connections: this.#connections,
+      requests,
+      announce: async (thread) => {
+        try {
+          return { method: "thread/started", params: { thread: await views.read(thread.id) } };
+        } catch (err) {
+          logger.warn({ err, threadId: thread.id }, "an agent's thread could not be announced");
+          return undefined;
+        }
+      },
+    });
+    const configs = new ThreadConfigs({ manager, home, overrides: options.overrides ?? [], cwd });
+    return { manager, clock, logger, home: home ?? cwd, cwd, configs, hub, requests, views };
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  connect(wire: Wire): Connection {
+    const connection = new Connection(wire, this, this.#limits);
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  async listen(url: string, auth: ListenAuth = {}): Promise<Listener> {
+    const listener = await listenOn(url, { auth, logger: this.#context.logger, accept: (wire) => this.connect(wire) });
+    this.#listeners.add(listener);
+    return listener;
+  }
+
+  serve(connection: Connection, request: Request): void {
+    this.#router.serve(connection, request);
+  }
+
+  onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
+    this.#context.requests.onAnswer(connection, answer);
+  }
+
+  onClosed(connection: Connection): void {
+    this.#connections.delete(connection);
+    this.#context.hub.leave(connection);
+    if (this.#connections.size > 0) return;
+    for (const resolve of this.#idle) resolve();
+    this.#idle.clear();
+  }
+
+  whenIdle(): Promise<void> {
+    if (this.#connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.add(resolve));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener.close()));
+    for (const connection of [...this.#connections]) connection.close();
+    this.#context.hub.close();
+    this.#context.views.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * One client: its state, its line and its requests in flight.
+ *
+ * C1  Every request that came with an id is answered exactly once, or its connection is gone.
+ * C2  A client that has too much in flight, or does not read its answers, gets -32001 for further requests, and is read
+ *     no further while its outbox is full. It is never cut off.
+ * C3  Nothing but answers goes to a client that has not initialized.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import { type Answer, type Incoming, type RequestId, readMessage, type ServerRequest } from "./json-rpc.ts";
+import { Outbox, type OutboxLimits } from "./outbox.ts";
+import { RequestOrder, type Scope } from "./request-order.ts";
+import { errorObjectOf, overloaded } from "./rpc-error.ts";
+import type { Told } from "./v2/map-events.ts";
+import type { Wire, WireListener } from "./wire.ts";
+
+export type ClientInfo = { readonly name: string; readonly title: string | null; readonly version: string };
+
+export type Request = Extract<Incoming, { kind: "request" }>;
+
+/** Whoever serves the connections' messages. */
+export interface ConnectionServer {
+  readonly clock: Clock;
+  serve(connection: Connection, request: Request): void;
+  onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void;
+  onClosed(connection: Connection): void;
+}
+
+export type ConnectionLimits = OutboxLimits & {
+  /** Requests that may be worked on at the same time. Default 1,024. */
+  readonly inFlight: number;
+};
+
+export class Connection implements WireListener {
+  readonly #wire: Wire;
+  readonly #server: ConnectionServer;
+  readonly #limits: ConnectionLimits;
+  readonly #outbox: Outbox;
+  readonly #order = new RequestOrder();
+  readonly #gone = new AbortController();
+  /** Set by initialize. */
+  client: ClientInfo | undefined;
+  experimentalApi = false;
+  optOut: ReadonlySet<string> = new Set();
+  /** Whether it speaks v1: then it is not told of threads that it has not asked for. */
+  speaksV1 = false;
+
+  constructor(wire: Wire, server: ConnectionServer, limits: ConnectionLimits) {
+    this.#wire = wire;
+    this.#server = server;
+    this.#limits = limits;
+    this.#outbox = new Outbox(wire, limits, (threadId) => this.tell(deltasLeftOut(threadId)));
+    wire.listener = this;
+  }
+
+  /** Fires when the client has gone. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get isOpen(): boolean {
+    return !this.#gone.signal.aborted;
+  }
+
+  onText(text: string): void {
+    const message = readMessage(text);
+    if (message === undefined) return;
+    if (message.kind === "request") this.#take(message);
+    else if (message.kind === "result")
+      this.#server.onAnswer(this, { id: message.id, result: message.result, failed: false });
+    else if (message.kind === "error") this.#server.onAnswer(this, { id: message.id, failed: true });
+  }
+
+  #take(request: Request): void {
+    if (this.#outbox.isFull || this.#order.inFlight >= this.#limits.inFlight) {
+      this.answer({ id: request.id, error: errorObjectOf(overloaded()) });
+      if (this.#outbox.isFull) this.#wire.pause();
+      return;
+    }
+    this.#server.serve(this, request);
+  }
+
+  /** Has a request worked on when its turn has come. */
+  run(scope: Scope, work: () => Promise<void>): void {
+    this.#order.run(scope, work);
+  }
+
+  answer(answer: Answer): void {
+    if (this.isOpen) this.#outbox.push(answer);
+  }
+
+  tell({ method, params }: Told): void {
+    if (this.client === undefined || !this.isOpen || this.optOut.has(method)) return;
+    this.#outbox.push({ method, params, emittedAtMs: this.#server.clock.now() });
+  }
+
+  ask(request: ServerRequest): void {
+    if (this.isOpen) this.#outbox.push(request);
+  }
+
+  onDrain(): void {
+    if (!this.isOpen) return;
+    this.#outbox.drain();
+    if (!this.#outbox.isFull) this.#wire.resume();
+  }
+
+  onEnded(): void {
+    void this.#order.whenIdle().then(() => this.onClosed());
+  }
+
+  onClosed(): void {
+    if (!this.isOpen) return;
+    this.#gone.abort(new DOMException("the client has gone", "AbortError"));
+    this.#outbox.clear();
+    this.#server.onClosed(this);
+  }
+
+  close(): void {
+    this.#wire.close();
+  }
+}
+
+const deltasLeftOut = (threadId: string): Told => ({
+  method: "warning",
+  params: {
+    threadId,
+    message:
+      "This client reads slowly: some pieces of running items were left out. Each item is whole in item/completed.",
+  },
+});

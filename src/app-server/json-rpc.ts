@@ -1,0 +1,41 @@
+/**
+ * The messages on the wire: JSON-RPC 2.0 without the `jsonrpc` member (SPEC 9.1).
+ *
+ * R1  What is no message is ignored without an answer: no JSON, an array, a text, `{}`, an id alone.
+ * R2  An id is a text or a whole number, and comes back as it was.
+ */
+export type RequestId = string | number;
+
+export type RpcErrorObject = { code: number; message: string; data?: unknown };
+
+export type Incoming =
+  | { readonly kind: "request"; readonly id: RequestId; readonly method: string; readonly params: unknown }
+  | { readonly kind: "notification"; readonly method: string; readonly params: unknown }
+  | { readonly kind: "result"; readonly id: RequestId; readonly result: unknown }
+  | { readonly kind: "error"; readonly id: RequestId; readonly error: unknown };
+
+export type Answer = { id: RequestId; result: unknown } | { id: RequestId; error: RpcErrorObject };
+export type ServerRequest = { method: string; id: RequestId; params: unknown };
+/** `emittedAtMs` is when the server said it, which may be before it was sent. */
+export type Notification = { method: string; params: unknown; emittedAtMs: number };
+export type Outgoing = Answer | ServerRequest | Notification;
+
+/** Reads one line or frame; undefined for what is to be ignored (R1). */
+export function readMessage(text: string): Incoming | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  const { id, method, params, result, error } = value as Record<string, unknown>;
+  if (typeof method === "string") {
+    return isRequestId(id) ? { kind: "request", id, method, params } : { kind: "notification", method, params };
+  }
+  if (!isRequestId(id)) return undefined;
+  if (Object.hasOwn(value, "error")) return { kind: "error", id, error };
+  return Object.hasOwn(value, "result") ? { kind: "result", id, result } : undefined;
+}
+
+const isRequestId = (id: unknown): id is RequestId => typeof id === "string" || Number.isSafeInteger(id);

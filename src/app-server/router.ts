@@ -1,0 +1,91 @@
+/** From a request to its answer. */
+import type { Connection, Request } from "./connection.ts";
+import type { Call, Method, MethodTable } from "./method.ts";
+import { readParams } from "./params.ts";
+import { errorObjectOf, INTERNAL_ERROR, invalidRequest } from "./rpc-error.ts";
+
+export class Router {
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #onDefect: (error: unknown, method: string) => void;
+
+  constructor(tables: readonly MethodTable[], onDefect: (error: unknown, method: string) => void) {
+    this.#methods = new Map(tables.flatMap((table) => Object.entries(table)));
+    this.#onDefect = onDefect;
+  }
+
+  serve(connection: Connection, request: Request): void {
+    try {
+      const { method, params } = this.#admit(connection, request);
+      connection.run(method.scope(params), () => this.#work(connection, request, method, params));
+    } catch (error) {
+      connection.answer({ id: request.id, error: errorObjectOf(error) });
+    }
+  }
+
+  /** In Codex's order: the shape of the request, whether the client may ask, what it has opted in to. */
+  #admit(connection: Connection, request: Request): { method: Method; params: unknown } {
+    const method = this.#methods.get(request.method);
+    if (method === undefined) throw this.#unknown(request.method);
+    const params = readParams(method.params, request.params);
+    if (connection.client === undefined && !method.isFirst) throw invalidRequest("Not initialized");
+    if (!connection.experimentalApi) checkExperimental(request.method, method, params);
+    return { method, params };
+  }
+
+  #unknown(name: string): Error {
+    const known = [...this.#methods.keys()].map((each) => `\`${each}\``).join(", ");
+    return invalidRequest(`Invalid request: unknown variant \`${name}\`, expected one of ${known}`);
+  }
+
+  async #work(connection: Connection, { id, method: name }: Request, method: Method, params: unknown): Promise<void> {
+    const call = new RunningCall(connection);
+    try {
+      const result = method.handle(params, call);
+      connection.answer({ id, result: result instanceof Promise ? await result : result });
+      call.answered();
+    } catch (error) {
+      const told = errorObjectOf(error);
+      if (told.code === INTERNAL_ERROR) this.#onDefect(error, name);
+      connection.answer({ id, error: told });
+    } finally {
+      call.end();
+    }
+  }
+}
+
+function checkExperimental(name: string, { experimental }: Method, params: unknown): void {
+  if (experimental === true) throw invalidRequest(`${name} requires experimentalApi capability`);
+  const given = params as Record<string, unknown>;
+  const field = experimental.find((each) => given[each] !== undefined && given[each] !== null && given[each] !== false);
+  if (field !== undefined) throw invalidRequest(`${name}.${field} requires experimentalApi capability`);
+}
+
+class RunningCall implements Call {
+  readonly connection: Connection;
+  #after: (() => void)[] = [];
+  #finally: (() => void)[] = [];
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  get signal(): AbortSignal {
+    return this.connection.signal;
+  }
+
+  afterAnswer(fn: () => void): void {
+    this.#after.push(fn);
+  }
+
+  finally(fn: () => void): void {
+    this.#finally.push(fn);
+  }
+
+  answered(): void {
+    for (const fn of this.#after) fn();
+  }
+
+  end(): void {
+    for (const fn of this.#finally) fn();
+  }
+}

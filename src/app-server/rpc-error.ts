@@ -1,0 +1,51 @@
+/** What a client is told of a failure: Codex's number and text, and our own code in `data.code`. */
+import { type ErrorCode, InternalDefect, SkeinError } from "../protocol/errors.ts";
+import type { RpcErrorObject } from "./json-rpc.ts";
+
+export const INVALID_REQUEST = -32600;
+export const METHOD_NOT_FOUND = -32601;
+export const INTERNAL_ERROR = -32603;
+export const OVERLOADED = -32001;
+
+/** An answer with a number and a text of its own. */
+export class RpcError extends Error {
+  readonly rpcCode: number;
+  readonly code: ErrorCode;
+
+  constructor(rpcCode: number, message: string, options: { code?: ErrorCode; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = "RpcError";
+    this.rpcCode = rpcCode;
+    this.code = options.code ?? (rpcCode === INTERNAL_ERROR ? "internal_defect" : "invalid_request");
+  }
+}
+
+export const invalidRequest = (message: string, options: { code?: ErrorCode; cause?: unknown } = {}): RpcError =>
+  new RpcError(INVALID_REQUEST, message, options);
+
+export const threadNotFound = (threadId: string): RpcError =>
+  invalidRequest(`thread not found: ${threadId}`, { code: "thread_not_found" });
+
+export const noRollout = (threadId: string): RpcError =>
+  invalidRequest(`no rollout found for thread id ${threadId}`, { code: "rollout_not_found" });
+
+export const overloaded = (): RpcError =>
+  new RpcError(OVERLOADED, "Server overloaded; retry later.", { code: "overloaded" });
+
+/** The error member of an answer. What is none of ours is a defect, and its text is not shown. */
+export function errorObjectOf(error: unknown): RpcErrorObject {
+  if (error instanceof RpcError) {
+    return { code: error.rpcCode, message: error.message, data: { code: error.code } };
+  }
+  if (error instanceof SkeinError) {
+    const { name: _, message, code, ...details } = error.toJSON();
+    return { code: error.rpcCode, message, data: { code, ...details } };
+  }
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return { code: INTERNAL_ERROR, message: "the request was given up", data: { code: "deadline_exceeded" } };
+  }
+  return { code: INTERNAL_ERROR, message: "internal error", data: { code: InternalDefect.code } };
+}
+
+/** The text of an error for a longer message. */
+export const textOfError = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,21 @@
+import type { Clock } from "../kernel/clock.ts";
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { SkeinLogger } from "../thread/thread-env.ts";
+import type { ServerRequests } from "./server-requests.ts";
+import type { ThreadConfigs } from "./thread-configs.ts";
+import type { ThreadHub } from "./thread-hub.ts";
+import type { ThreadViews } from "./v2/thread-view.ts";
+
+/** What the methods work with. Made once, in one place. */
+export type ServerContext = {
+  readonly manager: ThreadManager;
+  readonly clock: Clock;
+  readonly logger: SkeinLogger;
+  /** Shown as `codexHome`; relative rollout paths of v1 are taken from here. */
+  readonly home: string;
+  readonly cwd: string;
+  readonly configs: ThreadConfigs;
+  readonly hub: ThreadHub;
+  readonly requests: ServerRequests;
+  readonly views: ThreadViews;
+};

@@ -1,0 +1,125 @@
+/**
+ * What a thread asks its clients: approvals. Ids come from one counter of the server.
+ *
+ * A1  Every subscriber is asked, also one that comes later. The first answer wins; the others are told by
+ *     serverRequest/resolved.
+ * A2  A client that answers with an error, or with what is no decision, declines. One that goes away leaves the
+ *     question to the others, and to whoever comes.
+ * A3  When the turn ends, its questions are withdrawn in the same way.
+ */
+
+import type { Clock } from "../kernel/clock.ts";
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ReviewDecision } from "../protocol/policy.ts";
+import type { Connection } from "./connection.ts";
+import type { RequestId } from "./json-rpc.ts";
+import type { ThreadFeed } from "./thread-feed.ts";
+import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
+import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
+
+export type ApprovalMsg = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
+
+export type OpenRequest = {
+  readonly id: number;
+  readonly feed: ThreadFeed;
+  readonly msg: ApprovalMsg;
+  readonly turnId: string;
+  /** Unix milliseconds. */
+  readonly startedAt: number;
+  readonly asked: Map<Connection, "v1" | "v2">;
+};
+
+export class ServerRequests {
+  readonly #manager: ThreadManager;
+  readonly #clock: Clock;
+  readonly #open = new Map<RequestId, OpenRequest>();
+  #next = 0;
+
+  constructor(manager: ThreadManager, clock: Clock) {
+    this.#manager = manager;
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  open(feed: ThreadFeed, { turn, msg }: { turn: string; msg: EventMsg }): void {
+    if (!isApproval(msg)) return;
+    const request: OpenRequest = {
+      id: this.#next,
+      feed,
+      msg,
+      turnId: feed.mapper.turn?.id ?? (msg.turn_id === "" ? turn : msg.turn_id),
+      startedAt: this.#clock.now(),
+      asked: new Map(),
+    };
+    this.#next += 1;
+    this.#open.set(request.id, request);
+    for (const connection of feed.subscriptions.keys()) this.#ask(request, connection);
+  }
+
+  #ask(request: OpenRequest, connection: Connection): void {
+    const dialect = request.feed.subscriptions.get(connection)?.isV2 ? "v2" : "v1";
+    request.asked.set(connection, dialect);
+    connection.ask({ id: request.id, ...(dialect === "v2" ? v2Request(request) : v1Request(request)) });
+  }
+
+  /** Asks a client that has just come what still waits for an answer. */
+  replay(feed: ThreadFeed, connection: Connection): void {
+    this.#adopt(feed);
+    for (const request of this.#open.values()) {
+      if (request.feed.threadId === feed.threadId && !request.asked.has(connection)) this.#ask(request, connection);
+    }
+  }
+
+  /** Questions that the thread had asked before anybody listened. */
+  #adopt(feed: ThreadFeed): void {
+    const known = new Set([...this.#open.values()].map(({ msg }) => msg.call_id));
+    for (const { turn, msg, callId } of this.#manager.loadedThread(feed.threadId)?.pendingApprovals ?? []) {
+      if (!known.has(callId)) this.open(feed, { turn, msg });
+    }
+  }
+
+  onAnswer(connection: Connection, { id, result, failed }: { id: RequestId; result?: unknown; failed: boolean }): void {
+    const request = this.#open.get(id);
+    const dialect = request?.asked.get(connection);
+    if (request === undefined || dialect === undefined) return;
+    const decide = dialect === "v2" ? v2Decision : v1Decision;
+    this.#decide(request, failed ? "denied" : decide(result));
+  }
+
+  #decide(request: OpenRequest, decision: ReviewDecision): void {
+    this.#resolve(request);
+    const { msg, feed } = request;
+    const type = msg.type === "exec_approval_request" ? ("exec_approval" as const) : ("patch_approval" as const);
+    const thread = this.#manager.loadedThread(feed.threadId as ThreadId);
+    thread?.submit({ type, id: msg.call_id, decision }).catch(() => undefined);
+  }
+
+  #resolve(request: OpenRequest): void {
+    this.#open.delete(request.id);
+    const { feed, id } = request;
+    const { threadId, mapper } = feed;
+    feed.tell({ method: "serverRequest/resolved", params: { threadId, requestId: id } });
+    const others = [...this.#open.values()].some((each) => each.feed.threadId === threadId);
+    if (!others && mapper.turn !== undefined) feed.tell(...mapper.setStatus({ type: "active", activeFlags: [] }));
+  }
+
+  /** A3. */
+  withdraw(feed: ThreadFeed): void {
+    for (const request of [...this.#open.values()]) if (request.feed.threadId === feed.threadId) this.#resolve(request);
+  }
+
+  /** The client follows the thread no more. */
+  forget(feed: ThreadFeed, connection: Connection): void {
+    for (const request of this.#open.values()) {
+      if (request.feed.threadId === feed.threadId) request.asked.delete(connection);
+    }
+  }
+}
+
+const isApproval = (msg: EventMsg): msg is ApprovalMsg =>
+  msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";

@@ -1,0 +1,90 @@
+/**
+ * A request's settings for a thread, from all their layers (SPEC 9.5): the manager's own, config.toml, the `-c` flags of
+ * the process, the request's `config` with its dotted keys, its typed params. The later one wins.
+ *
+ * Starting a thread reads config.toml anew. Resuming and forking do so only when the request gives a setting; without
+ * one, the settings are those that the process began with. Nothing is ever taken from the thread that is resumed or forked.
+ */
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import { type ConfigFile, createConfigFile } from "../services/config-file.ts";
+import { type ConfigSources, type LoadedConfig, layerConfig } from "../services/config-layers.ts";
+import type { ConfigOverride } from "../services/config-overrides.ts";
+import { invalidRequest, textOfError } from "./rpc-error.ts";
+
+export type ThreadSettings = {
+  /** Typed params. */
+  readonly typed: ThreadConfig;
+  /** The request's `config`: dotted keys, JSON values. */
+  readonly config?: Record<string, unknown> | null | undefined;
+  /** v1's. */
+  readonly profile?: string | null | undefined;
+};
+
+export type ThreadConfigOptions = {
+  readonly manager: ThreadManager;
+  /** Where config.toml is; undefined: there is none. */
+  readonly home: string | undefined;
+  readonly overrides: readonly ConfigOverride[];
+  readonly cwd: string;
+};
+
+export class ThreadConfigs {
+  readonly file: ConfigFile | undefined;
+  readonly #options: ThreadConfigOptions;
+  readonly #atStart: Promise<ThreadConfig>;
+
+  constructor(options: ThreadConfigOptions) {
+    this.#options = options;
+    this.file = options.home === undefined ? undefined : createConfigFile(options.home);
+    this.#atStart = this.load().then(({ config }) => config);
+    // A file that is broken at the start is told of by the first request that needs it.
+    this.#atStart.catch(() => undefined);
+  }
+
+  /** All layers; `of` is the request's part. @throws InvalidRequestError, StoreIoError */
+  async load(of: Partial<ThreadSettings> = {}): Promise<LoadedConfig> {
+    const { manager, overrides, cwd } = this.#options;
+    const sources: ConfigSources = {
+      cwd,
+      overrides,
+      defaults: manager.config,
+      embeddedProviders: [manager.config.modelProvider],
+      ...(of.typed === undefined ? {} : { typed: of.typed }),
+      ...(of.config === undefined || of.config === null ? {} : { request: of.config }),
+      ...(of.profile === undefined || of.profile === null ? {} : { profile: of.profile }),
+    };
+    return layerConfig(this.file === undefined ? sources : { ...sources, file: await this.file.read() });
+  }
+
+  /** For a thread that starts. @param failure how the client's text for a wrong setting begins */
+  async forStart(settings: ThreadSettings, failure: string): Promise<ThreadConfig> {
+    return this.#guard(async () => withFlags((await this.load(settings)).config, settings.typed), failure);
+  }
+
+  /** For a thread that is resumed or forked. */
+  async forExisting(settings: ThreadSettings, failure: string): Promise<ThreadConfig> {
+    const { ephemeral: _, ...given } = settings.typed;
+    const isPlain = Object.values(given).every((value) => value === undefined) && !settings.config && !settings.profile;
+    return this.#guard(
+      async () => withFlags(isPlain ? await this.#atStart : (await this.load(settings)).config, settings.typed),
+      failure,
+    );
+  }
+
+  async #guard<T>(work: () => Promise<T>, failure: string): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof InvalidRequestError)) throw error;
+      throw invalidRequest(`${failure}: ${textOfError(error)}`, { cause: error });
+    }
+  }
+}
+
+/** `ephemeral` is a matter of the request alone. */
+const withFlags = (config: ThreadConfig, { ephemeral }: ThreadConfig): ThreadConfig => ({
+  ...config,
+  ephemeral: ephemeral ?? false,
+});

@@ -1,0 +1,156 @@
+/**
+ * What one thread tells its clients: its events are mapped once and go to everyone who has subscribed.
+ *
+ * F1  Each subscriber sees everything from its subscription on, in order; what comes while a request of its own about
+ *     the thread is being answered waits for the answer.
+ * F2  `codex/event/*` goes to v1 listeners only; they get v2's notifications as well, as 0.87's do.
+ */
+import type { ThreadEvent } from "../protocol/event.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { Connection } from "./connection.ts";
+import { changesToV2 } from "./v2/items.ts";
+import { EventMapper, type Told } from "./v2/map-events.ts";
+import { commandBegun } from "./v2/tool-items.ts";
+
+export type Subscription = {
+  readonly connection: Connection;
+  /** Subscribed by a v2 method. */
+  isV2: boolean;
+  /** Whether a v2 client wants the model's items as they are. */
+  rawItems: boolean;
+  /** v1's listeners by their subscription ids. */
+  readonly listeners: Map<string, { readonly rawItems: boolean }>;
+  held: Told[] | undefined;
+};
+
+/** What became of an input that was submitted under this id. */
+export type SubmittedInput = { startedTurn: string | undefined; joinedTurn: string | undefined };
+
+export class ThreadFeed {
+  readonly threadId: ThreadId;
+  readonly mapper: EventMapper;
+  readonly subscriptions = new Map<Connection, Subscription>();
+  /** Inputs whose fate is not known yet. */
+  readonly submitted = new Map<string, SubmittedInput>();
+  /** Turns that were promised and wait for the running one to end; true: to be interrupted as soon as they begin. */
+  readonly promised = new Map<string, boolean>();
+  readonly #watchers = new Set<(event: ThreadEvent | undefined) => void>();
+
+  constructor(threadId: ThreadId) {
+    this.threadId = threadId;
+    this.mapper = new EventMapper(threadId);
+  }
+
+  get isNeeded(): boolean {
+    return (
+      this.subscriptions.size > 0 || this.mapper.turn !== undefined || this.promised.size > 0 || this.#watchers.size > 0
+    );
+  }
+
+  onEvent(event: ThreadEvent, now: number): void {
+    this.#note(event);
+    for (const watcher of this.#watchers) watcher(event);
+    if (this.subscriptions.size === 0) {
+      this.mapper.map(event, now);
+      return;
+    }
+    const { msg } = event;
+    if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
+      this.#send(event, this.#approvalTold(event, now));
+    } else {
+      this.#send(event, this.mapper.map(event, now));
+    }
+  }
+
+  #note({ id, msg }: ThreadEvent): void {
+    if (msg.type === "task_started") {
+      const submitted = this.submitted.get(id);
+      if (submitted !== undefined) submitted.startedTurn = msg.turn_id ?? id;
+    } else if (msg.type === "item_started") {
+      const submitted = this.submitted.get(id);
+      if (submitted !== undefined) submitted.joinedTurn = msg.turn_id;
+    }
+  }
+
+  /** The status first, then the item that waits, then (by the caller) the request. */
+  #approvalTold({ msg }: ThreadEvent, now: number): Told[] {
+    const { mapper } = this;
+    const told = mapper.setStatus({ type: "active", activeFlags: ["waitingOnApproval"] });
+    const body =
+      msg.type === "exec_approval_request"
+        ? commandBegun({ ...msg, source: "agent" })
+        : msg.type === "apply_patch_approval_request"
+          ? { type: "fileChange", id: msg.call_id, changes: changesToV2(msg.changes), status: "inProgress" }
+          : undefined;
+    if (body === undefined || mapper.turn === undefined || mapper.turn.begun.has(body.id)) return told;
+    mapper.turn.begun.set(body.id, now);
+    const item = { ...body, startedAtMs: now, completedAtMs: null };
+    return [
+      ...told,
+      {
+        method: "item/started",
+        params: { threadId: this.threadId, item, turnId: mapper.turn.id, startedAtMs: now },
+      },
+    ];
+  }
+
+  #send({ id, msg }: ThreadEvent, told: readonly Told[]): void {
+    const isRaw = msg.type === "raw_response_item";
+    for (const subscription of this.subscriptions.values()) {
+      if (wantsEvent(subscription, isRaw) && msg.type !== "session_configured") {
+        const params = { id, msg, conversationId: this.threadId };
+        deliver(subscription, { method: `codex/event/${msg.type}`, params });
+      }
+      if (isRaw && !subscription.rawItems) continue;
+      for (const each of told) deliver(subscription, each);
+    }
+  }
+
+  /** Tells all subscribers something that is no event of the thread. */
+  tell(...told: readonly Told[]): void {
+    for (const subscription of this.subscriptions.values()) for (const each of told) deliver(subscription, each);
+  }
+
+  subscribe(connection: Connection): Subscription {
+    const found = this.subscriptions.get(connection);
+    if (found !== undefined) return found;
+    const made: Subscription = { connection, isV2: false, rawItems: false, listeners: new Map(), held: undefined };
+    this.subscriptions.set(connection, made);
+    return made;
+  }
+
+  /** F1: what the thread says to this client waits until the returned function is called. */
+  hold(connection: Connection): () => void {
+    const subscription = this.subscriptions.get(connection);
+    if (subscription === undefined || subscription.held !== undefined) return () => undefined;
+    subscription.held = [];
+    return () => {
+      const held = subscription.held ?? [];
+      subscription.held = undefined;
+      for (const told of held) connection.tell(told);
+    };
+  }
+
+  /** Calls back for each event, and with undefined when the thread has ended. */
+  watch(watcher: (event: ThreadEvent | undefined) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** The thread has ended for good. */
+  close(now: number): void {
+    for (const watcher of this.#watchers) watcher(undefined);
+    this.#watchers.clear();
+    this.promised.clear();
+    this.tell(...this.mapper.lost(now), ...this.mapper.setStatus({ type: "notLoaded" }));
+  }
+}
+
+/** v2's raw items are for those who asked; v1's listeners say it each for itself. */
+const wantsEvent = ({ listeners }: Subscription, isRaw: boolean): boolean =>
+  isRaw ? [...listeners.values()].some(({ rawItems }) => rawItems) : listeners.size > 0;
+
+function deliver(subscription: Subscription, told: Told): void {
+  if (subscription.held !== undefined) subscription.held.push(told);
+  else subscription.connection.tell(told);
+}

@@ -1,0 +1,175 @@
+/**
+ * Where the threads' events meet the clients: one observer of the whole manager, and a feed for each thread that
+ * somebody follows or that is at work.
+ */
+import type { Subscription as RxSubscription } from "rxjs";
+import type { Clock } from "../kernel/clock.ts";
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { ThreadEvent } from "../protocol/event.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { Thread } from "../thread/thread.ts";
+import type { Connection } from "./connection.ts";
+import type { ServerRequests } from "./server-requests.ts";
+import { type Subscription, ThreadFeed } from "./thread-feed.ts";
+import type { Told } from "./v2/map-events.ts";
+import type { V2Status } from "./v2/wire-types.ts";
+
+export type HubOptions = {
+  readonly manager: ThreadManager;
+  readonly clock: Clock;
+  readonly connections: ReadonlySet<Connection>;
+  readonly requests: ServerRequests;
+  /** Makes what is told of a thread that an agent has started. */
+  readonly announce: (thread: Thread) => Promise<Told | undefined>;
+};
+
+export class ThreadHub {
+  readonly #options: HubOptions;
+  readonly #feeds = new Map<ThreadId, ThreadFeed>();
+  readonly #observers: RxSubscription[];
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    const { manager } = options;
+    this.#observers = [
+      manager.events$.subscribe((event) => this.#onEvent(event)),
+      manager.threadCreated$.subscribe((thread) => this.#onCreated(thread)),
+      manager.threadClosed$.subscribe((threadId) => this.#onClosed(threadId)),
+    ];
+  }
+
+  get size(): number {
+    return this.#feeds.size;
+  }
+
+  #onEvent(event: ThreadEvent): void {
+    const { threadId, id, msg } = event;
+    const isStart = msg.type === "task_started";
+    const feed = isStart ? this.feedOf(threadId) : this.#feeds.get(threadId);
+    if (feed === undefined) return;
+    const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted" || msg.type === "session_configured";
+    if (isEnd) this.#options.requests.withdraw(feed);
+    feed.onEvent(event, this.#options.clock.now());
+    if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
+      this.#options.requests.open(feed, { turn: id, msg });
+    }
+    const isToEnd = isStart && feed.promised.get(msg.turn_id ?? id) === true;
+    if (isStart || isEnd) feed.promised.delete(isStart ? (msg.turn_id ?? id) : id);
+    if (isToEnd) this.interrupt(threadId);
+    if (isEnd) this.#drop(feed);
+  }
+
+  /** Ends the running turn, and waits for nothing. */
+  interrupt(threadId: ThreadId): void {
+    const thread = this.#options.manager.loadedThread(threadId);
+    thread?.submit({ type: "interrupt" }).catch(() => undefined);
+  }
+
+  /** An agent's thread is followed by those who follow its parent; they hear of it before it says anything. */
+  #onCreated(thread: Thread): void {
+    const parent = this.#options.manager.parentOf(thread.id);
+    const followed = parent === undefined ? undefined : this.#feeds.get(parent);
+    if (followed === undefined || followed.subscriptions.size === 0 || this.#feeds.has(thread.id)) return;
+    const feed = this.feedOf(thread.id);
+    const releases = [...followed.subscriptions.values()].map((above) => {
+      const { connection, isV2, listeners } = above;
+      const own = feed.subscribe(connection);
+      own.isV2 = isV2;
+      for (const [name, listener] of listeners) own.listeners.set(`${name}:${thread.id}`, listener);
+      return feed.hold(connection);
+    });
+    void this.#options
+      .announce(thread)
+      .then((told) => {
+        if (told === undefined) return;
+        for (const { connection, isV2 } of feed.subscriptions.values()) if (isV2) connection.tell(told);
+      })
+      .finally(() => {
+        for (const release of releases) release();
+      });
+  }
+
+  #onClosed(threadId: ThreadId): void {
+    const feed = this.#feeds.get(threadId);
+    if (feed === undefined) return;
+    this.#options.requests.withdraw(feed);
+    feed.close(this.#options.clock.now());
+    this.#feeds.delete(threadId);
+  }
+
+  #drop(feed: ThreadFeed): void {
+    if (!feed.isNeeded) this.#feeds.delete(feed.threadId);
+  }
+
+  /** The thread's feed, made when there is none. */
+  feedOf(threadId: ThreadId): ThreadFeed {
+    const found = this.#feeds.get(threadId);
+    if (found !== undefined) return found;
+    const feed = new ThreadFeed(threadId);
+    const turn = this.#options.manager.loadedThread(threadId)?.activeTurn;
+    if (turn !== undefined && turn.submissionId !== undefined) feed.mapper.adoptTurn(turn.turnId, turn.startedAt);
+    this.#feeds.set(threadId, feed);
+    return feed;
+  }
+
+  find(threadId: ThreadId): ThreadFeed | undefined {
+    return this.#feeds.get(threadId);
+  }
+
+  /** Subscribes for v2. Requests that wait for an answer are asked again by `replayRequests`. */
+  follow(connection: Connection, threadId: ThreadId): Subscription {
+    const subscription = this.feedOf(threadId).subscribe(connection);
+    subscription.isV2 = true;
+    return subscription;
+  }
+
+  replayRequests(connection: Connection, threadId: ThreadId): void {
+    const feed = this.#feeds.get(threadId);
+    if (feed !== undefined) this.#options.requests.replay(feed, connection);
+  }
+
+  /** false: it was not subscribed. */
+  unfollow(connection: Connection, threadId: ThreadId): boolean {
+    const feed = this.#feeds.get(threadId);
+    const subscription = feed?.subscriptions.get(connection);
+    if (feed === undefined || subscription === undefined || !subscription.isV2) return false;
+    subscription.isV2 = false;
+    this.release(feed, subscription);
+    return true;
+  }
+
+  /** Lets go of a subscription that nobody uses any more, neither by v2 nor by a listener. */
+  release(feed: ThreadFeed, subscription: Subscription): void {
+    if (subscription.isV2 || subscription.listeners.size > 0) return;
+    feed.subscriptions.delete(subscription.connection);
+    this.#options.requests.forget(feed, subscription.connection);
+    this.#drop(feed);
+  }
+
+  /** The client has gone. */
+  leave(connection: Connection): void {
+    for (const feed of this.#feeds.values()) {
+      if (feed.subscriptions.delete(connection)) this.#options.requests.forget(feed, connection);
+      this.#drop(feed);
+    }
+  }
+
+  statusOf(threadId: ThreadId): V2Status {
+    const status = this.#feeds.get(threadId)?.mapper.status;
+    const thread = this.#options.manager.loadedThread(threadId);
+    if (status !== undefined && status.type !== "notLoaded")
+      return thread === undefined ? { type: "notLoaded" } : status;
+    if (thread === undefined) return { type: "notLoaded" };
+    return thread.activeTurn === undefined ? { type: "idle" } : { type: "active", activeFlags: [] };
+  }
+
+  /** Tells every v2 client, whether it follows the thread or not. */
+  broadcast(told: Told): void {
+    for (const connection of this.#options.connections) if (!connection.speaksV1) connection.tell(told);
+  }
+
+  close(): void {
+    for (const observer of this.#observers) observer.unsubscribe();
+    this.#feeds.clear();
+  }
+}

@@ -1,0 +1,83 @@
+/** Ops to loaded threads, and what becomes of them. */
+import { ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import { newTurnId, type ThreadId } from "../protocol/ids.ts";
+import type { Op } from "../protocol/op.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { Thread } from "../thread/thread.ts";
+import { invalidRequest, threadNotFound } from "./rpc-error.ts";
+import type { ServerContext } from "./server-context.ts";
+
+/** A thread that is loaded, or was and has left memory. @throws RpcError `thread not found: ...` */
+export async function threadOf({ manager }: ServerContext, threadId: ThreadId, signal: AbortSignal): Promise<Thread> {
+  const loaded = manager.loadedThread(threadId);
+  if (loaded !== undefined) return loaded;
+  try {
+    return await manager.getThread(threadId, { signal });
+  } catch (error) {
+    throw error instanceof ThreadNotFoundError ? threadNotFound(threadId) : error;
+  }
+}
+
+/**
+ * Submits an op and waits for the event that answers it.
+ * @throws RpcError with the text of the error event that refused it
+ */
+export async function answerOfOp(
+  { hub }: ServerContext,
+  thread: Thread,
+  submission: { id: string; op: Op },
+  signal: AbortSignal,
+  isAnswer: (msg: EventMsg) => boolean,
+): Promise<void> {
+  const answered = Promise.withResolvers<void>();
+  const onAbort = () => answered.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const stop = hub.feedOf(thread.id).watch((event) => {
+    if (event === undefined) answered.reject(new ThreadClosedError(thread.id));
+    else if (event.id !== submission.id) return;
+    else if (event.msg.type === "error") answered.reject(invalidRequest(event.msg.message));
+    else if (isAnswer(event.msg)) answered.resolve();
+  });
+  try {
+    await Promise.all([answered.promise, thread.submitWithId(submission, { signal })]);
+  } finally {
+    stop();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+export type TurnSettings = Omit<Extract<Op, { type: "override_turn_context" }>, "type">;
+
+/** Submits input for a turn, and says which turn takes it: a new one, or the running one, which it joins. */
+export async function submitInput(
+  { hub }: ServerContext,
+  thread: Thread,
+  {
+    items,
+    outputSchema,
+    clientId,
+  }: { items: UserInput[]; outputSchema?: unknown; clientId?: string | null | undefined },
+  signal: AbortSignal,
+): Promise<{ turnId: string; isNew: boolean }> {
+  const id = newTurnId();
+  const feed = hub.feedOf(thread.id);
+  const fate = { startedTurn: undefined as string | undefined, joinedTurn: undefined as string | undefined };
+  feed.submitted.set(id, fate);
+  if (clientId != null) feed.mapper.clientIds.set(id, clientId);
+  try {
+    const schema = outputSchema == null ? {} : { final_output_json_schema: outputSchema };
+    await thread.submitWithId({ id, op: { type: "user_input", items, ...schema } }, { signal });
+  } catch (error) {
+    feed.mapper.clientIds.delete(id);
+    throw error;
+  } finally {
+    feed.submitted.delete(id);
+  }
+  if (fate.startedTurn !== undefined) return { turnId: fate.startedTurn, isNew: true };
+  if (fate.joinedTurn !== undefined) return { turnId: fate.joinedTurn, isNew: false };
+  const running = thread.activeTurn;
+  if (running?.takesInput === true) return { turnId: running.turnId, isNew: false };
+  if (running !== undefined) feed.promised.set(id, false);
+  return { turnId: id, isNew: true };
+}

@@ -1,0 +1,28 @@
+import type { SkeinLogger } from "../../thread/thread-env.ts";
+import type { Wire } from "../wire.ts";
+
+/** Who may connect over a WebSocket: whoever has the token. One of the two at most. */
+export type ListenAuth = {
+  /** A file that holds the token; blanks around it do not count. */
+  readonly tokenFile?: string | undefined;
+  /** The token's SHA-256 in hexadecimal. */
+  readonly tokenSha256?: string | undefined;
+};
+
+export type ListenOptions = {
+  readonly auth: ListenAuth;
+  readonly logger: SkeinLogger;
+  /** Takes on a client. */
+  readonly accept: (wire: Wire) => void;
+};
+
+/** Where clients come in. */
+export interface Listener {
+  /** As a client would write it; with the port that was taken when 0 was asked for. */
+  readonly url: string;
+  /** Takes no further clients, and ends the lines of those that are there. */
+  close(): Promise<void>;
+}
+
+/** The longest message that is read. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;

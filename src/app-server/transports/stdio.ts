@@ -1,0 +1,102 @@
+/** One client over two streams: one message a line, UTF-8. */
+import type { Readable, Writable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
+import type { Wire, WireListener } from "../wire.ts";
+import { type Listener, type ListenOptions, MAX_MESSAGE_BYTES } from "./listener.ts";
+
+export type Streams = { readonly input: Readable; readonly output: Writable };
+
+export function listenOnStdio(streams: Streams, { accept, logger }: ListenOptions): Listener {
+  const wire = new StreamWire(streams, () => logger.warn("a line was too long and was passed over"));
+  accept(wire);
+  wire.start();
+  return { url: "stdio://", close: async () => wire.close() };
+}
+
+class StreamWire implements Wire {
+  listener: WireListener | undefined;
+  readonly #input: Readable;
+  readonly #output: Writable;
+  readonly #lines: LineSplitter;
+  #isEnded = false;
+
+  constructor({ input, output }: Streams, onTooLong: () => void) {
+    this.#input = input;
+    this.#output = output;
+    this.#lines = new LineSplitter((line) => this.listener?.onText(line), onTooLong);
+  }
+
+  start(): void {
+    this.#input.on("data", (chunk: Buffer) => this.#lines.push(chunk));
+    this.#input.once("end", () => this.listener?.onEnded());
+    this.#input.once("error", () => this.#end());
+    this.#output.on("drain", () => this.listener?.onDrain());
+    // A reader that has gone is no failure of ours.
+    this.#output.on("error", () => this.#end());
+  }
+
+  send(text: string): boolean {
+    return this.#output.write(`${text}\n`);
+  }
+
+  pause(): void {
+    this.#input.pause();
+  }
+
+  resume(): void {
+    this.#input.resume();
+  }
+
+  close(): void {
+    this.#input.destroy();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.listener?.onClosed();
+  }
+}
+
+/** Cuts a stream of bytes into lines. A line that is too long is passed over whole. */
+export class LineSplitter {
+  readonly #onLine: (line: string) => void;
+  readonly #onTooLong: () => void;
+  readonly #maxChars: number;
+  readonly #decoder = new StringDecoder("utf8");
+  #parts: string[] = [];
+  #length = 0;
+
+  constructor(onLine: (line: string) => void, onTooLong: () => void, maxChars = MAX_MESSAGE_BYTES) {
+    this.#onLine = onLine;
+    this.#onTooLong = onTooLong;
+    this.#maxChars = maxChars;
+  }
+
+  push(chunk: Buffer): void {
+    const text = this.#decoder.write(chunk);
+    let from = 0;
+    for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", from)) {
+      this.#take(text.slice(from, at));
+      this.#endLine();
+      from = at + 1;
+    }
+    this.#take(text.slice(from));
+  }
+
+  #take(part: string): void {
+    this.#length += part.length;
+    if (this.#length > this.#maxChars) this.#parts.length = 0;
+    else if (part !== "") this.#parts.push(part);
+  }
+
+  #endLine(): void {
+    const isTooLong = this.#length > this.#maxChars;
+    const line = this.#parts.join("");
+    this.#parts = [];
+    this.#length = 0;
+    if (isTooLong) this.#onTooLong();
+    else this.#onLine(line.endsWith("\r") ? line.slice(0, -1) : line);
+  }
+}

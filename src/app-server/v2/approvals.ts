@@ -1,0 +1,64 @@
+/** Approvals as v2 asks for them (SPEC 11.8, and 0.169's fields). */
+import { z } from "zod";
+import type { ReviewDecision } from "../../protocol/policy.ts";
+import type { OpenRequest } from "../server-requests.ts";
+import { actionToV2, commandLine } from "./items.ts";
+
+export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {
+  const place = { threadId: feed.threadId, turnId, itemId: msg.call_id, startedAtMs: startedAt };
+  const reason = msg.reason ?? null;
+  if (msg.type === "apply_patch_approval_request") {
+    return {
+      method: "item/fileChange/requestApproval",
+      params: { ...place, reason, grantRoot: msg.grant_root ?? null },
+    };
+  }
+  const amendment = msg.proposed_execpolicy_amendment ?? null;
+  const params = {
+    kind: "command",
+    ...place,
+    approvalId: null,
+    environmentId: "local",
+    reason,
+    networkApprovalContext: null,
+    command: commandLine(msg.command),
+    cwd: msg.cwd,
+    commandActions: msg.parsed_cmd.map(actionToV2),
+    additionalPermissions: null,
+    proposedExecpolicyAmendment: amendment,
+    proposedNetworkPolicyAmendments: null,
+    availableDecisions: [
+      "accept",
+      ...(amendment === null
+        ? ["acceptForSession"]
+        : [{ acceptWithExecpolicyAmendment: { execpolicy_amendment: amendment } }]),
+      "decline",
+      "cancel",
+    ],
+  };
+  return { method: "item/commandExecution/requestApproval", params };
+}
+
+const decisionSchema = z.object({
+  decision: z.union([
+    z.enum(["accept", "acceptForSession", "decline", "cancel"]),
+    z.object({ acceptWithExecpolicyAmendment: z.object({ execpolicy_amendment: z.array(z.string()) }) }),
+  ]),
+});
+
+const DECISIONS = {
+  accept: "approved",
+  acceptForSession: "approved_for_session",
+  decline: "denied",
+  cancel: "abort",
+} as const;
+
+/** What is no decision counts as declined. */
+export function decisionOf(result: unknown): ReviewDecision {
+  const read = decisionSchema.safeParse(result);
+  if (!read.success) return "denied";
+  const { decision } = read.data;
+  if (typeof decision === "string") return DECISIONS[decision];
+  const { execpolicy_amendment: amendment } = decision.acceptWithExecpolicyAmendment;
+  return { approved_execpolicy_amendment: { proposed_execpolicy_amendment: amendment } };
+}

@@ -1,0 +1,111 @@
+/** What there is to choose from: models, skills; and lists that Skein has nothing in, which clients ask for all the same. */
+import { z } from "zod";
+import type { ModelPreset } from "../../model/model-preset.ts";
+import { type MethodTable, method } from "../method.ts";
+import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+
+const modelsSchema = z.object({
+  modelProvider: optionalText,
+  cursor: optionalText,
+  limit: optionalCount,
+  includeHidden: optionalFlag,
+});
+const skillsSchema = z.object({ cwds: optionalTexts, forceReload: optionalFlag });
+const cwdsSchema = z.object({ cwds: optionalTexts });
+const anySchema = z.object({});
+const threadSchema = z.object({ threadId: text });
+
+export const catalogMethods = (server: ServerContext): MethodTable => ({
+  "model/list": method({ params: modelsSchema, handle: (params) => listModels(server, params) }),
+  "skills/list": method({ params: skillsSchema, handle: (params) => listSkills(server, params) }),
+  "hooks/list": method({
+    params: cwdsSchema,
+    handle: ({ cwds }) => {
+      const asked = cwds == null || cwds.length === 0 ? [server.cwd] : cwds;
+      return { data: asked.map((cwd) => ({ cwd, hooks: [], warnings: [], errors: [] })) };
+    },
+  }),
+  "collaborationMode/list": method({
+    params: anySchema,
+    experimental: true,
+    handle: () => ({ data: [{ name: "Default", mode: "default", model: null, reasoning_effort: null }] }),
+  }),
+  "permissionProfile/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
+  "mcpServerStatus/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
+  "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
+  "thread/goal/get": method({ params: threadSchema, handle: () => ({ goal: null }) }),
+  "thread/backgroundTerminals/list": method({
+    params: threadSchema,
+    experimental: true,
+    handle: () => ({ data: [], nextCursor: null }),
+  }),
+});
+
+async function listModels({ manager }: ServerContext, params: z.infer<typeof modelsSchema>) {
+  const models = await manager.modelsManager.listModels({
+    provider: params.modelProvider ?? manager.config.modelProvider,
+    authMethod: manager.authManager.status().authMethod,
+    includeHidden: params.includeHidden ?? false,
+  });
+  const from = params.cursor == null ? 0 : readOffset(params.cursor, models.length);
+  const to = params.limit == null ? models.length : from + Math.max(1, params.limit);
+  return {
+    data: models.slice(from, to).map(modelToV2),
+    nextCursor: to < models.length ? String(to) : null,
+  };
+}
+
+function readOffset(cursor: string, total: number): number {
+  if (!/^\d+$/.test(cursor)) throw invalidRequest(`invalid cursor: ${cursor}`);
+  const offset = Number(cursor);
+  if (offset > total) throw invalidRequest(`cursor ${offset} exceeds total models ${total}`);
+  return offset;
+}
+
+const modelToV2 = (preset: ModelPreset) => ({
+  id: preset.id,
+  model: preset.model,
+  upgrade: null,
+  upgradeInfo: null,
+  availabilityNux: null,
+  displayName: preset.displayName,
+  description: preset.description,
+  modelSpecialty: null,
+  hidden: preset.hidden ?? false,
+  supportedReasoningEfforts: preset.supportedReasoningEfforts.map(({ effort, description }) => ({
+    reasoningEffort: effort,
+    description,
+  })),
+  defaultReasoningEffort: preset.defaultReasoningEffort,
+  inputModalities: ["text", "image"],
+  supportsPersonality: false,
+  multiAgentVersion: null,
+  additionalSpeedTiers: [],
+  serviceTiers: [],
+  defaultServiceTier: null,
+  availableAccessPrograms: null,
+  isDefault: preset.isDefault,
+});
+
+async function listSkills({ manager, cwd }: ServerContext, { cwds, forceReload }: z.infer<typeof skillsSchema>) {
+  const asked = cwds == null || cwds.length === 0 ? [cwd] : cwds;
+  const data = asked.map(async (each) => {
+    const { skills, errors } = await manager.skillsManager.skillsFor(each, { forceReload: forceReload ?? false });
+    return {
+      cwd: each,
+      skills: skills.map(({ name, description, shortDescription, path, scope }) => ({
+        name,
+        description,
+        ...(shortDescription === undefined ? {} : { shortDescription }),
+        path,
+        scope,
+        enabled: true,
+        pluginId: null,
+      })),
+      errors,
+    };
+  });
+  return { data: await Promise.all(data) };
+}

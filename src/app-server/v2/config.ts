@@ -1,0 +1,110 @@
+/** config/read, config/value/write, config/batchWrite and configRequirements/read. */
+import { resolve } from "node:path";
+import { z } from "zod";
+import type { ConfigOrigin, LoadedConfig } from "../../services/config-layers.ts";
+import { type ConfigTable, isTable, parseKeyPath, valueAt, versionOf } from "../../services/config-table.ts";
+import { type MethodTable, method } from "../method.ts";
+import { optionalFlag, optionalText, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+
+const readSchema = z.object({ includeLayers: optionalFlag, cwd: optionalText });
+const edit = { keyPath: text, value: z.unknown(), mergeStrategy: z.enum(["replace", "upsert"]) };
+const target = { filePath: optionalText, expectedVersion: optionalText };
+const writeSchema = z.object({ ...edit, ...target });
+const batchSchema = z.object({ edits: z.array(z.object(edit)), ...target, reloadUserConfig: optionalFlag });
+
+type Edit = { keyPath: string; value?: unknown; mergeStrategy: "replace" | "upsert" };
+type Target = { filePath?: string | null | undefined; expectedVersion?: string | null | undefined };
+
+export const configMethods = (server: ServerContext): MethodTable => ({
+  "config/read": method({ params: readSchema, handle: (params) => read(server, params) }),
+  "config/value/write": method({
+    params: writeSchema,
+    alone: true,
+    handle: (params) => write(server, [params], params),
+  }),
+  "config/batchWrite": method({
+    params: batchSchema,
+    alone: true,
+    handle: (params) => write(server, params.edits, params),
+  }),
+  "configRequirements/read": method({
+    params: z.object({}),
+    handle: () => ({ supportsIndependentSpeedModes: null, requirements: null }),
+  }),
+});
+
+/** Keys that 0.169 always shows. */
+const SHOWN_KEYS = [
+  ...["model", "review_model", "model_context_window", "model_auto_compact_token_limit"],
+  ...[
+    "model_auto_compact_token_limit_scope",
+    "model_provider",
+    "approval_policy",
+    "approvals_reviewer",
+    "sandbox_mode",
+  ],
+  ...["sandbox_workspace_write", "forced_chatgpt_workspace_id", "forced_login_method", "web_search"],
+  ...["client_search_provider", "tools", "instructions", "developer_instructions", "compact_prompt"],
+  ...["model_reasoning_effort", "model_reasoning_summary", "model_verbosity", "service_tier", "analytics", "apps"],
+  ...["browser_use", "computer_use", "desktop"],
+];
+
+async function read({ configs, manager }: ServerContext, { includeLayers }: z.infer<typeof readSchema>) {
+  const loaded = await configs.load();
+  const version = versionOf(loaded.raw);
+  const shown = Object.fromEntries(SHOWN_KEYS.map((key) => [key, null]));
+  return {
+    config: {
+      ...shown,
+      model: loaded.config.model ?? manager.config.model,
+      model_provider: loaded.config.modelProvider ?? manager.config.modelProvider,
+      approval_policy: loaded.config.approvalPolicy ?? manager.config.approvalPolicy,
+      sandbox_mode: loaded.config.sandboxMode ?? manager.config.sandboxMode,
+      ...loaded.raw,
+    },
+    origins: Object.fromEntries([...loaded.origins].map(([key, origin]) => [key, layerOf(origin, version)])),
+    layers: includeLayers === true ? await layersOf(loaded, configs) : null,
+  };
+}
+
+const layerOf = ({ layer, file }: ConfigOrigin, version: string) => ({
+  name:
+    (layer === "file" || layer === "profile") && file !== undefined
+      ? { type: "user", file, profile: null }
+      : { type: "sessionFlags" },
+  version,
+});
+
+async function layersOf({ raw }: LoadedConfig, { file }: ServerContext["configs"]) {
+  const flags = { name: { type: "sessionFlags" }, version: versionOf({}), config: {}, disabledReason: null };
+  if (file === undefined) return [{ ...flags, version: versionOf(raw), config: raw }];
+  const { path, table, version } = await file.read();
+  return [flags, { name: { type: "user", file: path, profile: null }, version, config: table, disabledReason: null }];
+}
+
+async function write({ configs }: ServerContext, edits: readonly Edit[], { filePath, expectedVersion }: Target) {
+  const { file } = configs;
+  if (file === undefined) throw invalidRequest("this server has no config.toml to write");
+  if (filePath != null && resolve(filePath) !== resolve(file.path)) {
+    throw invalidRequest(`Only writes to the user config are allowed: ${file.path}`);
+  }
+  let expected = expectedVersion ?? undefined;
+  let contents = await file.read();
+  for (const { keyPath, value, mergeStrategy } of edits) {
+    const path = parseKeyPath(keyPath);
+    const merged = mergeStrategy === "upsert" ? merge(valueAt(contents.table, path), value) : value;
+    contents = await file.write(path, merged, expected === undefined ? {} : { expectedVersion: expected });
+    expected = expected === undefined ? undefined : contents.version;
+  }
+  return { status: "ok", version: contents.version, filePath: contents.path, overriddenMetadata: null };
+}
+
+/** A table is added to what is there; anything else replaces it. */
+function merge(before: unknown, value: unknown): unknown {
+  if (!isTable(before) || !isTable(value)) return value;
+  const merged: Record<string, unknown> = { ...before };
+  for (const [key, each] of Object.entries(value)) merged[key] = merge(before[key], each);
+  return merged satisfies ConfigTable;
+}

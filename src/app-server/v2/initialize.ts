@@ -1,0 +1,40 @@
+import { arch, platform, release } from "node:os";
+import { z } from "zod";
+import { VERSION } from "../../version.ts";
+import type { ClientInfo } from "../connection.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+
+const schema = z.object({
+  clientInfo: z.object({ name: text, title: optionalText, version: text }),
+  capabilities: z.object({ experimentalApi: optionalFlag, optOutNotificationMethods: optionalTexts }).nullish(),
+});
+
+export const initializeMethods = (server: ServerContext): MethodTable => ({
+  initialize: method({ params: schema, isFirst: true, handle: (params, call) => initialize(server, params, call) }),
+});
+
+function initialize({ home }: ServerContext, { clientInfo, capabilities }: z.infer<typeof schema>, call: Call) {
+  const { connection } = call;
+  if (connection.client !== undefined) throw invalidRequest("Already initialized");
+  if (!isHeaderValue(clientInfo.name)) {
+    throw invalidRequest(`Invalid clientInfo.name: '${clientInfo.name}'. Must be a valid HTTP header value.`);
+  }
+  connection.client = { ...clientInfo, title: clientInfo.title ?? null };
+  connection.experimentalApi = capabilities?.experimentalApi ?? false;
+  connection.optOut = new Set(capabilities?.optOutNotificationMethods ?? []);
+  return {
+    userAgent: userAgentOf(connection.client),
+    codexHome: home,
+    platformFamily: platform() === "win32" ? "windows" : "unix",
+    platformOs: platform() === "darwin" ? "macos" : platform(),
+  };
+}
+
+const isHeaderValue = (name: string): boolean => /^[\t\x20-\x7e]*$/.test(name);
+
+/** `name/version (os; arch) terminal (name; version)`: clients read the version out of it. */
+export const userAgentOf = ({ name, version }: ClientInfo): string =>
+  `${name}/${VERSION} (${platform()} ${release()}; ${arch()}) unknown (${name}; ${version})`;

@@ -1,0 +1,64 @@
+/** What a user sends, between the core's words and those of v2. */
+import { z } from "zod";
+import type { TextElement, UserInput } from "../../protocol/user-input.ts";
+
+const textElement = z.looseObject({
+  byteRange: z.looseObject({ start: z.int().min(0), end: z.int().min(0) }),
+  placeholder: z.string().nullish(),
+});
+
+const text = z.string();
+
+/** `image` also knows a `fileId`, and there is `audio`: no model client of ours takes those. */
+export const v2InputSchema = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("text"), text, text_elements: z.array(textElement).nullish() }),
+  z.looseObject({ type: z.literal("image"), url: text }),
+  z.looseObject({ type: z.literal("localImage"), path: text }),
+  z.looseObject({ type: z.literal("skill"), name: text, path: text }),
+  z.looseObject({ type: z.literal("mention"), name: text, path: text }),
+]);
+
+export type V2Input = z.infer<typeof v2InputSchema>;
+
+export function inputFromV2(item: V2Input): UserInput {
+  switch (item.type) {
+    case "text":
+      return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementFromV2) };
+    case "image":
+      return { type: "image", image_url: item.url };
+    case "localImage":
+      return { type: "local_image", path: item.path };
+    case "skill":
+      return { type: "skill", name: item.name, path: item.path };
+    case "mention":
+      return { type: "mention", name: item.name, path: item.path } as unknown as UserInput;
+  }
+}
+
+const elementFromV2 = ({ byteRange, placeholder }: z.infer<typeof textElement>): TextElement => ({
+  byte_range: { start: byteRange.start, end: byteRange.end },
+  placeholder: placeholder ?? null,
+});
+
+/** An input of a kind that v2 has no word for is shown as an empty text. */
+export function inputToV2(item: UserInput): Record<string, unknown> {
+  switch (item.type) {
+    case "text":
+      return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementToV2) };
+    case "image":
+      return { type: "image", url: item.image_url };
+    case "local_image":
+      return { type: "localImage", path: item.path };
+    case "skill":
+      return { type: "skill", name: item.name, path: item.path };
+    default:
+      return isMention(item) ? { ...item } : { type: "text", text: "", text_elements: [] };
+  }
+}
+
+const isMention = (item: { type: string }): boolean => item.type === "mention";
+
+const elementToV2 = ({ byte_range: range, placeholder }: TextElement) => ({
+  byteRange: { start: range.start, end: range.end },
+  placeholder: placeholder ?? null,
+});

@@ -1,0 +1,175 @@
+/** The items of a turn in v2's words (SPEC 11.8). Pure. */
+import type { AgentStatus } from "../../protocol/agent-status.ts";
+import {
+  agentMessageText,
+  type CollabAgentToolCallTurnItem,
+  type CommandExecutionTurnItem,
+  type Duration,
+  type DynamicToolCallTurnItem,
+  type FileChanges,
+  type McpToolCallTurnItem,
+  type ParsedCommand,
+  type TurnItem,
+  type UserMessageTurnItem,
+} from "../../protocol/turn-item.ts";
+import { inputToV2 } from "./input.ts";
+import { camel } from "./settings.ts";
+import type { V2Item } from "./wire-types.ts";
+
+export type ItemTimes = { startedAtMs: number | null; completedAtMs: number | null };
+
+/** undefined for a kind that v2 does not show. `clientId` is the client's own name for a user message. */
+export function itemToV2(item: TurnItem, times: ItemTimes, clientId: string | null = null): V2Item | undefined {
+  const body = bodyOf(item, clientId);
+  return body === undefined ? undefined : { ...body, ...times };
+}
+
+type Body = { type: string; id: string; [field: string]: unknown };
+
+function bodyOf(item: TurnItem, clientId: string | null): Body | undefined {
+  switch (item.type) {
+    case "UserMessage":
+      return userMessage(item, clientId);
+    case "AgentMessage":
+      return agentMessage(item.id, agentMessageText(item), item.phase ?? null);
+    case "Reasoning":
+      return { type: "reasoning", id: item.id, summary: item.summary_text, content: item.raw_content };
+    case "WebSearch":
+      return { type: "webSearch", id: item.id, query: item.query, action: item.action ?? null, results: null };
+    case "CommandExecution":
+      return commandExecution(item);
+    case "FileChange":
+      return { type: "fileChange", id: item.id, changes: changesToV2(item.changes), status: camel(item.status) };
+    case "McpToolCall":
+      return mcpToolCall(item);
+    case "CollabAgentToolCall":
+      return collabCall(item);
+    case "DynamicToolCall":
+      return dynamicToolCall(item);
+    case "ContextCompaction":
+      return { type: "contextCompaction", id: item.id };
+    default:
+      return undefined;
+  }
+}
+
+const userMessage = (item: UserMessageTurnItem, clientId: string | null): Body => ({
+  type: "userMessage",
+  id: item.id,
+  clientId,
+  content: item.content.map(inputToV2),
+});
+
+export const agentMessage = (id: string, text: string, phase: string | null = null): Body => ({
+  type: "agentMessage",
+  moderation: null,
+  id,
+  text,
+  phase,
+  memoryCitation: null,
+  delivery: null,
+  questions: null,
+});
+
+const commandExecution = (item: CommandExecutionTurnItem): Body => ({
+  type: "commandExecution",
+  id: item.id,
+  pluginId: null,
+  scriptPath: null,
+  command: commandLine(item.command),
+  cwd: item.cwd,
+  processId: item.process_id ?? null,
+  source: camel(item.source),
+  status: camel(item.status),
+  commandActions: item.parsed_cmd.map(actionToV2),
+  aggregatedOutput: item.aggregated_output === "" ? null : (item.aggregated_output ?? null),
+  exitCode: item.exit_code ?? null,
+  durationMs: milliseconds(item.duration),
+});
+
+const mcpToolCall = (item: McpToolCallTurnItem): Body => ({
+  type: "mcpToolCall",
+  id: item.id,
+  server: item.server,
+  tool: item.tool,
+  status: camel(item.status),
+  arguments: item.arguments ?? null,
+  appContext: null,
+  mcpAppUi: null,
+  pluginId: null,
+  readOnlyHint: null,
+  result: item.result ?? null,
+  error: item.error ?? null,
+  durationMs: milliseconds(item.duration),
+});
+
+const dynamicToolCall = (item: DynamicToolCallTurnItem): Body => ({
+  type: "dynamicToolCall",
+  id: item.id,
+  namespace: null,
+  tool: item.tool,
+  arguments: jsonOr(item.arguments),
+  status: camel(item.status),
+  contentItems: item.output === undefined ? null : [{ type: "inputText", text: item.output }],
+  success: item.status === "in_progress" ? null : item.status === "completed",
+  durationMs: item.duration_ms ?? null,
+});
+
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+const COLLAB_TOOLS: Readonly<Record<string, string>> = { wait_agent: "wait" };
+
+const collabCall = (item: CollabAgentToolCallTurnItem): Body => ({
+  type: "collabAgentToolCall",
+  id: item.id,
+  tool: COLLAB_TOOLS[item.tool] ?? camel(item.tool),
+  status: camel(item.status),
+  senderThreadId: item.sender_thread_id,
+  receiverThreadIds: item.receiver_thread_ids,
+  prompt: item.prompt ?? null,
+  model: item.model ?? null,
+  reasoningEffort: item.reasoning_effort ?? null,
+  agentsStates: Object.fromEntries(Object.entries(item.agents_states).map(([id, status]) => [id, stateToV2(status)])),
+});
+
+function stateToV2(status: AgentStatus): { status: string; message: string | null } {
+  if (typeof status === "string") return { status: camel(status), message: null };
+  return "completed" in status
+    ? { status: "completed", message: status.completed }
+    : { status: "errored", message: status.errored };
+}
+
+export const milliseconds = (duration: Duration | null | undefined): number | null =>
+  duration === null || duration === undefined ? null : duration.secs * 1000 + Math.round(duration.nanos / 1e6);
+
+/** As a shell would take it. */
+export const commandLine = (command: readonly string[]): string =>
+  command.map((part) => (/^[\w@%+=:,./-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`)).join(" ");
+
+export function actionToV2(parsed: ParsedCommand): Record<string, unknown> {
+  const { cmd: command } = parsed;
+  switch (parsed.type) {
+    case "read":
+      return { type: "read", command, name: parsed.name ?? "", path: parsed.path ?? "" };
+    case "list_files":
+      return { type: "listFiles", command, path: parsed.path ?? null };
+    case "search":
+      return { type: "search", command, query: parsed.query ?? null, path: parsed.path ?? null };
+    default:
+      return { type: "unknown", command };
+  }
+}
+
+export const changesToV2 = (changes: FileChanges): { path: string; kind: unknown; diff: string }[] =>
+  Object.entries(changes).map(([path, change]) => {
+    if (change.type === "update") {
+      return { path, kind: { type: "update", move_path: change.move_path }, diff: change.unified_diff };
+    }
+    return { path, kind: { type: change.type }, diff: change.content };
+  });

@@ -1,0 +1,312 @@
+/**
+ * A thread's events in v2's words (SPEC 11.8 and 13.4). Pure but for the memory of the running turn: no IO, no clock.
+ *
+ * M1  Each turn/started is followed by exactly one turn/completed, also when the thread's incarnation ended in between.
+ * M2  status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
+ */
+import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
+import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
+import type { TurnItem } from "../../protocol/turn-item.ts";
+import { itemToV2 } from "./items.ts";
+import { camel, turnErrorOf } from "./settings.ts";
+import { toolItemOf, toolNotification } from "./tool-items.ts";
+import type { V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
+
+/** A notification without its time. */
+export type Told = { readonly method: string; readonly params: Record<string, unknown> };
+
+export type RunningTurn = {
+  readonly id: string;
+  /** Unix seconds. */
+  readonly startedAt: number | null;
+  /** When each item began, in Unix milliseconds. */
+  readonly begun: Map<string, number>;
+  lastAgentMessage: V2Item | undefined;
+  error: V2TurnError | null;
+};
+
+export class EventMapper {
+  readonly threadId: string;
+  status: V2Status = { type: "idle" };
+  turn: RunningTurn | undefined;
+  #lastTokens = JSON.stringify([null, null]);
+  /** Clients' own names of the user messages that they sent, by submission. */
+  readonly clientIds = new Map<string, string>();
+
+  constructor(threadId: string) {
+    this.threadId = threadId;
+  }
+
+  /** Takes up a turn that runs already. */
+  adoptTurn(id: string, startedAtMs: number): void {
+    this.turn = runningTurn(id, Math.floor(startedAtMs / 1000));
+    this.status = { type: "active", activeFlags: [] };
+  }
+
+  /** @param now Unix milliseconds */
+  map({ id, msg }: ThreadEvent, now: number): Told[] {
+    switch (msg.type) {
+      case "session_configured":
+        if (this.status.type === "notLoaded") this.status = { type: "idle" };
+        return this.lost(now);
+      case "task_started":
+        return this.#begin(msg.turn_id ?? id, msg.started_at ?? Math.floor(now / 1000));
+      case "task_complete":
+        return this.#end(id, msg, now);
+      case "turn_aborted":
+        return this.#end(id, msg, now);
+      case "item_started":
+        return this.#itemStarted(msg.item, msg.turn_id, id, msg.started_at_ms ?? now);
+      case "item_completed":
+        return this.#itemCompleted(msg.item, msg.turn_id, id, msg.completed_at_ms ?? now);
+      case "token_count":
+        return this.#tokens(msg, id);
+      case "error":
+        return this.#error(msg, id);
+      case "shutdown_complete":
+        return this.setStatus({ type: "notLoaded" });
+      default:
+        return this.#simple(msg, id, now);
+    }
+  }
+
+  /** The running turn will not be ended by its thread: it is told as interrupted (M1). */
+  lost(now: number): Told[] {
+    if (this.turn === undefined) return [];
+    return this.#end(this.turn.id, { type: "turn_aborted", reason: "interrupted" }, now);
+  }
+
+  setStatus(status: V2Status): Told[] {
+    if (JSON.stringify(status) === JSON.stringify(this.status)) return [];
+    this.status = status;
+    return [this.#told("thread/status/changed", { status })];
+  }
+
+  #told(method: string, params: Record<string, unknown>): Told {
+    return { method, params: { threadId: this.threadId, ...params } };
+  }
+
+  #turnId(id: string): string {
+    return this.turn?.id ?? id;
+  }
+
+  #begin(turnId: string, startedAt: number): Told[] {
+    this.turn = runningTurn(turnId, startedAt);
+    const turn = turnInProgress(turnId, startedAt);
+    return [...this.setStatus({ type: "active", activeFlags: [] }), this.#told("turn/started", { turn })];
+  }
+
+  #end(id: string, msg: TaskCompleteEvent | TurnAbortedEvent, now: number): Told[] {
+    const begun = this.turn === undefined ? this.#begin(msg.turn_id ?? id, Math.floor(now / 1000)) : [];
+    const running = this.turn ?? runningTurn(id, null);
+    this.turn = undefined;
+    const error =
+      running.error ??
+      (msg.type === "task_complete" && msg.error ? turnErrorOf(msg.error.message, msg.error.codex_error_info) : null);
+    const failed = msg.type === "task_complete" && error !== null;
+    const items = running.lastAgentMessage === undefined ? [] : [running.lastAgentMessage];
+    const turn: V2Turn = {
+      id: running.id,
+      rootTurnId: running.id,
+      items,
+      itemsView: items.length === 0 ? "notLoaded" : "summary",
+      status: msg.type === "turn_aborted" ? "interrupted" : failed ? "failed" : "completed",
+      error: failed ? error : null,
+      startedAt: running.startedAt,
+      completedAt: msg.completed_at ?? Math.floor(now / 1000),
+      durationMs: msg.duration_ms ?? null,
+    };
+    const status = failed ? this.setStatus({ type: "systemError" }) : this.setStatus({ type: "idle" });
+    return [...begun, ...status, this.#told("turn/completed", { turn })];
+  }
+
+  #itemStarted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
+    this.turn?.begun.set(itemId(item), at);
+    const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null }, this.clientIds.get(id) ?? null);
+    return shown === undefined ? [] : [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
+  }
+
+  #itemCompleted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
+    const startedAtMs = this.turn?.begun.get(itemId(item)) ?? at;
+    const shown = itemToV2(item, { startedAtMs, completedAtMs: at }, this.clientIds.get(id) ?? null);
+    if (shown === undefined) return [];
+    if (item.type === "AgentMessage" && this.turn !== undefined) this.turn.lastAgentMessage = shown;
+    if (item.type === "UserMessage") this.clientIds.delete(id);
+    return [this.#told("item/completed", { item: shown, turnId, contentTokenCount: null, completedAtMs: at })];
+  }
+
+  /** One report a response: what only repeats the last one, as the snapshot of the response's headers does, is left out. */
+  #tokens(msg: Extract<EventMsg, { type: "token_count" }>, id: string): Told[] {
+    const told: Told[] = [];
+    const text = JSON.stringify([msg.info ?? null, meaningful(msg.rate_limits)]);
+    if (text === this.#lastTokens) return told;
+    this.#lastTokens = text;
+    if (msg.info)
+      told.push(this.#told("thread/tokenUsage/updated", { turnId: this.#turnId(id), tokenUsage: usageToV2(msg.info) }));
+    if (msg.rate_limits)
+      told.push({ method: "account/rateLimits/updated", params: { rateLimits: rateLimitsToV2(msg.rate_limits) } });
+    return told;
+  }
+
+  /** A refused rollback is told by its answer alone. An error outside a turn leaves the status as it is. */
+  #error(msg: Extract<EventMsg, { type: "error" }>, id: string): Told[] {
+    if (msg.codex_error_info === "thread_rollback_failed") return [];
+    const error = turnErrorOf(msg.message, msg.codex_error_info);
+    const told = this.#told("error", { error, willRetry: false, turnId: this.#turnId(id) });
+    if (this.turn === undefined) return [told];
+    this.turn.error = error;
+    return [...this.setStatus({ type: "systemError" }), told];
+  }
+
+  #simple(msg: EventMsg, id: string, now: number): Told[] {
+    const turnId = this.#turnId(id);
+    switch (msg.type) {
+      case "stream_error": {
+        const error = turnErrorOf(msg.message, msg.codex_error_info, msg.additional_details ?? null);
+        return [this.#told("error", { error, willRetry: true, turnId })];
+      }
+      case "agent_message_content_delta":
+        return [this.#told("item/agentMessage/delta", { turnId: msg.turn_id, itemId: msg.item_id, delta: msg.delta })];
+      case "reasoning_content_delta": {
+        const { turn_id, item_id, delta, summary_index } = msg;
+        return [
+          this.#told("item/reasoning/summaryTextDelta", {
+            turnId: turn_id,
+            itemId: item_id,
+            delta,
+            summaryIndex: summary_index,
+          }),
+        ];
+      }
+      case "reasoning_raw_content_delta": {
+        const { turn_id, item_id, delta, content_index } = msg;
+        return [
+          this.#told("item/reasoning/textDelta", {
+            turnId: turn_id,
+            itemId: item_id,
+            delta,
+            contentIndex: content_index,
+          }),
+        ];
+      }
+      case "agent_reasoning_section_break":
+        return [
+          this.#told("item/reasoning/summaryPartAdded", {
+            turnId,
+            itemId: msg.item_id,
+            summaryIndex: msg.summary_index,
+          }),
+        ];
+      case "turn_diff":
+        return [this.#told("turn/diff/updated", { turnId, diff: msg.unified_diff })];
+      case "plan_update": {
+        const plan = msg.plan.map(({ step, status }) => ({ step, status: camel(status) }));
+        return [this.#told("turn/plan/updated", { turnId, explanation: msg.explanation ?? null, plan })];
+      }
+      case "context_compacted":
+        return [this.#told("thread/compacted", { turnId })];
+      case "raw_response_item":
+        return [this.#told("rawResponseItem/completed", { turnId, item: msg.item })];
+      case "warning":
+        return [this.#told("warning", { message: msg.message })];
+      case "deprecation_notice":
+        return [{ method: "deprecationNotice", params: { summary: msg.summary, details: msg.details ?? null } }];
+      case "skills_update_available":
+        return [{ method: "skills/changed", params: {} }];
+      default:
+        return this.#tool(msg, turnId, now);
+    }
+  }
+
+  /** Tool events of the older kind become items, unless the core told of the same item itself. */
+  #tool(msg: EventMsg, turnId: string, now: number): Told[] {
+    const direct = toolNotification(msg, turnId);
+    if (direct !== undefined) return [this.#told(direct.method, direct.params)];
+    const found = toolItemOf(msg);
+    if (found === undefined) return [];
+    const { phase, body } = found;
+    const begunAt = this.turn?.begun.get(body.id);
+    const told: Told[] = [];
+    if (phase !== "end" && begunAt === undefined) {
+      this.turn?.begun.set(body.id, now);
+      const item = { ...body, startedAtMs: now, completedAtMs: null };
+      told.push(this.#told("item/started", { item, turnId, startedAtMs: now }));
+    }
+    if (phase !== "begin") {
+      const item = { ...body, startedAtMs: begunAt ?? now, completedAtMs: now };
+      told.push(this.#told("item/completed", { item, turnId, contentTokenCount: null, completedAtMs: now }));
+    }
+    return told;
+  }
+}
+
+/** A snapshot without any limit says nothing. */
+const meaningful = (limits: RateLimitSnapshot | null | undefined): RateLimitSnapshot | null =>
+  limits && Object.values(limits).some((value) => value !== null) ? limits : null;
+
+const itemId = (item: TurnItem): string => ("id" in item && typeof item.id === "string" ? item.id : "");
+
+const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
+  id,
+  startedAt,
+  begun: new Map(),
+  lastAgentMessage: undefined,
+  error: null,
+});
+
+/** A turn as it is shown when it begins; `startedAt` is null in the answer to turn/start. */
+export const turnInProgress = (id: string, startedAt: number | null): V2Turn => ({
+  id,
+  rootTurnId: id,
+  items: [],
+  itemsView: "notLoaded",
+  status: "inProgress",
+  error: null,
+  startedAt,
+  completedAt: null,
+  durationMs: null,
+});
+
+const breakdown = (usage: TokenUsage) => ({
+  totalTokens: usage.total_tokens,
+  inputTokens: usage.input_tokens,
+  cachedInputTokens: usage.cached_input_tokens,
+  cacheWriteInputTokens: 0,
+  outputTokens: usage.output_tokens,
+  reasoningOutputTokens: usage.reasoning_output_tokens,
+});
+
+export const usageToV2 = (info: TokenUsageInfo) => ({
+  total: breakdown(info.total_token_usage),
+  last: breakdown(info.last_token_usage),
+  modelContextWindow: info.model_context_window ?? null,
+});
+
+const window = (limit: RateLimitSnapshot["primary"]) =>
+  limit === null
+    ? null
+    : {
+        usedPercent: Math.round(limit.used_percent),
+        windowDurationMins: limit.window_minutes ?? null,
+        resetsAt: limit.resets_at ?? null,
+      };
+
+export const rateLimitsToV2 = (limits: RateLimitSnapshot) => ({
+  limitId: "codex",
+  limitName: null,
+  normalModelSlug: null,
+  primary: window(limits.primary),
+  secondary: window(limits.secondary),
+  credits:
+    limits.credits === null
+      ? null
+      : {
+          hasCredits: limits.credits.has_credits,
+          unlimited: limits.credits.unlimited,
+          balance: limits.credits.balance ?? null,
+        },
+  individualLimit: null,
+  spendControlReached: null,
+  planType: limits.plan_type,
+  rateLimitReachedType: null,
+});

@@ -1,0 +1,22 @@
+import type { MethodTable } from "../method.ts";
+import type { ServerContext } from "../server-context.ts";
+import { accountMethods } from "./account.ts";
+import { catalogMethods } from "./catalogs.ts";
+import { configMethods } from "./config.ts";
+import { initializeMethods } from "./initialize.ts";
+import { threadEditMethods } from "./thread-edit.ts";
+import { threadReadMethods } from "./thread-read.ts";
+import { threadStartMethods } from "./thread-start.ts";
+import { turnMethods } from "./turns.ts";
+
+/** Everything that v2 is spoken with. */
+export const v2Methods = (server: ServerContext): MethodTable => ({
+  ...initializeMethods(server),
+  ...threadStartMethods(server),
+  ...threadReadMethods(server),
+  ...threadEditMethods(server),
+  ...turnMethods(server),
+  ...catalogMethods(server),
+  ...configMethods(server),
+  ...accountMethods(server),
+});

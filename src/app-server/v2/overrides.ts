@@ -1,0 +1,44 @@
+/** The settings that start, resume and fork may give. */
+import { z } from "zod";
+import { optionalText } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ThreadSettings } from "../thread-configs.ts";
+import { approvalPolicySchema, sandboxModeSchema } from "./settings.ts";
+
+export const SETTINGS_FAILURE = "failed to load configuration";
+
+/** Fields of the three methods' params; `permissions` and others that Skein has no use for are taken and passed over. */
+export const overrideFields = {
+  model: optionalText,
+  modelProvider: optionalText,
+  cwd: optionalText,
+  approvalPolicy: approvalPolicySchema.nullish(),
+  sandbox: sandboxModeSchema.nullish(),
+  permissions: optionalText,
+  config: z.record(z.string(), z.unknown()).nullish(),
+  baseInstructions: optionalText,
+  developerInstructions: optionalText,
+  ephemeral: z.boolean().nullish(),
+};
+
+const overrideSchema = z.object(overrideFields);
+export type Overrides = z.infer<typeof overrideSchema>;
+
+export function settingsOf(given: Overrides): ThreadSettings {
+  if (given.permissions != null && given.sandbox != null) {
+    throw invalidRequest("`permissions` cannot be combined with `sandbox`");
+  }
+  return {
+    typed: {
+      model: given.model ?? undefined,
+      modelProvider: given.modelProvider ?? undefined,
+      cwd: given.cwd ?? undefined,
+      approvalPolicy: given.approvalPolicy ?? undefined,
+      sandboxMode: given.sandbox ?? undefined,
+      baseInstructions: given.baseInstructions ?? undefined,
+      developerInstructions: given.developerInstructions ?? undefined,
+      ephemeral: given.ephemeral ?? undefined,
+    },
+    config: given.config,
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Pages of a thread's turns and items. A cursor is the place of one of them, and serves in both directions:
+ * `includeAnchor` says whether that one comes again.
+ */
+import { z } from "zod";
+import { invalidRequest } from "../rpc-error.ts";
+import { type HistoryTurn, viewOf } from "./history-turns.ts";
+import type { ItemsView, V2Item, V2Turn } from "./wire-types.ts";
+
+const cursorSchema = z.object({
+  requestedThreadId: z.string(),
+  rolloutOrdinal: z.int().min(0),
+  includeAnchor: z.boolean(),
+  scope: z.looseObject({ kind: z.string() }),
+});
+type Cursor = z.infer<typeof cursorSchema>;
+export type PageKind = "turns" | "itemsByCreatedAtOrdinal";
+
+export type PageQuery = {
+  threadId: string;
+  cursor?: string | null | undefined;
+  limit?: number | null | undefined;
+  sortDirection?: "asc" | "desc" | null | undefined;
+};
+export type Page<T> = { data: T[]; nextCursor: string | null; backwardsCursor: string | null };
+
+const DEFAULT_LIMIT = 25;
+const MAX_LIMIT = 100;
+/** A place after everything: the end of a history that has not been read. */
+const END = Number.MAX_SAFE_INTEGER;
+
+export const writeCursor = (kind: PageKind, threadId: string, rolloutOrdinal: number, includeAnchor: boolean): string =>
+  JSON.stringify({ requestedThreadId: threadId, rolloutOrdinal, includeAnchor, scope: { kind } });
+
+/** From the end of the thread backwards. */
+export const endCursor = (kind: PageKind, threadId: string): string => writeCursor(kind, threadId, END, true);
+
+function readCursor(text: string, threadId: string): Cursor {
+  try {
+    const cursor = cursorSchema.parse(JSON.parse(text));
+    if (cursor.requestedThreadId === threadId) return cursor;
+  } catch {
+    // Said below.
+  }
+  throw invalidRequest(`invalid cursor: ${text}`);
+}
+
+/** @param entries by rising ordinal */
+export function pageOf<E extends { readonly ordinal: number }, T>(
+  kind: PageKind,
+  entries: readonly E[],
+  query: PageQuery,
+  defaults: { direction: "asc" | "desc" },
+  show: (entry: E) => T,
+): Page<T> {
+  const { threadId } = query;
+  const isRising = (query.sortDirection ?? defaults.direction) === "asc";
+  const limit = Math.min(MAX_LIMIT, Math.max(1, query.limit ?? DEFAULT_LIMIT));
+  const cursor = query.cursor == null ? undefined : readCursor(query.cursor, threadId);
+  const ordered = isRising ? [...entries] : entries.toReversed();
+  const rest = cursor === undefined ? ordered : ordered.filter(({ ordinal }) => isAfter(ordinal, cursor, isRising));
+  const shown = rest.slice(0, limit);
+  const first = shown[0];
+  const last = shown.at(-1);
+  return {
+    data: shown.map(show),
+    nextCursor:
+      last !== undefined && rest.length > shown.length ? writeCursor(kind, threadId, last.ordinal, false) : null,
+    backwardsCursor: first === undefined ? null : writeCursor(kind, threadId, first.ordinal, true),
+  };
+}
+
+function isAfter(ordinal: number, { rolloutOrdinal, includeAnchor }: Cursor, isRising: boolean): boolean {
+  if (ordinal === rolloutOrdinal) return includeAnchor;
+  return isRising ? ordinal > rolloutOrdinal : ordinal < rolloutOrdinal;
+}
+
+export const turnsPage = (
+  turns: readonly HistoryTurn[],
+  query: PageQuery & { itemsView?: ItemsView | null | undefined },
+): Page<V2Turn> =>
+  pageOf("turns", turns, query, { direction: "desc" }, (turn) => viewOf(turn, query.itemsView ?? "summary"));
+
+export function itemsPage(
+  turns: readonly HistoryTurn[],
+  query: PageQuery & { turnId?: string | null | undefined },
+): Page<{ turnId: string; item: V2Item }> {
+  const wanted = query.turnId == null ? turns : turns.filter(({ id }) => id === query.turnId);
+  const entries = wanted.flatMap(({ id, items }) => items.map((placed) => ({ ...placed, turnId: id })));
+  return pageOf("itemsByCreatedAtOrdinal", entries, query, { direction: "asc" }, ({ turnId, item }) => ({
+    turnId,
+    item,
+  }));
+}

@@ -1,0 +1,155 @@
+/** What changes a stored thread: archive, unarchive, delete, name, revert, rollback; and unsubscribe. */
+import { z } from "zod";
+import { RolloutNotFoundError } from "../../protocol/errors.ts";
+import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
+import type { Thread } from "../../thread/thread.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalText, text } from "../params.ts";
+import { invalidRequest, noRollout } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { answerOfOp, threadOf } from "../thread-ops.ts";
+import { readThreadId } from "./thread-source.ts";
+import { cursorsOf } from "./thread-start.ts";
+import { findStored, fullTurns } from "./thread-view.ts";
+
+const idSchema = z.object({ threadId: text });
+const nameSchema = z.object({ threadId: text, name: text });
+const revertSchema = z.object({ threadId: text, beforeTurnId: text });
+const rollbackSchema = z.object({ threadId: text, numTurns: z.int().min(0).max(0xffffffff) });
+const gitField = optionalText;
+const metadataSchema = z.object({
+  threadId: text,
+  gitInfo: z.object({ sha: gitField, branch: gitField, originUrl: gitField }).nullish(),
+});
+
+/** What a thread gets to end in before its file is moved or removed. */
+export const STOP_DEADLINE_MS = 10_000;
+
+export const threadEditMethods = (server: ServerContext): MethodTable => ({
+  "thread/archive": method({ params: idSchema, handle: (params, call) => archive(server, params.threadId, call) }),
+  "thread/unarchive": method({ params: idSchema, handle: (params, call) => unarchive(server, params.threadId, call) }),
+  "thread/delete": method({ params: idSchema, handle: (params, call) => remove(server, params.threadId, call) }),
+  "thread/unsubscribe": method({
+    params: idSchema,
+    handle: (params, call) => unsubscribe(server, params.threadId, call),
+  }),
+  "thread/name/set": method({ params: nameSchema, handle: (params, call) => setName(server, params, call) }),
+  "thread/metadata/update": method({ params: metadataSchema, handle: (params) => updateMetadata(server, params) }),
+  "thread/revert": method({ params: revertSchema, handle: (params, call) => revert(server, params, call) }),
+  "thread/rollback": method({ params: rollbackSchema, handle: (params, call) => rollBack(server, params, call) }),
+});
+
+/** Ends a loaded thread and takes it out, so that its file can be moved. */
+export async function stopThread({ manager, hub }: ServerContext, threadId: ThreadId): Promise<void> {
+  const thread = manager.loadedThread(threadId);
+  if (thread !== undefined) await thread.shutdown({ deadlineMs: STOP_DEADLINE_MS });
+  await manager.removeThread(threadId);
+  const feed = hub.find(threadId);
+  if (feed !== undefined) feed.tell(...feed.mapper.setStatus({ type: "notLoaded" }));
+}
+
+async function stored(server: ServerContext, threadId: ThreadId) {
+  const found = server.views.ephemeral.has(threadId) ? undefined : await findStored(server.manager, threadId);
+  if (found === undefined) throw noRollout(threadId);
+  return found;
+}
+
+async function archive(server: ServerContext, given: string, call: Call): Promise<object> {
+  const threadId = readThreadId(given);
+  const { archived } = await stored(server, threadId);
+  if (archived) throw noRollout(threadId);
+  await stopThread(server, threadId);
+  await server.manager.store.archive(threadId);
+  call.afterAnswer(() => server.hub.broadcast({ method: "thread/archived", params: { threadId } }));
+  return {};
+}
+
+async function unarchive(server: ServerContext, given: string, call: Call): Promise<object> {
+  const { manager, hub, views } = server;
+  const threadId = readThreadId(given);
+  const found = await findStored(manager, threadId);
+  if (found?.archived !== true) {
+    throw manager.loadedThread(threadId) === undefined
+      ? invalidRequest(`no archived rollout found for thread id ${threadId}`, { code: "rollout_not_found" })
+      : invalidRequest(`thread ${threadId} already has an active writer`, { code: "thread_busy" });
+  }
+  await manager.store.unarchive(threadId);
+  call.afterAnswer(() => hub.broadcast({ method: "thread/unarchived", params: { threadId } }));
+  return { thread: await views.read(threadId) };
+}
+
+/** A thread that others were forked from may go as well: what they need of it stays (F3). */
+async function remove(server: ServerContext, given: string, call: Call): Promise<object> {
+  const threadId = readThreadId(given);
+  await stored(server, threadId);
+  await stopThread(server, threadId);
+  await server.manager.store.delete(threadId);
+  call.afterAnswer(() => server.hub.broadcast({ method: "thread/deleted", params: { threadId } }));
+  return {};
+}
+
+function unsubscribe({ manager, hub }: ServerContext, given: string, call: Call): { status: string } {
+  const threadId = readThreadId(given);
+  if (hub.unfollow(call.connection, threadId)) return { status: "unsubscribed" };
+  return { status: manager.loadedThread(threadId) === undefined ? "notLoaded" : "notSubscribed" };
+}
+
+async function setName(server: ServerContext, { threadId: given, name }: z.infer<typeof nameSchema>, call: Call) {
+  const threadId = readThreadId(given);
+  if (name.trim() === "") throw invalidRequest("thread name must not be empty");
+  refuseEphemeral(server, threadId);
+  await server.manager.store.rename(threadId, name).catch((error: unknown) => {
+    throw error instanceof RolloutNotFoundError ? noRollout(threadId) : error;
+  });
+  call.afterAnswer(() =>
+    server.hub.broadcast({ method: "thread/name/updated", params: { threadId, threadName: name } }),
+  );
+  return {};
+}
+
+function refuseEphemeral({ views }: ServerContext, threadId: ThreadId): void {
+  if (!views.ephemeral.has(threadId)) return;
+  throw invalidRequest(`ephemeral thread does not support metadata updates: ${threadId}`);
+}
+
+/** Rollouts are never rewritten, so git facts can't be changed; a request that changes none is answered. */
+async function updateMetadata(server: ServerContext, { threadId: given, gitInfo }: z.infer<typeof metadataSchema>) {
+  const threadId = readThreadId(given);
+  refuseEphemeral(server, threadId);
+  await stored(server, threadId);
+  const isChange = Object.values(gitInfo ?? {}).some((value) => value !== undefined);
+  if (isChange)
+    throw invalidRequest("thread/metadata/update: gitInfo is recorded when a thread starts and can't be changed");
+  return { thread: await server.views.read(threadId) };
+}
+
+/** By a rollback of the user messages from that turn on: a marker is appended, and nothing is lost. */
+async function revert(server: ServerContext, params: z.infer<typeof revertSchema>, call: Call): Promise<unknown> {
+  const { views, hub } = server;
+  const threadId = readThreadId(params.threadId);
+  const thread = await threadOf(server, threadId, call.signal);
+  if (views.ephemeral.has(threadId)) throw invalidRequest("ephemeral threads do not support thread/revert");
+  const { turns } = await views.history(threadId, call.signal);
+  const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
+  if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
+  const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
+  await rollBackBy(server, thread, Math.max(1, messages.length), call);
+  const history = await views.history(threadId, call.signal);
+  const view = await views.read(threadId);
+  call.afterAnswer(() => hub.feedOf(threadId).tell({ method: "thread/reverted", params: { threadId } }));
+  return { thread: view, ...cursorsOf(threadId, view, history) };
+}
+
+async function rollBack(server: ServerContext, params: z.infer<typeof rollbackSchema>, call: Call): Promise<unknown> {
+  if (params.numTurns === 0) throw invalidRequest("numTurns must be >= 1");
+  const threadId = readThreadId(params.threadId);
+  const thread = await threadOf(server, threadId, call.signal);
+  await rollBackBy(server, thread, params.numTurns, call);
+  const history = await server.views.history(threadId, call.signal);
+  return { thread: { ...(await server.views.read(threadId)), turns: fullTurns(history) } };
+}
+
+async function rollBackBy(server: ServerContext, thread: Thread, turns: number, call: Call): Promise<void> {
+  const op = { type: "thread_rollback" as const, num_turns: turns };
+  await answerOfOp(server, thread, { id: newTurnId(), op }, call.signal, (msg) => msg.type === "thread_rolled_back");
+}

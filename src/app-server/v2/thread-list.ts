@@ -1,0 +1,86 @@
+/** A page of stored threads (SPEC 8 and 13.4). */
+import { z } from "zod";
+import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
+import type { ServerContext } from "../server-context.ts";
+import { readThreadId } from "./thread-source.ts";
+import type { V2Thread } from "./wire-types.ts";
+
+export const sourceKind = z.enum([
+  ...(["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentCompact"] as const),
+  ...(["subAgentThreadSpawn", "subAgentOther", "unknown"] as const),
+]);
+
+export type ListParams = {
+  cursor?: string | null | undefined;
+  limit?: number | null | undefined;
+  sortKey?: string | null | undefined;
+  sortDirection?: "asc" | "desc" | null | undefined;
+  modelProviders?: string[] | null | undefined;
+  sourceKinds?: z.infer<typeof sourceKind>[] | null | undefined;
+  archived?: boolean | null | undefined;
+  cwd?: string | string[] | null | undefined;
+  searchTerm?: string | null | undefined;
+  parentThreadId?: string | null | undefined;
+};
+
+export type ThreadListPage = {
+  data: V2Thread[];
+  readStates: Record<string, never>;
+  nextCursor: string | null;
+  backwardsCursor: string | null;
+};
+
+export async function listThreads({ manager, views }: ServerContext, params: ListParams): Promise<ThreadListPage> {
+  const query = queryOf(params, manager.config.modelProvider);
+  const cwds = Array.isArray(params.cwd) ? params.cwd : undefined;
+  const needsAll = params.sortDirection === "asc" || (cwds !== undefined && cwds.length > 1);
+  const { threads, nextCursor } = needsAll
+    ? await pageOfAll((page) => manager.listThreads(page), query, params, cwds)
+    : await manager.listThreads(query);
+  return { data: threads.map((thread) => views.ofStored(thread)), readStates: {}, nextCursor, backwardsCursor: null };
+}
+
+function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
+  const { cursor, limit, modelProviders, sourceKinds, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
+  const providers = modelProviders ?? [ownProvider];
+  const kinds = sourceKinds == null || sourceKinds.length === 0 ? ["cli", "vscode"] : sourceKinds.map(coreKind);
+  const cwdOf = Array.isArray(cwd) ? (cwd.length === 1 ? cwd[0] : undefined) : (cwd ?? undefined);
+  return {
+    ...(cursor == null ? {} : { cursor }),
+    ...(limit == null ? {} : { limit }),
+    ...(providers.length === 0 ? {} : { modelProviders: providers }),
+    ...(parentThreadId == null
+      ? { sourceKinds: kinds as NonNullable<ThreadQuery["sourceKinds"]> }
+      : { parentThreadId: readThreadId(parentThreadId) }),
+    ...(cwdOf === undefined ? {} : { cwd: cwdOf }),
+    ...(searchTerm == null || searchTerm === "" ? {} : { search: searchTerm }),
+    archived: archived ?? false,
+    orderBy: sortKey == null || sortKey === "created_at" ? "createdAt" : "updatedAt",
+  };
+}
+
+const coreKind = (kind: string): string =>
+  kind === "appServer" ? "mcp" : kind.startsWith("subAgent") ? "subagent" : kind;
+
+/** How many threads are looked at for an order or a filter that the store does not have. */
+const MOST = 10_000;
+
+/** Oldest first, or of several folders: the store knows neither, so all are looked at. The cursor is a thread id. */
+async function pageOfAll(
+  list: (query: ThreadQuery) => Promise<{ threads: readonly StoredThread[]; nextCursor: string | null }>,
+  { cursor: _, limit = 25, ...query }: ThreadQuery,
+  { sortDirection, cursor }: ListParams,
+  cwds: readonly string[] | undefined,
+): Promise<{ threads: readonly StoredThread[]; nextCursor: string | null }> {
+  const all: StoredThread[] = [];
+  for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
+    const page = await list({ ...query, limit: 100, ...(next === undefined ? {} : { cursor: next }) });
+    all.push(...page.threads.filter((thread) => cwds === undefined || cwds.includes(thread.cwd)));
+    next = page.nextCursor;
+  }
+  if (sortDirection === "asc") all.reverse();
+  const after = cursor == null ? -1 : all.findIndex(({ threadId }) => threadId === cursor);
+  const rest = all.slice(after + 1);
+  const threads = rest.slice(0, Math.min(100, Math.max(1, limit)));
+  return { threads, nextCursor: threads.length < rest.length ? (threads.at(-1)?.threadId ?? null) : null };
+}

@@ -1,0 +1,134 @@
+/** thread/read, turns/list, items/list, list, loaded/list and search: what is stored, and what is loaded. */
+import { z } from "zod";
+import { RolloutNotFoundError } from "../../protocol/errors.ts";
+import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { itemsPage, turnsPage } from "./pages.ts";
+import { listThreads, sourceKind } from "./thread-list.ts";
+import { readThreadId } from "./thread-source.ts";
+import { itemsView } from "./thread-start.ts";
+import { fullTurns, type History } from "./thread-view.ts";
+
+const readSchema = z.object({ threadId: text, includeTurns: optionalFlag });
+const page = { threadId: text, cursor: optionalText, limit: optionalCount, sortDirection };
+const turnsSchema = z.object({ ...page, itemsView });
+const itemsSchema = z.object({ ...page, turnId: optionalText });
+const loadedSchema = z.object({ cursor: optionalText, limit: optionalCount });
+const query = {
+  cursor: optionalText,
+  limit: optionalCount,
+  sortKey: z.enum(["created_at", "updated_at", "recency_at", "section_position", "relevance"]).nullish(),
+  sortDirection,
+  sourceKinds: z.array(sourceKind).nullish(),
+  archived: optionalFlag,
+};
+const listSchema = z.object({
+  ...query,
+  modelProviders: optionalTexts,
+  cwd: z.union([text, z.array(text)]).nullish(),
+  searchTerm: optionalText,
+  parentThreadId: optionalText,
+});
+const searchSchema = z.object({ ...query, searchTerm: text });
+
+const LIST_EXPERIMENTAL = [
+  "ancestorThreadId",
+  "attachedToThreadId",
+  "includeAttachedThreads",
+  "parentThreadId",
+  "projectId",
+];
+
+const READ_NOTICE = {
+  method: "deprecationNotice",
+  params: {
+    summary:
+      "Full-history hydration is deprecated for paginated threads; omit `includeTurns` or set it to `false`, then page with `thread/turns/list` and `thread/items/list`.",
+    details: null,
+  },
+};
+
+export const threadReadMethods = (server: ServerContext): MethodTable => ({
+  "thread/list": method({
+    params: listSchema.loose() as unknown as typeof listSchema,
+    experimental: LIST_EXPERIMENTAL,
+    handle: (params) => listThreads(server, params),
+  }),
+  "thread/search": method({
+    params: searchSchema,
+    experimental: true,
+    handle: async (params) => {
+      const { data, nextCursor, backwardsCursor } = await listThreads(server, { ...params, modelProviders: [] });
+      return { data: data.map((thread) => ({ thread, snippet: thread.preview })), nextCursor, backwardsCursor };
+    },
+  }),
+  "thread/loaded/list": method({ params: loadedSchema, handle: (params) => listLoaded(server, params) }),
+  "thread/read": method({ params: readSchema, handle: (params, call) => read(server, params, call) }),
+  "thread/turns/list": method({
+    params: turnsSchema,
+    handle: async (params, call) => {
+      const { threadId, turns } = await historyOf(server, params.threadId, "thread/turns/list", call);
+      return turnsPage(turns, { ...params, threadId });
+    },
+  }),
+  "thread/items/list": method({
+    params: itemsSchema,
+    handle: async (params, call) => {
+      const { threadId, turns } = await historyOf(server, params.threadId, "thread/items/list", call);
+      return itemsPage(turns, { ...params, threadId });
+    },
+  }),
+});
+
+async function read(server: ServerContext, params: z.infer<typeof readSchema>, call: Call): Promise<unknown> {
+  const threadId = readThreadId(params.threadId);
+  const view = await notLoaded(threadId, () => server.views.read(threadId));
+  const readState = { firstUnread: null, revision: `initial:${threadId}` };
+  if (params.includeTurns !== true) return { thread: view, readState };
+  const history = await historyOf(server, params.threadId, "includeTurns", call);
+  if (view.historyMode === "paginated") call.connection.tell(READ_NOTICE);
+  return { thread: { ...view, turns: fullTurns(history) }, readState };
+}
+
+async function historyOf(
+  { views }: ServerContext,
+  text: string,
+  what: string,
+  call: Call,
+): Promise<History & { threadId: ThreadId }> {
+  const threadId = readThreadId(text);
+  if (views.ephemeral.has(threadId)) throw invalidRequest(`ephemeral threads do not support ${what}`);
+  return { ...(await notLoaded(threadId, () => views.history(threadId, call.signal))), threadId };
+}
+
+async function notLoaded<T>(threadId: ThreadId, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof RolloutNotFoundError)) throw error;
+    throw invalidRequest(`thread not loaded: ${threadId}`, { code: error.code, cause: error });
+  }
+}
+
+/** By id, as text. The cursor is the last id given; it need not be loaded any more. */
+async function listLoaded(
+  { manager }: ServerContext,
+  { cursor, limit }: z.infer<typeof loadedSchema>,
+): Promise<{ data: ThreadId[]; nextCursor: string | null }> {
+  const ids = (await manager.listThreadIds()).sort();
+  const after = cursor == null ? undefined : readCursor(cursor);
+  const rest = after === undefined ? ids : ids.filter((id) => id > after);
+  const data = limit == null ? rest : rest.slice(0, Math.max(1, limit));
+  return { data, nextCursor: data.length < rest.length ? (data.at(-1) ?? null) : null };
+}
+
+function readCursor(cursor: string): ThreadId {
+  try {
+    return parseThreadId(cursor);
+  } catch (cause) {
+    throw invalidRequest(`invalid cursor: ${cursor}`, { cause });
+  }
+}

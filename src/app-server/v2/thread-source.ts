@@ -1,0 +1,53 @@
+/** Finds the stored thread that a request names, and says in 0.169's words why it can't (SPEC 13.4). */
+import { InvalidRequestError, RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
+import type { SessionMeta } from "../../protocol/rollout.ts";
+import { INTERNAL_ERROR, invalidRequest, noRollout, RpcError, textOfError } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { findStored } from "./thread-view.ts";
+
+/** @param what `thread` or `session`: Codex says it one way when it reads and the other when it loads */
+export function readThreadId(text: string, what: "thread" | "session" = "thread"): ThreadId {
+  try {
+    return parseThreadId(text);
+  } catch (error) {
+    throw invalidRequest(`invalid ${what} id: ${textOfError(error)}`, { cause: error });
+  }
+}
+
+/** A thread by its id. Ephemeral ones have no rollout, archived ones must be unarchived first. */
+export async function sourceById({ manager, views }: ServerContext, threadId: ThreadId): Promise<void> {
+  if (views.ephemeral.has(threadId)) throw noRollout(threadId);
+  const stored = await guardSource(threadId, () => findStored(manager, threadId));
+  if (stored === undefined) throw noRollout(threadId);
+  if (stored.archived) {
+    throw invalidRequest(`session ${threadId} is archived. Run \`codex unarchive ${threadId}\` to unarchive it first.`);
+  }
+}
+
+/** A thread by its file, wherever that lies. */
+export async function sourceByPath({ manager }: ServerContext, rolloutPath: string): Promise<SessionMeta> {
+  return guardSource(rolloutPath, () => manager.store.header({ rolloutPath }));
+}
+
+/** What is wrong with a rollout, in Codex's words. */
+export async function guardSource<T>(place: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof RolloutNotFoundError) throw missing(place, error);
+    if (!(error instanceof RolloutCorruptError)) throw error;
+    throw new RpcError(
+      INTERNAL_ERROR,
+      `failed to read thread: thread-store internal error: failed to read session metadata ${place}: ${error.message}`,
+      { code: error.code, cause: error },
+    );
+  }
+}
+
+const missing = (place: string, cause: RolloutNotFoundError): RpcError =>
+  place.includes("/")
+    ? invalidRequest(`failed to resolve rollout path \`${place}\`: file does not exist`, { code: cause.code, cause })
+    : invalidRequest(`no rollout found for thread id ${place}`, { code: cause.code, cause });
+
+export const isInvalidRequest = (error: unknown): error is InvalidRequestError => error instanceof InvalidRequestError;

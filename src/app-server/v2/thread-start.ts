@@ -1,0 +1,241 @@
+/** thread/start, thread/resume and thread/fork. */
+import { z } from "zod";
+import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
+import { newThreadId, type ThreadId } from "../../protocol/ids.ts";
+import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
+import type { NewThread } from "../../thread/thread.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { usageToV2 } from "./map-events.ts";
+import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
+import { endCursor, turnsPage, writeCursor } from "./pages.ts";
+import { sessionOf } from "./settings.ts";
+import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
+import { fullTurns, type History } from "./thread-view.ts";
+import type { V2Session, V2Thread } from "./wire-types.ts";
+
+const startSchema = z.object({
+  ...overrideFields,
+  historyMode: z.enum(["legacy", "paginated"]).nullish(),
+  threadSource: optionalText,
+  experimentalRawEvents: optionalFlag,
+});
+export const itemsView = z.enum(["notLoaded", "summary", "full"]).nullish();
+const resumeSchema = z.object({
+  ...overrideFields,
+  threadId: text,
+  history: z.array(z.unknown()).nullish(),
+  path: optionalText,
+  excludeTurns: optionalFlag,
+  initialTurnsPage: z.object({ limit: optionalCount, sortDirection, itemsView }).nullish(),
+});
+const forkSchema = z.object({
+  ...overrideFields,
+  threadId: text,
+  lastTurnId: optionalText,
+  beforeTurnId: optionalText,
+  path: optionalText,
+  attachToSource: optionalFlag,
+  threadSource: optionalText,
+  excludeTurns: optionalFlag,
+});
+
+const START_EXPERIMENTAL = [
+  ...["allowProviderModelFallback", "daybreakEnabled", "dynamicTools", "environments", "experimentalRawEvents"],
+  ...["historyMode", "multiAgentMode", "permissions", "projectId", "runtimeWorkspaceRoots", "selectedCapabilityRoots"],
+];
+const RESUME_EXPERIMENTAL = ["history", "initialTurnsPage", "path", "permissions", "runtimeWorkspaceRoots"];
+const FORK_EXPERIMENTAL = [
+  ...["attachToSource", "beforeTurnId", "deferGoalContinuation", "path", "permissions", "runtimeWorkspaceRoots"],
+];
+
+export const HYDRATION_NOTICE = {
+  method: "deprecationNotice",
+  params: {
+    summary:
+      "Full-history hydration is deprecated for paginated threads; use `excludeTurns: true`, then page with `thread/turns/list` and `thread/items/list`.",
+    details: null,
+  },
+};
+
+export const threadStartMethods = (server: ServerContext): MethodTable => ({
+  "thread/start": method({
+    params: loose(startSchema),
+    experimental: START_EXPERIMENTAL,
+    handle: (params, call) => start(server, params, call),
+  }),
+  "thread/resume": method({
+    params: loose(resumeSchema),
+    experimental: RESUME_EXPERIMENTAL,
+    handle: (params, call) => resume(server, params, call),
+  }),
+  "thread/fork": method({
+    params: loose(forkSchema),
+    experimental: FORK_EXPERIMENTAL,
+    handle: (params, call) => fork(server, params, call),
+  }),
+});
+
+/** Members that nobody reads stay, so that experimental ones are seen. */
+const loose = <S extends z.ZodObject>(schema: S) => schema.loose() as unknown as z.ZodType<z.infer<S>>;
+
+type ThreadAnswer = { thread: V2Thread } & V2Session;
+
+/** Subscribes the caller; what the thread says waits for the answer and for what is told right after it. */
+export function attach({ hub }: ServerContext, call: Call, threadId: ThreadId): void {
+  hub.follow(call.connection, threadId);
+  call.finally(hub.feedOf(threadId).hold(call.connection));
+}
+
+async function start(server: ServerContext, params: z.infer<typeof startSchema>, call: Call): Promise<ThreadAnswer> {
+  const { manager, clock, views, hub } = server;
+  const config = await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE);
+  const originator = call.connection.client?.name ?? null;
+  const { threadId, thread } = await manager.startThread(config, {
+    threadId: newThreadId(),
+    source: "vscode",
+    ...(originator === null ? {} : { originator }),
+    signal: call.signal,
+  });
+  if (params.ephemeral === true)
+    views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now() });
+  const subscription = hub.follow(call.connection, threadId);
+  subscription.rawItems = params.experimentalRawEvents === true;
+  call.finally(hub.feedOf(threadId).hold(call.connection));
+  const view = views.ofNew(thread, { now: clock.now(), originator, source: "vscode" });
+  const shown = { ...view, ephemeral: params.ephemeral === true, threadSource: params.threadSource ?? null };
+  call.afterAnswer(() => hub.broadcast({ method: "thread/started", params: { thread: shown } }));
+  return { thread: shown, ...sessionOf(thread.config) };
+}
+
+async function resume(server: ServerContext, params: z.infer<typeof resumeSchema>, call: Call): Promise<unknown> {
+  const { manager, hub, views } = server;
+  if (params.history != null && params.history.length === 0) throw invalidRequest("history must not be empty");
+  const config = await server.configs.forExisting(settingsOf(params), SETTINGS_FAILURE);
+  const options = { initialMessages: "none", signal: call.signal } as const;
+  let resumed: NewThread;
+  let wasLoaded = false;
+  if (params.history != null) {
+    const items = params.history.map((item) => ({ type: "response_item" as const, payload: readItem(item) }));
+    resumed = await manager.resumeThreadWithHistory(config, { type: "forked", items }, options);
+  } else if (params.path != null && params.path !== "") {
+    const { path } = params;
+    const { id } = await sourceByPath(server, path);
+    wasLoaded = manager.loadedThread(id) !== undefined;
+    resumed = await guardSource(path, () => manager.resumeThreadFromRollout(config, path, options));
+  } else {
+    const threadId = readThreadId(params.threadId, "session");
+    wasLoaded = manager.loadedThread(threadId) !== undefined;
+    await sourceById(server, threadId);
+    resumed = await guardSource(threadId, () => manager.resumeThread(threadId, config, options));
+  }
+  const { threadId, thread } = resumed;
+  if (params.excludeTurns !== true) call.connection.tell(HYDRATION_NOTICE);
+  hub.follow(call.connection, threadId);
+  if (!wasLoaded) hub.feedOf(threadId).tell(statusTold(threadId, hub.statusOf(threadId)));
+  call.finally(hub.feedOf(threadId).hold(call.connection));
+  const history =
+    params.excludeTurns === true && params.initialTurnsPage == null
+      ? undefined
+      : await views.history(threadId, call.signal);
+  const view = await views.read(threadId);
+  call.afterAnswer(() => {
+    tellUsage(call, threadId, params.excludeTurns === true ? undefined : history);
+    call.connection.tell({ method: "thread/goal/cleared", params: { threadId } });
+    hub.replayRequests(call.connection, threadId);
+  });
+  return {
+    thread: { ...view, turns: params.excludeTurns === true || history === undefined ? [] : fullTurns(history) },
+    ...sessionOf(thread.config),
+    collaborationMode: collaborationModeOf(thread.config),
+    initialTurnsPage:
+      params.initialTurnsPage == null || history === undefined
+        ? null
+        : turnsPage(history.turns, { threadId, ...params.initialTurnsPage }),
+    ...cursorsOf(threadId, view, history),
+  };
+}
+
+const statusTold = (threadId: ThreadId, status: unknown) => ({
+  method: "thread/status/changed",
+  params: { threadId, status },
+});
+
+export const collaborationModeOf = ({ model, reasoningEffort }: { model: string; reasoningEffort: string | null }) => ({
+  mode: "default",
+  settings: { model, reasoning_effort: reasoningEffort, developer_instructions: null },
+});
+
+/** Where a client pages back from. Of a history that was not read, that is its end. */
+export function cursorsOf(threadId: ThreadId, view: V2Thread, history: History | undefined) {
+  const last = history?.turns.at(-1);
+  const item = history?.turns.flatMap(({ items }) => items.slice(-1)).at(-1);
+  if (history === undefined && view.preview !== "") {
+    return {
+      turnsBackwardsCursor: endCursor("turns", threadId),
+      itemsBackwardsCursor: endCursor("itemsByCreatedAtOrdinal", threadId),
+    };
+  }
+  return {
+    turnsBackwardsCursor: last === undefined ? null : writeCursor("turns", threadId, last.ordinal, true),
+    itemsBackwardsCursor:
+      item === undefined ? null : writeCursor("itemsByCreatedAtOrdinal", threadId, item.ordinal, true),
+  };
+}
+
+function tellUsage(call: Call, threadId: ThreadId, history: History | undefined): void {
+  if (history?.usage === undefined) return;
+  const { turnId, info } = history.usage;
+  const params = { threadId, turnId, tokenUsage: usageToV2(info) };
+  call.connection.tell({ method: "thread/tokenUsage/updated", params });
+}
+
+function readItem(item: unknown): ResponseItem {
+  const read = responseItemSchema.safeParse(item);
+  if (read.success) return read.data;
+  throw invalidRequest(`Invalid request: history: ${read.error.issues[0]?.message ?? "no response item"}`);
+}
+
+async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, call: Call): Promise<ThreadAnswer> {
+  const { manager, views, hub, clock } = server;
+  const at = anchorOf(params);
+  const settings = settingsOf(params);
+  const isEphemeral = params.ephemeral === true;
+  const config = await server.configs.forExisting(settings, SETTINGS_FAILURE);
+  const path = params.path == null || params.path === "" ? undefined : params.path;
+  const source = path === undefined ? readThreadId(params.threadId, "session") : { rolloutPath: path };
+  if (typeof source === "string") await sourceById(server, source);
+  const sourceId = typeof source === "string" ? source : (await sourceByPath(server, source.rolloutPath)).id;
+  if (isEphemeral && params.excludeTurns !== true) {
+    throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
+  }
+  if (params.excludeTurns !== true) call.connection.tell(HYDRATION_NOTICE);
+  const originator = call.connection.client?.name;
+  const options = { initialMessages: "none", source: "vscode", signal: call.signal } as const;
+  const { threadId, thread } = await guardSource(path ?? sourceId, () =>
+    manager.forkThread({ from: source, at, config }, originator === undefined ? options : { ...options, originator }),
+  );
+  if (isEphemeral) {
+    const isBefore = typeof at === "object" && "beforeTurn" in at;
+    const preview = isBefore ? "" : (await manager.store.get(sourceId)).preview;
+    views.ephemeral.set(threadId, { preview, forkedFromId: sourceId, createdAt: clock.now() });
+  }
+  attach(server, call, threadId);
+  const view = { ...(await views.read(threadId)), threadSource: params.threadSource ?? null };
+  const history = params.excludeTurns === true ? undefined : await views.history(threadId, call.signal);
+  call.afterAnswer(() => {
+    tellUsage(call, threadId, history);
+    hub.broadcast({ method: "thread/started", params: { thread: view } });
+  });
+  return { thread: history === undefined ? view : { ...view, turns: fullTurns(history) }, ...sessionOf(thread.config) };
+}
+
+function anchorOf({ lastTurnId, beforeTurnId }: z.infer<typeof forkSchema>): ForkAnchor {
+  if (lastTurnId != null && beforeTurnId != null) {
+    throw invalidRequest("`beforeTurnId` cannot be combined with `lastTurnId`");
+  }
+  if (lastTurnId != null) return { throughTurn: lastTurnId };
+  return beforeTurnId == null ? "full" : { beforeTurn: beforeTurnId };
+}

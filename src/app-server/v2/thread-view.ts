@@ -1,0 +1,191 @@
+/** A thread as v2 shows it: what the store knows, what runs, and its history as turns. */
+import type { ThreadManager } from "../../manager/thread-manager.ts";
+import { RolloutNotFoundError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { SessionMeta } from "../../protocol/rollout.ts";
+import type { SessionSource } from "../../protocol/session-source.ts";
+import type { StoredThread } from "../../store/thread-store.ts";
+import type { Thread } from "../../thread/thread.ts";
+import { VERSION } from "../../version.ts";
+import type { ThreadHub } from "../thread-hub.ts";
+import { HistoryFold, type HistoryTurn } from "./history-turns.ts";
+import type { V2Thread, V2Turn } from "./wire-types.ts";
+
+/** What is known of a thread that no store lists, beside what runs. */
+export type EphemeralFacts = { preview: string; readonly forkedFromId: ThreadId | null; readonly createdAt: number };
+
+export type History = {
+  readonly turns: readonly HistoryTurn[];
+  readonly usage: HistoryFold["usage"];
+};
+
+export class ThreadViews {
+  readonly #manager: ThreadManager;
+  readonly #hub: () => ThreadHub;
+  readonly #observer: { unsubscribe(): void };
+  /** Threads that were started or forked as ephemeral; forgotten when they close. */
+  readonly ephemeral = new Map<ThreadId, EphemeralFacts>();
+
+  constructor(manager: ThreadManager, hub: () => ThreadHub) {
+    this.#manager = manager;
+    this.#hub = hub;
+    this.#observer = manager.threadClosed$.subscribe((threadId) => this.ephemeral.delete(threadId));
+  }
+
+  close(): void {
+    this.#observer.unsubscribe();
+  }
+
+  /** A new thread: nothing has to be read for it. */
+  ofNew(thread: Thread, facts: { now: number; originator: string | null; source: SessionSource }): V2Thread {
+    const seconds = Math.floor(facts.now / 1000);
+    return this.#withLive(blank(thread.id, thread.config.cwd, seconds), thread, {
+      originator: facts.originator,
+      source: sourceToV2(facts.source),
+      modelProvider: thread.config.modelProvider,
+      historyMode: "paginated",
+    });
+  }
+
+  /** @throws RolloutNotFoundError */
+  async read(threadId: ThreadId): Promise<V2Thread> {
+    const live = this.#manager.loadedThread(threadId);
+    const facts = this.ephemeral.get(threadId);
+    if (facts !== undefined && live !== undefined) return this.#ofEphemeral(live, facts);
+    const [stored, header] = await Promise.all([
+      this.#manager.store.get(threadId),
+      this.#manager.store.header(threadId),
+    ]);
+    return this.ofStored(stored, header);
+  }
+
+  #ofEphemeral(thread: Thread, { preview, forkedFromId, createdAt }: EphemeralFacts): V2Thread {
+    return this.#withLive(blank(thread.id, thread.config.cwd, Math.floor(createdAt / 1000)), thread, {
+      ephemeral: true,
+      preview,
+      forkedFromId,
+      path: null,
+      modelProvider: thread.config.modelProvider,
+    });
+  }
+
+  /** Without the header, its facts are null, and the history mode follows from the version that wrote the thread. */
+  ofStored(stored: StoredThread, header?: SessionMeta): V2Thread {
+    const { source } = stored;
+    const spawned =
+      typeof source === "object" && typeof source.subagent === "object" && "thread_spawn" in source.subagent
+        ? source.subagent.thread_spawn
+        : undefined;
+    const updatedAt = Math.floor(stored.updatedAt / 1000);
+    const view: V2Thread = {
+      ...blank(stored.threadId, stored.cwd, Math.floor(stored.createdAt / 1000)),
+      sessionId: header?.session_id ?? stored.parentThreadId ?? stored.threadId,
+      forkedFromId: stored.forkedFromId,
+      parentThreadId: stored.parentThreadId,
+      preview: stored.preview,
+      historyMode: header === undefined ? modeOfVersion(stored.cliVersion) : modeOf(header),
+      modelProvider: stored.modelProvider ?? this.#manager.config.modelProvider,
+      updatedAt,
+      recencyAt: updatedAt,
+      path: stored.rolloutPath,
+      cliVersion: stored.cliVersion,
+      originator: header?.originator ?? null,
+      source: sourceToV2(source),
+      agentNickname: spawned?.agent_nickname ?? null,
+      agentRole: spawned?.agent_role ?? null,
+      gitInfo: stored.gitInfo,
+      name: stored.name,
+    };
+    const live = this.#manager.loadedThread(stored.threadId);
+    return live === undefined ? view : this.#withLive(view, live, {});
+  }
+
+  #withLive(view: V2Thread, thread: Thread, facts: Partial<V2Thread>): V2Thread {
+    const { cwd, model, reasoningEffort } = thread.config;
+    return {
+      ...view,
+      environments: [{ environmentId: "local", cwd, runtimeWorkspaceRoots: [cwd] }],
+      model,
+      reasoningEffort,
+      status: this.#hub().statusOf(thread.id),
+      path: thread.rolloutPath,
+      cwd,
+      canAcceptDirectInput: true,
+      ...facts,
+    };
+  }
+
+  /** The whole history as turns. @throws RolloutNotFoundError */
+  async history(threadId: ThreadId, signal?: AbortSignal): Promise<History> {
+    const fold = new HistoryFold();
+    for await (const page of this.#manager.store.load(threadId, signal === undefined ? {} : { signal })) {
+      for (const line of page) fold.add(line);
+    }
+    const turns = fold.finish(this.#manager.loadedThread(threadId)?.activeTurn?.turnId);
+    return { turns, usage: fold.usage };
+  }
+}
+
+export const fullTurns = ({ turns }: History): V2Turn[] => turns.map(({ turn }) => turn);
+
+const blank = (id: ThreadId, cwd: string, seconds: number): V2Thread => ({
+  id,
+  environments: null,
+  extra: null,
+  sessionId: id,
+  forkedFromId: null,
+  attachedToThreadId: null,
+  parentThreadId: null,
+  preview: "",
+  ephemeral: false,
+  section: null,
+  sectionEnteredAt: null,
+  projectId: null,
+  historyMode: "paginated",
+  modelProvider: "",
+  model: null,
+  reasoningEffort: null,
+  createdAt: seconds,
+  updatedAt: seconds,
+  recencyAt: seconds,
+  status: { type: "notLoaded" },
+  path: null,
+  cwd,
+  cliVersion: VERSION,
+  originator: null,
+  source: "vscode",
+  canAcceptDirectInput: null,
+  threadSource: null,
+  agentNickname: null,
+  agentRole: null,
+  gitInfo: null,
+  name: null,
+  daybreakEnabled: null,
+  turns: [],
+});
+
+export function sourceToV2(source: SessionSource): unknown {
+  if (source === "mcp") return "appServer";
+  if (typeof source === "string") return source;
+  return { subAgent: source.subagent };
+}
+
+const modeOf = (header: SessionMeta): V2Thread["historyMode"] =>
+  header.history_mode ?? modeOfVersion(header.cli_version);
+
+/** The versions before 0.104 write no turn events. Ours always does. */
+function modeOfVersion(version: string): V2Thread["historyMode"] {
+  if (version === VERSION) return "paginated";
+  const minor = Number(/^0\.(\d+)\./.exec(version)?.[1] ?? Number.NaN);
+  return minor < 104 ? "legacy" : "paginated";
+}
+
+/** undefined: there is no such thread in the store. */
+export async function findStored(manager: ThreadManager, threadId: ThreadId): Promise<StoredThread | undefined> {
+  try {
+    return await manager.store.get(threadId);
+  } catch (error) {
+    if (error instanceof RolloutNotFoundError) return undefined;
+    throw error;
+  }
+}

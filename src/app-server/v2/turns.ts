@@ -1,0 +1,161 @@
+/** turn/start, steer and interrupt; compaction and injected items. */
+import { z } from "zod";
+import { newTurnId } from "../../protocol/ids.ts";
+import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
+import type { ResponseItem } from "../../protocol/response-item.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalText, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { submitInput, type TurnSettings, threadOf } from "../thread-ops.ts";
+import { inputFromV2, v2InputSchema } from "./input.ts";
+import { turnInProgress } from "./map-events.ts";
+import { approvalPolicySchema, sandboxFromV2, v2SandboxPolicySchema } from "./settings.ts";
+import { readThreadId } from "./thread-source.ts";
+import type { V2Turn } from "./wire-types.ts";
+
+const startSchema = z.object({
+  threadId: text,
+  input: z.array(v2InputSchema),
+  clientUserMessageId: optionalText,
+  cwd: optionalText,
+  approvalPolicy: approvalPolicySchema.nullish(),
+  sandboxPolicy: v2SandboxPolicySchema.nullish(),
+  model: optionalText,
+  effort: optionalText,
+  summary: reasoningSummarySchema.nullish(),
+  outputSchema: z.unknown().optional(),
+});
+const steerSchema = z.object({
+  threadId: text,
+  input: z.array(v2InputSchema),
+  expectedTurnId: text,
+  clientUserMessageId: optionalText,
+});
+const interruptSchema = z.object({ threadId: text, turnId: text });
+const injectSchema = z.object({ threadId: text, items: z.array(z.unknown()) });
+
+const START_EXPERIMENTAL = [
+  ...["additionalContext", "collaborationMode", "cyberAccessProgram", "environments", "multiAgentMode", "permissions"],
+  ...["responsesapiClientMetadata", "responsesapiClientMetadataPatch", "runtimeWorkspaceRoots"],
+];
+const STEER_EXPERIMENTAL = ["additionalContext", "responsesapiClientMetadata", "responsesapiClientMetadataPatch"];
+
+export const turnMethods = (server: ServerContext): MethodTable => ({
+  "turn/start": method({
+    params: startSchema.loose() as unknown as typeof startSchema,
+    experimental: START_EXPERIMENTAL,
+    handle: (params, call) => start(server, params, call),
+  }),
+  "turn/steer": method({
+    params: steerSchema.loose() as unknown as typeof steerSchema,
+    experimental: STEER_EXPERIMENTAL,
+    handle: (params, call) => steer(server, params, call),
+  }),
+  "turn/interrupt": method({ params: interruptSchema, handle: (params, call) => interrupt(server, params, call) }),
+  "thread/compact/start": method({
+    params: z.object({ threadId: text }),
+    handle: async (params, call) => {
+      const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+      call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+      await thread.submitWithId({ id: newTurnId(), op: { type: "compact" } }, { signal: call.signal });
+      return {};
+    },
+  }),
+  "thread/inject_items": method({
+    params: injectSchema,
+    handle: async (params, call) => {
+      const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+      if (params.items.length === 0) throw invalidRequest("items must not be empty");
+      const items = params.items as ResponseItem[];
+      await thread.submitWithId({ id: newTurnId(), op: { type: "inject_items", items } }, { signal: call.signal });
+      return {};
+    },
+  }),
+});
+
+async function start(
+  server: ServerContext,
+  params: z.infer<typeof startSchema>,
+  call: Call,
+): Promise<{ turn: V2Turn }> {
+  const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+  const settings = settingsOf(params);
+  if (Object.keys(settings).length > 0) {
+    await thread.submit({ type: "override_turn_context", ...settings }, { signal: call.signal });
+  }
+  const { input, outputSchema, clientUserMessageId } = params;
+  const items = input.map(inputFromV2);
+  const submitted = await submitInput(
+    server,
+    thread,
+    { items, outputSchema, clientId: clientUserMessageId },
+    call.signal,
+  );
+  notePreview(server, thread.id, input);
+  return { turn: turnInProgress(submitted.turnId, null) };
+}
+
+/** A thread that no store lists has its preview from here. */
+function notePreview(
+  { views }: ServerContext,
+  threadId: Parameters<typeof views.ephemeral.get>[0],
+  input: readonly z.infer<typeof v2InputSchema>[],
+): void {
+  const facts = views.ephemeral.get(threadId);
+  if (facts === undefined || facts.preview !== "") return;
+  facts.preview = input.map((item) => (item.type === "text" ? item.text : "")).join("");
+}
+
+function settingsOf(params: z.infer<typeof startSchema>): TurnSettings {
+  const { cwd, approvalPolicy, sandboxPolicy, model, effort, summary } = params;
+  return {
+    ...(cwd == null ? {} : { cwd }),
+    ...(approvalPolicy == null ? {} : { approval_policy: approvalPolicy }),
+    ...(sandboxPolicy == null ? {} : { sandbox_policy: sandboxFromV2(sandboxPolicy) }),
+    ...(model == null ? {} : { model }),
+    ...(effort == null ? {} : { effort }),
+    ...(summary == null ? {} : { summary }),
+  };
+}
+
+async function steer(
+  server: ServerContext,
+  params: z.infer<typeof steerSchema>,
+  call: Call,
+): Promise<{ turnId: string }> {
+  const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  const running = thread.activeTurn;
+  if (running === undefined) throw invalidRequest("no active turn to steer", { code: "no_active_turn" });
+  if (running.turnId !== params.expectedTurnId) {
+    throw invalidRequest(`expected active turn id \`${params.expectedTurnId}\` but found \`${running.turnId}\``, {
+      code: "no_active_turn",
+    });
+  }
+  if (params.input.length === 0) throw invalidRequest("input must not be empty");
+  call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+  const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };
+  return { turnId: (await submitInput(server, thread, input, call.signal)).turnId };
+}
+
+/** Answered at once; the turn's end follows. A turn that was promised and has not begun ends as soon as it does. */
+async function interrupt(server: ServerContext, params: z.infer<typeof interruptSchema>, call: Call): Promise<object> {
+  const { hub } = server;
+  const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  const feed = hub.feedOf(thread.id);
+  if (feed.promised.has(params.turnId)) {
+    feed.promised.set(params.turnId, true);
+    return {};
+  }
+  const running = thread.activeTurn;
+  if (running === undefined) throw invalidRequest("no active turn to interrupt", { code: "no_active_turn" });
+  if (running.turnId !== params.turnId) {
+    throw invalidRequest(`expected active turn id ${params.turnId} but found ${running.turnId}`, {
+      code: "no_active_turn",
+    });
+  }
+  call.finally(feed.hold(call.connection));
+  hub.interrupt(thread.id);
+  return {};
+}
