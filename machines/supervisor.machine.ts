@@ -5,7 +5,8 @@
  *
  * It admits messages and counts them; the registry, behind its lock, owns the threads (S1). It never waits: `serve`
  * hands a message over to the manager's runtime, which replies when the work is done (S2).
- * In `draining` nothing new is made, while what exists can still be found, spoken to and removed.
+ * In `draining` nothing new is made, while what exists can still be found, spoken to and removed. `stopped` is no final
+ * state: whoever asks a closed manager is told so, and waits for nothing.
  */
 import { type AnyActorRef, assign, setup, stopChild } from "xstate";
 import type { ForkAnchor } from "../src/protocol/fork-anchor.ts";
@@ -68,6 +69,8 @@ export const supervisorMachine = setup({
   actions: {
     serve: notProvided("serve"),
     refuse: notProvided("refuse"),
+    /** A message that the supervisor does not know; whoever asked is told so. */
+    refuseUnknown: notProvided("refuseUnknown"),
     /** A thread's actor has ended: its own word (`thread.exited`), or XState's (`xstate.done|error.actor.<id>`). */
     reap: notProvided("reap"),
     /** Only its parent can stop an actor that has one. */
@@ -89,6 +92,7 @@ export const supervisorMachine = setup({
     "thread.stop": { actions: "stopThread" },
     "xstate.done.actor.*": { actions: ["countExited", "reap"] },
     "xstate.error.actor.*": { actions: ["countExited", "reap"] },
+    "*": { actions: ["countRefused", "refuseUnknown"] },
   },
   states: {
     accepting: {

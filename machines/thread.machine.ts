@@ -2,7 +2,8 @@
  * One incarnation of a thread.
  *
  *   configuring ──session.configure──▶ idle ◀──turn done── running ──┐ op.submit joins the turn (steer), interrupts it
- *        │                             │  │                  ▲       │ (interrupt), or replaces it (another task kind)
+ *        │                             │  │                  ▲       │ (interrupt), replaces it (another task kind), or
+ *        │                             │  │                  │       │ waits for its end in the queue
  *        │ boot.failed                 │  └──starts a task───┘◀──────┘
  *        ▼                             ├──thread_rollback──▶ rollingBack ──done──▶ idle   (ops wait, in order)
  *     failed                           └──shutdown──▶ closing ──done──▶ closed
@@ -16,7 +17,7 @@
  * The context is plain JSON. Whatever is live (model, store, history, tools) is found by the provided implementations
  * under the actor's own reference.
  */
-import { and, assign, emit, fromPromise, not, or, sendTo, setup } from "xstate";
+import { and, assign, emit, fromPromise, not, raise, sendTo, setup } from "xstate";
 import type { EventMsg, SessionConfiguredEvent } from "../src/protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../src/protocol/ids.ts";
 import type { Op } from "../src/protocol/op.ts";
@@ -47,21 +48,30 @@ export type ThreadSignal =
   | { type: "event.publish"; id: SubmissionId; msg: EventMsg; recorded?: true }
   | { type: "rollout.record"; item: RolloutItem };
 
-export type ThreadMachineEvent = ThreadCommand | ThreadSignal;
+/** What the thread tells itself: a task that waited in the queue has begun. */
+type TaskBegun = { type: "task.begun" };
+
+export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun;
 
 export type TaskKind = "regular" | "compact";
 
 /** One task to run: a turn, named by the submission that asked for it. */
-export type Task = { id: SubmissionId; kind: TaskKind };
+export type Task = {
+  id: SubmissionId;
+  kind: TaskKind;
+  /** Why it ends as soon as it has begun: it was interrupted or replaced while it waited. Its input is kept all the same. */
+  abort?: TurnAbortReason;
+};
 
 export type ThreadContext = {
   /** The actor's session id, under which the runtime keeps the thread's live parts. */
   session: string;
   threadId: ThreadId;
   epoch: number;
-  /** The running task, or the one to run as soon as the running one has ended. */
+  /** The running task. */
   task: Task | null;
-  next: Task | null;
+  /** Tasks that came too late to join the running one, in order; never more than the mailbox holds ops. */
+  queue: Task[];
   /** The submission that asked for the shutdown, once asked. */
   closingFor: SubmissionId | null;
 };
@@ -90,8 +100,25 @@ function runningTask({ task }: ThreadContext): Task {
   return task;
 }
 
+/** Marks the tasks that are not marked yet. */
+const aborted = (queue: readonly Task[], abort: TurnAbortReason): Task[] =>
+  queue.map((task) => (task.abort === undefined ? { ...task, abort } : task));
+
 type Submitted = Extract<ThreadMachineEvent, { type: "op.submit" }>;
 const submitted = (event: { type: string }): Submitted => event as Submitted;
+
+type Picker = (scope: { context: ThreadContext; event: ThreadMachineEvent }) => SubmissionId;
+
+const ownTask: Picker = ({ event }) => submitted(event).id;
+const runningTaskId: Picker = ({ context }) => runningTask(context).id;
+const lastTaskId: Picker = ({ context }) => (context.queue.at(-1) ?? runningTask(context)).id;
+
+/** Which task the op is held for. */
+const holdInput = (task: Picker) =>
+  ({
+    type: "holdInput",
+    params: (scope: { context: ThreadContext; event: ThreadMachineEvent }) => ({ task: task(scope) }),
+  }) as const;
 
 export const threadMachine = setup({
   types: {
@@ -128,8 +155,8 @@ export const threadMachine = setup({
       id: context.closingFor ?? ("" as SubmissionId),
       msg: { type: "shutdown_complete" },
     })),
-    /** Keeps the op in the thread's inbox: for the task that it starts, or for the running turn, which it joins (T5). */
-    holdInput: notProvided("holdInput"),
+    /** Keeps the op in the thread's inbox, for the task that it starts or joins (T5). */
+    holdInput: (_, _params: { task: SubmissionId }) => notProvided("holdInput")(),
     /** Carries out an op that needs no task: settings, approvals, listings; unknown ones are refused with an event. */
     answerOp: notProvided("answerOp"),
     refuseOp: notProvided("refuseOp"),
@@ -137,13 +164,26 @@ export const threadMachine = setup({
     deferOp: notProvided("deferOp"),
     replayDeferred: notProvided("replayDeferred"),
     reportDefect: notProvided("reportDefect"),
+    /** Gives a turn that broke by a defect the end that it owes (T4). */
+    abandonTurn: notProvided("abandonTurn"),
     beginTask: assign({ task: ({ event }) => taskOf(submitted(event)) }),
-    queueTask: assign({ next: ({ event }) => taskOf(submitted(event)) }),
-    advanceTask: assign({ task: ({ context }) => context.next, next: null }),
+    queueTask: assign({ queue: ({ context, event }) => [...context.queue, taskOf(submitted(event))] }),
+    advanceTask: assign({
+      task: ({ context }) => context.queue[0] ?? null,
+      queue: ({ context }) => context.queue.slice(1),
+    }),
+    /** A turn that was aborted while it waited hears of it as soon as it has begun. */
+    passOnAbort: raise({ type: "task.begun" }),
+    abortTurn: sendTo("turn", ({ context }) => ({
+      type: "turn.interrupt",
+      reason: context.task?.abort ?? ("interrupted" satisfies TurnAbortReason),
+    })),
     endTask: assign({ task: null }),
-    beginClosing: assign({ closingFor: ({ event }) => submitted(event).id, next: null }),
+    beginClosing: assign({ closingFor: ({ context, event }) => context.closingFor ?? submitted(event).id }),
     interruptTurn: sendTo("turn", { type: "turn.interrupt", reason: "interrupted" satisfies TurnAbortReason }),
+    interruptQueued: assign({ queue: ({ context }) => aborted(context.queue, "interrupted") }),
     replaceTurn: sendTo("turn", { type: "turn.interrupt", reason: "replaced" satisfies TurnAbortReason }),
+    replaceQueued: assign({ queue: ({ context }) => aborted(context.queue, "replaced") }),
   },
   guards: {
     isShutdown: ({ event }) => submitted(event).op.type === "shutdown",
@@ -152,11 +192,17 @@ export const threadMachine = setup({
     isEmpty: ({ event }) => isEmptyInput(submitted(event).op),
     startsTask: ({ event }) => taskKindOf(submitted(event).op) !== undefined,
     isRegularTask: ({ event }) => taskKindOf(submitted(event).op) === "regular",
-    runsRegularTask: ({ context }) => (context.next ?? context.task)?.kind === "regular",
-    hasNoNextTask: ({ context }) => context.next === null,
+    /** Of the tasks so far, the last one is a regular one too: input never replaces it. */
+    followsRegularTask: ({ context }) => (context.queue.at(-1) ?? context.task)?.kind === "regular",
+    /** The last of the waiting tasks takes input until it begins. */
+    queuedTakesInput: ({ context }) => {
+      const last = context.queue.at(-1);
+      return last !== undefined && last.abort === undefined;
+    },
     /** From its last look at the inbox on, an ending turn takes no more input. */
     turnTakesInput: notProvided("turnTakesInput"),
-    hasNextTask: ({ context }) => context.next !== null,
+    wasAborted: ({ context }) => context.task?.abort !== undefined,
+    hasQueuedTask: ({ context }) => context.queue.length > 0,
     isClosing: ({ context }) => context.closingFor !== null,
   },
 }).createMachine({
@@ -166,7 +212,7 @@ export const threadMachine = setup({
     threadId: input.threadId,
     epoch: input.epoch,
     task: null,
-    next: null,
+    queue: [],
     closingFor: null,
   }),
   initial: "configuring",
@@ -189,7 +235,7 @@ export const threadMachine = setup({
             "op.submit": [
               { guard: "isShutdown", target: "closing", actions: "beginClosing" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },
-              { guard: "startsTask", target: "running", actions: ["holdInput", "beginTask"] },
+              { guard: "startsTask", target: "running", actions: [holdInput(ownTask), "beginTask"] },
               { guard: "isRollback", target: "rollingBack" },
               { actions: "answerOp" },
             ],
@@ -201,24 +247,38 @@ export const threadMachine = setup({
             src: "runTurn",
             input: ({ context, self }) => ({ thread: self.sessionId, task: runningTask(context) }),
             onDone: [
+              { guard: "hasQueuedTask", target: "running", reenter: true, actions: ["advanceTask", "passOnAbort"] },
               { guard: "isClosing", target: "closing", actions: "endTask" },
-              { guard: "hasNextTask", target: "running", reenter: true, actions: "advanceTask" },
               { target: "idle", actions: "endTask" },
             ],
-            onError: { target: "idle", actions: ["reportDefect", "endTask"] },
+            onError: [
+              {
+                guard: "hasQueuedTask",
+                target: "running",
+                reenter: true,
+                actions: ["reportDefect", "abandonTurn", "advanceTask", "passOnAbort"],
+              },
+              { guard: "isClosing", target: "closing", actions: ["reportDefect", "abandonTurn", "endTask"] },
+              { target: "idle", actions: ["reportDefect", "abandonTurn", "endTask"] },
+            ],
           },
           on: {
+            "task.begun": { guard: "wasAborted", actions: "abortTurn" },
             "op.submit": [
-              { guard: "isShutdown", actions: ["beginClosing", "interruptTurn"] },
-              { guard: "isInterrupt", actions: "interruptTurn" },
+              { guard: "isShutdown", actions: ["beginClosing", "interruptQueued", "interruptTurn"] },
+              { guard: "isInterrupt", actions: ["interruptQueued", "interruptTurn"] },
               { guard: "isClosing", actions: "refuseOp" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },
               {
-                guard: and(["isRegularTask", "runsRegularTask", or(["turnTakesInput", not("hasNoNextTask")])]),
-                actions: "holdInput",
+                guard: and(["isRegularTask", "followsRegularTask", not("hasQueuedTask"), "turnTakesInput"]),
+                actions: holdInput(runningTaskId),
               },
-              { guard: and(["isRegularTask", "runsRegularTask"]), actions: ["holdInput", "queueTask"] },
-              { guard: "startsTask", actions: ["holdInput", "queueTask", "replaceTurn"] },
+              {
+                guard: and(["isRegularTask", "followsRegularTask", "queuedTakesInput"]),
+                actions: holdInput(lastTaskId),
+              },
+              { guard: and(["isRegularTask", "followsRegularTask"]), actions: [holdInput(ownTask), "queueTask"] },
+              { guard: "startsTask", actions: [holdInput(ownTask), "replaceQueued", "queueTask", "replaceTurn"] },
               { guard: "isRollback", actions: "refuseRollback" },
               { actions: "answerOp" },
             ],
@@ -235,7 +295,7 @@ export const threadMachine = setup({
           on: { "op.submit": { actions: "deferOp" } },
         },
         closing: {
-          on: { "op.submit": { actions: "refuseOp" } },
+          on: { "op.submit": [{ guard: "isShutdown" }, { guard: "isInterrupt" }, { actions: "refuseOp" }] },
           invoke: {
             id: "close",
             src: "close",

@@ -8,7 +8,7 @@
  *                  ▼  │                                      ▲
  *               backingOff        fatal ──▶ failing ─────────┘
  *
- *   turn.interrupt, in every state but `ending` ──▶ interrupting ──▶ interrupted
+ *   turn.interrupt, in every state but `failing` and `ending` ──▶ interrupting ──▶ interrupted
  *
  * T4  Only the two final states publish an end, on entry: `task_complete` or `turn_aborted`, exactly one.
  *     `ending` and `interrupting` have stored that end before it is shown; an end once stored is not taken back.
@@ -172,6 +172,7 @@ export const turnMachine = setup({
     },
     failing: {
       entry: "abortWork",
+      on: { "turn.interrupt": {} },
       invoke: { src: "settle", input: step, onDone: "ending", onError: "ending" },
     },
     finishing: {

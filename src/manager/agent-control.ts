@@ -41,14 +41,20 @@ export class AgentControl {
   }
 
   /**
-   * Starts a thread and sends it the prompt. With `parentThreadId` it counts against that thread's limits.
+   * Starts a thread and sends it the prompt; when that fails, nothing is left. With `parentThreadId` it counts against
+   * that thread's limits.
    * @throws LimitReachedError, and whatever starting a thread throws
    */
   async spawnAgent(config: ThreadConfig | undefined, prompt: string, options: ThreadOptions = {}): Promise<ThreadId> {
     const runtime = this.#runtime();
     requirePrompt(prompt);
     const { threadId, thread } = await runtime.maker.spawn(config, options);
-    await submitPrompt(thread, prompt);
+    try {
+      await submitPrompt(thread, prompt, options.signal);
+    } catch (error) {
+      await runtime.discard(threadId);
+      throw error;
+    }
     return threadId;
   }
 
@@ -68,7 +74,9 @@ export class AgentControl {
   async getStatus(id: string): Promise<AgentStatus> {
     const runtime = this.#alive();
     if (runtime === undefined) return "not_found";
-    return (await findThread(runtime, parseThreadId(id)))?.status ?? "not_found";
+    const place = await runtime.registry.locate(parseThreadId(id));
+    if (place === undefined) return "not_found";
+    return place.kind === "unloaded" ? place.unloaded.status : place.thread.status;
   }
 
   /** The status now, and each change. @throws ThreadNotFoundError */
@@ -94,9 +102,7 @@ export class AgentControl {
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const deadlineMs = options.deadlineMs ?? DEFAULT_WAIT_MS;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
-    const agents = await Promise.all(
-      ids.map(parseThreadId).map(async (threadId) => ({ threadId, thread: await findThread(runtime, threadId) })),
-    );
+    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id))));
     const wait = new Wait(agents);
     try {
       await withDeadline("the wait for agents", wait.first, {
@@ -112,9 +118,19 @@ export class AgentControl {
       wait.stop();
     }
   }
+
+  async #find(runtime: ManagerRuntime, threadId: ThreadId): Promise<Agent> {
+    const place = await runtime.registry.locate(threadId);
+    if (place === undefined) return { threadId, status: "not_found" };
+    if (place.kind === "unloaded" && isFinalStatus(place.unloaded.status)) {
+      return { threadId, status: place.unloaded.status };
+    }
+    return { threadId, thread: await runtime.get(threadId) };
+  }
 }
 
-type Agent = { readonly threadId: ThreadId; readonly thread: LiveThread | undefined };
+/** One that has to be watched, or one whose status is final already. */
+type Agent = { readonly threadId: ThreadId } & ({ readonly thread: LiveThread } | { readonly status: AgentStatus });
 
 /** Follows some agents until the first of them is final. */
 class Wait {
@@ -126,17 +142,17 @@ class Wait {
     this.#agents = agents;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.first = promise;
-    for (const { thread } of agents) {
-      if (thread === undefined) resolve();
+    for (const agent of agents) {
+      if ("status" in agent) resolve();
       else
         this.#subscriptions.push(
-          thread.status$.subscribe({ next: (status) => isFinalStatus(status) && resolve(), complete: resolve }),
+          agent.thread.status$.subscribe({ next: (status) => isFinalStatus(status) && resolve(), complete: resolve }),
         );
     }
   }
 
   final(): Record<ThreadId, AgentStatus> {
-    const statuses = this.#agents.map(({ threadId, thread }) => [threadId, thread?.status ?? "not_found"] as const);
+    const statuses = this.#agents.map((agent) => [agent.threadId, statusOf(agent)] as const);
     return Object.fromEntries(statuses.filter(([, status]) => isFinalStatus(status)));
   }
 
@@ -145,19 +161,16 @@ class Wait {
   }
 }
 
-/** The thread, loaded again if it has left memory; undefined when the manager has none of this id. */
-async function findThread(runtime: ManagerRuntime, threadId: ThreadId): Promise<LiveThread | undefined> {
-  try {
-    return await runtime.get(threadId);
-  } catch (error) {
-    if (error instanceof ThreadNotFoundError) return undefined;
-    throw error;
-  }
+/** A thread that was ended in the middle of something is there no more, whatever it last said. */
+function statusOf(agent: Agent): AgentStatus {
+  if ("status" in agent) return agent.status;
+  const { status, isClosed } = agent.thread;
+  return isClosed && !isFinalStatus(status) ? "not_found" : status;
 }
 
 function requirePrompt(prompt: string): void {
   if (prompt.trim() === "") throw new InvalidRequestError("Empty message can't be sent to an agent");
 }
 
-const submitPrompt = (thread: Thread, text: string): Promise<SubmissionId> =>
-  thread.submit({ type: "user_input", items: [{ type: "text", text }] });
+const submitPrompt = (thread: Thread, text: string, signal?: AbortSignal): Promise<SubmissionId> =>
+  thread.submit({ type: "user_input", items: [{ type: "text", text }] }, { signal });

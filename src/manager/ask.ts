@@ -1,34 +1,50 @@
 import type { AnyActorRef } from "xstate";
-import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
-import { systemClock } from "../kernel/clock.ts";
-import { ManagerClosedError } from "../protocol/errors.ts";
+import { linkSignals } from "../kernel/cancellation.ts";
+import { type Clock, systemClock } from "../kernel/clock.ts";
+import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
 import type { Outcome, Replies } from "./messages.ts";
 
-export type AskOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
+export type AskOptions = {
+  readonly signal?: AbortSignal | undefined;
+  readonly deadlineMs?: number | undefined;
+  /** What the deadline is measured by. Default: the system's. */
+  readonly clock?: Clock | undefined;
+};
 
 type Message = { readonly type: string };
 type Answer<M extends Message> = M["type"] extends keyof Replies ? Replies[M["type"]] : unknown;
 
 /**
- * Sends a message that carries a `reply`, and waits for the reply's value.
+ * Sends a message that carries a `reply`, and waits for the reply's value. An abort, and a deadline that passes, abort
+ * the message's own signal: what it asked for is undone.
  *
  * @throws the reply's error; ManagerClosedError when the actor has ended and so would never answer;
- *   DeadlineExceededError; on abort the signal's reason. In both cases the message's own signal is aborted with it, so
- *   that what it asked for is undone.
+ *   DeadlineExceededError; on abort the signal's reason.
  */
 export async function ask<const M extends Message>(
   actor: Pick<AnyActorRef, "send" | "getSnapshot">,
   message: M,
-  { signal, deadlineMs }: AskOptions = {},
+  { signal, deadlineMs, clock = systemClock }: AskOptions = {},
 ): Promise<Answer<M>> {
   signal?.throwIfAborted();
   if (actor.getSnapshot().status !== "active") throw new ManagerClosedError("the actor that was asked has ended");
-  const send = (until: AbortSignal | undefined): Promise<Answer<M>> => {
-    const { promise, resolve, reject } = Promise.withResolvers<Answer<M>>();
-    const reply = (outcome: Outcome<Answer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
-    actor.send({ ...message, reply, ...(until === undefined ? {} : { signal: until }) });
+  const { promise, resolve, reject } = Promise.withResolvers<Answer<M>>();
+  // The reply settles at once: from then on an abort comes too late, for the one who asks and for the one who answers.
+  const reply = (outcome: Outcome<Answer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
+  if (signal === undefined && deadlineMs === undefined) {
+    actor.send({ ...message, reply });
     return promise;
-  };
-  if (deadlineMs === undefined) return raceAbort(send(signal), signal);
-  return withDeadline(`the answer to ${message.type}`, send, { deadlineMs, signal, clock: systemClock });
+  }
+  const link = linkSignals(signal);
+  const onAbort = () => reject(link.signal.reason);
+  link.signal.addEventListener("abort", onAbort, { once: true });
+  const late = () => link.abort(new DeadlineExceededError(`the answer to ${message.type}`, deadlineMs ?? 0));
+  const timer = deadlineMs === undefined ? undefined : clock.setTimeout(late, deadlineMs);
+  try {
+    actor.send({ ...message, reply, signal: link.signal });
+    return await promise;
+  } finally {
+    if (timer !== undefined) clock.clearTimeout(timer);
+    link[Symbol.dispose]();
+  }
 }

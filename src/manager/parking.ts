@@ -13,26 +13,35 @@ export class Parking {
   });
 
   park(thread: LiveThread): void {
-    if (thread.isObserved) {
-      this.#observed.set(thread.id, thread);
-      return;
-    }
-    this.#held.set(thread.id, new WeakRef(thread));
     this.#dropped.register(thread, thread.id);
+    this.#place(thread);
   }
 
-  /** Somebody has begun to observe the handle. */
-  pin(thread: LiveThread): void {
-    if (this.#held.get(thread.id)?.deref() !== thread) return;
-    this.#held.delete(thread.id);
-    this.#observed.set(thread.id, thread);
+  #place(thread: LiveThread): void {
+    if (thread.isObserved) this.#observed.set(thread.id, thread);
+    else this.#held.set(thread.id, new WeakRef(thread));
+  }
+
+  /** Somebody has begun or ceased to observe the handle. */
+  noteObserved(thread: LiveThread): void {
+    if (this.#find(thread.id) !== thread) return;
+    this.#forget(thread.id);
+    this.#place(thread);
+  }
+
+  #find(id: ThreadId): LiveThread | undefined {
+    return this.#observed.get(id) ?? this.#held.get(id)?.deref();
+  }
+
+  #forget(id: ThreadId): void {
+    this.#observed.delete(id);
+    this.#held.delete(id);
   }
 
   /** Takes the handle of a thread that is being loaded. */
   take(id: ThreadId): LiveThread | undefined {
-    const thread = this.#observed.get(id) ?? this.#held.get(id)?.deref();
-    this.#observed.delete(id);
-    this.#held.delete(id);
+    const thread = this.#find(id);
+    this.#forget(id);
     return thread;
   }
 

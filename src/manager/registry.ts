@@ -4,10 +4,14 @@
  * S2  What runs under the lock is synchronous: it touches these maps and nothing else.
  * S3  A thread's place is reserved before it is made, and committed or released afterwards; while it is reserved, whoever
  *     asks for the same thread waits for the same outcome, so that two resumes of one id give one live thread.
- * S6  Limits are checked in `reserve` and nowhere else.
+ * S6  Limits are checked in `reserve` and nowhere else. A thread counts as resident from its reservation until it has
+ *     left memory: room is made first, and given away afterwards.
+ * S8  An id is in one of these maps or in none: resident, being made, leaving, or unloaded. Only one that is being loaded
+ *     again is in two, so that it is not forgotten when that fails.
  */
 
 import { RwMutex } from "../kernel/rw-mutex.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
 import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
@@ -25,25 +29,47 @@ export type Claim = {
 /** A place that is held for a thread to come. Settled exactly once. */
 export type Reservation = {
   readonly threadId: ThreadId;
-  readonly outcome: PromiseWithResolvers<LiveThread>;
+  readonly for: Claim["for"];
+  /** undefined: whoever made the thread has given up; somebody else may try. */
+  readonly outcome: PromiseWithResolvers<LiveThread | undefined>;
 };
 
 export type Reserved =
-  | { readonly kind: "reserved"; readonly reservation: Reservation; readonly evicted: LiveThread | undefined }
+  | { readonly kind: "reserved"; readonly reservation: Reservation }
   | { readonly kind: "loaded"; readonly thread: LiveThread }
-  | { readonly kind: "loading"; readonly outcome: Promise<LiveThread> };
+  | { readonly kind: "loading"; readonly outcome: Promise<LiveThread | undefined> }
+  /** The place is not free yet: ask again afterwards. */
+  | { readonly kind: "wait"; readonly until: Promise<void> }
+  /** All places are taken: this thread is to leave memory first, and has been told so. Then ask again. */
+  | { readonly kind: "evict"; readonly thread: LiveThread };
+
+/** A thread that has left memory and comes back with the next message, as it was. */
+export type Unloaded = {
+  readonly config: ResolvedThreadConfig;
+  readonly epoch: number;
+  readonly status: AgentStatus;
+};
+
+/** Where a thread is. */
+export type Whereabouts =
+  | { readonly kind: "loaded"; readonly thread: LiveThread }
+  | { readonly kind: "leaving"; readonly thread: LiveThread; readonly done: Promise<void> }
+  | { readonly kind: "unloaded"; readonly unloaded: Unloaded };
+
+/** What became of a thread that was to leave memory. */
+export type Fate = "unloaded" | "kept" | "gone";
+
+type Leaving = { readonly thread: LiveThread; readonly done: PromiseWithResolvers<void> };
 
 export class Registry {
   readonly #lock = new RwMutex();
-  /** In the order of residency: the next one to be unloaded comes first, roughly (second chance). */
+  /** The least recently used comes first. */
   readonly #threads = new Map<ThreadId, LiveThread>();
   readonly #reserved = new Map<ThreadId, Reservation>();
-  /** Threads that have left memory and come back with the next message: with the settings that they had. */
-  readonly #unloaded = new Map<ThreadId, ResolvedThreadConfig>();
+  readonly #leaving = new Map<ThreadId, Leaving>();
+  readonly #unloaded = new Map<ThreadId, Unloaded>();
   readonly #kinship: Kinship;
   readonly #limits: Limits;
-  /** When each resident thread was last found active by {@link #leastRecentlyUsed}. */
-  readonly #seenActiveAt = new WeakMap<LiveThread, number>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -55,95 +81,151 @@ export class Registry {
     return this.#lock.write(() => this.#reserve(claim), { signal });
   }
 
-  #reserve({ threadId, parent, for: purpose }: Claim): Reserved {
-    const thread = this.#threads.get(threadId);
-    const pending = this.#reserved.get(threadId);
-    if (thread !== undefined || pending !== undefined) {
-      if (purpose === "create") throw new DuplicateThreadError(threadId);
-      if (thread !== undefined) return { kind: "loaded", thread };
-      if (pending !== undefined) return { kind: "loading", outcome: pending.outcome.promise };
-    }
-    const evicted = this.#makeRoom();
-    if (parent !== undefined && purpose === "create") this.#kinship.admit(threadId, parent);
-    if (evicted !== undefined) this.#park(evicted);
-    const reservation: Reservation = { threadId, outcome: Promise.withResolvers() };
+  #reserve(claim: Claim): Reserved {
+    const { threadId } = claim;
+    const there = claim.for === "create" ? this.#refuseTaken(threadId) : this.#present(threadId);
+    const instead = there ?? this.#makeRoom();
+    if (instead !== undefined) return instead;
+    if (claim.parent !== undefined && claim.for === "create") this.#kinship.admit(threadId, claim.parent);
+    const reservation: Reservation = { threadId, for: claim.for, outcome: Promise.withResolvers() };
     // Whoever waits hears of a failure; when nobody does, it is not unhandled: the maker reports it.
     reservation.outcome.promise.catch(() => undefined);
     this.#reserved.set(threadId, reservation);
-    return { kind: "reserved", reservation, evicted };
+    return { kind: "reserved", reservation };
+  }
+
+  #refuseTaken(threadId: ThreadId): undefined {
+    const maps = [this.#threads, this.#reserved, this.#leaving, this.#unloaded];
+    if (maps.some((map) => map.has(threadId))) throw new DuplicateThreadError(threadId);
+  }
+
+  #present(threadId: ThreadId): Reserved | undefined {
+    const thread = this.#threads.get(threadId);
+    if (thread !== undefined) return { kind: "loaded", thread };
+    const reservation = this.#reserved.get(threadId);
+    if (reservation !== undefined) return { kind: "loading", outcome: reservation.outcome.promise };
+    const leaving = this.#leaving.get(threadId);
+    return leaving === undefined ? undefined : { kind: "wait", until: leaving.done.promise };
+  }
+
+  /** @throws LimitReachedError when every resident thread is at work */
+  #makeRoom(): Reserved | undefined {
+    const { residentThreads } = this.#limits;
+    if (this.size < residentThreads) return undefined;
+    for (const thread of this.#threads.values()) {
+      if (!thread.incarnation.isIdle) continue;
+      this.#leave(thread);
+      return { kind: "evict", thread };
+    }
+    const [leaving] = this.#leaving.values();
+    if (leaving === undefined) throw new LimitReachedError("residentThreads", residentThreads);
+    return { kind: "wait", until: leaving.done.promise };
   }
 
   /** The thread is there: from now on it is found. */
-  commit(reservation: Reservation, thread: LiveThread): void | Promise<void> {
+  commit({ threadId, outcome }: Reservation, thread: LiveThread): void | Promise<void> {
     return this.#lock.write(() => {
-      this.#reserved.delete(reservation.threadId);
-      this.#unloaded.delete(reservation.threadId);
-      this.#threads.set(reservation.threadId, thread);
-      reservation.outcome.resolve(thread);
+      this.#reserved.delete(threadId);
+      this.#unloaded.delete(threadId);
+      this.#threads.set(threadId, thread);
+      outcome.resolve(thread);
     });
   }
 
-  /** The thread did not come to be: its place is free again. */
-  release(reservation: Reservation, error: unknown): void | Promise<void> {
+  /** The thread did not come to be: its place is free again. Without an error, whoever waits may try again. */
+  release(reservation: Reservation, failure: { error: unknown } | undefined): void | Promise<void> {
     return this.#lock.write(() => {
       this.#reserved.delete(reservation.threadId);
-      this.#kinship.release(reservation.threadId);
-      reservation.outcome.reject(error);
+      if (reservation.for === "create") this.#kinship.release(reservation.threadId);
+      if (failure === undefined) reservation.outcome.resolve(undefined);
+      else reservation.outcome.reject(failure.error);
     });
   }
 
-  /** Takes a thread out, at once (S5): it is no longer found, loaded or not. */
+  /** Takes a thread out, at once (S5): it is no longer found. Only one that is in memory is given back. */
   remove(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
-      this.#threads.delete(threadId);
-      this.#unloaded.delete(threadId);
-      this.#kinship.release(threadId);
+      const isKnown = this.#threads.delete(threadId) || this.#unloaded.has(threadId);
+      if (!this.#reserved.has(threadId)) this.#unloaded.delete(threadId);
+      if (isKnown && !this.#reserved.has(threadId)) this.#kinship.release(threadId);
       return thread;
     });
   }
 
-  /** As remove, but only this very thread: another one that has its id by now stays. */
-  forget(thread: LiveThread): void | Promise<void> {
+  /** Takes out what is left of an incarnation that has left memory; one that came after it stays. */
+  forget(threadId: ThreadId, epoch: number): void | Promise<void> {
     return this.#lock.write(() => {
-      const current = this.#threads.get(thread.id);
-      if (current !== undefined && current !== thread) return;
-      this.#threads.delete(thread.id);
-      this.#unloaded.delete(thread.id);
-      this.#kinship.release(thread.id);
+      if (this.#unloaded.get(threadId)?.epoch !== epoch || this.#reserved.has(threadId)) return;
+      this.#unloaded.delete(threadId);
+      this.#kinship.release(threadId);
     });
   }
 
-  /** The thread leaves memory, and stays addressable. False when it is not in the registry (any more). */
-  park(thread: LiveThread): boolean | Promise<boolean> {
+  /**
+   * The thread begins to leave memory: it takes no more ops, and whoever wants it waits.
+   * @returns false when it is not in the registry (any more), or is not to leave since it is at work
+   */
+  leave(thread: LiveThread, when: "idle" | "always"): boolean | Promise<boolean> {
     return this.#lock.write(() => {
-      if (this.#threads.get(thread.id) !== thread) return this.#unloaded.has(thread.id);
-      this.#park(thread);
+      if (this.#threads.get(thread.id) !== thread) return false;
+      if (when === "idle" && !thread.incarnation.isIdle) return false;
+      this.#leave(thread);
       return true;
     });
   }
 
-  #park(thread: LiveThread): void {
+  #leave(thread: LiveThread): void {
+    const done = Promise.withResolvers<void>();
+    thread.incarnation.leaving = done.promise;
     this.#threads.delete(thread.id);
-    this.#unloaded.set(thread.id, thread.incarnation.config);
+    this.#leaving.set(thread.id, { thread, done });
   }
 
-  /** A thread that was to leave memory stays in it after all. */
-  restore(thread: LiveThread): void | Promise<void> {
+  /** How that ended: the thread is addressable still, in memory after all, or no more. */
+  left(thread: LiveThread, fate: Fate): void | Promise<void> {
     return this.#lock.write(() => {
-      if (!this.#unloaded.delete(thread.id)) return;
-      this.#threads.set(thread.id, thread);
+      const { id, incarnation } = thread;
+      const leaving = this.#leaving.get(id);
+      if (leaving?.thread !== thread) return;
+      this.#leaving.delete(id);
+      const { config, epoch, status } = incarnation;
+      if (fate === "kept") this.#threads.set(id, thread);
+      else if (fate === "unloaded") this.#unloaded.set(id, { config, epoch, status });
+      else this.#kinship.release(id);
+      incarnation.leaving = undefined;
+      leaving.done.resolve();
     });
   }
 
-  /** The settings of a thread that left memory; undefined for any other. */
-  unloadedConfig(threadId: ThreadId): ResolvedThreadConfig | undefined | Promise<ResolvedThreadConfig | undefined> {
-    return this.#lock.read(() => this.#unloaded.get(threadId));
+  /** The thread is in use: others leave memory before it. */
+  touch(threadId: ThreadId): void | Promise<void> {
+    return this.#lock.write(() => {
+      const thread = this.#threads.get(threadId);
+      if (thread === undefined) return;
+      this.#threads.delete(threadId);
+      this.#threads.set(threadId, thread);
+    });
   }
 
-  /** Threads that are being made. */
-  pending(): Promise<LiveThread>[] | Promise<Promise<LiveThread>[]> {
-    return this.#lock.read(() => [...this.#reserved.values()].map(({ outcome }) => outcome.promise));
+  /** Where the thread is; undefined when it is in no place, or still being made. */
+  locate(threadId: ThreadId): Whereabouts | undefined | Promise<Whereabouts | undefined> {
+    return this.#lock.read(() => {
+      const thread = this.#threads.get(threadId);
+      if (thread !== undefined) return { kind: "loaded", thread };
+      const leaving = this.#leaving.get(threadId);
+      if (leaving !== undefined) return { kind: "leaving", thread: leaving.thread, done: leaving.done.promise };
+      const unloaded = this.#unloaded.get(threadId);
+      return unloaded === undefined ? undefined : { kind: "unloaded", unloaded };
+    });
+  }
+
+  /** Threads that are being made, or are leaving: settled when they have come, or are gone. */
+  pending(): Promise<unknown>[] | Promise<Promise<unknown>[]> {
+    return this.#lock.read(() => [
+      ...[...this.#reserved.values()].map(({ outcome }) => outcome.promise),
+      ...[...this.#leaving.values()].map(({ done }) => done.promise),
+    ]);
   }
 
   find(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
@@ -178,40 +260,13 @@ export class Registry {
     return this.#kinship.isUnder(threadId, ancestor);
   }
 
-  /** Threads in memory, those that are being made included. */
+  /** Threads in memory, those that are being made and those that have not left yet included. */
   get size(): number {
-    return this.#threads.size + this.#reserved.size;
+    return this.#threads.size + this.#reserved.size + this.#leaving.size;
   }
 
   /** Threads that have left memory and are addressable still. */
   get unloadedCount(): number {
     return this.#unloaded.size;
-  }
-
-  /** @throws LimitReachedError when every resident thread is at work */
-  #makeRoom(): LiveThread | undefined {
-    const { residentThreads } = this.#limits;
-    if (this.size < residentThreads) return undefined;
-    const victim = this.#leastRecentlyUsed();
-    if (victim === undefined) throw new LimitReachedError("residentThreads", residentThreads);
-    return victim;
-  }
-
-  /**
-   * Second chance: from the front, a thread that was active since it was last looked at goes to the back; the first one
-   * that was not, and is idle, is the victim. Each activity costs one step of one later search.
-   */
-  #leastRecentlyUsed(): LiveThread | undefined {
-    for (let left = 2 * this.#threads.size; left > 0; left -= 1) {
-      const [first] = this.#threads;
-      if (first === undefined) return undefined;
-      const [id, thread] = first;
-      const { lastActiveAt, isIdle } = thread.incarnation;
-      if (isIdle && this.#seenActiveAt.get(thread) === lastActiveAt) return thread;
-      this.#seenActiveAt.set(thread, lastActiveAt);
-      this.#threads.delete(id);
-      this.#threads.set(id, thread);
-    }
-    return undefined;
   }
 }

@@ -16,6 +16,7 @@ export class ResidencySweep {
   readonly #threads: () => Iterable<LiveThread> | Promise<Iterable<LiveThread>>;
   readonly #unload: (thread: LiveThread) => void;
   #timer: unknown;
+  #isStopped = false;
 
   constructor(parts: {
     options: Residency;
@@ -31,13 +32,15 @@ export class ResidencySweep {
 
   /** A thread has come to be resident. */
   arm(): void {
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#isStopped) return;
     const { unloadAfterMs, trimAfterMs } = this.#options;
     const everyMs = Math.max(MIN_SWEEP_MS, Math.min(unloadAfterMs, trimAfterMs) / 2);
     if (Number.isFinite(everyMs)) this.#timer = this.#clock.background(() => void this.#sweep(), everyMs);
   }
 
+  /** For good. */
   stop(): void {
+    this.#isStopped = true;
     this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }

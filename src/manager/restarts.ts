@@ -27,10 +27,10 @@ export class RestartCounters {
     this.#then = then;
   }
 
-  /** Whether a thread that ended for this reason is to be restarted at all. */
+  /** Whether a thread that ended for this reason is to be restarted at all. One that was ended on purpose never is. */
   restarts(reason: EndReason): boolean {
     const { restart } = this.#options;
-    return restart === "permanent" || (restart === "transient" && reason === "crashed");
+    return restart !== "temporary" && (reason === "crashed" || (restart === "permanent" && reason === "closed"));
   }
 
   /** The thread has ended and is to live again: after its back-off, unless that happens too often. */

@@ -7,10 +7,11 @@
  */
 import { type AnyActorRef, createActor } from "xstate";
 import { supervisorMachine } from "../../machines/supervisor.machine.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
 import { Slots } from "../kernel/slots.ts";
-import { ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { InvalidRequestError, ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
-import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import type { ThreadId } from "../protocol/ids.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
@@ -18,14 +19,16 @@ import type { EndReason, Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
-import type { Outcome, Replies, SupervisorMessage } from "./messages.ts";
+import type { SupervisorMessage } from "./messages.ts";
 import type { ManagerSetup } from "./options.ts";
 import { Parking } from "./parking.ts";
 import { Registry } from "./registry.ts";
+import { Removed } from "./removed.ts";
 import { ResidencySweep } from "./residency.ts";
 import { RestartCounters } from "./restarts.ts";
+import { Service } from "./service.ts";
 import { type ShutdownReport, shutDownThreads } from "./shutdown.ts";
-import { ThreadMaker, type ThreadOptions } from "./thread-maker.ts";
+import { ThreadMaker } from "./thread-maker.ts";
 
 /** Those who watch all threads of a manager. */
 export type Watchers = {
@@ -51,7 +54,12 @@ export class ManagerRuntime implements ThreadHome {
   readonly #sweep: ResidencySweep;
   readonly #counters: RestartCounters;
   /** Threads that were removed and live on for whoever holds them. */
-  readonly #removed = new Set<LiveThread>();
+  readonly #removed = new Removed((incarnation) => {
+    incarnation.end("closed");
+    void this.#closeWriter(incarnation);
+    void this.#deleteEphemeral(incarnation);
+    this.#noteClosed(incarnation.threadId);
+  });
   #closing: Promise<ShutdownReport> | undefined;
 
   constructor(setup: ManagerSetup) {
@@ -70,7 +78,7 @@ export class ManagerRuntime implements ThreadHome {
       home: this,
       ephemeral: this.#ephemeral,
       parking: this.#parking,
-      onEvicted: (thread) => void this.#unload(thread),
+      evict: (thread) => this.#takeOut(thread),
       onLoaded: (thread) => this.#noteLoaded(thread),
     });
     this.#sweep = new ResidencySweep({
@@ -86,12 +94,15 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   #supervisorLogic() {
+    const service = new Service(this);
+    const refuse = (event: object, error: Error) => {
+      if ("reply" in event && typeof event.reply === "function") event.reply({ ok: false, error });
+    };
     return supervisorMachine.provide({
       actions: {
-        serve: ({ event }) => void this.#answer(event as SupervisorMessage),
-        refuse: ({ event }) => {
-          if ("reply" in event) event.reply?.({ ok: false, error: new ManagerClosedError() });
-        },
+        serve: ({ event }) => void service.answer(event as SupervisorMessage),
+        refuse: ({ event }) => refuse(event, new ManagerClosedError()),
+        refuseUnknown: ({ event }) => refuse(event, new InvalidRequestError(`unknown message: ${event.type}`)),
         reap: ({ event }) => void this.#reap(event as { type: string; threadId?: ThreadId }),
       },
     });
@@ -109,176 +120,151 @@ export class ManagerRuntime implements ThreadHome {
       modelFor,
       turnSlots: this.turnSlots,
       approvals: this.approvals,
-      histories: new HistoryCache(Math.max(1, residency.historyBytes)),
+      histories: new HistoryCache(residency.historyBytes),
       skills,
       eventCapacity: Math.max(1, limits.events),
       mailboxCapacity: limits.mailbox,
       incarnations,
+      onActive: (incarnation) => {
+        void this.registry.touch(incarnation.threadId);
+        this.#removed.noteActive(incarnation);
+      },
       onEvent: (event) => {
         for (const watcher of events) watcher(event);
       },
     };
   }
 
-  // The messages.
-
-  async #answer(message: SupervisorMessage): Promise<void> {
-    const reply = message.reply as ((outcome: Outcome<unknown>) => void) | undefined;
-    let outcome: Outcome<unknown>;
-    try {
-      outcome = { ok: true, value: await this.#serve(message) };
-    } catch (error) {
-      outcome = { ok: false, error };
-      if (reply === undefined)
-        this.setup.logger.warn(
-          { err: error, message: message.type },
-          "a message failed, and nobody asked for the answer",
-        );
-    }
-    try {
-      reply?.(outcome);
-    } catch (error) {
-      this.setup.logger.error({ err: error, message: message.type }, "a reply function threw");
-    }
-  }
-
-  #serve(message: SupervisorMessage): Promise<Replies[keyof Replies]> {
-    const options: ThreadOptions = { ...(message as { options?: ThreadOptions }).options };
-    const withSignal: ThreadOptions = message.signal === undefined ? options : { ...options, signal: message.signal };
-    switch (message.type) {
-      case "thread.spawn":
-        return this.maker.spawn(message.config, withSignal);
-      case "thread.resume":
-        return this.#resume(message, withSignal);
-      case "thread.fork":
-        return this.#fork(message, withSignal);
-      case "thread.remove":
-        return this.remove(parseThreadId(message.threadId));
-      case "thread.get":
-        return this.get(parseThreadId(message.threadId), message.signal);
-      case "thread.list":
-        return Promise.resolve(this.registry.ids());
-      case "thread.send":
-        return this.#send(message);
-    }
-  }
-
-  #resume(message: Extract<SupervisorMessage, { type: "thread.resume" }>, options: ThreadOptions) {
-    const { rolloutPath, history, threadId, config } = message;
-    if (rolloutPath !== undefined) return this.maker.resumeFile(rolloutPath, config, options);
-    if (history !== undefined) return this.maker.resumeHistory(history, config, options);
-    return this.maker.resume(parseThreadId(String(threadId)), config, options);
-  }
-
-  #fork(message: Extract<SupervisorMessage, { type: "thread.fork" }>, options: ThreadOptions) {
-    const from = typeof message.from === "string" ? parseThreadId(message.from) : message.from;
-    return this.maker.fork(from, message.at ?? "full", message.config, options);
-  }
-
-  async #send({ threadId, op, id, signal }: Extract<SupervisorMessage, { type: "thread.send" }>) {
-    const thread = await this.get(parseThreadId(threadId), signal);
-    return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
-  }
+  // What is asked for.
 
   /** The thread, loaded again if it has left memory. @throws ThreadNotFoundError */
   async get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread> {
-    const thread = await this.registry.find(threadId);
-    if (thread !== undefined) return thread;
-    const config = await this.registry.unloadedConfig(threadId);
-    if (config === undefined) throw new ThreadNotFoundError(threadId);
-    return this.maker.reload(threadId, config, { signal });
+    for (;;) {
+      const place = await this.registry.locate(threadId);
+      if (place === undefined) throw new ThreadNotFoundError(threadId);
+      if (place.kind === "loaded") return place.thread;
+      if (place.kind === "unloaded") return this.maker.reload(threadId, place.unloaded, { signal });
+      await raceAbort(place.done, signal);
+    }
   }
 
+  /** Takes the thread out, and gives it back working: one that has left memory is loaded for it. */
   async remove(threadId: ThreadId): Promise<LiveThread | undefined> {
-    const thread = await this.registry.remove(threadId);
+    let thread = await this.registry.remove(threadId);
+    while (thread === undefined && (await this.registry.locate(threadId)) !== undefined) {
+      try {
+        await this.get(threadId);
+      } catch (error) {
+        this.setup.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
+        await this.#giveUpOn(threadId);
+        return undefined;
+      }
+      thread = await this.registry.remove(threadId);
+    }
     this.#counters.forget(threadId);
-    if (thread?.isLoaded) this.#removed.add(thread);
-    else this.#parking.take(threadId)?.close();
+    if (thread !== undefined) this.#removed.add(thread);
     return thread;
+  }
+
+  /** Ends a thread that nobody was told of, and deletes what was stored of it. */
+  async discard(threadId: ThreadId): Promise<void> {
+    const thread = await this.registry.find(threadId);
+    if (thread === undefined) return;
+    const { store } = thread.incarnation;
+    await this.#end(thread, "refused");
+    await store.delete(threadId).catch((error: unknown) => {
+      this.setup.logger.warn({ threadId, err: error }, "the rollout of an abandoned thread could not be deleted");
+    });
   }
 
   // What handles ask for.
 
-  async load(thread: LiveThread, signal: AbortSignal | undefined): Promise<Incarnation> {
-    await thread.incarnation.unloading;
-    if (thread.isLoaded) return thread.incarnation;
-    const config = await this.registry.unloadedConfig(thread.id);
-    const found =
-      config === undefined
-        ? await this.registry.find(thread.id)
-        : await this.maker.reload(thread.id, config, { signal });
-    if (found === undefined) throw new ThreadClosedError(thread.id);
-    return found.incarnation;
+  async load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void> {
+    const { id, epoch } = thread;
+    for (;;) {
+      const place = await this.registry.locate(id);
+      if (place?.kind === "leaving" && place.thread === thread) await raceAbort(place.done, signal);
+      else if (place?.kind === "loaded" && place.thread === thread) return;
+      else if (place?.kind !== "unloaded" || place.unloaded.epoch !== epoch) throw new ThreadClosedError(id);
+      else await this.maker.reload(id, place.unloaded, { signal });
+    }
   }
 
   async kill(thread: LiveThread): Promise<void> {
     await this.#end(thread, "killed");
   }
 
-  pin(thread: LiveThread): void {
-    this.#parking.pin(thread);
+  noteObserved(thread: LiveThread): void {
+    this.#parking.noteObserved(thread);
+    this.#removed.noteObserved(thread);
   }
 
   // The lives of threads.
 
   #noteLoaded(thread: LiveThread): void {
-    this.#sweep.arm();
+    if (!this.isClosing) this.#sweep.arm();
     for (const watcher of this.watchers.created) watcher(thread);
+    // Nobody could be told of an end that came before the thread was found.
+    if (thread.incarnation.hasEnded) void this.#endAsItDid(thread);
   }
 
-  /** Takes an idle thread out of memory, once everything that it said is stored; else it stays. */
   async #unload(thread: LiveThread): Promise<void> {
+    if (await this.registry.leave(thread, "idle")) await this.#takeOut(thread);
+  }
+
+  /** Takes a leaving thread out of memory, once everything that it said is stored; else it stays. */
+  async #takeOut(thread: LiveThread): Promise<boolean> {
     const { incarnation } = thread;
-    if (incarnation.unloading !== undefined || !thread.isLoaded) return;
-    const done = Promise.withResolvers<void>();
-    incarnation.unloading = done.promise;
     try {
-      const mayLeave = incarnation.isIdle && (await this.registry.park(thread));
-      if (mayLeave) await incarnation.writer.close();
-      if (mayLeave && incarnation.endReason === undefined) {
-        incarnation.end("unloaded");
-        this.#parking.park(thread);
-      } else {
-        await this.registry.restore(thread);
-      }
+      await incarnation.writer.close();
     } catch (error) {
       this.setup.logger.warn({ threadId: thread.id, err: error }, "a thread stays in memory since it can't be stored");
-      await this.registry.restore(thread);
-    } finally {
-      incarnation.unloading = undefined;
-      done.resolve();
+      await this.registry.left(thread, incarnation.endReason === undefined ? "kept" : "gone");
+      return false;
     }
+    incarnation.end("unloaded");
+    if (!thread.isClosed) this.#parking.park(thread);
+    await this.registry.left(thread, thread.isClosed ? "gone" : "unloaded");
+    return true;
   }
 
   /** A thread's actor has ended, by itself or by a failure. */
   async #reap(event: { type: string; threadId?: ThreadId }): Promise<void> {
     const threadId = event.threadId ?? (event.type.replace(/^xstate\.(?:done|error)\.actor\./, "") as ThreadId);
-    const found = await this.registry.find(threadId);
-    for (const thread of [found, ...this.#removed]) {
-      if (thread === undefined || thread.id !== threadId || !thread.isLoaded) continue;
-      const { status } = thread.incarnation.actor.getSnapshot() as { status: string };
-      if (status !== "active") await this.#end(thread, status === "error" ? "crashed" : "closed");
-    }
+    const found = (await this.registry.find(threadId)) ?? [];
+    for (const thread of [found, this.#removed.find(threadId)].flat()) await this.#endAsItDid(thread);
+  }
+
+  async #endAsItDid(thread: LiveThread): Promise<void> {
+    const { status } = thread.incarnation.actor.getSnapshot() as { status: string };
+    if (thread.isLoaded && status !== "active") await this.#end(thread, status === "error" ? "crashed" : "closed");
   }
 
   async #end(thread: LiveThread, reason: EndReason): Promise<void> {
-    const { incarnation } = thread;
+    const { incarnation, id } = thread;
     incarnation.end(reason);
-    const comesBack =
-      this.#closing === undefined &&
-      !thread.isEnding &&
-      this.#counters.restarts(reason) &&
-      (await this.registry.park(thread));
+    const hasLeft = await this.registry.leave(thread, "always");
     await this.#closeWriter(incarnation);
+    const comesBack = hasLeft && !this.isClosing && !thread.isEnding && this.#counters.restarts(reason);
+    if (comesBack) this.#parking.park(thread);
+    else {
+      thread.close();
+      await this.#deleteEphemeral(incarnation);
+    }
+    if (hasLeft) await this.registry.left(thread, comesBack ? "unloaded" : "gone");
+    else await this.registry.forget(id, incarnation.epoch);
     if (comesBack) {
-      this.#parking.park(thread);
-      this.#counters.noteEnd(thread.id);
+      this.#counters.noteEnd(id);
       return;
     }
-    if (!this.#removed.delete(thread)) await this.registry.forget(thread);
-    this.#counters.forget(thread.id);
-    thread.close();
-    this.#noteClosed(thread.id);
+    this.#removed.delete(thread);
+    this.#counters.forget(id);
+    this.#noteClosed(id);
+  }
+
+  /** What was never to last goes with its thread. */
+  async #deleteEphemeral({ store, threadId }: Incarnation): Promise<void> {
+    if (store === this.#ephemeral) await store.delete(threadId).catch(() => undefined);
   }
 
   async #closeWriter({ writer, threadId }: Incarnation): Promise<void> {
@@ -294,8 +280,8 @@ export class ManagerRuntime implements ThreadHome {
 
   async #restart(threadId: ThreadId): Promise<void> {
     try {
-      const config = await this.registry.unloadedConfig(threadId);
-      if (config !== undefined && this.#closing === undefined) await this.maker.reload(threadId, config);
+      const place = await this.registry.locate(threadId);
+      if (place?.kind === "unloaded" && !this.isClosing) await this.maker.reload(threadId, place.unloaded);
     } catch (error) {
       this.setup.logger.error({ threadId, err: error }, "a crashed thread could not be restarted");
       this.#counters.noteEnd(threadId);
@@ -304,8 +290,13 @@ export class ManagerRuntime implements ThreadHome {
 
   async #giveUp(threadId: ThreadId, crashes: number): Promise<void> {
     this.setup.logger.error({ threadId, crashes }, "a thread crashed too often and stays down");
+    await this.#giveUpOn(threadId);
+  }
+
+  async #giveUpOn(threadId: ThreadId): Promise<void> {
     await this.registry.remove(threadId);
     this.#parking.take(threadId)?.close();
+    this.#counters.forget(threadId);
     this.#noteClosed(threadId);
   }
 
@@ -331,16 +322,28 @@ export class ManagerRuntime implements ThreadHome {
     this.#counters.close();
     const report = await shutDownThreads({
       registry: this.registry,
-      removed: this.#removed,
+      removed: () => this.#removed.all(),
       clock: this.setup.clock,
       deadlineMs,
       kill: (thread) => this.kill(thread),
     });
+    this.maker.close();
+    // Threads that did not come to be in time, and those that nobody holds any more.
+    const left = [...this.#env.incarnations.values()];
+    for (const incarnation of left) incarnation.end("killed");
+    await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
     for (const thread of this.#parking.clear()) thread.close();
-    await this.#ephemeral.close();
-    if (this.setup.ownsStore) await this.setup.store.close();
+    await this.#closeStores();
     this.actor.send({ type: "manager.stop" });
-    this.actor.stop();
     return report;
+  }
+
+  async #closeStores(): Promise<void> {
+    try {
+      await this.#ephemeral.close();
+      if (this.setup.ownsStore) await this.setup.store.close();
+    } catch (error) {
+      this.setup.logger.error({ err: error }, "the store could not be closed");
+    }
   }
 }

@@ -12,7 +12,7 @@ export type ShutdownReport = {
 
 type Parts = {
   readonly registry: Registry;
-  readonly removed: ReadonlySet<LiveThread>;
+  readonly removed: () => readonly LiveThread[];
   readonly clock: Clock;
   readonly deadlineMs: number;
   readonly kill: (thread: LiveThread) => Promise<void>;
@@ -27,7 +27,8 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
   );
   try {
     await raceTime(Promise.allSettled(await registry.pending()), timeUp.signal);
-    const threads = [...(await registry.all()), ...removed].filter((thread) => thread.isLoaded);
+    // Those that came while others were waited for are among them.
+    const threads = [...(await registry.all()), ...removed()].filter((thread) => thread.isLoaded);
     const outcomes = await Promise.all(threads.map((thread) => endOne(thread, timeUp.signal, kill)));
     const of = (wanted: Outcome) => threads.filter((_, at) => outcomes[at] === wanted).map((thread) => thread.id);
     return { completed: of("completed"), failed: of("failed"), timedOut: of("timedOut") };
@@ -56,6 +57,7 @@ async function endOne(
 function raceTime(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const onAbort = () => resolve();
+  if (signal.aborted) resolve();
   signal.addEventListener("abort", onAbort, { once: true });
   return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }

@@ -1,15 +1,10 @@
 /**
- * How threads come to be: new, from the store, or as forks. Each way is the same three steps (S3): reserve a place, make
- * the thread without holding any lock, commit or release the place. On every path but success nothing is left: the actor
- * is closed, the lease given back, a rollout that was made here deleted, the place free (S4).
+ * How threads come to be: new, from the store, or as forks. What the ways have in common is in thread-boot.ts.
  */
-
-import { InvalidRequestError, RolloutNotFoundError } from "../protocol/errors.ts";
-import type { EventMsg } from "../protocol/event.ts";
+import { RolloutNotFoundError } from "../protocol/errors.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
-import { eventMsgsOf, type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
-import { developerMessage } from "../protocol/response-item.ts";
+import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
@@ -18,19 +13,17 @@ import {
   resolveThreadConfig,
   type ThreadConfig,
 } from "../protocol/thread-config.ts";
-import { AnchorIndex } from "../store/anchor-index.ts";
-import type { ForkBase, OpenOptions, OpenTurn, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
-import { Incarnation } from "../thread/incarnation.ts";
-import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
+import type { OpenOptions, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
-import type { ThreadEnv } from "../thread/thread-env.ts";
 import type { Tool } from "../turn/tool.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
+import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
 import type { ManagerSetup } from "./options.ts";
-import type { Parking } from "./parking.ts";
-import type { Registry, Reservation } from "./registry.ts";
-import { sessionConfiguredOf, sessionMetaOf } from "./session-meta.ts";
+import type { Registry, Unloaded } from "./registry.ts";
+import { sessionMetaOf } from "./session-meta.ts";
+import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 
 /** What a thread is made with, beside its config. */
 export type ThreadOptions = {
@@ -52,51 +45,28 @@ export type ThreadOptions = {
   readonly deadlineMs?: number | undefined;
 };
 
-const BOUNDED_MESSAGES = 128;
-
-const INTERRUPTED_MARKER =
-  "<turn_aborted>\nThe previous turn was interrupted before it was done. Commands that it had started may have run in part; check before you repeat them.\n</turn_aborted>";
-
-type Making = {
-  readonly writer: ThreadWriter;
-  readonly store: ThreadStore;
-  readonly origin: "new" | "resumed" | "forked";
-};
-
 export class ThreadMaker {
   readonly #setup: ManagerSetup;
-  readonly #env: ThreadEnv;
   readonly #registry: Registry;
-  readonly #home: ThreadHome;
+  readonly #boot: ThreadBoot;
   /** Threads that must leave no file live here. */
   readonly #ephemeral: ThreadStore;
   readonly #builtIns: BuiltIns;
   /** Those of a thread whose config says nothing of tools. */
   readonly #tools: ToolSet;
-  readonly #parking: Parking;
-  readonly #onEvicted: (thread: LiveThread) => void;
-  readonly #onLoaded: (thread: LiveThread) => void;
 
-  constructor(parts: {
-    setup: ManagerSetup;
-    env: ThreadEnv;
-    registry: Registry;
-    home: ThreadHome;
-    ephemeral: ThreadStore;
-    parking: Parking;
-    onEvicted: (thread: LiveThread) => void;
-    onLoaded: (thread: LiveThread) => void;
-  }) {
+  constructor(parts: BootParts & { readonly ephemeral: ThreadStore }) {
     this.#setup = parts.setup;
-    this.#env = parts.env;
     this.#registry = parts.registry;
-    this.#home = parts.home;
     this.#ephemeral = parts.ephemeral;
-    this.#parking = parts.parking;
-    this.#onEvicted = parts.onEvicted;
-    this.#onLoaded = parts.onLoaded;
+    this.#boot = new ThreadBoot(parts);
     this.#builtIns = new BuiltIns(parts.setup.environment);
     this.#tools = this.#makeTools(parts.setup.config);
+  }
+
+  /** From now on no thread comes to be any more. */
+  close(): void {
+    this.#boot.close();
   }
 
   /** The manager's settings under the thread's own. @throws InvalidRequestError */
@@ -147,7 +117,6 @@ export class ThreadMaker {
     const threadId = idOf(options);
     return this.#create(threadId, resolved, options, async (store) => ({
       writer: await store.create(this.#metaOf(threadId, resolved, options), this.#openOptions(threadId, options)),
-      store,
       origin: "new",
     }));
   }
@@ -163,41 +132,27 @@ export class ThreadMaker {
     if (typeof from === "object" && "history" in from)
       return this.#forkItems(rolloutItemsOf(from.history), at, config, options);
     const resolved = await this.#settingsFor(config);
-    const source = typeof from === "string" ? await this.#registry.find(from) : undefined;
-    const store = source?.incarnation.store ?? this.#setup.store;
-    await source?.incarnation.flush();
-    const base = await store.forkBase(from, at);
+    const source = await this.#storeToForkFrom(from);
+    const base = await source.forkBase(from, at);
     if (base === undefined) return this.spawn(config, options);
     const threadId = idOf(options);
-    return this.#create(threadId, resolved, options, (target) =>
-      this.#forkFrom(base, { store, target, threadId, resolved, options }),
-    );
+    return this.#create(threadId, resolved, options, async (target) => {
+      const meta = this.#metaOf(threadId, resolved, options);
+      const open = this.#openOptions(threadId, options);
+      const writer = await forkRollout(base, { meta, source, target, open });
+      return { writer, origin: base.inherits === null ? "new" : "forked" };
+    });
   }
 
-  async #forkFrom(
-    base: ForkBase,
-    {
-      store,
-      target,
-      threadId,
-      resolved,
-      options,
-    }: {
-      store: ThreadStore;
-      target: ThreadStore;
-      threadId: ThreadId;
-      resolved: ResolvedThreadConfig;
-      options: ThreadOptions;
-    },
-  ): Promise<Making> {
-    const meta = this.#metaOf(threadId, resolved, options);
-    const open = this.#openOptions(threadId, options);
-    const writer =
-      target === store
-        ? await store.fork(meta, base, open)
-        : await target.adopt({ ...meta, forked_from_id: base.source }, await inheritedItems(store, base), open);
-    if (base.openTurn !== null) recordInterruption(writer, base.openTurn);
-    return { writer, store: target, origin: base.inherits === null ? "new" : "forked" };
+  /** The store of the thread that is to be forked; with all that the thread has said so far (F2). */
+  async #storeToForkFrom(from: ThreadId | { rolloutPath: string }): Promise<ThreadStore> {
+    const threadId = typeof from === "string" ? from : (await this.#setup.store.header(from)).id;
+    const place = await this.#registry.locate(threadId);
+    if (place === undefined) return this.#setup.store;
+    if (place.kind === "unloaded") return this.#storeOf(place.unloaded.config);
+    const { incarnation } = place.thread;
+    await incarnation.flush();
+    return incarnation.store;
   }
 
   /** As Codex does for a history given inline: a new id, a new file, all items copied. */
@@ -207,28 +162,46 @@ export class ThreadMaker {
     config: ThreadConfig | undefined,
     options: ThreadOptions,
   ): Promise<NewThread> {
-    const index = new AnchorIndex();
-    const positions = items.map((item, ordinal) => {
-      index.observe(item, { ordinal, byteOffset: 0 }, { ordinal: ordinal + 1, byteOffset: 0 });
-      return ordinal;
-    });
-    const place = index.resolve(at, { ordinal: positions.length, byteOffset: 0 });
-    const kept = place === undefined ? [] : items.slice(0, place.end.ordinal);
-    if (place === undefined || kept.length === 0) return this.spawn(config, options);
+    const cut = cutAt(items, at);
+    if (cut === undefined) return this.spawn(config, options);
     const settings = this.#settingsFor(config);
     const resolved = settings instanceof Promise ? await settings : settings;
     const threadId = idOf(options);
     return this.#create(threadId, resolved, options, async (store) => {
       const meta = this.#metaOf(threadId, resolved, options);
-      const writer = await store.adopt(meta, kept, this.#openOptions(threadId, options));
-      if (place.openTurn !== null) recordInterruption(writer, place.openTurn);
-      return { writer, store, origin: "forked" };
+      const writer = await store.adopt(meta, cut.items, this.#openOptions(threadId, options));
+      if (cut.openTurn !== null) recordInterruption(writer, cut.openTurn);
+      return { writer, origin: "forked" };
     });
   }
 
-  /** A thread of the store, by id. One that is loaded, or being loaded, is the answer. */
+  async #create(
+    threadId: ThreadId,
+    config: ResolvedThreadConfig,
+    options: ThreadOptions,
+    make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin">>,
+  ): Promise<NewThread> {
+    const store = this.#storeOf(config);
+    const thread = await this.#boot.create(threadId, options.parentThreadId, {
+      config,
+      tools: this.#toolsOf(config),
+      options,
+      make: async () => ({ ...(await make(store)), store, isNew: true }),
+    });
+    return newThreadOf(thread);
+  }
+
+  /** A thread of the store, by id. One that is loaded, or being loaded, is the answer; one that was unloaded comes back. */
   async resume(threadId: ThreadId, config: ThreadConfig | undefined, options: ThreadOptions = {}): Promise<NewThread> {
-    return this.#load(threadId, config, options, (open) => this.#setup.store.open(threadId, open));
+    options.signal?.throwIfAborted();
+    const place = await this.#registry.locate(threadId);
+    if (place?.kind !== "unloaded") {
+      return this.#load(threadId, config, options, async (open) => this.#opened(threadId, open));
+    }
+    const { unloaded } = place;
+    const settings = config === undefined ? unloaded.config : await this.#settingsFor(config);
+    const resolved = { ...settings, ephemeral: unloaded.config.ephemeral };
+    return newThreadOf(await this.reload(threadId, { ...unloaded, config: resolved }, options));
   }
 
   async resumeFile(
@@ -238,7 +211,7 @@ export class ThreadMaker {
   ): Promise<NewThread> {
     options.signal?.throwIfAborted();
     const { id } = await this.#setup.store.header({ rolloutPath });
-    return this.#load(id, config, options, (open) => this.#setup.store.open({ rolloutPath }, open));
+    return this.#load(id, config, options, (open) => this.#opened({ rolloutPath }, open));
   }
 
   async resumeHistory(
@@ -249,22 +222,35 @@ export class ThreadMaker {
     if (history.type === "new") return this.spawn(config, options);
     if (history.type === "forked") return this.#forkItems(history.items, "full", config, options);
     const threadId = history.conversation_id;
-    const resolved = await this.#settingsFor(config);
-    return this.#load(threadId, config, options, async (open) => {
+    return this.#load(threadId, config, options, async (open, resolved) => {
       const { store } = this.#setup;
-      if (history.rollout_path !== null) return store.open({ rolloutPath: history.rollout_path }, open);
-      if (await isStored(store, threadId)) return store.open(threadId, open);
-      return store.adopt(this.#metaOf(threadId, resolved, options), history.history, open);
+      if (history.rollout_path !== null) return this.#opened({ rolloutPath: history.rollout_path }, open);
+      if (await isStored(store, threadId)) return this.#opened(threadId, open);
+      const writer = await store.adopt(this.#metaOf(threadId, resolved, options), history.history, open);
+      return { writer, isNew: true };
     });
   }
 
+  async #opened(
+    thread: ThreadId | { rolloutPath: string },
+    open: OpenOptions,
+  ): Promise<Pick<Making, "writer" | "isNew">> {
+    return { writer: await this.#setup.store.open(thread, open), isNew: false };
+  }
+
   /** Loads a thread that has left memory: its next incarnation, with the settings that it had. */
-  async reload(threadId: ThreadId, config: ResolvedThreadConfig, options: ThreadOptions = {}): Promise<LiveThread> {
+  async reload(threadId: ThreadId, unloaded: Unloaded, options: ThreadOptions = {}): Promise<LiveThread> {
+    const { config, status } = unloaded;
     const store = this.#storeOf(config);
-    return this.#settle(threadId, config, options, async () => {
-      const writer = await store.open(threadId, this.#openOptions(threadId, options));
-      await closeDeadTurn(store, writer);
-      return { writer, store, origin: writer.position().ordinal > 1 ? "resumed" : "new" };
+    return this.#boot.load(threadId, {
+      config,
+      tools: this.#toolsOf(config),
+      status,
+      options,
+      make: async () => {
+        const writer = await store.open(threadId, this.#openOptions(threadId, options));
+        return goingOn(store, { writer, isNew: false });
+      },
     });
   }
 
@@ -272,136 +258,18 @@ export class ThreadMaker {
     threadId: ThreadId,
     config: ThreadConfig | undefined,
     options: ThreadOptions,
-    open: (options: OpenOptions) => Promise<ThreadWriter>,
+    open: (options: OpenOptions, config: ResolvedThreadConfig) => Promise<Pick<Making, "writer" | "isNew">>,
   ): Promise<NewThread> {
     options.signal?.throwIfAborted();
-    const resolved = await this.#settingsFor(config);
-    const thread = await this.#settle(threadId, resolved, options, async () => {
-      const writer = await open(this.#openOptions(threadId, options));
-      await closeDeadTurn(this.#setup.store, writer);
-      return { writer, store: this.#setup.store, origin: writer.position().ordinal > 1 ? "resumed" : "new" };
+    // What is in the store stays there, whatever the settings say of new threads.
+    const resolved = { ...(await this.#settingsFor(config)), ephemeral: false };
+    const thread = await this.#boot.load(threadId, {
+      config: resolved,
+      tools: this.#toolsOf(resolved),
+      options,
+      make: async () => goingOn(this.#setup.store, await open(this.#openOptions(threadId, options), resolved)),
     });
     return newThreadOf(thread);
-  }
-
-  /** Finds the thread in memory, waits for whoever loads it, or loads it. */
-  async #settle(
-    threadId: ThreadId,
-    config: ResolvedThreadConfig,
-    options: ThreadOptions,
-    make: () => Promise<Making>,
-  ): Promise<LiveThread> {
-    for (;;) {
-      const reserved = await this.#registry.reserve({ threadId, for: "load" }, options.signal);
-      if (reserved.kind === "loading") return reserved.outcome;
-      if (reserved.kind === "reserved") {
-        if (reserved.evicted !== undefined) this.#onEvicted(reserved.evicted);
-        return this.#fulfil(reserved.reservation, config, options, make);
-      }
-      const { unloading } = reserved.thread.incarnation;
-      if (unloading === undefined) return reserved.thread;
-      await unloading;
-    }
-  }
-
-  async #create(
-    threadId: ThreadId,
-    config: ResolvedThreadConfig,
-    options: ThreadOptions,
-    make: (store: ThreadStore) => Promise<Making>,
-  ): Promise<NewThread> {
-    const claim = { threadId, parent: options.parentThreadId, for: "create" } as const;
-    const reserving = this.#registry.reserve(claim, options.signal);
-    const reserved = reserving instanceof Promise ? await reserving : reserving;
-    if (reserved.kind !== "reserved") throw new InvalidRequestError(`thread ${threadId} is there already`);
-    if (reserved.evicted !== undefined) this.#onEvicted(reserved.evicted);
-    const discard = (made: Making) => made.store.delete(threadId);
-    return newThreadOf(
-      await this.#fulfil(reserved.reservation, config, options, () => make(this.#storeOf(config)), discard),
-    );
-  }
-
-  /** Makes the thread for a reserved place, boots it and commits; or undoes all of it. */
-  async #fulfil(
-    reservation: Reservation,
-    config: ResolvedThreadConfig,
-    options: ThreadOptions,
-    make: () => Promise<Making>,
-    discard?: (made: Making) => Promise<void>,
-  ): Promise<LiveThread> {
-    let made: Making | undefined;
-    try {
-      const tools = this.#toolsOf(config);
-      made = await make();
-      options.signal?.throwIfAborted();
-      const incarnation = await this.#boot(made, config, tools, options);
-      const thread = this.#handleFor(incarnation);
-      incarnation.sink = thread;
-      const committing = this.#registry.commit(reservation, thread);
-      if (committing !== undefined) await committing;
-      if (thread.incarnation !== incarnation) thread.adopt(incarnation);
-      this.#onLoaded(thread);
-      return thread;
-    } catch (error) {
-      await this.#undo(reservation, made, error, discard);
-      throw error;
-    }
-  }
-
-  /** A thread that somebody still holds or observes comes back under the same handle. */
-  #handleFor(incarnation: Incarnation): LiveThread {
-    const parked = this.#parking.take(incarnation.threadId);
-    return parked === undefined || parked.isClosed ? new LiveThread(this.#home, incarnation) : parked;
-  }
-
-  async #undo(
-    reservation: Reservation,
-    made: Making | undefined,
-    error: unknown,
-    discard?: (made: Making) => Promise<void>,
-  ): Promise<void> {
-    try {
-      await made?.writer.close();
-      if (made !== undefined) await discard?.(made);
-    } catch (problem) {
-      this.#setup.logger.warn(
-        { threadId: reservation.threadId, err: problem },
-        "a thread that failed to start could not be undone",
-      );
-    } finally {
-      await this.#registry.release(reservation, error);
-    }
-  }
-
-  async #boot(
-    made: Making,
-    config: ResolvedThreadConfig,
-    tools: ToolSet,
-    options: ThreadOptions,
-  ): Promise<Incarnation> {
-    const { writer, store, origin } = made;
-    const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
-    const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
-    const incarnation = new Incarnation({ env: this.#env, store, writer, config, tools, origin });
-    const msg = sessionConfiguredOf(writer.threadId, config, writer.rolloutPath, messages);
-    const booting = incarnation.boot(msg, { deadlineMs: this.#setup.limits.bootDeadlineMs, signal: options.signal });
-    if (booting instanceof Promise) await booting;
-    const lastContext = items?.findLast((item) => item.type === "turn_context");
-    if (lastContext?.type === "turn_context") incarnation.warnOfModel(lastContext.payload.model);
-    return incarnation;
-  }
-
-  /** The history's items, when they are to be told of; undefined when not. */
-  async #itemsToTell(
-    { writer, store }: Making,
-    { initialMessages = "bounded", signal }: ThreadOptions,
-  ): Promise<RolloutItem[] | undefined> {
-    const isTooLong = writer.position().ordinal > BOUNDED_MESSAGES;
-    if (initialMessages === "none" || (initialMessages === "bounded" && isTooLong)) return undefined;
-    await writer.flush();
-    const items: RolloutItem[] = [];
-    for await (const page of store.load(writer.threadId, signal === undefined ? {} : { signal })) items.push(...page);
-    return items;
   }
 
   #openOptions(threadId: ThreadId, { signal, lease, deadlineMs }: ThreadOptions): OpenOptions {
@@ -444,26 +312,20 @@ async function isStored(store: ThreadStore, threadId: ThreadId): Promise<boolean
 }
 
 /** A turn that a dead process left open is marked as interrupted, once. */
+async function goingOn(store: ThreadStore, { writer, isNew }: Pick<Making, "writer" | "isNew">): Promise<Making> {
+  try {
+    await closeDeadTurn(store, writer);
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+  return { writer, store, isNew, origin: writer.position().ordinal > 1 ? "resumed" : "new" };
+}
+
 async function closeDeadTurn(store: ThreadStore, writer: ThreadWriter): Promise<void> {
   const base = await store.forkBase(writer.threadId, "full");
   const turnId = base?.openTurn?.turnId;
   if (turnId) {
     writer.append({ type: "event_msg", payload: { type: "turn_aborted", reason: "interrupted", turn_id: turnId } });
   }
-}
-
-async function inheritedItems(store: ThreadStore, { inherits }: ForkBase): Promise<RolloutItem[]> {
-  const items: RolloutItem[] = [];
-  if (inherits === null) return items;
-  for await (const page of store.load(inherits.threadId, { toOrdinal: inherits.end.ordinal })) items.push(...page);
-  return items;
-}
-
-/** F2: a fork that breaks off in the middle of a turn says so, in the fork's own lines. */
-function recordInterruption(writer: ThreadWriter, { turnId }: OpenTurn): void {
-  writer.append({ type: "response_item", payload: developerMessage(INTERRUPTED_MARKER) });
-  writer.append({
-    type: "event_msg",
-    payload: { type: "turn_aborted", reason: "interrupted", ...(turnId === null ? {} : { turn_id: turnId }) },
-  });
 }

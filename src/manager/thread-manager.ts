@@ -4,7 +4,7 @@ import type { ModelPreset } from "../model/model-preset.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
-import { type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
+import type { InitialHistory } from "../protocol/initial-history.ts";
 import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -79,13 +79,12 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   /** Starts from a history in memory: new, resumed (under its own id) or forked (under a new one). */
-  async resumeThreadWithHistory(
+  resumeThreadWithHistory(
     config: ThreadConfig | undefined,
     history: InitialHistory,
     options: ThreadOptions = {},
   ): Promise<NewThread> {
-    const parsed = parseInitialHistory(history);
-    return this.#ask({ type: "thread.resume", history: parsed, ...defined({ config }), options }, options);
+    return this.#ask({ type: "thread.resume", history, ...defined({ config }), options }, options);
   }
 
   /** Resumes a stored thread by its id. One that is loaded is given as it is. @throws RolloutNotFoundError, ThreadBusyError */
@@ -139,7 +138,7 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   #ask<T>(message: { type: string; [field: string]: unknown }, { signal, deadlineMs }: WaitOptions): Promise<T> {
-    return ask(this.supervisor, message, { signal, deadlineMs }) as Promise<T>;
+    return ask(this.supervisor, message, { signal, deadlineMs, clock: this.runtime.setup.clock }) as Promise<T>;
   }
 
   /** The models on offer, for a thread of this config (or of the manager's own). */

@@ -17,7 +17,7 @@ export class HistoryCache {
 
   constructor(maxBytes: number) {
     this.#kept = new LRUCache({
-      maxSize: maxBytes,
+      maxSize: Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, Math.floor(maxBytes))),
       dispose: (_, holder, reason) => {
         if (reason !== "set") holder.dropHistory();
       },

@@ -6,15 +6,22 @@ import { Rebuilt } from "./rebuild.ts";
 /**
  * Brings one thread's history into memory, once, and repairs what a crash or a fork left half-finished (T6): every call
  * without an output gets one, which is stored, so that no later load repairs it again and no tool runs again.
+ *
+ * It belongs to the thread and to no turn: a turn that gives up waiting leaves it to the next one.
  */
 export class HistoryLoader {
+  /** Resolves when the thread has its history. */
+  readonly loaded: Promise<void>;
   readonly #thread: Incarnation;
-  #loading: Promise<void> | undefined;
+  readonly #controller = new AbortController();
   /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
   #stale = false;
 
-  constructor(thread: Incarnation) {
+  /** @param onEnd called when it has loaded or failed */
+  constructor(thread: Incarnation, onEnd: () => void) {
     this.#thread = thread;
+    this.loaded = this.#load(this.#controller.signal).finally(onEnd);
+    this.loaded.catch(() => undefined);
   }
 
   /** The thread recorded an item meanwhile: what was read has to be read again. */
@@ -22,9 +29,9 @@ export class HistoryLoader {
     this.#stale = true;
   }
 
-  load(signal: AbortSignal): Promise<void> {
-    this.#loading ??= this.#load(signal);
-    return this.#loading;
+  /** The thread has ended. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
   }
 
   async #load(signal: AbortSignal): Promise<void> {
@@ -34,6 +41,7 @@ export class HistoryLoader {
       this.#stale = false;
       await thread.flush();
       rebuilt = await this.#read(signal);
+      signal.throwIfAborted();
     } while (this.#stale);
     thread.history = rebuilt.history;
     thread.usage ??= rebuilt.usage;

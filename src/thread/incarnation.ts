@@ -7,9 +7,11 @@
  */
 import { type AnyActorRef, createActor } from "xstate";
 import type { ThreadInput } from "../../machines/thread.machine.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { EventLog } from "../kernel/event-log.ts";
 import type { Release } from "../kernel/slots.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
 import { InternalDefect, SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
@@ -44,6 +46,9 @@ export type IncarnationOptions = {
   /** `new` also for a fork or a resume of a thread that has no history yet. */
   readonly origin: "new" | "resumed" | "forked";
 };
+
+/** That an op of a caller's id was taken, or is being taken. */
+export type Acceptance = SubmissionId | Promise<SubmissionId>;
 
 /** Whoever shows a thread's events to its observers. */
 export interface EventSink {
@@ -86,9 +91,9 @@ export class Incarnation implements TurnHost, HistoryHolder {
   deferred: Submission[] | undefined;
   /** The next submission id of the thread's own. */
   submissions = 0;
-  /** Resolves when the thread has left memory; new ops wait for it and load the thread again. */
-  unloading: Promise<void> | undefined;
-  #seenIds: Set<SubmissionId> | undefined;
+  /** While the thread leaves memory: resolves when it has, or stays after all. New ops wait for it. */
+  leaving: Promise<void> | undefined;
+  #acceptances: Map<SubmissionId, Acceptance> | undefined;
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   #loader: HistoryLoader | undefined;
@@ -130,35 +135,39 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.actor.start();
     this.actor.send({ type: "session.configure", msg });
     if (this.sessionConfigured !== undefined) return this.sessionConfigured;
-    if (this.#refusal !== undefined || this.#hasEnded()) throw this.#refuse(this.#endedEarly());
+    if (this.#refusal !== undefined || this.hasEnded) throw this.#refuse(this.#endedEarly());
     return this.#awaitFirst(options);
   }
 
   async #awaitFirst({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined }) {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#onFirst = resolve;
-    const observer = this.actor.subscribe({ complete: resolve, error: () => resolve() });
-    const timer = this.clock.setTimeout(resolve, deadlineMs);
-    signal?.addEventListener("abort", () => resolve(), { once: true });
+    const settle = () => resolve();
+    this.#onFirst = settle;
+    const observer = this.actor.subscribe({ complete: settle, error: settle });
+    const timer = this.clock.setTimeout(settle, deadlineMs);
+    signal?.addEventListener("abort", settle, { once: true });
+    if (signal?.aborted) settle();
     await promise;
     observer.unsubscribe();
     this.clock.clearTimeout(timer);
+    signal?.removeEventListener("abort", settle);
     this.#onFirst = undefined;
-    if (this.sessionConfigured !== undefined && this.#refusal === undefined) return this.sessionConfigured;
-    const silent = `no event came within ${deadlineMs} ms`;
-    const refusal = this.#refuse(this.#hasEnded() ? this.#endedEarly() : { detail: silent });
+    if (this.sessionConfigured !== undefined) return this.sessionConfigured;
+    const silent = { detail: `no event came within ${deadlineMs} ms` };
+    const refusal = this.#refuse(this.hasEnded ? this.#endedEarly() : silent);
     if (signal?.aborted) throw signal.reason;
     throw refusal;
   }
 
-  #hasEnded(): boolean {
+  /** Whether the actor has ended, by itself or by a failure. */
+  get hasEnded(): boolean {
     return this.actor.getSnapshot().status !== "active";
   }
 
   #endedEarly(): { detail: string; cause?: unknown } {
     const { status, error } = this.actor.getSnapshot() as { status: string; error?: unknown };
     return {
-      detail: status === "error" ? `the thread logic failed: ${String(error)}` : "the thread logic ended",
+      detail: status === "error" ? `the thread logic failed: ${textOfThrown(error)}` : "the thread logic ended",
       cause: error,
     };
   }
@@ -199,7 +208,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
       this.#onFirst?.();
       return;
     }
-    const msg = { ...this.#prepared, ...emission.msg } as SessionConfiguredEvent;
+    const msg = { ...this.#prepared, ...emission.msg, session_id: this.threadId } as SessionConfiguredEvent;
     this.sessionConfigured = this.#prepared === emission.msg ? emission.msg : msg;
     this.#prepared = undefined;
     this.#show(INITIAL_SUBMISSION_ID, this.sessionConfigured);
@@ -222,8 +231,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
 
   /** A turn has ended: from now on the history is only kept as long as there is room for it (T9). */
   #rest(): void {
-    this.lastActiveAt = this.clock.now();
-    if (this.history !== undefined) this.env.histories.keep(this);
+    this.touch();
+    this.keepHistory();
   }
 
   #show(id: SubmissionId, msg: EventMsg): void {
@@ -231,6 +240,17 @@ export class Incarnation implements TurnHost, HistoryHolder {
     const event = this.log.append((seq) => ({ threadId, seq, epoch, id, msg }));
     this.sink?.notify(event);
     this.env.onEvent(event);
+  }
+
+  /** The thread is in use. */
+  touch(): void {
+    this.lastActiveAt = this.clock.now();
+    this.env.onActive(this);
+  }
+
+  /** What is in memory stays there only as long as there is room for it. */
+  keepHistory(): void {
+    if (this.history !== undefined && this.turn === undefined) this.env.histories.keep(this);
   }
 
   // What a turn needs of its thread.
@@ -248,10 +268,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.#inbox;
   }
 
-  /** Submission ids that callers chose. */
-  get seenIds(): Set<SubmissionId> {
-    this.#seenIds ??= new Set();
-    return this.#seenIds;
+  /** The submission ids that callers chose, with what became of them. */
+  get acceptances(): Map<SubmissionId, Acceptance> {
+    this.#acceptances ??= new Map();
+    return this.#acceptances;
   }
 
   get waitingOps(): number {
@@ -275,15 +295,14 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.writer.flush();
   }
 
-  async openHistory(signal: AbortSignal): Promise<void> {
+  openHistory(signal: AbortSignal): Promise<void> {
     if (this.isFresh) this.history ??= new History();
-    if (this.history !== undefined) return;
-    this.#loader ??= new HistoryLoader(this);
-    try {
-      await this.#loader.load(signal);
-    } finally {
+    if (this.history !== undefined) return Promise.resolve();
+    this.#loader ??= new HistoryLoader(this, () => {
       this.#loader = undefined;
-    }
+      this.keepHistory();
+    });
+    return raceAbort(this.#loader.loaded, signal);
   }
 
   /** SPEC 5.1: said once, of a resumed thread that was recorded with another model. */
@@ -319,6 +338,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   get isIdle(): boolean {
     return (
       this.turn === undefined &&
+      this.status !== "running" &&
       (this.#inbox?.size ?? 0) === 0 &&
       this.#loader === undefined &&
       this.deferred === undefined
@@ -332,13 +352,16 @@ export class Incarnation implements TurnHost, HistoryHolder {
   end(reason: EndReason): void {
     if (this.endReason !== undefined) return;
     this.endReason = reason;
-    this.turn?.abort(new DOMException("the thread has ended", "AbortError"));
-    this.turn?.release?.();
+    const ended = new DOMException("the thread has ended", "AbortError");
+    this.turn?.abort(ended);
+    this.turn?.vacate();
     this.turn = undefined;
+    this.#loader?.abort(ended);
     this.env.histories.forget(this);
     this.history = undefined;
     this.env.incarnations.delete(this.actor.sessionId);
     this.log.close();
-    if (!this.#hasEnded()) this.env.parent.send({ type: "thread.stop", ref: this.actor });
+    this.#onFirst?.();
+    if (!this.hasEnded) this.env.parent.send({ type: "thread.stop", ref: this.actor });
   }
 }

@@ -7,18 +7,23 @@
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
-import { isLagged } from "../kernel/event-log.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
-import { InvalidRequestError, NoActiveTurnError, ThreadClosedError } from "../protocol/errors.ts";
-import type { Event, EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import {
+  DeadlineExceededError,
+  InvalidRequestError,
+  NoActiveTurnError,
+  ThreadClosedError,
+} from "../protocol/errors.ts";
+import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import { EventStream, type Lives } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
-import { acceptOp, acceptOpOnce } from "./submissions.ts";
+import { type Handing, handOver, isGone, isUrgent, stored } from "./submissions.ts";
 import type {
   ActiveTurn,
   EventsOptions,
@@ -29,30 +34,34 @@ import type {
   TurnResult,
   WaitOptions,
 } from "./thread.ts";
-import { TurnWatch } from "./turn-watch.ts";
+import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
 export interface ThreadHome {
   /** Loads the thread again. @throws ThreadClosedError when it is closed for good */
-  load(thread: LiveThread, signal: AbortSignal | undefined): Promise<Incarnation>;
-  /** Ends the thread now, whatever it does. */
+  load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void>;
+  /** Ends the thread now, whatever it does, loaded or not. */
   kill(thread: LiveThread): Promise<void>;
-  /** Whether somebody observes the thread: then it must be found again when it is loaded the next time. */
-  pin(thread: LiveThread): void;
+  /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
+  noteObserved(thread: LiveThread): void;
 }
+
+export type Observer = { event(event: ThreadEvent): void; closed(): void };
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
-export class LiveThread implements Thread {
+export class LiveThread implements Thread, Lives, Observed {
   readonly id: ThreadId;
   readonly #home: ThreadHome;
   #incarnation: Incarnation;
   #isClosed = false;
   #isEnding = false;
-  #listeners: Set<(event: ThreadEvent) => void> | undefined;
+  #observers: Set<Observer> | undefined;
   /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
-  #pull: AsyncIterator<ThreadEvent, undefined> | undefined;
+  /** The last op that could not be handed over at once: settles when it is, or has failed. */
+  #handing: Promise<void> | undefined;
+  #pull: EventStream | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
 
   constructor(home: ThreadHome, incarnation: Incarnation) {
@@ -83,33 +92,66 @@ export class LiveThread implements Thread {
   }
 
   get isObserved(): boolean {
-    return (this.#listeners?.size ?? 0) > 0 || (this.#waiting?.size ?? 0) > 0;
+    return (this.#observers?.size ?? 0) > 0 || (this.#waiting?.size ?? 0) > 0;
   }
 
-  /** The thread lives again. */
+  /** The thread lives again: its observers see all that the next incarnation has said so far, its first event first. */
   adopt(next: Incarnation): void {
-    if (this.#incarnation.endReason === "unloaded") next.status = this.#incarnation.status;
     this.#incarnation = next;
-    this.#release(next);
+    next.sink = this;
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const resolve of waiting ?? []) resolve(next);
+    if (this.#observers === undefined) return;
+    const { log } = next;
+    for (let seq = log.first; seq < log.next; seq += 1) {
+      const event = log.get(seq);
+      if (event !== undefined) this.notify(event);
+    }
   }
 
   /** The thread will not live again. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#release(undefined);
-  }
-
-  #release(next: Incarnation | undefined): void {
     const waiting = this.#waiting;
+    const observers = this.#observers;
     this.#waiting = undefined;
-    for (const resolve of waiting ?? []) resolve(next);
+    this.#observers = undefined;
+    for (const resolve of waiting ?? []) resolve(undefined);
+    for (const observer of observers ?? []) observer.closed();
   }
 
-  /** Shows an event to the handle's observers. A listener that throws is its owner's problem, told in a macrotask. */
+  /** Shows an event to the handle's observers. */
   notify(event: ThreadEvent): void {
-    if (this.#listeners === undefined) return;
-    for (const listener of this.#listeners) listener(event);
+    if (this.#observers === undefined) return;
+    for (const observer of [...this.#observers]) observer.event(event);
+  }
+
+  observe(observer: Observer): () => void {
+    if (this.#isClosed) {
+      observer.closed();
+      return () => undefined;
+    }
+    this.#observers ??= new Set();
+    this.#observers.add(observer);
+    this.#home.noteObserved(this);
+    return () => {
+      if (this.#observers?.delete(observer)) this.#home.noteObserved(this);
+    };
+  }
+
+  /** The incarnation that follows, as soon as there is one; undefined when there will be none. */
+  following(previous: Incarnation, signal: AbortSignal): Promise<Incarnation | undefined> {
+    if (this.#incarnation !== previous) return Promise.resolve(this.#incarnation);
+    if (this.#isClosed) return Promise.resolve(undefined);
+    const { promise, resolve } = Promise.withResolvers<Incarnation | undefined>();
+    this.#waiting ??= new Set();
+    this.#waiting.add(resolve);
+    this.#home.noteObserved(this);
+    return raceAbort(promise, signal).finally(() => {
+      if (this.#waiting?.delete(resolve)) this.#home.noteObserved(this);
+    });
   }
 
   // The public face.
@@ -151,18 +193,9 @@ export class LiveThread implements Thread {
   }
 
   get events$(): Observable<ThreadEvent> {
-    return new Observable((subscriber) => {
-      const listener = (event: ThreadEvent) => subscriber.next(event);
-      this.#listeners ??= new Set();
-      this.#listeners.add(listener);
-      this.#home.pin(this);
-      if (this.#isClosed) subscriber.complete();
-      const onClosed = this.#whenClosed(() => subscriber.complete());
-      return () => {
-        this.#listeners?.delete(listener);
-        onClosed();
-      };
-    });
+    return new Observable((subscriber) =>
+      this.observe({ event: (event) => subscriber.next(event), closed: () => subscriber.complete() }),
+    );
   }
 
   get status$(): Observable<AgentStatus> {
@@ -180,60 +213,87 @@ export class LiveThread implements Thread {
     });
   }
 
-  #whenClosed(fn: () => void): () => void {
-    let isOff = false;
-    const wait = () => {
-      this.#waiting ??= new Set();
-      this.#waiting.add(resolve);
-    };
-    const resolve = (next: Incarnation | undefined) => {
-      if (isOff) return;
-      if (next === undefined) fn();
-      else wait();
-    };
-    if (!this.#isClosed) wait();
-    return () => {
-      isOff = true;
-      this.#waiting?.delete(resolve);
-    };
+  submit(op: Op, options: WaitOptions = {}): Promise<SubmissionId> {
+    return this.#submit(undefined, op, options);
   }
 
-  async submit(op: Op, options: WaitOptions = {}): Promise<SubmissionId> {
+  submitWithId({ id, op }: { id: string; op: Op }, options: WaitOptions = {}): Promise<SubmissionId> {
+    if (typeof id !== "string" || id === "") {
+      return Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
+    }
+    return this.#submit(toSubmissionId(id), op, options);
+  }
+
+  async #submit(id: SubmissionId | undefined, op: Op, options: WaitOptions): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
     const parsed = parseOp(op);
-    const incarnation = await this.#living(parsed, options.signal);
-    return acceptOp(incarnation, parsed, options);
+    return this.#bounded("the submission", (signal) => this.#give({ id, op: parsed, signal }), options);
   }
 
-  async submitWithId({ id, op }: { id: string; op: Op }, options: WaitOptions = {}): Promise<SubmissionId> {
-    options.signal?.throwIfAborted();
-    if (typeof id !== "string" || id === "")
-      throw new InvalidRequestError("submission id: must be a text, and not empty");
-    const parsed = parseOp(op);
-    const incarnation = await this.#living(parsed, options.signal);
-    return acceptOpOnce(incarnation, { id: toSubmissionId(id), op: parsed }, options);
+  /**
+   * Hands the op over: at once where that is possible, else behind those that wait already, so that ops keep the order
+   * of their submission (T3). An urgent op waits for nobody where the thread is in memory.
+   */
+  async #give(handing: Handing): Promise<SubmissionId> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, handing.op);
+    const isThere = !isGone(this.#incarnation);
+    if (isThere && (this.#handing === undefined || isUrgent(handing.op))) {
+      const handed = handOver(this.#incarnation, handing);
+      if (handed instanceof Promise) this.#follow(handed);
+      const id = await handed;
+      await stored(this.#incarnation, handing);
+      return id;
+    }
+    const id = await this.#follow(this.#giveLater(this.#handing, handing));
+    await stored(this.#incarnation, handing);
+    return id;
   }
 
-  /** No await when the thread is in memory, so that ops keep the order of their submission (T3). */
-  #living(op: Op | undefined, signal?: AbortSignal): Incarnation | Promise<Incarnation> {
-    if (this.#isClosed) throw new ThreadClosedError(this.id, op);
-    if (this.isLoaded && this.#incarnation.unloading === undefined) return this.#incarnation;
-    return this.#home.load(this, signal);
+  async #giveLater(before: Promise<unknown> | undefined, handing: Handing): Promise<SubmissionId> {
+    await before;
+    do {
+      handing.signal?.throwIfAborted();
+      if (this.#isClosed) throw new ThreadClosedError(this.id, handing.op);
+      if (isGone(this.#incarnation)) await this.#load(handing);
+    } while (isGone(this.#incarnation));
+    return handOver(this.#incarnation, handing);
   }
 
+  async #load({ op, signal }: Handing): Promise<void> {
+    try {
+      await this.#home.load(this, signal);
+    } catch (error) {
+      throw error instanceof ThreadClosedError ? new ThreadClosedError(this.id, op) : error;
+    }
+  }
+
+  /** Later ops wait until this one is handed over, or has failed. */
+  #follow(handed: Promise<SubmissionId>): Promise<SubmissionId> {
+    const settle = () => {
+      if (this.#handing === settled) this.#handing = undefined;
+    };
+    const settled = handed.then(settle, settle);
+    this.#handing = settled;
+    return handed;
+  }
+
+  /** Calls that overlap get an event each, in their order. */
   async nextEvent(options: WaitOptions = {}): Promise<Event> {
     for (;;) {
-      this.#pull ??= this.#eventsFrom(this.#incarnation, 0);
+      options.signal?.throwIfAborted();
+      this.#pull ??= new EventStream(this, this.#incarnation, { after: 0 });
       this.#pulled ??= this.#pull.next();
-      const { done, value } = await this.#bounded("the next event", this.#pulled, options);
-      this.#pulled = undefined;
+      const pulled = this.#pulled;
+      const { done, value } = await this.#bounded("the next event", () => pulled, options);
       if (done) throw new ThreadClosedError(this.id);
+      if (this.#pulled !== pulled) continue;
+      this.#pulled = undefined;
       if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
     }
   }
 
   events({ after, signal }: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
-    return this.#eventsFrom(this.#incarnation, this.#startOf(after), signal);
+    return new EventStream(this, this.#incarnation, { after: this.#startOf(after), signal });
   }
 
   /** A place of an earlier incarnation replays the current one whole. */
@@ -242,77 +302,34 @@ export class LiveThread implements Thread {
     return after.epoch === this.epoch ? after.seq : -1;
   }
 
-  #eventsFrom(
-    start: Incarnation,
-    after: number | undefined,
-    signal?: AbortSignal,
-  ): AsyncIterableIterator<ThreadEvent, undefined> {
-    let incarnation = start;
-    let cursor = start.log.cursor({ after, signal });
-    const next = async (): Promise<IteratorResult<ThreadEvent, undefined>> => {
-      for (;;) {
-        const { done, value } = await cursor.next();
-        if (!done)
-          return { done: false, value: isLagged(value) ? this.#laggedEvent(incarnation, value.lagged) : value };
-        const following = await this.#after(incarnation, signal);
-        if (following === undefined) return { done: true, value: undefined };
-        incarnation = following;
-        cursor = following.log.cursor({ after: -1, signal });
-      }
-    };
-    return {
-      next,
-      return: async () => {
-        await cursor.return();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  #laggedEvent(incarnation: Incarnation, { from, to }: { from: number; to: number }): ThreadEvent {
-    const msg: EventMsg = { type: "lagged", from, to };
-    return { threadId: this.id, seq: to, epoch: incarnation.epoch, id: toSubmissionId(""), msg };
-  }
-
-  /** The incarnation that follows this one, as soon as there is one; undefined when there will be none. */
-  #after(previous: Incarnation, signal: AbortSignal | undefined): Promise<Incarnation | undefined> {
-    if (this.#incarnation !== previous) return Promise.resolve(this.#incarnation);
-    if (this.#isClosed) return Promise.resolve(undefined);
-    const { promise, resolve } = Promise.withResolvers<Incarnation | undefined>();
-    this.#waiting ??= new Set();
-    this.#waiting.add(resolve);
-    this.#home.pin(this);
-    return raceAbort(promise, signal).finally(() => this.#waiting?.delete(resolve));
-  }
-
   async run<Output = unknown>(
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
+    options.signal?.throwIfAborted();
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const op = parseOp({ type: "user_input", items, ...schema });
-    options.signal?.throwIfAborted();
-    const incarnation = await this.#living(op, options.signal);
-    const watch = new TurnWatch(this.id, this.#eventsFrom(incarnation, undefined));
+    const watch = new TurnWatch(this);
     try {
-      const id = await acceptOp(incarnation, op, {});
-      const result = await this.#bounded("the turn", watch.resultOf(id), options);
+      const result = await this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options);
       return outputSchema === undefined ? result : await withOutput(result, outputSchema);
     } catch (error) {
-      if (options.signal?.aborted || watch.isOpen) void this.interrupt().catch(() => undefined);
+      if (watch.isRunning) void this.interrupt().catch(() => undefined);
       throw error;
     } finally {
       watch.stop();
     }
   }
 
-  async interrupt({ turnId, signal, deadlineMs }: InterruptOptions = {}): Promise<void> {
-    signal?.throwIfAborted();
+  async #runWatched(watch: TurnWatch, handing: Handing): Promise<TurnResult<never>> {
+    await this.#give({ ...handing, onNamed: (id) => watch.begin(id) });
+    return watch.result;
+  }
+
+  async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
     if (this.#isClosed) throw new ThreadClosedError(this.id);
     const incarnation = this.#incarnation;
     const running = this.isLoaded ? incarnation.turn : undefined;
@@ -321,49 +338,54 @@ export class LiveThread implements Thread {
         running === undefined ? undefined : `expected active turn id ${turnId} but found ${running.turnId}`,
       );
     }
-    if (!this.isLoaded) return;
-    const watch = new TurnWatch(this.id, this.#eventsFrom(incarnation, undefined));
+    if (isGone(incarnation)) return;
+    const watch = running === undefined || running.ended ? undefined : endOfTurn(this, running.id);
     try {
-      acceptOp(incarnation, { type: "interrupt" }, {}).catch(() => undefined);
-      if (running === undefined || running.ended) return;
-      await this.#bounded("the interrupt", watch.endOf(running.id), { signal, deadlineMs });
+      void handOver(incarnation, { op: { type: "interrupt" } });
+      if (watch !== undefined) await this.#bounded("the interrupt", () => watch.ended, options);
     } finally {
-      watch.stop();
+      watch?.stop();
     }
   }
 
-  async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {
+  async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {
     if (this.#isClosed) return "completed";
-    if (!this.isLoaded) {
-      await this.#home.kill(this);
-      return "completed";
-    }
+    signal?.throwIfAborted();
     this.#isEnding = true;
     const closed = Promise.withResolvers<void>();
-    const off = this.#whenClosed(closed.resolve);
+    const stop = this.observe({ event: () => undefined, closed: closed.resolve });
     try {
-      acceptOp(this.#incarnation, { type: "shutdown" }, {}).catch(() => undefined);
-      await this.#bounded("the shutdown", closed.promise, { deadlineMs: DEFAULT_SHUTDOWN_MS, ...options });
+      await this.#bounded("the shutdown", () => this.#askToClose(closed.promise), { signal, deadlineMs });
       return "completed";
     } catch (error) {
+      if (!(error instanceof DeadlineExceededError)) throw error;
       await this.#home.kill(this);
-      if (options.signal?.aborted) throw error;
       return "timedOut";
     } finally {
-      off();
+      stop();
     }
+  }
+
+  async #askToClose(closed: Promise<void>): Promise<void> {
+    if (this.#incarnation.leaving !== undefined) await this.#incarnation.leaving;
+    if (this.isLoaded) void handOver(this.#incarnation, { op: { type: "shutdown" } });
+    else await this.#home.kill(this);
+    await closed;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
 
-  #bounded<T>(what: string, promise: Promise<T>, { signal, deadlineMs }: WaitOptions): Promise<T> {
-    if (deadlineMs === undefined) return raceAbort(promise, signal);
-    return withDeadline(`${what} of thread ${this.id}`, promise, {
-      deadlineMs,
-      signal,
-      clock: this.#incarnation.env.clock,
-    });
+  #bounded<T>(
+    what: string,
+    work: (signal: AbortSignal | undefined) => Promise<T>,
+    { signal, deadlineMs }: WaitOptions,
+  ): Promise<T> {
+    if (deadlineMs !== undefined) {
+      const { clock } = this.#incarnation.env;
+      return withDeadline(`${what} of thread ${this.id}`, work, { deadlineMs, signal, clock });
+    }
+    return signal === undefined ? work(undefined) : raceAbort(work(signal), signal);
   }
 }

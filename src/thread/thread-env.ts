@@ -33,6 +33,8 @@ export type ThreadEnv = {
   readonly mailboxCapacity: number;
   /** The live incarnations by their actors' session ids: where provided implementations find them. */
   readonly incarnations: Map<string, Incarnation>;
+  /** A thread was given an op, or has ended a turn. */
+  readonly onActive: (incarnation: Incarnation) => void;
   /** Every event of every thread, for the manager's own observers. */
   readonly onEvent: (event: ThreadEvent) => void;
 };

@@ -1,13 +1,14 @@
 /** The built-in thread logic: thread.machine with its implementations, provided once for a whole manager. */
 import { type AnyActorLogic, fromPromise } from "xstate";
 import { threadMachine } from "../../machines/thread.machine.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { estimatedUsage } from "../turn/compaction.ts";
 import type { Submission } from "../turn/inbox.ts";
-import { turnLogic } from "../turn/turn-actors.ts";
+import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, applySettings, refuseOp } from "./op-answers.ts";
 import { withSwiftSpeech } from "./swift-speech.ts";
@@ -28,7 +29,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
       close: fromPromise(({ input }) => close(threadOf(input.thread))),
     },
     actions: {
-      holdInput: ({ event, self }) => holdInput(threadOf(self.sessionId), submission(event)),
+      holdInput: ({ event, self }, { task }) => holdInput(threadOf(self.sessionId), submission(event), task),
       answerOp: ({ event, self }) => answerOp(threadOf(self.sessionId), submission(event)),
       refuseOp: ({ event, self }) =>
         refuseOp(threadOf(self.sessionId), submission(event).id, "the thread is shutting down"),
@@ -49,6 +50,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
         for (const { id, op } of deferred) self.send({ type: "op.submit", id, op });
       },
       reportDefect: ({ event, self }) => reportDefect(threadOf(self.sessionId), event),
+      abandonTurn: ({ event, self }) => abandonTurn(threadOf(self.sessionId), (event as { error?: unknown }).error),
     },
     guards: {
       turnTakesInput: ({ context }) => threadOf(context.session).turn?.takesInput ?? false,
@@ -57,9 +59,9 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
   return withSwiftSpeech(machine, (snapshot) => typeof (snapshot as { value?: unknown }).value === "object");
 }
 
-function holdInput(thread: Incarnation, held: Submission): void {
+function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {
   if (held.op.type === "user_turn") applySettings(thread, held.id, held.op);
-  thread.inbox.push(held);
+  thread.inbox.hold(held, task);
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {
@@ -82,6 +84,7 @@ async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op:
   thread.record(marker);
   await thread.flush();
   thread.publish(id, marker.payload, { recorded: true });
+  thread.keepHistory();
 }
 
 async function close(thread: Incarnation): Promise<void> {
@@ -90,10 +93,9 @@ async function close(thread: Incarnation): Promise<void> {
 
 function reportDefect(thread: Incarnation, event: { type: string; error?: unknown }): void {
   thread.env.logger.error({ threadId: thread.threadId, err: event.error }, "a thread's work failed by a defect");
-  const message = event.error instanceof Error ? event.error.message : String(event.error);
   thread.publish("" as SubmissionId, {
     type: "error",
-    message: `internal error: ${message}`,
+    message: `internal error: ${textOfThrown(event.error)}`,
     codex_error_info: "other",
   });
 }

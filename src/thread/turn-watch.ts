@@ -7,45 +7,61 @@ import type { TurnResult } from "./thread.ts";
 const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
   msg.type === "task_complete" || msg.type === "turn_aborted";
 
-/** Follows a thread's events to the end of one turn. */
+/** Who can be listened to. */
+export interface Observed {
+  readonly id: ThreadId;
+  observe(observer: { event(event: ThreadEvent): void; closed(): void }): () => void;
+}
+
+/**
+ * Resolves with what becomes of a submission's input: of the turn that it starts, or of the running turn that it joins.
+ * It listens directly, and so misses nothing however fast the events come.
+ */
 export class TurnWatch {
-  readonly #threadId: ThreadId;
-  readonly #events: AsyncIterableIterator<ThreadEvent, undefined>;
-  /** Whether a turn that is watched runs still. */
-  isOpen = false;
+  readonly result: Promise<TurnResult<never>>;
+  readonly stop: () => void;
+  #seen: Seen | undefined;
+  #isOver = false;
 
-  constructor(threadId: ThreadId, events: AsyncIterableIterator<ThreadEvent, undefined>) {
-    this.#threadId = threadId;
-    this.#events = events;
+  constructor(thread: Observed) {
+    const { promise, resolve, reject } = Promise.withResolvers<TurnResult<never>>();
+    this.result = promise;
+    promise.catch(() => undefined);
+    this.stop = thread.observe({
+      event: (event) => {
+        const result = this.#seen?.take(event);
+        if (result === undefined) return;
+        this.#isOver = true;
+        resolve(result);
+      },
+      closed: () => {
+        this.#isOver = true;
+        reject(new ThreadClosedError(thread.id));
+      },
+    });
   }
 
-  stop(): void {
-    void this.#events.return?.();
+  /** The submission has its name: from now on its turn is followed. */
+  begin(id: SubmissionId): void {
+    this.#seen = new Seen(id);
   }
 
-  /** Resolves with the end of the turn that this submission started. */
-  async endOf(id: SubmissionId): Promise<void> {
-    for await (const event of this.#events) {
-      if ((event.id === id && isEnd(event.msg)) || event.msg.type === "session_configured") return;
-    }
+  /** The input was given to the thread, and its turn has not ended. */
+  get isRunning(): boolean {
+    return this.#seen !== undefined && !this.#isOver;
   }
+}
 
-  /**
-   * What became of a submission's input: of the turn that it started, or of the running turn that it joined.
-   * @throws ThreadClosedError when the thread ends before the turn does
-   */
-  async resultOf(id: SubmissionId): Promise<TurnResult<never>> {
-    const seen = new Seen(id);
-    this.isOpen = true;
-    for await (const event of this.#events) {
-      const result = seen.take(event);
-      if (result === undefined) continue;
-      this.isOpen = false;
-      return result;
-    }
-    this.isOpen = false;
-    throw new ThreadClosedError(this.#threadId);
-  }
+/** Resolves when the turn that this submission started has ended, in whatever way. */
+export function endOfTurn(thread: Observed, id: SubmissionId): { readonly ended: Promise<void>; stop(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const stop = thread.observe({
+    event: (event) => {
+      if ((event.id === id && isEnd(event.msg)) || event.msg.type === "session_configured") resolve();
+    },
+    closed: resolve,
+  });
+  return { ended: promise, stop };
 }
 
 /** What has been seen of the turn so far. */

@@ -1,10 +1,14 @@
 /** How a turn begins: task_started, then the context that is due and the turn's input, in the order of SPEC 4.2. */
 
+import { raceAbort } from "../kernel/cancellation.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { Submission } from "./inbox.ts";
 import { environmentUpdate, initialContext } from "./initial-context.ts";
@@ -16,61 +20,87 @@ import { messageOf } from "./user-message.ts";
 export const INTERNAL_SUBMISSION = "auto-compact-0" as SubmissionId;
 
 export function announceTurn(host: TurnHost, run: TurnRun): void {
-  recordInitialContext(host);
+  recordInitialContext(host, run.config);
   host.publish(run.id, {
     type: "task_started",
     turn_id: run.turnId,
     started_at: Math.floor(run.startedAt / 1000),
-    model_context_window: host.config.modelContextWindow ?? null,
+    model_context_window: run.config.modelContextWindow ?? null,
   });
 }
 
-function recordInitialContext(host: TurnHost): void {
+function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): void {
   if (!host.isFresh || host.toldEnvironment !== undefined) return;
-  for (const item of initialContext(host.config)) recordItem(host, INTERNAL_SUBMISSION, item);
-  host.toldEnvironment = host.config;
+  for (const item of initialContext(config)) recordItem(host, INTERNAL_SUBMISSION, item);
+  host.toldEnvironment = config;
 }
 
 /** Records items that the model is to know from its next request on. They make no turn. */
 export function injectItems(host: TurnHost, id: SubmissionId, items: readonly ResponseItem[]): void {
-  recordInitialContext(host);
+  recordInitialContext(host, host.config);
   for (const item of items) recordItem(host, id, item);
 }
 
-/** Records the input that started the turn. Waits only for images that have to be read. */
+/** Records the input that started the turn, unless that is done. Waits only for images and skills that have to be read. */
 export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> {
-  if (run.inputRecorded) return;
-  run.inputRecorded = true;
   const submission = host.inbox.take(run.id);
+  if (submission === undefined) return run.recording;
   const told = host.toldEnvironment;
-  const update = told === undefined ? undefined : environmentUpdate(told, host.config);
-  host.toldEnvironment = host.config;
-  if (update !== undefined) recordItem(host, run.id, update);
-  if (submission !== undefined) return recordUserMessage(host, run, submission);
+  if (told !== undefined) {
+    const update = environmentUpdate(told, run.config);
+    host.toldEnvironment = run.config;
+    if (update !== undefined) recordItem(host, run.id, update);
+  }
+  return recordInOrder(host, run, [submission]);
 }
 
 /** Records the input that joined the turn since the last look (T5): ordinary user messages, with their events. */
-export async function recordJoinedInput(host: TurnHost, run: TurnRun): Promise<void> {
-  for (const submission of host.inbox.takeInput()) await recordUserMessage(host, run, submission);
+export const recordJoinedInput = (host: TurnHost, run: TurnRun): void | Promise<void> =>
+  recordInOrder(host, run, host.inbox.takeInput(run.id));
+
+/** What is taken out of the inbox is recorded, whatever becomes of the turn meanwhile. */
+export function recordInOrder(host: TurnHost, run: TurnRun, taken: readonly Submission[]): void | Promise<void> {
+  if (taken.length > 0) run.recording = recordAll(host, run, taken, run.recording);
+  return run.recording;
 }
 
-function recordUserMessage(host: TurnHost, run: TurnRun, submission: Submission): void | Promise<void> {
-  const { op } = submission;
-  const items = op.type === "user_input" || op.type === "user_turn" ? op.items : [];
+async function recordAll(
+  host: TurnHost,
+  run: TurnRun,
+  taken: readonly Submission[],
+  before: Promise<void> | undefined,
+): Promise<void> {
+  if (before !== undefined) await before;
+  for (const submission of taken) {
+    const recorded = recordUserMessage(host, run, submission);
+    if (recorded !== undefined) await recorded;
+  }
+}
+
+function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission): void | Promise<void> {
+  if (op.type !== "user_input" && op.type !== "user_turn") return;
+  const { items } = op;
   if ("final_output_json_schema" in op) run.outputSchema = op.final_output_json_schema;
   const record = (message: ResponseItem, skills: SkillInjection) => {
-    for (const warning of skills.warnings) host.publish(submission.id, { type: "warning", message: warning });
-    recordItem(host, submission.id, message);
-    publishWholeItem(host, run, submission.id, { type: "UserMessage", id: newItemId(), content: items });
-    for (const skill of skills.messages) recordItem(host, submission.id, skill);
+    for (const warning of skills.warnings) host.publish(id, { type: "warning", message: warning });
+    recordItem(host, id, message);
+    publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), content: items });
+    for (const skill of skills.messages) recordItem(host, id, skill);
   };
-  const message = messageOf(items);
-  const skills = items.some((item) => item.type === "skill") ? host.skillsFor(items) : NO_SKILLS;
+  const message = messageOf(items, run.signal);
+  const skills = items.some((item) => item.type === "skill") ? readSkills(host, run, items) : NO_SKILLS;
   if (message instanceof Promise || skills instanceof Promise) {
     return Promise.all([message, skills]).then((parts) => record(...parts));
   }
   return record(message, skills);
 }
+
+/** The input is recorded also when its skills cannot be read, or are still being read at an abort. */
+const readSkills = (host: TurnHost, run: TurnRun, items: readonly UserInput[]): Promise<SkillInjection> =>
+  raceAbort(host.skillsFor(items), run.signal).catch((error: unknown) => ({
+    messages: [],
+    warnings: [`The skills of this input could not be read: ${textOfThrown(error)}`],
+  }));
 
 const NO_SKILLS: SkillInjection = { messages: [], warnings: [] };
 

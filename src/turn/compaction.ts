@@ -31,7 +31,7 @@ const LONG_THREAD_WARNING =
 const DEFAULT_LIMIT_SHARE = 0.9;
 
 /** Whether the last answer filled the context so far that the next request needs room first. */
-export function needsCompaction({ config, usage }: TurnHost): boolean {
+export function needsCompaction({ usage }: TurnHost, { config }: TurnRun): boolean {
   const { modelAutoCompactTokenLimit: limit, modelContextWindow: window } = config;
   const most = limit ?? (window === null ? Number.POSITIVE_INFINITY : window * DEFAULT_LIMIT_SHARE);
   return (usage?.last_token_usage.total_tokens ?? 0) >= most;
@@ -43,8 +43,8 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   if (history === undefined) throw new InternalDefect("a history was to be compacted before it was loaded");
   const summary = await askForSummary(host, run, [...history.forModel(), userMessage(PROMPT)]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
-  history.compact(message, initialContext(host.config));
-  host.toldEnvironment = host.config;
+  history.compact(message, initialContext(run.config));
+  host.toldEnvironment = run.config;
   host.record({ type: "compacted", payload: { message } });
   host.usage = estimatedUsage(host, history.estimatedTokens);
   host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
@@ -53,7 +53,7 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
 }
 
 async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["input"]): Promise<string> {
-  const { config } = host;
+  const { config } = run;
   const request: ModelRequest = {
     threadId: host.threadId,
     turnId: run.turnId,
@@ -66,6 +66,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   };
   let summary = "";
   for await (const event of host.model.stream(request, { signal: run.signal })) {
+    run.signal.throwIfAborted();
     if (event.type === "rate_limits") host.rateLimits = event.snapshot;
     if (event.type === "item_done" && event.item.type === "message") summary = textOf(event.item);
     if (event.type !== "completed") continue;
@@ -84,7 +85,7 @@ export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | und
   host.usage = {
     total_token_usage: addUsage(host.usage?.total_token_usage ?? zeroUsage, usage),
     last_token_usage: usage,
-    model_context_window: host.config.modelContextWindow,
+    model_context_window: run.config.modelContextWindow,
   };
   run.usage = addUsage(run.usage, usage);
   host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });

@@ -31,8 +31,8 @@ const isSendable = (item: ResponseItem): boolean =>
 
 export class History {
   #items: ResponseItem[];
-  /** Calls that wait for their output, by call id. */
-  readonly #open = new Map<string, ResponseItem>();
+  /** Calls that wait for their output, by call id: a list, since a model may give one id twice. */
+  readonly #open = new Map<string, ResponseItem[]>();
   /** The texts of past compactions, which are user messages that no further compaction keeps. */
   readonly #summaries = new Set<string>();
   #bytes = 0;
@@ -55,34 +55,48 @@ export class History {
     return Math.ceil(this.#bytes / BYTES_PER_TOKEN);
   }
 
-  /** Adds an item. An output whose call is not there is dropped, and so is a second output of one call. */
+  /** Adds an item. An output whose call is not there is dropped, and so is an output too many. */
   append(item: ResponseItem): void {
     if (!isSendable(item)) return;
     const callId = callIdOf(item);
     if (callId !== undefined && OUTPUTS.has(item.type)) {
-      if (!this.#open.delete(callId)) return;
+      if (!this.#answer(callId)) return;
       this.#insertAfterCall(item, callId);
     } else {
-      if (callId !== undefined && item.type in OUTPUT_OF) this.#open.set(callId, item);
+      if (callId !== undefined && item.type in OUTPUT_OF) {
+        this.#open.set(callId, [...(this.#open.get(callId) ?? []), item]);
+      }
       this.#items.push(item);
     }
     this.#bytes += sizeOf(item);
   }
 
+  /** Takes one call of this id off the open ones; false when there is none. */
+  #answer(callId: string): boolean {
+    const [call, ...others] = this.#open.get(callId) ?? [];
+    if (call === undefined) return false;
+    if (others.length === 0) this.#open.delete(callId);
+    else this.#open.set(callId, others);
+    return true;
+  }
+
   /** Outputs of one answer's calls follow those calls in order; a late one goes directly behind its own call. */
   #insertAfterCall(output: ResponseItem, callId: string): void {
-    const last = this.#items.at(-1);
-    if (last !== undefined && callIdOf(last) !== undefined) {
-      this.#items.push(output);
-      return;
+    let at = this.#items.length - 1;
+    let isLate = false;
+    for (; at >= 0; at -= 1) {
+      const item = this.#items[at];
+      if (item === undefined) break;
+      const id = callIdOf(item);
+      if (id === callId && item.type in OUTPUT_OF) break;
+      isLate ||= id === undefined;
     }
-    const at = this.#items.findLastIndex((item) => item.type in OUTPUT_OF && callIdOf(item) === callId);
-    this.#items.splice(at + 1, 0, output);
+    this.#items.splice(isLate ? at + 1 : this.#items.length, 0, output);
   }
 
   /** The outputs that are still owed, each saying that the call was aborted. */
   missingOutputs(): ResponseItem[] {
-    return [...this.#open].map(([callId, call]) => abortedOutput(call, callId));
+    return [...this.#open].flatMap(([callId, calls]) => calls.map((call) => abortedOutput(call, callId)));
   }
 
   /** What goes to the model now: a snapshot that later appends do not change (H1). */
@@ -92,7 +106,7 @@ export class History {
     for (const item of this.#items) {
       whole.push(item);
       const callId = callIdOf(item);
-      if (callId !== undefined && this.#open.get(callId) === item) whole.push(abortedOutput(item, callId));
+      if (callId !== undefined && this.#open.get(callId)?.includes(item)) whole.push(abortedOutput(item, callId));
     }
     return whole;
   }

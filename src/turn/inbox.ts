@@ -3,38 +3,43 @@ import type { Op } from "../protocol/op.ts";
 
 export type Submission = { readonly id: SubmissionId; readonly op: Op };
 
-/** The ops of one thread that wait for a turn: the one that starts it first, then those that join it, in order. */
+type Held = Submission & { readonly task: SubmissionId };
+
+/** The ops of one thread that wait for a turn. Each is held for one task: the one that it starts, or the one it joins. */
 export class Inbox {
-  #waiting: Submission[] | undefined;
+  #held: Held[] | undefined;
 
   get size(): number {
-    return this.#waiting?.length ?? 0;
+    return this.#held?.length ?? 0;
   }
 
-  push(submission: Submission): void {
-    if (this.#waiting === undefined) this.#waiting = [submission];
-    else this.#waiting.push(submission);
+  /** @param task the id of the task: the op's own where it starts it */
+  hold({ id, op }: Submission, task: SubmissionId): void {
+    this.#held ??= [];
+    this.#held.push({ id, op, task });
   }
 
-  /** Takes out the op that starts the task of this id. */
-  take(id: SubmissionId): Submission | undefined {
-    const at = this.#waiting?.findIndex((submission) => submission.id === id) ?? -1;
-    return at === -1 ? undefined : this.#waiting?.splice(at, 1)[0];
+  /** Takes out the op that starts the task. */
+  take(task: SubmissionId): Submission | undefined {
+    return this.#takeOut((held) => held.task === task && held.id === task)[0];
   }
 
-  /** Whether input waits to join the running turn. */
-  get hasInput(): boolean {
-    return this.#waiting?.some(isInput) ?? false;
+  /** Whether input waits to join the task. */
+  hasInput(task: SubmissionId): boolean {
+    return this.#held?.some((held) => held.task === task && held.id !== task) ?? false;
   }
 
-  /** Takes out all input that joins the running turn, in the order of its arrival. */
-  takeInput(): Submission[] {
-    const waiting = this.#waiting;
-    if (waiting === undefined) return [];
-    const rest = waiting.filter((submission) => !isInput(submission));
-    this.#waiting = rest.length === 0 ? undefined : rest;
-    return waiting.filter(isInput);
+  /** Takes out all input that joins the task, in the order of its arrival. */
+  takeInput(task: SubmissionId): Submission[] {
+    return this.#takeOut((held) => held.task === task && held.id !== task);
+  }
+
+  #takeOut(isWanted: (held: Held) => boolean): Submission[] {
+    const held = this.#held;
+    if (held === undefined) return [];
+    const taken = held.filter(isWanted);
+    if (taken.length === held.length) this.#held = undefined;
+    else if (taken.length > 0) this.#held = held.filter((one) => !isWanted(one));
+    return taken;
   }
 }
-
-const isInput = ({ op }: Submission): boolean => op.type === "user_input" || op.type === "user_turn";

@@ -22,11 +22,12 @@ import type { TurnRun } from "./turn-run.ts";
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   if (run.kind === "compact") {
     await compact(host, run);
-    return { calls: 0, pendingInput: host.inbox.hasInput };
+    return { calls: 0, pendingInput: false };
   }
-  if (needsCompaction(host)) await compact(host, run);
+  if (needsCompaction(host, run)) await compact(host, run);
   await recordInput(host, run);
   await recordJoinedInput(host, run);
+  run.signal.throwIfAborted();
   recordTurnContext(host, run);
   const { history } = host;
   if (history === undefined) throw new InternalDefect("the model was to be asked before the history was loaded");
@@ -42,11 +43,11 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
       retryable: true,
     });
   }
-  return { calls: run.calls.length, pendingInput: host.inbox.hasInput };
+  return { calls: run.calls.length, pendingInput: host.inbox.hasInput(run.id) };
 }
 
 function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest {
-  const { config } = host;
+  const { config } = run;
   return {
     threadId: host.threadId,
     turnId: run.turnId,
@@ -62,7 +63,7 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
 
 /** One line a request, as Codex writes it (SPEC 7.3): what the request ran with. */
 function recordTurnContext(host: TurnHost, run: TurnRun): void {
-  const { config } = host;
+  const { config } = run;
   host.record({
     type: "turn_context",
     payload: {
@@ -155,7 +156,7 @@ class Answer {
   }
 
   #rawReasoningDelta(event: Extract<ModelEvent, { type: "reasoning_text_delta" }>): void {
-    if (!this.#host.config.showRawReasoning) return;
+    if (!this.#run.config.showRawReasoning) return;
     this.#publish({
       type: "reasoning_raw_content_delta",
       ...this.#place,
@@ -167,7 +168,7 @@ class Answer {
   }
 
   #finish(item: ResponseItem): void {
-    const { showRawReasoning } = this.#host.config;
+    const { showRawReasoning } = this.#run.config;
     if (isAssistantMessage(item) || item.type === "reasoning") {
       if (this.#current === undefined) this.#start(item);
       const whole = wholeTurnItem(item, item.id ?? this.#current ?? newItemId());

@@ -6,6 +6,7 @@
  */
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
@@ -70,7 +71,7 @@ async function answer(
     const context = { threadId: host.threadId, turnId: run.turnId, callId, signal: run.signal };
     return end("completed", truncateMiddle(await tool.call(raw, context)));
   } catch (error) {
-    return end("failed", run.signal.aborted ? abortedText(host.clock, startedAt) : messageOfThrown(error));
+    return end("failed", run.signal.aborted ? abortedText(host.clock, startedAt) : textOfThrown(error));
   }
 }
 
@@ -79,14 +80,12 @@ async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<stri
   try {
     return await tool.run(call);
   } catch (error) {
-    return call.signal.aborted ? abortedText(call.clock, startedAt) : messageOfThrown(error);
+    return call.signal.aborted ? abortedText(call.clock, startedAt) : textOfThrown(error);
   }
 }
 
 const abortedText = (clock: Clock, startedAt: number): string =>
   `Wall time: ${((clock.now() - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
-
-const messageOfThrown = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Waits for every call of the last answer and records the outputs. Rejects with the reason of the turn's abort. */
 export async function finishCalls(host: TurnHost, run: TurnRun): Promise<void> {
@@ -116,7 +115,8 @@ async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<voi
   timer.abort();
 }
 
-function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: string): void {
+/** The call's output enters the history. */
+export function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: string): void {
   const item: ResponseItem =
     call.kind === "custom_tool_call"
       ? { type: "custom_tool_call_output", call_id: call.callId, output }

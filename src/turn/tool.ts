@@ -1,3 +1,4 @@
+import { textOfThrown } from "../kernel/thrown.ts";
 import type { ToolSpec } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
@@ -74,7 +75,7 @@ async function readArguments<Input>(raw: string, schema: StandardSchema<Input> |
   try {
     value = raw.trim() === "" ? {} : JSON.parse(raw);
   } catch (error) {
-    throw new InvalidRequestError(`failed to parse function arguments: ${(error as Error).message}`);
+    throw new InvalidRequestError(`failed to parse function arguments: ${textOfThrown(error)}`);
   }
   if (schema === undefined) {
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Input;

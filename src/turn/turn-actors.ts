@@ -3,14 +3,16 @@ import { fromPromise } from "xstate";
 import { type SampleOutcome, type Step, type TurnAbortReason, turnMachine } from "../../machines/turn.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { sleep } from "../kernel/clock.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
-import { announceTurn, recordInput, recordJoinedInput } from "./announcement.ts";
+import { announceTurn, recordInOrder, recordInput } from "./announcement.ts";
 import { needsCompaction } from "./compaction.ts";
+import { ABORTED_OUTPUT } from "./history.ts";
 import { sample } from "./sampling.ts";
-import { finishCalls, settleCalls } from "./tool-calls.ts";
+import { finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import { TurnRun } from "./turn-run.ts";
 
@@ -56,7 +58,7 @@ export function turnLogic(hostOf: HostLookup) {
     },
     guards: {
       mayRetry: (_, { thread, retries, error }) =>
-        error instanceof SkeinError && error.retryable && retries < hostOf(thread).config.streamMaxRetries,
+        error instanceof SkeinError && error.retryable && retries < at(thread).run.config.streamMaxRetries,
     },
   });
 }
@@ -67,14 +69,16 @@ const turnEnded = (reason: string | null): DOMException =>
 /** The turn's id is the submission's where that is a UUID, so that whoever chose the id knows the turn at once. */
 function startRun(host: TurnHost, task: { id: TurnRun["id"]; kind: string }): TurnRun {
   const turnId = isUuid(task.id) ? toTurnId(task.id) : newTurnId();
-  return new TurnRun({ ...task, turnId, startedAt: host.clock.now() });
+  return new TurnRun({ ...task, turnId, config: host.config, startedAt: host.clock.now() });
 }
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   await host.openHistory(run.signal);
-  if (!needsCompaction(host)) await recordInput(host, run);
+  run.signal.throwIfAborted();
+  if (!needsCompaction(host, run)) await recordInput(host, run);
+  run.signal.throwIfAborted();
   const place = host.reserveTurn(run.signal);
-  run.release = place instanceof Promise ? await place : place;
+  run.occupy(place instanceof Promise ? await place : place);
 }
 
 /** SPEC 4.5: a stream_error for each retry, then the server's delay or an exponential one. */
@@ -82,9 +86,9 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
   const failure = error instanceof ModelError ? error : undefined;
   host.publish(run.id, {
     type: "stream_error",
-    message: `Reconnecting... ${retries}/${host.config.streamMaxRetries}`,
+    message: `Reconnecting... ${retries}/${run.config.streamMaxRetries}`,
     codex_error_info: { response_stream_disconnected: { http_status_code: failure?.httpStatus ?? null } },
-    additional_details: error instanceof Error ? error.message : String(error),
+    additional_details: textOfThrown(error),
   });
   await finishCalls(host, run);
   await sleep(host.clock, backoffDelay(retries, { retryAfterMs: failure?.retryAfterMs }), run.signal);
@@ -92,12 +96,13 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
 
 async function runTools(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await finishCalls(host, run);
-  return { calls: 0, pendingInput: host.inbox.hasInput };
+  return { calls: 0, pendingInput: host.inbox.hasInput(run.id) };
 }
 
 async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await host.flush();
-  const pendingInput = host.inbox.hasInput;
+  run.signal.throwIfAborted();
+  const pendingInput = host.inbox.hasInput(run.id);
   run.takesInput = pendingInput;
   return { calls: 0, pendingInput };
 }
@@ -105,9 +110,10 @@ async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
 /** Whatever was sent to the turn is in the history before it ends, and every call has its output. */
 async function settle(host: TurnHost, run: TurnRun): Promise<void> {
   run.takesInput = false;
+  const joined = host.inbox.takeInput(run.id);
   await recordInput(host, run);
   await settleCalls(host, run);
-  await recordJoinedInput(host, run);
+  await recordInOrder(host, run, joined);
 }
 
 /** The end is stored before it is shown. A store that fails is told by its own event and does not hold the end back. */
@@ -141,15 +147,29 @@ function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): Ta
 function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
   if (run.end === undefined) throw new InternalDefect("a turn's end was to be shown before it was stored");
   run.ended = true;
-  run.release?.();
+  run.vacate();
   host.turn = undefined;
   host.publish(run.id, run.end, { recorded: true });
 }
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   run.error = {
-    message: error instanceof Error ? error.message : String(error),
+    message: textOfThrown(error),
     codex_error_info: error instanceof ModelError ? error.info : "other",
   };
   host.publish(run.id, { type: "error", ...run.error });
+}
+
+/** T4: a turn whose machine broke ends all the same, and what was sent to it is kept. */
+export function abandonTurn(host: TurnHost, error: unknown): void {
+  const run = host.turn;
+  if (run === undefined || run.ended) return;
+  publishError({ host, run }, error);
+  run.takesInput = false;
+  run.abort(turnEnded(null));
+  void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
+  for (const call of run.calls.splice(0)) recordOutput(host, run, call, ABORTED_OUTPUT);
+  run.end = endOf(host, run, null);
+  host.record({ type: "event_msg", payload: run.end });
+  publishEnd({ host, run });
 }

@@ -1,6 +1,7 @@
 import type { Release } from "../kernel/slots.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import type { SubmissionId, TurnId } from "../protocol/ids.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 
 /** A call that the model made in this turn, and the work that answers it. */
@@ -20,16 +21,19 @@ export class TurnRun {
   readonly id: SubmissionId;
   readonly turnId: TurnId;
   readonly kind: string;
+  /** The settings as they were when the turn began: later ones are for later turns. */
+  readonly config: ResolvedThreadConfig;
   /** Unix milliseconds. */
   readonly startedAt: number;
   readonly #controller = new AbortController();
+  #release: Release | undefined;
   calls: RunningCall[] = [];
-  release: Release | undefined;
   outputSchema: unknown;
   usage: TokenUsage = zeroUsage;
   lastAgentMessage: string | null = null;
   firstTokenAt: number | undefined;
-  inputRecorded = false;
+  /** Resolves when the input that was taken so far is in the history. */
+  recording: Promise<void> | undefined;
   /** From its last look at the inbox on, the turn takes no more input. */
   takesInput = true;
   /** What the turn failed by. */
@@ -39,10 +43,17 @@ export class TurnRun {
   /** Its end is published: work that was abandoned publishes nothing any more. */
   ended = false;
 
-  constructor(options: { id: SubmissionId; turnId: TurnId; kind: string; startedAt: number }) {
+  constructor(options: {
+    id: SubmissionId;
+    turnId: TurnId;
+    kind: string;
+    config: ResolvedThreadConfig;
+    startedAt: number;
+  }) {
     this.id = options.id;
     this.turnId = options.turnId;
     this.kind = options.kind;
+    this.config = options.config;
     this.startedAt = options.startedAt;
   }
 
@@ -52,5 +63,17 @@ export class TurnRun {
 
   abort(reason: unknown): void {
     this.#controller.abort(reason);
+  }
+
+  /** The turn's place among the running ones; one that comes after the turn's end goes back at once. */
+  occupy(release: Release): void {
+    if (this.ended || this.signal.aborted) release();
+    else this.#release = release;
+  }
+
+  /** Gives the place back. */
+  vacate(): void {
+    this.#release?.();
+    this.#release = undefined;
   }
 }

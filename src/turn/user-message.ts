@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
+import { raceAbort } from "../kernel/cancellation.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { type ContentItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 
@@ -13,13 +15,12 @@ const IMAGE_TYPES: Record<string, string> = {
 
 /**
  * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. A file that can't
- * be attached becomes a text that says so. Skills and unknown kinds add no content of their own.
+ * be attached becomes a text that says so, and so does one that is still being read at an abort. Skills and unknown kinds add no content of their own.
  */
-export function messageOf(items: readonly UserInput[]): ResponseItem | Promise<ResponseItem> {
+export function messageOf(items: readonly UserInput[], signal: AbortSignal): ResponseItem | Promise<ResponseItem> {
   if (!items.some((item) => item.type === "local_image")) return userMessage(items.flatMap(contentOf));
-  return Promise.all(items.map((item) => (item.type === "local_image" ? readImage(item.path) : contentOf(item)))).then(
-    (parts) => userMessage(parts.flat()),
-  );
+  const parts = items.map((item) => (item.type === "local_image" ? readImage(item.path, signal) : contentOf(item)));
+  return Promise.all(parts).then((contents) => userMessage(contents.flat()));
 }
 
 function contentOf(item: UserInput): ContentItem[] {
@@ -27,14 +28,14 @@ function contentOf(item: UserInput): ContentItem[] {
   return item.type === "image" ? [{ type: "input_image", image_url: item.image_url }] : [];
 }
 
-async function readImage(path: string): Promise<ContentItem[]> {
+async function readImage(path: string, signal: AbortSignal): Promise<ContentItem[]> {
   const mediaType = IMAGE_TYPES[extname(path).toLowerCase()];
   if (mediaType === undefined) return [unattached(path, "it is no PNG, JPEG, GIF or WebP file")];
   try {
-    const bytes = await readFile(path);
+    const bytes = await raceAbort(readFile(path, { signal }), signal);
     return [{ type: "input_image", image_url: `data:${mediaType};base64,${bytes.toString("base64")}` }];
   } catch (error) {
-    return [unattached(path, (error as Error).message)];
+    return [unattached(path, textOfThrown(error))];
   }
 }
 

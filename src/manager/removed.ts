@@ -1,0 +1,60 @@
+import type { ThreadId } from "../protocol/ids.ts";
+import type { Incarnation } from "../thread/incarnation.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+
+/**
+ * Threads that were taken out of the manager and live on for whoever holds or observes them. One that nobody does any
+ * more, and that has nothing to do, is ended: nothing of it would ever be heard of again.
+ */
+export class Removed {
+  readonly #threads = new Map<Incarnation, WeakRef<LiveThread>>();
+  readonly #end: (incarnation: Incarnation) => void;
+  readonly #dropped = new FinalizationRegistry<Incarnation>((incarnation) => this.#endIfLost(incarnation));
+
+  /** @param end ends an incarnation whose handle is gone */
+  constructor(end: (incarnation: Incarnation) => void) {
+    this.#end = end;
+  }
+
+  get size(): number {
+    return this.#threads.size;
+  }
+
+  add(thread: LiveThread): void {
+    const { incarnation } = thread;
+    this.#threads.set(incarnation, new WeakRef(thread));
+    this.#dropped.register(thread, incarnation);
+    this.noteObserved(thread);
+  }
+
+  /** An observed thread is held by its incarnation; any other is only known to it. */
+  noteObserved(thread: LiveThread): void {
+    const { incarnation } = thread;
+    const ref = this.#threads.get(incarnation);
+    if (ref === undefined) return;
+    incarnation.sink = thread.isObserved ? thread : { notify: (event) => ref.deref()?.notify(event) };
+  }
+
+  /** The thread has ended a turn, which may have been all that it was still there for. */
+  noteActive(incarnation: Incarnation): void {
+    if (this.#threads.has(incarnation)) queueMicrotask(() => this.#endIfLost(incarnation));
+  }
+
+  #endIfLost(incarnation: Incarnation): void {
+    if (this.#threads.get(incarnation)?.deref() !== undefined || !incarnation.isIdle) return;
+    if (this.#threads.delete(incarnation)) this.#end(incarnation);
+  }
+
+  delete(thread: LiveThread): void {
+    this.#threads.delete(thread.incarnation);
+  }
+
+  find(threadId: ThreadId): LiveThread[] {
+    return this.all().filter((thread) => thread.id === threadId);
+  }
+
+  /** Those that somebody holds or observes. */
+  all(): LiveThread[] {
+    return [...this.#threads.values()].flatMap((ref) => ref.deref() ?? []);
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * The three steps in which every thread comes to be (S3): reserve a place, make the thread without holding any lock,
+ * commit or release the place. On every path but success nothing is left: the actor is closed, the lease given back, a
+ * rollout that was made here deleted, the place free (S4).
+ */
+import { raceAbort } from "../kernel/cancellation.ts";
+import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
+import { DuplicateThreadError, LimitReachedError, ManagerClosedError } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import { eventMsgsOf } from "../protocol/initial-history.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import { Incarnation } from "../thread/incarnation.ts";
+import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
+import type { ThreadEnv } from "../thread/thread-env.ts";
+import type { ToolSet } from "../turn/tool-set.ts";
+import type { ManagerSetup } from "./options.ts";
+import type { Parking } from "./parking.ts";
+import type { Claim, Registry, Reservation } from "./registry.ts";
+import { sessionConfiguredOf } from "./session-meta.ts";
+import type { ThreadOptions } from "./thread-maker.ts";
+
+export type Making = {
+  readonly writer: ThreadWriter;
+  readonly store: ThreadStore;
+  readonly origin: "new" | "resumed" | "forked";
+  /** The rollout was made here: it goes again when the thread does not come to be. */
+  readonly isNew: boolean;
+};
+
+/** What a thread is made of. `make` takes the lease of its rollout, making that where it is new. */
+export type Plan = {
+  readonly config: ResolvedThreadConfig;
+  readonly tools: ToolSet;
+  /** What the thread had come to before it left memory. */
+  readonly status?: AgentStatus | undefined;
+  readonly options: ThreadOptions;
+  readonly make: () => Promise<Making>;
+};
+
+export type BootParts = {
+  readonly setup: ManagerSetup;
+  readonly env: ThreadEnv;
+  readonly registry: Registry;
+  readonly home: ThreadHome;
+  readonly parking: Parking;
+  /** Takes a thread out of memory that the registry has told to leave. False when it stays, since it can't be stored. */
+  readonly evict: (thread: LiveThread) => Promise<boolean>;
+  readonly onLoaded: (thread: LiveThread) => void;
+};
+
+const BOUNDED_MESSAGES = 128;
+
+/** Threads that will not leave memory cost a spawn so many tries, then there is no room. */
+const EVICTION_TRIES = 3;
+
+export class ThreadBoot {
+  readonly #parts: BootParts;
+  #isClosed = false;
+
+  constructor(parts: BootParts) {
+    this.#parts = parts;
+  }
+
+  /** From now on no thread comes to be any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** Makes a thread whose id is free. @throws DuplicateThreadError, LimitReachedError */
+  async create(threadId: ThreadId, parent: ThreadId | undefined, plan: Plan): Promise<LiveThread> {
+    const reserving = this.#reserve({ threadId, parent, for: "create" }, plan.options.signal);
+    const reserved = reserving instanceof Promise ? await reserving : reserving;
+    if (reserved instanceof LiveThread) throw new DuplicateThreadError(threadId);
+    return this.#fulfil(reserved, plan);
+  }
+
+  /** Finds the thread in memory, waits for whoever loads it, or loads it. */
+  async load(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
+    const reserved = await this.#reserve({ threadId, for: "load" }, plan.options.signal);
+    return reserved instanceof LiveThread ? reserved : this.#fulfil(reserved, plan);
+  }
+
+  #reserve(claim: Claim, signal: AbortSignal | undefined): Reservation | Promise<Reservation | LiveThread> {
+    const reserved = this.#parts.registry.reserve(claim, signal);
+    if (!(reserved instanceof Promise) && reserved.kind === "reserved") return reserved.reservation;
+    return this.#reserveLater(claim, signal, reserved);
+  }
+
+  async #reserveLater(
+    claim: Claim,
+    signal: AbortSignal | undefined,
+    first: ReturnType<Registry["reserve"]>,
+  ): Promise<Reservation | LiveThread> {
+    const { registry, evict, setup } = this.#parts;
+    let failures = 0;
+    for (let answer = first; ; answer = registry.reserve(claim, signal)) {
+      const reserved = await answer;
+      switch (reserved.kind) {
+        case "reserved":
+          return reserved.reservation;
+        case "loaded":
+          return reserved.thread;
+        case "loading": {
+          const thread = await raceAbort(reserved.outcome, signal);
+          if (thread !== undefined) return thread;
+          break;
+        }
+        case "wait":
+          await raceAbort(reserved.until, signal);
+          break;
+        case "evict":
+          if (!(await raceAbort(evict(reserved.thread), signal))) failures += 1;
+          if (failures === EVICTION_TRIES) {
+            throw new LimitReachedError("residentThreads", setup.limits.residentThreads);
+          }
+      }
+    }
+  }
+
+  /** Makes the thread for a reserved place, boots it and commits; or undoes all of it. */
+  async #fulfil(reservation: Reservation, plan: Plan): Promise<LiveThread> {
+    const { registry, onLoaded } = this.#parts;
+    let made: Making | undefined;
+    let incarnation: Incarnation | undefined;
+    try {
+      made = await plan.make();
+      this.#check(plan);
+      incarnation = await this.#boot(made, plan);
+      this.#check(plan);
+    } catch (error) {
+      incarnation?.end("refused");
+      const why = this.#isClosed ? new ManagerClosedError() : error;
+      await this.#undo(reservation, made, plan.options.signal?.aborted ? undefined : { error: why });
+      throw why;
+    }
+    const thread = this.#handleFor(incarnation);
+    const committing = registry.commit(reservation, thread);
+    if (committing !== undefined) await committing;
+    thread.adopt(incarnation);
+    onLoaded(thread);
+    return thread;
+  }
+
+  #check({ options }: Plan): void {
+    options.signal?.throwIfAborted();
+    if (this.#isClosed) throw new ManagerClosedError();
+  }
+
+  /** A thread that somebody still holds or observes comes back under the same handle. */
+  #handleFor(incarnation: Incarnation): LiveThread {
+    const { parking, home } = this.#parts;
+    const parked = parking.take(incarnation.threadId);
+    return parked === undefined || parked.isClosed ? new LiveThread(home, incarnation) : parked;
+  }
+
+  async #undo(
+    reservation: Reservation,
+    made: Making | undefined,
+    failure: { error: unknown } | undefined,
+  ): Promise<void> {
+    const { registry, setup } = this.#parts;
+    const { threadId } = reservation;
+    try {
+      await made?.writer.close();
+      if (made?.isNew) await made.store.delete(threadId);
+    } catch (problem) {
+      setup.logger.warn({ threadId, err: problem }, "a thread that failed to start could not be undone");
+    } finally {
+      await registry.release(reservation, failure);
+    }
+  }
+
+  async #boot(made: Making, { config, tools, options, status }: Plan): Promise<Incarnation> {
+    const { env, setup } = this.#parts;
+    const { writer, store, origin } = made;
+    const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
+    const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
+    const incarnation = new Incarnation({ env, store, writer, config, tools, origin });
+    const msg = sessionConfiguredOf(writer.threadId, config, writer.rolloutPath, messages);
+    const booting = incarnation.boot(msg, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
+    if (booting instanceof Promise) await booting;
+    if (status !== undefined && isFinalStatus(status)) incarnation.status = status;
+    const lastContext = items?.findLast((item) => item.type === "turn_context");
+    if (lastContext?.type === "turn_context") incarnation.warnOfModel(lastContext.payload.model);
+    return incarnation;
+  }
+
+  /** The history's items, when they are to be told of; undefined when not. */
+  async #itemsToTell(
+    { writer, store }: Making,
+    { initialMessages = "bounded", signal }: ThreadOptions,
+  ): Promise<RolloutItem[] | undefined> {
+    const isTooLong = writer.position().ordinal > BOUNDED_MESSAGES;
+    if (initialMessages === "none" || (initialMessages === "bounded" && isTooLong)) return undefined;
+    await writer.flush();
+    const items: RolloutItem[] = [];
+    for await (const page of store.load(writer.threadId, signal === undefined ? {} : { signal })) items.push(...page);
+    return items;
+  }
+}

@@ -1,0 +1,96 @@
+/** A thread's events as an iterator: those of one incarnation after the other, until the thread is closed. */
+import { type LinkedSignal, linkSignals } from "../kernel/cancellation.ts";
+import { type Cursor, isLagged } from "../kernel/event-log.ts";
+import type { ThreadEvent } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID } from "../protocol/ids.ts";
+import type { Incarnation } from "./incarnation.ts";
+
+/** Who knows which incarnation follows. */
+export interface Lives {
+  /** Resolves as soon as there is a next one; with undefined when there will be none. */
+  following(previous: Incarnation, signal: AbortSignal): Promise<Incarnation | undefined>;
+}
+
+type Result = IteratorResult<ThreadEvent, undefined>;
+
+const END: Result = { done: true, value: undefined };
+
+export type StreamOptions = {
+  /** As for a cursor of the first incarnation's log. */
+  readonly after?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
+
+export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined> {
+  readonly #lives: Lives;
+  readonly #signal: AbortSignal | undefined;
+  #incarnation: Incarnation;
+  #cursor: Cursor<ThreadEvent>;
+  /** The wait for the next incarnation. */
+  #waiting: LinkedSignal | undefined;
+  #isReturned = false;
+  /** The last call of `next`, while it is unanswered. */
+  #last: Promise<Result> | undefined;
+
+  constructor(lives: Lives, start: Incarnation, { after, signal }: StreamOptions) {
+    this.#lives = lives;
+    this.#signal = signal;
+    this.#incarnation = start;
+    this.#cursor = start.log.cursor({ after, signal });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Calls that overlap are answered in order. */
+  next(): Promise<Result> {
+    const step = () => this.#step();
+    const answer = this.#last === undefined ? step() : this.#last.then(step, step);
+    this.#last = answer;
+    const forget = () => {
+      if (this.#last === answer) this.#last = undefined;
+    };
+    answer.then(forget, forget);
+    return answer;
+  }
+
+  /** Ends the iterator, and any `next` that waits. */
+  async return(): Promise<Result> {
+    this.#isReturned = true;
+    this.#waiting?.abort();
+    await this.#cursor.return();
+    return END;
+  }
+
+  async #step(): Promise<Result> {
+    for (;;) {
+      if (this.#isReturned) return END;
+      const { done, value } = await this.#cursor.next();
+      if (!done) return { done: false, value: isLagged(value) ? this.#told(value.lagged) : value };
+      const next = this.#isReturned ? undefined : await this.#following();
+      if (next === undefined) return END;
+      this.#incarnation = next;
+      this.#cursor = next.log.cursor({ after: -1, signal: this.#signal });
+    }
+  }
+
+  async #following(): Promise<Incarnation | undefined> {
+    const waiting = linkSignals(this.#signal);
+    this.#waiting = waiting;
+    try {
+      return await this.#lives.following(this.#incarnation, waiting.signal);
+    } catch (error) {
+      if (this.#isReturned) return undefined;
+      throw error;
+    } finally {
+      this.#waiting = undefined;
+      waiting[Symbol.dispose]();
+    }
+  }
+
+  #told({ from, to }: { from: number; to: number }): ThreadEvent {
+    const { threadId, epoch } = this.#incarnation;
+    return { threadId, seq: to, epoch, id: INITIAL_SUBMISSION_ID, msg: { type: "lagged", from, to } };
+  }
+}
