@@ -8,3 +8,6 @@ export const wholeNumber =
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
   };
+
+/** Gathers an option that may be given more than once. */
+export const repeated = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];

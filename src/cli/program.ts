@@ -1,17 +1,39 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
 import type { CommandMaker } from "./command.ts";
+import { repairCommand, verifyCommand } from "./commands/check-home.ts";
 import { demoCommand } from "./commands/demo.ts";
+import { execCommand } from "./commands/exec.ts";
+import { exportCommand } from "./commands/export.ts";
+import { forkCommand } from "./commands/fork.ts";
+import { listCommand } from "./commands/list.ts";
+import { resumeCommand } from "./commands/resume.ts";
+import { archiveCommand, deleteCommand, unarchiveCommand } from "./commands/shelf.ts";
+import { showCommand } from "./commands/show.ts";
 import { EXIT } from "./exit-code.ts";
 import type { Io } from "./io.ts";
 
-/** Every command, in the order of the help. */
-const commands: readonly CommandMaker[] = [demoCommand];
+/** Every command, in the order of the help: one file each under commands/. */
+const commands: readonly CommandMaker[] = [
+  demoCommand,
+  execCommand,
+  resumeCommand,
+  listCommand,
+  showCommand,
+  forkCommand,
+  archiveCommand,
+  unarchiveCommand,
+  deleteCommand,
+  exportCommand,
+  verifyCommand,
+  repairCommand,
+];
 
 export function buildProgram(io: Io): Command {
   const program = new Command("skein")
     .description("A runtime for agent threads: durable, forkable conversations, any number side by side.")
     .version(VERSION, "-V, --version", "print the version")
+    .option("--home <dir>", "where threads and config.toml are (default: $SKEIN_HOME, $CODEX_HOME or ~/.skein)")
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .addHelpText("after", "\nRun `skein demo` to see it at work: no key and no network needed.");
@@ -22,6 +44,7 @@ export function buildProgram(io: Io): Command {
 
 /** Commander does not hand these settings down to commands that are added whole. */
 function prepare(command: Command, io: Io): void {
+  command.configureHelp({ showGlobalOptions: true });
   command.exitOverride().showHelpAfterError(`(see \`${pathOf(command)} --help\`)`);
   command.configureOutput({
     writeOut: (text) => io.stdout.write(text),

@@ -1,4 +1,7 @@
-import { memoryStore, scriptedClient, ThreadManager, tool } from "../../index.ts";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileStore, scriptedClient, ThreadManager, type ThreadStore, tool } from "../../index.ts";
 import { EXIT, Exit } from "../exit-code.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io, isTerminal } from "../io.ts";
@@ -10,7 +13,7 @@ import { PlainView } from "./plain-view.ts";
 import { demoScript, TOOL_SCENE } from "./scenes.ts";
 import type { DemoSettings, DemoView } from "./view.ts";
 
-export type DemoOptions = DemoSettings & { readonly json: boolean };
+export type DemoOptions = DemoSettings & { readonly json?: boolean; readonly home?: string };
 
 /** How long a word takes on a terminal; nowhere else does anything wait. */
 const WORD_MS = 28;
@@ -21,7 +24,9 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
   const board = new Board();
   const view = viewFor(options, isLive, board, io);
   try {
-    await play(options, { board, view, interruption, paceMs: isLive ? WORD_MS : 0 });
+    await withStore(options, io, (store) =>
+      play(options, { store, board, view, interruption, paceMs: isLive ? WORD_MS : 0 }),
+    );
   } finally {
     view.close();
     await drained(io.stdout);
@@ -35,18 +40,35 @@ function viewFor(options: DemoOptions, isLive: boolean, board: Board, { stdout }
   return isLive ? new LiveView(stdout, board) : new PlainView(stdout);
 }
 
+/** Threads of a demo last as long as the demo does, unless a home is named for them. */
+async function withStore(
+  { home }: DemoOptions,
+  { cwd }: Io,
+  use: (store: ThreadStore) => Promise<void>,
+): Promise<void> {
+  const folder = home === undefined ? await mkdtemp(join(tmpdir(), "skein-demo-")) : resolve(cwd(), home);
+  const store = fileStore({ home: folder, ...(home === undefined && { fsync: "never" }) });
+  try {
+    await use(store);
+  } finally {
+    await store.close();
+    if (home === undefined) await rm(folder, { recursive: true, force: true });
+  }
+}
+
 type Props = {
+  readonly store: ThreadStore;
   readonly board: Board;
   readonly view: DemoView;
   readonly interruption: Interruption;
   readonly paceMs: number;
 };
 
-async function play(settings: DemoSettings, { board, view, interruption, paceMs }: Props): Promise<void> {
+async function play(settings: DemoSettings, { store, board, view, interruption, paceMs }: Props): Promise<void> {
   const startedAt = performance.now();
   const { signal } = interruption;
   await using manager = await ThreadManager.create({
-    store: memoryStore(),
+    store,
     model: scriptedClient(demoScript(paceMs)),
     sessionSource: "cli",
   });

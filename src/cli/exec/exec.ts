@@ -1,0 +1,40 @@
+import { writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { TurnResult } from "../../index.ts";
+import type { ExecOptions } from "../commands/exec.ts";
+import { EXIT, Exit } from "../exit-code.ts";
+import { Interruption } from "../interruption.ts";
+import { drained, type Io } from "../io.ts";
+import { JsonView } from "./json-view.ts";
+import { inputOf, readWords, schemaOf } from "./request.ts";
+import { withSession } from "./session.ts";
+import { TextView } from "./text-view.ts";
+import { runTurn } from "./turn.ts";
+
+/** Runs one turn of a new or a stored thread, and exits as it ended. */
+export async function runExec(words: readonly string[], options: ExecOptions, io: Io): Promise<void> {
+  const { prompt, thread } = readWords(words);
+  const outputSchema = options.outputSchema === undefined ? undefined : await schemaOf(options.outputSchema, io);
+  const input = await inputOf(prompt, options, io);
+  using interruption = new Interruption();
+  const { signal } = interruption;
+  const view = options.json ? new JsonView(io) : new TextView(io, { finalOnly: outputSchema !== undefined });
+  try {
+    const result = await withSession(options, { thread, view, signal }, io, (session) =>
+      runTurn(session, { input, view, signal, ...(outputSchema !== undefined && { outputSchema }) }, io),
+    );
+    await keepLastMessage(result, options, io);
+    if (result.status !== "completed") throw new Exit(interruption.exitCode ?? EXIT.failed);
+  } catch (error) {
+    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    throw error;
+  } finally {
+    view.flush();
+    await drained(io.stdout);
+  }
+}
+
+async function keepLastMessage(result: TurnResult, { outputLastMessage }: ExecOptions, io: Io): Promise<void> {
+  if (outputLastMessage === undefined) return;
+  await writeFile(resolve(io.cwd(), outputLastMessage), `${result.lastAgentMessage ?? ""}\n`);
+}

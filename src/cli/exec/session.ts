@@ -1,0 +1,79 @@
+/** A home, a manager and one thread, for as long as a command works with them. */
+import { resolve } from "node:path";
+import { type NewThread, type OpenedHome, openHome, ThreadManager } from "../../index.ts";
+import { parseOverride } from "../../services/config-overrides.ts";
+import { homeOf } from "../home.ts";
+import type { Io } from "../io.ts";
+import type { SessionOptions } from "../session-options.ts";
+import { locatorOf } from "../thread-locator.ts";
+import type { TurnView } from "./view.ts";
+
+export type Session = NewThread & { readonly manager: ThreadManager };
+
+type Wanted = {
+  /** The thread to go on with; a new one without it. */
+  readonly thread: string | undefined;
+  readonly view: TurnView;
+  readonly signal: AbortSignal;
+};
+
+/** Opens what the options name, lets it be used, and closes it whatever happens. */
+export async function withSession<T>(
+  options: SessionOptions,
+  { thread, view, signal }: Wanted,
+  io: Io,
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const home = await openedHome(options, io);
+  try {
+    for (const warning of home.loaded.warnings) view.note(`warning: ${warning}`);
+    if (home.isScripted) view.note(scriptedNote(home.home));
+    await using manager = await ThreadManager.create(home.options);
+    const subscription = manager.events$.subscribe((event) => view.event(event));
+    try {
+      const opened = await openThread(manager, thread, signal, io);
+      return await use({ ...opened, manager });
+    } finally {
+      subscription.unsubscribe();
+    }
+  } finally {
+    await home.close();
+  }
+}
+
+function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome> {
+  const { model, cd, sandbox, askForApproval, tools, profile, config = [] } = options;
+  // Who cannot be asked is not: without a terminal nothing waits for an approval, unless the policy is named.
+  const approvalPolicy = askForApproval ?? (io.stdin.isTTY ? undefined : "never");
+  return openHome({
+    home: homeOf(options, io),
+    env: io.env,
+    cwd: io.cwd(),
+    profile,
+    overrides: config.map(parseOverride),
+    typed: {
+      ...(model !== undefined && { model }),
+      ...(cd !== undefined && { cwd: resolve(io.cwd(), cd) }),
+      ...(sandbox !== undefined && { sandboxMode: sandbox }),
+      ...(approvalPolicy !== undefined && { approvalPolicy }),
+      ...(tools !== undefined && { builtInTools: [...tools] }),
+    },
+    sessionSource: "exec",
+  });
+}
+
+const scriptedNote = (home: string): string =>
+  `no model provider and no key: the scripted model answers. Set OPENAI_API_KEY, or model_provider in ${home}/config.toml.`;
+
+function openThread(
+  manager: ThreadManager,
+  thread: string | undefined,
+  signal: AbortSignal,
+  io: Io,
+): Promise<NewThread> {
+  if (thread === undefined) return manager.startThread({}, { signal });
+  const locator = locatorOf(thread, io);
+  return typeof locator === "string"
+    ? manager.resumeThread(locator, {}, { signal })
+    : manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
+}

@@ -1,0 +1,38 @@
+/** The options of the commands that run a thread. */
+import { type Command, Option } from "commander";
+import { repeated } from "./option-values.ts";
+
+export type SessionOptions = {
+  readonly home?: string;
+  readonly model?: string;
+  readonly cd?: string;
+  readonly sandbox?: "read-only" | "workspace-write" | "danger-full-access";
+  readonly askForApproval?: "untrusted" | "on-request" | "never";
+  readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
+  readonly profile?: string;
+  readonly config?: readonly string[];
+};
+
+export const withSessionOptions = (command: Command): Command =>
+  command
+    .option("-m, --model <model>", "the model to ask")
+    .option("-C, --cd <dir>", "the folder that the agent works in")
+    .addOption(
+      new Option("-s, --sandbox <mode>", "what commands of the agent may touch").choices([
+        "read-only",
+        "workspace-write",
+        "danger-full-access",
+      ]),
+    )
+    .addOption(
+      new Option("-a, --ask-for-approval <policy>", "when you are asked before a command runs").choices([
+        "untrusted",
+        "on-request",
+        "never",
+      ]),
+    )
+    .addOption(
+      new Option("--tools <name...>", "tools that the agent gets").choices(["shell", "apply_patch", "update_plan"]),
+    )
+    .option("-p, --profile <name>", "a profile of config.toml")
+    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated);
