@@ -4,6 +4,7 @@ import { StoreIoError } from "../protocol/errors.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
+import type { Catalog } from "./catalog.ts";
 import { type ExportOptions, exportLines } from "./file/export.ts";
 import { ForkPoints } from "./file/fork-points.ts";
 import type { RolloutProblem } from "./file/rollout-problem.ts";
@@ -102,19 +103,22 @@ export class FileStore implements ThreadStore {
   }
 
   async list(query?: ThreadQuery): Promise<ThreadPage> {
-    const { index } = this.#core;
-    this.#core.check();
-    await index.ready();
     this.#core.check();
     this.#core.group.writeAll();
-    index.noteGrowth();
-    const page = index.use((catalog) => catalog.list(query));
-    if (page === undefined) throw this.#noCatalog();
-    return page;
+    return this.#askCatalog((catalog) => catalog.list(query));
   }
 
-  #noCatalog(): StoreIoError {
-    return new StoreIoError(`the catalog ${this.#core.layout.catalog} cannot be used now; try again, or remove it`);
+  /** A catalog that turns out to be damaged is built anew, and asked again. */
+  async #askCatalog<T>(question: (catalog: Catalog) => T): Promise<T> {
+    const { index, layout } = this.#core;
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await index.ready();
+      this.#core.check();
+      index.noteGrowth();
+      const answer = index.use((catalog) => ({ value: question(catalog) }));
+      if (answer !== undefined) return answer.value;
+    }
+    throw new StoreIoError(`the catalog ${layout.catalog} cannot be used now; try again, or remove it`);
   }
 
   async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
@@ -136,10 +140,7 @@ export class FileStore implements ThreadStore {
 
   async descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
     await this.#core.pathOf(threadId);
-    await this.#core.index.ready();
-    const found = this.#core.index.use((catalog) => catalog.descendants(threadId));
-    if (found === undefined) throw this.#noCatalog();
-    return found;
+    return this.#askCatalog((catalog) => catalog.descendants(threadId));
   }
 
   rename(threadId: ThreadId, name: string | null): Promise<void> {
@@ -156,6 +157,13 @@ export class FileStore implements ThreadStore {
 
   delete(threadId: ThreadId): Promise<void> {
     return this.#shelf.delete(threadId);
+  }
+
+  /** Brings the catalog up to date with what other programs changed in the files. */
+  async rescan(): Promise<void> {
+    this.#core.check();
+    this.#core.index.rescan();
+    await this.#core.index.ready();
   }
 
   /** The thread as one self-contained rollout file, in pieces of whole lines. */

@@ -70,7 +70,8 @@ export function peekType(text: string): string | undefined {
   if (head === null || text[head[0].length] !== '"') return undefined;
   const start = head[0].length + 1;
   const end = text.indexOf('"', start);
-  return end === -1 ? undefined : text.slice(start, end);
+  const type = end === -1 ? undefined : text.slice(start, end);
+  return type?.includes("\\") ? undefined : type;
 }
 
 let lastMs = Number.NaN;

@@ -1,4 +1,6 @@
 import type { ThreadId } from "../../protocol/ids.ts";
+import type { RolloutItem } from "../../protocol/rollout.ts";
+import { unknownKind } from "../../protocol/unknown-kind.ts";
 import { decodeLine, encodeLine, ordinalOf, reordinal, timestampOf } from "./codec.ts";
 import { fileIdOf } from "./history-reader.ts";
 import type { Lease } from "./lease.ts";
@@ -110,14 +112,17 @@ export class RolloutMender {
 
   /** A line that says nothing, as long as the one whose place it takes; its ordinal closes the gap. */
   #filler(raw: RawLine, head: RolloutHead, ordinal: number): string {
-    const say = (text: string) =>
-      encodeLine(
-        { type: "event_msg", payload: { type: "warning", message: text } },
-        timestampOf(0),
-        head.numbered ? ordinal : undefined,
-      );
-    const room = raw.end - raw.start - Buffer.byteLength(say(""));
-    return room < 0 ? blank(raw) : say("an unreadable line was here".padEnd(room, " ").slice(0, room));
+    const length = raw.end - raw.start;
+    const place = head.numbered ? ordinal : undefined;
+    const nothing: readonly RolloutItem[] = [
+      { type: "event_msg", payload: { type: "warning", message: "an unreadable line was here" } },
+      unknownKind("gap") as unknown as RolloutItem,
+    ];
+    for (const item of nothing) {
+      const text = encodeLine(item, timestampOf(0), place).trimEnd();
+      if (text.length < length) return `${text.padEnd(length - LINE_FEED_BYTES)}\n`;
+    }
+    return blank(raw);
   }
 
   *#rawLines(path: string): Generator<RawLine> {

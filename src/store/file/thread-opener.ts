@@ -6,6 +6,7 @@ import {
   DuplicateThreadError,
   InvalidRequestError,
   type LeaseOwner,
+  StoreIoError,
   ThreadBusyError,
 } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
@@ -291,6 +292,7 @@ export class ThreadOpener {
     const { fs } = this.#core;
     const fd = fs.open(path, "update");
     try {
+      if (!fs.info(fd).writable) throw new StoreIoError(`cannot open ${path} for writing: the file is read-only`);
       const tail = readTail(fs, fd, head, known);
       if (tail.torn !== null) {
         const { start, bytes } = tail.torn;

@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
+import type { FileStore } from "../../../src/store/file-store.ts";
+import { addTurn, forkAt, header, storedThread } from "../../contract/store-script.ts";
+import { loaded, TempHome } from "./temp-home.ts";
+
+const CATALOG = /^catalog\.sqlite/;
+
+const catalogFiles = (home: TempHome): string[] =>
+  readdirSync(home.path)
+    .filter((name) => CATALOG.test(name))
+    .map((name) => join(home.path, name));
+
+const listed = async (store: FileStore) =>
+  (await store.list({ limit: 100 })).threads.map(({ threadId, preview, name, forkedFromId }) => ({
+    threadId,
+    preview,
+    name,
+    forkedFromId,
+  }));
+
+async function filled(home: TempHome) {
+  const store = home.open();
+  const { id: root, turns } = await storedThread(store, ["one", "two"]);
+  const fork = await forkAt(store, root, { throughTurn: turns[0] ?? "" }, (writer) => addTurn(writer, "other"));
+  await store.rename(root, "the root");
+  const before = await listed(store);
+  await store.close();
+  return { root, fork, turns, before };
+}
+
+describe("the catalog of a home", () => {
+  test("is built anew when it is missing, with all that lists show", async () => {
+    await using home = new TempHome();
+    const { root, fork, turns, before } = await filled(home);
+    assert.equal(before.length, 2);
+    for (const file of catalogFiles(home)) rmSync(file);
+    const store = home.open();
+    // Nothing waits for it but lists.
+    assert.equal((await loaded(store, fork)).length, 10);
+    const writer = await store.open(root);
+    await writer.close();
+    assert.deepEqual(await listed(store), before);
+    assert.deepEqual(await store.descendants(root), [fork]);
+    const place = await store.forkBase(fork, { throughTurn: turns[0] ?? "" });
+    assert.deepEqual(place?.inherits?.threadId, root);
+  });
+
+  test("is built anew when it is damaged", async () => {
+    await using home = new TempHome();
+    const { before, fork } = await filled(home);
+    const [path] = catalogFiles(home);
+    assert.ok(path);
+    const bytes = readFileSync(path);
+    bytes.fill(0x5a, 100);
+    for (const file of catalogFiles(home)) rmSync(file);
+    writeFileSync(path, bytes);
+    const store = home.open();
+    const made = await store.create(header());
+    addTurn(made, "while it is built");
+    await made.close();
+    const ids = (await listed(store)).map(({ threadId }) => threadId);
+    assert.deepEqual(ids.sort(), [...before.map(({ threadId }) => threadId), made.threadId].sort());
+    assert.equal((await loaded(store, fork)).length, 10);
+  });
+
+  test("takes in what other programs changed, once it has looked", async () => {
+    await using home = new TempHome();
+    const { root, fork } = await filled(home);
+    const store = home.open();
+    rmSync((await store.get(fork)).rolloutPath ?? "");
+    await store.rescan();
+    assert.deepEqual(
+      (await listed(store)).map(({ threadId }) => threadId),
+      [root],
+    );
+    await assert.rejects(store.get(fork), RolloutNotFoundError);
+  });
+
+  test("a thread that it does not know yet is found by its file", async () => {
+    await using home = new TempHome();
+    const { root } = await filled(home);
+    await using other = TempHome.of("forks-0.169");
+    const store = other.open();
+    await store.list();
+    const foreign = home.rollouts().find((path) => path.includes(root));
+    assert.ok(foreign);
+    const id = root;
+    await assert.rejects(store.header(id), RolloutNotFoundError);
+    const [first] = other.rollouts();
+    assert.ok(first);
+    writeFileSync(join(first, "..", foreign.slice(foreign.lastIndexOf("/") + 1)), readFileSync(foreign));
+    assert.equal((await store.header(id)).id, id);
+    const writer = await store.open(id);
+    await writer.close();
+  });
+});
+
+describe("what deletions leave", () => {
+  const rollouts = (home: TempHome, id: string) => home.rollouts().filter((path) => path.includes(id));
+
+  test("a thread without forks leaves nothing", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const { id } = await storedThread(store, ["one"]);
+    await store.delete(id);
+    assert.deepEqual(home.rollouts(), []);
+    assert.deepEqual(readdirSync(join(home.path, "deleted")), []);
+  });
+
+  test("what forks need is archived under a tombstone, and goes with the last of them, up the line", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const { id: root } = await storedThread(store, ["one"]);
+    const middle = await forkAt(store, root, "full", (writer) => addTurn(writer, "two"));
+    const leaf = await forkAt(store, middle, "full", (writer) => addTurn(writer, "three"));
+    await store.delete(middle);
+    await store.delete(root);
+    for (const id of [root, middle]) assert.match(rollouts(home, id)[0] ?? "", /archived_sessions/);
+    const next = home.open();
+    assert.deepEqual(
+      (await next.list({ archived: true })).threads.map(({ threadId }) => threadId),
+      [],
+    );
+    assert.equal((await loaded(next, leaf)).length, 15);
+    await next.delete(leaf);
+    assert.deepEqual(home.rollouts(), []);
+    assert.deepEqual(readdirSync(join(home.path, "deleted")), []);
+  });
+
+  test("a kept parent survives a catalog that is built anew", async () => {
+    await using home = new TempHome();
+    const first = home.open();
+    const { id: root } = await storedThread(first, ["one"]);
+    const leaf = await forkAt(first, root, "full", (writer) => addTurn(writer, "two"));
+    await first.delete(root);
+    await first.close();
+    for (const file of catalogFiles(home)) rmSync(file);
+    const store = home.open();
+    assert.deepEqual(
+      (await store.list({ archived: true })).threads
+        .concat((await store.list()).threads)
+        .map(({ threadId }) => threadId),
+      [leaf],
+    );
+    assert.deepEqual(await store.ancestors(leaf), [root]);
+    const again = await forkAt(store, leaf, { beforeUserMessage: 1 });
+    await store.delete(leaf);
+    assert.equal((await loaded(store, again)).length, 7);
+    await store.delete(again);
+    assert.deepEqual(home.rollouts(), []);
+  });
+});
