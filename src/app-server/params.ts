@@ -47,7 +47,9 @@ function describe(issue: Issue, params: unknown): string {
 /** Of the tag's own problem first; else of the branch that the caller meant. */
 function describeUnion(issue: Extract<Issue, { code: "invalid_union" }>, params: unknown): string {
   const [first] = issue.errors.flat();
-  if (first === undefined) return issue.message;
+  const value = valueAt(params, issue.path);
+  if (first === undefined) return typeof value === "string" ? `unknown variant \`${value}\`` : issue.message;
+  if (issue.message !== "Invalid input") return issue.message;
   return describe({ ...first, path: [...issue.path, ...first.path] } as Issue, params);
 }
 

@@ -47,5 +47,15 @@ export function errorObjectOf(error: unknown): RpcErrorObject {
   return { code: INTERNAL_ERROR, message: "internal error", data: { code: InternalDefect.code } };
 }
 
+/** Says what failed, as Codex does for its internal errors; any other error passes as it is. */
+export async function withContext<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof SkeinError) || error.rpcCode !== INTERNAL_ERROR) throw error;
+    throw new RpcError(INTERNAL_ERROR, `${what}: ${error.message}`, { code: error.code, cause: error });
+  }
+}
+
 /** The text of an error for a longer message. */
 export const textOfError = (error: unknown): string => (error instanceof Error ? error.message : String(error));

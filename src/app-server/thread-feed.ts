@@ -34,6 +34,8 @@ export class ThreadFeed {
   readonly submitted = new Map<string, SubmittedInput>();
   /** Turns that were promised and wait for the running one to end; true: to be interrupted as soon as they begin. */
   readonly promised = new Map<string, boolean>();
+  /** What a v1 conversation says before its first listener comes: it waits for that one, as 0.87's does. */
+  backlog: { readonly owner: Connection; told: Told[] } | undefined;
   readonly #watchers = new Set<(event: ThreadEvent | undefined) => void>();
 
   constructor(threadId: ThreadId) {
@@ -43,14 +45,18 @@ export class ThreadFeed {
 
   get isNeeded(): boolean {
     return (
-      this.subscriptions.size > 0 || this.mapper.turn !== undefined || this.promised.size > 0 || this.#watchers.size > 0
+      this.subscriptions.size > 0 ||
+      this.backlog !== undefined ||
+      this.mapper.turn !== undefined ||
+      this.promised.size > 0 ||
+      this.#watchers.size > 0
     );
   }
 
   onEvent(event: ThreadEvent, now: number): void {
     this.#note(event);
     for (const watcher of this.#watchers) watcher(event);
-    if (this.subscriptions.size === 0) {
+    if (this.subscriptions.size === 0 && this.backlog === undefined) {
       this.mapper.map(event, now);
       return;
     }
@@ -96,14 +102,27 @@ export class ThreadFeed {
 
   #send({ id, msg }: ThreadEvent, told: readonly Told[]): void {
     const isRaw = msg.type === "raw_response_item";
+    if (this.backlog !== undefined && !isRaw) this.#keep(this.backlog, { id, msg }, told);
     for (const subscription of this.subscriptions.values()) {
       if (wantsEvent(subscription, isRaw) && msg.type !== "session_configured") {
-        const params = { id, msg, conversationId: this.threadId };
-        deliver(subscription, { method: `codex/event/${msg.type}`, params });
+        deliver(subscription, rawEvent(this.threadId, { id, msg }));
       }
       if (isRaw && !subscription.rawItems) continue;
       for (const each of told) deliver(subscription, each);
     }
+  }
+
+  #keep(backlog: { told: Told[] }, { id, msg }: Pick<ThreadEvent, "id" | "msg">, told: readonly Told[]): void {
+    if (msg.type !== "session_configured") backlog.told.push(rawEvent(this.threadId, { id, msg }));
+    backlog.told.push(...told);
+    if (backlog.told.length > BACKLOG) backlog.told.splice(0, backlog.told.length - BACKLOG);
+  }
+
+  /** The first listener of a v1 conversation gets what was said before it came. */
+  flushBacklog(connection: Connection): void {
+    const told = this.backlog?.told ?? [];
+    this.backlog = undefined;
+    for (const each of told) connection.tell(each);
   }
 
   /** Tells all subscribers something that is no event of the thread. */
@@ -145,6 +164,13 @@ export class ThreadFeed {
     this.tell(...this.mapper.lost(now), ...this.mapper.setStatus({ type: "notLoaded" }));
   }
 }
+
+const BACKLOG = 4_096;
+
+const rawEvent = (conversationId: ThreadId, { id, msg }: Pick<ThreadEvent, "id" | "msg">): Told => ({
+  method: `codex/event/${msg.type}`,
+  params: { id, msg, conversationId },
+});
 
 /** v2's raw items are for those who asked; v1's listeners say it each for itself. */
 const wantsEvent = ({ listeners }: Subscription, isRaw: boolean): boolean =>

@@ -146,9 +146,17 @@ export class ThreadHub {
     this.#drop(feed);
   }
 
+  *subscriptionsOf(connection: Connection): Generator<{ feed: ThreadFeed; subscription: Subscription }> {
+    for (const feed of this.#feeds.values()) {
+      const subscription = feed.subscriptions.get(connection);
+      if (subscription !== undefined) yield { feed, subscription };
+    }
+  }
+
   /** The client has gone. */
   leave(connection: Connection): void {
     for (const feed of this.#feeds.values()) {
+      if (feed.backlog?.owner === connection) feed.backlog = undefined;
       if (feed.subscriptions.delete(connection)) this.#options.requests.forget(feed, connection);
       this.#drop(feed);
     }

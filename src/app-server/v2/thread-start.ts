@@ -6,7 +6,7 @@ import { type ResponseItem, responseItemSchema } from "../../protocol/response-i
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { invalidRequest, withContext } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { usageToV2 } from "./map-events.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
@@ -93,12 +93,10 @@ async function start(server: ServerContext, params: z.infer<typeof startSchema>,
   const { manager, clock, views, hub } = server;
   const config = await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE);
   const originator = call.connection.client?.name ?? null;
-  const { threadId, thread } = await manager.startThread(config, {
-    threadId: newThreadId(),
-    source: "vscode",
-    ...(originator === null ? {} : { originator }),
-    signal: call.signal,
-  });
+  const options = { threadId: newThreadId(), source: "vscode", signal: call.signal } as const;
+  const { threadId, thread } = await withContext("error creating thread", () =>
+    manager.startThread(config, originator === null ? options : { ...options, originator }),
+  );
   if (params.ephemeral === true)
     views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now() });
   const subscription = hub.follow(call.connection, threadId);
