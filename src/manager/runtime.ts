@@ -19,6 +19,7 @@ import type { EndReason, Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
+import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { SupervisorMessage } from "./messages.ts";
 import type { ManagerSetup } from "./options.ts";
 import { Parking } from "./parking.ts";
@@ -47,6 +48,7 @@ export class ManagerRuntime implements ThreadHome {
   readonly maker: ThreadMaker;
   readonly turnSlots: Slots;
   readonly approvals: ApprovalBoard;
+  readonly #mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set() };
   readonly #env: ThreadEnv;
   readonly #ephemeral: ReturnType<typeof memoryStore>;
@@ -67,6 +69,7 @@ export class ManagerRuntime implements ThreadHome {
     const { clock, limits } = setup;
     this.registry = new Registry(limits);
     this.turnSlots = new Slots(limits.runningTurns);
+    this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.#ephemeral = memoryStore({ clock });
     this.actor = createActor(this.#supervisorLogic(), { clock }).start();
@@ -120,6 +123,7 @@ export class ManagerRuntime implements ThreadHome {
       modelFor,
       turnSlots: this.turnSlots,
       approvals: this.approvals,
+      mcp: this.#mcp,
       histories: new HistoryCache(residency.historyBytes),
       skills,
       eventCapacity: Math.max(1, limits.events),
@@ -340,6 +344,7 @@ export class ManagerRuntime implements ThreadHome {
 
   async #closeStores(): Promise<void> {
     try {
+      await this.#mcp.close();
       await this.#ephemeral.close();
       if (this.setup.ownsStore) await this.setup.store.close();
     } catch (error) {

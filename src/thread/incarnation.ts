@@ -30,6 +30,8 @@ import { History } from "../turn/history.ts";
 import { Inbox, type Submission } from "../turn/inbox.ts";
 import type { Environment } from "../turn/initial-context.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
+import type { BuiltInTool } from "../turn/tools/built-in-tool.ts";
+import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
 import { readEmission } from "./emitted.ts";
@@ -70,7 +72,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   readonly env: ThreadEnv;
   readonly store: ThreadStore;
   readonly writer: ThreadWriter;
-  readonly tools: ToolSet;
+  tools: ToolSet;
   readonly log: EventLog<ThreadEvent>;
   readonly actor: AnyActorRef;
   /** The handle that the thread's observers are attached to. */
@@ -96,6 +98,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #acceptances: Map<SubmissionId, Acceptance> | undefined;
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
+  /** The tools that need no connection. */
+  readonly #ownTools: ToolSet;
+  #mcp: McpSession | undefined;
+  #mcpTools: readonly BuiltInTool[] = [];
   #loader: HistoryLoader | undefined;
   #refusal: SessionConfiguredNotFirstEventError | undefined;
   #onFirst: (() => void) | undefined;
@@ -109,6 +115,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.store = store;
     this.writer = writer;
     this.tools = tools;
+    this.#ownTools = tools;
     this.config = config;
     this.origin = origin;
     this.isFresh = origin === "new";
@@ -305,6 +312,24 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return raceAbort(this.#loader.loaded, signal);
   }
 
+  openTools(signal: AbortSignal): Promise<void> | undefined {
+    const { mcpServers } = this.config;
+    if (this.#mcp === undefined && Object.keys(mcpServers).length === 0) return undefined;
+    return this.mcp.open(mcpServers, signal).then((tools) => {
+      if (tools === this.#mcpTools) return;
+      this.#mcpTools = tools;
+      this.tools = this.#ownTools.with(tools);
+    });
+  }
+
+  /** The thread's part in the MCP servers. */
+  get mcp(): McpSession {
+    this.#mcp ??= new McpSession(this.env.mcp, (msg) => {
+      if (this.endReason === undefined) this.publish(INITIAL_SUBMISSION_ID, msg);
+    });
+    return this.#mcp;
+  }
+
   /** SPEC 5.1: said once, of a resumed thread that was recorded with another model. */
   warnOfModel(recorded: string | undefined): void {
     if (this.origin !== "resumed" || recorded === undefined || this.#hasWarnedOfModel) return;
@@ -357,6 +382,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.turn?.vacate();
     this.turn = undefined;
     this.#loader?.abort(ended);
+    this.#mcp?.close();
     this.env.histories.forget(this);
     this.history = undefined;
     this.env.incarnations.delete(this.actor.sessionId);

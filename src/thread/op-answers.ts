@@ -2,7 +2,7 @@
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
 import { sandboxModeOf } from "../protocol/policy.ts";
-import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { injectItems } from "../turn/announcement.ts";
 import type { Submission } from "../turn/inbox.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -28,19 +28,32 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
       void listSkills(thread, id, op.cwds ?? [], op.force_reload === true);
       return;
     case "list_mcp_tools":
-      thread.publish(id, {
-        type: "mcp_list_tools_response",
-        tools: {},
-        resources: {},
-        resource_templates: {},
-        auth_statuses: {},
-      });
+      void listMcpTools(thread, id);
+      return;
+    case "refresh_mcp_servers":
+      refreshMcpServers(thread, id, op.config.mcp_servers);
       return;
     case "list_custom_prompts":
       thread.publish(id, { type: "list_custom_prompts_response", custom_prompts: [] });
       return;
     default:
       refuseOp(thread, id, `unsupported operation: ${op.type}`);
+  }
+}
+
+/** Connects the servers if no turn has yet. A server that fails is left out, and told of by its own event. */
+async function listMcpTools(thread: Incarnation, id: SubmissionId): Promise<void> {
+  const answer = await thread.mcp.list(thread.config.mcpServers);
+  if (thread.endReason === undefined) thread.publish(id, { type: "mcp_list_tools_response", ...answer });
+}
+
+/** The next turn runs with these servers. */
+function refreshMcpServers(thread: Incarnation, id: SubmissionId, table: unknown): void {
+  try {
+    const { mcpServers = {} } = parseThreadConfig({ mcpServers: table });
+    thread.config = { ...thread.config, mcpServers };
+  } catch (error) {
+    refuseOp(thread, id, error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -6,6 +6,7 @@ import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
+import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -26,6 +27,7 @@ export type ThreadEnv = {
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
+  readonly mcp: McpPool;
   readonly skills: SkillsManager;
   /** How many events of a thread stay in memory for replay. */
   readonly eventCapacity: number;

@@ -74,6 +74,7 @@ function startRun(host: TurnHost, task: { id: TurnRun["id"]; kind: string }): Tu
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   await host.openHistory(run.signal);
+  await host.openTools(run.signal);
   run.signal.throwIfAborted();
   if (!needsCompaction(host, run)) await recordInput(host, run);
   run.signal.throwIfAborted();

@@ -19,6 +19,7 @@ import type { TurnRun } from "./turn-run.ts";
 export interface TurnHost {
   readonly threadId: ThreadId;
   readonly model: ModelClient;
+  /** The tools of the next request. */
   readonly tools: ToolSet;
   readonly clock: Clock;
   readonly inbox: Inbox;
@@ -47,6 +48,8 @@ export interface TurnHost {
   openHistory(signal: AbortSignal): Promise<void>;
   /** What the `skill` items of an input become (SPEC 15.4). */
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection>;
+  /** Connects what offers further tools, where the settings name any. @throws the signal's reason */
+  openTools(signal: AbortSignal): Promise<void> | undefined;
   /** A place among the manager's running turns; in order of asking. */
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
   /** Tells the turn's machine of approvals asked for and answered. */

@@ -1,8 +1,8 @@
 /** Runs one command to its end, its timeout or its interruption, with its output bounded and told as it comes. */
 import type { Readable } from "node:stream";
 import type { Clock } from "../../../kernel/clock.ts";
+import { ProcessGroup } from "../process-group.ts";
 import { OutputWindow } from "./output-window.ts";
-import { ProcessGroup } from "./process-group.ts";
 
 export type CommandOptions = {
   readonly cwd: string;

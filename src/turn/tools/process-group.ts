@@ -6,7 +6,7 @@
  * G2  No signal is sent to a group after its leader has been waited for and its last sweep is done: its id may be taken.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Clock } from "../../../kernel/clock.ts";
+import type { Clock } from "../../kernel/clock.ts";
 
 /** Between the polite signal and the last one; well within the grace of an interrupted tool. */
 const TERM_GRACE_MS = 50;
@@ -21,6 +21,8 @@ export type ProcessGroupOptions = {
   readonly cwd: string;
   readonly env: Record<string, string>;
   readonly clock: Clock;
+  /** Default `ignore`. */
+  readonly stdin?: "pipe" | "ignore";
 };
 
 export class ProcessGroup {
@@ -30,9 +32,9 @@ export class ProcessGroup {
   #isOver = false;
 
   /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
-  constructor([program, ...args]: readonly string[], { cwd, env, clock }: ProcessGroupOptions) {
+  constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
     this.#clock = clock;
-    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
     if (living.size === 0) process.on("exit", killAll);
     living.add(this);
     this.child.once("exit", () => this.#finish());

@@ -1,0 +1,175 @@
+/**
+ * One MCP server, for all threads that use it. It is connected when it is first needed, and again after its connection
+ * was lost; a second caller waits for the same connection.
+ */
+import type { CallToolResult, Client, Tool, Transport } from "@modelcontextprotocol/client";
+import { raceAbort, withDeadline } from "../../../kernel/cancellation.ts";
+import type { Clock } from "../../../kernel/clock.ts";
+import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/errors.ts";
+import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
+import { VERSION } from "../../../version.ts";
+import { fewVariables, type ProcessEnvironment } from "../clean-environment.ts";
+import { StdioTransport } from "./stdio-transport.ts";
+
+/** Codex's defaults. */
+const STARTUP_SEC = 10;
+const TOOL_SEC = 60;
+
+/** What can be waited for when a server closes; then it is left to its transport. */
+const CLOSE_MS = 2_000;
+
+export type McpServerParts = {
+  readonly environment: ProcessEnvironment;
+  readonly cwd: string;
+  readonly clock: Clock;
+};
+
+type Library = typeof import("@modelcontextprotocol/client");
+
+export class McpServer {
+  readonly name: string;
+  readonly config: McpServerConfig;
+  readonly #parts: McpServerParts;
+  #connection: Promise<Client> | undefined;
+  #tools: readonly Tool[] = [];
+  #isClosed = false;
+
+  constructor(name: string, config: McpServerConfig, parts: McpServerParts) {
+    this.name = name;
+    this.config = config;
+    this.#parts = parts;
+  }
+
+  /** The tools that it offers and its config lets through, as they were last told. Replaced, never changed in place. */
+  get tools(): readonly Tool[] {
+    return this.#tools;
+  }
+
+  /** Resolves when the server is connected and its tools are known. @throws with a text for the user */
+  async start(): Promise<void> {
+    await this.#connected();
+  }
+
+  /** @throws what went wrong, a timeout too; or the signal's reason */
+  async call(tool: string, args: Record<string, unknown> | undefined, signal: AbortSignal): Promise<CallToolResult> {
+    const client = await raceAbort(this.#connected(), signal);
+    const timeout = (this.config.tool_timeout_sec ?? TOOL_SEC) * 1000;
+    const call = client.callTool(
+      { name: tool, ...(args === undefined ? {} : { arguments: args }) },
+      { signal, timeout },
+    );
+    return raceAbort(call, signal);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const connection = this.#connection;
+    this.#connection = undefined;
+    const closing = connection?.then((client) => client.close()).catch(() => undefined);
+    if (closing === undefined) return;
+    await withDeadline(`the end of MCP server ${this.name}`, closing, {
+      deadlineMs: CLOSE_MS,
+      clock: this.#parts.clock,
+    }).catch(() => undefined);
+  }
+
+  #connected(): Promise<Client> {
+    if (this.#isClosed) return Promise.reject(new InvalidRequestError(`MCP server \`${this.name}\` is closed`));
+    if (this.#connection === undefined) {
+      const connection = this.#connect();
+      this.#connection = connection;
+      connection.catch(() => this.#forget(connection));
+    }
+    return this.#connection;
+  }
+
+  #forget(connection: Promise<Client>): void {
+    if (this.#connection === connection) this.#connection = undefined;
+  }
+
+  async #connect(): Promise<Client> {
+    const library = await load();
+    const client = new library.Client(
+      { name: "skein", version: VERSION },
+      { listChanged: { tools: { debounceMs: 0, onChanged: (_, tools) => this.#offer(tools ?? this.#tools) } } },
+    );
+    const seconds = this.config.startup_timeout_sec ?? STARTUP_SEC;
+    try {
+      const transport = this.#transport(library);
+      await withDeadline(
+        `MCP server ${this.name}`,
+        async (signal) => {
+          await client.connect(transport, { signal, timeout: seconds * 1000 });
+          this.#offer((await client.listTools({}, { signal })).tools);
+        },
+        { deadlineMs: seconds * 1000, clock: this.#parts.clock },
+      );
+    } catch (error) {
+      await client.close().catch(() => undefined);
+      throw new InvalidRequestError(this.#failure(error, seconds));
+    }
+    const connection = this.#connection;
+    client.onclose = () => connection !== undefined && this.#forget(connection);
+    if (this.#isClosed) await client.close();
+    return client;
+  }
+
+  #failure(error: unknown, seconds: number): string {
+    if (error instanceof DeadlineExceededError || /timed out/i.test(String(error))) {
+      return `MCP client for \`${this.name}\` timed out after ${seconds} seconds. Add or adjust \`startup_timeout_sec\` in your config.toml:\n[mcp_servers.${this.name}]\nstartup_timeout_sec = XX`;
+    }
+    return `MCP client for \`${this.name}\` failed to start: ${error instanceof Error ? error.message : String(error)}`;
+  }
+
+  #offer(tools: readonly Tool[]): void {
+    const { enabled_tools: enabled, disabled_tools: disabled = [] } = this.config;
+    this.#tools = tools.filter(
+      ({ name }) => (enabled === undefined || enabled.includes(name)) && !disabled.includes(name),
+    );
+  }
+
+  #transport(library: Library): Transport {
+    const { environment, clock, cwd } = this.#parts;
+    const { command, args = [], env, env_vars, url } = this.config;
+    if (command !== undefined) {
+      return new StdioTransport({
+        argv: [command, ...args],
+        cwd: this.config.cwd ?? cwd,
+        env: { ...fewVariables(environment, env_vars), ...env },
+        clock,
+        framing: { buffer: new library.ReadBuffer(), serialize: library.serializeMessage },
+      });
+    }
+    return new library.StreamableHTTPClientTransport(new URL(url ?? ""), {
+      requestInit: { headers: this.#headers() },
+    });
+  }
+
+  #headers(): Record<string, string> {
+    const { http_headers, env_http_headers = {}, bearer_token_env_var } = this.config;
+    const headers: Record<string, string> = { ...http_headers };
+    for (const [header, name] of Object.entries(env_http_headers)) {
+      const value = this.#parts.environment[name];
+      if (value !== undefined) headers[header] = value;
+    }
+    if (bearer_token_env_var !== undefined) {
+      const token = this.#parts.environment[bearer_token_env_var];
+      if (!token)
+        throw new Error(`Environment variable ${bearer_token_env_var} for MCP server '${this.name}' is not set`);
+      headers.Authorization = `Bearer ${token}`;
+    }
+    return headers;
+  }
+}
+
+/** The library is optional, and start-up does not pay for it. */
+async function load(): Promise<Library> {
+  try {
+    return await import("@modelcontextprotocol/client");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
+    throw new InvalidRequestError(
+      "MCP servers need the package `@modelcontextprotocol/client`, which is not installed",
+    );
+  }
+}

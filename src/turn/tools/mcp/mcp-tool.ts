@@ -1,0 +1,107 @@
+import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
+import { z } from "zod";
+import type { McpInvocation, McpToolCallTurnItem } from "../../../protocol/turn-item.ts";
+import { truncateMiddle } from "../../tool-output.ts";
+import type { BuiltInTool } from "../built-in-tool.ts";
+import { type CallContext, durationOf } from "../call-context.ts";
+import { toolName } from "./mcp-names.ts";
+import type { McpServer } from "./mcp-server.ts";
+
+/** A result whose JSON is longer is told in events by the text that the model gets. */
+const TOLD_CHARS = 256 * 1024;
+
+const anyObject = z.record(z.string(), z.unknown());
+
+/** A server's tool, as the model may call it. */
+export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
+  return {
+    spec: {
+      type: "function",
+      name: toolName(server.name, tool.name),
+      description: tool.description ?? "",
+      strict: false,
+      parameters: withProperties(tool.inputSchema),
+    },
+    async run(call) {
+      const args = call.raw.trim() === "" ? undefined : call.argumentsAs(anyObject);
+      const invocation = { server: server.name, tool: tool.name, ...(args === undefined ? {} : { arguments: args }) };
+      return new McpCall(call, invocation).run(() => server.call(tool.name, args, call.signal));
+    },
+  };
+}
+
+/** Some model APIs refuse an object schema that does not say its properties. */
+function withProperties({ $schema: _, ...schema }: Record<string, unknown>): Record<string, unknown> {
+  return "properties" in schema ? schema : { ...schema, properties: {} };
+}
+
+class McpCall {
+  readonly #call: CallContext;
+  readonly #invocation: McpInvocation;
+  readonly #startedAt: number;
+
+  constructor(call: CallContext, invocation: McpInvocation) {
+    this.#call = call;
+    this.#invocation = invocation;
+    this.#startedAt = call.clock.now();
+  }
+
+  async run(work: () => Promise<CallToolResult>): Promise<string> {
+    const { callId: call_id } = this.#call;
+    this.#call.startItem(this.#item({ status: "in_progress" }));
+    this.#call.publish({ type: "mcp_tool_call_begin", call_id, invocation: this.#invocation });
+    let result: CallToolResult;
+    try {
+      result = await work();
+    } catch (error) {
+      const isAborted = this.#call.signal.aborted;
+      const message = isAborted
+        ? "aborted by user"
+        : `tool call error: ${error instanceof Error ? error.message : error}`;
+      this.#end({ Err: message }, { status: "failed", error: { message } });
+      if (isAborted) throw error;
+      return message;
+    }
+    const output = truncateMiddle(textOf(result));
+    const told = toldResult(result, output);
+    this.#end({ Ok: told }, { status: result.isError === true ? "failed" : "completed", result: told });
+    return output;
+  }
+
+  #end(
+    result: { Ok: unknown } | { Err: string },
+    state: Pick<McpToolCallTurnItem, "status" | "result" | "error">,
+  ): void {
+    const duration = durationOf(this.#call.clock.now() - this.#startedAt);
+    this.#call.completeItem(this.#item({ ...state, duration }));
+    this.#call.publish({
+      type: "mcp_tool_call_end",
+      call_id: this.#call.callId,
+      invocation: this.#invocation,
+      duration,
+      result,
+    });
+  }
+
+  #item(state: Pick<McpToolCallTurnItem, "status" | "result" | "error" | "duration">): McpToolCallTurnItem {
+    return { type: "McpToolCall", id: this.#call.callId, ...this.#invocation, ...state };
+  }
+}
+
+/** Structured content as JSON, texts as they are, anything else as JSON with its binary data left out. */
+function textOf({ content, structuredContent }: CallToolResult): string {
+  if (structuredContent !== undefined && structuredContent !== null) return JSON.stringify(structuredContent);
+  const texts = content.flatMap((part) => (part.type === "text" ? [part.text] : []));
+  if (texts.length === content.length) return texts.join("\n");
+  return JSON.stringify(content, (key, value) =>
+    (key === "data" || key === "blob") && typeof value === "string" ? `[${value.length} characters of base64]` : value,
+  );
+}
+
+function toldResult(result: CallToolResult, output: string): unknown {
+  if (JSON.stringify(result).length <= TOLD_CHARS) return result;
+  return {
+    content: [{ type: "text", text: output }],
+    ...(result.isError === undefined ? {} : { isError: result.isError }),
+  };
+}
