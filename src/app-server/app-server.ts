@@ -2,6 +2,7 @@
 
 import pino from "pino";
 import { type Clock, systemClock } from "../kernel/clock.ts";
+import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
 import type { SkeinLogger } from "../thread/thread-env.ts";
@@ -21,9 +22,12 @@ import { ThreadViews } from "./v2/thread-view.ts";
 import type { Wire } from "./wire.ts";
 
 export type AppServerOptions = {
-  /** The folder whose config.toml counts, and that clients are told of. Without it, no config.toml is read or written. */
-  readonly home?: string | undefined;
-  /** The `-c key=value` flags of the process. */
+  /**
+   * The folder whose config.toml counts, and that clients are told of; or what `openHome` gave for the manager, so that
+   * providers that config.toml names later can be used. Without it, no config.toml is read or written.
+   */
+  readonly home?: string | OpenedHome | undefined;
+  /** The `-c key=value` flags of the process; an opened home has its own. */
   readonly overrides?: readonly ConfigOverride[] | undefined;
   /** The server's directory; default: the process's. */
   readonly cwd?: string | undefined;
@@ -91,7 +95,17 @@ class Server implements AppServer, ConnectionServer {
       },
     });
     const configs = new ThreadConfigs({ manager, home, overrides: options.overrides ?? [], cwd });
-    return { manager, clock, logger, home: home ?? cwd, cwd, configs, hub, requests, views };
+    return {
+      manager,
+      clock,
+      logger,
+      home: (typeof home === "object" ? home.home : home) ?? cwd,
+      cwd,
+      configs,
+      hub,
+      requests,
+      views,
+    };
   }
 
   get connections(): number {

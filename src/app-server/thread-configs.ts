@@ -5,6 +5,7 @@
  * Starting a thread reads config.toml anew. Resuming and forking do so only when the request gives a setting; without
  * one, the settings are those that the process began with. Nothing is ever taken from the thread that is resumed or forked.
  */
+import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
@@ -24,8 +25,8 @@ export type ThreadSettings = {
 
 export type ThreadConfigOptions = {
   readonly manager: ThreadManager;
-  /** Where config.toml is; undefined: there is none. */
-  readonly home: string | undefined;
+  /** Where config.toml is, or the home that the manager was made from; undefined: there is none. */
+  readonly home: string | OpenedHome | undefined;
   readonly overrides: readonly ConfigOverride[];
   readonly cwd: string;
 };
@@ -37,7 +38,8 @@ export class ThreadConfigs {
 
   constructor(options: ThreadConfigOptions) {
     this.#options = options;
-    this.file = options.home === undefined ? undefined : createConfigFile(options.home);
+    const { home } = options;
+    this.file = typeof home === "string" ? createConfigFile(home) : home?.configFile;
     this.#atStart = this.load().then(({ config }) => config);
     // A file that is broken at the start is told of by the first request that needs it.
     this.#atStart.catch(() => undefined);
@@ -45,7 +47,8 @@ export class ThreadConfigs {
 
   /** All layers; `of` is the request's part. @throws InvalidRequestError, StoreIoError */
   async load(of: Partial<ThreadSettings> = {}): Promise<LoadedConfig> {
-    const { manager, overrides, cwd } = this.#options;
+    const { manager, home, overrides, cwd } = this.#options;
+    if (typeof home === "object") return home.reload(requestOf(of));
     const sources: ConfigSources = {
       cwd,
       overrides,
@@ -82,6 +85,12 @@ export class ThreadConfigs {
     }
   }
 }
+
+const requestOf = ({ typed, config, profile }: Partial<ThreadSettings>) => ({
+  ...(typed === undefined ? {} : { typed }),
+  ...(config === undefined || config === null ? {} : { config }),
+  ...(profile === undefined || profile === null ? {} : { profile }),
+});
 
 /** `ephemeral` is a matter of the request alone. */
 const withFlags = (config: ThreadConfig, { ephemeral }: ThreadConfig): ThreadConfig => ({

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
 import type { CommandMaker } from "./command.ts";
+import { appServerCommand } from "./commands/app-server.ts";
 import { repairCommand, verifyCommand } from "./commands/check-home.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { execCommand } from "./commands/exec.ts";
@@ -18,6 +19,7 @@ const commands: readonly CommandMaker[] = [
   demoCommand,
   execCommand,
   resumeCommand,
+  appServerCommand,
   listCommand,
   showCommand,
   forkCommand,

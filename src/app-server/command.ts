@@ -1,0 +1,74 @@
+/** What `skein app-server` does. */
+import { openHome } from "../manager/home.ts";
+import { ThreadManager } from "../manager/thread-manager.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { parseOverride } from "../services/config-overrides.ts";
+import { createAppServer } from "./app-server.ts";
+import { readListenUrl } from "./transports/listen.ts";
+import type { ListenAuth } from "./transports/listener.ts";
+
+export type AppServerCommand = {
+  readonly home: string;
+  readonly listen: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** `key=value`, each. */
+  readonly config?: readonly string[] | undefined;
+  readonly profile?: string | undefined;
+  readonly wsAuth?: string | undefined;
+  readonly wsTokenFile?: string | undefined;
+  readonly wsTokenSha256?: string | undefined;
+  /** Ends the server. */
+  readonly signal: AbortSignal;
+  /** Told where clients can come in, once they can; not for stdio. */
+  readonly onListening?: ((url: string) => void) | undefined;
+};
+
+/**
+ * Serves until the signal fires; over stdio, until the client ends its input and everything is answered.
+ * @throws InvalidRequestError
+ */
+export async function runAppServer(command: AppServerCommand): Promise<void> {
+  const { listen, signal } = command;
+  const address = readListenUrl(listen);
+  const auth = authOf(command);
+  const home = await openHome({
+    home: command.home,
+    env: command.env,
+    cwd: command.cwd,
+    profile: command.profile,
+    overrides: (command.config ?? []).map(parseOverride),
+    sessionSource: "vscode",
+  });
+  try {
+    await using manager = await ThreadManager.create(home.options);
+    await using server = createAppServer(manager, { home, cwd: command.cwd });
+    const listener = await server.listen(listen, auth);
+    if (address.kind === "stdio") {
+      await Promise.race([server.whenIdle(), aborted(signal)]);
+    } else {
+      command.onListening?.(listener.url);
+      await aborted(signal);
+    }
+  } finally {
+    await home.close();
+  }
+}
+
+function authOf({ wsAuth, wsTokenFile, wsTokenSha256 }: AppServerCommand): ListenAuth {
+  if (wsAuth !== undefined && wsAuth !== "capability-token") {
+    throw new InvalidRequestError(`--ws-auth: \`${wsAuth}\` is not known; capability-token is`);
+  }
+  const hasToken = wsTokenFile !== undefined || wsTokenSha256 !== undefined;
+  if (hasToken !== (wsAuth !== undefined)) {
+    throw new InvalidRequestError("--ws-auth capability-token goes together with --ws-token-file or --ws-token-sha256");
+  }
+  return { tokenFile: wsTokenFile, tokenSha256: wsTokenSha256 };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
