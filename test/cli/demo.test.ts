@@ -1,8 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { ended, jsonLines, printed, skein, start } from "./skein.ts";
 
 const summaryOf = (stdout: string) => jsonLines(stdout).at(-1) ?? {};
@@ -121,43 +118,4 @@ test("a reader that leaves early is no error", async () => {
   child.stdout.destroy();
   const { code, stderr } = await end;
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-});
-
-const SCRIPT = "/usr/bin/script";
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-
-/** Runs the demo on a terminal of 90 by 30. */
-function onTerminal(env: Record<string, string>) {
-  const command = `stty cols 90 rows 30; "${process.execPath}" "${MAIN}" demo --turns 1`;
-  return spawn(SCRIPT, ["-qefc", command, "/dev/null"], {
-    env: { PATH: process.env.PATH ?? "", TERM: "xterm", SHELL: "/bin/sh", ...env },
-  });
-}
-
-test("on a terminal the demo draws in place and gives the cursor back", { skip: !existsSync(SCRIPT) }, async () => {
-  const { code, stdout } = await ended(onTerminal({}));
-  assert.equal(code, 0);
-  assert.ok(stdout.startsWith("\x1b[?25l"), "hides the cursor");
-  assert.equal(stdout.lastIndexOf("\x1b[?25h"), stdout.lastIndexOf("\x1b[?25"), "shows it last");
-  assert.match(stdout, /\p{Cc}\[\d+A/u);
-  assert.match(stdout, /\p{Cc}\[32m/u);
-  const cells = stdout.replace(/\p{Cc}\[[\d;?]*[a-zA-Z]/gu, "").split(/\r?\n|\r/);
-  assert.deepEqual(
-    cells.filter((line) => line.length > 90),
-    [],
-  );
-});
-
-test("on a terminal NO_COLOR is honoured, and SIGINT gives the cursor back", {
-  skip: !existsSync(SCRIPT),
-}, async () => {
-  const child = onTerminal({ NO_COLOR: "1" });
-  const end = ended(child);
-  await printed(child, "started by");
-  child.stdin.write("\x03");
-  const { code, stdout } = await end;
-  assert.equal(code, 130);
-  assert.equal(stdout.lastIndexOf("\x1b[?25h"), stdout.lastIndexOf("\x1b[?25"));
-  assert.doesNotMatch(stdout, /\p{Cc}\[\d+m/u);
-  assert.match(stdout, /Interrupted\. /);
 });

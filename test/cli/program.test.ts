@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { VERSION } from "../../src/version.ts";
+import { skein } from "./skein.ts";
+
+const COMMANDS = [
+  "demo",
+  "exec",
+  "resume",
+  "list",
+  "show",
+  "fork",
+  "archive",
+  "unarchive",
+  "delete",
+  "export",
+  "verify",
+  "repair",
+];
+
+test("the program's help names every command", async () => {
+  const { code, stdout, stderr } = await skein(["--help"]);
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  for (const command of COMMANDS) assert.match(stdout, new RegExp(`^  ${command}\\b`, "m"));
+  assert.deepEqual(await skein([]), { code: 0, stdout, stderr: "" });
+});
+
+for (const command of COMMANDS) {
+  test(`${command} --help shows usage, options and examples`, async () => {
+    const { code, stdout, stderr } = await skein([command, "--help"]);
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+    assert.match(stdout, new RegExp(`^Usage: skein ${command} `));
+    assert.match(stdout, /--home <dir>/);
+    assert.match(stdout, /Examples:\n {2}skein /);
+    const { stdout: bySubcommand } = await skein(["help", command]);
+    assert.equal(bySubcommand, stdout);
+  });
+}
+
+test("the version is the package's", async () => {
+  assert.deepEqual(await skein(["--version"]), { code: 0, stdout: `${VERSION}\n`, stderr: "" });
+});
+
+const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
+  [["nope"], /^error: unknown command 'nope'/],
+  [["lsit"], /Did you mean list\?/],
+  [["list", "--nope"], /^error: unknown option '--nope'/],
+  [["list", "--limit", "0"], /whole number from 1 to 100/],
+  [["list", "--sort", "size"], /Allowed choices are created, updated/],
+  [["show"], /^error: missing required argument 'thread'/],
+  [["archive"], /^error: missing required argument 'id'/],
+  [["fork", "x", "--before-user-message", "-1"], /whole number from 0/],
+  [["fork", "x", "--before-turn", "a", "--through-turn", "b"], /cannot be used with/],
+  [["exec", "two", "words"], /^error: the prompt must be one argument: put it in quotes/],
+  [["exec", "resume"], /^error: resume: the id of a thread is missing/],
+  [["exec", ""], /^error: the prompt is empty/],
+  [["exec", "hi", "--sandbox", "none"], /Allowed choices are read-only/],
+];
+
+for (const [args, message] of MISTAKES) {
+  test(`a usage error exits with 2: skein ${args.join(" ")}`, async () => {
+    const { code, stdout, stderr } = await skein(args);
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
+    assert.match(stderr, message);
+  });
+}
+
+test("an old Node is told what is needed, in one line", async () => {
+  const pretend = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.12.0' } })";
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` };
+  const { code, stdout, stderr } = await skein(["demo"], { env });
+  assert.deepEqual(
+    { code, stdout, stderr },
+    { code: 1, stdout: "", stderr: "error: skein needs Node 22.13 or newer; this is Node 22.12.0\n" },
+  );
+});
