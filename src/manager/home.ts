@@ -27,7 +27,7 @@ import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 export type HomeOptions = {
   /** The folder of config.toml, auth.json, skills and sessions. */
   readonly home: string;
-  /** Where API keys are looked up. Nothing else reads the environment. */
+  /** Where API keys are looked up, and what commands and MCP servers inherit. Nothing else reads the environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Absolute. */
   readonly cwd: string;
@@ -81,6 +81,7 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
       home,
       model: clients,
       config: loaded.config,
+      environment: env,
       auth,
       models: createModelsManager({ home, clock, logger }),
       skills,

@@ -8,6 +8,7 @@
  */
 import { dirname, resolve } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import type { McpServers } from "../protocol/mcp-servers.ts";
 import { type SandboxPolicy, sandboxPolicyOfMode } from "../protocol/policy.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { ConfigFile, ConfigFileContents } from "./config-file.ts";
@@ -128,6 +129,8 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     modelContextWindow: data.model_context_window,
     modelAutoCompactTokenLimit: data.model_auto_compact_token_limit,
     showRawReasoning: data.show_raw_agent_reasoning,
+    // As the layers gave them: whoever runs threads with this config checks them (parseThreadConfig).
+    mcpServers: data.mcp_servers as McpServers | undefined,
   };
   const extra = { ...defaults.extra, ...typed.extra };
   return {

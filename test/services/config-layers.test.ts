@@ -87,6 +87,7 @@ test("config.toml and its profile become a thread's settings, providers and data
     developerInstructions: "dev",
     baseInstructions: "base",
     showRawReasoning: true,
+    mcpServers: { files: { command: "mcp-files" } },
     requestMaxRetries: 7,
     streamMaxRetries: 100,
     cwd: "/work",

@@ -21,7 +21,7 @@ export class CallContext {
   readonly kind: RunningCall["kind"];
   /** The arguments as the model wrote them: JSON, or for a custom tool any text. */
   readonly raw: string;
-  /** The settings at the time of the call. */
+  /** The turn's settings. */
   readonly config: ResolvedThreadConfig;
   readonly #host: TurnHost;
   readonly #run: TurnRun;
@@ -30,7 +30,7 @@ export class CallContext {
     this.callId = call.callId;
     this.kind = call.kind;
     this.raw = call.raw;
-    this.config = host.config;
+    this.config = run.config;
     this.#host = host;
     this.#run = run;
   }

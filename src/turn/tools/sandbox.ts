@@ -12,19 +12,22 @@ import type { ProcessEnvironment } from "./clean-environment.ts";
 /** Folders in a writable root that stay read-only: what is in them runs later, outside of the sandbox. */
 const PROTECTED = [".git", ".codex", ".skein"];
 
-export type WritableRoot = { readonly path: string; readonly protected: readonly string[] };
+/** What may be written: whatever lies in a root and in no shield. */
+export type WritableArea = { readonly roots: readonly string[]; readonly shields: readonly string[] };
 
 /** Whether the policy leaves the disk to whoever runs here. */
 export const isOpen = (policy: SandboxPolicy): boolean =>
   policy.type === "danger-full-access" || policy.type === "external-sandbox";
 
-/** The folders that may be written under a closed policy. */
-export function writableRoots(policy: SandboxPolicy, cwd: string, environment: ProcessEnvironment): WritableRoot[] {
-  if (policy.type !== "workspace-write") return [];
+/** What may be written under a closed policy. A root that is named itself is never shielded by the folder around it. */
+export function writableArea(policy: SandboxPolicy, cwd: string, environment: ProcessEnvironment): WritableArea {
+  if (policy.type !== "workspace-write") return { roots: [], shields: [] };
   const paths = [cwd, ...policy.writable_roots.map((root) => resolve(cwd, root))];
   if (!policy.exclude_slash_tmp) paths.push("/tmp");
   if (!policy.exclude_tmpdir_env_var && environment.TMPDIR) paths.push(resolve(environment.TMPDIR));
-  return [...new Set(paths)].map((path) => ({ path, protected: PROTECTED.map((name) => join(path, name)) }));
+  const roots = [...new Set(paths)];
+  const shields = roots.flatMap((root) => PROTECTED.map((name) => join(root, name)));
+  return { roots, shields: shields.filter((shield) => !roots.includes(shield)) };
 }
 
 /** The command line that runs `argv` under a closed policy; undefined when there is no sandbox to run it in. */
@@ -40,10 +43,12 @@ export async function sandboxed(
   const program = await findProgram("bwrap", environment.PATH ?? "");
   if (program === undefined) return undefined;
   const hasNetwork = policy.type === "workspace-write" && policy.network_access;
-  const binds = writableRoots(policy, cwd, environment).flatMap((root) => [
-    ...["--bind-try", root.path, root.path],
-    ...root.protected.flatMap((path) => ["--ro-bind-try", path, path]),
-  ]);
+  const { roots, shields } = writableArea(policy, cwd, environment);
+  // A shield may lie in several roots, so all of them come last.
+  const binds = [
+    ...roots.flatMap((path) => ["--bind-try", path, path]),
+    ...shields.flatMap((path) => ["--ro-bind-try", path, path]),
+  ];
   return [
     program,
     "--die-with-parent",

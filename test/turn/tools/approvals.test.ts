@@ -283,11 +283,29 @@ test("a closed sandbox mode runs commands in bubblewrap", async (t) => {
   starts("--die-with-parent");
   starts("--unshare-net");
   starts("--ro-bind", "/", "/");
-  starts("--bind-try", cwd, cwd, "--ro-bind-try", `${cwd}/.git`, `${cwd}/.git`);
+  starts("--bind-try", cwd, cwd, "--bind-try", "/tmp", "/tmp", "--ro-bind-try", `${cwd}/.git`, `${cwd}/.git`);
   starts("--chdir", cwd, "--", "/bin/bash", "-c", "echo sandboxed");
 });
 
 const BARE = { PATH: "/nowhere" };
+
+test("a repository's own folder stays protected where roots overlap, unless it is a root itself", async (t) => {
+  const plays = [[patch("*** Add File: .git/config", "+x")], "done"];
+  const inTmp = await bench(t, plays, { approvalPolicy: "never", sandboxMode: "workspace-write" });
+  await inTmp.thread.run("go");
+  assert.match(inTmp.outputs()[0] ?? "", /^patch rejected: /);
+  const cwd = await folder(t);
+  const sandboxPolicy: SandboxPolicy = {
+    type: "workspace-write",
+    writable_roots: [".git"],
+    network_access: false,
+    exclude_tmpdir_env_var: true,
+    exclude_slash_tmp: true,
+  };
+  const granted = await bench(t, plays, { cwd, approvalPolicy: "never", sandboxPolicy });
+  await granted.thread.run("go");
+  assert.match(granted.outputs()[0] ?? "", /^Exit code: 0\n/);
+});
 
 test("without bubblewrap a command is refused, never run unsandboxed", async (t) => {
   for (const approvalPolicy of ["never", "on-request"] as const) {

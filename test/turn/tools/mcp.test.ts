@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { call } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
+import { gone, isRunning } from "./processes.ts";
 import { bench, folder, kinds, nextOf } from "./tool-turn.ts";
 
 const EVERYTHING = fileURLToPath(
@@ -97,14 +98,9 @@ test("a server's tools over streamable HTTP", async (t) => {
 const running = async (cwd: string): Promise<number[]> => {
   const names = (await readdir(cwd)).filter((name) => name.startsWith("server-"));
   const pids = names.map((name) => Number(name.slice("server-".length)));
-  const states = await Promise.all(pids.map(stateOf));
-  return pids.filter((_, index) => states[index] !== undefined && states[index] !== "Z");
+  const states = await Promise.all(pids.map(isRunning));
+  return pids.filter((_, index) => states[index]);
 };
-
-async function stateOf(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  return stat?.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
-}
 
 test("threads share a server; it ends with the last of them, and with all that it started", async (t) => {
   const cwd = await folder(t);
@@ -121,7 +117,7 @@ test("threads share a server; it ends with the last of them, and with all that i
   await second.shutdown();
   await manager.shutdown();
   assert.deepEqual(await running(cwd), []);
-  assert.ok([undefined, "Z"].includes(await stateOf(grandchild)));
+  assert.ok(await gone([grandchild]));
 });
 
 test("a thread without turns starts no server", async (t) => {
@@ -213,6 +209,18 @@ test("an interrupt ends a call that never ends", async (t) => {
   assert.equal((await thread.run("again")).lastAgentMessage, "later");
 });
 
+test("a thread that ends while its server starts leaves no process", async (t) => {
+  const cwd = await folder(t);
+  const { thread, manager } = await bench(t, ["never"], { cwd, mcpServers: { slow: fixture("silent", cwd) } });
+  const starting = nextOf(thread, "mcp_startup_update");
+  const turn = thread.run("go").catch(() => undefined);
+  await starting;
+  for (let tries = 0; tries < 1_000_000 && (await running(cwd)).length === 0; tries += 1);
+  await manager.shutdown();
+  await turn;
+  assert.deepEqual(await running(cwd), []);
+});
+
 test("an interrupt also ends the wait for servers", async (t) => {
   const cwd = await folder(t);
   const { thread, events } = await bench(t, ["never"], { cwd, mcpServers: { slow: fixture("silent", cwd) } });
@@ -235,6 +243,7 @@ test("list_mcp_tools tells the tools; refresh_mcp_servers changes the servers of
   await thread.submit({ type: "list_mcp_tools" });
   const answer = (await listed) as unknown as { tools: object; auth_statuses: object };
   const odd = toolName("fix", "odd name!");
+  const isGrown = ({ name }: { name: string }) => name === "mcp__fix__grown";
   assert.match(odd, /^mcp__fix__odd_name__[0-9a-f]{12}$/);
   assert.deepEqual(Object.keys(answer.tools), ["mcp__fix__grow", odd]);
   assert.deepEqual(answer.auth_statuses, { fix: "unsupported" });
@@ -244,6 +253,12 @@ test("list_mcp_tools tells the tools; refresh_mcp_servers changes the servers of
     ["mcp__fix__grow", odd],
   );
   await thread.run("two");
+  // The server's notice, and the client's look at the new list, race with the turns.
+  for (let turns = 0; turns < 500 && !model.requests.at(-1)?.tools.some(isGrown); turns += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    await thread.run("more");
+  }
+  assert.ok(model.requests.at(-1)?.tools.some(isGrown));
   await thread.submit({
     type: "refresh_mcp_servers",
     config: { mcp_servers: {}, mcp_oauth_credentials_store_mode: "auto" },

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { call } from "../../../src/model/script.ts";
+import { gone, isRunning } from "./processes.ts";
 import { bench, kinds, nextOf } from "./tool-turn.ts";
 
 const sh = (command: string, rest: object = {}) => call("shell_command", { command, login: false, ...rest });
@@ -131,15 +132,6 @@ test("a timeout ends the command and says so", async (t) => {
   assert.equal(ofType("exec_command_end")[0]?.exit_code, 124);
 });
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 /** A child in the foreground, a grandchild in the background, both deaf to SIGTERM. */
 const DEAF =
   "trap '' TERM; (trap '' TERM; echo $BASHPID > grandchild; exec sleep 1000) & echo $$ > child; until [ -s grandchild ]; do sleep 0.01; done; echo up; wait";
@@ -147,30 +139,13 @@ const DEAF =
 const pidsOf = async (cwd: string): Promise<number[]> =>
   Promise.all(["child", "grandchild"].map(async (name) => Number(await readFile(join(cwd, name), "utf8"))));
 
-/** A killed process is gone as soon as it is waited for; an orphan's wait is up to init. */
-async function gone(pids: readonly number[]): Promise<boolean> {
-  for (let tries = 0; tries < 200 && pids.some(isRunning); tries += 1) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  const states = await Promise.all(pids.map(stateOf));
-  return states.every((state) => state === undefined || state === "Z");
-}
-
-const isRunning = (pid: number): boolean => isAlive(pid);
-
-/** As /proc tells it; undefined when there is no such process. */
-async function stateOf(pid: number): Promise<string | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  return stat?.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
-}
-
 test("an interrupt kills the whole group, and its output is recorded before turn_aborted", async (t) => {
   const { thread, cwd, outputs, events, ofType } = await bench(t, [[sh(DEAF, { timeout_ms: 60_000 })], "never"]);
   const up = nextOf(thread, "exec_command_output_delta");
   const turn = thread.run("go").catch((error: unknown) => error);
   await up;
   const pids = await pidsOf(cwd);
-  assert.ok(pids.every(isAlive));
+  assert.deepEqual(await Promise.all(pids.map(isRunning)), [true, true]);
   const from = performance.now();
   await thread.interrupt();
   const tookMs = performance.now() - from;

@@ -32,7 +32,7 @@ export class McpServer {
   readonly #parts: McpServerParts;
   #connection: Promise<Client> | undefined;
   #tools: readonly Tool[] = [];
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   constructor(name: string, config: McpServerConfig, parts: McpServerParts) {
     this.name = name;
@@ -62,19 +62,19 @@ export class McpServer {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort(new InvalidRequestError(`MCP server \`${this.name}\` is closed`));
     const connection = this.#connection;
     this.#connection = undefined;
-    const closing = connection?.then((client) => client.close()).catch(() => undefined);
-    if (closing === undefined) return;
-    await withDeadline(`the end of MCP server ${this.name}`, closing, {
-      deadlineMs: CLOSE_MS,
-      clock: this.#parts.clock,
-    }).catch(() => undefined);
+    if (connection === undefined) return;
+    const { clock } = this.#parts;
+    const closing = connection.then(endSession).catch(() => undefined);
+    await withDeadline(`the end of MCP server ${this.name}`, closing, { deadlineMs: CLOSE_MS, clock }).catch(
+      () => undefined,
+    );
   }
 
   #connected(): Promise<Client> {
-    if (this.#isClosed) return Promise.reject(new InvalidRequestError(`MCP server \`${this.name}\` is closed`));
+    if (this.#closing.signal.aborted) return Promise.reject(this.#closing.signal.reason);
     if (this.#connection === undefined) {
       const connection = this.#connect();
       this.#connection = connection;
@@ -102,7 +102,7 @@ export class McpServer {
           await client.connect(transport, { signal, timeout: seconds * 1000 });
           this.#offer((await client.listTools({}, { signal })).tools);
         },
-        { deadlineMs: seconds * 1000, clock: this.#parts.clock },
+        { deadlineMs: seconds * 1000, clock: this.#parts.clock, signal: this.#closing.signal },
       );
     } catch (error) {
       await client.close().catch(() => undefined);
@@ -110,7 +110,6 @@ export class McpServer {
     }
     const connection = this.#connection;
     client.onclose = () => connection !== undefined && this.#forget(connection);
-    if (this.#isClosed) await client.close();
     return client;
   }
 
@@ -160,6 +159,13 @@ export class McpServer {
     }
     return headers;
   }
+}
+
+/** Over HTTP the server is told, so that it keeps nothing of the session. */
+async function endSession(client: Client): Promise<void> {
+  const transport = client.transport as (Transport & { terminateSession?: () => Promise<void> }) | undefined;
+  await transport?.terminateSession?.().catch(() => undefined);
+  await client.close();
 }
 
 /** The library is optional, and start-up does not pay for it. */

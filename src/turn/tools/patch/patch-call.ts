@@ -5,7 +5,7 @@ import { foldersUpToRepository } from "../../../services/repository.ts";
 import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
 import { heed, Rejection } from "../rejection.ts";
-import { isOpen, writableRoots } from "../sandbox.ts";
+import { isOpen, writableArea } from "../sandbox.ts";
 import { outputForModel } from "../shell/command-output.ts";
 import { PatchError, parsePatch } from "./patch-grammar.ts";
 import { type PatchPlan, planPatch } from "./patch-plan.ts";
@@ -43,8 +43,8 @@ async function judge({ config }: CallContext, plan: PatchPlan, environment: Proc
   const { approvalPolicy, sandboxPolicy, cwd } = config;
   if (approvalPolicy === "untrusted") return "ask";
   if (isOpen(sandboxPolicy)) return "run";
-  const roots = writableRoots(sandboxPolicy, cwd, environment);
-  const inside = await Promise.all(plan.steps.map(({ path }) => isWritable(path, roots)));
+  const area = writableArea(sandboxPolicy, cwd, environment);
+  const inside = await Promise.all(plan.steps.map(({ path }) => isWritable(path, area)));
   if (inside.every(Boolean)) return "run";
   return approvalPolicy === "never" ? "refuse" : "askOutside";
 }

@@ -1,17 +1,16 @@
 import { lstat, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import type { WritableRoot } from "../sandbox.ts";
+import type { WritableArea } from "../sandbox.ts";
 
-/** Whether a file lies in one of the roots, where links really lead, and in none of their protected folders. */
-export async function isWritable(path: string, roots: readonly WritableRoot[]): Promise<boolean> {
+/** Whether a file lies in the area, where links really lead. */
+export async function isWritable(path: string, { roots, shields }: WritableArea): Promise<boolean> {
   const target = await realTarget(path);
   if (target === undefined) return false;
-  for (const root of roots) {
-    const real = await realpath(root.path).catch(() => root.path);
-    const shields = root.protected.map((shield) => join(real, relative(root.path, shield)));
-    if (contains(real, target) && !shields.some((shield) => contains(shield, target))) return true;
-  }
-  return false;
+  const isIn = async (folders: readonly string[]): Promise<boolean> => {
+    const real = await Promise.all(folders.map((folder) => realTarget(folder)));
+    return real.some((folder) => folder !== undefined && contains(folder, target));
+  };
+  return (await isIn(roots)) && !(await isIn(shields));
 }
 
 /** Where the path leads; undefined for a link that leads nowhere: writing would create what it names. */
