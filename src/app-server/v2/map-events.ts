@@ -21,6 +21,10 @@ export type RunningTurn = {
   readonly startedAt: number | null;
   /** When each item began, in Unix milliseconds. */
   readonly begun: Map<string, number>;
+  /** Those whose end the core told of as items, so that the older event behind it says nothing new. */
+  readonly completed: Set<string>;
+  /** Calls that are file changes: their output is told as such. */
+  readonly fileChanges: Set<string>;
   lastAgentMessage: V2Item | undefined;
   error: V2TurnError | null;
 };
@@ -122,12 +126,14 @@ export class EventMapper {
 
   #itemStarted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
     this.turn?.begun.set(itemId(item), at);
+    if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
     const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null }, this.clientIds.get(id) ?? null);
     return shown === undefined ? [] : [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
   }
 
   #itemCompleted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
     const startedAtMs = this.turn?.begun.get(itemId(item)) ?? at;
+    this.turn?.completed.add(itemId(item));
     const shown = itemToV2(item, { startedAtMs, completedAtMs: at }, this.clientIds.get(id) ?? null);
     if (shown === undefined) return [];
     if (item.type === "AgentMessage" && this.turn !== undefined) this.turn.lastAgentMessage = shown;
@@ -221,7 +227,11 @@ export class EventMapper {
   /** Tool events of the older kind become items, unless the core told of the same item itself. */
   #tool(msg: EventMsg, turnId: string, now: number): Told[] {
     const direct = toolNotification(msg, turnId);
-    if (direct !== undefined) return [this.#told(direct.method, direct.params)];
+    if (direct !== undefined) {
+      const isFileChange =
+        msg.type === "exec_command_output_delta" && this.turn?.fileChanges.has(msg.call_id as string) === true;
+      return [this.#told(isFileChange ? "item/fileChange/outputDelta" : direct.method, direct.params)];
+    }
     const found = toolItemOf(msg);
     if (found === undefined) return [];
     const { phase, body } = found;
@@ -232,7 +242,7 @@ export class EventMapper {
       const item = { ...body, startedAtMs: now, completedAtMs: null };
       told.push(this.#told("item/started", { item, turnId, startedAtMs: now }));
     }
-    if (phase !== "begin") {
+    if (phase !== "begin" && this.turn?.completed.has(body.id) !== true) {
       const item = { ...body, startedAtMs: begunAt ?? now, completedAtMs: now };
       told.push(this.#told("item/completed", { item, turnId, contentTokenCount: null, completedAtMs: now }));
     }
@@ -250,6 +260,8 @@ const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
   id,
   startedAt,
   begun: new Map(),
+  completed: new Set(),
+  fileChanges: new Set(),
   lastAgentMessage: undefined,
   error: null,
 });
