@@ -10,6 +10,7 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
+import type { Tool } from "./tool.ts";
 import { truncateMiddle } from "./tool-output.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
 import { CallContext } from "./tools/call-context.ts";
@@ -33,10 +34,11 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
     startedAt: host.clock.now(),
     settled: false,
     output: Promise.resolve(""),
+    tellEnd: undefined,
   };
   call.output = run.calls.some((other) => other.callId === callId)
     ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
-    : settled(call, answer(host, run, { callId, kind: item.type, name, raw }));
+    : settled(call, answer(host, run, call, raw));
   run.calls.push(call);
 }
 
@@ -47,31 +49,35 @@ function settled(call: RunningCall, output: Promise<string>): Promise<string> {
   });
 }
 
-async function answer(
-  host: TurnHost,
-  run: TurnRun,
-  { callId, kind, name, raw }: Pick<RunningCall, "callId" | "kind" | "name"> & { raw: string },
-): Promise<string> {
+async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<string> {
+  const { callId, kind, name, startedAt } = call;
   const builtIn = host.tools.builtIn(name);
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
   const tool = host.tools.get(name);
   if (tool === undefined) return `unsupported call: ${name}`;
   const place = { thread_id: host.threadId, turn_id: run.turnId };
-  const startedAt = host.clock.now();
   const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
   host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });
-  const end = (status: "completed" | "failed", output: string): string => {
-    if (!run.ended) {
-      const duration_ms = host.clock.now() - startedAt;
-      host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, output, duration_ms } });
-    }
-    return output;
+  call.tellEnd = (status, output) => {
+    call.tellEnd = undefined;
+    const duration_ms = host.clock.now() - startedAt;
+    host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, output, duration_ms } });
   };
+  const [status, output] = await outcomeOf(tool, raw, { host, run, call });
+  call.tellEnd?.(status, output);
+  return output;
+}
+
+async function outcomeOf(
+  tool: Tool,
+  raw: string,
+  { host, run, call }: { host: TurnHost; run: TurnRun; call: RunningCall },
+): Promise<["completed" | "failed", string]> {
   try {
-    const context = { threadId: host.threadId, turnId: run.turnId, callId, signal: run.signal };
-    return end("completed", truncateMiddle(await tool.call(raw, context)));
+    const context = { threadId: host.threadId, turnId: run.turnId, callId: call.callId, signal: run.signal };
+    return ["completed", truncateMiddle(await tool.call(raw, context))];
   } catch (error) {
-    return end("failed", run.signal.aborted ? abortedText(host.clock, startedAt) : textOfThrown(error));
+    return ["failed", run.signal.aborted ? abortedText(host.clock, call.startedAt) : textOfThrown(error)];
   }
 }
 
@@ -102,9 +108,15 @@ export async function finishCalls(host: TurnHost, run: TurnRun): Promise<void> {
 export async function settleCalls(host: TurnHost, run: TurnRun): Promise<void> {
   if (run.calls.some((call) => !call.settled)) await grace(host, run.calls);
   for (const call of run.calls.splice(0)) {
-    const output = call.settled ? await call.output : abortedText(host.clock, call.startedAt);
-    recordOutput(host, run, call, output);
+    recordOutput(host, run, call, call.settled ? await call.output : abandon(host, call));
   }
+}
+
+/** What the work comes to later is nobody's concern any more. */
+export function abandon(host: TurnHost, call: RunningCall): string {
+  const output = abortedText(host.clock, call.startedAt);
+  call.tellEnd?.("failed", output);
+  return output;
 }
 
 async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<void> {

@@ -10,9 +10,8 @@ import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { announceTurn, recordInOrder, recordInput } from "./announcement.ts";
 import { needsCompaction } from "./compaction.ts";
-import { ABORTED_OUTPUT } from "./history.ts";
 import { sample } from "./sampling.ts";
-import { finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
+import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import { TurnRun } from "./turn-run.ts";
 
@@ -169,7 +168,7 @@ export function abandonTurn(host: TurnHost, error: unknown): void {
   run.takesInput = false;
   run.abort(turnEnded(null));
   void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
-  for (const call of run.calls.splice(0)) recordOutput(host, run, call, ABORTED_OUTPUT);
+  for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
   run.end = endOf(host, run, null);
   host.record({ type: "event_msg", payload: run.end });
   publishEnd({ host, run });

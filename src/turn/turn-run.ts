@@ -14,6 +14,8 @@ export type RunningCall = {
   /** Resolves with the output for the model; never rejects. */
   output: Promise<string>;
   settled: boolean;
+  /** Tells how the work ended; unset where nobody was told of its beginning, or where that has been done. */
+  tellEnd: ((status: "completed" | "failed", output: string) => void) | undefined;
 };
 
 /** The live parts of one running turn. The machine's context holds what can be written down; this holds the rest. */

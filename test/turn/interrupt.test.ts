@@ -1,0 +1,353 @@
+/** Interrupts at every moment (T4), and input that joins a turn whatever becomes of it (T5). */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { ModelError, tool } from "../../src/index.ts";
+import { call, fail, hang, raw, type Script, say, wait } from "../../src/model/script.ts";
+import { memoryStore } from "../../src/store/memory-store.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
+import { assertPaired, latch, linesOf, overlaid, type Rig, rig, textsOf, typesOf, until, watch } from "../rig.ts";
+import { mkfifoSync } from "./fifo.ts";
+
+const ENDS = new Set(["task_complete", "turn_aborted"]);
+const endsOf = (events: ReturnType<typeof watch>) =>
+  events.filter(({ msg }) => ENDS.has(msg.type)).map(({ id, msg }) => `${id} ${msg.type}`);
+
+type Moment = {
+  readonly script: Script;
+  /** Resolves when the turn is where it is to be interrupted. */
+  reach(r: Rig): Promise<void>;
+};
+
+const never = () => new Promise<never>(() => {});
+const deaf = tool({ name: "deaf", description: "", execute: never });
+const heeding = tool({
+  name: "heeding",
+  description: "",
+  execute: (_, { signal }) =>
+    new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+});
+
+const moments: Record<string, Moment> = {
+  "right after its submission": { script: [[hang()]], reach: async () => {} },
+  "before the first byte": { script: [[hang()]], reach: (r) => until(() => r.model.asked === 1) },
+  "in the midst of deltas": {
+    script: [
+      [
+        raw({ type: "item_added", item: { type: "message", role: "assistant", id: "m", content: [] } }),
+        raw({ type: "text_delta", delta: "ha", itemId: "m" }),
+        hang(),
+      ],
+    ],
+    reach: (r) => until(() => r.model.asked === 1),
+  },
+  "in a tool that heeds it": { script: [[call("heeding")], [hang()]], reach: (r) => until(() => r.model.asked === 1) },
+  "in a tool that ignores it": { script: [[call("deaf")], [hang()]], reach: (r) => until(() => r.model.asked === 1) },
+  "while a tool runs and the answer streams": {
+    script: [[call("deaf"), hang()]],
+    reach: (r) => until(() => r.model.asked === 1),
+  },
+  "while it waits to retry": {
+    script: () => [fail(new ModelError("busy", { retryable: true }))],
+    reach: (r) => until(() => (r.clock.nextDueAt ?? 0) < r.clock.now() + 500),
+  },
+};
+
+suite("interrupt", () => {
+  for (const [name, { script, reach }] of Object.entries(moments)) {
+    test(`${name}: one turn_aborted, every call has its output, and the thread goes on`, async () => {
+      let plays = 0;
+      const first = typeof script === "function" ? script : (_: unknown, n: number) => script[n] ?? "";
+      let interrupted = false;
+      await using r = await rig({
+        tools: [deaf, heeding],
+        script: (request, n) => {
+          plays += 1;
+          return interrupted ? [say("again")] : first(request, n);
+        },
+      });
+      const { thread } = await r.manager.startThread();
+      const seen = watch(thread);
+      const running = thread.run("one");
+      await reach(r);
+      interrupted = true;
+      const done = thread.interrupt();
+      await until(() => true);
+      await r.clock.advanceAsync(100);
+      await done;
+      const result = await running;
+      assert.deepEqual([result.status, result.lastAgentMessage], ["interrupted", null]);
+      assert.deepEqual(endsOf(seen), ["0 turn_aborted"]);
+      assert.deepEqual(thread.status, { errored: "Interrupted" });
+      assert.equal(r.manager.capacity().runningTurns.used, 0);
+      const after = await thread.run("two");
+      assert.equal(after.lastAgentMessage, "again");
+      const request = r.model.requests.at(-1);
+      assert.ok(request);
+      assertPaired(request.input);
+      assert.deepEqual(textsOf(request), ["one", "two"]);
+      assert.ok(plays > 0);
+      const items = seen.flatMap(({ msg }) =>
+        msg.type === "item_started" || msg.type === "item_completed"
+          ? msg.item.type === "DynamicToolCall"
+            ? [msg.type]
+            : []
+          : [],
+      );
+      assert.equal(
+        items.filter((type) => type === "item_started").length,
+        items.filter((type) => type === "item_completed").length,
+      );
+    });
+  }
+
+  test("while it waits for a place among the running turns: the place is not taken, and the next one gets it", async () => {
+    await using r = await rig({ limits: { runningTurns: 1 }, script: [[hang()], [say("third")]] });
+    const [a, b, c] = await Promise.all([1, 2, 3].map(async () => (await r.manager.startThread()).thread));
+    assert.ok(a && b && c);
+    const first = a.run("a");
+    await until(() => r.model.asked === 1);
+    const second = b.run("b");
+    const third = c.run("c");
+    await until(() => r.manager.capacity().runningTurns.waiting === 2);
+    await b.interrupt();
+    assert.equal((await second).status, "interrupted");
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 1, waiting: 1, max: 1 });
+    await a.interrupt();
+    assert.equal((await first).status, "interrupted");
+    assert.equal((await third).lastAgentMessage, "third");
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, waiting: 0, max: 1 });
+  });
+
+  test("a place that is granted in the moment of the interrupt goes back", async () => {
+    await using r = await rig({ limits: { runningTurns: 1 }, script: [[hang()], [say("ok")]] });
+    const [a, b] = await Promise.all([1, 2].map(async () => (await r.manager.startThread()).thread));
+    assert.ok(a && b);
+    const first = a.run("a");
+    await until(() => r.model.asked === 1);
+    const second = b.run("b");
+    await until(() => r.manager.capacity().runningTurns.waiting === 1);
+    a.events$.subscribe(({ msg }) => {
+      if (msg.type === "turn_aborted") void b.interrupt();
+    });
+    await a.interrupt();
+    assert.deepEqual([(await first).status, (await second).status], ["interrupted", "interrupted"]);
+    await until(() => r.manager.capacity().runningTurns.used === 0);
+    assert.equal((await a.run("again")).status, "completed");
+  });
+
+  test("while its history is read: the next turn reads on, and both inputs are in it", async () => {
+    const inner = memoryStore();
+    await using r = await rig({ store: inner, script: [[say("one")]] });
+    const first = await r.manager.startThread();
+    await first.thread.run("first");
+    await first.thread.shutdown();
+    const closed = latch();
+    const slow = slowLoads(inner, closed.opened);
+    await using s = await rig({ store: slow, script: [[say("three")]] });
+    const { thread } = await s.manager.resumeThread(first.threadId, undefined, { initialMessages: "none" });
+    const running = thread.run("second");
+    await until(() => thread.activeTurn !== undefined);
+    const interrupting = thread.interrupt();
+    assert.equal((await running).status, "interrupted");
+    await interrupting;
+    const third = thread.run("third");
+    closed.open();
+    assert.equal((await third).lastAgentMessage, "three");
+    assert.deepEqual(textsOf(s.model.requests[0] ?? { input: [] }), ["first", "one", "second", "third"]);
+  });
+
+  test("an idle thread answers an interrupt, and says nothing", async () => {
+    await using r = await rig();
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    await thread.interrupt();
+    assert.deepEqual(seen, []);
+    await assert.rejects(thread.interrupt({ turnId: "x" }), { code: "no_active_turn" });
+  });
+
+  test("a file that cannot be read to its end does not hold an interrupt up, and the input is kept", async (t) => {
+    const path = mkfifoSync(t);
+    await using r = await rig({ script: [[say("ok")]] });
+    const { thread } = await r.manager.startThread();
+    const running = thread.run([
+      { type: "local_image", path },
+      { type: "text", text: "look" },
+    ]);
+    await until(() => thread.activeTurn !== undefined);
+    await thread.interrupt();
+    assert.equal((await running).status, "interrupted");
+    await thread.run("and?");
+    assert.match(textsOf(r.model.requests[0] ?? { input: [] })[0] ?? "", /could not be attached.*look/);
+  });
+});
+
+suite("steering", () => {
+  test("input for a running turn joins it: the model is asked again, with all of it, in order", async () => {
+    const gate = latch();
+    await using r = await rig({ script: [[wait(gate.opened), say("one")], [say("both")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const first = thread.run("a");
+    await until(() => r.model.asked === 1);
+    const second = thread.run("b");
+    const third = thread.run("c");
+    gate.open();
+    const results = await Promise.all([first, second, third]);
+    assert.deepEqual(
+      results.map(({ status, lastAgentMessage }) => [status, lastAgentMessage]),
+      [
+        ["completed", "both"],
+        ["completed", "both"],
+        ["completed", "both"],
+      ],
+    );
+    assert.equal(new Set(results.map(({ turnId }) => turnId)).size, 1);
+    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "one", "b", "c"]);
+    assert.deepEqual(endsOf(seen), ["0 task_complete"]);
+    assert.equal(typesOf(seen).filter((type) => type === "user_message").length, 3);
+  });
+
+  test("input that joined a turn is in the history also when the turn is interrupted", async () => {
+    await using r = await rig({ script: [[hang()], [say("ok")]] });
+    const { thread } = await r.manager.startThread();
+    const first = thread.run("a");
+    await until(() => r.model.asked === 1);
+    const second = thread.run("b");
+    await thread.interrupt();
+    assert.deepEqual([(await first).status, (await second).status], ["interrupted", "interrupted"]);
+    await thread.run("c");
+    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "b", "c"]);
+  });
+
+  test("input that comes while an interrupted turn settles is the next turn's own", async () => {
+    await using r = await rig({ tools: [deaf], script: [[call("deaf")], [say("ok")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const first = thread.run("a");
+    await until(() => r.model.asked === 1);
+    const interrupting = thread.interrupt();
+    const second = thread.run("b");
+    await until(() => true);
+    await r.clock.advanceAsync(100);
+    await interrupting;
+    assert.equal((await first).status, "interrupted");
+    const result = await second;
+    assert.deepEqual([result.status, result.lastAgentMessage], ["completed", "ok"]);
+    assert.deepEqual(endsOf(seen), ["0 turn_aborted", "2 task_complete"]);
+    assert.deepEqual(
+      seen.flatMap(({ id, msg }) => (msg.type === "user_message" ? [`${id} ${msg.message}`] : [])),
+      ["0 a", "2 b"],
+    );
+  });
+
+  test("in every step of a turn's end, input either joins it or starts the next, and is answered once", async () => {
+    for (const type of ["agent_message", "token_count", "item_completed", "task_complete", "task_started"]) {
+      await using r = await rig();
+      const { thread } = await r.manager.startThread();
+      let sent: Promise<unknown> | undefined;
+      thread.events$.subscribe(({ msg }) => {
+        if (msg.type === type) sent ??= thread.run("late");
+      });
+      await thread.run("early");
+      await sent;
+      const texts = textsOf(r.model.requests.at(-1) ?? { input: [] });
+      assert.equal(texts.filter((text) => text === "late").length, 1, type);
+      assert.equal(texts.filter((text) => text === "early").length, 1, type);
+      assert.equal(thread.activeTurn, undefined);
+    }
+  });
+
+  test("while the turn's end is being stored: the input waits for the next turn, and an interrupt reaches it there", async () => {
+    const gate = latch();
+    let flushes = 0;
+    // The first flush of the turn is its last look at the inbox, the second one stores its end.
+    const store = slowFlushes(memoryStore(), () => (++flushes === 2 ? gate.opened : Promise.resolve()));
+    await using r = await rig({ store, script: [[say("one")], [say("three")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const first = thread.run("a");
+    await until(() => thread.activeTurn?.takesInput === false);
+    const second = thread.run("b");
+    const interrupting = thread.interrupt();
+    const third = thread.run("c");
+    gate.open();
+    await interrupting;
+    const results = await Promise.all([first, second, third]);
+    assert.deepEqual(
+      results.map(({ status, lastAgentMessage }) => [status, lastAgentMessage]),
+      [
+        ["completed", "one"],
+        ["interrupted", null],
+        ["completed", "three"],
+      ],
+    );
+    assert.deepEqual(endsOf(seen), ["0 task_complete", "1 turn_aborted", "3 task_complete"]);
+    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "one", "b", "c"]);
+  });
+
+  test("a compaction replaces a turn, and input replaces a compaction; nothing that was said is lost", async () => {
+    await using r = await rig({ script: [[hang()], [hang()], [say("ok")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const first = thread.run("a");
+    await until(() => r.model.asked === 1);
+    await thread.submit({ type: "compact" });
+    assert.equal((await first).status, "interrupted");
+    await until(() => r.model.asked === 2);
+    const third = thread.run("b");
+    assert.equal((await third).lastAgentMessage, "ok");
+    assert.deepEqual(endsOf(seen), ["0 turn_aborted", "1 turn_aborted", "2 task_complete"]);
+    assert.deepEqual(
+      seen.flatMap(({ msg }) => (msg.type === "turn_aborted" ? [msg.reason] : [])),
+      ["replaced", "replaced"],
+    );
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b"]);
+  });
+
+  test("a burst of everything: each task ends once, each input is in the history once", async () => {
+    await using r = await rig({ script: () => [wait(1), say("ok")] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const said: string[] = [];
+    for (let n = 0; n < 12; n += 1) {
+      said.push(`m${n}`);
+      void thread.submit({ type: "user_input", items: [{ type: "text", text: `m${n}` }] });
+      if (n % 3 === 1) void thread.interrupt();
+      if (n % 4 === 2) void thread.submit({ type: "compact" });
+    }
+    for (let n = 0; n < 40; n += 1) await r.clock.advanceAsync(50);
+    await until(() => thread.activeTurn === undefined);
+    const started = seen.filter(({ msg }) => msg.type === "task_started").map(({ id }) => id);
+    const ended = seen.filter(({ msg }) => ENDS.has(msg.type)).map(({ id }) => id);
+    assert.deepEqual(ended, started);
+    const stored = (await linesOf(r.store, thread.id)).flatMap((line) =>
+      line.type === "response_item" && line.payload.type === "message" && line.payload.role === "user"
+        ? textsOf({ input: [line.payload] })
+        : [],
+    );
+    assert.deepEqual(stored.toSorted(), said.toSorted());
+  });
+});
+
+function slowLoads(inner: ThreadStore, gate: Promise<void>): ThreadStore {
+  return overlaid(inner, {
+    async *load(...args) {
+      await gate;
+      yield* inner.load(...args);
+    },
+  });
+}
+
+function slowFlushes(inner: ThreadStore, gate: () => Promise<void>): ThreadStore {
+  return overlaid(inner, {
+    async create(...args) {
+      const writer = await inner.create(...args);
+      return overlaid(writer, {
+        async flush() {
+          await gate();
+          await writer.flush();
+        },
+      });
+    },
+  });
+}
