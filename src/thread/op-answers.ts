@@ -1,4 +1,6 @@
 /** The ops that need no turn: settings, approvals and listings. */
+
+import { textOfThrown } from "../kernel/thrown.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
 import { sandboxModeOf } from "../protocol/policy.ts";
@@ -53,7 +55,7 @@ function refreshMcpServers(thread: Incarnation, id: SubmissionId, table: unknown
     const { mcpServers = {} } = parseThreadConfig({ mcpServers: table });
     thread.config = { ...thread.config, mcpServers };
   } catch (error) {
-    refuseOp(thread, id, error instanceof Error ? error.message : String(error));
+    refuseOp(thread, id, textOfThrown(error));
   }
 }
 
@@ -104,6 +106,6 @@ async function listSkills(
     );
     thread.publish(id, { type: "list_skills_response", skills });
   } catch (error) {
-    refuseOp(thread, id, `skills could not be listed: ${error instanceof Error ? error.message : String(error)}`);
+    refuseOp(thread, id, `skills could not be listed: ${textOfThrown(error)}`);
   }
 }

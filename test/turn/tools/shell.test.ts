@@ -76,7 +76,7 @@ test("a failing command and a plan: outputs in the order of the calls", async (t
   assert.equal(ofType("exec_command_end")[0]?.exit_code, 3);
 });
 
-test("the item of a command is started, completed, and stored as 0.169 stores it", async (t) => {
+test("the item of a command is started and completed; its streams are told apart", async (t) => {
   const { thread, ofType } = await bench(t, [[sh("echo out; echo err >&2; exit 1")], "done"]);
   await thread.run("go");
   const items = [...ofType("item_started"), ...ofType("item_completed")]
@@ -89,6 +89,44 @@ test("the item of a command is started, completed, and stored as 0.169 stores it
   const [end] = ofType("exec_command_end");
   assert.equal(end?.stdout, "out\n");
   assert.equal(end?.stderr, "err\n");
+});
+
+test("the rollout holds the command's end as 0.169 stores it", async (t) => {
+  const { thread, manager, cwd } = await bench(t, [
+    [call("shell_command", { command: "echo kept" }, { callId: "c" })],
+    "d",
+  ]);
+  await thread.run("go");
+  const stored: object[] = [];
+  for await (const page of manager.store.load(thread.id)) {
+    for (const line of page) {
+      if (line.type === "event_msg" && line.payload.type === "item_completed") stored.push(line.payload.item);
+    }
+  }
+  const item = stored.find((each) => "type" in each && each.type === "CommandExecution") ?? {};
+  assert.deepEqual(
+    { ...item, duration: null },
+    {
+      type: "CommandExecution",
+      id: "c",
+      command: ["/bin/bash", "-lc", "echo kept"],
+      cwd,
+      parsed_cmd: [{ type: "unknown", cmd: "echo kept" }],
+      source: "agent",
+      status: "completed",
+      aggregated_output: "kept\n",
+      exit_code: 0,
+      duration: null,
+    },
+  );
+});
+
+test("a program that has left the group does not hold the call back", async (t) => {
+  const { thread, outputs, cwd } = await bench(t, [[sh("setsid sleep 30 & echo $! > away; echo hi")], "done"]);
+  await thread.run("go", { deadlineMs: 5_000 });
+  assert.match(outputs()[0] ?? "", /Output:\nhi\n$/);
+  const away = Number(await readFile(join(cwd, "away"), "utf8"));
+  if (await isRunning(away)) process.kill(away, "SIGKILL");
 });
 
 test("commands of one answer run one after another, in order", async (t) => {

@@ -5,6 +5,7 @@
 import type { CallToolResult, Client, Tool, Transport } from "@modelcontextprotocol/client";
 import { raceAbort, withDeadline } from "../../../kernel/cancellation.ts";
 import type { Clock } from "../../../kernel/clock.ts";
+import { textOfThrown } from "../../../kernel/thrown.ts";
 import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/errors.ts";
 import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
 import { VERSION } from "../../../version.ts";
@@ -117,7 +118,7 @@ export class McpServer {
     if (error instanceof DeadlineExceededError || /timed out/i.test(String(error))) {
       return `MCP client for \`${this.name}\` timed out after ${seconds} seconds. Add or adjust \`startup_timeout_sec\` in your config.toml:\n[mcp_servers.${this.name}]\nstartup_timeout_sec = XX`;
     }
-    return `MCP client for \`${this.name}\` failed to start: ${error instanceof Error ? error.message : String(error)}`;
+    return `MCP client for \`${this.name}\` failed to start: ${textOfThrown(error)}`;
   }
 
   #offer(tools: readonly Tool[]): void {

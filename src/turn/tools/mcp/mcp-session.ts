@@ -1,5 +1,6 @@
 /** The part that one thread takes in the MCP servers of its manager: from its first turn on, until it leaves memory. */
 import { raceAbort } from "../../../kernel/cancellation.ts";
+import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { EventMsg } from "../../../protocol/event.ts";
 import type { McpServers } from "../../../protocol/mcp-servers.ts";
 import type { McpStartupStatus } from "../../../protocol/tool-events.ts";
@@ -75,7 +76,7 @@ export class McpSession {
           ready.add(server);
           tell({ state: "ready" });
         } catch (error) {
-          const message = error instanceof Error ? error.message : String(error);
+          const message = textOfThrown(error);
           failed.push({ server: server.name, error: message });
           tell({ state: "failed", error: message });
         }

@@ -1,5 +1,6 @@
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
 import { z } from "zod";
+import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { McpInvocation, McpToolCallTurnItem } from "../../../protocol/turn-item.ts";
 import { truncateMiddle } from "../../tool-output.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
@@ -55,9 +56,7 @@ class McpCall {
       result = await work();
     } catch (error) {
       const isAborted = this.#call.signal.aborted;
-      const message = isAborted
-        ? "aborted by user"
-        : `tool call error: ${error instanceof Error ? error.message : error}`;
+      const message = isAborted ? "aborted by user" : `tool call error: ${textOfThrown(error)}`;
       this.#end({ Err: message }, { status: "failed", error: { message } });
       if (isAborted) throw error;
       return message;

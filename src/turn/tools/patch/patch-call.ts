@@ -1,6 +1,7 @@
 /** One patch: read, checked against the policies, asked about where due, applied and told (SPEC 4.3). */
 import { chmod, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { textOfThrown } from "../../../kernel/thrown.ts";
 import { foldersUpToRepository } from "../../../services/repository.ts";
 import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
@@ -90,7 +91,7 @@ class PatchCall {
       return error.message;
     }
     const isAborted = this.#call.signal.aborted;
-    this.#end(isAborted ? "aborted by user" : error instanceof Error ? error.message : String(error), "failed");
+    this.#end(isAborted ? "aborted by user" : textOfThrown(error), "failed");
     if (error instanceof PatchError && !isAborted) return this.#output(1, error.message);
     throw error;
   }
@@ -119,9 +120,7 @@ class PatchCall {
           if (movedFrom !== undefined) await chmod(path, (await stat(movedFrom)).mode);
         }
       } catch (error) {
-        throw new PatchError(
-          `Failed to ${after === null ? "delete" : "write"} file ${path}: ${(error as Error).message}`,
-        );
+        throw new PatchError(`Failed to ${after === null ? "delete" : "write"} file ${path}: ${textOfThrown(error)}`);
       }
       diff.note(path, before, after);
     }

@@ -1,6 +1,7 @@
 /** What a patch comes to on this disk: read and fitted before anything is written. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { FileChanges } from "../../../protocol/turn-item.ts";
 import { type Hunk, PatchError } from "./patch-grammar.ts";
 import { patchedContent } from "./patch-match.ts";
@@ -74,7 +75,7 @@ async function readText(path: string, purpose: string): Promise<string> {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (error) {
-    throw new PatchError(`${purpose} ${path}: ${(error as Error).message}`);
+    throw new PatchError(`${purpose} ${path}: ${textOfThrown(error)}`);
   }
 }
 
