@@ -12,6 +12,7 @@ import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from ".
 import type { StoreLog } from "./store-log.ts";
 
 const GROWTH_MS = 250;
+const RETRY_MS = 5_000;
 
 export type CatalogIndexOptions = {
   readonly path: string;
@@ -26,7 +27,7 @@ export type CatalogIndexOptions = {
 export class CatalogIndex {
   readonly #options: CatalogIndexOptions;
   #catalog: Catalog | undefined;
-  #broken = false;
+  #retryAt = 0;
   #closed = false;
   /** Settles when the rows are complete as far as this process knows. */
   #ready: Promise<void> = Promise.resolve();
@@ -127,14 +128,14 @@ export class CatalogIndex {
   }
 
   #open(): Catalog | undefined {
-    if (this.#catalog !== undefined || this.#broken || this.#closed) return this.#catalog;
+    if (this.#catalog !== undefined || this.#closed || this.#options.clock.now() < this.#retryAt) return this.#catalog;
     try {
       const { catalog, fresh } = Catalog.open(this.#options.path);
       this.#catalog = catalog;
       this.#complete = !fresh;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
-      this.#broken = true;
+      this.#retryAt = this.#options.clock.now() + RETRY_MS;
       this.#complete = false;
       this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
     }

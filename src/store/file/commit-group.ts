@@ -12,7 +12,7 @@ import { dirname } from "node:path";
 import { backoffDelay } from "../../kernel/backoff.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { ThreadBusyError } from "../../protocol/errors.ts";
-import type { FileSystem } from "./file-system.ts";
+import { errorCode, type FileSystem } from "./file-system.ts";
 import type { HandlePool } from "./handle-pool.ts";
 import { type RolloutFile, toStoreError } from "./rollout-file.ts";
 
@@ -22,6 +22,8 @@ export type FsyncPolicy = "never" | "turn" | "always";
 const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;
 const MAX_SYNCS = 4;
+/** What systems answer that know no sync of a folder. */
+const NO_FOLDER_SYNC: ReadonlySet<string | undefined> = new Set(["EISDIR", "EPERM", "EINVAL", "ENOTSUP"]);
 
 export class CommitGroup {
   readonly #fs: FileSystem;
@@ -244,7 +246,7 @@ export class CommitGroup {
   #syncFolder(path: string): Promise<void> {
     const found = this.#folderSyncs.get(path);
     if (found === undefined) {
-      const entry = { running: this.#runFolderSync(path), next: undefined };
+      const entry = { running: Promise.resolve().then(() => this.#runFolderSync(path)), next: undefined };
       this.#folderSyncs.set(path, entry);
       return entry.running;
     }
@@ -253,11 +255,12 @@ export class CommitGroup {
   }
 
   async #runFolderSync(path: string): Promise<void> {
-    const fd = this.#fs.open(path, "read");
     try {
-      await this.#fs.sync(fd);
+      const fd = this.#fs.open(path, "read");
+      await this.#fs.sync(fd).finally(() => this.#fs.close(fd));
+    } catch (error) {
+      if (!NO_FOLDER_SYNC.has(errorCode(error))) throw error;
     } finally {
-      this.#fs.close(fd);
       this.#folderSyncs.delete(path);
     }
   }

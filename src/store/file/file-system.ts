@@ -6,6 +6,7 @@
  */
 import {
   closeSync,
+  constants,
   copyFileSync,
   fdatasync,
   fdatasyncSync,
@@ -65,7 +66,12 @@ export interface FileSystem {
   touch(path: string): void;
 }
 
-const FLAGS: Readonly<Record<OpenMode, string>> = { read: "r", append: "a+", create: "ax+", update: "a+" };
+const FLAGS: Readonly<Record<OpenMode, string | number>> = {
+  read: "r",
+  append: "a+",
+  create: "ax+",
+  update: constants.O_RDWR | constants.O_APPEND,
+};
 const ANY_WRITE_BIT = 0o222;
 
 const infoFrom = (stats: Stats): FileInfo => ({
@@ -81,12 +87,7 @@ const dataSync = promisify(fdatasync);
 
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {
-  open(path, mode) {
-    if (mode === "update" && statSync(path, { throwIfNoEntry: false }) === undefined) {
-      return openSync(path, "r+"); // throws ENOENT as the system words it
-    }
-    return openSync(path, FLAGS[mode]);
-  },
+  open: (path, mode) => openSync(path, FLAGS[mode]),
   close: closeSync,
   write: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
   read: readSync,

@@ -10,7 +10,7 @@
  *     leases/<thread id>       who writes the thread (lease.ts)
  *     catalog.sqlite           the index, which can be rebuilt
  */
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { ThreadId } from "../../protocol/ids.ts";
 
 /** What a rollout's name says. The file id is what `history_base` names: the segment's id, or the thread's for the first. */
@@ -31,12 +31,12 @@ export class Layout {
   readonly catalog: string;
 
   constructor(home: string) {
-    this.home = home;
-    this.sessions = join(home, "sessions");
-    this.archived = join(home, "archived_sessions");
-    this.tombstones = join(home, "deleted");
-    this.leases = join(home, "leases");
-    this.catalog = join(home, "catalog.sqlite");
+    this.home = resolve(home);
+    this.sessions = join(this.home, "sessions");
+    this.archived = join(this.home, "archived_sessions");
+    this.tombstones = join(this.home, "deleted");
+    this.leases = join(this.home, "leases");
+    this.catalog = join(this.home, "catalog.sqlite");
   }
 
   /** The folder of a moment's day, which Codex takes in local time. */

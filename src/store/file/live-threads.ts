@@ -31,6 +31,7 @@ export class LiveThreads {
   readonly #fs: FileSystem;
   readonly #clock: Clock;
   readonly #threads = new Map<ThreadId, LiveThread>();
+  readonly #files = new Map<ThreadId, LiveThread>();
   readonly #grown = new Set<LiveThread>();
   #index: CatalogIndex | undefined;
 
@@ -49,10 +50,7 @@ export class LiveThreads {
   }
 
   ofFile(fileId: ThreadId): LiveThread | undefined {
-    const live = this.#threads.get(fileId);
-    if (live !== undefined && live.writer.fileId === fileId) return live;
-    for (const other of this.#threads.values()) if (other.writer.fileId === fileId) return other;
-    return undefined;
+    return this.#files.get(fileId);
   }
 
   all(): LiveThread[] {
@@ -70,6 +68,7 @@ export class LiveThreads {
       grown: false,
     };
     this.#threads.set(writer.threadId, live);
+    this.#files.set(writer.fileId, live);
     return live;
   }
 
@@ -79,6 +78,7 @@ export class LiveThreads {
     this.saveFold(live);
     this.#noteRow(live);
     this.#threads.delete(writer.threadId);
+    this.#files.delete(writer.fileId);
   }
 
   appended(writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position): void {

@@ -1,7 +1,7 @@
 /** What all parts of one file store share, built in one place. */
-import { basename } from "node:path";
+import { basename, resolve } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
-import { StoreIoError } from "../../protocol/errors.ts";
+import { RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog-index.ts";
@@ -117,9 +117,9 @@ export class StoreCore {
   async pathOf(locator: ThreadLocator): Promise<string> {
     this.check();
     if (typeof locator !== "string") {
-      const info = this.fs.infoOf(locator.rolloutPath);
-      if (info === undefined) throw threadNotStored(locator.rolloutPath);
-      return locator.rolloutPath;
+      const path = resolve(locator.rolloutPath);
+      if (this.fs.infoOf(path) === undefined) throw new RolloutNotFoundError(`no rollout found at ${path}`);
+      return path;
     }
     const live = this.live.get(locator);
     if (live !== undefined && !live.writer.file.ended) return live.writer.file.path;

@@ -23,7 +23,7 @@ import type { Lease } from "./lease.ts";
 import type { RolloutHead } from "./rollout-head.ts";
 import { type RolloutTail, readTail } from "./rollout-tail.ts";
 import type { StoreCore } from "./store-core.ts";
-import { asStoreError } from "./store-errors.ts";
+import { asStoreError, threadNotStored } from "./store-errors.ts";
 import { SummaryText } from "./thread-row.ts";
 
 const POLL_MS = 100;
@@ -165,6 +165,8 @@ export class ThreadOpener {
     }
     const path = await core.pathOf(locator);
     const head = core.reader.head(path);
+    // What is kept of a deleted thread is read by its forks alone.
+    if (core.isInHome(path) && core.locator.isDeleted(head.meta.id)) throw threadNotStored(head.meta.id);
     if (options.lease === "wait") return this.#openWhenFree(locator, head.meta.id, options);
     const taken = this.#take(head, options);
     if ("busy" in taken) throw new ThreadBusyError(head.meta.id, taken.busy);

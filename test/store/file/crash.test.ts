@@ -10,6 +10,7 @@ import { gist } from "../../contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 const KILLS = Number(process.env.SKEIN_KILLS ?? 20);
+const KILLS_PER_HOME = 10;
 const CHILD = new URL("./crash-child.ts", import.meta.url).pathname;
 
 /** What a thread was told is stored: its texts in order, inherited ones included. */
@@ -52,44 +53,53 @@ function note(told: Map<string, Told>, [word, id, second]: [string, string, unkn
 
 const CRASH_FAULTS = /^(torn|unterminated|no_header|orphan_lease|catalog_missing|catalog_stale|catalog_extra)$/;
 
-describe("a process that is killed", () => {
-  test(`loses nothing that it was told is stored (${KILLS} kills)`, { timeout: 600_000 }, async () => {
-    await using home = new TempHome();
-    const told = new Map<string, Told>();
-    let seed = 20_261_122;
-    const random = (below: number): number => {
-      seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-      return seed % below;
-    };
-    for (let kill = 0; kill < KILLS; kill += 1) {
-      const known = [...told.keys()];
-      const resume = known.length === 0 ? [] : [known[random(known.length)] as ThreadId];
-      await runAndKill(home.path, resume, 2 + random(120), told);
+let seed = 20_261_122;
+const random = (below: number): number => {
+  seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+  return seed % below;
+};
 
-      const { faults } = await verifyHome({ home: home.path });
-      for (const fault of faults) assert.match(fault.kind, CRASH_FAULTS, JSON.stringify(fault));
+const ownWords = (lines: Parameters<typeof gist>[0]): string[] =>
+  gist(lines).filter((word) => /^\d+-[^!]*$/.test(word));
+
+/** Everything that was told is there, in order, once; nothing is wrong but what a kill may leave. */
+async function inspect(home: TempHome, told: ReadonlyMap<string, Told>): Promise<void> {
+  const { faults } = await verifyHome({ home: home.path });
+  for (const fault of faults) assert.match(fault.kind, CRASH_FAULTS, JSON.stringify(fault));
+  const store = home.open();
+  for (const [id, thread] of told) {
+    const words = ownWords(await loaded(store, id as ThreadId));
+    assert.deepEqual(words.slice(0, thread.texts.length), thread.texts, `thread ${id}`);
+    assert.equal(new Set(words).size, words.length, "nothing twice");
+    // What was written and not yet confirmed when the kill came is there now, and stays.
+    thread.texts = words;
+  }
+  await store.close();
+}
+
+describe("a process that is killed", () => {
+  for (let first = 0; first < KILLS; first += KILLS_PER_HOME) {
+    const kills = Math.min(KILLS_PER_HOME, KILLS - first);
+    test(`loses nothing that it was told is stored: ${kills} kills from ${first} on`, async () => {
+      await using home = new TempHome();
+      const told = new Map<string, Told>();
+      for (let kill = 0; kill < kills; kill += 1) {
+        const known = [...told.keys()] as ThreadId[];
+        const again = known[random(Math.max(1, known.length))];
+        await runAndKill(home.path, again === undefined ? [] : [again], 2 + random(80), told);
+        await inspect(home, told);
+      }
+      const repaired = await repairHome({ home: home.path });
+      assert.deepEqual(
+        repaired.left.filter(({ kind }) => kind !== "no_header"),
+        [],
+      );
       const store = home.open();
       for (const [id, { texts }] of told) {
-        const words = gist(await loaded(store, id as ThreadId)).filter((word) => /^\d+-[^!]*$/.test(word));
-        assert.deepEqual(words.slice(0, texts.length), texts, `thread ${id} after kill ${kill}`);
-        assert.equal(new Set(words).size, words.length, "nothing twice");
-        // What was written and not yet confirmed when the kill came is there now, and stays.
-        const thread = told.get(id);
-        if (thread !== undefined) thread.texts = words;
+        assert.deepEqual(ownWords(await loaded(store, id as ThreadId)), texts);
+        const writer = await store.open(id as ThreadId);
+        await writer.close();
       }
-      await store.close();
-    }
-    const repaired = await repairHome({ home: home.path });
-    assert.deepEqual(
-      repaired.left.filter(({ kind }) => kind !== "no_header"),
-      [],
-    );
-    const store = home.open();
-    for (const [id, { texts }] of told) {
-      const words = gist(await loaded(store, id as ThreadId)).filter((word) => /^\d+-[^!]*$/.test(word));
-      assert.deepEqual(words, texts);
-      const writer = await store.open(id as ThreadId);
-      await writer.close();
-    }
-  });
+    });
+  }
 });
