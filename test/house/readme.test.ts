@@ -40,6 +40,11 @@ test("the embedding example runs as written", async () => {
   assert.match(lines.join(" "), /completed: \[.*failed: \[\],\s+timedOut: \[\]/s);
 });
 
+test("the approval example runs as written", async () => {
+  const lines = await run("approve.mjs", blockWith("exec_approval_request"));
+  assert.deepEqual(lines, ["asked: node --version > made.txt", "Made it."]);
+});
+
 test("the message-passing example runs as written, after a manager is there", async () => {
   const manager =
     'import { memoryStore, ThreadManager } from "skein";\nconst manager = await ThreadManager.create({ store: memoryStore() });\n';
