@@ -126,7 +126,8 @@ export class TestClient {
 export type Fixture = AsyncDisposable & {
   manager: ThreadManager;
   server: AppServer;
-  connect: (options?: Parameters<typeof linkedWires>[0]) => TestClient;
+  /** @param ends gets the function that says that the client reads again */
+  connect: (options?: Parameters<typeof linkedWires>[0], ends?: { drain?: () => void }) => TestClient;
   client: TestClient;
 };
 
@@ -136,8 +137,9 @@ export async function serve(
 ): Promise<Fixture> {
   const manager = await ThreadManager.create({ store: memoryStore(), config: { cwd: "/w" }, ...options.manager });
   const server = createAppServer(manager, { cwd: "/w", ...options.server });
-  const connect: Fixture["connect"] = (wireOptions) => {
+  const connect: Fixture["connect"] = (wireOptions, ends) => {
     const wires = linkedWires(wireOptions);
+    if (ends !== undefined) ends.drain = wires.drain;
     server.connect(wires.server);
     return new TestClient(wires.client);
   };
