@@ -11,6 +11,9 @@ export type Io = {
 export const isTerminal = (stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): boolean =>
   stream.isTTY === true && env.TERM !== "dumb";
 
+/** How many cells a line has; some terminals say 0 when they do not know. */
+export const columnsOf = (stream: NodeJS.WriteStream): number => stream.columns || 80;
+
 /** Resolves when everything written so far has left the process. */
 export const drained = (stream: NodeJS.WriteStream): Promise<void> =>
   new Promise((resolve) => stream.write("", () => resolve()));

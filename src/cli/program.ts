@@ -64,6 +64,7 @@ function pathOf(command: Command): string {
 /** Runs one command line and gives its exit code: 0, 1 when it failed, 2 when it was not understood. */
 export async function runProgram(args: readonly string[], io: Io): Promise<number> {
   io.stdout.on("error", endOfReader);
+  io.stderr.on("error", endOfReader);
   try {
     const program = buildProgram(io);
     if (args.length === 0) {
@@ -71,7 +72,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
       return EXIT.ok;
     }
     await program.parseAsync(args, { from: "user" });
-    return Number(process.exitCode ?? EXIT.ok);
+    return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const { exitCodeOf } = await import("./failure.ts");

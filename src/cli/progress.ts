@@ -1,4 +1,4 @@
-import { type Io, isTerminal } from "./io.ts";
+import { columnsOf, type Io, isTerminal } from "./io.ts";
 
 /** One line about long work, drawn again in place on a terminal and nowhere else. It goes to standard error. */
 export class Progress implements Disposable {
@@ -13,7 +13,7 @@ export class Progress implements Disposable {
     const now = performance.now();
     if (this.#stderr === undefined || now - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = now;
-    this.#stderr.write(`\r${text().slice(0, (this.#stderr.columns ?? 80) - 1)}\x1b[K`);
+    this.#stderr.write(`\r${text().slice(0, columnsOf(this.#stderr) - 1)}\x1b[K`);
   }
 
   [Symbol.dispose](): void {

@@ -1,3 +1,5 @@
+import { columnsOf } from "./io.ts";
+
 /**
  * A block of lines at the end of a terminal that is drawn again in place. The cursor is hidden while it lives, and back
  * on every way out: `close`, an exception, or the end of the process.
@@ -16,12 +18,12 @@ export class Screen implements Disposable {
   }
 
   get width(): number {
-    return this.#stream.columns ?? 80;
+    return columnsOf(this.#stream);
   }
 
   /** How many lines can be drawn again in place: all but the one of the cursor. */
   get maxHeight(): number {
-    return Math.max(1, (this.#stream.rows ?? 24) - 1);
+    return Math.max(1, (this.#stream.rows || 24) - 1);
   }
 
   /** Puts these lines, none wider than `width`, in place of the last ones. */

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../index.ts";
 import type { ListOptions } from "./commands/list.ts";
 import { withStore } from "./home.ts";
-import { drained, type Io, isTerminal } from "./io.ts";
+import { columnsOf, drained, type Io, isTerminal } from "./io.ts";
 import { LineWriter } from "./line-writer.ts";
 import { agoOf, isoOf } from "./moment.ts";
 import { paintFor } from "./style.ts";
@@ -59,7 +59,7 @@ function printTable({ threads, nextCursor }: ThreadPage, { stdout }: Io, out: Li
     out.line(paint("dim", "no threads"));
     return;
   }
-  const width = stdout.columns ?? 100;
+  const width = columnsOf(stdout);
   for (const line of tableLines(tableColumns(Date.now()), threads, { width, paint })) out.line(line);
   if (nextCursor !== null) out.line(paint("dim", `more: --cursor '${nextCursor}'`));
 }

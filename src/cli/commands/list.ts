@@ -38,7 +38,16 @@ export const listCommand = (io: Io): Command =>
     .option("--archived", "only threads that are archived")
     .option("--cwd <dir>", "only threads of this folder")
     .option("--provider <id...>", "only threads of these model providers")
-    .option("--source <kind...>", "only threads started by: cli, vscode, exec, mcp, subagent, unknown")
+    .addOption(
+      new Option("--source <kind...>", "only threads started by these").choices([
+        "cli",
+        "vscode",
+        "exec",
+        "mcp",
+        "subagent",
+        "unknown",
+      ]),
+    )
     .option("--parent <id>", "only the agents that this thread has started")
     .option("--forks-of <id>", "only direct forks of this thread")
     .option("--search <words>", "only threads whose name or messages hold these words")

@@ -26,7 +26,7 @@ export class LiveView implements DemoView {
   readonly #screen: Screen;
   readonly #paint: Paint;
   readonly #board: Board;
-  readonly #notes: string[] = [];
+  readonly #notes: { readonly action: Note["action"]; readonly name: string; readonly text: string }[] = [];
   readonly #startedAt = performance.now();
   #settings: DemoSettings = { threads: 0, turns: 0 };
   #timer: NodeJS.Timeout | undefined;
@@ -49,8 +49,7 @@ export class LiveView implements DemoView {
   }
 
   note({ action, text }: Note, row: Row | undefined): void {
-    const icon = this.#paint("magenta", NOTE_ICONS[action]);
-    this.#notes.push(`${icon} ${this.#paint("bold", row?.name ?? "")} ${this.#paint("dim", text)}`);
+    this.#notes.push({ action, name: row?.name ?? "", text });
     if (this.#notes.length > SHOWN_NOTES) this.#notes.shift();
   }
 
@@ -60,8 +59,8 @@ export class LiveView implements DemoView {
     const title = `skein demo  ${openingLine(this.#settings)}`;
     const room = Math.max(0, width - elapsed.length - 2);
     const head = `${padEnd(fit(title, room), room)} ${elapsed}`;
-    const notes = this.#notes.filter((note) => widthOf(note) < width);
-    const rows = this.#rowsFor(Math.max(1, maxHeight - SHOWN_NOTES - 5));
+    const notes = this.#notes.slice(-Math.max(1, Math.min(SHOWN_NOTES, Math.floor(maxHeight / 4))));
+    const rows = this.#rowsFor(Math.max(1, maxHeight - notes.length - 5));
     const left = this.#board.size - rows.length;
     this.#screen.draw([
       this.#paint("bold", head),
@@ -70,17 +69,19 @@ export class LiveView implements DemoView {
       ...rows.map((row) => rowLine(row, width, this.#paint)),
       ...(left > 0 ? [this.#paint("dim", `  … and ${left.toLocaleString("en")} more`)] : []),
       "",
-      ...notes,
+      ...notes.map((note) => noteLine(note, width, this.#paint)),
     ]);
   }
 
-  /** All of them where there is room, else those that run. */
+  /** All of them where there is room, else first those that run. */
   #rowsFor(room: number): Row[] {
     if (this.#board.size <= room) return [...this.#board.rows];
     const chosen: Row[] = [];
-    for (const row of this.#board.rows) {
-      if (row.status === "running") chosen.push(row);
-      if (chosen.length >= room) break;
+    for (const isWanted of [(row: Row) => row.status === "running", (row: Row) => row.status !== "running"]) {
+      for (const row of this.#board.rows) {
+        if (chosen.length >= room) return chosen;
+        if (isWanted(row)) chosen.push(row);
+      }
     }
     return chosen;
   }
@@ -110,6 +111,15 @@ export function rowLine(row: Row, width: number, paint: Paint): string {
   const start = `${icon} ${name} ${counts}  `;
   const text = endOf(oneLine(row.text), width - widthOf(start) - 1);
   return `${start}${row.status === "running" ? text : paint("dim", text)}`;
+}
+
+function noteLine(
+  { action, name, text }: { action: Note["action"]; name: string; text: string },
+  width: number,
+  paint: Paint,
+): string {
+  const room = width - widthOf(name) - 3;
+  return `${paint("magenta", NOTE_ICONS[action])} ${paint("bold", name)} ${paint("dim", fit(text, room))}`;
 }
 
 /** The end of a text in so many cells, so that a view follows a text that grows. */
