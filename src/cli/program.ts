@@ -51,8 +51,8 @@ function prepare(command: Command, io: Io): void {
   command.configureOutput({
     writeOut: (text) => io.stdout.write(text),
     writeErr: (text) => io.stderr.write(text),
-    getOutHelpWidth: () => io.stdout.columns ?? 100,
-    getErrHelpWidth: () => io.stderr.columns ?? 100,
+    getOutHelpWidth: () => io.stdout.columns || 100,
+    getErrHelpWidth: () => io.stderr.columns || 100,
   });
   for (const child of command.commands) prepare(child, io);
 }
