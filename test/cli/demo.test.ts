@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { ended, jsonLines, printed, skein, start } from "./skein.ts";
+import { tempFolder } from "./temp-home.ts";
 
 const summaryOf = (stdout: string) => jsonLines(stdout).at(-1) ?? {};
 const treeOf = (summary: Record<string, unknown>) => summary.tree as Record<string, unknown>[];
@@ -111,11 +113,23 @@ for (const [name, code] of [
   });
 }
 
-test("a reader that leaves early is no error", async () => {
-  const child = start(["demo", "--json", "--threads", "500"]);
+test("a reader that leaves early is no error, and nothing is left in the temporary folder", async (t) => {
+  const folder = await tempFolder(t);
+  const child = start(["demo", "--json", "--threads", "500"], {
+    env: { TMPDIR: folder, NODE_DISABLE_COMPILE_CACHE: "1" },
+  });
   const end = ended(child);
-  await printed(child, "\n");
+  await printed(child, "session_configured");
   child.stdout.destroy();
   const { code, stderr } = await end;
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test("--home keeps the threads for the other commands", async (t) => {
+  const home = await tempFolder(t);
+  assert.equal((await skein(["demo", "--home", home])).code, 0);
+  const { stdout } = await skein(["list", "--home", home, "--source", "cli", "--source", "subagent", "--json"]);
+  assert.equal((JSON.parse(stdout) as { threads: unknown[] }).threads.length, 6);
+  assert.equal((await skein(["verify", "--home", home])).code, 0);
 });

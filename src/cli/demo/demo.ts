@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { fileStore, scriptedClient, ThreadManager, type ThreadStore, tool } from "../../index.ts";
 import { EXIT, Exit } from "../exit-code.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io, isTerminal } from "../io.ts";
+import { TemporaryFolder } from "../temporary-folder.ts";
 import { Board } from "./board.ts";
 import { JsonView } from "./json-view.ts";
 import { LiveView } from "./live-view.ts";
@@ -46,13 +45,13 @@ async function withStore(
   { cwd }: Io,
   use: (store: ThreadStore) => Promise<void>,
 ): Promise<void> {
-  const folder = home === undefined ? await mkdtemp(join(tmpdir(), "skein-demo-")) : resolve(cwd(), home);
-  const store = fileStore({ home: folder, ...(home === undefined && { fsync: "never" }) });
+  using temporary = home === undefined ? new TemporaryFolder() : undefined;
+  const folder = temporary?.path ?? resolve(cwd(), home ?? ".");
+  const store = fileStore({ home: folder, ...(temporary !== undefined && { fsync: "never" }) });
   try {
     await use(store);
   } finally {
     await store.close();
-    if (home === undefined) await rm(folder, { recursive: true, force: true });
   }
 }
 
