@@ -28,7 +28,12 @@ export type Anchored = {
 };
 
 /** A thread as it stood before the line `end`. */
-export type View = { readonly thread: Anchored; readonly end: number };
+export type View = {
+  readonly thread: Anchored;
+  readonly end: number;
+  /** What it inherits, once it was looked up; null when all is its own. */
+  base?: View | null;
+};
 
 export type MessagePlace = { readonly cut: Position; readonly openTurn: TurnId | null };
 /** A turn with the one that ran when it began, and so broke off there. */
@@ -52,7 +57,7 @@ export const LOOKUPS = {
   lastTurn: "SELECT start FROM turns WHERE t = ? AND start < ? ORDER BY start DESC LIMIT 1",
   turnByStart: "SELECT start, start_byte, id, stop, stop_byte, interrupts FROM turns WHERE t = ? AND start = ?",
   turnById: `
-    SELECT start FROM turns WHERE t = ? AND id = ? AND start < ? AND (gone IS NULL OR gone >= ?) ORDER BY start LIMIT 1`,
+    SELECT start FROM turns INDEXED BY turns_id WHERE t = ? AND id = ? AND start < ? AND (gone IS NULL OR gone >= ?) ORDER BY start LIMIT 1`,
   stop: "SELECT stop, stop_byte FROM stops WHERE t = ? AND start = ? AND stop <= ?",
   rollback:
     "SELECT line, kept, lowest_cut, last_turn FROM rollbacks WHERE t = ? AND line < ? ORDER BY line DESC LIMIT 1",
@@ -74,9 +79,13 @@ export class AnchorViews {
   }
 
   /** What the thread inherits; undefined when all is its own. */
-  baseOf({ thread }: View): View | undefined {
-    if (thread.base === null) return undefined;
-    const base = this.byNumber(thread.base);
+  baseOf(view: View): View | undefined {
+    if (view.base === undefined) view.base = this.#lookUpBase(view.thread) ?? null;
+    return view.base ?? undefined;
+  }
+
+  #lookUpBase(thread: Anchored): View | undefined {
+    const base = thread.base === null ? undefined : this.byNumber(thread.base);
     return base && { thread: base, end: thread.baseEnd.ordinal };
   }
 

@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { CATALOG_SCHEMA, CATALOG_VERSION } from "./catalog-schema.ts";
+import { catalogSchema, catalogVersion } from "./catalog-schema.ts";
 
 type Sqlite = typeof import("node:sqlite");
 export type SqlValue = string | number | bigint | null;
@@ -32,6 +32,14 @@ function loadSqlite(): Sqlite {
   }
 }
 
+/** Node has FTS5 from 22.16 on. */
+export function hasFullText(): boolean {
+  const memory = new (loadSqlite().DatabaseSync)(":memory:");
+  const row = memory.prepare("SELECT sqlite_compileoption_used('ENABLE_FTS5') AS used").get();
+  memory.close();
+  return row?.used === 1;
+}
+
 const SQLITE_ERROR = 1;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
@@ -44,32 +52,40 @@ export function isCatalogDamage(error: unknown): boolean {
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
 }
 
+export type DatabaseOptions = {
+  /** false: searches do without FTS5, as they must where SQLite has none. */
+  readonly fullText?: boolean | undefined;
+};
+
 export class CatalogDatabase {
   readonly path: string;
+  /** Whether searches go through FTS5. */
+  readonly fullText: boolean;
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #damaged = false;
   #inTransaction = false;
 
-  private constructor(path: string) {
+  private constructor(path: string, options: DatabaseOptions) {
     this.path = path;
     this.#db = new (loadSqlite().DatabaseSync)(path);
+    this.fullText = options.fullText ?? hasFullText();
   }
 
   /** `fresh`: its tables were made just now. */
-  static open(path: string): { database: CatalogDatabase; fresh: boolean } {
+  static open(path: string, options: DatabaseOptions = {}): { database: CatalogDatabase; fresh: boolean } {
     mkdirSync(dirname(path), { recursive: true });
-    const found = CatalogDatabase.#tryOpen(path);
+    const found = CatalogDatabase.#tryOpen(path, options);
     if (found !== undefined) return found;
     discard(path);
-    const made = CatalogDatabase.#tryOpen(path);
+    const made = CatalogDatabase.#tryOpen(path, options);
     if (made === undefined) throw new Error(`${path} was damaged again while it was made`);
     return made;
   }
 
   /** undefined: the file is to be thrown away. */
-  static #tryOpen(path: string): { database: CatalogDatabase; fresh: boolean } | undefined {
-    const database = new CatalogDatabase(path);
+  static #tryOpen(path: string, options: DatabaseOptions): { database: CatalogDatabase; fresh: boolean } | undefined {
+    const database = new CatalogDatabase(path, options);
     try {
       database.#db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
       database.#db.exec(
@@ -89,10 +105,11 @@ export class CatalogDatabase {
   /** Whether they were made just now; undefined when there are others. */
   #makeTables(): boolean | undefined {
     const version = this.get("PRAGMA user_version")?.user_version;
-    if (version === CATALOG_VERSION) return false;
+    const wanted = catalogVersion(this.fullText);
+    if (version === wanted) return false;
     if (version !== 0 || this.get("SELECT 1 FROM sqlite_schema") !== undefined) return undefined;
-    this.#db.exec(CATALOG_SCHEMA);
-    this.#db.exec(`PRAGMA user_version = ${CATALOG_VERSION}`);
+    this.#db.exec(catalogSchema(this.fullText));
+    this.#db.exec(`PRAGMA user_version = ${wanted}`);
     return true;
   }
 

@@ -1,7 +1,9 @@
 /**
- * Lists and searches. Without a search each list is one range of one index, or a few that are merged; a search by
- * creation reads the posting lists from the newest on and stops when the page is full. A search by change takes all
- * that it finds, and sorts it while it is little, else walks the index of changes with it at hand.
+ * Lists and searches. Without a search a list is one range of one index, or a few that are merged.
+ *
+ * A search first looks through the newest threads of its list: what is common is found there. What is rare is found by
+ * the posting lists: in the order of creation from the newest on, in the order of changes all at once, sorted while that
+ * is little. Without FTS5 a search looks through all threads of its list.
  */
 import type { CatalogDatabase, SqlRow, SqlValue } from "./catalog-database.ts";
 import { ROW_COLUMNS, tag, threadOf } from "./catalog-row.ts";
@@ -11,6 +13,8 @@ import type { StoredThread, ThreadPage, ThreadQuery } from "./thread-store.ts";
 
 /** Up to so many finds are sorted. */
 const FEW = 2000;
+/** So many of the newest threads are looked through. */
+const NEAR = 500;
 
 const COLUMN = { createdAt: "created", updatedAt: "updated" } as const;
 
@@ -32,14 +36,26 @@ export function listThreads(database: CatalogDatabase, query?: ThreadQuery): Thr
 function findAll(database: CatalogDatabase, plan: ListPlan): Found[] {
   if (plan.search === undefined) return listed(database, plan, []);
   if (plan.search.some((words) => words.length === 0)) return [];
+  const held = plan.search.map(holds);
+  if (!database.fullText) return listed(database, plan, held);
   const match = matchOf(plan, plan.search);
   if (match === undefined) return [];
+  const near = foundNear(database, plan, held);
+  if (near.length > plan.limit) return near;
   if (plan.orderBy === "createdAt") return newestOf(database, plan, match);
   if (isMany(database, match)) {
-    return listed(database, plan, [{ sql: "n IN (SELECT rowid FROM words WHERE words MATCH ?)", values: [match] }]);
+    return listed(database, plan, [
+      { sql: "n IN (SELECT rowid FROM postings WHERE postings MATCH ?)", values: [match] },
+    ]);
   }
   return sorted(database, plan, match);
 }
+
+/** The words are kept with a blank before each, so a phrase whose last word is cut short is a part of them. */
+const holds = (words: readonly string[]): Condition => ({
+  sql: "(SELECT instr(word, ?) FROM words WHERE words.n = threads.n) > 0",
+  values: [` ${words.join(" ")}`],
+});
 
 function placed(plan: ListPlan, row: SqlRow): Found {
   const thread = threadOf(row);
@@ -57,13 +73,30 @@ function listed(database: CatalogDatabase, plan: ListPlan, extra: readonly Condi
 export const listStatements = (plan: ListPlan): Condition[] => armsOf(plan).map((arm) => statementOf(plan, arm, []));
 
 function statementOf(plan: ListPlan, arm: Arm, extra: readonly Condition[]): Condition {
-  const at = COLUMN[plan.orderBy];
+  const { sql, values } = rangeOf(ROW_COLUMNS, plan, arm, extra);
+  return { sql, values: [...values, plan.limit + 1] };
+}
+
+function rangeOf(columns: string, plan: ListPlan, arm: Arm, extra: readonly Condition[]): Condition {
   const conditions = [...arm.range, ...restOf(plan, arm), ...extra, ...placeAfter(plan)];
   const where = conditions.map(({ sql }) => sql).join(" AND ");
   return {
-    sql: `SELECT ${ROW_COLUMNS} FROM threads INDEXED BY ${arm.index} WHERE ${where} ORDER BY ${at} DESC, id DESC LIMIT ?`,
-    values: [...conditions.flatMap(({ values }) => values), plan.limit + 1],
+    sql: `SELECT ${columns} FROM threads INDEXED BY ${arm.index} WHERE ${where} ORDER BY ${orderOf(plan)} LIMIT ?`,
+    values: conditions.flatMap(({ values }) => values),
   };
+}
+
+const orderOf = (plan: ListPlan): string => `${COLUMN[plan.orderBy]} DESC, id DESC`;
+
+/** What is found among the newest threads of a list that is one range; all that is found is in its right order. */
+function foundNear(database: CatalogDatabase, plan: ListPlan, held: readonly Condition[]): Found[] {
+  const [arm, ...others] = armsOf(plan);
+  if (arm === undefined || others.length > 0) return [];
+  const newest = rangeOf("n AS near", plan, arm, []);
+  const sql = `SELECT ${ROW_COLUMNS} FROM (${newest.sql}) CROSS JOIN threads ON n = near
+    WHERE ${held.map((condition) => condition.sql).join(" AND ")} ORDER BY ${orderOf(plan)} LIMIT ?`;
+  const values = [...newest.values, NEAR, ...held.flatMap((condition) => condition.values), plan.limit + 1];
+  return database.all(sql, ...values).map((row) => placed(plan, row));
 }
 
 const placeAfter = (plan: ListPlan): Condition[] =>
@@ -135,8 +168,8 @@ function matchOf(plan: ListPlan, search: readonly (readonly string[])[]): string
 }
 
 export const NEWEST_FOUND = `
-  SELECT ${ROW_COLUMNS} FROM words CROSS JOIN threads ON n = words.rowid
-  WHERE words MATCH ? AND words.rowid < ? ORDER BY words.rowid DESC`;
+  SELECT ${ROW_COLUMNS} FROM postings CROSS JOIN threads ON n = postings.rowid
+  WHERE postings MATCH ? AND postings.rowid < ? ORDER BY postings.rowid DESC`;
 
 /** Rows come by the time of creation; those of one millisecond in any order, so all of the last one are taken. */
 function newestOf(database: CatalogDatabase, plan: ListPlan, match: string): Found[] {
@@ -153,16 +186,16 @@ function newestOf(database: CatalogDatabase, plan: ListPlan, match: string): Fou
   return found;
 }
 
-export const COUNT_FOUND = "SELECT count(*) AS found FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)";
+export const COUNT_FOUND = "SELECT count(*) AS found FROM (SELECT 1 FROM postings WHERE postings MATCH ? LIMIT ?)";
 
 const isMany = (database: CatalogDatabase, match: string): boolean =>
   Number(database.get(COUNT_FOUND, match, FEW + 1)?.found) > FEW;
 
 function sorted(database: CatalogDatabase, plan: ListPlan, match: string): Found[] {
-  const conditions = [{ sql: "words MATCH ?", values: [match] }, ...placeAfter(plan)];
+  const conditions = [{ sql: "postings MATCH ?", values: [match] }, ...placeAfter(plan)];
   const where = conditions.map(({ sql }) => sql).join(" AND ");
-  const sql = `SELECT ${ROW_COLUMNS} FROM words CROSS JOIN threads ON n = words.rowid WHERE ${where}
-    ORDER BY ${COLUMN[plan.orderBy]} DESC, id DESC LIMIT ?`;
+  const sql = `SELECT ${ROW_COLUMNS} FROM postings CROSS JOIN threads ON n = postings.rowid WHERE ${where}
+    ORDER BY ${orderOf(plan)} LIMIT ?`;
   const values = [...conditions.flatMap((condition) => condition.values), plan.limit + 1];
   return database.all(sql, ...values).map((row) => placed(plan, row));
 }

@@ -66,9 +66,11 @@ export function threadOf(row: SqlRow): StoredThread {
   };
 }
 
-/** What a search finds the thread by. */
+/** What a search finds the thread by: each word with a blank before it. */
 export const searchedWords = (name: string | null, preview: string, text: string): string =>
-  wordsOf(`${name ?? ""}\n${preview}\n${text}`).join(" ");
+  wordsOf(`${name ?? ""}\n${preview}\n${text}`)
+    .map((word) => ` ${word}`)
+    .join("");
 
 /** What the filters of a search find it by: one word of letters and digits for each fact. */
 export function tagsOf(thread: FilteredFacts): string {

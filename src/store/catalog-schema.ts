@@ -2,18 +2,19 @@
  * The catalog's tables.
  *
  * D1  A thread's `n` rises with the time of its creation, so that a search yields the newest first by itself.
- * D2  `words` holds for each thread the words that a search looks at and, as `tag`, what the filters look at: a search
- *     with filters is one intersection of posting lists.
+ * D2  `words` holds for each thread the words that a search looks at, with a blank before each. Where SQLite has FTS5,
+ *     `postings` indexes them, and as `tag` what the filters look at: a search with filters is one intersection of
+ *     posting lists. Node's SQLite has it from 22.16 on.
  * D3  Every list without a search is one range of one index; the thread's id at its end makes the order total.
  */
 
-/** Another number, or none: the file is thrown away. */
-export const CATALOG_VERSION = 1;
+/** Another number, or none: the file is thrown away. The way of searching goes into it, since the tables differ. */
+export const catalogVersion = (fullText: boolean): number => 2 * 2 + (fullText ? 1 : 0);
 
 /** `n` is the creation in milliseconds, and a number among those of one millisecond in the low bits. */
 export const CREATED_SHIFT = 20n;
 
-export const CATALOG_SCHEMA = `
+const TABLES = `
 CREATE TABLE threads (
   n INTEGER PRIMARY KEY,
   id TEXT NOT NULL UNIQUE,
@@ -52,9 +53,7 @@ CREATE INDEX threads_base ON threads (base) WHERE base IS NOT NULL;
 
 -- The first user messages as they are, for a thread whose name or preview changes.
 CREATE TABLE texts (n INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
-CREATE VIRTUAL TABLE words USING fts5(
-  word, tag, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0', prefix='2 3'
-);
+CREATE TABLE words (n INTEGER PRIMARY KEY, word TEXT NOT NULL) STRICT;
 
 -- Removed threads that have forks, so that these are found through them.
 CREATE TABLE gone (id TEXT PRIMARY KEY, forked_from TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -112,3 +111,10 @@ CREATE TABLE rollbacks (
   PRIMARY KEY (t, line)
 ) STRICT, WITHOUT ROWID;
 `;
+
+const POSTINGS = `
+CREATE VIRTUAL TABLE postings USING fts5(
+  word, tag, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0', prefix='2 3'
+);`;
+
+export const catalogSchema = (fullText: boolean): string => TABLES + (fullText ? POSTINGS : "");

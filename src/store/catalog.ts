@@ -7,7 +7,7 @@
  */
 import type { ThreadId } from "../protocol/ids.ts";
 import { CatalogAnchors } from "./catalog-anchors.ts";
-import { CatalogDatabase, type SqlRow } from "./catalog-database.ts";
+import { CatalogDatabase, type DatabaseOptions, type SqlRow } from "./catalog-database.ts";
 import { listThreads } from "./catalog-list.ts";
 import {
   type CatalogRow,
@@ -33,12 +33,14 @@ const marks = (columns: string): string => columns.replace(/[^,]+/g, "?");
 
 const INSERT = `
   INSERT INTO threads (n, ${STORED_COLUMNS}) VALUES (
-    (SELECT coalesce(max(n) + 1, ?1) FROM threads WHERE n >= ?1 AND n < ?2), ${marks(STORED_COLUMNS)}
+    (SELECT coalesce(max(n) + 1, ?) FROM threads WHERE n >= ? AND n < ?), ${marks(STORED_COLUMNS)}
   )`;
 const UPDATE = `UPDATE threads SET (${STORED_COLUMNS}) = (${marks(STORED_COLUMNS)}) WHERE id = ?`;
 const GET = `
   SELECT ${ROW_COLUMNS}, base, file_size, mtime, text FROM threads LEFT JOIN texts ON texts.n = threads.n WHERE id = ?`;
 const NUMBER = "(SELECT n FROM threads WHERE id = ?)";
+const KEEP_WORDS = `INSERT INTO words (n, word) VALUES (${NUMBER}, ?)`;
+const KEEP_POSTINGS = `INSERT INTO postings (rowid, word, tag) VALUES (${NUMBER}, ?, ?)`;
 
 export class Catalog {
   readonly anchors: CatalogAnchors;
@@ -50,8 +52,8 @@ export class Catalog {
   }
 
   /** `fresh`: there was none, or one that was damaged or of another version and was thrown away. It has no rows yet. */
-  static open(path: string): { catalog: Catalog; fresh: boolean } {
-    const { database, fresh } = CatalogDatabase.open(path);
+  static open(path: string, options: DatabaseOptions = {}): { catalog: Catalog; fresh: boolean } {
+    const { database, fresh } = CatalogDatabase.open(path, options);
     return { catalog: new Catalog(database), fresh };
   }
 
@@ -83,20 +85,21 @@ export class Catalog {
   /** Makes the row searchable. One without any word cannot be found and takes no place. */
   #find(row: CatalogRow, text: string): void {
     const words = searchedWords(row.name, row.preview, text);
-    if (words === "") this.#database.run(`DELETE FROM words WHERE rowid = ${NUMBER}`, row.threadId);
-    else
-      this.#database.run(
-        `INSERT OR REPLACE INTO words (rowid, word, tag) VALUES (${NUMBER}, ?, ?)`,
-        row.threadId,
-        words,
-        tagsOf(row),
-      );
+    this.#forgetWords(row.threadId);
+    if (words === "") return;
+    this.#database.run(KEEP_WORDS, row.threadId, words);
+    if (this.#database.fullText) this.#database.run(KEEP_POSTINGS, row.threadId, words, tagsOf(row));
+  }
+
+  #forgetWords(threadId: ThreadId): void {
+    this.#database.run(`DELETE FROM words WHERE n = ${NUMBER}`, threadId);
+    if (this.#database.fullText) this.#database.run(`DELETE FROM postings WHERE rowid = ${NUMBER}`, threadId);
   }
 
   #insert(row: CatalogRow): void {
     const first = BigInt(row.createdAt) << CREATED_SHIFT;
     this.#database.run("DELETE FROM gone WHERE id = ?", row.threadId);
-    this.#database.run(INSERT, first, first + (1n << CREATED_SHIFT), ...rowValues(row));
+    this.#database.run(INSERT, first, first, first + (1n << CREATED_SHIFT), ...rowValues(row));
   }
 
   /** Notes growth of threads that are there; others are passed over. One transaction. */
@@ -153,7 +156,7 @@ export class Catalog {
   }
 
   #drop(threadId: ThreadId): void {
-    this.#database.run(`DELETE FROM words WHERE rowid = ${NUMBER}`, threadId);
+    this.#forgetWords(threadId);
     this.#database.run(`DELETE FROM texts WHERE n = ${NUMBER}`, threadId);
     this.#database.run("DELETE FROM threads WHERE id = ?", threadId);
   }

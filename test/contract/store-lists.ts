@@ -252,6 +252,7 @@ export function listSuite(make: MakeStore): void {
         ["thread-query", [code]],
         ["src/store", [code]],
         ["query-thread", []],
+        ["thre-query", []],
         ["cursor", [code]],
         ["cursor fix", [code]],
         ["天気", [tokyo]],
