@@ -103,9 +103,12 @@ export class FileStore implements ThreadStore {
   }
 
   async list(query?: ThreadQuery): Promise<ThreadPage> {
+    const { group, index } = this.#core;
     this.#core.check();
-    this.#core.group.writeAll();
-    return this.#askCatalog((catalog) => catalog.list(query));
+    group.writeAll();
+    const page = await this.#askCatalog((catalog) => catalog.list(query));
+    index.refresh();
+    return page;
   }
 
   /** A catalog that turns out to be damaged is built anew, and asked again. */

@@ -28,6 +28,7 @@ export class CatalogIndex {
   readonly #options: CatalogIndexOptions;
   #catalog: Catalog | undefined;
   #retryAt = 0;
+  #refreshed = false;
   #closed = false;
   /** Settles when the rows are complete as far as this process knows. */
   #ready: Promise<void> = Promise.resolve();
@@ -107,7 +108,15 @@ export class CatalogIndex {
     if (growth.length > 0) this.use((catalog) => catalog.grow(growth));
   }
 
-  /** Starts a scan in the background. */
+  /** Looks once in the life of the store for what other programs changed; nobody waits for it. */
+  refresh(): void {
+    const catalog = this.#open();
+    if (catalog === undefined || this.#refreshed) return;
+    this.#refreshed = true;
+    void this.#ready.then(() => this.#scan(catalog));
+  }
+
+  /** Starts a scan that lists wait for. */
   rescan(): void {
     const catalog = this.#open();
     if (catalog === undefined) return;
@@ -133,6 +142,7 @@ export class CatalogIndex {
       const { catalog, fresh } = Catalog.open(this.#options.path);
       this.#catalog = catalog;
       this.#complete = !fresh;
+      this.#refreshed ||= fresh;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
       this.#retryAt = this.#options.clock.now() + RETRY_MS;
@@ -144,6 +154,7 @@ export class CatalogIndex {
 
   async #scan(catalog: Catalog): Promise<void> {
     try {
+      if (catalog !== this.#catalog) return;
       await this.#options.scan(catalog);
       if (catalog === this.#catalog) this.#complete = true;
     } catch (error) {

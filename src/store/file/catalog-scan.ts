@@ -18,6 +18,8 @@ export type ScanEnv = {
   readonly log: StoreLog;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
   readonly isClosed: () => boolean;
+  /** Whether this store writes the thread: then it tells the catalog itself. */
+  readonly isLive: (threadId: ThreadId) => boolean;
 };
 
 const BATCH = 64;
@@ -47,8 +49,9 @@ export async function scanCatalog(env: ScanEnv, catalog: Catalog): Promise<void>
     known.delete(name.threadId);
     const info = env.fs.infoOf(path);
     if (info === undefined) continue;
-    const same = row?.rolloutPath === path && row.fileSize === info.size && row.mtimeMs === info.modifiedMs;
-    if (!same) {
+    const isKnown = row?.rolloutPath === path;
+    const same = isKnown && row.fileSize === info.size && row.mtimeMs === info.modifiedMs;
+    if (!same && !(isKnown && env.isLive(name.threadId))) {
       const fresh = await rowOf(env, path, names.get(name.threadId) ?? null);
       if (fresh !== undefined) {
         batch.push(fresh);

@@ -67,7 +67,10 @@ async function rescan(core: StoreCore): Promise<void> {
   if (fs.infoOf(layout.catalog) === undefined) return;
   const { catalog } = Catalog.open(layout.catalog);
   try {
-    await scanCatalog({ fs, layout, locator, reader, log: silentStoreLog, isClosed: () => false }, catalog);
+    await scanCatalog(
+      { fs, layout, locator, reader, log: silentStoreLog, isClosed: () => false, isLive: () => false },
+      catalog,
+    );
   } finally {
     catalog.close();
   }

@@ -80,7 +80,9 @@ export class StoreCore {
       clock: this.clock,
       log: this.log,
       scan: async (catalog) => {
-        await scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed: () => this.closed }, catalog);
+        const isLive = (threadId: ThreadId) => this.live.get(threadId) !== undefined;
+        const isClosed = () => this.closed;
+        await scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed, isLive }, catalog);
         if (!this.closed) this.forkMarks.sweep();
       },
       growth: () => this.live.growth(),

@@ -16,7 +16,7 @@ import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenOptions, Position, ThreadLocator } from "../thread-store.ts";
 import { factsOf, startTimeOf } from "../thread-summary.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
-import { errorCode, isMissing } from "./file-system.ts";
+import { errorCode, type FileInfo, isMissing } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
 import { fileIdOf } from "./history-reader.ts";
 import type { Lease } from "./lease.ts";
@@ -62,19 +62,19 @@ export class ThreadOpener {
         timestampOf(now),
         numbered ? ordinal : undefined,
       );
-      const size = this.#writeNew(path, text);
+      const info = this.#writeNew(path, text);
       const writer = new FileThreadWriter(core.writerEnv(), {
         threadId: meta.id,
         fileId: meta.id,
         path,
         lease: acquired,
-        end: { ordinal: ordinal + 1, byteOffset: size },
+        end: { ordinal: ordinal + 1, byteOffset: info.size },
         numbered,
         base: from.base,
         isNew: true,
         onFailure: options.onFailure,
       });
-      this.#register(writer, full, from, size, now);
+      this.#register(writer, full, from, info, now);
       if (core.fsync === "always") await writer.flush();
       return writer;
     } catch (error) {
@@ -84,7 +84,7 @@ export class ThreadOpener {
     }
   }
 
-  #register(writer: FileThreadWriter, meta: SessionMeta, from: NewThreadBase, size: number, now: number): void {
+  #register(writer: FileThreadWriter, meta: SessionMeta, from: NewThreadBase, info: FileInfo, now: number): void {
     const row: CatalogRow = {
       ...factsOf(meta),
       rolloutPath: writer.file.path,
@@ -93,8 +93,8 @@ export class ThreadOpener {
       name: null,
       archived: false,
       baseThreadId: from.base?.fileId ?? null,
-      fileSize: size,
-      mtimeMs: now,
+      fileSize: info.size,
+      mtimeMs: info.modifiedMs,
       searchText: from.preview.slice(0, SEARCHED_CHARS),
     };
     this.#core.locator.remember(writer.threadId, writer.file.path);
@@ -131,7 +131,7 @@ export class ThreadOpener {
     return names;
   }
 
-  #writeNew(path: string, text: string): number {
+  #writeNew(path: string, text: string): FileInfo {
     const { fs } = this.#core;
     const bytes = Buffer.from(text);
     const fd = this.#openNew(path);
@@ -142,8 +142,9 @@ export class ThreadOpener {
       fs.remove(path);
       throw error;
     }
+    const info = fs.info(fd);
     fs.close(fd);
-    return bytes.length;
+    return info;
   }
 
   #openNew(path: string): number {

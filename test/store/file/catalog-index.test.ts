@@ -80,6 +80,20 @@ describe("the catalog of a home", () => {
     await assert.rejects(store.get(fork), RolloutNotFoundError);
   });
 
+  test("looks by itself for what other programs changed, after the first list", async () => {
+    await using home = new TempHome();
+    const { root, fork } = await filled(home);
+    const done = Promise.withResolvers<void>();
+    const store = home.open({ onScanProgress: (progress) => progress.done && done.resolve() });
+    rmSync((await store.get(fork)).rolloutPath ?? "");
+    assert.equal((await listed(store)).length, 2);
+    await done.promise;
+    assert.deepEqual(
+      (await listed(store)).map(({ threadId }) => threadId),
+      [root],
+    );
+  });
+
   test("a thread that it does not know yet is found by its file", async () => {
     await using home = new TempHome();
     const { root } = await filled(home);
