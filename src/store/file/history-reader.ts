@@ -9,10 +9,11 @@ import { LRUCache } from "lru-cache";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { LoadRange, Position } from "../thread-store.ts";
-import { decodeLine, ordinalOf, peekType } from "./codec.ts";
+import { decodeLine, ordinalOf } from "./codec.ts";
 import type { FileSystem } from "./file-system.ts";
 import { parseRolloutName } from "./layout.ts";
-import { LineReader, linesBackwards, type RawLine, withFile } from "./line-reader.ts";
+import { LineReader, type RawLine, withFile } from "./line-reader.ts";
+import { linesHolding } from "./line-search.ts";
 import { type RolloutHead, readHead } from "./rollout-head.ts";
 import { breathe, type RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemSink } from "./rollout-problem.ts";
@@ -23,6 +24,9 @@ export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number;
 
 const DEEPEST = 10_000;
 const REMEMBERED_HEADS = 256;
+
+/** As every writer writes the type of such a line; a line that holds it elsewhere is told apart by decoding it. */
+const COMPACTED = Buffer.from('"compacted"');
 
 export class HistoryReader {
   readonly #fs: FileSystem;
@@ -120,8 +124,7 @@ export class HistoryReader {
   #lastCompaction(segment: Segment, to: number): number | undefined {
     return withFile(this.#fs, segment.head.path, (fd) => {
       const end = segment.end?.byteOffset ?? this.#fs.info(fd).size;
-      for (const raw of linesBackwards(this.#fs, fd, end)) {
-        if ((peekType(raw.text) ?? "compacted") !== "compacted") continue;
+      for (const raw of linesHolding(this.#fs, fd, end, COMPACTED)) {
         const decoded = decodeLine(raw.text);
         if ("problem" in decoded || decoded.line.type !== "compacted") continue;
         const ordinal = ordinalOf(decoded.line) ?? this.#legacyOrdinal(segment, raw);
