@@ -92,6 +92,7 @@ export type { TurnItem } from "./protocol/turn-item.ts";
 export { isUserBoundary } from "./protocol/user-boundary.ts";
 export type { UserInput } from "./protocol/user-input.ts";
 export { type AuthManager, fileAuthManager, memoryAuthManager } from "./services/auth-manager.ts";
+export { type ConfigOverride, parseOverride } from "./services/config-overrides.ts";
 export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
 export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
 export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
