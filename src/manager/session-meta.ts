@@ -3,6 +3,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
 
 export type MetaFacts = {
@@ -31,10 +32,10 @@ export function sessionMetaOf({ threadId, config, source, originator, now, paren
 
 /** What the thread is to emit first. */
 export function sessionConfiguredOf(
-  threadId: ThreadId,
+  { threadId, rolloutPath }: Pick<ThreadWriter, "threadId" | "rolloutPath">,
   config: ResolvedThreadConfig,
-  rolloutPath: string | null,
   initialMessages: EventMsg[] | null,
+  forkedFrom: ThreadId | undefined,
 ): SessionConfiguredEvent {
   return {
     type: "session_configured",
@@ -49,5 +50,6 @@ export function sessionConfiguredOf(
     history_entry_count: 0,
     initial_messages: initialMessages,
     rollout_path: rolloutPath,
+    ...(forkedFrom === undefined ? {} : { forked_from_id: forkedFrom }),
   };
 }

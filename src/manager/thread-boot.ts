@@ -26,6 +26,8 @@ export type Making = {
   readonly writer: ThreadWriter;
   readonly store: ThreadStore;
   readonly origin: "new" | "resumed" | "forked";
+  /** The thread that this one was forked from, when that is known without reading anything. */
+  readonly forkedFrom?: ThreadId | undefined;
   /** The rollout was made here: it goes again when the thread does not come to be. */
   readonly isNew: boolean;
 };
@@ -179,7 +181,7 @@ export class ThreadBoot {
     const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
     const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
     const incarnation = new Incarnation({ env, store, writer, config, tools, origin });
-    const msg = sessionConfiguredOf(writer.threadId, config, writer.rolloutPath, messages);
+    const msg = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
     const booting = incarnation.boot(msg, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;
     if (status !== undefined && isFinalStatus(status)) incarnation.status = status;

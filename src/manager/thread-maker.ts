@@ -140,7 +140,7 @@ export class ThreadMaker {
       const meta = this.#metaOf(threadId, resolved, options);
       const open = this.#openOptions(threadId, options);
       const writer = await forkRollout(base, { meta, source, target, open });
-      return { writer, origin: base.inherits === null ? "new" : "forked" };
+      return { writer, origin: base.inherits === null ? "new" : "forked", forkedFrom: base.source };
     });
   }
 
@@ -179,7 +179,7 @@ export class ThreadMaker {
     threadId: ThreadId,
     config: ResolvedThreadConfig,
     options: ThreadOptions,
-    make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin">>,
+    make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin" | "forkedFrom">>,
   ): Promise<NewThread> {
     const store = this.#storeOf(config);
     const thread = await this.#boot.create(threadId, options.parentThreadId, {

@@ -1,5 +1,6 @@
 /** One model request of a turn: the context goes out, and what streams back becomes events and history (SPEC 4.2). */
 import type { SampleOutcome } from "../../machines/turn.machine.ts";
+import { breathe } from "../kernel/breath.ts";
 import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
@@ -20,6 +21,7 @@ import type { TurnRun } from "./turn-run.ts";
  * @throws ModelError; or the reason of the turn's abort.
  */
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
+  await breathe();
   if (run.kind === "compact") {
     await compact(host, run);
     return { calls: 0, pendingInput: false };

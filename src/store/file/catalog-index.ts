@@ -126,7 +126,7 @@ export class CatalogIndex {
 
   close(): void {
     this.noteGrowth();
-    this.use(() => undefined);
+    if (this.#rows.size > 0) this.use(() => undefined);
     this.#closed = true;
     try {
       this.#catalog?.close();

@@ -1,9 +1,10 @@
+import { breathe } from "../../kernel/breath.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "../catalog.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { isLaterName, type Layout } from "./layout.ts";
-import { breathe, type FoundRollout, type RolloutLocator } from "./rollout-locator.ts";
+import type { FoundRollout, RolloutLocator } from "./rollout-locator.ts";
 import type { StoreLog } from "./store-log.ts";
 import { readNames } from "./thread-names.ts";
 import { readRow } from "./thread-row.ts";

@@ -1,8 +1,8 @@
+import { breathe } from "../../kernel/breath.ts";
 import type { HistoryMode } from "../../protocol/rollout.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
 import { flatLines, flatMeta } from "./flatten.ts";
 import type { HistoryReader } from "./history-reader.ts";
-import { breathe } from "./rollout-locator.ts";
 
 export type ExportOptions = {
   /** `"legacy"`, which 0.80 and 0.87 resume too, or `"paginated"`. Default `"legacy"`. */

@@ -2,6 +2,8 @@
  * Where forks begin. The catalog's anchors answer without the history being read; they are brought up to the end of the
  * file first, from where they end. Without a catalog the history is read once, which gives the same answers slowly.
  */
+
+import { breathe } from "../../kernel/breath.ts";
 import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import { AnchorIndex } from "../anchor-index.ts";
@@ -9,7 +11,6 @@ import type { ForkBase, OpenTurn, Position, ThreadLocator, TurnPlace } from "../
 import { fileIdOf } from "./history-reader.ts";
 import { withFile } from "./line-reader.ts";
 import type { RolloutHead } from "./rollout-head.ts";
-import { breathe } from "./rollout-locator.ts";
 import { readTail } from "./rollout-tail.ts";
 import { type Segment, segmentAt } from "./segment.ts";
 import type { StoreCore } from "./store-core.ts";

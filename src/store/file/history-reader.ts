@@ -6,6 +6,7 @@
  * R3  Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
  */
 import { LRUCache } from "lru-cache";
+import { breathe } from "../../kernel/breath.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { LoadRange, Position } from "../thread-store.ts";
@@ -15,7 +16,7 @@ import { parseRolloutName } from "./layout.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 import { linesHolding } from "./line-search.ts";
 import { type RolloutHead, readHead } from "./rollout-head.ts";
-import { breathe, type RolloutLocator } from "./rollout-locator.ts";
+import type { RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemSink } from "./rollout-problem.ts";
 import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 

@@ -56,6 +56,7 @@ export class LeaseKeeper {
   #owner: OwnerFile | undefined;
   #links = true;
   #heartbeat: unknown;
+  #sweepTimer: unknown;
 
   constructor(fs: FileSystem, folder: string, clock: Clock, log: StoreLog) {
     this.#fs = fs;
@@ -170,6 +171,7 @@ export class LeaseKeeper {
 
   close(): void {
     if (this.#heartbeat !== undefined) this.#clock.clearTimeout(this.#heartbeat);
+    if (this.#sweepTimer !== undefined) this.#clock.clearTimeout(this.#sweepTimer);
     this.#heartbeat = undefined;
     if (this.#owner !== undefined) this.#removeIfThere(this.#owner.path);
     this.#owner = undefined;
@@ -197,7 +199,7 @@ export class LeaseKeeper {
     this.#owner = { path, inode: this.#fs.infoOf(path)?.inode ?? -1, text };
     if (this.#heartbeat === undefined) {
       this.#heartbeat = this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
-      this.#clock.background(() => void this.#sweepLater(), SWEEP_AFTER_MS);
+      this.#sweepTimer = this.#clock.background(() => void this.#sweepLater(), SWEEP_AFTER_MS);
     }
     return this.#owner;
   }

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";
+import { breathe } from "../../kernel/breath.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { type FileSystem, isMissing } from "./file-system.ts";
@@ -13,9 +14,6 @@ export type FoundRollout = { readonly path: string; readonly name: RolloutName }
 
 const REMEMBERED = 10_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** Yields to the event loop. */
-export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export class RolloutLocator {
   readonly #fs: FileSystem;

@@ -1,4 +1,6 @@
 /** Makes forks: by reference, which stores one line, or as copies. */
+
+import { breathe } from "../../kernel/breath.ts";
 import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
@@ -8,7 +10,6 @@ import type { FileThreadWriter } from "./file-writer.ts";
 import { flatLines, flatMeta } from "./flatten.ts";
 import { withFile } from "./line-reader.ts";
 import type { RolloutHead } from "./rollout-head.ts";
-import { breathe } from "./rollout-locator.ts";
 import { checkEnd, type Segment } from "./segment.ts";
 import type { StoreCore } from "./store-core.ts";
 import { threadNotStored } from "./store-errors.ts";

@@ -1,5 +1,6 @@
 /** Looks at everything in a home directory and names what is wrong. Changes nothing. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { breathe } from "../../kernel/breath.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { Catalog } from "../catalog.ts";
@@ -8,7 +9,7 @@ import { HistoryReader } from "./history-reader.ts";
 import { Layout } from "./layout.ts";
 import { LeaseKeeper } from "./lease.ts";
 import { withFile } from "./line-reader.ts";
-import { breathe, type FoundRollout, RolloutLocator } from "./rollout-locator.ts";
+import { type FoundRollout, RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemKind, RolloutProblem } from "./rollout-problem.ts";
 import { readTail } from "./rollout-tail.ts";
 import { silentStoreLog } from "./store-log.ts";
@@ -73,6 +74,7 @@ class HomeCheck {
   readonly #layout: Layout;
   readonly #faults: Fault[] = [];
   readonly #seen = new Map<ThreadId, FoundRollout[]>();
+  readonly #leftovers = new Map<string, readonly string[]>();
   #files = 0;
   #lines = 0;
   #bytes = 0;
@@ -143,10 +145,18 @@ class HomeCheck {
   }
 
   #leftoversOf(path: string): string[] {
-    const folder = path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")));
-    return this.#list(folder)
-      .map((name) => join(folder, name))
-      .filter((other) => other.startsWith(`${path}.`) && other.endsWith(".tmp"));
+    return this.#leftoversIn(dirname(path)).filter((other) => other.startsWith(`${path}.`));
+  }
+
+  /** Each folder is listed once, however many rollouts lie in it. */
+  #leftoversIn(folder: string): readonly string[] {
+    const known = this.#leftovers.get(folder);
+    if (known !== undefined) return known;
+    const found = this.#list(folder)
+      .filter((name) => name.endsWith(".tmp"))
+      .map((name) => join(folder, name));
+    this.#leftovers.set(folder, found);
+    return found;
   }
 
   leases(): void {
