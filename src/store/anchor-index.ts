@@ -113,9 +113,8 @@ export class AnchorIndex {
     if (n >= Number.MAX_SAFE_INTEGER) return { end, openTurn: this.openTurn };
     const cut = this.#messages[n];
     if (cut === undefined) return undefined;
-    const broken = this.#turns.find(
-      (turn) => turn.start.ordinal < cut.ordinal && (turn.end === null || turn.end.ordinal > cut.ordinal),
-    );
+    const last = this.#turns.findLast((turn) => turn.start.ordinal < cut.ordinal);
+    const broken = last === undefined || (last.end !== null && last.end.ordinal <= cut.ordinal) ? undefined : last;
     return { end: cut, openTurn: broken === undefined ? null : { turnId: broken.turnId } };
   }
 
