@@ -85,7 +85,12 @@ export {
 } from "./protocol/response-item.ts";
 export { parseRolloutLine, type RolloutItem, type RolloutLine, type SessionMeta } from "./protocol/rollout.ts";
 export type { SessionSource } from "./protocol/session-source.ts";
-export { parseThreadConfig, type ResolvedThreadConfig, type ThreadConfig } from "./protocol/thread-config.ts";
+export {
+  type BuiltInToolName,
+  parseThreadConfig,
+  type ResolvedThreadConfig,
+  type ThreadConfig,
+} from "./protocol/thread-config.ts";
 export type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./protocol/token-usage.ts";
 export { truncateBeforeNth } from "./protocol/truncation.ts";
 export type { TurnItem } from "./protocol/turn-item.ts";
