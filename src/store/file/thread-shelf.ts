@@ -70,7 +70,7 @@ export class ThreadShelf {
   }
 
   async delete(threadId: ThreadId): Promise<void> {
-    const { layout, live, group, index, locator } = this.#core;
+    const { layout, live, group, index, locator, forkMarks } = this.#core;
     await index.ready();
     let purged: { base: ThreadId | undefined } | undefined;
     await this.#alone(threadId, (path) => {
@@ -90,6 +90,7 @@ export class ThreadShelf {
         index.use((catalog) => catalog.remove(threadId));
         if (this.#purge(threadId, fileId, path, base)) purged = { base };
       }
+      if (base !== undefined) forkMarks.clear(base, threadId);
     });
     await this.#purgeUnneeded(purged?.base);
   }

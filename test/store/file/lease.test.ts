@@ -47,6 +47,22 @@ describe("leases", () => {
     assert.deepEqual(leasesOf(home), [], "a released lease leaves nothing");
   });
 
+  test("a closed store leaves no timer, and one that did nothing leaves no file", async () => {
+    await using home = new TempHome();
+    const clock = new ManualClock();
+    const store = home.open({ clock });
+    const writer = await store.create(header());
+    writer.append(user("x"));
+    await writer.flush();
+    await store.list();
+    assert.ok(clock.pending > 0);
+    await store.close();
+    assert.equal(clock.pending, 0);
+    await using empty = new TempHome();
+    await empty.open().close();
+    assert.deepEqual(readdirSync(empty.path), []);
+  });
+
   test("another store's take-over fences the writer, which keeps its flushed lines", async () => {
     await using home = new TempHome();
     const [a, b] = [home.open(), home.open()];
