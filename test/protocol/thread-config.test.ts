@@ -66,8 +66,8 @@ test("the defaults", () => {
     streamMaxRetries: 5,
     requestMaxRetries: 4,
     tools: [],
-      builtInTools: [],
-      mcpServers: {},
+    builtInTools: [],
+    mcpServers: {},
     extra: {},
   });
 });
