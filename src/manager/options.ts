@@ -206,6 +206,9 @@ function bounded<T extends Record<string, unknown>>(what: string, defaults: T, g
     if (typeof defaults[name] === "number" && !(typeof value === "number" && value >= 0)) {
       throw new InvalidRequestError(`${what}.${name}: must be a number from 0 on, not ${String(value)}`);
     }
+    if (what === "limits" && Number.isFinite(value) && !Number.isInteger(value)) {
+      throw new InvalidRequestError(`${what}.${name}: must be a whole number, not ${String(value)}`);
+    }
     merged[name] = value;
   }
   return merged as T;

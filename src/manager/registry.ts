@@ -142,21 +142,21 @@ export class Registry {
     });
   }
 
-  /** Takes a thread out, at once (S5): it is no longer found. Only one that is in memory is given back. */
+  /** Takes a thread that is in memory out, at once (S5): it is no longer found. */
   remove(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
-      const isKnown = this.#threads.delete(threadId) || this.#unloaded.has(threadId);
-      if (!this.#reserved.has(threadId)) this.#unloaded.delete(threadId);
-      if (isKnown && !this.#reserved.has(threadId)) this.#kinship.release(threadId);
+      if (this.#threads.delete(threadId)) this.#kinship.release(threadId);
       return thread;
     });
   }
 
-  /** Takes out what is left of an incarnation that has left memory; one that came after it stays. */
-  forget(threadId: ThreadId, epoch: number): void | Promise<void> {
+  /** Takes out a thread that has left memory; with an epoch only that incarnation, and none that came after it. */
+  forget(threadId: ThreadId, epoch?: number): void | Promise<void> {
     return this.#lock.write(() => {
-      if (this.#unloaded.get(threadId)?.epoch !== epoch || this.#reserved.has(threadId)) return;
+      const unloaded = this.#unloaded.get(threadId);
+      if (unloaded === undefined || this.#reserved.has(threadId)) return;
+      if (epoch !== undefined && unloaded.epoch !== epoch) return;
       this.#unloaded.delete(threadId);
       this.#kinship.release(threadId);
     });

@@ -126,7 +126,7 @@ export class ManagerRuntime implements ThreadHome {
       mcp: this.#mcp,
       histories: new HistoryCache(residency.historyBytes),
       skills,
-      eventCapacity: Math.max(1, limits.events),
+      eventCapacity: Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, limits.events)),
       mailboxCapacity: limits.mailbox,
       incarnations,
       onActive: (incarnation) => {
@@ -298,7 +298,7 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   async #giveUpOn(threadId: ThreadId): Promise<void> {
-    await this.registry.remove(threadId);
+    await this.registry.forget(threadId);
     this.#parking.take(threadId)?.close();
     this.#counters.forget(threadId);
     this.#noteClosed(threadId);

@@ -18,7 +18,11 @@ export class Service {
 
   async answer(message: SupervisorMessage): Promise<void> {
     const { logger } = this.#runtime.setup;
-    const outcome = await this.#outcomeOf(message);
+    let outcome = await this.#outcomeOf(message);
+    // Whoever asked was told of an abort in its moment, and will never hear of the thread. Nothing may be awaited from
+    // here to the reply, or an abort could come between them.
+    if (outcome.ok && message.signal?.aborted && makesThread(message))
+      outcome = await this.#undo(message, outcome.value);
     if (!outcome.ok && message.reply === undefined) {
       logger.warn({ err: outcome.error, message: message.type }, "a message failed, and nobody asked for the answer");
     }
@@ -31,16 +35,15 @@ export class Service {
 
   async #outcomeOf(message: SupervisorMessage): Promise<Outcome<unknown>> {
     try {
-      const value = await this.#serve(message);
-      if (message.signal?.aborted && makesThread(message)) {
-        // Whoever asked has been told of the abort already, and will never hear of the thread.
-        await this.#runtime.discard((value as NewThread).threadId);
-        message.signal.throwIfAborted();
-      }
-      return { ok: true, value };
+      return { ok: true, value: await this.#serve(message) };
     } catch (error) {
       return { ok: false, error };
     }
+  }
+
+  async #undo({ signal }: SupervisorMessage, made: unknown): Promise<Outcome<never>> {
+    await this.#runtime.discard((made as NewThread).threadId);
+    return { ok: false, error: signal?.reason };
   }
 
   async #serve(message: SupervisorMessage): Promise<Replies[keyof Replies]> {
