@@ -56,9 +56,13 @@ export class Router {
 function checkExperimental(name: string, { experimental }: Method, params: unknown): void {
   if (experimental === true) throw invalidRequest(`${name} requires experimentalApi capability`);
   const given = params as Record<string, unknown>;
-  const field = experimental.find((each) => given[each] !== undefined && given[each] !== null && given[each] !== false);
+  const field = experimental.find((each) => isGiven(each, given[each]));
   if (field !== undefined) throw invalidRequest(`${name}.${field} requires experimentalApi capability`);
 }
+
+/** An empty path counts as none. */
+const isGiven = (name: string, value: unknown): boolean =>
+  value !== undefined && value !== null && value !== false && !(name === "path" && value === "");
 
 class RunningCall implements Call {
   readonly connection: Connection;

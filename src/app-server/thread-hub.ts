@@ -176,6 +176,13 @@ export class ThreadHub {
     for (const connection of this.#options.connections) if (!connection.speaksV1) connection.tell(told);
   }
 
+  /** Tells the v2 clients that have not been told as followers of a thread. */
+  tellOthers(followers: ReadonlySet<Connection>, told: Told): void {
+    for (const connection of this.#options.connections) {
+      if (!connection.speaksV1 && !followers.has(connection)) connection.tell(told);
+    }
+  }
+
   close(): void {
     for (const observer of this.#observers) observer.unsubscribe();
     this.#feeds.clear();

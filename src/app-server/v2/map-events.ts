@@ -25,6 +25,8 @@ export type RunningTurn = {
   readonly completed: Set<string>;
   /** Calls that are file changes: their output is told as such. */
   readonly fileChanges: Set<string>;
+  /** Whether the model has begun to answer. */
+  hasOutput: boolean;
   lastAgentMessage: V2Item | undefined;
   error: V2TurnError | null;
 };
@@ -33,7 +35,7 @@ export class EventMapper {
   readonly threadId: string;
   status: V2Status = { type: "idle" };
   turn: RunningTurn | undefined;
-  #lastTokens = JSON.stringify([null, null]);
+  #lastTokens: string | undefined;
   /** Clients' own names of the user messages that they sent, by submission. */
   readonly clientIds = new Map<string, string>();
 
@@ -145,7 +147,11 @@ export class EventMapper {
   #tokens(msg: Extract<EventMsg, { type: "token_count" }>, id: string): Told[] {
     const told: Told[] = [];
     const text = JSON.stringify([msg.info ?? null, meaningful(msg.rate_limits)]);
-    if (text === this.#lastTokens) return told;
+    const isBaseline = this.#lastTokens === undefined && this.turn?.hasOutput !== true && !meaningful(msg.rate_limits);
+    if (text === this.#lastTokens || isBaseline) {
+      this.#lastTokens = text;
+      return told;
+    }
     this.#lastTokens = text;
     if (msg.info)
       told.push(this.#told("thread/tokenUsage/updated", { turnId: this.#turnId(id), tokenUsage: usageToV2(msg.info) }));
@@ -262,6 +268,7 @@ const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
   begun: new Map(),
   completed: new Set(),
   fileChanges: new Set(),
+  hasOutput: false,
   lastAgentMessage: undefined,
   error: null,
 });

@@ -42,7 +42,12 @@ export const threadEditMethods = (server: ServerContext): MethodTable => ({
 /** Ends a loaded thread and takes it out, so that its file can be moved. */
 export async function stopThread({ manager, hub }: ServerContext, threadId: ThreadId): Promise<void> {
   const thread = manager.loadedThread(threadId);
-  if (thread !== undefined) await thread.shutdown({ deadlineMs: STOP_DEADLINE_MS });
+  if (thread !== undefined) {
+    const followers = new Set(hub.find(threadId)?.subscriptions.keys());
+    await thread.shutdown({ deadlineMs: STOP_DEADLINE_MS });
+    const params = { threadId, status: { type: "notLoaded" } };
+    hub.tellOthers(followers, { method: "thread/status/changed", params });
+  }
   await manager.removeThread(threadId);
   const feed = hub.find(threadId);
   if (feed !== undefined) feed.tell(...feed.mapper.setStatus({ type: "notLoaded" }));

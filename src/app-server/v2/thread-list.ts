@@ -37,7 +37,12 @@ export async function listThreads({ manager, views }: ServerContext, params: Lis
   const { threads, nextCursor } = needsAll
     ? await pageOfAll((page) => manager.listThreads(page), query, params, cwds)
     : await manager.listThreads(query);
-  return { data: threads.map((thread) => views.ofStored(thread)), readStates: {}, nextCursor, backwardsCursor: null };
+  return {
+    data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
+    readStates: {},
+    nextCursor,
+    backwardsCursor: null,
+  };
 }
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {

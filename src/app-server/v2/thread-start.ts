@@ -108,11 +108,18 @@ async function start(server: ServerContext, params: z.infer<typeof startSchema>,
   return { thread: shown, ...sessionOf(thread.config) };
 }
 
+/** Stock Codex's source for all threads of its app-server, and the client as the originator. */
+function optionsOf({ connection, signal }: Call) {
+  const originator = connection.client?.name;
+  const options = { initialMessages: "none", source: "vscode", signal } as const;
+  return originator === undefined ? options : { ...options, originator };
+}
+
 async function resume(server: ServerContext, params: z.infer<typeof resumeSchema>, call: Call): Promise<unknown> {
   const { manager, hub, views } = server;
   if (params.history != null && params.history.length === 0) throw invalidRequest("history must not be empty");
   const config = await server.configs.forExisting(settingsOf(params), SETTINGS_FAILURE);
-  const options = { initialMessages: "none", signal: call.signal } as const;
+  const options = optionsOf(call);
   let resumed: NewThread;
   let wasLoaded = false;
   if (params.history != null) {
@@ -130,7 +137,7 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
     resumed = await guardSource(threadId, () => manager.resumeThread(threadId, config, options));
   }
   const { threadId, thread } = resumed;
-  if (params.excludeTurns !== true) call.connection.tell(HYDRATION_NOTICE);
+  if (params.excludeTurns !== true && params.history == null) call.connection.tell(HYDRATION_NOTICE);
   hub.follow(call.connection, threadId);
   if (!wasLoaded) hub.feedOf(threadId).tell(statusTold(threadId, hub.statusOf(threadId)));
   call.finally(hub.feedOf(threadId).hold(call.connection));
@@ -201,6 +208,9 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
   const at = anchorOf(params);
   const settings = settingsOf(params);
   const isEphemeral = params.ephemeral === true;
+  if (params.attachToSource === true && isEphemeral) {
+    throw invalidRequest("attachToSource cannot be combined with ephemeral or deferGoalContinuation");
+  }
   const config = await server.configs.forExisting(settings, SETTINGS_FAILURE);
   const path = params.path == null || params.path === "" ? undefined : params.path;
   const source = path === undefined ? readThreadId(params.threadId, "session") : { rolloutPath: path };
@@ -210,10 +220,8 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
     throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
   }
   if (params.excludeTurns !== true) call.connection.tell(HYDRATION_NOTICE);
-  const originator = call.connection.client?.name;
-  const options = { initialMessages: "none", source: "vscode", signal: call.signal } as const;
   const { threadId, thread } = await guardSource(path ?? sourceId, () =>
-    manager.forkThread({ from: source, at, config }, originator === undefined ? options : { ...options, originator }),
+    manager.forkThread({ from: source, at, config }, optionsOf(call)),
   );
   if (isEphemeral) {
     const isBefore = typeof at === "object" && "beforeTurn" in at;
