@@ -1,5 +1,6 @@
 /** A page of stored threads (SPEC 8 and 13.4). */
 import { z } from "zod";
+import { writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
 import type { ServerContext } from "../server-context.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -30,13 +31,16 @@ export type ThreadListPage = {
   backwardsCursor: string | null;
 };
 
+type StoredPage = { threads: readonly StoredThread[]; nextCursor: string | null };
+type List = (query: ThreadQuery) => Promise<StoredPage>;
+
 export async function listThreads({ manager, views }: ServerContext, params: ListParams): Promise<ThreadListPage> {
   const query = queryOf(params, manager.config.modelProvider);
   const cwds = Array.isArray(params.cwd) ? params.cwd : undefined;
   const needsAll = params.sortDirection === "asc" || (cwds !== undefined && cwds.length > 1);
   const { threads, nextCursor } = needsAll
     ? await pageOfAll((page) => manager.listThreads(page), query, params, cwds)
-    : await manager.listThreads(query);
+    : await pageOfSpoken((page) => manager.listThreads(page), query);
   return {
     data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
     readStates: {},
@@ -67,20 +71,44 @@ function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
 const coreKind = (kind: string): string =>
   kind === "appServer" ? "mcp" : kind.startsWith("subAgent") ? "subagent" : kind;
 
+/** Threads that nobody has written to are not shown, unless they have been named: stock Codex has no file of them yet. */
+const isShown = ({ preview, name }: StoredThread): boolean => preview !== "" || name !== null;
+
+async function pageOfSpoken(list: List, query: ThreadQuery): Promise<StoredPage> {
+  const limit = Math.min(100, Math.max(1, query.limit ?? 25));
+  const shown: StoredThread[] = [];
+  for (let page: ThreadQuery = query; ; ) {
+    const { threads, nextCursor } = await list(page);
+    shown.push(...threads.filter(isShown));
+    if (shown.length >= limit || nextCursor === null) return cut(shown, limit, nextCursor, query);
+    page = { ...query, cursor: nextCursor };
+  }
+}
+
+function cut(shown: StoredThread[], limit: number, nextCursor: string | null, { orderBy }: ThreadQuery): StoredPage {
+  if (shown.length <= limit) return { threads: shown, nextCursor };
+  const threads = shown.slice(0, limit);
+  const last = threads.at(-1);
+  if (last === undefined) return { threads, nextCursor };
+  const at = orderBy === "updatedAt" ? last.updatedAt : last.createdAt;
+  return { threads, nextCursor: writeCursor({ at, threadId: last.threadId }) };
+}
+
 /** How many threads are looked at for an order or a filter that the store does not have. */
 const MOST = 10_000;
 
 /** Oldest first, or of several folders: the store knows neither, so all are looked at. The cursor is a thread id. */
 async function pageOfAll(
-  list: (query: ThreadQuery) => Promise<{ threads: readonly StoredThread[]; nextCursor: string | null }>,
+  list: List,
   { cursor: _, limit = 25, ...query }: ThreadQuery,
   { sortDirection, cursor }: ListParams,
   cwds: readonly string[] | undefined,
-): Promise<{ threads: readonly StoredThread[]; nextCursor: string | null }> {
+): Promise<StoredPage> {
   const all: StoredThread[] = [];
   for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
     const page = await list({ ...query, limit: 100, ...(next === undefined ? {} : { cursor: next }) });
-    all.push(...page.threads.filter((thread) => cwds === undefined || cwds.includes(thread.cwd)));
+    const fits = (thread: StoredThread) => isShown(thread) && (cwds === undefined || cwds.includes(thread.cwd));
+    all.push(...page.threads.filter(fits));
     next = page.nextCursor;
   }
   if (sortDirection === "asc") all.reverse();

@@ -1,0 +1,437 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { call, fail, hang, say, wait } from "../../src/model/script.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { type Json, type Message, serve } from "./test-client.ts";
+
+const texts = (turns: Json[]): string[][] =>
+  turns.map(({ items }) => items.map((item: Json) => item.text ?? item.content?.[0]?.text));
+const input = (text: string) => [{ type: "text", text }];
+const hanging = () => ({ model: scriptedClient(() => [say("part", { deltas: ["part"] }), hang()]) });
+
+/** What came about a thread, by method; statuses by their type. */
+const story = (log: readonly Message[], threadId: string): string[] =>
+  log.flatMap(({ method, params, id }) => {
+    if (method === undefined || id !== undefined || (params.threadId ?? params.thread?.id) !== threadId) return [];
+    return method === "thread/status/changed" ? `status ${params.status.type}` : method;
+  });
+
+test("a thread and its turn, in 0.169's order", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread, ...session } = await client.request("thread/start", {
+    model: "m",
+    approvalPolicy: "never",
+    sandbox: "workspace-write",
+  });
+  assert.equal(session.model, "m");
+  assert.deepEqual(session.sandbox, {
+    type: "workspaceWrite",
+    writableRoots: [],
+    networkAccess: false,
+    excludeTmpdirEnvVar: false,
+    excludeSlashTmp: false,
+  });
+  assert.deepEqual(thread.turns, []);
+  const turn = await client.turn(thread.id, "hello");
+  assert.equal(turn.status, "completed");
+  assert.deepEqual(
+    turn.items.map(({ text }: Json) => text),
+    ["ack: hello"],
+  );
+  assert.deepEqual(story(client.log, thread.id), [
+    "thread/started",
+    "status active",
+    "turn/started",
+    "item/started",
+    "item/completed",
+    "item/started",
+    "item/agentMessage/delta",
+    "item/agentMessage/delta",
+    "item/completed",
+    "thread/tokenUsage/updated",
+    "status idle",
+    "turn/completed",
+  ]);
+  const answer = client.log.findIndex(({ result }) => result?.turn?.id === turn.id);
+  const started = client.log.findIndex(({ method }) => method === "turn/started");
+  assert.ok(answer < started, "the answer comes before anything happens");
+});
+
+test("forks: whole, through a turn, before a turn, before the first, of a fork", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const one = await client.turn(thread.id, "one");
+  const two = await client.turn(thread.id, "two");
+  const fork = async (params: object) =>
+    (await client.request("thread/fork", { threadId: thread.id, ...params })).thread;
+  const whole = await fork({});
+  assert.deepEqual(texts(whole.turns), [
+    ["one", "ack: one"],
+    ["two", "ack: two"],
+  ]);
+  assert.deepEqual(
+    whole.turns.map(({ id }: Json) => id),
+    [one.id, two.id],
+  );
+  assert.deepEqual({ from: whole.forkedFromId, preview: whole.preview }, { from: thread.id, preview: "one" });
+  assert.deepEqual(texts((await fork({ lastTurnId: one.id })).turns), [["one", "ack: one"]]);
+  assert.deepEqual(texts((await fork({ beforeTurnId: two.id })).turns), [["one", "ack: one"]]);
+  const empty = await fork({ beforeTurnId: one.id });
+  assert.deepEqual(
+    { turns: empty.turns, preview: empty.preview, from: empty.forkedFromId },
+    { turns: [], preview: "", from: thread.id },
+  );
+  await client.turn(whole.id, "on fork");
+  const { thread: grandchild } = await client.request("thread/fork", { threadId: whole.id });
+  assert.deepEqual(texts(grandchild.turns).at(-1), ["on fork", "ack: on fork"]);
+  const { thread: source } = await client.request("thread/read", { threadId: thread.id, includeTurns: true });
+  assert.equal(source.turns.length, 2);
+});
+
+test("a fork is told of by thread/started without turns, and its usage unless turns are left out", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "one");
+  const { thread: full } = await client.request("thread/fork", { threadId: thread.id });
+  assert.deepEqual(story(client.log, full.id), ["thread/tokenUsage/updated", "thread/started"]);
+  const notices = client.methods.filter((method) => method === "deprecationNotice").length;
+  const { thread: slim } = await client.request("thread/fork", { threadId: thread.id, excludeTurns: true });
+  assert.deepEqual(slim.turns, []);
+  assert.deepEqual(story(client.log, slim.id), ["thread/started"]);
+  assert.equal(client.methods.filter((method) => method === "deprecationNotice").length, notices);
+});
+
+test("fork points that are none", async () => {
+  await using served = await serve({ manager: hanging() });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { turn } = await client.request("turn/start", { threadId: thread.id, input: input("x") });
+  await client.next("item/agentMessage/delta");
+  const why = async (params: object) =>
+    (await client.failure("thread/fork", { threadId: thread.id, ...params })).message;
+  assert.equal(await why({ lastTurnId: "nope" }), "turn not found: nope");
+  assert.equal(await why({ beforeTurnId: "" }), "turn not found: ");
+  assert.equal(await why({ lastTurnId: turn.id }), `lastTurnId '${turn.id}' identifies an in-progress turn`);
+  assert.equal(await why({ ephemeral: true }), "ephemeral paginated thread/fork requires `excludeTurns: true`");
+  const { thread: mid } = await client.request("thread/fork", { threadId: thread.id });
+  assert.deepEqual(
+    mid.turns.map(({ status }: Json) => status),
+    ["interrupted"],
+  );
+});
+
+test("interrupt right after the answer to turn/start: the answer, then idle, then the turn's end", async () => {
+  await using served = await serve({ manager: hanging() });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  client.send({ id: "s", method: "turn/start", params: { threadId: thread.id, input: input("x") } });
+  const { result } = await client.find(({ id }) => id === "s");
+  const { id } = result.turn;
+  assert.equal(
+    (await client.failure("turn/interrupt", { threadId: thread.id, turnId: "wrong" })).message,
+    `expected active turn id wrong but found ${id}`,
+  );
+  await client.request("turn/interrupt", { threadId: thread.id, turnId: id });
+  const { params } = await client.next("turn/completed");
+  assert.deepEqual({ id: params.turn.id, status: params.turn.status }, { id, status: "interrupted" });
+  const told = story(client.log, thread.id);
+  assert.deepEqual(told.slice(-2), ["status idle", "turn/completed"]);
+  const answer = client.log.findIndex(
+    ({ result: each, method }) => method === undefined && JSON.stringify(each) === "{}",
+  );
+  const idle = client.log.findIndex(
+    ({ method, params: each }) => method === "thread/status/changed" && each.status.type === "idle",
+  );
+  assert.ok(answer !== -1 && answer < idle);
+  assert.equal(
+    (await client.failure("turn/interrupt", { threadId: thread.id, turnId: id })).message,
+    "no active turn to interrupt",
+  );
+});
+
+test("input for a running turn joins it: turn/start answers with its id, turn/steer checks it", async () => {
+  const gate = Promise.withResolvers<void>();
+  const model = scriptedClient((_, n) => (n === 0 ? [say("slow"), wait(gate.promise)] : "done"));
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { turn } = await client.request("turn/start", { threadId: thread.id, input: input("a") });
+  await client.next("item/agentMessage/delta");
+  const steer = (expectedTurnId: string) => ({
+    threadId: thread.id,
+    input: input("steered"),
+    expectedTurnId,
+    clientUserMessageId: "c1",
+  });
+  assert.equal(
+    (await client.failure("turn/steer", steer("x"))).message,
+    `expected active turn id \`x\` but found \`${turn.id}\``,
+  );
+  assert.deepEqual(await client.request("turn/steer", steer(turn.id)), { turnId: turn.id });
+  const joined = await client.request("turn/start", { threadId: thread.id, input: input("too") });
+  assert.equal(joined.turn.id, turn.id);
+  gate.resolve();
+  await client.next("turn/completed", ({ turn: each }) => each.id === turn.id);
+  const users = client.log.filter(
+    ({ method, params }) => method === "item/completed" && params.item.type === "userMessage",
+  );
+  assert.deepEqual(
+    users.map(({ params }) => [params.item.content[0].text, params.item.clientId]),
+    [
+      ["a", null],
+      ["steered", "c1"],
+      ["too", null],
+    ],
+  );
+  assert.ok(users.every(({ params }) => params.turnId === turn.id));
+  assert.equal(client.methods.filter((method) => method === "turn/completed").length, 1);
+});
+
+test("a turn without input is told from its start to its end", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { turn } = await client.request("turn/start", { threadId: thread.id, input: [] });
+  const { params } = await client.next("turn/completed");
+  assert.equal(params.turn.id, turn.id);
+  assert.equal(client.methods.filter((method) => method === "turn/started").length, 1);
+});
+
+test("settings of turn/start stay for later turns", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.request("turn/start", {
+    threadId: thread.id,
+    input: input("x"),
+    model: "m2",
+    effort: "low",
+    approvalPolicy: "never",
+    cwd: "/other",
+    sandboxPolicy: { type: "dangerFullAccess" },
+  });
+  await client.next("turn/completed");
+  const resumed = await client.request("thread/resume", { threadId: thread.id, excludeTurns: true });
+  const { model, reasoningEffort, approvalPolicy, cwd, sandbox } = resumed;
+  assert.deepEqual(
+    { model, reasoningEffort, approvalPolicy, cwd, sandbox },
+    {
+      model: "m2",
+      reasoningEffort: "low",
+      approvalPolicy: "never",
+      cwd: "/other",
+      sandbox: { type: "dangerFullAccess" },
+    },
+  );
+});
+
+test("resuming a loaded thread attaches to it: both clients see all of the same turn", async () => {
+  const gate = Promise.withResolvers<void>();
+  const model = scriptedClient(() => [say("a b", { deltas: ["a "] }), wait(gate.promise), say("c")]);
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { turn } = await client.request("turn/start", { threadId: thread.id, input: input("x") });
+  await client.next("item/agentMessage/delta");
+  const other = served.connect();
+  await other.initialize();
+  const resumed = await other.request("thread/resume", { threadId: thread.id, model: "ignored" });
+  assert.equal(resumed.model, "scripted");
+  assert.deepEqual(
+    resumed.thread.turns.map(({ id, status }: Json) => [id, status]),
+    [[turn.id, "inProgress"]],
+  );
+  assert.deepEqual(resumed.thread.status, { type: "active", activeFlags: [] });
+  gate.resolve();
+  const ends = await Promise.all([client.next("turn/completed"), other.next("turn/completed")]);
+  assert.deepEqual(
+    ends.map(({ params }) => params.turn.id),
+    [turn.id, turn.id],
+  );
+  assert.deepEqual(ends[0]?.params, ends[1]?.params);
+  assert.equal((await served.manager.listThreadIds()).length, 1);
+});
+
+test("unsubscribe, archive, unarchive, delete: what is answered and who is told", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const other = served.connect();
+  await other.initialize();
+  const { thread } = await client.request("thread/start", {});
+  const { id: threadId } = thread;
+  await client.turn(threadId, "one");
+  const { thread: child } = await client.request("thread/fork", { threadId });
+  assert.deepEqual(await client.request("thread/unsubscribe", { threadId }), { status: "unsubscribed" });
+  assert.deepEqual(await client.request("thread/unsubscribe", { threadId }), { status: "notSubscribed" });
+  assert.deepEqual(await client.request("thread/archive", { threadId }), {});
+  assert.equal((await other.next("thread/archived")).params.threadId, threadId);
+  const archived = `session ${threadId} is archived. Run \`codex unarchive ${threadId}\` to unarchive it first.`;
+  assert.equal((await client.failure("thread/resume", { threadId })).message, archived);
+  assert.equal((await client.failure("thread/fork", { threadId })).message, archived);
+  assert.deepEqual(await client.request("thread/unsubscribe", { threadId }), { status: "notLoaded" });
+  const list = async (params: object) => (await client.request("thread/list", params)).data.map(({ id }: Json) => id);
+  assert.deepEqual(await list({}), [child.id]);
+  assert.deepEqual(await list({ archived: true }), [threadId]);
+  assert.equal((await client.request("thread/unarchive", { threadId })).thread.id, threadId);
+  await other.next("thread/unarchived");
+  await client.request("thread/delete", { threadId });
+  await other.next("thread/deleted");
+  assert.equal((await client.failure("thread/read", { threadId })).message, `thread not loaded: ${threadId}`);
+  assert.equal((await client.turn(child.id, "still here")).status, "completed");
+});
+
+test("revert takes turns away for good; forks made earlier keep them", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "one");
+  const two = await client.turn(thread.id, "two");
+  const three = await client.turn(thread.id, "three");
+  const { thread: fork } = await client.request("thread/fork", { threadId: thread.id });
+  const reverted = await client.request("thread/revert", { threadId: thread.id, beforeTurnId: two.id });
+  await client.next("thread/reverted");
+  assert.deepEqual(reverted.thread.turns, []);
+  const list = async (id: string) =>
+    texts((await client.request("thread/turns/list", { threadId: id, itemsView: "full" })).data);
+  assert.deepEqual(await list(thread.id), [["one", "ack: one"]]);
+  assert.equal(
+    (await client.failure("thread/fork", { threadId: thread.id, lastTurnId: three.id })).message,
+    `turn not found: ${three.id}`,
+  );
+  await client.turn(thread.id, "four");
+  assert.deepEqual(await list(thread.id), [
+    ["four", "ack: four"],
+    ["one", "ack: one"],
+  ]);
+  assert.equal((await list(fork.id)).length, 3);
+  const { thread: rolled } = await client.request("thread/rollback", { threadId: thread.id, numTurns: 1 });
+  assert.deepEqual(texts(rolled.turns), [["one", "ack: one"]]);
+});
+
+test("pages of turns and items run in both directions, from any cursor", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { id: threadId } = thread;
+  for (const text of ["1", "2", "3"]) await client.turn(threadId, text);
+  const turns = (params: object) => client.request("thread/turns/list", { threadId, limit: 2, ...params });
+  const first = await turns({});
+  assert.deepEqual(texts(first.data), [
+    ["3", "ack: 3"],
+    ["2", "ack: 2"],
+  ]);
+  const second = await turns({ cursor: first.nextCursor });
+  assert.deepEqual([texts(second.data), second.nextCursor], [[["1", "ack: 1"]], null]);
+  const back = await turns({ cursor: second.backwardsCursor, sortDirection: "asc", limit: 9 });
+  assert.equal(back.data.length, 3);
+  const items = await client.request("thread/items/list", { threadId, limit: 4 });
+  assert.deepEqual(
+    items.data.map(({ item }: Json) => item.text ?? item.content[0].text),
+    ["1", "ack: 1", "2", "ack: 2"],
+  );
+  const rest = await client.request("thread/items/list", { threadId, cursor: items.nextCursor });
+  assert.equal(rest.data.length, 2);
+  const one = await client.request("thread/items/list", { threadId, turnId: first.data[0].id });
+  assert.equal(one.data.length, 2);
+  const resumed = await client.request("thread/resume", { threadId, excludeTurns: true });
+  assert.deepEqual(resumed.thread.turns, []);
+  assert.equal((await turns({ cursor: resumed.turnsBackwardsCursor, limit: 9 })).data.length, 3);
+  assert.equal(
+    (await client.failure("thread/turns/list", { threadId, cursor: "garbage" })).message,
+    "invalid cursor: garbage",
+  );
+});
+
+test("ephemeral threads: loaded, never listed, and nothing that needs a file", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "durable");
+  const fork = await client.request("thread/fork", { threadId: thread.id, ephemeral: true, excludeTurns: true });
+  const { id: threadId, ...rest } = fork.thread;
+  assert.deepEqual([rest.ephemeral, rest.path, rest.preview, rest.forkedFromId], [true, null, "durable", thread.id]);
+  await client.turn(threadId, "inside");
+  assert.equal((await client.request("thread/list", {})).data.length, 1);
+  assert.ok((await client.request("thread/loaded/list", {})).data.includes(threadId));
+  const why = async (method: string, params = {}) => (await client.failure(method, { threadId, ...params })).message;
+  assert.equal(await why("thread/read", { includeTurns: true }), "ephemeral threads do not support includeTurns");
+  assert.equal(await why("thread/turns/list"), "ephemeral threads do not support thread/turns/list");
+  assert.equal(await why("thread/revert", { beforeTurnId: "x" }), "ephemeral threads do not support thread/revert");
+  for (const method of ["thread/fork", "thread/resume", "thread/archive"])
+    assert.equal(await why(method), `no rollout found for thread id ${threadId}`);
+  assert.equal(
+    await why("thread/name/set", { name: "n" }),
+    `ephemeral thread does not support metadata updates: ${threadId}`,
+  );
+});
+
+test("a failed turn is told as failed, and still is when it is read again", async () => {
+  const model = scriptedClient((_, n) => (n === 0 ? [fail("it broke")] : "ok"));
+  await using served = await serve({ manager: { model, config: { cwd: "/w", streamMaxRetries: 0 } } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const turn = await client.turn(thread.id, "breaks");
+  assert.equal(turn.status, "failed");
+  assert.ok(client.methods.includes("error"));
+  assert.deepEqual(story(client.log, thread.id).slice(-3), ["status systemError", "error", "turn/completed"]);
+  const { thread: read } = await client.request("thread/read", { threadId: thread.id, includeTurns: true });
+  assert.deepEqual(
+    read.turns.map(({ status, error }: Json) => [status, error?.message]),
+    [["failed", turn.error.message]],
+  );
+});
+
+test("tool calls are items of their turn", async () => {
+  const { tool } = await import("../../src/turn/tool.ts");
+  const add = tool<{ a: number }>({ name: "add", description: "adds", execute: ({ a }) => a + 1 });
+  const model = scriptedClient([[call("add", { a: 1 }, { callId: "c1" })], "2"]);
+  await using served = await serve({ manager: { model, tools: [add] } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "1 + 1");
+  const { thread: read } = await client.request("thread/read", { threadId: thread.id, includeTurns: true });
+  const item = read.turns[0].items.find(({ type }: Json) => type === "dynamicToolCall");
+  assert.deepEqual(
+    [item.tool, item.arguments, item.status, item.contentItems, item.success],
+    ["add", { a: 1 }, "completed", [{ type: "inputText", text: "2" }], true],
+  );
+});
+
+test("injected items are what the model knows next, without a turn", async () => {
+  const model = scriptedClient(undefined, { recordRequests: 1 });
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const item = { type: "message", role: "user", content: [{ type: "input_text", text: "known" }] };
+  assert.deepEqual(await client.request("thread/inject_items", { threadId: thread.id, items: [item] }), {});
+  await client.turn(thread.id, "ask");
+  const { thread: read } = await client.request("thread/read", { threadId: thread.id, includeTurns: true });
+  assert.deepEqual(texts(read.turns), [["ask", "ack: ask"]]);
+  assert.ok(JSON.stringify(model.requests.at(-1)).includes("known"));
+});
+
+test("threads that nobody has written to are not listed; pages stay full", async () => {
+  await using served = await serve();
+  const { client } = served;
+  for (const text of ["a", "", "b", "", "c"]) {
+    const { thread } = await client.request("thread/start", {});
+    if (text !== "") await client.turn(thread.id, text);
+  }
+  const first = await client.request("thread/list", { limit: 2 });
+  const second = await client.request("thread/list", { limit: 2, cursor: first.nextCursor });
+  const previews = (page: Json) => page.data.map(({ preview }: Json) => preview);
+  assert.deepEqual([...previews(first), ...previews(second)].sort(), ["a", "b", "c"]);
+  assert.equal(previews(first).length, 2);
+  assert.deepEqual(previews(await client.request("thread/list", { sortDirection: "asc", limit: 1 })), ["a"]);
+  assert.deepEqual(
+    previews(
+      await client
+        .request("thread/search", { searchTerm: "b" })
+        .then(({ data }) => ({ data: data.map(({ thread }: Json) => thread) })),
+    ),
+    ["b"],
+  );
+});
