@@ -85,11 +85,22 @@ export class LiveThreads {
     const live = this.#threads.get(writer.threadId);
     if (live?.writer !== writer) return;
     live.updatedAt = this.#clock.now();
+    if (isFirstAfterHeader(writer, start)) live.fold ??= this.#followFromStart(writer);
     if (live.fold !== undefined) {
       live.fold.observe(item, start, end);
       live.unsaved += 1;
     }
     if (live.summary !== undefined && live.row !== undefined) this.#addText(live, live.row, item);
+  }
+
+  /** The anchors of a thread that begins to grow go along with it, so that no later fork has to read what it wrote. */
+  #followFromStart({ fileId, base }: FileThreadWriter): AnchorFold | undefined {
+    return this.#index?.peek(({ anchors }) => {
+      if (base === null) return anchors.fold(fileId, null);
+      const through = anchors.indexedThrough(base.fileId);
+      if (through === undefined || through.ordinal < base.end.ordinal) return undefined;
+      return anchors.fold(fileId, { threadId: base.fileId, end: base.end });
+    });
   }
 
   #addText(live: LiveThread, row: CatalogRow, item: RolloutItem): void {
@@ -148,3 +159,6 @@ export class LiveThreads {
     return { threadId: writer.threadId, updatedAt, fileSize: info.size, mtimeMs: info.modifiedMs };
   }
 }
+
+const isFirstAfterHeader = ({ base }: FileThreadWriter, start: Position): boolean =>
+  start.ordinal === (base?.end.ordinal ?? 0) + 1;

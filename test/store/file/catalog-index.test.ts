@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
 import type { FileStore } from "../../../src/store/file-store.ts";
 import { addTurn, forkAt, header, storedThread } from "../../contract/store-script.ts";
+import { FaultyFileSystem } from "./faulty-file-system.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 const CATALOG = /^catalog\.sqlite/;
@@ -110,6 +111,38 @@ describe("the catalog of a home", () => {
     assert.equal((await store.header(id)).id, id);
     const writer = await store.open(id);
     await writer.close();
+  });
+});
+
+describe("the anchors of a thread", () => {
+  test("go along with it, so the first fork in another store reads its header and none of its history", async () => {
+    await using home = new TempHome();
+    const first = home.open();
+    const writer = await first.create(header());
+    const lines = await Promise.all(Array.from({ length: 4_000 }, async (_, n) => addTurn(writer, `turn ${n}`)));
+    await writer.close();
+    await first.close();
+
+    const disk = new FaultyFileSystem();
+    let bytes = 0;
+    const read: typeof disk.api.read = (fd, into, offset, length, position) => {
+      const count = disk.api.read(fd, into, offset, length, position);
+      bytes += count;
+      return count;
+    };
+    const store = home.open({ fileSystem: { ...disk.api, read } });
+    const middle = await store.forkBase(writer.threadId, { beforeTurn: lines[2_000] ?? "" });
+    assert.equal(middle?.inherits?.end.ordinal, 8_001);
+    const whole = await store.forkBase(writer.threadId, "full");
+    assert.ok(whole);
+    const fork = await store.fork(header(), whole);
+    addTurn(fork, "in the fork");
+    await fork.flush();
+    assert.equal(
+      (await store.forkBase(fork.threadId, { beforeUserMessage: 4_000 }))?.inherits?.threadId,
+      fork.threadId,
+    );
+    assert.ok(bytes < 64 * 1024, `${bytes} bytes read`);
   });
 });
 
