@@ -14,6 +14,7 @@ import { type FileStore, fileStore } from "../../src/store/file-store.ts";
 import type { ThreadWriter } from "../../src/store/thread-store.ts";
 import { codexBinary } from "./codex-binary.ts";
 import { CodexServer } from "./codex-server.ts";
+import { oracleManagerThread } from "./manager-thread.ts";
 import { ResponsesServer, wordsOf } from "./responses-server.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -230,6 +231,10 @@ for (const version of asked.length > 0 ? asked : ["0.169.0", "0.87.0", "0.80.0"]
     say(`skipped: no Codex ${version} for this machine`);
     continue;
   }
-  if (version.startsWith("0.169")) await oracle169(binary);
+  if (version.startsWith("0.169")) {
+    await oracle169(binary);
+    await oracleManagerThread(binary, config);
+    say("ok: a thread that a manager ran, with a tool, an interrupt and a rollback, forked and resumed by 0.169");
+  }
   await oracleLegacy(version, binary);
 }
