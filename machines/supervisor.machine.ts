@@ -55,7 +55,7 @@ export type SupervisorMessage<R extends SupervisorReplies = SupervisorReplies> =
 
 /** From threads and from the manager itself. */
 export type SupervisorSignal =
-  | { type: "thread.exited"; threadId: ThreadId; epoch: number; error?: unknown }
+  | { type: "thread.exited"; threadId: ThreadId; epoch?: number; error?: unknown }
   | { type: "thread.stop"; ref: AnyActorRef }
   | { type: "manager.drain" }
   | { type: "manager.stop" };

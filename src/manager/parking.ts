@@ -13,7 +13,7 @@ export class Parking {
   });
 
   park(thread: LiveThread): void {
-    this.#dropped.register(thread, thread.id);
+    this.#dropped.register(thread, thread.id, thread);
     this.#place(thread);
   }
 
@@ -42,6 +42,7 @@ export class Parking {
   take(id: ThreadId): LiveThread | undefined {
     const thread = this.#find(id);
     this.#forget(id);
+    if (thread !== undefined) this.#dropped.unregister(thread);
     return thread;
   }
 

@@ -23,7 +23,7 @@ export class Removed {
   add(thread: LiveThread): void {
     const { incarnation } = thread;
     this.#threads.set(incarnation, new WeakRef(thread));
-    this.#dropped.register(thread, incarnation);
+    this.#dropped.register(thread, incarnation, thread);
     this.noteObserved(thread);
   }
 
@@ -47,6 +47,7 @@ export class Removed {
 
   delete(thread: LiveThread): void {
     this.#threads.delete(thread.incarnation);
+    this.#dropped.unregister(thread);
   }
 
   find(threadId: ThreadId): LiveThread[] {

@@ -23,6 +23,7 @@ import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { SupervisorMessage } from "./messages.ts";
 import type { ManagerSetup } from "./options.ts";
 import { Parking } from "./parking.ts";
+import { withPlainExits } from "./plain-exits.ts";
 import { Registry } from "./registry.ts";
 import { Removed } from "./removed.ts";
 import { ResidencySweep } from "./residency.ts";
@@ -101,14 +102,15 @@ export class ManagerRuntime implements ThreadHome {
     const refuse = (event: object, error: Error) => {
       if ("reply" in event && typeof event.reply === "function") event.reply({ ok: false, error });
     };
-    return supervisorMachine.provide({
+    const machine = supervisorMachine.provide({
       actions: {
         serve: ({ event }) => void service.answer(event as SupervisorMessage),
         refuse: ({ event }) => refuse(event, new ManagerClosedError()),
         refuseUnknown: ({ event }) => refuse(event, new InvalidRequestError(`unknown message: ${event.type}`)),
-        reap: ({ event }) => void this.#reap(event as { type: string; threadId?: ThreadId }),
+        reap: ({ event }) => void this.#reap((event as { threadId: ThreadId }).threadId),
       },
     });
+    return withPlainExits(machine);
   }
 
   #makeEnv(): ThreadEnv {
@@ -233,8 +235,7 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   /** A thread's actor has ended, by itself or by a failure. */
-  async #reap(event: { type: string; threadId?: ThreadId }): Promise<void> {
-    const threadId = event.threadId ?? (event.type.replace(/^xstate\.(?:done|error)\.actor\./, "") as ThreadId);
+  async #reap(threadId: ThreadId): Promise<void> {
     const found = (await this.registry.find(threadId)) ?? [];
     for (const thread of [found, this.#removed.find(threadId)].flat()) await this.#endAsItDid(thread);
   }
@@ -306,6 +307,15 @@ export class ManagerRuntime implements ThreadHome {
 
   #noteClosed(threadId: ThreadId): void {
     for (const watcher of this.watchers.closed) watcher(threadId);
+  }
+
+  /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
+  left(): { readonly incarnations: number; readonly parked: number; readonly removed: number } {
+    return {
+      incarnations: this.#env.incarnations.size,
+      parked: this.#parking.size,
+      removed: this.#removed.size,
+    };
   }
 
   // The end.

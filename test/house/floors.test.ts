@@ -1,0 +1,138 @@
+/** The house: what may import what, how long a file may be, and that what is said twice is said alike. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { suite, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import * as skein from "../../src/index.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const FLOORS: Record<string, number> = {
+  protocol: 0,
+  kernel: 1,
+  store: 2,
+  model: 2,
+  services: 2,
+  turn: 3,
+  thread: 3,
+  manager: 4,
+  "app-server": 5,
+  cli: 5,
+};
+
+const filesIn = (folder: string): string[] =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => join(folder, name));
+
+type Source = { readonly path: string; readonly text: string; readonly imports: readonly string[] };
+
+const read = (path: string): Source => {
+  const text = readFileSync(join(ROOT, path), "utf8");
+  const imports = [...text.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^import\s+)"([^"]+)"/gm)].flatMap(
+    ([, name]) => name ?? [],
+  );
+  return { path, text, imports };
+};
+
+const sources = filesIn("src").map(read);
+const machines = filesIn("machines").map(read);
+
+/** The public names stand on the manager's floor, for the floor above to use; the version is a word for all. */
+const DOORS: Record<string, number> = { "index.ts": 4, "testing.ts": 4, "app-server.ts": 5, "version.ts": 0 };
+
+const floorOf = (path: string): number => {
+  const [, room = "", rest] = path.split("/");
+  return (rest === undefined ? DOORS[room] : FLOORS[room]) ?? Number.NaN;
+};
+
+const targetOf = ({ path }: Source, name: string): string => relative(ROOT, resolve(ROOT, dirname(path), name));
+
+suite("the house", () => {
+  test("every room has a floor, and a file imports from its own floor or from a lower one", () => {
+    const wrong = sources.flatMap((source) =>
+      source.imports.flatMap((name) => {
+        if (!name.startsWith(".")) return [];
+        const target = targetOf(source, name);
+        // Machines stand beside the floors: whoever binds them may use them.
+        if (target.startsWith("machines/")) return floorOf(source.path) >= 3 ? [] : [`${source.path} -> ${target}`];
+        return floorOf(target) <= floorOf(source.path) ? [] : [`${source.path} -> ${target}`];
+      }),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
+  test("machines know src/protocol, xstate and each other, and nothing of time or chance", () => {
+    const wrong = machines.flatMap((source) => [
+      ...source.imports.filter((name) => {
+        if (name === "xstate") return false;
+        const target = targetOf(source, name);
+        return !target.startsWith("machines/") && !target.startsWith("src/protocol/");
+      }),
+      ...(source.text.match(/\b(?:Date\.now|Math\.random|setTimeout|process\.)\b/g) ?? []),
+    ]);
+    assert.deepEqual(wrong, []);
+  });
+
+  test("no file has more than 400 lines, and none exports everything of another", () => {
+    const all = [...sources, ...machines, ...filesIn("test").map(read)];
+    assert.deepEqual(
+      all
+        .filter(({ text }) => text.split("\n").length > 401)
+        .map(({ path, text }) => `${path}: ${text.split("\n").length}`),
+      [],
+    );
+    assert.deepEqual(
+      [...sources, ...machines].filter(({ text }) => /^export \*/m.test(text)).map(({ path }) => path),
+      [],
+    );
+  });
+
+  test("nothing below the cli reads the environment, but for what commands inherit unless they are told otherwise", () => {
+    const reads = sources.flatMap(({ path, text }) =>
+      path.startsWith("src/cli/")
+        ? []
+        : text
+            .split("\n")
+            .flatMap((line) =>
+              /^\s*(?:\*|\/\/)/.test(line) || !line.includes("process.env") ? [] : [`${path}: ${line.trim()}`],
+            ),
+    );
+    assert.deepEqual(reads, ["src/manager/options.ts: environment: options.environment ?? process.env,"]);
+  });
+
+  test("the version is package.json's", () => {
+    const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
+    assert.equal(skein.VERSION, version);
+  });
+
+  test("every error class that is exported has its code in the registry, and its JSON-RPC number", () => {
+    const numbers: Record<string, number> = {
+      thread_not_found: -32600,
+      session_configured_not_first_event: -32603,
+      thread_closed: -32600,
+      thread_busy: -32010,
+      duplicate_thread: -32600,
+      limit_reached: -32011,
+      no_active_turn: -32600,
+      invalid_fork_point: -32600,
+      rollout_not_found: -32600,
+      rollout_corrupt: -32603,
+      store_io: -32603,
+      deadline_exceeded: -32012,
+      overloaded: -32001,
+      invalid_request: -32600,
+      model_error: -32603,
+      manager_closed: -32013,
+      internal_defect: -32603,
+    };
+    const codes = Object.values(skein).flatMap((value) =>
+      typeof value === "function" && value.prototype instanceof Error && "code" in value ? [String(value.code)] : [],
+    );
+    assert.deepEqual(codes.toSorted(), Object.keys(numbers).toSorted());
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(skein.ERROR_REGISTRY).map(([code, { rpc }]) => [code, rpc])),
+      numbers,
+    );
+  });
+});

@@ -1,0 +1,67 @@
+/** The types that an embedder sees. Compiled with the tests; it has nothing to run. */
+import { expectTypeOf } from "expect-type";
+import { z } from "zod";
+import {
+  ask,
+  type Capacity,
+  type NewThread,
+  type SessionConfiguredEvent,
+  type ShutdownReport,
+  type SubmissionId,
+  type Thread,
+  type ThreadEvent,
+  type ThreadId,
+  ThreadManager,
+  type TurnResult,
+  tool,
+} from "../../src/index.ts";
+
+declare const manager: ThreadManager;
+declare const thread: Thread;
+declare const threadId: ThreadId;
+
+expectTypeOf(ThreadManager.create).returns.resolves.toEqualTypeOf<ThreadManager>();
+expectTypeOf(manager.startThread).returns.resolves.toEqualTypeOf<NewThread>();
+expectTypeOf<NewThread>().toEqualTypeOf<{
+  readonly threadId: ThreadId;
+  readonly thread: Thread;
+  readonly sessionConfigured: SessionConfiguredEvent;
+}>();
+expectTypeOf(manager.removeThread(threadId)).resolves.toEqualTypeOf<Thread | undefined>();
+expectTypeOf(manager.listThreadIds()).resolves.toEqualTypeOf<ThreadId[]>();
+expectTypeOf(manager.sendOp(threadId, { type: "interrupt" })).resolves.toEqualTypeOf<SubmissionId>();
+expectTypeOf(manager.shutdown()).resolves.toEqualTypeOf<ShutdownReport>();
+expectTypeOf(manager.capacity()).toEqualTypeOf<Capacity>();
+expectTypeOf<ThreadManager>().toExtend<AsyncDisposable>();
+expectTypeOf<Thread>().toExtend<AsyncDisposable>();
+
+// A reply's type follows from the message.
+expectTypeOf(ask(manager.supervisor, { type: "thread.spawn" })).resolves.toEqualTypeOf<NewThread>();
+expectTypeOf(ask(manager.supervisor, { type: "thread.get", threadId })).resolves.toEqualTypeOf<Thread>();
+expectTypeOf(ask(manager.supervisor, { type: "thread.remove", threadId })).resolves.toEqualTypeOf<Thread | undefined>();
+expectTypeOf(ask(manager.supervisor, { type: "thread.list" })).resolves.toEqualTypeOf<readonly ThreadId[]>();
+
+// Ids are not any text.
+expectTypeOf<string>().not.toExtend<ThreadId>();
+expectTypeOf<ThreadId>().toExtend<string>();
+// @ts-expect-error a submission is no thread
+threadId satisfies SubmissionId;
+
+// A tool's input follows from its schema; a result's output from the schema that was asked for.
+tool({
+  name: "add",
+  description: "",
+  input: z.object({ a: z.number() }),
+  execute: (input, context) => {
+    expectTypeOf(input).toEqualTypeOf<{ a: number }>();
+    expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>();
+  },
+});
+expectTypeOf(thread.run("x")).resolves.toExtend<TurnResult>();
+const shaped = thread.run("x", { outputSchema: z.object({ answer: z.number() }) });
+expectTypeOf<NonNullable<Awaited<typeof shaped>["output"]>>().toEqualTypeOf<{ answer: number }>();
+
+expectTypeOf(thread.events()).toEqualTypeOf<AsyncIterableIterator<ThreadEvent, undefined>>();
+expectTypeOf(thread.submit).parameter(0).toExtend<{ type: string }>();
+// @ts-expect-error there is no such option
+void manager.startThread({ modell: "x" });
