@@ -39,7 +39,7 @@ test("what a conversation says before its first listener waits for that one", as
   const { conversationId } = await client.request("newConversation", {});
   await client.request("sendUserMessage", { conversationId, items: items("early") });
   const thread = await served.manager.getThread(conversationId);
-  while (thread.activeTurn !== undefined) await client.request("userInfo");
+  for await (const { msg } of thread.events({ after: -1 })) if (msg.type === "task_complete") break;
   assert.deepEqual(events(client.log), []);
   await client.request("addConversationListener", { conversationId });
   assert.equal(events(client.log)[0], "task_started");
