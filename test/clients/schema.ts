@@ -1,0 +1,146 @@
+/**
+ * Every message of a session that goes through the methods of v2, checked against the JSON schemas that the stock binary
+ * prints: what it asks for is there, and no optional member is left out.
+ */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { type Json, StdioClient } from "./stdio-client.ts";
+import { Schemas } from "./schemas.ts";
+import { Place } from "./skein-server.ts";
+
+const text = (words: string) => [{ type: "text", text: words, text_elements: [] }];
+
+export async function checkSchemas(binary: string): Promise<string[]> {
+  await using place = await Place.create();
+  const folder = join(place.folder, "schemas");
+  const printed = spawnSync(binary, ["app-server", "generate-json-schema", "--experimental", "--out", folder], {
+    encoding: "utf8",
+  });
+  if (printed.status !== 0) throw new Error(`codex prints no schemas: ${printed.stderr}`);
+  const schemas = new Schemas(folder);
+  await using client = new StdioClient(place.spawnStdio());
+  await session(client, place.work);
+  const problems = client.heard.flatMap(({ message, answered }) => schemas.problemsOf(message, answered));
+  return [...new Set([...problems, ...client.failed])];
+}
+
+async function session(client: StdioClient, cwd: string): Promise<void> {
+  const clientInfo = { name: "schema-check", title: "Schema check", version: "1.0.0" };
+  await client.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } });
+  client.send({ method: "initialized" });
+  await catalogs(client, cwd);
+  const { thread } = await client.ask("thread/start", { cwd });
+  const threadId: string = thread.id;
+  for (const words of ["hello", "think hard", "run echo hi; exit 3", "patch made.txt", "fail now", "bye"]) {
+    await client.turn(threadId, words);
+  }
+  await runningTurns(client, threadId);
+  await approvals(client, cwd);
+  const { thread: read } = await client.ask("thread/read", { threadId, includeTurns: true });
+  const [first, second] = read.turns.map(({ id }: Json) => id);
+  await client.ask("thread/name/set", { threadId, name: "A name" });
+  await client.ask("thread/compact/start", { threadId });
+  await client.nth("turn/completed", ({ turn }) => turn.items.length === 0 || turn.status === "completed");
+  await forks(client, threadId, first, second);
+  await lists(client, threadId);
+  await client.ask("thread/inject_items", {
+    threadId,
+    items: [{ type: "message", role: "user", content: [{ type: "input_text", text: "put in" }] }],
+  });
+  await client.ask("thread/unsubscribe", { threadId });
+  await client.ask("thread/unsubscribe", { threadId });
+  await client.ask("thread/resume", { threadId, initialTurnsPage: { limit: 2, itemsView: "full" }, excludeTurns: true });
+  await client.ask("thread/resume", { threadId });
+  await client.ask("thread/revert", { threadId, beforeTurnId: second });
+  await client.ask("thread/metadata/update", { threadId });
+  await client.ask("thread/archive", { threadId });
+  await client.ask("thread/list", { archived: true });
+  await client.ask("thread/unarchive", { threadId });
+  await client.ask("thread/resume", { threadId, model: "gpt-5.1" });
+  await client.turn(threadId, "once more");
+  const { thread: last } = await client.ask("thread/start", { ephemeral: true });
+  await client.turn(last.id, "nothing stays");
+  await client.ask("thread/delete", { threadId });
+}
+
+async function catalogs(client: StdioClient, cwd: string): Promise<void> {
+  const requests: [string, Json][] = [
+    ["model/list", { includeHidden: true }],
+    ["skills/list", { cwds: [cwd] }],
+    ["hooks/list", { cwds: [cwd] }],
+    ["config/read", { includeLayers: true, cwd }],
+    ["config/value/write", { keyPath: "model_verbosity", value: "low", mergeStrategy: "replace" }],
+    ["config/batchWrite", { edits: [{ keyPath: "model_verbosity", value: null, mergeStrategy: "replace" }] }],
+    ["configRequirements/read", null],
+    ["account/read", { refreshToken: false }],
+    ["account/login/start", { type: "apiKey", apiKey: "sk-of-the-schema-check" }],
+    ["account/read", {}],
+    ["getAuthStatus", { includeToken: false }],
+    ["account/logout", undefined],
+    ["collaborationMode/list", {}],
+    ["permissionProfile/list", {}],
+    ["mcpServerStatus/list", {}],
+    ["plugin/installed", {}],
+    ["thread/list", {}],
+    ["thread/loaded/list", {}],
+  ];
+  for (const [method, params] of requests) await client.ask(method, params);
+}
+
+/** A turn that is steered, and one that is interrupted. */
+async function runningTurns(client: StdioClient, threadId: string): Promise<void> {
+  const { turn } = await client.ask("turn/start", { threadId, input: text("wait for me") });
+  await client.nth("item/agentMessage/delta", (params) => params.turnId === turn.id);
+  const input = text("go on");
+  await client.ask("turn/steer", { threadId, input, expectedTurnId: turn.id, clientUserMessageId: "mine" });
+  await client.nth("turn/completed", (params) => params.turn.id === turn.id);
+  const waiting = await client.ask("turn/start", { threadId, input: text("wait again") });
+  await client.nth("item/agentMessage/delta", (params) => params.turnId === waiting.turn.id);
+  await client.ask("thread/read", { threadId, includeTurns: true });
+  await client.ask("turn/interrupt", { threadId, turnId: waiting.turn.id });
+  await client.nth("turn/completed", (params) => params.turn.id === waiting.turn.id);
+}
+
+async function approvals(client: StdioClient, cwd: string): Promise<void> {
+  const policy = { approvalPolicy: "untrusted", sandbox: "read-only" };
+  const { thread } = await client.ask("thread/start", { cwd, ...policy });
+  client.decision = "accept";
+  await client.turn(thread.id, "run touch asked.txt");
+  await client.turn(thread.id, "patch asked-too.txt");
+  client.decision = "decline";
+  await client.turn(thread.id, "run touch never.txt");
+}
+
+async function forks(client: StdioClient, threadId: string, first: string, second: string): Promise<void> {
+  const forms: Json[] = [
+    { threadId },
+    { threadId, excludeTurns: true },
+    { threadId, lastTurnId: first },
+    { threadId, beforeTurnId: second, excludeTurns: true },
+    { threadId, beforeTurnId: first },
+    { threadId, ephemeral: true, excludeTurns: true },
+    { threadId, model: "gpt-5.1", sandbox: "read-only", approvalPolicy: "on-request", threadSource: "user" },
+  ];
+  for (const params of forms) {
+    const { thread } = await client.ask("thread/fork", params);
+    if (params.ephemeral === true) continue;
+    await client.ask("thread/read", { threadId: thread.id });
+  }
+  const { thread } = await client.ask("thread/read", { threadId });
+  await client.ask("thread/fork", { threadId: "", path: thread.path });
+}
+
+async function lists(client: StdioClient, threadId: string): Promise<void> {
+  await client.ask("thread/list", { limit: 2, sortKey: "updated_at", sourceKinds: ["cli", "vscode"], archived: false });
+  await client.ask("thread/list", { sortDirection: "asc" });
+  await client.ask("thread/search", { searchTerm: "hello" });
+  await client.ask("thread/loaded/list", { limit: 1 });
+  for (const itemsView of ["notLoaded", "summary", "full"]) {
+    await client.ask("thread/turns/list", { threadId, limit: 2, itemsView });
+    await client.ask("thread/turns/list", { threadId, sortDirection: "asc", itemsView });
+  }
+  await client.ask("thread/items/list", { threadId, limit: 3 });
+  await client.ask("thread/items/list", { threadId, sortDirection: "desc" });
+  await client.ask("thread/goal/get", { threadId });
+  await client.ask("thread/backgroundTerminals/list", { threadId });
+}

@@ -1,0 +1,122 @@
+/** The JSON schemas that the stock binary prints of its protocol, and what of a message breaks them. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Ajv, type ValidateFunction } from "ajv";
+
+type Schema = { definitions?: Record<string, unknown>; oneOf: Variant[] };
+type Variant = { properties: { method: { enum: [string] }; params?: { $ref?: string } } };
+type Message = { id?: unknown; method?: string; result?: unknown; error?: unknown };
+
+/** Whose answer is not named as its params are. */
+const ANSWERS: Record<string, string> = {
+  initialize: "v1/InitializeResponse",
+  getAuthStatus: "GetAuthStatusResponse",
+  "account/login/cancel": "v2/CancelLoginAccountResponse",
+  "account/logout": "v2/LogoutAccountResponse",
+  "account/rateLimits/read": "v2/GetAccountRateLimitsResponse",
+  "config/value/write": "v2/ConfigWriteResponse",
+  "config/batchWrite": "v2/ConfigWriteResponse",
+  "configRequirements/read": "v2/ConfigRequirementsReadResponse",
+};
+
+export class Schemas {
+  readonly #folder: string;
+  readonly #ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false });
+  readonly #told: Map<string, ValidateFunction>;
+  readonly #asked: Map<string, ValidateFunction>;
+  readonly #answers = new Map<string, ValidateFunction | undefined>();
+  readonly #answerNames = new Map<string, string>(Object.entries(ANSWERS));
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#told = this.#variants("ServerNotification");
+    this.#asked = this.#variants("ServerRequest");
+    for (const { properties } of this.#read("ClientRequest").oneOf) {
+      const [method] = properties.method.enum;
+      const params = properties.params?.$ref?.split("/").at(-1);
+      if (params === undefined || this.#answerNames.has(method)) continue;
+      this.#answerNames.set(method, `v2/${params.replace(/^Nullable/, "").replace(/Params$/, "Response")}`);
+    }
+  }
+
+  #read(name: string): Schema {
+    return JSON.parse(readFileSync(join(this.#folder, `${name}.json`), "utf8")) as Schema;
+  }
+
+  #variants(name: string): Map<string, ValidateFunction> {
+    const { oneOf, definitions } = this.#read(name);
+    return new Map(
+      oneOf.map((variant) => [variant.properties.method.enum[0], this.#ajv.compile({ ...variant, definitions })]),
+    );
+  }
+
+  /** What is wrong with a message of the server's, the request's method given when it is an answer. */
+  problemsOf(message: Message, answered?: string): string[] {
+    if (message.error !== undefined) return [];
+    if (message.method === undefined) return this.#check(`answer ${answered}`, this.#answerOf(answered), message.result);
+    const known = message.id === undefined ? this.#told : this.#asked;
+    return this.#check(message.method, known.get(message.method), message);
+  }
+
+  #answerOf(method = ""): ValidateFunction | undefined {
+    if (this.#answers.has(method)) return this.#answers.get(method);
+    const name = this.#answerNames.get(method);
+    const isThere = name !== undefined && existsSync(join(this.#folder, `${name}.json`));
+    const validate = isThere ? this.#ajv.compile(this.#read(name)) : undefined;
+    this.#answers.set(method, validate);
+    return validate;
+  }
+
+  #check(label: string, validate: ValidateFunction | undefined, value: unknown): string[] {
+    if (validate === undefined) return [`${label}: the protocol has no such message`];
+    if (validate(value)) return this.#absences(label, validate, value);
+    return (validate.errors ?? []).map(
+      ({ instancePath, message, params }) => `${label}${instancePath}: ${message} ${JSON.stringify(params)}`,
+    );
+  }
+
+  /** The real server leaves no optional member out; strict clients need them. Those of the value itself are looked at. */
+  #absences(label: string, { schema }: ValidateFunction, value: unknown): string[] {
+    if (typeof schema !== "object" || typeof value !== "object" || value === null) return [];
+    return absent(label, schema as Node, value, (schema as { definitions?: Record<string, Node> }).definitions ?? {});
+  }
+}
+
+type Node = {
+  $ref?: string;
+  allOf?: Node[];
+  anyOf?: Node[];
+  oneOf?: Node[];
+  properties?: Record<string, Node & { enum?: unknown[]; const?: unknown; default?: unknown }>;
+  items?: Node;
+  type?: string | string[];
+};
+
+function absent(path: string, given: Node, value: unknown, definitions: Record<string, Node>): string[] {
+  const node = resolve(given, value, definitions);
+  if (node === undefined || typeof value !== "object" || value === null) return [];
+  if (Array.isArray(value)) {
+    const { items } = node;
+    return items === undefined ? [] : value.flatMap((each) => absent(`${path}[]`, items, each, definitions));
+  }
+  const members = value as Record<string, unknown>;
+  return Object.entries(node.properties ?? {}).flatMap(([name, property]) =>
+    name in members ? absent(`${path}/${name}`, property, members[name], definitions) : [`${path}/${name}: left out`],
+  );
+}
+
+/** The branch of a union that the value is of, by its `type` or `method`; null fits none. */
+function resolve(node: Node, value: unknown, definitions: Record<string, Node>): Node | undefined {
+  if (node.$ref !== undefined) {
+    const found = definitions[node.$ref.split("/").at(-1) ?? ""];
+    return found === undefined ? undefined : resolve(found, value, definitions);
+  }
+  if (node.allOf?.length === 1 && node.allOf[0] !== undefined) return resolve(node.allOf[0], value, definitions);
+  const union = node.anyOf ?? node.oneOf;
+  if (union === undefined) return node;
+  const branches = union.flatMap((each) => resolve(each, value, definitions) ?? []);
+  const objects = branches.filter(({ properties }) => properties !== undefined);
+  if (objects.length === 1) return objects[0];
+  const tag = (value as { type?: unknown } | null)?.type;
+  return tag === undefined ? undefined : objects.find(({ properties }) => properties?.type?.enum?.[0] === tag);
+}

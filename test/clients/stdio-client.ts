@@ -1,0 +1,83 @@
+import type { ChildProcess } from "node:child_process";
+import { createInterface } from "node:readline";
+import { end } from "./skein-server.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: what is read of an answer is checked against its schema
+export type Json = any;
+export type Message = { id?: number | string; method?: string; params?: Json; result?: Json; error?: Json };
+
+const DEADLINE_MS = 15_000;
+
+/** A client over a server's standard input and output that keeps all it hears, and which request an answer is to. */
+export class StdioClient implements AsyncDisposable {
+  readonly heard: { message: Message; answered?: string }[] = [];
+  /** Requests that were refused. */
+  readonly failed: string[] = [];
+  /** What approvals are answered with. */
+  decision = "accept";
+  readonly #child: ChildProcess;
+  readonly #methods = new Map<number | string, string>();
+  readonly #waiting = new Set<() => void>();
+  #next = 1;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    if (child.stdout === null) throw new Error("no stdout");
+    createInterface({ input: child.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Message));
+  }
+
+  #hear(message: Message): void {
+    const answered = message.method === undefined ? this.#methods.get(message.id ?? "") : undefined;
+    this.heard.push(answered === undefined ? { message } : { message, answered });
+    if (message.method !== undefined && message.id !== undefined) {
+      this.send({ id: message.id, result: { decision: this.decision } });
+    }
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  send(message: Message): void {
+    this.#child.stdin?.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** The result; a refusal is noted, and ends the session. */
+  async ask(method: string, params?: Json): Promise<Json> {
+    const id = this.#next++;
+    this.#methods.set(id, method);
+    this.send(params === undefined ? { id, method } : { id, method, params });
+    const answer = await this.#find(`the answer to ${method}`, (each) => each.id === id && each.method === undefined);
+    if (answer.error !== undefined) this.failed.push(`${method}: ${JSON.stringify(answer.error)}`);
+    return answer.result;
+  }
+
+  /** The first notification that fits, now or later. */
+  async nth(method: string, fits: (params: Json) => boolean): Promise<Message> {
+    return this.#find(method, (each) => each.method === method && fits(each.params));
+  }
+
+  async turn(threadId: string, words: string): Promise<void> {
+    const input = [{ type: "text", text: words, text_elements: [] }];
+    const { turn } = await this.ask("turn/start", { threadId, input });
+    await this.nth("turn/completed", (params) => params.threadId === threadId && params.turn.id === turn.id);
+  }
+
+  async #find(what: string, fits: (message: Message) => boolean): Promise<Message> {
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+    const look = () => {
+      const found = this.heard.find(({ message }) => fits(message));
+      if (found !== undefined) resolve(found.message);
+    };
+    const timer = setTimeout(() => reject(new Error(`did not come: ${what}`)), DEADLINE_MS);
+    this.#waiting.add(look);
+    look();
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(look);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await end(this.#child);
+  }
+}
