@@ -56,7 +56,7 @@ export class EventMapper {
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
         return this.lost(now);
       case "task_started":
-        return this.#begin(msg.turn_id ?? id, msg.started_at ?? Math.floor(now / 1000));
+        return [...this.lost(now), ...this.#begin(msg.turn_id ?? id, msg.started_at ?? Math.floor(now / 1000))];
       case "task_complete":
         return this.#end(id, msg, now);
       case "turn_aborted":
