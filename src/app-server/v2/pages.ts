@@ -84,11 +84,13 @@ export const turnsPage = (
 export function itemsPage(
   turns: readonly HistoryTurn[],
   query: PageQuery & { turnId?: string | null | undefined },
-): Page<{ turnId: string; item: V2Item }> {
+): Page<{ turnId: string; item: V2Item; startedAtMs: number | null; completedAtMs: number | null }> {
   const wanted = query.turnId == null ? turns : turns.filter(({ id }) => id === query.turnId);
   const entries = wanted.flatMap(({ id, items }) => items.map((placed) => ({ ...placed, turnId: id })));
   return pageOf("itemsByCreatedAtOrdinal", entries, query, { direction: "asc" }, ({ turnId, item }) => ({
     turnId,
     item,
+    startedAtMs: item.startedAtMs,
+    completedAtMs: item.completedAtMs,
   }));
 }

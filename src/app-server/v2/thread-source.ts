@@ -16,13 +16,14 @@ export function readThreadId(text: string, what: "thread" | "session" = "thread"
 }
 
 /** A thread by its id. Ephemeral ones have no rollout, archived ones must be unarchived first. */
-export async function sourceById({ manager, views }: ServerContext, threadId: ThreadId): Promise<void> {
+export async function sourceById({ manager, views }: ServerContext, threadId: ThreadId): Promise<SessionMeta> {
   if (views.ephemeral.has(threadId)) throw noRollout(threadId);
   const stored = await guardSource(threadId, () => findStored(manager, threadId));
   if (stored === undefined) throw noRollout(threadId);
   if (stored.archived) {
     throw invalidRequest(`session ${threadId} is archived. Run \`codex unarchive ${threadId}\` to unarchive it first.`);
   }
+  return guardSource(threadId, () => manager.store.header(threadId));
 }
 
 /** A thread by its file, wherever that lies. */

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
 import { newThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
+import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
@@ -13,7 +14,7 @@ import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
 import { sessionOf } from "./settings.ts";
 import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
-import { fullTurns, type History } from "./thread-view.ts";
+import { fullTurns, type History, modeOf } from "./thread-view.ts";
 import type { V2Session, V2Thread } from "./wire-types.ts";
 
 const startSchema = z.object({
@@ -116,28 +117,12 @@ function optionsOf({ connection, signal }: Call) {
 }
 
 async function resume(server: ServerContext, params: z.infer<typeof resumeSchema>, call: Call): Promise<unknown> {
-  const { manager, hub, views } = server;
+  const { hub, views } = server;
   if (params.history != null && params.history.length === 0) throw invalidRequest("history must not be empty");
   const config = await server.configs.forExisting(settingsOf(params), SETTINGS_FAILURE);
-  const options = optionsOf(call);
-  let resumed: NewThread;
-  let wasLoaded = false;
-  if (params.history != null) {
-    const items = params.history.map((item) => ({ type: "response_item" as const, payload: readItem(item) }));
-    resumed = await manager.resumeThreadWithHistory(config, { type: "forked", items }, options);
-  } else if (params.path != null && params.path !== "") {
-    const { path } = params;
-    const { id } = await sourceByPath(server, path);
-    wasLoaded = manager.loadedThread(id) !== undefined;
-    resumed = await guardSource(path, () => manager.resumeThreadFromRollout(config, path, options));
-  } else {
-    const threadId = readThreadId(params.threadId, "session");
-    wasLoaded = manager.loadedThread(threadId) !== undefined;
-    await sourceById(server, threadId);
-    resumed = await guardSource(threadId, () => manager.resumeThread(threadId, config, options));
-  }
+  const { resumed, wasLoaded, isPaginated } = await load(server, params, config, call);
   const { threadId, thread } = resumed;
-  if (params.excludeTurns !== true && params.history == null) call.connection.tell(HYDRATION_NOTICE);
+  if (params.excludeTurns !== true && isPaginated) call.connection.tell(HYDRATION_NOTICE);
   hub.follow(call.connection, threadId);
   if (!wasLoaded) hub.feedOf(threadId).tell(statusTold(threadId, hub.statusOf(threadId)));
   call.finally(hub.feedOf(threadId).hold(call.connection));
@@ -161,6 +146,31 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
         : turnsPage(history.turns, { threadId, ...params.initialTurnsPage }),
     ...cursorsOf(threadId, view, history),
   };
+}
+
+type Loaded = { resumed: NewThread; wasLoaded: boolean; isPaginated: boolean };
+
+/** The history first, then the path, then the id. */
+async function load(
+  server: ServerContext,
+  { history, path, threadId: id }: z.infer<typeof resumeSchema>,
+  config: ThreadConfig,
+  call: Call,
+): Promise<Loaded> {
+  const { manager } = server;
+  const options = optionsOf(call);
+  if (history != null) {
+    const items = history.map((item) => ({ type: "response_item" as const, payload: readItem(item) }));
+    const resumed = await manager.resumeThreadWithHistory(config, { type: "forked", items }, options);
+    return { resumed, wasLoaded: false, isPaginated: false };
+  }
+  const hasPath = path != null && path !== "";
+  const header = hasPath ? await sourceByPath(server, path) : await sourceById(server, readThreadId(id, "session"));
+  const wasLoaded = manager.loadedThread(header.id) !== undefined;
+  const resumed = await guardSource(hasPath ? path : header.id, () =>
+    hasPath ? manager.resumeThreadFromRollout(config, path, options) : manager.resumeThread(header.id, config, options),
+  );
+  return { resumed, wasLoaded, isPaginated: modeOf(header) === "paginated" };
 }
 
 const statusTold = (threadId: ThreadId, status: unknown) => ({
@@ -214,12 +224,12 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
   const config = await server.configs.forExisting(settings, SETTINGS_FAILURE);
   const path = params.path == null || params.path === "" ? undefined : params.path;
   const source = path === undefined ? readThreadId(params.threadId, "session") : { rolloutPath: path };
-  if (typeof source === "string") await sourceById(server, source);
-  const sourceId = typeof source === "string" ? source : (await sourceByPath(server, source.rolloutPath)).id;
-  if (isEphemeral && params.excludeTurns !== true) {
-    throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
-  }
-  if (params.excludeTurns !== true) call.connection.tell(HYDRATION_NOTICE);
+  const header =
+    typeof source === "string" ? await sourceById(server, source) : await sourceByPath(server, source.rolloutPath);
+  const sourceId = header.id;
+  const hydrates = params.excludeTurns !== true && modeOf(header) === "paginated";
+  if (isEphemeral && hydrates) throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
+  if (hydrates) call.connection.tell(HYDRATION_NOTICE);
   const { threadId, thread } = await guardSource(path ?? sourceId, () =>
     manager.forkThread({ from: source, at, config }, optionsOf(call)),
   );

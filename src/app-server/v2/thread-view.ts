@@ -170,7 +170,7 @@ export function sourceToV2(source: SessionSource): unknown {
   return { subAgent: source.subagent };
 }
 
-const modeOf = (header: SessionMeta): V2Thread["historyMode"] =>
+export const modeOf = (header: SessionMeta): V2Thread["historyMode"] =>
   header.history_mode ?? modeOfVersion(header.cli_version);
 
 /** The versions before 0.104 write no turn events. Ours always does. */
