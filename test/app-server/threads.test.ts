@@ -435,3 +435,18 @@ test("threads that nobody has written to are not listed; pages stay full", async
     ["b"],
   );
 });
+
+test("a thread that is ended by force, and one whose actor crashes, still complete their turns for the client", async () => {
+  await using served = await serve({ manager: { ...hanging(), supervision: { backoffMs: 1 } } });
+  const { client, manager } = served;
+  for (const end of ["force", "crash"] as const) {
+    const { thread } = await client.request("thread/start", {});
+    const { turn } = await client.request("turn/start", { threadId: thread.id, input: input("x") });
+    await client.next("item/agentMessage/delta", (params) => params.threadId === thread.id);
+    const live = await manager.getThread(thread.id);
+    if (end === "force") await live.shutdown({ deadlineMs: 0 });
+    else live.actor?.send({ type: "op.submit" } as never);
+    const { params } = await client.next("turn/completed", (each) => each.turn.id === turn.id);
+    assert.equal(params.turn.status, "interrupted", end);
+  }
+});
