@@ -2,6 +2,7 @@
 import { openHome } from "../manager/home.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import type { BuiltInToolName } from "../protocol/thread-config.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import { createAppServer } from "./app-server.ts";
 import { readListenUrl } from "./transports/listen.ts";
@@ -15,6 +16,8 @@ export type AppServerCommand = {
   /** `key=value`, each. */
   readonly config?: readonly string[] | undefined;
   readonly profile?: string | undefined;
+  /** What agents get; default: all, since clients cannot name them. What those may do is for the sandbox and approvals. */
+  readonly tools?: readonly BuiltInToolName[] | undefined;
   readonly wsAuth?: string | undefined;
   readonly wsTokenFile?: string | undefined;
   readonly wsTokenSha256?: string | undefined;
@@ -38,6 +41,7 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     cwd: command.cwd,
     profile: command.profile,
     overrides: (command.config ?? []).map(parseOverride),
+    typed: { builtInTools: command.tools ?? ["shell", "apply_patch", "update_plan"] },
     sessionSource: "vscode",
   });
   try {

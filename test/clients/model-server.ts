@@ -6,10 +6,12 @@ type InputItem = { type: string; role?: string; content?: readonly { text?: stri
 type Request = { input: readonly InputItem[]; text?: { format?: { type?: string } } };
 type Event = { type: string; [field: string]: unknown };
 
+const USAGE = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
+
 /**
  * - `run COMMAND`: calls shell_command, then says `ran it`.
  * - `patch FILE`: adds a file with apply_patch, then says `ran it`.
- * - `wait ...`: says `waiting` and goes on until the client leaves.
+ * - `wait ...`: says `waiting`, and goes on until the client leaves or `release` is called.
  * - `think ...`: has a reasoning summary before the answer.
  * - `fail ...`: fails.
  * - anything else: `ack: <the text>`, in two pieces.
@@ -17,6 +19,7 @@ type Event = { type: string; [field: string]: unknown };
 export class ModelServer implements AsyncDisposable {
   readonly requests: Request[] = [];
   readonly #server: Server;
+  readonly #held = new Set<() => void>();
   #answers = 0;
 
   private constructor() {
@@ -45,6 +48,11 @@ export class ModelServer implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/v1`;
   }
 
+  /** Ends the answers that wait. */
+  release(): void {
+    for (const finish of [...this.#held]) finish();
+  }
+
   #answer(body: Request, response: ServerResponse): void {
     response.writeHead(200, { "content-type": "text/event-stream" });
     const write = (event: Event) => response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
@@ -55,7 +63,16 @@ export class ModelServer implements AsyncDisposable {
     const isCalled = body.input.at(-1)?.type.endsWith("_output") === true;
     const [verb = "", ...words] = asked.split(" ");
     if (verb === "wait" && !isCalled) {
-      for (const event of opening(`msg_${this.#answers}`, "waiting")) write(event);
+      const finish = () => {
+        this.#held.delete(finish);
+        if (response.destroyed) return;
+        for (const event of message(`msg_${id}`, "waited")) write(event);
+        write({ type: "response.completed", response: { id, usage: USAGE } });
+        response.end();
+      };
+      this.#held.add(finish);
+      response.once("close", () => this.#held.delete(finish));
+      for (const event of opening(`msg_${id}`, "waiting")) write(event);
       return;
     }
     if (verb === "fail") {
@@ -72,8 +89,7 @@ export class ModelServer implements AsyncDisposable {
       const text = wantsJson ? '{"title":"Scripted title"}' : isCalled ? "ran it" : `ack: ${asked}`;
       for (const event of message(`msg_${this.#answers}`, text)) write(event);
     }
-    const usage = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
-    write({ type: "response.completed", response: { id, usage } });
+    write({ type: "response.completed", response: { id, usage: USAGE } });
     response.end();
   }
 

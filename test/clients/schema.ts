@@ -4,11 +4,20 @@
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { type Json, StdioClient } from "./stdio-client.ts";
 import { Schemas } from "./schemas.ts";
 import { Place } from "./skein-server.ts";
+import { type Json, StdioClient } from "./stdio-client.ts";
 
 const text = (words: string) => [{ type: "text", text: words, text_elements: [] }];
+
+/** What a session like this one has to bring, so that it has been checked. */
+const TO_HEAR = [
+  ...["thread/started", "thread/status/changed", "thread/tokenUsage/updated", "thread/name/updated", "thread/reverted"],
+  ...["thread/archived", "thread/unarchived", "thread/deleted", "turn/started", "turn/completed", "turn/diff/updated"],
+  ...["item/started", "item/completed", "item/agentMessage/delta", "item/reasoning/summaryTextDelta", "error"],
+  ...["item/commandExecution/outputDelta", "item/commandExecution/requestApproval", "item/fileChange/requestApproval"],
+  ...["serverRequest/resolved", "account/updated", "account/login/completed", "deprecationNotice"],
+];
 
 export async function checkSchemas(binary: string): Promise<string[]> {
   await using place = await Place.create();
@@ -19,12 +28,14 @@ export async function checkSchemas(binary: string): Promise<string[]> {
   if (printed.status !== 0) throw new Error(`codex prints no schemas: ${printed.stderr}`);
   const schemas = new Schemas(folder);
   await using client = new StdioClient(place.spawnStdio());
-  await session(client, place.work);
+  await session(client, place).catch((error: unknown) => client.failed.push(`the session ended: ${error}`));
   const problems = client.heard.flatMap(({ message, answered }) => schemas.problemsOf(message, answered));
-  return [...new Set([...problems, ...client.failed])];
+  const heard = new Set(client.heard.map(({ message }) => message.method));
+  const missed = TO_HEAR.filter((method) => !heard.has(method)).map((method) => `${method}: never came`);
+  return [...new Set([...problems, ...client.failed, ...missed])];
 }
 
-async function session(client: StdioClient, cwd: string): Promise<void> {
+async function session(client: StdioClient, { work: cwd, model }: Place): Promise<void> {
   const clientInfo = { name: "schema-check", title: "Schema check", version: "1.0.0" };
   await client.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } });
   client.send({ method: "initialized" });
@@ -34,7 +45,7 @@ async function session(client: StdioClient, cwd: string): Promise<void> {
   for (const words of ["hello", "think hard", "run echo hi; exit 3", "patch made.txt", "fail now", "bye"]) {
     await client.turn(threadId, words);
   }
-  await runningTurns(client, threadId);
+  await runningTurns(client, threadId, () => model.release());
   await approvals(client, cwd);
   const { thread: read } = await client.ask("thread/read", { threadId, includeTurns: true });
   const [first, second] = read.turns.map(({ id }: Json) => id);
@@ -49,7 +60,11 @@ async function session(client: StdioClient, cwd: string): Promise<void> {
   });
   await client.ask("thread/unsubscribe", { threadId });
   await client.ask("thread/unsubscribe", { threadId });
-  await client.ask("thread/resume", { threadId, initialTurnsPage: { limit: 2, itemsView: "full" }, excludeTurns: true });
+  await client.ask("thread/resume", {
+    threadId,
+    initialTurnsPage: { limit: 2, itemsView: "full" },
+    excludeTurns: true,
+  });
   await client.ask("thread/resume", { threadId });
   await client.ask("thread/revert", { threadId, beforeTurnId: second });
   await client.ask("thread/metadata/update", { threadId });
@@ -75,7 +90,6 @@ async function catalogs(client: StdioClient, cwd: string): Promise<void> {
     ["account/read", { refreshToken: false }],
     ["account/login/start", { type: "apiKey", apiKey: "sk-of-the-schema-check" }],
     ["account/read", {}],
-    ["getAuthStatus", { includeToken: false }],
     ["account/logout", undefined],
     ["collaborationMode/list", {}],
     ["permissionProfile/list", {}],
@@ -88,11 +102,12 @@ async function catalogs(client: StdioClient, cwd: string): Promise<void> {
 }
 
 /** A turn that is steered, and one that is interrupted. */
-async function runningTurns(client: StdioClient, threadId: string): Promise<void> {
+async function runningTurns(client: StdioClient, threadId: string, release: () => void): Promise<void> {
   const { turn } = await client.ask("turn/start", { threadId, input: text("wait for me") });
   await client.nth("item/agentMessage/delta", (params) => params.turnId === turn.id);
   const input = text("go on");
   await client.ask("turn/steer", { threadId, input, expectedTurnId: turn.id, clientUserMessageId: "mine" });
+  release();
   await client.nth("turn/completed", (params) => params.turn.id === turn.id);
   const waiting = await client.ask("turn/start", { threadId, input: text("wait again") });
   await client.nth("item/agentMessage/delta", (params) => params.turnId === waiting.turn.id);

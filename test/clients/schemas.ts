@@ -10,7 +10,6 @@ type Message = { id?: unknown; method?: string; result?: unknown; error?: unknow
 /** Whose answer is not named as its params are. */
 const ANSWERS: Record<string, string> = {
   initialize: "v1/InitializeResponse",
-  getAuthStatus: "GetAuthStatusResponse",
   "account/login/cancel": "v2/CancelLoginAccountResponse",
   "account/logout": "v2/LogoutAccountResponse",
   "account/rateLimits/read": "v2/GetAccountRateLimitsResponse",
@@ -53,7 +52,8 @@ export class Schemas {
   /** What is wrong with a message of the server's, the request's method given when it is an answer. */
   problemsOf(message: Message, answered?: string): string[] {
     if (message.error !== undefined) return [];
-    if (message.method === undefined) return this.#check(`answer ${answered}`, this.#answerOf(answered), message.result);
+    if (message.method === undefined)
+      return this.#check(`answer ${answered}`, this.#answerOf(answered), message.result);
     const known = message.id === undefined ? this.#told : this.#asked;
     return this.#check(message.method, known.get(message.method), message);
   }
@@ -101,9 +101,18 @@ function absent(path: string, given: Node, value: unknown, definitions: Record<s
   }
   const members = value as Record<string, unknown>;
   return Object.entries(node.properties ?? {}).flatMap(([name, property]) =>
-    name in members ? absent(`${path}/${name}`, property, members[name], definitions) : [`${path}/${name}: left out`],
+    name in members
+      ? absent(`${path}/${name}`, property, members[name], definitions)
+      : isAlwaysSent(property)
+        ? [`${path}/${name}: left out`]
+        : [],
   );
 }
+
+/** The real server leaves out a flag that is not set, but sends what may be null, and lists. */
+const isAlwaysSent = ({ type, anyOf }: Node): boolean =>
+  [type ?? []].flat().some((each) => each === "null" || each === "array") ||
+  (anyOf ?? []).some((branch) => branch.type === "null");
 
 /** The branch of a union that the value is of, by its `type` or `method`; null fits none. */
 function resolve(node: Node, value: unknown, definitions: Record<string, Node>): Node | undefined {

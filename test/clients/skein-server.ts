@@ -93,7 +93,11 @@ export class SkeinServer implements AsyncDisposable {
 
   static async start(place: Place, listen = "ws://127.0.0.1:0"): Promise<SkeinServer> {
     const args = [CLI, "app-server", "--home", place.home, "--listen", listen];
-    const child = spawn(process.execPath, args, { cwd: place.work, env: place.env, stdio: ["ignore", "inherit", "pipe"] });
+    const child = spawn(process.execPath, args, {
+      cwd: place.work,
+      env: place.env,
+      stdio: ["ignore", "inherit", "pipe"],
+    });
     const errors = child.stderr;
     if (errors === null) throw new Error("no stderr");
     const url = await new Promise<string>((resolve, reject) => {

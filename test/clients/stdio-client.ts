@@ -66,7 +66,7 @@ export class StdioClient implements AsyncDisposable {
       const found = this.heard.find(({ message }) => fits(message));
       if (found !== undefined) resolve(found.message);
     };
-    const timer = setTimeout(() => reject(new Error(`did not come: ${what}`)), DEADLINE_MS);
+    const timer = setTimeout(() => reject(new Error(`did not come: ${what}; last: ${this.#last()}`)), DEADLINE_MS);
     this.#waiting.add(look);
     look();
     try {
@@ -75,6 +75,11 @@ export class StdioClient implements AsyncDisposable {
       clearTimeout(timer);
       this.#waiting.delete(look);
     }
+  }
+
+  #last(): string {
+    const told = this.heard.slice(-6).map(({ message }) => JSON.stringify(message).slice(0, 300));
+    return told.join("\n    ");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

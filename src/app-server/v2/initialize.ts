@@ -35,6 +35,9 @@ function initialize({ home }: ServerContext, { clientInfo, capabilities }: z.inf
 
 const isHeaderValue = (name: string): boolean => /^[\t\x20-\x7e]*$/.test(name);
 
-/** `name/version (os; arch) terminal (name; version)`: clients read the version out of it. */
+/** The Codex whose protocol is spoken. The TUI warns of a server that is older than itself. */
+const CODEX_VERSION = "0.169.0";
+
+/** `name/version (os; arch) terminal (name; version)`: clients read Codex's version out of it. */
 export const userAgentOf = ({ name, version }: ClientInfo): string =>
-  `${name}/${VERSION} (${platform()} ${release()}; ${arch()}) unknown (${name}; ${version})`;
+  `${name}/${CODEX_VERSION} (${platform()} ${release()}; ${arch()}) skein/${VERSION} (${name}; ${version})`;

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Io } from "../io.ts";
 import { repeated } from "../option-values.ts";
 
@@ -19,6 +19,7 @@ type Options = {
   readonly listen: string;
   readonly config?: readonly string[];
   readonly profile?: string;
+  readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
   readonly wsTokenSha256?: string;
@@ -31,6 +32,13 @@ export const appServerCommand = (io: Io): Command =>
     .option("--ws-auth <kind>", "capability-token: a bearer token lets clients in")
     .option("--ws-token-file <file>", "the file that holds the token")
     .option("--ws-token-sha256 <hex>", "or the token's SHA-256")
+    .addOption(
+      new Option("--tools <name...>", "tools that agents get; all, unless some are named").choices([
+        "shell",
+        "apply_patch",
+        "update_plan",
+      ]),
+    )
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
     .addHelpText("after", EXAMPLES)
