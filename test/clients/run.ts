@@ -4,11 +4,12 @@
  */
 import { codexBinary } from "../oracle/codex-binary.ts";
 import { checkSchemas } from "./schema.ts";
+import { checkTui } from "./tui.ts";
 
 const VERSION = "0.169.0";
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-const CHECKS: Record<string, (binary: string) => Promise<string[]>> = { schema: checkSchemas };
+const CHECKS: Record<string, (binary: string) => Promise<string[]>> = { schema: checkSchemas, tui: checkTui };
 
 const binary = codexBinary(VERSION);
 const asked = process.argv.slice(2);

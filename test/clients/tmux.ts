@@ -1,0 +1,71 @@
+/** A program in a terminal of its own, by tmux. */
+import { spawnSync } from "node:child_process";
+import { setTimeout as pause } from "node:timers/promises";
+
+const DEADLINE_MS = 20_000;
+const LOOK_MS = 50;
+
+export const hasTmux = (): boolean => spawnSync("tmux", ["-V"]).status === 0;
+
+export class Terminal implements Disposable {
+  /** A tmux server that nobody else uses. */
+  readonly #socket: string;
+
+  constructor(socket: string, command: readonly string[], options: { cwd: string; env: Record<string, string> }) {
+    this.#socket = socket;
+    const env = Object.entries(options.env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
+    this.#tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "100", "-c", options.cwd, ...env, ...command);
+    this.#tmux("set-option", "-g", "remain-on-exit", "on");
+  }
+
+  #tmux(...args: string[]): string {
+    const { status, stdout, stderr } = spawnSync("tmux", ["-S", this.#socket, ...args], { encoding: "utf8" });
+    if (status !== 0) throw new Error(`tmux ${args.join(" ")}: ${stderr}`);
+    return stdout;
+  }
+
+  get screen(): string {
+    return this.#tmux("capture-pane", "-p");
+  }
+
+  get hasEnded(): boolean {
+    return this.#tmux("display-message", "-p", "#{pane_dead}").trim() === "1";
+  }
+
+  key(...names: string[]): void {
+    this.#tmux("send-keys", ...names);
+  }
+
+  /** Types the text, and enters it once it is seen: what comes too fast counts as pasted. */
+  async enter(text: string): Promise<void> {
+    this.#tmux("send-keys", "-l", text);
+    await this.until(`the prompt ${text}`, (screen) => screen.includes(`› ${text}`));
+    await pause(PASTE_MS);
+    this.key("Enter");
+  }
+
+  async see(text: string): Promise<void> {
+    await this.until(`to see ${text}`, (screen) => screen.includes(text));
+  }
+
+  async until(what: string, isSo: (screen: string) => boolean): Promise<void> {
+    const deadline = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const { screen } = this;
+      if (isSo(screen)) return;
+      if (Date.now() > deadline) throw new Error(`waited for ${what}:\n${screen.replace(/\n\s*\n+/g, "\n")}`);
+      await pause(LOOK_MS);
+    }
+  }
+
+  async untilEnded(): Promise<void> {
+    await this.until("the program to end", () => this.hasEnded);
+  }
+
+  [Symbol.dispose](): void {
+    spawnSync("tmux", ["-S", this.#socket, "kill-server"]);
+  }
+}
+
+/** The TUI takes an Enter that follows a burst of characters this fast for part of what was pasted. */
+const PASTE_MS = 300;

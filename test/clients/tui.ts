@@ -1,0 +1,144 @@
+/** The TUI of stock Codex, in a terminal, on our server: what its user does, and what they see. */
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
+import { Place, SkeinServer } from "./skein-server.ts";
+import { hasTmux, Terminal } from "./tmux.ts";
+
+type Step = { name: string; run: (tui: Terminal, place: Place) => Promise<void> };
+
+const IDLE = "Ask Codex to do anything";
+
+const STEPS: Step[] = [
+  { name: "start", run: (tui) => tui.see(IDLE) },
+  {
+    name: "a turn",
+    run: async (tui) => {
+      await tui.enter("hello there");
+      await tui.see("• ack: hello there");
+      await tui.see("· Scripted title");
+    },
+  },
+  {
+    name: "a command",
+    run: async (tui) => {
+      await tui.enter("run echo from-a-tool");
+      await tui.see("• ran it");
+      await tui.see("Ran echo from-a-tool");
+    },
+  },
+  {
+    name: "steer",
+    run: async (tui, { model }) => {
+      await tui.enter("wait for me");
+      await tui.see("• waiting");
+      await tui.enter("go on instead");
+      await tui.see("↳ go on instead");
+      model.release();
+      await tui.see("• ack: go on instead");
+    },
+  },
+  {
+    name: "interrupt",
+    run: async (tui) => {
+      await tui.enter("wait again");
+      await tui.until("the answer to begin", (screen) => /› wait again\s+• waiting/.test(screen));
+      tui.key("Escape");
+      await tui.see("Conversation interrupted");
+      await tui.enter("still here");
+      await tui.see("• ack: still here");
+    },
+  },
+  {
+    name: "/rename",
+    run: async (tui) => {
+      await tui.enter("/rename Renamed by hand");
+      await tui.see("· Renamed by hand");
+    },
+  },
+  {
+    name: "/fork",
+    run: async (tui) => {
+      await tui.enter("/fork");
+      await tui.see("Thread forked from Renamed by hand");
+      await tui.see("Fork created");
+      await tui.enter("in the fork");
+      await tui.see("• ack: in the fork");
+    },
+  },
+  {
+    name: "/compact",
+    run: async (tui) => {
+      await tui.enter("/compact");
+      await tui.see("• Context compacted");
+      await tui.enter("after it");
+      await tui.see("• ack: after it");
+    },
+  },
+  {
+    name: "Esc Esc",
+    run: async (tui) => {
+      tui.key("Escape");
+      await tui.see("esc again");
+      tui.key("Escape");
+      await tui.see("↵ rewind");
+      tui.key("Enter");
+      await tui.see("Conversation reverted");
+      await tui.until("the reverted turn to go", (screen) => !screen.includes("• ack: after it"));
+      tui.key("C-u");
+      await tui.see(IDLE);
+    },
+  },
+  {
+    name: "/new",
+    run: async (tui) => {
+      await tui.enter("/new");
+      await tui.until("an empty thread", (screen) => screen.includes(IDLE) && !screen.includes("in the fork"));
+      await tui.enter("second thread");
+      await tui.see("• ack: second thread");
+    },
+  },
+  {
+    name: "/resume",
+    run: async (tui) => {
+      await tui.enter("/resume");
+      await tui.see("Resume a previous session");
+      await tui.see("Renamed by hand");
+      for (const letter of "Renamed") tui.key("-l", letter);
+      await tui.see("1 / 1");
+      tui.key("Enter");
+      await tui.see("• ack: still here");
+      await tui.until("the history alone", (screen) => !screen.includes("in the fork"));
+      await tui.enter("back again");
+      await tui.see("• ack: back again");
+    },
+  },
+  {
+    name: "quit",
+    run: async (tui) => {
+      await tui.enter("/quit");
+      await tui.untilEnded();
+    },
+  },
+];
+
+export async function checkTui(binary: string): Promise<string[]> {
+  if (!hasTmux()) {
+    process.stdout.write("skipped: tui: there is no tmux here\n");
+    return [];
+  }
+  await using place = await Place.create();
+  await using server = await SkeinServer.start(place);
+  copyFileSync(join(place.home, "config.toml"), join(place.client, "config.toml"));
+  const env = { HOME: place.client, CODEX_HOME: place.client, TZ: "UTC", LANG: "C.UTF-8" };
+  const command = [binary, "--remote", server.url];
+  using tui = new Terminal(join(place.folder, "tmux"), command, { cwd: place.work, env });
+  for (const { name, run } of STEPS) {
+    try {
+      await run(tui, place);
+      process.stdout.write(`  seen: ${name}\n`);
+    } catch (error) {
+      return [`${name}: ${error instanceof Error ? error.message : error}`];
+    }
+  }
+  return [];
+}
