@@ -9,6 +9,7 @@ export type SessionOptions = {
   readonly sandbox?: "read-only" | "workspace-write" | "danger-full-access";
   readonly askForApproval?: "untrusted" | "on-request" | "never";
   readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
+  readonly addDir?: readonly string[];
   readonly profile?: string;
   readonly config?: readonly string[];
 };

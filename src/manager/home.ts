@@ -10,7 +10,7 @@ import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
-import { type AuthManager, fileAuthManager } from "../services/auth-manager.ts";
+import { type AuthManager, fileAuthManager, memoryAuthManager } from "../services/auth-manager.ts";
 import { type ConfigFile, createConfigFile } from "../services/config-file.ts";
 import { type LoadedConfig, loadConfig } from "../services/config-layers.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
@@ -19,7 +19,6 @@ import { createModelsManager } from "../services/models-manager.ts";
 import { createProjectDocs } from "../services/project-docs.ts";
 import { projectInstructions } from "../services/project-instructions.ts";
 import { accessTo } from "../services/provider-access.ts";
-import type { ProviderInfo } from "../services/provider-info.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
 import type { SkeinLogger } from "../thread/thread-env.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
@@ -31,6 +30,8 @@ export type HomeOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Absolute. */
   readonly cwd: string;
+  /** A key for OpenAI, in place of the stored credentials. */
+  readonly apiKey?: string | undefined;
   readonly profile?: string | undefined;
   /** `-c key=value` of the process. */
   readonly overrides?: readonly ConfigOverride[] | undefined;
@@ -62,14 +63,14 @@ export type OpenedHome = {
  * @throws InvalidRequestError for a config.toml that is wrong, with file, line and key
  */
 export async function openHome(options: HomeOptions): Promise<OpenedHome> {
-  const { home, env, cwd, clock, logger } = options;
+  const { home, env, cwd, apiKey, clock, logger } = options;
   const configFile = createConfigFile(home);
   const { overrides, typed, profile } = options;
   const loaded = await loadConfig(configFile, { cwd, overrides, typed, profile });
-  const auth = fileAuthManager({ home, ...given({ logger }) });
-  const hasKey = Boolean(auth.apiKey() ?? env.OPENAI_API_KEY?.trim());
-  const providerId = loaded.config.modelProvider ?? (hasKey ? OPENAI_PROVIDER : SCRIPTED);
-  const clients = new ProviderClients({ ...options, providerId, providers: loaded.providers, auth });
+  const auth = apiKey === undefined ? fileAuthManager({ home, ...given({ logger }) }) : memoryAuthManager({ apiKey });
+  const isOpenAi = Boolean(auth.apiKey() || env.OPENAI_API_KEY?.trim() || loaded.openaiBaseUrl);
+  const providerId = loaded.config.modelProvider ?? (isOpenAi ? OPENAI_PROVIDER : SCRIPTED);
+  const clients = new ProviderClients({ ...options, providerId, known: loaded, auth });
   const skills = createSkillsManager({ home });
   const docs = createProjectDocs({ fallbackNames: loaded.projectDocFallbackNames, clock });
   return {
@@ -96,7 +97,7 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
         typed: { ...typed, ...request.typed },
         profile: request.profile ?? profile,
       });
-      clients.know(fresh.providers);
+      clients.know(fresh);
       return fresh;
     },
     close: () => clients.close(),
@@ -109,9 +110,11 @@ const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]
     [K in keyof T]?: NonNullable<T[K]>;
   };
 
+type KnownProviders = Pick<LoadedConfig, "providers" | "openaiBaseUrl">;
+
 type ProviderParts = Pick<HomeOptions, "env" | "originator" | "clock"> & {
   readonly providerId: string;
-  readonly providers: ReadonlyMap<string, ProviderInfo>;
+  readonly known: KnownProviders;
   readonly auth: AuthManager;
 };
 
@@ -119,18 +122,18 @@ type ProviderParts = Pick<HomeOptions, "env" | "originator" | "clock"> & {
 class ProviderClients implements ModelSource {
   readonly providerId: string;
   readonly #parts: ProviderParts;
-  #providers: ReadonlyMap<string, ProviderInfo>;
+  #known: KnownProviders;
   readonly #clients = new Map<string, ModelClient>();
 
   constructor(parts: ProviderParts) {
     this.providerId = parts.providerId;
     this.#parts = parts;
-    this.#providers = parts.providers;
+    this.#known = parts.known;
   }
 
   /** config.toml was read again: providers that it names now can be used; those in use stay as they are. */
-  know(providers: ReadonlyMap<string, ProviderInfo>): void {
-    this.#providers = providers;
+  know(known: KnownProviders): void {
+    this.#known = known;
   }
 
   clientFor({ modelProvider }: ResolvedThreadConfig): ModelClient {
@@ -143,13 +146,14 @@ class ProviderClients implements ModelSource {
 
   #make(id: string): ModelClient {
     if (id === SCRIPTED) return scriptedClient();
-    const provider = this.#providers.get(id);
+    const provider = this.#known.providers.get(id);
     if (provider?.baseUrl === undefined) {
       const problem = provider === undefined ? "not found" : "has no base_url";
       throw new InvalidRequestError(`Model provider \`${id}\` ${problem}`);
     }
     const { env, auth, originator, clock } = this.#parts;
-    const baseUrl = id === OPENAI_PROVIDER ? env.OPENAI_BASE_URL?.trim() || provider.baseUrl : provider.baseUrl;
+    const elsewhere = id === OPENAI_PROVIDER ? (this.#known.openaiBaseUrl ?? env.OPENAI_BASE_URL?.trim()) : undefined;
+    const baseUrl = elsewhere || provider.baseUrl;
     const fallback = provider.requiresOpenaiAuth ? env.OPENAI_API_KEY?.trim() || undefined : undefined;
     const endpoint = {
       providerId: id,

@@ -43,6 +43,8 @@ export type LoadedConfig = {
   /** What the layers say, and nothing that none of them says; `cwd` is always there and absolute. */
   readonly config: ThreadConfig;
   readonly providers: ReadonlyMap<string, ProviderInfo>;
+  /** Where the built-in `openai` provider is, if the layers say. */
+  readonly openaiBaseUrl: string | undefined;
   readonly profile: string | undefined;
   readonly features: ConfigTable;
   readonly mcpServers: Readonly<Record<string, ConfigTable>>;
@@ -75,6 +77,7 @@ export function layerConfig(sources: ConfigSources): LoadedConfig {
   return {
     config,
     providers,
+    openaiBaseUrl: data.openai_base_url,
     profile: layers.find(({ name }) => name === "profile")?.profile,
     features: data.features ?? {},
     mcpServers: data.mcp_servers ?? {},

@@ -15,6 +15,8 @@ import type { ProviderTable } from "./provider-info.ts";
 export type ConfigData = {
   model?: string | undefined;
   model_provider?: string | undefined;
+  /** Where the built-in `openai` provider is; over OPENAI_BASE_URL. */
+  openai_base_url?: string | undefined;
   model_providers?: Record<string, ProviderTable> | undefined;
   approval_policy?: AskForApproval | undefined;
   sandbox_mode?: SandboxMode | undefined;
@@ -70,6 +72,7 @@ const providerSchema: z.ZodType<ProviderTable> = z.looseObject({
 const configSchema: z.ZodType<ConfigData> = z.looseObject({
   model: name,
   model_provider: name,
+  openai_base_url: name,
   model_providers: z.record(z.string(), providerSchema).optional(),
   approval_policy: askForApprovalSchema.optional(),
   sandbox_mode: sandboxModeSchema.optional(),

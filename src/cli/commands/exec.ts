@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Io } from "../io.ts";
 import { repeated } from "../option-values.ts";
 import { type SessionOptions, withSessionOptions } from "../session-options.ts";
@@ -18,10 +18,13 @@ Examples:
   git diff | skein exec - --model gpt-5.2
   skein exec resume ID "And now the tests."
   skein exec --json --output-schema answer.schema.json "Name three rivers." | jq .
-  skein exec -c model_provider=ollama -m qwen3 "Hello"`;
+  skein exec -c model_provider=ollama -m qwen3 "Hello"
+
+@openai/codex-sdk runs on Skein with codexPathOverride set to the path of \`skein\`: see --experimental-json.`;
 
 export type ExecOptions = SessionOptions & {
   readonly json?: boolean;
+  readonly experimentalJson?: boolean;
   readonly outputSchema?: string;
   readonly outputLastMessage?: string;
   readonly image?: readonly string[];
@@ -38,6 +41,11 @@ export const execCommand = (io: Io): Command =>
     .option("--output-schema <file>", "a JSON Schema that the final message has to fit; only that message is printed")
     .option("-o, --output-last-message <file>", "write the final message to this file as well")
     .option("--json", "print a JSON line for each event, and the result as the last one")
+    .option("--experimental-json", "print the JSON lines of `codex exec`, as @openai/codex-sdk reads them")
+    .option("--add-dir <dir>", "a further folder to write in, with --sandbox workspace-write; repeatable", repeated)
+    .addOption(new Option("--skip-git-repo-check", "taken for Codex's sake: Skein has no such check").hideHelp())
+    .addOption(new Option("--thread-source <name>", "taken for Codex's sake").hideHelp())
+    .addOption(new Option("--cyber-access-program <name>", "taken for Codex's sake").hideHelp())
     .addHelpText("after", EXAMPLES)
     .action(async (words: string[], _, command: Command) => {
       const { runExec } = await import("../exec/exec.ts");

@@ -7,9 +7,11 @@ import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../io.ts";
 import { JsonView } from "./json-view.ts";
 import { inputOf, readWords, schemaOf } from "./request.ts";
+import { SdkView } from "./sdk-view.ts";
 import { withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 import { runTurn } from "./turn.ts";
+import type { TurnView } from "./view.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */
 export async function runExec(words: readonly string[], options: ExecOptions, io: Io): Promise<void> {
@@ -18,13 +20,14 @@ export async function runExec(words: readonly string[], options: ExecOptions, io
   const input = await inputOf(prompt, options, io);
   using interruption = new Interruption();
   const { signal } = interruption;
-  const view = options.json ? new JsonView(io) : new TextView(io, { finalOnly: outputSchema !== undefined });
+  const view = viewFor(options, io);
   try {
-    const result = await withSession(options, { thread, view, signal }, io, (session) =>
+    const result = await withSession(toolsOf(options), { thread, view, signal }, io, (session) =>
       runTurn(session, { input, view, signal, ...(outputSchema !== undefined && { outputSchema }) }, io),
     );
     await keepLastMessage(result, options, io);
-    if (result.status !== "completed") throw new Exit(interruption.exitCode ?? EXIT.failed);
+    const outcome = view instanceof SdkView ? view.outcome : result.status;
+    if (outcome !== "completed") throw new Exit(interruption.exitCode ?? EXIT.failed);
   } catch (error) {
     if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
     throw error;
@@ -33,6 +36,17 @@ export async function runExec(words: readonly string[], options: ExecOptions, io
     await drained(io.stdout);
   }
 }
+
+function viewFor({ experimentalJson, json, outputSchema }: ExecOptions, io: Io): TurnView {
+  if (experimentalJson) return new SdkView(io);
+  return json ? new JsonView(io) : new TextView(io, { finalOnly: outputSchema !== undefined });
+}
+
+/** A client of `codex exec` takes Codex's tools for granted. */
+const toolsOf = ({ tools, experimentalJson, ...options }: ExecOptions): ExecOptions => {
+  const chosen = tools ?? (experimentalJson ? (["shell", "apply_patch", "update_plan"] as const) : undefined);
+  return { ...options, ...(chosen !== undefined && { tools: chosen }) };
+};
 
 async function keepLastMessage(result: TurnResult, { outputLastMessage }: ExecOptions, io: Io): Promise<void> {
   if (outputLastMessage === undefined) return;

@@ -24,19 +24,25 @@ export function readWords(words: readonly string[]): Words {
 
 /** The prompt's text and the images. @throws UsageError when there is nothing to say */
 export async function inputOf(prompt: string | undefined, options: ExecOptions, io: Io): Promise<UserInput[]> {
-  const text = await promptText(prompt, io);
+  const text = await promptText(prompt, options, io);
   const images = (options.image ?? []).map((path) => ({ type: "local_image" as const, path: resolve(io.cwd(), path) }));
   if (text.trim() === "" && images.length === 0) throw new UsageError("the prompt is empty");
   return text.trim() === "" ? images : [{ type: "text", text }, ...images];
 }
 
-async function promptText(prompt: string | undefined, { stdin }: Io): Promise<string> {
+async function promptText(
+  prompt: string | undefined,
+  { experimentalJson }: ExecOptions,
+  { stdin }: Io,
+): Promise<string> {
   if (prompt !== undefined && prompt !== "-") return prompt;
   if (prompt === undefined && stdin.isTTY)
     throw new UsageError("a prompt is missing; `-` reads it from standard input");
   const chunks: Buffer[] = [];
   for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString("utf8").trimEnd();
+  const text = Buffer.concat(chunks).toString("utf8");
+  // A program that writes the prompt means every character of it; a shell's pipe adds a newline.
+  return experimentalJson ? text : text.trimEnd();
 }
 
 /** The JSON Schema of a file. @throws InvalidRequestError */

@@ -1,6 +1,6 @@
 /** A home, a manager and one thread, for as long as a command works with them. */
 import { resolve } from "node:path";
-import { type NewThread, type OpenedHome, openHome, ThreadManager } from "../../index.ts";
+import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { homeOf } from "../home.ts";
 import type { Io } from "../io.ts";
@@ -28,7 +28,7 @@ export async function withSession<T>(
   try {
     for (const warning of home.loaded.warnings) view.note(`warning: ${warning}`);
     if (home.isScripted) view.note(scriptedNote(home.home));
-    await using manager = await ThreadManager.create(home.options);
+    await using manager = await ThreadManager.create(withWritable(home.options, options, io));
     const subscription = manager.events$.subscribe((event) => view.event(event));
     try {
       const opened = await openThread(manager, thread, signal, io);
@@ -59,7 +59,17 @@ function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome> {
       ...(tools !== undefined && { builtInTools: [...tools] }),
     },
     sessionSource: "exec",
+    originator: io.env.CODEX_INTERNAL_ORIGINATOR_OVERRIDE?.trim() || undefined,
+    apiKey: io.env.CODEX_API_KEY?.trim() || undefined,
   });
+}
+
+/** `--add-dir`: further folders that a workspace-write sandbox may write to. */
+function withWritable(options: ThreadManagerOptions, { addDir = [] }: SessionOptions, io: Io): ThreadManagerOptions {
+  const sandboxPolicy = options.config?.sandboxPolicy;
+  if (addDir.length === 0 || sandboxPolicy?.type !== "workspace-write") return options;
+  const writable_roots = [...sandboxPolicy.writable_roots, ...addDir.map((folder) => resolve(io.cwd(), folder))];
+  return { ...options, config: { ...options.config, sandboxPolicy: { ...sandboxPolicy, writable_roots } } };
 }
 
 const scriptedNote = (home: string): string =>
