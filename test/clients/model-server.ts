@@ -10,6 +10,7 @@ const USAGE = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
 
 /**
  * - `run COMMAND`: calls shell_command, then says `ran it`.
+ * - `escalate COMMAND`: the same, asking to leave the sandbox.
  * - `patch FILE`: adds a file with apply_patch, then says `ran it`.
  * - `wait ...`: says `waiting`, and goes on until the client leaves or `release` is called.
  * - `think ...`: has a reasoning summary before the answer.
@@ -101,8 +102,9 @@ export class ModelServer implements AsyncDisposable {
 
 function callOf(verb: string, rest: string, callId: string): unknown {
   const call = { type: "function_call", id: `fc_${callId}`, call_id: callId };
-  if (verb === "run") {
-    return { ...call, name: "shell_command", arguments: JSON.stringify({ command: rest, login: false }) };
+  if (verb === "run" || verb === "escalate") {
+    const asked = verb === "run" ? {} : { sandbox_permissions: "require_escalated", justification: "It has to" };
+    return { ...call, name: "shell_command", arguments: JSON.stringify({ command: rest, login: false, ...asked }) };
   }
   if (verb !== "patch") return undefined;
   const input = `*** Begin Patch\n*** Add File: ${rest}\n+made\n*** End Patch`;

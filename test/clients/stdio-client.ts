@@ -16,12 +16,15 @@ export class StdioClient implements AsyncDisposable {
   /** What approvals are answered with. */
   decision = "accept";
   readonly #child: ChildProcess;
+  readonly #head: object;
   readonly #methods = new Map<number | string, string>();
   readonly #waiting = new Set<() => void>();
   #next = 1;
 
-  constructor(child: ChildProcess) {
+  /** @param head goes into every message that is sent */
+  constructor(child: ChildProcess, head: object = {}) {
     this.#child = child;
+    this.#head = head;
     if (child.stdout === null) throw new Error("no stdout");
     createInterface({ input: child.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Message));
   }
@@ -36,7 +39,7 @@ export class StdioClient implements AsyncDisposable {
   }
 
   send(message: Message): void {
-    this.#child.stdin?.write(`${JSON.stringify(message)}\n`);
+    this.#child.stdin?.write(`${JSON.stringify({ ...this.#head, ...message })}\n`);
   }
 
   /** The result; a refusal is noted, and ends the session. */

@@ -1,11 +1,20 @@
 /** A program in a terminal of its own, by tmux. */
 import { spawnSync } from "node:child_process";
+import { copyFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { Place } from "./skein-server.ts";
 
 const DEADLINE_MS = 20_000;
 const LOOK_MS = 50;
 
 export const hasTmux = (): boolean => spawnSync("tmux", ["-V"]).status === 0;
+
+/** The client has a home of its own, with the same settings. */
+export function clientEnv({ client, home }: Place): Record<string, string> {
+  copyFileSync(join(home, "config.toml"), join(client, "config.toml"));
+  return { PATH: process.env.PATH ?? "", HOME: client, CODEX_HOME: client, TZ: "UTC", LANG: "C.UTF-8" };
+}
 
 export class Terminal implements Disposable {
   /** A tmux server that nobody else uses. */
@@ -14,8 +23,8 @@ export class Terminal implements Disposable {
   constructor(socket: string, command: readonly string[], options: { cwd: string; env: Record<string, string> }) {
     this.#socket = socket;
     const env = Object.entries(options.env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
-    this.#tmux("-f", "/dev/null", "new-session", "-d", "-x", "120", "-y", "100", "-c", options.cwd, ...env, ...command);
-    this.#tmux("set-option", "-g", "remain-on-exit", "on");
+    const start = ["new-session", "-d", "-x", "120", "-y", "100", "-c", options.cwd, ...env, ...command];
+    this.#tmux("-f", "/dev/null", "start-server", ";", "set-option", "-g", "remain-on-exit", "on", ";", ...start);
   }
 
   #tmux(...args: string[]): string {

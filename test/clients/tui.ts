@@ -1,14 +1,14 @@
 /** The TUI of stock Codex, in a terminal, on our server: what its user does, and what they see. */
-import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { Place, SkeinServer } from "./skein-server.ts";
-import { hasTmux, Terminal } from "./tmux.ts";
+import { runSteps } from "./step.ts";
+import { clientEnv, hasTmux, Terminal } from "./tmux.ts";
 
-type Step = { name: string; run: (tui: Terminal, place: Place) => Promise<void> };
+type TuiStep = { name: string; run: (tui: Terminal, place: Place) => Promise<void> };
 
 const IDLE = "Ask Codex to do anything";
 
-const STEPS: Step[] = [
+const STEPS: TuiStep[] = [
   { name: "start", run: (tui) => tui.see(IDLE) },
   {
     name: "a turn",
@@ -128,17 +128,8 @@ export async function checkTui(binary: string): Promise<string[]> {
   }
   await using place = await Place.create();
   await using server = await SkeinServer.start(place);
-  copyFileSync(join(place.home, "config.toml"), join(place.client, "config.toml"));
-  const env = { HOME: place.client, CODEX_HOME: place.client, TZ: "UTC", LANG: "C.UTF-8" };
+  const env = clientEnv(place);
   const command = [binary, "--remote", server.url];
   using tui = new Terminal(join(place.folder, "tmux"), command, { cwd: place.work, env });
-  for (const { name, run } of STEPS) {
-    try {
-      await run(tui, place);
-      process.stdout.write(`  seen: ${name}\n`);
-    } catch (error) {
-      return [`${name}: ${error instanceof Error ? error.message : error}`];
-    }
-  }
-  return [];
+  return runSteps(STEPS.map(({ name, run }) => ({ name, run: () => run(tui, place) })));
 }
