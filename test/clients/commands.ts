@@ -25,7 +25,7 @@ export async function checkCommands(binary: string): Promise<string[]> {
       if (status !== 0) throw new Error(stderr);
     },
   });
-  return runSteps([
+  return await runSteps([
     {
       name: "approvals",
       run: async () => {
@@ -56,7 +56,6 @@ export async function checkCommands(binary: string): Promise<string[]> {
         await tui.enter("back by id");
         await tui.see("• ack: back by id");
         tui.key("C-c");
-        await tui.enter("/quit");
         await tui.untilEnded();
       },
     },

@@ -131,5 +131,5 @@ export async function checkTui(binary: string): Promise<string[]> {
   const env = clientEnv(place);
   const command = [binary, "--remote", server.url];
   using tui = new Terminal(join(place.folder, "tmux"), command, { cwd: place.work, env });
-  return runSteps(STEPS.map(({ name, run }) => ({ name, run: () => run(tui, place) })));
+  return await runSteps(STEPS.map(({ name, run }) => ({ name, run: () => run(tui, place) })));
 }
