@@ -76,6 +76,7 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   const { thread: last } = await client.ask("thread/start", { ephemeral: true });
   await client.turn(last.id, "nothing stays");
   await client.ask("thread/delete", { threadId });
+  await client.nth("thread/deleted", (params) => params.threadId === threadId);
 }
 
 async function catalogs(client: StdioClient, cwd: string): Promise<void> {

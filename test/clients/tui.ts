@@ -9,7 +9,14 @@ type TuiStep = { name: string; run: (tui: Terminal, place: Place) => Promise<voi
 const IDLE = "Ask Codex to do anything";
 
 const STEPS: TuiStep[] = [
-  { name: "start", run: (tui) => tui.see(IDLE) },
+  {
+    name: "start",
+    run: async (tui) => {
+      await tui.see(IDLE);
+      await tui.see("? for shortcuts");
+      if (/⚠|■/.test(tui.screen)) throw new Error(`it warns:\n${tui.screen}`);
+    },
+  },
   {
     name: "a turn",
     run: async (tui) => {
