@@ -169,9 +169,13 @@ suite("submitting", () => {
     const { thread } = await r.manager.startThread();
     failure = new Error("disk full");
     await assert.rejects(thread.submit(input("x")), /disk full/);
+    await assert.rejects(thread.submitWithId({ id: "mine", op: input("z") }), /disk full/);
     assert.equal(r.model.asked, 0);
     await thread.interrupt();
     failure = undefined;
     assert.equal((await thread.run("y")).lastAgentMessage, "ack: y");
+    const ended = next(thread, "task_complete");
+    await thread.submitWithId({ id: "mine", op: input("z") });
+    assert.equal((await ended).id, "mine");
   });
 });
