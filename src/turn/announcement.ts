@@ -45,13 +45,17 @@ export function injectItems(host: TurnHost, id: SubmissionId, items: readonly Re
 export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> {
   const submission = host.inbox.take(run.id);
   if (submission === undefined) return run.recording;
-  const told = host.toldEnvironment;
-  if (told !== undefined) {
-    const update = environmentUpdate(told, run.config);
-    host.toldEnvironment = run.config;
-    if (update !== undefined) recordItem(host, run.id, update);
-  }
+  tellEnvironment(host, run);
   return recordInOrder(host, run, [submission]);
+}
+
+/** A history that never said (one given inline) is followed by the whole initial context, any other by what changed since. */
+function tellEnvironment(host: TurnHost, run: TurnRun): void {
+  const told = host.toldEnvironment;
+  const update = told === undefined ? undefined : environmentUpdate(told, run.config);
+  const items = told === undefined ? initialContext(run.config) : update === undefined ? [] : [update];
+  host.toldEnvironment = run.config;
+  for (const item of items) recordItem(host, run.id, item);
 }
 
 /** Records the input that joined the turn since the last look (T5): ordinary user messages, with their events. */

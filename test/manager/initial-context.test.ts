@@ -1,0 +1,47 @@
+/** The model is told once where it works, however its thread came to be. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  assistantMessage,
+  memoryStore,
+  type ResponseItem,
+  scriptedClient,
+  ThreadManager,
+  userMessage,
+} from "../../src/index.ts";
+
+const shown = (items: readonly ResponseItem[] = []): string[] =>
+  items.map((item) => {
+    const text = JSON.stringify(item);
+    if (text.includes("<environment_context>")) return text.includes("<sandbox_mode>") ? "environment" : "change";
+    return item.type === "message" ? `${item.role}: ${text.match(/"text":"([^"]*)"/)?.[1]}` : item.type;
+  });
+
+test("a history given inline is followed by the initial context, once", async () => {
+  const model = scriptedClient(undefined, { recordRequests: 10 });
+  await using manager = await ThreadManager.create({ store: memoryStore(), model, config: { cwd: "/w" } });
+  const said = [userMessage("before"), assistantMessage("ok")];
+  const items = said.map((payload) => ({ type: "response_item" as const, payload }));
+  const { thread } = await manager.resumeThreadWithHistory(undefined, { type: "forked", items });
+  await thread.run("one");
+  await thread.run("two");
+  const first = ["user: before", "assistant: ok", "environment", "user: one"];
+  assert.deepEqual(shown(model.requests[0]?.input), first);
+  assert.deepEqual(shown(model.requests[1]?.input), [...first, "assistant: ack: one", "user: two"]);
+});
+
+test("so is a thread that was stored before its first turn; one that knows is told nothing again", async () => {
+  const store = memoryStore();
+  const model = scriptedClient(undefined, { recordRequests: 10 });
+  const options = { store, model, config: { cwd: "/w" } };
+  const ids: string[] = [];
+  for (const text of [undefined, "one", "two"]) {
+    await using manager = await ThreadManager.create(options);
+    const { threadId, thread } =
+      ids[0] === undefined ? await manager.startThread() : await manager.resumeThread(ids[0]);
+    ids.push(threadId);
+    if (text !== undefined) await thread.run(text);
+  }
+  assert.deepEqual(shown(model.requests[0]?.input), ["environment", "user: one"]);
+  assert.deepEqual(shown(model.requests[1]?.input), ["environment", "user: one", "assistant: ack: one", "user: two"]);
+});
