@@ -49,9 +49,13 @@ export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> 
   return recordInOrder(host, run, [submission]);
 }
 
-/** A history that never said (one given inline) is followed by the whole initial context, any other by what changed since. */
+/**
+ * A history that never said (one given inline) is followed by the whole initial context, any other by what changed since.
+ * While the history is still being loaded, nobody knows which: an interrupt then leaves it to the next turn.
+ */
 function tellEnvironment(host: TurnHost, run: TurnRun): void {
   const told = host.toldEnvironment;
+  if (told === undefined && host.history === undefined) return;
   const update = told === undefined ? undefined : environmentUpdate(told, run.config);
   const items = told === undefined ? initialContext(run.config) : update === undefined ? [] : [update];
   host.toldEnvironment = run.config;

@@ -7,6 +7,7 @@ import {
   type ResponseItem,
   scriptedClient,
   ThreadManager,
+  type ThreadStore,
   userMessage,
 } from "../../src/index.ts";
 
@@ -44,4 +45,40 @@ test("so is a thread that was stored before its first turn; one that knows is to
   }
   assert.deepEqual(shown(model.requests[0]?.input), ["environment", "user: one"]);
   assert.deepEqual(shown(model.requests[1]?.input), ["environment", "user: one", "assistant: ack: one", "user: two"]);
+});
+
+test("an interrupt while the history is still being loaded repeats nothing", async () => {
+  const inner = memoryStore();
+  const model = scriptedClient(undefined, { recordRequests: 10 });
+  const config = { cwd: "/w" };
+  const first = await ThreadManager.create({ store: inner, model, config });
+  const { threadId, thread: before } = await first.startThread();
+  await before.run("one");
+  await first.shutdown();
+
+  const gate = Promise.withResolvers<void>();
+  async function* load(...args: Parameters<ThreadStore["load"]>) {
+    await gate.promise;
+    yield* inner.load(...args);
+  }
+  const store = new Proxy(inner, {
+    get: (target, name) => {
+      const member: unknown = name === "load" ? load : Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+  await using manager = await ThreadManager.create({ store, model, config });
+  const { thread } = await manager.resumeThread(threadId, undefined, { initialMessages: "none" });
+  const running = thread.run("two");
+  await thread.interrupt();
+  assert.equal((await running).status, "interrupted");
+  gate.resolve();
+  await thread.run("three");
+  assert.deepEqual(shown(model.requests.at(-1)?.input), [
+    "environment",
+    "user: one",
+    "assistant: ack: one",
+    "user: two",
+    "user: three",
+  ]);
 });
