@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 type InputItem = { type: string; role?: string; content?: readonly { text?: string }[]; call_id?: string };
-type Request = { input: readonly InputItem[]; text?: { format?: { type?: string } } };
+type Request = { model: string; input: readonly InputItem[]; text?: { format?: { type?: string } } };
 type Event = { type: string; [field: string]: unknown };
 
 const USAGE = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };

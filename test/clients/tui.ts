@@ -120,6 +120,39 @@ const STEPS: TuiStep[] = [
     },
   },
   {
+    name: "/side",
+    run: async (tui) => {
+      await tui.enter("/side");
+      await tui.see("Side from main thread");
+      await tui.enter("by the way");
+      await tui.see("• ack: by the way");
+      tui.key("C-c");
+      await tui.see("• ack: back again");
+    },
+  },
+  {
+    name: "/model",
+    run: async (tui, { model }) => {
+      await tui.enter("/model");
+      await tui.see("Select Model and Effort");
+      tui.key("Enter");
+      await tui.see("Select Reasoning Level");
+      tui.key("Enter");
+      await tui.see("Model changed to gpt-5.2-codex");
+      await tui.enter("with another model");
+      await tui.see("• ack: with another model");
+      if (!model.requests.some((request) => request.model === "gpt-5.2-codex"))
+        throw new Error("the model stayed as it was");
+    },
+  },
+  {
+    name: "a failure",
+    run: async (tui) => {
+      await tui.enter("fail please");
+      await tui.see("■ it failed");
+    },
+  },
+  {
     name: "quit",
     run: async (tui) => {
       await tui.enter("/quit");
