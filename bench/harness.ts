@@ -12,7 +12,10 @@ export type Case = (args: Readonly<Record<string, string>>) => Measured | Promis
 export type Summary = { readonly median: number; readonly min: number; readonly max: number; readonly n: number };
 
 /** Samples of a whole run of benches; `BENCH_SAMPLES` asks for more or fewer. */
-export const SAMPLES = Number(process.env["BENCH_SAMPLES"] ?? 3);
+export const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 3);
+
+/** `BENCH_FULL=1` asks for the sizes too that take minutes to build. */
+export const IS_FULL = process.env.BENCH_FULL === "1";
 
 export function summarize(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);

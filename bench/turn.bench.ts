@@ -1,6 +1,14 @@
 /** How many turns of 20 deltas a second, beside reading the same answers from the scripted client alone? */
 import { Agent, request } from "node:http";
-import { type ModelClient, memoryStore, responsesClient, say, scriptedClient, ThreadManager } from "../src/index.ts";
+import {
+  type ModelClient,
+  memoryStore,
+  type NewThread,
+  responsesClient,
+  say,
+  scriptedClient,
+  ThreadManager,
+} from "../src/index.ts";
 import { newThreadId, newTurnId } from "../src/protocol/ids.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";
 import { startSseServer } from "./sse-server.ts";
@@ -8,14 +16,29 @@ import { startSseServer } from "./sse-server.ts";
 const DELTAS = Array.from({ length: 20 }, (_, at) => `word${at} `);
 const model = () => scriptedClient(() => [say(DELTAS.join(""), { deltas: DELTAS })]);
 
+/** Turns one after another, in a new thread every now and then: a request holds its whole conversation. */
+class Worker {
+  readonly #manager: ThreadManager;
+  #thread: Promise<NewThread> | undefined;
+  #turns = 0;
+
+  constructor(manager: ThreadManager) {
+    this.#manager = manager;
+  }
+
+  async turn(): Promise<void> {
+    if (this.#turns % 20 === 0) this.#thread = this.#manager.startThread();
+    this.#turns += 1;
+    await (await this.#thread)?.thread.run("go");
+  }
+}
+
 type Args = Readonly<Record<string, string>>;
 
 async function turns(concurrency: number, total: number, client: ModelClient = model()): Promise<Measured> {
   const manager = await ThreadManager.create({ store: memoryStore(), model: client });
-  const threads = await Promise.all(
-    Array.from({ length: concurrency }, async () => (await manager.startThread()).thread),
-  );
-  const measured = await paced(threads, total, (thread) => thread.run("go"));
+  const workers = Array.from({ length: concurrency }, () => new Worker(manager));
+  const measured = await paced(workers, total, (worker) => worker.turn());
   await manager.shutdown();
   await client.close?.();
   return measured;
@@ -116,7 +139,7 @@ await bench(import.meta.url, cases, async (run) => {
   }
   for (const deltas of [20, 2_000]) {
     for (const concurrency of [1, 16, 128]) {
-      const args = { concurrency, deltas, total: deltas === 20 ? 1_000 : 200 };
+      const args = { concurrency, deltas, total: deltas === 20 ? 1_000 : 128 };
       const bare = await run.samples("bareHttp", args);
       print({ bench: "turn", case: "bare http.request", concurrency, deltas, ...bare });
       const http = await run.samples("http", args);
