@@ -3,7 +3,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ThreadManager } from "../src/index.ts";
 import { fileStore } from "../src/store/file-store.ts";
-import { bench, IS_FULL, type Measured, nowUs, print } from "./harness.ts";
+import { bench, IS_FULL, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { appendMessages, metaOf, withStore } from "./stored-thread.ts";
 
 const FORKS = 50;
@@ -64,10 +64,10 @@ const cases = {
 
 await bench(import.meta.url, cases, async (run) => {
   for (const messages of IS_FULL ? [10, 1_000, 10_000, 100_000] : [10, 1_000, 10_000]) {
-    const rewrite = await run.samples("rewrite", { messages });
+    const rewrite = await run.samples("rewrite", { messages }, STORE_SAMPLES);
     print({ bench: "fork", case: "parse and rewrite", messages, us: rewrite.us, bytes: rewrite.bytes });
     for (const mode of ["live", "cold"]) {
-      const { us, firstUs, bytes } = await run.samples("skein", { messages, mode });
+      const { us, firstUs, bytes } = await run.samples("skein", { messages, mode }, STORE_SAMPLES);
       print({ bench: "fork", case: `by reference, ${mode}`, messages, us, firstUs, bytes });
     }
   }

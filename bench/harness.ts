@@ -17,6 +17,9 @@ export const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 3);
 /** `BENCH_FULL=1` asks for the sizes too that take minutes to build. */
 export const IS_FULL = process.env.BENCH_FULL === "1";
 
+/** Cases of the store take the median of many pieces of work within one process; a full run repeats that as well. */
+export const STORE_SAMPLES = IS_FULL ? SAMPLES : 1;
+
 export function summarize(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (share: number): number =>

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { ThreadManager } from "../src/index.ts";
 import { fileStore } from "../src/store/file-store.ts";
-import { bench, IS_FULL, type Measured, nowUs, print } from "./harness.ts";
+import { bench, IS_FULL, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { appendMessages, metaOf, withStore } from "./stored-thread.ts";
 
 type Args = Readonly<Record<string, string>>;
@@ -40,9 +40,9 @@ const cases = {
 
 await bench(import.meta.url, cases, async (run) => {
   for (const messages of IS_FULL ? [10, 1_000, 10_000, 100_000] : [10, 1_000, 10_000]) {
-    const { us } = await run.samples("parse", { messages });
+    const { us } = await run.samples("parse", { messages }, STORE_SAMPLES);
     print({ bench: "resume", case: "JSON.parse of the file", messages, us });
-    const { resumeUs, firstTurnUs } = await run.samples("skein", { messages });
+    const { resumeUs, firstTurnUs } = await run.samples("skein", { messages }, STORE_SAMPLES);
     print({ bench: "resume", case: "resume to SessionConfigured", messages, us: resumeUs });
     print({ bench: "resume", case: "the first turn after it", messages, us: firstTurnUs });
   }

@@ -2,7 +2,7 @@
 import { closeSync, fdatasyncSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { userMessage } from "../src/protocol/response-item.ts";
-import { bench, type Measured, nowUs, print } from "./harness.ts";
+import { bench, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { metaOf, withStore } from "./stored-thread.ts";
 
 const LINES = 20_000;
@@ -63,10 +63,10 @@ const cases = {
 await bench(import.meta.url, cases, async (run) => {
   for (const policy of POLICIES) {
     const lines = policy === "never" ? LINES : LINES / 4;
-    const raw = await run.samples("raw", { policy, lines: policy === "always" ? lines / 10 : lines });
+    const raw = await run.samples("raw", { policy, lines: policy === "always" ? lines / 10 : lines }, STORE_SAMPLES);
     print({ bench: "rollout", case: "raw appends, one file", policy, ...raw });
     for (const threads of [1, 500]) {
-      const skein = await run.samples("skein", { threads, policy, lines });
+      const skein = await run.samples("skein", { threads, policy, lines }, STORE_SAMPLES);
       print({ bench: "rollout", case: `turns of ${PER_TURN} lines, ${threads} threads`, policy, ...skein });
     }
   }

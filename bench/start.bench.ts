@@ -2,7 +2,7 @@
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ThreadManager } from "../src/index.ts";
-import { bench, type Measured, memory, nowUs, print } from "./harness.ts";
+import { bench, type Measured, memory, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { metaOf, withStore } from "./stored-thread.ts";
 
 const THREADS = 10_000;
@@ -56,10 +56,10 @@ const cases = {
 };
 
 await bench(import.meta.url, cases, async (run) => {
-  const files = await run.samples("files");
+  const files = await run.samples("files", {}, STORE_SAMPLES);
   print({ bench: "start", case: "writeFileSync of one line", threads: THREADS, ...files });
   for (const concurrency of [1, 64]) {
-    const skein = await run.samples("skein", { concurrency });
+    const skein = await run.samples("skein", { concurrency }, STORE_SAMPLES);
     print({ bench: "start", case: "startThread, file store", threads: THREADS, concurrency, ...skein });
   }
 });

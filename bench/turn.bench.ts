@@ -10,7 +10,7 @@ import {
   ThreadManager,
 } from "../src/index.ts";
 import { newThreadId, newTurnId } from "../src/protocol/ids.ts";
-import { bench, type Measured, nowUs, print } from "./harness.ts";
+import { bench, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { startSseServer } from "./sse-server.ts";
 
 const DELTAS = Array.from({ length: 20 }, (_, at) => `word${at} `);
@@ -140,9 +140,9 @@ await bench(import.meta.url, cases, async (run) => {
   for (const deltas of [20, 2_000]) {
     for (const concurrency of [1, 16, 128]) {
       const args = { concurrency, deltas, total: deltas === 20 ? 1_000 : 128 };
-      const bare = await run.samples("bareHttp", args);
+      const bare = await run.samples("bareHttp", args, STORE_SAMPLES);
       print({ bench: "turn", case: "bare http.request", concurrency, deltas, ...bare });
-      const http = await run.samples("http", args);
+      const http = await run.samples("http", args, STORE_SAMPLES);
       const addedUs = Math.round((http.p50us?.median ?? 0) - (bare.p50us?.median ?? 0));
       print({ bench: "turn", case: "turns over HTTP", concurrency, deltas, ...http, addedUs });
     }
