@@ -4,6 +4,10 @@ import { invalidRequest } from "./rpc-error.ts";
 
 type Issue = z.core.$ZodIssue;
 
+/** The schema with fields that it does not name let through, as what it names is all that its reader looks at. */
+export const loose = <S extends z.ZodObject>(schema: S): z.ZodType<z.infer<S>> =>
+  schema.loose() as unknown as z.ZodType<z.infer<S>>;
+
 /** @throws RpcError -32600 `Invalid request: ...` */
 export function readParams<T>(schema: z.ZodType<T>, params: unknown): T {
   const given = params ?? {};

@@ -150,7 +150,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
 export function resolveThreadConfig(defaults: ThreadConfig, override: ThreadConfig = {}): ResolvedThreadConfig {
   const cwd = override.cwd ?? defaults.cwd;
   if (cwd === undefined) throw new InvalidRequestError("config: cwd: must be given");
-  if (!isAbsolute(cwd)) throw new InvalidRequestError(`config: cwd is not absolute: ${cwd}`);
+  if (!isAbsolutePath(cwd)) throw new InvalidRequestError(`config: cwd is not absolute: ${cwd}`);
   return {
     ...DEFAULTS,
     ...defined(defaults),
@@ -177,7 +177,7 @@ const defined = (config: ThreadConfig): Partial<ResolvedThreadConfig> =>
   Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 
 /** Without node:path, for the machines' sake: a POSIX path, a Windows drive or a share. */
-const isAbsolute = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(path);
+export const isAbsolutePath = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(path);
 
 function didYouMean(key: string): string {
   const wanted = squeezed(key);

@@ -4,7 +4,7 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
 import { sandboxModeOf } from "../protocol/policy.ts";
-import { parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { isAbsolutePath, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { injectItems } from "../turn/announcement.ts";
 import type { Submission } from "../turn/inbox.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -74,7 +74,7 @@ export function refuseOp(thread: Incarnation, id: SubmissionId, message: string)
 /** Takes over the settings that an op gives; they stay. A setting that can't be is refused, and then none changes. */
 export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTurnOp | OverrideTurnContextOp): void {
   const cwd = op.cwd ?? thread.config.cwd;
-  if (!/^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(cwd)) {
+  if (!isAbsolutePath(cwd)) {
     refuseOp(thread, id, `cwd is not absolute: ${cwd}`);
     return;
   }

@@ -4,9 +4,9 @@
  * before it, so that nothing is written twice.
  */
 import type { ModelRequest } from "../model/model-client.ts";
+import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
-import { ModelError } from "../protocol/model-error.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 import { publishWholeItem } from "./announcement.ts";
@@ -74,9 +74,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
     return summary;
   }
   run.signal.throwIfAborted();
-  throw new ModelError("stream disconnected before completion: stream closed before response.completed", {
-    retryable: true,
-  });
+  throw closedEarly();
 }
 
 /** Adds one response's tokens to the thread's total, and tells. */

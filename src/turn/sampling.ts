@@ -2,10 +2,10 @@
 import type { SampleOutcome } from "../../machines/turn.machine.ts";
 import { breathe } from "../kernel/breath.ts";
 import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
+import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
-import { ModelError } from "../protocol/model-error.ts";
 import type { MessageItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
@@ -41,9 +41,7 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   }
   run.signal.throwIfAborted();
   if (!answer.isComplete) {
-    throw new ModelError("stream disconnected before completion: stream closed before response.completed", {
-      retryable: true,
-    });
+    throw closedEarly();
   }
   return { calls: run.calls.length, pendingInput: host.inbox.hasInput(run.id) };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
+import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { itemsPage, turnsPage } from "./pages.ts";
@@ -53,7 +53,7 @@ const READ_NOTICE = {
 
 export const threadReadMethods = (server: ServerContext): MethodTable => ({
   "thread/list": method({
-    params: listSchema.loose() as unknown as typeof listSchema,
+    params: loose(listSchema),
     experimental: LIST_EXPERIMENTAL,
     handle: (params) => listThreads(server, params),
   }),

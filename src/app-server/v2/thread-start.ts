@@ -6,7 +6,7 @@ import { type ResponseItem, responseItemSchema } from "../../protocol/response-i
 import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
+import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
 import { invalidRequest, withContext } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { usageToV2 } from "./map-events.ts";
@@ -80,7 +80,6 @@ export const threadStartMethods = (server: ServerContext): MethodTable => ({
 });
 
 /** Members that nobody reads stay, so that experimental ones are seen. */
-const loose = <S extends z.ZodObject>(schema: S) => schema.loose() as unknown as z.ZodType<z.infer<S>>;
 
 type ThreadAnswer = { thread: V2Thread } & V2Session;
 

@@ -4,7 +4,7 @@ import { newTurnId } from "../../protocol/ids.ts";
 import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalText, text } from "../params.ts";
+import { loose, optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, type TurnSettings, threadOf } from "../thread-ops.ts";
@@ -43,12 +43,12 @@ const STEER_EXPERIMENTAL = ["additionalContext", "responsesapiClientMetadata", "
 
 export const turnMethods = (server: ServerContext): MethodTable => ({
   "turn/start": method({
-    params: startSchema.loose() as unknown as typeof startSchema,
+    params: loose(startSchema),
     experimental: START_EXPERIMENTAL,
     handle: (params, call) => start(server, params, call),
   }),
   "turn/steer": method({
-    params: steerSchema.loose() as unknown as typeof steerSchema,
+    params: loose(steerSchema),
     experimental: STEER_EXPERIMENTAL,
     handle: (params, call) => steer(server, params, call),
   }),

@@ -123,3 +123,13 @@ export const isMissing = (error: unknown): boolean => {
   const code = errorCode(error);
   return code === "ENOENT" || code === "ENOTDIR";
 };
+
+/** The names in a folder; none where there is no such folder. */
+export function namesIn(fs: FileSystem, folder: string): string[] {
+  try {
+    return fs.list(folder).map((entry) => entry.name);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}

@@ -19,7 +19,7 @@ import type { LeaseOwner } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { EpochLedger } from "./epoch-ledger.ts";
-import { errorCode, type FileSystem, isMissing } from "./file-system.ts";
+import { errorCode, type FileSystem, isMissing, namesIn } from "./file-system.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 import type { StoreLog } from "./store-log.ts";
 
@@ -131,7 +131,7 @@ export class LeaseKeeper {
 
   /** Removes the leases of dead owners, as a crash leaves them; `wait` is called now and then. */
   async sweep(wait: () => Promise<void>): Promise<number> {
-    const owners = this.#list(this.#owners).map((name) => join(this.#owners, name));
+    const owners = namesIn(this.#fs, this.#owners).map((name) => join(this.#owners, name));
     const dead = owners.filter((path) => this.isOrphan(path));
     let removed = 0;
     if (dead.length === 0) return removed;
@@ -145,7 +145,7 @@ export class LeaseKeeper {
 
   /** Entries of owners that are gone. */
   *orphans(): Generator<{ path: string; threadId: ThreadId }> {
-    for (const name of this.#list(this.#folder)) {
+    for (const name of namesIn(this.#fs, this.#folder)) {
       const threadId = name.endsWith(CLAIM_SUFFIX) ? name.slice(0, -CLAIM_SUFFIX.length) : name;
       const path = join(this.#folder, name);
       if (isUuid(threadId) && this.isOrphan(path)) yield { path, threadId: threadId as ThreadId };
@@ -335,15 +335,6 @@ export class LeaseKeeper {
     const { path } = this.#ownerFile();
     const now = this.#fs.infoOf(path)?.modifiedMs ?? 0;
     return now - theirs.modifiedMs > SILENT_FOR_MS;
-  }
-
-  #list(folder: string): string[] {
-    try {
-      return this.#fs.list(folder).map((entry) => entry.name);
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
   }
 
   #removeIfThere(path: string): void {

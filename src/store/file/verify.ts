@@ -4,7 +4,7 @@ import { breathe } from "../../kernel/breath.ts";
 import { systemClock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { Catalog } from "../catalog.ts";
-import { type FileSystem, isMissing, nodeFileSystem } from "./file-system.ts";
+import { type FileSystem, namesIn, nodeFileSystem } from "./file-system.ts";
 import { HistoryReader } from "./history-reader.ts";
 import { Layout } from "./layout.ts";
 import { LeaseKeeper } from "./lease.ts";
@@ -152,7 +152,7 @@ class HomeCheck {
   #leftoversIn(folder: string): readonly string[] {
     const known = this.#leftovers.get(folder);
     if (known !== undefined) return known;
-    const found = this.#list(folder)
+    const found = namesIn(this.#fs, folder)
       .filter((name) => name.endsWith(".tmp"))
       .map((name) => join(folder, name));
     this.#leftovers.set(folder, found);
@@ -167,7 +167,7 @@ class HomeCheck {
   }
 
   tombstones(): void {
-    for (const name of this.#list(this.#layout.tombstones)) {
+    for (const name of namesIn(this.#fs, this.#layout.tombstones)) {
       const threadId = name.slice(name.indexOf("_") + 1) as ThreadId;
       if (this.#seen.has(threadId)) continue;
       this.#add("tombstone_unneeded", join(this.#layout.tombstones, name), threadId, "the thread's file is gone");
@@ -209,14 +209,5 @@ class HomeCheck {
 
   #hasHeader(path: string): boolean {
     return !this.#faults.some((fault) => fault.kind === "no_header" && fault.path === path);
-  }
-
-  #list(folder: string): string[] {
-    try {
-      return this.#fs.list(folder).map((entry) => entry.name);
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
   }
 }
