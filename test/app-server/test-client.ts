@@ -74,6 +74,11 @@ export class TestClient {
     throw new Error(`${method} did not fail`);
   }
 
+  /** Waits until it is so; asked now, and again whenever something comes. */
+  async until(isSo: () => boolean): Promise<void> {
+    if (!isSo()) await this.find(isSo);
+  }
+
   /** The first message of all that fits, now or later. */
   async find(fits: (message: Message) => boolean): Promise<Message> {
     for (;;) {

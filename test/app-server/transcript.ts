@@ -1,13 +1,22 @@
 /**
- * Plays a recorded session of stock Codex against our server and compares what comes back: each answer with its answer,
- * and what is told of each thread in its order. Ids and paths may be others, as long as they are the same ones throughout;
- * times, versions and durations are not looked at.
+ * Recorded sessions of stock Codex, and how they are held beside ours. Ids and paths may be others, as long as they are
+ * the same ones throughout; times, versions and durations are not looked at.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { Json, Message } from "./test-client.ts";
 
-export type Row = { dir: "in" | "out" | "note"; msg?: Message; raw?: string; note?: string };
+/**
+ * `in` from the client, `out` to it; `raw` is a line that is no message. `file` was written by the recorder at this point
+ * (`path` is relative to the home), `note` says that another process took over.
+ */
+export type Row =
+  | { dir: "out"; msg: Message }
+  | ClientRow
+  | { dir: "file"; path: string; text: string }
+  | { dir: "note"; note: string };
+
+export type ClientRow = { dir: "in"; msg: Message } | { dir: "in"; raw: string };
 
 export const readTranscript = (name: string): Row[] =>
   readFileSync(new URL(`../data/app-server/${name}.jsonl`, import.meta.url), "utf8")
@@ -15,41 +24,43 @@ export const readTranscript = (name: string): Row[] =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
+export const messageOf = (row: Row | undefined): Message | undefined =>
+  row !== undefined && "msg" in row ? row.msg : undefined;
+
+/** Where the recorded sessions had their home and their working directory. */
+const THEIR_HOME = "/tmp/ch";
+const THEIR_CWD = "/tmp/ws";
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^(msg|rs)_/;
 const TEXT_ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 /** Not looked at: when, how long, which version, and the facts that the two programs know of themselves. */
 const UNSEEN = new Set([
   ...["createdAt", "updatedAt", "recencyAt", "startedAt", "completedAt", "durationMs", "startedAtMs", "completedAtMs"],
-  ...[
-    "emittedAtMs",
-    "cliVersion",
-    "userAgent",
-    "codexHome",
-    "platformOs",
-    "modelContextWindow",
-    "readState",
-    "readStates",
-  ],
+  ...["emittedAtMs", "cliVersion", "userAgent", "platformOs", "modelContextWindow", "readState", "readStates"],
   ...["originator", "serviceTier", "rolloutOrdinal", "data"],
 ]);
+
+export type ComparisonOptions = {
+  readonly home: string;
+  readonly cwd: string;
+  /** Whether a field of theirs may be any other in ours; `place` is e.g. `answer 0:4 thread/list.result.data[0]`. */
+  readonly unseen?: ((key: string, place: string) => boolean) | undefined;
+};
 
 export class Comparison {
   /** Theirs to ours. */
   readonly ids = new Map<string, string>();
-  /** Totals count what was spent, reverted turns included: they are others than in stock Codex. */
-  readonly spends: boolean;
+  readonly #options: ComparisonOptions;
 
-  constructor(options: { spends: boolean }) {
-    this.spends = options.spends;
+  constructor(options: ComparisonOptions) {
+    this.#options = options;
   }
 
-  /** A message of theirs with our ids. */
+  /** A text or message of theirs with our ids and paths. */
   translate<T>(value: T): T {
     let text = JSON.stringify(value);
     const known = [...this.ids].sort(([a], [b]) => b.length - a.length);
-    for (const [theirs, ours] of known)
-      text = text.replaceAll(JSON.stringify(theirs).slice(1, -1), JSON.stringify(ours).slice(1, -1));
-    return JSON.parse(text);
+    for (const [theirs, ours] of known) text = text.replaceAll(inJson(theirs), inJson(ours));
+    return JSON.parse(this.#moved(text));
   }
 
   equal(theirs: Json, ours: Json, place: string): void {
@@ -59,34 +70,35 @@ export class Comparison {
       for (const [index, each] of theirs.entries()) this.equal(each, ours[index], `${place}[${index}]`);
     } else if (isObject(theirs) && isObject(ours)) {
       for (const key of Object.keys(theirs)) {
-        if (this.#unseen(key, place)) continue;
+        if (this.#options.unseen?.(key, place) === true) continue;
         if (UNSEEN.has(key) && !(key === "data" && Array.isArray(theirs[key]))) continue;
         this.equal(theirs[key], ours[key], `${place}.${key}`);
       }
     } else assert.deepEqual(ours, theirs, place);
   }
 
-  /** Differences on purpose that hold everywhere: see PROTOCOL.md. */
-  #unseen(key: string, place: string): boolean {
-    if (place.includes("thread/list.result")) return ["forkedFromId", "model", "backwardsCursor"].includes(key);
-    if (place.includes("thread/read") || place.includes("thread/unarchive")) return key === "model";
-    return this.spends && place.endsWith("tokenUsage") && key === "total";
-  }
-
   #text(theirs: string, ours: string, place: string): void {
     if (place.endsWith("Cursor")) {
+      this.ids.set(theirs, ours);
       const cursor = parsed(theirs);
       if (typeof cursor !== "string") this.equal(cursor, parsed(ours), place);
-    } else if (ID.test(theirs) || theirs.startsWith("/tmp/ch/")) {
+    } else if (ID.test(theirs) || theirs.startsWith(`${THEIR_HOME}/`)) {
       const before = this.ids.get(theirs);
       if (before === undefined) this.ids.set(theirs, ours);
       else assert.equal(ours, before, place);
     } else {
-      const translated = theirs.replace(TEXT_ID, (id) => this.ids.get(id) ?? id);
-      assert.equal(ours, translated, place);
+      const known = theirs.replace(TEXT_ID, (id) => this.ids.get(id) ?? id);
+      assert.equal(ours, this.#moved(known), place);
     }
   }
+
+  #moved(text: string): string {
+    const { home, cwd } = this.#options;
+    return text.replaceAll(THEIR_HOME, home).replaceAll(THEIR_CWD, cwd);
+  }
 }
+
+const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
 
 const isObject = (value: Json): value is Record<string, Json> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -99,13 +111,13 @@ function parsed(text: string): Json {
   }
 }
 
-/** What is told of each thread, in order, by its id; what is of none under "". */
+/** What is told of each thread (v1: conversation), in order, by its id; what is of none under "". */
 export function storiesOf(messages: readonly Message[]): Map<string, Message[]> {
   const stories = new Map<string, Message[]>();
   for (const message of messages) {
-    const { method, params } = message;
+    const { method, params = {} } = message;
     if (method === undefined) continue;
-    const id = params.threadId ?? params.thread?.id ?? "";
+    const id = params.threadId ?? params.thread?.id ?? params.conversationId ?? params.sessionId ?? "";
     const story = stories.get(id);
     if (story === undefined) stories.set(id, [message]);
     else story.push(message);

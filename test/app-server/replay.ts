@@ -1,0 +1,282 @@
+/**
+ * Plays a recorded session of stock Codex against our server and compares what comes back: each answer with its answer,
+ * and what is told and asked of each thread in its order. The server has a home of its own with a config.toml, and asks a
+ * model behind real HTTP, which plays the scenario's script.
+ *
+ * A line of the client goes out when everything that had come before it in the recording has come here as well; so a
+ * scenario that waits for a delta, or for a question, does so here. The client's answers to questions of the server are
+ * the recorded ones.
+ */
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { TestContext } from "node:test";
+import { createAppServer } from "../../src/app-server/app-server.ts";
+import { linkedWires } from "../../src/app-server/wire.ts";
+import { openHome } from "../../src/manager/home.ts";
+import { ThreadManager } from "../../src/manager/thread-manager.ts";
+import type { BuiltInToolName } from "../../src/protocol/thread-config.ts";
+import { ModelServer } from "../model/model-server.ts";
+import { type ModelScript, replyOf } from "./model-plays.ts";
+import { type Message, TestClient } from "./test-client.ts";
+import {
+  type ClientRow,
+  Comparison,
+  type ComparisonOptions,
+  messageOf,
+  type Row,
+  readTranscript,
+  storiesOf,
+} from "./transcript.ts";
+
+export type Scenario = {
+  /** The recording in test/data/app-server. */
+  name: string;
+  /** What the model answers; default: `ack: ` and the user's text. */
+  model?: ModelScript;
+  /** How often the config lets a broken stream be asked for again; default 0. */
+  streamRetries?: number;
+  /** More of config.toml, behind everything else. */
+  config?: string;
+  /** Default: those of `skein app-server`. */
+  tools?: readonly BuiltInToolName[];
+  /** Answers that are others on purpose, by `process:id`: our error's text, or {@link ANSWERED}. */
+  others?: Record<string, string>;
+  /** Requests that are not made, by `process:id`, since stock Codex's own answer leads elsewhere from there. */
+  left?: readonly string[];
+  /** Fields that may differ. */
+  unseen?: ComparisonOptions["unseen"];
+  /** What of both sides is compared; given all that was told and asked of one thread. */
+  retell?: (story: readonly Message[]) => readonly Message[];
+};
+
+export const ANSWERED = "answered";
+
+/** What a request that is not made would have told. */
+const LEFT_TOLD = new Set(["deprecationNotice", "thread/status/changed"]);
+const DEADLINE_MS = 20_000;
+
+export async function replay(t: TestContext, scenario: Scenario): Promise<void> {
+  const root = await realpath(await mkdtemp(join(tmpdir(), "skein-replay-")));
+  t.after(() => rm(root, { recursive: true, force: true }));
+  const place = { home: join(root, "ch"), cwd: join(root, "ws") };
+  await using model = await ModelServer.start(replyOf(scenario.model));
+  await mkdir(place.home);
+  await mkdir(place.cwd);
+  await writeFile(join(place.home, "config.toml"), configOf(scenario, model.baseUrl));
+  const rows = readTranscript(scenario.name);
+  const comparison = new Comparison({ ...place, unseen: scenario.unseen });
+  for (const [index, session] of sessionsOf(rows).entries()) {
+    await using served = await serveHome(place, scenario);
+    await new Session(scenario, { rows: session, index, comparison, home: place.home, client: served.client }).play();
+  }
+}
+
+/** The rows of each process. */
+function sessionsOf(rows: readonly Row[]): Row[][] {
+  const sessions: Row[][] = [[]];
+  for (const row of rows) {
+    if (row.dir === "note" && row.note.startsWith("--- app-server process")) sessions.push([]);
+    else sessions.at(-1)?.push(row);
+  }
+  return sessions;
+}
+
+/** As `skein app-server` does, but for the line: it stays within this process. */
+async function serveHome(
+  { home: folder, cwd }: { home: string; cwd: string },
+  { tools = ["shell", "apply_patch", "update_plan"] }: Scenario,
+): Promise<AsyncDisposable & { client: TestClient }> {
+  const env = { PATH: process.env.PATH, HOME: folder, SHELL: "/bin/bash", TZ: "UTC" };
+  const home = await openHome({ home: folder, env, cwd, typed: { builtInTools: tools }, sessionSource: "vscode" });
+  const manager = await ThreadManager.create(home.options);
+  const server = createAppServer(manager, { home, cwd });
+  const wires = linkedWires();
+  server.connect(wires.server);
+  return {
+    client: new TestClient(wires.client),
+    [Symbol.asyncDispose]: async () => {
+      await server.close();
+      await manager.shutdown();
+      await home.close();
+    },
+  };
+}
+
+const configOf = ({ streamRetries = 0, config = "" }: Scenario, baseUrl: string): string => `
+model = "gpt-5.1-codex"
+model_provider = "mock"
+approval_policy = "never"
+sandbox_mode = "danger-full-access"
+${["mock", "other"]
+  .map(
+    (name) => `
+[model_providers.${name}]
+name = "${name}"
+base_url = "${baseUrl}"
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = ${streamRetries}
+requires_openai_auth = false`,
+  )
+  .join("\n")}
+${config}`;
+
+type SessionParts = { rows: readonly Row[]; index: number; comparison: Comparison; home: string; client: TestClient };
+
+/** What one process was sent and said. */
+class Session {
+  readonly #scenario: Scenario;
+  readonly #parts: SessionParts;
+  /** What came in the recording so far, without what belongs to requests that are left out. */
+  readonly #theirs: Message[] = [];
+  #isLeft = false;
+  readonly #leftTurns = new Set<string>();
+
+  constructor(scenario: Scenario, parts: SessionParts) {
+    this.#scenario = scenario;
+    this.#parts = parts;
+  }
+
+  async play(): Promise<void> {
+    for (const [index, row] of this.#parts.rows.entries()) {
+      if (row.dir === "file") await this.#write(row.path, row.text);
+      else if (row.dir === "out") await this.#came(row.msg, index);
+      else if (row.dir === "in") await this.#send(row);
+    }
+    await this.#untilAllCame();
+    this.#compareStories();
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const { home, comparison } = this.#parts;
+    const file = join(home, path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, comparison.translate(text));
+  }
+
+  async #send(row: ClientRow): Promise<void> {
+    await this.#untilAllCame();
+    const { client, comparison } = this.#parts;
+    if ("raw" in row) {
+      client.raw(row.raw);
+      return;
+    }
+    const { id, method } = row.msg;
+    this.#isLeft = method !== undefined && id !== undefined && this.#isLeftOut(id);
+    if (this.#isLeft) return;
+    if (method === undefined && id !== undefined) client.send({ ...row.msg, id: this.#ourQuestion(id) });
+    else client.send(comparison.translate(row.msg));
+  }
+
+  #isLeftOut(id: string | number): boolean {
+    return this.#scenario.left?.includes(`${this.#parts.index}:${id}`) === true;
+  }
+
+  /** The id of our question that stands where theirs stands among the questions of its method. */
+  #ourQuestion(id: string | number): string | number {
+    const isQuestion = (message: Message) => message.method !== undefined && message.id !== undefined;
+    const question = this.#theirs.find((message) => isQuestion(message) && message.id === id);
+    const alike = (message: Message) => isQuestion(message) && message.method === question?.method;
+    const at = question === undefined ? -1 : this.#theirs.filter(alike).indexOf(question);
+    const ours = this.#parts.client.log.filter(alike)[at]?.id;
+    assert.ok(ours !== undefined, `no question ${at} of ${question?.method}`);
+    return ours;
+  }
+
+  async #came(message: Message, at: number): Promise<void> {
+    const { id, method, params, result } = message;
+    if (method !== undefined) {
+      const isOfLeftTurn = this.#leftTurns.has(params?.turn?.id ?? params?.turnId);
+      if (!isOfLeftTurn && !(this.#isLeft && LEFT_TOLD.has(method))) this.#theirs.push(message);
+    } else if (id !== undefined && this.#isLeftOut(id)) {
+      if (result?.turn !== undefined) this.#leftTurns.add(result.turn.id);
+    } else if (id !== undefined) await this.#compareAnswer(message, id, at);
+  }
+
+  async #compareAnswer(theirs: Message, id: string | number, at: number): Promise<void> {
+    const { client, comparison, index, rows } = this.#parts;
+    const asked = rows.slice(0, at).findLast((row) => row.dir === "in" && messageOf(row)?.id === id);
+    const key = `${index}:${id}`;
+    const place = `answer ${key} ${messageOf(asked)?.method}`;
+    await this.#until(place, () => client.log.some((message) => isAnswer(message, id)));
+    const ours = client.log.find((message) => isAnswer(message, id));
+    const other = this.#scenario.others?.[key];
+    if (other !== undefined) assert.equal(ours?.error?.message ?? ANSWERED, other, place);
+    else comparison.equal(shapeOf(theirs), shapeOf(ours ?? {}), place);
+    this.#meetThreads();
+  }
+
+  /** Threads that nobody asked for are known by the order in which they were told of. */
+  #meetThreads(): void {
+    const { client, comparison } = this.#parts;
+    const started = (messages: readonly Message[]) =>
+      messages.flatMap(({ method, params }) => (method === "thread/started" ? [params.thread.id] : []));
+    const ours = started(client.log);
+    for (const [at, id] of started(this.#theirs).entries()) {
+      if (!comparison.ids.has(id) && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
+    }
+  }
+
+  /** Until we have said of each method as much as they had. */
+  async #untilAllCame(): Promise<void> {
+    const { client } = this.#parts;
+    const retell = (messages: readonly Message[]) => this.#retold(messages).flatMap(([, story]) => story);
+    const wanted = Map.groupBy(retell(this.#theirs), ({ method }) => method);
+    const lacks = () => {
+      const came = Map.groupBy(retell(client.log), ({ method }) => method);
+      return [...wanted].filter(([method, all]) => (came.get(method)?.length ?? 0) < all.length);
+    };
+    await this.#until("what had come before", () => lacks().length === 0);
+    this.#meetThreads();
+  }
+
+  /** @throws AssertionError that shows the first difference, when the deadline is over */
+  async #until(what: string, isSo: () => boolean): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<"late">((resolve) => {
+      timer = setTimeout(() => resolve("late"), DEADLINE_MS);
+    });
+    const outcome = await Promise.race([this.#parts.client.until(isSo), late]);
+    clearTimeout(timer);
+    if (outcome !== "late") return;
+    this.#compareStories();
+    assert.fail(`${what} did not come`);
+  }
+
+  #retold(messages: readonly Message[]): [string, readonly Message[]][] {
+    const { retell = (story) => story } = this.#scenario;
+    return [...storiesOf(messages)].map(([id, story]) => [id, retell(story)]);
+  }
+
+  #compareStories(): void {
+    const { client, comparison } = this.#parts;
+    const told = new Map(this.#retold(client.log));
+    for (const [id, story] of this.#retold(this.#theirs)) {
+      const own = told.get(comparison.ids.get(id) ?? id) ?? [];
+      assert.deepEqual(
+        own.map(({ method }) => method),
+        story.map(({ method }) => method),
+        `told of ${id}`,
+      );
+      for (const [index, each] of story.entries()) {
+        const place = `told of ${id}: ${index} ${each.method}`;
+        comparison.equal(each.params, own[index]?.params, place);
+      }
+    }
+  }
+}
+
+const isAnswer = (message: Message, id: string | number): boolean => message.id === id && message.method === undefined;
+
+/** The long list of methods is ours; the rest of an error is compared to the letter, but for our data. */
+const shapeOf = ({ result, error }: Message) =>
+  error === undefined
+    ? { result }
+    : {
+        error: {
+          code: error.code,
+          message: /unknown variant|elided/.test(error.message) ? "unknown variant" : error.message,
+        },
+      };
