@@ -1,5 +1,6 @@
 export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
 export type { Clock } from "./kernel/clock.ts";
+export type { SkeinLogger } from "./kernel/log.ts";
 export { AgentControl, type WaitOutcome } from "./manager/agent-control.ts";
 export { type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
@@ -129,7 +130,6 @@ export type {
   TurnResult,
   WaitOptions,
 } from "./thread/thread.ts";
-export type { SkeinLogger } from "./thread/thread-env.ts";
 export type { PendingApproval } from "./turn/approvals.ts";
 export type { JsonSchema, StandardSchema } from "./turn/standard-schema.ts";
 export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";

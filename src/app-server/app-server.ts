@@ -1,11 +1,10 @@
 /** The server: any number of clients over one ThreadManager. */
 
-import pino from "pino";
 import { type Clock, systemClock } from "../kernel/clock.ts";
+import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
-import type { SkeinLogger } from "../thread/thread-env.ts";
 import { Connection, type ConnectionLimits, type ConnectionServer, type Request } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
@@ -66,7 +65,7 @@ class Server implements AppServer, ConnectionServer {
 
   constructor(manager: ThreadManager, options: AppServerOptions) {
     this.clock = options.clock ?? systemClock;
-    const logger = options.logger ?? pino({ level: "silent" });
+    const logger = options.logger ?? silentLog;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
     this.#context = this.#contextOf(manager, options, logger);
     this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context)], (err, method) =>

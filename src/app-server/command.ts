@@ -1,4 +1,5 @@
 /** What `skein app-server` does. */
+import type { SkeinLogger } from "../kernel/log.ts";
 import { openHome } from "../manager/home.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
@@ -21,6 +22,7 @@ export type AppServerCommand = {
   readonly wsAuth?: string | undefined;
   readonly wsTokenFile?: string | undefined;
   readonly wsTokenSha256?: string | undefined;
+  readonly logger?: SkeinLogger | undefined;
   /** Ends the server. */
   readonly signal: AbortSignal;
   /** Told where clients can come in, once they can; not for stdio. */
@@ -32,7 +34,7 @@ export type AppServerCommand = {
  * @throws InvalidRequestError
  */
 export async function runAppServer(command: AppServerCommand): Promise<void> {
-  const { listen, signal } = command;
+  const { listen, signal, logger } = command;
   const address = readListenUrl(listen);
   const auth = authOf(command);
   const home = await openHome({
@@ -43,10 +45,11 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     overrides: (command.config ?? []).map(parseOverride),
     typed: { builtInTools: command.tools ?? ["shell", "apply_patch", "update_plan"] },
     sessionSource: "vscode",
+    logger,
   });
   try {
     await using manager = await ThreadManager.create(home.options);
-    await using server = createAppServer(manager, { home, cwd: command.cwd });
+    await using server = createAppServer(manager, { home, cwd: command.cwd, logger });
     const listener = await server.listen(listen, auth);
     if (address.kind === "stdio") {
       await Promise.race([server.whenIdle(), aborted(signal)]);

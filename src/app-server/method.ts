@@ -1,5 +1,5 @@
 /** What a method of the server is. */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Connection } from "./connection.ts";
 import { ALONE, type Scope } from "./request-order.ts";
 

@@ -1,5 +1,5 @@
 /** Reads a request's params, and says what is wrong with them in Codex's words (SPEC 9.2). */
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest } from "./rpc-error.ts";
 
 type Issue = z.core.$ZodIssue;

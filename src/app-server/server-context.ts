@@ -1,6 +1,6 @@
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
-import type { SkeinLogger } from "../thread/thread-env.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import type { ThreadConfigs } from "./thread-configs.ts";
 import type { ThreadHub } from "./thread-hub.ts";

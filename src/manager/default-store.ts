@@ -1,7 +1,7 @@
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import { fileStore } from "../store/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import type { SkeinLogger } from "../thread/thread-env.ts";
 
 /** The store of a manager that was given none: rollouts under the home folder. Nothing is made before it is needed. */
 export function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {

@@ -3,6 +3,7 @@
  * that the config names. What the CLI and the app-server run with; an embedder may use it as well.
  */
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import { chatClient } from "../model/chat-client.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { responsesClient } from "../model/responses-client.ts";
@@ -20,7 +21,6 @@ import { createProjectDocs } from "../services/project-docs.ts";
 import { projectInstructions } from "../services/project-instructions.ts";
 import { accessTo } from "../services/provider-access.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
-import type { SkeinLogger } from "../thread/thread-env.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 
 export type HomeOptions = {

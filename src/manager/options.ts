@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import pino from "pino";
 import type { AnyActorLogic } from "xstate";
 import { type Clock, systemClock } from "../kernel/clock.ts";
+import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
@@ -18,7 +18,6 @@ import { type AuthManager, memoryAuthManager } from "../services/auth-manager.ts
 import { createModelsManager, type ModelsManager } from "../services/models-manager.ts";
 import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import type { SkeinLogger } from "../thread/thread-env.ts";
 import type { Tool } from "../turn/tool.ts";
 import { defaultStore } from "./default-store.ts";
 
@@ -159,7 +158,7 @@ const SUPERVISION: Supervision = {
 /** @throws InvalidRequestError that names the option and the problem */
 export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
   const clock = options.clock ?? systemClock;
-  const logger = options.logger ?? pino({ level: "silent" });
+  const logger = options.logger ?? silentLog;
   const given = parseThreadConfig(options.config);
   const { mcpServers = {} } = parseThreadConfig({ mcpServers: options.mcpServers });
   const model = options.model ?? scriptedClient();

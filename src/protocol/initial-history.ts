@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { EventMsg } from "./event.ts";
 import { parseThreadId, type ThreadId } from "./ids.ts";
 import { legacyEventsOf } from "./legacy-events.ts";

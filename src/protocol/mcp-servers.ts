@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** One MCP server, in the words of Codex's `mcp_servers` table: a program that speaks over stdio, or an address. */
 export type McpServerConfig = {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** When the user is asked before a command runs. Codex's default is `on-request`. */
 export type AskForApproval = "untrusted" | "on-failure" | "on-request" | "never";

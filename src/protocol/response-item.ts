@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import { schemaByKind } from "./validation.ts";
 

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
+import type { WarningLog } from "../kernel/log.ts";
 import { StoreIoError } from "../protocol/errors.ts";
 import { ioCode, ioText, isMissing } from "./io-failure.ts";
 import { replaceFile } from "./replace-file.ts";
-import type { ServiceLog } from "./service-log.ts";
 
 /** The contents of auth.json (SPEC 17). Fields of other versions are kept. */
 export type AuthRecord = {
@@ -49,9 +49,9 @@ const recordSchema: z.ZodType<AuthRecord> = z.looseObject({
  */
 export class AuthFile implements AuthStorage {
   readonly #path: string;
-  readonly #log: ServiceLog;
+  readonly #log: WarningLog;
 
-  constructor(path: string, log: ServiceLog) {
+  constructor(path: string, log: WarningLog) {
     this.#path = path;
     this.#log = log;
   }

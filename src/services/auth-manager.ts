@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { Mutex } from "async-mutex";
 import { type Observable, Subject } from "rxjs";
+import { silentLog, type WarningLog } from "../kernel/log.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { AuthFile, AuthMemory, type AuthRecord, type AuthStorage } from "./auth-file.ts";
-import { type ServiceLog, silentLog } from "./service-log.ts";
 
 export type AuthMethod = "apikey" | "chatgpt";
 export type AuthStatus = { readonly authMethod: AuthMethod | null };
@@ -55,7 +55,7 @@ export interface AuthManager {
 export type FileAuthOptions = {
   /** The folder of auth.json. */
   readonly home: string;
-  readonly logger?: ServiceLog;
+  readonly logger?: WarningLog;
 };
 
 /** Credentials in `<home>/auth.json` (SPEC 17). Nothing is read before somebody asks. */

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { type AskForApproval, askForApprovalSchema, type SandboxMode, sandboxModeSchema } from "../protocol/policy.ts";
 import {

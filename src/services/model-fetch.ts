@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { RemoteModel } from "./model-catalog.ts";

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
+import type { WarningLog } from "../kernel/log.ts";
 import { ioCode, isMissing } from "./io-failure.ts";
 import { OPENAI_PROVIDER } from "./model-catalog.ts";
 import { replaceFile } from "./replace-file.ts";
-import type { ServiceLog } from "./service-log.ts";
 
 /** A fetched list as it came, and when. */
 export type CachedModels = {
@@ -26,9 +26,9 @@ const fileSchema = z.looseObject({
 export class ModelsCache {
   readonly #path: string;
   readonly #provider: string;
-  readonly #log: ServiceLog;
+  readonly #log: WarningLog;
 
-  constructor(options: { path: string; provider: string; log: ServiceLog }) {
+  constructor(options: { path: string; provider: string; log: WarningLog }) {
     this.#path = options.path;
     this.#provider = options.provider;
     this.#log = options.log;

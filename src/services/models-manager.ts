@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import { type Clock, systemClock } from "../kernel/clock.ts";
+import { silentLog, type WarningLog } from "../kernel/log.ts";
 import type { ModelPreset } from "../model/model-preset.ts";
 import { DeadlineExceededError } from "../protocol/errors.ts";
 import type { AuthMethod } from "./auth-manager.ts";
@@ -20,7 +21,6 @@ import {
 } from "./model-catalog.ts";
 import { type FetchedModels, type FetchModels, type ModelList, parseModelList } from "./model-fetch.ts";
 import { ModelsCache } from "./models-cache.ts";
-import { type ServiceLog, silentLog } from "./service-log.ts";
 
 export const FRESH_MS = 300_000;
 export const FETCH_LIMIT_MS = 5_000;
@@ -54,7 +54,7 @@ export type ModelsManagerOptions = {
   /** The folder of models_cache.json; without it nothing is kept on disk. */
   readonly home?: string | undefined;
   readonly clock?: Clock | undefined;
-  readonly logger?: ServiceLog | undefined;
+  readonly logger?: WarningLog | undefined;
 };
 
 /** Does no IO before somebody lists. */
@@ -71,7 +71,7 @@ class Models implements ModelsManager {
   readonly #fetch: FetchModels | undefined;
   readonly #cache: ModelsCache | undefined;
   readonly #clock: Clock;
-  readonly #log: ServiceLog;
+  readonly #log: WarningLog;
   #known: Known | undefined;
   #cacheLoad: Promise<void> | undefined;
   #fetching: Promise<void> | undefined;

@@ -5,7 +5,6 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { readText } from "./bounded-read.ts";
 import { ioText, isMissing } from "./io-failure.ts";
 import type { Skill, SkillError, SkillScope, SkillsOutcome } from "./skill.ts";
-import { parseSkillFile } from "./skill-file.ts";
 
 export type SkillRoot = { readonly path: string; readonly scope: SkillScope };
 
@@ -47,6 +46,8 @@ export async function searchSkills(root: SkillRoot): Promise<SkillsOutcome> {
 
   async function readInto(path: string): Promise<void> {
     try {
+      // Loaded with the first skill: the YAML library is large, and most homes have none.
+      const { parseSkillFile } = await import("./skill-file.ts");
       skills.push({ ...parseSkillFile(await readSkill(path)), path, scope: root.scope });
     } catch (error) {
       errors.push({ path, message: error instanceof Error ? error.message : String(error) });

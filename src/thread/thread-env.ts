@@ -1,6 +1,6 @@
-import type { Logger } from "pino";
 import type { AnyActorLogic, AnyActorRef } from "xstate";
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import type { Slots } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
@@ -10,9 +10,6 @@ import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
-
-/** The part of pino's logger that Skein uses; any logger of this shape will do. */
-export type SkeinLogger = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
 /** What all threads of one manager share. Made once, in one place. */
 export type ThreadEnv = {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** The part of Standard Schema (standardschema.dev, version 1) that Skein uses; zod, valibot and arktype keep it. */
 export interface StandardSchema<Output = unknown> {

@@ -1,7 +1,7 @@
 /** The order of a turn's events: plain, with tools, failing and retried (SPEC 4). */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { z } from "zod";
+import * as z from "zod";
 import { assistantMessage, ModelError, tool, userMessage } from "../../src/index.ts";
 import { call, cut, fail, raw, say, think, usage } from "../../src/model/script.ts";
 import { assertPaired, latch, linesOf, next, rig, textsOf, typesOf, until, watch } from "../rig.ts";

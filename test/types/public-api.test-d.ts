@@ -1,6 +1,6 @@
 /** The types that an embedder sees. Compiled with the tests; it has nothing to run. */
 import { expectTypeOf } from "expect-type";
-import { z } from "zod";
+import * as z from "zod";
 import {
   ask,
   type Capacity,

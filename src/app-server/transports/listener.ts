@@ -1,4 +1,4 @@
-import type { SkeinLogger } from "../../thread/thread-env.ts";
+import type { SkeinLogger } from "../../kernel/log.ts";
 import type { Wire } from "../wire.ts";
 
 /** Who may connect over a WebSocket: whoever has the token. One of the two at most. */

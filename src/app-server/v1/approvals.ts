@@ -1,5 +1,5 @@
 /** Approvals as v1 asks for them (SPEC 10). */
-import { z } from "zod";
+import * as z from "zod";
 import { type ReviewDecision, reviewDecisionSchema } from "../../protocol/policy.ts";
 import type { OpenRequest } from "../server-requests.ts";
 

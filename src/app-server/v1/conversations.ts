@@ -1,6 +1,6 @@
 /** newConversation, resumeConversation, forkConversation; their lists, summaries and archive (SPEC 10). */
 import { isAbsolute, join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";

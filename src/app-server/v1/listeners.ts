@@ -1,6 +1,6 @@
 /** Listeners, messages and turns of v1 (SPEC 10), and its account methods. */
 import { randomUUID } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { ThreadNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Op } from "../../protocol/op.ts";

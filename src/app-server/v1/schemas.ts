@@ -1,5 +1,5 @@
 /** What v1's requests hold (SPEC 10). Everything optional may be null. */
-import { z } from "zod";
+import * as z from "zod";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { askForApprovalSchema, sandboxModeSchema, sandboxPolicySchema } from "../../protocol/policy.ts";
 import { reasoningSummarySchema } from "../../protocol/reasoning.ts";

@@ -1,5 +1,5 @@
 /** Who is signed in (SPEC 17): account/* and getAuthStatus. */
-import { z } from "zod";
+import * as z from "zod";
 import type { AuthManager } from "../../services/auth-manager.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, text } from "../params.ts";

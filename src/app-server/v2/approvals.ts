@@ -1,5 +1,5 @@
 /** Approvals as v2 asks for them (SPEC 11.8, and 0.169's fields). */
-import { z } from "zod";
+import * as z from "zod";
 import type { ReviewDecision } from "../../protocol/policy.ts";
 import type { OpenRequest } from "../server-requests.ts";
 import { actionToV2, commandLine } from "./items.ts";

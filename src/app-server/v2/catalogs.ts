@@ -1,5 +1,5 @@
 /** What there is to choose from: models, skills; and lists that Skein has nothing in, which clients ask for all the same. */
-import { z } from "zod";
+import * as z from "zod";
 import type { ModelPreset } from "../../model/model-preset.ts";
 import { type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";

@@ -1,6 +1,6 @@
 /** config/read, config/value/write, config/batchWrite and configRequirements/read. */
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { ConfigOrigin, LoadedConfig } from "../../services/config-layers.ts";
 import { type ConfigTable, isTable, parseKeyPath, valueAt, versionOf } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";

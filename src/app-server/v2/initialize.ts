@@ -1,5 +1,5 @@
 import { arch, platform, release } from "node:os";
-import { z } from "zod";
+import * as z from "zod";
 import { VERSION } from "../../version.ts";
 import type { ClientInfo } from "../connection.ts";
 import { type Call, type MethodTable, method } from "../method.ts";

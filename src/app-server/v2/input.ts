@@ -1,5 +1,5 @@
 /** What a user sends, between the core's words and those of v2. */
-import { z } from "zod";
+import * as z from "zod";
 import type { TextElement, UserInput } from "../../protocol/user-input.ts";
 
 const textElement = z.looseObject({

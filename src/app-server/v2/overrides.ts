@@ -1,5 +1,5 @@
 /** The settings that start, resume and fork may give. */
-import { z } from "zod";
+import * as z from "zod";
 import { optionalText } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ThreadSettings } from "../thread-configs.ts";

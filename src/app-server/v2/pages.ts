@@ -2,7 +2,7 @@
  * Pages of a thread's turns and items. A cursor is the place of one of them, and serves in both directions:
  * `includeAnchor` says whether that one comes again.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest } from "../rpc-error.ts";
 import { type HistoryTurn, viewOf } from "./history-turns.ts";
 import type { ItemsView, V2Item, V2Turn } from "./wire-types.ts";

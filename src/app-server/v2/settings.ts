@@ -1,5 +1,5 @@
 /** Settings between the core's words and those of v2. */
-import { z } from "zod";
+import * as z from "zod";
 import type { ModelError } from "../../protocol/model-error.ts";
 import { type SandboxPolicy, sandboxModeSchema } from "../../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";

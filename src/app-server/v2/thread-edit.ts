@@ -1,5 +1,5 @@
 /** What changes a stored thread: archive, unarchive, delete, name, revert, rollback; and unsubscribe. */
-import { z } from "zod";
+import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import type { Thread } from "../../thread/thread.ts";

@@ -1,5 +1,5 @@
 /** A page of stored threads (SPEC 8 and 13.4). */
-import { z } from "zod";
+import * as z from "zod";
 import { writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
 import type { ServerContext } from "../server-context.ts";

@@ -1,5 +1,5 @@
 /** thread/read, turns/list, items/list, list, loaded/list and search: what is stored, and what is loaded. */
-import { z } from "zod";
+import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type Call, type MethodTable, method } from "../method.ts";

@@ -1,5 +1,5 @@
 /** thread/start, thread/resume and thread/fork. */
-import { z } from "zod";
+import * as z from "zod";
 import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
 import { newThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";

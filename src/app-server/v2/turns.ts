@@ -1,5 +1,5 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
-import { z } from "zod";
+import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";

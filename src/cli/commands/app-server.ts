@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { Io } from "../io.ts";
 import { repeated } from "../option-values.ts";
+import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 
 const EXAMPLES = `
 Speaks the JSON-RPC protocol of Codex's app-server, v2 as of 0.169 and v1 as of 0.87: see PROTOCOL.md. Settings come from
@@ -20,6 +21,7 @@ type Options = {
   readonly config?: readonly string[];
   readonly profile?: string;
   readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
+  readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
   readonly wsTokenSha256?: string;
@@ -41,6 +43,11 @@ export const appServerCommand = (io: Io): Command =>
     )
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
+    .addOption(
+      new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
+        .choices(LOG_LEVELS)
+        .default("warn"),
+    )
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = command.optsWithGlobals<Options>();
@@ -55,6 +62,7 @@ export const appServerCommand = (io: Io): Command =>
         home: homeOf(options, io),
         env: io.env,
         cwd: io.cwd(),
+        logger: stderrLog(options.logLevel, io.stderr),
         signal: interruption.signal,
         onListening: (url) => io.stderr.write(`listening on ${url}\n`),
       });

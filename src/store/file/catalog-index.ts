@@ -6,10 +6,10 @@
  * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next scan mends.
  */
 import type { Clock } from "../../kernel/clock.ts";
+import type { SkeinLogger } from "../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from "../catalog.ts";
-import type { StoreLog } from "./store-log.ts";
 
 const GROWTH_MS = 250;
 const RETRY_MS = 5_000;
@@ -17,7 +17,7 @@ const RETRY_MS = 5_000;
 export type CatalogIndexOptions = {
   readonly path: string;
   readonly clock: Clock;
-  readonly log: StoreLog;
+  readonly log: SkeinLogger;
   /** Brings the catalog up to date with the files. */
   readonly scan: (catalog: Catalog) => Promise<void>;
   /** What grew since the last time. */

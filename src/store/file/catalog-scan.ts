@@ -1,11 +1,11 @@
 import { breathe } from "../../kernel/breath.ts";
+import type { SkeinLogger } from "../../kernel/log.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "../catalog.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { isLaterName, type Layout } from "./layout.ts";
 import type { FoundRollout, RolloutLocator } from "./rollout-locator.ts";
-import type { StoreLog } from "./store-log.ts";
 import { readNames } from "./thread-names.ts";
 import { readRow } from "./thread-row.ts";
 
@@ -16,7 +16,7 @@ export type ScanEnv = {
   readonly layout: Layout;
   readonly locator: RolloutLocator;
   readonly reader: HistoryReader;
-  readonly log: StoreLog;
+  readonly log: SkeinLogger;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
   readonly isClosed: () => boolean;
   /** Whether this store writes the thread: then it tells the catalog itself. */

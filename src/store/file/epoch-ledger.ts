@@ -5,8 +5,8 @@
  * home. A ledger that cannot be written costs no thread: the writer goes on with the number that it would have noted.
  */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { SkeinLogger } from "../../kernel/log.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { StoreLog } from "./store-log.ts";
 
 const FIRST_EPOCH = 1;
 
@@ -14,12 +14,12 @@ type Open = { readonly database: DatabaseSync; readonly read: StatementSync; rea
 
 export class EpochLedger {
   readonly #path: string;
-  readonly #log: StoreLog;
+  readonly #log: SkeinLogger;
   #open: Open | undefined;
   /** What could not be written. */
   readonly #unwritten = new Map<ThreadId, number>();
 
-  constructor(path: string, log: StoreLog) {
+  constructor(path: string, log: SkeinLogger) {
     this.#path = path;
     this.#log = log;
   }

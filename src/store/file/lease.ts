@@ -15,13 +15,13 @@
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
+import type { SkeinLogger } from "../../kernel/log.ts";
 import type { LeaseOwner } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { EpochLedger } from "./epoch-ledger.ts";
 import { errorCode, type FileSystem, isMissing, namesIn } from "./file-system.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
-import type { StoreLog } from "./store-log.ts";
 
 export type Lease = { readonly threadId: ThreadId; readonly path: string; readonly epoch: number; inode: number };
 export type Acquired = { readonly lease: Lease } | { readonly busy: LeaseOwner | undefined };
@@ -48,7 +48,7 @@ export class LeaseKeeper {
   readonly #folder: string;
   readonly #owners: string;
   readonly #clock: Clock;
-  readonly #log: StoreLog;
+  readonly #log: SkeinLogger;
   readonly #since = new Date(systemClock.now()).toISOString();
   readonly #identity = thisProcess();
   readonly #epochs: EpochLedger;
@@ -58,7 +58,7 @@ export class LeaseKeeper {
   #heartbeat: unknown;
   #sweepTimer: unknown;
 
-  constructor(fs: FileSystem, folder: string, clock: Clock, log: StoreLog) {
+  constructor(fs: FileSystem, folder: string, clock: Clock, log: SkeinLogger) {
     this.#fs = fs;
     this.#folder = folder;
     this.#owners = join(folder, OWNERS_FOLDER);

@@ -7,12 +7,13 @@
  * M3  A thread that somebody writes is left alone, and so is what only a person can decide: a missing base, a file
  *     without a header, headers of two threads in one file.
  */
+
+import { silentLog } from "../../kernel/log.ts";
 import { Catalog } from "../catalog.ts";
 import { scanCatalog } from "./catalog-scan.ts";
 import { nodeFileSystem } from "./file-system.ts";
 import { RolloutMender } from "./rollout-mender.ts";
 import { StoreCore } from "./store-core.ts";
-import { silentStoreLog } from "./store-log.ts";
 import { type Fault, type VerifyOptions, type VerifyReport, verifyHome } from "./verify.ts";
 
 export type RepairReport = {
@@ -68,7 +69,7 @@ async function rescan(core: StoreCore): Promise<void> {
   const { catalog } = Catalog.open(layout.catalog);
   try {
     await scanCatalog(
-      { fs, layout, locator, reader, log: silentStoreLog, isClosed: () => false, isLive: () => false },
+      { fs, layout, locator, reader, log: silentLog, isClosed: () => false, isLive: () => false },
       catalog,
     );
   } finally {

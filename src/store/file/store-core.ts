@@ -1,6 +1,7 @@
 /** What all parts of one file store share, built in one place. */
 import { basename, resolve } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
+import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
@@ -18,14 +19,13 @@ import { LiveThreads } from "./live-threads.ts";
 import { RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemSink, RolloutProblem } from "./rollout-problem.ts";
 import { threadNotStored } from "./store-errors.ts";
-import { type StoreLog, silentStoreLog } from "./store-log.ts";
 
 export type FileStoreOptions = {
   readonly home: string;
   /** When bytes are forced to the disk. Default `"turn"`: whenever a flush is awaited. */
   readonly fsync?: FsyncPolicy;
   readonly clock?: Clock;
-  readonly logger?: StoreLog;
+  readonly logger?: SkeinLogger;
   /** Rollouts that are open at once, at most. Default 256. */
   readonly maxOpenFiles?: number;
   /** Default `"reference"`: a fork shares its source's lines. `"copy"`: it gets a self-contained legacy file. */
@@ -43,7 +43,7 @@ const DEFAULT_OPEN_FILES = 256;
 export class StoreCore {
   readonly fs: FileSystem;
   readonly clock: Clock;
-  readonly log: StoreLog;
+  readonly log: SkeinLogger;
   readonly layout: Layout;
   readonly forkStorage: "reference" | "copy";
   readonly handles: HandlePool;
@@ -64,7 +64,7 @@ export class StoreCore {
   constructor(options: FileStoreOptions) {
     this.fs = options.fileSystem ?? nodeFileSystem;
     this.clock = options.clock ?? systemClock;
-    this.log = options.logger ?? silentStoreLog;
+    this.log = options.logger ?? silentLog;
     this.layout = new Layout(options.home);
     this.fsync = options.fsync ?? "turn";
     this.forkStorage = options.forkStorage ?? "reference";

@@ -2,6 +2,7 @@
 import { dirname, join } from "node:path";
 import { breathe } from "../../kernel/breath.ts";
 import { systemClock } from "../../kernel/clock.ts";
+import { silentLog } from "../../kernel/log.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { Catalog } from "../catalog.ts";
 import { type FileSystem, namesIn, nodeFileSystem } from "./file-system.ts";
@@ -12,7 +13,6 @@ import { withFile } from "./line-reader.ts";
 import { type FoundRollout, RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemKind, RolloutProblem } from "./rollout-problem.ts";
 import { readTail } from "./rollout-tail.ts";
-import { silentStoreLog } from "./store-log.ts";
 
 /**
  * - Those of reading a rollout, see ProblemKind, and `unterminated`: the last line lacks its line feed.
@@ -160,7 +160,7 @@ class HomeCheck {
   }
 
   leases(): void {
-    const keeper = new LeaseKeeper(this.#fs, this.#layout.leases, systemClock, silentStoreLog);
+    const keeper = new LeaseKeeper(this.#fs, this.#layout.leases, systemClock, silentLog);
     for (const { path, threadId } of keeper.orphans()) {
       this.#add("orphan_lease", path, threadId, "its owner is gone");
     }

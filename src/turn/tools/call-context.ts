@@ -1,5 +1,5 @@
 /** One call of a built-in tool: what it was asked, and all that it may touch of the thread. */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Clock } from "../../kernel/clock.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";

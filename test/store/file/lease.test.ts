@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync }
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
+import { silentLog } from "../../../src/kernel/log.ts";
 import { ThreadBusyError } from "../../../src/protocol/errors.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { LeaseKeeper } from "../../../src/store/file/lease.ts";
 import { thisProcess } from "../../../src/store/file/process-identity.ts";
-import { silentStoreLog } from "../../../src/store/file/store-log.ts";
 import { header, user } from "../../contract/store-script.ts";
 import { systemError } from "./faulty-file-system.ts";
 import { TempHome } from "./temp-home.ts";
@@ -175,7 +175,7 @@ describe("leases", () => {
     const owner = join(folder, "owners", "dead.json");
     writeFileSync(owner, JSON.stringify(dead));
     for (let n = 0; n < 100; n += 1) nodeFileSystem.link(owner, join(folder, header().id));
-    const sweeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentStoreLog);
+    const sweeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentLog);
     assert.equal([...sweeper.orphans()].length, 100);
     assert.equal(await sweeper.sweep(async () => undefined), 100);
     sweeper.close();

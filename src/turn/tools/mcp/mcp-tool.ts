@@ -1,5 +1,5 @@
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
-import { z } from "zod";
+import * as z from "zod";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { McpInvocation, McpToolCallTurnItem } from "../../../protocol/turn-item.ts";
 import { truncateMiddle } from "../../tool-output.ts";

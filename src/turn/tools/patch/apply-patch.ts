@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
 import { runPatch } from "./patch-call.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";

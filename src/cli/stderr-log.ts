@@ -1,0 +1,24 @@
+import type { Logger } from "pino";
+import type { SkeinLogger } from "../kernel/log.ts";
+
+export const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/**
+ * pino's JSON lines on standard error, from a level on. pino is loaded with the first line that is written: most runs
+ * write none, and start sooner for it.
+ */
+export function stderrLog(level: LogLevel, stderr: NodeJS.WriteStream): SkeinLogger {
+  const rank = LOG_LEVELS.indexOf(level);
+  let logger: Promise<Logger> | undefined;
+  const loaded = (): Promise<Logger> => {
+    logger ??= import("pino").then(({ default: pino }) => pino({ level, base: null }, stderr));
+    return logger;
+  };
+  const writerAt =
+    (name: Exclude<LogLevel, "silent">) =>
+    (...line: unknown[]): void => {
+      if (LOG_LEVELS.indexOf(name) <= rank) void loaded().then((to) => Reflect.apply(to[name], to, line));
+    };
+  return { error: writerAt("error"), warn: writerAt("warn"), info: writerAt("info"), debug: writerAt("debug") };
+}
