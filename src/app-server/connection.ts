@@ -38,6 +38,7 @@ export class Connection implements WireListener {
   readonly #outbox: Outbox;
   readonly #order = new RequestOrder();
   readonly #gone = new AbortController();
+  readonly #ended = new AbortController();
   /** Set by initialize. */
   client: ClientInfo | undefined;
   experimentalApi = false;
@@ -56,6 +57,16 @@ export class Connection implements WireListener {
   /** Fires when the client has gone. */
   get signal(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  /** Fires when the client sends nothing more: nobody can end what it has started but the server. */
+  get inputEnded(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** While the client does not read what waits for it: a promise of its catching up, or leaving. */
+  congestion(): Promise<void> | undefined {
+    return this.isOpen ? this.#outbox.congestion() : undefined;
   }
 
   get isOpen(): boolean {
@@ -105,11 +116,13 @@ export class Connection implements WireListener {
   }
 
   onEnded(): void {
+    this.#ended.abort();
     void this.#order.whenIdle().then(() => this.onClosed());
   }
 
   onClosed(): void {
     if (!this.isOpen) return;
+    this.#ended.abort();
     this.#gone.abort(new DOMException("the client has gone", "AbortError"));
     this.#outbox.clear();
     this.#server.onClosed(this);

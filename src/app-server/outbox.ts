@@ -37,6 +37,7 @@ export class Outbox {
   #deltaChars = 0;
   #otherChars = 0;
   #isReady = true;
+  #congestion: PromiseWithResolvers<void> | undefined;
 
   constructor(wire: Pick<Wire, "send">, limits: OutboxLimits, onDeltasDropped: (threadId: string) => void) {
     this.#wire = wire;
@@ -47,6 +48,18 @@ export class Outbox {
   /** O4: nothing more may be taken on for this client. */
   get isFull(): boolean {
     return this.#otherChars > this.#limits.maxBytes;
+  }
+
+  /** While more waits than a client that reads would leave: a promise that it has all been sent, or dropped. */
+  congestion(): Promise<void> | undefined {
+    if (this.#otherChars <= this.#limits.deltaBytes) return undefined;
+    this.#congestion ??= Promise.withResolvers<void>();
+    return this.#congestion.promise;
+  }
+
+  #relieve(): void {
+    this.#congestion?.resolve();
+    this.#congestion = undefined;
   }
 
   get waiting(): number {
@@ -109,7 +122,9 @@ export class Outbox {
       }
     }
     this.#queue = sent === this.#queue.length ? [] : this.#queue.slice(sent);
-    if (this.#queue.length === 0) this.#told.clear();
+    if (this.#queue.length > 0) return;
+    this.#told.clear();
+    this.#relieve();
   }
 
   #textOf(waiting: Waiting): string {
@@ -131,6 +146,7 @@ export class Outbox {
     this.#open.clear();
     this.#deltaChars = 0;
     this.#otherChars = 0;
+    this.#relieve();
   }
 }
 

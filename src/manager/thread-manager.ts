@@ -152,6 +152,11 @@ export class ThreadManager implements AsyncDisposable {
     return this.runtime.setup.config;
   }
 
+  /** The variables that commands inherit, but for secrets. */
+  get environment(): Readonly<Record<string, string | undefined>> {
+    return this.runtime.setup.environment;
+  }
+
   /** Whose agent a thread is; undefined for one that no living thread has started. */
   parentOf(threadId: ThreadId): ThreadId | undefined {
     return this.runtime.registry.parentOf(threadId);

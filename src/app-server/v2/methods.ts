@@ -2,6 +2,7 @@ import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
 import { catalogMethods } from "./catalogs.ts";
+import { commandMethods } from "./command-exec.ts";
 import { configMethods } from "./config.ts";
 import { initializeMethods } from "./initialize.ts";
 import { threadEditMethods } from "./thread-edit.ts";
@@ -17,6 +18,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...threadEditMethods(server),
   ...turnMethods(server),
   ...catalogMethods(server),
+  ...commandMethods(server),
   ...configMethods(server),
   ...accountMethods(server),
 });

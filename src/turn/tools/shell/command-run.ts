@@ -36,7 +36,7 @@ const TOLD_BYTES = 1024 * 1024;
 const DRAIN_MS = 100;
 
 /** GNU timeout's exit code, as Codex gives it. */
-const TIMEOUT_EXIT_CODE = 124;
+export const TIMEOUT_EXIT_CODE = 124;
 
 /** The numbers of the signals that end programs, for exit codes in the way of shells. */
 const SIGNALS: Readonly<Record<string, number>> = {
@@ -84,7 +84,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   try {
     const exitCode = await exitOf(group);
     clock.clearTimeout(timer);
-    await closed([child.stdout, child.stderr], clock);
+    await streamsClosed([child.stdout, child.stderr], clock);
     return {
       ending,
       exitCode: ending === "timedOut" ? TIMEOUT_EXIT_CODE : exitCode,
@@ -101,7 +101,8 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   }
 }
 
-function exitOf({ child }: ProcessGroup): Promise<number> {
+/** How the group's leader ended. @throws when it could not be started */
+export function exitOf({ child }: ProcessGroup): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve(code ?? 128 + (SIGNALS[signal ?? ""] ?? 0)));
@@ -109,7 +110,7 @@ function exitOf({ child }: ProcessGroup): Promise<number> {
 }
 
 /** Resolves when both pipes have ended, or are cut off. */
-async function closed(streams: readonly (Readable | null)[], clock: Clock): Promise<void> {
+export async function streamsClosed(streams: readonly (Readable | null)[], clock: Clock): Promise<void> {
   const open = streams.filter((stream) => stream !== null && !stream.closed);
   if (open.length === 0) return;
   const late = Promise.withResolvers<void>();

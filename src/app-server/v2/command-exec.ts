@@ -1,0 +1,183 @@
+/** Commands that a client runs beside all threads: command/exec, and what can be done while one runs. */
+import * as z from "zod";
+import type { SandboxPolicy } from "../../protocol/policy.ts";
+import { resolveThreadConfig } from "../../protocol/thread-config.ts";
+import { type ProcessEnvironment, withoutSecrets } from "../../turn/tools/clean-environment.ts";
+import { isOpen, sandboxed } from "../../turn/tools/sandbox.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalText, text } from "../params.ts";
+import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { CommandBoard } from "./command-board.ts";
+import { type CommandAnswer, type CommandPlan, CommandRun } from "./command-run.ts";
+import { sandboxFromV2, v2SandboxPolicySchema } from "./settings.ts";
+
+const flag = z.boolean().optional();
+const sizeSchema = z.object({ rows: z.int().min(0).max(0xffff), cols: z.int().min(0).max(0xffff) });
+const execSchema = z.object({
+  command: z.array(z.string()),
+  processId: optionalText,
+  tty: flag,
+  streamStdin: flag,
+  streamStdoutStderr: flag,
+  outputBytesCap: z.int().min(0).nullish(),
+  disableOutputCap: flag,
+  disableTimeout: flag,
+  timeoutMs: z.int().nullish(),
+  cwd: optionalText,
+  env: z.record(z.string(), z.string().nullable()).nullish(),
+  size: sizeSchema.nullish(),
+  sandboxPolicy: v2SandboxPolicySchema.nullish(),
+  permissionProfile: optionalText,
+});
+type ExecParams = z.infer<typeof execSchema>;
+const writeSchema = z.object({ processId: text, deltaBase64: optionalText, closeStdin: flag });
+const resizeSchema = z.object({ processId: text, size: sizeSchema });
+const idSchema = z.object({ processId: text });
+
+/** Codex's defaults, and what is kept for an answer when the client wants no cap. */
+const TIMEOUT_MS = 10_000;
+const CAP_BYTES = 1024 * 1024;
+const KEPT_BYTES = 64 * CAP_BYTES;
+
+export const commandMethods = (server: ServerContext): MethodTable => {
+  const board = new CommandBoard();
+  return {
+    "command/exec": method({
+      params: execSchema,
+      experimental: ["permissionProfile"],
+      handle: (params, call) => exec(server, board, params, call),
+    }),
+    "command/exec/write": method({ params: writeSchema, handle: (params, call) => write(board, params, call) }),
+    "command/exec/resize": method({
+      params: resizeSchema,
+      handle: ({ processId, size }, call) => {
+        checkSize(size);
+        board.find(call.connection, processId);
+        throw invalidRequest("failed to resize PTY: process is not attached to a PTY");
+      },
+    }),
+    "command/exec/terminate": method({
+      params: idSchema,
+      handle: ({ processId }, call) => {
+        board.find(call.connection, processId).terminate();
+        return {};
+      },
+    }),
+  };
+};
+
+function exec(server: ServerContext, board: CommandBoard, params: ExecParams, call: Call): Promise<CommandAnswer> {
+  check(params);
+  const { connection } = call;
+  const { processId, streamStdoutStderr, timeoutMs, outputBytesCap, disableOutputCap, disableTimeout } = params;
+  const uncapped = streamStdoutStderr === true ? Number.POSITIVE_INFINITY : KEPT_BYTES;
+  const run = new CommandRun({
+    clock: server.clock,
+    stdin: params.streamStdin === true ? "pipe" : "ignore",
+    timeoutMs: disableTimeout === true ? undefined : (timeoutMs ?? TIMEOUT_MS),
+    capBytes: disableOutputCap === true ? uncapped : (outputBytesCap ?? CAP_BYTES),
+    congestion: () => connection.congestion(),
+    signal: connection.inputEnded,
+    onOutput:
+      streamStdoutStderr === true
+        ? (stream, chunk, capReached) => {
+            const deltaBase64 = chunk.toString("base64");
+            connection.tell({
+              method: "command/exec/outputDelta",
+              params: { processId, stream, deltaBase64, capReached },
+            });
+          }
+        : undefined,
+  });
+  if (processId != null) {
+    board.add(connection, processId, run);
+    call.finally(() => board.remove(connection, processId));
+  }
+  return run.run(planOf(server, params));
+}
+
+/** In Codex's order. @throws RpcError -32600, -32602 */
+function check(params: ExecParams): void {
+  const { command, processId, tty, streamStdin, streamStdoutStderr, size, timeoutMs } = params;
+  if (command.length === 0) throw invalidRequest("command must not be empty");
+  if (size != null && tty !== true) throw invalidParams("command/exec size requires tty: true");
+  if (params.disableOutputCap === true && params.outputBytesCap != null) {
+    throw invalidParams("command/exec cannot set both outputBytesCap and disableOutputCap");
+  }
+  if (params.disableTimeout === true && timeoutMs != null) {
+    throw invalidParams("command/exec cannot set both timeoutMs and disableTimeout");
+  }
+  if (timeoutMs != null && timeoutMs < 0) {
+    throw invalidParams(`command/exec timeoutMs must be non-negative, got ${timeoutMs}`);
+  }
+  if (params.permissionProfile != null && params.sandboxPolicy != null) {
+    throw invalidRequest("`permissionProfile` cannot be combined with `sandboxPolicy`");
+  }
+  if (size != null) checkSize(size);
+  if (processId == null && (tty === true || streamStdin === true || streamStdoutStderr === true)) {
+    throw invalidRequest("command/exec tty or streaming requires a client-supplied processId");
+  }
+  if (tty === true) throw invalidRequest("command/exec tty: there are no pseudo-terminals here");
+}
+
+function checkSize({ rows, cols }: z.infer<typeof sizeSchema>): void {
+  if (rows === 0 || cols === 0) throw invalidParams("command/exec size rows and cols must be greater than 0");
+}
+
+/** What is to run, and where: under the request's policy, else under that of config.toml. @throws RpcError */
+async function planOf(server: ServerContext, params: ExecParams): Promise<CommandPlan> {
+  const environment = environmentOf(server, params);
+  const given = params.cwd ?? undefined;
+  const { config } = await server.configs.load(given === undefined ? {} : { typed: { cwd: given } });
+  const { cwd, sandboxPolicy } = resolveThreadConfig(config);
+  const policy = params.sandboxPolicy == null ? sandboxPolicy : sandboxFromV2(params.sandboxPolicy);
+  // The sandbox is looked up where the server's programs are, whatever the client gives its command.
+  const place = { policy, cwd, environment: { ...environment, PATH: server.manager.environment.PATH } };
+  return { argv: await placed(params.command, place), cwd, env: environment };
+}
+
+/** Variables whose names say that they hold secrets are left out, as for agents' commands, unless the client gives them. */
+function environmentOf({ manager }: ServerContext, { env }: ExecParams): Record<string, string> {
+  const environment = withoutSecrets(manager.environment);
+  for (const [name, value] of Object.entries(env ?? {})) {
+    if (value === null) delete environment[name];
+    else environment[name] = value;
+  }
+  return environment;
+}
+
+type Place = { readonly policy: SandboxPolicy; readonly cwd: string; readonly environment: ProcessEnvironment };
+
+async function placed(command: readonly string[], { policy, cwd, environment }: Place): Promise<readonly string[]> {
+  if (isOpen(policy) || command[0] === "") return command;
+  const argv = await sandboxed(command, { policy, cwd, workdir: cwd, environment });
+  if (argv !== undefined) return argv;
+  throw new RpcError(
+    INTERNAL_ERROR,
+    `failed to spawn command: the sandbox policy is ${policy.type}, and bubblewrap (\`bwrap\`) is not installed`,
+    { code: "invalid_request" },
+  );
+}
+
+async function write(board: CommandBoard, params: z.infer<typeof writeSchema>, call: Call): Promise<object> {
+  const { processId, deltaBase64, closeStdin } = params;
+  if (deltaBase64 == null && closeStdin !== true) {
+    throw invalidParams("command/exec/write requires deltaBase64 or closeStdin");
+  }
+  const bytes = bytesOf(deltaBase64 ?? "");
+  const run = board.find(call.connection, processId);
+  await (closeStdin === true ? run.finishInput(bytes) : run.write(bytes));
+  return {};
+}
+
+function bytesOf(base64: string): Buffer {
+  const at = base64.search(/[^A-Za-z0-9+/=]|=(?!=?$)/);
+  if (at !== -1) {
+    throw invalidParams(`invalid deltaBase64: Invalid symbol ${base64.codePointAt(at)}, offset ${at}.`);
+  }
+  if (base64.length % 4 !== 0) throw invalidParams("invalid deltaBase64: Invalid padding");
+  return Buffer.from(base64, "base64");
+}
+
+const invalidParams = (message: string): RpcError => new RpcError(INVALID_PARAMS, message);

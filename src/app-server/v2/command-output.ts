@@ -1,0 +1,35 @@
+import type { Readable } from "node:stream";
+
+export type OutputStream = "stdout" | "stderr";
+
+/** What a command wrote to one stream: kept for the answer, or told as it comes, and no more of it than its cap. */
+export class CommandOutput {
+  readonly #capBytes: number;
+  readonly #tell: ((chunk: Buffer, capReached: boolean) => void) | undefined;
+  readonly #kept: Buffer[] = [];
+  #seen = 0;
+
+  /** @param tell told of every piece within the cap; without it, the pieces are kept */
+  constructor(capBytes: number, tell?: (chunk: Buffer, capReached: boolean) => void) {
+    this.#capBytes = capBytes;
+    this.#tell = tell;
+  }
+
+  /** What comes beyond the cap is read and dropped, so that the command goes on. */
+  listen(stream: Readable | null): void {
+    stream?.on("data", (chunk: Buffer) => this.#take(chunk));
+  }
+
+  #take(chunk: Buffer): void {
+    const room = this.#capBytes - this.#seen;
+    if (room <= 0 && this.#seen > 0) return;
+    const piece = chunk.subarray(0, Math.max(0, room));
+    this.#seen += chunk.length;
+    if (this.#tell === undefined) this.#kept.push(piece);
+    else this.#tell(piece, this.#seen >= this.#capBytes);
+  }
+
+  text(): string {
+    return Buffer.concat(this.#kept).toString("utf8");
+  }
+}
