@@ -151,7 +151,7 @@ export class ThreadMaker {
     if (place === undefined) return this.#setup.store;
     if (place.kind === "unloaded") return this.#storeOf(place.unloaded.config);
     const { incarnation } = place.thread;
-    await incarnation.flush();
+    await incarnation.sync();
     return incarnation.store;
   }
 

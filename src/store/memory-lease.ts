@@ -156,6 +156,10 @@ export class MemoryWriter implements ThreadWriter {
     return this.#failure === undefined ? STORED : Promise.reject(this.#failure);
   }
 
+  sync(options?: { signal?: AbortSignal }): Promise<void> {
+    return this.flush(options);
+  }
+
   position(): Position {
     return positionAt(this.#thread.end);
   }

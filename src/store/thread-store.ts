@@ -51,13 +51,15 @@ export interface ThreadWriter {
   readonly dirty: boolean;
   append(item: RolloutItem): void;
   /**
-   * Resolves when everything appended before is stored (and synced, where the policy says so).
+   * Resolves when everything appended before is stored: it outlives the process.
    * @throws StoreIoError, ThreadBusyError (taken over); an abort rejects with the signal's reason.
    */
   flush(options?: { signal?: AbortSignal }): Promise<void>;
+  /** As {@link flush}, and it outlives the machine, where the store's policy says so: for a turn's end. */
+  sync(options?: { signal?: AbortSignal }): Promise<void>;
   /** The end of the thread, with everything appended so far. */
   position(): Position;
-  /** Flushes and gives the lease back. Never rejects for a lease that is lost. */
+  /** Syncs and gives the lease back. Never rejects for a lease that is lost. */
   close(): Promise<void>;
 }
 

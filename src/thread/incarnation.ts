@@ -302,6 +302,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.writer.flush();
   }
 
+  sync(): Promise<void> {
+    return this.writer.sync();
+  }
+
   openHistory(signal: AbortSignal): Promise<void> {
     if (this.isFresh) this.history ??= new History();
     if (this.history !== undefined) return Promise.resolve();

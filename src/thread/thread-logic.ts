@@ -82,7 +82,7 @@ async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op:
   thread.usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
   thread.publish(id, { type: "token_count", info: thread.usage, rate_limits: thread.rateLimits ?? null });
   thread.record(marker);
-  await thread.flush();
+  await thread.sync();
   thread.publish(id, marker.payload, { recorded: true });
   thread.keepHistory();
 }

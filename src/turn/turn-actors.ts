@@ -121,7 +121,7 @@ async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promi
   run.takesInput = false;
   run.end = endOf(host, run, reason);
   host.record({ type: "event_msg", payload: run.end });
-  await host.flush().catch(() => undefined);
+  await host.sync().catch(() => undefined);
 }
 
 function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): TaskCompleteEvent | TurnAbortedEvent {

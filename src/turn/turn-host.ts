@@ -42,6 +42,8 @@ export interface TurnHost {
   record(item: RolloutItem): void;
   /** Resolves when everything published and recorded so far is stored. @throws StoreIoError */
   flush(): Promise<void>;
+  /** As {@link flush}, and on the disk, where the store's policy says so. */
+  sync(): Promise<void>;
   /** The history in memory; undefined while nobody has needed it. */
   readonly history: History | undefined;
   /** Loads and repairs the history, unless it is in memory (T6). */

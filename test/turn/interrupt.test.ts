@@ -259,9 +259,9 @@ suite("steering", () => {
 
   test("while the turn's end is being stored: the input waits for the next turn, and an interrupt reaches it there", async () => {
     const gate = latch();
-    let flushes = 0;
-    // The first flush of the turn is its last look at the inbox, the second one stores its end.
-    const store = slowFlushes(memoryStore(), () => (++flushes === 2 ? gate.opened : Promise.resolve()));
+    let syncs = 0;
+    // Nothing but a turn's end asks for a sync.
+    const store = slowSyncs(memoryStore(), () => (++syncs === 1 ? gate.opened : Promise.resolve()));
     await using r = await rig({ store, script: [[say("one")], [say("three")]] });
     const { thread } = await r.manager.startThread();
     const seen = watch(thread);
@@ -338,14 +338,14 @@ function slowLoads(inner: ThreadStore, gate: Promise<void>): ThreadStore {
   });
 }
 
-function slowFlushes(inner: ThreadStore, gate: () => Promise<void>): ThreadStore {
+function slowSyncs(inner: ThreadStore, gate: () => Promise<void>): ThreadStore {
   return overlaid(inner, {
     async create(...args) {
       const writer = await inner.create(...args);
       return overlaid(writer, {
-        async flush() {
+        async sync() {
           await gate();
-          await writer.flush();
+          await writer.sync();
         },
       });
     },

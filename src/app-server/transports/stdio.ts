@@ -13,12 +13,18 @@ export function listenOnStdio(streams: Streams, { accept, logger }: ListenOption
   return { url: "stdio://", close: async () => wire.close() };
 }
 
+const MAX_UNSENT_CHARS = 256 * 1024;
+
 class StreamWire implements Wire {
   listener: WireListener | undefined;
   readonly #input: Readable;
   readonly #output: Writable;
   readonly #lines: LineSplitter;
   #isEnded = false;
+  /** What is said within one turn of the event loop goes out with one write: a system call costs what ten messages do. */
+  #unsent = "";
+  #tick: NodeJS.Immediate | undefined;
+  #isTaking = true;
 
   constructor({ input, output }: Streams, onTooLong: () => void) {
     this.#input = input;
@@ -30,13 +36,27 @@ class StreamWire implements Wire {
     this.#input.on("data", (chunk: Buffer) => this.#lines.push(chunk));
     this.#input.once("end", () => this.listener?.onEnded());
     this.#input.once("error", () => this.#end());
-    this.#output.on("drain", () => this.listener?.onDrain());
+    this.#output.on("drain", () => {
+      this.#isTaking = true;
+      this.listener?.onDrain();
+    });
     // A reader that has gone is no failure of ours.
     this.#output.on("error", () => this.#end());
   }
 
   send(text: string): boolean {
-    return this.#output.write(`${text}\n`);
+    this.#unsent += `${text}\n`;
+    if (this.#unsent.length > MAX_UNSENT_CHARS) return this.#flush();
+    this.#tick ??= setImmediate(() => this.#flush());
+    return this.#isTaking;
+  }
+
+  #flush(): boolean {
+    if (this.#tick !== undefined) clearImmediate(this.#tick);
+    this.#tick = undefined;
+    if (this.#unsent !== "") this.#isTaking = this.#output.write(this.#unsent);
+    this.#unsent = "";
+    return this.#isTaking;
   }
 
   pause(): void {
@@ -48,6 +68,7 @@ class StreamWire implements Wire {
   }
 
   close(): void {
+    this.#flush();
     this.#input.destroy();
     this.#end();
   }

@@ -76,7 +76,7 @@ function serverOf(check: TokenCheck | undefined, { accept, logger }: ListenOptio
       socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws)));
+    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws, socket)));
   });
   http.on("clientError", (_error, socket) => socket.destroy());
   sockets.on("error", (err) => logger.warn({ err }, "the WebSocket server failed"));
@@ -100,10 +100,14 @@ const HIGH_WATER_BYTES = 1024 * 1024;
 class SocketWire implements Wire {
   listener: WireListener | undefined;
   readonly #ws: WebSocket;
+  readonly #socket: Duplex;
   #isSlow = false;
+  /** What is said within one turn of the event loop goes out with one write: a system call costs what ten messages do. */
+  #tick: NodeJS.Immediate | undefined;
 
-  constructor(ws: WebSocket) {
+  constructor(ws: WebSocket, socket: Duplex) {
     this.#ws = ws;
+    this.#socket = socket;
     ws.on("message", (data, isBinary) => {
       if (!isBinary) this.listener?.onText(data.toString());
     });
@@ -114,9 +118,20 @@ class SocketWire implements Wire {
 
   send(text: string): boolean {
     if (this.#ws.readyState !== WebSocket.OPEN) return true;
+    if (this.#tick === undefined) {
+      this.#socket.cork();
+      this.#tick = setImmediate(() => this.#uncork());
+    }
     this.#ws.send(text, () => this.#onSent());
     if (this.#ws.bufferedAmount > HIGH_WATER_BYTES) this.#isSlow = true;
     return !this.#isSlow;
+  }
+
+  #uncork(): void {
+    if (this.#tick === undefined) return;
+    clearImmediate(this.#tick);
+    this.#tick = undefined;
+    this.#socket.uncork();
   }
 
   #onSent(): void {
@@ -134,6 +149,7 @@ class SocketWire implements Wire {
   }
 
   close(): void {
+    this.#uncork();
     this.#ws.close(1001);
   }
 }

@@ -12,6 +12,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from "../catalog.ts";
 
 const GROWTH_MS = 250;
+const ROWS_MS = 100;
 const RETRY_MS = 5_000;
 
 export type CatalogIndexOptions = {
@@ -35,6 +36,7 @@ export class CatalogIndex {
   #complete = false;
   readonly #rows = new Map<ThreadId, CatalogRow>();
   #batch: Promise<boolean> | undefined;
+  #writtenAt = Number.NEGATIVE_INFINITY;
   #growthTimer: unknown;
 
   constructor(options: CatalogIndexOptions) {
@@ -84,16 +86,27 @@ export class CatalogIndex {
     return this.peek((catalog) => catalog.get(threadId));
   }
 
-  /** Resolves with whether the row is written, together with all others of this turn of the event loop. */
+  /**
+   * Resolves with whether the row is written: the first one at once, those that follow soon after it together, since a
+   * transaction costs what hundreds of rows do.
+   */
   put(row: CatalogRow): Promise<boolean> {
     this.#rows.set(row.threadId, row);
-    this.#batch ??= new Promise((resolve) => {
-      setImmediate(() => {
-        this.#batch = undefined;
-        resolve(this.use(() => true) ?? false);
-      });
+    this.#batch ??= this.#nextBatch().then(() => {
+      this.#batch = undefined;
+      this.#writtenAt = this.#options.clock.now();
+      return this.use(() => true) ?? false;
     });
     return this.#batch;
+  }
+
+  #nextBatch(): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#writtenAt + ROWS_MS - clock.now();
+    return new Promise((resolve) => {
+      if (waitMs <= 0) setImmediate(resolve);
+      else clock.background(resolve, waitMs);
+    });
   }
 
   /** Something grew: it will be noted soon. */

@@ -16,7 +16,7 @@ import { errorCode, type FileSystem } from "./file-system.ts";
 import type { HandlePool } from "./handle-pool.ts";
 import { type RolloutFile, toStoreError } from "./rollout-file.ts";
 
-/** When bytes are forced to the disk: never, when a flush is awaited, or after every batch too. */
+/** When bytes are forced to the disk: never; when a sync is asked for, as at a turn's end; or with every flush and batch. */
 export type FsyncPolicy = "never" | "turn" | "always";
 
 const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
@@ -91,8 +91,16 @@ export class CommitGroup {
     return true;
   }
 
-  /** Writes what waits and, by the policy, forces it to the disk. @throws the file's failure */
+  /** Writes what waits. @throws the file's failure */
   async flush(file: RolloutFile): Promise<void> {
+    if (this.#policy === "always" || file.failure !== undefined) return this.sync(file);
+    if (file.ended) throw file.failure;
+    if (!file.pending) this.#checkLease(file);
+    else if (!this.commit(file)) throw file.failure;
+  }
+
+  /** Writes what waits and, by the policy, forces it to the disk. @throws the file's failure */
+  async sync(file: RolloutFile): Promise<void> {
     if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
     if (this.#policy !== "never") await this.#sync(file);

@@ -119,10 +119,18 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
   }
 
   flush(options: { signal?: AbortSignal } = {}): Promise<void> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    return this.#storing((group) => group.flush(this.file), options);
+  }
+
+  sync(options: { signal?: AbortSignal } = {}): Promise<void> {
+    return this.#storing((group) => group.sync(this.file), options);
+  }
+
+  #storing(store: (group: CommitGroup) => Promise<void>, { signal }: { signal?: AbortSignal }): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (this.#closed && !this.file.ended) return this.#closing ?? STORED;
-    const flushed = this.#env.group.flush(this.file);
-    return options.signal === undefined ? flushed : raceAbort(flushed, options.signal);
+    const stored = store(this.#env.group);
+    return signal === undefined ? stored : raceAbort(stored, signal);
   }
 
   close(): Promise<void> {
@@ -137,7 +145,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
   async #close(): Promise<void> {
     if (!this.file.ended) {
       try {
-        await this.#env.group.flush(this.file);
+        await this.#env.group.sync(this.file);
       } catch (error) {
         if (!this.file.ended) {
           this.#closed = false;

@@ -127,7 +127,8 @@ describe("a write that fails", () => {
       throw systemError("EIO");
     };
     writer.append(user("one"));
-    await refused(writer);
+    await writer.flush();
+    await assert.rejects(writer.sync(), StoreIoError);
     await refused(writer);
     assert.equal(heard.length, 1);
     disk.onSync = () => {};
@@ -269,19 +270,19 @@ describe("group commit", () => {
     for (const writer of writers) assert.equal(texts(pathOf(writer)).length, 1);
   });
 
-  test("flushes of one file that meet share a sync; each waits for its own lines", async () => {
+  test("syncs of one file that meet share a sync; each waits for its own lines", async () => {
     await using home = new TempHome();
     const { disk, writer } = await begin(home, { fsync: "turn" });
     writer.append(answer("first"));
-    await writer.flush();
+    await writer.sync();
     disk.syncs = 0;
     writer.append(answer("one"));
-    const flushes = [writer.flush()];
+    const syncs = [writer.sync()];
     for (let n = 0; n < 10; n += 1) {
       writer.append(answer(`line ${n}`));
-      flushes.push(writer.flush());
+      syncs.push(writer.sync());
     }
-    await Promise.all(flushes);
+    await Promise.all(syncs);
     assert.ok(disk.syncs <= 2, `${disk.syncs} syncs`);
     await writer.close();
   });
