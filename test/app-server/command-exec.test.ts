@@ -5,7 +5,7 @@ import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { CommandRun } from "../../src/app-server/v2/command-run.ts";
+import { CommandRun } from "../../src/app-server/commands/command-run.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { gone } from "../turn/tools/processes.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
@@ -175,6 +175,7 @@ test("a client that reads slowly holds up the command", async () => {
     capBytes: Number.POSITIVE_INFINITY,
     congestion: () => (isCongested ? gate.promise : undefined),
     signal: new AbortController().signal,
+    failure: "failed",
     onOutput: (_, chunk) => {
       bytes += chunk.length;
       pieces += 1;

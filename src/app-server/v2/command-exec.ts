@@ -1,15 +1,13 @@
 /** Commands that a client runs beside all threads: command/exec, and what can be done while one runs. */
 import * as z from "zod";
-import type { SandboxPolicy } from "../../protocol/policy.ts";
-import { resolveThreadConfig } from "../../protocol/thread-config.ts";
-import { type ProcessEnvironment, withoutSecrets } from "../../turn/tools/clean-environment.ts";
-import { isOpen, sandboxed } from "../../turn/tools/sandbox.ts";
+import { TIMEOUT_EXIT_CODE } from "../../turn/tools/shell/command-run.ts";
+import { CommandBoard } from "../commands/command-board.ts";
+import { commandPlan } from "../commands/command-plan.ts";
+import { CommandRun } from "../commands/command-run.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
-import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { CommandBoard } from "./command-board.ts";
-import { type CommandAnswer, type CommandPlan, CommandRun } from "./command-run.ts";
 import { sandboxFromV2, v2SandboxPolicySchema } from "./settings.ts";
 
 const flag = z.boolean().optional();
@@ -67,7 +65,7 @@ export const commandMethods = (server: ServerContext): MethodTable => {
   };
 };
 
-function exec(server: ServerContext, board: CommandBoard, params: ExecParams, call: Call): Promise<CommandAnswer> {
+async function exec(server: ServerContext, board: CommandBoard, params: ExecParams, call: Call) {
   check(params);
   const { connection } = call;
   const { processId, streamStdoutStderr, timeoutMs, outputBytesCap, disableOutputCap, disableTimeout } = params;
@@ -79,6 +77,7 @@ function exec(server: ServerContext, board: CommandBoard, params: ExecParams, ca
     capBytes: disableOutputCap === true ? uncapped : (outputBytesCap ?? CAP_BYTES),
     congestion: () => connection.congestion(),
     signal: connection.inputEnded,
+    failure: "failed to spawn command",
     onOutput:
       streamStdoutStderr === true
         ? (stream, chunk, capReached) => {
@@ -94,7 +93,11 @@ function exec(server: ServerContext, board: CommandBoard, params: ExecParams, ca
     board.add(connection, processId, run);
     call.finally(() => board.remove(connection, processId));
   }
-  return run.run(planOf(server, params));
+  const { command, cwd, env, sandboxPolicy } = params;
+  const policy = sandboxPolicy == null ? undefined : sandboxFromV2(sandboxPolicy);
+  const plan = commandPlan(server, { command, cwd: cwd ?? undefined, policy, env: env ?? undefined });
+  const { how, exitCode, stdout, stderr } = await run.run(plan);
+  return { exitCode: how === "timedOut" ? TIMEOUT_EXIT_CODE : exitCode, stdout, stderr };
 }
 
 /** In Codex's order. @throws RpcError -32600, -32602 */
@@ -123,41 +126,6 @@ function check(params: ExecParams): void {
 
 function checkSize({ rows, cols }: z.infer<typeof sizeSchema>): void {
   if (rows === 0 || cols === 0) throw invalidParams("command/exec size rows and cols must be greater than 0");
-}
-
-/** What is to run, and where: under the request's policy, else under that of config.toml. @throws RpcError */
-async function planOf(server: ServerContext, params: ExecParams): Promise<CommandPlan> {
-  const environment = environmentOf(server, params);
-  const given = params.cwd ?? undefined;
-  const { config } = await server.configs.load(given === undefined ? {} : { typed: { cwd: given } });
-  const { cwd, sandboxPolicy } = resolveThreadConfig(config);
-  const policy = params.sandboxPolicy == null ? sandboxPolicy : sandboxFromV2(params.sandboxPolicy);
-  // The sandbox is looked up where the server's programs are, whatever the client gives its command.
-  const place = { policy, cwd, environment: { ...environment, PATH: server.manager.environment.PATH } };
-  return { argv: await placed(params.command, place), cwd, env: environment };
-}
-
-/** Variables whose names say that they hold secrets are left out, as for agents' commands, unless the client gives them. */
-function environmentOf({ manager }: ServerContext, { env }: ExecParams): Record<string, string> {
-  const environment = withoutSecrets(manager.environment);
-  for (const [name, value] of Object.entries(env ?? {})) {
-    if (value === null) delete environment[name];
-    else environment[name] = value;
-  }
-  return environment;
-}
-
-type Place = { readonly policy: SandboxPolicy; readonly cwd: string; readonly environment: ProcessEnvironment };
-
-async function placed(command: readonly string[], { policy, cwd, environment }: Place): Promise<readonly string[]> {
-  if (isOpen(policy) || command[0] === "") return command;
-  const argv = await sandboxed(command, { policy, cwd, workdir: cwd, environment });
-  if (argv !== undefined) return argv;
-  throw new RpcError(
-    INTERNAL_ERROR,
-    `failed to spawn command: the sandbox policy is ${policy.type}, and bubblewrap (\`bwrap\`) is not installed`,
-    { code: "invalid_request" },
-  );
 }
 
 async function write(board: CommandBoard, params: z.infer<typeof writeSchema>, call: Call): Promise<object> {

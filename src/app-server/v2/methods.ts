@@ -1,3 +1,4 @@
+import { fileSearchMethods } from "../file-search/file-search.ts";
 import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
@@ -21,4 +22,5 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...commandMethods(server),
   ...configMethods(server),
   ...accountMethods(server),
+  ...fileSearchMethods(server),
 });

@@ -1,5 +1,5 @@
 /**
- * One run of command/exec.
+ * One run of a client's command.
  *
  * X1  It belongs to its connection: it ends, with everything that it started, when the client has gone or sends no more.
  * X2  Its id can be used from the moment the request is taken: what is written before the program runs waits for it.
@@ -9,15 +9,10 @@ import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { ioText } from "../../services/io-failure.ts";
 import { ProcessGroup } from "../../turn/tools/process-group.ts";
-import { exitOf, streamsClosed, TIMEOUT_EXIT_CODE } from "../../turn/tools/shell/command-run.ts";
+import { exitOf, streamsClosed } from "../../turn/tools/shell/command-run.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import { CommandOutput, type OutputStream } from "./command-output.ts";
-
-export type CommandPlan = {
-  readonly argv: readonly string[];
-  readonly cwd: string;
-  readonly env: Record<string, string>;
-};
+import type { CommandPlan } from "./command-plan.ts";
 
 export type CommandRunOptions = {
   readonly clock: Clock;
@@ -33,9 +28,16 @@ export type CommandRunOptions = {
   readonly congestion: () => Promise<void> | undefined;
   /** Ends the program. */
   readonly signal: AbortSignal;
+  /** How the text begins that says why a program could not be started. */
+  readonly failure: string;
 };
 
-export type CommandAnswer = { exitCode: number; stdout: string; stderr: string };
+export type CommandEnding = {
+  readonly how: "exited" | "timedOut";
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+};
 
 export class CommandRun {
   readonly #options: CommandRunOptions;
@@ -46,16 +48,16 @@ export class CommandRun {
 
   constructor(options: CommandRunOptions) {
     this.#options = options;
-    // Whoever waits for a start that fails is told by the answer of command/exec.
+    // Whoever waits for a start that fails is told by the answer of the run.
     this.#started.promise.catch(() => undefined);
   }
 
   /**
    * Runs the program to its end, its timeout or its termination.
    * @param plan what is to run, once that is known
-   * @throws RpcError -32603 `failed to spawn command: ...`, and what `plan` rejects with
+   * @throws RpcError -32603 that it could not be started, and what `plan` rejects with
    */
-  async run(plan: Promise<CommandPlan>): Promise<CommandAnswer> {
+  async run(plan: Promise<CommandPlan>): Promise<CommandEnding> {
     try {
       const group = this.#start(await plan);
       this.#started.resolve(group);
@@ -67,28 +69,28 @@ export class CommandRun {
   }
 
   #start({ argv, cwd, env }: CommandPlan): ProcessGroup {
-    if (argv[0] === "") throw spawnFailure("missing program for pipe spawn");
+    if (argv[0] === "") throw this.#failed("missing program for pipe spawn");
     const { clock, stdin } = this.#options;
     try {
       return new ProcessGroup(argv, { cwd, env, clock, stdin });
     } catch (error) {
-      throw spawnFailure(isNulByte(error) ? "nul byte found in provided data" : ioText(error), error);
+      throw this.#failed(isNulByte(error) ? "nul byte found in provided data" : ioText(error), error);
     }
   }
 
-  async #follow(group: ProcessGroup): Promise<CommandAnswer> {
+  async #follow(group: ProcessGroup): Promise<CommandEnding> {
     const { clock, timeoutMs, signal } = this.#options;
     const { child } = group;
     const stdout = this.#output("stdout", child.stdout);
     const stderr = this.#output("stderr", child.stderr);
     // The program may close its input, or end, before it has read everything.
     child.stdin?.on("error", () => undefined);
-    let timedOut = false;
+    let how: CommandEnding["how"] = "exited";
     const timer =
       timeoutMs === undefined
         ? undefined
         : clock.setTimeout(() => {
-            timedOut = true;
+            how = "timedOut";
             group.kill();
           }, timeoutMs);
     const end = AbortSignal.any([signal, this.#over.signal]);
@@ -97,13 +99,13 @@ export class CommandRun {
     if (end.aborted) onEnd();
     try {
       const exitCode = await exitOf(group).catch((error: unknown) => {
-        throw spawnFailure(ioText(error), error);
+        throw this.#failed(ioText(error), error);
       });
       // What the pipes still hold is little: a slow client holds up nothing any more.
       this.#hasEnded = true;
       for (const stream of [child.stdout, child.stderr]) stream?.resume();
       await streamsClosed([child.stdout, child.stderr], clock);
-      return { exitCode: timedOut ? TIMEOUT_EXIT_CODE : exitCode, stdout: stdout.text(), stderr: stderr.text() };
+      return { how, exitCode, stdout: stdout.text(), stderr: stderr.text() };
     } finally {
       if (timer !== undefined) clock.clearTimeout(timer);
       end.removeEventListener("abort", onEnd);
@@ -155,6 +157,10 @@ export class CommandRun {
     return stdin;
   }
 
+  #failed(why: string, cause?: unknown): RpcError {
+    return new RpcError(INTERNAL_ERROR, `${this.#options.failure}: ${why}`, { code: "invalid_request", cause });
+  }
+
   terminate(): void {
     this.#over.abort();
   }
@@ -168,8 +174,5 @@ function drained(stdin: Writable): Promise<void> {
     stdin.once("close", resolve);
   });
 }
-
-const spawnFailure = (why: string, cause?: unknown): RpcError =>
-  new RpcError(INTERNAL_ERROR, `failed to spawn command: ${why}`, { code: "invalid_request", cause });
 
 const isNulByte = (error: unknown): boolean => error instanceof Error && error.message.includes("null bytes");

@@ -1,0 +1,56 @@
+import type { SandboxPolicy } from "../../protocol/policy.ts";
+import { resolveThreadConfig } from "../../protocol/thread-config.ts";
+import { withoutSecrets } from "../../turn/tools/clean-environment.ts";
+import { isOpen, sandboxed } from "../../turn/tools/sandbox.ts";
+import { INTERNAL_ERROR, RpcError } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+
+/** What is to be started. */
+export type CommandPlan = {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+};
+
+export type CommandRequest = {
+  readonly command: readonly string[];
+  /** Relative to the server's; undefined: that. */
+  readonly cwd: string | undefined;
+  /** undefined: config.toml's. */
+  readonly policy: SandboxPolicy | undefined;
+  /** What differs from the variables of agents' commands; null takes one away. */
+  readonly env?: Readonly<Record<string, string | null>> | undefined;
+};
+
+/**
+ * A client's command, put into the sandbox that its policy wants.
+ * @throws RpcError when there is no sandbox; what a config.toml that is wrong throws
+ */
+export async function commandPlan(server: ServerContext, request: CommandRequest): Promise<CommandPlan> {
+  const { command, env } = request;
+  const { environment } = server.manager;
+  const { config } = await server.configs.load(request.cwd === undefined ? {} : { typed: { cwd: request.cwd } });
+  const { cwd, sandboxPolicy } = resolveThreadConfig(config);
+  const policy = request.policy ?? sandboxPolicy;
+  const variables = variablesOf(environment, env ?? {});
+  if (isOpen(policy) || command[0] === "") return { argv: command, cwd, env: variables };
+  // The sandbox is looked up where the server's programs are, whatever the client gives its command.
+  const place = { policy, cwd, workdir: cwd, environment: { ...variables, PATH: environment.PATH } };
+  const argv = await sandboxed(command, place);
+  if (argv !== undefined) return { argv, cwd, env: variables };
+  const why = `the sandbox policy is ${policy.type}, and bubblewrap (\`bwrap\`) is not installed`;
+  throw new RpcError(INTERNAL_ERROR, `failed to spawn command: ${why}`, { code: "invalid_request" });
+}
+
+/** Variables whose names say that they hold secrets are left out, as for agents' commands, unless the client gives them. */
+function variablesOf(
+  environment: Readonly<Record<string, string | undefined>>,
+  changes: Readonly<Record<string, string | null>>,
+): Record<string, string> {
+  const variables = withoutSecrets(environment);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null) delete variables[name];
+    else variables[name] = value;
+  }
+  return variables;
+}
