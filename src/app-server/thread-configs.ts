@@ -5,11 +5,12 @@
  * Starting a thread reads config.toml anew. Resuming and forking do so only when the request gives a setting; without
  * one, the settings are those that the process began with. Nothing is ever taken from the thread that is resumed or forked.
  */
+import { LRUCache } from "lru-cache";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import { type ConfigFile, createConfigFile } from "../services/config-file.ts";
+import { type ConfigFile, type ConfigFileContents, createConfigFile } from "../services/config-file.ts";
 import { type ConfigSources, type LoadedConfig, layerConfig } from "../services/config-layers.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
 import { invalidRequest, textOfError } from "./rpc-error.ts";
@@ -35,6 +36,9 @@ export class ThreadConfigs {
   readonly file: ConfigFile | undefined;
   readonly #options: ThreadConfigOptions;
   readonly #atStart: Promise<ThreadConfig>;
+  /** What requests for new threads came to, by their settings, as long as config.toml stays what it is. */
+  readonly #starts = new LRUCache<string, ThreadConfig>({ max: 64 });
+  #startsOf: ConfigFileContents | undefined;
 
   constructor(options: ThreadConfigOptions) {
     this.#options = options;
@@ -63,7 +67,20 @@ export class ThreadConfigs {
 
   /** For a thread that starts. @param failure how the client's text for a wrong setting begins */
   async forStart(settings: ThreadSettings, failure: string): Promise<ThreadConfig> {
-    return this.#guard(async () => withFlags((await this.load(settings)).config, settings.typed), failure);
+    return this.#guard(async () => withFlags(await this.#forStart(settings), settings.typed), failure);
+  }
+
+  /** Clients start threads with the same settings again and again: their layers are put together once. */
+  async #forStart(settings: ThreadSettings): Promise<ThreadConfig> {
+    const contents = await this.file?.read();
+    if (contents !== this.#startsOf) this.#starts.clear();
+    this.#startsOf = contents;
+    const key = JSON.stringify(settings);
+    const known = this.#starts.get(key);
+    if (known !== undefined) return known;
+    const { config } = await this.load(settings);
+    if (contents === this.#startsOf) this.#starts.set(key, config);
+    return config;
   }
 
   /** For a thread that is resumed or forked. */

@@ -131,9 +131,12 @@ class ProviderClients implements ModelSource {
     this.#known = parts.known;
   }
 
-  /** config.toml was read again: providers that it names now can be used; those in use stay as they are. */
-  know(known: KnownProviders): void {
-    this.#known = known;
+  /**
+   * config.toml was read again: providers that it or the request names now can be used, as long as threads may have them;
+   * those in use stay as they are.
+   */
+  know({ providers, openaiBaseUrl }: KnownProviders): void {
+    this.#known = { providers: new Map([...this.#known.providers, ...providers]), openaiBaseUrl };
   }
 
   clientFor({ modelProvider }: ResolvedThreadConfig): ModelClient {

@@ -29,7 +29,13 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
     await raceTime(Promise.allSettled(await registry.pending()), timeUp.signal);
     // Those that came while others were waited for are among them.
     const threads = [...(await registry.all()), ...removed()].filter((thread) => thread.isLoaded);
-    const outcomes = await Promise.all(threads.map((thread) => endOne(thread, timeUp.signal, kill)));
+    // A signal each: a listener more on a shared one costs what there are listeners on it.
+    const stops = threads.map(() => new AbortController());
+    const stopAll = () => stops.forEach((stop) => stop.abort(timeUp.signal.reason));
+    if (timeUp.signal.aborted) stopAll();
+    timeUp.signal.addEventListener("abort", stopAll, { once: true });
+    const ending = threads.map((thread, at) => endOne(thread, stops[at]?.signal ?? timeUp.signal, kill));
+    const outcomes = await Promise.all(ending);
     const of = (wanted: Outcome) => threads.filter((_, at) => outcomes[at] === wanted).map((thread) => thread.id);
     return { completed: of("completed"), failed: of("failed"), timedOut: of("timedOut") };
   } finally {
