@@ -93,12 +93,14 @@ export class FileStore implements ThreadStore {
   }
 
   async get(threadId: ThreadId): Promise<StoredThread> {
-    const { index, layout, fs, locator } = this.#core;
+    const { index, layout, fs, live, locator } = this.#core;
     const path = await this.#core.pathOf(threadId);
+    const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
+    if (row !== undefined && row.rolloutPath === path) {
+      // Growth is noted later: what is live knows its own.
+      return storedThread({ ...row, updatedAt: live.get(threadId)?.updatedAt ?? row.updatedAt });
+    }
     this.#core.group.writeAll();
-    index.noteGrowth();
-    const row = locator.isDeleted(threadId) ? undefined : index.use((catalog) => catalog.get(threadId));
-    if (row !== undefined && row.rolloutPath === path) return storedThread(row);
     return storedThread(await readRow(this.#core, path, readNames(fs, layout).get(threadId) ?? null));
   }
 
