@@ -64,7 +64,7 @@ export class ServerRequests {
   #ask(request: OpenRequest, connection: Connection): void {
     const dialect = request.feed.subscriptions.get(connection)?.isV2 ? "v2" : "v1";
     request.asked.set(connection, dialect);
-    connection.ask({ id: request.id, ...(dialect === "v2" ? v2Request(request) : v1Request(request)) });
+    request.feed.ask(connection, { id: request.id, ...(dialect === "v2" ? v2Request(request) : v1Request(request)) });
   }
 
   /** Asks a client that has just come what still waits for an answer. */

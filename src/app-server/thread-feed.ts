@@ -8,6 +8,8 @@
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
+import type { ServerRequest } from "./json-rpc.ts";
+import { isKnownToV1, type Spoken, V1Voice } from "./v1/voice.ts";
 import { changesToV2 } from "./v2/items.ts";
 import { EventMapper, type Told } from "./v2/map-events.ts";
 import { commandBegun } from "./v2/tool-items.ts";
@@ -20,7 +22,8 @@ export type Subscription = {
   rawItems: boolean;
   /** v1's listeners by their subscription ids. */
   readonly listeners: Map<string, { readonly rawItems: boolean }>;
-  held: Told[] | undefined;
+  /** What waits until an answer has gone out: see `hold`. */
+  held: (() => void)[] | undefined;
 };
 
 /** What became of an input that was submitted under this id. */
@@ -36,11 +39,13 @@ export class ThreadFeed {
   readonly promised = new Map<string, boolean>();
   /** What a v1 conversation says before its first listener comes: it waits for that one, as 0.87's does. */
   backlog: { readonly owner: Connection; told: Told[] } | undefined;
+  readonly #voice: V1Voice;
   readonly #watchers = new Set<(event: ThreadEvent | undefined) => void>();
 
   constructor(threadId: ThreadId) {
     this.threadId = threadId;
     this.mapper = new EventMapper(threadId);
+    this.#voice = new V1Voice(threadId);
   }
 
   get isNeeded(): boolean {
@@ -100,22 +105,17 @@ export class ThreadFeed {
     ];
   }
 
-  #send({ id, msg }: ThreadEvent, told: readonly Told[]): void {
-    const isRaw = msg.type === "raw_response_item";
-    if (this.backlog !== undefined && !isRaw) this.#keep(this.backlog, { id, msg }, told);
+  #send(event: ThreadEvent, told: readonly Told[]): void {
+    const isRaw = event.msg.type === "raw_response_item";
+    const spoken = this.#voice.speak(event, { told, turnId: this.mapper.turn?.id ?? event.id });
+    if (this.backlog !== undefined && !isRaw) keep(this.backlog, spoken);
     for (const subscription of this.subscriptions.values()) {
-      if (wantsEvent(subscription, isRaw) && msg.type !== "session_configured") {
-        deliver(subscription, rawEvent(this.threadId, { id, msg }));
-      }
-      if (isRaw && !subscription.rawItems) continue;
-      for (const each of told) deliver(subscription, each);
+      const { isV2, rawItems } = subscription;
+      const isHeard = wantsEvent(subscription, isRaw);
+      if (isHeard && spoken.event !== undefined) deliver(subscription, spoken.event);
+      if (isV2 && (!isRaw || rawItems)) deliver(subscription, ...told);
+      else if (!isV2 && isHeard) deliver(subscription, ...spoken.derived);
     }
-  }
-
-  #keep(backlog: { told: Told[] }, { id, msg }: Pick<ThreadEvent, "id" | "msg">, told: readonly Told[]): void {
-    if (msg.type !== "session_configured") backlog.told.push(rawEvent(this.threadId, { id, msg }));
-    backlog.told.push(...told);
-    if (backlog.told.length > BACKLOG) backlog.told.splice(0, backlog.told.length - BACKLOG);
   }
 
   /** The first listener of a v1 conversation gets what was said before it came. */
@@ -127,7 +127,16 @@ export class ThreadFeed {
 
   /** Tells all subscribers something that is no event of the thread. */
   tell(...told: readonly Told[]): void {
-    for (const subscription of this.subscriptions.values()) for (const each of told) deliver(subscription, each);
+    for (const subscription of this.subscriptions.values()) {
+      deliver(subscription, ...(subscription.isV2 ? told : told.filter(isKnownToV1)));
+    }
+  }
+
+  /** A question takes its place among what is told. */
+  ask(connection: Connection, request: ServerRequest): void {
+    const held = this.subscriptions.get(connection)?.held;
+    if (held !== undefined) held.push(() => connection.ask(request));
+    else connection.ask(request);
   }
 
   subscribe(connection: Connection): Subscription {
@@ -146,7 +155,7 @@ export class ThreadFeed {
     return () => {
       const held = subscription.held ?? [];
       subscription.held = undefined;
-      for (const told of held) connection.tell(told);
+      for (const say of held) say();
     };
   }
 
@@ -167,16 +176,19 @@ export class ThreadFeed {
 
 const BACKLOG = 4_096;
 
-const rawEvent = (conversationId: ThreadId, { id, msg }: Pick<ThreadEvent, "id" | "msg">): Told => ({
-  method: `codex/event/${msg.type}`,
-  params: { id, msg, conversationId },
-});
+function keep(backlog: { told: Told[] }, { event, derived }: Spoken): void {
+  if (event !== undefined) backlog.told.push(event);
+  backlog.told.push(...derived);
+  if (backlog.told.length > BACKLOG) backlog.told.splice(0, backlog.told.length - BACKLOG);
+}
 
 /** v2's raw items are for those who asked; v1's listeners say it each for itself. */
 const wantsEvent = ({ listeners }: Subscription, isRaw: boolean): boolean =>
   isRaw ? [...listeners.values()].some(({ rawItems }) => rawItems) : listeners.size > 0;
 
-function deliver(subscription: Subscription, told: Told): void {
-  if (subscription.held !== undefined) subscription.held.push(told);
-  else subscription.connection.tell(told);
+function deliver({ connection, held }: Subscription, ...told: readonly Told[]): void {
+  for (const each of told) {
+    if (held !== undefined) held.push(() => connection.tell(each));
+    else connection.tell(each);
+  }
 }

@@ -197,6 +197,15 @@ export class RolloutNotFoundError extends SkeinError {
 export class RolloutCorruptError extends SkeinError {
   static readonly code = "rollout_corrupt";
   readonly code = RolloutCorruptError.code;
+  readonly problem: "empty" | "headless";
+  constructor(path: string, problem: "empty" | "headless") {
+    super(
+      problem === "empty"
+        ? `empty session file: ${path}`
+        : `failed to parse thread ID from rollout file ${path}: no session_meta line`,
+    );
+    this.problem = problem;
+  }
 }
 
 /** The file system refused a read or a write. What was to be written is kept in memory and retried. */

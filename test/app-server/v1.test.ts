@@ -17,15 +17,26 @@ test("a conversation: listener, message, events under the thread's own submissio
   assert.deepEqual(await client.request("sendUserMessage", { conversationId, items: items("hi") }), {});
   await client.next("turn/completed");
   assert.deepEqual(events(client.log), [
-    ...["task_started", "item_started", "item_completed", "user_message", "token_count", "item_started"],
+    ...[
+      "mcp_startup_complete",
+      "task_started",
+      "item_started",
+      "item_completed",
+      "user_message",
+      "token_count",
+      "item_started",
+    ],
     ...["agent_message_content_delta", "agent_message_delta", "agent_message_content_delta", "agent_message_delta"],
     ...["item_completed", "agent_message", "token_count", "task_complete"],
   ]);
   const ids = client.log.flatMap(({ method, params }) =>
     method?.startsWith("codex/event/") ? [params.id, params.conversationId] : [],
   );
-  assert.deepEqual([...new Set(ids)], ["0", conversationId]);
-  assert.equal(client.methods.includes("thread/started"), false);
+  assert.deepEqual([...new Set(ids)], ["", conversationId, "0"]);
+  assert.deepEqual(
+    client.methods.filter((each) => /^thread|^turn/.test(each)),
+    ["thread/tokenUsage/updated", "turn/completed"],
+  );
   assert.deepEqual(await client.request("removeConversationListener", { subscriptionId }), {});
   const seen = client.log.length;
   await client.request("sendUserMessage", { conversationId, items: items("unheard") });
@@ -42,7 +53,7 @@ test("what a conversation says before its first listener waits for that one", as
   for await (const { msg } of thread.events({ after: -1 })) if (msg.type === "task_complete") break;
   assert.deepEqual(events(client.log), []);
   await client.request("addConversationListener", { conversationId });
-  assert.equal(events(client.log)[0], "task_started");
+  assert.deepEqual(events(client.log).slice(0, 2), ["mcp_startup_complete", "task_started"]);
   assert.equal(events(client.log).at(-1), "task_complete");
 });
 
@@ -57,7 +68,8 @@ test("two listeners see all: two clients each everything, two of one client noth
   await other.request("addConversationListener", { conversationId });
   await client.request("sendUserMessage", { conversationId, items: items("hi") });
   await Promise.all([client.next("turn/completed"), other.next("turn/completed")]);
-  assert.deepEqual(events(other.log), events(client.log));
+  // The first listener gets what was said before it came.
+  assert.deepEqual(["mcp_startup_complete", ...events(other.log)], events(client.log));
   assert.equal(events(client.log).filter((type) => type === "task_started").length, 1);
   await client.request("removeConversationListener", second);
   await client.request("sendUserMessage", { conversationId, items: items("again") });

@@ -74,7 +74,8 @@ const coreKind = (kind: string): string =>
 /** Threads that nobody has written to are not shown, unless they have been named: stock Codex has no file of them yet. */
 const isShown = ({ preview, name }: StoredThread): boolean => preview !== "" || name !== null;
 
-async function pageOfSpoken(list: List, query: ThreadQuery): Promise<StoredPage> {
+/** A page of the threads that somebody has written to. */
+export async function pageOfSpoken(list: List, query: ThreadQuery): Promise<StoredPage> {
   const limit = Math.min(100, Math.max(1, query.limit ?? 25));
   const shown: StoredThread[] = [];
   for (let page: ThreadQuery = query; ; ) {

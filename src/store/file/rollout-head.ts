@@ -27,23 +27,23 @@ const HEAD_BLOCK_BYTES = 8 * 1024;
  * @throws RolloutNotFoundError; RolloutCorruptError when there is none; StoreIoError
  */
 export function readHead(fs: FileSystem, path: string): RolloutHead {
+  let head: ReturnType<typeof headOf>;
   try {
-    const head = withFile(fs, path, (fd) => headOf(fs, fd, path));
-    if (head !== undefined) return head;
+    head = withFile(fs, path, (fd) => headOf(fs, fd, path));
   } catch (error) {
     if (isMissing(error)) throw new RolloutNotFoundError(`no rollout found at ${path}`, { cause: error });
     throw new StoreIoError(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
-  const empty = (fs.infoOf(path)?.size ?? 0) === 0;
-  throw new RolloutCorruptError(
-    empty ? `empty session file: ${path}` : `failed to parse thread ID from rollout file ${path}: no session_meta line`,
-  );
+  if (typeof head === "string") throw new RolloutCorruptError(path, head);
+  return head;
 }
 
-function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | undefined {
+function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | RolloutCorruptError["problem"] {
+  let isBlank = true;
   const reader = new LineReader(fs, fd, { start: 0, blockBytes: HEAD_BLOCK_BYTES });
   for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
     for (const raw of lines) {
+      if (raw.text.trim() !== "") isBlank = false;
       const decoded = decodeLine(raw.text);
       if ("problem" in decoded || decoded.line.type !== "session_meta") continue;
       const { line } = decoded;
@@ -52,7 +52,7 @@ function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | undefin
       return { path, meta: line.payload, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
     }
   }
-  return undefined;
+  return isBlank ? "empty" : "headless";
 }
 
 function baseOf(base: HistoryBase | null | undefined): RolloutHead["base"] {
