@@ -188,6 +188,7 @@ export const threadMachine = setup({
   guards: {
     isShutdown: ({ event }) => submitted(event).op.type === "shutdown",
     isInterrupt: ({ event }) => submitted(event).op.type === "interrupt",
+    isInjection: ({ event }) => submitted(event).op.type === "inject_items",
     isRollback: ({ event }) => submitted(event).op.type === "thread_rollback",
     isEmpty: ({ event }) => isEmptyInput(submitted(event).op),
     startsTask: ({ event }) => taskKindOf(submitted(event).op) !== undefined,
@@ -279,6 +280,10 @@ export const threadMachine = setup({
               },
               { guard: and(["isRegularTask", "followsRegularTask"]), actions: [holdInput(ownTask), "queueTask"] },
               { guard: "startsTask", actions: [holdInput(ownTask), "replaceQueued", "queueTask", "replaceTurn"] },
+              {
+                guard: and(["isInjection", "followsRegularTask", not("hasQueuedTask"), "turnTakesInput"]),
+                actions: holdInput(runningTaskId),
+              },
               { guard: "isRollback", actions: "refuseRollback" },
               { actions: "answerOp" },
             ],

@@ -24,7 +24,7 @@ export type { ThreadOptions } from "./manager/thread-maker.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
-export type { ModelClient, ModelEvent, ModelRequest, ToolSpec } from "./model/model-client.ts";
+export type { ModelClient, ModelEvent, ModelRequest, ToolNamespace, ToolSpec } from "./model/model-client.ts";
 export type { ModelPreset } from "./model/model-preset.ts";
 export { type ResponsesClient, type ResponsesClientOptions, responsesClient } from "./model/responses-client.ts";
 export {

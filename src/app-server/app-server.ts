@@ -1,6 +1,5 @@
 /** The server: any number of clients over one ThreadManager. */
 
-import { randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
@@ -101,7 +100,6 @@ class Server implements AppServer, ConnectionServer {
       logger,
       home: (typeof home === "object" ? home.home : home) ?? cwd,
       cwd,
-      installationId: randomUUID(),
       configs,
       hub,
       requests,

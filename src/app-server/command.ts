@@ -9,6 +9,9 @@ import { createAppServer } from "./app-server.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
 
+/** As clients of Codex expect. */
+export const DEFAULT_TOOLS: readonly BuiltInToolName[] = ["shell", "apply_patch", "update_plan", "multi_agent"];
+
 export type AppServerCommand = {
   readonly home: string;
   readonly listen: string;
@@ -17,7 +20,7 @@ export type AppServerCommand = {
   /** `key=value`, each. */
   readonly config?: readonly string[] | undefined;
   readonly profile?: string | undefined;
-  /** What agents get; default: all, since clients cannot name them. What those may do is for the sandbox and approvals. */
+  /** What agents get; default: {@link DEFAULT_TOOLS}, since clients cannot name them. What those may do is for the sandbox and approvals. */
   readonly tools?: readonly BuiltInToolName[] | undefined;
   readonly wsAuth?: string | undefined;
   readonly wsTokenFile?: string | undefined;
@@ -43,7 +46,7 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     cwd: command.cwd,
     profile: command.profile,
     overrides: (command.config ?? []).map(parseOverride),
-    typed: { builtInTools: command.tools ?? ["shell", "apply_patch", "update_plan"] },
+    typed: { builtInTools: command.tools ?? DEFAULT_TOOLS },
     sessionSource: "vscode",
     logger,
   });

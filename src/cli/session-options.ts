@@ -1,6 +1,7 @@
 /** The options of the commands that run a thread. */
 import { type Command, Option } from "commander";
-import { repeated } from "./option-values.ts";
+import type { BuiltInToolName } from "../protocol/thread-config.ts";
+import { repeated, TOOL_NAMES } from "./option-values.ts";
 
 export type SessionOptions = {
   readonly home?: string;
@@ -8,7 +9,7 @@ export type SessionOptions = {
   readonly cd?: string;
   readonly sandbox?: "read-only" | "workspace-write" | "danger-full-access";
   readonly askForApproval?: "untrusted" | "on-request" | "never";
-  readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
+  readonly tools?: readonly BuiltInToolName[];
   readonly addDir?: readonly string[];
   readonly profile?: string;
   readonly config?: readonly string[];
@@ -32,8 +33,6 @@ export const withSessionOptions = (command: Command): Command =>
         "never",
       ]),
     )
-    .addOption(
-      new Option("--tools <name...>", "tools that the agent gets").choices(["shell", "apply_patch", "update_plan"]),
-    )
+    .addOption(new Option("--tools <name...>", "tools that the agent gets").choices(TOOL_NAMES))
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated);

@@ -1,9 +1,12 @@
 import type { Observable } from "rxjs";
 import { withDeadline } from "../kernel/cancellation.ts";
-import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
+import { type AgentRule, type AgentStatus, isFinalStatus, statusUnder } from "../protocol/agent-status.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import type { Op } from "../protocol/op.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
 import type { ManagerRuntime } from "./runtime.ts";
@@ -12,9 +15,23 @@ import type { ThreadOptions } from "./thread-maker.ts";
 /** What some agents had come to when the wait ended: those that were final then, and whether time ran out first. */
 export type WaitOutcome = { readonly status: Readonly<Record<ThreadId, AgentStatus>>; readonly timedOut: boolean };
 
-/** Codex: 30 s by default, 5 minutes at most (larger values are cut down). */
+/** Codex: 30 s by default, 5 minutes at most, since then an hour (larger values are cut down). */
 const DEFAULT_WAIT_MS = 30_000;
-const LONGEST_WAIT_MS = 300_000;
+const LONGEST_WAIT_MS: Readonly<Record<AgentRule, number>> = { "0.80": 300_000, "0.169": 3_600_000 };
+
+/** What an agent is told: a text, or a user's items. */
+export type AgentPrompt = string | readonly UserInput[];
+
+export type AgentOptions = ThreadOptions & {
+  /** What the agent knows from the beginning, of its parent's conversation; by default nothing. */
+  readonly history?: readonly ResponseItem[] | undefined;
+};
+
+/** `id`: the submission's, where the caller chooses one. */
+export type SubmitOptions = { readonly id?: string | undefined; readonly signal?: AbortSignal | undefined };
+
+/** `rule`: whether an interrupted agent counts as done, as it does by default (`0.80`). */
+export type WaitForOptions = WaitOptions & { readonly rule?: AgentRule | undefined };
 
 /**
  * What an agent may do with other agents (SPEC 14.1). It holds the manager weakly, so that threads that are given one
@@ -45,12 +62,23 @@ export class AgentControl {
    * that thread's limits.
    * @throws LimitReachedError, and whatever starting a thread throws
    */
-  async spawnAgent(config: ThreadConfig | undefined, prompt: string, options: ThreadOptions = {}): Promise<ThreadId> {
+  async spawnAgent(
+    config: ThreadConfig | undefined,
+    prompt: AgentPrompt,
+    { history = [], ...options }: AgentOptions = {},
+  ): Promise<ThreadId> {
     const runtime = this.#runtime();
     requirePrompt(prompt);
-    const { threadId, thread } = await runtime.maker.spawn(config, options);
+    const items = history.map((payload) => ({ type: "response_item" as const, payload }));
+    const { threadId, thread } =
+      items.length === 0
+        ? await runtime.maker.spawn(config, options)
+        : await runtime.maker.fork({ history: { type: "forked", items } }, "full", config, {
+            ...options,
+            agent: { ...options.agent, forkedFrom: options.parentThreadId },
+          });
     try {
-      await submitPrompt(thread, prompt, options.signal);
+      await submitPrompt(thread, prompt, { signal: options.signal });
     } catch (error) {
       await runtime.discard(threadId);
       throw error;
@@ -59,15 +87,15 @@ export class AgentControl {
   }
 
   /** @throws ThreadNotFoundError */
-  async sendPrompt(id: string, prompt: string): Promise<SubmissionId> {
+  async sendPrompt(id: string, prompt: AgentPrompt, options: SubmitOptions = {}): Promise<SubmissionId> {
     const runtime = this.#runtime();
     requirePrompt(prompt);
-    return submitPrompt(await runtime.get(parseThreadId(id)), prompt);
+    return submitPrompt(await runtime.get(parseThreadId(id), options.signal), prompt, options);
   }
 
   /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
-  async interrupt(id: string): Promise<void> {
-    await (await this.#runtime().get(parseThreadId(id))).interrupt();
+  async interrupt(id: string, options: WaitOptions = {}): Promise<void> {
+    await (await this.#runtime().get(parseThreadId(id), options.signal)).interrupt(options);
   }
 
   /** `not_found` when the thread is not in the manager, or the manager is gone. */
@@ -97,16 +125,17 @@ export class AgentControl {
    * Waits until at least one of the agents is final, and tells of all that are final then. Agents that are not there
    * count as final `not_found`. When time runs out first, nothing is told.
    */
-  async waitFor(ids: readonly string[], options: WaitOptions = {}): Promise<WaitOutcome> {
+  async waitFor(ids: readonly string[], options: WaitForOptions = {}): Promise<WaitOutcome> {
     const runtime = this.#runtime();
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
-    const deadlineMs = options.deadlineMs ?? DEFAULT_WAIT_MS;
+    const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
-    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id))));
-    const wait = new Wait(agents);
+    const isFinal: IsFinal = (status) => isFinalStatus(statusUnder(rule, status));
+    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id), isFinal)));
+    const wait = new Wait(agents, isFinal);
     try {
       await withDeadline("the wait for agents", wait.first, {
-        deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS),
+        deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
         signal: options.signal,
         clock: runtime.setup.clock,
       });
@@ -119,10 +148,10 @@ export class AgentControl {
     }
   }
 
-  async #find(runtime: ManagerRuntime, threadId: ThreadId): Promise<Agent> {
+  async #find(runtime: ManagerRuntime, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
     const place = await runtime.registry.locate(threadId);
     if (place === undefined) return { threadId, status: "not_found" };
-    if (place.kind === "unloaded" && isFinalStatus(place.unloaded.status)) {
+    if (place.kind === "unloaded" && isFinal(place.unloaded.status)) {
       return { threadId, status: place.unloaded.status };
     }
     return { threadId, thread: await runtime.get(threadId) };
@@ -132,28 +161,32 @@ export class AgentControl {
 /** One that has to be watched, or one whose status is final already. */
 type Agent = { readonly threadId: ThreadId } & ({ readonly thread: LiveThread } | { readonly status: AgentStatus });
 
+type IsFinal = (status: AgentStatus) => boolean;
+
 /** Follows some agents until the first of them is final. */
 class Wait {
   readonly first: Promise<void>;
   readonly #agents: readonly Agent[];
+  readonly #isFinal: IsFinal;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
 
-  constructor(agents: readonly Agent[]) {
+  constructor(agents: readonly Agent[], isFinal: IsFinal) {
     this.#agents = agents;
+    this.#isFinal = isFinal;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.first = promise;
     for (const agent of agents) {
       if ("status" in agent) resolve();
       else
         this.#subscriptions.push(
-          agent.thread.status$.subscribe({ next: (status) => isFinalStatus(status) && resolve(), complete: resolve }),
+          agent.thread.status$.subscribe({ next: (status) => isFinal(status) && resolve(), complete: resolve }),
         );
     }
   }
 
   final(): Record<ThreadId, AgentStatus> {
     const statuses = this.#agents.map((agent) => [agent.threadId, statusOf(agent)] as const);
-    return Object.fromEntries(statuses.filter(([, status]) => isFinalStatus(status)));
+    return Object.fromEntries(statuses.filter(([, status]) => this.#isFinal(status)));
   }
 
   stop(): void {
@@ -162,15 +195,18 @@ class Wait {
 }
 
 /** A thread that was ended in the middle of something is there no more, whatever it last said. */
-function statusOf(agent: Agent): AgentStatus {
-  if ("status" in agent) return agent.status;
-  const { status, isClosed } = agent.thread;
-  return isClosed && !isFinalStatus(status) ? "not_found" : status;
+const statusOf = (agent: Agent): AgentStatus => ("status" in agent ? agent.status : lastStatusOf(agent.thread));
+
+export const lastStatusOf = ({ status, isClosed }: LiveThread): AgentStatus =>
+  isClosed && !isFinalStatus(status) ? "not_found" : status;
+
+function requirePrompt(prompt: AgentPrompt): void {
+  const isEmpty = typeof prompt === "string" ? prompt.trim() === "" : prompt.length === 0;
+  if (isEmpty) throw new InvalidRequestError("Empty message can't be sent to an agent");
 }
 
-function requirePrompt(prompt: string): void {
-  if (prompt.trim() === "") throw new InvalidRequestError("Empty message can't be sent to an agent");
+function submitPrompt(thread: Thread, prompt: AgentPrompt, { id, signal }: SubmitOptions): Promise<SubmissionId> {
+  const items: UserInput[] = typeof prompt === "string" ? [{ type: "text", text: prompt }] : [...prompt];
+  const op: Op = { type: "user_input", items };
+  return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
 }
-
-const submitPrompt = (thread: Thread, text: string, signal?: AbortSignal): Promise<SubmissionId> =>
-  thread.submit({ type: "user_input", items: [{ type: "text", text }] }, { signal });

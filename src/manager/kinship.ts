@@ -1,13 +1,26 @@
 import { LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import type { Lineage } from "./lineage.ts";
 import type { Limits } from "./options.ts";
 
 type Kin = {
-  readonly parent: ThreadId | null;
-  readonly root: ThreadId;
-  readonly depth: number;
+  parent: ThreadId | null;
+  root: ThreadId;
+  depth: number;
+  session: string;
+  nickname: string | null;
   children: number;
+  /** At a root: the living threads of its tree, itself included. */
   tree: number;
+};
+
+/** Who comes in under a parent. */
+export type Newcomer = {
+  readonly parent: ThreadId;
+  readonly nickname?: string | null | undefined;
+  /** Limits of the parent's own settings, within those of the manager. */
+  readonly maxDepth?: number | undefined;
+  readonly maxThreads?: number | undefined;
 };
 
 /**
@@ -26,8 +39,9 @@ export class Kinship {
     return this.#kin.get(id)?.parent ?? undefined;
   }
 
-  depthOf(id: ThreadId): number {
-    return this.#kin.get(id)?.depth ?? 0;
+  /** undefined for a thread that has neither a parent nor children. */
+  lineageOf(id: ThreadId): Pick<Kin, "depth" | "session" | "nickname"> | undefined {
+    return this.#kin.get(id);
   }
 
   /** Whether the thread was started by the other, or by one that it started. */
@@ -38,18 +52,43 @@ export class Kinship {
     return false;
   }
 
+  /** All that were started by the thread, at any depth. */
+  allUnder(ancestor: ThreadId): ThreadId[] {
+    return [...this.#kin.keys()].filter((id) => this.isUnder(id, ancestor));
+  }
+
   /** @throws LimitReachedError; then nothing has changed */
-  admit(id: ThreadId, parent: ThreadId): void {
-    const above = this.#kin.get(parent) ?? { parent: null, root: parent, depth: 0, children: 0, tree: 1 };
+  admit(id: ThreadId, newcomer: Newcomer): void {
+    const { parent, nickname = null } = newcomer;
+    const above = this.#kin.get(parent) ?? founder(parent, { depth: 0, session: parent });
     const root = above.root === parent ? above : this.#kin.get(above.root);
-    const { depth, childrenPerParent, treeSize } = this.#limits;
+    const { childrenPerParent } = this.#limits;
+    const depth = Math.min(this.#limits.depth, newcomer.maxDepth ?? Number.POSITIVE_INFINITY);
+    const treeSize = Math.min(this.#limits.treeSize, 1 + (newcomer.maxThreads ?? Number.POSITIVE_INFINITY));
     if (above.depth + 1 > depth) throw new LimitReachedError("depth", depth);
     if (above.children + 1 > childrenPerParent) throw new LimitReachedError("childrenPerParent", childrenPerParent);
     if (root !== undefined && root.tree + 1 > treeSize) throw new LimitReachedError("treeSize", treeSize);
-    above.children += 1;
-    if (root !== undefined) root.tree += 1;
+    this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname });
+  }
+
+  /** Takes in an agent that was started in an earlier life, as its rollout tells. No limit keeps it out. */
+  recall(id: ThreadId, lineage: Lineage): void {
+    const { parent, depth, session } = lineage;
+    if (this.parentOf(id) !== undefined || parent === id || this.isUnder(parent, id)) return;
+    this.#place(id, this.#kin.get(parent) ?? founder(parent, { depth: depth - 1, session }), lineage);
+  }
+
+  #place(id: ThreadId, above: Kin, { parent, depth, session, nickname }: Lineage): void {
+    const { root } = above;
+    const own = this.#kin.get(id);
     this.#kin.set(parent, above);
-    this.#kin.set(id, { parent, root: above.root, depth: above.depth + 1, children: 0, tree: 0 });
+    this.#kin.set(id, { parent, root, depth, session, nickname, children: own?.children ?? 0, tree: 0 });
+    above.children += 1;
+    // Agents of its own may have come in before it: their tree becomes a part of this one.
+    const top = this.#kin.get(root);
+    if (top !== undefined) top.tree += own?.tree ?? 1;
+    if (own === undefined) return;
+    for (const kin of this.#kin.values()) if (kin.root === id) kin.root = root;
   }
 
   /** The thread has left: its place under its parent is free again. Its own children keep their places. */
@@ -75,3 +114,14 @@ export class Kinship {
     if (kin !== undefined && kin.parent === null && kin.children === 0 && kin.tree <= 1) this.#kin.delete(id);
   }
 }
+
+/** A thread that nobody here has started. */
+const founder = (id: ThreadId, { depth, session }: Pick<Kin, "depth" | "session">): Kin => ({
+  parent: null,
+  root: id,
+  depth,
+  session,
+  nickname: null,
+  children: 0,
+  tree: 1,
+});

@@ -16,12 +16,14 @@ import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import { Kinship } from "./kinship.ts";
+import { Kinship, type Newcomer } from "./kinship.ts";
+import type { Lineage } from "./lineage.ts";
 import type { Limits } from "./options.ts";
 
 export type Claim = {
   readonly threadId: ThreadId;
-  readonly parent?: ThreadId | undefined;
+  /** Whose agent the thread is to be. */
+  readonly under?: Newcomer | undefined;
   /** `create`: the id must be free. `load`: a thread that is there, or is being loaded, is the answer. */
   readonly for: "create" | "load";
 };
@@ -29,7 +31,8 @@ export type Claim = {
 /** A place that is held for a thread to come. Settled exactly once. */
 export type Reservation = {
   readonly threadId: ThreadId;
-  readonly for: Claim["for"];
+  /** Whether the thread has been given its place under a parent with this. */
+  readonly isAdmitted: boolean;
   /** undefined: whoever made the thread has given up; somebody else may try. */
   readonly outcome: PromiseWithResolvers<LiveThread | undefined>;
 };
@@ -86,8 +89,10 @@ export class Registry {
     const there = claim.for === "create" ? this.#refuseTaken(threadId) : this.#present(threadId);
     const instead = there ?? this.#makeRoom();
     if (instead !== undefined) return instead;
-    if (claim.parent !== undefined && claim.for === "create") this.#kinship.admit(threadId, claim.parent);
-    const reservation: Reservation = { threadId, for: claim.for, outcome: Promise.withResolvers() };
+    const { under } = claim;
+    const isAdmitted = under !== undefined && this.#kinship.parentOf(threadId) === undefined;
+    if (isAdmitted) this.#kinship.admit(threadId, under);
+    const reservation: Reservation = { threadId, isAdmitted, outcome: Promise.withResolvers() };
     // Whoever waits hears of a failure; when nobody does, it is not unhandled: the maker reports it.
     reservation.outcome.promise.catch(() => undefined);
     this.#reserved.set(threadId, reservation);
@@ -122,9 +127,10 @@ export class Registry {
     return { kind: "wait", until: leaving.done.promise };
   }
 
-  /** The thread is there: from now on it is found. */
-  commit({ threadId, outcome }: Reservation, thread: LiveThread): void | Promise<void> {
+  /** The thread is there: from now on it is found. `lineage` is what its rollout tells, where it was not admitted here. */
+  commit({ threadId, outcome }: Reservation, thread: LiveThread, lineage?: Lineage): void | Promise<void> {
     return this.#lock.write(() => {
+      if (lineage !== undefined) this.#kinship.recall(threadId, lineage);
       this.#reserved.delete(threadId);
       this.#unloaded.delete(threadId);
       this.#threads.set(threadId, thread);
@@ -136,7 +142,7 @@ export class Registry {
   release(reservation: Reservation, failure: { error: unknown } | undefined): void | Promise<void> {
     return this.#lock.write(() => {
       this.#reserved.delete(reservation.threadId);
-      if (reservation.for === "create") this.#kinship.release(reservation.threadId);
+      if (reservation.isAdmitted) this.#kinship.release(reservation.threadId);
       if (failure === undefined) reservation.outcome.resolve(undefined);
       else reservation.outcome.reject(failure.error);
     });
@@ -251,8 +257,14 @@ export class Registry {
     return this.#kinship.parentOf(threadId);
   }
 
-  depthOf(threadId: ThreadId): number {
-    return this.#kinship.depthOf(threadId);
+  /** Where a thread of a tree of agents stands; undefined for one that has neither parent nor agents. */
+  lineageOf(threadId: ThreadId): ReturnType<Kinship["lineageOf"]> {
+    return this.#kinship.lineageOf(threadId);
+  }
+
+  /** The living sub-agents of a thread, at any depth. */
+  agentsUnder(threadId: ThreadId): ThreadId[] {
+    return this.#kinship.allUnder(threadId);
   }
 
   /** Whether the thread is a sub-agent of the other, at any depth. */

@@ -31,6 +31,7 @@ import { RestartCounters } from "./restarts.ts";
 import { Service } from "./service.ts";
 import { type ShutdownReport, shutDownThreads } from "./shutdown.ts";
 import { ThreadMaker } from "./thread-maker.ts";
+import { TurnAgents } from "./turn-agents.ts";
 
 /** Those who watch all threads of a manager. */
 export type Watchers = {
@@ -114,7 +115,7 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   #makeEnv(): ThreadEnv {
-    const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
+    const { clock, logger, modelFor, limits, residency, skills } = this.setup;
     const incarnations = new Map<string, Incarnation>();
     const { events } = this.watchers;
     return {
@@ -123,9 +124,9 @@ export class ManagerRuntime implements ThreadHome {
       parent: this.actor,
       logic: this.setup.threadLogic ?? threadLogic(incarnations),
       modelFor,
-      contextWindow: (model) => models.contextWindow(model),
       turnSlots: this.turnSlots,
       approvals: this.approvals,
+      agents: new TurnAgents(this),
       mcp: this.#mcp,
       histories: new HistoryCache(residency.historyBytes),
       skills,

@@ -5,6 +5,7 @@ import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
+import type { Lineage } from "./lineage.ts";
 
 export type MetaFacts = {
   readonly threadId: ThreadId;
@@ -13,11 +14,16 @@ export type MetaFacts = {
   readonly originator: string;
   /** Unix milliseconds. */
   readonly now: number;
-  readonly parent?: ThreadId | undefined;
+};
+
+/** Who started the thread, where an agent did, and what it is called and for. */
+export type AgentMetaFacts = Lineage & {
+  readonly role?: string | null | undefined;
+  readonly forkedFrom?: ThreadId | undefined;
 };
 
 /** The header of a new thread's rollout (SPEC 7.3). */
-export function sessionMetaOf({ threadId, config, source, originator, now, parent }: MetaFacts): SessionMeta {
+export function sessionMetaOf({ threadId, config, source, originator, now }: MetaFacts): SessionMeta {
   return {
     id: threadId,
     timestamp: new Date(now).toISOString(),
@@ -26,7 +32,24 @@ export function sessionMetaOf({ threadId, config, source, originator, now, paren
     cli_version: VERSION,
     source,
     model_provider: config.modelProvider,
-    ...(parent === undefined ? {} : { parent_thread_id: parent }),
+  };
+}
+
+/** The same of an agent's thread (SPEC 14.4). A source that the caller gives is kept. */
+export function agentMetaOf(
+  { source, ...facts }: Omit<MetaFacts, "source"> & { readonly source: SessionSource | undefined },
+  { parent, depth, session, nickname, role = null, forkedFrom }: AgentMetaFacts,
+): SessionMeta {
+  const named = { agent_path: null, agent_nickname: nickname, agent_role: role };
+  const spawn = { parent_thread_id: parent, depth, ...(nickname === null ? {} : named) };
+  return {
+    ...sessionMetaOf({ ...facts, source: source ?? { subagent: { thread_spawn: spawn } } }),
+    session_id: session,
+    parent_thread_id: parent,
+    ...(forkedFrom === undefined ? {} : { forked_from_id: forkedFrom }),
+    thread_source: "subagent",
+    ...(nickname === null ? {} : { agent_nickname: nickname }),
+    ...(role === null ? {} : { agent_role: role }),
   };
 }
 

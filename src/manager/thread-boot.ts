@@ -16,6 +16,8 @@ import { Incarnation } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
+import type { Newcomer } from "./kinship.ts";
+import type { Lineage } from "./lineage.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Parking } from "./parking.ts";
 import type { Claim, Registry, Reservation } from "./registry.ts";
@@ -30,12 +32,15 @@ export type Making = {
   readonly forkedFrom?: ThreadId | undefined;
   /** The rollout was made here: it goes again when the thread does not come to be. */
   readonly isNew: boolean;
+  /** Where a thread that is loaded stands among agents, as its rollout tells. */
+  readonly lineage?: Lineage | undefined;
 };
 
 /** What a thread is made of. `make` takes the lease of its rollout, making that where it is new. */
 export type Plan = {
   readonly config: ResolvedThreadConfig;
-  readonly tools: ToolSet;
+  /** For an agent of this depth; 0 for a user's thread. */
+  readonly toolsAt: (depth: number) => ToolSet;
   /** What the thread had come to before it left memory. */
   readonly status?: AgentStatus | undefined;
   readonly options: ThreadOptions;
@@ -72,8 +77,8 @@ export class ThreadBoot {
   }
 
   /** Makes a thread whose id is free. @throws DuplicateThreadError, LimitReachedError */
-  async create(threadId: ThreadId, parent: ThreadId | undefined, plan: Plan): Promise<LiveThread> {
-    const reserving = this.#reserve({ threadId, parent, for: "create" }, plan.options.signal);
+  async create(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
+    const reserving = this.#reserve({ threadId, under: placeOf(plan), for: "create" }, plan.options.signal);
     const reserved = reserving instanceof Promise ? await reserving : reserving;
     if (reserved instanceof LiveThread) throw new DuplicateThreadError(threadId);
     return this.#fulfil(reserved, plan);
@@ -81,7 +86,7 @@ export class ThreadBoot {
 
   /** Finds the thread in memory, waits for whoever loads it, or loads it. */
   async load(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
-    const reserved = await this.#reserve({ threadId, for: "load" }, plan.options.signal);
+    const reserved = await this.#reserve({ threadId, under: placeOf(plan), for: "load" }, plan.options.signal);
     return reserved instanceof LiveThread ? reserved : this.#fulfil(reserved, plan);
   }
 
@@ -139,7 +144,7 @@ export class ThreadBoot {
       throw why;
     }
     const thread = this.#handleFor(incarnation);
-    const committing = registry.commit(reservation, thread);
+    const committing = registry.commit(reservation, thread, made.lineage);
     if (committing !== undefined) await committing;
     thread.adopt(incarnation);
     onLoaded(thread);
@@ -175,11 +180,13 @@ export class ThreadBoot {
     }
   }
 
-  async #boot(made: Making, { config, tools, options, status }: Plan): Promise<Incarnation> {
-    const { env, setup } = this.#parts;
+  async #boot(made: Making, { config, toolsAt, options, status }: Plan): Promise<Incarnation> {
+    const { env, setup, registry } = this.#parts;
     const { writer, store, origin } = made;
     const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
     const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
+    const lineage = registry.lineageOf(writer.threadId) ?? made.lineage;
+    const tools = toolsAt(lineage?.depth ?? 0);
     const incarnation = new Incarnation({ env, store, writer, config, tools, origin });
     const msg = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
     const booting = incarnation.boot(msg, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
@@ -203,3 +210,6 @@ export class ThreadBoot {
     return items;
   }
 }
+
+const placeOf = ({ options: { parentThreadId: parent, agent } }: Plan): Newcomer | undefined =>
+  parent === undefined ? undefined : { parent, ...agent };

@@ -8,6 +8,7 @@ import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
+  type BuiltInToolName,
   parseThreadConfig,
   type ResolvedThreadConfig,
   resolveThreadConfig,
@@ -20,9 +21,10 @@ import type { Tool } from "../turn/tool.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
+import { lineageOf } from "./lineage.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
-import { sessionMetaOf } from "./session-meta.ts";
+import { agentMetaOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 
 /** What a thread is made with, beside its config. */
@@ -32,6 +34,8 @@ export type ThreadOptions = {
   readonly threadId?: string | undefined;
   /** Whose agent the thread is: it counts against that thread's limits and is hidden from lists of user threads. */
   readonly parentThreadId?: ThreadId | undefined;
+  /** What the agent is called and what it is for, and the limits that its parent's settings put on it. */
+  readonly agent?: AgentFacts | undefined;
   readonly source?: SessionSource | undefined;
   /** Which program the thread was started for; the manager's own by default. */
   readonly originator?: string | undefined;
@@ -45,6 +49,16 @@ export type ThreadOptions = {
   readonly deadlineMs?: number | undefined;
 };
 
+export type AgentFacts = {
+  readonly nickname?: string | null | undefined;
+  readonly role?: string | null | undefined;
+  /** Whose conversation it was given. */
+  readonly forkedFrom?: ThreadId | undefined;
+  readonly maxDepth?: number | undefined;
+  /** How many agents may be open under the root of the tree. */
+  readonly maxThreads?: number | undefined;
+};
+
 export class ThreadMaker {
   readonly #setup: ManagerSetup;
   readonly #registry: Registry;
@@ -52,8 +66,8 @@ export class ThreadMaker {
   /** Threads that must leave no file live here. */
   readonly #ephemeral: ThreadStore;
   readonly #builtIns: BuiltIns;
-  /** Those of a thread whose config says nothing of tools. */
-  readonly #tools: ToolSet;
+  /** Those of threads that have the manager's own functions, by the tools of the house beside them. */
+  readonly #tools = new Map<string, ToolSet>();
 
   constructor(parts: BootParts & { readonly ephemeral: ThreadStore }) {
     this.#setup = parts.setup;
@@ -61,7 +75,7 @@ export class ThreadMaker {
     this.#ephemeral = parts.ephemeral;
     this.#boot = new ThreadBoot(parts);
     this.#builtIns = new BuiltIns(parts.setup.environment);
-    this.#tools = this.#makeTools(parts.setup.config);
+    this.#toolsOf(parts.setup.config, 0);
   }
 
   /** From now on no thread comes to be any more. */
@@ -85,13 +99,23 @@ export class ThreadMaker {
     );
   }
 
-  #toolsOf(config: ResolvedThreadConfig): ToolSet {
-    const { tools, builtInTools } = this.#setup.config;
-    return config.tools === tools && config.builtInTools === builtInTools ? this.#tools : this.#makeTools(config);
+  /** An agent that may start no further ones has no tools for it (SPEC 14.4). */
+  #toolsOf(config: ResolvedThreadConfig, depth: number): ToolSet {
+    const { tools, builtInTools, agentMaxDepth } = config;
+    const isLast = depth >= agentMaxDepth;
+    const names = [...new Set(builtInTools)].filter((name) => !isLast || name !== "multi_agent");
+    const own = this.#setup.config.tools;
+    if (tools !== own && tools.length + own.length > 0) return this.#makeTools(tools, names);
+    const key = names.join();
+    const found = this.#tools.get(key);
+    if (found !== undefined) return found;
+    const made = this.#makeTools(own, names);
+    this.#tools.set(key, made);
+    return made;
   }
 
-  #makeTools({ tools, builtInTools }: ResolvedThreadConfig): ToolSet {
-    return new ToolSet([...this.#setup.tools, ...(tools as readonly Tool[])], this.#builtIns.named(builtInTools));
+  #makeTools(tools: readonly unknown[], builtIns: readonly BuiltInToolName[]): ToolSet {
+    return new ToolSet([...this.#setup.tools, ...(tools as readonly Tool[])], this.#builtIns.named(builtIns));
   }
 
   #storeOf(config: ResolvedThreadConfig): ThreadStore {
@@ -101,13 +125,14 @@ export class ThreadMaker {
   #metaOf(threadId: ThreadId, config: ResolvedThreadConfig, options: ThreadOptions): SessionMeta {
     const { sessionSource, clock } = this.#setup;
     const originator = options.originator ?? this.#setup.originator;
-    const parent = options.parentThreadId;
-    const spawned: SessionSource | undefined =
-      parent === undefined
-        ? undefined
-        : { subagent: { thread_spawn: { parent_thread_id: parent, depth: this.#registry.depthOf(threadId) } } };
-    const source = options.source ?? spawned ?? sessionSource;
-    return sessionMetaOf({ threadId, config, source, originator, now: clock.now(), parent });
+    const { parentThreadId: parent, agent, source = sessionSource } = options;
+    const facts = { threadId, config, source, originator, now: clock.now() };
+    const lineage = this.#registry.lineageOf(threadId);
+    if (parent === undefined || lineage === undefined) return sessionMetaOf(facts);
+    return agentMetaOf(
+      { ...facts, source: options.source },
+      { ...lineage, parent, role: agent?.role, forkedFrom: agent?.forkedFrom },
+    );
   }
 
   async spawn(config: ThreadConfig | undefined, options: ThreadOptions = {}): Promise<NewThread> {
@@ -182,9 +207,9 @@ export class ThreadMaker {
     make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin" | "forkedFrom">>,
   ): Promise<NewThread> {
     const store = this.#storeOf(config);
-    const thread = await this.#boot.create(threadId, options.parentThreadId, {
+    const thread = await this.#boot.create(threadId, {
       config,
-      tools: this.#toolsOf(config),
+      toolsAt: (depth) => this.#toolsOf(config, depth),
       options,
       make: async () => ({ ...(await make(store)), store, isNew: true }),
     });
@@ -244,7 +269,7 @@ export class ThreadMaker {
     const store = this.#storeOf(config);
     return this.#boot.load(threadId, {
       config,
-      tools: this.#toolsOf(config),
+      toolsAt: (depth) => this.#toolsOf(config, depth),
       status,
       options,
       make: async () => {
@@ -265,7 +290,7 @@ export class ThreadMaker {
     const resolved = { ...(await this.#settingsFor(config)), ephemeral: false };
     const thread = await this.#boot.load(threadId, {
       config: resolved,
-      tools: this.#toolsOf(resolved),
+      toolsAt: (depth) => this.#toolsOf(resolved, depth),
       options,
       make: async () => goingOn(this.#setup.store, await open(this.#openOptions(threadId, options), resolved)),
     });
@@ -313,13 +338,20 @@ async function isStored(store: ThreadStore, threadId: ThreadId): Promise<boolean
 
 /** A turn that a dead process left open is marked as interrupted, once. */
 async function goingOn(store: ThreadStore, { writer, isNew }: Pick<Making, "writer" | "isNew">): Promise<Making> {
+  let header: SessionMeta;
   try {
-    await closeDeadTurn(store, writer);
+    [header] = await Promise.all([store.header(writer.threadId), closeDeadTurn(store, writer)]);
   } catch (error) {
     await writer.close();
     throw error;
   }
-  return { writer, store, isNew, origin: writer.position().ordinal > 1 ? "resumed" : "new" };
+  return {
+    writer,
+    store,
+    isNew,
+    origin: writer.position().ordinal > 1 ? "resumed" : "new",
+    lineage: lineageOf(header),
+  };
 }
 
 async function closeDeadTurn(store: ThreadStore, writer: ThreadWriter): Promise<void> {

@@ -2,6 +2,7 @@
 import type { JsonObject } from "../protocol/unknown-kind.ts";
 import { keptWith } from "./answer-items.ts";
 import { type AssistantSpeech, conversationOf, type Speech, type SpokenPart } from "./conversation.ts";
+import { flatTools } from "./flat-tools.ts";
 import type { ModelRequest } from "./model-client.ts";
 import { parseJson } from "./model-failure.ts";
 
@@ -25,7 +26,7 @@ export function callOptionsOf(request: ModelRequest, { specificationVersion }: T
   return {
     prompt: conversationOf(request).map((speech) => messageOf(speech, { isV4 })),
     ...(request.tools.length > 0 && {
-      tools: request.tools.map(({ name, description, parameters, strict }) => ({
+      tools: flatTools(request.tools).map(({ name, description, parameters, strict }) => ({
         type: "function",
         name,
         description,

@@ -1,6 +1,7 @@
 /** The body of `POST /chat/completions`. */
 import type { JsonObject } from "../protocol/unknown-kind.ts";
 import { type AssistantSpeech, conversationOf, type Speech, type SpokenPart } from "./conversation.ts";
+import { flatTools } from "./flat-tools.ts";
 import type { ModelRequest, ToolSpec } from "./model-client.ts";
 
 export function chatBody(request: ModelRequest): JsonObject {
@@ -13,7 +14,7 @@ export function chatBody(request: ModelRequest): JsonObject {
     stream: true,
     stream_options: { include_usage: true },
     ...(request.tools.length > 0 && {
-      tools: request.tools.map(toolOf),
+      tools: flatTools(request.tools).map(toolOf),
       parallel_tool_calls: request.parallelToolCalls,
     }),
     ...(effort !== null && { reasoning_effort: effort }),

@@ -10,6 +10,7 @@
  */
 import type { ContentItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
 import { textOf, textOfContent } from "../protocol/response-item.ts";
+import { flatName } from "./flat-tools.ts";
 import type { ModelRequest } from "./model-client.ts";
 
 export type SpokenPart = { readonly text: string } | { readonly imageUrl: string };
@@ -69,7 +70,12 @@ class Conversation {
         this.#model().reasoning.push({ text: reasoningTextOf(item), item });
         return;
       case "function_call":
-        this.#call({ callId: item.call_id, name: item.name, args: item.arguments, item });
+        this.#call({
+          callId: item.call_id,
+          name: flatName(item.namespace, item.name),
+          args: item.arguments,
+          item,
+        });
         return;
       case "custom_tool_call":
         this.#call({ callId: item.call_id, name: item.name, args: JSON.stringify({ input: item.input }), item });

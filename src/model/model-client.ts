@@ -15,6 +15,14 @@ export type ToolSpec = {
   readonly strict: boolean;
 };
 
+/** Tools under a name of their own, as the Responses API knows them; a call of one names both. */
+export type ToolNamespace = {
+  readonly type: "namespace";
+  readonly name: string;
+  readonly description: string;
+  readonly tools: readonly ToolSpec[];
+};
+
 export type ModelRequest = {
   readonly threadId: ThreadId;
   readonly turnId: TurnId;
@@ -22,7 +30,7 @@ export type ModelRequest = {
   readonly instructions: string;
   /** The whole conversation, oldest first; every call in it has its output. Not to be changed. */
   readonly input: readonly ResponseItem[];
-  readonly tools: readonly ToolSpec[];
+  readonly tools: readonly (ToolSpec | ToolNamespace)[];
   readonly parallelToolCalls: boolean;
   readonly reasoning: { readonly effort: string | null; readonly summary: string | null };
   /** A JSON Schema that the final message must fit. */

@@ -11,7 +11,13 @@ export type WaitFor = number | PromiseLike<unknown> | ((signal: AbortSignal) => 
 export type Step =
   | { readonly step: "say"; readonly text: string; readonly deltas: readonly string[] }
   | { readonly step: "think"; readonly summary: string; readonly deltas: readonly string[] }
-  | { readonly step: "call"; readonly name: string; readonly args: string; readonly callId: string | undefined }
+  | {
+      readonly step: "call";
+      readonly name: string;
+      readonly args: string;
+      readonly callId: string | undefined;
+      readonly namespace: string | undefined;
+    }
   | { readonly step: "wait"; readonly until: WaitFor }
   | { readonly step: "fail"; readonly error: ModelError }
   | { readonly step: "hang" }
@@ -36,11 +42,16 @@ export const say = (text: string, options: { readonly deltas?: readonly string[]
 export const think = (summary: string): Step => ({ step: "think", summary, deltas: words(summary) });
 
 /** A function call. Arguments given as text are sent as they are, also when they are no JSON. */
-export const call = (name: string, args: unknown = {}, options: { readonly callId?: string } = {}): Step => ({
+export const call = (
+  name: string,
+  args: unknown = {},
+  options: { readonly callId?: string; readonly namespace?: string } = {},
+): Step => ({
   step: "call",
   name,
   args: typeof args === "string" ? args : JSON.stringify(args),
   callId: options.callId,
+  namespace: options.namespace,
 });
 
 /** Says nothing for a while. A promise that rejects, or work that does, fails the play with that error. */

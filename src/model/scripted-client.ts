@@ -240,13 +240,14 @@ class Playback implements AsyncIterableIterator<ModelEvent, undefined> {
     events.push({ type: "item_done", item });
   }
 
-  #call({ name, args, callId }: Extract<Step, { step: "call" }>): undefined {
+  #call({ name, args, callId, namespace }: Extract<Step, { step: "call" }>): undefined {
     const { ids } = this.#environment;
     const item: ResponseItem = {
       type: "function_call",
       id: ids.next("fc"),
       call_id: callId ?? ids.next("call"),
       name,
+      ...(namespace !== undefined && { namespace }),
       arguments: args,
     };
     this.#events.push({ type: "item_done", item });

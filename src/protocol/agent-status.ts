@@ -15,7 +15,7 @@ export type AgentStatus =
  *
  * @param rule `0.169` tells an interrupt as `interrupted`, which is not final; `0.80` as an error, which is.
  */
-export function agentStatusAfter(previous: AgentStatus, msg: EventMsg, rule: "0.80" | "0.169" = "0.80"): AgentStatus {
+export function agentStatusAfter(previous: AgentStatus, msg: EventMsg, rule: AgentRule = "0.80"): AgentStatus {
   switch (msg.type) {
     case "task_started":
       return "running";
@@ -33,9 +33,20 @@ export function agentStatusAfter(previous: AgentStatus, msg: EventMsg, rule: "0.
   }
 }
 
+const INTERRUPTED = "Interrupted";
+
 /** Whether an agent in this status has done what it was asked, or never will. */
 export const isFinalStatus = (status: AgentStatus): boolean =>
   status !== "pending_init" && status !== "running" && status !== "interrupted";
+
+/** Which version's statuses are meant: 0.169 does not take an interrupt for an end, as it may be followed by more input. */
+export type AgentRule = "0.80" | "0.169";
+
+/** A status of the older rule as another one tells it. */
+export const statusUnder = (rule: AgentRule, status: AgentStatus): AgentStatus =>
+  rule === "0.169" && typeof status === "object" && "errored" in status && status.errored === INTERRUPTED
+    ? "interrupted"
+    : status;
 
 const pascalCase = (snake: string): string =>
   snake

@@ -53,27 +53,43 @@ function unwrap(text: string): string {
   return text.startsWith("{") && text.endsWith("}") ? text.slice(1, -1) : text;
 }
 
+/** What is wrong with a text that is no UUID, in the uuid crate's own kinds. */
+export type UuidProblem =
+  | { readonly kind: "character"; readonly character: string; readonly index: number }
+  | { readonly kind: "simpleLength"; readonly length: number }
+  | { readonly kind: "groupCount"; readonly count: number }
+  | { readonly kind: "groupLength"; readonly group: number; readonly length: number; readonly index: number };
+
 /** The diagnosis follows the uuid crate: first a bad character, then the group count, then the group lengths. */
-function explainMalformedUuid(text: string): string {
+export function uuidProblem(text: string): UuidProblem {
   const body = unwrap(text);
   const offset = body === text ? 0 : text.startsWith(URN_PREFIX) ? URN_PREFIX.length : 1;
   const hyphens: number[] = [];
   let byteIndex = 0;
   for (const character of body) {
     if (character === "-") hyphens.push(byteIndex);
-    else if (!/[0-9a-fA-F]/.test(character)) {
-      const where = byteIndex + offset + 1;
-      return `invalid character: expected an optional prefix of \`urn:uuid:\` followed by [0-9a-fA-F-], found \`${character}\` at ${where}`;
-    }
+    else if (!/[0-9a-fA-F]/.test(character)) return { kind: "character", character, index: byteIndex + offset + 1 };
     byteIndex += Buffer.byteLength(character);
   }
-  if (hyphens.length === 0 && body === text) {
-    return `invalid length: expected length 32 for simple format, found ${Buffer.byteLength(text)}`;
-  }
-  if (hyphens.length !== 4) return `invalid group count: expected 5, found ${hyphens.length + 1}`;
-  const lengths = hyphens.map((at, group) => at - (group === 0 ? 0 : (hyphens[group - 1] ?? 0) + 1));
+  if (hyphens.length === 0 && body === text) return { kind: "simpleLength", length: Buffer.byteLength(text) };
+  if (hyphens.length !== 4) return { kind: "groupCount", count: hyphens.length + 1 };
+  const starts = [0, ...hyphens.map((at) => at + 1)];
+  const lengths = starts.map((start, group) => (hyphens[group] ?? byteIndex) - start);
   const wrong = lengths.findIndex((length, group) => length !== GROUP_LENGTHS[group]);
   const group = wrong === -1 ? 4 : wrong;
-  const found = wrong === -1 ? byteIndex - (hyphens[3] ?? 0) - 1 : (lengths[group] ?? 0);
-  return `invalid group length in group ${group}: expected ${GROUP_LENGTHS[group]}, found ${found}`;
+  return { kind: "groupLength", group, length: lengths[group] ?? 0, index: offset + (starts[group] ?? 0) + 1 };
+}
+
+function explainMalformedUuid(text: string): string {
+  const problem = uuidProblem(text);
+  switch (problem.kind) {
+    case "character":
+      return `invalid character: expected an optional prefix of \`urn:uuid:\` followed by [0-9a-fA-F-], found \`${problem.character}\` at ${problem.index}`;
+    case "simpleLength":
+      return `invalid length: expected length 32 for simple format, found ${problem.length}`;
+    case "groupCount":
+      return `invalid group count: expected 5, found ${problem.count}`;
+    case "groupLength":
+      return `invalid group length in group ${problem.group}: expected ${GROUP_LENGTHS[problem.group]}, found ${problem.length}`;
+  }
 }

@@ -47,6 +47,9 @@ export type SessionMeta = {
   history_mode?: HistoryMode | undefined;
   parent_thread_id?: ThreadId | null | undefined;
   agent_nickname?: string | null | undefined;
+  agent_role?: string | null | undefined;
+  /** `subagent` for a thread that an agent has started. */
+  thread_source?: string | null | undefined;
   base_instructions?: BaseInstructions | null | undefined;
   [field: string]: unknown;
 };

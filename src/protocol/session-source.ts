@@ -38,5 +38,11 @@ function parseSubAgent(value: unknown): SubAgentSource {
   return { other: Object.keys(value)[0] ?? "unknown" };
 }
 
+/** Who started an agent's thread, where the source says that one did. */
+export const threadSpawnOf = (source: SessionSource): ThreadSpawnSource | undefined =>
+  typeof source === "object" && typeof source.subagent === "object" && "thread_spawn" in source.subagent
+    ? source.subagent.thread_spawn
+    : undefined;
+
 const isThreadSpawn = (value: JsonObject): value is ThreadSpawnSource =>
   typeof value.parent_thread_id === "string" && typeof value.depth === "number";

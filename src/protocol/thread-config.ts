@@ -20,8 +20,12 @@ import {
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
 
-/** `shell` is the tool `shell_command`. */
-export type BuiltInToolName = "shell" | "apply_patch" | "update_plan";
+/**
+ * `shell` is the tool `shell_command`; `multi_agent` are 0.169's tools for agents, in a namespace of their own, and
+ * `collab` 0.87's.
+ */
+export const BUILT_IN_TOOLS = ["shell", "apply_patch", "update_plan", "multi_agent", "collab"] as const;
+export type BuiltInToolName = (typeof BUILT_IN_TOOLS)[number];
 
 /** A thread's settings with every default filled in. */
 export type ResolvedThreadConfig = {
@@ -54,6 +58,10 @@ export type ResolvedThreadConfig = {
   tools: readonly unknown[];
   /** Tools of the house that the model may use; none unless named here. */
   builtInTools: readonly BuiltInToolName[];
+  /** `multi_agent`: how many agents may be open under one root thread. */
+  agentMaxThreads: number;
+  /** `multi_agent`: how deep agents may start agents; a user's thread has depth 0. At 0 nobody may. */
+  agentMaxDepth: number;
   /** MCP servers whose tools the model may use; merged by name. */
   mcpServers: McpServers;
   /** What an embedder or another floor keeps with a thread; merged by key. */
@@ -87,7 +95,9 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   streamMaxRetries: retries.max(100),
   requestMaxRetries: retries.max(100),
   tools: z.custom<readonly unknown[]>(Array.isArray, "Invalid input: expected array"),
-  builtInTools: z.array(z.enum(["shell", "apply_patch", "update_plan"])),
+  builtInTools: z.array(z.enum(BUILT_IN_TOOLS)),
+  agentMaxThreads: z.int().min(1),
+  agentMaxDepth: z.int().min(0),
   mcpServers: mcpServersSchema,
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };
@@ -137,6 +147,8 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
   requestMaxRetries: 4,
   tools: [],
   builtInTools: [],
+  agentMaxThreads: 6,
+  agentMaxDepth: 1,
   mcpServers: {},
   extra: {},
 };

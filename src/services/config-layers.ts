@@ -132,6 +132,8 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     modelContextWindow: data.model_context_window,
     modelAutoCompactTokenLimit: data.model_auto_compact_token_limit,
     showRawReasoning: data.show_raw_agent_reasoning,
+    agentMaxThreads: data.agents?.max_threads ?? data.agents?.max_concurrent_threads_per_session,
+    agentMaxDepth: data.agents?.max_depth,
     // As the layers gave them: whoever runs threads with this config checks them (parseThreadConfig).
     mcpServers: data.mcp_servers as McpServers | undefined,
   };
@@ -142,9 +144,18 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     ...retriesOf(data, typed.modelProvider ?? data.model_provider ?? defaults.modelProvider),
     ...withoutSandbox(typed),
     ...sandboxOf(data, sources, layers),
+    ...agentToolsOf(data, typed.builtInTools ?? defaults.builtInTools),
     ...(Object.keys(extra).length > 0 && { extra }),
     cwd: resolve(sources.cwd, typed.cwd ?? defaults.cwd ?? ""),
   };
+}
+
+/** `multi_agent = false` takes the tools for agents away; `collab = true` gives them the names that 0.87 has for them. */
+function agentToolsOf({ features = {} }: ConfigData, tools: ThreadConfig["builtInTools"]): ThreadConfig {
+  if (tools === undefined) return {};
+  const wanted = features.multi_agent === false ? tools.filter((name) => name !== "multi_agent") : tools;
+  const isCollab = features.collab === true;
+  return { builtInTools: wanted.map((name) => (isCollab && name === "multi_agent" ? "collab" : name)) };
 }
 
 /** What is set of it; the sandbox's two settings go together, so they are settled apart. */

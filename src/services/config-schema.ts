@@ -31,9 +31,19 @@ export type ConfigData = {
   project_doc_max_bytes?: number | undefined;
   project_doc_fallback_filenames?: string[] | undefined;
   features?: Record<string, unknown> | undefined;
+  agents?: AgentsTable | undefined;
   mcp_servers?: Record<string, ConfigTable> | undefined;
   profile?: string | undefined;
   profiles?: Record<string, ConfigTable> | undefined;
+  [key: string]: unknown;
+};
+
+/** Roles stand in it as tables of their own, and are passed on. */
+export type AgentsTable = {
+  max_threads?: number | undefined;
+  /** The newer name of the same. */
+  max_concurrent_threads_per_session?: number | undefined;
+  max_depth?: number | undefined;
   [key: string]: unknown;
 };
 
@@ -49,7 +59,7 @@ const name = z.string().min(1).optional();
 const text = z.string().optional();
 const flag = z.boolean().optional();
 const count = z.int().min(0).optional();
-const tokens = z.int().min(1).optional();
+const atLeastOne = z.int().min(1).optional();
 const texts = z.record(z.string(), z.string()).optional();
 const table = z.custom<ConfigTable>(isTable, "Invalid input: expected a table");
 
@@ -86,14 +96,17 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
     .optional(),
   model_reasoning_effort: reasoningEffortSchema.optional(),
   model_reasoning_summary: reasoningSummarySchema.optional(),
-  model_context_window: tokens,
-  model_auto_compact_token_limit: tokens,
+  model_context_window: atLeastOne,
+  model_auto_compact_token_limit: atLeastOne,
   instructions: text,
   developer_instructions: text,
   show_raw_agent_reasoning: flag,
   project_doc_max_bytes: count,
   project_doc_fallback_filenames: z.array(z.string().min(1)).optional(),
   features: z.record(z.string(), z.unknown()).optional(),
+  agents: z
+    .looseObject({ max_threads: atLeastOne, max_concurrent_threads_per_session: atLeastOne, max_depth: count })
+    .optional(),
   mcp_servers: z.record(z.string(), table).optional(),
   profile: name,
   profiles: z.record(z.string(), table).optional(),

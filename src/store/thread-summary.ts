@@ -2,7 +2,7 @@
 import type { ThreadId } from "../protocol/ids.ts";
 import { textOf } from "../protocol/response-item.ts";
 import type { GitInfo, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
-import { parseSessionSource } from "../protocol/session-source.ts";
+import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
 import type { StoredThread } from "./thread-store.ts";
@@ -47,8 +47,7 @@ function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
 /** The thread that spawned this one as an agent. */
 export function parentThreadOf(meta: SessionMeta, source = parseSessionSource(meta.source)): ThreadId | null {
   if (typeof meta.parent_thread_id === "string") return meta.parent_thread_id;
-  if (typeof source === "string" || typeof source.subagent === "string") return null;
-  return "thread_spawn" in source.subagent ? source.subagent.thread_spawn.parent_thread_id : null;
+  return threadSpawnOf(source)?.parent_thread_id ?? null;
 }
 
 const REQUEST_HEADING = "## My request for Codex:";

@@ -6,6 +6,7 @@ import type { ModelClient } from "../model/model-client.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
+import type { Agents } from "../turn/agents.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
@@ -21,11 +22,10 @@ export type ThreadEnv = {
   readonly logic: AnyActorLogic;
   /** Who answers a thread's turns. */
   readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
-  /** How many tokens a model's context holds; null when it has no bound. */
-  readonly contextWindow: (model: string) => number | null;
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
+  readonly agents: Agents;
   readonly mcp: McpPool;
   readonly skills: SkillsManager;
   /** How many events of a thread stay in memory for replay. */

@@ -10,7 +10,6 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
-import { contextWindowOf } from "./context-window.ts";
 import type { Submission } from "./inbox.ts";
 import { environmentUpdate, initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -26,7 +25,7 @@ export function announceTurn(host: TurnHost, run: TurnRun): void {
     type: "task_started",
     turn_id: run.turnId,
     started_at: Math.floor(run.startedAt / 1000),
-    model_context_window: contextWindowOf(host, run.config),
+    model_context_window: run.config.modelContextWindow ?? null,
   });
 }
 
@@ -36,7 +35,7 @@ function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): voi
   host.toldEnvironment = config;
 }
 
-/** Records items that the model is to know from its next request on. They make no turn. */
+/** Records items that the model is to know from its next request on. They make no turn; a running one takes them as input (T5). */
 export function injectItems(host: TurnHost, id: SubmissionId, items: readonly ResponseItem[]): void {
   recordInitialContext(host, host.config);
   for (const item of items) recordItem(host, id, item);
@@ -87,6 +86,10 @@ async function recordAll(
 }
 
 function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission): void | Promise<void> {
+  if (op.type === "inject_items") {
+    for (const item of op.items) recordItem(host, id, item);
+    return;
+  }
   if (op.type !== "user_input" && op.type !== "user_turn") return;
   const { items } = op;
   if ("final_output_json_schema" in op) run.outputSchema = op.final_output_json_schema;
@@ -119,15 +122,8 @@ export const recordItem = (host: TurnHost, id: SubmissionId, item: ResponseItem)
 
 /** An item without deltas: started and completed at once, followed by its legacy events. */
 export function publishWholeItem(host: TurnHost, run: TurnRun, id: SubmissionId, item: TurnItem): void {
-  publishItemStart(host, run, item, id);
-  publishItemEnd(host, run, item, id);
-}
-
-export const publishItemStart = (host: TurnHost, run: TurnRun, item: TurnItem, id = run.id): void =>
-  host.publish(id, { type: "item_started", thread_id: host.threadId, turn_id: run.turnId, item });
-
-/** The end of an item, followed by its legacy events. */
-export function publishItemEnd(host: TurnHost, run: TurnRun, item: TurnItem, id = run.id): void {
-  host.publish(id, { type: "item_completed", thread_id: host.threadId, turn_id: run.turnId, item });
+  const place = { thread_id: host.threadId, turn_id: run.turnId };
+  host.publish(id, { type: "item_started", ...place, item });
+  host.publish(id, { type: "item_completed", ...place, item });
   for (const msg of legacyEventsOf(item)) host.publish(id, msg);
 }

@@ -26,11 +26,13 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
   const callId = item.call_id;
   if (callId === undefined || callId === null) return;
   const name = item.type === "local_shell_call" ? "local_shell" : item.name;
+  const namespace = item.type === "function_call" ? item.namespace : undefined;
   const raw = item.type === "function_call" ? item.arguments : item.type === "custom_tool_call" ? item.input : "";
   const call: RunningCall = {
     callId,
     kind: item.type,
     name,
+    namespace,
     startedAt: host.clock.now(),
     settled: false,
     output: Promise.resolve(""),
@@ -50,11 +52,11 @@ function settled(call: RunningCall, output: Promise<string>): Promise<string> {
 }
 
 async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<string> {
-  const { callId, kind, name, startedAt } = call;
-  const builtIn = host.tools.builtIn(name);
+  const { callId, kind, name, namespace, startedAt } = call;
+  const builtIn = host.tools.builtIn(name, namespace);
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
-  const tool = host.tools.get(name);
-  if (tool === undefined) return `unsupported call: ${name}`;
+  const tool = namespace === undefined ? host.tools.get(name) : undefined;
+  if (tool === undefined) return `unsupported call: ${namespace ?? ""}${name}`;
   const place = { thread_id: host.threadId, turn_id: run.turnId };
   const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
   host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });

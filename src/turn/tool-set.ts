@@ -1,4 +1,5 @@
-import type { ToolSpec } from "../model/model-client.ts";
+import { flatName } from "../model/flat-tools.ts";
+import type { ToolNamespace, ToolSpec } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { Tool } from "./tool.ts";
@@ -8,18 +9,20 @@ import type { BuiltInTool } from "./tools/built-in-tool.ts";
 export class ToolSet {
   static readonly empty = new ToolSet([]);
 
-  readonly specs: readonly ToolSpec[];
+  /** As the model is offered them. */
+  readonly specs: readonly (ToolSpec | ToolNamespace)[];
   readonly #byName: ReadonlyMap<string, Tool>;
+  /** By their names with the namespace before it, so that a model that knows none can call them as well. */
   readonly #builtIns: ReadonlyMap<string, BuiltInTool>;
 
   /** @throws InvalidRequestError when two tools have one name, or one is no tool. */
   constructor(tools: readonly Tool[], builtIns: readonly BuiltInTool[] = []) {
     const wrong = tools.findIndex((tool) => !isTool(tool));
     if (wrong !== -1) throw new InvalidRequestError(`tools[${wrong}]: must be a tool, as made by \`tool(...)\``);
-    this.#builtIns = new Map(builtIns.map((tool) => [tool.spec.name, tool]));
+    this.#builtIns = new Map(builtIns.map((tool) => [fullNameOf(tool), tool]));
     this.#byName = new Map(tools.map((tool) => [tool.spec.name, tool]));
-    this.specs = [...builtIns, ...tools].map((tool) => tool.spec);
-    const names = this.specs.map(({ name }) => name);
+    this.specs = [...grouped(builtIns), ...tools.map((tool) => tool.spec)];
+    const names = [...builtIns.map(fullNameOf), ...tools.map((tool) => tool.spec.name)];
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     if (twice !== undefined) throw new InvalidRequestError(`two tools are named \`${twice}\``);
   }
@@ -28,15 +31,33 @@ export class ToolSet {
     return this.#byName.get(name);
   }
 
-  builtIn(name: string): BuiltInTool | undefined {
-    return this.#builtIns.get(name);
+  builtIn(name: string, namespace?: string): BuiltInTool | undefined {
+    return this.#builtIns.get(flatName(namespace, name));
   }
 
   /** These tools and further built-in ones. One whose name is taken already is left out. */
   with(builtIns: readonly BuiltInTool[]): ToolSet {
-    const added = builtIns.filter(({ spec: { name } }) => !this.#byName.has(name) && !this.#builtIns.has(name));
+    const added = builtIns.filter((tool) => {
+      const name = fullNameOf(tool);
+      return !this.#byName.has(name) && !this.#builtIns.has(name);
+    });
     return new ToolSet([...this.#byName.values()], [...this.#builtIns.values(), ...added]);
   }
+}
+
+function fullNameOf({ spec, namespace }: BuiltInTool): string {
+  return flatName(namespace?.name, spec.name);
+}
+
+/** The tools of a namespace together, where the first of them stands. */
+function grouped(builtIns: readonly BuiltInTool[]): (ToolSpec | ToolNamespace)[] {
+  return builtIns.flatMap(({ spec, namespace }, index): (ToolSpec | ToolNamespace)[] => {
+    if (namespace === undefined) return [spec];
+    const isFirst = builtIns.findIndex((other) => other.namespace === namespace) === index;
+    if (!isFirst) return [];
+    const tools = builtIns.filter((other) => other.namespace === namespace).map((other) => other.spec);
+    return [{ type: "namespace", ...namespace, tools }];
+  });
 }
 
 function isTool(value: unknown): value is Tool {

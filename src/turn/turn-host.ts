@@ -8,6 +8,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
+import type { Agents } from "./agents.ts";
 import type { Approvals } from "./approvals.ts";
 import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
@@ -24,14 +25,14 @@ export interface TurnHost {
   readonly clock: Clock;
   readonly inbox: Inbox;
   readonly approvals: Approvals;
+  /** Of what all threads share, that which tools may need: the other threads. */
+  readonly env: { readonly agents: Agents };
   /** The settings that the next turns run with; replaced, never changed in place. */
   config: ResolvedThreadConfig;
   /** The environment that the model was last told of; undefined when it is still to be read from the history. */
   toldEnvironment: Environment | undefined;
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
-  /** How many tokens a model's context holds; null when it has no bound. */
-  contextWindow(model: string): number | null;
   usage: TokenUsageInfo | undefined;
   /** What the last response told of the account's limits. */
   rateLimits: RateLimitSnapshot | undefined;

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { createAppServer } from "../../src/app-server/app-server.ts";
+import { DEFAULT_TOOLS } from "../../src/app-server/command.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { openHome } from "../../src/manager/home.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
@@ -54,7 +55,7 @@ export type Scenario = {
 export const ANSWERED = "answered";
 
 /** What a request that is not made would have told. */
-const LEFT_TOLD = new Set(["deprecationNotice", "warning", "thread/status/changed"]);
+const LEFT_TOLD = new Set(["deprecationNotice", "thread/status/changed"]);
 const DEADLINE_MS = 20_000;
 
 export async function replay(t: TestContext, scenario: Scenario): Promise<void> {
@@ -86,7 +87,7 @@ function sessionsOf(rows: readonly Row[]): Row[][] {
 /** As `skein app-server` does, but for the line: it stays within this process. */
 async function serveHome(
   { home: folder, cwd }: { home: string; cwd: string },
-  { tools = ["shell", "apply_patch", "update_plan"] }: Scenario,
+  { tools = DEFAULT_TOOLS }: Scenario,
 ): Promise<AsyncDisposable & { client: TestClient }> {
   const env = { PATH: process.env.PATH, HOME: folder, SHELL: "/bin/bash", TZ: "UTC" };
   const home = await openHome({ home: folder, env, cwd, typed: { builtInTools: tools }, sessionSource: "vscode" });
@@ -246,9 +247,8 @@ class Session {
   }
 
   #retold(messages: readonly Message[]): [string, readonly Message[]][] {
-    const { name, retell = (story) => story } = this.#scenario;
-    const known = name.startsWith("0.87") ? messages.filter(isKnownTo087) : messages;
-    return [...storiesOf(known)].map(([id, story]) => [id, retell(story)]);
+    const { retell = (story) => story } = this.#scenario;
+    return [...storiesOf(messages)].map(([id, story]) => [id, retell(story)]);
   }
 
   #compareStories(): void {
@@ -268,11 +268,6 @@ class Session {
     }
   }
 }
-
-/** What only newer versions tell. */
-const isKnownTo087 = ({ method, params }: Message): boolean =>
-  method !== "remoteControl/status/changed" &&
-  !(method === "warning" && params.message.startsWith("Model metadata for "));
 
 const isAnswer = (message: Message, id: string | number): boolean => message.id === id && message.method === undefined;
 

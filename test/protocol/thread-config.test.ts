@@ -67,6 +67,8 @@ test("the defaults", () => {
     requestMaxRetries: 4,
     tools: [],
     builtInTools: [],
+    agentMaxThreads: 6,
+    agentMaxDepth: 1,
     mcpServers: {},
     extra: {},
   });

@@ -3,7 +3,7 @@ import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
-import type { SessionSource } from "../../protocol/session-source.ts";
+import { type SessionSource, threadSpawnOf } from "../../protocol/session-source.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { VERSION } from "../../version.ts";
@@ -72,10 +72,7 @@ export class ThreadViews {
   /** Without the header, its facts are null, and the history mode follows from the version that wrote the thread. */
   ofStored(stored: StoredThread, header?: SessionMeta): V2Thread {
     const { source } = stored;
-    const spawned =
-      typeof source === "object" && typeof source.subagent === "object" && "thread_spawn" in source.subagent
-        ? source.subagent.thread_spawn
-        : undefined;
+    const spawned = threadSpawnOf(source);
     const updatedAt = Math.floor(stored.updatedAt / 1000);
     const view: V2Thread = {
       ...blank(stored.threadId, stored.cwd, Math.floor(stored.createdAt / 1000)),
@@ -91,6 +88,7 @@ export class ThreadViews {
       cliVersion: stored.cliVersion,
       originator: header?.originator ?? null,
       source: sourceToV2(source),
+      threadSource: header?.thread_source ?? null,
       agentNickname: spawned?.agent_nickname ?? null,
       agentRole: spawned?.agent_role ?? null,
       gitInfo: stored.gitInfo,

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
+import type { BuiltInToolName } from "../../protocol/thread-config.ts";
 import type { Io } from "../io.ts";
-import { repeated } from "../option-values.ts";
+import { repeated, TOOL_NAMES } from "../option-values.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 
 const EXAMPLES = `
@@ -20,7 +21,7 @@ type Options = {
   readonly listen: string;
   readonly config?: readonly string[];
   readonly profile?: string;
-  readonly tools?: readonly ("shell" | "apply_patch" | "update_plan")[];
+  readonly tools?: readonly BuiltInToolName[];
   readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
@@ -35,11 +36,9 @@ export const appServerCommand = (io: Io): Command =>
     .option("--ws-token-file <file>", "the file that holds the token")
     .option("--ws-token-sha256 <hex>", "or the token's SHA-256")
     .addOption(
-      new Option("--tools <name...>", "tools that agents get; all, unless some are named").choices([
-        "shell",
-        "apply_patch",
-        "update_plan",
-      ]),
+      new Option("--tools <name...>", "tools that agents get; all but collab, unless some are named").choices(
+        TOOL_NAMES,
+      ),
     )
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)

@@ -1,4 +1,4 @@
-import type { ToolSpec } from "../../model/model-client.ts";
+import type { ToolNamespace, ToolSpec } from "../../model/model-client.ts";
 import type { CallContext } from "./call-context.ts";
 
 /**
@@ -7,6 +7,8 @@ import type { CallContext } from "./call-context.ts";
  */
 export interface BuiltInTool {
   readonly spec: ToolSpec;
+  /** What the tool is grouped under, where it has no name of its own in the request. */
+  readonly namespace?: Pick<ToolNamespace, "name" | "description">;
   /** Answers with the output for the model. What it throws becomes the output, and never ends the turn. */
   run(call: CallContext): Promise<string>;
 }

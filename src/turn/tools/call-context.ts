@@ -5,10 +5,12 @@ import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ReviewDecision } from "../../protocol/policy.ts";
+import type { ResponseItem } from "../../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { ApplyPatchApprovalRequestEvent, ExecApprovalRequestEvent } from "../../protocol/tool-events.ts";
 import type { Duration, TurnItem } from "../../protocol/turn-item.ts";
 import { explainIssues } from "../../protocol/validation.ts";
+import type { Agents } from "../agents.ts";
 import type { Consents } from "../consents.ts";
 import type { TurnHost } from "../turn-host.ts";
 import type { RunningCall, TurnRun } from "../turn-run.ts";
@@ -54,6 +56,16 @@ export class CallContext {
 
   get consents(): Consents {
     return this.#host.approvals.consents;
+  }
+
+  /** Other threads, for tools that work with agents. */
+  get agents(): Agents {
+    return this.#host.env.agents;
+  }
+
+  /** The conversation so far, as the model knows it. */
+  conversation(): readonly ResponseItem[] {
+    return this.#host.history?.forModel() ?? [];
   }
 
   /** Stands for the turn in maps of what lasts as long as it does. */

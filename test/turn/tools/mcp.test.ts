@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { flatTools } from "../../../src/model/flat-tools.ts";
 import { call } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
@@ -35,7 +36,7 @@ test("a server's tools over stdio: names, events, output", async (t) => {
   );
   await thread.run("go");
   assert.deepEqual(outputs(), ["Echo: hi", "The sum of 2 and 40 is 42."]);
-  const tools = model.requests[0]?.tools ?? [];
+  const tools = flatTools(model.requests[0]?.tools ?? []);
   const echo = tools.find(({ name }) => name === "mcp__every__echo");
   assert.deepEqual([echo?.type, echo?.strict, typeof echo?.parameters.properties], ["function", false, "object"]);
   assert.deepEqual(mcpEvents(kinds(events)).slice(0, 3), [
