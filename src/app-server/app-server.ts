@@ -1,5 +1,6 @@
 /** The server: any number of clients over one ThreadManager. */
 
+import { randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
@@ -100,6 +101,7 @@ class Server implements AppServer, ConnectionServer {
       logger,
       home: (typeof home === "object" ? home.home : home) ?? cwd,
       cwd,
+      installationId: randomUUID(),
       configs,
       hub,
       requests,

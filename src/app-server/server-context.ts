@@ -14,6 +14,8 @@ export type ServerContext = {
   /** Shown as `codexHome`; relative rollout paths of v1 are taken from here. */
   readonly home: string;
   readonly cwd: string;
+  /** Another one for each server: nothing is remembered of an installation. */
+  readonly installationId: string;
   readonly configs: ThreadConfigs;
   readonly hub: ThreadHub;
   readonly requests: ServerRequests;

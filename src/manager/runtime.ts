@@ -115,7 +115,7 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   #makeEnv(): ThreadEnv {
-    const { clock, logger, modelFor, limits, residency, skills } = this.setup;
+    const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
     const incarnations = new Map<string, Incarnation>();
     const { events } = this.watchers;
     return {
@@ -124,6 +124,7 @@ export class ManagerRuntime implements ThreadHome {
       parent: this.actor,
       logic: this.setup.threadLogic ?? threadLogic(incarnations),
       modelFor,
+      contextWindow: (model) => models.contextWindow(model),
       turnSlots: this.turnSlots,
       approvals: this.approvals,
       agents: new TurnAgents(this),

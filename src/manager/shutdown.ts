@@ -31,7 +31,9 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
     const threads = [...(await registry.all()), ...removed()].filter((thread) => thread.isLoaded);
     // A signal each: a listener more on a shared one costs what there are listeners on it.
     const stops = threads.map(() => new AbortController());
-    const stopAll = () => stops.forEach((stop) => stop.abort(timeUp.signal.reason));
+    const stopAll = () => {
+      for (const stop of stops) stop.abort(timeUp.signal.reason);
+    };
     if (timeUp.signal.aborted) stopAll();
     timeUp.signal.addEventListener("abort", stopAll, { once: true });
     const ending = threads.map((thread, at) => endOne(thread, stops[at]?.signal ?? timeUp.signal, kill));

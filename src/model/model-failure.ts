@@ -6,7 +6,7 @@ import { usageLimitText } from "./usage-limit.ts";
 const CONTEXT_TEXT =
   "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.";
 const QUOTA_TEXT = "Quota exceeded. Check your plan and billing details.";
-const HIGH_DEMAND_TEXT = "We're currently experiencing high demand, which may cause temporary errors.";
+const HIGH_DEMAND_TEXT = "We’re currently experiencing high demand, which may cause temporary errors.";
 const PLAN_TEXT = "To use Codex with your ChatGPT plan, upgrade to Plus: https://openai.com/chatgpt/pricing.";
 
 /** The stream broke off. Retryable, unless said otherwise. */

@@ -58,6 +58,33 @@ export const SCRIPTED_MODEL: ModelPreset = {
   defaultReasoningEffort: "none",
 };
 
+/** The window that Codex takes a model to have whose facts it does not know. */
+export const USUAL_WINDOW = 272_000;
+
+/** Whole windows in tokens, as Codex 0.169 knows them by itself; a name stands for all that begin with it. */
+const WINDOWS: readonly (readonly [name: string, tokens: number])[] = [
+  ...[
+    "gpt-5.5",
+    "gpt-5.6-luna",
+    "gpt-5.6-sol",
+    "gpt-5.6-terra",
+    "gpt-6-astra",
+    "gpt-6-luna",
+    "gpt-6-sol",
+    "gpt-6.1-sol",
+  ],
+  ...["codex-auto-review", "gpt-daybreak-blue-latest"],
+]
+  .map((name): readonly [string, number] => [name, USUAL_WINDOW])
+  .concat([
+    ["gpt-6.1-terra", 500_000],
+    ["gpt-daybreak-red-latest", 372_000],
+  ]);
+
+/** undefined: nobody has said what the model's window is. */
+export const builtInWindow = (model: string): number | undefined =>
+  WINDOWS.find(([name]) => model.startsWith(name))?.[1];
+
 /** What a fetched list says of one model. */
 export type RemoteModel = {
   readonly preset: ModelPreset;

@@ -13,10 +13,12 @@ import { DeadlineExceededError } from "../protocol/errors.ts";
 import type { AuthMethod } from "./auth-manager.ts";
 import {
   BUILT_IN_MODELS,
+  builtInWindow,
   mergeModels,
   OPENAI_PROVIDER,
   SCRIPTED,
   SCRIPTED_MODEL,
+  USUAL_WINDOW,
   withOneDefault,
 } from "./model-catalog.ts";
 import { type FetchedModels, type FetchModels, type ModelList, parseModelList } from "./model-fetch.ts";
@@ -42,8 +44,10 @@ export interface ModelsManager {
   ): Promise<ModelPreset[]>;
   /** The model of a thread whose config names none, by what is known now. */
   defaultModel(query?: ModelQuery): string;
-  /** How many tokens of the model's window a thread may fill; null when nobody knows the model. */
+  /** How many tokens of the model's window a thread may fill, a usual one where nobody knows it; null when there is no bound. */
   contextWindow(model: string): number | null;
+  /** Whether the model's window is known and not guessed. */
+  knows(model: string): boolean;
   /** Takes note of a response's `X-Models-Etag`: the same one renews the list, another one makes it stale. */
   noteEtag(etag: string): void;
 }
@@ -60,9 +64,8 @@ export type ModelsManagerOptions = {
 /** Does no IO before somebody lists. */
 export const createModelsManager = (options: ModelsManagerOptions = {}): ModelsManager => new Models(options);
 
-/** Codex counts on 95 % of the 272,000 tokens that its models have. */
+/** The share of a window that Codex counts on. */
 const USABLE_SHARE = 0.95;
-const GPT_5_WINDOW = 272_000;
 
 type Known = ModelList & { readonly etag: string | undefined; readonly fetchedAtMs: number };
 
@@ -107,9 +110,17 @@ class Models implements ModelsManager {
   }
 
   contextWindow(model: string): number | null {
-    const remote = this.#known?.models.find(({ preset }) => preset.model === model);
-    const whole = remote?.contextWindow ?? (/^gpt-5/.test(model) ? GPT_5_WINDOW : undefined);
-    return whole === undefined ? null : Math.floor(whole * USABLE_SHARE);
+    if (model === SCRIPTED) return null;
+    return Math.floor((this.#knownWindow(model) ?? USUAL_WINDOW) * USABLE_SHARE);
+  }
+
+  knows(model: string): boolean {
+    return model === SCRIPTED || this.#knownWindow(model) !== undefined;
+  }
+
+  #knownWindow(model: string): number | undefined {
+    const fetched = this.#known?.models.find(({ preset }) => preset.model === model);
+    return fetched?.contextWindow ?? builtInWindow(model);
   }
 
   noteEtag(etag: string): void {

@@ -37,6 +37,7 @@ import type { TurnRun } from "../turn/turn-run.ts";
 import { readEmission } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
+import { modelChanged } from "./model-change.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 
 export type IncarnationOptions = {
@@ -270,6 +271,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.env.modelFor(this.config);
   }
 
+  contextWindow(model: string): number | null {
+    return this.env.contextWindow(model);
+  }
+
   get inbox(): Inbox {
     this.#inbox ??= new Inbox();
     return this.#inbox;
@@ -338,10 +343,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   warnOfModel(recorded: string | undefined): void {
     if (this.origin !== "resumed" || recorded === undefined || this.#hasWarnedOfModel) return;
     this.#hasWarnedOfModel = true;
-    const { model } = this.config;
-    if (recorded === model) return;
-    const message = `This session was recorded with model \`${recorded}\` but is resuming with \`${model}\`. Consider switching back to \`${recorded}\` as it may affect Codex performance.`;
-    this.publish(INTERNAL_SUBMISSION, { type: "warning", message });
+    if (recorded !== this.config.model) this.publish(INTERNAL_SUBMISSION, modelChanged(recorded, this.config.model));
   }
 
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {

@@ -10,6 +10,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
+import { contextWindowOf } from "./context-window.ts";
 import type { Submission } from "./inbox.ts";
 import { environmentUpdate, initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -25,7 +26,7 @@ export function announceTurn(host: TurnHost, run: TurnRun): void {
     type: "task_started",
     turn_id: run.turnId,
     started_at: Math.floor(run.startedAt / 1000),
-    model_context_window: run.config.modelContextWindow ?? null,
+    model_context_window: contextWindowOf(host, run.config),
   });
 }
 
@@ -122,8 +123,15 @@ export const recordItem = (host: TurnHost, id: SubmissionId, item: ResponseItem)
 
 /** An item without deltas: started and completed at once, followed by its legacy events. */
 export function publishWholeItem(host: TurnHost, run: TurnRun, id: SubmissionId, item: TurnItem): void {
-  const place = { thread_id: host.threadId, turn_id: run.turnId };
-  host.publish(id, { type: "item_started", ...place, item });
-  host.publish(id, { type: "item_completed", ...place, item });
+  publishItemStart(host, run, item, id);
+  publishItemEnd(host, run, item, id);
+}
+
+export const publishItemStart = (host: TurnHost, run: TurnRun, item: TurnItem, id = run.id): void =>
+  host.publish(id, { type: "item_started", thread_id: host.threadId, turn_id: run.turnId, item });
+
+/** The end of an item, followed by its legacy events. */
+export function publishItemEnd(host: TurnHost, run: TurnRun, item: TurnItem, id = run.id): void {
+  host.publish(id, { type: "item_completed", thread_id: host.threadId, turn_id: run.turnId, item });
   for (const msg of legacyEventsOf(item)) host.publish(id, msg);
 }

@@ -9,7 +9,8 @@ import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
-import { publishWholeItem } from "./announcement.ts";
+import { publishItemEnd, publishItemStart } from "./announcement.ts";
+import { contextWindowOf } from "./context-window.ts";
 import { initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -24,31 +25,38 @@ const PROMPT = [
 export const SUMMARY_PREFIX =
   "The earlier part of this conversation was summed up to make room. Take what follows as what is known, and go on from it:";
 
-const LONG_THREAD_WARNING =
+/** As 0.80 and 0.87 warn; 0.169 does not any more, nor does the app-server in its v2. */
+export const LONG_THREAD_WARNING =
   "Long threads and repeated compaction can make the model less accurate. Start a new thread when you can, to keep threads short and focused.";
 
 /** The share of the context window that may fill up where no limit is set. */
 const DEFAULT_LIMIT_SHARE = 0.9;
 
 /** Whether the last answer filled the context so far that the next request needs room first. */
-export function needsCompaction({ usage }: TurnHost, { config }: TurnRun): boolean {
-  const { modelAutoCompactTokenLimit: limit, modelContextWindow: window } = config;
+export function needsCompaction(host: TurnHost, { config }: TurnRun): boolean {
+  const limit = config.modelAutoCompactTokenLimit;
+  const window = contextWindowOf(host, config);
   const most = limit ?? (window === null ? Number.POSITIVE_INFINITY : window * DEFAULT_LIMIT_SHARE);
-  return (usage?.last_token_usage.total_tokens ?? 0) >= most;
+  return (host.usage?.last_token_usage.total_tokens ?? 0) >= most;
 }
 
 /** Sums up and goes on from the summary. @throws ModelError; or the reason of the turn's abort */
 export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const { history } = host;
   if (history === undefined) throw new InternalDefect("a history was to be compacted before it was loaded");
+  if (run.compaction === undefined) {
+    run.compaction = { type: "ContextCompaction", id: newItemId() };
+    publishItemStart(host, run, run.compaction);
+  }
   const summary = await askForSummary(host, run, [...history.forModel(), userMessage(PROMPT)]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   history.compact(message, initialContext(run.config));
   host.toldEnvironment = run.config;
   host.record({ type: "compacted", payload: { message } });
   host.usage = estimatedUsage(host, history.estimatedTokens);
-  host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
-  publishWholeItem(host, run, run.id, { type: "ContextCompaction", id: newItemId() });
+  tellUsage(host, run);
+  publishItemEnd(host, run, run.compaction);
+  run.compaction = undefined;
   host.publish(run.id, { type: "warning", message: LONG_THREAD_WARNING });
 }
 
@@ -67,7 +75,10 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   let summary = "";
   for await (const event of host.model.stream(request, { signal: run.signal })) {
     run.signal.throwIfAborted();
-    if (event.type === "rate_limits") host.rateLimits = event.snapshot;
+    if (event.type === "rate_limits") {
+      host.rateLimits = event.snapshot;
+      tellUsage(host, run);
+    }
     if (event.type === "item_done" && event.item.type === "message") summary = textOf(event.item);
     if (event.type !== "completed") continue;
     countUsage(host, run, event.usage);
@@ -83,18 +94,34 @@ export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | und
   host.usage = {
     total_token_usage: addUsage(host.usage?.total_token_usage ?? zeroUsage, usage),
     last_token_usage: usage,
-    model_context_window: run.config.modelContextWindow,
+    model_context_window: contextWindowOf(host, run.config),
   };
   run.usage = addUsage(run.usage, usage);
-  host.publish(run.id, { type: "token_count", info: host.usage, rate_limits: host.rateLimits ?? null });
+  tellUsage(host, run);
 }
+
+/** The model has refused a request as too long: the context counts as full, so that the next turn makes room first. */
+export function countAsFull(host: TurnHost, run: TurnRun): void {
+  const window = contextWindowOf(host, run.config);
+  if (window === null) return;
+  const before = host.usage?.total_token_usage.total_tokens ?? 0;
+  host.usage = {
+    total_token_usage: { ...zeroUsage, total_tokens: window },
+    last_token_usage: { ...zeroUsage, total_tokens: Math.max(0, window - before) },
+    model_context_window: window,
+  };
+  tellUsage(host, run);
+}
+
+const tellUsage = (host: TurnHost, run: TurnRun): void =>
+  host.publish(run.id, { type: "token_count", info: host.usage ?? null, rate_limits: host.rateLimits ?? null });
 
 /** What is known of the tokens in use when no response has told: the total stays, the last is estimated. */
 export const estimatedUsage = (
-  host: Pick<TurnHost, "usage" | "config">,
+  host: Pick<TurnHost, "usage" | "config" | "contextWindow">,
   tokens: number,
 ): NonNullable<TurnHost["usage"]> => ({
   total_token_usage: host.usage?.total_token_usage ?? zeroUsage,
   last_token_usage: { ...zeroUsage, total_tokens: tokens },
-  model_context_window: host.config.modelContextWindow,
+  model_context_window: contextWindowOf(host, host.config),
 });

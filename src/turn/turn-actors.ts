@@ -9,7 +9,7 @@ import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { announceTurn, recordInOrder, recordInput } from "./announcement.ts";
-import { needsCompaction } from "./compaction.ts";
+import { countAsFull, needsCompaction } from "./compaction.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -153,6 +153,7 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 }
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
+  if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
   run.error = {
     message: textOfThrown(error),
     codex_error_info: error instanceof ModelError ? error.info : "other",

@@ -33,6 +33,8 @@ export interface TurnHost {
   toldEnvironment: Environment | undefined;
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
+  /** How many tokens a model's context holds; null when it has no bound. */
+  contextWindow(model: string): number | null;
   usage: TokenUsageInfo | undefined;
   /** What the last response told of the account's limits. */
   rateLimits: RateLimitSnapshot | undefined;

@@ -3,6 +3,7 @@ import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import type { SubmissionId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import type { TurnItem } from "../protocol/turn-item.ts";
 
 /** A call that the model made in this turn, and the work that answers it. */
 export type RunningCall = {
@@ -36,6 +37,8 @@ export class TurnRun {
   usage: TokenUsage = zeroUsage;
   lastAgentMessage: string | null = null;
   firstTokenAt: number | undefined;
+  /** The compaction that is under way; one that is tried again is still the same. */
+  compaction: TurnItem | undefined;
   /** Resolves when the input that was taken so far is in the history. */
   recording: Promise<void> | undefined;
   /** From its last look at the inbox on, the turn takes no more input. */

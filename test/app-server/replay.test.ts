@@ -1,12 +1,11 @@
 /** Recorded sessions of stock Codex 0.169, played against our server: see replay.ts. */
 import { test } from "node:test";
+import { answer, failing, type ModelScript, type Play, saying } from "./model-plays.ts";
 import { ANSWERED, replay, type Scenario } from "./replay.ts";
 import type { Message } from "./test-client.ts";
 
-/** Told by us less or more often on purpose. */
-const UNTOLD = new Set([
-  ...["account/rateLimits/updated", "warning", "remoteControl/status/changed", "thread/readState/changed"],
-]);
+/** Not told by us. */
+const UNTOLD = new Set(["thread/readState/changed"]);
 
 /** A revert reloads the thread in stock Codex, and does not here. */
 function withoutReloads(messages: readonly Message[]): Message[] {
@@ -25,8 +24,14 @@ const withoutEstimates = (messages: readonly Message[]): Message[] =>
     return method !== "thread/tokenUsage/updated" || !["thread/reverted", "thread/goal/cleared"].includes(next);
   });
 
-const retell = (story: readonly Message[]): Message[] =>
-  withoutEstimates(withoutReloads(story.filter(({ method }) => !UNTOLD.has(method ?? ""))));
+/** We tell of it with the first turn, since resuming reads no history. */
+const isModelChange = ({ method, params }: Message): boolean =>
+  method === "warning" && params.message.includes("was recorded with model");
+
+function retell(story: readonly Message[]): Message[] {
+  const told = story.filter((message) => !UNTOLD.has(message.method ?? "") && !isModelChange(message));
+  return withoutEstimates(withoutReloads(told));
+}
 
 /** Differences on purpose that hold everywhere: see PROTOCOL.md. */
 function unseen(key: string, place: string): boolean {
@@ -38,6 +43,16 @@ function unseen(key: string, place: string): boolean {
 /** Totals count what was spent, reverted turns included. */
 const unseenOfSpenders: Scenario["unseen"] = (key, place) =>
   unseen(key, place) || (place.endsWith("tokenUsage") && key === "total");
+
+/** What is left after a compaction is estimated, and the summary's frame is our own. */
+const unseenOfCompaction: Scenario["unseen"] = (key, place) =>
+  unseen(key, place) || (place.endsWith("tokenUsage.last") && key === "totalTokens");
+
+/** The second turn's requests fail, and from then on the model says `fallback`. */
+const broken =
+  (failure: Play, times: number): ModelScript =>
+  ({ n }) =>
+    n === 0 ? undefined : n <= times ? failure : answer(saying("fallback"));
 
 const SCENARIOS: Scenario[] = [
   { name: "0.169-fork" },
@@ -58,6 +73,13 @@ const SCENARIOS: Scenario[] = [
     left: ["7", "8", "9", "21", "38", "40", "42", "43", "44", "54", "55", "56", "57", "59", "60", "61"].map(
       (id) => `0:${id}`,
     ),
+  },
+  { name: "0.169-errors", model: broken({ status: 500, body: { error: { message: "boom" } } }, 2), streamRetries: 1 },
+  {
+    name: "0.169-errors-b",
+    model: broken(failing("context_length_exceeded", "too long"), 1),
+    streamRetries: 1,
+    unseen: unseenOfCompaction,
   },
 ];
 

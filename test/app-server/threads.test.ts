@@ -20,11 +20,11 @@ test("a thread and its turn, in 0.169's order", async () => {
   await using served = await serve();
   const { client } = served;
   const { thread, ...session } = await client.request("thread/start", {
-    model: "m",
+    model: "gpt-6-sol",
     approvalPolicy: "never",
     sandbox: "workspace-write",
   });
-  assert.equal(session.model, "m");
+  assert.equal(session.model, "gpt-6-sol");
   assert.deepEqual(session.sandbox, {
     type: "workspaceWrite",
     writableRoots: [],

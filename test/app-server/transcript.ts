@@ -35,7 +35,8 @@ const TEXT_ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 /** Not looked at: when, how long, which version, and the facts that the two programs know of themselves. */
 const UNSEEN = new Set([
   ...["createdAt", "updatedAt", "recencyAt", "startedAt", "completedAt", "durationMs", "startedAtMs", "completedAtMs"],
-  ...["emittedAtMs", "cliVersion", "userAgent", "platformOs", "modelContextWindow", "readState", "readStates"],
+  ...["emittedAtMs", "cliVersion", "userAgent", "platformOs", "readState", "readStates"],
+  ...["serverName", "installationId"],
   ...["originator", "serviceTier", "rolloutOrdinal", "data"],
 ]);
 

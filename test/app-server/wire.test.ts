@@ -41,7 +41,8 @@ test("what is no message is ignored, and the line stays", async () => {
   client.send({ id: 78, error: { code: 1, message: "x" } });
   client.raw(JSON.stringify({ jsonrpc: "2.0", id: "text-id", method: "initialize", params: INIT }));
   await client.find(({ id }) => id === "text-id");
-  assert.equal(client.log.length, 1);
+  assert.deepEqual(client.methods, ["remoteControl/status/changed"]);
+  assert.equal(client.log.length, 2);
   assert.equal(Object.hasOwn(client.log[0] ?? {}, "jsonrpc"), false);
 });
 

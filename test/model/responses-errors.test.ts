@@ -6,7 +6,7 @@ import { EagerClock } from "./eager-clock.ts";
 import { answering, completed, created, ModelServer, message, type Reply, sse, streaming } from "./model-server.ts";
 import { answer, textDeltas } from "./requests.ts";
 
-const HIGH_DEMAND = "We're currently experiencing high demand, which may cause temporary errors.";
+const HIGH_DEMAND = "We’re currently experiencing high demand, which may cause temporary errors.";
 const QUOTA = "Quota exceeded. Check your plan and billing details.";
 const CONTEXT =
   "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.";

@@ -120,7 +120,7 @@ test("a list is fresh for 300 s, then asked for with its ETag; the server's ETag
   await models.listModels({ refresh: "offline" });
   await models.listModels({ refresh: "online" });
   assert.deepEqual(asked, [undefined, "v1", "v1", "v2"]);
-  assert.equal(models.contextWindow("gpt-9"), null);
+  assert.equal(models.knows("gpt-9"), false);
 });
 
 test("a failing fetch is logged and not repeated for a while; what is known goes on", async () => {
@@ -223,10 +223,12 @@ test("another provider's list stands alone, from the OpenAI form, and its first 
   assert.deepEqual(names(await createModelsManager(options).listModels({ provider: "ollama" })), ["llama*", "qwen"]);
 });
 
-test("context windows: Codex's share of its models' window, unknown for others", () => {
+test("context windows: Codex's share of its models' window, also for models that nobody knows", () => {
   const models = createModelsManager();
-  assert.equal(models.contextWindow("gpt-5.1-codex"), 258_400);
-  assert.equal(models.contextWindow("llama"), null);
+  const facts = (model: string) => [models.contextWindow(model), models.knows(model)];
+  assert.deepEqual(facts("gpt-6.1-terra"), [475_000, true]);
+  assert.deepEqual(facts("llama"), [258_400, false]);
+  assert.deepEqual(facts("scripted"), [null, true]);
 });
 
 test("over HTTP: the address, the headers, the ETag, and the answers", async (t) => {

@@ -1,4 +1,4 @@
-import { arch, platform, release } from "node:os";
+import { arch, hostname, platform, release } from "node:os";
 import * as z from "zod";
 import { VERSION } from "../../version.ts";
 import type { ClientInfo } from "../connection.ts";
@@ -16,7 +16,11 @@ export const initializeMethods = (server: ServerContext): MethodTable => ({
   initialize: method({ params: schema, isFirst: true, handle: (params, call) => initialize(server, params, call) }),
 });
 
-function initialize({ home }: ServerContext, { clientInfo, capabilities }: z.infer<typeof schema>, call: Call) {
+function initialize(
+  { home, installationId }: ServerContext,
+  { clientInfo, capabilities }: z.infer<typeof schema>,
+  call: Call,
+) {
   const { connection } = call;
   if (connection.client !== undefined) throw invalidRequest("Already initialized");
   if (!isHeaderValue(clientInfo.name)) {
@@ -25,6 +29,12 @@ function initialize({ home }: ServerContext, { clientInfo, capabilities }: z.inf
   connection.client = { ...clientInfo, title: clientInfo.title ?? null };
   connection.experimentalApi = capabilities?.experimentalApi ?? false;
   connection.optOut = new Set(capabilities?.optOutNotificationMethods ?? []);
+  call.afterAnswer(() =>
+    connection.tell({
+      method: "remoteControl/status/changed",
+      params: { status: "disabled", serverName: hostname(), installationId, environmentId: null },
+    }),
+  );
   return {
     userAgent: userAgentOf(connection.client),
     codexHome: home,

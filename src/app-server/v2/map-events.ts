@@ -7,6 +7,7 @@
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { TurnItem } from "../../protocol/turn-item.ts";
+import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
 import { camel, turnErrorOf } from "./settings.ts";
 import { toolItemOf, toolNotification } from "./tool-items.ts";
@@ -36,6 +37,11 @@ export class EventMapper {
   status: V2Status = { type: "idle" };
   turn: RunningTurn | undefined;
   #lastTokens: string | undefined;
+  /** A report that said nothing new, and is told only if its response ends without one that does. */
+  #heldTokens: Told[] = [];
+  /** Submissions whose reports of usage are told by nobody: a revert's answer says all. */
+  readonly quiet = new Set<string>();
+  #isCompacting = false;
   /** Clients' own names of the user messages that they sent, by submission. */
   readonly clientIds = new Map<string, string>();
 
@@ -50,7 +56,12 @@ export class EventMapper {
   }
 
   /** @param now Unix milliseconds */
-  map({ id, msg }: ThreadEvent, now: number): Told[] {
+  map(event: ThreadEvent, now: number): Told[] {
+    const held = endsResponse(event.msg) ? this.flushTokens() : [];
+    return [...held, ...this.#map(event, now)];
+  }
+
+  #map({ id, msg }: ThreadEvent, now: number): Told[] {
     switch (msg.type) {
       case "session_configured":
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
@@ -106,6 +117,7 @@ export class EventMapper {
     const begun = this.turn === undefined ? this.#begin(msg.turn_id ?? id, Math.floor(now / 1000)) : [];
     const running = this.turn ?? runningTurn(id, null);
     this.turn = undefined;
+    this.#isCompacting = false;
     const error =
       running.error ??
       (msg.type === "task_complete" && msg.error ? turnErrorOf(msg.error.message, msg.error.codex_error_info) : null);
@@ -129,6 +141,7 @@ export class EventMapper {
   #itemStarted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
     this.turn?.begun.set(itemId(item), at);
     if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
+    if (item.type === "ContextCompaction") this.#isCompacting = true;
     const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null }, this.clientIds.get(id) ?? null);
     return shown === undefined ? [] : [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
   }
@@ -136,6 +149,7 @@ export class EventMapper {
   #itemCompleted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
     const startedAtMs = this.turn?.begun.get(itemId(item)) ?? at;
     this.turn?.completed.add(itemId(item));
+    if (item.type === "ContextCompaction") this.#isCompacting = false;
     const shown = itemToV2(item, { startedAtMs, completedAtMs: at }, this.clientIds.get(id) ?? null);
     if (shown === undefined) return [];
     if (item.type === "AgentMessage" && this.turn !== undefined) this.turn.lastAgentMessage = shown;
@@ -143,21 +157,31 @@ export class EventMapper {
     return [this.#told("item/completed", { item: shown, turnId, contentTokenCount: null, completedAtMs: at })];
   }
 
-  /** One report a response: what only repeats the last one, as the snapshot of the response's headers does, is left out. */
+  /** What a response has told at its beginning, if it ended before its usage was known. */
+  flushTokens(): Told[] {
+    const held = this.#heldTokens;
+    this.#heldTokens = [];
+    return held;
+  }
+
+  /**
+   * One report a response: what only repeats the last one, as the snapshot of the response's headers does, is held back.
+   * Of a compaction's response stock Codex tells both.
+   */
   #tokens(msg: Extract<EventMsg, { type: "token_count" }>, id: string): Told[] {
     const told: Told[] = [];
-    const text = JSON.stringify([msg.info ?? null, meaningful(msg.rate_limits)]);
-    const isBaseline = this.#lastTokens === undefined && this.turn?.hasOutput !== true && !meaningful(msg.rate_limits);
-    if (text === this.#lastTokens || isBaseline) {
-      this.#lastTokens = text;
-      return told;
-    }
-    this.#lastTokens = text;
     if (msg.info)
       told.push(this.#told("thread/tokenUsage/updated", { turnId: this.#turnId(id), tokenUsage: usageToV2(msg.info) }));
     if (msg.rate_limits)
       told.push({ method: "account/rateLimits/updated", params: { rateLimits: rateLimitsToV2(msg.rate_limits) } });
-    return told;
+    const text = JSON.stringify([msg.info ?? null, meaningful(msg.rate_limits)]);
+    const isBaseline = this.#lastTokens === undefined && this.turn?.hasOutput !== true && !meaningful(msg.rate_limits);
+    const isNew = this.#isCompacting || (text !== this.#lastTokens && !isBaseline);
+    this.#lastTokens = text;
+    if (this.quiet.delete(id)) return [];
+    const held = isOfResponse(msg.info) ? [] : this.flushTokens();
+    this.#heldTokens = isNew ? [] : told;
+    return isNew ? [...held, ...told] : [];
   }
 
   /** A refused rollback is told by its answer alone. An error outside a turn leaves the status as it is. */
@@ -215,12 +239,10 @@ export class EventMapper {
         const plan = msg.plan.map(({ step, status }) => ({ step, status: camel(status) }));
         return [this.#told("turn/plan/updated", { turnId, explanation: msg.explanation ?? null, plan })];
       }
-      case "context_compacted":
-        return [this.#told("thread/compacted", { turnId })];
       case "raw_response_item":
         return [this.#told("rawResponseItem/completed", { turnId, item: msg.item })];
       case "warning":
-        return [this.#told("warning", { message: msg.message })];
+        return msg.message === LONG_THREAD_WARNING ? [] : [this.#told("warning", { message: msg.message })];
       case "deprecation_notice":
         return [{ method: "deprecationNotice", params: { summary: msg.summary, details: msg.details ?? null } }];
       case "skills_update_available":
@@ -255,6 +277,15 @@ export class EventMapper {
     return told;
   }
 }
+
+/** What comes after a response, whichever way it ended. */
+const endsResponse = (msg: EventMsg): boolean =>
+  ["stream_error", "error", "task_complete", "turn_aborted"].includes(msg.type) ||
+  (msg.type === "item_started" && msg.item.type === "UserMessage");
+
+/** Usage that was told by the model, and not estimated. */
+const isOfResponse = (info: TokenUsageInfo | null | undefined): boolean =>
+  info == null || info.last_token_usage.input_tokens > 0 || info.last_token_usage.output_tokens > 0;
 
 /** A snapshot without any limit says nothing. */
 const meaningful = (limits: RateLimitSnapshot | null | undefined): RateLimitSnapshot | null =>

@@ -138,7 +138,9 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
   const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
   if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
   const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
-  await rollBackBy(server, thread, Math.max(1, messages.length), call);
+  const id = newTurnId();
+  hub.feedOf(threadId).mapper.quiet.add(id);
+  await rollBackBy(server, thread, { id, turns: Math.max(1, messages.length) }, call);
   const history = await views.history(threadId, call.signal);
   const view = await views.read(threadId);
   call.afterAnswer(() => hub.feedOf(threadId).tell({ method: "thread/reverted", params: { threadId } }));
@@ -149,12 +151,17 @@ async function rollBack(server: ServerContext, params: z.infer<typeof rollbackSc
   if (params.numTurns === 0) throw invalidRequest("numTurns must be >= 1");
   const threadId = readThreadId(params.threadId);
   const thread = await threadOf(server, threadId, call.signal);
-  await rollBackBy(server, thread, params.numTurns, call);
+  await rollBackBy(server, thread, { id: newTurnId(), turns: params.numTurns }, call);
   const history = await server.views.history(threadId, call.signal);
   return { thread: { ...(await server.views.read(threadId)), turns: fullTurns(history) } };
 }
 
-async function rollBackBy(server: ServerContext, thread: Thread, turns: number, call: Call): Promise<void> {
+async function rollBackBy(
+  server: ServerContext,
+  thread: Thread,
+  { id, turns }: { id: string; turns: number },
+  call: Call,
+): Promise<void> {
   const op = { type: "thread_rollback" as const, num_turns: turns };
-  await answerOfOp(server, thread, { id: newTurnId(), op }, call.signal, (msg) => msg.type === "thread_rolled_back");
+  await answerOfOp(server, thread, { id, op }, call.signal, (msg) => msg.type === "thread_rolled_back");
 }

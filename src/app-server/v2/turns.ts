@@ -1,6 +1,6 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
 import * as z from "zod";
-import { newTurnId } from "../../protocol/ids.ts";
+import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
@@ -80,6 +80,7 @@ async function start(
   call: Call,
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, params.model ?? thread.config.model);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const settings = settingsOf(params);
   if (Object.keys(settings).length > 0) {
@@ -95,6 +96,13 @@ async function start(
   );
   notePreview(server, thread.id, input);
   return { turn: turnInProgress(submitted.turnId, null) };
+}
+
+/** As stock Codex does before each turn. */
+function warnOfModel({ hub, manager }: ServerContext, threadId: ThreadId, model: string): void {
+  if (manager.modelsManager.knows(model)) return;
+  const message = `Model metadata for \`${model}\` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.`;
+  hub.feedOf(threadId).tell({ method: "warning", params: { threadId, message } });
 }
 
 /** A thread that no store lists has its preview from here. */
@@ -155,6 +163,7 @@ async function interrupt(server: ServerContext, params: z.infer<typeof interrupt
       code: "no_active_turn",
     });
   }
+  feed.tell(...feed.mapper.flushTokens());
   call.finally(feed.hold(call.connection));
   hub.interrupt(thread.id);
   return {};
