@@ -62,6 +62,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
 function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {
   if (held.op.type === "user_turn") applySettings(thread, held.id, held.op);
   thread.inbox.hold(held, task);
+  if (thread.turn?.id === task) thread.turn.cutRequest();
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {

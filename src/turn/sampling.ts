@@ -16,7 +16,8 @@ import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 
 /**
- * Asks the model once, and starts the calls that it makes while it still streams.
+ * Asks the model once, and starts the calls that it makes while it still streams. Input that joins the turn cuts the
+ * answer: its finished items stay, the calls that it made go on, an unfinished item is dropped. A compaction is not cut.
  *
  * @throws ModelError; or the reason of the turn's abort.
  */
@@ -30,20 +31,32 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   await recordInput(host, run);
   await recordJoinedInput(host, run);
   run.signal.throwIfAborted();
-  recordTurnContext(host, run);
-  const { history } = host;
-  if (history === undefined) throw new InternalDefect("the model was to be asked before the history was loaded");
-  const answer = new Answer(host, run);
-  for await (const event of host.model.stream(requestOf(host, run, history), { signal: run.signal })) {
-    run.signal.throwIfAborted();
-    answer.take(event);
-    if (answer.isComplete) break;
-  }
-  run.signal.throwIfAborted();
-  if (!answer.isComplete) {
-    throw closedEarly();
+  if (!host.inbox.hasInput(run.id)) {
+    recordTurnContext(host, run);
+    await takeAnswer(host, run);
   }
   return { calls: run.calls.length, pendingInput: host.inbox.hasInput(run.id) };
+}
+
+/** Resolves when the answer is complete or cut. */
+async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
+  const { history } = host;
+  if (history === undefined) throw new InternalDefect("the model was to be asked before the history was loaded");
+  const signal = run.beginRequest();
+  const answer = new Answer(host, run);
+  try {
+    for await (const event of host.model.stream(requestOf(host, run, history), { signal })) {
+      if (signal.aborted) break;
+      answer.take(event);
+      if (answer.isComplete) break;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    run.endRequest();
+  }
+  run.signal.throwIfAborted();
+  if (!answer.isComplete && !signal.aborted) throw closedEarly();
 }
 
 function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest {

@@ -31,6 +31,8 @@ export class TurnRun {
   /** Unix milliseconds. */
   readonly startedAt: number;
   readonly #controller = new AbortController();
+  /** Of the model request that runs now. */
+  #request: AbortController | undefined;
   #release: Release | undefined;
   calls: RunningCall[] = [];
   outputSchema: unknown;
@@ -70,6 +72,23 @@ export class TurnRun {
 
   abort(reason: unknown): void {
     this.#controller.abort(reason);
+    this.#request?.abort(reason);
+  }
+
+  /** A model request begins. Its signal aborts with the turn's, and when the request is cut. */
+  beginRequest(): AbortSignal {
+    this.#request = new AbortController();
+    if (this.signal.aborted) this.#request.abort(this.signal.reason);
+    return this.#request.signal;
+  }
+
+  endRequest(): void {
+    this.#request = undefined;
+  }
+
+  /** Ends the model request that runs, if one does: input has joined, and the next request holds it (T5). */
+  cutRequest(): void {
+    this.#request?.abort(new DOMException("input has joined the turn", "AbortError"));
   }
 
   /** The turn's place among the running ones; one that comes after the turn's end goes back at once. */

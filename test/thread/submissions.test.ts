@@ -44,16 +44,18 @@ suite("submitting", () => {
   });
 
   test("what was refused was not seen: the same id may be tried again", async () => {
-    await using r = await rig({ limits: { mailbox: 1 }, script: [[hang()], [say("ok")]] });
+    await using r = await rig({ limits: { mailbox: 1 }, script: [[hang()], [hang()], [say("ok")]] });
     const { thread } = await r.manager.startThread();
     void thread.run("a");
     await until(() => r.model.asked === 1);
-    await thread.submit(input("b"));
+    const joining = thread.submit(input("b"));
     await assert.rejects(thread.submitWithId({ id: "mine", op: input("c") }), OverloadedError);
+    await joining;
+    await until(() => r.model.asked === 2);
     await thread.interrupt();
     await thread.submitWithId({ id: "mine", op: input("c") });
     await next(thread, "task_complete");
-    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "b", "c"]);
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b", "c"]);
   });
 
   test("the mailbox is bounded; urgent ops always pass", async () => {

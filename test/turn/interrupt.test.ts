@@ -1,11 +1,11 @@
-/** Interrupts at every moment (T4), and input that joins a turn whatever becomes of it (T5). */
+/** Interrupts at every moment (T4). */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ModelError, tool } from "../../src/index.ts";
-import { call, fail, hang, raw, type Script, say, wait } from "../../src/model/script.ts";
+import { call, fail, hang, raw, type Script, say } from "../../src/model/script.ts";
 import { memoryStore } from "../../src/store/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
-import { assertPaired, latch, linesOf, overlaid, type Rig, rig, textsOf, typesOf, until, watch } from "../rig.ts";
+import { assertPaired, latch, overlaid, type Rig, rig, textsOf, until, watch } from "../rig.ts";
 import { mkfifoSync } from "./fifo.ts";
 
 const ENDS = new Set(["task_complete", "turn_aborted"]);
@@ -181,173 +181,11 @@ suite("interrupt", () => {
   });
 });
 
-suite("steering", () => {
-  test("input for a running turn joins it: the model is asked again, with all of it, in order", async () => {
-    const gate = latch();
-    await using r = await rig({ script: [[wait(gate.opened), say("one")], [say("both")]] });
-    const { thread } = await r.manager.startThread();
-    const seen = watch(thread);
-    const first = thread.run("a");
-    await until(() => r.model.asked === 1);
-    const second = thread.run("b");
-    const third = thread.run("c");
-    gate.open();
-    const results = await Promise.all([first, second, third]);
-    assert.deepEqual(
-      results.map(({ status, lastAgentMessage }) => [status, lastAgentMessage]),
-      [
-        ["completed", "both"],
-        ["completed", "both"],
-        ["completed", "both"],
-      ],
-    );
-    assert.equal(new Set(results.map(({ turnId }) => turnId)).size, 1);
-    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "one", "b", "c"]);
-    assert.deepEqual(endsOf(seen), ["0 task_complete"]);
-    assert.equal(typesOf(seen).filter((type) => type === "user_message").length, 3);
-  });
-
-  test("input that joined a turn is in the history also when the turn is interrupted", async () => {
-    await using r = await rig({ script: [[hang()], [say("ok")]] });
-    const { thread } = await r.manager.startThread();
-    const first = thread.run("a");
-    await until(() => r.model.asked === 1);
-    const second = thread.run("b");
-    await thread.interrupt();
-    assert.deepEqual([(await first).status, (await second).status], ["interrupted", "interrupted"]);
-    await thread.run("c");
-    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "b", "c"]);
-  });
-
-  test("input that comes while an interrupted turn settles is the next turn's own", async () => {
-    await using r = await rig({ tools: [deaf], script: [[call("deaf")], [say("ok")]] });
-    const { thread } = await r.manager.startThread();
-    const seen = watch(thread);
-    const first = thread.run("a");
-    await until(() => r.model.asked === 1);
-    const interrupting = thread.interrupt();
-    const second = thread.run("b");
-    await until(() => true);
-    await r.clock.advanceAsync(100);
-    await interrupting;
-    assert.equal((await first).status, "interrupted");
-    const result = await second;
-    assert.deepEqual([result.status, result.lastAgentMessage], ["completed", "ok"]);
-    assert.deepEqual(endsOf(seen), ["0 turn_aborted", "2 task_complete"]);
-    assert.deepEqual(
-      seen.flatMap(({ id, msg }) => (msg.type === "user_message" ? [`${id} ${msg.message}`] : [])),
-      ["0 a", "2 b"],
-    );
-  });
-
-  test("in every step of a turn's end, input either joins it or starts the next, and is answered once", async () => {
-    for (const type of ["agent_message", "token_count", "item_completed", "task_complete", "task_started"]) {
-      await using r = await rig();
-      const { thread } = await r.manager.startThread();
-      let sent: Promise<unknown> | undefined;
-      thread.events$.subscribe(({ msg }) => {
-        if (msg.type === type) sent ??= thread.run("late");
-      });
-      await thread.run("early");
-      await sent;
-      const texts = textsOf(r.model.requests.at(-1) ?? { input: [] });
-      assert.equal(texts.filter((text) => text === "late").length, 1, type);
-      assert.equal(texts.filter((text) => text === "early").length, 1, type);
-      assert.equal(thread.activeTurn, undefined);
-    }
-  });
-
-  test("while the turn's end is being stored: the input waits for the next turn, and an interrupt reaches it there", async () => {
-    const gate = latch();
-    let syncs = 0;
-    // Nothing but a turn's end asks for a sync.
-    const store = slowSyncs(memoryStore(), () => (++syncs === 1 ? gate.opened : Promise.resolve()));
-    await using r = await rig({ store, script: [[say("one")], [say("three")]] });
-    const { thread } = await r.manager.startThread();
-    const seen = watch(thread);
-    const first = thread.run("a");
-    await until(() => thread.activeTurn?.takesInput === false);
-    const second = thread.run("b");
-    const interrupting = thread.interrupt();
-    const third = thread.run("c");
-    gate.open();
-    await interrupting;
-    const results = await Promise.all([first, second, third]);
-    assert.deepEqual(
-      results.map(({ status, lastAgentMessage }) => [status, lastAgentMessage]),
-      [
-        ["completed", "one"],
-        ["interrupted", null],
-        ["completed", "three"],
-      ],
-    );
-    assert.deepEqual(endsOf(seen), ["0 task_complete", "1 turn_aborted", "3 task_complete"]);
-    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "one", "b", "c"]);
-  });
-
-  test("a compaction replaces a turn, and input replaces a compaction; nothing that was said is lost", async () => {
-    await using r = await rig({ script: [[hang()], [hang()], [say("ok")]] });
-    const { thread } = await r.manager.startThread();
-    const seen = watch(thread);
-    const first = thread.run("a");
-    await until(() => r.model.asked === 1);
-    await thread.submit({ type: "compact" });
-    assert.equal((await first).status, "interrupted");
-    await until(() => r.model.asked === 2);
-    const third = thread.run("b");
-    assert.equal((await third).lastAgentMessage, "ok");
-    assert.deepEqual(endsOf(seen), ["0 turn_aborted", "1 turn_aborted", "2 task_complete"]);
-    assert.deepEqual(
-      seen.flatMap(({ msg }) => (msg.type === "turn_aborted" ? [msg.reason] : [])),
-      ["replaced", "replaced"],
-    );
-    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b"]);
-  });
-
-  test("a burst of everything: each task ends once, each input is in the history once", async () => {
-    await using r = await rig({ script: () => [wait(1), say("ok")] });
-    const { thread } = await r.manager.startThread();
-    const seen = watch(thread);
-    const said: string[] = [];
-    for (let n = 0; n < 12; n += 1) {
-      said.push(`m${n}`);
-      void thread.submit({ type: "user_input", items: [{ type: "text", text: `m${n}` }] });
-      if (n % 3 === 1) void thread.interrupt();
-      if (n % 4 === 2) void thread.submit({ type: "compact" });
-    }
-    for (let n = 0; n < 40; n += 1) await r.clock.advanceAsync(50);
-    await until(() => thread.activeTurn === undefined);
-    const started = seen.filter(({ msg }) => msg.type === "task_started").map(({ id }) => id);
-    const ended = seen.filter(({ msg }) => ENDS.has(msg.type)).map(({ id }) => id);
-    assert.deepEqual(ended, started);
-    const stored = (await linesOf(r.store, thread.id)).flatMap((line) =>
-      line.type === "response_item" && line.payload.type === "message" && line.payload.role === "user"
-        ? textsOf({ input: [line.payload] })
-        : [],
-    );
-    assert.deepEqual(stored.toSorted(), said.toSorted());
-  });
-});
-
 function slowLoads(inner: ThreadStore, gate: Promise<void>): ThreadStore {
   return overlaid(inner, {
     async *load(...args) {
       await gate;
       yield* inner.load(...args);
-    },
-  });
-}
-
-function slowSyncs(inner: ThreadStore, gate: () => Promise<void>): ThreadStore {
-  return overlaid(inner, {
-    async create(...args) {
-      const writer = await inner.create(...args);
-      return overlaid(writer, {
-        async sync() {
-          await gate();
-          await writer.sync();
-        },
-      });
     },
   });
 }
