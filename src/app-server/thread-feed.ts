@@ -5,6 +5,7 @@
  *     the thread is being answered waits for the answer.
  * F2  `codex/event/*` goes to v1 listeners only; they get v2's notifications as well, as 0.87's do.
  */
+import { SparseMap } from "../kernel/sparse-map.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
@@ -21,7 +22,7 @@ export type Subscription = {
   /** Whether a v2 client wants the model's items as they are. */
   rawItems: boolean;
   /** v1's listeners by their subscription ids. */
-  readonly listeners: Map<string, { readonly rawItems: boolean }>;
+  readonly listeners: SparseMap<string, { readonly rawItems: boolean }>;
   /** What waits until an answer has gone out: see `hold`. */
   held: (() => void)[] | undefined;
 };
@@ -34,13 +35,13 @@ export class ThreadFeed {
   readonly mapper: EventMapper;
   readonly subscriptions = new Map<Connection, Subscription>();
   /** Inputs whose fate is not known yet. */
-  readonly submitted = new Map<string, SubmittedInput>();
+  readonly submitted = new SparseMap<string, SubmittedInput>();
   /** Turns that were promised and wait for the running one to end; true: to be interrupted as soon as they begin. */
-  readonly promised = new Map<string, boolean>();
+  readonly promised = new SparseMap<string, boolean>();
   /** What a v1 conversation says before its first listener comes: it waits for that one, as 0.87's does. */
   backlog: { readonly owner: Connection; told: Told[] } | undefined;
   readonly #voice: V1Voice;
-  readonly #watchers = new Set<(event: ThreadEvent | undefined) => void>();
+  readonly #watchers = new SparseMap<(event: ThreadEvent | undefined) => void, true>();
 
   constructor(threadId: ThreadId) {
     this.threadId = threadId;
@@ -60,7 +61,7 @@ export class ThreadFeed {
 
   onEvent(event: ThreadEvent, now: number): void {
     this.#note(event);
-    for (const watcher of this.#watchers) watcher(event);
+    for (const watcher of this.#watchers.keys()) watcher(event);
     if (this.subscriptions.size === 0 && this.backlog === undefined) {
       this.mapper.map(event, now);
       return;
@@ -142,7 +143,13 @@ export class ThreadFeed {
   subscribe(connection: Connection): Subscription {
     const found = this.subscriptions.get(connection);
     if (found !== undefined) return found;
-    const made: Subscription = { connection, isV2: false, rawItems: false, listeners: new Map(), held: undefined };
+    const made: Subscription = {
+      connection,
+      isV2: false,
+      rawItems: false,
+      listeners: new SparseMap(),
+      held: undefined,
+    };
     this.subscriptions.set(connection, made);
     return made;
   }
@@ -161,13 +168,13 @@ export class ThreadFeed {
 
   /** Calls back for each event, and with undefined when the thread has ended. */
   watch(watcher: (event: ThreadEvent | undefined) => void): () => void {
-    this.#watchers.add(watcher);
+    this.#watchers.set(watcher, true);
     return () => this.#watchers.delete(watcher);
   }
 
   /** The thread has ended for good. */
   close(now: number): void {
-    for (const watcher of this.#watchers) watcher(undefined);
+    for (const watcher of this.#watchers.keys()) watcher(undefined);
     this.#watchers.clear();
     this.promised.clear();
     this.tell(...this.mapper.lost(now), ...this.mapper.setStatus({ type: "notLoaded" }));

@@ -4,6 +4,7 @@
  * M1  Each turn/started is followed by exactly one turn/completed, also when the thread's incarnation ended in between.
  * M2  status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
  */
+import { SparseMap } from "../../kernel/sparse-map.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { TurnItem } from "../../protocol/turn-item.ts";
@@ -43,7 +44,7 @@ export class EventMapper {
   readonly quiet = new Set<string>();
   #isCompacting = false;
   /** Clients' own names of the user messages that they sent, by submission. */
-  readonly clientIds = new Map<string, string>();
+  readonly clientIds = new SparseMap<string, string>();
 
   constructor(threadId: string) {
     this.threadId = threadId;

@@ -54,6 +54,8 @@ export class StoreCore {
   readonly reader: HistoryReader;
   readonly index: CatalogIndex;
   readonly live: LiveThreads;
+  /** One for all writers. */
+  readonly writerEnv: WriterEnv;
   readonly problems: RolloutProblem[] = [];
   readonly fsync: FsyncPolicy;
   /** Told when a thread has no writer of this store any more. */
@@ -88,6 +90,7 @@ export class StoreCore {
       growth: () => this.live.growth(),
     });
     this.live.connect(this.index);
+    this.writerEnv = this.#makeWriterEnv();
   }
 
   readonly report: ProblemSink = (problem) => {
@@ -96,19 +99,21 @@ export class StoreCore {
     this.problems.push(problem);
   };
 
-  readonly writerEnv = (): WriterEnv => ({
-    clock: this.clock,
-    group: this.group,
-    leases: this.leases,
-    appended: (writer, item, start, end) => this.live.appended(writer, item, start, end),
-    stored: (writer) => this.live.stored(writer),
-    released: (writer) => {
-      const isCurrent = this.live.get(writer.threadId)?.writer === writer;
-      this.live.remove(writer);
-      if (isCurrent) this.leases.release(writer.lease);
-      for (const wake of this.releases.get(writer.threadId) ?? []) wake();
-    },
-  });
+  #makeWriterEnv(): WriterEnv {
+    return {
+      clock: this.clock,
+      group: this.group,
+      leases: this.leases,
+      appended: (writer, item, start, end) => this.live.appended(writer, item, start, end),
+      stored: (writer) => this.live.stored(writer),
+      released: (writer) => {
+        const isCurrent = this.live.get(writer.threadId)?.writer === writer;
+        this.live.remove(writer);
+        if (isCurrent) this.leases.release(writer.lease);
+        for (const wake of this.releases.get(writer.threadId) ?? []) wake();
+      },
+    };
+  }
 
   check(signal?: AbortSignal): void {
     signal?.throwIfAborted();

@@ -63,7 +63,7 @@ export class ThreadOpener {
         numbered ? ordinal : undefined,
       );
       const info = this.#writeNew(path, text);
-      const writer = new FileThreadWriter(core.writerEnv(), {
+      const writer = new FileThreadWriter(core.writerEnv, {
         threadId: meta.id,
         fileId: meta.id,
         path,
@@ -247,7 +247,7 @@ export class ThreadOpener {
       const fileId = fileIdOf(head);
       const known = core.index.peek((catalog) => catalog.anchors.indexedThrough(fileId));
       const tail = this.#mend(path, head, known);
-      const writer = new FileThreadWriter(core.writerEnv(), {
+      const writer = new FileThreadWriter(core.writerEnv, {
         threadId: head.meta.id,
         fileId,
         path,
