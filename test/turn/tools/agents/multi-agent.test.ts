@@ -244,4 +244,4 @@ const preset = (model: string) => ({
   supportedReasoningEfforts: [{ effort: "high", description: "" }],
   isDefault: true,
 });
-const models = { defaultModel: () => "m1", contextWindow: () => null, noteEtag: () => {} };
+const models = { defaultModel: () => "m1", contextWindow: () => null, knows: () => true, noteEtag: () => {} };
