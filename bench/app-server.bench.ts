@@ -1,5 +1,5 @@
-/** The app-server as a child process over stdio, in the same run as the stock binary where that is in the cache. */
-import { existsSync } from "node:fs";
+/** The app-server as a child process over stdio and WebSocket, in the same run as the stock binary where that is in the cache. */
+import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,9 +41,11 @@ supports_websockets = false
 enabled = false
 `;
 
+type Server = { readonly server?: string; readonly transport?: string };
+
 /** Runs with a server of its own home, initialized. */
 async function withServer<T>(
-  server: string,
+  { server = "skein", transport = "stdio" }: Server,
   work: (client: RpcClient, home: string, startUs: number) => Promise<T>,
   prepare?: (home: string, cwd: string) => Promise<void>,
 ): Promise<T> {
@@ -54,12 +56,9 @@ async function withServer<T>(
   try {
     await writeFile(join(home, "config.toml"), config(model.baseUrl));
     await prepare?.(home, cwd);
+    const env = { HOME: home, CODEX_HOME: home, SKEIN_HOME: home, TZ: "UTC", SHELL: "/bin/sh" };
     const begun = nowUs();
-    const client = new RpcClient(
-      commandOf(server),
-      { HOME: home, CODEX_HOME: home, SKEIN_HOME: home, TZ: "UTC", SHELL: "/bin/sh" },
-      cwd,
-    );
+    const client = await RpcClient.open({ command: commandOf(server), env, cwd }, transport);
     await client.initialize();
     const startUs = nowUs() - begun;
     const result = await work(client, home, startUs);
@@ -69,6 +68,23 @@ async function withServer<T>(
     model.stop();
     await rm(home, { recursive: true, force: true });
   }
+}
+
+/** Stores threads of so many messages in a home, and tells their ids. */
+async function storeThreads(
+  { home, cwd }: { home: string; cwd: string },
+  { messages, threads }: { messages: number; threads: number },
+): Promise<string[]> {
+  const store = fileStore({ home, fsync: "never" });
+  const ids: string[] = [];
+  for (let left = threads; left > 0; left -= 1) {
+    const writer = await store.create({ ...metaOf(), cwd, source: "vscode", model_provider: "mock" });
+    await appendMessages(writer, messages);
+    await writer.close();
+    ids.push(writer.threadId);
+  }
+  await store.close();
+  return ids;
 }
 
 /** Does `total` pieces of work, so many at a time; microseconds each, and how many a second. */
@@ -97,34 +113,77 @@ async function paced(
   };
 }
 
+/** A request, over and over, about one stored thread. */
+async function aboutStored(
+  { messages, total, ...server }: Args,
+  ask: (client: RpcClient, threadId: string) => Promise<unknown>,
+): Promise<Measured> {
+  let threadId = "";
+  return withServer(
+    server,
+    async (client) => {
+      await ask(client, threadId);
+      return paced(1, Number(total), () => ask(client, threadId));
+    },
+    async (home, cwd) => {
+      [threadId = ""] = await storeThreads({ home, cwd }, { messages: Number(messages), threads: 1 });
+    },
+  );
+}
+
+/** Writing the same files one after another by hand: what the disk gives at this hour. */
+async function filesByHand({ total }: Args): Promise<Measured> {
+  const folder = await mkdtemp(join(tmpdir(), "skein-bench-"));
+  const text = "x".repeat(600);
+  let at = 0;
+  const measured = await paced(1, Number(total), async () => {
+    at += 1;
+    writeFileSync(join(folder, `${at}.jsonl`), text, { flag: "wx" });
+  });
+  await rm(folder, { recursive: true });
+  return measured;
+}
+
 const cases = {
-  startUp: ({ server = "" }: Args): Promise<Measured> =>
-    withServer(server, async (_, __, startUs) => ({ ms: startUs / 1000 })),
-  starts: ({ server = "", concurrency, total }: Args): Promise<Measured> =>
+  filesByHand,
+  startUp: (args: Args): Promise<Measured> => withServer(args, async (_, __, startUs) => ({ ms: startUs / 1000 })),
+  starts: ({ concurrency, total, ...server }: Args): Promise<Measured> =>
     withServer(server, async (client) => {
       await client.ask("thread/start", {});
       return paced(Number(concurrency), Number(total), () => client.ask("thread/start", {}));
     }),
-  async forks({ server = "", messages, total }: Args): Promise<Measured> {
-    let threadId = "";
-    const prepare = async (home: string, cwd: string): Promise<void> => {
-      const store = fileStore({ home });
-      const writer = await store.create({ ...metaOf(), cwd, source: "vscode", model_provider: "mock" });
-      await appendMessages(writer, Number(messages));
-      threadId = writer.threadId;
-      await store.close();
-    };
+  forks: (args: Args): Promise<Measured> =>
+    aboutStored(args, (client, threadId) => client.ask("thread/fork", { threadId, excludeTurns: true })),
+  /** 0.80 knows no other ones. */
+  wholeForks: (args: Args): Promise<Measured> =>
+    aboutStored(args, (client, threadId) => client.ask("thread/fork", { threadId })),
+  async resumes({ messages, total, ...server }: Args): Promise<Measured> {
+    let ids: string[] = [];
     return withServer(
       server,
       async (client) => {
-        const params = { threadId, excludeTurns: true };
-        await client.ask("thread/fork", params);
-        return paced(1, Number(total), () => client.ask("thread/fork", params));
+        const resume = () => client.ask("thread/resume", { threadId: ids.pop(), excludeTurns: true });
+        await resume();
+        return paced(1, Number(total), resume);
       },
-      prepare,
+      async (home, cwd) => {
+        ids = await storeThreads({ home, cwd }, { messages: Number(messages), threads: Number(total) + 1 });
+      },
     );
   },
-  turns: ({ server = "", concurrency, total }: Args): Promise<Measured> =>
+  lists: ({ threads, total, ...server }: Args): Promise<Measured> =>
+    withServer(
+      server,
+      async (client) => {
+        const list = () => client.ask("thread/list", { limit: 25 });
+        await list();
+        return paced(1, Number(total), list);
+      },
+      async (home, cwd) => {
+        await storeThreads({ home, cwd }, { messages: 2, threads: Number(threads) });
+      },
+    ),
+  turns: ({ concurrency, total, ...server }: Args): Promise<Measured> =>
     withServer(server, async (client) => {
       const threads: string[] = [];
       for (let left = Number(concurrency); left > 0; left -= 1)
@@ -132,7 +191,7 @@ const cases = {
       await Promise.all(threads.map((thread) => client.turn(thread)));
       return paced(threads.length, Number(total), (worker) => client.turn(threads[worker] ?? ""));
     }),
-  memory: ({ server = "", threads }: Args): Promise<Measured> =>
+  memory: ({ threads, ...server }: Args): Promise<Measured> =>
     withServer(server, async (client) => {
       for (let left = 50; left > 0; left -= 1) await client.ask("thread/start", {});
       const before = client.rss;
@@ -142,38 +201,39 @@ const cases = {
 };
 
 await bench(import.meta.url, cases, async (run) => {
+  const byHand = await run.samples("filesByHand", { total: 2_000 });
+  print({ bench: "app-server", case: "a file by hand", ...byHand });
   const stock = STOCK.filter(({ program }) => existsSync(program)).map(({ name }) => name);
   for (const server of ["skein", ...stock]) {
     const isStock = server !== "skein";
-    const report = async (name: keyof typeof cases, label: string, args: Record<string, number>) => {
+    const report = async (name: keyof typeof cases, label: string, args: Record<string, number | string>) => {
+      const line = { bench: "app-server", server, case: label, ...args };
       try {
-        print({
-          bench: "app-server",
-          server,
-          case: label,
-          ...args,
-          ...(await run.samples(name, { server, ...args }, isStock ? 1 : undefined)),
-        });
+        print({ ...line, ...(await run.samples(name, { server, ...args }, isStock ? 1 : undefined)) });
       } catch (error) {
-        print({
-          bench: "app-server",
-          server,
-          case: label,
-          ...args,
-          failed: error instanceof Error ? error.message.slice(0, 80) : String(error),
-        });
+        print({ ...line, failed: error instanceof Error ? error.message.slice(0, 80) : String(error) });
       }
     };
+    const knowsExcludeTurns = server !== "codex 0.80.0";
     await report("startUp", "start-up to initialize", {});
     for (const concurrency of [1, 8, 64])
       await report("starts", "thread/start", { concurrency, total: isStock ? 100 : 2_000 });
-    for (const messages of [10, 1_000, 10_000]) {
-      if (server === "codex 0.80.0") continue;
+    for (const messages of knowsExcludeTurns ? [10, 1_000, 10_000] : [])
       await report("forks", "thread/fork, excludeTurns", { messages, total: isStock ? 10 : 200 });
-    }
+    for (const messages of [10, 1_000, 10_000])
+      await report("wholeForks", "thread/fork with all turns", { messages, total: 5 });
+    for (const messages of knowsExcludeTurns ? [10, 1_000, 10_000] : [])
+      await report("resumes", "thread/resume, excludeTurns", { messages, total: 5 });
+    await report("lists", "thread/list of 25", { threads: isStock ? 1_000 : 10_000, total: 20 });
     for (const concurrency of [1, 16, 128])
       await report("turns", "turns of 20 deltas", { concurrency, total: isStock ? 60 : 600 });
     for (const threads of isStock ? [500] : [1_000, 10_000])
       await report("memory", "memory of a loaded thread", { threads });
+    if (isStock) continue;
+    const ws = { transport: "ws" };
+    await report("startUp", "start-up to initialize", ws);
+    await report("starts", "thread/start", { ...ws, concurrency: 64, total: 2_000 });
+    await report("forks", "thread/fork, excludeTurns", { ...ws, messages: 10_000, total: 200 });
+    await report("turns", "turns of 20 deltas", { ...ws, concurrency: 16, total: 600 });
   }
 });

@@ -1,6 +1,6 @@
-/** A JSON-RPC client of an app-server over stdio, for Skein's and for the stock binary alike. */
-import { type ChildProcess, spawn } from "node:child_process";
+/** A JSON-RPC client of an app-server, for Skein's and for the stock binary alike. */
 import { readFileSync } from "node:fs";
+import { openLine, type RpcLine, type ServerProcess } from "./rpc-line.ts";
 
 type Message = {
   id?: number;
@@ -11,26 +11,18 @@ type Message = {
 };
 
 export class RpcClient {
-  readonly #child: ChildProcess;
+  readonly #line: RpcLine;
   readonly #answers = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   readonly #turns = new Map<string, () => void>();
   #nextId = 1;
-  #rest = "";
 
-  constructor(command: readonly string[], env: Record<string, string>, cwd: string) {
-    const [program = "", ...args] = command;
-    this.#child = spawn(program, args, {
-      cwd,
-      env: { PATH: process.env.PATH ?? "", ...env },
-      stdio: ["pipe", "pipe", "ignore"],
-    });
-    this.#child.stdout?.setEncoding("utf8").on("data", (chunk: string) => this.#hear(chunk));
+  static async open(server: ServerProcess, transport: string): Promise<RpcClient> {
+    return new RpcClient(await openLine(server, transport));
   }
 
-  #hear(chunk: string): void {
-    const lines = (this.#rest + chunk).split("\n");
-    this.#rest = lines.pop() ?? "";
-    for (const line of lines) this.#take(JSON.parse(line) as Message);
+  constructor(line: RpcLine) {
+    this.#line = line;
+    line.onText = (text) => this.#take(JSON.parse(text) as Message);
   }
 
   #take({ id, method, params, result, error }: Message): void {
@@ -50,7 +42,7 @@ export class RpcClient {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#answers.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.#child.stdin?.write(`${JSON.stringify({ id, method, params })}\n`);
+      this.#line.send(JSON.stringify({ id, method, params }));
     });
   }
 
@@ -59,7 +51,7 @@ export class RpcClient {
       clientInfo: { name: "bench", title: "bench", version: "1" },
       capabilities: { experimentalApi: true },
     });
-    this.#child.stdin?.write(`${JSON.stringify({ method: "initialized" })}\n`);
+    this.#line.send(JSON.stringify({ method: "initialized" }));
   }
 
   /** A whole turn, from its start to turn/completed. */
@@ -73,15 +65,11 @@ export class RpcClient {
 
   /** Resident memory of the server in bytes. */
   get rss(): number {
-    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    const status = readFileSync(`/proc/${this.#line.pid}/status`, "utf8");
     return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
   }
 
-  async close(): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.stdin?.end();
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
-    await ended;
-    clearTimeout(timer);
+  close(): Promise<void> {
+    return this.#line.close();
   }
 }
