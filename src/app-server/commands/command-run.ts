@@ -9,7 +9,7 @@ import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { ioText } from "../../services/io-failure.ts";
 import { ProcessGroup } from "../../turn/tools/process-group.ts";
-import { exitOf, streamsClosed } from "../../turn/tools/shell/command-run.ts";
+import { exitOf, streamsClosed } from "../../turn/tools/shell/command-process.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import { CommandOutput, type OutputStream } from "./command-output.ts";
 import type { CommandPlan } from "./command-plan.ts";

@@ -41,6 +41,11 @@ export class ProcessGroup {
     this.child.once("error", () => this.#finish());
   }
 
+  /** Whether the leader has ended. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /** Asks the group to end, and ends it by force soon after. */
   terminate(): void {
     if (this.#isOver || this.#timer !== undefined) return;

@@ -1,0 +1,124 @@
+/** A command at work: a process group, with its output bounded and told as it comes. */
+import type { Readable } from "node:stream";
+import type { Clock } from "../../../kernel/clock.ts";
+import { ProcessGroup } from "../process-group.ts";
+import { OutputWindow } from "./output-window.ts";
+
+export type Stream = "stdout" | "stderr";
+
+export type CommandProcessOptions = {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly clock: Clock;
+  readonly onOutput: (stream: Stream, chunk: Buffer) => void;
+};
+
+/** What a command has written so far. */
+export type CommandOutput = {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Both, as they came. */
+  readonly aggregated: string;
+  /** How many lines came, and how many bytes `aggregated` lacks in its middle. */
+  readonly lines: number;
+  readonly omittedBytes: number;
+};
+
+/** What is kept of each stream, and of both together. */
+export const KEPT_BYTES = 256 * 1024;
+
+/** Bytes told as deltas; the rest is only counted, since a replay would hold all of it. */
+const TOLD_BYTES = 1024 * 1024;
+
+/** How long the pipes may stay open after the command's end: whoever holds them has left the group. */
+const DRAIN_MS = 100;
+
+/** The numbers of the signals that end programs, for exit codes in the way of shells. */
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGABRT: 6,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+};
+
+export class CommandProcess {
+  /** Resolves with the exit code when the program has ended and its output is read. Rejects when it cannot be started. */
+  readonly exit: Promise<number>;
+  readonly #group: ProcessGroup;
+  readonly #onOutput: CommandProcessOptions["onOutput"];
+  readonly #windows = { stdout: new OutputWindow(KEPT_BYTES), stderr: new OutputWindow(KEPT_BYTES) };
+  readonly #both = new OutputWindow(KEPT_BYTES);
+  #toldBytes = 0;
+
+  /** @throws what `spawn` throws at once */
+  constructor(argv: readonly string[], { onOutput, ...options }: CommandProcessOptions) {
+    this.#onOutput = onOutput;
+    this.#group = new ProcessGroup(argv, options);
+    const { stdout, stderr } = this.#group.child;
+    stdout?.on("data", (chunk: Buffer) => this.#take("stdout", chunk));
+    stderr?.on("data", (chunk: Buffer) => this.#take("stderr", chunk));
+    this.exit = exitOf(this.#group).then(async (code) => {
+      await streamsClosed([stdout, stderr], options.clock);
+      return code;
+    });
+  }
+
+  /** Whether the program has ended, read or not. */
+  get hasExited(): boolean {
+    return this.#group.isOver;
+  }
+
+  get output(): CommandOutput {
+    return {
+      stdout: this.#windows.stdout.text(),
+      stderr: this.#windows.stderr.text(),
+      aggregated: this.#both.text(),
+      lines: this.#both.lines,
+      omittedBytes: this.#both.omittedBytes,
+    };
+  }
+
+  /** Asks the command and all that it started to end, and ends it by force soon after. */
+  terminate(): void {
+    this.#group.terminate();
+  }
+
+  /** Ends it now. */
+  kill(): void {
+    this.#group.kill();
+  }
+
+  #take(stream: Stream, chunk: Buffer): void {
+    this.#windows[stream].push(chunk);
+    this.#both.push(chunk);
+    if (this.#toldBytes < TOLD_BYTES) this.#onOutput(stream, chunk.subarray(0, TOLD_BYTES - this.#toldBytes));
+    this.#toldBytes += chunk.length;
+  }
+}
+
+/** How the group's leader ended. @throws when it could not be started */
+export function exitOf({ child }: ProcessGroup): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve(code ?? 128 + (SIGNALS[signal ?? ""] ?? 0)));
+  });
+}
+
+/** Resolves when both pipes have ended, or are cut off. */
+export async function streamsClosed(streams: readonly (Readable | null)[], clock: Clock): Promise<void> {
+  const open = streams.filter((stream) => stream !== null && !stream.closed);
+  if (open.length === 0) return;
+  const late = Promise.withResolvers<void>();
+  const timer = clock.setTimeout(late.resolve, DRAIN_MS);
+  const all = Promise.all(open.map((stream) => new Promise((resolve) => stream?.once("close", resolve))));
+  await Promise.race([all, late.promise]);
+  clock.clearTimeout(timer);
+  for (const stream of open) stream?.destroy();
+}
