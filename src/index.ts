@@ -43,6 +43,7 @@ export {
 } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
 export type { AgentStatus } from "./protocol/agent-status.ts";
+export type { BuiltInToolName } from "./protocol/built-in-tool-names.ts";
 export {
   DeadlineExceededError,
   DuplicateThreadError,
@@ -86,12 +87,7 @@ export {
 } from "./protocol/response-item.ts";
 export { parseRolloutLine, type RolloutItem, type RolloutLine, type SessionMeta } from "./protocol/rollout.ts";
 export type { SessionSource } from "./protocol/session-source.ts";
-export {
-  type BuiltInToolName,
-  parseThreadConfig,
-  type ResolvedThreadConfig,
-  type ThreadConfig,
-} from "./protocol/thread-config.ts";
+export { parseThreadConfig, type ResolvedThreadConfig, type ThreadConfig } from "./protocol/thread-config.ts";
 export type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./protocol/token-usage.ts";
 export { truncateBeforeNth } from "./protocol/truncation.ts";
 export type { TurnItem } from "./protocol/turn-item.ts";
@@ -133,4 +129,5 @@ export type {
 export type { PendingApproval } from "./turn/approvals.ts";
 export type { JsonSchema, StandardSchema } from "./turn/standard-schema.ts";
 export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
+export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/terminals.ts";
 export { VERSION } from "./version.ts";

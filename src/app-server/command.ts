@@ -2,15 +2,15 @@
 import type { SkeinLogger } from "../kernel/log.ts";
 import { openHome } from "../manager/home.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
+import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-names.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import type { BuiltInToolName } from "../protocol/thread-config.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import { createAppServer } from "./app-server.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
 
 /** As clients of Codex expect. */
-export const DEFAULT_TOOLS: readonly BuiltInToolName[] = ["shell", "apply_patch", "update_plan", "multi_agent"];
+export const DEFAULT_TOOLS: readonly BuiltInToolName[] = [...CODEX_TOOLS, "multi_agent"];
 
 export type AppServerCommand = {
   readonly home: string;

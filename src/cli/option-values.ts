@@ -1,8 +1,4 @@
 import { InvalidArgumentError } from "commander";
-import type { BuiltInToolName } from "../protocol/thread-config.ts";
-
-/** For `--tools`. */
-export const TOOL_NAMES: readonly BuiltInToolName[] = ["shell", "apply_patch", "update_plan", "multi_agent", "collab"];
 
 /** Reads an option's number. */
 export const wholeNumber =

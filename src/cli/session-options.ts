@@ -1,7 +1,7 @@
 /** The options of the commands that run a thread. */
 import { type Command, Option } from "commander";
-import type { BuiltInToolName } from "../protocol/thread-config.ts";
-import { repeated, TOOL_NAMES } from "./option-values.ts";
+import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
+import { repeated } from "./option-values.ts";
 
 export type SessionOptions = {
   readonly home?: string;
@@ -33,6 +33,6 @@ export const withSessionOptions = (command: Command): Command =>
         "never",
       ]),
     )
-    .addOption(new Option("--tools <name...>", "tools that the agent gets").choices(TOOL_NAMES))
+    .addOption(new Option("--tools <name...>", "tools that the agent gets").choices(BUILT_IN_TOOL_NAMES))
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated);

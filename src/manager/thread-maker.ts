@@ -1,6 +1,7 @@
 /**
  * How threads come to be: new, from the store, or as forks. What the ways have in common is in thread-boot.ts.
  */
+import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { RolloutNotFoundError } from "../protocol/errors.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
@@ -8,7 +9,6 @@ import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
-  type BuiltInToolName,
   parseThreadConfig,
   type ResolvedThreadConfig,
   resolveThreadConfig,

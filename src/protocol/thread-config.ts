@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
 import {
@@ -19,13 +20,6 @@ import {
 } from "./reasoning.ts";
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
-
-/**
- * `shell` is the tool `shell_command`; `multi_agent` are 0.169's tools for agents, in a namespace of their own, and
- * `collab` 0.87's.
- */
-export const BUILT_IN_TOOLS = ["shell", "apply_patch", "update_plan", "multi_agent", "collab"] as const;
-export type BuiltInToolName = (typeof BUILT_IN_TOOLS)[number];
 
 /** A thread's settings with every default filled in. */
 export type ResolvedThreadConfig = {
@@ -95,7 +89,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   streamMaxRetries: retries.max(100),
   requestMaxRetries: retries.max(100),
   tools: z.custom<readonly unknown[]>(Array.isArray, "Invalid input: expected array"),
-  builtInTools: z.array(z.enum(BUILT_IN_TOOLS)),
+  builtInTools: z.array(z.enum(BUILT_IN_TOOL_NAMES)),
   agentMaxThreads: z.int().min(1),
   agentMaxDepth: z.int().min(0),
   mcpServers: mcpServersSchema,

@@ -31,6 +31,7 @@ import { Inbox, type Submission } from "../turn/inbox.ts";
 import type { Environment } from "../turn/initial-context.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { BuiltInTool } from "../turn/tools/built-in-tool.ts";
+import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
@@ -38,6 +39,7 @@ import { readEmission } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
 import { modelChanged } from "./model-change.ts";
+import type { Acceptance } from "./submissions.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 
 export type IncarnationOptions = {
@@ -49,9 +51,6 @@ export type IncarnationOptions = {
   /** `new` also for a fork or a resume of a thread that has no history yet. */
   readonly origin: "new" | "resumed" | "forked";
 };
-
-/** That an op of a caller's id was taken, or is being taken. */
-export type Acceptance = SubmissionId | Promise<SubmissionId>;
 
 /** Whoever shows a thread's events to its observers. */
 export interface EventSink {
@@ -85,6 +84,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   usage: TokenUsageInfo | undefined;
   rateLimits: RateLimitSnapshot | undefined;
   turn: TurnRun | undefined;
+  readonly terminals = new Terminals();
   history: History | undefined;
   status: AgentStatus = "pending_init";
   sessionConfigured: SessionConfiguredEvent | undefined;
@@ -296,7 +296,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
-    this.actor.send({ type: "event.publish", id, msg, ...options });
+    if (this.endReason === undefined) this.actor.send({ type: "event.publish", id, msg, ...options });
   }
 
   record(item: RolloutItem): void {
@@ -333,9 +333,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
 
   /** The thread's part in the MCP servers. */
   get mcp(): McpSession {
-    this.#mcp ??= new McpSession(this.env.mcp, (msg) => {
-      if (this.endReason === undefined) this.publish(INITIAL_SUBMISSION_ID, msg);
-    });
+    this.#mcp ??= new McpSession(this.env.mcp, (msg) => this.publish(INITIAL_SUBMISSION_ID, msg));
     return this.#mcp;
   }
 
@@ -372,6 +370,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
       this.status !== "running" &&
       (this.#inbox?.size ?? 0) === 0 &&
       this.#loader === undefined &&
+      !this.terminals.areBusy &&
       this.deferred === undefined
     );
   }
@@ -389,6 +388,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.turn = undefined;
     this.#loader?.abort(ended);
     this.#mcp?.close();
+    this.terminals.kill();
     this.env.histories.forget(this);
     this.history = undefined;
     this.env.incarnations.delete(this.actor.sessionId);

@@ -20,6 +20,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import { EventStream, type Lives } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
@@ -190,6 +191,10 @@ export class LiveThread implements Thread, Lives, Observed {
 
   get pendingApprovals(): readonly PendingApproval[] {
     return this.#incarnation.approvals.pending;
+  }
+
+  get terminals(): BackgroundTerminals {
+    return this.#incarnation.terminals;
   }
 
   get events$(): Observable<ThreadEvent> {

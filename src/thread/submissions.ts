@@ -6,7 +6,10 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, type SubmissionId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
-import type { Acceptance, Incarnation } from "./incarnation.ts";
+import type { Incarnation } from "./incarnation.ts";
+
+/** That an op of a caller's id was taken, or is being taken. */
+export type Acceptance = SubmissionId | Promise<SubmissionId>;
 
 /** How many of its callers' submission ids a thread remembers besides those that its stored turns bear. */
 const REMEMBERED_IDS = 256;

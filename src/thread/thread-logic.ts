@@ -89,6 +89,7 @@ async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op:
 }
 
 async function close(thread: Incarnation): Promise<void> {
+  await thread.terminals.clean();
   await thread.writer.close();
 }
 

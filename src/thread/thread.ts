@@ -10,6 +10,7 @@ import type { TokenUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
@@ -88,6 +89,8 @@ export interface Thread extends AsyncDisposable {
   readonly activeTurn: ActiveTurn | undefined;
   /** Requests for approval that nobody has answered yet. */
   readonly pendingApprovals: readonly PendingApproval[];
+  /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
+  readonly terminals: BackgroundTerminals;
 
   /**
    * Hands an op to the thread, in order (T3). Resolves when the thread has it and what it had said before is stored (T7).

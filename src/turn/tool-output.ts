@@ -7,17 +7,21 @@ const BYTES_PER_TOKEN = 4;
 /**
  * The text with its middle cut out when it is longer than the budget; the cut says how much is missing.
  * @param omittedBytes what the middle of the text lacks already
+ * @param tokens the budget
  */
-export function truncateMiddle(text: string, omittedBytes = 0): string {
-  const budget = OUTPUT_TOKENS * BYTES_PER_TOKEN;
+export function truncateMiddle(text: string, omittedBytes = 0, tokens = OUTPUT_TOKENS): string {
+  const budget = tokens * BYTES_PER_TOKEN;
   if (text.length * 3 <= budget) return text;
   const size = Buffer.byteLength(text);
   if (size <= budget) return text;
   const head = firstBytes(text, Math.floor(budget / 2));
   const tail = lastBytes(text, budget - Math.floor(budget / 2));
   const missing = omittedBytes + size - Buffer.byteLength(head) - Buffer.byteLength(tail);
-  return `${head}…${Math.ceil(missing / BYTES_PER_TOKEN)} tokens truncated…${tail}`;
+  return `${head}…${estimatedTokens(missing)} tokens truncated…${tail}`;
 }
+
+/** How many tokens so many bytes are taken for. */
+export const estimatedTokens = (bytes: number): number => Math.ceil(bytes / BYTES_PER_TOKEN);
 
 const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 

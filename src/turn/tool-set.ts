@@ -19,10 +19,12 @@ export class ToolSet {
   constructor(tools: readonly Tool[], builtIns: readonly BuiltInTool[] = []) {
     const wrong = tools.findIndex((tool) => !isTool(tool));
     if (wrong !== -1) throw new InvalidRequestError(`tools[${wrong}]: must be a tool, as made by \`tool(...)\``);
-    this.#builtIns = new Map(builtIns.map((tool) => [fullNameOf(tool), tool]));
     this.#byName = new Map(tools.map((tool) => [tool.spec.name, tool]));
-    this.specs = [...grouped(builtIns), ...tools.map((tool) => tool.spec)];
-    const names = [...builtIns.map(fullNameOf), ...tools.map((tool) => tool.spec.name)];
+    const offered = builtIns.filter((tool) => tool.offered !== "alias");
+    const aliases = builtIns.filter((tool) => tool.offered === "alias" && !this.#byName.has(fullNameOf(tool)));
+    this.#builtIns = new Map([...aliases, ...offered].map((tool) => [fullNameOf(tool), tool]));
+    this.specs = [...grouped(offered), ...tools.map((tool) => tool.spec)];
+    const names = [...offered.map(fullNameOf), ...tools.map((tool) => tool.spec.name)];
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     if (twice !== undefined) throw new InvalidRequestError(`two tools are named \`${twice}\``);
   }

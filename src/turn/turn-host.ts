@@ -14,6 +14,7 @@ import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Environment } from "./initial-context.ts";
 import type { ToolSet } from "./tool-set.ts";
+import type { Terminals } from "./tools/exec/terminals.ts";
 import type { TurnRun } from "./turn-run.ts";
 
 /** What one turn needs of its thread, and all that it may touch. */
@@ -25,6 +26,7 @@ export interface TurnHost {
   readonly clock: Clock;
   readonly inbox: Inbox;
   readonly approvals: Approvals;
+  readonly terminals: Terminals;
   /** Of what all threads share, that which tools may need: the other threads. */
   readonly env: { readonly agents: Agents };
   /** The settings that the next turns run with; replaced, never changed in place. */

@@ -17,7 +17,7 @@ import { DEFAULT_TOOLS } from "../../src/app-server/command.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { openHome } from "../../src/manager/home.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
-import type { BuiltInToolName } from "../../src/protocol/thread-config.ts";
+import type { BuiltInToolName } from "../../src/protocol/built-in-tool-names.ts";
 import { ModelServer } from "../model/model-server.ts";
 import { type ModelScript, replyOf } from "./model-plays.ts";
 import { type Message, TestClient } from "./test-client.ts";

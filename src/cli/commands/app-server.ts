@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
-import type { BuiltInToolName } from "../../protocol/thread-config.ts";
+import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
 import type { Io } from "../io.ts";
-import { repeated, TOOL_NAMES } from "../option-values.ts";
+import { repeated } from "../option-values.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 
 const EXAMPLES = `
@@ -36,9 +36,10 @@ export const appServerCommand = (io: Io): Command =>
     .option("--ws-token-file <file>", "the file that holds the token")
     .option("--ws-token-sha256 <hex>", "or the token's SHA-256")
     .addOption(
-      new Option("--tools <name...>", "tools that agents get; all but collab, unless some are named").choices(
-        TOOL_NAMES,
-      ),
+      new Option(
+        "--tools <name...>",
+        "tools that agents get; unless some are named, all but collab, and shell, which unified_exec stands in for",
+      ).choices(BUILT_IN_TOOL_NAMES),
     )
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)

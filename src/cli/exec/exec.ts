@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { TurnResult } from "../../index.ts";
+import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
 import type { ExecOptions } from "../commands/exec.ts";
 import { EXIT, Exit } from "../exit-code.ts";
 import { Interruption } from "../interruption.ts";
@@ -44,7 +45,7 @@ function viewFor({ experimentalJson, json, outputSchema }: ExecOptions, io: Io):
 
 /** A client of `codex exec` takes Codex's tools for granted. */
 const toolsOf = ({ tools, experimentalJson, ...options }: ExecOptions): ExecOptions => {
-  const chosen = tools ?? (experimentalJson ? (["shell", "apply_patch", "update_plan"] as const) : undefined);
+  const chosen = tools ?? (experimentalJson ? CODEX_TOOLS : undefined);
   return { ...options, ...(chosen !== undefined && { tools: chosen }) };
 };
 

@@ -1,28 +1,39 @@
-import type { BuiltInToolName } from "../../protocol/thread-config.ts";
+import type { BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
 import { collabTools } from "./agents/collab.ts";
 import { multiAgentTools } from "./agents/multi-agent.ts";
 import type { BuiltInTool } from "./built-in-tool.ts";
 import type { ProcessEnvironment } from "./clean-environment.ts";
+import { execCommand } from "./exec/exec-command.ts";
+import { writeStdin } from "./exec/write-stdin.ts";
 import { applyPatch } from "./patch/apply-patch.ts";
+import { shellArgv } from "./shell/shell-argv.ts";
 import { shellCommand } from "./shell/shell-command.ts";
 import { updatePlan } from "./update-plan.ts";
 
 /** The tools of the house, made once for all threads of a manager. */
 export class BuiltIns {
   readonly #tools: Readonly<Record<BuiltInToolName, readonly BuiltInTool[]>>;
+  /** Older names of tools that run commands: models call them where they are offered another. */
+  readonly #aliases: readonly BuiltInTool[];
 
   /** @param environment what commands inherit, secrets left out */
   constructor(environment: ProcessEnvironment) {
+    const shell = shellCommand(environment);
     this.#tools = {
-      shell: [shellCommand(environment)],
+      shell: [shell],
+      unified_exec: [execCommand(environment), writeStdin],
       apply_patch: [applyPatch(environment)],
       update_plan: [updatePlan],
       multi_agent: multiAgentTools,
       collab: collabTools,
     };
+    this.#aliases = [shell, shellArgv(environment)].map((tool) => ({ ...tool, offered: "alias" }));
   }
 
   named(names: readonly BuiltInToolName[]): BuiltInTool[] {
-    return [...new Set(names)].flatMap((name) => this.#tools[name]);
+    const offered = [...new Set(names)].flatMap((name) => this.#tools[name]);
+    if (!names.includes("unified_exec")) return offered;
+    const taken = new Set(offered.map(({ spec }) => spec.name));
+    return [...offered, ...this.#aliases.filter(({ spec }) => !taken.has(spec.name))];
   }
 }

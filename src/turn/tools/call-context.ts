@@ -14,9 +14,12 @@ import type { Agents } from "../agents.ts";
 import type { Consents } from "../consents.ts";
 import type { TurnHost } from "../turn-host.ts";
 import type { RunningCall, TurnRun } from "../turn-run.ts";
+import type { Terminals } from "./exec/terminals.ts";
 
-/** The last exclusive work of each turn. */
-const lanes = new WeakMap<TurnRun, Promise<unknown>>();
+/** What a turn's calls are at: resolved when the last exclusive work, and when all work so far, is done. */
+type Lane = { exclusive: Promise<unknown>; all: Promise<unknown> };
+
+const lanes = new WeakMap<TurnRun, Lane>();
 
 export class CallContext {
   readonly callId: string;
@@ -58,6 +61,10 @@ export class CallContext {
     return this.#host.approvals.consents;
   }
 
+  get terminals(): Terminals {
+    return this.#host.terminals;
+  }
+
   /** Other threads, for tools that work with agents. */
   get agents(): Agents {
     return this.#host.env.agents;
@@ -71,6 +78,12 @@ export class CallContext {
   /** Stands for the turn in maps of what lasts as long as it does. */
   get turnKey(): object {
     return this.#run;
+  }
+
+  /** The same call, with its arguments in another form. */
+  withArguments(value: object): CallContext {
+    const { callId, kind } = this;
+    return new CallContext(this.#host, this.#run, { callId, kind, raw: JSON.stringify(value) });
   }
 
   /** @throws InvalidRequestError that tells the model what is wrong with its arguments */
@@ -89,6 +102,11 @@ export class CallContext {
   /** Work that outlives its turn says nothing any more. */
   publish(msg: EventMsg): void {
     if (!this.#run.ended) this.#host.publish(this.#run.id, msg);
+  }
+
+  /** What work that may outlive its turn says, for as long as the thread is there to say it. */
+  publishAlways(msg: EventMsg): void {
+    this.#host.publish(this.#run.id, msg);
   }
 
   startItem(item: TurnItem): void {
@@ -112,20 +130,37 @@ export class CallContext {
     }
   }
 
-  /** Runs after the turn's earlier exclusive work: what changes the machine goes one by one, in the order of the calls. */
+  /** Runs after the turn's earlier work: what changes the machine goes one by one, in the order of the calls. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const before = lanes.get(this.#run) ?? Promise.resolve();
-    const mine = before.then(() => {
-      this.signal.throwIfAborted();
-      return work();
-    });
-    lanes.set(
-      this.#run,
-      mine.catch(() => undefined),
-    );
+    const lane = laneOf(this.#run);
+    const mine = this.#after(lane.all, work);
+    lane.all = settled(mine);
+    lane.exclusive = lane.all;
     return mine;
   }
+
+  /** Runs after the turn's earlier exclusive work, beside all other: what may wait for long holds up only what is exclusive. */
+  sideBySide<T>(work: () => Promise<T>): Promise<T> {
+    const lane = laneOf(this.#run);
+    const mine = this.#after(lane.exclusive, work);
+    lane.all = settled(Promise.all([lane.all, mine]));
+    return mine;
+  }
+
+  async #after<T>(before: Promise<unknown>, work: () => Promise<T>): Promise<T> {
+    await before;
+    this.signal.throwIfAborted();
+    return work();
+  }
 }
+
+function laneOf(run: TurnRun): Lane {
+  const known = lanes.get(run) ?? { exclusive: Promise.resolve(), all: Promise.resolve() };
+  lanes.set(run, known);
+  return known;
+}
+
+const settled = (work: Promise<unknown>): Promise<unknown> => work.catch(() => undefined);
 
 export const durationOf = (ms: number): Duration => ({
   secs: Math.floor(ms / 1000),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { ThreadManagerOptions } from "../../../src/manager/options.ts";
 import { ThreadManager } from "../../../src/manager/thread-manager.ts";
-import type { Play } from "../../../src/model/script.ts";
+import type { Script } from "../../../src/model/script.ts";
 import { type ScriptedClient, scriptedClient } from "../../../src/model/scripted-client.ts";
 import type { EventKind, EventMsg, ThreadEvent } from "../../../src/protocol/event.ts";
 import type { ReviewDecision } from "../../../src/protocol/policy.ts";
@@ -42,7 +42,7 @@ export async function folder(t: TestContext): Promise<string> {
 
 export async function bench(
   t: TestContext,
-  plays: readonly Play[],
+  plays: Script,
   config: ThreadConfig = {},
   options: ThreadManagerOptions = {},
 ): Promise<Bench> {

@@ -7,6 +7,7 @@ import { Rejection } from "../rejection.ts";
 import { CommandGate, type CommandRequest, type Place } from "./command-gate.ts";
 import { outputForModel, shownOutput } from "./command-output.ts";
 import { type CommandResult, runCommand } from "./command-run.ts";
+import { outputDeltas } from "./output-deltas.ts";
 import { parsedCommands } from "./parsed-command.ts";
 
 export type ShellRequest = CommandRequest & { readonly timeoutMs: number };
@@ -56,7 +57,6 @@ export class CommandCall {
   }
 
   async #execute(place: Place): Promise<CommandResult> {
-    const { call_id } = this.#about;
     const { workdir, timeoutMs } = this.#request;
     const { clock, signal } = this.#call;
     const program = await this.#gate.program(place);
@@ -67,8 +67,7 @@ export class CommandCall {
       timeoutMs,
       clock,
       signal,
-      onOutput: (stream, chunk) =>
-        this.#call.publish({ type: "exec_command_output_delta", call_id, stream, chunk: chunk.toString("base64") }),
+      onOutput: outputDeltas(this.#call.callId, (msg) => this.#call.publish(msg)),
     });
   }
 

@@ -1,4 +1,4 @@
-/** A command at work: a process group, with its output bounded and told as it comes. */
+/** A command at work: a process group, with its output bounded. */
 import type { Readable } from "node:stream";
 import type { Clock } from "../../../kernel/clock.ts";
 import { ProcessGroup } from "../process-group.ts";
@@ -10,6 +10,7 @@ export type CommandProcessOptions = {
   readonly cwd: string;
   readonly env: Record<string, string>;
   readonly clock: Clock;
+  /** Given all that is written, as it comes. */
   readonly onOutput: (stream: Stream, chunk: Buffer) => void;
 };
 
@@ -26,9 +27,6 @@ export type CommandOutput = {
 
 /** What is kept of each stream, and of both together. */
 export const KEPT_BYTES = 256 * 1024;
-
-/** Bytes told as deltas; the rest is only counted, since a replay would hold all of it. */
-const TOLD_BYTES = 1024 * 1024;
 
 /** How long the pipes may stay open after the command's end: whoever holds them has left the group. */
 const DRAIN_MS = 100;
@@ -55,7 +53,6 @@ export class CommandProcess {
   readonly #onOutput: CommandProcessOptions["onOutput"];
   readonly #windows = { stdout: new OutputWindow(KEPT_BYTES), stderr: new OutputWindow(KEPT_BYTES) };
   readonly #both = new OutputWindow(KEPT_BYTES);
-  #toldBytes = 0;
 
   /** @throws what `spawn` throws at once */
   constructor(argv: readonly string[], { onOutput, ...options }: CommandProcessOptions) {
@@ -98,8 +95,7 @@ export class CommandProcess {
   #take(stream: Stream, chunk: Buffer): void {
     this.#windows[stream].push(chunk);
     this.#both.push(chunk);
-    if (this.#toldBytes < TOLD_BYTES) this.#onOutput(stream, chunk.subarray(0, TOLD_BYTES - this.#toldBytes));
-    this.#toldBytes += chunk.length;
+    this.#onOutput(stream, chunk);
   }
 }
 

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
@@ -9,6 +8,7 @@ import type { ProcessEnvironment } from "../clean-environment.ts";
 import { runPatch } from "../patch/patch-call.ts";
 import { patchInScript } from "../patch/patch-script.ts";
 import { CommandCall, type ShellRequest } from "./command-call.ts";
+import { USER_SHELL } from "./user-shell.ts";
 
 /** Codex's default. */
 const TIMEOUT_MS = 10_000;
@@ -24,11 +24,10 @@ const argumentsSchema = z.looseObject({
 
 /** Codex's `shell_command`. */
 export function shellCommand(environment: ProcessEnvironment): BuiltInTool {
-  const shell = existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh";
   return {
     spec: SPEC,
     async run(call) {
-      const request = requestOf(call, shell);
+      const request = requestOf(call);
       const patch = patchInScript(request.script);
       if (patch !== undefined) {
         const cwd = resolve(request.workdir, patch.folder ?? ".");
@@ -42,11 +41,11 @@ export function shellCommand(environment: ProcessEnvironment): BuiltInTool {
   };
 }
 
-function requestOf(call: CallContext, shell: string): ShellRequest {
+function requestOf(call: CallContext): ShellRequest {
   const given = call.argumentsAs(argumentsSchema);
   return {
     script: given.command,
-    argv: [shell, given.login === false ? "-c" : "-lc", given.command],
+    argv: [USER_SHELL, given.login === false ? "-c" : "-lc", given.command],
     workdir: resolve(call.config.cwd, given.workdir ?? "."),
     timeoutMs: given.timeout_ms ?? TIMEOUT_MS,
     escalated: given.sandbox_permissions === "require_escalated",

@@ -1,0 +1,126 @@
+/** A command that may outlive the call that started it: a session of exec_command, read in pieces. */
+import { raceAbort } from "../../../kernel/cancellation.ts";
+import { type Clock, sleep } from "../../../kernel/clock.ts";
+import {
+  type CommandOutput,
+  CommandProcess,
+  type CommandProcessOptions,
+  KEPT_BYTES,
+  type Stream,
+} from "../shell/command-process.ts";
+import { OutputWindow } from "../shell/output-window.ts";
+
+export type TerminalOptions = {
+  /** The session's id, as the model gives it. */
+  readonly id: number;
+  /** The call that started it. */
+  readonly callId: string;
+  readonly script: string;
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly clock: Clock;
+  readonly onOutput: CommandProcessOptions["onOutput"];
+};
+
+/** What came since the last look. */
+export type Piece = {
+  readonly text: string;
+  readonly lines: number;
+  /** All bytes that came, those too that `text` lacks in its middle. */
+  readonly bytes: number;
+  readonly omittedBytes: number;
+};
+
+export class Terminal {
+  readonly id: number;
+  readonly callId: string;
+  readonly script: string;
+  readonly cwd: string;
+  readonly startedAt: number;
+  /** Unix milliseconds of the last call that looked at it. */
+  usedAt: number;
+  /** Set when the command has ended and its output is read. */
+  exitCode: number | undefined;
+  /** How long it ran; known with its end. */
+  durationMs = 0;
+  /** Resolves with the exit code. Rejects when the command cannot be started. */
+  readonly ended: Promise<number>;
+  readonly #clock: Clock;
+  readonly #process: CommandProcess;
+  #unread = new OutputWindow(KEPT_BYTES);
+  #unreadBytes = 0;
+  #isTerminated = false;
+
+  /** @throws what `spawn` throws at once */
+  constructor(options: TerminalOptions) {
+    const { id, callId, script, cwd, env, clock, argv, onOutput } = options;
+    this.id = id;
+    this.callId = callId;
+    this.script = script;
+    this.cwd = cwd;
+    this.#clock = clock;
+    this.startedAt = clock.now();
+    this.usedAt = this.startedAt;
+    const take = (stream: Stream, chunk: Buffer) => {
+      this.#unread.push(chunk);
+      this.#unreadBytes += chunk.length;
+      onOutput(stream, chunk);
+    };
+    this.#process = new CommandProcess(argv, { cwd, env, clock, onOutput: take });
+    this.ended = this.#process.exit.then(
+      (code) => this.#end(this.#isTerminated ? NO_EXIT_CODE : code),
+      (error) => {
+        this.#end(NO_EXIT_CODE);
+        throw error;
+      },
+    );
+    // Whoever waits hears of it; nobody has to.
+    this.ended.catch(() => undefined);
+  }
+
+  #end(exitCode: number): number {
+    this.durationMs = this.#clock.now() - this.startedAt;
+    this.exitCode = exitCode;
+    return exitCode;
+  }
+
+  get output(): CommandOutput {
+    return this.#process.output;
+  }
+
+  /** Waits until the command has ended, or for so long. Rejects with the signal's reason; the command then goes on. */
+  async settle(ms: number, signal: AbortSignal): Promise<void> {
+    const timer = new AbortController();
+    try {
+      await raceAbort(Promise.race([this.ended, sleep(this.#clock, ms, timer.signal)]), signal);
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** What came since the last look; it is not given again. */
+  take(): Piece {
+    const unread = this.#unread;
+    const bytes = this.#unreadBytes;
+    this.#unread = new OutputWindow(KEPT_BYTES);
+    this.#unreadBytes = 0;
+    return { text: unread.text(), lines: unread.lines, bytes, omittedBytes: unread.omittedBytes };
+  }
+
+  /** Ends the command and all that it started. Its exit code is then -1. */
+  terminate(): void {
+    if (this.exitCode !== undefined) return;
+    this.#isTerminated = true;
+    this.#process.terminate();
+  }
+
+  /** Ends it now. */
+  kill(): void {
+    this.#isTerminated = true;
+    this.#process.kill();
+  }
+}
+
+/** Of a command that was ended from here, or could not be started. */
+const NO_EXIT_CODE = -1;

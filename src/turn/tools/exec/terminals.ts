@@ -1,0 +1,116 @@
+/**
+ * The terminals of one thread: commands of exec_command that go on, or whose end nobody has read yet.
+ *
+ * X1  There are never more than {@link MOST}: for a new one the oldest that has ended goes, else the least recently used.
+ * X2  A terminal that has ended stays until its end is read, or it has to make room.
+ * X3  None outlives its thread.
+ */
+import { randomInt } from "node:crypto";
+import type { Terminal } from "./terminal.ts";
+
+/** Codex's. */
+const MOST = 64;
+
+const ID_RANGE = [1_000, 100_000] as const;
+
+/** A terminal as it is shown to whoever watches the thread. */
+export type TerminalView = {
+  readonly callId: string;
+  readonly processId: string;
+  /** The script, as the model wrote it. */
+  readonly command: string;
+  readonly cwd: string;
+};
+
+/** What a thread's holder may do with its terminals. */
+export interface BackgroundTerminals {
+  /** The commands that go on. */
+  list(): TerminalView[];
+  /** Ends one, with all that it started; its end is told as an event. False when no such command runs. */
+  terminate(processId: string): boolean;
+  /** Ends all; resolves when they have ended. */
+  clean(): Promise<void>;
+}
+
+export class Terminals implements BackgroundTerminals {
+  #all: Map<number, Terminal> | undefined;
+  /** Those that were told to end, and have not yet. */
+  #ending: Set<Terminal> | undefined;
+
+  /** Whether a command goes on, or is just being ended. */
+  get areBusy(): boolean {
+    return this.#running().length > 0 || (this.#ending?.size ?? 0) > 0;
+  }
+
+  get(id: number): Terminal | undefined {
+    return this.#all?.get(id);
+  }
+
+  /** Makes a terminal under a new id, and keeps it. */
+  open(make: (id: number) => Terminal): Terminal {
+    this.#all ??= new Map();
+    if (this.#all.size >= MOST) this.#makeRoom(this.#all);
+    let id = randomInt(...ID_RANGE);
+    while (this.#all.has(id)) id = randomInt(...ID_RANGE);
+    const terminal = make(id);
+    this.#all.set(id, terminal);
+    return terminal;
+  }
+
+  /** Its end has been read. */
+  forget(terminal: Terminal): void {
+    if (this.#all?.get(terminal.id) === terminal) this.#all.delete(terminal.id);
+  }
+
+  list(): TerminalView[] {
+    return this.#running().map(({ callId, id, script, cwd }) => ({
+      callId,
+      processId: String(id),
+      command: script,
+      cwd,
+    }));
+  }
+
+  terminate(processId: string): boolean {
+    const terminal = this.#running().find(({ id }) => String(id) === processId);
+    if (terminal !== undefined) this.#end(terminal);
+    return terminal !== undefined;
+  }
+
+  async clean(): Promise<void> {
+    for (const terminal of this.#all?.values() ?? []) this.#end(terminal);
+    await Promise.allSettled([...(this.#ending ?? [])].map(({ ended }) => ended));
+  }
+
+  /** Ends all now (X3). */
+  kill(): void {
+    for (const terminal of this.#all?.values() ?? []) terminal.kill();
+    for (const terminal of this.#ending ?? []) terminal.kill();
+    this.#all = undefined;
+  }
+
+  #running(): Terminal[] {
+    return [...(this.#all?.values() ?? [])].filter(({ exitCode }) => exitCode === undefined);
+  }
+
+  #end(terminal: Terminal): void {
+    this.forget(terminal);
+    if (terminal.exitCode !== undefined) return;
+    this.#ending ??= new Set();
+    const ending = this.#ending;
+    ending.add(terminal);
+    const done = () => ending.delete(terminal);
+    terminal.ended.then(done, done);
+    terminal.terminate();
+  }
+
+  /** X1. */
+  #makeRoom(all: ReadonlyMap<number, Terminal>): void {
+    const [oldest, ...others] = all.values();
+    if (oldest === undefined) return;
+    this.#end(
+      [oldest, ...others].find(({ exitCode }) => exitCode !== undefined) ??
+        others.reduce((least, each) => (each.usedAt < least.usedAt ? each : least), oldest),
+    );
+  }
+}
