@@ -92,25 +92,27 @@ export class ServerRequests {
   }
 
   #decide(request: OpenRequest, decision: ReviewDecision): void {
-    this.#resolve(request);
+    this.#resolve(request, decision);
     const { msg, feed } = request;
     const type = msg.type === "exec_approval_request" ? ("exec_approval" as const) : ("patch_approval" as const);
     const thread = this.#manager.loadedThread(feed.threadId as ThreadId);
     thread?.submit({ type, id: msg.call_id, decision }).catch(() => undefined);
   }
 
-  #resolve(request: OpenRequest): void {
+  #resolve(request: OpenRequest, decision: ReviewDecision): void {
     this.#open.delete(request.id);
-    const { feed, id } = request;
+    const { feed, id, msg } = request;
     const { threadId, mapper } = feed;
     feed.tell({ method: "serverRequest/resolved", params: { threadId, requestId: id } });
+    if (decision === "denied" || decision === "abort") feed.tell(...mapper.declined(msg.call_id, this.#clock.now()));
     const others = [...this.#open.values()].some((each) => each.feed.threadId === threadId);
     if (!others && mapper.turn !== undefined) feed.tell(...mapper.setStatus({ type: "active", activeFlags: [] }));
   }
 
   /** A3. */
   withdraw(feed: ThreadFeed): void {
-    for (const request of [...this.#open.values()]) if (request.feed.threadId === feed.threadId) this.#resolve(request);
+    for (const request of [...this.#open.values()])
+      if (request.feed.threadId === feed.threadId) this.#resolve(request, "abort");
   }
 
   /** The client follows the thread no more. */

@@ -96,6 +96,7 @@ export class ThreadFeed {
           : undefined;
     if (body === undefined || mapper.turn === undefined || mapper.turn.begun.has(body.id)) return told;
     mapper.turn.begun.set(body.id, now);
+    if (body.type === "commandExecution") mapper.turn.unbegun.set(body.id, body);
     const item = { ...body, startedAtMs: now, completedAtMs: null };
     return [
       ...told,
@@ -114,7 +115,7 @@ export class ThreadFeed {
       const { isV2, rawItems } = subscription;
       const isHeard = wantsEvent(subscription, isRaw);
       if (isHeard && spoken.event !== undefined) deliver(subscription, spoken.event);
-      if (isV2 && (!isRaw || rawItems)) deliver(subscription, ...told);
+      if (isV2) deliver(subscription, ...told.filter(({ method }) => rawItems || method !== RAW_ITEM));
       else if (!isV2 && isHeard) deliver(subscription, ...spoken.derived);
     }
   }
@@ -181,6 +182,7 @@ export class ThreadFeed {
   }
 }
 
+const RAW_ITEM = "rawResponseItem/completed";
 const BACKLOG = 4_096;
 
 function keep(backlog: { told: Told[] }, { event, derived }: Spoken): void {

@@ -7,9 +7,10 @@
 import { SparseMap } from "../../kernel/sparse-map.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
-import type { TurnItem } from "../../protocol/turn-item.ts";
+import type { CommandExecutionTurnItem, TurnItem } from "../../protocol/turn-item.ts";
 import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
+import { LateUsage } from "./late-usage.ts";
 import { camel, turnErrorOf } from "./settings.ts";
 import { toolItemOf, toolNotification } from "./tool-items.ts";
 import type { V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
@@ -25,6 +26,8 @@ export type RunningTurn = {
   readonly begun: Map<string, number>;
   /** Those whose end the core told of as items, so that the older event behind it says nothing new. */
   readonly completed: Set<string>;
+  /** Commands that wait for an approval and are shown, though they have not begun. */
+  readonly unbegun: Map<string, { readonly type: string; readonly id: string }>;
   /** Calls that are file changes: their output is told as such. */
   readonly fileChanges: Set<string>;
   /** Whether the model has begun to answer. */
@@ -43,6 +46,9 @@ export class EventMapper {
   /** Submissions whose reports of usage are told by nobody: a revert's answer says all. */
   readonly quiet = new Set<string>();
   #isCompacting = false;
+  readonly #late = new LateUsage();
+  /** Commands that may outlive their turn: which it was, and when they began. */
+  readonly #terminals = new Map<string, { readonly turnId: string; readonly startedAtMs: number }>();
   /** Clients' own names of the user messages that they sent, by submission. */
   readonly clientIds = new SparseMap<string, string>();
 
@@ -58,8 +64,8 @@ export class EventMapper {
 
   /** @param now Unix milliseconds */
   map(event: ThreadEvent, now: number): Told[] {
-    const held = endsResponse(event.msg) ? this.flushTokens() : [];
-    return [...held, ...this.#map(event, now)];
+    const held = endsResponse(event.msg) ? [...this.#late.flush(), ...this.flushTokens()] : [];
+    return [...held, ...this.#map(event, now), ...this.#late.after(event.msg)];
   }
 
   #map({ id, msg }: ThreadEvent, now: number): Told[] {
@@ -86,6 +92,16 @@ export class EventMapper {
       default:
         return this.#simple(msg, id, now);
     }
+  }
+
+  /** A command that was asked about will not run. */
+  declined(callId: string, now: number): Told[] {
+    const body = this.turn?.unbegun.get(callId);
+    if (body === undefined || this.turn === undefined) return [];
+    const { id: turnId, begun, unbegun } = this.turn;
+    unbegun.delete(callId);
+    const item = { ...body, status: "declined", startedAtMs: begun.get(callId) ?? now, completedAtMs: now };
+    return [this.#told("item/completed", { item, turnId, contentTokenCount: null, completedAtMs: now })];
   }
 
   /** The running turn will not be ended by its thread: it is told as interrupted (M1). */
@@ -140,16 +156,21 @@ export class EventMapper {
   }
 
   #itemStarted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
-    this.turn?.begun.set(itemId(item), at);
+    const isShown = isCommand(item) && this.turn?.unbegun.delete(item.id) === true;
+    if (!isShown) this.turn?.begun.set(itemId(item), at);
+    if (isCommand(item) && item.process_id)
+      this.#terminals.set(item.id, { turnId, startedAtMs: this.turn?.begun.get(item.id) ?? at });
     if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
     if (item.type === "ContextCompaction") this.#isCompacting = true;
     const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null }, this.clientIds.get(id) ?? null);
-    return shown === undefined ? [] : [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
+    if (shown === undefined || isShown) return [];
+    return [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
   }
 
   #itemCompleted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
-    const startedAtMs = this.turn?.begun.get(itemId(item)) ?? at;
+    const startedAtMs = this.#terminals.get(itemId(item))?.startedAtMs ?? this.turn?.begun.get(itemId(item)) ?? at;
     this.turn?.completed.add(itemId(item));
+    if (isCommand(item) && item.process_id) this.#terminals.set(item.id, { turnId, startedAtMs });
     if (item.type === "ContextCompaction") this.#isCompacting = false;
     const shown = itemToV2(item, { startedAtMs, completedAtMs: at }, this.clientIds.get(id) ?? null);
     if (shown === undefined) return [];
@@ -182,7 +203,7 @@ export class EventMapper {
     if (this.quiet.delete(id)) return [];
     const held = isOfResponse(msg.info) ? [] : this.flushTokens();
     this.#heldTokens = isNew ? [] : told;
-    return isNew ? [...held, ...told] : [];
+    return [...this.#late.hold(isNew ? [...held, ...told] : [])];
   }
 
   /** A refused rollback is told by its answer alone. An error outside a turn leaves the status as it is. */
@@ -255,7 +276,10 @@ export class EventMapper {
 
   /** Tool events of the older kind become items, unless the core told of the same item itself. */
   #tool(msg: EventMsg, turnId: string, now: number): Told[] {
-    const direct = toolNotification(msg, turnId);
+    // The end follows its item, which has told all.
+    if (msg.type === "exec_command_end" && this.#terminals.delete(msg.call_id)) return [];
+    const of = msg.type === "exec_command_output_delta" ? this.#terminals.get(msg.call_id)?.turnId : undefined;
+    const direct = toolNotification(msg, of ?? turnId);
     if (direct !== undefined) {
       const isFileChange =
         msg.type === "exec_command_output_delta" && this.turn?.fileChanges.has(msg.call_id as string) === true;
@@ -292,6 +316,8 @@ const isOfResponse = (info: TokenUsageInfo | null | undefined): boolean =>
 const meaningful = (limits: RateLimitSnapshot | null | undefined): RateLimitSnapshot | null =>
   limits && Object.values(limits).some((value) => value !== null) ? limits : null;
 
+const isCommand = (item: TurnItem): item is CommandExecutionTurnItem => item.type === "CommandExecution";
+
 const itemId = (item: TurnItem): string => ("id" in item && typeof item.id === "string" ? item.id : "");
 
 const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
@@ -299,6 +325,7 @@ const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
   startedAt,
   begun: new Map(),
   completed: new Set(),
+  unbegun: new Map(),
   fileChanges: new Set(),
   hasOutput: false,
   lastAgentMessage: undefined,

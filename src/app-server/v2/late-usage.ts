@@ -1,0 +1,33 @@
+/** What a response has cost is told when the calls that it made are answered, as stock Codex does. */
+import type { EventMsg } from "../../protocol/event.ts";
+import type { Told } from "./map-events.ts";
+
+export class LateUsage {
+  readonly #awaited = new Set<unknown>();
+  #told: Told[] = [];
+
+  /** Keeps it back while calls are at work, else gives it at once. */
+  hold(told: readonly Told[]): readonly Told[] {
+    if (this.#awaited.size === 0) return told;
+    this.#told.push(...told);
+    return [];
+  }
+
+  /** What is to be told behind this event. */
+  after(msg: EventMsg): Told[] {
+    if (msg.type !== "raw_response_item") return [];
+    const { item } = msg;
+    if (item.type === "function_call" || item.type === "custom_tool_call") this.#awaited.add(item.call_id);
+    if (item.type !== "function_call_output" && item.type !== "custom_tool_call_output") return [];
+    this.#awaited.delete(item.call_id);
+    return this.#awaited.size === 0 ? this.flush() : [];
+  }
+
+  /** Nothing is awaited any more. */
+  flush(): Told[] {
+    const told = this.#told;
+    this.#told = [];
+    this.#awaited.clear();
+    return told;
+  }
+}
