@@ -62,7 +62,8 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
 function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {
   if (held.op.type === "user_turn") applySettings(thread, held.id, held.op);
   thread.inbox.hold(held, task);
-  if (thread.turn?.id === task) thread.turn.cutRequest();
+  // What is only to be known waits for the next request; what a user says is not kept waiting.
+  if (thread.turn?.id === task && held.op.type !== "inject_items") thread.turn.cutRequest();
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {

@@ -35,6 +35,7 @@ suite("notices", () => {
     await settled();
     done.open();
     assert.equal((await run).lastAgentMessage, "second");
+    assert.match(JSON.stringify(t.requestsOf(t.lead.id)[2]?.input), /"first"/, "the request that ran was not cut");
     await agent.run("more");
     await t.lead.run("again");
     const notice = { agent_path: id, status: { completed: "did it" } };
