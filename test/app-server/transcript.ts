@@ -73,7 +73,7 @@ export class Comparison {
       for (const key of Object.keys(theirs)) {
         if (this.#options.unseen?.(key, place) === true) continue;
         if (UNSEEN.has(key) && !(key === "data" && Array.isArray(theirs[key]))) continue;
-        this.equal(theirs[key], ours[key], `${place}.${key}`);
+        this.equal(theirs[key], ours[this.ids.get(key) ?? key], `${place}.${key}`);
       }
     } else assert.deepEqual(ours, theirs, place);
   }

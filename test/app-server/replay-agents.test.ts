@@ -1,0 +1,85 @@
+/** Recorded sessions of stock Codex 0.169 in which a model works with agents, played against our server: see replay.ts. */
+import { test } from "node:test";
+import { answer, calling, hanging, lastUserText, type ModelScript, type Play, saying } from "./model-plays.ts";
+import { replay, type Scenario } from "./replay.ts";
+import type { Json, Message } from "./test-client.ts";
+
+type Step = (agent: string) => [tool: string, args: Json];
+
+const STEPS = {
+  spawn: () => ["spawn_agent", { message: "CHILD TASK one" }],
+  wait: (agent) => ["wait_agent", { targets: [agent], timeout_ms: 15_000 }],
+  send: (agent) => ["send_input", { target: agent, message: "CHILD TASK two" }],
+  close: (agent) => ["close_agent", { target: agent }],
+  resume: (agent) => ["resume_agent", { id: agent }],
+} satisfies Record<string, Step>;
+
+/** The lead takes the steps one by one, under the recording's call ids; its agent answers by itself. */
+function working(steps: readonly (keyof typeof STEPS)[], agentPlay: (text: string) => Play): ModelScript {
+  let taken = 0;
+  return ({ body }) => {
+    const told = JSON.stringify(body.input);
+    if (!told.includes("PARENT TASK")) return agentPlay(lastUserText(body));
+    const step = steps[taken];
+    taken += 1;
+    if (step === undefined) return answer(saying("parent finished"));
+    const agent = /agent_id\\":\\"([0-9a-f-]{36})/.exec(told)?.[1] ?? "";
+    const [tool, args] = STEPS[step](agent);
+    return answer(calling(tool, args, { callId: `call_${step}_${taken}`, namespace: "multi_agent_v1" }));
+  };
+}
+
+/** Told by us less or more often on purpose. */
+const UNTOLD = new Set([
+  ...["account/rateLimits/updated", "warning", "remoteControl/status/changed", "thread/readState/changed"],
+]);
+
+/** An agent's thread is told of by thread/started here; by its status in stock Codex. */
+function withoutArrivals(story: readonly Message[]): Message[] {
+  const isAgent = story.every(
+    ({ method, params }) => method !== "thread/started" || params.thread.parentThreadId !== null,
+  );
+  const told = story.filter(({ method }) => !UNTOLD.has(method ?? ""));
+  if (!isAgent) return told;
+  const statusOf = (message: Message | undefined) => message?.params?.status?.type;
+  return told.filter((message, index) => {
+    if (message.method === "thread/started") return false;
+    const before = told[index - 1];
+    return statusOf(message) !== "idle" || !(before === undefined || statusOf(before) === "notLoaded");
+  });
+}
+
+/** A call's end and the usage of the answer that it was made in come in either order. */
+function usageLast(story: readonly Message[]): Message[] {
+  const isUsage = ({ method }: Message) => method === "thread/tokenUsage/updated";
+  return [...story.filter((message) => !isUsage(message)), ...story.filter(isUsage)];
+}
+
+/** Differences on purpose: see PROTOCOL.md. Names are drawn by lot. */
+function unseen(key: string, place: string): boolean {
+  if (["rootTurnId", "agent_nickname", "agentNickname"].includes(key)) return true;
+  if (place.includes("thread/list.result")) {
+    return ["model", "backwardsCursor", "sessionId", "canAcceptDirectInput"].includes(key);
+  }
+  return place.includes("thread/read") && key === "model";
+}
+
+const SCENARIOS: Scenario[] = [
+  {
+    name: "0.169-agents",
+    model: working(["spawn", "wait", "send", "wait", "close", "resume"], (text) =>
+      answer(saying(`child says: ${text}`)),
+    ),
+  },
+  {
+    name: "0.169-agents-b",
+    model: working(["spawn", "close"], () => hanging([])),
+    unseen: (key, place) => unseen(key, place) || (key === "sessionId" && place.includes("thread/read")),
+  },
+];
+
+for (const scenario of SCENARIOS) {
+  test(`as stock Codex does: ${scenario.name}`, { timeout: 60_000 }, (t) =>
+    replay(t, { unseen, retell: (story) => usageLast(withoutArrivals(story)), ...scenario }),
+  );
+}
