@@ -284,3 +284,23 @@ test("the directory becomes absolute by the process's", () => {
   assert.equal(cwd({ defaults: { cwd: "d" } }), "/proc-dir/d");
   assert.equal(cwd({ defaults: { cwd: "d" }, typed: { cwd: "../t" } }), "/t");
 });
+
+test("[agents] bounds the agents; two features decide which tools there are for them", () => {
+  const typed = { builtInTools: ["shell", "multi_agent"] } as const;
+  const configOf = (request: Record<string, unknown>) => {
+    const { agentMaxThreads, agentMaxDepth, builtInTools } = layerConfig({ cwd: "/work", typed, request }).config;
+    return { agentMaxThreads, agentMaxDepth, builtInTools };
+  };
+  const none = { agentMaxThreads: undefined, agentMaxDepth: undefined, builtInTools: ["shell", "multi_agent"] };
+  assert.deepEqual(configOf({}), none);
+  const roles = { reviewer: { description: "reviews" } };
+  assert.deepEqual(configOf({ agents: { max_threads: 3, max_depth: 0, ...roles } }), {
+    ...none,
+    agentMaxThreads: 3,
+    agentMaxDepth: 0,
+  });
+  assert.deepEqual(configOf({ "agents.max_concurrent_threads_per_session": 2 }), { ...none, agentMaxThreads: 2 });
+  assert.deepEqual(configOf({ "features.multi_agent": false }), { ...none, builtInTools: ["shell"] });
+  assert.deepEqual(configOf({ "features.collab": true }), { ...none, builtInTools: ["shell", "collab"] });
+  assert.throws(() => configOf({ agents: { max_threads: 0 } }), /config: agents\.max_threads: /);
+});
