@@ -8,20 +8,29 @@ export const INVALID_PARAMS = -32602;
 export const INTERNAL_ERROR = -32603;
 export const OVERLOADED = -32001;
 
+type RpcErrorOptions = {
+  code?: ErrorCode;
+  cause?: unknown;
+  /** What `data` tells besides our own code. */
+  details?: Readonly<Record<string, unknown>>;
+};
+
 /** An answer with a number and a text of its own. */
 export class RpcError extends Error {
   readonly rpcCode: number;
   readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(rpcCode: number, message: string, options: { code?: ErrorCode; cause?: unknown } = {}) {
+  constructor(rpcCode: number, message: string, options: RpcErrorOptions = {}) {
     super(message, { cause: options.cause });
     this.name = "RpcError";
     this.rpcCode = rpcCode;
+    this.details = options.details ?? {};
     this.code = options.code ?? (rpcCode === INTERNAL_ERROR ? "internal_defect" : "invalid_request");
   }
 }
 
-export const invalidRequest = (message: string, options: { code?: ErrorCode; cause?: unknown } = {}): RpcError =>
+export const invalidRequest = (message: string, options: RpcErrorOptions = {}): RpcError =>
   new RpcError(INVALID_REQUEST, message, options);
 
 export const threadNotFound = (threadId: string): RpcError =>
@@ -36,7 +45,7 @@ export const overloaded = (): RpcError =>
 /** The error member of an answer. What is none of ours is a defect, and its text is not shown. */
 export function errorObjectOf(error: unknown): RpcErrorObject {
   if (error instanceof RpcError) {
-    return { code: error.rpcCode, message: error.message, data: { code: error.code } };
+    return { code: error.rpcCode, message: error.message, data: { ...error.details, code: error.code } };
   }
   if (error instanceof SkeinError) {
     const { name: _, message, code, ...details } = error.toJSON();

@@ -47,7 +47,7 @@ export class ThreadHub {
     const isStart = msg.type === "task_started";
     const feed = isStart ? this.feedOf(threadId) : this.#feeds.get(threadId);
     if (feed === undefined) return;
-    const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted" || msg.type === "session_configured";
+    const isEnd = feed.mapper.endsTurn(event) || msg.type === "session_configured";
     if (isEnd) this.#options.requests.withdraw(feed);
     feed.onEvent(event, this.#options.clock.now());
     if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
@@ -107,7 +107,7 @@ export class ThreadHub {
     if (found !== undefined) return found;
     const feed = new ThreadFeed(threadId);
     const turn = this.#options.manager.loadedThread(threadId)?.activeTurn;
-    if (turn !== undefined && turn.submissionId !== undefined) feed.mapper.adoptTurn(turn.turnId, turn.startedAt);
+    if (turn !== undefined && turn.submissionId !== undefined) feed.mapper.adoptTurn(turn);
     this.#feeds.set(threadId, feed);
     return feed;
   }

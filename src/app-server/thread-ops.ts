@@ -64,13 +64,10 @@ export async function submitInput(
   const feed = hub.feedOf(thread.id);
   const fate = { startedTurn: undefined as string | undefined, joinedTurn: undefined as string | undefined };
   feed.submitted.set(id, fate);
-  if (clientId != null) feed.mapper.clientIds.set(id, clientId);
   try {
     const schema = outputSchema == null ? {} : { final_output_json_schema: outputSchema };
-    await thread.submitWithId({ id, op: { type: "user_input", items, ...schema } }, { signal });
-  } catch (error) {
-    feed.mapper.clientIds.delete(id);
-    throw error;
+    const name = clientId == null ? {} : { client_id: clientId };
+    await thread.submitWithId({ id, op: { type: "user_input", items, ...schema, ...name } }, { signal });
   } finally {
     feed.submitted.delete(id);
   }

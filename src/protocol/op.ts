@@ -20,7 +20,13 @@ import { type UserInput, userInputSchema } from "./user-input.ts";
 import { parseWith } from "./validation.ts";
 
 export type InterruptOp = { type: "interrupt" };
-export type UserInputOp = { type: "user_input"; items: UserInput[]; final_output_json_schema?: unknown };
+export type UserInputOp = {
+  type: "user_input";
+  items: UserInput[];
+  final_output_json_schema?: unknown;
+  /** The client's own name for the message. */
+  client_id?: string | undefined;
+};
 /** Sets the session's settings, which stay, and then does as user_input. */
 export type UserTurnOp = {
   type: "user_turn";
@@ -113,6 +119,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     type: of("user_input"),
     items: z.array(userInputSchema),
     final_output_json_schema: z.unknown().optional(),
+    client_id: text.optional(),
   }),
   user_turn: z.looseObject({
     type: of("user_turn"),

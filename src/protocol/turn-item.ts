@@ -16,7 +16,13 @@ export type ParsedCommand = { type: string; cmd: string; [field: string]: unknow
 /** What a tool's work came to; `in_progress` from item_started to item_completed. */
 export type TurnItemStatus = "in_progress" | "completed" | "failed" | "declined" | (string & {});
 
-export type UserMessageTurnItem = { type: "UserMessage"; id: string; content: UserInput[] };
+export type UserMessageTurnItem = {
+  type: "UserMessage";
+  id: string;
+  /** The name that the client gave it. */
+  client_id?: string | undefined;
+  content: UserInput[];
+};
 export type AgentMessageTurnItem = {
   type: "AgentMessage";
   id: string;

@@ -186,7 +186,8 @@ export class LiveThread implements Thread, Lives, Observed {
   get activeTurn(): ActiveTurn | undefined {
     const { turn } = this.#incarnation;
     if (turn === undefined || turn.ended) return undefined;
-    return { turnId: turn.turnId, submissionId: turn.id, takesInput: turn.takesInput, startedAt: turn.startedAt };
+    const { turnId, id: submissionId, kind, takesInput, startedAt } = turn;
+    return { turnId, submissionId, kind, takesInput, startedAt };
   }
 
   get pendingApprovals(): readonly PendingApproval[] {

@@ -35,6 +35,8 @@ export type ActiveTurn = {
   readonly turnId: TurnId;
   /** The submission that started it. */
   readonly submissionId: SubmissionId;
+  /** `regular`, or `compact` for a compaction that was asked for. */
+  readonly kind: string;
   /** Whether input that is submitted now joins it; else it starts the next turn. */
   readonly takesInput: boolean;
   /** Unix milliseconds. */

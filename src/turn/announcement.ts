@@ -93,11 +93,12 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
   }
   if (op.type !== "user_input" && op.type !== "user_turn") return;
   const { items } = op;
+  const clientName = "client_id" in op && op.client_id !== undefined ? { client_id: op.client_id } : {};
   if ("final_output_json_schema" in op) run.outputSchema = op.final_output_json_schema;
   const record = (message: ResponseItem, skills: SkillInjection) => {
     for (const warning of skills.warnings) host.publish(id, { type: "warning", message: warning });
     recordItem(host, id, message);
-    publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), content: items });
+    publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), ...clientName, content: items });
     for (const skill of skills.messages) recordItem(host, id, skill);
   };
   const message = messageOf(items, run.signal);

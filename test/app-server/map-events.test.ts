@@ -40,6 +40,16 @@ test("a failed turn: its error, systemError, and the end with the error; the nex
   );
 });
 
+test("input without content that comes while a turn runs does not end that turn", () => {
+  const mapper = new EventMapper("t");
+  mapper.map(event(started("a"), "1"), 1_000);
+  assert.deepEqual(mapper.map(event(complete, "2"), 1_000), []);
+  assert.deepEqual(
+    mapper.map(event({ ...complete, turn_id: "a" }, "1"), 1_000).map(({ method }) => method),
+    ["thread/status/changed", "turn/completed"],
+  );
+});
+
 test("a turn whose incarnation ended is told as interrupted when the next one begins", () => {
   const told = mapped([started("a"), { type: "session_configured" }]);
   assert.deepEqual(told.at(-1)?.method, "turn/completed");

@@ -1,6 +1,6 @@
 /** Recorded sessions of stock Codex 0.169, played against our server: see replay.ts. */
 import { test } from "node:test";
-import { answer, failing, type ModelScript, type Play, saying } from "./model-plays.ts";
+import { answer, failing, hanging, type ModelScript, type Play, saying, thinking } from "./model-plays.ts";
 import { ANSWERED, replay, type Scenario } from "./replay.ts";
 import type { Message } from "./test-client.ts";
 
@@ -44,6 +44,20 @@ function unseen(key: string, place: string): boolean {
 const unseenOfSpenders: Scenario["unseen"] = (key, place) =>
   unseen(key, place) || (place.endsWith("tokenUsage") && key === "total");
 
+/** A fork's preview is its source's, also when that message was reverted. */
+const unseenAfterRevert: Scenario["unseen"] = (key, place) => unseenOfSpenders(key, place) || key === "preview";
+
+/** What reverted turns have cost is told when the next answer is cut; stock Codex knows nothing then. */
+function withoutSpent(story: readonly Message[]): Message[] {
+  const told = retell(story);
+  const revertedAt = told.findIndex(({ method }) => method === "thread/reverted");
+  const cutAt = told.findIndex((message, index) => index > revertedAt && isUsageAtCut(message, told[index + 1]));
+  return revertedAt === -1 || cutAt === -1 ? told : told.toSpliced(cutAt, 1);
+}
+
+const isUsageAtCut = ({ method }: Message, next: Message | undefined): boolean =>
+  method === "thread/tokenUsage/updated" && next?.method === "item/started" && next.params.item.type === "userMessage";
+
 /** What is left after a compaction is estimated, and the summary's frame is our own. */
 const unseenOfCompaction: Scenario["unseen"] = (key, place) =>
   unseen(key, place) || (place.endsWith("tokenUsage.last") && key === "totalTokens");
@@ -81,6 +95,30 @@ const SCENARIOS: Scenario[] = [
     streamRetries: 1,
     unseen: unseenOfCompaction,
   },
+  {
+    name: "0.169-steer",
+    model: [undefined, hanging(saying("slow part")), undefined, hanging(saying("never ends").slice(0, 2))],
+    unseen: unseenAfterRevert,
+    retell: withoutSpent,
+  },
+  {
+    name: "0.169-steer-edges",
+    model: [
+      hanging([...saying("whole one"), ...thinking("think of it").slice(0, 3)]),
+      undefined,
+      hanging(saying("part of it").slice(0, 2)),
+      hanging(saying("second part").slice(0, 2)),
+      undefined,
+      hanging(saying("part of it").slice(0, 2)),
+      hanging([]),
+    ],
+  },
+  {
+    name: "0.169-compact-running",
+    model: [undefined, hanging(saying("part of it").slice(0, 2)), answer(saying("summary"))],
+    unseen: unseenOfCompaction,
+  },
+  { name: "0.169-interrupt", model: [undefined, hanging(saying("never ends here").slice(0, 3))] },
 ];
 
 for (const scenario of SCENARIOS) {

@@ -206,18 +206,21 @@ class Session {
     const other = this.#scenario.others?.[key];
     if (other !== undefined) assert.equal(ours?.error?.message ?? ANSWERED, other, place);
     else comparison.equal(shapeOf(theirs), shapeOf(ours ?? {}), place);
-    this.#meetThreads();
+    this.#meetOthers();
   }
 
-  /** Threads that nobody asked for are known by the order in which they were told of. */
-  #meetThreads(): void {
+  /** What nobody asked for is known by the order in which it was told of: threads, and the turns of each. */
+  #meetOthers(): void {
     const { client, comparison } = this.#parts;
-    const started = (messages: readonly Message[]) =>
-      messages.flatMap(({ method, params }) => (method === "thread/started" ? [params.thread.id] : []));
-    const ours = started(client.log);
-    for (const [at, id] of started(this.#theirs).entries()) {
-      if (!comparison.ids.has(id) && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
-    }
+    const meet = (theirs: readonly string[], ours: readonly string[]) => {
+      for (const [at, id] of theirs.entries()) {
+        if (!comparison.ids.has(id) && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
+      }
+    };
+    meet(threadsOf(this.#theirs), threadsOf(client.log));
+    const turns = turnsByThread(this.#theirs);
+    const ourTurns = turnsByThread(client.log);
+    for (const [threadId, ids] of turns) meet(ids, ourTurns.get(comparison.ids.get(threadId) ?? "") ?? []);
   }
 
   /** Until we have said of each method as much as they had. */
@@ -230,7 +233,7 @@ class Session {
       return [...wanted].filter(([method, all]) => (came.get(method)?.length ?? 0) < all.length);
     };
     await this.#until("what had come before", () => lacks().length === 0);
-    this.#meetThreads();
+    this.#meetOthers();
   }
 
   /** @throws AssertionError that shows the first difference, when the deadline is over */
@@ -274,6 +277,15 @@ class Session {
 const isKnownTo087 = ({ method, params }: Message): boolean =>
   method !== "remoteControl/status/changed" &&
   !(method === "warning" && params.message.startsWith("Model metadata for "));
+
+const threadsOf = (messages: readonly Message[]): string[] =>
+  messages.flatMap(({ method, params }) => (method === "thread/started" ? [params.thread.id] : []));
+
+function turnsByThread(messages: readonly Message[]): Map<string, string[]> {
+  const started = messages.filter(({ method }) => method === "turn/started");
+  const groups = [...Map.groupBy(started, ({ params }) => params.threadId as string)];
+  return new Map(groups.map(([id, all]) => [id, all.map(({ params }) => params.turn.id)]));
+}
 
 const isAnswer = (message: Message, id: string | number): boolean => message.id === id && message.method === undefined;
 

@@ -190,6 +190,24 @@ test("input for a running turn joins it: turn/start answers with its id, turn/st
   assert.equal(client.methods.filter((method) => method === "turn/completed").length, 1);
 });
 
+test("a compaction takes no input: the answer says so in words that programs read", async () => {
+  await using served = await serve({ manager: { model: scriptedClient(["one", [hang()]]) } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.request("turn/start", { threadId: thread.id, input: input("a") });
+  await client.next("turn/completed");
+  await client.request("thread/compact/start", { threadId: thread.id });
+  const { params } = await client.next("item/started", ({ item }) => item.type === "contextCompaction");
+  const steered = { threadId: thread.id, input: input("b"), expectedTurnId: params.turnId };
+  assert.deepEqual((await client.failure("turn/steer", steered)).data, {
+    message: "cannot steer a compact turn",
+    codexErrorInfo: { activeTurnNotSteerable: { turnKind: "compact" } },
+    additionalDetails: null,
+    misalignment: null,
+    code: "invalid_request",
+  });
+});
+
 test("a turn without input is told from its start to its end", async () => {
   await using served = await serve();
   const { client } = served;

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { suite, test } from "node:test";
 import { tool } from "../../src/index.ts";
 import { call, hang, raw, say, usage, wait } from "../../src/model/script.ts";
+import { userMessage } from "../../src/protocol/response-item.ts";
 import { memoryStore } from "../../src/store/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
@@ -93,6 +94,19 @@ suite("steering", () => {
     assert.deepEqual([(await second).lastAgentMessage, (await third).lastAgentMessage], ["both", "both"]);
     assert.equal(r.model.asked, 3);
     assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }).slice(-2), ["b", "c"]);
+  });
+
+  test("injected items do not cut the answer; the model is asked again when it has ended", async () => {
+    const gate = latch();
+    await using r = await rig({ script: [[wait(gate.opened), say("one")], [say("two")]] });
+    const { thread } = await r.manager.startThread();
+    const running = thread.run("a");
+    await until(() => r.model.asked === 1);
+    await thread.submit({ type: "inject_items", items: [userMessage("injected")] });
+    await settled();
+    gate.open();
+    assert.equal((await running).lastAgentMessage, "two");
+    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "one", "injected"]);
   });
 
   test("input that comes while other input is still being read is in the same request", async (t) => {

@@ -18,18 +18,18 @@ import type { V2Item } from "./wire-types.ts";
 
 export type ItemTimes = { startedAtMs: number | null; completedAtMs: number | null };
 
-/** undefined for a kind that v2 does not show. `clientId` is the client's own name for a user message. */
-export function itemToV2(item: TurnItem, times: ItemTimes, clientId: string | null = null): V2Item | undefined {
-  const body = bodyOf(item, clientId);
+/** undefined for a kind that v2 does not show. */
+export function itemToV2(item: TurnItem, times: ItemTimes): V2Item | undefined {
+  const body = bodyOf(item);
   return body === undefined ? undefined : { ...body, ...times };
 }
 
 type Body = { type: string; id: string; [field: string]: unknown };
 
-function bodyOf(item: TurnItem, clientId: string | null): Body | undefined {
+function bodyOf(item: TurnItem): Body | undefined {
   switch (item.type) {
     case "UserMessage":
-      return userMessage(item, clientId);
+      return userMessage(item);
     case "AgentMessage":
       return agentMessage(item.id, agentMessageText(item), item.phase ?? null);
     case "Reasoning":
@@ -53,10 +53,10 @@ function bodyOf(item: TurnItem, clientId: string | null): Body | undefined {
   }
 }
 
-const userMessage = (item: UserMessageTurnItem, clientId: string | null): Body => ({
+const userMessage = (item: UserMessageTurnItem): Body => ({
   type: "userMessage",
   id: item.id,
-  clientId,
+  clientId: typeof item.client_id === "string" ? item.client_id : null,
   content: item.content.map(inputToV2),
 });
 

@@ -4,10 +4,10 @@
  * M1  Each turn/started is followed by exactly one turn/completed, also when the thread's incarnation ended in between.
  * M2  status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
  */
-import { SparseMap } from "../../kernel/sparse-map.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { CommandExecutionTurnItem, TurnItem } from "../../protocol/turn-item.ts";
+import type { ActiveTurn } from "../../thread/thread.ts";
 import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
 import { LateUsage } from "./late-usage.ts";
@@ -20,6 +20,8 @@ export type Told = { readonly method: string; readonly params: Record<string, un
 
 export type RunningTurn = {
   readonly id: string;
+  /** The submission that started it. */
+  readonly submission: string;
   /** Unix seconds. */
   readonly startedAt: number | null;
   /** When each item began, in Unix milliseconds. */
@@ -49,16 +51,14 @@ export class EventMapper {
   readonly #late = new LateUsage();
   /** Commands that may outlive their turn: which it was, and when they began. */
   readonly #terminals = new Map<string, { readonly turnId: string; readonly startedAtMs: number }>();
-  /** Clients' own names of the user messages that they sent, by submission. */
-  readonly clientIds = new SparseMap<string, string>();
 
   constructor(threadId: string) {
     this.threadId = threadId;
   }
 
   /** Takes up a turn that runs already. */
-  adoptTurn(id: string, startedAtMs: number): void {
-    this.turn = runningTurn(id, Math.floor(startedAtMs / 1000));
+  adoptTurn({ turnId, submissionId, startedAt }: ActiveTurn): void {
+    this.turn = runningTurn(turnId, submissionId, Math.floor(startedAt / 1000));
     this.status = { type: "active", activeFlags: [] };
   }
 
@@ -74,15 +74,14 @@ export class EventMapper {
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
         return this.lost(now);
       case "task_started":
-        return [...this.lost(now), ...this.#begin(msg.turn_id ?? id, msg.started_at ?? Math.floor(now / 1000))];
+        return [...this.lost(now), ...this.#begin(msg.turn_id ?? id, id, msg.started_at ?? Math.floor(now / 1000))];
       case "task_complete":
-        return this.#end(id, msg, now);
       case "turn_aborted":
-        return this.#end(id, msg, now);
+        return this.endsTurn({ id, msg }) ? this.#end(id, msg, now) : [];
       case "item_started":
-        return this.#itemStarted(msg.item, msg.turn_id, id, msg.started_at_ms ?? now);
+        return this.#itemStarted(msg.item, msg.turn_id, msg.started_at_ms ?? now);
       case "item_completed":
-        return this.#itemCompleted(msg.item, msg.turn_id, id, msg.completed_at_ms ?? now);
+        return this.#itemCompleted(msg.item, msg.turn_id, msg.completed_at_ms ?? now);
       case "token_count":
         return this.#tokens(msg, id);
       case "error":
@@ -102,6 +101,12 @@ export class EventMapper {
     unbegun.delete(callId);
     const item = { ...body, status: "declined", startedAtMs: begun.get(callId) ?? now, completedAtMs: now };
     return [this.#told("item/completed", { item, turnId, contentTokenCount: null, completedAtMs: now })];
+  }
+
+  /** Input without content that comes while a turn runs is over at once, and its end is not that turn's. */
+  endsTurn({ id, msg }: Pick<ThreadEvent, "id" | "msg">): boolean {
+    if (msg.type !== "task_complete" && msg.type !== "turn_aborted") return false;
+    return this.turn === undefined || this.turn.id === msg.turn_id || this.turn.submission === id;
   }
 
   /** The running turn will not be ended by its thread: it is told as interrupted (M1). */
@@ -124,15 +129,15 @@ export class EventMapper {
     return this.turn?.id ?? id;
   }
 
-  #begin(turnId: string, startedAt: number): Told[] {
-    this.turn = runningTurn(turnId, startedAt);
+  #begin(turnId: string, submission: string, startedAt: number): Told[] {
+    this.turn = runningTurn(turnId, submission, startedAt);
     const turn = turnInProgress(turnId, startedAt);
     return [...this.setStatus({ type: "active", activeFlags: [] }), this.#told("turn/started", { turn })];
   }
 
   #end(id: string, msg: TaskCompleteEvent | TurnAbortedEvent, now: number): Told[] {
-    const begun = this.turn === undefined ? this.#begin(msg.turn_id ?? id, Math.floor(now / 1000)) : [];
-    const running = this.turn ?? runningTurn(id, null);
+    const begun = this.turn === undefined ? this.#begin(msg.turn_id ?? id, id, Math.floor(now / 1000)) : [];
+    const running = this.turn ?? runningTurn(id, id, null);
     this.turn = undefined;
     this.#isCompacting = false;
     const error =
@@ -155,27 +160,26 @@ export class EventMapper {
     return [...begun, ...status, this.#told("turn/completed", { turn })];
   }
 
-  #itemStarted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
+  #itemStarted(item: TurnItem, turnId: string, at: number): Told[] {
     const isShown = isCommand(item) && this.turn?.unbegun.delete(item.id) === true;
     if (!isShown) this.turn?.begun.set(itemId(item), at);
     if (isCommand(item) && item.process_id)
       this.#terminals.set(item.id, { turnId, startedAtMs: this.turn?.begun.get(item.id) ?? at });
     if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
     if (item.type === "ContextCompaction") this.#isCompacting = true;
-    const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null }, this.clientIds.get(id) ?? null);
+    const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null });
     if (shown === undefined || isShown) return [];
     return [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
   }
 
-  #itemCompleted(item: TurnItem, turnId: string, id: string, at: number): Told[] {
+  #itemCompleted(item: TurnItem, turnId: string, at: number): Told[] {
     const startedAtMs = this.#terminals.get(itemId(item))?.startedAtMs ?? this.turn?.begun.get(itemId(item)) ?? at;
     this.turn?.completed.add(itemId(item));
     if (isCommand(item) && item.process_id) this.#terminals.set(item.id, { turnId, startedAtMs });
     if (item.type === "ContextCompaction") this.#isCompacting = false;
-    const shown = itemToV2(item, { startedAtMs, completedAtMs: at }, this.clientIds.get(id) ?? null);
+    const shown = itemToV2(item, { startedAtMs, completedAtMs: at });
     if (shown === undefined) return [];
     if (item.type === "AgentMessage" && this.turn !== undefined) this.turn.lastAgentMessage = shown;
-    if (item.type === "UserMessage") this.clientIds.delete(id);
     return [this.#told("item/completed", { item: shown, turnId, contentTokenCount: null, completedAtMs: at })];
   }
 
@@ -320,8 +324,9 @@ const isCommand = (item: TurnItem): item is CommandExecutionTurnItem => item.typ
 
 const itemId = (item: TurnItem): string => ("id" in item && typeof item.id === "string" ? item.id : "");
 
-const runningTurn = (id: string, startedAt: number | null): RunningTurn => ({
+const runningTurn = (id: string, submission: string, startedAt: number | null): RunningTurn => ({
   id,
+  submission,
   startedAt,
   begun: new Map(),
   completed: new Set(),

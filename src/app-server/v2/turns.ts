@@ -3,9 +3,10 @@ import * as z from "zod";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
+import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, type TurnSettings, threadOf } from "../thread-ops.ts";
 import { inputFromV2, v2InputSchema } from "./input.ts";
@@ -80,6 +81,7 @@ async function start(
   call: Call,
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  checkInput(params.input, thread.activeTurn);
   if (thread.activeTurn === undefined) warnOfModel(server, thread.id, params.model ?? thread.config.model);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const settings = settingsOf(params);
@@ -96,6 +98,24 @@ async function start(
   );
   notePreview(server, thread.id, input);
   return { turn: turnInProgress(submitted.turnId, null) };
+}
+
+/** Whether the running turn, if there is one, may take the input. @throws RpcError */
+function checkInput(input: readonly unknown[], running: ActiveTurn | undefined): void {
+  const refused = (why: string) => new RpcError(INTERNAL_ERROR, `failed to submit turn input: ${why}`, REFUSED);
+  if (isCompacting(running)) throw refused("ActiveTurnNotSteerable { turn_kind: Compact }");
+  if (running !== undefined && input.length === 0) throw refused("EmptyInput");
+}
+
+const REFUSED = { code: "invalid_request" } as const;
+
+/** A compaction takes no input until it has ended. */
+const isCompacting = (running: ActiveTurn | undefined): boolean => running?.kind === "compact" && running.takesInput;
+
+function notSteerable(): RpcError {
+  const message = "cannot steer a compact turn";
+  const codexErrorInfo = { activeTurnNotSteerable: { turnKind: "compact" } };
+  return invalidRequest(message, { details: { message, codexErrorInfo, additionalDetails: null, misalignment: null } });
 }
 
 /** As stock Codex does before each turn. */
@@ -134,6 +154,7 @@ async function steer(
   call: Call,
 ): Promise<{ turnId: string }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  if (params.expectedTurnId === "") throw invalidRequest("expectedTurnId must not be empty");
   const running = thread.activeTurn;
   if (running === undefined) throw invalidRequest("no active turn to steer", { code: "no_active_turn" });
   if (running.turnId !== params.expectedTurnId) {
@@ -141,13 +162,17 @@ async function steer(
       code: "no_active_turn",
     });
   }
+  if (isCompacting(running)) throw notSteerable();
   if (params.input.length === 0) throw invalidRequest("input must not be empty");
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };
   return { turnId: (await submitInput(server, thread, input, call.signal)).turnId };
 }
 
-/** Answered at once; the turn's end follows. A turn that was promised and has not begun ends as soon as it does. */
+/**
+ * Answered at once; the turn's end follows. A turn that was promised and has not begun ends as soon as it does. An empty
+ * turn id stands for whatever runs, if anything does.
+ */
 async function interrupt(server: ServerContext, params: z.infer<typeof interruptSchema>, call: Call): Promise<object> {
   const { hub } = server;
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
@@ -156,15 +181,19 @@ async function interrupt(server: ServerContext, params: z.infer<typeof interrupt
     feed.promised.set(params.turnId, true);
     return {};
   }
-  const running = thread.activeTurn;
-  if (running === undefined) throw invalidRequest("no active turn to interrupt", { code: "no_active_turn" });
-  if (running.turnId !== params.turnId) {
-    throw invalidRequest(`expected active turn id ${params.turnId} but found ${running.turnId}`, {
-      code: "no_active_turn",
-    });
-  }
+  if (params.turnId !== "") checkTurn(params.turnId, thread.activeTurn);
   feed.tell(...feed.mapper.flushTokens());
   call.finally(feed.hold(call.connection));
   hub.interrupt(thread.id);
   return {};
+}
+
+/** @throws RpcError when another turn runs, or none */
+function checkTurn(turnId: string, running: ActiveTurn | undefined): void {
+  if (running?.turnId === turnId) return;
+  const message =
+    running === undefined
+      ? "no active turn to interrupt"
+      : `expected active turn id ${turnId} but found ${running.turnId}`;
+  throw invalidRequest(message, { code: "no_active_turn" });
 }
