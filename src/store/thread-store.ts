@@ -59,7 +59,7 @@ export interface ThreadWriter {
   sync(options?: { signal?: AbortSignal }): Promise<void>;
   /** The end of the thread, with everything appended so far. */
   position(): Position;
-  /** Syncs and gives the lease back. Never rejects for a lease that is lost. */
+  /** Syncs what was appended and gives the lease back. Never rejects for a lease that is lost. */
   close(): Promise<void>;
 }
 

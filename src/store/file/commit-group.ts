@@ -94,9 +94,9 @@ export class CommitGroup {
   /** Writes what waits. @throws the file's failure */
   async flush(file: RolloutFile): Promise<void> {
     if (this.#policy === "always" || file.failure !== undefined) return this.sync(file);
+    if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
-    if (!file.pending) this.#checkLease(file);
-    else if (!this.commit(file)) throw file.failure;
+    this.#checkLease(file);
   }
 
   /** Writes what waits and, by the policy, forces it to the disk. @throws the file's failure */

@@ -287,6 +287,25 @@ describe("group commit", () => {
     await writer.close();
   });
 
+  test("only a sync asks the disk: a flush does not, nor does the close of a thread in which nobody spoke", async () => {
+    await using home = new TempHome();
+    const { disk, store, writer } = await begin(home, { fsync: "turn" });
+    const silent = await store.create(header());
+    await silent.close();
+    writer.append(user("one"));
+    await writer.flush();
+    assert.equal(disk.syncs, 0);
+    await writer.sync();
+    const { syncs } = disk;
+    assert.ok(syncs > 0);
+    await writer.close();
+    assert.equal(disk.syncs, syncs, "there was nothing left to sync");
+    const spoken = await store.create(header());
+    spoken.append(user("two"));
+    await spoken.close();
+    assert.ok(disk.syncs > syncs);
+  });
+
   test("what waits in memory is bounded without anybody awaiting", async () => {
     await using home = new TempHome();
     const { writer, path } = await begin(home);
