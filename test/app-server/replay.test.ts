@@ -1,11 +1,11 @@
 /** Recorded sessions of stock Codex 0.169, played against our server: see replay.ts. */
 import { test } from "node:test";
-import { answer, failing, hanging, type ModelScript, type Play, saying, thinking } from "./model-plays.ts";
+import { answer, calling, failing, hanging, type ModelScript, type Play, saying, thinking } from "./model-plays.ts";
 import { ANSWERED, replay, type Scenario } from "./replay.ts";
 import type { Message } from "./test-client.ts";
 
-/** Not told by us. */
-const UNTOLD = new Set(["thread/readState/changed"]);
+/** Not told by us; or more often, since stock Codex leaves out what a command writes in its first moments. */
+const UNTOLD = new Set(["thread/readState/changed", "item/commandExecution/outputDelta"]);
 
 /** A revert reloads the thread in stock Codex, and does not here. */
 function withoutReloads(messages: readonly Message[]): Message[] {
@@ -68,6 +68,16 @@ const broken =
   ({ n }) =>
     n === 0 ? undefined : n <= times ? failure : answer(saying("fallback"));
 
+/** A command without a question, then two that are asked about; the last turn's model is not asked again after `cancel`. */
+const commands = (first: string, second: string): ModelScript => [
+  answer(thinking("**Think** a bit"), calling("exec_command", { cmd: "echo hi from exec" }, { callId: "call_e1" })),
+  answer(saying("ran")),
+  ...[first, second].flatMap((name) => [
+    answer(calling("exec_command", { cmd: `touch ${name}.txt` }, { callId: `call_${name}` })),
+    answer(saying(`after ${name}`)),
+  ]),
+];
+
 const SCENARIOS: Scenario[] = [
   { name: "0.169-fork" },
   { name: "0.169-revert", unseen: unseenOfSpenders },
@@ -79,6 +89,8 @@ const SCENARIOS: Scenario[] = [
     left: ["1:25"],
   },
   { name: "0.169-ephemeral" },
+  { name: "0.169-tool", model: commands("accept", "decline") },
+  { name: "0.169-tool-b", model: commands("acceptForSession", "cancel") },
   // Methods of v1 and rollbacks are still there; settings are checked first; a turn without input is over at once; the text
   // for a broken file; and a
   // thread without a turn can be forked and read.

@@ -83,7 +83,7 @@ export class Comparison {
       this.ids.set(theirs, ours);
       const cursor = parsed(theirs);
       if (typeof cursor !== "string") this.equal(cursor, parsed(ours), place);
-    } else if (ID.test(theirs) || theirs.startsWith(`${THEIR_HOME}/`)) {
+    } else if (ID.test(theirs) || place.endsWith(".processId") || theirs.startsWith(`${THEIR_HOME}/`)) {
       const before = this.ids.get(theirs);
       if (before === undefined) this.ids.set(theirs, ours);
       else assert.equal(ours, before, place);

@@ -32,7 +32,6 @@ export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): 
       ...(amendment === null
         ? ["acceptForSession"]
         : [{ acceptWithExecpolicyAmendment: { execpolicy_amendment: amendment } }]),
-      "decline",
       "cancel",
     ],
   };
