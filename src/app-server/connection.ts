@@ -102,6 +102,7 @@ export class Connection implements WireListener {
 
   tell({ method, params }: Told): void {
     if (this.client === undefined || !this.isOpen || this.optOut.has(method)) return;
+    if (EXPERIMENTAL.has(method) && !this.experimentalApi) return;
     this.#outbox.push({ method, params, emittedAtMs: this.#server.clock.now() });
   }
 
@@ -132,6 +133,9 @@ export class Connection implements WireListener {
     this.#wire.close();
   }
 }
+
+/** What only clients with experimentalApi are told. */
+const EXPERIMENTAL: ReadonlySet<string> = new Set(["thread/settings/updated"]);
 
 const deltasLeftOut = (threadId: string): Told => ({
   method: "warning",

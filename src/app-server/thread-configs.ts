@@ -9,10 +9,12 @@ import { LRUCache } from "lru-cache";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { type PermissionProfile, profileNamed } from "../protocol/permission-profile.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { type ConfigFile, type ConfigFileContents, createConfigFile } from "../services/config-file.ts";
 import { type ConfigSources, type LoadedConfig, layerConfig } from "../services/config-layers.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
+import { type ConfigTable, isTable } from "../services/config-table.ts";
 import { invalidRequest, textOfError } from "./rpc-error.ts";
 
 export type ThreadSettings = {
@@ -91,6 +93,17 @@ export class ThreadConfigs {
       async () => withFlags(isPlain ? await this.#atStart : (await this.load(settings)).config, settings.typed),
       failure,
     );
+  }
+
+  /** The profile that a request names. @param failure how the client's text for a wrong one begins */
+  async profileNamed(name: string, failure: string): Promise<PermissionProfile> {
+    return this.#guard(async () => profileNamed(name, Object.keys(await this.ownProfiles({}))), failure);
+  }
+
+  /** The permission profiles that the user has defined, by their names. */
+  async ownProfiles(typed: ThreadConfig): Promise<ConfigTable> {
+    const permissions = (await this.load({ typed })).raw.permissions;
+    return isTable(permissions) ? permissions : {};
   }
 
   async #guard<T>(work: () => Promise<T>, failure: string): Promise<T> {

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { InvalidRequestError } from "./errors.ts";
+import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profile.ts";
 import {
   type AskForApproval,
   askForApprovalSchema,
@@ -45,6 +46,8 @@ export type OverrideTurnContextOp = {
   cwd?: string | null | undefined;
   approval_policy?: AskForApproval | null | undefined;
   sandbox_policy?: SandboxPolicy | null | undefined;
+  /** In place of a policy, and over one. */
+  permission_profile?: PermissionProfile | null | undefined;
   model?: string | null | undefined;
   effort?: ReasoningEffort | null | undefined;
   summary?: ReasoningSummary | null | undefined;
@@ -137,6 +140,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     cwd: text.nullish(),
     approval_policy: askForApprovalSchema.nullish(),
     sandbox_policy: sandboxPolicySchema.nullish(),
+    permission_profile: z.enum(PERMISSION_PROFILES).nullish(),
     model: text.nullish(),
     effort: reasoningEffortSchema.nullish(),
     summary: reasoningSummarySchema.nullish(),

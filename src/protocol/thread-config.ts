@@ -2,6 +2,7 @@ import * as z from "zod";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
+import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./permission-profile.ts";
 import {
   type AskForApproval,
   askForApprovalSchema,
@@ -31,6 +32,8 @@ export type ResolvedThreadConfig = {
   /** Follows from `sandboxPolicy` when that was given. */
   sandboxMode: SandboxMode;
   sandboxPolicy: SandboxPolicy;
+  /** The profile that `sandboxPolicy` comes from, and the strongest way to give one; null: it was given otherwise. */
+  permissionProfile: PermissionProfile | null;
   /** null: the model's own. */
   baseInstructions: string | null;
   developerInstructions: string | null;
@@ -77,6 +80,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   approvalPolicy: askForApprovalSchema,
   sandboxMode: sandboxModeSchema,
   sandboxPolicy: sandboxPolicySchema,
+  permissionProfile: z.enum(PERMISSION_PROFILES).nullable(),
   baseInstructions: text.nullable(),
   developerInstructions: text.nullable(),
   userInstructions: text.nullable(),
@@ -123,11 +127,10 @@ export function parseThreadConfig(value: unknown): ThreadConfig {
   return config;
 }
 
-const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
+const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   model: "scripted",
   modelProvider: "scripted",
   approvalPolicy: "on-request",
-  sandboxMode: "read-only",
   baseInstructions: null,
   developerInstructions: null,
   userInstructions: null,
@@ -148,8 +151,8 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | "sandboxPolicy"> = {
 };
 
 /**
- * Fills in every setting: `override` over `defaults` over the built-in ones. Undefined never overrides. Of the two
- * sandbox settings the nearest layer that names one decides, and in one layer the policy wins over the mode.
+ * Fills in every setting: `override` over `defaults` over the built-in ones. Undefined never overrides. Of the
+ * sandbox settings the nearest layer that names one decides; in one layer a profile wins over a policy, that over a mode.
  *
  * @throws InvalidRequestError when no layer gives an absolute `cwd`.
  */
@@ -161,21 +164,34 @@ export function resolveThreadConfig(defaults: ThreadConfig, override: ThreadConf
     ...DEFAULTS,
     ...defined(defaults),
     ...defined(override),
-    ...sandboxOf(override, defaults, DEFAULTS),
+    ...sandboxOf(override, defaults),
     mcpServers: { ...defaults.mcpServers, ...override.mcpServers },
     extra: { ...defaults.extra, ...override.extra },
     cwd,
   };
 }
 
-function sandboxOf(...layers: readonly ThreadConfig[]): Pick<ResolvedThreadConfig, "sandboxMode" | "sandboxPolicy"> {
-  const layer = layers.find((each) => each.sandboxPolicy !== undefined || each.sandboxMode !== undefined);
-  if (layer?.sandboxPolicy !== undefined) {
-    return { sandboxPolicy: layer.sandboxPolicy, sandboxMode: sandboxModeOf(layer.sandboxPolicy) };
-  }
-  const sandboxMode = layer?.sandboxMode ?? DEFAULTS.sandboxMode;
-  return { sandboxMode, sandboxPolicy: sandboxPolicyOfMode(sandboxMode) };
+type SandboxSettings = Pick<ResolvedThreadConfig, "sandboxMode" | "sandboxPolicy" | "permissionProfile">;
+
+function sandboxOf(...layers: readonly ThreadConfig[]): SandboxSettings {
+  const layer = layers.find((each) => each.permissionProfile || each.sandboxPolicy || each.sandboxMode);
+  if (layer?.permissionProfile) return sandboxOfProfile(layer.permissionProfile);
+  if (layer?.sandboxPolicy !== undefined) return sandboxOfPolicy(layer.sandboxPolicy);
+  if (layer?.sandboxMode !== undefined) return sandboxOfPolicy(sandboxPolicyOfMode(layer.sandboxMode));
+  return sandboxOfProfile(":read-only");
 }
+
+/** The settings that follow from a policy which was given as one. */
+export const sandboxOfPolicy = (sandboxPolicy: SandboxPolicy): SandboxSettings => ({
+  sandboxPolicy,
+  sandboxMode: sandboxModeOf(sandboxPolicy),
+  permissionProfile: null,
+});
+
+export const sandboxOfProfile = (permissionProfile: PermissionProfile): SandboxSettings => ({
+  ...sandboxOfPolicy(policyOfProfile(permissionProfile)),
+  permissionProfile,
+});
 
 const isKey = (key: string): key is keyof ResolvedThreadConfig => Object.hasOwn(schemas, key);
 

@@ -9,6 +9,7 @@
 import { dirname, resolve } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { McpServers } from "../protocol/mcp-servers.ts";
+import { profileNamed } from "../protocol/permission-profile.ts";
 import { type SandboxPolicy, sandboxPolicyOfMode } from "../protocol/policy.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { ConfigFile, ConfigFileContents } from "./config-file.ts";
@@ -158,23 +159,36 @@ function agentToolsOf({ features = {} }: ConfigData, tools: ThreadConfig["builtI
   return { builtInTools: wanted.map((name) => (isCollab && name === "multi_agent" ? "collab" : name)) };
 }
 
-/** What is set of it; the sandbox's two settings go together, so they are settled apart. */
+/** What is set of it; the sandbox's settings go together, so they are settled apart. */
 const withoutSandbox = (config: ThreadConfig): ThreadConfig =>
   Object.fromEntries(
     Object.entries(config).filter(
-      ([key, value]) => value !== undefined && key !== "sandboxMode" && key !== "sandboxPolicy",
+      ([key, value]) =>
+        value !== undefined && key !== "sandboxMode" && key !== "sandboxPolicy" && key !== "permissionProfile",
     ),
   );
 
-/** The nearest layer that names a mode or a policy decides; `sandbox_workspace_write` says what such a mode means. */
+/** The nearest layer that names a profile, a policy or a mode decides; `sandbox_workspace_write` says what a mode means. */
 function sandboxOf(data: ConfigData, sources: ConfigSources, layers: readonly Layer[]): ThreadConfig {
   const { defaults = {}, typed = {} } = sources;
+  if (typed.permissionProfile) return { permissionProfile: typed.permissionProfile };
   if (typed.sandboxPolicy !== undefined) return { sandboxPolicy: typed.sandboxPolicy };
+  const named = layers.findLast(({ table }) => table.default_permissions ?? table.sandbox_mode);
+  if (typed.sandboxMode === undefined && named?.table.default_permissions !== undefined) {
+    return { permissionProfile: profileOf(data, named.name) };
+  }
   const nearest = typed.sandboxMode ?? data.sandbox_mode;
+  if (nearest === undefined && defaults.permissionProfile) return { permissionProfile: defaults.permissionProfile };
   if (nearest === undefined && defaults.sandboxPolicy !== undefined) return { sandboxPolicy: defaults.sandboxPolicy };
   const sandboxMode = nearest ?? defaults.sandboxMode;
   if (sandboxMode === undefined) return {};
   return { sandboxMode, sandboxPolicy: policyOf(sandboxMode, data.sandbox_workspace_write, sources, layers) };
+}
+
+/** A profile of the user's own, which cannot be put into effect, is refused to a request, and narrowed otherwise. */
+function profileOf({ default_permissions: name = "", permissions = {} }: ConfigData, layer: ConfigLayerName) {
+  const isNarrowed = layer !== "request" && Object.hasOwn(permissions, name);
+  return isNarrowed ? ":read-only" : profileNamed(name, Object.keys(permissions));
 }
 
 function policyOf(
@@ -226,6 +240,15 @@ function originsOf(layers: readonly Layer[], file: ConfigFileContents | undefine
 }
 
 function warningsOf(data: ConfigData): string[] {
+  return [...profileWarnings(data), ...retryWarnings(data)];
+}
+
+function profileWarnings({ default_permissions: name, permissions }: ConfigData): string[] {
+  if (name === undefined || !Object.hasOwn(permissions ?? {}, name)) return [];
+  return [`default_permissions: \`${name}\` is not built in; commands are sandboxed read-only`];
+}
+
+function retryWarnings(data: ConfigData): string[] {
   return Object.entries(data.model_providers ?? {}).flatMap(([id, table]) =>
     (["request_max_retries", "stream_max_retries"] as const)
       .filter((key) => (table[key] ?? 0) > MAX_RETRIES)

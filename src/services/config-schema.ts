@@ -21,6 +21,9 @@ export type ConfigData = {
   approval_policy?: AskForApproval | undefined;
   sandbox_mode?: SandboxMode | undefined;
   sandbox_workspace_write?: WorkspaceWriteTable | undefined;
+  /** A permission profile, in place of a sandbox mode. */
+  default_permissions?: string | undefined;
+  permissions?: Record<string, unknown> | undefined;
   model_reasoning_effort?: ReasoningEffort | undefined;
   model_reasoning_summary?: ReasoningSummary | undefined;
   model_context_window?: number | undefined;
@@ -94,6 +97,8 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
       exclude_slash_tmp: flag,
     })
     .optional(),
+  default_permissions: text,
+  permissions: z.record(z.string(), z.unknown()).optional(),
   model_reasoning_effort: reasoningEffortSchema.optional(),
   model_reasoning_summary: reasoningSummarySchema.optional(),
   model_context_window: atLeastOne,

@@ -3,8 +3,13 @@
 import { textOfThrown } from "../kernel/thrown.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
-import { sandboxModeOf } from "../protocol/policy.ts";
-import { isAbsolutePath, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import {
+  isAbsolutePath,
+  parseThreadConfig,
+  type ResolvedThreadConfig,
+  sandboxOfPolicy,
+  sandboxOfProfile,
+} from "../protocol/thread-config.ts";
 import { injectItems } from "../turn/announcement.ts";
 import type { Submission } from "../turn/inbox.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -79,18 +84,21 @@ export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTur
     return;
   }
   const before = thread.config;
-  const sandboxPolicy = op.sandbox_policy ?? before.sandboxPolicy;
   const next: ResolvedThreadConfig = {
     ...before,
     cwd,
-    sandboxPolicy,
-    sandboxMode: sandboxModeOf(sandboxPolicy),
+    ...sandboxGivenBy(op),
     approvalPolicy: op.approval_policy ?? before.approvalPolicy,
     model: op.model ?? before.model,
     reasoningEffort: op.effort === undefined ? before.reasoningEffort : op.effort,
     reasoningSummary: op.summary ?? before.reasoningSummary,
   };
   thread.config = next;
+}
+
+function sandboxGivenBy(op: UserTurnOp | OverrideTurnContextOp): Partial<ResolvedThreadConfig> {
+  if (op.type === "override_turn_context" && op.permission_profile) return sandboxOfProfile(op.permission_profile);
+  return op.sandbox_policy ? sandboxOfPolicy(op.sandbox_policy) : {};
 }
 
 async function listSkills(

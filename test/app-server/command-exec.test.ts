@@ -243,3 +243,15 @@ test("without bubblewrap nothing runs that wants a sandbox", async (t) => {
     [-32603, "failed to spawn command: the sandbox policy is read-only, and bubblewrap (`bwrap`) is not installed"],
   );
 });
+
+test("a permission profile stands for its policy", sandbox, async (t) => {
+  const { exec, client, cwd } = await bench(t, "read-only");
+  const write = { command: ["touch", join(cwd, "file")] };
+  assert.notEqual((await exec({ ...write, permissionProfile: ":read-only" })).exitCode, 0);
+  assert.equal((await exec({ ...write, permissionProfile: ":workspace" })).exitCode, 0);
+  const failure = await client.failure("command/exec", { ...write, permissionProfile: ":nope" });
+  assert.equal(
+    failure.message,
+    "invalid permission profile: default_permissions refers to unknown built-in profile `:nope`",
+  );
+});

@@ -146,6 +146,21 @@ const STEPS: TuiStep[] = [
     },
   },
   {
+    name: "/permissions",
+    run: async (tui) => {
+      await tui.enter("/permissions");
+      await tui.see("Full Access (current)");
+      tui.key("Down");
+      tui.key("Enter");
+      await tui.see("Permission selection requested: Read Only");
+      await tui.enter("with less");
+      await tui.see("• ack: with less");
+      await tui.enter("/permissions");
+      await tui.see("Read Only (current)");
+      tui.key("Escape");
+    },
+  },
+  {
     name: "a failure",
     run: async (tui) => {
       await tui.enter("fail please");

@@ -54,6 +54,7 @@ test("the defaults", () => {
     approvalPolicy: "on-request",
     sandboxMode: "read-only",
     sandboxPolicy: { type: "read-only" },
+    permissionProfile: ":read-only",
     baseInstructions: null,
     developerInstructions: null,
     userInstructions: null,

@@ -1,6 +1,8 @@
 /** What there is to choose from: models, skills; and lists that Skein has nothing in, which clients ask for all the same. */
 import * as z from "zod";
 import type { ModelPreset } from "../../model/model-preset.ts";
+import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
+import { isTable } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
@@ -12,6 +14,7 @@ const modelsSchema = z.object({
   limit: optionalCount,
   includeHidden: optionalFlag,
 });
+const profilesSchema = z.object({ cursor: optionalText, limit: optionalCount, cwd: optionalText });
 const skillsSchema = z.object({ cwds: optionalTexts, forceReload: optionalFlag });
 const cwdsSchema = z.object({ cwds: optionalTexts });
 const anySchema = z.object({});
@@ -32,7 +35,7 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
     experimental: true,
     handle: () => ({ data: [{ name: "Default", mode: "default", model: null, reasoning_effort: null }] }),
   }),
-  "permissionProfile/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
+  "permissionProfile/list": method({ params: profilesSchema, handle: (params) => listProfiles(server, params) }),
   "mcpServerStatus/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
   "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
   "thread/goal/get": method({ params: threadSchema, handle: () => ({ goal: null }) }),
@@ -49,18 +52,36 @@ async function listModels({ manager }: ServerContext, params: z.infer<typeof mod
     authMethod: manager.authManager.status().authMethod,
     includeHidden: params.includeHidden ?? false,
   });
-  const from = params.cursor == null ? 0 : readOffset(params.cursor, models.length);
-  const to = params.limit == null ? models.length : from + Math.max(1, params.limit);
-  return {
-    data: models.slice(from, to).map(modelToV2),
-    nextCursor: to < models.length ? String(to) : null,
-  };
+  const { data, nextCursor } = pageOf(models, params, "models");
+  return { data: data.map(modelToV2), nextCursor };
 }
 
-function readOffset(cursor: string, total: number): number {
+/** The built-in profiles, and the user's own, which only stock Codex can put into effect. */
+async function listProfiles({ configs }: ServerContext, params: z.infer<typeof profilesSchema>) {
+  const own = await configs.ownProfiles(params.cwd == null ? {} : { cwd: params.cwd });
+  const profiles = [
+    ...PERMISSION_PROFILES.map((id) => ({ id, description: null, allowed: true })),
+    ...Object.entries(own).map(([id, profile]) => ({ id, description: descriptionOf(profile), allowed: false })),
+  ];
+  return pageOf(profiles, params, "permission profiles");
+}
+
+const descriptionOf = (profile: unknown): string | null =>
+  isTable(profile) && typeof profile.description === "string" ? profile.description : null;
+
+type PageParams = { cursor?: string | null | undefined; limit?: number | null | undefined };
+
+/** A cursor is the number of those that came before. */
+function pageOf<T>(all: readonly T[], { cursor, limit }: PageParams, what: string) {
+  const from = cursor == null ? 0 : readOffset(cursor, all.length, what);
+  const to = limit == null ? all.length : from + Math.max(1, limit);
+  return { data: all.slice(from, to), nextCursor: to < all.length ? String(to) : null };
+}
+
+function readOffset(cursor: string, total: number, what: string): number {
   if (!/^\d+$/.test(cursor)) throw invalidRequest(`invalid cursor: ${cursor}`);
   const offset = Number(cursor);
-  if (offset > total) throw invalidRequest(`cursor ${offset} exceeds total models ${total}`);
+  if (offset > total) throw invalidRequest(`cursor ${offset} exceeds total ${what} ${total}`);
   return offset;
 }
 

@@ -1,8 +1,10 @@
 /** Commands that a client runs beside all threads: command/exec, and what can be done while one runs. */
 import * as z from "zod";
+import { policyOfProfile } from "../../protocol/permission-profile.ts";
+import type { SandboxPolicy } from "../../protocol/policy.ts";
 import { TIMEOUT_EXIT_CODE } from "../../turn/tools/shell/command-run.ts";
 import { CommandBoard } from "../commands/command-board.ts";
-import { commandPlan } from "../commands/command-plan.ts";
+import { type CommandPlan, commandPlan } from "../commands/command-plan.ts";
 import { CommandRun } from "../commands/command-run.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
@@ -93,10 +95,7 @@ async function exec(server: ServerContext, board: CommandBoard, params: ExecPara
     board.add(connection, processId, run);
     call.finally(() => board.remove(connection, processId));
   }
-  const { command, cwd, env, sandboxPolicy } = params;
-  const policy = sandboxPolicy == null ? undefined : sandboxFromV2(sandboxPolicy);
-  const plan = commandPlan(server, { command, cwd: cwd ?? undefined, policy, env: env ?? undefined });
-  const { how, exitCode, stdout, stderr } = await run.run(plan);
+  const { how, exitCode, stdout, stderr } = await run.run(planOf(server, params));
   return { exitCode: how === "timedOut" ? TIMEOUT_EXIT_CODE : exitCode, stdout, stderr };
 }
 
@@ -126,6 +125,22 @@ function check(params: ExecParams): void {
 
 function checkSize({ rows, cols }: z.infer<typeof sizeSchema>): void {
   if (rows === 0 || cols === 0) throw invalidParams("command/exec size rows and cols must be greater than 0");
+}
+
+async function planOf(server: ServerContext, params: ExecParams): Promise<CommandPlan> {
+  const { command, cwd, env } = params;
+  const policy = await policyOf(server, params);
+  return commandPlan(server, { command, cwd: cwd ?? undefined, policy, env: env ?? undefined });
+}
+
+async function policyOf(
+  { configs }: ServerContext,
+  { sandboxPolicy, permissionProfile }: ExecParams,
+): Promise<SandboxPolicy | undefined> {
+  if (permissionProfile != null) {
+    return policyOfProfile(await configs.profileNamed(permissionProfile, "invalid permission profile"));
+  }
+  return sandboxPolicy == null ? undefined : sandboxFromV2(sandboxPolicy);
 }
 
 async function write(board: CommandBoard, params: z.infer<typeof writeSchema>, call: Call): Promise<object> {

@@ -8,6 +8,7 @@ import { configMethods } from "./config.ts";
 import { initializeMethods } from "./initialize.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
+import { threadSettingsMethods } from "./thread-settings.ts";
 import { threadStartMethods } from "./thread-start.ts";
 import { turnMethods } from "./turns.ts";
 
@@ -15,6 +16,7 @@ import { turnMethods } from "./turns.ts";
 export const v2Methods = (server: ServerContext): MethodTable => ({
   ...initializeMethods(server),
   ...threadStartMethods(server),
+  ...threadSettingsMethods(server),
   ...threadReadMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),

@@ -7,7 +7,7 @@ import { approvalPolicySchema, sandboxModeSchema } from "./settings.ts";
 
 export const SETTINGS_FAILURE = "failed to load configuration";
 
-/** Fields of the three methods' params; `permissions` and others that Skein has no use for are taken and passed over. */
+/** Fields of the three methods' params; others that Skein has no use for are taken and passed over. */
 export const overrideFields = {
   model: optionalText,
   modelProvider: optionalText,
@@ -39,6 +39,6 @@ export function settingsOf(given: Overrides): ThreadSettings {
       developerInstructions: given.developerInstructions ?? undefined,
       ephemeral: given.ephemeral ?? undefined,
     },
-    config: given.config,
+    config: given.permissions == null ? given.config : { ...given.config, default_permissions: given.permissions },
   };
 }

@@ -71,7 +71,7 @@ export const sessionOf = (config: ResolvedThreadConfig): V2Session => ({
   approvalPolicy: config.approvalPolicy,
   approvalsReviewer: "user",
   sandbox: sandboxToV2(config.sandboxPolicy),
-  activePermissionProfile: null,
+  activePermissionProfile: config.permissionProfile === null ? null : { id: config.permissionProfile, extends: null },
   reasoningEffort: config.reasoningEffort,
   multiAgentMode: "explicitRequestOnly",
 });

@@ -13,6 +13,7 @@ import { usageToV2 } from "./map-events.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
 import { sessionOf } from "./settings.ts";
+import { collaborationModeOf } from "./thread-settings.ts";
 import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
 import { fullTurns, type History, modeOf } from "./thread-view.ts";
 import type { V2Session, V2Thread } from "./wire-types.ts";
@@ -175,11 +176,6 @@ async function load(
 const statusTold = (threadId: ThreadId, status: unknown) => ({
   method: "thread/status/changed",
   params: { threadId, status },
-});
-
-export const collaborationModeOf = ({ model, reasoningEffort }: { model: string; reasoningEffort: string | null }) => ({
-  mode: "default",
-  settings: { model, reasoning_effort: reasoningEffort, developer_instructions: null },
 });
 
 /** Where a client pages back from. Of a history that was not read, that is its end. */

@@ -1,17 +1,16 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
 import * as z from "zod";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
-import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { submitInput, type TurnSettings, threadOf } from "../thread-ops.ts";
+import { submitInput, threadOf } from "../thread-ops.ts";
 import { inputFromV2, v2InputSchema } from "./input.ts";
 import { turnInProgress } from "./map-events.ts";
-import { approvalPolicySchema, sandboxFromV2, v2SandboxPolicySchema } from "./settings.ts";
+import { changeSettings, settingsFields } from "./thread-settings.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Turn } from "./wire-types.ts";
 
@@ -19,12 +18,7 @@ const startSchema = z.object({
   threadId: text,
   input: z.array(v2InputSchema),
   clientUserMessageId: optionalText,
-  cwd: optionalText,
-  approvalPolicy: approvalPolicySchema.nullish(),
-  sandboxPolicy: v2SandboxPolicySchema.nullish(),
-  model: optionalText,
-  effort: optionalText,
-  summary: reasoningSummarySchema.nullish(),
+  ...settingsFields,
   outputSchema: z.unknown().optional(),
 });
 const steerSchema = z.object({
@@ -82,12 +76,9 @@ async function start(
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
   checkInput(params.input, thread.activeTurn);
-  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, params.model ?? thread.config.model);
+  await changeSettings(server, thread, params, call);
+  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, thread.config.model);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
-  const settings = settingsOf(params);
-  if (Object.keys(settings).length > 0) {
-    await thread.submit({ type: "override_turn_context", ...settings }, { signal: call.signal });
-  }
   const { input, outputSchema, clientUserMessageId } = params;
   const items = input.map(inputFromV2);
   const submitted = await submitInput(
@@ -134,18 +125,6 @@ function notePreview(
   const facts = views.ephemeral.get(threadId);
   if (facts === undefined || facts.preview !== "") return;
   facts.preview = input.map((item) => (item.type === "text" ? item.text : "")).join("");
-}
-
-function settingsOf(params: z.infer<typeof startSchema>): TurnSettings {
-  const { cwd, approvalPolicy, sandboxPolicy, model, effort, summary } = params;
-  return {
-    ...(cwd == null ? {} : { cwd }),
-    ...(approvalPolicy == null ? {} : { approval_policy: approvalPolicy }),
-    ...(sandboxPolicy == null ? {} : { sandbox_policy: sandboxFromV2(sandboxPolicy) }),
-    ...(model == null ? {} : { model }),
-    ...(effort == null ? {} : { effort }),
-    ...(summary == null ? {} : { summary }),
-  };
 }
 
 async function steer(

@@ -99,7 +99,7 @@ export type V2Session = {
   approvalPolicy: AskForApproval;
   approvalsReviewer: "user";
   sandbox: V2SandboxPolicy;
-  activePermissionProfile: null;
+  activePermissionProfile: { id: string; extends: string | null } | null;
   reasoningEffort: string | null;
   multiAgentMode: "explicitRequestOnly";
 };

@@ -1,0 +1,101 @@
+/** A loaded thread's settings: thread/settings/update, and what turn/start gives of them. They stay. */
+import { resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import * as z from "zod";
+import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
+import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
+import type { Thread } from "../../thread/thread.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { loose, optionalText, text } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
+import type { ServerContext } from "../server-context.ts";
+import { type TurnSettings, threadOf } from "../thread-ops.ts";
+import { SETTINGS_FAILURE } from "./overrides.ts";
+import { approvalPolicySchema, sandboxFromV2, sandboxToV2, v2SandboxPolicySchema } from "./settings.ts";
+import { readThreadId } from "./thread-source.ts";
+
+export const settingsFields = {
+  cwd: optionalText,
+  approvalPolicy: approvalPolicySchema.nullish(),
+  sandboxPolicy: v2SandboxPolicySchema.nullish(),
+  permissions: optionalText,
+  model: optionalText,
+  effort: optionalText,
+  summary: reasoningSummarySchema.nullish(),
+  collaborationMode: z
+    .looseObject({ settings: z.looseObject({ model: text, reasoning_effort: optionalText }) })
+    .nullish(),
+};
+const settingsSchema = z.object(settingsFields);
+export type GivenSettings = z.infer<typeof settingsSchema>;
+
+export const threadSettingsMethods = (server: ServerContext): MethodTable => ({
+  "thread/settings/update": method({
+    params: loose(settingsSchema.extend({ threadId: text })),
+    experimental: true,
+    handle: async (params, call) => {
+      const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+      call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+      await changeSettings(server, thread, params, call);
+      return {};
+    },
+  }),
+});
+
+/** Puts settings into effect from the next turn on, and tells of it if anything has changed. @throws RpcError */
+export async function changeSettings(
+  server: ServerContext,
+  thread: Thread,
+  given: GivenSettings,
+  { signal }: Call,
+): Promise<void> {
+  const settings = await settingsOf(server, given);
+  if (Object.keys(settings).length === 0) return;
+  const before = shownSettings(thread.config);
+  await thread.submit({ type: "override_turn_context", ...settings }, { signal });
+  const threadSettings = shownSettings(thread.config);
+  if (isDeepStrictEqual(before, threadSettings)) return;
+  const params = { threadId: thread.id, threadSettings };
+  server.hub.feedOf(thread.id).tell({ method: "thread/settings/updated", params });
+}
+
+async function settingsOf({ configs, cwd: home }: ServerContext, given: GivenSettings): Promise<TurnSettings> {
+  const { cwd, approvalPolicy, sandboxPolicy, permissions, summary, collaborationMode } = given;
+  if (permissions != null && sandboxPolicy != null) {
+    throw invalidRequest("`permissions` cannot be combined with `sandboxPolicy`");
+  }
+  const model = collaborationMode?.settings.model ?? given.model;
+  const effort = collaborationMode?.settings.reasoning_effort ?? given.effort;
+  return {
+    ...(cwd == null ? {} : { cwd: resolve(home, cwd) }),
+    ...(approvalPolicy == null ? {} : { approval_policy: approvalPolicy }),
+    ...(sandboxPolicy == null ? {} : { sandbox_policy: sandboxFromV2(sandboxPolicy) }),
+    ...(permissions == null ? {} : { permission_profile: await configs.profileNamed(permissions, SETTINGS_FAILURE) }),
+    ...(model == null ? {} : { model }),
+    ...(effort == null ? {} : { effort }),
+    ...(summary == null ? {} : { summary }),
+  };
+}
+
+const shownSettings = (config: ResolvedThreadConfig) => ({
+  disabledPluginIds: [],
+  cwd: config.cwd,
+  environments: [{ environmentId: "local", cwd: config.cwd, runtimeWorkspaceRoots: [config.cwd] }],
+  approvalPolicy: config.approvalPolicy,
+  approvalsReviewer: "user",
+  sandboxPolicy: sandboxToV2(config.sandboxPolicy),
+  activePermissionProfile: config.permissionProfile === null ? null : { id: config.permissionProfile, extends: null },
+  model: config.model,
+  modelProvider: config.modelProvider,
+  serviceTier: null,
+  effort: config.reasoningEffort,
+  summary: config.reasoningSummary === "auto" ? null : config.reasoningSummary,
+  collaborationMode: collaborationModeOf(config),
+  multiAgentMode: "explicitRequestOnly",
+  personality: null,
+});
+
+export const collaborationModeOf = ({ model, reasoningEffort }: { model: string; reasoningEffort: string | null }) => ({
+  mode: "default",
+  settings: { model, reasoning_effort: reasoningEffort, developer_instructions: null },
+});
