@@ -29,10 +29,16 @@ export async function forkRollout(
   const writer =
     target === source
       ? await source.fork(meta, base, open)
-      : await target.adopt({ ...meta, forked_from_id: base.source }, await inheritedItems(source, base), open);
+      : await target.adopt(copiedMeta(meta, base), await inheritedItems(source, base), open);
   if (base.openTurn !== null) recordInterruption(writer, base.openTurn);
   return writer;
 }
+
+const copiedMeta = (meta: SessionMeta, { source, historyMode = "paginated" }: ForkBase): SessionMeta => ({
+  ...meta,
+  forked_from_id: source,
+  history_mode: historyMode,
+});
 
 async function inheritedItems(store: ThreadStore, { inherits }: ForkBase): Promise<RolloutItem[]> {
   const items: RolloutItem[] = [];

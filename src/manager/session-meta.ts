@@ -1,6 +1,6 @@
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import type { SessionMeta } from "../protocol/rollout.ts";
+import type { HistoryMode, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
@@ -14,6 +14,7 @@ export type MetaFacts = {
   readonly originator: string;
   /** Unix milliseconds. */
   readonly now: number;
+  readonly historyMode?: HistoryMode | undefined;
 };
 
 /** Who started the thread, where an agent did, and what it is called and for. */
@@ -23,7 +24,7 @@ export type AgentMetaFacts = Lineage & {
 };
 
 /** The header of a new thread's rollout (SPEC 7.3). */
-export function sessionMetaOf({ threadId, config, source, originator, now }: MetaFacts): SessionMeta {
+export function sessionMetaOf({ threadId, config, source, originator, now, historyMode }: MetaFacts): SessionMeta {
   return {
     id: threadId,
     timestamp: new Date(now).toISOString(),
@@ -32,6 +33,7 @@ export function sessionMetaOf({ threadId, config, source, originator, now }: Met
     cli_version: VERSION,
     source,
     model_provider: config.modelProvider,
+    ...(historyMode === undefined ? {} : { history_mode: historyMode }),
   };
 }
 

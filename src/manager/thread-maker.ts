@@ -6,7 +6,7 @@ import { RolloutNotFoundError } from "../protocol/errors.ts";
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
-import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
+import type { HistoryMode, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
   parseThreadConfig,
@@ -39,6 +39,8 @@ export type ThreadOptions = {
   readonly source?: SessionSource | undefined;
   /** Which program the thread was started for; the manager's own by default. */
   readonly originator?: string | undefined;
+  /** What a new thread stores: turns and items (`paginated`, the default), or what 0.80 and 0.87 can show as well. */
+  readonly historyMode?: HistoryMode | undefined;
   /**
    * What session_configured tells of the stored events: `bounded` (the default) gives them when the history has at most
    * 128 lines, else null; `all` reads the whole history for it; `none` gives null.
@@ -125,8 +127,8 @@ export class ThreadMaker {
   #metaOf(threadId: ThreadId, config: ResolvedThreadConfig, options: ThreadOptions): SessionMeta {
     const { sessionSource, clock } = this.#setup;
     const originator = options.originator ?? this.#setup.originator;
-    const { parentThreadId: parent, agent, source = sessionSource } = options;
-    const facts = { threadId, config, source, originator, now: clock.now() };
+    const { parentThreadId: parent, agent, historyMode, source = sessionSource } = options;
+    const facts = { threadId, config, source, originator, now: clock.now(), historyMode };
     const lineage = this.#registry.lineageOf(threadId);
     if (parent === undefined || lineage === undefined) return sessionMetaOf(facts);
     return agentMetaOf(

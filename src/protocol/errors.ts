@@ -197,6 +197,7 @@ export class RolloutNotFoundError extends SkeinError {
 export class RolloutCorruptError extends SkeinError {
   static readonly code = "rollout_corrupt";
   readonly code = RolloutCorruptError.code;
+  readonly path: string;
   readonly problem: "empty" | "headless";
   constructor(path: string, problem: "empty" | "headless") {
     super(
@@ -204,6 +205,7 @@ export class RolloutCorruptError extends SkeinError {
         ? `empty session file: ${path}`
         : `failed to parse thread ID from rollout file ${path}: no session_meta line`,
     );
+    this.path = path;
     this.problem = problem;
   }
 }

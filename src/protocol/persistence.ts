@@ -2,7 +2,7 @@ import type { EventKind, EventMsg } from "./event.ts";
 import type { HistoryMode } from "./rollout.ts";
 
 /** Column P of SPEC 3: what 0.80 and 0.87 write. */
-const LEGACY: readonly EventKind[] = [
+const BEFORE_TURNS: readonly EventKind[] = [
   "context_compacted",
   "thread_rolled_back",
   "token_count",
@@ -15,6 +15,9 @@ const LEGACY: readonly EventKind[] = [
   "entered_review_mode",
   "exited_review_mode",
 ];
+
+/** Since 0.104 turns are told of too. */
+const LEGACY: readonly EventKind[] = [...BEFORE_TURNS, "task_started", "task_complete"];
 
 /**
  * What 0.169 writes into paginated files. Messages, reasoning and context_compacted are left out: they follow from
@@ -38,6 +41,11 @@ const KINDS: Readonly<Record<HistoryMode, ReadonlySet<string>>> = {
   legacy: new Set(LEGACY),
   paginated: new Set(PAGINATED),
 };
+
+const OF_087: ReadonlySet<string> = new Set(BEFORE_TURNS);
+
+/** Whether 0.80 and 0.87 write the event to their rollouts. */
+export const isPersistedBy087 = (msg: EventMsg): boolean => OF_087.has(msg.type);
 
 /** Whether a thread of this mode writes the event to its rollout. Events of unknown kinds are shown and not stored. */
 export const isPersisted = (msg: EventMsg, mode: HistoryMode): boolean => KINDS[mode].has(msg.type);

@@ -7,7 +7,7 @@ import type { ResponseItem } from "./response-item.ts";
 import type { SessionSource } from "./session-source.ts";
 import { isJsonObject, isTagged, type JsonObject, type UnknownKind } from "./unknown-kind.ts";
 
-/** Which events a thread stores; see isPersisted. Files of before 0.169 name none and are `legacy`. */
+/** Which events a thread stores; see isPersisted. Files of before 0.169 name none, have no ordinals, and are `legacy`. */
 export type HistoryMode = "legacy" | "paginated";
 
 /** Where a fork's own lines go on: it shares `thread_id`'s lines below the ordinal, which end at the byte offset. */

@@ -15,11 +15,11 @@ export type CatalogRow = StoredThread & {
 };
 
 export const ROW_COLUMNS =
-  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, source, git, name, preview";
+  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, originator, mode, source, git, name, preview";
 
 /** In the order of {@link rowValues}. */
 export const STORED_COLUMNS =
-  "id, created, updated, archived, subagent, kind, provider, cwd, parent, forked_from, base, file_size, mtime, path, cli_version, source, git, name, preview";
+  "id, created, updated, archived, subagent, kind, provider, cwd, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, name, preview";
 
 export function rowValues(row: CatalogRow): SqlValue[] {
   const kind = sourceKindOf(row.source);
@@ -39,6 +39,8 @@ export function rowValues(row: CatalogRow): SqlValue[] {
     row.mtimeMs,
     row.rolloutPath,
     row.cliVersion,
+    row.originator,
+    row.historyMode,
     JSON.stringify(row.source),
     row.gitInfo === null ? null : JSON.stringify(row.gitInfo),
     row.name,
@@ -58,6 +60,8 @@ export function threadOf(row: SqlRow): StoredThread {
     cwd: row.cwd as string,
     modelProvider: row.provider as string | null,
     cliVersion: row.cli_version as string,
+    originator: row.originator as string | null,
+    historyMode: row.mode as StoredThread["historyMode"],
     source: parseSessionSource(JSON.parse(row.source as string)),
     gitInfo: row.git === null ? null : (JSON.parse(row.git as string) as StoredThread["gitInfo"]),
     forkedFromId: row.forked_from as ThreadId | null,

@@ -201,8 +201,18 @@ export class FileStore implements ThreadStore {
 
 function storedThread(row: StoredThread): StoredThread {
   const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;
-  const { source, gitInfo, forkedFromId, parentThreadId, archived } = row;
+  const { originator, historyMode, source, gitInfo, forkedFromId, parentThreadId, archived } = row;
   const times = { createdAt, updatedAt };
-  const origin = { cwd, modelProvider, cliVersion, source, gitInfo, forkedFromId, parentThreadId };
+  const origin = {
+    cwd,
+    modelProvider,
+    cliVersion,
+    originator,
+    historyMode,
+    source,
+    gitInfo,
+    forkedFromId,
+    parentThreadId,
+  };
   return { threadId, rolloutPath, ...times, preview, name, ...origin, archived };
 }

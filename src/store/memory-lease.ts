@@ -4,7 +4,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { Fifo } from "../kernel/fifo.ts";
 import { DeadlineExceededError, type LeaseOwner, StoreIoError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import type { RolloutItem, RolloutLine } from "../protocol/rollout.ts";
+import type { HistoryMode, RolloutItem, RolloutLine } from "../protocol/rollout.ts";
 import { type MemoryThread, positionAt } from "./memory-thread.ts";
 import type { OpenOptions, Position, ThreadWriter } from "./thread-store.ts";
 
@@ -127,6 +127,10 @@ export class MemoryWriter implements ThreadWriter {
 
   get rolloutPath(): null {
     return null;
+  }
+
+  get historyMode(): HistoryMode {
+    return this.#thread.historyMode;
   }
 
   get failure(): Error | undefined {

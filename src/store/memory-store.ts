@@ -56,7 +56,8 @@ class MemoryStore implements ThreadStore {
   async fork(meta: SessionMeta, base: ForkBase, options: OpenOptions = {}): Promise<ThreadWriter> {
     this.#check(options.signal);
     const inherited = this.#baseOf(base);
-    const forked: SessionMeta = { ...meta, forked_from_id: base.source };
+    const history_mode = base.historyMode ?? "paginated";
+    const forked: SessionMeta = { ...meta, forked_from_id: base.source, history_mode };
     if (inherited !== undefined) {
       forked.forked_from_ordinal_exclusive = inherited.end;
       forked.history_base = {
@@ -148,7 +149,8 @@ class MemoryStore implements ThreadStore {
     const place = thread.resolve(at);
     if (place === undefined) return undefined;
     const threadId = thread.holder(place.end.ordinal).id;
-    return { source: thread.id, inherits: { threadId, end: place.end }, openTurn: place.openTurn };
+    const { historyMode } = thread;
+    return { source: thread.id, inherits: { threadId, end: place.end }, historyMode, openTurn: place.openTurn };
   }
 
   async findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {

@@ -8,7 +8,7 @@
  */
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
-import type { RolloutLine, SessionMeta } from "../protocol/rollout.ts";
+import type { HistoryMode, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource, type SessionSource } from "../protocol/session-source.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
 import { AnchorIndex, type AnchorPlace } from "./anchor-index.ts";
@@ -52,6 +52,10 @@ export class MemoryThread {
 
   get id(): ThreadId {
     return this.meta.id;
+  }
+
+  get historyMode(): HistoryMode {
+    return this.meta.history_mode ?? "paginated";
   }
 
   get source(): SessionSource {

@@ -93,7 +93,8 @@ export function comparePlaces(a: PagePlace, b: PagePlace): number {
 /** Of Codex's form: a time and a thread id. */
 export const writeCursor = ({ at, threadId }: PagePlace): string => `${new Date(at).toISOString()}|${threadId}`;
 
-function readCursor(cursor: string): PagePlace {
+/** @throws InvalidRequestError for what no page gave out */
+export function readCursor(cursor: string): PagePlace {
   const [time = "", threadId = "", ...rest] = cursor.split("|");
   const at = Date.parse(time);
   if (Number.isNaN(at) || !isUuid(threadId) || rest.length > 0)

@@ -9,7 +9,7 @@
  */
 import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
-import type { RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
+import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 
 /** A place between two lines: how many lines (inherited ones included), and how many bytes of the thread's own file. */
@@ -26,6 +26,8 @@ export type ForkBase = {
   readonly source: ThreadId;
   /** The thread whose lines below the position are inherited; null when nothing is. Never a copy. */
   readonly inherits: { readonly threadId: ThreadId; readonly end: Position; readonly rolloutPath?: string } | null;
+  /** How the source stores; a fork goes on with it. Default `paginated`. */
+  readonly historyMode?: HistoryMode;
   /** The turn that the inherited history breaks off in, to be recorded as interrupted; its id where it has one. */
   readonly openTurn: OpenTurn | null;
 };
@@ -45,6 +47,8 @@ export interface ThreadWriter {
   /** Rises with every writer that the thread has had, over all processes: the thread's epoch and fencing token. */
   readonly epoch: number;
   readonly rolloutPath: string | null;
+  /** Which events are to be appended. */
+  readonly historyMode: HistoryMode;
   /** The failure that holds now, if any; cleared when a retry succeeds. */
   readonly failure: Error | undefined;
   /** Whether something appended is not stored yet. */
@@ -76,6 +80,9 @@ export type StoredThread = {
   readonly cwd: string;
   readonly modelProvider: string | null;
   readonly cliVersion: string;
+  /** The program that the thread was started for. */
+  readonly originator: string | null;
+  readonly historyMode: HistoryMode;
   readonly source: SessionSource;
   readonly gitInfo: {
     readonly sha: string | null;
@@ -119,7 +126,7 @@ export type LoadRange = {
 export type TurnPlace = { readonly turnId: TurnId; readonly start: Position; readonly end: Position | null };
 
 export interface ThreadStore {
-  /** Makes a thread; its header is stored before this resolves. @throws DuplicateThreadError, StoreIoError */
+  /** Makes a thread, paginated unless its header says otherwise; the header is stored before this resolves. @throws DuplicateThreadError, StoreIoError */
   create(meta: SessionMeta, options?: OpenOptions): Promise<ThreadWriter>;
   /** Makes a thread that begins at `base` (W3). The store fills in `forked_from_id` and `history_base`. */
   fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<ThreadWriter>;

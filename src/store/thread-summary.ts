@@ -19,6 +19,8 @@ export function factsOf(meta: SessionMeta): ThreadFacts {
     cwd: textOr(meta.cwd, ""),
     modelProvider: textOr(meta.model_provider, null),
     cliVersion: textOr(meta.cli_version, ""),
+    originator: textOr(meta.originator, null),
+    historyMode: meta.history_mode === "legacy" ? "legacy" : "paginated",
     source,
     gitInfo: gitInfoOf(meta.git),
     forkedFromId: textOr(meta.forked_from_id, null),

@@ -229,7 +229,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
       this.isFresh = false;
       this.history?.append(msg.item);
       this.#loader?.noteRecorded();
-    } else if (!recorded && isPersisted(msg, "paginated")) {
+    } else if (!recorded && isPersisted(msg, this.writer.historyMode)) {
       this.writer.append({ type: "event_msg", payload: msg });
     }
     this.status = agentStatusAfter(this.status, msg);

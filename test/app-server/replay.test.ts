@@ -58,6 +58,13 @@ function withoutSpent(story: readonly Message[]): Message[] {
 const isUsageAtCut = ({ method }: Message, next: Message | undefined): boolean =>
   method === "thread/tokenUsage/updated" && next?.method === "item/started" && next.params.item.type === "userMessage";
 
+/**
+ * Stock Codex copies a legacy rollout with its header, which moves the ids of its turns on, and takes the last of them for
+ * interrupted where no end of it is stored.
+ */
+const unseenOfLegacy: Scenario["unseen"] = (key, place) =>
+  unseen(key, place) || (/thread\/fork.result.thread.turns\[\d\]$/.test(place) && ["id", "status"].includes(key));
+
 /** What is left after a compaction is estimated, and the summary's frame is our own. */
 const unseenOfCompaction: Scenario["unseen"] = (key, place) =>
   unseen(key, place) || (place.endsWith("tokenUsage.last") && key === "totalTokens");
@@ -78,6 +85,12 @@ const commands = (first: string, second: string): ModelScript => [
   ]),
 ];
 
+/**
+ * Methods of v1 and rollbacks are still there; settings are checked first; a turn without input is over at once; and a
+ * thread without a turn can be forked and read.
+ */
+const LEFT_OF_BAD_INPUT = ["7", "8", "9", "21", "38", "40", "42", "43", "44", "59", "60", "61"].map((id) => `0:${id}`);
+
 const SCENARIOS: Scenario[] = [
   { name: "0.169-fork" },
   { name: "0.169-revert", unseen: unseenOfSpenders },
@@ -91,15 +104,8 @@ const SCENARIOS: Scenario[] = [
   { name: "0.169-ephemeral" },
   { name: "0.169-tool", model: commands("accept", "decline") },
   { name: "0.169-tool-b", model: commands("acceptForSession", "cancel") },
-  // Methods of v1 and rollbacks are still there; settings are checked first; a turn without input is over at once; the text
-  // for a broken file; and a
-  // thread without a turn can be forked and read.
-  {
-    name: "0.169-bad-input",
-    left: ["7", "8", "9", "21", "38", "40", "42", "43", "44", "54", "55", "56", "57", "59", "60", "61"].map(
-      (id) => `0:${id}`,
-    ),
-  },
+  { name: "0.169-bad-input", left: LEFT_OF_BAD_INPUT },
+  { name: "0.169-bad-input-stable", left: LEFT_OF_BAD_INPUT },
   { name: "0.169-errors", model: broken({ status: 500, body: { error: { message: "boom" } } }, 2), streamRetries: 1 },
   {
     name: "0.169-errors-b",
@@ -131,6 +137,10 @@ const SCENARIOS: Scenario[] = [
     unseen: unseenOfCompaction,
   },
   { name: "0.169-interrupt", model: [undefined, hanging(saying("never ends here").slice(0, 3))] },
+  { name: "0.169-legacy", unseen: unseenOfLegacy },
+  { name: "0.169-legacy-b", unseen: unseenOfLegacy },
+  // The items of legacy threads can be listed.
+  { name: "0.169-legacy-mode", others: { "0:26": ANSWERED } },
 ];
 
 for (const scenario of SCENARIOS) {

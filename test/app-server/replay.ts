@@ -187,13 +187,26 @@ class Session {
   }
 
   async #came(message: Message, at: number): Promise<void> {
-    const { id, method, params, result } = message;
+    const { id, method, result } = message;
     if (method !== undefined) {
-      const isOfLeftTurn = this.#leftTurns.has(params?.turn?.id ?? params?.turnId);
-      if (!isOfLeftTurn && !(this.#isLeft && LEFT_TOLD.has(method))) this.#theirs.push(message);
+      if (!this.#isOfLeftTurn(message, at) && !(this.#isLeft && LEFT_TOLD.has(method))) this.#theirs.push(message);
     } else if (id !== undefined && this.#isLeftOut(id)) {
       if (result?.turn !== undefined) this.#leftTurns.add(result.turn.id);
     } else if (id !== undefined) await this.#compareAnswer(message, id, at);
+  }
+
+  /** What names no turn is told beside something that does: a status before it, the account's limits behind it. */
+  #isOfLeftTurn({ method, params }: Message, at: number): boolean {
+    const told = (row: Row | undefined) => (row?.dir === "out" && row.msg.method !== undefined ? row.msg : undefined);
+    const { rows } = this.#parts;
+    const beside =
+      method === "thread/status/changed"
+        ? told(rows.slice(at + 1).find((row) => told(row)?.params.threadId === params.threadId))
+        : method === "account/rateLimits/updated"
+          ? told(rows.slice(0, at).findLast((row) => told(row)?.method === "thread/tokenUsage/updated"))
+          : undefined;
+    const named = beside?.params ?? params;
+    return this.#leftTurns.has(named?.turn?.id ?? named?.turnId);
   }
 
   async #compareAnswer(theirs: Message, id: string | number, at: number): Promise<void> {

@@ -16,6 +16,32 @@ import {
 
 export function lineageSuite(make: MakeStore): void {
   test(
+    "a thread says how it stores; its forks go on so, whether they inherit anything or not",
+    inStore(make, async ({ store }) => {
+      const meta = header({ history_mode: "legacy" });
+      const writer = await store.create(meta);
+      addTurn(writer, "one");
+      await writer.close();
+      const base = await store.forkBase(meta.id, "full");
+      assert.ok(base);
+      const modes = [writer.historyMode];
+      for (const from of [base, { ...base, inherits: null }]) {
+        const forked = await store.fork(header(), from);
+        addTurn(forked, "two");
+        await forked.close();
+        const stored = await store.get(forked.threadId);
+        const again = await store.open(forked.threadId);
+        await again.close();
+        modes.push(forked.historyMode, stored.historyMode, again.historyMode);
+        const inherited = from.inherits === null ? [] : turnGist("one");
+        const gist = (await gistOf(store, forked.threadId)).filter((line) => line !== "[session_meta]");
+        assert.deepEqual(gist, [...inherited, ...turnGist("two")]);
+      }
+      assert.deepEqual(modes, Array(7).fill("legacy"));
+    }),
+  );
+
+  test(
     "ancestors go up to the first, descendants down with parents before children",
     inStore(make, async ({ store }) => {
       const { id: root } = await storedThread(store, ["root"]);

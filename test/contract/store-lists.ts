@@ -65,6 +65,8 @@ export function listSuite(make: MakeStore): void {
         cwd: meta.cwd,
         modelProvider: "mock",
         cliVersion: "0.0.1",
+        originator: "contract",
+        historyMode: "paginated",
         source: meta.source,
         gitInfo: { sha: "c0ffee", branch: "main", originUrl: "https://example.org/r.git" },
         forkedFromId: null,

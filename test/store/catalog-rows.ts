@@ -46,6 +46,8 @@ export function rowOf(fields: Partial<CatalogRow> = {}): CatalogRow {
     cwd: "/work",
     modelProvider: "openai",
     cliVersion: "0.1.0",
+    originator: "skein",
+    historyMode: "paginated",
     source: "cli",
     gitInfo: null,
     forkedFromId: null,

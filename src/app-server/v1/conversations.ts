@@ -3,7 +3,7 @@ import type * as z from "zod";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { eventMsgsOf } from "../../protocol/initial-history.ts";
-import { isPersisted } from "../../protocol/persistence.ts";
+import { isPersistedBy087 } from "../../protocol/persistence.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
 import type { NewThread } from "../../thread/thread.ts";
@@ -105,7 +105,7 @@ async function messagesOf({ manager }: ServerContext, threadId: ThreadId, signal
   const items: RolloutItem[] = [];
   for await (const page of manager.store.load(threadId, { signal })) items.push(...page);
   const events = eventMsgsOf({ type: "forked", items }, manager.config) ?? [];
-  return events.filter((msg) => isPersisted(msg, "legacy"));
+  return events.filter(isPersistedBy087);
 }
 
 async function byId<T>({ manager, views }: ServerContext, id: ThreadId, work: () => Promise<T>): Promise<T> {

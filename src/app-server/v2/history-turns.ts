@@ -43,6 +43,7 @@ export class HistoryFold {
   readonly #turns: OpenTurn[] = [];
   #open: OpenTurn | undefined;
   #line = 0;
+  /** How many items there are so far: a legacy one is named by its number. */
   #items = 0;
   /** The last totals that were told, and the turn that they were told in. */
   usage: { turnId: string; info: TokenUsageInfo } | undefined;
@@ -183,12 +184,13 @@ export class HistoryFold {
     this.#open = undefined;
     for (let left = count; left > 0; ) {
       const turn = this.#turns.at(-1);
-      if (turn === undefined) return;
+      if (turn === undefined) break;
       const cut = turn.userItems.pop();
       if (cut === undefined || cut === 0 || turn.userItems.length === 0) this.#turns.pop();
       else turn.items.length = cut;
       if (cut !== undefined) left -= 1;
     }
+    this.#items = this.#turns.reduce((count, { items }) => count + items.length, 0);
   }
 
   /** @param running the turn that runs now, if any */

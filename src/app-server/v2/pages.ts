@@ -3,6 +3,7 @@
  * `includeAnchor` says whether that one comes again.
  */
 import * as z from "zod";
+import type { HistoryMode } from "../../protocol/rollout.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import { type HistoryTurn, viewOf } from "./history-turns.ts";
 import type { ItemsView, V2Item, V2Turn } from "./wire-types.ts";
@@ -13,11 +14,14 @@ const cursorSchema = z.object({
   includeAnchor: z.boolean(),
   scope: z.looseObject({ kind: z.string() }),
 });
-type Cursor = z.infer<typeof cursorSchema>;
+type Cursor = Pick<z.infer<typeof cursorSchema>, "rolloutOrdinal" | "includeAnchor">;
+/** The turns of a legacy thread are named and not counted. */
+const turnCursorSchema = z.object({ turnId: z.string(), includeAnchor: z.boolean() });
 export type PageKind = "turns" | "itemsByCreatedAtOrdinal";
 
 export type PageQuery = {
   threadId: string;
+  historyMode?: HistoryMode | undefined;
   cursor?: string | null | undefined;
   limit?: number | null | undefined;
   sortDirection?: "asc" | "desc" | null | undefined;
@@ -35,18 +39,28 @@ export const writeCursor = (kind: PageKind, threadId: string, rolloutOrdinal: nu
 /** From the end of the thread backwards. */
 export const endCursor = (kind: PageKind, threadId: string): string => writeCursor(kind, threadId, END, true);
 
-function readCursor(text: string, threadId: string): Cursor {
+/** @param entries to be looked through for a turn that the cursor names */
+function readCursor(text: string, threadId: string, entries: readonly Entry[]): Cursor {
   try {
-    const cursor = cursorSchema.parse(JSON.parse(text));
-    if (cursor.requestedThreadId === threadId) return cursor;
+    const json: unknown = JSON.parse(text);
+    const named = turnCursorSchema.safeParse(json);
+    if (named.success) {
+      const entry = entries.find(({ id }) => id === named.data.turnId);
+      if (entry !== undefined) return { rolloutOrdinal: entry.ordinal, includeAnchor: named.data.includeAnchor };
+    } else {
+      const cursor = cursorSchema.parse(json);
+      if (cursor.requestedThreadId === threadId) return cursor;
+    }
   } catch {
     // Said below.
   }
   throw invalidRequest(`invalid cursor: ${text}`);
 }
 
+type Entry = { readonly ordinal: number; readonly id?: string };
+
 /** @param entries by rising ordinal */
-export function pageOf<E extends { readonly ordinal: number }, T>(
+export function pageOf<E extends Entry, T>(
   kind: PageKind,
   entries: readonly E[],
   query: PageQuery,
@@ -56,17 +70,20 @@ export function pageOf<E extends { readonly ordinal: number }, T>(
   const { threadId } = query;
   const isRising = (query.sortDirection ?? defaults.direction) === "asc";
   const limit = Math.min(MAX_LIMIT, Math.max(1, query.limit ?? DEFAULT_LIMIT));
-  const cursor = query.cursor == null ? undefined : readCursor(query.cursor, threadId);
+  const cursor = query.cursor == null ? undefined : readCursor(query.cursor, threadId, entries);
   const ordered = isRising ? [...entries] : entries.toReversed();
   const rest = cursor === undefined ? ordered : ordered.filter(({ ordinal }) => isAfter(ordinal, cursor, isRising));
   const shown = rest.slice(0, limit);
   const first = shown[0];
   const last = shown.at(-1);
+  const cursorOf = ({ ordinal, id }: E, includeAnchor: boolean): string =>
+    query.historyMode === "legacy" && id !== undefined
+      ? JSON.stringify({ turnId: id, includeAnchor })
+      : writeCursor(kind, threadId, ordinal, includeAnchor);
   return {
     data: shown.map(show),
-    nextCursor:
-      last !== undefined && rest.length > shown.length ? writeCursor(kind, threadId, last.ordinal, false) : null,
-    backwardsCursor: first === undefined ? null : writeCursor(kind, threadId, first.ordinal, true),
+    nextCursor: last !== undefined && rest.length > shown.length ? cursorOf(last, false) : null,
+    backwardsCursor: first === undefined ? null : cursorOf(first, true),
   };
 }
 

@@ -10,7 +10,7 @@ import type { ServerContext } from "../server-context.ts";
 import { answerOfOp, threadOf } from "../thread-ops.ts";
 import { readThreadId } from "./thread-source.ts";
 import { cursorsOf } from "./thread-start.ts";
-import { findStored, fullTurns } from "./thread-view.ts";
+import { findStored, fullTurns, modeOf } from "./thread-view.ts";
 
 const idSchema = z.object({ threadId: text });
 const nameSchema = z.object({ threadId: text, name: text });
@@ -134,6 +134,9 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
   const threadId = readThreadId(params.threadId);
   const thread = await threadOf(server, threadId, call.signal);
   if (views.ephemeral.has(threadId)) throw invalidRequest("ephemeral threads do not support thread/revert");
+  if (modeOf(await server.manager.store.header(threadId)) === "legacy") {
+    throw invalidRequest("thread/revert only supports paginated threads");
+  }
   const { turns } = await views.history(threadId, call.signal);
   const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
   if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });

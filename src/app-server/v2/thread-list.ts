@@ -1,6 +1,6 @@
 /** A page of stored threads (SPEC 8 and 13.4). */
 import * as z from "zod";
-import { writeCursor } from "../../store/thread-query.ts";
+import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
 import type { ServerContext } from "../server-context.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -45,9 +45,15 @@ export async function listThreads({ manager, views }: ServerContext, params: Lis
     data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
     readStates: {},
     nextCursor,
-    backwardsCursor: null,
+    backwardsCursor: threads[0] === undefined ? null : writeCursor(placeOf(threads[0], query)),
   };
 }
+
+/** A thread's place in the order of a list, which is a cursor for either direction. */
+const placeOf = (thread: StoredThread, { orderBy }: ThreadQuery): PagePlace => ({
+  at: orderBy === "updatedAt" ? thread.updatedAt : thread.createdAt,
+  threadId: thread.threadId,
+});
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
   const { cursor, limit, modelProviders, sourceKinds, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
@@ -86,19 +92,23 @@ export async function pageOfSpoken(list: List, query: ThreadQuery): Promise<Stor
   }
 }
 
-function cut(shown: StoredThread[], limit: number, nextCursor: string | null, { orderBy }: ThreadQuery): StoredPage {
+function cut(shown: StoredThread[], limit: number, nextCursor: string | null, query: ThreadQuery): StoredPage {
   if (shown.length <= limit) return { threads: shown, nextCursor };
   const threads = shown.slice(0, limit);
   const last = threads.at(-1);
-  if (last === undefined) return { threads, nextCursor };
-  const at = orderBy === "updatedAt" ? last.updatedAt : last.createdAt;
-  return { threads, nextCursor: writeCursor({ at, threadId: last.threadId }) };
+  return { threads, nextCursor: last === undefined ? nextCursor : writeCursor(placeOf(last, query)) };
+}
+
+/** Lists run from the newest on, and so do places. */
+function isBehind(place: PagePlace, after: PagePlace, isRising: boolean): boolean {
+  const order = comparePlaces(place, after);
+  return isRising ? order < 0 : order > 0;
 }
 
 /** How many threads are looked at for an order or a filter that the store does not have. */
 const MOST = 10_000;
 
-/** Oldest first, or of several folders: the store knows neither, so all are looked at. The cursor is a thread id. */
+/** Oldest first, or of several folders: the store knows neither, so all are looked at. */
 async function pageOfAll(
   list: List,
   { cursor: _, limit = 25, ...query }: ThreadQuery,
@@ -112,9 +122,11 @@ async function pageOfAll(
     all.push(...page.threads.filter(fits));
     next = page.nextCursor;
   }
-  if (sortDirection === "asc") all.reverse();
-  const after = cursor == null ? -1 : all.findIndex(({ threadId }) => threadId === cursor);
-  const rest = all.slice(after + 1);
+  const isRising = sortDirection === "asc";
+  if (isRising) all.reverse();
+  const after = cursor == null ? undefined : readCursor(cursor);
+  const rest = after === undefined ? all : all.filter((thread) => isBehind(placeOf(thread, query), after, isRising));
   const threads = rest.slice(0, Math.min(100, Math.max(1, limit)));
-  return { threads, nextCursor: threads.length < rest.length ? (threads.at(-1)?.threadId ?? null) : null };
+  const last = threads.length < rest.length ? threads.at(-1) : undefined;
+  return { threads, nextCursor: last === undefined ? null : writeCursor(placeOf(last, query)) };
 }

@@ -10,7 +10,7 @@ import { itemsPage, turnsPage } from "./pages.ts";
 import { listThreads, sourceKind } from "./thread-list.ts";
 import { readThreadId } from "./thread-source.ts";
 import { itemsView } from "./thread-start.ts";
-import { fullTurns, type History } from "./thread-view.ts";
+import { fullTurns, type History, modeOf } from "./thread-view.ts";
 
 const readSchema = z.object({ threadId: text, includeTurns: optionalFlag });
 const page = { threadId: text, cursor: optionalText, limit: optionalCount, sortDirection };
@@ -71,7 +71,8 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
     params: turnsSchema,
     handle: async (params, call) => {
       const { threadId, turns } = await historyOf(server, params.threadId, "thread/turns/list", call);
-      return turnsPage(turns, { ...params, threadId });
+      const historyMode = modeOf(await server.manager.store.header(threadId));
+      return turnsPage(turns, { ...params, threadId, historyMode });
     },
   }),
   "thread/items/list": method({

@@ -38,10 +38,11 @@ export async function guardSource<T>(place: string, work: () => Promise<T>): Pro
   } catch (error) {
     if (error instanceof RolloutNotFoundError) throw missing(place, error);
     if (!(error instanceof RolloutCorruptError)) throw error;
+    const { path, code } = error;
     throw new RpcError(
       INTERNAL_ERROR,
-      `failed to read thread: thread-store internal error: failed to read session metadata ${place}: ${error.message}`,
-      { code: error.code, cause: error },
+      `failed to read thread: thread-store internal error: failed to read session metadata ${path}: rollout at ${path} is empty`,
+      { code, cause: error },
     );
   }
 }

@@ -94,16 +94,17 @@ async function start(server: ServerContext, params: z.infer<typeof startSchema>,
   const { manager, clock, views, hub } = server;
   const config = await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE);
   const originator = call.connection.client?.name ?? null;
-  const options = { threadId: newThreadId(), source: "vscode", signal: call.signal } as const;
+  const historyMode = params.historyMode ?? "paginated";
+  const options = { threadId: newThreadId(), source: "vscode", historyMode, signal: call.signal } as const;
   const { threadId, thread } = await withContext("error creating thread", () =>
     manager.startThread(config, originator === null ? options : { ...options, originator }),
   );
   if (params.ephemeral === true)
-    views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now() });
+    views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now(), originator, historyMode });
   const subscription = hub.follow(call.connection, threadId);
   subscription.rawItems = params.experimentalRawEvents === true;
   call.finally(hub.feedOf(threadId).hold(call.connection));
-  const view = views.ofNew(thread, { now: clock.now(), originator, source: "vscode" });
+  const view = views.ofNew(thread, { now: clock.now(), originator, source: "vscode", historyMode });
   const shown = { ...view, ephemeral: params.ephemeral === true, threadSource: params.threadSource ?? null };
   call.afterAnswer(() => hub.broadcast({ method: "thread/started", params: { thread: shown } }));
   return { thread: shown, ...sessionOf(thread.config) };
@@ -144,9 +145,12 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
       params.initialTurnsPage == null || history === undefined
         ? null
         : turnsPage(history.turns, { threadId, ...params.initialTurnsPage }),
-    ...cursorsOf(threadId, view, history),
+    ...(isPaginated ? cursorsOf(threadId, view, history) : NO_CURSORS),
   };
 }
+
+/** Stock Codex gives none for a legacy thread. */
+const NO_CURSORS = { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
 
 type Loaded = { resumed: NewThread; wasLoaded: boolean; isPaginated: boolean };
 
@@ -231,16 +235,30 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
   if (isEphemeral) {
     const isBefore = typeof at === "object" && "beforeTurn" in at;
     const preview = isBefore ? "" : (await manager.store.get(sourceId)).preview;
-    views.ephemeral.set(threadId, { preview, forkedFromId: sourceId, createdAt: clock.now() });
+    const originator = call.connection.client?.name ?? null;
+    const facts = { createdAt: clock.now(), originator, historyMode: modeOf(header) };
+    views.ephemeral.set(threadId, { preview, forkedFromId: sourceId, ...facts });
   }
   attach(server, call, threadId);
   const view = { ...(await views.read(threadId)), threadSource: params.threadSource ?? null };
-  const history = params.excludeTurns === true ? undefined : await views.history(threadId, call.signal);
+  const history =
+    params.excludeTurns === true
+      ? undefined
+      : isEphemeral
+        ? historyUpTo(await views.history(source, call.signal), at)
+        : await views.history(threadId, call.signal);
   call.afterAnswer(() => {
     tellUsage(call, threadId, history);
     hub.broadcast({ method: "thread/started", params: { thread: view } });
   });
   return { thread: history === undefined ? view : { ...view, turns: fullTurns(history) }, ...sessionOf(thread.config) };
+}
+
+/** What a fork that is stored nowhere has of its source. */
+function historyUpTo(history: History, at: ForkAnchor): History {
+  if (typeof at !== "object" || "beforeUserMessage" in at) return history;
+  const named = history.turns.findIndex(({ id }) => id === ("throughTurn" in at ? at.throughTurn : at.beforeTurn));
+  return { ...history, turns: history.turns.slice(0, "throughTurn" in at ? named + 1 : named) };
 }
 
 function anchorOf({ lastTurnId, beforeTurnId }: z.infer<typeof forkSchema>): ForkAnchor {

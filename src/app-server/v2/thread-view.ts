@@ -2,9 +2,9 @@
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { SessionMeta } from "../../protocol/rollout.ts";
+import type { HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import { type SessionSource, threadSpawnOf } from "../../protocol/session-source.ts";
-import type { StoredThread } from "../../store/thread-store.ts";
+import type { StoredThread, ThreadLocator } from "../../store/thread-store.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { VERSION } from "../../version.ts";
 import type { ThreadHub } from "../thread-hub.ts";
@@ -12,7 +12,13 @@ import { HistoryFold, type HistoryTurn } from "./history-turns.ts";
 import type { V2Thread, V2Turn } from "./wire-types.ts";
 
 /** What is known of a thread that no store lists, beside what runs. */
-export type EphemeralFacts = { preview: string; readonly forkedFromId: ThreadId | null; readonly createdAt: number };
+export type EphemeralFacts = {
+  preview: string;
+  readonly forkedFromId: ThreadId | null;
+  readonly createdAt: number;
+  readonly originator: string | null;
+  readonly historyMode: HistoryMode;
+};
 
 export type History = {
   readonly turns: readonly HistoryTurn[];
@@ -37,13 +43,16 @@ export class ThreadViews {
   }
 
   /** A new thread: nothing has to be read for it. */
-  ofNew(thread: Thread, facts: { now: number; originator: string | null; source: SessionSource }): V2Thread {
+  ofNew(
+    thread: Thread,
+    facts: { now: number; originator: string | null; source: SessionSource; historyMode: HistoryMode },
+  ): V2Thread {
     const seconds = Math.floor(facts.now / 1000);
     return this.#withLive(blank(thread.id, thread.config.cwd, seconds), thread, {
       originator: facts.originator,
       source: sourceToV2(facts.source),
       modelProvider: thread.config.modelProvider,
-      historyMode: "paginated",
+      historyMode: facts.historyMode,
     });
   }
 
@@ -59,17 +68,15 @@ export class ThreadViews {
     return this.ofStored(stored, header);
   }
 
-  #ofEphemeral(thread: Thread, { preview, forkedFromId, createdAt }: EphemeralFacts): V2Thread {
+  #ofEphemeral(thread: Thread, { createdAt, ...facts }: EphemeralFacts): V2Thread {
     return this.#withLive(blank(thread.id, thread.config.cwd, Math.floor(createdAt / 1000)), thread, {
       ephemeral: true,
-      preview,
-      forkedFromId,
+      ...facts,
       path: null,
       modelProvider: thread.config.modelProvider,
     });
   }
 
-  /** Without the header, its facts are null, and the history mode follows from the version that wrote the thread. */
   ofStored(stored: StoredThread, header?: SessionMeta): V2Thread {
     const { source } = stored;
     const spawned = threadSpawnOf(source);
@@ -80,13 +87,13 @@ export class ThreadViews {
       forkedFromId: stored.forkedFromId,
       parentThreadId: stored.parentThreadId,
       preview: stored.preview,
-      historyMode: header === undefined ? modeOfVersion(stored.cliVersion) : modeOf(header),
+      historyMode: stored.historyMode,
       modelProvider: stored.modelProvider ?? this.#manager.config.modelProvider,
       updatedAt,
       recencyAt: updatedAt,
       path: stored.rolloutPath,
       cliVersion: stored.cliVersion,
-      originator: header?.originator ?? null,
+      originator: stored.originator,
       source: sourceToV2(source),
       threadSource: header?.thread_source ?? null,
       agentNickname: spawned?.agent_nickname ?? null,
@@ -114,12 +121,13 @@ export class ThreadViews {
   }
 
   /** The whole history as turns. @throws RolloutNotFoundError */
-  async history(threadId: ThreadId, signal?: AbortSignal): Promise<History> {
+  async history(thread: ThreadLocator, signal?: AbortSignal): Promise<History> {
     const fold = new HistoryFold();
-    for await (const page of this.#manager.store.load(threadId, signal === undefined ? {} : { signal })) {
+    for await (const page of this.#manager.store.load(thread, signal === undefined ? {} : { signal })) {
       for (const line of page) fold.add(line);
     }
-    const turns = fold.finish(this.#manager.loadedThread(threadId)?.activeTurn?.turnId);
+    const live = typeof thread === "string" ? this.#manager.loadedThread(thread) : undefined;
+    const turns = fold.finish(live?.activeTurn?.turnId);
     return { turns, usage: fold.usage };
   }
 }
@@ -168,15 +176,8 @@ export function sourceToV2(source: SessionSource): unknown {
   return { subAgent: source.subagent };
 }
 
-export const modeOf = (header: SessionMeta): V2Thread["historyMode"] =>
-  header.history_mode ?? modeOfVersion(header.cli_version);
-
-/** The versions before 0.104 write no turn events. Ours always does. */
-function modeOfVersion(version: string): V2Thread["historyMode"] {
-  if (version === VERSION) return "paginated";
-  const minor = Number(/^0\.(\d+)\./.exec(version)?.[1] ?? Number.NaN);
-  return minor < 104 ? "legacy" : "paginated";
-}
+/** Files that name no mode get theirs from the store. */
+export const modeOf = ({ history_mode }: SessionMeta): HistoryMode => history_mode ?? "paginated";
 
 /** undefined: there is no such thread in the store. */
 export async function findStored(manager: ThreadManager, threadId: ThreadId): Promise<StoredThread | undefined> {

@@ -2,7 +2,7 @@ import { raceAbort } from "../../kernel/cancellation.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { InvalidRequestError, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { RolloutItem } from "../../protocol/rollout.ts";
+import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
 import type { Position, ThreadWriter } from "../thread-store.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
 import type { CommitGroup } from "./commit-group.ts";
@@ -28,6 +28,7 @@ export type WriterStart = {
   readonly end: Position;
   /** Whether lines carry ordinals. */
   readonly numbered: boolean;
+  readonly historyMode: HistoryMode;
   /** What the file inherits, where it does. */
   readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
   readonly isNew: boolean;
@@ -45,6 +46,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
   readonly base: WriterStart["base"];
   /** Whether lines carry ordinals. */
   readonly numbered: boolean;
+  readonly historyMode: HistoryMode;
   readonly #env: WriterEnv;
   readonly #onFailure: ((error: Error) => void) | undefined;
   #end: Position;
@@ -61,6 +63,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
     this.#env = env;
     this.#end = start.end;
     this.numbered = start.numbered;
+    this.historyMode = start.historyMode;
     this.#onFailure = start.onFailure;
   }
 

@@ -36,7 +36,8 @@ export class ForkPoints {
     if (place === undefined) return undefined;
     const { fileId, end, openTurn } = place;
     const outside = fileId === fileIdOf(head) && !this.#core.isInHome(path) ? { rolloutPath: path } : {};
-    return { source: head.meta.id, inherits: { threadId: fileId, end: this.#core.own(end), ...outside }, openTurn };
+    const inherits = { threadId: fileId, end: this.#core.own(end), ...outside };
+    return { source: head.meta.id, inherits, historyMode: head.meta.history_mode, openTurn };
   }
 
   async #resolve(path: string, head: RolloutHead, at: ForkAnchor): Promise<Place | undefined> {

@@ -1,6 +1,6 @@
 import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { HistoryBase, SessionMeta } from "../../protocol/rollout.ts";
+import type { HistoryBase, HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import type { Position } from "../thread-store.ts";
 import { decodeLine, ordinalOf } from "./codec.ts";
 import { type FileSystem, isMissing } from "./file-system.ts";
@@ -9,7 +9,8 @@ import { LineReader, withFile } from "./line-reader.ts";
 /** What a rollout's first session_meta says. */
 export type RolloutHead = {
   readonly path: string;
-  readonly meta: SessionMeta;
+  /** With the mode that follows from the file where it names none. */
+  readonly meta: SessionMeta & { readonly history_mode: HistoryMode };
   /** How long the file is at least, for this to be in it. */
   readonly bytes: number;
   /** Whether the file's lines carry ordinals. In legacy files a line's ordinal is its index. */
@@ -49,7 +50,8 @@ function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | Rollout
       const { line } = decoded;
       const base = baseOf(line.payload.history_base);
       const numbered = ordinalOf(line) !== undefined;
-      return { path, meta: line.payload, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
+      const meta = { ...line.payload, history_mode: line.payload.history_mode ?? (numbered ? "paginated" : "legacy") };
+      return { path, meta, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
     }
   }
   return isBlank ? "empty" : "headless";

@@ -30,7 +30,8 @@ export class ThreadForker {
   async fork(meta: SessionMeta, from: ForkBase, options: OpenOptions = {}): Promise<FileThreadWriter> {
     const core = this.#core;
     core.check(options.signal);
-    const forked: SessionMeta = { ...meta, forked_from_id: from.source };
+    const history_mode = from.historyMode ?? "paginated";
+    const forked: SessionMeta = { ...meta, forked_from_id: from.source, history_mode };
     if (from.inherits === null) return this.#opener.create(forked, options);
     const inherited = await this.#inherited(from.inherits);
     if (core.forkStorage === "copy" || from.inherits.rolloutPath !== undefined) {
@@ -39,7 +40,6 @@ export class ThreadForker {
     const { fileId, end } = inherited;
     forked.forked_from_ordinal_exclusive = end.ordinal;
     forked.history_base = { thread_id: fileId, end_ordinal_exclusive: end.ordinal, end_byte_offset: end.byteOffset };
-    forked.history_mode = "paginated";
     const preview = this.#previewOf(from.source, inherited);
     core.forkMarks.set(fileId, meta.id);
     const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview }).catch((error) => {
@@ -115,7 +115,7 @@ export class ThreadForker {
 
   async #copy(meta: SessionMeta, { head, end }: Inherited, options: OpenOptions): Promise<FileThreadWriter> {
     const { reader, forkStorage, clock } = this.#core;
-    const mode = forkStorage === "copy" ? "legacy" : "paginated";
+    const mode = forkStorage === "copy" ? "legacy" : (meta.history_mode ?? "paginated");
     const segments = await reader.segments(head.path);
     const last = segments.pop();
     if (last !== undefined) segments.push({ ...last, end });

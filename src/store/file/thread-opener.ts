@@ -54,8 +54,10 @@ export class ThreadOpener {
     const now = core.clock.now();
     const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
     try {
-      const full: SessionMeta = { ...meta, history_mode: meta.history_mode ?? "paginated" };
-      const numbered = full.history_mode !== "legacy";
+      const historyMode = meta.history_mode ?? "paginated";
+      const full: SessionMeta = { ...meta, history_mode: historyMode };
+      // What comes behind a base counts on from it, which only a line that says its ordinal can.
+      const numbered = historyMode !== "legacy" || from.base !== null;
       const ordinal = from.base?.end.ordinal ?? 0;
       const text = encodeLine(
         { type: "session_meta", payload: full },
@@ -70,6 +72,7 @@ export class ThreadOpener {
         lease: acquired,
         end: { ordinal: ordinal + 1, byteOffset: info.size },
         numbered,
+        historyMode,
         base: from.base,
         isNew: true,
         onFailure: options.onFailure,
@@ -254,6 +257,7 @@ export class ThreadOpener {
         lease,
         end: tail.end,
         numbered: head.numbered,
+        historyMode: head.meta.history_mode,
         base: head.base,
         isNew: false,
         onFailure: options.onFailure,
