@@ -45,7 +45,7 @@ export class HistoryLoader {
     } while (this.#stale);
     thread.history = rebuilt.history;
     thread.usage ??= rebuilt.usage;
-    thread.toldEnvironment ??= rebuilt.toldEnvironment;
+    thread.told ??= rebuilt.told;
     thread.warnOfModel(rebuilt.lastContext?.model);
     for (const item of rebuilt.history.missingOutputs()) {
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });

@@ -28,7 +28,7 @@ import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import { History } from "../turn/history.ts";
 import { Inbox, type Submission } from "../turn/inbox.ts";
-import type { Environment } from "../turn/initial-context.ts";
+import type { Told } from "../turn/initial-context.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { BuiltInTool } from "../turn/tools/built-in-tool.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
@@ -80,7 +80,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   config: ResolvedThreadConfig;
   readonly origin: IncarnationOptions["origin"];
   isFresh: boolean;
-  toldEnvironment: Environment | undefined;
+  told: Told | undefined;
   usage: TokenUsageInfo | undefined;
   rateLimits: RateLimitSnapshot | undefined;
   turn: TurnRun | undefined;

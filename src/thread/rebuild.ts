@@ -4,7 +4,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem, TurnContextItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { History } from "../turn/history.ts";
-import type { Environment } from "../turn/initial-context.ts";
+import { type Told, toldInstructions } from "../turn/initial-context.ts";
 
 /** What the lines of a thread come to, folded in order. */
 export class Rebuilt {
@@ -33,10 +33,10 @@ export class Rebuilt {
     }
   }
 
-  /** The environment that the model was last told of. */
-  get toldEnvironment(): Environment | undefined {
+  /** The settings that the model was last told of. */
+  get told(): Told | undefined {
     if (this.lastContext === undefined) return undefined;
     const { cwd, approval_policy: approvalPolicy, sandbox_policy: sandboxPolicy } = this.lastContext;
-    return { cwd, approvalPolicy, sandboxPolicy };
+    return { cwd, approvalPolicy, sandboxPolicy, ...toldInstructions(this.history.forModel()) };
   }
 }

@@ -12,7 +12,7 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import { contextWindowOf } from "./context-window.ts";
 import type { Submission } from "./inbox.ts";
-import { environmentUpdate, initialContext } from "./initial-context.ts";
+import { contextUpdate, initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 import { messageOf } from "./user-message.ts";
@@ -31,9 +31,9 @@ export function announceTurn(host: TurnHost, run: TurnRun): void {
 }
 
 function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): void {
-  if (!host.isFresh || host.toldEnvironment !== undefined) return;
+  if (!host.isFresh || host.told !== undefined) return;
   for (const item of initialContext(config)) recordItem(host, INTERNAL_SUBMISSION, item);
-  host.toldEnvironment = config;
+  host.told = config;
 }
 
 /** Records items that the model is to know from its next request on. They make no turn; a running one takes them as input (T5). */
@@ -46,7 +46,7 @@ export function injectItems(host: TurnHost, id: SubmissionId, items: readonly Re
 export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> {
   const submission = host.inbox.take(run.id);
   if (submission === undefined) return run.recording;
-  tellEnvironment(host, run);
+  tellContext(host, run);
   return recordInOrder(host, run, [submission]);
 }
 
@@ -54,12 +54,11 @@ export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> 
  * A history that never said (one given inline) is followed by the whole initial context, any other by what changed since.
  * While the history is still being loaded, nobody knows which: an interrupt then leaves it to the next turn.
  */
-function tellEnvironment(host: TurnHost, run: TurnRun): void {
-  const told = host.toldEnvironment;
+function tellContext(host: TurnHost, run: TurnRun): void {
+  const told = host.told;
   if (told === undefined && host.history === undefined) return;
-  const update = told === undefined ? undefined : environmentUpdate(told, run.config);
-  const items = told === undefined ? initialContext(run.config) : update === undefined ? [] : [update];
-  host.toldEnvironment = run.config;
+  const items = told === undefined ? initialContext(run.config) : contextUpdate(told, run.config);
+  host.told = run.config;
   for (const item of items) recordItem(host, run.id, item);
 }
 

@@ -51,7 +51,7 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const summary = await askForSummary(host, run, [...history.forModel(), userMessage(PROMPT)]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   history.compact(message, initialContext(run.config));
-  host.toldEnvironment = run.config;
+  host.told = run.config;
   host.record({ type: "compacted", payload: { message } });
   host.usage = estimatedUsage(host, history.estimatedTokens);
   tellUsage(host, run);

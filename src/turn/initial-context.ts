@@ -1,33 +1,76 @@
 /** What the model is told before the first user message, and whenever the settings change (SPEC 5.2 and 5.3, 0.80's form). */
 
 import { type SandboxPolicy, sandboxModeOf } from "../protocol/policy.ts";
-import { developerMessage, type ResponseItem, userMessage } from "../protocol/response-item.ts";
+import {
+  developerMessage,
+  type MessageItem,
+  type ResponseItem,
+  textOf,
+  userMessage,
+} from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 
-/** The settings that the model is told of. */
-export type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
+/** What the model is told of the settings. */
+export type Told = Environment & Instructions;
+type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
+type Instructions = Pick<ResolvedThreadConfig, "developerInstructions" | "userInstructions">;
 
 const SHELL = "bash";
+const USER_INSTRUCTIONS = /^# AGENTS\.md instructions for [^\n]*\n\n<INSTRUCTIONS>\n([\s\S]*)\n<\/INSTRUCTIONS>$/;
+/** Developer messages of the program's own, such as the mark of an interrupt, open with a tag. */
+const TAG = /^<[a-z_]+[ >]/;
 
-export function initialContext(config: ResolvedThreadConfig): ResponseItem[] {
-  const items: ResponseItem[] = [];
-  if (config.developerInstructions) items.push(developerMessage(config.developerInstructions));
-  if (config.userInstructions) {
-    items.push(
-      userMessage(
-        `# AGENTS.md instructions for ${config.cwd}\n\n<INSTRUCTIONS>\n${config.userInstructions}\n</INSTRUCTIONS>`,
-      ),
-    );
-  }
-  items.push(userMessage(environmentContext(environmentLines(config))));
-  return items;
-}
+export const initialContext = (config: Told): ResponseItem[] => [
+  ...instructions(config),
+  userMessage(environmentContext(environmentLines(config))),
+];
 
-/** The message that tells the model what changed; undefined when nothing that it knows of did. */
-export function environmentUpdate(before: Environment, now: Environment): ResponseItem | undefined {
+/** The messages that tell the model what changed; none when nothing that it knows of did. */
+export function contextUpdate(before: Told, now: Told): ResponseItem[] {
   const known = new Set(environmentLines(before));
   const changed = environmentLines(now).filter((line) => !known.has(line));
-  return changed.length === 0 ? undefined : userMessage(environmentContext(changed));
+  const { cwd, developerInstructions, userInstructions } = now;
+  return [
+    ...instructions({
+      cwd,
+      developerInstructions: developerInstructions === before.developerInstructions ? null : developerInstructions,
+      userInstructions: userInstructions === before.userInstructions ? null : userInstructions,
+    }),
+    ...(changed.length === 0 ? [] : [userMessage(environmentContext(changed))]),
+  ];
+}
+
+/** What of the instructions a history says last. */
+export function toldInstructions(items: readonly ResponseItem[]): Instructions {
+  const said = (read: (item: MessageItem) => string | undefined): string | null => {
+    for (let at = items.length - 1; at >= 0; at -= 1) {
+      const item = items[at];
+      const text = item?.type === "message" ? read(item) : undefined;
+      if (text !== undefined) return text;
+    }
+    return null;
+  };
+  return {
+    developerInstructions: said((item) =>
+      item.role === "developer" && !TAG.test(textOf(item)) ? textOf(item) : undefined,
+    ),
+    userInstructions: said((item) => (item.role === "user" ? USER_INSTRUCTIONS.exec(textOf(item))?.[1] : undefined)),
+  };
+}
+
+function instructions({
+  cwd,
+  developerInstructions,
+  userInstructions,
+}: Instructions & { cwd: string }): ResponseItem[] {
+  const items: ResponseItem[] = [];
+  if (developerInstructions) items.push(developerMessage(developerInstructions));
+  if (userInstructions) {
+    items.push(
+      userMessage(`# AGENTS.md instructions for ${cwd}\n\n<INSTRUCTIONS>\n${userInstructions}\n</INSTRUCTIONS>`),
+    );
+  }
+  return items;
 }
 
 const environmentContext = (lines: readonly string[]): string =>

@@ -12,7 +12,7 @@ import type { Agents } from "./agents.ts";
 import type { Approvals } from "./approvals.ts";
 import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
-import type { Environment } from "./initial-context.ts";
+import type { Told } from "./initial-context.ts";
 import type { ToolSet } from "./tool-set.ts";
 import type { Terminals } from "./tools/exec/terminals.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -31,8 +31,8 @@ export interface TurnHost {
   readonly env: { readonly agents: Agents };
   /** The settings that the next turns run with; replaced, never changed in place. */
   config: ResolvedThreadConfig;
-  /** The environment that the model was last told of; undefined when it is still to be read from the history. */
-  toldEnvironment: Environment | undefined;
+  /** The settings that the model was last told of; undefined when it is still to be read from the history. */
+  told: Told | undefined;
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
   /** How many tokens a model's context holds; null when it has no bound. */

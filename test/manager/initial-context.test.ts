@@ -82,3 +82,36 @@ test("an interrupt while the history is still being loaded repeats nothing", asy
     "user: three",
   ]);
 });
+
+test("a fork or resume with other instructions tells the model of those that changed, once", async () => {
+  const store = memoryStore();
+  const model = scriptedClient(undefined, { recordRequests: 10 });
+  const config = { cwd: "/w", developerInstructions: "be brief", userInstructions: "tabs" };
+  await using manager = await ThreadManager.create({ store, model, config });
+  const source = await manager.startThread();
+  await source.thread.run("one");
+  const fork = await manager.forkThread({ from: source.threadId, config: { developerInstructions: "be exact" } });
+  await fork.thread.run("two");
+  await fork.thread.run("three");
+  await fork.thread.shutdown();
+  await manager.removeThread(fork.threadId);
+  const again = await manager.resumeThread(fork.threadId, {
+    developerInstructions: "be exact",
+    userInstructions: "spaces",
+  });
+  await again.thread.run("four");
+  const told = [
+    "developer: be brief",
+    "user: # AGENTS.md instructions for /w\\n\\n<INSTRUCTIONS>\\ntabs\\n</INSTRUCTIONS>",
+  ];
+  const first = [...told, "environment", "user: one"];
+  const forked = [...first, "assistant: ack: one", "developer: be exact", "user: two"];
+  assert.deepEqual(shown(model.requests[0]?.input), first);
+  assert.deepEqual(shown(model.requests[1]?.input), forked);
+  assert.deepEqual(shown(model.requests[3]?.input), [
+    ...forked,
+    ...["assistant: ack: two", "user: three", "assistant: ack: three"],
+    "user: # AGENTS.md instructions for /w\\n\\n<INSTRUCTIONS>\\nspaces\\n</INSTRUCTIONS>",
+    "user: four",
+  ]);
+});
