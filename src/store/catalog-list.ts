@@ -6,7 +6,7 @@
  * is little. Without FTS5 a search looks through all threads of its list.
  */
 import type { CatalogDatabase, SqlRow, SqlValue } from "./catalog-database.ts";
-import { ROW_COLUMNS, tag, threadOf } from "./catalog-row.ts";
+import { providerTag, ROW_COLUMNS, tag, threadOf } from "./catalog-row.ts";
 import { CREATED_SHIFT } from "./catalog-schema.ts";
 import { comparePlaces, type ListPlan, matchesFilters, type PagePlace, planList, writeCursor } from "./thread-query.ts";
 import type { StoredThread, ThreadPage, ThreadQuery } from "./thread-store.ts";
@@ -104,12 +104,14 @@ const placeAfter = (plan: ListPlan): Condition[] =>
     ? []
     : [{ sql: `(${COLUMN[plan.orderBy]}, id) < (?, ?)`, values: [plan.after.at, plan.after.threadId] }];
 
-const equals = (column: string, value: SqlValue): Condition => ({ sql: `${column} = ?`, values: [value] });
+const equals = (column: string, value: SqlValue): Condition =>
+  value === null ? { sql: `${column} IS NULL`, values: [] } : { sql: `${column} = ?`, values: [value] };
 
-const oneOf = (column: string, values: readonly string[]): Condition => ({
-  sql: `${column} IN (${values.map(() => "?").join(", ")})`,
-  values,
-});
+const oneOf = (column: string, values: readonly (string | null)[]): Condition => {
+  const named = values.filter((value) => value !== null);
+  const isNamed = `${column} IN (${named.map(() => "?").join(", ")})`;
+  return { sql: values.includes(null) ? `(${isNamed} OR ${column} IS NULL)` : isNamed, values: named };
+};
 
 /** The narrowest index that the plan has a use for. */
 function armsOf(plan: ListPlan): Arm[] {
@@ -158,10 +160,7 @@ function matchOf(plan: ListPlan, search: readonly (readonly string[])[]): string
   if (plan.cwd !== undefined) tags.push(tag("cwd", plan.cwd));
   if (plan.parentThreadId !== undefined) tags.push(tag("parent", plan.parentThreadId));
   if (plan.forkedFromId !== undefined) tags.push(tag("forked", plan.forkedFromId));
-  const choices = [
-    plan.modelProviders?.map((name) => tag("provider", name)),
-    plan.sourceKinds?.map((kind) => tag("kind", kind)),
-  ];
+  const choices = [plan.modelProviders?.map(providerTag), plan.sourceKinds?.map((kind) => tag("kind", kind))];
   for (const choice of choices) if (choice !== undefined) tags.push(`(${choice.join(" OR ")})`);
   const phrases = search.map((words) => `"${words.join(" ")}" *`);
   return `word : (${phrases.join(" AND ")}) AND tag : (${tags.join(" AND ")})`;

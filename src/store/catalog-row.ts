@@ -81,7 +81,7 @@ export function tagsOf(thread: FilteredFacts): string {
   const kind = sourceKindOf(thread.source);
   const tags = [tag("archived", thread.archived ? "1" : "0"), tag("kind", kind), tag("cwd", thread.cwd)];
   if (kind !== "subagent") tags.push(tag("listed", "1"));
-  if (thread.modelProvider !== null) tags.push(tag("provider", thread.modelProvider));
+  tags.push(providerTag(thread.modelProvider));
   if (thread.parentThreadId !== null) tags.push(tag("parent", thread.parentThreadId));
   if (thread.forkedFromId !== null) tags.push(tag("forked", thread.forkedFromId));
   return tags.join(" ");
@@ -90,3 +90,6 @@ export function tagsOf(thread: FilteredFacts): string {
 type Tag = "archived" | "listed" | "kind" | "cwd" | "provider" | "parent" | "forked";
 
 export const tag = (what: Tag, value: string): string => `${what}x${Buffer.from(value).toString("hex")}`;
+
+/** A thread may name no provider. */
+export const providerTag = (name: string | null): string => tag("provider", name ?? "");

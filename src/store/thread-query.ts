@@ -33,7 +33,7 @@ export type ListPlan = {
   /** undefined: all but sub-agents, or all of a parent's. */
   readonly sourceKinds: readonly string[] | undefined;
   readonly subAgents: "hidden" | "shown";
-  readonly modelProviders: readonly string[] | undefined;
+  readonly modelProviders: readonly (string | null)[] | undefined;
   readonly cwd: string | undefined;
   readonly parentThreadId: ThreadId | undefined;
   readonly forkedFromId: ThreadId | undefined;
@@ -80,8 +80,7 @@ export function matchesFilters(plan: ListPlan, thread: FilteredFacts): boolean {
   if (plan.cwd !== undefined && thread.cwd !== plan.cwd) return false;
   if (plan.parentThreadId !== undefined && thread.parentThreadId !== plan.parentThreadId) return false;
   if (plan.forkedFromId !== undefined && thread.forkedFromId !== plan.forkedFromId) return false;
-  if (plan.modelProviders === undefined) return true;
-  return thread.modelProvider !== null && plan.modelProviders.includes(thread.modelProvider);
+  return plan.modelProviders === undefined || plan.modelProviders.includes(thread.modelProvider);
 }
 
 /** Negative when `a` stands before `b` in a list: it is newer, or as new with a greater id. */

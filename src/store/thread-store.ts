@@ -102,7 +102,8 @@ export type ThreadQuery = {
   /** Newest first. By default by the time of creation. */
   orderBy?: "createdAt" | "updatedAt";
   cwd?: string;
-  modelProviders?: readonly string[];
+  /** null: those that name none. */
+  modelProviders?: readonly (string | null)[];
   /** `"cli"`, `"vscode"`, `"exec"`, `"mcp"`, `"subagent"`. By default all but sub-agents. */
   sourceKinds?: readonly string[];
   /** Default false: only those that are not archived. */

@@ -90,7 +90,7 @@ const queries = fc.array(
     limit: fc.integer({ min: 1, max: 6 }),
     orderBy: maybe(fc.constantFrom("createdAt" as const, "updatedAt" as const)),
     cwd: maybe(fc.constantFrom(...CWDS, "/none")),
-    modelProviders: maybe(fc.subarray(["a", "b", "c"])),
+    modelProviders: maybe(fc.subarray(["a", "b", "c", null])),
     sourceKinds: maybe(fc.subarray(["cli", "exec", "subagent", "unknown"])),
     archived: maybe(fc.boolean()),
     parentThreadId: maybe(fc.constantFrom(...PARENTS)),

@@ -11,7 +11,7 @@ import { text } from "../params.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { stopThread } from "../v2/thread-edit.ts";
-import { pageOfSpoken } from "../v2/thread-list.ts";
+import { pageOfSpoken, providersOf } from "../v2/thread-list.ts";
 import { findStored } from "../v2/thread-view.ts";
 import { summaryFailure } from "./load-failure.ts";
 import { archiveSchema, conversationId, listSchema } from "./schemas.ts";
@@ -44,7 +44,7 @@ const summaryOf = (stored: StoredThread, ownProvider: string) => ({
 
 async function list({ manager }: ServerContext, { pageSize, cursor, modelProviders }: z.infer<typeof listSchema>) {
   const own = manager.config.modelProvider;
-  const providers = modelProviders ?? [own];
+  const providers = providersOf(modelProviders, own);
   const query = {
     ...(pageSize == null ? {} : { limit: pageSize }),
     ...(providers.length === 0 ? {} : { modelProviders: providers }),

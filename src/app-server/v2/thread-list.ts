@@ -57,7 +57,7 @@ const placeOf = (thread: StoredThread, { orderBy }: ThreadQuery): PagePlace => (
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
   const { cursor, limit, modelProviders, sourceKinds, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
-  const providers = modelProviders ?? [ownProvider];
+  const providers = providersOf(modelProviders, ownProvider);
   const kinds = sourceKinds == null || sourceKinds.length === 0 ? ["cli", "vscode"] : sourceKinds.map(coreKind);
   const cwdOf = Array.isArray(cwd) ? (cwd.length === 1 ? cwd[0] : undefined) : (cwd ?? undefined);
   return {
@@ -72,6 +72,12 @@ function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
     archived: archived ?? false,
     orderBy: sortKey == null || sortKey === "created_at" ? "createdAt" : "updatedAt",
   };
+}
+
+/** A thread that names no provider counts as one of the server's own. */
+export function providersOf(given: readonly string[] | null | undefined, own: string): (string | null)[] {
+  const named = given ?? [own];
+  return named.includes(own) ? [...named, null] : [...named];
 }
 
 const coreKind = (kind: string): string =>
