@@ -23,13 +23,13 @@ const freshId = (prefix: string): string => {
   return `${prefix}_play_${made}`;
 };
 
-const USAGE = {
-  input_tokens: 100,
+const usageOf = (input: number, output: number) => ({
+  input_tokens: input,
   input_tokens_details: { cached_tokens: 0 },
-  output_tokens: 20,
+  output_tokens: output,
   output_tokens_details: { reasoning_tokens: 0 },
-  total_tokens: 120,
-};
+  total_tokens: input + output,
+});
 
 const itemDone = (item: Json): Event => ({ type: "response.output_item.done", output_index: 0, item });
 
@@ -87,9 +87,13 @@ export const customCalling = (name: string, input: string, call: { callId: strin
 const created = (id: string): Event => ({ type: "response.created", response: { id } });
 
 /** A whole answer. */
-export function answer(...items: Event[][]): Play {
+export const answer = (...items: Event[][]): Play => answerWith({ input: 100, output: 20 }, ...items);
+
+/** A whole answer that costs so many tokens. */
+export function answerWith({ input, output }: { input: number; output: number }, ...items: Event[][]): Play {
   const id = freshId("resp");
-  return { events: [created(id), ...items.flat(), { type: "response.completed", response: { id, usage: USAGE } }] };
+  const completed = { type: "response.completed", response: { id, usage: usageOf(input, output) } };
+  return { events: [created(id), ...items.flat(), completed] };
 }
 
 /** An answer that begins and never ends. `events` may be cut anywhere. */

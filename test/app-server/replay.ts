@@ -20,11 +20,12 @@ import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { BuiltInToolName } from "../../src/protocol/built-in-tool-names.ts";
 import { ModelServer } from "../model/model-server.ts";
 import { type ModelScript, replyOf } from "./model-plays.ts";
-import { type Message, TestClient } from "./test-client.ts";
+import { type Json, type Message, TestClient } from "./test-client.ts";
 import {
   type ClientRow,
   Comparison,
   type ComparisonOptions,
+  type FileRow,
   messageOf,
   type Row,
   readTranscript,
@@ -38,6 +39,8 @@ export type Scenario = {
   model?: ModelScript;
   /** How often the config lets a broken stream be asked for again; default 0. */
   streamRetries?: number;
+  /** Other top level settings in config.toml, or others than those of every scenario. */
+  settings?: Readonly<Record<string, string | number>>;
   /** More of config.toml, behind everything else. */
   config?: string;
   /** Default: those of `skein app-server`. */
@@ -46,6 +49,8 @@ export type Scenario = {
   others?: Record<string, string>;
   /** Requests that are not made, by `process:id`, since stock Codex's own answer leads elsewhere from there. */
   left?: readonly string[];
+  /** What of a model request is compared with the recorded one, where there is any: see Row. */
+  asked?: (body: Json) => string[];
   /** Fields that may differ. */
   unseen?: ComparisonOptions["unseen"];
   /** What of both sides is compared; given all that was told and asked of one thread. */
@@ -69,9 +74,18 @@ export async function replay(t: TestContext, scenario: Scenario): Promise<void> 
   const rows = readTranscript(scenario.name);
   const comparison = new Comparison({ ...place, unseen: scenario.unseen });
   for (const [index, session] of sessionsOf(rows).entries()) {
+    const start = session.findIndex(({ dir }) => dir !== "file");
+    for (const row of session.slice(0, start)) if (row.dir === "file") await writeInto(place.home, comparison, row);
     await using served = await serveHome(place, scenario);
-    await new Session(scenario, { rows: session, index, comparison, home: place.home, client: served.client }).play();
+    const parts = { rows: session.slice(start), index, comparison, home: place.home, client: served.client };
+    await new Session(scenario, parts).play();
   }
+  const { asked } = scenario;
+  if (asked === undefined) return;
+  const theirs = rows.flatMap((row) => (row.dir === "model" ? [row.input] : []));
+  const ours = model.requests.map(({ body }) => asked(JSON.parse(body)));
+  for (const [index, each] of theirs.entries()) comparison.equal(each, ours[index], `model request ${index}`);
+  assert.equal(ours.length, theirs.length, "model requests");
 }
 
 /** The rows of each process. */
@@ -105,11 +119,17 @@ async function serveHome(
   };
 }
 
-const configOf = ({ streamRetries = 0, config = "" }: Scenario, baseUrl: string): string => `
-model = "gpt-5.1-codex"
-model_provider = "mock"
-approval_policy = "never"
-sandbox_mode = "danger-full-access"
+const SETTINGS = {
+  model: "gpt-5.1-codex",
+  model_provider: "mock",
+  approval_policy: "never",
+  sandbox_mode: "danger-full-access",
+};
+
+const configOf = ({ streamRetries = 0, settings = {}, config = "" }: Scenario, baseUrl: string): string => `
+${Object.entries({ ...SETTINGS, ...settings })
+  .map(([name, value]) => `${name} = ${JSON.stringify(value)}`)
+  .join("\n")}
 ${["mock", "other"]
   .map(
     (name) => `
@@ -142,19 +162,12 @@ class Session {
 
   async play(): Promise<void> {
     for (const [index, row] of this.#parts.rows.entries()) {
-      if (row.dir === "file") await this.#write(row.path, row.text);
+      if (row.dir === "file") await writeInto(this.#parts.home, this.#parts.comparison, row);
       else if (row.dir === "out") await this.#came(row.msg, index);
       else if (row.dir === "in") await this.#send(row);
     }
     await this.#untilAllCame();
     this.#compareStories();
-  }
-
-  async #write(path: string, text: string): Promise<void> {
-    const { home, comparison } = this.#parts;
-    const file = join(home, path);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, comparison.translate(text));
   }
 
   async #send(row: ClientRow): Promise<void> {
@@ -222,12 +235,16 @@ class Session {
     this.#meetOthers();
   }
 
-  /** What nobody asked for is known by the order in which it was told of: threads, and the turns of each. */
+  /**
+   * What nobody asked for is known by the order in which it was told of: threads, and the turns of each, but for 0.87's
+   * turns, whose ids are numbers.
+   */
   #meetOthers(): void {
     const { client, comparison } = this.#parts;
     const meet = (theirs: readonly string[], ours: readonly string[]) => {
       for (const [at, id] of theirs.entries()) {
-        if (!comparison.ids.has(id) && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
+        const isNew = id.includes("-") && !comparison.ids.has(id);
+        if (isNew && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
       }
     };
     meet(threadsOf(this.#theirs), threadsOf(client.log));
@@ -290,6 +307,12 @@ class Session {
 const isKnownTo087 = ({ method, params }: Message): boolean =>
   method !== "remoteControl/status/changed" &&
   !(method === "warning" && params.message.startsWith("Model metadata for "));
+
+async function writeInto(home: string, comparison: Comparison, { path, text }: FileRow): Promise<void> {
+  const file = join(home, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, comparison.translate(text));
+}
 
 const threadsOf = (messages: readonly Message[]): string[] =>
   messages.flatMap(({ method, params }) => (method === "thread/started" ? [params.thread.id] : []));

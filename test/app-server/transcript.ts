@@ -8,13 +8,17 @@ import type { Json, Message } from "./test-client.ts";
 
 /**
  * `in` from the client, `out` to it; `raw` is a line that is no message. `file` was written by the recorder at this point
- * (`path` is relative to the home), `note` says that another process took over.
+ * (`path` is relative to the home), `note` says that another process took over. `model` is what the model was asked, in
+ * order: each item's role and text, or its type.
  */
 export type Row =
   | { dir: "out"; msg: Message }
   | ClientRow
-  | { dir: "file"; path: string; text: string }
+  | FileRow
+  | { dir: "model"; input: string[] }
   | { dir: "note"; note: string };
+
+export type FileRow = { dir: "file"; path: string; text: string };
 
 export type ClientRow = { dir: "in"; msg: Message } | { dir: "in"; raw: string };
 
@@ -73,7 +77,7 @@ export class Comparison {
       for (const key of Object.keys(theirs)) {
         if (this.#options.unseen?.(key, place) === true) continue;
         if (UNSEEN.has(key) && !(key === "data" && Array.isArray(theirs[key]))) continue;
-        this.equal(theirs[key], ours[this.ids.get(key) ?? key], `${place}.${key}`);
+        this.equal(theirs[key], ours[this.ids.get(key) ?? this.#moved(key)], `${place}.${key}`);
       }
     } else assert.deepEqual(ours, theirs, place);
   }
