@@ -2,7 +2,7 @@ import type { Observable } from "rxjs";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { type AgentRule, type AgentStatus, isFinalStatus, statusUnder } from "../protocol/agent-status.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
-import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
@@ -25,10 +25,17 @@ export type AgentPrompt = string | readonly UserInput[];
 export type AgentOptions = ThreadOptions & {
   /** What the agent knows from the beginning, of its parent's conversation; by default nothing. */
   readonly history?: readonly ResponseItem[] | undefined;
+  /** The user's turn that the agent works for. */
+  readonly rootTurn?: TurnId | undefined;
 };
 
 /** `id`: the submission's, where the caller chooses one. */
-export type SubmitOptions = { readonly id?: string | undefined; readonly signal?: AbortSignal | undefined };
+export type SubmitOptions = {
+  readonly id?: string | undefined;
+  /** The user's turn that the prompt is a part of. */
+  readonly rootTurn?: TurnId | undefined;
+  readonly signal?: AbortSignal | undefined;
+};
 
 /** `rule`: whether an interrupted agent counts as done, as it does by default (`0.80`). */
 export type WaitForOptions = WaitOptions & { readonly rule?: AgentRule | undefined };
@@ -65,7 +72,7 @@ export class AgentControl {
   async spawnAgent(
     config: ThreadConfig | undefined,
     prompt: AgentPrompt,
-    { history = [], ...options }: AgentOptions = {},
+    { history = [], rootTurn, ...options }: AgentOptions = {},
   ): Promise<ThreadId> {
     const runtime = this.#runtime();
     requirePrompt(prompt);
@@ -78,7 +85,7 @@ export class AgentControl {
             agent: { ...options.agent, forkedFrom: options.parentThreadId },
           });
     try {
-      await submitPrompt(thread, prompt, { signal: options.signal });
+      await submitPrompt(thread, prompt, { rootTurn, signal: options.signal });
     } catch (error) {
       await runtime.discard(threadId);
       throw error;
@@ -205,8 +212,12 @@ function requirePrompt(prompt: AgentPrompt): void {
   if (isEmpty) throw new InvalidRequestError("Empty message can't be sent to an agent");
 }
 
-function submitPrompt(thread: Thread, prompt: AgentPrompt, { id, signal }: SubmitOptions): Promise<SubmissionId> {
+function submitPrompt(
+  thread: Thread,
+  prompt: AgentPrompt,
+  { id, rootTurn, signal }: SubmitOptions,
+): Promise<SubmissionId> {
   const items: UserInput[] = typeof prompt === "string" ? [{ type: "text", text: prompt }] : [...prompt];
-  const op: Op = { type: "user_input", items };
+  const op: Op = { type: "user_input", items, ...(rootTurn === undefined ? {} : { root_turn_id: rootTurn }) };
   return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
 }

@@ -1,7 +1,7 @@
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { AgentRule, AgentStatus } from "../protocol/agent-status.ts";
 import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
-import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -53,7 +53,7 @@ export class TurnAgents implements Agents {
     return this.#holder.runtime.setup.models.listModels({ provider, refresh: "offline" });
   }
 
-  async spawn({ parent, config, prompt, history, role, terms, signal }: SpawnRequest): Promise<ThreadId> {
+  async spawn({ parent, rootTurn, config, prompt, history, role, terms, signal }: SpawnRequest): Promise<ThreadId> {
     const runtime = this.#open();
     const nickname = terms === undefined ? null : this.#nicknames.next(this.#treeOf(parent));
     const threadId = await this.#control.spawnAgent(config, prompt, {
@@ -61,6 +61,7 @@ export class TurnAgents implements Agents {
       agent: { nickname, role, ...terms },
       originator: await originatorOf(runtime.registry.peek(parent)),
       history,
+      rootTurn,
       signal,
     });
     if (terms !== undefined) await this.#follow(threadId, parent);
@@ -75,7 +76,11 @@ export class TurnAgents implements Agents {
     }
   }
 
-  async send(threadId: ThreadId, input: readonly UserInput[], options: { id?: string } = {}): Promise<SubmissionId> {
+  async send(
+    threadId: ThreadId,
+    input: readonly UserInput[],
+    options: { rootTurn: TurnId; id?: string },
+  ): Promise<SubmissionId> {
     this.#open();
     return this.#control.sendPrompt(threadId, input, options);
   }

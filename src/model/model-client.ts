@@ -35,7 +35,7 @@ export type ModelRequest = {
   readonly reasoning: { readonly effort: string | null; readonly summary: string | null };
   /** A JSON Schema that the final message must fit. */
   readonly outputSchema?: unknown;
-  /** The kind of agent that asks, where it is a sub-agent: `review`, `compact` and so on. */
+  /** The kind of agent that asks, where it is a sub-agent: `collab_spawn` for one that another agent has started. */
   readonly subagent?: string;
 };
 

@@ -27,6 +27,8 @@ export type UserInputOp = {
   final_output_json_schema?: unknown;
   /** The client's own name for the message. */
   client_id?: string | undefined;
+  /** Ours: the user's turn that the input is a part of, where an agent is given it. */
+  root_turn_id?: string | undefined;
 };
 /** Sets the session's settings, which stay, and then does as user_input. */
 export type UserTurnOp = {
@@ -123,6 +125,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     items: z.array(userInputSchema),
     final_output_json_schema: z.unknown().optional(),
     client_id: text.optional(),
+    root_turn_id: text.optional(),
   }),
   user_turn: z.looseObject({
     type: of("user_turn"),

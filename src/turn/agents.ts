@@ -1,7 +1,7 @@
 /** What a turn's tools may do with other threads (SPEC 14). The manager's floor has it done. */
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { AgentRule, AgentStatus } from "../protocol/agent-status.ts";
-import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -16,6 +16,8 @@ export type AgentTerms = {
 
 export type SpawnRequest = {
   readonly parent: ThreadId;
+  /** The user's turn that the agent works for. */
+  readonly rootTurn: TurnId;
   readonly config: ThreadConfig;
   readonly prompt: readonly UserInput[];
   /** What the agent knows of the conversation before it. */
@@ -44,7 +46,11 @@ export interface Agents {
   /** Makes a thread and gives it its task; on an error or an abort, nothing is left. @throws LimitReachedError */
   spawn(request: SpawnRequest): Promise<ThreadId>;
   /** @param id names the turn that the input starts, where it starts one @throws ThreadNotFoundError, ThreadClosedError */
-  send(threadId: ThreadId, input: readonly UserInput[], options?: { readonly id?: string }): Promise<SubmissionId>;
+  send(
+    threadId: ThreadId,
+    input: readonly UserInput[],
+    options: { readonly rootTurn: TurnId; readonly id?: string },
+  ): Promise<SubmissionId>;
   /** Resolves when the running turn has ended. @throws ThreadNotFoundError */
   interrupt(threadId: ThreadId, signal: AbortSignal): Promise<void>;
   /** The agents that are final once one of them is; none when time runs out first. */

@@ -24,11 +24,17 @@ export function announceTurn(host: TurnHost, run: TurnRun): void {
   recordInitialContext(host, run.config);
   host.publish(run.id, {
     type: "task_started",
-    turn_id: run.turnId,
-    started_at: Math.floor(run.startedAt / 1000),
+    ...turnStamp(run),
     model_context_window: contextWindowOf(host, run.config),
   });
 }
+
+/** What a turn's first and last event say of it alike. */
+export const turnStamp = ({ turnId, rootTurnId, startedAt }: TurnRun) => ({
+  turn_id: turnId,
+  ...(rootTurnId === turnId ? {} : { root_turn_id: rootTurnId }),
+  started_at: Math.floor(startedAt / 1000),
+});
 
 function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): void {
   if (!host.isFresh || host.told !== undefined) return;

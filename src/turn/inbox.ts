@@ -19,6 +19,11 @@ export class Inbox {
     this.#held.push({ id, op, task });
   }
 
+  /** The op that starts the task, left where it is. */
+  startOf(task: SubmissionId): Submission | undefined {
+    return this.#held?.find((held) => held.task === task && held.id === task);
+  }
+
   /** Takes out the op that starts the task. */
   take(task: SubmissionId): Submission | undefined {
     return this.#takeOut((held) => held.task === task && held.id === task)[0];

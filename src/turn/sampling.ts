@@ -71,6 +71,7 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
     parallelToolCalls: true,
     reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
     ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
+    ...(host.env.agents.depthOf(host.threadId) > 0 && { subagent: "collab_spawn" }),
   };
 }
 

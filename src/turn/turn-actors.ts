@@ -8,7 +8,7 @@ import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
-import { announceTurn, recordInOrder, recordInput } from "./announcement.ts";
+import { announceTurn, recordInOrder, recordInput, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
@@ -68,7 +68,10 @@ const turnEnded = (reason: string | null): DOMException =>
 /** The turn's id is the submission's where that is a UUID, so that whoever chose the id knows the turn at once. */
 function startRun(host: TurnHost, task: { id: TurnRun["id"]; kind: string }): TurnRun {
   const turnId = isUuid(task.id) ? toTurnId(task.id) : newTurnId();
-  return new TurnRun({ ...task, turnId, config: host.config, startedAt: host.clock.now() });
+  const op = host.inbox.startOf(task.id)?.op;
+  const root = op?.type === "user_input" ? op.root_turn_id : undefined;
+  const rootTurnId = typeof root === "string" ? toTurnId(root) : undefined;
+  return new TurnRun({ ...task, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
 }
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
@@ -127,8 +130,7 @@ async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promi
 function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): TaskCompleteEvent | TurnAbortedEvent {
   const now = host.clock.now();
   const stamp = {
-    turn_id: run.turnId,
-    started_at: Math.floor(run.startedAt / 1000),
+    ...turnStamp(run),
     completed_at: Math.floor(now / 1000),
     duration_ms: now - run.startedAt,
     ...(run.usage.total_tokens === 0 ? {} : { turn_token_usage: run.usage }),

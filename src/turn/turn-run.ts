@@ -25,6 +25,8 @@ export type RunningCall = {
 export class TurnRun {
   readonly id: SubmissionId;
   readonly turnId: TurnId;
+  /** The user's turn that this one is a part of: its own, but for agents. */
+  readonly rootTurnId: TurnId;
   readonly kind: string;
   /** The settings as they were when the turn began: later ones are for later turns. */
   readonly config: ResolvedThreadConfig;
@@ -55,12 +57,14 @@ export class TurnRun {
   constructor(options: {
     id: SubmissionId;
     turnId: TurnId;
+    rootTurnId?: TurnId | undefined;
     kind: string;
     config: ResolvedThreadConfig;
     startedAt: number;
   }) {
     this.id = options.id;
     this.turnId = options.turnId;
+    this.rootTurnId = options.rootTurnId ?? options.turnId;
     this.kind = options.kind;
     this.config = options.config;
     this.startedAt = options.startedAt;

@@ -32,6 +32,8 @@ type OpenTurn = {
   userItems: number[];
   hasCoreItems: boolean;
   explicit: boolean;
+  /** The user's turn that it is a part of, where that is another one. */
+  rootId: string | null;
   status: V2Turn["status"] | undefined;
   error: V2Turn["error"];
   startedAt: number | null;
@@ -59,6 +61,7 @@ export class HistoryFold {
       case "task_started":
         this.#begin(ordinal, msg.turn_id ?? `rollout-${ordinal}`, {
           explicit: true,
+          rootId: msg.root_turn_id ?? null,
           startedAt: msg.started_at ?? null,
         });
         return;
@@ -95,7 +98,11 @@ export class HistoryFold {
     }
   }
 
-  #begin(ordinal: number, id: string, given: { explicit: boolean; startedAt: number | null }): OpenTurn {
+  #begin(
+    ordinal: number,
+    id: string,
+    given: { explicit: boolean; startedAt: number | null; rootId?: string | null },
+  ): OpenTurn {
     const turn: OpenTurn = {
       ordinal,
       id,
@@ -103,6 +110,7 @@ export class HistoryFold {
       userItems: [],
       hasCoreItems: false,
       explicit: given.explicit,
+      rootId: given.rootId ?? null,
       status: undefined,
       error: null,
       startedAt: given.startedAt,
@@ -204,7 +212,7 @@ export class HistoryFold {
   #turnOf(turn: OpenTurn, running: string | undefined): V2Turn {
     return {
       id: turn.id,
-      rootTurnId: turn.explicit ? turn.id : null,
+      rootTurnId: turn.explicit ? (turn.rootId ?? turn.id) : null,
       items: turn.items.map(({ item }) => item),
       itemsView: "full",
       status: turn.status ?? (turn.id === running ? "inProgress" : turn.explicit ? "interrupted" : "completed"),

@@ -11,32 +11,13 @@ import type { ActiveTurn } from "../../thread/thread.ts";
 import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
 import { LateUsage } from "./late-usage.ts";
+import { type RunningTurn, runningTurn, turnInProgress } from "./running-turn.ts";
 import { camel, turnErrorOf } from "./settings.ts";
 import { toolItemOf, toolNotification } from "./tool-items.ts";
-import type { V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
+import type { V2Status, V2Turn } from "./wire-types.ts";
 
 /** A notification without its time. */
 export type Told = { readonly method: string; readonly params: Record<string, unknown> };
-
-export type RunningTurn = {
-  readonly id: string;
-  /** The submission that started it. */
-  readonly submission: string;
-  /** Unix seconds. */
-  readonly startedAt: number | null;
-  /** When each item began, in Unix milliseconds. */
-  readonly begun: Map<string, number>;
-  /** Those whose end the core told of as items, so that the older event behind it says nothing new. */
-  readonly completed: Set<string>;
-  /** Commands that wait for an approval and are shown, though they have not begun. */
-  readonly unbegun: Map<string, { readonly type: string; readonly id: string }>;
-  /** Calls that are file changes: their output is told as such. */
-  readonly fileChanges: Set<string>;
-  /** Whether the model has begun to answer. */
-  hasOutput: boolean;
-  lastAgentMessage: V2Item | undefined;
-  error: V2TurnError | null;
-};
 
 export class EventMapper {
   readonly threadId: string;
@@ -58,7 +39,7 @@ export class EventMapper {
 
   /** Takes up a turn that runs already. */
   adoptTurn({ turnId, submissionId, startedAt }: ActiveTurn): void {
-    this.turn = runningTurn(turnId, submissionId, Math.floor(startedAt / 1000));
+    this.turn = runningTurn({ id: turnId, submission: submissionId, startedAt: Math.floor(startedAt / 1000) });
     this.status = { type: "active", activeFlags: [] };
   }
 
@@ -74,7 +55,7 @@ export class EventMapper {
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
         return this.lost(now);
       case "task_started":
-        return [...this.lost(now), ...this.#begin(msg.turn_id ?? id, id, msg.started_at ?? Math.floor(now / 1000))];
+        return [...this.lost(now), ...this.#begin(turnOf(id, msg, now))];
       case "task_complete":
       case "turn_aborted":
         return this.endsTurn({ id, msg }) ? this.#end(id, msg, now) : [];
@@ -129,15 +110,15 @@ export class EventMapper {
     return this.turn?.id ?? id;
   }
 
-  #begin(turnId: string, submission: string, startedAt: number): Told[] {
-    this.turn = runningTurn(turnId, submission, startedAt);
-    const turn = turnInProgress(turnId, startedAt);
-    return [...this.setStatus({ type: "active", activeFlags: [] }), this.#told("turn/started", { turn })];
+  #begin(turn: RunningTurn): Told[] {
+    this.turn = turn;
+    const shown = { ...turnInProgress(turn.id, turn.startedAt), rootTurnId: turn.rootId };
+    return [...this.setStatus({ type: "active", activeFlags: [] }), this.#told("turn/started", { turn: shown })];
   }
 
   #end(id: string, msg: TaskCompleteEvent | TurnAbortedEvent, now: number): Told[] {
-    const begun = this.turn === undefined ? this.#begin(msg.turn_id ?? id, id, Math.floor(now / 1000)) : [];
-    const running = this.turn ?? runningTurn(id, id, null);
+    const begun = this.turn === undefined ? this.#begin(turnOf(id, { turn_id: msg.turn_id }, now)) : [];
+    const running = this.turn ?? runningTurn({ id, submission: id, startedAt: null });
     this.turn = undefined;
     this.#isCompacting = false;
     const error =
@@ -147,7 +128,7 @@ export class EventMapper {
     const items = running.lastAgentMessage === undefined ? [] : [running.lastAgentMessage];
     const turn: V2Turn = {
       id: running.id,
-      rootTurnId: running.id,
+      rootTurnId: running.rootId,
       items,
       itemsView: items.length === 0 ? "notLoaded" : "summary",
       status: msg.type === "turn_aborted" ? "interrupted" : failed ? "failed" : "completed",
@@ -324,31 +305,15 @@ const isCommand = (item: TurnItem): item is CommandExecutionTurnItem => item.typ
 
 const itemId = (item: TurnItem): string => ("id" in item && typeof item.id === "string" ? item.id : "");
 
-const runningTurn = (id: string, submission: string, startedAt: number | null): RunningTurn => ({
-  id,
-  submission,
-  startedAt,
-  begun: new Map(),
-  completed: new Set(),
-  unbegun: new Map(),
-  fileChanges: new Set(),
-  hasOutput: false,
-  lastAgentMessage: undefined,
-  error: null,
-});
+type TurnStamp = Pick<TaskCompleteEvent, "turn_id" | "root_turn_id" | "started_at">;
 
-/** A turn as it is shown when it begins; `startedAt` is null in the answer to turn/start. */
-export const turnInProgress = (id: string, startedAt: number | null): V2Turn => ({
-  id,
-  rootTurnId: id,
-  items: [],
-  itemsView: "notLoaded",
-  status: "inProgress",
-  error: null,
-  startedAt,
-  completedAt: null,
-  durationMs: null,
-});
+const turnOf = (submission: string, { turn_id, root_turn_id, started_at }: TurnStamp, now: number): RunningTurn =>
+  runningTurn({
+    id: turn_id ?? submission,
+    submission,
+    startedAt: started_at ?? Math.floor(now / 1000),
+    rootId: root_turn_id,
+  });
 
 const breakdown = (usage: TokenUsage) => ({
   totalTokens: usage.total_tokens,

@@ -48,6 +48,11 @@ export class CallContext {
     return this.#run.turnId;
   }
 
+  /** The user's turn that this one is a part of. */
+  get rootTurnId(): TurnId {
+    return this.#run.rootTurnId;
+  }
+
   /** Fires when the turn is interrupted or the thread ends. */
   get signal(): AbortSignal {
     return this.#run.signal;

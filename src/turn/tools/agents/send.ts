@@ -30,7 +30,10 @@ export function sendInput(call: CallContext, { target, input, running, rule }: S
         await agents.interrupt(target, signal);
         status = await agents.statusOf(target);
       }
-      const id = await agents.send(target, input, rule === "0.169" ? { id: newTurnId() } : {});
+      const id = await agents.send(target, input, {
+        rootTurn: call.rootTurnId,
+        ...(rule === "0.169" && { id: newTurnId() }),
+      });
       output = JSON.stringify({ submission_id: id });
     } catch (error) {
       signal.throwIfAborted();

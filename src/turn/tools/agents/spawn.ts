@@ -44,6 +44,7 @@ export async function spawnAgent(call: CallContext, spawning: Spawning): Promise
       const id = await agents.spawn({
         ...{ parent: sender_thread_id, config, prompt: input, history, role, terms },
         signal: call.signal,
+        rootTurn: call.rootTurnId,
       });
       // What the agent was when it was made: its turn has begun meanwhile.
       return {

@@ -113,8 +113,9 @@ suite("multi_agent_v1", () => {
     const [id] = t.agents();
     assert.ok(id);
     await until(() => t.requestsOf(id).length > 0);
-    const { model, reasoning, instructions } = t.requestsOf(id)[0] ?? {};
+    const { model, reasoning, instructions, subagent } = t.requestsOf(id)[0] ?? {};
     assert.deepEqual([model, reasoning?.effort, instructions], ["m2", "high", "be brief"]);
+    assert.deepEqual([subagent, t.requestsOf(t.lead.id)[0]?.subagent], ["collab_spawn", undefined]);
     const { nickname } = t.results()[0] as { nickname: string };
     const { timestamp: _, cli_version: __, ...meta } = await t.store.header(id);
     assert.deepEqual(meta, {
