@@ -17,7 +17,7 @@
  * The context is plain JSON. Whatever is live (model, store, history, tools) is found by the provided implementations
  * under the actor's own reference.
  */
-import { and, assign, emit, fromPromise, not, raise, sendTo, setup } from "xstate";
+import { and, assign, emit, fromPromise, not, or, raise, sendTo, setup } from "xstate";
 import type { EventMsg, SessionConfiguredEvent } from "../src/protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../src/protocol/ids.ts";
 import type { Op } from "../src/protocol/op.ts";
@@ -53,7 +53,7 @@ type TaskBegun = { type: "task.begun" };
 
 export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun;
 
-export type TaskKind = "regular" | "compact";
+export type TaskKind = "regular" | "compact" | "user_shell";
 
 /** One task to run: a turn, named by the submission that asked for it. */
 export type Task = {
@@ -80,6 +80,7 @@ const TASK_OF_OP: Readonly<Record<string, TaskKind>> = {
   user_input: "regular",
   user_turn: "regular",
   compact: "compact",
+  run_user_shell_command: "user_shell",
 };
 
 /** The kind of task that an op asks for; undefined when it asks for none. */
@@ -161,6 +162,8 @@ export const threadMachine = setup({
     answerOp: notProvided("answerOp"),
     refuseOp: notProvided("refuseOp"),
     refuseRollback: notProvided("refuseRollback"),
+    /** Runs a command of the user's beside the running turn. */
+    runBeside: notProvided("runBeside"),
     deferOp: notProvided("deferOp"),
     replayDeferred: notProvided("replayDeferred"),
     reportDefect: notProvided("reportDefect"),
@@ -195,6 +198,11 @@ export const threadMachine = setup({
     isRegularTask: ({ event }) => taskKindOf(submitted(event).op) === "regular",
     /** Of the tasks so far, the last one is a regular one too: input never replaces it. */
     followsRegularTask: ({ context }) => (context.queue.at(-1) ?? context.task)?.kind === "regular",
+    /** Of the tasks so far, the last one is a command of the user's: what comes waits for its end, and never replaces it. */
+    followsUserShell: ({ context }) => (context.queue.at(-1) ?? context.task)?.kind === "user_shell",
+    isUserShell: ({ event }) => taskKindOf(submitted(event).op) === "user_shell",
+    /** The running turn is there, and has not been shown to end. */
+    hasTurn: notProvided("hasTurn"),
     /** The last of the waiting tasks takes input until it begins. */
     queuedTakesInput: ({ context }) => {
       const last = context.queue.at(-1);
@@ -279,6 +287,11 @@ export const threadMachine = setup({
                 actions: holdInput(lastTaskId),
               },
               { guard: and(["isRegularTask", "followsRegularTask"]), actions: [holdInput(ownTask), "queueTask"] },
+              { guard: and(["isUserShell", "hasTurn"]), actions: "runBeside" },
+              {
+                guard: or(["isUserShell", and(["startsTask", "followsUserShell"])]),
+                actions: [holdInput(ownTask), "queueTask"],
+              },
               { guard: "startsTask", actions: [holdInput(ownTask), "replaceQueued", "queueTask", "replaceTurn"] },
               {
                 guard: and(["isInjection", "followsRegularTask", not("hasQueuedTask"), "turnTakesInput"]),

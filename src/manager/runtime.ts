@@ -128,6 +128,7 @@ export class ManagerRuntime implements ThreadHome {
       turnSlots: this.turnSlots,
       approvals: this.approvals,
       agents: new TurnAgents(this),
+      commandEnvironment: this.setup.environment,
       mcp: this.#mcp,
       histories: new HistoryCache(residency.historyBytes),
       skills,

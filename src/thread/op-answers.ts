@@ -17,6 +17,8 @@ import type { Incarnation } from "./incarnation.ts";
 export function answerOp(thread: Incarnation, { id, op }: Submission): void {
   switch (op.type) {
     case "interrupt":
+      thread.terminals.interrupt();
+      return;
     case "user_input":
     case "list_models":
       return;

@@ -7,6 +7,7 @@ import type { ThreadEvent } from "../protocol/event.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { Agents } from "../turn/agents.ts";
+import type { ProcessEnvironment } from "../turn/tools/clean-environment.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
@@ -28,6 +29,8 @@ export type ThreadEnv = {
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
   readonly agents: Agents;
+  /** What commands inherit, secrets left out. */
+  readonly commandEnvironment: ProcessEnvironment;
   readonly mcp: McpPool;
   readonly skills: SkillsManager;
   /** How many events of a thread stay in memory for replay. */

@@ -5,10 +5,12 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { estimatedUsage } from "../turn/compaction.ts";
 import type { Submission } from "../turn/inbox.ts";
 import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
+import { runUserShell } from "../turn/user-shell.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, applySettings, refuseOp } from "./op-answers.ts";
 import { withSwiftSpeech } from "./swift-speech.ts";
@@ -39,6 +41,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
           submission(event).id,
           "Cannot rollback while a turn is in progress.",
         ),
+      runBeside: ({ event, self }) => runBeside(threadOf(self.sessionId), submission(event)),
       deferOp: ({ event, self }) => {
         const thread = threadOf(self.sessionId);
         thread.deferred = [...(thread.deferred ?? []), submission(event)];
@@ -53,6 +56,7 @@ export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): Any
       abandonTurn: ({ event, self }) => abandonTurn(threadOf(self.sessionId), (event as { error?: unknown }).error),
     },
     guards: {
+      hasTurn: ({ context }) => threadOf(context.session).turn !== undefined,
       turnTakesInput: ({ context }) => threadOf(context.session).turn?.takesInput ?? false,
     },
   });
@@ -64,6 +68,14 @@ function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): v
   thread.inbox.hold(held, task);
   // What is only to be known waits for the next request; what a user says is not kept waiting.
   if (thread.turn?.id === task && held.op.type !== "inject_items") thread.turn.cutRequest();
+}
+
+/** What the command comes to joins the turn that runs then, or is recorded at once. */
+function runBeside(thread: Incarnation, { id, op }: Submission): void {
+  if (thread.turn === undefined || op.type !== "run_user_shell_command") return;
+  const record = (message: ResponseItem) =>
+    thread.actor.send({ type: "op.submit", id, op: { type: "inject_items", items: [message] } });
+  void runUserShell(thread, thread.turn, { command: String(op.command), record });
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {
@@ -90,7 +102,7 @@ async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op:
 }
 
 async function close(thread: Incarnation): Promise<void> {
-  await thread.terminals.clean();
+  await thread.terminals.close();
   await thread.writer.close();
 }
 

@@ -14,6 +14,7 @@ import type { History } from "./history.ts";
 import { startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
+import { runOwnShell } from "./user-shell.ts";
 
 /**
  * Asks the model once, and starts the calls that it makes while it still streams. Input that joins the turn cuts the
@@ -23,6 +24,10 @@ import type { TurnRun } from "./turn-run.ts";
  */
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await breathe();
+  if (run.kind === "user_shell") {
+    await runOwnShell(host, run);
+    return { calls: 0, pendingInput: false };
+  }
   if (run.kind === "compact") {
     await compact(host, run);
     return { calls: 0, pendingInput: false };

@@ -75,6 +75,7 @@ function startRun(host: TurnHost, task: { id: TurnRun["id"]; kind: string }): Tu
 }
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
+  if (run.kind === "user_shell") return;
   await host.openHistory(run.signal);
   await host.openTools(run.signal);
   run.signal.throwIfAborted();
@@ -115,6 +116,7 @@ async function settle(host: TurnHost, run: TurnRun): Promise<void> {
   run.takesInput = false;
   const joined = host.inbox.takeInput(run.id);
   await recordInput(host, run);
+  await Promise.all(run.beside);
   await settleCalls(host, run);
   await recordInOrder(host, run, joined);
 }

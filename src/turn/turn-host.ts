@@ -14,6 +14,7 @@ import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Told } from "./initial-context.ts";
 import type { ToolSet } from "./tool-set.ts";
+import type { ProcessEnvironment } from "./tools/clean-environment.ts";
 import type { Terminals } from "./tools/exec/terminals.ts";
 import type { TurnRun } from "./turn-run.ts";
 
@@ -27,8 +28,8 @@ export interface TurnHost {
   readonly inbox: Inbox;
   readonly approvals: Approvals;
   readonly terminals: Terminals;
-  /** Of what all threads share, that which tools may need: the other threads. */
-  readonly env: { readonly agents: Agents };
+  /** Of what all threads share, that which tools may need: the other threads, and what commands inherit. */
+  readonly env: { readonly agents: Agents; readonly commandEnvironment: ProcessEnvironment };
   /** The settings that the next turns run with; replaced, never changed in place. */
   config: ResolvedThreadConfig;
   /** The settings that the model was last told of; undefined when it is still to be read from the history. */

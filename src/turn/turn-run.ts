@@ -37,6 +37,8 @@ export class TurnRun {
   #request: AbortController | undefined;
   #release: Release | undefined;
   calls: RunningCall[] = [];
+  /** Commands of the user's that run in the turn: an abort ends them at once. */
+  readonly beside = new Set<Promise<void>>();
   outputSchema: unknown;
   usage: TokenUsage = zeroUsage;
   lastAgentMessage: string | null = null;

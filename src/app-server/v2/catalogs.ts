@@ -39,11 +39,6 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
   "mcpServerStatus/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
   "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
   "thread/goal/get": method({ params: threadSchema, handle: () => ({ goal: null }) }),
-  "thread/backgroundTerminals/list": method({
-    params: threadSchema,
-    experimental: true,
-    handle: () => ({ data: [], nextCursor: null }),
-  }),
 });
 
 async function listModels({ manager }: ServerContext, params: z.infer<typeof modelsSchema>) {

@@ -31,7 +31,7 @@ export class EventMapper {
   #isCompacting = false;
   readonly #late = new LateUsage();
   /** Commands that may outlive their turn: which it was, and when they began. */
-  readonly #terminals = new Map<string, { readonly turnId: string; readonly startedAtMs: number }>();
+  readonly #commands = new Map<string, { readonly turnId: string; readonly startedAtMs: number }>();
 
   constructor(threadId: string) {
     this.threadId = threadId;
@@ -52,6 +52,7 @@ export class EventMapper {
   #map({ id, msg }: ThreadEvent, now: number): Told[] {
     switch (msg.type) {
       case "session_configured":
+        this.#commands.clear();
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
         return this.lost(now);
       case "task_started":
@@ -144,8 +145,7 @@ export class EventMapper {
   #itemStarted(item: TurnItem, turnId: string, at: number): Told[] {
     const isShown = isCommand(item) && this.turn?.unbegun.delete(item.id) === true;
     if (!isShown) this.turn?.begun.set(itemId(item), at);
-    if (isCommand(item) && item.process_id)
-      this.#terminals.set(item.id, { turnId, startedAtMs: this.turn?.begun.get(item.id) ?? at });
+    if (isCommand(item)) this.#commands.set(item.id, { turnId, startedAtMs: this.turn?.begun.get(item.id) ?? at });
     if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
     if (item.type === "ContextCompaction") this.#isCompacting = true;
     const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null });
@@ -154,9 +154,9 @@ export class EventMapper {
   }
 
   #itemCompleted(item: TurnItem, turnId: string, at: number): Told[] {
-    const startedAtMs = this.#terminals.get(itemId(item))?.startedAtMs ?? this.turn?.begun.get(itemId(item)) ?? at;
+    const startedAtMs = this.#commands.get(itemId(item))?.startedAtMs ?? this.turn?.begun.get(itemId(item)) ?? at;
     this.turn?.completed.add(itemId(item));
-    if (isCommand(item) && item.process_id) this.#terminals.set(item.id, { turnId, startedAtMs });
+    if (isCommand(item)) this.#commands.set(item.id, { turnId, startedAtMs });
     if (item.type === "ContextCompaction") this.#isCompacting = false;
     const shown = itemToV2(item, { startedAtMs, completedAtMs: at });
     if (shown === undefined) return [];
@@ -262,8 +262,8 @@ export class EventMapper {
   /** Tool events of the older kind become items, unless the core told of the same item itself. */
   #tool(msg: EventMsg, turnId: string, now: number): Told[] {
     // The end follows its item, which has told all.
-    if (msg.type === "exec_command_end" && this.#terminals.delete(msg.call_id)) return [];
-    const of = msg.type === "exec_command_output_delta" ? this.#terminals.get(msg.call_id)?.turnId : undefined;
+    if (msg.type === "exec_command_end" && this.#commands.delete(msg.call_id)) return [];
+    const of = msg.type === "exec_command_output_delta" ? this.#commands.get(msg.call_id)?.turnId : undefined;
     const direct = toolNotification(msg, of ?? turnId);
     if (direct !== undefined) {
       const isFileChange =

@@ -2,6 +2,7 @@ import { fileSearchMethods } from "../file-search/file-search.ts";
 import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
+import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec.ts";
 import { configMethods } from "./config.ts";
@@ -20,6 +21,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...threadReadMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),
+  ...terminalMethods(server),
   ...catalogMethods(server),
   ...commandMethods(server),
   ...configMethods(server),

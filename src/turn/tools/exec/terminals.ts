@@ -1,5 +1,6 @@
 /**
- * The terminals of one thread: commands of exec_command that go on, or whose end nobody has read yet.
+ * The terminals of one thread: commands of exec_command that go on, or whose end nobody has read yet. Commands of the
+ * user's are kept beside them.
  *
  * X1  There are never more than {@link MOST}: for a new one the oldest that has ended goes, else the least recently used.
  * X2  A terminal that has ended stays until its end is read, or it has to make room.
@@ -37,9 +38,29 @@ export class Terminals implements BackgroundTerminals {
   /** Those that were told to end, and have not yet. */
   #ending: Set<Terminal> | undefined;
 
+  /** Commands of the user's that go on, and what ends them. */
+  #attended: Set<Promise<void>> | undefined;
+  #attendance: AbortController | undefined;
+
   /** Whether a command goes on, or is just being ended. */
   get areBusy(): boolean {
-    return this.#running().length > 0 || (this.#ending?.size ?? 0) > 0;
+    return this.#running().length > 0 || (this.#ending?.size ?? 0) > 0 || (this.#attended?.size ?? 0) > 0;
+  }
+
+  /** Keeps a command of the user's with the thread. @param work heeds the signal, and never rejects */
+  attend(work: (ended: AbortSignal) => Promise<void>): Promise<void> {
+    this.#attendance ??= new AbortController();
+    this.#attended ??= new Set();
+    const attended = this.#attended;
+    const done = work(this.#attendance.signal).finally(() => attended.delete(done));
+    attended.add(done);
+    return done;
+  }
+
+  /** Ends the user's commands, those too that have outlived their turn. */
+  interrupt(): void {
+    this.#attendance?.abort(new DOMException("the thread was interrupted", "AbortError"));
+    this.#attendance = undefined;
   }
 
   get(id: number): Terminal | undefined {
@@ -82,8 +103,15 @@ export class Terminals implements BackgroundTerminals {
     await Promise.allSettled([...(this.#ending ?? [])].map(({ ended }) => ended));
   }
 
+  /** The thread is about to end: ends all, and resolves when their ends are told (X3). */
+  async close(): Promise<void> {
+    this.interrupt();
+    await Promise.all([this.clean(), ...(this.#attended ?? [])]);
+  }
+
   /** Ends all now (X3). */
   kill(): void {
+    this.interrupt();
     for (const terminal of this.#all?.values() ?? []) terminal.kill();
     for (const terminal of this.#ending ?? []) terminal.kill();
     this.#all = undefined;
