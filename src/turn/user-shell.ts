@@ -13,7 +13,7 @@ import { durationOf } from "./tools/call-context.ts";
 import { withoutSecrets } from "./tools/clean-environment.ts";
 import { runCommand } from "./tools/shell/command-run.ts";
 import { outputDeltas } from "./tools/shell/output-deltas.ts";
-import { parsedCommands } from "./tools/shell/parsed-command.ts";
+import { wholeOrParsed } from "./tools/shell/parsed-command.ts";
 import { USER_SHELL } from "./tools/shell/user-shell.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -71,7 +71,7 @@ const aboutOf = (run: TurnRun, command: string): About => ({
   turn_id: run.turnId,
   command: [USER_SHELL, "-lc", command],
   cwd: run.config.cwd,
-  parsed_cmd: parsedCommands(command),
+  parsed_cmd: wholeOrParsed(command),
   source: "user_shell",
 });
 

@@ -9,7 +9,7 @@ type Event = { type: string; [field: string]: unknown };
 const USAGE = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
 
 /**
- * - `run COMMAND`: calls shell_command, then says `ran it`.
+ * - `run COMMAND`: calls exec_command, then says `ran it`.
  * - `escalate COMMAND`: the same, asking to leave the sandbox.
  * - `patch FILE`: adds a file with apply_patch, then says `ran it`.
  * - `wait ...`: says `waiting`, and goes on until the client leaves or `release` is called.
@@ -104,7 +104,7 @@ function callOf(verb: string, rest: string, callId: string): unknown {
   const call = { type: "function_call", id: `fc_${callId}`, call_id: callId };
   if (verb === "run" || verb === "escalate") {
     const asked = verb === "run" ? {} : { sandbox_permissions: "require_escalated", justification: "It has to" };
-    return { ...call, name: "shell_command", arguments: JSON.stringify({ command: rest, login: false, ...asked }) };
+    return { ...call, name: "exec_command", arguments: JSON.stringify({ cmd: rest, login: false, ...asked }) };
   }
   if (verb !== "patch") return undefined;
   const input = `*** Begin Patch\n*** Add File: ${rest}\n+made\n*** End Patch`;

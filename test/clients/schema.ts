@@ -53,6 +53,8 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   await client.ask("thread/compact/start", { threadId });
   await client.nth("turn/completed", ({ turn }) => turn.items.length === 0 || turn.status === "completed");
   await forks(client, threadId, first, second);
+  await client.ask("thread/shellCommand", { threadId, command: "echo by-hand" });
+  await client.nth("item/completed", ({ item }) => item.source === "userShell");
   await lists(client, threadId);
   await client.ask("thread/inject_items", {
     threadId,

@@ -34,6 +34,17 @@ const STEPS: TuiStep[] = [
     },
   },
   {
+    name: "!command",
+    run: async (tui) => {
+      tui.key("-l", "!echo by-hand");
+      await tui.see("! echo by-hand");
+      tui.key("Enter");
+      await tui.see("You ran echo by-hand");
+      await tui.enter("after my command");
+      await tui.see("• ack: after my command");
+    },
+  },
+  {
     name: "steer",
     run: async (tui, { model }) => {
       await tui.enter("wait for me");

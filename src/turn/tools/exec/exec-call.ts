@@ -6,7 +6,6 @@ import { type ProcessEnvironment, withoutSecrets } from "../clean-environment.ts
 import { Rejection } from "../rejection.ts";
 import { CommandGate, type CommandRequest, type Place } from "../shell/command-gate.ts";
 import { outputDeltas } from "../shell/output-deltas.ts";
-import { parsedCommands } from "../shell/parsed-command.ts";
 import { Terminal } from "./terminal.ts";
 import { answerFor } from "./terminal-output.ts";
 
@@ -92,7 +91,7 @@ export class ExecCall {
       turn_id: this.#call.turnId,
       command: [...this.#request.argv],
       cwd: this.#request.workdir,
-      parsed_cmd: parsedCommands(this.#request.script),
+      parsed_cmd: this.#request.parsed,
       source: "unified_exec_startup",
     };
   }

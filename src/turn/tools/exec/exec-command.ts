@@ -7,6 +7,7 @@ import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
 import { runPatch } from "../patch/patch-call.ts";
 import { patchInScript } from "../patch/patch-script.ts";
+import { wholeOrParsed } from "../shell/parsed-command.ts";
 import { shellNamed } from "../shell/user-shell.ts";
 import { ExecCall, type ExecRequest } from "./exec-call.ts";
 
@@ -50,6 +51,7 @@ function requestOf(call: CallContext): ExecRequest {
   if (given.tty === true) throw new InvalidRequestError(NO_TTY);
   return {
     script: given.cmd,
+    parsed: wholeOrParsed(given.cmd),
     argv: [shellNamed(given.shell), given.login === false ? "-c" : "-lc", given.cmd],
     workdir: resolve(call.config.cwd, given.workdir ?? "."),
     escalated: given.sandbox_permissions === "require_escalated",

@@ -8,7 +8,6 @@ import { CommandGate, type CommandRequest, type Place } from "./command-gate.ts"
 import { outputForModel, shownOutput } from "./command-output.ts";
 import { type CommandResult, runCommand } from "./command-run.ts";
 import { outputDeltas } from "./output-deltas.ts";
-import { parsedCommands } from "./parsed-command.ts";
 
 export type ShellRequest = CommandRequest & { readonly timeoutMs: number };
 
@@ -30,7 +29,7 @@ export class CommandCall {
       turn_id: call.turnId,
       command: [...request.argv],
       cwd: request.workdir,
-      parsed_cmd: parsedCommands(request.script),
+      parsed_cmd: request.parsed,
       source: "agent",
     };
   }

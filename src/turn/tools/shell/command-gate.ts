@@ -1,15 +1,17 @@
 /** Whether a command may run, and where: policy, sandbox and the user's word, for every tool that runs commands. */
+import type { ParsedCommand } from "../../../protocol/turn-item.ts";
 import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
 import { heed, Rejection } from "../rejection.ts";
 import { isOpen, looksDenied, sandboxed } from "../sandbox.ts";
 import { judgeCommand, type Verdict } from "./command-policy.ts";
-import { parsedCommands } from "./parsed-command.ts";
 
 export type CommandRequest = {
   readonly script: string;
   readonly argv: readonly string[];
   readonly workdir: string;
+  /** What it does, for those who are asked. */
+  readonly parsed: ParsedCommand[];
   readonly escalated: boolean;
   readonly justification: string | null;
   /** Words that the model proposes to allow from now on. */
@@ -101,7 +103,7 @@ export class CommandGate {
   async #ask(question: { reason: string | null; amendment: readonly string[] | null; place: Place }): Promise<void> {
     const { reason, amendment, place } = question;
     const { consents, callId, turnId } = this.#call;
-    const { argv, workdir, script } = this.#request;
+    const { argv, workdir, parsed } = this.#request;
     const action = JSON.stringify(["exec", argv, workdir, place]);
     if (consents.allows(action)) return;
     const decision = await this.#call.ask({
@@ -110,7 +112,7 @@ export class CommandGate {
       turn_id: turnId,
       command: [...argv],
       cwd: workdir,
-      parsed_cmd: parsedCommands(script),
+      parsed_cmd: parsed,
       ...(reason === null ? {} : { reason }),
       ...(amendment === null ? {} : { proposed_execpolicy_amendment: [...amendment] }),
     });

@@ -15,6 +15,12 @@ export function parsedCommands(script: string): ParsedCommand[] {
   return shown.length === 0 ? [whole] : shown.map(describe);
 }
 
+/** Newer versions' reading: where a step is not understood, the whole script is one unknown step. */
+export function wholeOrParsed(script: string): ParsedCommand[] {
+  const steps = parsedCommands(script);
+  return steps.some(({ type }) => type === "unknown") ? [{ type: "unknown", cmd: script }] : steps;
+}
+
 /** A leading `echo` or `cd` is no step of its own, and `|| true` none at all. */
 function withoutIdleSteps(commands: readonly PlainCommand[]): readonly PlainCommand[] {
   let steps = commands.filter(({ words, after }) => !(after === "||" && words.length === 1 && words[0] === "true"));

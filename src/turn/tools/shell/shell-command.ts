@@ -8,6 +8,7 @@ import type { ProcessEnvironment } from "../clean-environment.ts";
 import { runPatch } from "../patch/patch-call.ts";
 import { patchInScript } from "../patch/patch-script.ts";
 import { CommandCall, type ShellRequest } from "./command-call.ts";
+import { parsedCommands } from "./parsed-command.ts";
 import { USER_SHELL } from "./user-shell.ts";
 
 /** Codex's default. */
@@ -45,6 +46,7 @@ function requestOf(call: CallContext): ShellRequest {
   const given = call.argumentsAs(argumentsSchema);
   return {
     script: given.command,
+    parsed: parsedCommands(given.command),
     argv: [USER_SHELL, given.login === false ? "-c" : "-lc", given.command],
     workdir: resolve(call.config.cwd, given.workdir ?? "."),
     timeoutMs: given.timeout_ms ?? TIMEOUT_MS,
