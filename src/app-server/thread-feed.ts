@@ -30,6 +30,10 @@ export type Subscription = {
 /** What became of an input that was submitted under this id. */
 export type SubmittedInput = { startedTurn: string | undefined; joinedTurn: string | undefined };
 
+/** Told by 0.87, and not any more by 0.169. */
+const isForV2 = ({ method }: Told): boolean =>
+  method !== "thread/compacted" && method !== "item/fileChange/outputDelta";
+
 export class ThreadFeed {
   readonly threadId: ThreadId;
   readonly mapper: EventMapper;
@@ -115,7 +119,8 @@ export class ThreadFeed {
       const { isV2, rawItems } = subscription;
       const isHeard = wantsEvent(subscription, isRaw);
       if (isHeard && spoken.event !== undefined) deliver(subscription, spoken.event);
-      if (isV2) deliver(subscription, ...told.filter(({ method }) => rawItems || method !== RAW_ITEM));
+      if (isV2)
+        deliver(subscription, ...told.filter((each) => isForV2(each) && (rawItems || each.method !== RAW_ITEM)));
       else if (!isV2 && isHeard) deliver(subscription, ...spoken.derived);
     }
   }

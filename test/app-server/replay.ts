@@ -72,7 +72,11 @@ export async function replay(t: TestContext, scenario: Scenario): Promise<void> 
   await mkdir(place.cwd);
   await writeFile(join(place.home, "config.toml"), configOf(scenario, model.baseUrl));
   const rows = readTranscript(scenario.name);
-  const comparison = new Comparison({ ...place, unseen: scenario.unseen });
+  const comparison = new Comparison({
+    ...place,
+    isWhole: !scenario.name.startsWith("0.87"),
+    unseen: scenario.unseen,
+  });
   for (const [index, session] of sessionsOf(rows).entries()) {
     const start = session.findIndex(({ dir }) => dir !== "file");
     for (const row of session.slice(0, start)) if (row.dir === "file") await writeInto(place.home, comparison, row);

@@ -44,9 +44,14 @@ const UNSEEN = new Set([
   ...["originator", "serviceTier", "rolloutOrdinal", "data"],
 ]);
 
+/** Those of them that may be null on one side alone. */
+const VARIES = new Set(["serviceTier", "data"]);
+
 export type ComparisonOptions = {
   readonly home: string;
   readonly cwd: string;
+  /** Whether ours may have no fields but theirs. */
+  readonly isWhole?: boolean | undefined;
   /** Whether a field of theirs may be any other in ours; `place` is e.g. `answer 0:4 thread/list.result.data[0]`. */
   readonly unseen?: ((key: string, place: string) => boolean) | undefined;
 };
@@ -74,12 +79,25 @@ export class Comparison {
       assert.equal(ours.length, theirs.length, `${place}: length`);
       for (const [index, each] of theirs.entries()) this.equal(each, ours[index], `${place}[${index}]`);
     } else if (isObject(theirs) && isObject(ours)) {
+      if (this.#options.isWhole === true) this.#sameKeys(theirs, ours, place);
       for (const key of Object.keys(theirs)) {
         if (this.#options.unseen?.(key, place) === true) continue;
-        if (UNSEEN.has(key) && !(key === "data" && Array.isArray(theirs[key]))) continue;
+        if (UNSEEN.has(key) && !(key === "data" && Array.isArray(theirs[key]))) {
+          if (this.#options.isWhole === true && !VARIES.has(key)) {
+            assert.equal(ours[key] === null, theirs[key] === null, `${place}.${key}: null`);
+          }
+          continue;
+        }
         this.equal(theirs[key], ours[this.ids.get(key) ?? this.#moved(key)], `${place}.${key}`);
       }
     } else assert.deepEqual(ours, theirs, place);
+  }
+
+  /** Fields that stock Codex does not send are no more there than those that it sends are missing. */
+  #sameKeys(theirs: Record<string, Json>, ours: Record<string, Json>, place: string): void {
+    if (place.endsWith("readStates")) return;
+    const known = Object.keys(theirs).map((key) => this.ids.get(key) ?? this.#moved(key));
+    assert.deepEqual(Object.keys(ours).toSorted(), known.toSorted(), `${place}: fields`);
   }
 
   #text(theirs: string, ours: string, place: string): void {

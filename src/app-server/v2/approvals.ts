@@ -6,27 +6,22 @@ import { actionToV2, commandLine } from "./items.ts";
 
 export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {
   const place = { threadId: feed.threadId, turnId, itemId: msg.call_id, startedAtMs: startedAt };
-  const reason = msg.reason ?? null;
   if (msg.type === "apply_patch_approval_request") {
     return {
       method: "item/fileChange/requestApproval",
-      params: { ...place, reason, grantRoot: msg.grant_root ?? null },
+      params: { ...place, reason: msg.reason ?? null, grantRoot: msg.grant_root ?? null },
     };
   }
   const amendment = msg.proposed_execpolicy_amendment ?? null;
   const params = {
     kind: "command",
     ...place,
-    approvalId: null,
     environmentId: "local",
-    reason,
-    networkApprovalContext: null,
+    ...(msg.reason == null ? {} : { reason: msg.reason }),
     command: commandLine(msg.command),
     cwd: msg.cwd,
     commandActions: msg.parsed_cmd.map(actionToV2),
-    additionalPermissions: null,
-    proposedExecpolicyAmendment: amendment,
-    proposedNetworkPolicyAmendments: null,
+    ...(amendment === null ? {} : { proposedExecpolicyAmendment: amendment }),
     availableDecisions: [
       "accept",
       ...(amendment === null

@@ -65,7 +65,7 @@ async function read({ configs, manager }: ServerContext, { includeLayers }: z.in
       ...loaded.raw,
     },
     origins: Object.fromEntries([...loaded.origins].map(([key, origin]) => [key, layerOf(origin, version)])),
-    layers: includeLayers === true ? await layersOf(loaded, configs) : null,
+    ...(includeLayers === true ? { layers: await layersOf(loaded, configs) } : {}),
   };
 }
 

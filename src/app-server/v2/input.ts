@@ -46,7 +46,7 @@ export function inputToV2(item: UserInput): Record<string, unknown> {
     case "text":
       return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementToV2) };
     case "image":
-      return { type: "image", url: item.image_url };
+      return { type: "image", url: item.image_url, detail: null };
     case "local_image":
       return { type: "localImage", path: item.path };
     case "skill":

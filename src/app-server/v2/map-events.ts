@@ -248,6 +248,8 @@ export class EventMapper {
       }
       case "raw_response_item":
         return [this.#told("rawResponseItem/completed", { turnId, item: msg.item })];
+      case "context_compacted":
+        return [this.#told("thread/compacted", { turnId })];
       case "warning":
         return msg.message === LONG_THREAD_WARNING ? [] : [this.#told("warning", { message: msg.message })];
       case "deprecation_notice":

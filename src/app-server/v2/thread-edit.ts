@@ -103,6 +103,7 @@ async function setName(server: ServerContext, { threadId: given, name }: z.infer
   const threadId = readThreadId(given);
   if (name.trim() === "") throw invalidRequest("thread name must not be empty");
   refuseEphemeral(server, threadId);
+  if ((await findStored(server.manager, threadId))?.archived === true) throw noRollout(threadId);
   await server.manager.store.rename(threadId, name).catch((error: unknown) => {
     throw error instanceof RolloutNotFoundError ? noRollout(threadId) : error;
   });

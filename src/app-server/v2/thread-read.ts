@@ -87,7 +87,8 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
 async function read(server: ServerContext, params: z.infer<typeof readSchema>, call: Call): Promise<unknown> {
   const threadId = readThreadId(params.threadId);
   const view = await notLoaded(threadId, () => server.views.read(threadId));
-  const readState = { firstUnread: null, revision: `initial:${threadId}` };
+  // An agent's thread is nobody's to read.
+  const readState = view.parentThreadId === null ? { firstUnread: null, revision: `initial:${threadId}` } : null;
   if (params.includeTurns !== true) return { thread: view, readState };
   const history = await historyOf(server, params.threadId, "includeTurns", call);
   if (view.historyMode === "paginated") call.connection.tell(READ_NOTICE);

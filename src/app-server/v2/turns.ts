@@ -1,7 +1,7 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
 import * as z from "zod";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
-import type { ResponseItem } from "../../protocol/response-item.ts";
+import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
@@ -62,12 +62,20 @@ export const turnMethods = (server: ServerContext): MethodTable => ({
     handle: async (params, call) => {
       const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
       if (params.items.length === 0) throw invalidRequest("items must not be empty");
-      const items = params.items as ResponseItem[];
+      const items = params.items.map(readItem);
       await thread.submitWithId({ id: newTurnId(), op: { type: "inject_items", items } }, { signal: call.signal });
       return {};
     },
   }),
 });
+
+function readItem(item: unknown, index: number): ResponseItem {
+  const read = responseItemSchema.safeParse(item);
+  if (read.success) return read.data;
+  const issue = read.error.issues[0];
+  const why = issue?.path.length === 1 ? `missing field \`${String(issue.path[0])}\`` : (issue?.message ?? "");
+  throw invalidRequest(`items[${index}] is not a valid response item: ${why}`);
+}
 
 async function start(
   server: ServerContext,
