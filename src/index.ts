@@ -1,7 +1,14 @@
 export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
 export type { Clock } from "./kernel/clock.ts";
 export type { SkeinLogger } from "./kernel/log.ts";
-export { AgentControl, type WaitOutcome } from "./manager/agent-control.ts";
+export {
+  AgentControl,
+  type AgentOptions,
+  type AgentPrompt,
+  type SubmitOptions,
+  type WaitForOptions,
+  type WaitOutcome,
+} from "./manager/agent-control.ts";
 export { type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
@@ -20,7 +27,7 @@ export type {
   ThreadManagerOptions,
 } from "./manager/options.ts";
 export type { ShutdownReport } from "./manager/shutdown.ts";
-export type { ThreadOptions } from "./manager/thread-maker.ts";
+export type { AgentFacts, ThreadOptions } from "./manager/thread-maker.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
@@ -42,7 +49,7 @@ export {
   wait,
 } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
-export type { AgentStatus } from "./protocol/agent-status.ts";
+export type { AgentRule, AgentStatus } from "./protocol/agent-status.ts";
 export type { BuiltInToolName } from "./protocol/built-in-tool-names.ts";
 export {
   DeadlineExceededError,

@@ -1,4 +1,4 @@
-/** Recorded sessions of stock Codex 0.169 in which a model works with agents, played against our server: see replay.ts. */
+/** Recorded sessions of stock Codex in which a model works with agents, played against our server: see replay.ts. */
 import { test } from "node:test";
 import { answer, calling, hanging, lastUserText, type ModelScript, type Play, saying } from "./model-plays.ts";
 import { replay, type Scenario } from "./replay.ts";
@@ -6,6 +6,7 @@ import type { Json, Message } from "./test-client.ts";
 
 type Step = (agent: string) => [tool: string, args: Json];
 
+/** 0.169's. */
 const STEPS = {
   spawn: () => ["spawn_agent", { message: "CHILD TASK one" }],
   wait: (agent) => ["wait_agent", { targets: [agent], timeout_ms: 15_000 }],
@@ -14,8 +15,23 @@ const STEPS = {
   resume: (agent) => ["resume_agent", { id: agent }],
 } satisfies Record<string, Step>;
 
+/** 0.87's. */
+const COLLAB = {
+  spawn: STEPS.spawn,
+  wait: (agent) => ["wait", { ids: [agent], timeout_ms: 15_000 }],
+  send: (agent) => ["send_input", { id: agent, message: "CHILD TASK two" }],
+  close: (agent) => ["close_agent", { id: agent }],
+  badid: () => ["send_input", { id: "nope", message: "x" }],
+  badwait: () => ["wait", { ids: [] }],
+} satisfies Record<string, Step>;
+
 /** The lead takes the steps one by one, under the recording's call ids; its agent answers by itself. */
-function working(steps: readonly (keyof typeof STEPS)[], agentPlay: (text: string) => Play): ModelScript {
+function working<Name extends string>(
+  all: Record<Name, Step>,
+  steps: readonly Name[],
+  agentPlay: (text: string) => Play = (text) => answer(saying(`child says: ${text}`)),
+): ModelScript {
+  const namespace = all === COLLAB ? {} : { namespace: "multi_agent_v1" };
   let taken = 0;
   return ({ body }) => {
     const told = JSON.stringify(body.input);
@@ -24,8 +40,8 @@ function working(steps: readonly (keyof typeof STEPS)[], agentPlay: (text: strin
     taken += 1;
     if (step === undefined) return answer(saying("parent finished"));
     const agent = /agent_id\\":\\"([0-9a-f-]{36})/.exec(told)?.[1] ?? "";
-    const [tool, args] = STEPS[step](agent);
-    return answer(calling(tool, args, { callId: `call_${step}_${taken}`, namespace: "multi_agent_v1" }));
+    const [tool, args] = all[step](agent);
+    return answer(calling(tool, args, { callId: `call_${step}_${taken}`, ...namespace }));
   };
 }
 
@@ -58,17 +74,26 @@ function unseen(key: string, place: string): boolean {
   return place.includes("thread/read") && key === "model";
 }
 
+const V2_TOLD = new Set(["item/started", "item/completed", "item/agentMessage/delta", "turn/completed"]);
+
 const SCENARIOS: Scenario[] = [
   {
     name: "0.169-agents",
-    model: working(["spawn", "wait", "send", "wait", "close", "resume"], (text) =>
-      answer(saying(`child says: ${text}`)),
-    ),
+    model: working(STEPS, ["spawn", "wait", "send", "wait", "close", "resume"]),
   },
   {
     name: "0.169-agents-b",
-    model: working(["spawn", "close"], () => hanging([])),
+    model: working(STEPS, ["spawn", "close"], () => hanging([])),
     unseen: (key, place) => unseen(key, place) || (key === "sessionId" && place.includes("thread/read")),
+  },
+  // v2 is spoken as 0.169 does, turn ids are UUIDs, and agents are not among the user's threads.
+  {
+    name: "0.87-collab",
+    config: "[features]\ncollab = true",
+    model: working(COLLAB, ["spawn", "wait", "send", "wait", "close", "badid", "badwait"]),
+    left: ["0:5"],
+    unseen: (key, place) => key === "turnId" || (/\.turn$/.test(place) && ["id", "items"].includes(key)),
+    retell: (story) => story.filter(({ method }) => V2_TOLD.has(method ?? "")),
   },
 ];
 

@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { call, hang } from "../../../../src/model/script.ts";
+import { StoreIoError } from "../../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../../src/protocol/ids.ts";
-import { until } from "../../../rig.ts";
+import { memoryStore } from "../../../../src/store/memory-store.ts";
+import type { ThreadStore } from "../../../../src/store/thread-store.ts";
+import { overlaid, until } from "../../../rig.ts";
 import { team, v1 } from "./team.ts";
 
 const U = "01999999-1111-7222-8333-444455556666";
@@ -129,6 +132,32 @@ suite("limits", () => {
     assert.equal(JSON.parse(JSON.stringify(source)).subagent.thread_spawn.depth, 2);
     const offered = [t.lead.id, first, second.threadId].map((id) => t.requestsOf(id)[0]?.tools.length);
     assert.deepEqual(offered, [1, 1, 0]);
+  });
+
+  test("an agent that could not be made takes no place", async () => {
+    const inner = memoryStore();
+    let isFull = true;
+    const store = overlaid<ThreadStore>(inner, {
+      create(meta, options) {
+        if (meta.parent_thread_id === undefined || !isFull) return inner.create(meta, options);
+        isFull = false;
+        return Promise.reject(new StoreIoError("disk full"));
+      },
+    });
+    await using t = await team({
+      lead: [[spawn("a")], [spawn("b")], [spawn("c")]],
+      store,
+      config: { agentMaxThreads: 1 },
+    });
+    await t.lead.run("go");
+    assert.deepEqual(
+      t.items().map(({ status }) => status),
+      ["failed", "completed", "failed"],
+    );
+    assert.deepEqual(
+      [t.outputs()[0], t.outputs()[2]],
+      ["collab spawn failed: disk full", "collab spawn failed: agent thread limit reached"],
+    );
   });
 
   test("closing an agent closes those under it, and their places are free again", async () => {
