@@ -1,18 +1,19 @@
 /**
  * Real clients against our app-server. Not part of `npm test`: installs Codex from npm into `.cache/`, and skips what
- * cannot be had here. `node test/clients/run.ts [schema|tui|commands|acp|codex-sdk ...]`
+ * cannot be had here. `node test/clients/run.ts [schema|schema-v1|tui|commands|acp|codex-sdk ...]`
  */
 import { codexBinary } from "../oracle/codex-binary.ts";
 import { checkAcp } from "./acp.ts";
 import { checkCodexSdk } from "./codex-sdk.ts";
 import { checkCommands } from "./commands.ts";
 import { checkSchemas } from "./schema.ts";
+import { checkSchemasOfV1 } from "./schema-v1.ts";
 import { checkTui } from "./tui.ts";
 
 const VERSION = "0.169.0";
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-/** Each gives what went wrong, or undefined where its client can't be had. All but the SDK's need the stock binary. */
+/** Each gives what went wrong, or undefined where its client can't be had. These need the stock binary. */
 const CHECKS: Record<string, (binary: string) => Promise<string[] | undefined>> = {
   schema: checkSchemas,
   tui: checkTui,
@@ -33,4 +34,5 @@ const binary = codexBinary(VERSION);
 for (const [name, check] of Object.entries(CHECKS)) {
   if (isAsked(name)) tell(name, binary === undefined ? undefined : await check(binary));
 }
+if (isAsked("schema-v1")) tell("schema-v1", await checkSchemasOfV1());
 if (isAsked("codex-sdk")) tell("codex-sdk", await checkCodexSdk());

@@ -2,7 +2,6 @@
  * Every message of a session that goes through the methods of v2, checked against the JSON schemas that the stock binary
  * prints: what it asks for is there, and no optional member is left out.
  */
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { Schemas } from "./schemas.ts";
 import { Place } from "./skein-server.ts";
@@ -21,12 +20,7 @@ const TO_HEAR = [
 
 export async function checkSchemas(binary: string): Promise<string[]> {
   await using place = await Place.create();
-  const folder = join(place.folder, "schemas");
-  const printed = spawnSync(binary, ["app-server", "generate-json-schema", "--experimental", "--out", folder], {
-    encoding: "utf8",
-  });
-  if (printed.status !== 0) throw new Error(`codex prints no schemas: ${printed.stderr}`);
-  const schemas = new Schemas(folder);
+  const schemas = Schemas.printedBy(binary, { folder: join(place.folder, "schemas"), args: ["--experimental"] });
   await using client = new StdioClient(place.spawnStdio());
   await session(client, place).catch((error: unknown) => client.failed.push(`the session ended: ${error}`));
   const problems = client.heard.flatMap(({ message, answered }) => schemas.problemsOf(message, answered));

@@ -1,11 +1,12 @@
 /** The JSON schemas that the stock binary prints of its protocol, and what of a message breaks them. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv, type ValidateFunction } from "ajv";
 
 type Schema = { definitions?: Record<string, unknown>; oneOf: Variant[] };
 type Variant = { properties: { method: { enum: [string] }; params?: { $ref?: string } } };
-type Message = { id?: unknown; method?: string; result?: unknown; error?: unknown };
+type Message = { id?: unknown; method?: string; params?: unknown; result?: unknown; error?: unknown };
 
 /** Whose answer is not named as its params are. */
 const ANSWERS: Record<string, string> = {
@@ -16,13 +17,21 @@ const ANSWERS: Record<string, string> = {
   "config/value/write": "v2/ConfigWriteResponse",
   "config/batchWrite": "v2/ConfigWriteResponse",
   "configRequirements/read": "v2/ConfigRequirementsReadResponse",
+  addConversationListener: "v1/AddConversationSubscriptionResponse",
+  removeConversationListener: "v1/RemoveConversationSubscriptionResponse",
+  getUserAgent: "v1/GetUserAgentResponse",
+  getUserSavedConfig: "v1/GetUserSavedConfigResponse",
+  logoutChatGpt: "v1/LogoutChatGptResponse",
+  userInfo: "v1/UserInfoResponse",
 };
+const EVENT = "codex/event/";
 
 export class Schemas {
   readonly #folder: string;
   readonly #ajv = new Ajv({ strict: false, allErrors: true, validateFormats: false });
   readonly #told: Map<string, ValidateFunction>;
   readonly #asked: Map<string, ValidateFunction>;
+  #event: ValidateFunction | undefined;
   readonly #answers = new Map<string, ValidateFunction | undefined>();
   readonly #answerNames = new Map<string, string>(Object.entries(ANSWERS));
 
@@ -34,8 +43,22 @@ export class Schemas {
       const [method] = properties.method.enum;
       const params = properties.params?.$ref?.split("/").at(-1);
       if (params === undefined || this.#answerNames.has(method)) continue;
-      this.#answerNames.set(method, `v2/${params.replace(/^Nullable/, "").replace(/Params$/, "Response")}`);
+      const name = params.replace(/^Nullable/, "").replace(/Params$/, "Response");
+      this.#answerNames.set(method, this.#has(`v2/${name}`) ? `v2/${name}` : `v1/${name}`);
     }
+  }
+
+  /** @throws Error when the binary prints none */
+  static printedBy(binary: string, { folder, args = [] }: { folder: string; args?: readonly string[] }): Schemas {
+    const printed = spawnSync(binary, ["app-server", "generate-json-schema", ...args, "--out", folder], {
+      encoding: "utf8",
+    });
+    if (printed.status !== 0) throw new Error(`codex prints no schemas: ${printed.stderr}`);
+    return new Schemas(folder);
+  }
+
+  #has(name: string): boolean {
+    return existsSync(join(this.#folder, `${name}.json`));
   }
 
   #read(name: string): Schema {
@@ -54,15 +77,28 @@ export class Schemas {
     if (message.error !== undefined) return [];
     if (message.method === undefined)
       return this.#check(`answer ${answered}`, this.#answerOf(answered), message.result);
+    if (message.method.startsWith(EVENT)) return this.#eventProblems(message);
     const known = message.id === undefined ? this.#told : this.#asked;
     return this.#check(message.method, known.get(message.method), message);
+  }
+
+  /** v1's events are bare of what is not known, unlike all else; of raw items the schema asks for ids that stock leaves out. */
+  #eventProblems({ method = "", params }: Message): string[] {
+    this.#event ??= this.#ajv.compile(this.#read("EventMsg"));
+    const { msg } = params as { msg: { type: string } };
+    const isNamed = msg.type === method.slice(EVENT.length);
+    return [
+      ...(isNamed ? [] : [`${method}: says ${msg.type}`]),
+      ...(msg.type === "raw_response_item" || this.#event(msg)
+        ? []
+        : [`${method}: ${JSON.stringify(this.#event.errors?.at(-1)?.message)}`]),
+    ];
   }
 
   #answerOf(method = ""): ValidateFunction | undefined {
     if (this.#answers.has(method)) return this.#answers.get(method);
     const name = this.#answerNames.get(method);
-    const isThere = name !== undefined && existsSync(join(this.#folder, `${name}.json`));
-    const validate = isThere ? this.#ajv.compile(this.#read(name)) : undefined;
+    const validate = name !== undefined && this.#has(name) ? this.#ajv.compile(this.#read(name)) : undefined;
     this.#answers.set(method, validate);
     return validate;
   }
