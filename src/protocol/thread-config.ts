@@ -38,6 +38,8 @@ export type ResolvedThreadConfig = {
   baseInstructions: string | null;
   developerInstructions: string | null;
   userInstructions: string | null;
+  /** What a compaction asks the model for; null: our own words. */
+  compactPrompt: string | null;
   /** null: the model's own. */
   reasoningEffort: ReasoningEffort | null;
   reasoningSummary: ReasoningSummary;
@@ -84,6 +86,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   baseInstructions: text.nullable(),
   developerInstructions: text.nullable(),
   userInstructions: text.nullable(),
+  compactPrompt: text.nullable(),
   reasoningEffort: reasoningEffortSchema.nullable(),
   reasoningSummary: reasoningSummarySchema,
   modelContextWindow: tokens.nullable(),
@@ -134,6 +137,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   baseInstructions: null,
   developerInstructions: null,
   userInstructions: null,
+  compactPrompt: null,
   reasoningEffort: null,
   reasoningSummary: "auto",
   modelContextWindow: null,

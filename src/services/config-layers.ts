@@ -128,6 +128,7 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     approvalPolicy: data.approval_policy,
     baseInstructions: data.instructions,
     developerInstructions: data.developer_instructions,
+    compactPrompt: data.compact_prompt,
     reasoningEffort: data.model_reasoning_effort,
     reasoningSummary: data.model_reasoning_summary,
     modelContextWindow: data.model_context_window,

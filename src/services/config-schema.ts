@@ -30,6 +30,7 @@ export type ConfigData = {
   model_auto_compact_token_limit?: number | undefined;
   instructions?: string | undefined;
   developer_instructions?: string | undefined;
+  compact_prompt?: string | undefined;
   show_raw_agent_reasoning?: boolean | undefined;
   project_doc_max_bytes?: number | undefined;
   project_doc_fallback_filenames?: string[] | undefined;
@@ -105,6 +106,7 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
   model_auto_compact_token_limit: atLeastOne,
   instructions: text,
   developer_instructions: text,
+  compact_prompt: text,
   show_raw_agent_reasoning: flag,
   project_doc_max_bytes: count,
   project_doc_fallback_filenames: z.array(z.string().min(1)).optional(),

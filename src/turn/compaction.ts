@@ -48,7 +48,8 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
     run.compaction = { type: "ContextCompaction", id: newItemId() };
     publishItemStart(host, run, run.compaction);
   }
-  const summary = await askForSummary(host, run, [...history.forModel(), userMessage(PROMPT)]);
+  const prompt = userMessage(run.config.compactPrompt ?? PROMPT);
+  const summary = await askForSummary(host, run, [...history.forModel(), prompt]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   history.compact(message, initialContext(run.config));
   host.told = run.config;

@@ -72,10 +72,11 @@ function isContextItem({ type, role, content }: Json): boolean {
   );
 }
 
-const COMPACTION_PROMPT = /^The conversation is about to be shortened/;
+const OWN_PROMPT = "The conversation is about to be shortened";
+const isPrompt = (text: string): boolean => text.startsWith(OWN_PROMPT) || text === "Sum it up.";
 
 const shortened = (text: string): string =>
-  COMPACTION_PROMPT.test(text) ? "(compaction prompt)" : text.startsWith(SUMMARY_PREFIX) ? "(summary)" : text;
+  text.startsWith(OWN_PROMPT) ? "(compaction prompt)" : text.startsWith(SUMMARY_PREFIX) ? "(summary)" : text;
 
 const asked = ({ input }: Json): string[] =>
   input
@@ -90,6 +91,17 @@ const V2_TOLD = new Set(["item/started", "item/completed", "item/agentMessage/de
 const ofV2: Partial<Scenario> = {
   retell: (story) =>
     story.filter(({ method = "", params }) => V2_TOLD.has(method) && params.item?.type !== "contextCompaction"),
+};
+
+const compacting: Partial<Scenario> = {
+  ...ofV2,
+  model: ({ body }) => {
+    const text = lastUserText(body);
+    return isPrompt(text)
+      ? answerWith({ input: 90, output: 10 }, saying("SUMMARY of the talk"))
+      : answerWith({ input: 280, output: 40 }, saying(`ack ${text.slice(0, 20)}`));
+  },
+  unseen: (key, place) => unseen(key, place) || (key === "items" && /\.turns\[\d+\]$/.test(place)),
 };
 
 const SCENARIOS: Scenario[] = [
@@ -128,17 +140,11 @@ const SCENARIOS: Scenario[] = [
     unseen: (key, place) => unseen(key, place) || (key === "preview" && place.includes("thread/fork")),
   },
   { name: "0.87-turn-boundaries", ...ofV2 },
+  { name: "0.87-compaction", ...compacting, settings: { model_auto_compact_token_limit: 200 } },
   {
-    name: "0.87-compaction",
-    ...ofV2,
-    settings: { model_auto_compact_token_limit: 200 },
-    unseen: (key, place) => unseen(key, place) || (key === "items" && /\.turns\[\d+\]$/.test(place)),
-    model: ({ body }) => {
-      const text = lastUserText(body);
-      return COMPACTION_PROMPT.test(text)
-        ? answerWith({ input: 90, output: 10 }, saying("SUMMARY of the talk"))
-        : answerWith({ input: 280, output: 40 }, saying(`ack ${text.slice(0, 20)}`));
-    },
+    name: "0.87-compaction-b",
+    ...compacting,
+    settings: { model_auto_compact_token_limit: 300, compact_prompt: "Sum it up." },
   },
 ];
 

@@ -108,6 +108,8 @@ test("forkConversation: sessionConfigured first, then the answer, both with the 
   });
   assert.notEqual(fork.conversationId, conversationId);
   assert.equal(fork.model, "other");
+  const { cwd, compactPrompt } = (await served.manager.getThread(fork.conversationId)).config;
+  assert.deepEqual({ cwd, compactPrompt }, { cwd: "/deep", compactPrompt: "c" });
   const kinds = fork.initialMessages.map(({ type }: { type: string }) => type);
   assert.deepEqual(
     kinds.filter((type: string) => type !== "token_count"),

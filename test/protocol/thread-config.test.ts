@@ -58,6 +58,7 @@ test("the defaults", () => {
     baseInstructions: null,
     developerInstructions: null,
     userInstructions: null,
+    compactPrompt: null,
     reasoningEffort: null,
     reasoningSummary: "auto",
     modelContextWindow: null,

@@ -27,6 +27,7 @@ model_reasoning_summary = "concise"
 model_context_window = 1000
 model_auto_compact_token_limit = 900
 developer_instructions = "dev"
+compact_prompt = "sum up"
 instructions = "base"
 show_raw_agent_reasoning = true
 project_doc_max_bytes = 10
@@ -85,6 +86,7 @@ test("config.toml and its profile become a thread's settings, providers and data
     modelContextWindow: 1000,
     modelAutoCompactTokenLimit: 900,
     developerInstructions: "dev",
+    compactPrompt: "sum up",
     baseInstructions: "base",
     showRawReasoning: true,
     mcpServers: { files: { command: "mcp-files" } },

@@ -28,6 +28,7 @@ export const overridesSchema = z.object({
   config: z.record(z.string(), z.unknown()).nullish(),
   baseInstructions: optionalText,
   developerInstructions: optionalText,
+  compactPrompt: optionalText,
 });
 export type V1Overrides = z.infer<typeof overridesSchema>;
 
@@ -40,6 +41,7 @@ export const settingsOf = (given: V1Overrides | null | undefined): ThreadSetting
     sandboxMode: given?.sandbox ?? undefined,
     baseInstructions: given?.baseInstructions ?? undefined,
     developerInstructions: given?.developerInstructions ?? undefined,
+    compactPrompt: given?.compactPrompt ?? undefined,
   },
   config: given?.config,
   profile: given?.profile,
