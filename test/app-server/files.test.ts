@@ -1,6 +1,6 @@
 /** Threads in files: other writers' rollouts, broken ones, and a second life of the server. */
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -42,6 +42,32 @@ async function homeOf(t: TestContext): Promise<{ home: string; day: string }> {
 }
 
 const open = (home: string): Promise<Fixture> => serve({ manager: { store: fileStore({ home }) }, server: { home } });
+
+test("a rollout of 0.80 goes on in its own words, and so do its forks", async (t) => {
+  const { home, day } = await homeOf(t);
+  const path = join(day, `rollout-2026-01-05T10-00-00-${OLD}.jsonl`);
+  await writeFile(path, `${text}\n`);
+  const paths = [path];
+  {
+    await using served = await open(home);
+    const { client } = served;
+    const { thread: fork } = await client.request("thread/fork", { threadId: OLD });
+    await client.request("thread/resume", { threadId: OLD });
+    for (const threadId of [OLD, fork.id]) await client.turn(threadId, "again");
+    assert.equal(fork.historyMode, "legacy");
+    paths.push(fork.path);
+  }
+  for (const file of paths) {
+    const lines = (await readFile(file, "utf8"))
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const begun = lines.findIndex(({ payload }) => payload.type === "task_started");
+    const events = lines.slice(begun).flatMap(({ type, payload }) => (type === "event_msg" ? payload.type : []));
+    const said = ["user_message", "token_count", "agent_message", "token_count"];
+    assert.deepEqual(events, ["task_started", ...said, "task_complete"]);
+  }
+});
 
 test("a rollout of 0.80: listed, read, forked whole, resumed; its turns are no fork points", async (t) => {
   const { home, day } = await homeOf(t);

@@ -146,6 +146,29 @@ test("injected items are what the model knows next, without a turn", async () =>
   assert.ok(JSON.stringify(model.requests.at(-1)).includes("known"));
 });
 
+test("pages of threads run in both directions, from any cursor", async () => {
+  await using served = await serve();
+  const { client } = served;
+  for (const text of ["1", "2", "3", "4"]) {
+    const { thread } = await client.request("thread/start", {});
+    await client.turn(thread.id, text);
+  }
+  const list = async (params: object) => {
+    const { data, ...cursors } = await client.request("thread/list", { limit: 2, ...params });
+    return { previews: data.map(({ preview }: Json) => preview).join(), ...cursors };
+  };
+  const newest = await list({});
+  const oldest = await list({ cursor: newest.nextCursor });
+  assert.deepEqual([newest.previews, oldest.previews, oldest.nextCursor], ["4,3", "2,1", null]);
+  const rising = await list({ sortDirection: "asc" });
+  const rest = await list({ sortDirection: "asc", cursor: rising.nextCursor });
+  assert.deepEqual([rising.previews, rest.previews, rest.nextCursor], ["1,2", "3,4", null]);
+  assert.equal((await list({ sortDirection: "asc", cursor: oldest.backwardsCursor })).previews, "3,4");
+  assert.equal((await list({ cursor: rest.backwardsCursor })).previews, "2,1");
+  const refused = await client.failure("thread/list", { sortDirection: "asc", cursor: "garbage" });
+  assert.equal(refused.message, "invalid cursor: garbage");
+});
+
 test("threads that nobody has written to are not listed; pages stay full", async () => {
   await using served = await serve();
   const { client } = served;
