@@ -34,6 +34,8 @@ export function sessionMetaOf({ threadId, config, source, originator, now, histo
     source,
     model_provider: config.modelProvider,
     ...(historyMode === undefined ? {} : { history_mode: historyMode }),
+    model: config.model,
+    ...(config.reasoningEffort === null ? {} : { reasoning_effort: config.reasoningEffort }),
   };
 }
 

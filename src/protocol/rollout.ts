@@ -39,6 +39,9 @@ export type SessionMeta = {
   source?: SessionSource | undefined;
   model_provider?: string | null | undefined;
   git?: GitInfo | null | undefined;
+  /** Skein's own: what the thread began with, for lists. */
+  model?: string | null | undefined;
+  reasoning_effort?: ReasoningEffort | null | undefined;
   /** The root of the tree of agents that this thread belongs to. */
   session_id?: string | undefined;
   forked_from_id?: ThreadId | null | undefined;

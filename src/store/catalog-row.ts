@@ -15,11 +15,11 @@ export type CatalogRow = StoredThread & {
 };
 
 export const ROW_COLUMNS =
-  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, originator, mode, source, git, name, preview";
+  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, originator, mode, source, git, model, effort, name, preview";
 
 /** In the order of {@link rowValues}. */
 export const STORED_COLUMNS =
-  "id, created, updated, archived, subagent, kind, provider, cwd, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, name, preview";
+  "id, created, updated, archived, subagent, kind, provider, cwd, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview";
 
 export function rowValues(row: CatalogRow): SqlValue[] {
   const kind = sourceKindOf(row.source);
@@ -43,6 +43,8 @@ export function rowValues(row: CatalogRow): SqlValue[] {
     row.historyMode,
     JSON.stringify(row.source),
     row.gitInfo === null ? null : JSON.stringify(row.gitInfo),
+    row.model,
+    row.reasoningEffort,
     row.name,
     row.preview,
   ];
@@ -64,6 +66,8 @@ export function threadOf(row: SqlRow): StoredThread {
     historyMode: row.mode as StoredThread["historyMode"],
     source: parseSessionSource(JSON.parse(row.source as string)),
     gitInfo: row.git === null ? null : (JSON.parse(row.git as string) as StoredThread["gitInfo"]),
+    model: row.model as string | null,
+    reasoningEffort: row.effort as string | null,
     forkedFromId: row.forked_from as ThreadId | null,
     parentThreadId: row.parent as ThreadId | null,
     archived: row.archived === 1,

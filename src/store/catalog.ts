@@ -19,7 +19,7 @@ import {
   threadOf,
 } from "./catalog-row.ts";
 import { CREATED_SHIFT } from "./catalog-schema.ts";
-import type { ThreadPage, ThreadQuery } from "./thread-store.ts";
+import type { ThreadGit, ThreadPage, ThreadQuery } from "./thread-store.ts";
 
 export { isCatalogDamage } from "./catalog-database.ts";
 export type { CatalogRow } from "./catalog-row.ts";
@@ -167,6 +167,10 @@ export class Catalog {
 
   rename(threadId: ThreadId, name: string | null): boolean {
     return this.#change(threadId, (row) => ({ ...row, name }));
+  }
+
+  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): boolean {
+    return this.#change(threadId, (row) => ({ ...row, gitInfo }));
   }
 
   #change(threadId: ThreadId, change: (row: CatalogRow) => CatalogRow): boolean {

@@ -10,7 +10,7 @@ import { ForkPoints } from "./file/fork-points.ts";
 import type { RolloutProblem } from "./file/rollout-problem.ts";
 import { type FileStoreOptions, StoreCore } from "./file/store-core.ts";
 import { ThreadForker } from "./file/thread-forker.ts";
-import { readNames } from "./file/thread-names.ts";
+import { readNotes } from "./file/thread-notes.ts";
 import { ThreadOpener } from "./file/thread-opener.ts";
 import { readRow } from "./file/thread-row.ts";
 import { ThreadShelf } from "./file/thread-shelf.ts";
@@ -19,6 +19,7 @@ import type {
   LoadRange,
   OpenOptions,
   StoredThread,
+  ThreadGit,
   ThreadLocator,
   ThreadPage,
   ThreadQuery,
@@ -101,7 +102,7 @@ export class FileStore implements ThreadStore {
       return storedThread({ ...row, updatedAt: live.get(threadId)?.updatedAt ?? row.updatedAt });
     }
     this.#core.group.writeAll();
-    return storedThread(await readRow(this.#core, path, readNames(fs, layout).get(threadId) ?? null));
+    return storedThread(await readRow(this.#core, path, readNotes(fs, layout)));
   }
 
   async list(query?: ThreadQuery): Promise<ThreadPage> {
@@ -150,6 +151,10 @@ export class FileStore implements ThreadStore {
 
   rename(threadId: ThreadId, name: string | null): Promise<void> {
     return this.#shelf.rename(threadId, name);
+  }
+
+  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    return this.#shelf.setGitInfo(threadId, gitInfo);
   }
 
   archive(threadId: ThreadId): Promise<void> {
@@ -201,7 +206,8 @@ export class FileStore implements ThreadStore {
 
 function storedThread(row: StoredThread): StoredThread {
   const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;
-  const { originator, historyMode, source, gitInfo, forkedFromId, parentThreadId, archived } = row;
+  const { originator, historyMode, source, gitInfo, model, reasoningEffort, forkedFromId, parentThreadId, archived } =
+    row;
   const times = { createdAt, updatedAt };
   const origin = {
     cwd,
@@ -211,6 +217,8 @@ function storedThread(row: StoredThread): StoredThread {
     historyMode,
     source,
     gitInfo,
+    model,
+    reasoningEffort,
     forkedFromId,
     parentThreadId,
   };

@@ -7,6 +7,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode, RolloutItem, RolloutLine } from "../protocol/rollout.ts";
 import { type MemoryThread, positionAt } from "./memory-thread.ts";
 import type { OpenOptions, Position, ThreadWriter } from "./thread-store.ts";
+import { modelUseOf } from "./thread-summary.ts";
 
 /** What every flush without trouble answers. */
 const STORED: Promise<void> = Promise.resolve();
@@ -152,6 +153,7 @@ export class MemoryWriter implements ThreadWriter {
     const thread = this.#thread;
     const now = this.#stamps.now();
     thread.lines.push(lineOf(item, now.text, thread.end));
+    thread.modelUse = modelUseOf(item) ?? thread.modelUse;
     thread.updatedAt = now.at;
   }
 

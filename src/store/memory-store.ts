@@ -23,6 +23,7 @@ import type {
   LoadRange,
   OpenOptions,
   StoredThread,
+  ThreadGit,
   ThreadLocator,
   ThreadPage,
   ThreadQuery,
@@ -190,6 +191,10 @@ class MemoryStore implements ThreadStore {
 
   async rename(threadId: ThreadId, name: string | null): Promise<void> {
     this.#find(threadId).name = name;
+  }
+
+  async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    this.#find(threadId).gitInfo = gitInfo;
   }
 
   async archive(threadId: ThreadId): Promise<void> {

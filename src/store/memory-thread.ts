@@ -14,8 +14,8 @@ import { isUserBoundary } from "../protocol/user-boundary.ts";
 import { AnchorIndex, type AnchorPlace } from "./anchor-index.ts";
 import type { MemoryLease, Stamp } from "./memory-lease.ts";
 import { SEARCHED_CHARS } from "./thread-query.ts";
-import type { OpenTurn, Position, StoredThread, TurnPlace } from "./thread-store.ts";
-import { factsOf, parentThreadOf, previewOf, startTimeOf, userTextOf } from "./thread-summary.ts";
+import type { OpenTurn, Position, StoredThread, ThreadGit, TurnPlace } from "./thread-store.ts";
+import { factsOf, type ModelUse, parentThreadOf, previewOf, startTimeOf, userTextOf } from "./thread-summary.ts";
 
 export type MemoryBase = { readonly thread: MemoryThread; readonly end: number };
 
@@ -33,6 +33,9 @@ export class MemoryThread {
   readonly createdAt: number;
   updatedAt: number;
   name: string | null = null;
+  /** What was said of its repository in place of the header. */
+  gitInfo: ThreadGit | null | undefined = undefined;
+  modelUse: ModelUse | undefined = undefined;
   archived = false;
   /** How many writers it has had. */
   epoch = 0;
@@ -223,6 +226,8 @@ export class MemoryThread {
   summary(): StoredThread {
     return {
       ...factsOf(this.meta),
+      ...this.modelUse,
+      ...(this.gitInfo === undefined ? {} : { gitInfo: this.gitInfo }),
       rolloutPath: null,
       updatedAt: this.updatedAt,
       preview: this.preview,

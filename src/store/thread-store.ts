@@ -67,6 +67,13 @@ export interface ThreadWriter {
   close(): Promise<void>;
 }
 
+/** The repository that a thread works in. */
+export type ThreadGit = {
+  readonly sha: string | null;
+  readonly branch: string | null;
+  readonly originUrl: string | null;
+};
+
 /** What is known of a thread without reading its history. */
 export type StoredThread = {
   readonly threadId: ThreadId;
@@ -84,11 +91,10 @@ export type StoredThread = {
   readonly originator: string | null;
   readonly historyMode: HistoryMode;
   readonly source: SessionSource;
-  readonly gitInfo: {
-    readonly sha: string | null;
-    readonly branch: string | null;
-    readonly originUrl: string | null;
-  } | null;
+  readonly gitInfo: ThreadGit | null;
+  /** Of its last request; before the first one, what it began with. null: nobody has written it down. */
+  readonly model: string | null;
+  readonly reasoningEffort: string | null;
   readonly forkedFromId: ThreadId | null;
   readonly parentThreadId: ThreadId | null;
   readonly archived: boolean;
@@ -157,6 +163,8 @@ export interface ThreadStore {
   /** Direct forks and theirs, parents before children. */
   descendants(threadId: ThreadId): Promise<readonly ThreadId[]>;
   rename(threadId: ThreadId, name: string | null): Promise<void>;
+  /** Replaces what is shown of the thread's repository; its lines stay as they are. */
+  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void>;
   archive(threadId: ThreadId): Promise<void>;
   unarchive(threadId: ThreadId): Promise<void>;
   /** Never breaks a fork, and is never refused because of one: what children still need is kept (F3). */

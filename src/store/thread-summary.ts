@@ -1,11 +1,11 @@
 /** What lists and single reads show of a thread, taken from its header and its first lines. */
 import type { ThreadId } from "../protocol/ids.ts";
 import { textOf } from "../protocol/response-item.ts";
-import type { GitInfo, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
+import type { GitInfo, RolloutItem, SessionMeta, TurnContextItem } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
-import type { StoredThread } from "./thread-store.ts";
+import type { StoredThread, ThreadGit } from "./thread-store.ts";
 
 /** What the header alone tells. */
 export type ThreadFacts = Omit<StoredThread, "rolloutPath" | "updatedAt" | "preview" | "name" | "archived">;
@@ -23,6 +23,8 @@ export function factsOf(meta: SessionMeta): ThreadFacts {
     historyMode: meta.history_mode === "legacy" ? "legacy" : "paginated",
     source,
     gitInfo: gitInfoOf(meta.git),
+    model: textOr(meta.model, null),
+    reasoningEffort: textOr(meta.reasoning_effort, null),
     forkedFromId: textOr(meta.forked_from_id, null),
     parentThreadId: parentThreadOf(meta, source),
   };
@@ -37,7 +39,7 @@ export function startTimeOf(meta: SessionMeta): number {
   return Number.isNaN(at) ? 0 : at;
 }
 
-function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
+export function gitInfoOf(git: GitInfo | null | undefined): ThreadGit | null {
   if (!isJsonObject(git)) return null;
   return {
     sha: textOr(git.commit_hash, null),
@@ -50,6 +52,15 @@ function gitInfoOf(git: GitInfo | null | undefined): StoredThread["gitInfo"] {
 export function parentThreadOf(meta: SessionMeta, source = parseSessionSource(meta.source)): ThreadId | null {
   if (typeof meta.parent_thread_id === "string") return meta.parent_thread_id;
   return threadSpawnOf(source)?.parent_thread_id ?? null;
+}
+
+export type ModelUse = Pick<StoredThread, "model" | "reasoningEffort">;
+
+/** The model that a request ran with; undefined when the line is no request's. */
+export function modelUseOf(item: RolloutItem): ModelUse | undefined {
+  if (item.type !== "turn_context" || !isJsonObject(item.payload)) return undefined;
+  const { model, effort } = item.payload as TurnContextItem;
+  return typeof model === "string" ? { model, reasoningEffort: textOr(effort, null) } : undefined;
 }
 
 const REQUEST_HEADING = "## My request for Codex:";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InvalidRequestError } from "../../src/protocol/errors.ts";
+import { InvalidRequestError, RolloutNotFoundError } from "../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import type { SessionMeta } from "../../src/protocol/rollout.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../src/store/thread-store.ts";
@@ -69,6 +69,8 @@ export function listSuite(make: MakeStore): void {
         historyMode: "paginated",
         source: meta.source,
         gitInfo: { sha: "c0ffee", branch: "main", originUrl: "https://example.org/r.git" },
+        model: null,
+        reasoningEffort: null,
         forkedFromId: null,
         parentThreadId: parent,
         archived: false,
@@ -297,6 +299,59 @@ export function listSuite(make: MakeStore): void {
       assert.equal((await store.list()).threads[0]?.name, "second");
       await store.rename(id, null);
       assert.equal((await store.get(id)).name, null);
+    }),
+  );
+
+  test(
+    "what is said of a thread's repository is kept in place of what its header says",
+    inStore(make, async ({ store, reopen }) => {
+      const meta = { ...header(), git: { commit_hash: "a1", branch: "main", repository_url: "u" } };
+      const writer = await store.create(meta);
+      addTurn(writer, "x");
+      await writer.flush();
+      const { id } = meta;
+      const given = { sha: "a1", branch: "main", originUrl: "u" };
+      assert.deepEqual((await store.get(id)).gitInfo, given);
+      const said = { ...given, branch: "other" };
+      await store.setGitInfo(id, said);
+      addTurn(writer, "y");
+      await writer.close();
+      assert.deepEqual((await store.get(id)).gitInfo, said);
+      assert.deepEqual((await store.list()).threads[0]?.gitInfo, said);
+      assert.deepEqual((await store.header(id)).git, meta.git);
+      await store.setGitInfo(id, null);
+      await assert.rejects(store.setGitInfo(newThreadId(), said), RolloutNotFoundError);
+      await store.close();
+      const next = reopen === undefined ? undefined : await reopen();
+      if (next !== undefined) assert.equal((await next.get(id)).gitInfo, null);
+    }),
+  );
+
+  test(
+    "a thread's model is that of its last request, and before that what its header says",
+    inStore(make, async ({ store, reopen }) => {
+      const meta = { ...header(), model: "first", reasoning_effort: "low" } as const;
+      const writer = await store.create(meta);
+      await writer.flush();
+      const modelOf = async (from: ThreadStore) => {
+        const { model, reasoningEffort } = await from.get(meta.id);
+        return [model, reasoningEffort];
+      };
+      assert.deepEqual(await modelOf(store), ["first", "low"]);
+      const context = {
+        cwd: "/w",
+        approval_policy: "never",
+        sandbox_policy: { type: "read-only" },
+        summary: "auto",
+      } as const;
+      writer.append({ type: "turn_context", payload: { ...context, model: "second", effort: "high" } });
+      writer.append({ type: "turn_context", payload: { ...context, model: "third" } });
+      addTurn(writer, "x");
+      await writer.close();
+      assert.deepEqual(await modelOf(store), ["third", null]);
+      await store.close();
+      const next = reopen === undefined ? undefined : await reopen();
+      if (next !== undefined) assert.deepEqual(await modelOf(next), ["third", null]);
     }),
   );
 }

@@ -50,6 +50,8 @@ export function rowOf(fields: Partial<CatalogRow> = {}): CatalogRow {
     historyMode: "paginated",
     source: "cli",
     gitInfo: null,
+    model: null,
+    reasoningEffort: null,
     forkedFromId: null,
     parentThreadId: null,
     archived: false,

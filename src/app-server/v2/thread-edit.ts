@@ -2,9 +2,10 @@
 import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
+import type { ThreadGit } from "../../store/thread-store.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalText, text } from "../params.ts";
+import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest, noRollout } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { answerOfOp, threadOf } from "../thread-ops.ts";
@@ -20,6 +21,8 @@ const gitField = optionalText;
 const metadataSchema = z.object({
   threadId: text,
   gitInfo: z.object({ sha: gitField, branch: gitField, originUrl: gitField }).nullish(),
+  projectId: optionalText,
+  daybreakEnabled: optionalFlag,
 });
 
 /** What a thread gets to end in before its file is moved or removed. */
@@ -118,15 +121,37 @@ function refuseEphemeral({ views }: ServerContext, threadId: ThreadId): void {
   throw invalidRequest(`ephemeral thread does not support metadata updates: ${threadId}`);
 }
 
-/** Rollouts are never rewritten, so git facts can't be changed; a request that changes none is answered. */
-async function updateMetadata(server: ServerContext, { threadId: given, gitInfo }: z.infer<typeof metadataSchema>) {
-  const threadId = readThreadId(given);
+/** Noted beside the rollout, which stays as it is. */
+async function updateMetadata(server: ServerContext, params: z.infer<typeof metadataSchema>) {
+  const { gitInfo, projectId } = params;
+  const threadId = readThreadId(params.threadId);
+  if (gitInfo == null && projectId == null && params.daybreakEnabled == null) {
+    throw invalidRequest("thread metadata update must include at least one field");
+  }
+  const changes = gitInfo == null ? undefined : gitChanges(gitInfo);
   refuseEphemeral(server, threadId);
-  await stored(server, threadId);
-  const isChange = Object.values(gitInfo ?? {}).some((value) => value !== undefined);
-  if (isChange)
-    throw invalidRequest("thread/metadata/update: gitInfo is recorded when a thread starts and can't be changed");
+  const { gitInfo: before } = await stored(server, threadId);
+  if (projectId) throw invalidRequest(`project not found: ${projectId}`);
+  if (changes !== undefined) {
+    const after = { sha: null, branch: null, originUrl: null, ...before, ...changes };
+    const isEmpty = Object.values(after).every((value) => value === null);
+    await server.manager.store.setGitInfo(threadId, isEmpty ? null : after);
+  }
   return { thread: await server.views.read(threadId) };
+}
+
+const GIT_FIELDS = ["sha", "branch", "originUrl"] as const;
+
+/** What is absent stays, null clears. @throws RpcError */
+function gitChanges(given: NonNullable<z.infer<typeof metadataSchema>["gitInfo"]>): Partial<ThreadGit> {
+  const changes = GIT_FIELDS.flatMap((field): [string, string | null][] => {
+    const value = given[field];
+    if (value === undefined) return [];
+    if (value?.trim() === "") throw invalidRequest(`gitInfo.${field} must not be empty`);
+    return [[field, value]];
+  });
+  if (changes.length === 0) throw invalidRequest("gitInfo must include at least one field");
+  return Object.fromEntries(changes);
 }
 
 /** By a rollback of the user messages from that turn on: a marker is appended, and nothing is lost. */

@@ -88,6 +88,8 @@ export class ThreadViews {
       parentThreadId: stored.parentThreadId,
       preview: stored.preview,
       historyMode: stored.historyMode,
+      model: stored.model,
+      reasoningEffort: stored.reasoningEffort,
       modelProvider: stored.modelProvider ?? this.#manager.config.modelProvider,
       updatedAt,
       recencyAt: updatedAt,

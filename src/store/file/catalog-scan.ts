@@ -6,7 +6,7 @@ import type { FileSystem } from "./file-system.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import { isLaterName, type Layout } from "./layout.ts";
 import type { FoundRollout, RolloutLocator } from "./rollout-locator.ts";
-import { readNames } from "./thread-names.ts";
+import { readNotes, type ThreadNotes } from "./thread-notes.ts";
 import { readRow } from "./thread-row.ts";
 
 export type ScanProgress = { readonly files: number; readonly changed: number; readonly done: boolean };
@@ -32,7 +32,7 @@ const BATCH = 64;
 export async function scanCatalog(env: ScanEnv, catalog: Catalog): Promise<void> {
   const known = new Map<ThreadId, CatalogFile>();
   for (const file of catalog.files()) known.set(file.threadId, file);
-  const names = readNames(env.fs, env.layout);
+  const notes = readNotes(env.fs, env.layout);
   const newest = await newestFiles(env);
   let batch: CatalogRow[] = [];
   let changed = 0;
@@ -53,7 +53,7 @@ export async function scanCatalog(env: ScanEnv, catalog: Catalog): Promise<void>
     const isKnown = row?.rolloutPath === path;
     const same = isKnown && row.fileSize === info.size && row.mtimeMs === info.modifiedMs;
     if (!same && !(isKnown && env.isLive(name.threadId))) {
-      const fresh = await rowOf(env, path, names.get(name.threadId) ?? null);
+      const fresh = await rowOf(env, path, notes);
       if (fresh !== undefined) {
         batch.push(fresh);
         changed += 1;
@@ -81,9 +81,9 @@ async function newestFiles(env: ScanEnv): Promise<Map<ThreadId, FoundRollout>> {
   return newest;
 }
 
-async function rowOf(env: ScanEnv, path: string, name: string | null): Promise<CatalogRow | undefined> {
+async function rowOf(env: ScanEnv, path: string, notes: ThreadNotes): Promise<CatalogRow | undefined> {
   try {
-    return await readRow(env, path, name);
+    return await readRow(env, path, notes);
   } catch (error) {
     env.log.warn({ error, path }, "a rollout cannot be read; it is left out of the catalog");
     return undefined;

@@ -4,7 +4,7 @@ import type { RolloutItem } from "../../protocol/rollout.ts";
 import type { CatalogGrowth, CatalogRow } from "../catalog.ts";
 import type { AnchorFold } from "../catalog-anchors.ts";
 import type { Position } from "../thread-store.ts";
-import { userTextOf } from "../thread-summary.ts";
+import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { CatalogIndex } from "./catalog-index.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
@@ -90,6 +90,7 @@ export class LiveThreads {
       live.fold.observe(item, start, end);
       live.unsaved += 1;
     }
+    this.#noteModel(live, item);
     if (live.summary !== undefined && live.row !== undefined) this.#addText(live, live.row, item);
   }
 
@@ -101,6 +102,15 @@ export class LiveThreads {
       if (through === undefined || through.ordinal < base.end.ordinal) return undefined;
       return anchors.fold(fileId, { threadId: base.fileId, end: base.end });
     });
+  }
+
+  #noteModel(live: LiveThread, item: RolloutItem): void {
+    const { row } = live;
+    const use = row === undefined ? undefined : modelUseOf(item);
+    if (row === undefined || use === undefined) return;
+    if (use.model === row.model && use.reasoningEffort === row.reasoningEffort) return;
+    live.row = { ...row, ...use };
+    void this.#index?.put({ ...live.row, updatedAt: live.updatedAt });
   }
 
   #addText(live: LiveThread, row: CatalogRow, item: RolloutItem): void {

@@ -1,10 +1,13 @@
 /** What the catalog says of a thread, read from its files. */
 import type { CatalogRow } from "../catalog.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
-import { factsOf, previewOf, userTextOf } from "../thread-summary.ts";
+import { factsOf, type ModelUse, modelUseOf, previewOf, userTextOf } from "../thread-summary.ts";
+import { decodeLine } from "./codec.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { HistoryReader } from "./history-reader.ts";
 import type { Layout } from "./layout.ts";
+import { linesBackwards, withFile } from "./line-reader.ts";
+import type { ThreadNotes } from "./thread-notes.ts";
 
 /** How much of a history is searched for the first user messages. */
 const LOOKED_AT_BYTES = 1024 * 1024;
@@ -41,24 +44,43 @@ export class SummaryText {
 export async function readRow(
   env: { fs: FileSystem; layout: Layout; reader: HistoryReader },
   path: string,
-  name: string | null,
+  notes: ThreadNotes,
 ): Promise<CatalogRow> {
   const { meta, base } = env.reader.head(path);
+  const git = notes.git.get(meta.id);
   const summary = await readSummary(env.reader, path);
   const info = env.fs.infoOf(path);
   return {
     ...factsOf(meta),
+    ...lastModelUse(env.fs, path),
     rolloutPath: path,
     updatedAt: Math.floor(info?.modifiedMs ?? 0),
     preview: summary.preview,
     searchText: summary.searchText,
-    name,
+    name: notes.names.get(meta.id) ?? null,
+    ...(git === undefined ? {} : { gitInfo: git }),
     archived: env.layout.isArchived(path),
     baseThreadId: base?.fileId ?? null,
     fileSize: info?.size ?? 0,
     mtimeMs: info?.modifiedMs ?? 0,
   };
 }
+
+/** How much of a rollout's end is searched for its last request. */
+const LAST_BYTES = 256 * 1024;
+
+/** What the last request ran with, if it stands near the end. */
+const lastModelUse = (fs: FileSystem, path: string): ModelUse | undefined =>
+  withFile(fs, path, (fd) => {
+    const { size } = fs.info(fd);
+    for (const { text } of linesBackwards(fs, fd, size, Math.max(0, size - LAST_BYTES))) {
+      if (!text.includes('"turn_context"')) continue;
+      const decoded = decodeLine(text);
+      const use = "line" in decoded ? modelUseOf(decoded.line) : undefined;
+      if (use !== undefined) return use;
+    }
+    return undefined;
+  });
 
 async function readSummary(reader: HistoryReader, path: string): Promise<SummaryText> {
   const summary = new SummaryText();

@@ -9,11 +9,13 @@
  */
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import type { ThreadGit } from "../thread-store.ts";
 import { timestampOf } from "./codec.ts";
 import { isMissing } from "./file-system.ts";
 import { fileIdOf } from "./history-reader.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-errors.ts";
+import { appendGit } from "./thread-git.ts";
 import { appendName } from "./thread-names.ts";
 
 export class ThreadShelf {
@@ -67,6 +69,19 @@ export class ThreadShelf {
     const known = live.get(threadId);
     if (known?.row !== undefined) known.row = { ...known.row, name };
     index.use((catalog) => catalog.rename(threadId, name));
+  }
+
+  async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    const { fs, layout, clock, live, index } = this.#core;
+    await this.#core.pathOf(threadId);
+    try {
+      appendGit(fs, layout, threadId, gitInfo, timestampOf(clock.now()));
+    } catch (error) {
+      throw asStoreError(`cannot note the repository of thread ${threadId}`, error);
+    }
+    const known = live.get(threadId);
+    if (known?.row !== undefined) known.row = { ...known.row, gitInfo };
+    index.use((catalog) => catalog.setGitInfo(threadId, gitInfo));
   }
 
   async delete(threadId: ThreadId): Promise<void> {

@@ -16,18 +16,31 @@ const catalogFiles = (home: TempHome): string[] =>
     .map((name) => join(home.path, name));
 
 const listed = async (store: FileStore) =>
-  (await store.list({ limit: 100 })).threads.map(({ threadId, preview, name, forkedFromId }) => ({
+  (await store.list({ limit: 100 })).threads.map(({ threadId, preview, name, forkedFromId, gitInfo, model }) => ({
     threadId,
     preview,
     name,
     forkedFromId,
+    gitInfo,
+    model,
   }));
+
+const CONTEXT = {
+  cwd: "/w",
+  approval_policy: "never",
+  sandbox_policy: { type: "read-only" },
+  summary: "auto",
+} as const;
 
 async function filled(home: TempHome) {
   const store = home.open();
   const { id: root, turns } = await storedThread(store, ["one", "two"]);
   const fork = await forkAt(store, root, { throughTurn: turns[0] ?? "" }, (writer) => addTurn(writer, "other"));
   await store.rename(root, "the root");
+  await store.setGitInfo(root, { sha: null, branch: "main", originUrl: null });
+  const writer = await store.open(root);
+  writer.append({ type: "turn_context", payload: { ...CONTEXT, model: "gpt-5.1" } });
+  await writer.close();
   const before = await listed(store);
   await store.close();
   return { root, fork, turns, before };
