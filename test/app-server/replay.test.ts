@@ -141,6 +141,25 @@ const SCENARIOS: Scenario[] = [
   { name: "0.169-legacy-b", unseen: unseenOfLegacy },
   // The items of legacy threads can be listed.
   { name: "0.169-legacy-mode", others: { "0:26": ANSWERED } },
+  {
+    // The fork has what the answer has cost already, though its call still runs.
+    name: "0.169-interrupt-tool",
+    unseen: unseenOfSpenders,
+    model: [
+      undefined,
+      answer(calling("exec_command", { cmd: "sleep 30", yield_time_ms: 25_000 }, { callId: "call_sl" })),
+    ],
+  },
+  {
+    name: "0.169-steer-tools",
+    model: [
+      hanging(calling("exec_command", { cmd: "touch x.txt" }, { callId: "call_a" })),
+      undefined,
+      answer(calling("exec_command", { cmd: "sleep 1", yield_time_ms: 20_000 }, { callId: "call_b" })),
+      undefined,
+      hanging(calling("exec_command", { cmd: "sleep 1", yield_time_ms: 20_000 }, { callId: "call_c" })),
+    ],
+  },
 ];
 
 for (const scenario of SCENARIOS) {
