@@ -74,7 +74,7 @@ export const turnMachine = setup({
     /** Whatever follows the last answer (a compaction, say), and the last look at the inbox. */
     finish: fromPromise<SampleOutcome, Step>(notProvided("finish")),
     /** Gives aborted work its grace, and every call its output. */
-    settle: fromPromise<void, Step>(notProvided("settle")),
+    settle: fromPromise<void, Step & { reason: TurnAbortReason | null }>(notProvided("settle")),
     /** Stores the turn's end: task_complete, or turn_aborted with the reason. */
     storeEnd: fromPromise<void, Step & { reason: TurnAbortReason | null }>(notProvided("storeEnd")),
   },
@@ -173,7 +173,7 @@ export const turnMachine = setup({
     failing: {
       entry: "abortWork",
       on: { "turn.interrupt": {} },
-      invoke: { src: "settle", input: step, onDone: "ending", onError: "ending" },
+      invoke: { src: "settle", input: ending, onDone: "ending", onError: "ending" },
     },
     finishing: {
       invoke: {
@@ -195,7 +195,7 @@ export const turnMachine = setup({
       on: { "turn.interrupt": {} },
       initial: "settling",
       states: {
-        settling: { invoke: { src: "settle", input: step, onDone: "storing", onError: "storing" } },
+        settling: { invoke: { src: "settle", input: ending, onDone: "storing", onError: "storing" } },
         storing: { invoke: { src: "storeEnd", input: ending, onDone: "#interrupted", onError: "#interrupted" } },
       },
     },

@@ -25,7 +25,10 @@ export type UserInputOp = {
   type: "user_input";
   items: UserInput[];
   final_output_json_schema?: unknown;
-  /** The client's own name for the message. */
+  /**
+   * The client's own name for the message. Who names it follows it: when the turn that it joined is interrupted before it
+   * was taken, that is, before its item was told, it is not recorded, and is the client's to send again.
+   */
   client_id?: string | undefined;
   /** Ours: the user's turn that the input is a part of, where an agent is given it. */
   root_turn_id?: string | undefined;

@@ -10,6 +10,7 @@ import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { announceTurn, recordInOrder, recordInput, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
+import type { Submission } from "./inbox.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -46,7 +47,7 @@ export function turnLogic(hostOf: HostLookup) {
       backOff: stepOf<void, Step & { error: unknown }>(backOff),
       runTools: stepOf(runTools),
       finish: stepOf(finish),
-      settle: stepOf(settle),
+      settle: stepOf<void, Ending>(settle),
       storeEnd: stepOf<void, Ending>(storeEnd),
     },
     actions: {
@@ -112,14 +113,17 @@ async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
 }
 
 /** Whatever was sent to the turn is in the history before it ends, and every call has its output. */
-async function settle(host: TurnHost, run: TurnRun): Promise<void> {
+async function settle(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
   run.takesInput = false;
   const joined = host.inbox.takeInput(run.id);
   await recordInput(host, run);
   await Promise.all(run.beside);
   await settleCalls(host, run);
-  await recordInOrder(host, run, joined);
+  await recordInOrder(host, run, reason === null ? joined : joined.filter((submission) => !isFollowed(submission)));
 }
+
+/** A client that names its message follows it: one that an interrupted turn has not taken is the client's again. */
+const isFollowed = ({ op }: Submission): boolean => op.type === "user_input" && op.client_id !== undefined;
 
 /** The end is stored before it is shown. A store that fails is told by its own event and does not hold the end back. */
 async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {

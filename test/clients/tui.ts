@@ -46,13 +46,23 @@ const STEPS: TuiStep[] = [
   },
   {
     name: "steer",
-    run: async (tui, { model }) => {
+    run: async (tui) => {
       await tui.enter("wait for me");
       await tui.see("• waiting");
       await tui.enter("go on instead");
-      await tui.see("↳ go on instead");
-      model.release();
       await tui.see("• ack: go on instead");
+    },
+  },
+  {
+    name: "steer while a command runs, and send at once",
+    run: async (tui) => {
+      await tui.enter("run sleep 20");
+      await tui.see("• Running sleep 20");
+      await tui.enter("leave it");
+      await tui.see("↳ leave it");
+      tui.key("Escape");
+      await tui.see("Model interrupted to submit steer instructions");
+      await tui.see("• ack: leave it");
     },
   },
   {

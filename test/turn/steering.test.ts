@@ -141,6 +141,25 @@ suite("steering", () => {
     assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "b", "c"]);
   });
 
+  test("input that its client has named is the client's again when the turn is interrupted before it took it", async () => {
+    await using r = await rig({ tools: [deaf], script: [[call("deaf")], [say("ok")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const first = thread.run("a");
+    await until(() => typesOf(seen).includes("token_count") && r.model.asked === 1);
+    await thread.submit({ type: "user_input", items: [{ type: "text", text: "named" }], client_id: "mine" });
+    await thread.submit({ type: "user_input", items: [{ type: "text", text: "unnamed" }] });
+    const interrupting = thread.interrupt();
+    await settled();
+    await r.clock.advanceAsync(100);
+    await interrupting;
+    assert.equal((await first).status, "interrupted");
+    await thread.run("b");
+    assert.deepEqual(textsOf(r.model.requests[1] ?? { input: [] }), ["a", "unnamed", "b"]);
+    const told = seen.flatMap(({ msg }) => (msg.type === "user_message" ? [msg.message] : []));
+    assert.deepEqual(told, ["a", "unnamed", "b"]);
+  });
+
   test("input that comes while an interrupted turn settles is the next turn's own", async () => {
     await using r = await rig({ tools: [deaf], script: [[call("deaf")], [say("ok")]] });
     const { thread } = await r.manager.startThread();
