@@ -57,7 +57,7 @@ const STEPS: TuiStep[] = [
     name: "steer while a command runs, and send at once",
     run: async (tui) => {
       await tui.enter("run sleep 20");
-      await tui.see("• Running sleep 20");
+      await tui.see("1 background terminal running");
       await tui.enter("leave it");
       await tui.see("↳ leave it");
       tui.key("Escape");
