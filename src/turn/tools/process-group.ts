@@ -11,34 +11,25 @@ import type { Clock } from "../../kernel/clock.ts";
 /** Between the polite signal and the last one; well within the grace of an interrupted tool. */
 const TERM_GRACE_MS = 50;
 
-const living = new Set<ProcessGroup>();
+const living = new Set<GroupLeash>();
 
 const killAll = () => {
-  for (const group of living) group.kill();
+  for (const leash of living) leash.kill();
 };
 
-export type ProcessGroupOptions = {
-  readonly cwd: string;
-  readonly env: Record<string, string>;
-  readonly clock: Clock;
-  /** Default `ignore`. */
-  readonly stdin?: "pipe" | "ignore";
-};
-
-export class ProcessGroup {
-  readonly child: ChildProcess;
+/** What a group is ended by, however its leader was started. */
+export class GroupLeash {
+  readonly #leader: number | undefined;
   readonly #clock: Clock;
   #timer: unknown;
   #isOver = false;
 
-  /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
-  constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
+  /** @param leader its process id, which is the group's; undefined when it could not be started */
+  constructor(leader: number | undefined, clock: Clock) {
+    this.#leader = leader;
     this.#clock = clock;
-    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
     if (living.size === 0) process.on("exit", killAll);
     living.add(this);
-    this.child.once("exit", () => this.#finish());
-    this.child.once("error", () => this.#finish());
   }
 
   /** Whether the leader has ended. */
@@ -59,7 +50,7 @@ export class ProcessGroup {
   }
 
   /** The leader is gone: what it left behind goes too (G1). */
-  #finish(): void {
+  finish(): void {
     if (this.#isOver) return;
     this.#signal("SIGKILL");
     this.#isOver = true;
@@ -69,12 +60,47 @@ export class ProcessGroup {
   }
 
   #signal(signal: "SIGTERM" | "SIGKILL"): void {
-    const { pid } = this.child;
-    if (pid === undefined) return;
+    if (this.#leader === undefined) return;
     try {
-      process.kill(-pid, signal);
+      process.kill(-this.#leader, signal);
     } catch {
       // Nobody is left in the group.
     }
+  }
+}
+
+export type ProcessGroupOptions = {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly clock: Clock;
+  /** Default `ignore`. */
+  readonly stdin?: "pipe" | "ignore";
+};
+
+export class ProcessGroup {
+  readonly child: ChildProcess;
+  readonly #leash: GroupLeash;
+
+  /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
+  constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
+    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
+    this.#leash = new GroupLeash(this.child.pid, clock);
+    this.child.once("exit", () => this.#leash.finish());
+    this.child.once("error", () => this.#leash.finish());
+  }
+
+  /** Whether the leader has ended. */
+  get isOver(): boolean {
+    return this.#leash.isOver;
+  }
+
+  /** Asks the group to end, and ends it by force soon after. */
+  terminate(): void {
+    this.#leash.terminate();
+  }
+
+  /** Ends the group now. */
+  kill(): void {
+    this.#leash.kill();
   }
 }

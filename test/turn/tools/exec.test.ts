@@ -4,55 +4,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ManualClock } from "../../../src/kernel/clock.ts";
-import type { ModelRequest } from "../../../src/model/model-client.ts";
-import { call, type Step } from "../../../src/model/script.ts";
-import { textOf } from "../../../src/protocol/response-item.ts";
-import type { ThreadConfig } from "../../../src/protocol/thread-config.ts";
-import type { Thread } from "../../../src/thread/thread.ts";
+import { call } from "../../../src/model/script.ts";
+import { answered, called, DEAF, EXEC, exec, look, pidsOf, plays, steady } from "./exec-plays.ts";
 import { gone, isRunning } from "./processes.ts";
 import { answering, bench, kinds, nextOf } from "./tool-turn.ts";
-
-const EXEC: ThreadConfig = { builtInTools: ["unified_exec"] };
-
-const exec = (cmd: string, rest: object = {}) => call("exec_command", { cmd, login: false, ...rest });
-
-/** The session that the last output named. */
-const sessionIn = ({ input }: ModelRequest): number => {
-  const texts = input.map((item) => (item.type === "function_call_output" ? textOf(item) : ""));
-  return Number(/session ID (\d+)/.exec(texts.findLast((text) => text.includes("session ID")) ?? "")?.[1] ?? 0);
-};
-
-/** Plays one answer after another; those that need the running session are told its id. */
-const plays =
-  (...answers: readonly (string | readonly Step[] | ((session: number) => readonly Step[]))[]) =>
-  (request: ModelRequest, n: number) => {
-    const answer = answers[n] ?? "no more";
-    return typeof answer === "function" ? answer(sessionIn(request)) : answer;
-  };
-
-const look = (session: number, rest: object = {}) => [call("write_stdin", { session_id: session, ...rest })];
-
-/** Resolves when the model has called the tool and the call is under way. */
-const called = (thread: Thread, name: string): Promise<void> =>
-  new Promise((resolve) => {
-    const subscription = thread.events$.subscribe(({ msg }) => {
-      if (msg.type !== "raw_response_item" || msg.item.type !== "function_call" || msg.item.name !== name) return;
-      setImmediate(() => {
-        subscription.unsubscribe();
-        resolve();
-      });
-    });
-  });
-
-/** Without what differs from run to run. */
-const steady = (output: string | undefined): string =>
-  (output ?? "")
-    .replace(/Chunk ID: [0-9a-f]{6}\n/, "Chunk ID: C\n")
-    .replace(/Wall time: \d+\.\d{4} /, "Wall time: W ")
-    .replace(/session ID \d+/, "session ID S");
-
-const answered = (state: string, tokens: number, text: string): string =>
-  `Chunk ID: C\nWall time: W seconds\n${state}\nOriginal token count: ${tokens}\nOutput:\n${text}`;
 
 test("a command that ends in time: its output and the events around it (0.169 t169_tool)", async (t) => {
   const { thread, events, outputs, ofType, cwd } = await bench(
@@ -165,7 +120,6 @@ test("typing into a command without a terminal is refused, and an unknown sessio
       [exec("exec sleep 100", { yield_time_ms: 250 })],
       (session) => look(session, { chars: "hi\n" }),
       look(4242),
-      [exec("true", { tty: true })],
       "done",
     ),
     EXEC,
@@ -174,16 +128,8 @@ test("typing into a command without a terminal is refused, and an unknown sessio
   assert.deepEqual(outputs().slice(1), [
     "write_stdin failed: stdin is closed for this session; rerun exec_command with tty=true to keep stdin open",
     "write_stdin failed: Unknown process id 4242",
-    "exec_command failed: there is no pseudo-terminal here; leave out `tty`",
   ]);
 });
-
-/** A child in the foreground and one in the background, deaf to SIGTERM. */
-const DEAF =
-  "trap '' TERM; (trap '' TERM; echo $BASHPID > grandchild; exec sleep 1000) & echo $$ > child; until [ -s grandchild ]; do sleep 0.01; done; echo up; wait";
-
-const pidsOf = async (cwd: string): Promise<number[]> =>
-  Promise.all(["child", "grandchild"].map(async (name) => Number(await readFile(join(cwd, name), "utf8"))));
 
 test("an interrupt leaves the command running; ended by its id, it ends with all that it started", async (t) => {
   const { thread, cwd, outputs, ofType } = await bench(t, [[exec(DEAF, { yield_time_ms: 30_000 })], "never"], EXEC);

@@ -6,9 +6,9 @@ export async function isRunning(pid: number): Promise<boolean> {
   return stat !== undefined && stat[stat.lastIndexOf(")") + 2] !== "Z";
 }
 
-/** Whether all have ended, or do so within a few turns of the event loop: the kernel needs a moment after a signal. */
+/** Whether all have ended, or do so within some turns of the event loop: the kernel needs a moment after a signal. */
 export async function gone(pids: readonly number[]): Promise<boolean> {
-  for (let tries = 0; tries < 200; tries += 1) {
+  for (let tries = 0; tries < 2_000; tries += 1) {
     const running = await Promise.all(pids.map(isRunning));
     if (!running.includes(true)) return true;
   }

@@ -5,11 +5,15 @@ import { type CallContext, durationOf } from "../call-context.ts";
 import { type ProcessEnvironment, withoutSecrets } from "../clean-environment.ts";
 import { Rejection } from "../rejection.ts";
 import { CommandGate, type CommandRequest, type Place } from "../shell/command-gate.ts";
+import { CommandProcess } from "../shell/command-process.ts";
 import { outputDeltas } from "../shell/output-deltas.ts";
+import { loadPty, type PtyLibrary, PtyProcess } from "./pty-process.ts";
 import { Terminal } from "./terminal.ts";
 import { answerFor } from "./terminal-output.ts";
 
 export type ExecRequest = CommandRequest & {
+  /** What the command is to find at its standard streams. */
+  readonly terminal: "pty" | "pipes";
   readonly yieldMs: number;
   readonly maxOutputTokens: number | null | undefined;
 };
@@ -54,23 +58,27 @@ export class ExecCall {
     const { clock, signal, terminals } = this.#call;
     const { yieldMs, maxOutputTokens } = this.#request;
     const program = await gate.program(place);
+    const pty = this.#request.terminal === "pty" ? await loadPty() : undefined;
     signal.throwIfAborted();
-    const terminal = this.#start(program);
+    const terminal = this.#start(program, pty);
     const startedAt = clock.now();
     await terminal.settle(yieldMs, signal);
     if (terminal.exitCode !== undefined) terminals.forget(terminal);
     return { terminal, waitedMs: clock.now() - startedAt, maxOutputTokens };
   }
 
-  #start(argv: readonly string[]): Terminal {
+  #start(argv: readonly string[], pty: PtyLibrary | undefined): Terminal {
     const call = this.#call;
     const { callId, clock } = call;
     const { script, workdir: cwd } = this.#request;
     const terminal = call.terminals.open(
       (id) =>
         new Terminal({
-          ...{ id, callId, argv, clock, script, cwd },
-          env: { ...withoutSecrets(this.#environment), ...PLAIN },
+          ...{ id, callId, clock, script, cwd },
+          start: (onOutput) => {
+            const options = { cwd, env: { ...withoutSecrets(this.#environment), ...PLAIN }, clock, onOutput };
+            return pty === undefined ? new CommandProcess(argv, options) : new PtyProcess(pty, argv, options);
+          },
           onOutput: outputDeltas(callId, (msg) => call.publishAlways(msg)),
         }),
     );

@@ -48,7 +48,6 @@ export function execCommand(environment: ProcessEnvironment): BuiltInTool {
 
 function requestOf(call: CallContext): ExecRequest {
   const given = call.argumentsAs(argumentsSchema);
-  if (given.tty === true) throw new InvalidRequestError(NO_TTY);
   return {
     script: given.cmd,
     parsed: wholeOrParsed(given.cmd),
@@ -57,12 +56,11 @@ function requestOf(call: CallContext): ExecRequest {
     escalated: given.sandbox_permissions === "require_escalated",
     justification: given.justification ?? null,
     prefixRule: given.prefix_rule ?? undefined,
+    terminal: given.tty === true ? "pty" : "pipes",
     yieldMs: Math.min(Math.max(given.yield_time_ms ?? YIELD.default, YIELD.least), YIELD.most),
     maxOutputTokens: given.max_output_tokens,
   };
 }
-
-const NO_TTY = "exec_command failed: there is no pseudo-terminal here; leave out `tty`";
 
 async function requireFolder(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);

@@ -3,10 +3,9 @@ import { raceAbort } from "../../../kernel/cancellation.ts";
 import { type Clock, sleep } from "../../../kernel/clock.ts";
 import {
   type CommandOutput,
-  CommandProcess,
   type CommandProcessOptions,
   KEPT_BYTES,
-  type Stream,
+  type RunningCommand,
 } from "../shell/command-process.ts";
 import { OutputWindow } from "../shell/output-window.ts";
 
@@ -16,10 +15,9 @@ export type TerminalOptions = {
   /** The call that started it. */
   readonly callId: string;
   readonly script: string;
-  readonly argv: readonly string[];
   readonly cwd: string;
-  readonly env: Record<string, string>;
   readonly clock: Clock;
+  readonly start: (onOutput: CommandProcessOptions["onOutput"]) => RunningCommand;
   readonly onOutput: CommandProcessOptions["onOutput"];
 };
 
@@ -47,14 +45,13 @@ export class Terminal {
   /** Resolves with the exit code. Rejects when the command cannot be started. */
   readonly ended: Promise<number>;
   readonly #clock: Clock;
-  readonly #process: CommandProcess;
+  readonly #command: RunningCommand;
   #unread = new OutputWindow(KEPT_BYTES);
   #unreadBytes = 0;
   #isTerminated = false;
 
-  /** @throws what `spawn` throws at once */
-  constructor(options: TerminalOptions) {
-    const { id, callId, script, cwd, env, clock, argv, onOutput } = options;
+  /** @throws what `start` throws */
+  constructor({ id, callId, script, cwd, clock, start, onOutput }: TerminalOptions) {
     this.id = id;
     this.callId = callId;
     this.script = script;
@@ -62,13 +59,12 @@ export class Terminal {
     this.#clock = clock;
     this.startedAt = clock.now();
     this.usedAt = this.startedAt;
-    const take = (stream: Stream, chunk: Buffer) => {
+    this.#command = start((stream, chunk) => {
       this.#unread.push(chunk);
       this.#unreadBytes += chunk.length;
       onOutput(stream, chunk);
-    };
-    this.#process = new CommandProcess(argv, { cwd, env, clock, onOutput: take });
-    this.ended = this.#process.exit.then(
+    });
+    this.ended = this.#command.exit.then(
       (code) => this.#end(this.#isTerminated ? NO_EXIT_CODE : code),
       (error) => {
         this.#end(NO_EXIT_CODE);
@@ -86,7 +82,7 @@ export class Terminal {
   }
 
   get output(): CommandOutput {
-    return this.#process.output;
+    return this.#command.output;
   }
 
   /** Waits until the command has ended, or for so long. Rejects with the signal's reason; the command then goes on. */
@@ -108,17 +104,23 @@ export class Terminal {
     return { text: unread.text(), lines: unread.lines, bytes, omittedBytes: unread.omittedBytes };
   }
 
+  /** Types into the command. False where its input is closed. */
+  write(chars: string): boolean {
+    this.#command.write?.(chars);
+    return this.#command.write !== undefined;
+  }
+
   /** Ends the command and all that it started. Its exit code is then -1. */
   terminate(): void {
     if (this.exitCode !== undefined) return;
     this.#isTerminated = true;
-    this.#process.terminate();
+    this.#command.terminate();
   }
 
   /** Ends it now. */
   kill(): void {
     this.#isTerminated = true;
-    this.#process.kill();
+    this.#command.kill();
   }
 }
 

@@ -51,7 +51,7 @@ async function look(call: CallContext): Promise<string> {
   if (terminal === undefined) throw new InvalidRequestError(`write_stdin failed: Unknown process id ${session_id}`);
   const typed = chars ?? "";
   const wasRunning = terminal.exitCode === undefined;
-  if (typed !== "" && wasRunning) throw new InvalidRequestError(CLOSED);
+  if (typed !== "" && wasRunning && !terminal.write(typed)) throw new InvalidRequestError(CLOSED);
   const range = typed === "" ? LOOK : TYPED;
   const startedAt = clock.now();
   terminal.usedAt = startedAt;

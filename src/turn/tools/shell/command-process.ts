@@ -46,8 +46,20 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 
-export class CommandProcess {
+/** A command at work, behind pipes or in a pseudo-terminal. */
+export interface RunningCommand {
   /** Resolves with the exit code when the program has ended and its output is read. Rejects when it cannot be started. */
+  readonly exit: Promise<number>;
+  readonly output: CommandOutput;
+  /** Types into it; not there where its input is closed. */
+  readonly write?: (chars: string) => void;
+  /** Asks the command and all that it started to end, and ends it by force soon after. */
+  terminate(): void;
+  /** Ends it now. */
+  kill(): void;
+}
+
+export class CommandProcess implements RunningCommand {
   readonly exit: Promise<number>;
   readonly #group: ProcessGroup;
   readonly #onOutput: CommandProcessOptions["onOutput"];
@@ -82,12 +94,10 @@ export class CommandProcess {
     };
   }
 
-  /** Asks the command and all that it started to end, and ends it by force soon after. */
   terminate(): void {
     this.#group.terminate();
   }
 
-  /** Ends it now. */
   kill(): void {
     this.#group.kill();
   }
@@ -99,11 +109,14 @@ export class CommandProcess {
   }
 }
 
+/** The exit code of a program that a signal has ended, in the way of shells. */
+export const endedBy = (signal: number): number => 128 + signal;
+
 /** How the group's leader ended. @throws when it could not be started */
 export function exitOf({ child }: ProcessGroup): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) => resolve(code ?? 128 + (SIGNALS[signal ?? ""] ?? 0)));
+    child.once("exit", (code, signal) => resolve(code ?? endedBy(SIGNALS[signal ?? ""] ?? 0)));
   });
 }
 
