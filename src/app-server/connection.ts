@@ -43,8 +43,8 @@ export class Connection implements WireListener {
   client: ClientInfo | undefined;
   experimentalApi = false;
   optOut: ReadonlySet<string> = new Set();
-  /** Whether it speaks v1: then it is not told of threads that it has not asked for. */
-  speaksV1 = false;
+  /** By whose methods it has asked for threads. */
+  readonly versions = new Set<"v1" | "v2">();
 
   constructor(wire: Wire, server: ConnectionServer, limits: ConnectionLimits) {
     this.#wire = wire;
@@ -52,6 +52,11 @@ export class Connection implements WireListener {
     this.#limits = limits;
     this.#outbox = new Outbox(wire, limits, (threadId) => this.tell(deltasLeftOut(threadId)));
     wire.listener = this;
+  }
+
+  /** Such a client is not told of threads that it has not asked for. */
+  get speaksOnlyV1(): boolean {
+    return this.versions.has("v1") && !this.versions.has("v2");
   }
 
   /** Fires when the client has gone. */

@@ -118,6 +118,7 @@ export class ThreadHub {
 
   /** Subscribes for v2. Requests that wait for an answer are asked again by `replayRequests`. */
   follow(connection: Connection, threadId: ThreadId): Subscription {
+    connection.versions.add("v2");
     const subscription = this.feedOf(threadId).subscribe(connection);
     subscription.isV2 = true;
     return subscription;
@@ -173,13 +174,13 @@ export class ThreadHub {
 
   /** Tells every v2 client, whether it follows the thread or not. */
   broadcast(told: Told): void {
-    for (const connection of this.#options.connections) if (!connection.speaksV1) connection.tell(told);
+    for (const connection of this.#options.connections) if (!connection.speaksOnlyV1) connection.tell(told);
   }
 
   /** Tells the v2 clients that have not been told as followers of a thread. */
   tellOthers(followers: ReadonlySet<Connection>, told: Told): void {
     for (const connection of this.#options.connections) {
-      if (!connection.speaksV1 && !followers.has(connection)) connection.tell(told);
+      if (!connection.speaksOnlyV1 && !followers.has(connection)) connection.tell(told);
     }
   }
 

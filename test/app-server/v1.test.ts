@@ -204,3 +204,20 @@ test("sendUserTurn sets what stays; lists, summaries and archive", async () => {
   });
   assert.deepEqual(await client.request("userInfo"), { allegedUserEmail: null });
 });
+
+test("a client of both versions is told of its threads as v2 does, and of its conversations as v1 does", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { conversationId } = await client.request("newConversation", {});
+  const { thread } = await client.request("thread/start", {});
+  assert.equal((await client.next("thread/started")).params.thread.id, thread.id);
+  await client.turn(thread.id, "in v2");
+  await client.request("addConversationListener", { conversationId });
+  await client.request("sendUserMessage", { conversationId, items: items("in v1") });
+  await client.next("turn/completed", ({ threadId }) => threadId === conversationId);
+  const told = (id: string) =>
+    new Set(client.log.flatMap(({ method, params }) => (params?.threadId === id ? [method] : [])));
+  assert.equal(told(thread.id).has("turn/started"), true);
+  assert.equal(told(conversationId).has("turn/started"), false);
+  assert.equal(events(client.log).filter((type) => type === "task_started").length, 1);
+});

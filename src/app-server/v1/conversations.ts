@@ -25,7 +25,7 @@ export const conversationMethods = (server: ServerContext): MethodTable => ({
 
 /** A client that speaks v1 hears only of what it listens to; its conversations wait for their first listener. */
 function welcome({ hub }: ServerContext, { connection }: Call, { threadId, thread }: NewThread): void {
-  connection.speaksV1 = true;
+  connection.versions.add("v1");
   const feed = hub.feedOf(threadId);
   if (feed.subscriptions.size > 0) return;
   const hasServers = Object.keys(thread.config.mcpServers).length > 0;

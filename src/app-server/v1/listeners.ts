@@ -82,7 +82,7 @@ async function addListener(server: ServerContext, params: z.infer<typeof listene
   const thread = await conversationOf(server, params.conversationId, call, threadNotFound);
   const subscriptionId = randomUUID();
   const feed = hub.feedOf(thread.id);
-  connection.speaksV1 = true;
+  connection.versions.add("v1");
   const subscription = feed.subscribe(connection);
   subscription.listeners.set(subscriptionId, { rawItems: params.experimentalRawEvents === true });
   call.finally(feed.hold(connection));
