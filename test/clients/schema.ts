@@ -63,7 +63,7 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   });
   await client.ask("thread/resume", { threadId });
   await client.ask("thread/revert", { threadId, beforeTurnId: second });
-  await client.ask("thread/metadata/update", { threadId });
+  await client.ask("thread/metadata/update", { threadId, gitInfo: { branch: "trunk" } });
   await client.ask("thread/archive", { threadId });
   await client.ask("thread/list", { archived: true });
   await client.ask("thread/unarchive", { threadId });
