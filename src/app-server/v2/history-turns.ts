@@ -22,6 +22,8 @@ export type HistoryTurn = {
   readonly id: string;
   readonly items: readonly PlacedItem[];
   readonly turn: V2Turn;
+  /** The totals as they were last told in this turn. */
+  readonly usage: TokenUsageInfo | undefined;
 };
 
 type OpenTurn = {
@@ -39,6 +41,9 @@ type OpenTurn = {
   startedAt: number | null;
   completedAt: number | null;
   durationMs: number | null;
+  usage: TokenUsageInfo | undefined;
+  /** A report that only repeats what was told before it; it counts when the turn has an end. */
+  repeated: TokenUsageInfo | undefined;
 };
 
 export class HistoryFold {
@@ -47,8 +52,7 @@ export class HistoryFold {
   #line = 0;
   /** How many items there are so far: a legacy one is named by its number. */
   #items = 0;
-  /** The last totals that were told, and the turn that they were told in. */
-  usage: { turnId: string; info: TokenUsageInfo } | undefined;
+  #told = "";
 
   add(line: RolloutLine): void {
     const ordinal = line.ordinal ?? this.#line;
@@ -93,7 +97,11 @@ export class HistoryFold {
         return;
       case "token_count": {
         const turn = this.#open ?? this.#turns.at(-1);
-        if (msg.info && turn !== undefined) this.usage = { turnId: turn.id, info: msg.info };
+        if (!msg.info || turn === undefined) return;
+        const text = JSON.stringify(msg.info);
+        if (text === this.#told) turn.repeated = msg.info;
+        else turn.usage = msg.info;
+        this.#told = text;
       }
     }
   }
@@ -116,6 +124,8 @@ export class HistoryFold {
       startedAt: given.startedAt,
       completedAt: null,
       durationMs: null,
+      usage: undefined,
+      repeated: undefined,
     };
     this.#turns.push(turn);
     this.#open = turn;
@@ -185,6 +195,7 @@ export class HistoryFold {
     if (error) turn.error = turnErrorOf(error.message, error.codex_error_info);
     turn.completedAt = msg.completed_at ?? null;
     turn.durationMs = msg.duration_ms ?? null;
+    turn.usage ??= turn.repeated;
     if (turn.explicit) this.#open = undefined;
   }
 
@@ -204,8 +215,8 @@ export class HistoryFold {
   /** @param running the turn that runs now, if any */
   finish(running?: string): HistoryTurn[] {
     return this.#turns.map((turn) => {
-      const { ordinal, id, items } = turn;
-      return { ordinal, id, items, turn: this.#turnOf(turn, running) };
+      const { ordinal, id, items, usage } = turn;
+      return { ordinal, id, items, usage, turn: this.#turnOf(turn, running) };
     });
   }
 

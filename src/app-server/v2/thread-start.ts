@@ -144,7 +144,7 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
     initialTurnsPage:
       params.initialTurnsPage == null || history === undefined
         ? null
-        : turnsPage(history.turns, { threadId, ...params.initialTurnsPage }),
+        : turnsPage(history.turns, { threadId, historyMode: view.historyMode, ...params.initialTurnsPage }),
     ...(isPaginated ? cursorsOf(threadId, view, history) : NO_CURSORS),
   };
 }
@@ -200,9 +200,9 @@ export function cursorsOf(threadId: ThreadId, view: V2Thread, history: History |
 }
 
 function tellUsage(call: Call, threadId: ThreadId, history: History | undefined): void {
-  if (history?.usage === undefined) return;
-  const { turnId, info } = history.usage;
-  const params = { threadId, turnId, tokenUsage: usageToV2(info) };
+  const last = history?.turns.findLast(({ usage }) => usage !== undefined);
+  if (last?.usage === undefined) return;
+  const params = { threadId, turnId: last.id, tokenUsage: usageToV2(last.usage) };
   call.connection.tell({ method: "thread/tokenUsage/updated", params });
 }
 
@@ -258,7 +258,7 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
 function historyUpTo(history: History, at: ForkAnchor): History {
   if (typeof at !== "object" || "beforeUserMessage" in at) return history;
   const named = history.turns.findIndex(({ id }) => id === ("throughTurn" in at ? at.throughTurn : at.beforeTurn));
-  return { ...history, turns: history.turns.slice(0, "throughTurn" in at ? named + 1 : named) };
+  return { turns: history.turns.slice(0, "throughTurn" in at ? named + 1 : named) };
 }
 
 function anchorOf({ lastTurnId, beforeTurnId }: z.infer<typeof forkSchema>): ForkAnchor {

@@ -20,10 +20,7 @@ export type EphemeralFacts = {
   readonly historyMode: HistoryMode;
 };
 
-export type History = {
-  readonly turns: readonly HistoryTurn[];
-  readonly usage: HistoryFold["usage"];
-};
+export type History = { readonly turns: readonly HistoryTurn[] };
 
 export class ThreadViews {
   readonly #manager: ThreadManager;
@@ -130,7 +127,7 @@ export class ThreadViews {
     }
     const live = typeof thread === "string" ? this.#manager.loadedThread(thread) : undefined;
     const turns = fold.finish(live?.activeTurn?.turnId);
-    return { turns, usage: fold.usage };
+    return { turns };
   }
 }
 
