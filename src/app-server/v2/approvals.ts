@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { ReviewDecision } from "../../protocol/policy.ts";
 import type { OpenRequest } from "../server-requests.ts";
-import { actionToV2, commandLine } from "./items.ts";
+import { commandActions, commandLine } from "./commands.ts";
 
 export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {
   const place = { threadId: feed.threadId, turnId, itemId: msg.call_id, startedAtMs: startedAt };
@@ -20,7 +20,7 @@ export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): 
     ...(msg.reason == null ? {} : { reason: msg.reason }),
     command: commandLine(msg.command),
     cwd: msg.cwd,
-    commandActions: msg.parsed_cmd.map(actionToV2),
+    commandActions: commandActions(msg),
     ...(amendment === null ? {} : { proposedExecpolicyAmendment: amendment }),
     availableDecisions: [
       "accept",

@@ -8,10 +8,10 @@ import {
   type DynamicToolCallTurnItem,
   type FileChanges,
   type McpToolCallTurnItem,
-  type ParsedCommand,
   type TurnItem,
   type UserMessageTurnItem,
 } from "../../protocol/turn-item.ts";
+import { commandActions, commandLine } from "./commands.ts";
 import { inputToV2 } from "./input.ts";
 import { camel } from "./settings.ts";
 import type { V2Item } from "./wire-types.ts";
@@ -81,7 +81,7 @@ const commandExecution = (item: CommandExecutionTurnItem): Body => ({
   processId: item.process_id ?? null,
   source: camel(item.source),
   status: camel(item.status),
-  commandActions: item.parsed_cmd.map(actionToV2),
+  commandActions: commandActions(item),
   aggregatedOutput: item.aggregated_output === "" ? null : (item.aggregated_output ?? null),
   exitCode: item.exit_code ?? null,
   durationMs: milliseconds(item.duration),
@@ -147,24 +147,6 @@ function stateToV2(status: AgentStatus): { status: string; message: string | nul
 
 export const milliseconds = (duration: Duration | null | undefined): number | null =>
   duration === null || duration === undefined ? null : duration.secs * 1000 + Math.round(duration.nanos / 1e6);
-
-/** As a shell would take it. */
-export const commandLine = (command: readonly string[]): string =>
-  command.map((part) => (/^[\w@%+=:,./-]+$/.test(part) ? part : `'${part.replaceAll("'", `'\\''`)}'`)).join(" ");
-
-export function actionToV2(parsed: ParsedCommand): Record<string, unknown> {
-  const { cmd: command } = parsed;
-  switch (parsed.type) {
-    case "read":
-      return { type: "read", command, name: parsed.name ?? "", path: parsed.path ?? "" };
-    case "list_files":
-      return { type: "listFiles", command, path: parsed.path ?? null };
-    case "search":
-      return { type: "search", command, query: parsed.query ?? null, path: parsed.path ?? null };
-    default:
-      return { type: "unknown", command };
-  }
-}
 
 export const changesToV2 = (changes: FileChanges): { path: string; kind: unknown; diff: string }[] =>
   Object.entries(changes).map(([path, change]) => {

@@ -1,7 +1,8 @@
 /** Items that older tool events tell of (SPEC 11.8): commands, patches, MCP calls, images, reviews. Pure. */
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ExecCommandBeginEvent, ExecCommandEndEvent } from "../../protocol/tool-events.ts";
-import { actionToV2, changesToV2, commandLine, milliseconds } from "./items.ts";
+import { commandActions, commandLine } from "./commands.ts";
+import { changesToV2, milliseconds } from "./items.ts";
 import { camel } from "./settings.ts";
 
 type Body = { type: string; id: string; [field: string]: unknown };
@@ -75,7 +76,7 @@ export const commandBegun = (msg: Command): Body => ({
   processId: msg.process_id ?? null,
   source: camel(msg.source),
   status: "inProgress",
-  commandActions: msg.parsed_cmd.map(actionToV2),
+  commandActions: commandActions(msg),
   aggregatedOutput: null,
   exitCode: null,
   durationMs: null,
