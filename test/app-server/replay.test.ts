@@ -141,6 +141,12 @@ const SCENARIOS: Scenario[] = [
   { name: "0.169-legacy-b", unseen: unseenOfLegacy },
   // The items of legacy threads can be listed.
   { name: "0.169-legacy-mode", others: { "0:26": ANSWERED } },
+  { name: "0.169-legacy-resume" },
+  {
+    name: "0.169-compact",
+    model: ({ n }) => (n === 4 ? { status: 500, body: { error: { message: "boom" } } } : undefined),
+    unseen: unseenOfCompaction,
+  },
   {
     // The fork has what the answer has cost already, though its call still runs.
     name: "0.169-interrupt-tool",
