@@ -14,6 +14,9 @@ import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from ".
 const GROWTH_MS = 250;
 const ROWS_MS = 100;
 const RETRY_MS = 5_000;
+const REFRESH_MS = 5_000;
+/** At most a twentieth of the time goes into looking. */
+const REFRESH_SHARE = 19;
 
 export type CatalogIndexOptions = {
   readonly path: string;
@@ -29,7 +32,7 @@ export class CatalogIndex {
   readonly #options: CatalogIndexOptions;
   #catalog: Catalog | undefined;
   #retryAt = 0;
-  #refreshed = false;
+  #refreshAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   /** Settles when the rows are complete as far as this process knows. */
   #ready: Promise<void> = Promise.resolve();
@@ -121,12 +124,20 @@ export class CatalogIndex {
     if (growth.length > 0) this.use((catalog) => catalog.grow(growth));
   }
 
-  /** Looks once in the life of the store for what other programs changed; nobody waits for it. */
+  /**
+   * Looks for what other programs changed, now and then; nobody waits for it. A look takes as long as there are files,
+   * so the pause until the next one grows with it.
+   */
   refresh(): void {
     const catalog = this.#open();
-    if (catalog === undefined || this.#refreshed) return;
-    this.#refreshed = true;
-    void this.#ready.then(() => this.#scan(catalog));
+    const { clock } = this.#options;
+    if (catalog === undefined || clock.now() < this.#refreshAt) return;
+    this.#refreshAt = Number.POSITIVE_INFINITY;
+    void this.#ready.then(async () => {
+      const begun = clock.now();
+      await this.#scan(catalog);
+      this.#refreshAt = clock.now() + Math.max(REFRESH_MS, REFRESH_SHARE * (clock.now() - begun));
+    });
   }
 
   /** Starts a scan that lists wait for. */
@@ -155,7 +166,7 @@ export class CatalogIndex {
       const { catalog, fresh } = Catalog.open(this.#options.path);
       this.#catalog = catalog;
       this.#complete = !fresh;
-      this.#refreshed ||= fresh;
+      if (fresh) this.#refreshAt = this.#options.clock.now() + REFRESH_MS;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
       this.#retryAt = this.#options.clock.now() + RETRY_MS;
