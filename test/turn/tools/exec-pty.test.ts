@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { loadPty } from "../../../src/turn/tools/exec/pty-process.ts";
 import { answered, DEAF, EXEC, exec, look, pidsOf, plays, steady } from "./exec-plays.ts";
 import { gone, isRunning } from "./processes.ts";
-import { bench } from "./tool-turn.ts";
+import { bench, kinds } from "./tool-turn.ts";
 
 const skip = await loadPty().then(
   () => false,
@@ -14,7 +14,7 @@ const skip = await loadPty().then(
 test("in a pseudo-terminal a command is typed into, and interrupted by a key (0.169's answers)", {
   skip,
 }, async (t) => {
-  const { thread, outputs, ofType } = await bench(
+  const { thread, events, outputs, ofType } = await bench(
     t,
     plays(
       [exec("tty >&2; echo ask; read x; echo got $x; read y; echo bye $y; exit 3", { tty: true, yield_time_ms: 250 })],
@@ -33,6 +33,15 @@ test("in a pseudo-terminal a command is typed into, and interrupted by a key (0.
   assert.equal(ended, answered("Process exited with code 3", 4, "more\r\nbye more\r\n"));
   assert.equal(cat, answered("Process running with session ID S", 0, ""));
   assert.equal(interrupted, answered("Process exited with code 130", 1, "^C"));
+  assert.deepEqual(
+    kinds(events).filter((kind) => /^(?:terminal_|exec_command_end)/.test(kind)),
+    [
+      "terminal_interaction",
+      ...["terminal_interaction", "exec_command_end"],
+      ...["terminal_interaction", "exec_command_end"],
+    ],
+    "a command's end is told behind what was typed",
+  );
   assert.deepEqual(
     ofType("terminal_interaction").map(({ stdin }) => stdin),
     ["hello\n", "more\n", "\u0003"],

@@ -49,6 +49,7 @@ export class Terminal {
   #unread = new OutputWindow(KEPT_BYTES);
   #unreadBytes = 0;
   #isTerminated = false;
+  readonly #onEnds = new Set<() => void>();
 
   /** @throws what `start` throws */
   constructor({ id, callId, script, cwd, clock, start, onOutput }: TerminalOptions) {
@@ -78,6 +79,7 @@ export class Terminal {
   #end(exitCode: number): number {
     this.durationMs = this.#clock.now() - this.startedAt;
     this.exitCode = exitCode;
+    for (const onEnd of this.#onEnds) onEnd();
     return exitCode;
   }
 
@@ -85,13 +87,18 @@ export class Terminal {
     return this.#command.output;
   }
 
-  /** Waits until the command has ended, or for so long. Rejects with the signal's reason; the command then goes on. */
-  async settle(ms: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Waits until the command has ended, or for so long. Rejects with the signal's reason; the command then goes on.
+   * @param onEnd called when the command ends meanwhile, before its end is told
+   */
+  async settle(ms: number, signal: AbortSignal, onEnd?: () => void): Promise<void> {
     const timer = new AbortController();
+    if (onEnd !== undefined) this.#onEnds.add(onEnd);
     try {
       await raceAbort(Promise.race([this.ended, sleep(this.#clock, ms, timer.signal)]), signal);
     } finally {
       timer.abort();
+      if (onEnd !== undefined) this.#onEnds.delete(onEnd);
     }
   }
 

@@ -1,7 +1,9 @@
 import * as z from "zod";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
+import type { EventMsg } from "../../../protocol/event.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
+import type { Terminal } from "./terminal.ts";
 import { answerFor } from "./terminal-output.ts";
 
 /** Codex's: for typing, and for a look without a word. */
@@ -55,17 +57,25 @@ async function look(call: CallContext): Promise<string> {
   const range = typed === "" ? LOOK : TYPED;
   const startedAt = clock.now();
   terminal.usedAt = startedAt;
+  const waitMs = Math.min(Math.max(yield_time_ms ?? range.default, range.least), range.most);
+  const interaction = interactionOf(terminal, typed);
   try {
-    await terminal.settle(Math.min(Math.max(yield_time_ms ?? range.default, range.least), range.most), signal);
+    await terminal.settle(waitMs, signal, () => call.publish(interaction));
   } catch (error) {
     if (!signal.aborted) throw error;
     return `aborted by user after ${((clock.now() - startedAt) / 1000).toFixed(1)}s`;
   }
-  const { callId: call_id, id } = terminal;
-  if (wasRunning) call.publish({ type: "terminal_interaction", call_id, process_id: String(id), stdin: typed });
-  if (terminal.exitCode !== undefined) terminals.forget(terminal);
+  if (terminal.exitCode === undefined) call.publish(interaction);
+  else terminals.forget(terminal);
   return answerFor({ terminal, waitedMs: clock.now() - startedAt, maxOutputTokens });
 }
+
+const interactionOf = ({ callId: call_id, id }: Terminal, stdin: string): EventMsg => ({
+  type: "terminal_interaction",
+  call_id,
+  process_id: String(id),
+  stdin,
+});
 
 const CLOSED =
   "write_stdin failed: stdin is closed for this session; rerun exec_command with tty=true to keep stdin open";
