@@ -14,7 +14,8 @@ export function readParams<T>(schema: z.ZodType<T>, params: unknown): T {
   const result = schema.safeParse(given);
   if (result.success) return result.data;
   const problem =
-    (params === undefined ? "missing field `params`" : undefined) ?? problemOf(result.error.issues, given);
+    (params === undefined || params === null ? "missing field `params`" : undefined) ??
+    problemOf(result.error.issues, given);
   throw invalidRequest(`Invalid request: ${problem}`);
 }
 

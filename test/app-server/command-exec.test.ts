@@ -7,6 +7,7 @@ import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { CommandRun } from "../../src/app-server/commands/command-run.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
+import { loadPty } from "../../src/turn/tools/exec/pty-process.ts";
 import { gone } from "../turn/tools/processes.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
 import { type Json, serve, type TestClient } from "./test-client.ts";
@@ -254,4 +255,42 @@ test("a permission profile stands for its policy", sandbox, async (t) => {
     failure.message,
     "invalid permission profile: default_permissions refers to unknown built-in profile `:nope`",
   );
+});
+
+const hasPty = await loadPty().then(
+  () => true,
+  () => false,
+);
+const terminal = { skip: hasPty ? false : "the package @lydell/node-pty is not installed" };
+
+test("a terminal: its size, what is typed into it, the end of its input", terminal, async (t) => {
+  const { client, exec } = await bench(t);
+  const type = (text: string, more: Json = {}) =>
+    client.request("command/exec/write", { processId: "t", deltaBase64: base64(text), ...more });
+  const script = "stty -echo; stty size; read x; echo got $x; stty size; cat; exit 5";
+  const answer = exec({ ...sh(script), processId: "t", tty: true, size: { rows: 33, cols: 99 } });
+  await client.next("command/exec/outputDelta");
+  await client.request("command/exec/resize", { processId: "t", size: { rows: 10, cols: 20 } });
+  await type("ü\n");
+  await client.find(() => told(client, "t").stdout.includes("10 20"));
+  await type("last", { closeStdin: true });
+  assert.deepEqual(await answer, { exitCode: 5, stdout: "", stderr: "" });
+  assert.deepEqual(told(client, "t"), { stdout: "33 99\r\ngot ü\r\n10 20\r\nlast\r\n", stderr: "", capped: [] });
+});
+
+test("a terminal's program is ended, and one that is not there is told of", terminal, async (t) => {
+  const { client, exec } = await bench(t);
+  const tty = (command: string[], more: Json = {}) => ({ command, processId: "t", tty: true, ...more });
+  const answer = exec(tty(["sleep", "77"]));
+  await client.request("command/exec/terminate", { processId: "t" });
+  assert.equal((await answer).exitCode, 137);
+  assert.equal((await exec(tty(["sleep", "77"], { timeoutMs: 0 }))).exitCode, 124);
+  for (const [params, text] of [
+    [tty(["/nope"]), "No such file or directory (os error 2)"],
+    [tty(["nope-of-path"]), "No such file or directory (os error 2)"],
+    [tty(["true"], { cwd: "/nope" }), "No such file or directory (os error 2)"],
+  ] as const) {
+    const { code, message } = await client.failure("command/exec", params);
+    assert.deepEqual([code, message], [-32603, `failed to spawn command: ${text}`]);
+  }
 });

@@ -1,5 +1,3 @@
-import type { Readable } from "node:stream";
-
 export type OutputStream = "stdout" | "stderr";
 
 /** What a command wrote to one stream: kept for the answer, or told as it comes, and no more of it than its cap. */
@@ -15,12 +13,8 @@ export class CommandOutput {
     this.#tell = tell;
   }
 
-  /** What comes beyond the cap is read and dropped, so that the command goes on. */
-  listen(stream: Readable | null): void {
-    stream?.on("data", (chunk: Buffer) => this.#take(chunk));
-  }
-
-  #take(chunk: Buffer): void {
+  /** What comes beyond the cap is dropped, and the command goes on. */
+  take(chunk: Buffer): void {
     const room = this.#capBytes - this.#seen;
     if (room <= 0 && this.#seen > 0) return;
     const piece = chunk.subarray(0, Math.max(0, room));

@@ -5,19 +5,19 @@
  * X2  Its id can be used from the moment the request is taken: what is written before the program runs waits for it.
  * X3  A client that reads slowly holds up the program, not this process's memory.
  */
-import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
 import { ioText } from "../../services/io-failure.ts";
-import { ProcessGroup } from "../../turn/tools/process-group.ts";
-import { exitOf, streamsClosed } from "../../turn/tools/shell/command-process.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import { CommandOutput, type OutputStream } from "./command-output.ts";
 import type { CommandPlan } from "./command-plan.ts";
+import { PipedProgram } from "./piped-program.ts";
+import type { Program, TerminalSize } from "./program.ts";
+import { terminalProgram } from "./terminal-program.ts";
 
 export type CommandRunOptions = {
   readonly clock: Clock;
-  /** Whether the client may write to the program; otherwise there is nothing to read for it. */
-  readonly stdin: "pipe" | "ignore";
+  /** Without one, the client cannot write to the program, and there is nothing to read for it. */
+  readonly stdin: "pipe" | "ignore" | { readonly terminal: TerminalSize | undefined };
   /** undefined: it may take as long as it likes. */
   readonly timeoutMs: number | undefined;
   /** Of each stream. */
@@ -41,10 +41,9 @@ export type CommandEnding = {
 
 export class CommandRun {
   readonly #options: CommandRunOptions;
-  readonly #started = Promise.withResolvers<ProcessGroup>();
+  readonly #started = Promise.withResolvers<Program>();
   readonly #over = new AbortController();
   #isInputClosed = false;
-  #hasEnded = false;
 
   constructor(options: CommandRunOptions) {
     this.#options = options;
@@ -59,120 +58,99 @@ export class CommandRun {
    */
   async run(plan: Promise<CommandPlan>): Promise<CommandEnding> {
     try {
-      const group = this.#start(await plan);
-      this.#started.resolve(group);
-      return await this.#follow(group);
+      const program = await this.#start(await plan);
+      const ending = this.#follow(program);
+      this.#started.resolve(program);
+      return await ending;
     } catch (error) {
-      this.#started.reject(error);
-      throw error;
+      const failure =
+        error instanceof RpcError || !(error instanceof Error) ? error : this.#failed(reasonOf(error), error);
+      this.#started.reject(failure);
+      throw failure;
     }
   }
 
-  #start({ argv, cwd, env }: CommandPlan): ProcessGroup {
-    if (argv[0] === "") throw this.#failed("missing program for pipe spawn");
+  async #start(plan: CommandPlan): Promise<Program> {
+    if (plan.argv[0] === "") throw this.#failed("missing program for pipe spawn");
     const { clock, stdin } = this.#options;
-    try {
-      return new ProcessGroup(argv, { cwd, env, clock, stdin });
-    } catch (error) {
-      throw this.#failed(isNulByte(error) ? "nul byte found in provided data" : ioText(error), error);
-    }
+    if (typeof stdin === "object") return terminalProgram(plan, { clock, size: stdin.terminal });
+    return new PipedProgram(plan, { clock, stdin });
   }
 
-  async #follow(group: ProcessGroup): Promise<CommandEnding> {
+  async #follow(program: Program): Promise<CommandEnding> {
     const { clock, timeoutMs, signal } = this.#options;
-    const { child } = group;
-    const stdout = this.#output("stdout", child.stdout);
-    const stderr = this.#output("stderr", child.stderr);
-    // The program may close its input, or end, before it has read everything.
-    child.stdin?.on("error", () => undefined);
+    const outputs = { stdout: this.#output("stdout", program), stderr: this.#output("stderr", program) };
+    program.onOutput((stream, chunk) => outputs[stream].take(chunk));
     let how: CommandEnding["how"] = "exited";
     const timer =
       timeoutMs === undefined
         ? undefined
         : clock.setTimeout(() => {
             how = "timedOut";
-            group.kill();
+            program.kill();
           }, timeoutMs);
     const end = AbortSignal.any([signal, this.#over.signal]);
-    const onEnd = () => group.kill();
+    const onEnd = () => program.kill();
     end.addEventListener("abort", onEnd, { once: true });
     if (end.aborted) onEnd();
     try {
-      const exitCode = await exitOf(group).catch((error: unknown) => {
-        throw this.#failed(ioText(error), error);
-      });
-      // What the pipes still hold is little: a slow client holds up nothing any more.
-      this.#hasEnded = true;
-      for (const stream of [child.stdout, child.stderr]) stream?.resume();
-      await streamsClosed([child.stdout, child.stderr], clock);
-      return { how, exitCode, stdout: stdout.text(), stderr: stderr.text() };
+      const exitCode = await program.exit;
+      return { how, exitCode, stdout: outputs.stdout.text(), stderr: outputs.stderr.text() };
     } finally {
       if (timer !== undefined) clock.clearTimeout(timer);
       end.removeEventListener("abort", onEnd);
     }
   }
 
-  #output(name: OutputStream, stream: Readable | null): CommandOutput {
+  #output(stream: OutputStream, program: Program): CommandOutput {
     const { capBytes, onOutput } = this.#options;
-    const output = new CommandOutput(
-      capBytes,
-      onOutput &&
-        ((chunk, capReached) => {
-          onOutput(name, chunk, capReached);
-          this.#heedCongestion(stream);
-        }),
-    );
-    output.listen(stream);
-    return output;
-  }
-
-  #heedCongestion(stream: Readable | null): void {
-    const congestion = this.#options.congestion();
-    if (congestion === undefined || this.#hasEnded) return;
-    stream?.pause();
-    void congestion.then(() => stream?.resume());
+    if (onOutput === undefined) return new CommandOutput(capBytes);
+    return new CommandOutput(capBytes, (chunk, capReached) => {
+      onOutput(stream, chunk, capReached);
+      const congestion = this.#options.congestion();
+      if (congestion === undefined) return;
+      program.pause();
+      void congestion.then(() => program.resume());
+    });
   }
 
   /** @throws RpcError -32600 when the program takes no input, or no more of it */
   async write(bytes: Buffer): Promise<void> {
-    const stdin = await this.#input();
+    const program = await this.#writable();
     if (this.#isInputClosed) throw invalidRequest("stdin is already closed");
     // The answer waits for the program to read, so that a client that heeds its answers never piles up input here.
-    if (!stdin.write(bytes)) await drained(stdin);
+    await program.write(bytes);
   }
 
   /** Writes the last of the input. @throws RpcError -32600 when the program takes no input, or no more of it */
   async finishInput(bytes: Buffer): Promise<void> {
-    const stdin = await this.#input();
+    const program = await this.#writable();
     if (this.#isInputClosed && bytes.length > 0) throw invalidRequest("stdin is already closed");
+    if (this.#isInputClosed) return;
     this.#isInputClosed = true;
-    if (bytes.length > 0) stdin.write(bytes);
-    stdin.end();
+    if (bytes.length > 0) void program.write(bytes);
+    program.end();
   }
 
-  async #input(): Promise<Writable> {
+  #writable(): Promise<Program> {
     if (this.#options.stdin === "ignore") throw invalidRequest("stdin streaming is not enabled for this command/exec");
-    const { stdin } = (await this.#started.promise).child;
-    if (stdin === null) throw invalidRequest("stdin streaming is not enabled for this command/exec");
-    return stdin;
+    return this.#started.promise;
   }
 
-  #failed(why: string, cause?: unknown): RpcError {
-    return new RpcError(INTERNAL_ERROR, `${this.#options.failure}: ${why}`, { code: "invalid_request", cause });
+  /** @throws RpcError -32600 when the program has no terminal */
+  async resize(size: TerminalSize): Promise<void> {
+    (await this.#started.promise).resize(size);
   }
 
   terminate(): void {
     this.#over.abort();
   }
+
+  #failed(why: string, cause?: unknown): RpcError {
+    return new RpcError(INTERNAL_ERROR, `${this.#options.failure}: ${why}`, { code: "invalid_request", cause });
+  }
 }
 
-/** Resolves too when the program ends, or closes its input. */
-function drained(stdin: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (stdin.destroyed) return resolve();
-    stdin.once("drain", resolve);
-    stdin.once("close", resolve);
-  });
-}
-
-const isNulByte = (error: unknown): boolean => error instanceof Error && error.message.includes("null bytes");
+/** A name with a NUL byte in it never gets to the system. */
+const reasonOf = (error: Error): string =>
+  error.message.includes("null bytes") ? "nul byte found in provided data" : ioText(error);

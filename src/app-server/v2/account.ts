@@ -1,5 +1,6 @@
 /** Who is signed in (SPEC 17): account/* and getAuthStatus. */
 import * as z from "zod";
+import { isUuid } from "../../protocol/ids.ts";
 import type { AuthManager } from "../../services/auth-manager.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, text } from "../params.ts";
@@ -24,7 +25,10 @@ export const accountMethods = (server: ServerContext): MethodTable => ({
   }),
   "account/login/cancel": method({
     params: z.object({ loginId: text }),
-    handle: () => ({ status: "notFound" }),
+    handle: ({ loginId }) => {
+      if (!isUuid(loginId)) throw invalidRequest(`invalid login id: ${loginId}`);
+      return { status: "notFound" };
+    },
   }),
   "account/logout": method({ params: z.object({}), alone: true, handle: (_, call) => logOut(server, call) }),
   "account/rateLimits/read": method({
@@ -44,7 +48,8 @@ async function readAccount(server: ServerContext) {
   const required = await requiresOpenaiAuth(server);
   const account = server.manager.authManager.account();
   const rest = { userId: null, requiresOpenaiAuth: required, workspaceRouting: null };
-  if (account === null) return { account: null, ...rest };
+  // Whoever is signed in is not asked for by a provider that wants none.
+  if (account === null || !required) return { account: null, ...rest };
   if (account.type === "apiKey") return { account: { type: "apiKey" }, ...rest };
   const { email, planType } = account;
   if (email === null || planType === null) {
@@ -83,6 +88,7 @@ function refuseRateLimits(auth: AuthManager): never {
 export async function authStatus(server: ServerContext, { includeToken }: z.infer<typeof authStatusSchema>) {
   const auth = server.manager.authManager;
   const required = await requiresOpenaiAuth(server);
+  if (!required) return { authMethod: null, authToken: null, requiresOpenaiAuth: false };
   const { authMethod } = auth.status();
   const token = authMethod === "apikey" ? auth.apiKey() : auth.accessToken();
   return { authMethod, authToken: includeToken === true ? (token ?? null) : null, requiresOpenaiAuth: required };

@@ -5,8 +5,10 @@ import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
 import { isTable } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { invalidRequest, threadNotFound } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { readThreadId } from "./thread-source.ts";
+import { findStored } from "./thread-view.ts";
 
 const modelsSchema = z.object({
   modelProvider: optionalText,
@@ -17,6 +19,7 @@ const modelsSchema = z.object({
 const profilesSchema = z.object({ cursor: optionalText, limit: optionalCount, cwd: optionalText });
 const skillsSchema = z.object({ cwds: optionalTexts, forceReload: optionalFlag });
 const cwdsSchema = z.object({ cwds: optionalTexts });
+const serversSchema = z.object({ cursor: optionalText, detail: z.enum(["full", "toolsAndAuthOnly"]).nullish() });
 const anySchema = z.object({});
 const threadSchema = z.object({ threadId: text });
 
@@ -36,10 +39,22 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
     handle: () => ({ data: [{ name: "Default", mode: "default", model: null, reasoning_effort: null }] }),
   }),
   "permissionProfile/list": method({ params: profilesSchema, handle: (params) => listProfiles(server, params) }),
-  "mcpServerStatus/list": method({ params: anySchema, handle: () => ({ data: [], nextCursor: null }) }),
+  "mcpServerStatus/list": method({
+    params: serversSchema,
+    handle: ({ cursor }) => pageOf([], { cursor }, "MCP servers"),
+  }),
   "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
-  "thread/goal/get": method({ params: threadSchema, handle: () => ({ goal: null }) }),
+  "thread/goal/get": method({ params: threadSchema, handle: (params) => noGoal(server, params.threadId) }),
 });
+
+/** Threads have none. @throws RpcError for one that there is not */
+async function noGoal({ manager, views }: ServerContext, given: string): Promise<{ goal: null }> {
+  const threadId = readThreadId(given);
+  if (!views.ephemeral.has(threadId) && (await findStored(manager, threadId)) === undefined) {
+    throw threadNotFound(threadId);
+  }
+  return { goal: null };
+}
 
 async function listModels({ manager }: ServerContext, params: z.infer<typeof modelsSchema>) {
   const models = await manager.modelsManager.listModels({

@@ -51,10 +51,10 @@ export const commandMethods = (server: ServerContext): MethodTable => {
     "command/exec/write": method({ params: writeSchema, handle: (params, call) => write(board, params, call) }),
     "command/exec/resize": method({
       params: resizeSchema,
-      handle: ({ processId, size }, call) => {
+      handle: async ({ processId, size }, call) => {
         checkSize(size);
-        board.find(call.connection, processId);
-        throw invalidRequest("failed to resize PTY: process is not attached to a PTY");
+        await board.find(call.connection, processId).resize(size);
+        return {};
       },
     }),
     "command/exec/terminate": method({
@@ -70,26 +70,26 @@ export const commandMethods = (server: ServerContext): MethodTable => {
 async function exec(server: ServerContext, board: CommandBoard, params: ExecParams, call: Call) {
   check(params);
   const { connection } = call;
-  const { processId, streamStdoutStderr, timeoutMs, outputBytesCap, disableOutputCap, disableTimeout } = params;
-  const uncapped = streamStdoutStderr === true ? Number.POSITIVE_INFINITY : KEPT_BYTES;
+  const { processId, tty, size, timeoutMs, outputBytesCap, disableOutputCap, disableTimeout } = params;
+  const isStreamed = tty === true || params.streamStdoutStderr === true;
+  const uncapped = isStreamed ? Number.POSITIVE_INFINITY : KEPT_BYTES;
   const run = new CommandRun({
     clock: server.clock,
-    stdin: params.streamStdin === true ? "pipe" : "ignore",
+    stdin: tty === true ? { terminal: size ?? undefined } : params.streamStdin === true ? "pipe" : "ignore",
     timeoutMs: disableTimeout === true ? undefined : (timeoutMs ?? TIMEOUT_MS),
     capBytes: disableOutputCap === true ? uncapped : (outputBytesCap ?? CAP_BYTES),
     congestion: () => connection.congestion(),
     signal: connection.inputEnded,
     failure: "failed to spawn command",
-    onOutput:
-      streamStdoutStderr === true
-        ? (stream, chunk, capReached) => {
-            const deltaBase64 = chunk.toString("base64");
-            connection.tell({
-              method: "command/exec/outputDelta",
-              params: { processId, stream, deltaBase64, capReached },
-            });
-          }
-        : undefined,
+    onOutput: isStreamed
+      ? (stream, chunk, capReached) => {
+          const deltaBase64 = chunk.toString("base64");
+          connection.tell({
+            method: "command/exec/outputDelta",
+            params: { processId, stream, deltaBase64, capReached },
+          });
+        }
+      : undefined,
   });
   if (processId != null) {
     board.add(connection, processId, run);
@@ -120,7 +120,6 @@ function check(params: ExecParams): void {
   if (processId == null && (tty === true || streamStdin === true || streamStdoutStderr === true)) {
     throw invalidRequest("command/exec tty or streaming requires a client-supplied processId");
   }
-  if (tty === true) throw invalidRequest("command/exec tty: there are no pseudo-terminals here");
 }
 
 function checkSize({ rows, cols }: z.infer<typeof sizeSchema>): void {

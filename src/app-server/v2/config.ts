@@ -88,17 +88,29 @@ async function write({ configs }: ServerContext, edits: readonly Edit[], { fileP
   const { file } = configs;
   if (file === undefined) throw invalidRequest("this server has no config.toml to write");
   if (filePath != null && resolve(filePath) !== resolve(file.path)) {
-    throw invalidRequest(`Only writes to the user config are allowed: ${file.path}`);
+    throw invalidRequest("Only writes to the user config are allowed");
   }
   let expected = expectedVersion ?? undefined;
   let contents = await file.read();
+  if (expected !== undefined && expected !== contents.version) throw invalidRequest(MODIFIED);
   for (const { keyPath, value, mergeStrategy } of edits) {
+    checkKeyPath(keyPath);
     const path = parseKeyPath(keyPath);
     const merged = mergeStrategy === "upsert" ? merge(valueAt(contents.table, path), value) : value;
     contents = await file.write(path, merged, expected === undefined ? {} : { expectedVersion: expected });
     expected = expected === undefined ? undefined : contents.version;
   }
   return { status: "ok", version: contents.version, filePath: contents.path, overriddenMetadata: null };
+}
+
+const MODIFIED = "Configuration was modified since last read. Fetch latest version and retry.";
+
+/** In Codex's words, before our own reading of it. @throws RpcError */
+function checkKeyPath(keyPath: string): void {
+  if (keyPath === "") throw invalidRequest("keyPath must not be empty");
+  if (!keyPath.includes('"') && keyPath.split(".").includes("")) {
+    throw invalidRequest("keyPath segments must not be empty");
+  }
 }
 
 /** A table is added to what is there; anything else replaces it. */

@@ -66,7 +66,7 @@ function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
     ...(providers.length === 0 ? {} : { modelProviders: providers }),
     ...(parentThreadId == null
       ? { sourceKinds: kinds as NonNullable<ThreadQuery["sourceKinds"]> }
-      : { parentThreadId: readThreadId(parentThreadId) }),
+      : { parentThreadId: readThreadId(parentThreadId, "parent thread") }),
     ...(cwdOf === undefined ? {} : { cwd: cwdOf }),
     ...(searchTerm == null || searchTerm === "" ? {} : { search: searchTerm }),
     archived: archived ?? false,

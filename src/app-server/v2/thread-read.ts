@@ -61,6 +61,7 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
     params: searchSchema,
     experimental: true,
     handle: async (params) => {
+      if (params.searchTerm.trim() === "") throw invalidRequest("thread/search requires a non-empty searchTerm");
       const { data, nextCursor, backwardsCursor } = await listThreads(server, { ...params, modelProviders: [] });
       return { data: data.map((thread) => ({ thread, snippet: thread.preview })), nextCursor, backwardsCursor };
     },

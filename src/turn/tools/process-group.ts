@@ -40,31 +40,36 @@ export class GroupLeash {
   /** Asks the group to end, and ends it by force soon after. */
   terminate(): void {
     if (this.#isOver || this.#timer !== undefined) return;
-    this.#signal("SIGTERM");
+    this.#end("SIGTERM");
     this.#timer = this.#clock.setTimeout(() => this.kill(), TERM_GRACE_MS);
   }
 
   /** Ends the group now. */
   kill(): void {
-    if (!this.#isOver) this.#signal("SIGKILL");
+    if (!this.#isOver) this.#end("SIGKILL");
+  }
+
+  /** In a terminal, a leader that has only just been forked has no group yet. */
+  #end(signal: "SIGTERM" | "SIGKILL"): void {
+    if (this.#leader !== undefined && !this.#signal(signal, -this.#leader)) this.#signal(signal, this.#leader);
   }
 
   /** The leader is gone: what it left behind goes too (G1). */
   finish(): void {
     if (this.#isOver) return;
-    this.#signal("SIGKILL");
+    if (this.#leader !== undefined) this.#signal("SIGKILL", -this.#leader);
     this.#isOver = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     living.delete(this);
     if (living.size === 0) process.off("exit", killAll);
   }
 
-  #signal(signal: "SIGTERM" | "SIGKILL"): void {
-    if (this.#leader === undefined) return;
+  /** false: there is nobody of that id. */
+  #signal(signal: "SIGTERM" | "SIGKILL", id: number): boolean {
     try {
-      process.kill(-this.#leader, signal);
+      return process.kill(id, signal);
     } catch {
-      // Nobody is left in the group.
+      return false;
     }
   }
 }

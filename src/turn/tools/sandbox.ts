@@ -64,7 +64,8 @@ export async function sandboxed(
   ];
 }
 
-async function findProgram(name: string, path: string): Promise<string | undefined> {
+/** The file of a program; undefined when no folder of the path has it. */
+export async function findProgram(name: string, path: string): Promise<string | undefined> {
   for (const folder of path.split(delimiter)) {
     if (folder === "") continue;
     const file = join(folder, name);
