@@ -138,7 +138,9 @@ suite("multi_agent_v1", () => {
       thread_source: "subagent",
       agent_nickname: nickname,
       agent_role: "worker",
+      model: "m2",
       model_provider: "scripted",
+      reasoning_effort: "high",
     });
     const idsOf = async (query: object) => (await t.manager.listThreads(query)).threads.map(({ threadId }) => threadId);
     assert.deepEqual(await idsOf({}), [t.lead.id]);
