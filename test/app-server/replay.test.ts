@@ -35,9 +35,7 @@ function retell(story: readonly Message[]): Message[] {
 
 /** Differences on purpose that hold everywhere: see PROTOCOL.md. */
 function unseen(key: string, place: string): boolean {
-  if (place.includes("thread/list.result")) return ["forkedFromId", "model", "backwardsCursor"].includes(key);
-  if (place.includes("thread/read") || place.includes("thread/unarchive")) return key === "model";
-  return false;
+  return place.includes("thread/list.result") && ["forkedFromId", "backwardsCursor"].includes(key);
 }
 
 /** Totals count what was spent, reverted turns included. */
