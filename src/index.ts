@@ -83,6 +83,7 @@ export { type InitialHistory, parseInitialHistory } from "./protocol/initial-his
 export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
 export { type Op, parseOp } from "./protocol/op.ts";
+export type { PermissionProfile } from "./protocol/permission-profile.ts";
 export type { AskForApproval, ReviewDecision, SandboxMode, SandboxPolicy } from "./protocol/policy.ts";
 export {
   assistantMessage,
@@ -113,6 +114,7 @@ export type {
   OpenOptions,
   Position,
   StoredThread,
+  ThreadGit,
   ThreadLocator,
   ThreadPage,
   ThreadQuery,

@@ -50,6 +50,8 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   await client.ask("thread/shellCommand", { threadId, command: "echo by-hand" });
   await client.nth("item/completed", ({ item }) => item.source === "userShell");
   await lists(client, threadId);
+  await commands(client, cwd);
+  await settings(client, threadId);
   await client.ask("thread/inject_items", {
     threadId,
     items: [{ type: "message", role: "user", content: [{ type: "input_text", text: "put in" }] }],
@@ -96,6 +98,22 @@ async function catalogs(client: StdioClient, cwd: string): Promise<void> {
     ["thread/loaded/list", {}],
   ];
   for (const [method, params] of requests) await client.ask(method, params);
+}
+
+async function commands(client: StdioClient, cwd: string): Promise<void> {
+  await client.ask("fuzzyFileSearch", { query: "made", roots: [cwd] });
+  const run = { streamStdin: true, streamStdoutStderr: true, processId: "p" };
+  const answer = client.ask("command/exec", { command: ["cat"], ...run });
+  await client.ask("command/exec/write", { processId: "p", deltaBase64: "aGk=" });
+  await client.nth("command/exec/outputDelta", (params) => params.processId === "p");
+  await client.ask("command/exec/terminate", { processId: "p" });
+  await answer;
+  await client.ask("command/exec", { command: ["true"], permissionProfile: ":danger-full-access" });
+}
+
+async function settings(client: StdioClient, threadId: string): Promise<void> {
+  await client.ask("thread/settings/update", { threadId, permissions: ":workspace", effort: "low" });
+  await client.nth("thread/settings/updated", (params) => params.threadId === threadId);
 }
 
 /** A turn that is steered, and one that is interrupted. */

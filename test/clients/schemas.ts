@@ -17,6 +17,7 @@ const ANSWERS: Record<string, string> = {
   "config/value/write": "v2/ConfigWriteResponse",
   "config/batchWrite": "v2/ConfigWriteResponse",
   "configRequirements/read": "v2/ConfigRequirementsReadResponse",
+  fuzzyFileSearch: "FuzzyFileSearchResponse",
   addConversationListener: "v1/AddConversationSubscriptionResponse",
   removeConversationListener: "v1/RemoveConversationSubscriptionResponse",
   getUserAgent: "v1/GetUserAgentResponse",
