@@ -14,7 +14,7 @@ test("git info is patched, and lasts beside the rollout, which stays as it is; s
   const home = await folder(t);
   let threadId = "";
   let rollout = "";
-  const git = { sha: "abc", branch: "b2", originUrl: null };
+  const git = { sha: "abc", branch: "side-branch", originUrl: null };
   {
     await using served = await open(home);
     const { client } = served;
@@ -26,12 +26,12 @@ test("git info is patched, and lasts beside the rollout, which stays as it is; s
     assert.deepEqual(await update({ branch: "b0" }), { sha: null, branch: "b0", originUrl: null });
     assert.deepEqual(await update({ originUrl: "u" }), { sha: null, branch: "b0", originUrl: "u" });
     assert.deepEqual(await update({ branch: null, originUrl: null }), null);
-    assert.deepEqual(await update({ branch: "b2", sha: "abc" }), git);
+    assert.deepEqual(await update({ branch: "side-branch", sha: "abc" }), git);
     const input = [{ type: "text", text: "hi" }];
     await client.request("turn/start", { threadId, input, model: "other", effort: "high" });
     await client.next("turn/completed");
     rollout = await readFile(thread.path, "utf8");
-    assert.equal(rollout.includes("b2"), false);
+    assert.equal(rollout.includes("side-branch"), false);
   }
   const shown = { gitInfo: git, model: "other", reasoningEffort: "high" };
   const check = async () => {
