@@ -1,9 +1,9 @@
 /** The app-server as a child process over stdio and WebSocket, in the same run as the stock binary where that is in the cache. */
 import { existsSync, writeFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileStore } from "../src/store/file-store.ts";
+import { benchFolder } from "./folders.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";
 import { RpcClient } from "./rpc-client.ts";
 import { startSseServer } from "./sse-server.ts";
@@ -49,7 +49,7 @@ async function withServer<T>(
   work: (client: RpcClient, home: string, startUs: number) => Promise<T>,
   prepare?: (home: string, cwd: string) => Promise<void>,
 ): Promise<T> {
-  const home = await mkdtemp(join(tmpdir(), "skein-bench-"));
+  const home = await benchFolder();
   const cwd = join(home, "work");
   await mkdir(cwd);
   const model = await startSseServer(20);
@@ -66,7 +66,6 @@ async function withServer<T>(
     return result;
   } finally {
     model.stop();
-    await rm(home, { recursive: true, force: true });
   }
 }
 
@@ -133,15 +132,13 @@ async function aboutStored(
 
 /** Writing the same files one after another by hand: what the disk gives at this hour. */
 async function filesByHand({ total }: Args): Promise<Measured> {
-  const folder = await mkdtemp(join(tmpdir(), "skein-bench-"));
+  const folder = await benchFolder();
   const text = "x".repeat(600);
   let at = 0;
-  const measured = await paced(1, Number(total), async () => {
+  return paced(1, Number(total), async () => {
     at += 1;
     writeFileSync(join(folder, `${at}.jsonl`), text, { flag: "wx" });
   });
-  await rm(folder, { recursive: true });
-  return measured;
 }
 
 const cases = {

@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { openRoot } from "./folders.ts";
 
 /** What one run of a case measured: numbers by name. */
 export type Measured = Record<string, number>;
@@ -47,6 +48,7 @@ export async function bench(
 ): Promise<void> {
   const asked = process.argv.indexOf(ISOLATED);
   if (asked === -1) {
+    openRoot();
     await plan(new Runner(url));
     return;
   }

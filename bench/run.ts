@@ -5,7 +5,9 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { openRoot } from "./folders.ts";
 
+openRoot();
 const folder = import.meta.dirname;
 const chosen = process.argv.slice(2);
 const ON_DEMAND = "app-server.bench.ts";

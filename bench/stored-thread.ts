@@ -1,12 +1,10 @@
 /** Threads for the benches of the store: so many messages, written by the store itself, and then closed. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { newThreadId, newTurnId, type ThreadId } from "../src/protocol/ids.ts";
 import { assistantMessage, userMessage } from "../src/protocol/response-item.ts";
 import type { SessionMeta } from "../src/protocol/rollout.ts";
 import { type FileStore, fileStore } from "../src/store/file-store.ts";
 import type { ThreadWriter } from "../src/store/thread-store.ts";
+import { benchFolder } from "./folders.ts";
 
 /** About what a line of a real conversation weighs. */
 const TEXT = "The quick brown fox jumps over the lazy dog, and then it sits down to think. ".repeat(4);
@@ -40,17 +38,16 @@ export async function appendMessages(writer: ThreadWriter, messages: number): Pr
   await writer.flush();
 }
 
-/** Runs with a file store in a folder of its own, which is removed afterwards. */
+/** Runs with a file store in a folder of its own. */
 export async function withStore<T>(
   work: (store: FileStore, home: string) => Promise<T>,
   options: Partial<Parameters<typeof fileStore>[0]> = {},
 ): Promise<T> {
-  const home = await mkdtemp(join(tmpdir(), "skein-bench-"));
+  const home = await benchFolder();
   const store = fileStore({ home, ...options });
   try {
     return await work(store, home);
   } finally {
     await store.close();
-    await rm(home, { recursive: true, force: true });
   }
 }
