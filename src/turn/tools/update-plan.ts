@@ -12,7 +12,7 @@ export const updatePlan: BuiltInTool = {
     type: "function",
     name: "update_plan",
     description:
-      "Updates the task plan.\nProvide an optional explanation and a list of plan items, each with a step and status.\nAt most one step can be in_progress at a time.\n",
+      "Shows the user the plan as it stands: all of its steps, each with a status, of which one at most is in_progress.",
     strict: false,
     parameters: {
       type: "object",

@@ -1,13 +1,10 @@
-import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
-import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
-import { runPatch } from "../patch/patch-call.ts";
-import { patchInScript } from "../patch/patch-script.ts";
 import { wholeOrParsed } from "../shell/parsed-command.ts";
+import { runScript } from "../shell/script-call.ts";
 import { shellNamed } from "../shell/user-shell.ts";
 import { ExecCall, type ExecRequest } from "./exec-call.ts";
 
@@ -33,15 +30,8 @@ export function execCommand(environment: ProcessEnvironment): BuiltInTool {
     spec: SPEC,
     async run(call) {
       const request = requestOf(call);
-      const patch = patchInScript(request.script);
-      if (patch !== undefined) {
-        const cwd = resolve(request.workdir, patch.folder ?? ".");
-        return call.exclusively(() => runPatch(call, { text: patch.text, cwd, environment }));
-      }
-      return call.sideBySide(async () => {
-        await requireFolder(request.workdir);
-        return new ExecCall(call, request, environment).run();
-      });
+      const run = () => new ExecCall(call, request, environment).run();
+      return runScript(call, request, { environment, queue: "sideBySide", run });
     },
   };
 }
@@ -60,12 +50,6 @@ function requestOf(call: CallContext): ExecRequest {
     yieldMs: Math.min(Math.max(given.yield_time_ms ?? YIELD.default, YIELD.least), YIELD.most),
     maxOutputTokens: given.max_output_tokens,
   };
-}
-
-async function requireFolder(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory() !== true)
-    throw new InvalidRequestError(`exec_command failed: workdir is not a folder: ${path}`);
 }
 
 const text = (description: string) => ({ type: "string", description });

@@ -19,38 +19,27 @@ export function applyPatch(environment: ProcessEnvironment): BuiltInTool {
 const SPEC: BuiltInTool["spec"] = {
   type: "function",
   name: "apply_patch",
-  description: `Use the \`apply_patch\` tool to edit files. A patch is:
+  description: `Creates, changes, moves and deletes files by a patch in this format:
 
 *** Begin Patch
-[one or more file sections]
+*** Add File: notes/todo.md
++first line of the new file
++second line
+*** Update File: lib/sum.ts
+*** Move to: lib/total.ts
+@@ export function sum(
+   let total = 0;
+-  for (const n of all) total =+ n;
++  for (const n of all) total += n;
+   return total;
+*** Delete File: lib/old.ts
 *** End Patch
 
-Each section starts with one of three headers:
-
-*** Add File: <path> - create a new file. Every following line is a + line (the initial contents).
-*** Delete File: <path> - remove an existing file. Nothing follows.
-*** Update File: <path> - patch an existing file in place, optionally followed by *** Move to: <new path> to rename it.
-
-An update has one or more hunks. Each starts with @@ (optionally followed by a line of the file that stands before the change, such as a function's head), then lines that begin with a space (unchanged), - (removed) or + (added). Show about 3 lines of unchanged context around each change. *** End of File marks a hunk at the file's end.
-
-Example:
-
-*** Begin Patch
-*** Add File: hello.txt
-+Hello world
-*** Update File: src/app.py
-*** Move to: src/main.py
-@@ def greet():
--print("Hi")
-+print("Hello, world!")
-*** Delete File: obsolete.txt
-*** End Patch
-
-Paths are relative to the working directory.`,
+The lines of a new file all begin with +. An update is a list of hunks; "*** Move to" is only there to rename the file. A hunk begins with @@ and, if need be, a line that stands above it in the file, to tell like places apart. Its lines begin with a blank (stays), - (goes) or + (comes); leave some three lines that stay around each change. A hunk at the end of the file may close with "*** End of File". Paths are relative to the working directory.`,
   strict: false,
   parameters: {
     type: "object",
-    properties: { input: { type: "string", description: "The entire contents of the apply_patch command" } },
+    properties: { input: { type: "string", description: "The patch, from *** Begin Patch to *** End Patch." } },
     required: ["input"],
     additionalProperties: false,
   },

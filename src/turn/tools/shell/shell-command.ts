@@ -1,14 +1,11 @@
-import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
-import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
-import { runPatch } from "../patch/patch-call.ts";
-import { patchInScript } from "../patch/patch-script.ts";
 import { CommandCall, type ShellRequest } from "./command-call.ts";
 import { parsedCommands } from "./parsed-command.ts";
+import { runScript } from "./script-call.ts";
 import { USER_SHELL } from "./user-shell.ts";
 
 /** Codex's default. */
@@ -29,15 +26,8 @@ export function shellCommand(environment: ProcessEnvironment): BuiltInTool {
     spec: SPEC,
     async run(call) {
       const request = requestOf(call);
-      const patch = patchInScript(request.script);
-      if (patch !== undefined) {
-        const cwd = resolve(request.workdir, patch.folder ?? ".");
-        return call.exclusively(() => runPatch(call, { text: patch.text, cwd, environment }));
-      }
-      return call.exclusively(async () => {
-        await requireFolder(request.workdir);
-        return new CommandCall(call, request, environment).run();
-      });
+      const run = () => new CommandCall(call, request, environment).run();
+      return runScript(call, request, { environment, queue: "exclusively", run });
     },
   };
 }
@@ -55,36 +45,28 @@ function requestOf(call: CallContext): ShellRequest {
   };
 }
 
-/** A missing folder would look like a missing shell. */
-async function requireFolder(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory() !== true) throw new InvalidRequestError(`workdir is not a folder: ${path}`);
-}
-
 const text = (description: string) => ({ type: "string", description });
 
 const SPEC: BuiltInTool["spec"] = {
   type: "function",
   name: "shell_command",
   description:
-    "Runs a shell command and returns its output.\n- Always set the `workdir` param when using the shell_command function. Do not use `cd` unless absolutely necessary.",
+    "Runs a shell script to its end and gives its output and exit code. Say where by `workdir`, rather than by a `cd` in the script.",
   strict: false,
   parameters: {
     type: "object",
     properties: {
-      command: text("The shell script to execute in the user's default shell"),
-      justification: text(
-        'Only set if sandbox_permissions is "require_escalated". 1-sentence explanation of why we want to run this command.',
-      ),
+      command: text("The script, for the user's own shell."),
+      justification: text("With `require_escalated` only: the question to put to the user, in one sentence."),
       login: {
         type: "boolean",
-        description: "Whether to run the shell with login shell semantics. Defaults to true.",
+        description: "Whether the shell is a login shell. Defaults to true.",
       },
       sandbox_permissions: text(
-        'Sandbox permissions for the command. Set to "require_escalated" to request running without sandbox restrictions; defaults to "use_default".',
+        "`require_escalated` asks the user to let it run outside the sandbox; `use_default` is the default.",
       ),
-      timeout_ms: { type: "number", description: "The timeout for the command in milliseconds" },
-      workdir: text("The working directory to execute the command in"),
+      timeout_ms: { type: "number", description: "Milliseconds after which it is ended. Defaults to 10000." },
+      workdir: text("The folder to run in. Defaults to the thread's own."),
     },
     required: ["command"],
     additionalProperties: false,
