@@ -193,7 +193,7 @@ test("commands of one answer run side by side, a patch after them", async (t) =>
     t,
     [
       [
-        exec("mkfifo a b 2>/dev/null; until [ -p b ]; do :; done; echo 1 > a; read x < b; ls *.txt; echo A"),
+        exec("mkfifo a b 2>/dev/null; until [ -p b ]; do :; done; echo 1 > a; read x < b; ls *.txt 2>&1; echo A"),
         exec("until [ -p b ]; do :; done; read x < a; echo 2 > b; echo B"),
         exec(patch),
       ],
