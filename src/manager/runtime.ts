@@ -190,9 +190,11 @@ export class ManagerRuntime implements ThreadHome {
   // What handles ask for.
 
   async load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void> {
-    const { id, epoch } = thread;
+    const { id } = thread;
     for (;;) {
       const place = await this.registry.locate(id);
+      // Others may have loaded it meanwhile, and sent it away again: its epoch is the one that it has now.
+      const { epoch } = thread;
       if (place?.kind === "leaving" && place.thread === thread) await raceAbort(place.done, signal);
       else if (place?.kind === "loaded" && place.thread === thread) return;
       else if (place?.kind !== "unloaded" || place.unloaded.epoch !== epoch) throw new ThreadClosedError(id);
