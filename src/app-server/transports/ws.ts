@@ -5,7 +5,7 @@
  * the compression that Codex's clients offer is not taken up. `/healthz` and `/readyz` answer 200.
  */
 import { chmod, rm } from "node:fs/promises";
-import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
@@ -63,6 +63,8 @@ function listening(server: Server, listen: () => void): Promise<void> {
 }
 
 function serverOf(check: TokenCheck | undefined, { accept, logger }: ListenOptions) {
+  // An import of it would load all of undici, for names of its that nobody here uses.
+  const { createServer } = process.getBuiltinModule("node:http");
   const http = createServer((request, response) => {
     const isProbe = request.url === "/healthz" || request.url === "/readyz";
     response.statusCode = request.headers.origin !== undefined ? 403 : isProbe ? 200 : 404;
