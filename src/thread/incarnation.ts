@@ -14,7 +14,7 @@ import type { Release } from "../kernel/slots.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
-import { InternalDefect, SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
+import { SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
@@ -35,7 +35,8 @@ import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
-import { readEmission } from "./emitted.ts";
+import { type Emission, readEmission } from "./emitted.ts";
+import { guardFirst, readFirst } from "./first-event.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
 import { modelChanged } from "./model-change.ts";
@@ -59,12 +60,6 @@ export interface EventSink {
 
 /** Why an incarnation ended. After `closed` and `gaveUp` there is no next one by itself. */
 export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused";
-
-const guardFirst = ({ msg }: ThreadEvent, seq: number): void => {
-  if (seq === 0 && msg.type !== "session_configured") {
-    throw new InternalDefect(`event log: \`${msg.type}\` came before session_configured`);
-  }
-};
 
 export class Incarnation implements TurnHost, HistoryHolder {
   readonly threadId: ThreadId;
@@ -204,20 +199,16 @@ export class Incarnation implements TurnHost, HistoryHolder {
     }
   }
 
-  #admitFirst(emission: ReturnType<typeof readEmission>): void {
-    if (
-      emission.kind !== "event" ||
-      emission.msg.type !== "session_configured" ||
-      emission.id !== INITIAL_SUBMISSION_ID
-    ) {
-      const received =
-        emission.kind === "event" ? emission.msg.type : emission.kind === "record" ? "rollout_item" : emission.type;
-      this.#refuse({ received });
+  #admitFirst(emission: Emission): void {
+    const first = readFirst(emission);
+    if ("received" in first) {
+      this.#refuse(first);
       this.#onFirst?.();
       return;
     }
-    const msg = { ...this.#prepared, ...emission.msg, session_id: this.threadId } as SessionConfiguredEvent;
-    this.sessionConfigured = this.#prepared === emission.msg ? emission.msg : msg;
+    const { configured } = first;
+    const msg: SessionConfiguredEvent = { ...this.#prepared, ...configured, session_id: this.threadId };
+    this.sessionConfigured = this.#prepared === configured ? configured : msg;
     this.#prepared = undefined;
     this.#show(INITIAL_SUBMISSION_ID, this.sessionConfigured);
     this.#onFirst?.();
@@ -232,9 +223,16 @@ export class Incarnation implements TurnHost, HistoryHolder {
     } else if (!recorded && isPersisted(msg, this.writer.historyMode)) {
       this.writer.append({ type: "event_msg", payload: msg });
     }
-    this.status = agentStatusAfter(this.status, msg);
-    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#rest();
+    if (!this.#isBesideTurn(msg)) {
+      this.status = agentStatusAfter(this.status, msg);
+      if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#rest();
+    }
     this.#show(id, msg);
+  }
+
+  /** An input without items is over at once (SPEC 4.8): while a turn runs, that says nothing of the thread. */
+  #isBesideTurn(msg: EventMsg): boolean {
+    return this.turn !== undefined && msg.type === "task_complete" && msg.turn_id === undefined;
   }
 
   /** A turn has ended: from now on the history is only kept as long as there is room for it (T9). */

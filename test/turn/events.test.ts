@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as z from "zod";
 import { assistantMessage, ModelError, tool, userMessage } from "../../src/index.ts";
-import { call, cut, fail, raw, say, think, usage } from "../../src/model/script.ts";
+import { call, cut, fail, hang, raw, say, think, usage } from "../../src/model/script.ts";
 import { assertPaired, latch, linesOf, next, rig, textsOf, typesOf, until, watch } from "../rig.ts";
 
 suite("a turn's events", () => {
@@ -245,6 +245,18 @@ suite("a turn's events", () => {
     const result = await thread.run([]);
     assert.deepEqual([result.status, result.turnId, typesOf(seen)], ["completed", null, ["task_complete"]]);
     assert.equal(r.model.asked, 0);
+  });
+
+  test("empty input while a turn runs completes at once, and the thread runs on", async () => {
+    await using r = await rig({ script: [[hang()]] });
+    const { thread } = await r.manager.startThread();
+    const running = thread.run("one");
+    await until(() => r.model.asked === 1);
+    assert.deepEqual((await thread.run([])).status, "completed");
+    assert.equal(thread.status, "running");
+    await thread.interrupt();
+    assert.equal((await running).status, "interrupted");
+    assert.deepEqual(thread.status, { errored: "Interrupted" });
   });
 
   test("settings: user_turn sets them for good, an override for the next turn, and the model is told what changed", async () => {
