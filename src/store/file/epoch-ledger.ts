@@ -10,7 +10,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 
 const FIRST_EPOCH = 1;
 
-type Open = { readonly database: DatabaseSync; readonly read: StatementSync; readonly write: StatementSync };
+type Open = { readonly database: DatabaseSync; readonly read: StatementSync; readonly advance: StatementSync };
 
 export class EpochLedger {
   readonly #path: string;
@@ -24,14 +24,12 @@ export class EpochLedger {
     this.#log = log;
   }
 
-  /** The epoch of a thread's next writer. The caller holds the thread's lease. */
+  /** The epoch of a thread's next writer. Whoever takes the thread over meanwhile gets another: it is one statement. */
   next(threadId: ThreadId): number {
     let epoch = (this.#unwritten.get(threadId) ?? FIRST_EPOCH) + 1;
     try {
       this.#open ??= this.#openDatabase();
-      const { read, write } = this.#open;
-      epoch = Math.max(epoch, Number(read.get(threadId)?.epoch ?? FIRST_EPOCH) + 1);
-      write.run(threadId, epoch);
+      epoch = Number(this.#open.advance.get(threadId, epoch)?.epoch ?? epoch);
       this.#unwritten.delete(threadId);
     } catch (error) {
       this.#unwritten.set(threadId, epoch);
@@ -62,8 +60,8 @@ export class EpochLedger {
     return {
       database,
       read: database.prepare("SELECT epoch FROM epochs WHERE thread_id = ?"),
-      write: database.prepare(
-        "INSERT INTO epochs VALUES (?, ?) ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+      advance: database.prepare(
+        "INSERT INTO epochs VALUES (?, ?) ON CONFLICT DO UPDATE SET epoch = max(epoch + 1, excluded.epoch) RETURNING epoch",
       ),
     };
   }

@@ -7,7 +7,9 @@
  *     already open, and again before it reports a batch as stored. Who takes over from an owner that may still run
  *     gives the rollout a new inode (`fenceOff`), so what the old owner writes late reaches nobody.
  * E3  To replace an entry, `<thread id>.claim` is taken first: of several that find the same dead owner, one wins, and
- *     while one gives the rollout its new inode nobody else takes over.
+ *     while one gives the rollout its new inode nobody else takes over. An entry can vanish under a claim, when the owner
+ *     that is being replaced lets go at that moment; who finds the place free then is not the writer before the claim ends,
+ *     since the rollout that it would open may be exchanged.
  * E4  An owner is dead when its process is gone or another one has its pid; of processes that cannot be seen from here,
  *     when its file was not touched for a while.
  * E5  A thread's first writer has epoch 1, and each later one a higher epoch (epoch-ledger.ts).
@@ -37,6 +39,9 @@ const HEARTBEAT_MS = 10_000;
 const SWEEP_AFTER_MS = 2_000;
 const SILENT_FOR_MS = 45_000;
 const ATTEMPTS = 16;
+/** At each attempt. Copying the rollout of a thread that is taken over takes milliseconds. */
+const CLAIM_WAIT_MS = 20;
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
 
 /** The owners of this process, so that a store which was closed or lost is told from a live one. */
@@ -83,7 +88,9 @@ export class LeaseKeeper {
     const path = join(this.#folder, threadId);
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       const owner = this.#ownerFile();
-      if (!this.#linkNew(owner, path)) {
+      if (this.#linkNew(owner, path)) {
+        if (thread !== "new" && !this.#outlastsClaim(path)) continue;
+      } else {
         const holder = this.#readHolder(path);
         if (holder === undefined) continue;
         const dead = holder === "nonsense" || !this.#isAlive(holder);
@@ -289,6 +296,20 @@ export class LeaseKeeper {
       this.#removeIfThere(path);
       return true;
     });
+  }
+
+  /** Waits until nobody claims the entry; false: it is not ours then (E3). */
+  #outlastsClaim(path: string): boolean {
+    const claim = `${path}${CLAIM_SUFFIX}`;
+    for (let waitedMs = 0; this.#fs.infoOf(claim) !== undefined && waitedMs < CLAIM_WAIT_MS; waitedMs += 1) {
+      const claimant = this.#readHolder(claim);
+      if (claimant !== undefined && claimant !== "nonsense" && this.#isSurelyDead(claimant)) this.#removeIfThere(claim);
+      else Atomics.wait(PAUSE, 0, 0, 1);
+    }
+    const isOurs = this.#fs.infoOf(path)?.inode === this.#ownInode(path);
+    if (this.#fs.infoOf(claim) === undefined) return isOurs;
+    if (isOurs) this.#removeIfThere(path);
+    return false;
   }
 
   #withClaim(owner: OwnerFile, path: string, work: () => boolean): boolean {
