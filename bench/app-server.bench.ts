@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileStore } from "../src/store/file-store.ts";
+import { mockProviderToml } from "../test/mock-provider.ts";
 import { benchFolder } from "./folders.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";
 import { RpcClient } from "./rpc-client.ts";
@@ -24,23 +25,6 @@ const commandOf = (server: string): string[] => {
   return [process.execPath, "--no-warnings", join(root, "dist/src/cli/main.js"), "app-server"];
 };
 
-const config = (baseUrl: string): string => `model = "gpt-5.1-codex"
-model_provider = "mock"
-approval_policy = "never"
-sandbox_mode = "danger-full-access"
-check_for_update_on_startup = false
-[model_providers.mock]
-name = "mock"
-base_url = "${baseUrl}"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-requires_openai_auth = false
-supports_websockets = false
-[analytics]
-enabled = false
-`;
-
 type Server = { readonly server?: string; readonly transport?: string };
 
 /** Runs with a server of its own home, initialized. */
@@ -54,7 +38,7 @@ async function withServer<T>(
   await mkdir(cwd);
   const model = await startSseServer(20);
   try {
-    await writeFile(join(home, "config.toml"), config(model.baseUrl));
+    await writeFile(join(home, "config.toml"), mockProviderToml(model.baseUrl));
     await prepare?.(home, cwd);
     const env = { HOME: home, CODEX_HOME: home, SKEIN_HOME: home, TZ: "UTC", SHELL: "/bin/sh" };
     const begun = nowUs();

@@ -1,20 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, fail, hang, say } from "../../src/model/script.ts";
+import { call, fail } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
-import { type Json, type Message, serve } from "./test-client.ts";
-
-const texts = (turns: Json[]): string[][] =>
-  turns.map(({ items }) => items.map((item: Json) => item.text ?? item.content?.[0]?.text));
-const input = (text: string) => [{ type: "text", text }];
-const hanging = () => ({ model: scriptedClient(() => [say("part", { deltas: ["part"] }), hang()]) });
-
-/** What came about a thread, by method; statuses by their type. */
-const story = (log: readonly Message[], threadId: string): string[] =>
-  log.flatMap(({ method, params, id }) => {
-    if (method === undefined || id !== undefined || (params.threadId ?? params.thread?.id) !== threadId) return [];
-    return method === "thread/status/changed" ? `status ${params.status.type}` : method;
-  });
+import { hanging, input, story, texts } from "./stories.ts";
+import { type Json, serve } from "./test-client.ts";
 
 test("revert takes turns away for good; forks made earlier keep them", async () => {
   await using served = await serve();

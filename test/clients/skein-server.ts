@@ -4,29 +4,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { mockProviderToml } from "../mock-provider.ts";
 import { ModelServer } from "./model-server.ts";
 
 export const CLI = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 const DEADLINE_MS = 20_000;
-
-export const configToml = (baseUrl: string): string => `model = "gpt-5.1-codex"
-model_provider = "mock"
-approval_policy = "never"
-sandbox_mode = "danger-full-access"
-check_for_update_on_startup = false
-
-[model_providers.mock]
-name = "mock"
-base_url = "${baseUrl}"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-requires_openai_auth = false
-supports_websockets = false
-
-[analytics]
-enabled = false
-`;
 
 /** A folder that goes with the test, a home and a workspace in it, and a model. */
 export class Place implements AsyncDisposable {
@@ -36,7 +18,7 @@ export class Place implements AsyncDisposable {
   private constructor(model: ModelServer) {
     this.model = model;
     for (const name of ["home", "work", "client"]) mkdirSync(join(this.folder, name));
-    writeFileSync(join(this.home, "config.toml"), configToml(model.baseUrl));
+    writeFileSync(join(this.home, "config.toml"), mockProviderToml(model.baseUrl));
   }
 
   static async create(): Promise<Place> {

@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { call, fileStore, hang, say, scriptedClient, ThreadManager, tool } from "../../src/index.ts";
+import { ModelServer } from "../clients/model-server.ts";
+import { mockProviderToml } from "../mock-provider.ts";
 import { CodexServer } from "./codex-server.ts";
-import { ResponsesServer, wordsOf } from "./responses-server.ts";
+import { wordsOf } from "./words.ts";
 
 const add = tool<{ a: number; b: number }>({ name: "add", description: "Adds.", execute: ({ a, b }) => a + b });
 
@@ -42,13 +44,13 @@ async function ownThread(home: string, cwd: string): Promise<{ threadId: string;
 }
 
 /** @throws when Codex sends its model anything else than we would have */
-export async function oracleManagerThread(binary: string, config: (baseUrl: string) => string): Promise<void> {
+export async function oracleManagerThread(binary: string): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), "skein-oracle-"));
   const cwd = join(home, "work");
   mkdirSync(cwd);
   try {
-    await using model = await ResponsesServer.listen();
-    writeFileSync(join(home, "config.toml"), config(model.baseUrl));
+    await using model = await ModelServer.listen();
+    writeFileSync(join(home, "config.toml"), mockProviderToml(model.baseUrl));
     const { threadId, words } = await ownThread(home, cwd);
     await using codex = await CodexServer.start(binary, home, cwd);
     const fork = (await codex.ask("thread/fork", { threadId, excludeTurns: true })) as { thread: { id: string } };

@@ -12,10 +12,12 @@ import type { RolloutItem, SessionMeta } from "../../src/protocol/rollout.ts";
 import { verifyHome } from "../../src/store/file/verify.ts";
 import { type FileStore, fileStore } from "../../src/store/file-store.ts";
 import type { ThreadWriter } from "../../src/store/thread-store.ts";
+import { ModelServer } from "../clients/model-server.ts";
+import { mockProviderToml } from "../mock-provider.ts";
 import { codexBinary } from "./codex-binary.ts";
 import { CodexServer } from "./codex-server.ts";
 import { oracleManagerThread } from "./manager-thread.ts";
-import { ResponsesServer, wordsOf } from "./responses-server.ts";
+import { wordsOf } from "./words.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -82,8 +84,8 @@ async function oracle169(binary: string): Promise<void> {
   const cwd = join(home, "work");
   mkdirSync(cwd);
   try {
-    await using model = await ResponsesServer.listen();
-    writeFileSync(join(home, "config.toml"), config(model.baseUrl));
+    await using model = await ModelServer.listen();
+    writeFileSync(join(home, "config.toml"), mockProviderToml(model.baseUrl));
     const store = fileStore({ home });
     const root = await store.create(meta(cwd));
     const turns = ["one", "two", "three"].map((text) => addTurn(root, text, cwd));
@@ -171,8 +173,8 @@ async function oracleLegacy(version: string, binary: string): Promise<void> {
   const cwd = join(home, "work");
   mkdirSync(cwd);
   try {
-    await using model = await ResponsesServer.listen();
-    writeFileSync(join(home, "config.toml"), config(model.baseUrl));
+    await using model = await ModelServer.listen();
+    writeFileSync(join(home, "config.toml"), mockProviderToml(model.baseUrl));
     const store = fileStore({ home: join(home, "ours") });
     const root = await store.create(meta(cwd));
     for (const text of ["one", "two"]) addTurn(root, text, cwd);
@@ -205,25 +207,6 @@ async function oracleLegacy(version: string, binary: string): Promise<void> {
   }
 }
 
-const config = (baseUrl: string): string => `model = "gpt-5.1-codex"
-model_provider = "mock"
-approval_policy = "never"
-sandbox_mode = "danger-full-access"
-check_for_update_on_startup = false
-
-[model_providers.mock]
-name = "mock"
-base_url = "${baseUrl}"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-requires_openai_auth = false
-supports_websockets = false
-
-[analytics]
-enabled = false
-`;
-
 const asked = process.argv.slice(2);
 for (const version of asked.length > 0 ? asked : ["0.169.0", "0.87.0", "0.80.0"]) {
   const binary = codexBinary(version);
@@ -233,7 +216,7 @@ for (const version of asked.length > 0 ? asked : ["0.169.0", "0.87.0", "0.80.0"]
   }
   if (version.startsWith("0.169")) {
     await oracle169(binary);
-    await oracleManagerThread(binary, config);
+    await oracleManagerThread(binary);
     say("ok: a thread that a manager ran, with a tool, an interrupt and a rollback, forked and resumed by 0.169");
   }
   await oracleLegacy(version, binary);
