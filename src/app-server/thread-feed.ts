@@ -121,7 +121,7 @@ export class ThreadFeed {
       if (isHeard && spoken.event !== undefined) deliver(subscription, spoken.event);
       if (isV2)
         deliver(subscription, ...told.filter((each) => isForV2(each) && (rawItems || each.method !== RAW_ITEM)));
-      else if (!isV2 && isHeard) deliver(subscription, ...spoken.derived);
+      else if (isHeard) deliver(subscription, ...spoken.derived);
     }
   }
 
