@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileStore } from "../src/store/file-store.ts";
+import { fileStore } from "../src/store/file/file-store.ts";
 import { mockProviderToml } from "../test/mock-provider.ts";
 import { benchFolder } from "./folders.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";

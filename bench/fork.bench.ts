@@ -2,7 +2,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ThreadManager } from "../src/index.ts";
-import { fileStore } from "../src/store/file-store.ts";
+import { fileStore } from "../src/store/file/file-store.ts";
 import { bench, IS_FULL, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { appendMessages, metaOf, withStore } from "./stored-thread.ts";
 

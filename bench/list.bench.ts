@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { newTurnId } from "../src/protocol/ids.ts";
 import { userMessage } from "../src/protocol/response-item.ts";
-import { fileStore } from "../src/store/file-store.ts";
+import { fileStore } from "../src/store/file/file-store.ts";
 import { bench, IS_FULL, type Measured, nowUs, print } from "./harness.ts";
 import { metaOf, withStore } from "./stored-thread.ts";
 

@@ -1,7 +1,7 @@
 /** What does it cost to resume a stored thread, and to bring its history back, beside JSON.parse of the same bytes? */
 import { readFile } from "node:fs/promises";
 import { ThreadManager } from "../src/index.ts";
-import { fileStore } from "../src/store/file-store.ts";
+import { fileStore } from "../src/store/file/file-store.ts";
 import { bench, IS_FULL, type Measured, nowUs, print, STORE_SAMPLES } from "./harness.ts";
 import { appendMessages, metaOf, withStore } from "./stored-thread.ts";
 

@@ -2,7 +2,7 @@
 import { newThreadId, newTurnId, type ThreadId } from "../src/protocol/ids.ts";
 import { assistantMessage, userMessage } from "../src/protocol/response-item.ts";
 import type { SessionMeta } from "../src/protocol/rollout.ts";
-import { type FileStore, fileStore } from "../src/store/file-store.ts";
+import { type FileStore, fileStore } from "../src/store/file/file-store.ts";
 import type { ThreadWriter } from "../src/store/thread-store.ts";
 import { benchFolder } from "./folders.ts";
 

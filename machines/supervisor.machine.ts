@@ -9,9 +9,8 @@
  * state: whoever asks a closed manager is told so, and waits for nothing.
  */
 import { type AnyActorRef, assign, setup, stopChild } from "xstate";
-import type { ForkAnchor } from "../src/protocol/fork-anchor.ts";
 import type { ThreadId } from "../src/protocol/ids.ts";
-import type { InitialHistory } from "../src/protocol/initial-history.ts";
+import type { ForkAnchor, InitialHistory } from "../src/protocol/initial-history.ts";
 import type { Op } from "../src/protocol/op.ts";
 import type { ThreadConfig } from "../src/protocol/thread-config.ts";
 import { notProvided } from "./not-provided.ts";

@@ -12,12 +12,6 @@ export {
 export { type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
-  ForkSource,
-  Outcome,
-  Replies,
-  SupervisorMessage,
-} from "./manager/messages.ts";
-export type {
   InstructionsSource,
   Limits,
   ModelSource,
@@ -26,6 +20,12 @@ export type {
   Supervision,
   ThreadManagerOptions,
 } from "./manager/options.ts";
+export type {
+  ForkSource,
+  Outcome,
+  Replies,
+  SupervisorMessage,
+} from "./manager/service.ts";
 export type { ShutdownReport } from "./manager/shutdown.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-maker.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
@@ -77,8 +77,8 @@ export {
 } from "./protocol/errors.ts";
 export type { Event, EventKind, EventMsg, SessionConfiguredEvent, ThreadEvent } from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
-export type { ForkAnchor } from "./protocol/fork-anchor.ts";
 export { newThreadId, parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "./protocol/ids.ts";
+export type { ForkAnchor } from "./protocol/initial-history.ts";
 export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
 export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
@@ -106,8 +106,8 @@ export { type ConfigOverride, parseOverride } from "./services/config-overrides.
 export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
 export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
 export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
-export { type FileStore, type FileStoreOptions, fileStore } from "./store/file-store.ts";
-export { memoryStore } from "./store/memory-store.ts";
+export { type FileStore, type FileStoreOptions, fileStore } from "./store/file/file-store.ts";
+export { memoryStore } from "./store/memory/memory-store.ts";
 export type {
   ForkBase,
   LoadRange,

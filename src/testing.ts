@@ -15,4 +15,4 @@ export {
   wait,
 } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
-export { memoryStore } from "./store/memory-store.ts";
+export { memoryStore } from "./store/memory/memory-store.ts";

@@ -8,7 +8,7 @@ import { type ScriptedClient, scriptedClient } from "../src/model/scripted-clien
 import type { ThreadEvent } from "../src/protocol/event.ts";
 import type { ResponseItem } from "../src/protocol/response-item.ts";
 import type { RolloutLine } from "../src/protocol/rollout.ts";
-import { memoryStore } from "../src/store/memory-store.ts";
+import { memoryStore } from "../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../src/store/thread-store.ts";
 import type { Thread } from "../src/thread/thread.ts";
 import { settled } from "./kernel/settled.ts";

@@ -10,7 +10,7 @@ import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequest } from "./json-rpc.ts";
-import { isKnownToV1, type Spoken, V1Voice } from "./v1/voice.ts";
+import { isKnownToV1, type Spoken, V1Voice } from "./v1/map-events.ts";
 import { changesToV2 } from "./v2/items.ts";
 import { EventMapper, type Told } from "./v2/map-events.ts";
 import { commandBegun } from "./v2/tool-items.ts";

@@ -1,7 +1,6 @@
 import { CommanderError } from "commander";
 import { SkeinError } from "../index.ts";
-import { EXIT, Exit } from "./exit-code.ts";
-import { harmless } from "./text-width.ts";
+import { harmless } from "./terminal/text-width.ts";
 
 /** Input on the command line that cannot be meant: told like commander's own errors, with exit code 2. */
 export class UsageError extends Error {}
@@ -18,4 +17,16 @@ export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): numbe
 export function describe(error: unknown): string {
   if (error instanceof SkeinError) return `${harmless(error.message)} (${error.code})`;
   return harmless(error instanceof Error ? error.message : String(error));
+}
+
+/** What the process answers its caller with. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+
+/** Ends a command with an exit code after it has said all that there is to say. */
+export class Exit extends Error {
+  readonly exitCode: number;
+  constructor(exitCode: number) {
+    super(`exit ${exitCode}`);
+    this.exitCode = exitCode;
+  }
 }

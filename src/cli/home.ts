@@ -1,8 +1,8 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { type FileStore, fileStore } from "../index.ts";
-import type { Io } from "./io.ts";
-import { Progress } from "./progress.ts";
+import type { Io } from "./terminal/io.ts";
+import { Progress } from "./terminal/progress.ts";
 
 export type HomeOption = { readonly home?: string };
 

@@ -1,4 +1,4 @@
-import { EXIT } from "./exit-code.ts";
+import { EXIT } from "./failure.ts";
 
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 

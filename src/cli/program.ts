@@ -1,18 +1,17 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../version.ts";
-import type { CommandMaker } from "./command.ts";
-import { appServerCommand } from "./commands/app-server.ts";
-import { repairCommand, verifyCommand } from "./commands/check-home.ts";
-import { demoCommand } from "./commands/demo.ts";
-import { execCommand } from "./commands/exec.ts";
-import { exportCommand } from "./commands/export.ts";
-import { forkCommand } from "./commands/fork.ts";
-import { listCommand } from "./commands/list.ts";
-import { resumeCommand } from "./commands/resume.ts";
-import { archiveCommand, deleteCommand, unarchiveCommand } from "./commands/shelf.ts";
-import { showCommand } from "./commands/show.ts";
-import { EXIT } from "./exit-code.ts";
-import type { Io } from "./io.ts";
+import { appServerCommand } from "./app-server/command.ts";
+import { repairCommand, verifyCommand } from "./check-home/command.ts";
+import { demoCommand } from "./demo/command.ts";
+import { execCommand } from "./exec/command.ts";
+import { resumeCommand } from "./exec/resume-command.ts";
+import { exportCommand } from "./export/command.ts";
+import { EXIT } from "./failure.ts";
+import { forkCommand } from "./fork/command.ts";
+import { listCommand } from "./list/command.ts";
+import { archiveCommand, deleteCommand, unarchiveCommand } from "./shelf/command.ts";
+import { showCommand } from "./show/command.ts";
+import type { Io } from "./terminal/io.ts";
 
 /** Every command, in the order of the help: one file each under commands/. */
 const commands: readonly CommandMaker[] = [
@@ -85,3 +84,6 @@ function endOfReader(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit(EXIT.ok);
   throw error;
 }
+
+/** Makes one command of the program. What the command works with is imported when it runs, so that help is quick. */
+export type CommandMaker = (io: Io) => Command;

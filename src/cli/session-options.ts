@@ -1,7 +1,6 @@
 /** The options of the commands that run a thread. */
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { repeated } from "./option-values.ts";
 
 export type SessionOptions = {
   readonly home?: string;
@@ -36,3 +35,15 @@ export const withSessionOptions = (command: Command): Command =>
     .addOption(new Option("--tools <name...>", "tools that the agent gets").choices(BUILT_IN_TOOL_NAMES))
     .option("-p, --profile <name>", "a profile of config.toml")
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated);
+
+/** Reads an option's number. */
+export const wholeNumber =
+  ({ min, max }: { min: number; max: number }) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+  };
+
+/** Gathers an option that may be given more than once. */
+export const repeated = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { InvalidRequestError, parseThreadId, type ThreadId } from "../index.ts";
-import type { Io } from "./io.ts";
+import type { Io } from "./terminal/io.ts";
 
 /** A thread as a command line names it: by its id, or by the path of its rollout file. @throws InvalidRequestError */
 export function locatorOf(text: string, io: Io): ThreadId | { rolloutPath: string } {

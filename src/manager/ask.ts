@@ -2,7 +2,7 @@ import type { AnyActorRef } from "xstate";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
-import type { Outcome, Replies } from "./messages.ts";
+import type { Outcome, Replies } from "./service.ts";
 
 export type AskOptions = {
   readonly signal?: AbortSignal | undefined;

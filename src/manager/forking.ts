@@ -1,5 +1,5 @@
 /** What a fork takes over of its source, and what it says of a turn that it breaks off in (F2). */
-import type { ForkAnchor } from "../protocol/fork-anchor.ts";
+import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { developerMessage } from "../protocol/response-item.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import { AnchorIndex } from "../store/anchor-index.ts";

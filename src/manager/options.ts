@@ -17,9 +17,9 @@ import {
 import { type AuthManager, memoryAuthManager } from "../services/auth-manager.ts";
 import { createModelsManager, type ModelsManager } from "../services/models-manager.ts";
 import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
+import { fileStore } from "../store/file/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Tool } from "../turn/tool.ts";
-import { defaultStore } from "./default-store.ts";
 
 /** Bounds that hold in every interleaving: they are checked where a thread's place is reserved, and nowhere else. */
 export type Limits = {
@@ -221,4 +221,9 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
     );
   }
   return supervision;
+}
+
+/** The store of a manager that was given none: rollouts under the home folder. Nothing is made before it is needed. */
+export function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {
+  return fileStore(options);
 }

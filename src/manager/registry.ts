@@ -16,8 +16,8 @@ import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { Lineage } from "./kinship.ts";
 import { Kinship, type Newcomer } from "./kinship.ts";
-import type { Lineage } from "./lineage.ts";
 import type { Limits } from "./options.ts";
 
 export type Claim = {

@@ -5,7 +5,7 @@ import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
-import type { Lineage } from "./lineage.ts";
+import type { Lineage } from "./kinship.ts";
 
 export type MetaFacts = {
   readonly threadId: ThreadId;

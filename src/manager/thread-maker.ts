@@ -3,8 +3,8 @@
  */
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { RolloutNotFoundError } from "../protocol/errors.ts";
-import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import type { HistoryMode, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
@@ -21,7 +21,7 @@ import type { Tool } from "../turn/tool.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
-import { lineageOf } from "./lineage.ts";
+import { lineageOf } from "./kinship.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { agentMetaOf, sessionMetaOf } from "./session-meta.ts";

@@ -8,7 +8,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { Agents, ResumeRequest, SpawnRequest } from "../turn/agents.ts";
 import { AgentControl } from "./agent-control.ts";
 import { EndNotices } from "./end-notices.ts";
-import { lineageOf } from "./lineage.ts";
+import { lineageOf } from "./kinship.ts";
 import { Nicknames } from "./nicknames.ts";
 import type { ManagerRuntime } from "./runtime.ts";
 

@@ -1,8 +1,7 @@
 /** A request as the AI SDK's call options. */
 import type { JsonObject } from "../protocol/unknown-kind.ts";
 import { keptWith } from "./answer-items.ts";
-import { type AssistantSpeech, conversationOf, type Speech, type SpokenPart } from "./conversation.ts";
-import { flatTools } from "./flat-tools.ts";
+import { type AssistantSpeech, conversationOf, flatTools, type Speech, type SpokenPart } from "./conversation.ts";
 import type { ModelRequest } from "./model-client.ts";
 import { parseJson } from "./model-failure.ts";
 

@@ -1,7 +1,6 @@
 /** The body of `POST /chat/completions`. */
 import type { JsonObject } from "../protocol/unknown-kind.ts";
-import { type AssistantSpeech, conversationOf, type Speech, type SpokenPart } from "./conversation.ts";
-import { flatTools } from "./flat-tools.ts";
+import { type AssistantSpeech, conversationOf, flatTools, type Speech, type SpokenPart } from "./conversation.ts";
 import type { ModelRequest, ToolSpec } from "./model-client.ts";
 
 export function chatBody(request: ModelRequest): JsonObject {

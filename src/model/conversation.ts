@@ -10,8 +10,7 @@
  */
 import type { ContentItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
 import { textOf, textOfContent } from "../protocol/response-item.ts";
-import { flatName } from "./flat-tools.ts";
-import type { ModelRequest } from "./model-client.ts";
+import type { ModelRequest, ToolNamespace, ToolSpec } from "./model-client.ts";
 
 export type SpokenPart = { readonly text: string } | { readonly imageUrl: string };
 export type SpokenReasoning = { readonly text: string; readonly item: ReasoningItem };
@@ -158,3 +157,15 @@ function partOf(part: ContentItem): SpokenPart[] {
 /** The reasoning itself where the model shows it, else its summary. */
 const reasoningTextOf = (item: ReasoningItem): string =>
   item.content?.map((part) => part.text).join("") || item.summary.map((part) => part.text).join("\n\n");
+
+/** Namespaces of tools for those who know none: a tool in one is shown, and called, as `NAMESPACE__NAME`. */
+
+export const flatName = (namespace: string | undefined, name: string): string =>
+  namespace === undefined ? name : `${namespace}__${name}`;
+
+export const flatTools = (tools: readonly (ToolSpec | ToolNamespace)[]): ToolSpec[] =>
+  tools.flatMap((tool) =>
+    tool.type === "function"
+      ? [tool]
+      : tool.tools.map((inner) => ({ ...inner, name: flatName(tool.name, inner.name) })),
+  );

@@ -18,7 +18,6 @@ import type { ModelError } from "../protocol/model-error.ts";
 import { type Head, HttpExchange, TransportError } from "./http-exchange.ts";
 import { clientClosed, connectionFailed, failureOfStatus, notSendable } from "./model-failure.ts";
 import { headerOf, type ResponseHeaders } from "./rate-limit-headers.ts";
-import { redact, secretValues } from "./secrets.ts";
 
 const MAX_ERROR_BODY_BYTES = 16 * 1024;
 const LONGEST_SILENT_MS = 60_000;
@@ -234,3 +233,20 @@ function httpUrl(text: string): URL {
 
 const lowerCased = (headers: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+
+const SECRET_NAME = /auth|key|token|secret|cookie|password/i;
+/** Shorter texts are no secrets worth hiding, and would blot out half of a message. */
+const SHORTEST = 6;
+
+/** The values of those fields whose names say that they are secret. */
+export const secretValues = (fields: Readonly<Record<string, string>>): string[] =>
+  Object.entries(fields).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []));
+
+/** The text without any of the secrets, for errors and logs. */
+export function redact(text: string, secrets: readonly (string | undefined)[]): string {
+  let safe = text;
+  for (const secret of secrets) {
+    if (secret !== undefined && secret.length >= SHORTEST) safe = safe.replaceAll(secret, "[redacted]");
+  }
+  return safe;
+}

@@ -1,11 +1,9 @@
-import type { CollabEventMsg } from "./collab-events.ts";
 import type { SubmissionId, ThreadId } from "./ids.ts";
 import type { CodexErrorInfo } from "./model-error.ts";
-import type { AskForApproval, SandboxPolicy } from "./policy.ts";
-import type { ReasoningEffort } from "./reasoning.ts";
+import type { AskForApproval, ReasoningEffort, SandboxPolicy } from "./policy.ts";
 import type { ResponseItem } from "./response-item.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./token-usage.ts";
-import type { ToolEventMsg } from "./tool-events.ts";
+import type { CollabEventMsg, ToolEventMsg } from "./tool-events.ts";
 import type { TurnItem } from "./turn-item.ts";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import type { TextElement } from "./user-input.ts";

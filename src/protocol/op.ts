@@ -4,17 +4,15 @@ import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profil
 import {
   type AskForApproval,
   askForApprovalSchema,
+  type ReasoningEffort,
+  type ReasoningSummary,
   type ReviewDecision,
+  reasoningEffortSchema,
+  reasoningSummarySchema,
   reviewDecisionSchema,
   type SandboxPolicy,
   sandboxPolicySchema,
 } from "./policy.ts";
-import {
-  type ReasoningEffort,
-  type ReasoningSummary,
-  reasoningEffortSchema,
-  reasoningSummarySchema,
-} from "./reasoning.ts";
 import { type ResponseItem, responseItemSchema } from "./response-item.ts";
 import { isTagged, type UnknownTagged } from "./unknown-kind.ts";
 import { type UserInput, userInputSchema } from "./user-input.ts";

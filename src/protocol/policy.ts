@@ -73,3 +73,10 @@ export function sandboxPolicyOfMode(mode: SandboxMode, writableRoots: readonly s
 /** The mode that shows a policy to the model: an external sandbox leaves the disk open, so it reads as full access. */
 export const sandboxModeOf = (policy: SandboxPolicy): SandboxMode =>
   policy.type === "external-sandbox" ? "danger-full-access" : policy.type;
+
+/** Codex's levels. Models of other providers define their own, so any text that is not empty is taken. */
+export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | (string & {});
+export type ReasoningSummary = "auto" | "concise" | "detailed" | "none";
+
+export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1);
+export const reasoningSummarySchema: z.ZodType<ReasoningSummary> = z.enum(["auto", "concise", "detailed", "none"]);

@@ -1,8 +1,7 @@
 import type { EventMsg } from "./event.ts";
 import { canonicalEvent, eventProblem } from "./event-schemas.ts";
 import { isUuid, type ThreadId } from "./ids.ts";
-import type { AskForApproval, SandboxPolicy } from "./policy.ts";
-import type { ReasoningEffort, ReasoningSummary } from "./reasoning.ts";
+import type { AskForApproval, ReasoningEffort, ReasoningSummary, SandboxPolicy } from "./policy.ts";
 import type { ResponseItem } from "./response-item.ts";
 import type { SessionSource } from "./session-source.ts";
 import { isJsonObject, isTagged, type JsonObject, type UnknownKind } from "./unknown-kind.ts";

@@ -6,6 +6,10 @@ import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./
 import {
   type AskForApproval,
   askForApprovalSchema,
+  type ReasoningEffort,
+  type ReasoningSummary,
+  reasoningEffortSchema,
+  reasoningSummarySchema,
   type SandboxMode,
   type SandboxPolicy,
   sandboxModeOf,
@@ -13,12 +17,6 @@ import {
   sandboxPolicyOfMode,
   sandboxPolicySchema,
 } from "./policy.ts";
-import {
-  type ReasoningEffort,
-  type ReasoningSummary,
-  reasoningEffortSchema,
-  reasoningSummarySchema,
-} from "./reasoning.ts";
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
 

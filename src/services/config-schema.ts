@@ -1,12 +1,15 @@
 import * as z from "zod";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import { type AskForApproval, askForApprovalSchema, type SandboxMode, sandboxModeSchema } from "../protocol/policy.ts";
 import {
+  type AskForApproval,
+  askForApprovalSchema,
   type ReasoningEffort,
   type ReasoningSummary,
   reasoningEffortSchema,
   reasoningSummarySchema,
-} from "../protocol/reasoning.ts";
+  type SandboxMode,
+  sandboxModeSchema,
+} from "../protocol/policy.ts";
 import { explainIssues } from "../protocol/validation.ts";
 import { type ConfigTable, formatKeyPath, isTable, type KeyPath, valueAt } from "./config-table.ts";
 import type { ProviderTable } from "./provider-info.ts";

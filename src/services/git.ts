@@ -1,5 +1,7 @@
 /** Asks git, as a child process, about a folder. Nothing of the repository is changed, and none of its programs is run. */
 import { spawn } from "node:child_process";
+import { access } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 export type GitOptions = {
   /** Where git is asked. */
@@ -51,3 +53,25 @@ export async function askGit(args: readonly string[], options: GitOptions): Prom
 /** The one line that git prints, without its end. */
 export const askGitForLine = async (args: readonly string[], options: GitOptions): Promise<string | undefined> =>
   (await askGit(args, options))?.trimEnd() || undefined;
+
+/**
+ * The folders from `cwd` up to the root of its repository, nearest first; outside a repository `cwd` alone. A repository's
+ * root is the nearest folder that holds `.git`.
+ */
+export async function foldersUpToRepository(cwd: string): Promise<string[]> {
+  const folders = ancestorsOf(cwd);
+  const marked = await Promise.all(folders.map((folder) => exists(join(folder, ".git"))));
+  const root = marked.indexOf(true);
+  return root === -1 ? [cwd] : folders.slice(0, root + 1);
+}
+
+function ancestorsOf(folder: string): string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [folder, ...ancestorsOf(above)];
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

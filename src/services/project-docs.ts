@@ -9,10 +9,9 @@
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";
 import { type Clock, systemClock } from "../kernel/clock.ts";
-import { readStart } from "./bounded-read.ts";
-import { stampOf } from "./file-stamp.ts";
+import { readStart, stampOf } from "./bounded-read.ts";
+import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
-import { foldersUpToRepository } from "./repository.ts";
 import { SharedLooks } from "./shared-looks.ts";
 
 /** Shared by the threads of a working directory, so not to be changed. */

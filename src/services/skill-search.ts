@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { readText } from "./bounded-read.ts";
 import { ioText, isMissing } from "./io-failure.ts";
-import type { Skill, SkillError, SkillScope, SkillsOutcome } from "./skill.ts";
+import type { Skill, SkillError, SkillScope, SkillsOutcome } from "./skill-file.ts";
 
 export type SkillRoot = { readonly path: string; readonly scope: SkillScope };
 

@@ -10,9 +10,9 @@ import { LRUCache } from "lru-cache";
 import type { MessageItem } from "../protocol/response-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { readText } from "./bounded-read.ts";
+import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
-import { foldersUpToRepository } from "./repository.ts";
-import type { Skill, SkillScope, SkillsOutcome } from "./skill.ts";
+import type { Skill, SkillScope, SkillsOutcome } from "./skill-file.ts";
 import { MAX_SKILL_BYTES, type SkillRoot, searchSkills } from "./skill-search.ts";
 
 /** What the `skill` items of an input become. */

@@ -1,4 +1,4 @@
-import type { Skill } from "./skill.ts";
+import type { Skill } from "./skill-file.ts";
 
 const USAGE = `### How to use skills
 - When a task fits a skill's description, or the user names a skill (plainly or as \`$name\`), follow that skill in this turn. If several fit, take as few as will do, and say which and in what order.

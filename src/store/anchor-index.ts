@@ -7,8 +7,8 @@
  * A2  A rollback forgets the last n user messages and their turns; markers and lines stay where they are.
  */
 import { InvalidForkPointError } from "../protocol/errors.ts";
-import type { ForkAnchor } from "../protocol/fork-anchor.ts";
 import { type TurnId, toTurnId } from "../protocol/ids.ts";
+import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
 import type { OpenTurn, Position, TurnPlace } from "./thread-store.ts";

@@ -7,8 +7,9 @@
  * W4  Ordinals count a thread's lines from 0 without gaps; a fork's own lines go on from the end of its base.
  * W5  Lines of unknown kinds are stored and given back as they are.
  */
-import type { ForkAnchor } from "../protocol/fork-anchor.ts";
+
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
+import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 

@@ -1,4 +1,5 @@
-import type { EventMsg } from "../protocol/event.ts";
+import { InternalDefect } from "../protocol/errors.ts";
+import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
@@ -25,3 +26,21 @@ export function readEmission(emitted: unknown): Emission {
   if (isJsonObject(emitted.msg)) return { kind: "foreign", type: emitted.type };
   return { kind: "event", id, msg: emitted as unknown as EventMsg, recorded: false };
 }
+
+/** What may come first from a thread: its configuration, under the submission id "" (S4, T1). */
+
+/** The configuration; or, if the thread emitted anything else, what that was. */
+export function readFirst(emission: Emission): { configured: SessionConfiguredEvent } | { received: string } {
+  if (emission.kind === "record") return { received: "rollout_item" };
+  if (emission.kind !== "event") return { received: emission.type };
+  const { id, msg } = emission;
+  const isFirst = msg.type === "session_configured" && id === INITIAL_SUBMISSION_ID;
+  return isFirst ? { configured: msg } : { received: msg.type };
+}
+
+/** The event log's own check. */
+export const guardFirst = ({ msg }: ThreadEvent, seq: number): void => {
+  if (seq === 0 && msg.type !== "session_configured") {
+    throw new InternalDefect(`event log: \`${msg.type}\` came before session_configured`);
+  }
+};

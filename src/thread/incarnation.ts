@@ -35,11 +35,10 @@ import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
-import { type Emission, readEmission } from "./emitted.ts";
-import { guardFirst, readFirst } from "./first-event.ts";
+import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
-import { modelChanged } from "./model-change.ts";
+import { modelChanged } from "./rebuild.ts";
 import type { Acceptance } from "./submissions.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 

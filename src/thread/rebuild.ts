@@ -1,5 +1,6 @@
 /** From stored lines back to what a thread works with (SPEC 5.4). Pure. */
 
+import type { EventMsg } from "../protocol/event.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem, TurnContextItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
@@ -40,3 +41,9 @@ export class Rebuilt {
     return { cwd, approvalPolicy, sandboxPolicy, ...toldInstructions(this.history.forModel()) };
   }
 }
+
+/** Codex's warning that a thread goes on with another model (SPEC 5.1). */
+export const modelChanged = (recorded: string, model: string): EventMsg => ({
+  type: "warning",
+  message: `This session was recorded with model \`${recorded}\` but is resuming with \`${model}\`. Consider switching back to \`${recorded}\` as it may affect Codex performance.`,
+});

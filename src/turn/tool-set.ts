@@ -1,4 +1,4 @@
-import { flatName } from "../model/flat-tools.ts";
+import { flatName } from "../model/conversation.ts";
 import type { ToolNamespace, ToolSpec } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";

@@ -1,6 +1,7 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
+import type { ProcessEnvironment } from "../process/clean-environment.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -14,7 +15,6 @@ import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Told } from "./initial-context.ts";
 import type { ToolSet } from "./tool-set.ts";
-import type { ProcessEnvironment } from "./tools/clean-environment.ts";
 import type { Terminals } from "./tools/exec/terminals.ts";
 import type { TurnRun } from "./turn-run.ts";
 

@@ -3,6 +3,7 @@
  * a turn, and made known to the model by a user message that starts no turn.
  */
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
+import { withoutSecrets } from "../process/clean-environment.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { ExecCommandBeginEvent } from "../protocol/tool-events.ts";
@@ -10,7 +11,6 @@ import type { CommandExecutionTurnItem } from "../protocol/turn-item.ts";
 import { recordItem } from "./announcement.ts";
 import { truncateMiddle } from "./tool-output.ts";
 import { durationOf } from "./tools/call-context.ts";
-import { withoutSecrets } from "./tools/clean-environment.ts";
 import { runCommand } from "./tools/shell/command-run.ts";
 import { outputDeltas } from "./tools/shell/output-deltas.ts";
 import { wholeOrParsed } from "./tools/shell/parsed-command.ts";

@@ -1,7 +1,7 @@
 /** Commands in v2's words, beside those that stock Codex 0.169 has told. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { commandActions, commandLine } from "../../src/app-server/v2/commands.ts";
+import { commandActions, commandLine } from "../../src/app-server/v2/shown-command.ts";
 import { parsedCommands } from "../../src/turn/tools/shell/parsed-command.ts";
 
 const LINES: readonly (readonly [script: string, line: string])[] = [

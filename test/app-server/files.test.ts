@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { fileStore } from "../../src/store/file-store.ts";
+import { fileStore } from "../../src/store/file/file-store.ts";
 import { type Fixture, type Json, serve } from "./test-client.ts";
 
 const OLD = "01990000-0000-7000-8000-0000000000bb";

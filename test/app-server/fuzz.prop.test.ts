@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { createAppServer } from "../../src/app-server/app-server.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { type Json, TestClient } from "./test-client.ts";
 
 const METHODS = [

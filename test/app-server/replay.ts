@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { createAppServer } from "../../src/app-server/app-server.ts";
-import { DEFAULT_TOOLS } from "../../src/app-server/command.ts";
+import { DEFAULT_TOOLS } from "../../src/app-server/serve.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { openHome } from "../../src/manager/home.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";

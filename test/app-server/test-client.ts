@@ -3,7 +3,7 @@ import { type AppServer, type AppServerOptions, createAppServer } from "../../sr
 import { type ClientEnd, linkedWires } from "../../src/app-server/wire.ts";
 import type { ThreadManagerOptions } from "../../src/manager/options.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what a test reads of an answer is checked by its assertions
 export type Json = any;

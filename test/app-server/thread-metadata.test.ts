@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileStore } from "../../src/store/file-store.ts";
+import { fileStore } from "../../src/store/file/file-store.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
 import { type Json, serve } from "./test-client.ts";
 

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { ForkAnchor } from "../../src/protocol/fork-anchor.ts";
 import { newTurnId, type ThreadId } from "../../src/protocol/ids.ts";
+import type { ForkAnchor } from "../../src/protocol/initial-history.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
 import { truncateBeforeNth } from "../../src/protocol/truncation.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";

@@ -5,7 +5,7 @@ import { fromCallback } from "xstate";
 import { AgentControl, tool } from "../../src/index.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { latch, next, overlaid, rig, until, watch } from "../rig.ts";

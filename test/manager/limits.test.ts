@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { type Thread, tool } from "../../src/index.ts";
 import { call, hang, say, wait } from "../../src/model/script.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { overlaid, type Rig, rig, until } from "../rig.ts";

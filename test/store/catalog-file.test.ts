@@ -5,8 +5,8 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { newThreadId } from "../../src/protocol/ids.ts";
-import { Catalog, isCatalogDamage } from "../../src/store/catalog.ts";
-import { hasFullText } from "../../src/store/catalog-database.ts";
+import { Catalog, isCatalogDamage } from "../../src/store/file/catalog/catalog.ts";
+import { hasFullText } from "../../src/store/file/catalog/database.ts";
 import { idsOf, inCatalog, inHome, rowOf } from "./catalog-rows.ts";
 
 test("a file that is no catalog, another version or cut short is replaced on opening", () =>
@@ -90,7 +90,7 @@ test("a change that fails half-way changes nothing", () =>
 
 test("importing the catalog loads no SQLite; opening one warns of nothing and leaves other warnings alone", () =>
   inHome((path) => {
-    const module = fileURLToPath(new URL("../../src/store/catalog.ts", import.meta.url));
+    const module = fileURLToPath(new URL("../../src/store/file/catalog/catalog.ts", import.meta.url));
     const script = `
       const { Catalog } = await import(${JSON.stringify(module)});
       const loaded = process.moduleLoadList.some((name) => /sqlite/i.test(name));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
-import { Catalog, type CatalogRow } from "../../src/store/catalog.ts";
+import { Catalog, type CatalogRow } from "../../src/store/file/catalog/catalog.ts";
 import type { ThreadQuery } from "../../src/store/thread-store.ts";
 
 export const inHome = async (body: (path: string) => void | Promise<void>): Promise<void> => {

@@ -1,4 +1,4 @@
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { storeContract } from "../contract/store-contract.ts";
 
 storeContract("memoryStore", async () => {

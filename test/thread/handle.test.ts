@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 import { ThreadClosedError, tool } from "../../src/index.ts";
 import { call, hang, say } from "../../src/model/script.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { next, overlaid, rig, textsOf, until } from "../rig.ts";

@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { OverloadedError, ThreadClosedError } from "../../src/index.ts";
 import { hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { latch, next, overlaid, rig, textsOf, until, watch } from "../rig.ts";

@@ -12,7 +12,7 @@ import {
   userMessage,
 } from "../../src/protocol/response-item.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { History } from "../../src/turn/history.ts";
 import { assertPaired, linesOf, next, rig, textsOf, until, watch } from "../rig.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { ModelError, tool } from "../../src/index.ts";
 import { call, fail, hang, raw, type Script, say } from "../../src/model/script.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { assertPaired, latch, overlaid, type Rig, rig, textsOf, until, watch } from "../rig.ts";
 import { mkfifoSync } from "./fifo.ts";

@@ -5,7 +5,7 @@ import { suite, test } from "node:test";
 import { tool } from "../../src/index.ts";
 import { call, hang, raw, say, usage, wait } from "../../src/model/script.ts";
 import { userMessage } from "../../src/protocol/response-item.ts";
-import { memoryStore } from "../../src/store/memory-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { latch, linesOf, overlaid, rig, textsOf, typesOf, until, watch } from "../rig.ts";

@@ -12,8 +12,8 @@ import { invalidRequest, withContext } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { findStored } from "../v2/thread-view.ts";
 import { loading } from "./load-failure.ts";
+import { noMcpServers } from "./map-events.ts";
 import { forkSchema, overridesSchema, resumeSchema, settingsOf } from "./schemas.ts";
-import { noMcpServers } from "./voice.ts";
 
 const FAILURE = "error deriving config";
 

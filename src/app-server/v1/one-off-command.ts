@@ -1,12 +1,12 @@
 /** execOneOffCommand: one program, run to its end. */
 import * as z from "zod";
 import { sandboxPolicySchema } from "../../protocol/policy.ts";
-import { commandPlan } from "../commands/command-plan.ts";
-import { CommandRun } from "../commands/command-run.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText } from "../params.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { commandPlan } from "../v2/command-exec/plan.ts";
+import { CommandRun } from "../v2/command-exec/run.ts";
 
 const execSchema = z.object({
   command: z.array(z.string()),

@@ -1,8 +1,12 @@
 /** What v1's requests hold (SPEC 10). Everything optional may be null. */
 import * as z from "zod";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
-import { askForApprovalSchema, sandboxModeSchema, sandboxPolicySchema } from "../../protocol/policy.ts";
-import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
+import {
+  askForApprovalSchema,
+  reasoningSummarySchema,
+  sandboxModeSchema,
+  sandboxPolicySchema,
+} from "../../protocol/policy.ts";
 import type { UserInput } from "../../protocol/user-input.ts";
 import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
 import { textOfError } from "../rpc-error.ts";

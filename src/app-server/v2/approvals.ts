@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { ReviewDecision } from "../../protocol/policy.ts";
 import type { OpenRequest } from "../server-requests.ts";
-import { commandActions, commandLine } from "./commands.ts";
+import { commandActions, commandLine } from "./shown-command.ts";
 
 export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {
   const place = { threadId: feed.threadId, turnId, itemId: msg.call_id, startedAtMs: startedAt };

@@ -11,9 +11,9 @@ import {
   type TurnItem,
   type UserMessageTurnItem,
 } from "../../protocol/turn-item.ts";
-import { commandActions, commandLine } from "./commands.ts";
 import { inputToV2 } from "./input.ts";
 import { camel } from "./settings.ts";
+import { commandActions, commandLine } from "./shown-command.ts";
 import type { V2Item } from "./wire-types.ts";
 
 export type ItemTimes = { startedAtMs: number | null; completedAtMs: number | null };

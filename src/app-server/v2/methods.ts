@@ -4,7 +4,7 @@ import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
 import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
-import { commandMethods } from "./command-exec.ts";
+import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
 import { initializeMethods } from "./initialize.ts";
 import { threadEditMethods } from "./thread-edit.ts";

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import { reasoningSummarySchema } from "../../protocol/reasoning.ts";
+import { reasoningSummarySchema } from "../../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";

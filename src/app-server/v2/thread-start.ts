@@ -1,7 +1,7 @@
 /** thread/start, thread/resume and thread/fork. */
 import * as z from "zod";
-import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
 import { newThreadId, type ThreadId } from "../../protocol/ids.ts";
+import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";

@@ -1,9 +1,9 @@
 /** Items that older tool events tell of (SPEC 11.8): commands, patches, MCP calls, images, reviews. Pure. */
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ExecCommandBeginEvent, ExecCommandEndEvent } from "../../protocol/tool-events.ts";
-import { commandActions, commandLine } from "./commands.ts";
 import { changesToV2, milliseconds } from "./items.ts";
 import { camel } from "./settings.ts";
+import { commandActions, commandLine } from "./shown-command.ts";
 
 type Body = { type: string; id: string; [field: string]: unknown };
 /** `both`: it has no length in time. */

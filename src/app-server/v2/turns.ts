@@ -9,7 +9,7 @@ import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, threadOf } from "../thread-ops.ts";
 import { inputFromV2, v2InputSchema } from "./input.ts";
-import { turnInProgress } from "./running-turn.ts";
+import { turnInProgress } from "./map-events.ts";
 import { changeSettings, settingsFields } from "./thread-settings.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Turn } from "./wire-types.ts";

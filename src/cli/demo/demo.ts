@@ -1,9 +1,10 @@
-import { resolve } from "node:path";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { fileStore, scriptedClient, ThreadManager, type ThreadStore, tool } from "../../index.ts";
-import { EXIT, Exit } from "../exit-code.ts";
+import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
-import { drained, type Io, isTerminal } from "../io.ts";
-import { TemporaryFolder } from "../temporary-folder.ts";
+import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { Board } from "./board.ts";
 import { JsonView } from "./json-view.ts";
 import { LiveView } from "./live-view.ts";
@@ -109,3 +110,19 @@ const driveMinutes = tool<Record<string, unknown>>({
   },
   execute: ({ km, kmh }) => String(Math.round((Number(km) / Number(kmh)) * 60)),
 });
+
+/** A folder that is gone at the end, also when the process exits in the middle of its work. */
+export class TemporaryFolder implements Disposable {
+  readonly path = mkdtempSync(join(tmpdir(), "skein-demo-"));
+
+  constructor() {
+    process.once("exit", this.#remove);
+  }
+
+  readonly #remove = (): void => rmSync(this.path, { recursive: true, force: true, maxRetries: 3 });
+
+  [Symbol.dispose](): void {
+    process.off("exit", this.#remove);
+    this.#remove();
+  }
+}

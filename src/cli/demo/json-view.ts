@@ -1,5 +1,5 @@
 import type { ThreadEvent } from "../../index.ts";
-import { LineWriter } from "../line-writer.ts";
+import { LineWriter } from "../terminal/line-writer.ts";
 import type { Board, Row } from "./board.ts";
 import type { Note } from "./orchestrator.ts";
 import type { DemoSettings, DemoView, Ending } from "./view.ts";

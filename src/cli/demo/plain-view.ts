@@ -1,7 +1,7 @@
 import type { ThreadEvent } from "../../index.ts";
-import { LineWriter } from "../line-writer.ts";
-import { plainPaint } from "../style.ts";
-import { oneLine } from "../text-width.ts";
+import { LineWriter } from "../terminal/line-writer.ts";
+import { plainPaint } from "../terminal/style.ts";
+import { oneLine } from "../terminal/text-width.ts";
 import type { Board, Row } from "./board.ts";
 import type { Note } from "./orchestrator.ts";
 import { treeLines } from "./tree.ts";

@@ -1,7 +1,7 @@
 /** The demo's threads as a tree: children under their parents, forks under their sources. */
 import type { ThreadId } from "../../index.ts";
-import type { Paint } from "../style.ts";
-import { padEnd, padStart, widthOf } from "../text-width.ts";
+import type { Paint } from "../terminal/style.ts";
+import { padEnd, padStart, widthOf } from "../terminal/text-width.ts";
 import type { Board, Row, RowStatus } from "./board.ts";
 
 const COLOURS: Record<RowStatus, Parameters<Paint>[0]> = {

@@ -1,11 +1,10 @@
-import type { ExecOptions } from "../commands/exec.ts";
-import { Exit } from "../exit-code.ts";
+import { Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
-import type { Io } from "../io.ts";
-import { question } from "../question.ts";
-import { type Session, withSession } from "./session.ts";
+import type { Io } from "../terminal/io.ts";
+import { question } from "../terminal/question.ts";
+import type { ExecOptions } from "./command.ts";
+import { runTurn, type Session, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
-import { runTurn } from "./turn.ts";
 
 /** Goes on with a thread line by line, until an end of input or Ctrl-C at an empty prompt. */
 export async function converse(thread: string, options: ExecOptions, io: Io): Promise<void> {

@@ -2,16 +2,15 @@ import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { TurnResult } from "../../index.ts";
 import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
-import type { ExecOptions } from "../commands/exec.ts";
-import { EXIT, Exit } from "../exit-code.ts";
+import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
-import { drained, type Io } from "../io.ts";
+import { drained, type Io } from "../terminal/io.ts";
+import type { ExecOptions } from "./command.ts";
 import { JsonView } from "./json-view.ts";
 import { inputOf, readWords, schemaOf } from "./request.ts";
 import { SdkView } from "./sdk-view.ts";
-import { withSession } from "./session.ts";
+import { runTurn, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
-import { runTurn } from "./turn.ts";
 import type { TurnView } from "./view.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */

@@ -1,5 +1,5 @@
 import type { NewThread, ThreadEvent, TurnResult } from "../../index.ts";
-import { LineWriter } from "../line-writer.ts";
+import { LineWriter } from "../terminal/line-writer.ts";
 import type { TurnView } from "./view.ts";
 
 /** For programs: a line for each event, and the result as the last one. Notes go to standard error. */

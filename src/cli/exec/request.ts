@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { InvalidRequestError, type UserInput } from "../../index.ts";
-import type { ExecOptions } from "../commands/exec.ts";
 import { UsageError } from "../failure.ts";
-import type { Io } from "../io.ts";
+import type { Io } from "../terminal/io.ts";
+import type { ExecOptions } from "./command.ts";
 
 export type Words = { readonly prompt: string | undefined; readonly thread: string | undefined };
 

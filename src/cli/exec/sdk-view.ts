@@ -1,5 +1,5 @@
 import type { ThreadEvent, ThreadId } from "../../index.ts";
-import { LineWriter } from "../line-writer.ts";
+import { LineWriter } from "../terminal/line-writer.ts";
 import { SdkLines } from "./sdk-lines.ts";
 import type { TurnView } from "./view.ts";
 

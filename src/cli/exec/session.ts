@@ -1,11 +1,13 @@
 /** A home, a manager and one thread, for as long as a command works with them. */
 import { resolve } from "node:path";
+import type { RunOptions, TurnResult, UserInput } from "../../index.ts";
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { homeOf } from "../home.ts";
-import type { Io } from "../io.ts";
 import type { SessionOptions } from "../session-options.ts";
+import type { Io } from "../terminal/io.ts";
 import { locatorOf } from "../thread-locator.ts";
+import { Approver } from "./approver.ts";
 import type { TurnView } from "./view.ts";
 
 export type Session = NewThread & { readonly manager: ThreadManager };
@@ -86,4 +88,32 @@ function openThread(
   return typeof locator === "string"
     ? manager.resumeThread(locator, {}, { signal })
     : manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
+}
+
+type Turn = {
+  readonly input: readonly UserInput[];
+  readonly outputSchema?: RunOptions["outputSchema"];
+  readonly view: TurnView;
+  /** Interrupts the turn, which then ends as it should. */
+  readonly signal: AbortSignal;
+};
+
+export async function runTurn(
+  session: Session,
+  { input, outputSchema, view, signal }: Turn,
+  io: Io,
+): Promise<TurnResult> {
+  const { thread, manager } = session;
+  using _approver = new Approver(manager, { view, io, signal });
+  const interrupt = () => void thread.interrupt().catch(() => undefined);
+  const running = thread.run(input, outputSchema === undefined ? {} : { outputSchema });
+  signal.addEventListener("abort", interrupt, { once: true });
+  if (signal.aborted) interrupt();
+  try {
+    const result = await running;
+    view.result(session, result);
+    return result;
+  } finally {
+    signal.removeEventListener("abort", interrupt);
+  }
 }

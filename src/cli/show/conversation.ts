@@ -1,7 +1,7 @@
 /** A thread's stored lines as the conversation that people remember. */
 import { isUserBoundary, type ResponseItem, type RolloutLine } from "../../index.ts";
-import type { Paint } from "../style.ts";
-import { harmless, oneLine } from "../text-width.ts";
+import type { Paint } from "../terminal/style.ts";
+import { harmless, oneLine } from "../terminal/text-width.ts";
 
 type EventLine = Extract<RolloutLine, { type: "event_msg" }>["payload"];
 

@@ -1,12 +1,12 @@
 import type { FileStore, RolloutLine, StoredThread, ThreadId } from "../../index.ts";
-import type { ShowOptions } from "../commands/show.ts";
 import { withStore } from "../home.ts";
-import { drained, type Io } from "../io.ts";
-import { LineWriter } from "../line-writer.ts";
-import { localOf } from "../moment.ts";
-import { type Paint, paintFor } from "../style.ts";
-import { oneLine } from "../text-width.ts";
+import { drained, type Io } from "../terminal/io.ts";
+import { LineWriter } from "../terminal/line-writer.ts";
+import { type Paint, paintFor } from "../terminal/style.ts";
+import { localOf } from "../terminal/table.ts";
+import { oneLine } from "../terminal/text-width.ts";
 import { locatorOf } from "../thread-locator.ts";
+import type { ShowOptions } from "./command.ts";
 import { Conversation } from "./conversation.ts";
 
 type Facts = {

@@ -4,9 +4,9 @@ import { InvalidRequestError, StoreIoError, ThreadBusyError } from "../../protoc
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
 import type { Position, ThreadWriter } from "../thread-store.ts";
-import { encodeLine, timestampOf } from "./codec.ts";
 import type { CommitGroup } from "./commit-group.ts";
-import type { Lease, LeaseKeeper } from "./lease.ts";
+import type { Lease, LeaseKeeper } from "./lease/lease.ts";
+import { encodeLine, timestampOf } from "./rollout/codec.ts";
 import { type FileOwner, RolloutFile } from "./rollout-file.ts";
 
 /** What a store gives each of its writers. */

@@ -4,15 +4,15 @@
  */
 
 import { breathe } from "../../kernel/breath.ts";
-import type { ForkAnchor } from "../../protocol/fork-anchor.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
+import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { AnchorIndex } from "../anchor-index.ts";
 import type { ForkBase, OpenTurn, Position, ThreadLocator, TurnPlace } from "../thread-store.ts";
-import { fileIdOf } from "./history-reader.ts";
-import { withFile } from "./line-reader.ts";
-import type { RolloutHead } from "./rollout-head.ts";
-import { readTail } from "./rollout-tail.ts";
-import { type Segment, segmentAt } from "./segment.ts";
+import type { RolloutHead } from "./rollout/head.ts";
+import { fileIdOf } from "./rollout/history-reader.ts";
+import { withFile } from "./rollout/line-reader.ts";
+import { type Segment, segmentAt } from "./rollout/segment.ts";
+import { readTail } from "./rollout/tail.ts";
 import type { StoreCore } from "./store-core.ts";
 import { baseOf, type ThreadOpener } from "./thread-opener.ts";
 

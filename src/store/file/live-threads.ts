@@ -1,14 +1,14 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
-import type { CatalogGrowth, CatalogRow } from "../catalog.ts";
-import type { AnchorFold } from "../catalog-anchors.ts";
 import type { Position } from "../thread-store.ts";
 import { modelUseOf, userTextOf } from "../thread-summary.ts";
-import type { CatalogIndex } from "./catalog-index.ts";
+import type { AnchorFold } from "./catalog/anchors.ts";
+import type { CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
+import type { CatalogIndex } from "./catalog/index-of-home.ts";
+import type { SummaryText } from "./catalog/thread-row.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
-import type { SummaryText } from "./thread-row.ts";
 
 /** A thread that this store writes, and what the catalog is to hear of it. */
 export type LiveThread = {

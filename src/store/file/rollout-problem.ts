@@ -1,3 +1,5 @@
+import { RolloutNotFoundError, SkeinError, StoreIoError } from "../../protocol/errors.ts";
+
 /**
  * Something in a rollout that is not as it should be, and that reading passes over.
  *
@@ -27,3 +29,12 @@ export type RolloutProblem = {
 };
 
 export type ProblemSink = (problem: RolloutProblem) => void;
+
+export const threadNotStored = (which: string): RolloutNotFoundError =>
+  new RolloutNotFoundError(`no rollout found for thread id ${which}`);
+
+/** A failure of the system as a typed error; our own errors as they are. */
+export function asStoreError(what: string, error: unknown): Error {
+  if (error instanceof SkeinError) return error;
+  return new StoreIoError(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+}

@@ -5,20 +5,20 @@ import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
-import { CatalogIndex } from "./catalog-index.ts";
-import { type ScanProgress, scanCatalog } from "./catalog-scan.ts";
+import { CatalogIndex } from "./catalog/index-of-home.ts";
+import { type ScanProgress, scanCatalog } from "./catalog/scan.ts";
 import { CommitGroup, type FsyncPolicy } from "./commit-group.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
-import { ForkMarks } from "./fork-marks.ts";
 import { HandlePool } from "./handle-pool.ts";
-import { HistoryReader } from "./history-reader.ts";
 import { Layout } from "./layout.ts";
-import { LeaseKeeper } from "./lease.ts";
+import { ForkMarks } from "./lease/fork-marks.ts";
+import { LeaseKeeper } from "./lease/lease.ts";
 import { LiveThreads } from "./live-threads.ts";
+import { HistoryReader } from "./rollout/history-reader.ts";
 import { RolloutLocator } from "./rollout-locator.ts";
 import type { ProblemSink, RolloutProblem } from "./rollout-problem.ts";
-import { threadNotStored } from "./store-errors.ts";
+import { threadNotStored } from "./rollout-problem.ts";
 
 export type FileStoreOptions = {
   readonly home: string;

@@ -5,14 +5,14 @@ import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/erro
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
 import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
-import { timestampOf } from "./codec.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
-import { flatLines, flatMeta } from "./flatten.ts";
-import { withFile } from "./line-reader.ts";
-import type { RolloutHead } from "./rollout-head.ts";
-import { checkEnd, type Segment } from "./segment.ts";
+import { timestampOf } from "./rollout/codec.ts";
+import { flatLines, flatMeta } from "./rollout/flatten.ts";
+import type { RolloutHead } from "./rollout/head.ts";
+import { withFile } from "./rollout/line-reader.ts";
+import { checkEnd, type Segment } from "./rollout/segment.ts";
+import { threadNotStored } from "./rollout-problem.ts";
 import type { StoreCore } from "./store-core.ts";
-import { threadNotStored } from "./store-errors.ts";
 import type { ThreadOpener } from "./thread-opener.ts";
 
 /** The last ancestor's file that is needed, and how far. */

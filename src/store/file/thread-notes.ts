@@ -1,10 +1,3 @@
-import type { ThreadId } from "../../protocol/ids.ts";
-import type { ThreadGit } from "../thread-store.ts";
-import type { FileSystem } from "./file-system.ts";
-import type { Layout } from "./layout.ts";
-import { readGit } from "./thread-git.ts";
-import { readNames } from "./thread-names.ts";
-
 /** What users and clients have noted of threads beside their rollouts. */
 export type ThreadNotes = {
   readonly names: ReadonlyMap<ThreadId, string>;
@@ -15,3 +8,50 @@ export const readNotes = (fs: FileSystem, layout: Layout): ThreadNotes => ({
   names: readNames(fs, layout),
   git: readGit(fs, layout),
 });
+
+import { join } from "node:path";
+/**
+ * What clients have said of threads' repositories since they began: lines of `thread_metadata.jsonl`, in place of what
+ * the headers say. Rollouts are never rewritten, and stock Codex keeps this in its database alone.
+ */
+import type { ThreadId } from "../../protocol/ids.ts";
+import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import type { ThreadGit } from "../thread-store.ts";
+import { gitInfoOf } from "../thread-summary.ts";
+import type { FileSystem } from "./file-system.ts";
+import type { Layout } from "./layout.ts";
+import { appendEntry, readEntries } from "./rollout/append-index.ts";
+
+export const metadataPath = (layout: Layout): string => join(layout.home, "thread_metadata.jsonl");
+
+/** null: it was taken away. */
+export function readGit(fs: FileSystem, layout: Layout): Map<ThreadId, ThreadGit | null> {
+  const found = new Map<ThreadId, ThreadGit | null>();
+  for (const { id, git } of readEntries(fs, metadataPath(layout))) {
+    if (git === null || isJsonObject(git)) found.set(id, gitInfoOf(git));
+  }
+  return found;
+}
+
+export function appendGit(fs: FileSystem, layout: Layout, threadId: ThreadId, git: ThreadGit | null, at: string): void {
+  const entry = git && { commit_hash: git.sha, branch: git.branch, repository_url: git.originUrl };
+  appendEntry(fs, layout, metadataPath(layout), { id: threadId, git: entry, updated_at: at });
+}
+
+/** The names that users give to threads: lines of `session_index.jsonl`, as Codex keeps them; the last one counts. */
+
+export const namesPath = (layout: Layout): string => join(layout.home, "session_index.jsonl");
+
+export function readNames(fs: FileSystem, layout: Layout): Map<ThreadId, string> {
+  const names = new Map<ThreadId, string>();
+  for (const { id, thread_name } of readEntries(fs, namesPath(layout))) {
+    if (typeof thread_name === "string" && thread_name !== "") names.set(id, thread_name);
+    else names.delete(id);
+  }
+  return names;
+}
+
+/** A name is taken away by an empty one. */
+export function appendName(fs: FileSystem, layout: Layout, threadId: ThreadId, name: string | null, at: string): void {
+  appendEntry(fs, layout, namesPath(layout), { id: threadId, thread_name: name ?? "", updated_at: at });
+}

@@ -11,20 +11,20 @@ import {
 } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
-import type { CatalogRow } from "../catalog.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenOptions, Position, ThreadLocator } from "../thread-store.ts";
 import { factsOf, startTimeOf } from "../thread-summary.ts";
-import { encodeLine, timestampOf } from "./codec.ts";
+import type { CatalogRow } from "./catalog/catalog.ts";
+import { SummaryText } from "./catalog/thread-row.ts";
 import { errorCode, type FileInfo, isMissing } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
-import { fileIdOf } from "./history-reader.ts";
-import type { Lease } from "./lease.ts";
-import type { RolloutHead } from "./rollout-head.ts";
-import { type RolloutTail, readTail } from "./rollout-tail.ts";
+import type { Lease } from "./lease/lease.ts";
+import { encodeLine, timestampOf } from "./rollout/codec.ts";
+import type { RolloutHead } from "./rollout/head.ts";
+import { fileIdOf } from "./rollout/history-reader.ts";
+import { type RolloutTail, readTail } from "./rollout/tail.ts";
+import { asStoreError, threadNotStored } from "./rollout-problem.ts";
 import type { StoreCore } from "./store-core.ts";
-import { asStoreError, threadNotStored } from "./store-errors.ts";
-import { SummaryText } from "./thread-row.ts";
 
 const POLL_MS = 100;
 

@@ -10,13 +10,12 @@
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import { timestampOf } from "./codec.ts";
 import { isMissing } from "./file-system.ts";
-import { fileIdOf } from "./history-reader.ts";
+import { timestampOf } from "./rollout/codec.ts";
+import { fileIdOf } from "./rollout/history-reader.ts";
+import { asStoreError, threadNotStored } from "./rollout-problem.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
-import { asStoreError, threadNotStored } from "./store-errors.ts";
-import { appendGit } from "./thread-git.ts";
-import { appendName } from "./thread-names.ts";
+import { appendGit, appendName } from "./thread-notes.ts";
 
 export class ThreadShelf {
   readonly #core: StoreCore;

@@ -1,8 +1,8 @@
+import type { ProcessEnvironment } from "../../process/clean-environment.ts";
 import type { BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
 import { collabTools } from "./agents/collab.ts";
 import { multiAgentTools } from "./agents/multi-agent.ts";
 import type { BuiltInTool } from "./built-in-tool.ts";
-import type { ProcessEnvironment } from "./clean-environment.ts";
 import { execCommand } from "./exec/exec-command.ts";
 import { writeStdin } from "./exec/write-stdin.ts";
 import { applyPatch } from "./patch/apply-patch.ts";

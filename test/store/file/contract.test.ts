@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileStore } from "../../../src/store/file-store.ts";
+import { fileStore } from "../../../src/store/file/file-store.ts";
 import { storeContract } from "../../contract/store-contract.ts";
 
 storeContract(

@@ -1,7 +1,7 @@
 /** Writes turns and forks until it is killed, and says on fd 1 what it was told is stored. */
 import { writeSync } from "node:fs";
 import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
-import { fileStore } from "../../../src/store/file-store.ts";
+import { fileStore } from "../../../src/store/file/file-store.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
 import { addTurn, header } from "../../contract/store-script.ts";
 

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
-import { repairHome } from "../../../src/store/file/repair.ts";
-import { verifyHome } from "../../../src/store/file/verify.ts";
+import { repairHome } from "../../../src/store/file/care/repair.ts";
+import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { gist } from "../../contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 

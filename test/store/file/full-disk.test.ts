@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { newThreadId } from "../../../src/protocol/ids.ts";
 import { userMessage } from "../../../src/protocol/response-item.ts";
-import { fileStore } from "../../../src/store/file-store.ts";
+import { fileStore } from "../../../src/store/file/file-store.ts";
 
 const disk = mkdtempSync(join(tmpdir(), "skein-full-"));
 const isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]).status === 0;

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
-import { linesBackwards } from "../../../src/store/file/line-reader.ts";
-import { linesHolding } from "../../../src/store/file/line-search.ts";
+import { linesBackwards } from "../../../src/store/file/rollout/line-reader.ts";
+import { linesHolding } from "../../../src/store/file/rollout/line-search.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "skein-search-"));
 after(() => rmSync(folder, { recursive: true }));

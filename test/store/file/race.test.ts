@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { ThreadBusyError } from "../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
 import type { RolloutLine } from "../../../src/protocol/rollout.ts";
-import { verifyHome } from "../../../src/store/file/verify.ts";
+import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { gist, header, user } from "../../contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 

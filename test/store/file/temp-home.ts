@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RolloutItem, RolloutLine } from "../../../src/protocol/rollout.ts";
-import { type FileStore, type FileStoreOptions, fileStore } from "../../../src/store/file-store.ts";
+import { type FileStore, type FileStoreOptions, fileStore } from "../../../src/store/file/file-store.ts";
 
 const HOMES = new URL("../../data/homes/", import.meta.url);
 

@@ -1,7 +1,7 @@
 /** exec_command with `tty`, where the package for pseudo-terminals is installed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { loadPty } from "../../../src/turn/tools/exec/pty-process.ts";
+import { loadPty } from "../../../src/process/pty-process.ts";
 import { answered, DEAF, EXEC, exec, look, pidsOf, plays, steady } from "./exec-plays.ts";
 import { gone, isRunning } from "./processes.ts";
 import { bench, kinds } from "./tool-turn.ts";

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { flatTools } from "../../../src/model/flat-tools.ts";
+import { flatTools } from "../../../src/model/conversation.ts";
 import { call } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { call, raw } from "../../../src/model/script.ts";
 import { PatchError, parsePatch } from "../../../src/turn/tools/patch/patch-grammar.ts";
 import { patchedContent } from "../../../src/turn/tools/patch/patch-match.ts";
-import { patchInScript } from "../../../src/turn/tools/patch/patch-script.ts";
+import { patchInScript } from "../../../src/turn/tools/shell/script-call.ts";
 import { bench, folder } from "./tool-turn.ts";
 
 const wrapped = (...lines: string[]): string => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n");

@@ -12,7 +12,7 @@ import type { ReviewDecision } from "../../../src/protocol/policy.ts";
 import { textOf } from "../../../src/protocol/response-item.ts";
 import type { ThreadConfig } from "../../../src/protocol/thread-config.ts";
 import type { ApplyPatchApprovalRequestEvent, ExecApprovalRequestEvent } from "../../../src/protocol/tool-events.ts";
-import { memoryStore } from "../../../src/store/memory-store.ts";
+import { memoryStore } from "../../../src/store/memory/memory-store.ts";
 import type { Thread } from "../../../src/thread/thread.ts";
 
 export type Bench = {

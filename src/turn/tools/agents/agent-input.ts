@@ -1,6 +1,7 @@
 /** What an agent is told: a message, or a user's items. */
 import * as z from "zod";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
+import { parseThreadId, type ThreadId, uuidProblem } from "../../../protocol/ids.ts";
 import { type UserInput, userInputSchema } from "../../../protocol/user-input.ts";
 
 export const agentInputFields = {
@@ -36,4 +37,28 @@ function shown(item: UserInput): string {
   if (item.type === "skill") return `[skill:$${item.name}](${item.path})`;
   if ("name" in item && "path" in item) return `[${item.type}:$${item.name}](${item.path})`;
   return `[${item.type}]`;
+}
+
+/** @throws InvalidRequestError with what Codex tells the model of an id that is none */
+export function agentIdOf(text: string): ThreadId {
+  try {
+    return parseThreadId(text);
+  } catch {
+    throw new InvalidRequestError(`invalid agent id ${text}: Error(${kindOf(text)})`);
+  }
+}
+
+/** The uuid crate's own notation. */
+function kindOf(text: string): string {
+  const problem = uuidProblem(text);
+  switch (problem.kind) {
+    case "character":
+      return `ParseChar { character: '${problem.character}', index: ${problem.index} }`;
+    case "simpleLength":
+      return `ParseSimpleLength { len: ${problem.length} }`;
+    case "groupCount":
+      return `ParseGroupCount { count: ${problem.count} }`;
+    case "groupLength":
+      return `ParseGroupLength { group: ${problem.group}, len: ${problem.length}, index: ${problem.index} }`;
+  }
 }

@@ -1,7 +1,7 @@
 /** One call of a tool for agents as it is told: an item that begins and ends, and the older events beside it. */
 import type { AgentStatus } from "../../../protocol/agent-status.ts";
-import type { CollabEventMsg } from "../../../protocol/collab-events.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
+import type { CollabEventMsg } from "../../../protocol/tool-events.ts";
 import type { CollabAgentToolCallTurnItem } from "../../../protocol/turn-item.ts";
 import type { CallContext } from "../call-context.ts";
 

@@ -1,8 +1,7 @@
 /** 0.87's tools for agents (SPEC 14.3): no names, no notices, and no limits but the manager's. */
 import * as z from "zod";
 import type { BuiltInTool } from "../built-in-tool.ts";
-import { agentIdOf } from "./agent-id.ts";
-import { agentInputOf } from "./agent-input.ts";
+import { agentIdOf, agentInputOf } from "./agent-input.ts";
 import { closeAgent } from "./close.ts";
 import { sendInput } from "./send.ts";
 import { spawnAgent } from "./spawn.ts";

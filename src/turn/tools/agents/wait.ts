@@ -3,7 +3,7 @@ import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { CallContext } from "../call-context.ts";
 import { agentFailure } from "./agent-failure.ts";
-import { agentIdOf } from "./agent-id.ts";
+import { agentIdOf } from "./agent-input.ts";
 import { type AgentStates, tellingOf } from "./collab-call.ts";
 
 export type Waiting = {

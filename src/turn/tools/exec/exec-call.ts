@@ -1,13 +1,13 @@
 /** One call of exec_command: the user's word, the process, its events, and the first look at its output. */
+
+import { type ProcessEnvironment, withoutSecrets } from "../../../process/clean-environment.ts";
+import { CommandProcess } from "../../../process/command-process.ts";
+import { loadPty, type PtyLibrary, PtyProcess } from "../../../process/pty-process.ts";
 import type { ExecCommandBeginEvent } from "../../../protocol/tool-events.ts";
 import type { CommandExecutionTurnItem } from "../../../protocol/turn-item.ts";
-import { type CallContext, durationOf } from "../call-context.ts";
-import { type ProcessEnvironment, withoutSecrets } from "../clean-environment.ts";
-import { Rejection } from "../rejection.ts";
+import { type CallContext, durationOf, Rejection } from "../call-context.ts";
 import { CommandGate, type CommandRequest, type Place } from "../shell/command-gate.ts";
-import { CommandProcess } from "../shell/command-process.ts";
 import { outputDeltas } from "../shell/output-deltas.ts";
-import { loadPty, type PtyLibrary, PtyProcess } from "./pty-process.ts";
 import { Terminal } from "./terminal.ts";
 import { answerFor } from "./terminal-output.ts";
 

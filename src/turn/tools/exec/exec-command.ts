@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import * as z from "zod";
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
 import { wholeOrParsed } from "../shell/parsed-command.ts";
 import { runScript } from "../shell/script-call.ts";
 import { shellNamed } from "../shell/user-shell.ts";

@@ -6,8 +6,8 @@ import {
   type CommandProcessOptions,
   KEPT_BYTES,
   type RunningCommand,
-} from "../shell/command-process.ts";
-import { OutputWindow } from "../shell/output-window.ts";
+} from "../../../process/command-process.ts";
+import { OutputWindow } from "../../../process/output-window.ts";
 
 export type TerminalOptions = {
   /** The session's id, as the model gives it. */

@@ -6,10 +6,10 @@ import type { CallToolResult, Client, Tool, Transport } from "@modelcontextproto
 import { raceAbort, withDeadline } from "../../../kernel/cancellation.ts";
 import type { Clock } from "../../../kernel/clock.ts";
 import { textOfThrown } from "../../../kernel/thrown.ts";
+import { fewVariables, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/errors.ts";
 import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
 import { VERSION } from "../../../version.ts";
-import { fewVariables, type ProcessEnvironment } from "../clean-environment.ts";
 import { StdioTransport } from "./stdio-transport.ts";
 
 /** Codex's defaults. */

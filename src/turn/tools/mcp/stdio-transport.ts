@@ -1,6 +1,6 @@
 import type { JSONRPCMessage, ReadBuffer, Transport } from "@modelcontextprotocol/client";
 import type { Clock } from "../../../kernel/clock.ts";
-import { ProcessGroup } from "../process-group.ts";
+import { ProcessGroup } from "../../../process/process-group.ts";
 
 /** How long a server may take to end by itself once its input is closed. */
 const CLOSE_GRACE_MS = 500;

@@ -1,6 +1,6 @@
 import * as z from "zod";
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
 import { runPatch } from "./patch-call.ts";
 
 const argumentsSchema = z.looseObject({ input: z.string() });

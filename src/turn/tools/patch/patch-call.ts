@@ -2,11 +2,11 @@
 import { chmod, mkdir, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { textOfThrown } from "../../../kernel/thrown.ts";
-import { foldersUpToRepository } from "../../../services/repository.ts";
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
+import { isOpen, writableArea } from "../../../process/sandbox.ts";
+import { foldersUpToRepository } from "../../../services/git.ts";
 import type { CallContext } from "../call-context.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
-import { heed, Rejection } from "../rejection.ts";
-import { isOpen, writableArea } from "../sandbox.ts";
+import { heed, Rejection } from "../call-context.ts";
 import { outputForModel } from "../shell/command-output.ts";
 import { PatchError, parsePatch } from "./patch-grammar.ts";
 import { type PatchPlan, planPatch } from "./patch-plan.ts";

@@ -1,6 +1,6 @@
 import { lstat, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import type { WritableArea } from "../sandbox.ts";
+import type { WritableArea } from "../../../process/sandbox.ts";
 
 /** Whether a file lies in the area, where links really lead. */
 export async function isWritable(path: string, { roots, shields }: WritableArea): Promise<boolean> {

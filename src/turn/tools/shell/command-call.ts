@@ -1,9 +1,9 @@
 /** One call of shell_command: its events, its approvals, its sandbox and its process, in this order (SPEC 4.3). */
+
+import { type ProcessEnvironment, withoutSecrets } from "../../../process/clean-environment.ts";
 import type { ExecCommandBeginEvent } from "../../../protocol/tool-events.ts";
 import type { CommandExecutionTurnItem } from "../../../protocol/turn-item.ts";
-import { type CallContext, durationOf } from "../call-context.ts";
-import { type ProcessEnvironment, withoutSecrets } from "../clean-environment.ts";
-import { Rejection } from "../rejection.ts";
+import { type CallContext, durationOf, Rejection } from "../call-context.ts";
 import { CommandGate, type CommandRequest, type Place } from "./command-gate.ts";
 import { outputForModel, shownOutput } from "./command-output.ts";
 import { type CommandResult, runCommand } from "./command-run.ts";

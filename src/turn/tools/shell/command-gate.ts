@@ -1,9 +1,10 @@
 /** Whether a command may run, and where: policy, sandbox and the user's word, for every tool that runs commands. */
+
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
+import { isOpen, looksDenied, sandboxed } from "../../../process/sandbox.ts";
 import type { ParsedCommand } from "../../../protocol/turn-item.ts";
 import type { CallContext } from "../call-context.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
-import { heed, Rejection } from "../rejection.ts";
-import { isOpen, looksDenied, sandboxed } from "../sandbox.ts";
+import { heed, Rejection } from "../call-context.ts";
 import { judgeCommand, type Verdict } from "./command-policy.ts";
 
 export type CommandRequest = {

@@ -1,5 +1,5 @@
 /** Runs one command to its end, its timeout or its interruption. */
-import { type CommandOutput, CommandProcess, type CommandProcessOptions } from "./command-process.ts";
+import { type CommandOutput, CommandProcess, type CommandProcessOptions } from "../../../process/command-process.ts";
 
 export type CommandOptions = CommandProcessOptions & {
   readonly timeoutMs: number;

@@ -1,5 +1,5 @@
+import type { Stream } from "../../../process/command-process.ts";
 import type { EventMsg } from "../../../protocol/event.ts";
-import type { Stream } from "./command-process.ts";
 
 /** Bytes told as deltas; the rest is only counted, since a replay would hold all of it. */
 const TOLD_BYTES = 1024 * 1024;

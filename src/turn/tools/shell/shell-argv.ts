@@ -1,6 +1,6 @@
 import * as z from "zod";
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
 import { shellCommand } from "./shell-command.ts";
 
 const argumentsSchema = z.looseObject({ command: z.array(z.string()).min(1) });

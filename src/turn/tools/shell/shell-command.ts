@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import * as z from "zod";
+import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
-import type { ProcessEnvironment } from "../clean-environment.ts";
 import { CommandCall, type ShellRequest } from "./command-call.ts";
 import { parsedCommands } from "./parsed-command.ts";
 import { runScript } from "./script-call.ts";

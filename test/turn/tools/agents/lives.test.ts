@@ -6,7 +6,7 @@ import { call, hang, type Play, say, wait } from "../../../../src/model/script.t
 import type { ThreadId } from "../../../../src/protocol/ids.ts";
 import { textOf, userMessage } from "../../../../src/protocol/response-item.ts";
 import type { CollabAgentToolCallTurnItem } from "../../../../src/protocol/turn-item.ts";
-import { memoryStore } from "../../../../src/store/memory-store.ts";
+import { memoryStore } from "../../../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../../../src/store/thread-store.ts";
 import { settled } from "../../../kernel/settled.ts";
 import { assertPaired, latch, next, overlaid, rig, textsOf, until, watch } from "../../../rig.ts";

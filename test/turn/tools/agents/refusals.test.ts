@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { call, hang } from "../../../../src/model/script.ts";
 import { StoreIoError } from "../../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../../src/protocol/ids.ts";
-import { memoryStore } from "../../../../src/store/memory-store.ts";
+import { memoryStore } from "../../../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../../../src/store/thread-store.ts";
 import { overlaid, until } from "../../../rig.ts";
 import { team, v1 } from "./team.ts";

@@ -1,0 +1,74 @@
+import type { Readable, Writable } from "node:stream";
+import type { Clock } from "../../../kernel/clock.ts";
+import { exitOf, streamsClosed } from "../../../process/command-process.ts";
+import { ProcessGroup } from "../../../process/process-group.ts";
+import { invalidRequest } from "../../rpc-error.ts";
+import type { OutputStream } from "./output.ts";
+import type { CommandPlan, Program } from "./plan.ts";
+
+export class PipedProgram implements Program {
+  readonly exit: Promise<number>;
+  readonly #group: ProcessGroup;
+
+  /** @throws what `spawn` throws at once */
+  constructor({ argv, cwd, env }: CommandPlan, { clock, stdin }: { clock: Clock; stdin: "pipe" | "ignore" }) {
+    this.#group = new ProcessGroup(argv, { cwd, env, clock, stdin });
+    // The program may close its input, or end, before it has read everything.
+    this.#group.child.stdin?.on("error", () => undefined);
+    this.exit = this.#ended(clock);
+  }
+
+  async #ended(clock: Clock): Promise<number> {
+    const exitCode = await exitOf(this.#group);
+    // What the pipes still hold is little: a slow client holds up nothing any more.
+    this.resume();
+    await streamsClosed(this.#streams, clock);
+    return exitCode;
+  }
+
+  get #streams(): (Readable | null)[] {
+    const { stdout, stderr } = this.#group.child;
+    return [stdout, stderr];
+  }
+
+  onOutput(take: (stream: OutputStream, chunk: Buffer) => void): void {
+    const { stdout, stderr } = this.#group.child;
+    stdout?.on("data", (chunk: Buffer) => take("stdout", chunk));
+    stderr?.on("data", (chunk: Buffer) => take("stderr", chunk));
+  }
+
+  pause(): void {
+    if (this.#group.isOver) return;
+    for (const stream of this.#streams) stream?.pause();
+  }
+
+  resume(): void {
+    for (const stream of this.#streams) stream?.resume();
+  }
+
+  async write(bytes: Buffer): Promise<void> {
+    const { stdin } = this.#group.child;
+    if (stdin !== null && !stdin.write(bytes)) await drained(stdin);
+  }
+
+  end(): void {
+    this.#group.child.stdin?.end();
+  }
+
+  resize(): never {
+    throw invalidRequest("failed to resize PTY: process is not attached to a PTY");
+  }
+
+  kill(): void {
+    this.#group.kill();
+  }
+}
+
+/** Resolves too when the program ends, or closes its input. */
+function drained(stdin: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (stdin.destroyed) return resolve();
+    stdin.once("drain", resolve);
+    stdin.once("close", resolve);
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * One run of a client's command.
+ *
+ * X1  It belongs to its connection: it ends, with everything that it started, when the client has gone or sends no more.
+ * X2  Its id can be used from the moment the request is taken: what is written before the program runs waits for it.
+ * X3  A client that reads slowly holds up the program, not this process's memory.
+ */
+import type { Clock } from "../../../kernel/clock.ts";
+import { ioText } from "../../../services/io-failure.ts";
+import { INTERNAL_ERROR, invalidRequest, RpcError } from "../../rpc-error.ts";
+import { CommandOutput, type OutputStream } from "./output.ts";
+import { PipedProgram } from "./piped-program.ts";
+import type { CommandPlan, Program, TerminalSize } from "./plan.ts";
+import { terminalProgram } from "./terminal-program.ts";
+
+export type CommandRunOptions = {
+  readonly clock: Clock;
+  /** Without one, the client cannot write to the program, and there is nothing to read for it. */
+  readonly stdin: "pipe" | "ignore" | { readonly terminal: TerminalSize | undefined };
+  /** undefined: it may take as long as it likes. */
+  readonly timeoutMs: number | undefined;
+  /** Of each stream. */
+  readonly capBytes: number;
+  /** Told of what the program writes; without it, the answer has it. */
+  readonly onOutput: ((stream: OutputStream, chunk: Buffer, capReached: boolean) => void) | undefined;
+  /** A promise while the client lags behind. */
+  readonly congestion: () => Promise<void> | undefined;
+  /** Ends the program. */
+  readonly signal: AbortSignal;
+  /** How the text begins that says why a program could not be started. */
+  readonly failure: string;
+};
+
+export type CommandEnding = {
+  readonly how: "exited" | "timedOut";
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+
+export class CommandRun {
+  readonly #options: CommandRunOptions;
+  readonly #started = Promise.withResolvers<Program>();
+  readonly #over = new AbortController();
+  #isInputClosed = false;
+
+  constructor(options: CommandRunOptions) {
+    this.#options = options;
+    // Whoever waits for a start that fails is told by the answer of the run.
+    this.#started.promise.catch(() => undefined);
+  }
+
+  /**
+   * Runs the program to its end, its timeout or its termination.
+   * @param plan what is to run, once that is known
+   * @throws RpcError -32603 that it could not be started, and what `plan` rejects with
+   */
+  async run(plan: Promise<CommandPlan>): Promise<CommandEnding> {
+    try {
+      const program = await this.#start(await plan);
+      const ending = this.#follow(program);
+      this.#started.resolve(program);
+      return await ending;
+    } catch (error) {
+      const failure =
+        error instanceof RpcError || !(error instanceof Error) ? error : this.#failed(reasonOf(error), error);
+      this.#started.reject(failure);
+      throw failure;
+    }
+  }
+
+  async #start(plan: CommandPlan): Promise<Program> {
+    if (plan.argv[0] === "") throw this.#failed("missing program for pipe spawn");
+    const { clock, stdin } = this.#options;
+    if (typeof stdin === "object") return terminalProgram(plan, { clock, size: stdin.terminal });
+    return new PipedProgram(plan, { clock, stdin });
+  }
+
+  async #follow(program: Program): Promise<CommandEnding> {
+    const { clock, timeoutMs, signal } = this.#options;
+    const outputs = { stdout: this.#output("stdout", program), stderr: this.#output("stderr", program) };
+    program.onOutput((stream, chunk) => outputs[stream].take(chunk));
+    let how: CommandEnding["how"] = "exited";
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : clock.setTimeout(() => {
+            how = "timedOut";
+            program.kill();
+          }, timeoutMs);
+    const end = AbortSignal.any([signal, this.#over.signal]);
+    const onEnd = () => program.kill();
+    end.addEventListener("abort", onEnd, { once: true });
+    if (end.aborted) onEnd();
+    try {
+      const exitCode = await program.exit;
+      return { how, exitCode, stdout: outputs.stdout.text(), stderr: outputs.stderr.text() };
+    } finally {
+      if (timer !== undefined) clock.clearTimeout(timer);
+      end.removeEventListener("abort", onEnd);
+    }
+  }
+
+  #output(stream: OutputStream, program: Program): CommandOutput {
+    const { capBytes, onOutput } = this.#options;
+    if (onOutput === undefined) return new CommandOutput(capBytes);
+    return new CommandOutput(capBytes, (chunk, capReached) => {
+      onOutput(stream, chunk, capReached);
+      const congestion = this.#options.congestion();
+      if (congestion === undefined) return;
+      program.pause();
+      void congestion.then(() => program.resume());
+    });
+  }
+
+  /** @throws RpcError -32600 when the program takes no input, or no more of it */
+  async write(bytes: Buffer): Promise<void> {
+    const program = await this.#writable();
+    if (this.#isInputClosed) throw invalidRequest("stdin is already closed");
+    // The answer waits for the program to read, so that a client that heeds its answers never piles up input here.
+    await program.write(bytes);
+  }
+
+  /** Writes the last of the input. @throws RpcError -32600 when the program takes no input, or no more of it */
+  async finishInput(bytes: Buffer): Promise<void> {
+    const program = await this.#writable();
+    if (this.#isInputClosed && bytes.length > 0) throw invalidRequest("stdin is already closed");
+    if (this.#isInputClosed) return;
+    this.#isInputClosed = true;
+    if (bytes.length > 0) void program.write(bytes);
+    program.end();
+  }
+
+  #writable(): Promise<Program> {
+    if (this.#options.stdin === "ignore") throw invalidRequest("stdin streaming is not enabled for this command/exec");
+    return this.#started.promise;
+  }
+
+  /** @throws RpcError -32600 when the program has no terminal */
+  async resize(size: TerminalSize): Promise<void> {
+    (await this.#started.promise).resize(size);
+  }
+
+  terminate(): void {
+    this.#over.abort();
+  }
+
+  #failed(why: string, cause?: unknown): RpcError {
+    return new RpcError(INTERNAL_ERROR, `${this.#options.failure}: ${why}`, { code: "invalid_request", cause });
+  }
+}
+
+/** A name with a NUL byte in it never gets to the system. */
+const reasonOf = (error: Error): string =>
+  error.message.includes("null bytes") ? "nul byte found in provided data" : ioText(error);

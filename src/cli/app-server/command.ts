@@ -1,0 +1,69 @@
+import { Command, Option } from "commander";
+import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
+import { repeated } from "../session-options.ts";
+import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
+import type { Io } from "../terminal/io.ts";
+
+const EXAMPLES = `
+Speaks the JSON-RPC protocol of Codex's app-server, v2 as of 0.169 and v1 as of 0.87: see PROTOCOL.md. Settings come from
+config.toml in the home folder, and each request may give its own.
+
+Off loopback a token is needed; clients send it as a bearer token.
+
+Examples:
+  skein app-server                                       one client over standard input and output
+  skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
+  skein app-server --listen unix:///tmp/skein.sock
+  skein app-server --listen ws://0.0.0.0:4500 --ws-auth capability-token --ws-token-file token.txt`;
+
+type Options = {
+  readonly home?: string;
+  readonly listen: string;
+  readonly config?: readonly string[];
+  readonly profile?: string;
+  readonly tools?: readonly BuiltInToolName[];
+  readonly logLevel: LogLevel;
+  readonly wsAuth?: string;
+  readonly wsTokenFile?: string;
+  readonly wsTokenSha256?: string;
+};
+
+export const appServerCommand = (io: Io): Command =>
+  new Command("app-server")
+    .description("serve Codex clients: editors, the TUI, your own")
+    .option("--listen <url>", "stdio://, ws://IP:PORT or unix:///PATH", "stdio://")
+    .option("--ws-auth <kind>", "capability-token: a bearer token lets clients in")
+    .option("--ws-token-file <file>", "the file that holds the token")
+    .option("--ws-token-sha256 <hex>", "or the token's SHA-256")
+    .addOption(
+      new Option(
+        "--tools <name...>",
+        "tools that agents get; unless some are named, all but collab, and shell, which unified_exec stands in for",
+      ).choices(BUILT_IN_TOOL_NAMES),
+    )
+    .option("-p, --profile <name>", "a profile of config.toml")
+    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
+    .addOption(
+      new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
+        .choices(LOG_LEVELS)
+        .default("warn"),
+    )
+    .addHelpText("after", EXAMPLES)
+    .action(async (_, command: Command) => {
+      const options = command.optsWithGlobals<Options>();
+      const [{ runAppServer }, { homeOf }, { Interruption }] = await Promise.all([
+        import("../../app-server/serve.ts"),
+        import("../home.ts"),
+        import("../interruption.ts"),
+      ]);
+      using interruption = new Interruption();
+      await runAppServer({
+        ...options,
+        home: homeOf(options, io),
+        env: io.env,
+        cwd: io.cwd(),
+        logger: stderrLog(options.logLevel, io.stderr),
+        signal: interruption.signal,
+        onListening: (url) => io.stderr.write(`listening on ${url}\n`),
+      });
+    });

@@ -1,0 +1,54 @@
+import { once } from "node:events";
+import { open, rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import { type FileStore, StoreIoError } from "../../index.ts";
+import { Exit } from "../failure.ts";
+import { withStore } from "../home.ts";
+import { Interruption } from "../interruption.ts";
+import { drained, type Io } from "../terminal/io.ts";
+import { locatorOf } from "../thread-locator.ts";
+import type { ExportOptions } from "./command.ts";
+
+export async function exportThread(text: string, options: ExportOptions, io: Io): Promise<void> {
+  using interruption = new Interruption();
+  const { signal } = interruption;
+  try {
+    await withStore(options, io, async (store) => {
+      const pieces = store.export(locatorOf(text, io), { format: options.format, signal });
+      if (options.output === undefined) await toStdout(pieces, io);
+      else await toFile(pieces, resolve(io.cwd(), options.output), options, io);
+    });
+  } catch (error) {
+    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    throw error;
+  }
+}
+
+type Pieces = ReturnType<FileStore["export"]>;
+
+async function toStdout(pieces: Pieces, { stdout }: Io): Promise<void> {
+  for await (const piece of pieces) {
+    if (!stdout.write(piece)) await once(stdout, "drain");
+  }
+  await drained(stdout);
+}
+
+/** A file that is there is never overwritten, and none is left behind by an export that fails. */
+async function toFile(pieces: Pieces, path: string, { json }: ExportOptions, io: Io): Promise<void> {
+  const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+    const why = error.code === "EEXIST" ? "it exists already" : error.message;
+    throw new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
+  });
+  let bytes = 0;
+  try {
+    for await (const piece of pieces) bytes += (await file.write(piece)).bytesWritten;
+  } catch (error) {
+    await file.close();
+    await rm(path, { force: true });
+    throw error;
+  }
+  await file.close();
+  io.stdout.write(
+    json ? `${JSON.stringify({ path, bytes })}\n` : `wrote ${bytes.toLocaleString("en")} bytes to ${path}\n`,
+  );
+}

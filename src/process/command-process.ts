@@ -1,0 +1,133 @@
+/** A command at work: a process group, with its output bounded. */
+import type { Readable } from "node:stream";
+import type { Clock } from "../kernel/clock.ts";
+import { OutputWindow } from "./output-window.ts";
+import { ProcessGroup } from "./process-group.ts";
+
+export type Stream = "stdout" | "stderr";
+
+export type CommandProcessOptions = {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly clock: Clock;
+  /** Given all that is written, as it comes. */
+  readonly onOutput: (stream: Stream, chunk: Buffer) => void;
+};
+
+/** What a command has written so far. */
+export type CommandOutput = {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Both, as they came. */
+  readonly aggregated: string;
+  /** How many lines came, and how many bytes `aggregated` lacks in its middle. */
+  readonly lines: number;
+  readonly omittedBytes: number;
+};
+
+/** What is kept of each stream, and of both together. */
+export const KEPT_BYTES = 256 * 1024;
+
+/** How long the pipes may stay open after the command's end: whoever holds them has left the group. */
+const DRAIN_MS = 100;
+
+/** The numbers of the signals that end programs, for exit codes in the way of shells. */
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGABRT: 6,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+};
+
+/** A command at work, behind pipes or in a pseudo-terminal. */
+export interface RunningCommand {
+  /** Resolves with the exit code when the program has ended and its output is read. Rejects when it cannot be started. */
+  readonly exit: Promise<number>;
+  readonly output: CommandOutput;
+  /** Types into it; not there where its input is closed. */
+  readonly write?: (chars: string) => void;
+  /** Asks the command and all that it started to end, and ends it by force soon after. */
+  terminate(): void;
+  /** Ends it now. */
+  kill(): void;
+}
+
+export class CommandProcess implements RunningCommand {
+  readonly exit: Promise<number>;
+  readonly #group: ProcessGroup;
+  readonly #onOutput: CommandProcessOptions["onOutput"];
+  readonly #windows = { stdout: new OutputWindow(KEPT_BYTES), stderr: new OutputWindow(KEPT_BYTES) };
+  readonly #both = new OutputWindow(KEPT_BYTES);
+
+  /** @throws what `spawn` throws at once */
+  constructor(argv: readonly string[], { onOutput, ...options }: CommandProcessOptions) {
+    this.#onOutput = onOutput;
+    this.#group = new ProcessGroup(argv, options);
+    const { stdout, stderr } = this.#group.child;
+    stdout?.on("data", (chunk: Buffer) => this.#take("stdout", chunk));
+    stderr?.on("data", (chunk: Buffer) => this.#take("stderr", chunk));
+    this.exit = exitOf(this.#group).then(async (code) => {
+      await streamsClosed([stdout, stderr], options.clock);
+      return code;
+    });
+  }
+
+  /** Whether the program has ended, read or not. */
+  get hasExited(): boolean {
+    return this.#group.isOver;
+  }
+
+  get output(): CommandOutput {
+    return {
+      stdout: this.#windows.stdout.text(),
+      stderr: this.#windows.stderr.text(),
+      aggregated: this.#both.text(),
+      lines: this.#both.lines,
+      omittedBytes: this.#both.omittedBytes,
+    };
+  }
+
+  terminate(): void {
+    this.#group.terminate();
+  }
+
+  kill(): void {
+    this.#group.kill();
+  }
+
+  #take(stream: Stream, chunk: Buffer): void {
+    this.#windows[stream].push(chunk);
+    this.#both.push(chunk);
+    this.#onOutput(stream, chunk);
+  }
+}
+
+/** The exit code of a program that a signal has ended, in the way of shells. */
+export const endedBy = (signal: number): number => 128 + signal;
+
+/** How the group's leader ended. @throws when it could not be started */
+export function exitOf({ child }: ProcessGroup): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve(code ?? endedBy(SIGNALS[signal ?? ""] ?? 0)));
+  });
+}
+
+/** Resolves when both pipes have ended, or are cut off. */
+export async function streamsClosed(streams: readonly (Readable | null)[], clock: Clock): Promise<void> {
+  const open = streams.filter((stream) => stream !== null && !stream.closed);
+  if (open.length === 0) return;
+  const late = Promise.withResolvers<void>();
+  const timer = clock.setTimeout(late.resolve, DRAIN_MS);
+  const all = Promise.all(open.map((stream) => new Promise((resolve) => stream?.once("close", resolve))));
+  await Promise.race([all, late.promise]);
+  clock.clearTimeout(timer);
+  for (const stream of open) stream?.destroy();
+}

@@ -1,0 +1,72 @@
+/** A command in a pseudo-terminal: its output is one stream, and it can be typed into. */
+import type { IPty } from "@lydell/node-pty";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import {
+  type CommandOutput,
+  type CommandProcessOptions,
+  endedBy,
+  KEPT_BYTES,
+  type RunningCommand,
+} from "./command-process.ts";
+import { OutputWindow } from "./output-window.ts";
+import { GroupLeash } from "./process-group.ts";
+
+export type PtyLibrary = typeof import("@lydell/node-pty");
+
+/** Loaded with the first command that asks for a terminal. @throws InvalidRequestError where it is not installed */
+export async function loadPty(): Promise<PtyLibrary> {
+  try {
+    return await import("@lydell/node-pty");
+  } catch (error) {
+    const message =
+      "exec_command failed: there is no pseudo-terminal here (the package @lydell/node-pty is not installed); leave out `tty`";
+    throw new InvalidRequestError(message, { cause: error });
+  }
+}
+
+const SIZE = { cols: 80, rows: 24 };
+
+export class PtyProcess implements RunningCommand {
+  readonly exit: Promise<number>;
+  readonly #pty: IPty;
+  readonly #leash: GroupLeash;
+  readonly #window = new OutputWindow(KEPT_BYTES);
+
+  /** @throws what cannot be started */
+  constructor(
+    library: PtyLibrary,
+    [program = "", ...args]: readonly string[],
+    { cwd, env, clock, onOutput }: CommandProcessOptions,
+  ) {
+    this.#pty = library.spawn(program, args, { name: env.TERM ?? "dumb", ...SIZE, cwd, env, encoding: null });
+    this.#leash = new GroupLeash(this.#pty.pid, clock);
+    // Without an encoding the library gives bytes, whatever its types say.
+    this.#pty.onData((chunk: string | Buffer) => {
+      const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+      this.#window.push(bytes);
+      onOutput("stdout", bytes);
+    });
+    this.exit = new Promise((resolve) => {
+      this.#pty.onExit(({ exitCode, signal }) => {
+        this.#leash.finish();
+        resolve(signal ? endedBy(signal) : exitCode);
+      });
+    });
+  }
+
+  get output(): CommandOutput {
+    const { lines, omittedBytes } = this.#window;
+    const text = this.#window.text();
+    return { stdout: text, stderr: "", aggregated: text, lines, omittedBytes };
+  }
+
+  readonly write = (chars: string): void => this.#pty.write(chars);
+
+  terminate(): void {
+    this.#leash.terminate();
+  }
+
+  kill(): void {
+    this.#leash.kill();
+  }
+}

@@ -1,0 +1,213 @@
+/** Looks at everything in a home directory and names what is wrong. Changes nothing. */
+import { dirname, join } from "node:path";
+import { breathe } from "../../../kernel/breath.ts";
+import { systemClock } from "../../../kernel/clock.ts";
+import { silentLog } from "../../../kernel/log.ts";
+import type { ThreadId } from "../../../protocol/ids.ts";
+import { Catalog } from "../catalog/catalog.ts";
+import { type FileSystem, namesIn, nodeFileSystem } from "../file-system.ts";
+import { Layout } from "../layout.ts";
+import { LeaseKeeper } from "../lease/lease.ts";
+import { HistoryReader } from "../rollout/history-reader.ts";
+import { withFile } from "../rollout/line-reader.ts";
+import { readTail } from "../rollout/tail.ts";
+import { type FoundRollout, RolloutLocator } from "../rollout-locator.ts";
+import type { ProblemKind, RolloutProblem } from "../rollout-problem.ts";
+
+/**
+ * - Those of reading a rollout, see ProblemKind, and `unterminated`: the last line lacks its line feed.
+ * - `no_header`: no session_meta can be read. `foreign_header`: the header's id is not that of the file's name, or
+ *   another thread's header stands among the lines.
+ * - `orphan_lease`: of a process that is gone. `leftover`: a file that a broken-off take-over left.
+ * - `catalog_missing`, `catalog_stale`, `catalog_extra`: a thread has no row, an outdated one, or a row has no file.
+ * - `tombstone_unneeded`: of a deleted thread whose file is gone.
+ */
+export type FaultKind =
+  | ProblemKind
+  | "unterminated"
+  | "no_header"
+  | "foreign_header"
+  | "orphan_lease"
+  | "leftover"
+  | "catalog_missing"
+  | "catalog_stale"
+  | "catalog_extra"
+  | "tombstone_unneeded";
+
+export type Fault = {
+  readonly kind: FaultKind;
+  readonly path: string;
+  readonly threadId: ThreadId | null;
+  /** In bytes; null where the fault has no place in a file. */
+  readonly offset: number | null;
+  readonly detail: string;
+};
+
+export type VerifyReport = {
+  readonly home: string;
+  readonly files: number;
+  readonly lines: number;
+  readonly bytes: number;
+  readonly faults: readonly Fault[];
+};
+
+export type VerifyOptions = {
+  readonly home: string;
+  readonly fileSystem?: FileSystem;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: { readonly files: number; readonly faults: number }) => void;
+};
+
+/** @throws the signal's reason; StoreIoError when the home cannot be read at all. */
+export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> {
+  const check = new HomeCheck(options);
+  await check.rollouts();
+  check.leases();
+  check.tombstones();
+  check.catalog();
+  return check.report();
+}
+
+class HomeCheck {
+  readonly #options: VerifyOptions;
+  readonly #fs: FileSystem;
+  readonly #layout: Layout;
+  readonly #faults: Fault[] = [];
+  readonly #seen = new Map<ThreadId, FoundRollout[]>();
+  readonly #leftovers = new Map<string, readonly string[]>();
+  #files = 0;
+  #lines = 0;
+  #bytes = 0;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+    this.#fs = options.fileSystem ?? nodeFileSystem;
+    this.#layout = new Layout(options.home);
+  }
+
+  report(): VerifyReport {
+    const { home } = this.#options;
+    return { home, files: this.#files, lines: this.#lines, bytes: this.#bytes, faults: this.#faults };
+  }
+
+  #add(kind: FaultKind, path: string, threadId: ThreadId | null, detail: string, offset: number | null = null): void {
+    this.#faults.push({ kind, path, threadId, offset, detail });
+  }
+
+  async rollouts(): Promise<void> {
+    const locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
+    for await (const found of locator.walk()) {
+      for (const file of found) {
+        this.#options.signal?.throwIfAborted();
+        this.#files += 1;
+        const files = this.#seen.get(file.name.threadId) ?? [];
+        this.#seen.set(file.name.threadId, [...files, file]);
+        await this.#rollout(locator, file);
+        this.#options.onProgress?.({ files: this.#files, faults: this.#faults.length });
+      }
+    }
+  }
+
+  async #rollout(locator: RolloutLocator, { path, name }: FoundRollout): Promise<void> {
+    const { threadId } = name;
+    const report = (problem: RolloutProblem) => {
+      if (problem.path === path) this.#add(problem.kind, path, threadId, problem.detail, problem.offset);
+    };
+    const reader = new HistoryReader(this.#fs, locator, report);
+    try {
+      const head = reader.head(path);
+      this.#bytes += this.#fs.infoOf(path)?.size ?? 0;
+      if (head.meta.id !== threadId) {
+        this.#add("foreign_header", path, threadId, `the header names thread ${head.meta.id}`, 0);
+      }
+      const own = (await reader.segments(path)).at(-1);
+      if (own === undefined) return;
+      let leading = true;
+      for (const page of reader.linesOf(own)) {
+        this.#lines += page.length;
+        for (const { line, raw } of page) {
+          if (line.type !== "session_meta") leading = false;
+          else if (!leading && head.numbered && line.payload.id !== head.meta.id) {
+            this.#add("foreign_header", path, threadId, `a header of thread ${line.payload.id}`, raw.start);
+          }
+        }
+        await breathe();
+      }
+      const tail = withFile(this.#fs, path, (fd) => readTail(this.#fs, fd, head));
+      if (tail.missingFeed) this.#add("unterminated", path, threadId, "the last line lacks its line feed", tail.size);
+    } catch (error) {
+      this.#options.signal?.throwIfAborted();
+      this.#add("no_header", path, threadId, error instanceof Error ? error.message : String(error), 0);
+    }
+    for (const leftover of this.#leftoversOf(path)) {
+      this.#add("leftover", leftover, threadId, "a copy that a take-over did not put in place");
+    }
+  }
+
+  #leftoversOf(path: string): string[] {
+    return this.#leftoversIn(dirname(path)).filter((other) => other.startsWith(`${path}.`));
+  }
+
+  /** Each folder is listed once, however many rollouts lie in it. */
+  #leftoversIn(folder: string): readonly string[] {
+    const known = this.#leftovers.get(folder);
+    if (known !== undefined) return known;
+    const found = namesIn(this.#fs, folder)
+      .filter((name) => name.endsWith(".tmp"))
+      .map((name) => join(folder, name));
+    this.#leftovers.set(folder, found);
+    return found;
+  }
+
+  leases(): void {
+    const keeper = new LeaseKeeper(this.#fs, this.#layout.leases, systemClock, silentLog);
+    for (const { path, threadId } of keeper.orphans()) {
+      this.#add("orphan_lease", path, threadId, "its owner is gone");
+    }
+  }
+
+  tombstones(): void {
+    for (const name of namesIn(this.#fs, this.#layout.tombstones)) {
+      const threadId = name.slice(name.indexOf("_") + 1) as ThreadId;
+      if (this.#seen.has(threadId)) continue;
+      this.#add("tombstone_unneeded", join(this.#layout.tombstones, name), threadId, "the thread's file is gone");
+    }
+  }
+
+  /** A home without a catalog is whole: it is built when somebody asks for a list. */
+  catalog(): void {
+    if (this.#fs.infoOf(this.#layout.catalog) === undefined) return;
+    const { catalog, fresh } = Catalog.open(this.#layout.catalog);
+    try {
+      if (fresh) return;
+      const missing = new Set(this.#seen.keys());
+      for (const row of catalog.files()) {
+        const path = row.rolloutPath ?? this.#layout.catalog;
+        missing.delete(row.threadId);
+        const info = this.#fs.infoOf(path);
+        if (info === undefined || !this.#seen.has(row.threadId)) {
+          this.#add("catalog_extra", path, row.threadId, "the catalog names a file that is not there");
+        } else if (info.size !== row.fileSize) {
+          this.#add(
+            "catalog_stale",
+            path,
+            row.threadId,
+            `${row.fileSize} bytes in the catalog, ${info.size} in the file`,
+          );
+        }
+      }
+      for (const threadId of missing) {
+        const [file] = this.#seen.get(threadId) ?? [];
+        if (file === undefined || this.#fs.infoOf(this.#layout.tombstone(threadId)) !== undefined) continue;
+        if (!this.#hasHeader(file.path)) continue;
+        this.#add("catalog_missing", file.path, threadId, "the catalog does not know the thread");
+      }
+    } finally {
+      catalog.close();
+    }
+  }
+
+  #hasHeader(path: string): boolean {
+    return !this.#faults.some((fault) => fault.kind === "no_header" && fault.path === path);
+  }
+}

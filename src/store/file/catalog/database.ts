@@ -1,0 +1,193 @@
+/**
+ * The SQLite file under the catalog. It can be rebuilt, so nothing in it is worth repairing: a file that is damaged or of
+ * another version is thrown away, at once when it is found on opening, else when it is closed.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { catalogSchema, catalogVersion } from "./schema.ts";
+
+type Sqlite = typeof import("node:sqlite");
+export type SqlValue = string | number | bigint | null;
+export type SqlRow = Readonly<Record<string, unknown>>;
+
+/** Another process writes in transactions of a few milliseconds. */
+const BUSY_MS = 2000;
+
+let sqlite: Sqlite | undefined;
+
+/** Loaded when the first catalog is opened: a program that never lists does not pay for it. */
+function loadSqlite(): Sqlite {
+  if (sqlite !== undefined) return sqlite;
+  const { emitWarning } = process;
+  process.emitWarning = ((warning: string | Error, ...rest: []) => {
+    const text = typeof warning === "string" ? warning : warning.message;
+    if (!text.startsWith("SQLite is an experimental feature")) emitWarning.call(process, warning, ...rest);
+  }) as typeof process.emitWarning;
+  try {
+    sqlite = process.getBuiltinModule("node:sqlite");
+    return sqlite;
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
+/** Node has FTS5 from 22.16 on. */
+export function hasFullText(): boolean {
+  const memory = new (loadSqlite().DatabaseSync)(":memory:");
+  const row = memory.prepare("SELECT sqlite_compileoption_used('ENABLE_FTS5') AS used").get();
+  memory.close();
+  return row?.used === 1;
+}
+
+const SQLITE_ERROR = 1;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+/** Whether an error says that the database is damaged: close it and open it anew, which makes a fresh one. */
+export function isCatalogDamage(error: unknown): boolean {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return false;
+  const code = error.errcode & 0xff;
+  if (code === SQLITE_ERROR) return /no such (table|column|index)|malformed/.test(error.message);
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+}
+
+export type DatabaseOptions = {
+  /** false: searches do without FTS5, as they must where SQLite has none. */
+  readonly fullText?: boolean | undefined;
+};
+
+export class CatalogDatabase {
+  readonly path: string;
+  /** Whether searches go through FTS5. */
+  readonly fullText: boolean;
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #damaged = false;
+  #inTransaction = false;
+
+  private constructor(path: string, options: DatabaseOptions) {
+    this.path = path;
+    this.#db = new (loadSqlite().DatabaseSync)(path);
+    this.fullText = options.fullText ?? hasFullText();
+  }
+
+  /** `fresh`: its tables were made just now. */
+  static open(path: string, options: DatabaseOptions = {}): { database: CatalogDatabase; fresh: boolean } {
+    mkdirSync(dirname(path), { recursive: true });
+    const found = CatalogDatabase.#tryOpen(path, options);
+    if (found !== undefined) return found;
+    discard(path);
+    const made = CatalogDatabase.#tryOpen(path, options);
+    if (made === undefined) throw new Error(`${path} was damaged again while it was made`);
+    return made;
+  }
+
+  /** undefined: the file is to be thrown away. */
+  static #tryOpen(path: string, options: DatabaseOptions): { database: CatalogDatabase; fresh: boolean } | undefined {
+    const database = new CatalogDatabase(path, options);
+    try {
+      database.#db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
+      database.#db.exec(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000",
+      );
+      const fresh = database.transaction(() => database.#makeTables());
+      if (fresh !== undefined) return { database, fresh };
+      database.#db.close();
+      return undefined;
+    } catch (error) {
+      database.#db.close();
+      if (isCatalogDamage(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether they were made just now; undefined when there are others. */
+  #makeTables(): boolean | undefined {
+    const version = this.get("PRAGMA user_version")?.user_version;
+    const wanted = catalogVersion(this.fullText);
+    if (version === wanted) return false;
+    if (version !== 0 || this.get("SELECT 1 FROM sqlite_schema") !== undefined) return undefined;
+    this.#db.exec(catalogSchema(this.fullText));
+    this.#db.exec(`PRAGMA user_version = ${wanted}`);
+    return true;
+  }
+
+  get(sql: string, ...values: SqlValue[]): SqlRow | undefined {
+    return this.#noting(() => this.#prepare(sql).get(...values) as SqlRow | undefined);
+  }
+
+  all(sql: string, ...values: SqlValue[]): SqlRow[] {
+    return this.#noting(() => this.#prepare(sql).all(...values) as SqlRow[]);
+  }
+
+  /** How many rows it changed. */
+  run(sql: string, ...values: SqlValue[]): number {
+    return this.#noting(() => Number(this.#prepare(sql).run(...values).changes));
+  }
+
+  /** Rows one by one; `visit` ends the walk with false. It must not use the same statement. */
+  walk(sql: string, values: readonly SqlValue[], visit: (row: SqlRow) => boolean): void {
+    this.#noting(() => {
+      for (const row of this.#prepare(sql).iterate(...values)) if (!visit(row as SqlRow)) return;
+    });
+  }
+
+  /** All or nothing. A transaction within another one is part of it. */
+  transaction<T>(work: () => T): T {
+    if (this.#inTransaction) return work();
+    return this.#noting(() => {
+      this.#db.exec("BEGIN IMMEDIATE");
+      this.#inTransaction = true;
+      try {
+        const result = work();
+        this.#db.exec("COMMIT");
+        return result;
+      } catch (error) {
+        this.#rollBack();
+        throw error;
+      } finally {
+        this.#inTransaction = false;
+      }
+    });
+  }
+
+  #rollBack(): void {
+    try {
+      this.#db.exec("ROLLBACK");
+    } catch {
+      // Some errors have ended the transaction already.
+    }
+  }
+
+  close(): void {
+    this.#statements.clear();
+    try {
+      this.#db.close();
+    } finally {
+      if (this.#damaged) discard(this.path);
+    }
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #noting<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#damaged ||= isCatalogDamage(error);
+      throw error;
+    }
+  }
+}
+
+function discard(path: string): void {
+  for (const suffix of ["", "-wal", "-shm", "-journal"]) rmSync(path + suffix, { force: true });
+}

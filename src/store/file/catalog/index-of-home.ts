@@ -1,0 +1,219 @@
+/**
+ * The catalog as the file store uses it: an index that may be missing, late or damaged at any time.
+ *
+ * X1  Nothing but a list, a lineage query or a deletion ever waits for it, and nothing fails because of it that the
+ *     files alone could answer.
+ * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next scan mends.
+ */
+import type { Clock } from "../../../kernel/clock.ts";
+import type { SkeinLogger } from "../../../kernel/log.ts";
+import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
+import type { ThreadId } from "../../../protocol/ids.ts";
+import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from "./catalog.ts";
+
+const GROWTH_MS = 250;
+const ROWS_MS = 100;
+const RETRY_MS = 5_000;
+const REFRESH_MS = 5_000;
+/** At most a twentieth of the time goes into looking. */
+const REFRESH_SHARE = 19;
+
+export type CatalogIndexOptions = {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: SkeinLogger;
+  /** Brings the catalog up to date with the files. */
+  readonly scan: (catalog: Catalog) => Promise<void>;
+  /** What grew since the last time. */
+  readonly growth: () => CatalogGrowth[];
+};
+
+export class CatalogIndex {
+  readonly #options: CatalogIndexOptions;
+  #catalog: Catalog | undefined;
+  #retryAt = 0;
+  #refreshAt = Number.NEGATIVE_INFINITY;
+  #closed = false;
+  /** Settles when the rows are complete as far as this process knows. */
+  #ready: Promise<void> = Promise.resolve();
+  #complete = false;
+  readonly #rows = new Map<ThreadId, CatalogRow>();
+  #batch: Promise<boolean> | undefined;
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  #growthTimer: unknown;
+
+  constructor(options: CatalogIndexOptions) {
+    this.#options = options;
+  }
+
+  /** Whether every thread of the home has a row. */
+  get isComplete(): boolean {
+    this.#open();
+    return this.#complete;
+  }
+
+  /** Resolves when a rebuild that runs, if one does, is done. */
+  async ready(): Promise<void> {
+    this.#open();
+    await this.#ready;
+  }
+
+  /**
+   * Asks or changes the catalog, after all that waits for it. undefined: it cannot be used now.
+   * @throws what our own errors `work` throws: they are answers.
+   */
+  use<T>(work: (catalog: Catalog) => T): T | undefined {
+    return this.peek((catalog) => {
+      if (this.#rows.size > 0) this.#writeRows(catalog);
+      return work(catalog);
+    });
+  }
+
+  /** As {@link use}, for questions to which waiting rows are no answer: those about anchors. */
+  peek<T>(work: (catalog: Catalog) => T): T | undefined {
+    const catalog = this.#open();
+    if (catalog === undefined) return undefined;
+    try {
+      return work(catalog);
+    } catch (error) {
+      if (error instanceof SkeinError && !(error instanceof InternalDefect)) throw error;
+      this.#failed(error);
+      return undefined;
+    }
+  }
+
+  /** A thread's row, also one that waits to be written. */
+  row(threadId: ThreadId): CatalogRow | undefined {
+    const waiting = this.#rows.get(threadId);
+    if (waiting !== undefined) return waiting;
+    return this.peek((catalog) => catalog.get(threadId));
+  }
+
+  /**
+   * Resolves with whether the row is written: the first one at once, those that follow soon after it together, since a
+   * transaction costs what hundreds of rows do.
+   */
+  put(row: CatalogRow): Promise<boolean> {
+    this.#rows.set(row.threadId, row);
+    this.#batch ??= this.#nextBatch().then(() => {
+      this.#batch = undefined;
+      this.#writtenAt = this.#options.clock.now();
+      return this.use(() => true) ?? false;
+    });
+    return this.#batch;
+  }
+
+  #nextBatch(): Promise<void> {
+    const { clock } = this.#options;
+    const waitMs = this.#writtenAt + ROWS_MS - clock.now();
+    return new Promise((resolve) => {
+      if (waitMs <= 0) setImmediate(resolve);
+      else clock.background(resolve, waitMs);
+    });
+  }
+
+  /** Something grew: it will be noted soon. */
+  grew(): void {
+    this.#growthTimer ??= this.#options.clock.background(() => this.noteGrowth(), GROWTH_MS);
+  }
+
+  noteGrowth(): void {
+    if (this.#growthTimer !== undefined) this.#options.clock.clearTimeout(this.#growthTimer);
+    this.#growthTimer = undefined;
+    const growth = this.#options.growth();
+    if (growth.length > 0) this.use((catalog) => catalog.grow(growth));
+  }
+
+  /**
+   * Looks for what other programs changed, now and then; nobody waits for it. A look takes as long as there are files,
+   * so the pause until the next one grows with it.
+   */
+  refresh(): void {
+    const catalog = this.#open();
+    const { clock } = this.#options;
+    if (catalog === undefined || clock.now() < this.#refreshAt) return;
+    this.#refreshAt = Number.POSITIVE_INFINITY;
+    void this.#ready.then(async () => {
+      const begun = clock.now();
+      await this.#scan(catalog);
+      this.#refreshAt = clock.now() + Math.max(REFRESH_MS, REFRESH_SHARE * (clock.now() - begun));
+    });
+  }
+
+  /** Starts a scan that lists wait for. */
+  rescan(): void {
+    const catalog = this.#open();
+    if (catalog === undefined) return;
+    const before = this.#ready;
+    this.#ready = before.then(() => this.#scan(catalog));
+  }
+
+  close(): void {
+    this.noteGrowth();
+    if (this.#rows.size > 0) this.use(() => undefined);
+    this.#closed = true;
+    try {
+      this.#catalog?.close();
+    } catch (error) {
+      this.#options.log.warn({ error }, "the catalog did not close");
+    }
+    this.#catalog = undefined;
+  }
+
+  #open(): Catalog | undefined {
+    if (this.#catalog !== undefined || this.#closed || this.#options.clock.now() < this.#retryAt) return this.#catalog;
+    try {
+      const { catalog, fresh } = Catalog.open(this.#options.path);
+      this.#catalog = catalog;
+      this.#complete = !fresh;
+      if (fresh) this.#refreshAt = this.#options.clock.now() + REFRESH_MS;
+      this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
+    } catch (error) {
+      this.#retryAt = this.#options.clock.now() + RETRY_MS;
+      this.#complete = false;
+      this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
+    }
+    return this.#catalog;
+  }
+
+  async #scan(catalog: Catalog): Promise<void> {
+    try {
+      if (catalog !== this.#catalog) return;
+      await this.#options.scan(catalog);
+      if (catalog === this.#catalog) this.#complete = true;
+    } catch (error) {
+      if (catalog === this.#catalog && !this.#closed) this.#failed(error);
+    }
+  }
+
+  #writeRows(catalog: Catalog): void {
+    const rows = [...this.#rows.values()];
+    this.#rows.clear();
+    catalog.put(rows);
+  }
+
+  #failed(error: unknown): void {
+    const { log, path } = this.#options;
+    if (!isDamage(error)) {
+      log.warn({ error, path }, "the catalog did not answer");
+      return;
+    }
+    log.warn({ error, path }, "the catalog is damaged; it is built anew from the files");
+    try {
+      this.#catalog?.close();
+    } catch {
+      // It is thrown away.
+    }
+    this.#catalog = undefined;
+    this.#complete = false;
+    this.#open();
+  }
+}
+
+function isDamage(error: unknown): boolean {
+  try {
+    return isCatalogDamage(error);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,226 @@
+/** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
+
+import { StoreIoError } from "../../protocol/errors.ts";
+import type { ThreadId, TurnId } from "../../protocol/ids.ts";
+import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import type {
+  ForkBase,
+  LoadRange,
+  OpenOptions,
+  StoredThread,
+  ThreadGit,
+  ThreadLocator,
+  ThreadPage,
+  ThreadQuery,
+  ThreadStore,
+  ThreadWriter,
+  TurnPlace,
+} from "../thread-store.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import { readRow } from "./catalog/thread-row.ts";
+import { ForkPoints } from "./fork-points.ts";
+import { type ExportOptions, exportLines } from "./rollout/export.ts";
+import type { RolloutProblem } from "./rollout-problem.ts";
+import { type FileStoreOptions, StoreCore } from "./store-core.ts";
+import { ThreadForker } from "./thread-forker.ts";
+import { readNotes } from "./thread-notes.ts";
+import { ThreadOpener } from "./thread-opener.ts";
+import { ThreadShelf } from "./thread-shelf.ts";
+
+export type { FileStoreOptions } from "./store-core.ts";
+
+/** A store of files under `home`, in the form that Codex 0.169 reads and goes on with. */
+export const fileStore = (options: FileStoreOptions): FileStore => new FileStore(options);
+
+export class FileStore implements ThreadStore {
+  readonly #core: StoreCore;
+  readonly #opener: ThreadOpener;
+  readonly #forker: ThreadForker;
+  readonly #points: ForkPoints;
+  readonly #shelf: ThreadShelf;
+
+  constructor(options: FileStoreOptions) {
+    this.#core = new StoreCore(options);
+    this.#opener = new ThreadOpener(this.#core);
+    this.#forker = new ThreadForker(this.#core, this.#opener);
+    this.#points = new ForkPoints(this.#core, this.#opener);
+    this.#shelf = new ThreadShelf(this.#core);
+  }
+
+  /** What reading met and passed over, the newest thousand. */
+  get problems(): readonly RolloutProblem[] {
+    return this.#core.problems;
+  }
+
+  /** How many rollouts are open now. */
+  get openFiles(): number {
+    return this.#core.handles.size;
+  }
+
+  create(meta: SessionMeta, options?: OpenOptions): Promise<ThreadWriter> {
+    return this.#opener.create(meta, options);
+  }
+
+  fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<ThreadWriter> {
+    return this.#forker.fork(meta, base, options);
+  }
+
+  adopt(meta: SessionMeta, items: readonly RolloutItem[], options?: OpenOptions): Promise<ThreadWriter> {
+    return this.#forker.adopt(meta, items, options);
+  }
+
+  open(thread: ThreadLocator, options?: OpenOptions): Promise<ThreadWriter> {
+    return this.#opener.open(thread, options);
+  }
+
+  async header(thread: ThreadLocator): Promise<SessionMeta> {
+    return this.#core.reader.head(await this.#core.pathOf(thread)).meta;
+  }
+
+  async *load(thread: ThreadLocator, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
+    this.#core.check(range.signal);
+    const path = await this.#core.pathOf(thread);
+    this.#core.group.writeAll();
+    yield* this.#core.reader.pages(path, range);
+  }
+
+  forkBase(thread: ThreadLocator, at: ForkAnchor): Promise<ForkBase | undefined> {
+    return this.#points.forkBase(thread, at);
+  }
+
+  findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {
+    return this.#points.findTurn(threadId, turnId);
+  }
+
+  async get(threadId: ThreadId): Promise<StoredThread> {
+    const { index, layout, fs, live, locator } = this.#core;
+    const path = await this.#core.pathOf(threadId);
+    const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
+    if (row !== undefined && row.rolloutPath === path) {
+      // Growth is noted later: what is live knows its own.
+      return storedThread({ ...row, updatedAt: live.get(threadId)?.updatedAt ?? row.updatedAt });
+    }
+    this.#core.group.writeAll();
+    return storedThread(await readRow(this.#core, path, readNotes(fs, layout)));
+  }
+
+  async list(query?: ThreadQuery): Promise<ThreadPage> {
+    const { group, index } = this.#core;
+    this.#core.check();
+    group.writeAll();
+    const page = await this.#askCatalog((catalog) => catalog.list(query));
+    index.refresh();
+    return page;
+  }
+
+  /** A catalog that turns out to be damaged is built anew, and asked again. */
+  async #askCatalog<T>(question: (catalog: Catalog) => T): Promise<T> {
+    const { index, layout } = this.#core;
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await index.ready();
+      this.#core.check();
+      index.noteGrowth();
+      const answer = index.use((catalog) => ({ value: question(catalog) }));
+      if (answer !== undefined) return answer.value;
+    }
+    throw new StoreIoError(`the catalog ${layout.catalog} cannot be used now; try again, or remove it`);
+  }
+
+  async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    const { locator, reader } = this.#core;
+    const found = new Set<ThreadId>();
+    let path: string | undefined = await this.#core.pathOf(threadId);
+    while (path !== undefined) {
+      const { meta, base } = reader.head(path);
+      const parent: ThreadId | null | undefined = meta.forked_from_id;
+      if (parent === undefined || parent === null || found.has(parent)) break;
+      found.add(parent);
+      path = await locator.findFile(parent);
+      if (path !== undefined || base === null) continue;
+      path = await locator.findFile(base.fileId);
+      if (path !== undefined) found.add(reader.head(path).meta.id);
+    }
+    return [...found];
+  }
+
+  async descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    await this.#core.pathOf(threadId);
+    return this.#askCatalog((catalog) => catalog.descendants(threadId));
+  }
+
+  rename(threadId: ThreadId, name: string | null): Promise<void> {
+    return this.#shelf.rename(threadId, name);
+  }
+
+  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    return this.#shelf.setGitInfo(threadId, gitInfo);
+  }
+
+  archive(threadId: ThreadId): Promise<void> {
+    return this.#shelf.archive(threadId);
+  }
+
+  unarchive(threadId: ThreadId): Promise<void> {
+    return this.#shelf.unarchive(threadId);
+  }
+
+  delete(threadId: ThreadId): Promise<void> {
+    return this.#shelf.delete(threadId);
+  }
+
+  /** Brings the catalog up to date with what other programs changed in the files. */
+  async rescan(): Promise<void> {
+    this.#core.check();
+    this.#core.index.rescan();
+    await this.#core.index.ready();
+  }
+
+  /** The thread as one self-contained rollout file, in pieces of whole lines. */
+  async *export(thread: ThreadLocator, options?: ExportOptions): AsyncGenerator<string> {
+    this.#core.check(options?.signal);
+    const path = await this.#core.pathOf(thread);
+    this.#core.group.writeAll();
+    yield* exportLines(this.#core.reader, path, options);
+  }
+
+  /** @throws the first failure to write, after everything is freed. */
+  async close(): Promise<void> {
+    const { live, group, handles, leases, index } = this.#core;
+    if (this.#core.closed) return;
+    const writers = live.all().map(({ writer }) => writer);
+    const outcomes = await Promise.allSettled(writers.map((writer) => writer.close()));
+    this.#core.closed = true;
+    for (const writer of writers) {
+      group.end(writer.file, new StoreIoError("the store is closed"));
+      await writer.close();
+    }
+    group.close();
+    handles.closeAll();
+    index.close();
+    leases.close();
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+}
+
+function storedThread(row: StoredThread): StoredThread {
+  const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;
+  const { originator, historyMode, source, gitInfo, model, reasoningEffort, forkedFromId, parentThreadId, archived } =
+    row;
+  const times = { createdAt, updatedAt };
+  const origin = {
+    cwd,
+    modelProvider,
+    cliVersion,
+    originator,
+    historyMode,
+    source,
+    gitInfo,
+    model,
+    reasoningEffort,
+    forkedFromId,
+    parentThreadId,
+  };
+  return { threadId, rolloutPath, ...times, preview, name, ...origin, archived };
+}

@@ -1,0 +1,87 @@
+/**
+ * The one place that knows how a line of a rollout looks: for the writer, the readers, export and repair.
+ *
+ * L1  Every line ends in one line feed and holds none inside, so that files can be cut and counted at line feeds alone.
+ * L2  What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
+ *     and members that this version cannot hold survive.
+ */
+import { parseRolloutLine, type RolloutItem, type RolloutLine } from "../../../protocol/rollout.ts";
+import { isJsonObject, type JsonObject } from "../../../protocol/unknown-kind.ts";
+
+export type DecodedLine = { readonly line: RolloutLine } | { readonly problem: LineProblem };
+/** `garbage` is no JSON object; `unreadable` is one whose payload does not fit its known type. */
+export type LineProblem = "garbage" | "unreadable" | "blank";
+
+const OWN_MEMBERS: ReadonlySet<string> = new Set(["timestamp", "ordinal", "type", "payload"]);
+
+/** A line with its line feed. Without an ordinal it is of the legacy form. Further members of the item are kept. */
+export function encodeLine(item: RolloutItem, timestamp: string, ordinal: number | undefined): string {
+  const place = ordinal === undefined ? "" : `"ordinal":${ordinal},`;
+  const payload = JSON.stringify(item.payload);
+  const body = payload === undefined ? "" : `,"payload":${payload}`;
+  return `{"timestamp":"${timestamp}",${place}"type":${JSON.stringify(item.type)}${body}${furtherMembers(item)}}\n`;
+}
+
+function furtherMembers(item: RolloutItem): string {
+  let text = "";
+  for (const name in item) {
+    if (OWN_MEMBERS.has(name)) continue;
+    const value = JSON.stringify((item as unknown as JsonObject)[name]);
+    if (value !== undefined) text += `,${JSON.stringify(name)}:${value}`;
+  }
+  return text;
+}
+
+/** Reads one line, with or without its line feed. */
+export function decodeLine(text: string): DecodedLine {
+  const value = parseJson(text);
+  if (value === undefined) return { problem: text.trim() === "" ? "blank" : "garbage" };
+  const line = parseRolloutLine(value);
+  return line === undefined ? { problem: isJsonObject(value) ? "unreadable" : "garbage" } : { line };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A line's ordinal; undefined for lines of the legacy form and for nonsense. */
+export const ordinalOf = (line: RolloutLine): number | undefined =>
+  line.ordinal !== undefined && Number.isSafeInteger(line.ordinal) && line.ordinal >= 0 ? line.ordinal : undefined;
+
+const HEAD = /^\{"timestamp":"([^"\\]*)",(?:"ordinal":\d+,)?"type":/;
+
+/** A line of a file under another ordinal, or none; the rest of its bytes as they are, where its head allows (L2). */
+export function reordinal(text: string, ordinal: number | undefined, timestamp?: string): string {
+  const place = ordinal === undefined ? "" : `"ordinal":${ordinal},`;
+  const head = HEAD.exec(text);
+  if (head !== null) return `{"timestamp":"${timestamp ?? head[1]}",${place}"type":${text.slice(head[0].length)}`;
+  const decoded = decodeLine(text);
+  if ("problem" in decoded) return text;
+  return encodeLine(decoded.line, timestamp ?? decoded.line.timestamp, ordinal).trimEnd();
+}
+
+/** The type that a line's head names, without parsing the line; undefined where the head has another form. */
+export function peekType(text: string): string | undefined {
+  const head = HEAD.exec(text);
+  if (head === null || text[head[0].length] !== '"') return undefined;
+  const start = head[0].length + 1;
+  const end = text.indexOf('"', start);
+  const type = end === -1 ? undefined : text.slice(start, end);
+  return type?.includes("\\") ? undefined : type;
+}
+
+let lastMs = Number.NaN;
+let lastText = "";
+
+/** UTC with milliseconds and `Z`. */
+export function timestampOf(ms: number): string {
+  if (ms !== lastMs) {
+    lastText = new Date(ms).toISOString();
+    lastMs = ms;
+  }
+  return lastText;
+}

@@ -1,0 +1,39 @@
+import { breathe } from "../../../kernel/breath.ts";
+import type { HistoryMode } from "../../../protocol/rollout.ts";
+import { encodeLine, timestampOf } from "./codec.ts";
+import { flatLines, flatMeta } from "./flatten.ts";
+import type { HistoryReader } from "./history-reader.ts";
+
+export type ExportOptions = {
+  /** `"legacy"`, which 0.80 and 0.87 resume too, or `"paginated"`. Default `"legacy"`. */
+  readonly format?: HistoryMode;
+  readonly signal?: AbortSignal;
+};
+
+/** A thread as one self-contained rollout file, in pieces of whole lines: what it inherits is written out. */
+export async function* exportLines(
+  reader: HistoryReader,
+  path: string,
+  { format = "legacy", signal }: ExportOptions = {},
+): AsyncGenerator<string> {
+  const { meta } = reader.head(path);
+  const segments = await reader.segments(path);
+  const started = Date.parse(meta.timestamp);
+  const header = { type: "session_meta" as const, payload: flatMeta(meta, format) };
+  yield encodeLine(header, timestampOf(Number.isNaN(started) ? 0 : started), format === "paginated" ? 0 : undefined);
+  let ordinal = 1;
+  for (const segment of segments) {
+    for (const page of reader.linesOf(segment)) {
+      signal?.throwIfAborted();
+      let text = "";
+      for (const placed of page) {
+        for (const line of flatLines(placed, format, ordinal)) {
+          text += line.text;
+          ordinal += 1;
+        }
+      }
+      if (text !== "") yield text;
+      await breathe();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../../protocol/errors.ts";
+import type { ThreadId } from "../../../protocol/ids.ts";
+import type { HistoryBase, HistoryMode, SessionMeta } from "../../../protocol/rollout.ts";
+import type { Position } from "../../thread-store.ts";
+import { type FileSystem, isMissing } from "../file-system.ts";
+import { decodeLine, ordinalOf } from "./codec.ts";
+import { LineReader, withFile } from "./line-reader.ts";
+
+/** What a rollout's first session_meta says. */
+export type RolloutHead = {
+  readonly path: string;
+  /** With the mode that follows from the file where it names none. */
+  readonly meta: SessionMeta & { readonly history_mode: HistoryMode };
+  /** How long the file is at least, for this to be in it. */
+  readonly bytes: number;
+  /** Whether the file's lines carry ordinals. In legacy files a line's ordinal is its index. */
+  readonly numbered: boolean;
+  /** The ordinal of the file's first line: the end of what it inherits. */
+  readonly firstOrdinal: number;
+  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+};
+
+const HEAD_BLOCK_BYTES = 8 * 1024;
+
+/**
+ * Reads the head of a rollout: the first session_meta that can be read.
+ *
+ * @throws RolloutNotFoundError; RolloutCorruptError when there is none; StoreIoError
+ */
+export function readHead(fs: FileSystem, path: string): RolloutHead {
+  let head: ReturnType<typeof headOf>;
+  try {
+    head = withFile(fs, path, (fd) => headOf(fs, fd, path));
+  } catch (error) {
+    if (isMissing(error)) throw new RolloutNotFoundError(`no rollout found at ${path}`, { cause: error });
+    throw new StoreIoError(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+  if (typeof head === "string") throw new RolloutCorruptError(path, head);
+  return head;
+}
+
+function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | RolloutCorruptError["problem"] {
+  let isBlank = true;
+  const reader = new LineReader(fs, fd, { start: 0, blockBytes: HEAD_BLOCK_BYTES });
+  for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
+    for (const raw of lines) {
+      if (raw.text.trim() !== "") isBlank = false;
+      const decoded = decodeLine(raw.text);
+      if ("problem" in decoded || decoded.line.type !== "session_meta") continue;
+      const { line } = decoded;
+      const base = baseOf(line.payload.history_base);
+      const numbered = ordinalOf(line) !== undefined;
+      const meta = { ...line.payload, history_mode: line.payload.history_mode ?? (numbered ? "paginated" : "legacy") };
+      return { path, meta, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
+    }
+  }
+  return isBlank ? "empty" : "headless";
+}
+
+function baseOf(base: HistoryBase | null | undefined): RolloutHead["base"] {
+  if (base === null || base === undefined) return null;
+  const end = { ordinal: wholeOr0(base.end_ordinal_exclusive), byteOffset: wholeOr0(base.end_byte_offset) };
+  return end.ordinal === 0 ? null : { fileId: base.thread_id, end };
+}
+
+const wholeOr0 = (value: unknown): number => (Number.isSafeInteger(value) ? Math.max(0, value as number) : 0);

@@ -1,0 +1,230 @@
+/**
+ * Reads a thread's history: the prefixes of its ancestors' files, then its own lines.
+ *
+ * R1  Whatever is wrong in a file is reported and passed over; only a thread without any header cannot be read.
+ * R2  Memory is bounded by the longest line and a block, whatever the length of the history.
+ * R3  Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
+ */
+import { LRUCache } from "lru-cache";
+import { breathe } from "../../../kernel/breath.ts";
+import type { ThreadId } from "../../../protocol/ids.ts";
+import type { RolloutLine } from "../../../protocol/rollout.ts";
+import type { LoadRange, Position } from "../../thread-store.ts";
+import type { FileSystem } from "../file-system.ts";
+import { parseRolloutName } from "../layout.ts";
+import type { RolloutLocator } from "../rollout-locator.ts";
+import type { ProblemSink } from "../rollout-problem.ts";
+import { decodeLine, ordinalOf } from "./codec.ts";
+import { type RolloutHead, readHead } from "./head.ts";
+import { LineReader, type RawLine, withFile } from "./line-reader.ts";
+import { linesHolding } from "./line-search.ts";
+import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
+
+/** A line, where it lies, and its bytes as text. */
+export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
+
+const DEEPEST = 10_000;
+const REMEMBERED_HEADS = 256;
+
+/** As every writer writes the type of such a line; a line that holds it elsewhere is told apart by decoding it. */
+const COMPACTED = Buffer.from('"compacted"');
+
+export class HistoryReader {
+  readonly #fs: FileSystem;
+  readonly #locator: RolloutLocator;
+  readonly #report: ProblemSink;
+  /** Nobody changes a header in place. */
+  readonly #heads = new LRUCache<string, { head: RolloutHead; inode: number }>({ max: REMEMBERED_HEADS });
+
+  constructor(fs: FileSystem, locator: RolloutLocator, report: ProblemSink) {
+    this.#fs = fs;
+    this.#locator = locator;
+    this.#report = report;
+  }
+
+  /** @throws RolloutNotFoundError, RolloutCorruptError, StoreIoError */
+  head(path: string): RolloutHead {
+    const known = this.#heads.get(path);
+    const info = this.#fs.infoOf(path);
+    if (known !== undefined && known.inode === info?.inode && info.size >= known.head.bytes) return known.head;
+    const head = readHead(this.#fs, path);
+    if (info !== undefined) this.#heads.set(path, { head, inode: info.inode });
+    return head;
+  }
+
+  /** What the thread of a file consists of, the oldest segment first. Stops, reporting it, where an ancestor is missing. */
+  async segments(path: string): Promise<Segment[]> {
+    const head = this.head(path);
+    const segments = [segmentOf(head, undefined)];
+    for (let heir = head; heir.base !== null && segments.length < DEEPEST; ) {
+      const ancestor = await this.#ancestor(heir, heir.base);
+      if (ancestor === undefined || segments.some((segment) => segment.head.path === ancestor.head.path)) break;
+      segments.unshift(ancestor);
+      heir = ancestor.head;
+    }
+    return segments;
+  }
+
+  async #ancestor(heir: RolloutHead, base: { fileId: ThreadId; end: Position }): Promise<Segment | undefined> {
+    const path = await this.#locator.findFile(base.fileId);
+    const missing = (why: string) => {
+      const detail = `the lines before ${base.end.ordinal} are in ${base.fileId}: ${why}`;
+      this.#report({ kind: "base_missing", path: heir.path, offset: 0, detail });
+    };
+    if (path === undefined) return missing("no such file") as undefined;
+    try {
+      const head = this.head(path);
+      const check = withFile(this.#fs, path, (fd) => checkEnd(this.#fs, fd, head, base.end));
+      if (check === "good") return segmentOf(head, base.end, base.fileId);
+      const kind = check === "short" ? "base_short" : "base_offset";
+      const detail = `${path} has ${check === "short" ? "not that many lines" : "no line's end there"}: ${base.end.ordinal} at ${base.end.byteOffset}`;
+      this.#report({ kind, path: heir.path, offset: 0, detail });
+      return segmentOf(head, { ordinal: base.end.ordinal, byteOffset: undefined }, base.fileId);
+    } catch (error) {
+      return missing(error instanceof Error ? error.message : String(error)) as undefined;
+    }
+  }
+
+  async *pages(path: string, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
+    const { signal } = range;
+    signal?.throwIfAborted();
+    const segments = await this.segments(path);
+    this.#limitToNow(segments);
+    const to = range.toOrdinal ?? Number.POSITIVE_INFINITY;
+    const from = this.#start(segments, range.from ?? "start", to);
+    for (const segment of segments) {
+      const last = Math.min(to, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
+      if (last <= from || segment.firstOrdinal >= to) continue;
+      for (const page of this.linesOf(segment, { from, to: last })) {
+        const lines = page.map((placed) => placed.line);
+        if (lines.length > 0) yield lines;
+        signal?.throwIfAborted();
+        await breathe();
+      }
+    }
+  }
+
+  /** What is appended from now on is left out. */
+  #limitToNow(segments: Segment[]): void {
+    const own = segments.pop();
+    if (own === undefined) return;
+    const byteOffset = this.#fs.infoOf(own.head.path)?.size;
+    segments.push({ ...own, end: { ordinal: Number.POSITIVE_INFINITY, byteOffset } });
+  }
+
+  #start(segments: readonly Segment[], from: NonNullable<LoadRange["from"]>, to: number): number {
+    if (from === "start") return 0;
+    if (from !== "compaction") return Math.max(0, from.ordinal);
+    for (const segment of [...segments].reverse()) {
+      const found = this.#lastCompaction(segment, Math.min(to, segment.end?.ordinal ?? Number.POSITIVE_INFINITY));
+      if (found !== undefined) return found;
+    }
+    return 0;
+  }
+
+  #lastCompaction(segment: Segment, to: number): number | undefined {
+    return withFile(this.#fs, segment.head.path, (fd) => {
+      const end = segment.end?.byteOffset ?? this.#fs.info(fd).size;
+      for (const raw of linesHolding(this.#fs, fd, end, COMPACTED)) {
+        const decoded = decodeLine(raw.text);
+        if ("problem" in decoded || decoded.line.type !== "compacted") continue;
+        const ordinal = ordinalOf(decoded.line) ?? this.#legacyOrdinal(segment, raw);
+        if (ordinal < to) return ordinal;
+      }
+      return undefined;
+    });
+  }
+
+  #legacyOrdinal(segment: Segment, raw: RawLine): number {
+    let ordinal = segment.firstOrdinal;
+    for (const page of this.#rawPages(segment, 0)) {
+      for (const line of page) {
+        if (line.start >= raw.start) return ordinal;
+        ordinal += 1;
+      }
+    }
+    return ordinal;
+  }
+
+  *#rawPages(segment: Segment, start: number): Generator<RawLine[]> {
+    const fd = this.#fs.open(segment.head.path, "read");
+    try {
+      const reader = new LineReader(this.#fs, fd, { start, end: segment.end?.byteOffset });
+      for (let page = reader.next(); page !== undefined; page = reader.next()) yield page;
+    } finally {
+      this.#fs.close(fd);
+    }
+  }
+
+  /** The lines of one segment, a page for each block, with what is wrong in it reported. */
+  *linesOf(segment: Segment, range: { from?: number; to?: number; start?: Position } = {}): Generator<PlacedLine[]> {
+    const { head } = segment;
+    const from = range.from ?? 0;
+    const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
+    const start = range.start?.byteOffset ?? this.#seek(segment, from);
+    let index = range.start?.ordinal ?? (start === 0 ? segment.firstOrdinal : undefined);
+    let previous: { ordinal: number; text: string } | undefined;
+    for (const page of this.#rawPages(segment, start)) {
+      const lines: PlacedLine[] = [];
+      for (const raw of page) {
+        const decoded = decodeLine(raw.text);
+        if ("problem" in decoded) {
+          if (!head.numbered && index !== undefined) index += 1;
+          this.#reportLine(head.path, raw, decoded.problem);
+          continue;
+        }
+        const { line } = decoded;
+        const ordinal = ordinalOf(line) ?? index ?? 0;
+        if (ordinal >= to && (head.numbered || segment.end?.byteOffset === undefined)) {
+          if (lines.length > 0) yield lines;
+          return;
+        }
+        if (head.numbered && this.#isRepeated(head.path, raw, ordinal, previous, index)) continue;
+        previous = { ordinal, text: raw.text };
+        index = ordinal + 1;
+        if (ordinal < from || ordinal >= to) continue;
+        line.ordinal = ordinal;
+        lines.push({ line, ordinal, raw });
+      }
+      if (lines.length > 0) yield lines;
+    }
+  }
+
+  #seek(segment: Segment, from: number): number {
+    if (from <= segment.firstOrdinal) return 0;
+    return withFile(this.#fs, segment.head.path, (fd) =>
+      seekOrdinal(this.#fs, fd, segment.head, from, segment.end?.byteOffset ?? this.#fs.info(fd).size),
+    );
+  }
+
+  /** Reports ordinals that do not follow each other. true: the same line once more, to be left out. */
+  #isRepeated(
+    path: string,
+    raw: RawLine,
+    ordinal: number,
+    previous: { ordinal: number; text: string } | undefined,
+    expected: number | undefined,
+  ): boolean {
+    if (expected === undefined || ordinal === expected) return false;
+    const repeated = previous !== undefined && previous.ordinal === ordinal && previous.text === raw.text;
+    const kind = repeated ? "duplicate" : ordinal > expected ? "gap" : "reused";
+    this.#report({ kind, path, offset: raw.start, detail: `ordinal ${ordinal} where ${expected} was expected` });
+    return repeated;
+  }
+
+  #reportLine(path: string, raw: RawLine, problem: "garbage" | "unreadable" | "blank"): void {
+    if (problem === "blank" && raw.complete) return;
+    const kind = raw.complete ? (problem === "blank" ? "garbage" : problem) : "torn";
+    this.#report({ kind, path, offset: raw.start, detail: `${raw.end - raw.start} bytes` });
+  }
+}
+
+function segmentOf(head: RolloutHead, end: Segment["end"], fileId?: ThreadId): Segment {
+  return { fileId: fileId ?? fileIdOf(head), head, firstOrdinal: head.firstOrdinal, end };
+}
+
+/** What a fork of this file names in its `history_base`. */
+export function fileIdOf(head: RolloutHead): ThreadId {
+  const name = parseRolloutName(head.path.slice(Math.max(head.path.lastIndexOf("/"), head.path.lastIndexOf("\\")) + 1));
+  return name !== undefined && name.threadId === head.meta.id ? name.fileId : head.meta.id;
+}

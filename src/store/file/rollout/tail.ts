@@ -1,0 +1,52 @@
+/**
+ * The end of a rollout: where the next line goes, and what is torn there.
+ *
+ * What follows the last line feed is torn unless it reads as a whole line: then only its line feed is missing.
+ */
+import type { Position } from "../../thread-store.ts";
+import type { FileSystem } from "../file-system.ts";
+import { decodeLine, ordinalOf } from "./codec.ts";
+import type { RolloutHead } from "./head.ts";
+import { countLines, linesBackwards } from "./line-reader.ts";
+
+export type RolloutTail = {
+  /** Where the next line goes when the tail is mended. */
+  readonly end: Position;
+  /** Bytes of `end.byteOffset` that are there; one fewer when the last line lacks its line feed. */
+  readonly size: number;
+  readonly missingFeed: boolean;
+  /** What lies behind the last whole line. */
+  readonly torn: { readonly start: number; readonly bytes: number } | null;
+};
+
+/** `known`: a place in the file up to which its lines were counted before; spares counting a legacy file's. */
+export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: Position): RolloutTail {
+  const { size } = fs.info(fd);
+  let torn: RolloutTail["torn"] = null;
+  let missingFeed = false;
+  let whole = size;
+  let ordinal: number | undefined;
+  for (const raw of linesBackwards(fs, fd, size)) {
+    const decoded = decodeLine(raw.text);
+    if ("problem" in decoded) {
+      if (!raw.complete) {
+        torn = { start: raw.start, bytes: raw.end - raw.start };
+        whole = raw.start;
+      }
+      continue;
+    }
+    missingFeed = !raw.complete;
+    ordinal = ordinalOf(decoded.line);
+    break;
+  }
+  if (!head.numbered || ordinal === undefined) {
+    ordinal = countedOrdinal(fs, fd, head, whole, known) + (missingFeed ? 0 : -1);
+  }
+  const byteOffset = missingFeed ? whole + 1 : whole;
+  return { end: { ordinal: ordinal + 1, byteOffset }, size: whole, missingFeed, torn };
+}
+
+function countedOrdinal(fs: FileSystem, fd: number, head: RolloutHead, end: number, known?: Position): number {
+  const from = known !== undefined && known.byteOffset <= end ? known : undefined;
+  return (from?.ordinal ?? head.firstOrdinal) + countLines(fs, fd, from?.byteOffset ?? 0, end);
+}
