@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import * as z from "zod";
 import type { WarningLog } from "../kernel/log.ts";
 import { StoreIoError } from "../protocol/errors.ts";
+import { readTextSync } from "./bounded-read.ts";
 import { ioCode, ioText, isMissing } from "./io-failure.ts";
 import { replaceFile } from "./replace-file.ts";
 
@@ -29,6 +29,8 @@ export interface AuthStorage {
   save(record: AuthRecord): Promise<void>;
   remove(): Promise<void>;
 }
+
+const MAX_AUTH_BYTES = 1024 * 1024;
 
 const recordSchema: z.ZodType<AuthRecord> = z.looseObject({
   OPENAI_API_KEY: z.string().nullish(),
@@ -80,7 +82,7 @@ export class AuthFile implements AuthStorage {
 
   #read(): string | undefined {
     try {
-      return readFileSync(this.#path, "utf8");
+      return readTextSync(this.#path, MAX_AUTH_BYTES);
     } catch (error) {
       if (!isMissing(error)) {
         this.#log.warn({ path: this.#path, code: ioCode(error) }, "auth.json cannot be read; counts as not signed in");

@@ -32,6 +32,8 @@ export function spawnGit(args: readonly string[], { folder, environment, signal 
 export async function askGit(args: readonly string[], options: GitOptions): Promise<string | undefined> {
   const { signal, codes = [0] } = options;
   signal.throwIfAborted();
+  // No program is started with a NUL in its arguments; there is no such folder either.
+  if (options.folder.includes("\0")) return undefined;
   const git = spawnGit(args, options);
   const chunks: Buffer[] = [];
   let bytes = 0;

@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import type { WarningLog } from "../kernel/log.ts";
+import { readText } from "./bounded-read.ts";
 import { ioCode, isMissing } from "./io-failure.ts";
 import { OPENAI_PROVIDER } from "./model-catalog.ts";
 import { replaceFile } from "./replace-file.ts";
@@ -11,6 +11,8 @@ export type CachedModels = {
   readonly etag: string | undefined;
   readonly models: readonly unknown[];
 };
+
+const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 
 const fileSchema = z.looseObject({
   fetched_at: z.iso.datetime({ offset: true }),
@@ -36,7 +38,7 @@ export class ModelsCache {
 
   async load(): Promise<CachedModels | undefined> {
     try {
-      const file = fileSchema.parse(JSON.parse(await readFile(this.#path, "utf8")));
+      const file = fileSchema.parse(JSON.parse(await readText(this.#path, MAX_CACHE_BYTES)));
       if ((file.provider ?? OPENAI_PROVIDER) !== this.#provider) return undefined;
       return { fetchedAtMs: Date.parse(file.fetched_at), etag: file.etag ?? undefined, models: file.models };
     } catch (error) {

@@ -1,9 +1,9 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { type ContentItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import { readBytes } from "../services/bounded-read.ts";
 
 const IMAGE_TYPES: Record<string, string> = {
   ".png": "image/png",
@@ -12,6 +12,9 @@ const IMAGE_TYPES: Record<string, string> = {
   ".gif": "image/gif",
   ".webp": "image/webp",
 };
+
+/** What an image may have; in base64 it is a third longer, and has to fit a request. */
+const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
 
 /**
  * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. A file that can't
@@ -32,7 +35,7 @@ async function readImage(path: string, signal: AbortSignal): Promise<ContentItem
   const mediaType = IMAGE_TYPES[extname(path).toLowerCase()];
   if (mediaType === undefined) return [unattached(path, "it is no PNG, JPEG, GIF or WebP file")];
   try {
-    const bytes = await raceAbort(readFile(path, { signal }), signal);
+    const bytes = await raceAbort(readBytes(path, MAX_IMAGE_BYTES), signal);
     return [{ type: "input_image", image_url: `data:${mediaType};base64,${bytes.toString("base64")}` }];
   } catch (error) {
     return [unattached(path, textOfThrown(error))];

@@ -1,5 +1,6 @@
 /** The files below a folder: what git knows of and does not ignore; outside of a working tree, all. */
-import { opendir } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { askGitForLine, type GitOptions, spawnGit } from "../../services/git.ts";
 
@@ -11,6 +12,7 @@ export type ListedPath = { readonly path: string; readonly kind: "file" | "direc
 /** Paths relative to the folder, in no order. A folder that cannot be read is empty. Ends early at an abort. */
 export async function* listFiles(options: GitOptions): AsyncGenerator<ListedPath> {
   const { folder, signal } = options;
+  if (!(await isFolder(folder))) return;
   let left = MOST_ENTRIES;
   const isWorkingTree = await askGitForLine(["rev-parse", "--is-inside-work-tree"], options).catch(() => undefined);
   for await (const entry of isWorkingTree === "true" ? ofGit(options) : ofDisk(folder)) {
@@ -18,6 +20,12 @@ export async function* listFiles(options: GitOptions): AsyncGenerator<ListedPath
     yield entry;
   }
 }
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 async function* ofGit(options: GitOptions): AsyncGenerator<ListedPath> {
   const git = spawnGit(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"], options);
@@ -52,12 +60,19 @@ function* foldersOf(path: string, seen: Set<string>): Generator<ListedPath> {
 async function* ofDisk(root: string): AsyncGenerator<ListedPath> {
   const folders = [""];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const entries = await opendir(join(root, folder)).catch(() => undefined);
-    if (entries === undefined) continue;
-    for await (const entry of entries) {
+    for await (const entry of entriesOf(join(root, folder))) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
       if (entry.isDirectory()) folders.push(path);
       yield { path, kind: entry.isDirectory() ? "directory" : "file" };
     }
+  }
+}
+
+/** Those that can be read: a folder may go away meanwhile, as those of processes do. */
+async function* entriesOf(folder: string): AsyncGenerator<Dirent> {
+  try {
+    yield* await opendir(folder);
+  } catch {
+    // Whoever searches is told of what is there.
   }
 }

@@ -12,6 +12,10 @@ import { type FuzzyMatch, FuzzyQuery } from "./fuzzy-query.ts";
 const searchSchema = z.object({ query: text, roots: z.array(z.string()), cancellationToken: optionalText });
 
 const MOST_OF_A_ROOT = 50;
+/** Each is a process of git. */
+const ROOTS_AT_ONCE = 8;
+/** No file is named like what is longer. */
+const LONGEST_PATH = 4_096;
 /** A search answers with what it has found by then. */
 const DEADLINE_MS = 10_000;
 
@@ -44,7 +48,7 @@ async function search(
   { query, roots, cancellationToken: token }: z.infer<typeof searchSchema>,
   call: Call,
 ): Promise<{ files: Found[] }> {
-  if (query.trim() === "") return { files: [] };
+  if (query.trim() === "" || query.length > LONGEST_PATH) return { files: [] };
   const given = new AbortController();
   const timer = clock.setTimeout(() => given.abort(), DEADLINE_MS);
   const tokens = running.get(call.connection) ?? new Map<string, AbortController>();
@@ -56,8 +60,13 @@ async function search(
   try {
     const signal = AbortSignal.any([given.signal, call.signal]);
     const { environment } = manager;
-    const found = roots.map((root) => searchIn(root, query, { folder: resolve(cwd, root), environment, signal }));
-    return { files: (await Promise.all(found)).flat().sort(inOrder) };
+    const files: Found[] = [];
+    for (let at = 0; at < roots.length && !signal.aborted; at += ROOTS_AT_ONCE) {
+      const some = roots.slice(at, at + ROOTS_AT_ONCE);
+      const found = some.map((root) => searchIn(root, query, { folder: resolve(cwd, root), environment, signal }));
+      files.push(...(await Promise.all(found)).flat());
+    }
+    return { files: files.sort(inOrder) };
   } finally {
     clock.clearTimeout(timer);
     if (token != null && tokens.get(token) === given) tokens.delete(token);

@@ -1,10 +1,12 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { InvalidRequestError } from "../../protocol/errors.ts";
+import { readText } from "../../services/bounded-read.ts";
 import type { ListenAuth } from "./listener.ts";
 
 /** Whether the value of an Authorization header may come in. */
 export type TokenCheck = (authorization: string | undefined) => boolean;
+
+const MAX_TOKEN_BYTES = 64 * 1024;
 
 const sha256 = (text: string): Buffer => createHash("sha256").update(text).digest();
 
@@ -29,7 +31,7 @@ function digestOf(hex: string | undefined): Buffer | undefined {
 }
 
 async function tokenOf(file: string): Promise<string> {
-  const token = await readFile(file, "utf8").catch((cause: unknown) => {
+  const token = await readText(file, MAX_TOKEN_BYTES).catch((cause: unknown) => {
     throw new InvalidRequestError(`--ws-token-file: ${file} can't be read`, { cause });
   });
   if (token.trim() === "") throw new InvalidRequestError(`--ws-token-file: ${file} is empty`);

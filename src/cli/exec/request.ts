@@ -1,7 +1,7 @@
 /** What a command line asks a turn to do. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { InvalidRequestError, type UserInput } from "../../index.ts";
+import { readText } from "../../services/bounded-read.ts";
 import { UsageError } from "../failure.ts";
 import type { Io } from "../terminal/io.ts";
 import type { ExecOptions } from "./command.ts";
@@ -45,13 +45,15 @@ async function promptText(
   return experimentalJson ? text : text.trimEnd();
 }
 
+const MAX_SCHEMA_BYTES = 16 * 1024 * 1024;
+
 /** The JSON Schema of a file. @throws InvalidRequestError */
 export async function schemaOf(path: string, io: Io): Promise<Readonly<Record<string, unknown>>> {
   const file = resolve(io.cwd(), path);
   const refuse = (why: string, cause?: unknown): never => {
     throw new InvalidRequestError(`--output-schema ${path}: ${why}`, { cause });
   };
-  const text = await readFile(file, "utf8").catch((error: Error) => refuse(error.message, error));
+  const text = await readText(file, MAX_SCHEMA_BYTES).catch((error: Error) => refuse(error.message, error));
   let schema: unknown;
   try {
     schema = JSON.parse(text);

@@ -26,6 +26,7 @@ import {
   writeSync,
 } from "node:fs";
 import { promisify } from "node:util";
+import { InvalidRequestError } from "../../protocol/errors.ts";
 
 export type FileInfo = {
   readonly size: number;
@@ -41,6 +42,7 @@ export type FileInfo = {
 export type OpenMode = "read" | "append" | "create" | "update";
 
 export interface FileSystem {
+  /** Never waits. @throws InvalidRequestError for what is neither a regular file nor a folder: a pipe, a device, a socket */
   open(path: string, mode: OpenMode): number;
   close(fd: number): void;
   /** Appends; may take less than it was given. */
@@ -66,10 +68,10 @@ export interface FileSystem {
   touch(path: string): void;
 }
 
-const FLAGS: Readonly<Record<OpenMode, string | number>> = {
-  read: "r",
-  append: "a+",
-  create: "ax+",
+const FLAGS: Readonly<Record<OpenMode, number>> = {
+  read: constants.O_RDONLY,
+  append: constants.O_RDWR | constants.O_APPEND | constants.O_CREAT,
+  create: constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_EXCL,
   update: constants.O_RDWR | constants.O_APPEND,
 };
 const ANY_WRITE_BIT = 0o222;
@@ -85,9 +87,39 @@ const infoFrom = (stats: Stats): FileInfo => ({
 
 const dataSync = promisify(fdatasync);
 
+/**
+ * Paths come from clients too. Opening a pipe would wait for its other end, and a device may act on being opened, so what
+ * stands there is looked at first; and again on the handle, since it may have been replaced in between.
+ */
+function openPlain(path: string, mode: OpenMode): number {
+  const there = mode === "create" ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (there !== undefined) assertPlain(there, path);
+  const fd = openSync(path, FLAGS[mode] | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    assertPlain(fstatSync(fd), path);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+function assertPlain(stats: Stats, path: string): void {
+  if (!stats.isFile() && !stats.isDirectory()) throw new InvalidRequestError(`${path} is not a regular file`);
+}
+
+function readWhole(path: string): string {
+  const fd = openPlain(path, "read");
+  try {
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {
-  open: (path, mode) => openSync(path, FLAGS[mode]),
+  open: openPlain,
   close: closeSync,
   write: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
   read: readSync,
@@ -102,7 +134,7 @@ export const nodeFileSystem: FileSystem = {
   makeFolder: (path) => void mkdirSync(path, { recursive: true }),
   list: (path) =>
     readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),
-  readText: (path) => readFileSync(path, "utf8"),
+  readText: readWhole,
   rename: renameSync,
   link: linkSync,
   copy: copyFileSync,

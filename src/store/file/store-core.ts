@@ -2,7 +2,7 @@
 import { basename, resolve } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
-import { RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
+import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
@@ -125,7 +125,7 @@ export class StoreCore {
     this.check();
     if (typeof locator !== "string") {
       const path = resolve(locator.rolloutPath);
-      if (this.fs.infoOf(path) === undefined) throw new RolloutNotFoundError(`no rollout found at ${path}`);
+      if (!this.#isThere(path)) throw new RolloutNotFoundError(`no rollout found at ${path}`);
       return path;
     }
     const live = this.live.get(locator);
@@ -133,6 +133,15 @@ export class StoreCore {
     const path = await this.locator.findThread(locator);
     if (path === undefined) throw threadNotStored(locator);
     return path;
+  }
+
+  #isThere(path: string): boolean {
+    try {
+      return this.fs.infoOf(path) !== undefined;
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new InvalidRequestError(`no rollout can lie at ${JSON.stringify(path)}: ${why}`, { cause });
+    }
   }
 
   /** Notes a position that this store found itself, so that it is not checked against the file again. */

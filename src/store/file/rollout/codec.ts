@@ -5,6 +5,7 @@
  * L2  What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
  *     and members that this version cannot hold survive.
  */
+import { isDeepText } from "../../../protocol/json-depth.ts";
 import { parseRolloutLine, type RolloutItem, type RolloutLine } from "../../../protocol/rollout.ts";
 import { isJsonObject, type JsonObject } from "../../../protocol/unknown-kind.ts";
 
@@ -34,6 +35,7 @@ function furtherMembers(item: RolloutItem): string {
 
 /** Reads one line, with or without its line feed. */
 export function decodeLine(text: string): DecodedLine {
+  if (isDeepText(text)) return { problem: "unreadable" };
   const value = parseJson(text);
   if (value === undefined) return { problem: text.trim() === "" ? "blank" : "garbage" };
   const line = parseRolloutLine(value);

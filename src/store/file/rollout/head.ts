@@ -1,4 +1,4 @@
-import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../../protocol/errors.ts";
+import { RolloutCorruptError, RolloutNotFoundError, SkeinError, StoreIoError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { HistoryBase, HistoryMode, SessionMeta } from "../../../protocol/rollout.ts";
 import type { Position } from "../../thread-store.ts";
@@ -21,17 +21,21 @@ export type RolloutHead = {
 };
 
 const HEAD_BLOCK_BYTES = 8 * 1024;
+/** How far into a file its head is looked for: whatever a client names is read in one go, and has to be answered soon. */
+const HEAD_WITHIN_BYTES = 8 * 1024 * 1024;
+const HEAD_WITHIN_LINES = 4_096;
 
 /**
- * Reads the head of a rollout: the first session_meta that can be read.
+ * Reads the head of a rollout: the first session_meta that can be read, within its first 8 MiB and 4,096 lines.
  *
- * @throws RolloutNotFoundError; RolloutCorruptError when there is none; StoreIoError
+ * @throws RolloutNotFoundError; RolloutCorruptError when there is none; InvalidRequestError for no regular file; StoreIoError
  */
 export function readHead(fs: FileSystem, path: string): RolloutHead {
   let head: ReturnType<typeof headOf>;
   try {
     head = withFile(fs, path, (fd) => headOf(fs, fd, path));
   } catch (error) {
+    if (error instanceof SkeinError) throw error;
     if (isMissing(error)) throw new RolloutNotFoundError(`no rollout found at ${path}`, { cause: error });
     throw new StoreIoError(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
   }
@@ -41,9 +45,14 @@ export function readHead(fs: FileSystem, path: string): RolloutHead {
 
 function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | RolloutCorruptError["problem"] {
   let isBlank = true;
-  const reader = new LineReader(fs, fd, { start: 0, blockBytes: HEAD_BLOCK_BYTES });
+  let seen = 0;
+  // Up to the size that it has now: what lies in /proc has none, and may go on without end.
+  const end = Math.min(fs.info(fd).size, HEAD_WITHIN_BYTES);
+  const reader = new LineReader(fs, fd, { start: 0, end, blockBytes: HEAD_BLOCK_BYTES });
   for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
     for (const raw of lines) {
+      seen += 1;
+      if (seen > HEAD_WITHIN_LINES) return "headless";
       if (raw.text.trim() !== "") isBlank = false;
       const decoded = decodeLine(raw.text);
       if ("problem" in decoded || decoded.line.type !== "session_meta") continue;

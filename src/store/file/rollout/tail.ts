@@ -3,11 +3,12 @@
  *
  * What follows the last line feed is torn unless it reads as a whole line: then only its line feed is missing.
  */
+import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { Position } from "../../thread-store.ts";
 import type { FileSystem } from "../file-system.ts";
 import { decodeLine, ordinalOf } from "./codec.ts";
 import type { RolloutHead } from "./head.ts";
-import { countLines, linesBackwards } from "./line-reader.ts";
+import { countLines, linesBackwards, readExactly } from "./line-reader.ts";
 
 export type RolloutTail = {
   /** Where the next line goes when the tail is mended. */
@@ -19,9 +20,29 @@ export type RolloutTail = {
   readonly torn: { readonly start: number; readonly bytes: number } | null;
 };
 
-/** `known`: a place in the file up to which its lines were counted before; spares counting a legacy file's. */
+/** What is torn is kept, so more than a line can have is not taken for a tail: a hole has any length. */
+const LONGEST_TAIL_BYTES = 256 * 1024 * 1024;
+const BLOCK_BYTES = 256 * 1024;
+
+function assertLineEndNear(fs: FileSystem, fd: number, size: number): void {
+  for (let end = size; end > 0; end -= BLOCK_BYTES) {
+    const start = Math.max(0, end - BLOCK_BYTES);
+    if (readExactly(fs, fd, start, end - start).includes(0x0a)) return;
+    if (size - start > LONGEST_TAIL_BYTES) {
+      throw new InvalidRequestError(
+        `no line of this rollout ends within its last ${LONGEST_TAIL_BYTES} bytes; cut off what does not belong to it`,
+      );
+    }
+  }
+}
+
+/**
+ * @param known a place in the file up to which its lines were counted before; spares counting a legacy file's
+ * @throws InvalidRequestError where the file's last line is longer than a line may be
+ */
 export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: Position): RolloutTail {
   const { size } = fs.info(fd);
+  assertLineEndNear(fs, fd, size);
   let torn: RolloutTail["torn"] = null;
   let missingFeed = false;
   let whole = size;

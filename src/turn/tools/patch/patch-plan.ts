@@ -1,8 +1,8 @@
 /** What a patch comes to on this disk: read and fitted before anything is written. */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { FileChanges } from "../../../protocol/turn-item.ts";
+import { readText as readBounded } from "../../../services/bounded-read.ts";
 import { type Hunk, PatchError } from "./patch-grammar.ts";
 import { patchedContent } from "./patch-match.ts";
 import { unifiedDiff } from "./unified-diff.ts";
@@ -25,6 +25,9 @@ export type PatchPlan = {
   readonly modified: readonly string[];
   readonly deleted: readonly string[];
 };
+
+/** A patch is fitted in memory, before and after side by side. */
+const MAX_PATCHED_BYTES = 64 * 1024 * 1024;
 
 /** @throws PatchError that says which hunk does not fit */
 export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<PatchPlan> {
@@ -73,10 +76,10 @@ export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<Pa
 
 async function readText(path: string, purpose: string): Promise<string> {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
+    return await readBounded(path, MAX_PATCHED_BYTES);
   } catch (error) {
     throw new PatchError(`${purpose} ${path}: ${textOfThrown(error)}`);
   }
 }
 
-const readIfThere = (path: string): Promise<string | null> => readFile(path, "utf8").catch(() => null);
+const readIfThere = (path: string): Promise<string | null> => readBounded(path, MAX_PATCHED_BYTES).catch(() => null);
