@@ -12,6 +12,7 @@ import { Slots } from "../kernel/slots.ts";
 import { InvalidRequestError, ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
@@ -74,7 +75,7 @@ export class ManagerRuntime implements ThreadHome {
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.#ephemeral = memoryStore({ clock });
-    this.actor = createActor(this.#supervisorLogic(), { clock }).start();
+    this.actor = shownById(createActor(this.#supervisorLogic(), { clock })).start();
     this.#env = this.#makeEnv();
     this.maker = new ThreadMaker({
       setup,
@@ -313,6 +314,21 @@ export class ManagerRuntime implements ThreadHome {
 
   #noteClosed(threadId: ThreadId): void {
     for (const watcher of this.watchers.closed) watcher(threadId);
+  }
+
+  /** Counts, and none of the settings. */
+  toJSON(): object {
+    const { registry, turnSlots, isClosing } = this;
+    return {
+      threads: registry.size,
+      unloadedThreads: registry.unloadedCount,
+      runningTurns: turnSlots.inUse,
+      isClosing,
+    };
+  }
+
+  [INSPECT](): object {
+    return this.toJSON();
   }
 
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */

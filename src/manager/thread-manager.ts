@@ -6,6 +6,7 @@ import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
 import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
+import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
@@ -38,16 +39,29 @@ const DEFAULT_SHUTDOWN_MS = 10_000;
  * may send those itself (see `ask`). Every wait can be aborted, and rejects with the signal's reason then.
  */
 export class ThreadManager implements AsyncDisposable {
-  /** For AgentControl; no part of the public API. */
-  readonly runtime: ManagerRuntime;
+  readonly #runtime: ManagerRuntime;
 
   private constructor(runtime: ManagerRuntime) {
-    this.runtime = runtime;
+    this.#runtime = runtime;
+  }
+
+  /** For AgentControl; no part of the public API. */
+  get runtime(): ManagerRuntime {
+    return this.#runtime;
   }
 
   /** @throws InvalidRequestError that names the wrong option */
   static async create(options: ThreadManagerOptions = {}): Promise<ThreadManager> {
     return new ThreadManager(new ManagerRuntime(setUp(options)));
+  }
+
+  /** The manager in JSON, a log or on a console: how much of what there is, and none of its settings. */
+  toJSON(): object {
+    return this.#runtime.toJSON();
+  }
+
+  [INSPECT](): object {
+    return { ThreadManager: this.toJSON() };
   }
 
   /** The supervisor's actor; it takes the messages `thread.spawn`, `resume`, `fork`, `remove`, `get`, `list` and `send`. */

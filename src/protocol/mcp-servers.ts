@@ -1,4 +1,6 @@
 import * as z from "zod";
+import { withoutSecrets } from "./secrets.ts";
+import { shownAs } from "./shown-as.ts";
 
 /** One MCP server, in the words of Codex's `mcp_servers` table: a program that speaks over stdio, or an address. */
 export type McpServerConfig = {
@@ -34,6 +36,7 @@ const texts = z.array(z.string()).optional();
 const table = z.record(z.string(), z.string()).optional();
 const seconds = z.number().positive().optional();
 
+/** A server's settings are shown without its variables, headers and tokens, wherever a thread's config is. */
 const serverSchema: z.ZodType<McpServerConfig> = z
   .looseObject({
     command: text,
@@ -53,7 +56,8 @@ const serverSchema: z.ZodType<McpServerConfig> = z
   })
   .refine(({ command, url }) => (command === undefined) !== (url === undefined), {
     message: "must have a `command` or a `url`, and not both",
-  });
+  })
+  .transform((config) => shownAs(config, () => withoutSecrets({ ...config }) as object));
 
 /** By name: letters, digits, `_` and `-`, as in the names of its tools. */
 export const mcpServersSchema: z.ZodType<McpServers> = z.record(

@@ -19,6 +19,7 @@ import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
+import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -117,9 +118,19 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.lastActiveAt = env.clock.now();
     this.log = new EventLog({ capacity: env.eventCapacity, guard: guardFirst });
     const input: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
-    this.actor = createActor(env.logic, { parent: env.parent, id: this.threadId, input });
+    this.actor = shownById(createActor(env.logic, { parent: env.parent, id: this.threadId, input }));
     this.actor.on("*", (emitted: unknown) => this.#admit(emitted));
     env.incarnations.set(this.actor.sessionId, this);
+  }
+
+  /** Ids alone: the environment, the store and the settings hang on it. */
+  toJSON(): object {
+    const { threadId, epoch, status } = this;
+    return { threadId, epoch, status };
+  }
+
+  [INSPECT](): object {
+    return this.toJSON();
   }
 
   /**

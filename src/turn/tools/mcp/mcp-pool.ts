@@ -30,7 +30,8 @@ export class McpPool {
     const servers: McpServer[] = [];
     for (const [name, config] of Object.entries(table)) {
       if (config.enabled === false) continue;
-      const key = JSON.stringify([name, config]);
+      // By all that it says; an object itself shows no secrets.
+      const key = JSON.stringify([name, Object.entries(config)]);
       const shared = this.#shared.get(key) ?? { server: new McpServer(name, config, this.#parts), users: 0 };
       shared.users += 1;
       this.#shared.set(key, shared);
