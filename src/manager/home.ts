@@ -2,14 +2,17 @@
  * A manager's options from a home folder: its config.toml, credentials, skills and instructions, and the model providers
  * that the config names. What the CLI and the app-server run with; an embedder may use it as well.
  */
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, systemClock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { chatClient } from "../model/chat-client.ts";
+import { ClientPool } from "../model/client-pool.ts";
+import type { EndpointOptions } from "../model/http-endpoint.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { responsesClient } from "../model/responses-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
+import { shownAs } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { type AuthManager, fileAuthManager, memoryAuthManager } from "../services/auth-manager.ts";
 import { type ConfigFile, createConfigFile } from "../services/config-file.ts";
@@ -20,6 +23,8 @@ import { createModelsManager } from "../services/models-manager.ts";
 import { createProjectDocs } from "../services/project-docs.ts";
 import { projectInstructions } from "../services/project-instructions.ts";
 import { accessTo } from "../services/provider-access.ts";
+import { ProviderBook } from "../services/provider-book.ts";
+import type { ProviderInfo } from "../services/provider-info.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 
@@ -51,7 +56,11 @@ export type OpenedHome = {
   readonly loaded: LoadedConfig;
   /** Whether the scripted client answers threads that name no provider: there was neither a provider nor a key. */
   readonly isScripted: boolean;
-  /** The settings of one request: config.toml read again, under the request's `config` and its typed parameters. */
+  /**
+   * The settings of one request: config.toml read again, under the request's `config` and its typed parameters. Threads
+   * that are made with its `config` reach model providers as it says, and no others do. Without a request's `config` or
+   * profile, what is read also counts from now on for threads whose settings came from elsewhere.
+   */
   reload(request?: { config?: unknown; typed?: ThreadConfig; profile?: string }): Promise<LoadedConfig>;
   /** Closes the connections to model providers. The manager is the caller's to shut down first. */
   close(): Promise<void>;
@@ -67,28 +76,30 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const configFile = createConfigFile(home);
   const { overrides, typed, profile } = options;
   const loaded = await loadConfig(configFile, { cwd, overrides, typed, profile });
+  const book = new ProviderBook(loaded);
   const auth = apiKey === undefined ? fileAuthManager({ home, ...given({ logger }) }) : memoryAuthManager({ apiKey });
   const isOpenAi = Boolean(auth.apiKey() || env.OPENAI_API_KEY?.trim() || loaded.openaiBaseUrl);
   const providerId = loaded.config.modelProvider ?? (isOpenAi ? OPENAI_PROVIDER : SCRIPTED);
-  const clients = new ProviderClients({ ...options, providerId, known: loaded, auth });
+  const models = new ProviderClients({ ...options, providerId, book, auth });
   const skills = createSkillsManager({ home });
   const docs = createProjectDocs({ fallbackNames: loaded.projectDocFallbackNames, clock });
-  return {
+  const managerOptions: ThreadManagerOptions = {
+    home,
+    model: models,
+    config: loaded.config,
+    environment: env,
+    auth,
+    models: createModelsManager({ home, clock, logger }),
+    skills,
+    instructions: projectInstructions({ home, skills, docs }),
+    ...given({ sessionSource: options.sessionSource, originator: options.originator, logger, clock }),
+  };
+  const opened: OpenedHome = {
     home,
     configFile,
-    loaded,
+    loaded: shownAs(loaded, () => ({ providers: book })),
     isScripted: providerId === SCRIPTED,
-    options: {
-      home,
-      model: clients,
-      config: loaded.config,
-      environment: env,
-      auth,
-      models: createModelsManager({ home, clock, logger }),
-      skills,
-      instructions: projectInstructions({ home, skills, docs }),
-      ...given({ sessionSource: options.sessionSource, originator: options.originator, logger, clock }),
-    },
+    options: shownAs(managerOptions, () => ({ home, modelProvider: providerId })),
     reload: async (request = {}) => {
       const fresh = await loadConfig(configFile, {
         cwd,
@@ -97,12 +108,26 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
         typed: { ...typed, ...request.typed },
         profile: request.profile ?? profile,
       });
-      clients.know(fresh);
-      return fresh;
+      const its = new ProviderBook(fresh);
+      if (request.config === undefined && request.profile === undefined) models.know(its);
+      return withBook(fresh, its);
     },
-    close: () => clients.close(),
+    close: () => models.close(),
   };
+  return shownAs(opened, () => ({ home, modelProvider: providerId, isScripted: opened.isScripted }));
 }
+
+const withBook = (loaded: LoadedConfig, book: ProviderBook): LoadedConfig =>
+  shownAs(
+    {
+      ...loaded,
+      config: book.within(loaded.config),
+      get origins() {
+        return loaded.origins;
+      },
+    },
+    () => ({ providers: book }),
+  );
 
 /** The fields that are set. */
 const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
@@ -110,70 +135,73 @@ const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]
     [K in keyof T]?: NonNullable<T[K]>;
   };
 
-type KnownProviders = Pick<LoadedConfig, "providers" | "openaiBaseUrl">;
-
 type ProviderParts = Pick<HomeOptions, "env" | "originator" | "clock"> & {
   readonly providerId: string;
-  readonly known: KnownProviders;
+  readonly book: ProviderBook;
   readonly auth: AuthManager;
 };
 
-/** One client for each provider that threads name, made at its first use and kept with its connections. */
+/** The clients of the providers that threads name, as each thread's own settings say. */
 class ProviderClients implements ModelSource {
   readonly providerId: string;
   readonly #parts: ProviderParts;
-  #known: KnownProviders;
-  readonly #clients = new Map<string, ModelClient>();
+  readonly #pool: ClientPool;
+  /** For threads whose settings bring no providers, or not the one that they name: what config.toml last said. */
+  #book: ProviderBook;
 
   constructor(parts: ProviderParts) {
     this.providerId = parts.providerId;
     this.#parts = parts;
-    this.#known = parts.known;
+    this.#book = parts.book;
+    this.#pool = new ClientPool(parts.clock ?? systemClock);
   }
 
-  /**
-   * config.toml was read again: providers that it or the request names now can be used, as long as threads may have them;
-   * those in use stay as they are.
-   */
-  know({ providers, openaiBaseUrl }: KnownProviders): void {
-    this.#known = { providers: new Map([...this.#known.providers, ...providers]), openaiBaseUrl };
+  know(book: ProviderBook): void {
+    this.#book = book;
   }
 
-  clientFor({ modelProvider }: ResolvedThreadConfig): ModelClient {
-    const known = this.#clients.get(modelProvider);
-    if (known !== undefined) return known;
-    const client = this.#make(modelProvider);
-    this.#clients.set(modelProvider, client);
-    return client;
-  }
-
-  #make(id: string): ModelClient {
-    if (id === SCRIPTED) return scriptedClient();
-    const provider = this.#known.providers.get(id);
+  /** @throws InvalidRequestError for a provider that is not known, has no address, or whose key is missing */
+  clientFor(config: ResolvedThreadConfig): ModelClient {
+    const { modelProvider: id } = config;
+    if (id === SCRIPTED) return this.#pool.clientFor(id, scriptedClient);
+    const { env } = this.#parts;
+    const provider = ProviderBook.of(config)?.find(id, env) ?? this.#book.find(id, env);
     if (provider?.baseUrl === undefined) {
       const problem = provider === undefined ? "not found" : "has no base_url";
       throw new InvalidRequestError(`Model provider \`${id}\` ${problem}`);
     }
-    const { env, auth, originator, clock } = this.#parts;
-    const elsewhere = id === OPENAI_PROVIDER ? (this.#known.openaiBaseUrl ?? env.OPENAI_BASE_URL?.trim()) : undefined;
-    const baseUrl = elsewhere || provider.baseUrl;
-    const fallback = provider.requiresOpenaiAuth ? env.OPENAI_API_KEY?.trim() || undefined : undefined;
-    const endpoint = {
-      providerId: id,
+    const endpoint = this.#endpointOf(provider, provider.baseUrl);
+    // Whatever the client is made of, or its key is found by, is in here: what differs anywhere is another client.
+    const key = JSON.stringify([
+      endpoint,
+      provider.wireApi,
+      provider.envKey,
+      provider.bearerToken,
+      provider.requiresOpenaiAuth,
+    ]);
+    return this.#pool.clientFor(key, () => this.#make(provider, endpoint));
+  }
+
+  #endpointOf(provider: ProviderInfo, baseUrl: string): EndpointOptions & { readonly providerId: string } {
+    return {
+      providerId: provider.id,
       baseUrl,
-      apiKey: () => accessTo(provider, { env, auth }).apiKey ?? fallback,
-      headers: accessTo(provider, { env, auth }).headers,
+      headers: accessTo(provider, this.#parts).headers,
       queryParams: provider.queryParams,
       idleTimeoutMs: provider.streamIdleTimeoutMs,
       requestMaxRetries: provider.requestMaxRetries,
-      originator,
-      clock,
     };
-    return provider.wireApi === "chat" ? chatClient(endpoint) : responsesClient(endpoint);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close?.()));
-    this.#clients.clear();
+  #make(provider: ProviderInfo, endpoint: EndpointOptions & { readonly providerId: string }): ModelClient {
+    const { env, auth, originator, clock } = this.#parts;
+    const fallback = () => (provider.requiresOpenaiAuth ? env.OPENAI_API_KEY?.trim() || undefined : undefined);
+    const apiKey = () => accessTo(provider, { env, auth }).apiKey ?? fallback();
+    const options = { ...endpoint, apiKey, originator, clock };
+    return provider.wireApi === "chat" ? chatClient(options) : responsesClient(options);
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 }

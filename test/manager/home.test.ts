@@ -3,38 +3,95 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { type OpenedHome, openHome } from "../../src/manager/home.ts";
+import { type HomeOptions, type OpenedHome, openHome } from "../../src/manager/home.ts";
 import type { ModelSource } from "../../src/manager/options.ts";
-import { resolveThreadConfig } from "../../src/protocol/thread-config.ts";
+import { resolveThreadConfig, type ThreadConfig } from "../../src/protocol/thread-config.ts";
 
-async function opened(t: TestContext, config = ""): Promise<OpenedHome & { models: ModelSource }> {
+type Opened = OpenedHome & { clientFor: (config: ThreadConfig) => ReturnType<ModelSource["clientFor"]> };
+
+async function opened(t: TestContext, config = "", env: HomeOptions["env"] = {}): Promise<Opened> {
   const home = await mkdtemp(join(tmpdir(), "skein-home-"));
   await writeFile(join(home, "config.toml"), config);
-  const found = await openHome({ home, env: {}, cwd: home });
+  const found = await openHome({ home, env, cwd: home });
   t.after(async () => {
     await found.close();
     await rm(home, { recursive: true });
   });
-  return { ...found, models: found.options.model as ModelSource };
+  const models = found.options.model as ModelSource;
+  return { ...found, clientFor: (config) => models.clientFor(resolveThreadConfig({ cwd: "/w", ...config })) };
 }
 
-const provider = (name: string) => ({ [name]: { name, base_url: "http://127.0.0.1:1/v1" } });
+const URL = "http://127.0.0.1:1/v1";
+const mine = (fields: object = {}) => ({
+  model_provider: "mine",
+  model_providers: { mine: { base_url: URL, ...fields } },
+});
 
-const idOf = ({ models }: { models: ModelSource }, modelProvider: string): string =>
-  models.clientFor(resolveThreadConfig({ cwd: "/w", modelProvider })).providerId;
+/** The client of a thread that a request makes. */
+const asked = async (home: Opened, config: object = {}) => home.clientFor((await home.reload({ config })).config);
 
-test("a provider that one request names stays known when the next request names another one", async (t) => {
+test("a provider that one request names is known to its threads, whatever other requests name", async (t) => {
   const home = await opened(t);
-  await home.reload({ config: { model_provider: "one", model_providers: provider("one") } });
-  await home.reload({ config: { model_provider: "two", model_providers: provider("two") } });
+  const one = await home.reload({ config: { model_provider: "one", model_providers: { one: { base_url: URL } } } });
+  await home.reload({ config: { model_provider: "two", model_providers: { two: { base_url: URL } } } });
   await home.reload();
-  assert.deepEqual([idOf(home, "one"), idOf(home, "two")], ["one", "two"]);
-  assert.throws(() => idOf(home, "three"), { code: "invalid_request", message: "Model provider `three` not found" });
+  assert.equal(home.clientFor(one.config).providerId, "one");
+  for (const modelProvider of ["one", "two", "three"]) {
+    const message = `Model provider \`${modelProvider}\` not found`;
+    assert.throws(() => home.clientFor({ modelProvider }), { code: "invalid_request", message });
+  }
 });
 
 test("a provider that config.toml names later can be used", async (t) => {
   const home = await opened(t);
-  await writeFile(join(home.home, "config.toml"), '[model_providers.late]\nbase_url = "http://127.0.0.1:1/v1"\n');
+  await writeFile(join(home.home, "config.toml"), `[model_providers.late]\nbase_url = "${URL}"\n`);
   await home.reload();
-  assert.equal(idOf(home, "late"), "late");
+  assert.equal(home.clientFor({ modelProvider: "late" }).providerId, "late");
+});
+
+test("threads share a client exactly where nothing of it differs", async (t) => {
+  const home = await opened(t, "", { A: "key-a", B: "key-b" });
+  const plain = await asked(home, mine());
+  assert.equal(await asked(home, mine()), plain);
+  assert.equal(await asked(home, mine({ name: "another name for people" })), plain);
+  const others = [
+    { base_url: "http://127.0.0.1:2/v1" },
+    { base_url: "http://u:p@127.0.0.1:1/v1" },
+    { wire_api: "chat" },
+    { env_key: "A" },
+    { env_key: "B" },
+    { experimental_bearer_token: "one" },
+    { experimental_bearer_token: "two" },
+    { http_headers: { authorization: "Bearer mine" } },
+    { http_headers: { "x-tenant": "1" } },
+    { env_http_headers: { "x-tenant": "A" } },
+    { query_params: { "api-version": "1" } },
+    { request_max_retries: 1 },
+    { stream_idle_timeout_ms: 1_000 },
+    { requires_openai_auth: true },
+  ];
+  const clients = new Set([plain]);
+  for (const fields of others) clients.add(await asked(home, mine(fields)));
+  assert.equal(clients.size, others.length + 1);
+});
+
+test("an agent's or a reloaded thread's settings keep the providers of the request that made its parent", async (t) => {
+  const home = await opened(t);
+  const { config } = await home.reload({ config: mine({ http_headers: { "x-tenant": "1" } }) });
+  await home.reload({ config: mine({ http_headers: { "x-tenant": "2" } }) });
+  const resolved = resolveThreadConfig({ cwd: "/w", extra: { other: 1 } }, config);
+  assert.equal(home.clientFor({ ...resolved, model: "other" }), home.clientFor(config));
+});
+
+test("what config.toml says anew counts for new threads; those that live keep what they began with", async (t) => {
+  const toml = (token: string) => `model_provider = "p"
+[model_providers.p]
+base_url = "${URL}"
+experimental_bearer_token = "${token}"`;
+  const home = await opened(t, toml("old"));
+  const before = await home.reload();
+  const old = home.clientFor(before.config);
+  await writeFile(join(home.home, "config.toml"), toml("new"));
+  assert.notEqual(home.clientFor((await home.reload()).config), old);
+  assert.equal(home.clientFor(before.config), old);
 });
