@@ -1,5 +1,4 @@
 /** A command at work: a process group, with its output bounded. */
-import type { Readable } from "node:stream";
 import type { Clock } from "../kernel/clock.ts";
 import { OutputWindow } from "./output-window.ts";
 import { ProcessGroup } from "./process-group.ts";
@@ -28,24 +27,6 @@ export type CommandOutput = {
 /** What is kept of each stream, and of both together. */
 export const KEPT_BYTES = 256 * 1024;
 
-/** How long the pipes may stay open after the command's end: whoever holds them has left the group. */
-const DRAIN_MS = 100;
-
-/** The numbers of the signals that end programs, for exit codes in the way of shells. */
-const SIGNALS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGABRT: 6,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-};
-
 /** A command at work, behind pipes or in a pseudo-terminal. */
 export interface RunningCommand {
   /** Resolves with the exit code when the program has ended and its output is read. Rejects when it cannot be started. */
@@ -73,15 +54,12 @@ export class CommandProcess implements RunningCommand {
     const { stdout, stderr } = this.#group.child;
     stdout?.on("data", (chunk: Buffer) => this.#take("stdout", chunk));
     stderr?.on("data", (chunk: Buffer) => this.#take("stderr", chunk));
-    this.exit = exitOf(this.#group).then(async (code) => {
-      await streamsClosed([stdout, stderr], options.clock);
-      return code;
-    });
+    this.exit = this.#group.exit;
   }
 
   /** Whether the program has ended, read or not. */
   get hasExited(): boolean {
-    return this.#group.isOver;
+    return this.#group.hasExited;
   }
 
   get output(): CommandOutput {
@@ -107,27 +85,4 @@ export class CommandProcess implements RunningCommand {
     this.#both.push(chunk);
     this.#onOutput(stream, chunk);
   }
-}
-
-/** The exit code of a program that a signal has ended, in the way of shells. */
-export const endedBy = (signal: number): number => 128 + signal;
-
-/** How the group's leader ended. @throws when it could not be started */
-export function exitOf({ child }: ProcessGroup): Promise<number> {
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("exit", (code, signal) => resolve(code ?? endedBy(SIGNALS[signal ?? ""] ?? 0)));
-  });
-}
-
-/** Resolves when both pipes have ended, or are cut off. */
-export async function streamsClosed(streams: readonly (Readable | null)[], clock: Clock): Promise<void> {
-  const open = streams.filter((stream) => stream !== null && !stream.closed);
-  if (open.length === 0) return;
-  const late = Promise.withResolvers<void>();
-  const timer = clock.setTimeout(late.resolve, DRAIN_MS);
-  const all = Promise.all(open.map((stream) => new Promise((resolve) => stream?.once("close", resolve))));
-  await Promise.race([all, late.promise]);
-  clock.clearTimeout(timer);
-  for (const stream of open) stream?.destroy();
 }

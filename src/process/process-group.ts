@@ -1,21 +1,55 @@
 /**
  * A program in a process group of its own, so that it can be ended with everything that it started.
  *
- * G1  The group is ended when its leader ends, when it is told to, and when this process exits: none outlives its call.
- *     A program that leaves the group by itself (`setsid`) is out of reach, save in a sandbox.
+ * G1  The group is ended when its leader has ended and its output is read, when it is told to, when this process exits,
+ *     and when it dies of a signal that it could have handled: none outlives its call. A program that leaves the group
+ *     by itself (`setsid`) is out of reach, save in a sandbox.
  * G2  No signal is sent to a group after its leader has been waited for and its last sweep is done: its id may be taken.
+ *     Until then, whoever still holds the leader's pipes keeps the id.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import type { Clock } from "../kernel/clock.ts";
+import { endedBy, numberOfSignal } from "./exit-code.ts";
 
 /** Between the polite signal and the last one; well within the grace of an interrupted tool. */
 const TERM_GRACE_MS = 50;
+
+/** How long what the leader has left behind may go on writing (`exec > >(tee log)`). Codex's. */
+export const LINGER_MS = 2_000;
+
+/** How long the pipes may stay open after the last sweep: whoever holds them has left the group. */
+const DRAIN_MS = 100;
 
 const living = new Set<GroupLeash>();
 
 const killAll = () => {
   for (const leash of living) leash.kill();
 };
+
+const DEADLY = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
+
+/** A signal that nobody else handles ends this process as ever, and the groups before it. */
+const onDeadlySignal = (signal: NodeJS.Signals) => {
+  if (process.listenerCount(signal) > 1) return;
+  killAll();
+  process.off(signal, onDeadlySignal);
+  process.kill(process.pid, signal);
+};
+
+function hold(leash: GroupLeash): void {
+  if (living.size === 0) {
+    process.on("exit", killAll);
+    for (const signal of DEADLY) process.on(signal, onDeadlySignal);
+  }
+  living.add(leash);
+}
+
+function release(leash: GroupLeash): void {
+  if (!living.delete(leash) || living.size > 0) return;
+  process.off("exit", killAll);
+  for (const signal of DEADLY) process.off(signal, onDeadlySignal);
+}
 
 /** What a group is ended by, however its leader was started. */
 export class GroupLeash {
@@ -28,11 +62,10 @@ export class GroupLeash {
   constructor(leader: number | undefined, clock: Clock) {
     this.#leader = leader;
     this.#clock = clock;
-    if (living.size === 0) process.on("exit", killAll);
-    living.add(this);
+    hold(this);
   }
 
-  /** Whether the leader has ended. */
+  /** Whether the last sweep is done. */
   get isOver(): boolean {
     return this.#isOver;
   }
@@ -60,8 +93,7 @@ export class GroupLeash {
     if (this.#leader !== undefined) this.#signal("SIGKILL", -this.#leader);
     this.#isOver = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    living.delete(this);
-    if (living.size === 0) process.off("exit", killAll);
+    release(this);
   }
 
   /** false: there is nobody of that id. */
@@ -84,17 +116,31 @@ export type ProcessGroupOptions = {
 
 export class ProcessGroup {
   readonly child: ChildProcess;
+  /**
+   * Resolves with the leader's exit code when its output is read and nothing of the group is left. What it left behind
+   * may hold its pipes, and so go on writing, for LINGER_MS more. Rejects when the leader cannot be started.
+   */
+  readonly exit: Promise<number>;
   readonly #leash: GroupLeash;
+  readonly #clock: Clock;
+  readonly #killed = Promise.withResolvers<void>();
 
   /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
   constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
     this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
+    this.#clock = clock;
     this.#leash = new GroupLeash(this.child.pid, clock);
-    this.child.once("exit", () => this.#leash.finish());
-    this.child.once("error", () => this.#leash.finish());
+    this.exit = this.#ended();
+    // Whoever needs to know waits for it.
+    this.exit.catch(() => undefined);
   }
 
   /** Whether the leader has ended. */
+  get hasExited(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** Whether nothing of the group is left. */
   get isOver(): boolean {
     return this.#leash.isOver;
   }
@@ -107,5 +153,41 @@ export class ProcessGroup {
   /** Ends the group now. */
   kill(): void {
     this.#leash.kill();
+    this.#killed.resolve();
   }
+
+  async #ended(): Promise<number> {
+    try {
+      const code = await leaderEnd(this.child);
+      await this.#closed(LINGER_MS, this.#killed.promise);
+      return code;
+    } finally {
+      this.#leash.finish();
+      // A reader that has paused holds up nothing any more: what the pipes still have is little.
+      for (const stream of this.#open) stream.resume();
+      await this.#closed(DRAIN_MS);
+      for (const stream of this.#open) stream.destroy();
+    }
+  }
+
+  get #open(): Readable[] {
+    return [this.child.stdout, this.child.stderr].filter((stream) => stream !== null && !stream.closed) as Readable[];
+  }
+
+  /** Resolves when both pipes have closed, or after so long. */
+  async #closed(ms: number, cut?: Promise<void>): Promise<void> {
+    const closing = this.#open.map((stream) => new Promise<void>((resolve) => stream.once("close", resolve)));
+    if (closing.length === 0) return;
+    const late = Promise.withResolvers<void>();
+    const timer = this.#clock.setTimeout(late.resolve, ms);
+    await Promise.race([Promise.all(closing), late.promise, ...(cut === undefined ? [] : [cut])]);
+    this.#clock.clearTimeout(timer);
+  }
+}
+
+function leaderEnd(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code, signal) => resolve(code ?? endedBy(numberOfSignal(signal))));
+  });
 }

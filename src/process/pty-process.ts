@@ -1,13 +1,9 @@
 /** A command in a pseudo-terminal: its output is one stream, and it can be typed into. */
 import type { IPty } from "@lydell/node-pty";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import {
-  type CommandOutput,
-  type CommandProcessOptions,
-  endedBy,
-  KEPT_BYTES,
-  type RunningCommand,
-} from "./command-process.ts";
+import { type CommandOutput, type CommandProcessOptions, KEPT_BYTES, type RunningCommand } from "./command-process.ts";
+import { endedBy } from "./exit-code.ts";
+import { untilLastWriter } from "./last-writers.ts";
 import { OutputWindow } from "./output-window.ts";
 import { GroupLeash } from "./process-group.ts";
 
@@ -33,11 +29,8 @@ export class PtyProcess implements RunningCommand {
   readonly #window = new OutputWindow(KEPT_BYTES);
 
   /** @throws what cannot be started */
-  constructor(
-    library: PtyLibrary,
-    [program = "", ...args]: readonly string[],
-    { cwd, env, clock, onOutput }: CommandProcessOptions,
-  ) {
+  constructor(library: PtyLibrary, argv: readonly string[], { cwd, env, clock, onOutput }: CommandProcessOptions) {
+    const [program = "", ...args] = untilLastWriter(argv);
     this.#pty = library.spawn(program, args, { name: env.TERM ?? "dumb", ...SIZE, cwd, env, encoding: null });
     this.#leash = new GroupLeash(this.#pty.pid, clock);
     // Without an encoding the library gives bytes, whatever its types say.

@@ -8,6 +8,7 @@ import { access } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import type { SandboxPolicy } from "../protocol/policy.ts";
 import type { ProcessEnvironment } from "./clean-environment.ts";
+import { untilLastWriter } from "./last-writers.ts";
 
 /** Folders in a writable root that stay read-only: what is in them runs later, outside of the sandbox. */
 const PROTECTED = [".git", ".codex", ".skein"];
@@ -60,7 +61,7 @@ export async function sandboxed(
     ...binds,
     ...["--chdir", workdir],
     "--",
-    ...argv,
+    ...untilLastWriter(argv),
   ];
 }
 

@@ -284,7 +284,8 @@ test("a closed sandbox mode runs commands in bubblewrap", async (t) => {
   starts("--unshare-net");
   starts("--ro-bind", "/", "/");
   starts("--bind-try", cwd, cwd, "--bind-try", "/tmp", "/tmp", "--ro-bind-try", `${cwd}/.git`, `${cwd}/.git`);
-  starts("--chdir", cwd, "--", "/bin/bash", "-c", "echo sandboxed");
+  starts("--chdir", cwd, "--", "/bin/sh");
+  starts("/bin/bash", "-c", "echo sandboxed");
 });
 
 const BARE = { PATH: "/nowhere" };

@@ -1,6 +1,5 @@
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../../../kernel/clock.ts";
-import { exitOf, streamsClosed } from "../../../process/command-process.ts";
 import { ProcessGroup } from "../../../process/process-group.ts";
 import { invalidRequest } from "../../rpc-error.ts";
 import type { OutputStream } from "./output.ts";
@@ -15,15 +14,7 @@ export class PipedProgram implements Program {
     this.#group = new ProcessGroup(argv, { cwd, env, clock, stdin });
     // The program may close its input, or end, before it has read everything.
     this.#group.child.stdin?.on("error", () => undefined);
-    this.exit = this.#ended(clock);
-  }
-
-  async #ended(clock: Clock): Promise<number> {
-    const exitCode = await exitOf(this.#group);
-    // What the pipes still hold is little: a slow client holds up nothing any more.
-    this.resume();
-    await streamsClosed(this.#streams, clock);
-    return exitCode;
+    this.exit = this.#group.exit;
   }
 
   get #streams(): (Readable | null)[] {

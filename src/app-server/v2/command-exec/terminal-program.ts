@@ -3,7 +3,8 @@ import { access } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { IPty } from "@lydell/node-pty";
 import type { Clock } from "../../../kernel/clock.ts";
-import { endedBy } from "../../../process/command-process.ts";
+import { endedBy } from "../../../process/exit-code.ts";
+import { untilLastWriter } from "../../../process/last-writers.ts";
 import { GroupLeash } from "../../../process/process-group.ts";
 import { loadPty, type PtyLibrary } from "../../../process/pty-process.ts";
 import { findProgram } from "../../../process/sandbox.ts";
@@ -44,7 +45,7 @@ class TerminalProgram implements Program {
 
   constructor(library: PtyLibrary, plan: CommandPlan, { clock, size }: { clock: Clock; size: TerminalSize }) {
     const { argv, cwd, env } = plan;
-    const [program = "", ...args] = argv;
+    const [program = "", ...args] = untilLastWriter(argv);
     this.#pty = library.spawn(program, args, { name: env.TERM ?? "dumb", ...size, cwd, env, encoding: null });
     this.#leash = new GroupLeash(this.#pty.pid, clock);
     this.exit = new Promise((resolve) => {

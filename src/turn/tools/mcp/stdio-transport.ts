@@ -84,5 +84,6 @@ export class StdioTransport implements Transport {
     const timer = clock.setTimeout(() => group.terminate(), CLOSE_GRACE_MS);
     await this.#ended;
     clock.clearTimeout(timer);
+    group.kill();
   }
 }

@@ -22,7 +22,7 @@ export async function runCommand(argv: readonly string[], options: CommandOption
   const command = new CommandProcess(argv, options);
   let ending = "exited" as CommandResult["ending"];
   const end = (how: "timedOut" | "aborted") => {
-    if (command.hasExited) return;
+    if (command.hasExited) return command.kill();
     ending = how;
     command.terminate();
   };
