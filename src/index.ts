@@ -1,3 +1,5 @@
+import "./node-version.ts";
+
 export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
 export type { Clock } from "./kernel/clock.ts";
 export type { SkeinLogger } from "./kernel/log.ts";

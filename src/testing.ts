@@ -1,4 +1,6 @@
 /** Aids for testing what is built on Skein: a scripted model, a store in memory and a clock that stands still. */
+import "./node-version.ts";
+
 export { type Clock, ManualClock } from "./kernel/clock.ts";
 export {
   call,

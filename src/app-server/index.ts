@@ -1,3 +1,5 @@
+import "../node-version.ts";
+
 export { type AppServer, type AppServerOptions, createAppServer } from "./app-server.ts";
 export type { ClientInfo, Connection, ConnectionLimits } from "./connection.ts";
 export type { ListenAuth, Listener } from "./transports/listener.ts";

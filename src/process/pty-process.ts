@@ -1,5 +1,7 @@
 /** A command in a pseudo-terminal: its output is one stream, and it can be typed into. */
+
 import type { IPty } from "@lydell/node-pty";
+import { importOptional } from "../kernel/optional-package.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { type CommandOutput, type CommandProcessOptions, KEPT_BYTES, type RunningCommand } from "./command-process.ts";
 import { endedBy } from "./exit-code.ts";
@@ -10,15 +12,12 @@ import { GroupLeash } from "./process-group.ts";
 export type PtyLibrary = typeof import("@lydell/node-pty");
 
 /** Loaded with the first command that asks for a terminal. @throws InvalidRequestError where it is not installed */
-export async function loadPty(): Promise<PtyLibrary> {
-  try {
-    return await import("@lydell/node-pty");
-  } catch (error) {
+export const loadPty = (): Promise<PtyLibrary> =>
+  importOptional("@lydell/node-pty", (cause) => {
     const message =
       "exec_command failed: there is no pseudo-terminal here (the package @lydell/node-pty is not installed); leave out `tty`";
-    throw new InvalidRequestError(message, { cause: error });
-  }
-}
+    return new InvalidRequestError(message, { cause });
+  });
 
 const SIZE = { cols: 80, rows: 24 };
 

@@ -1,23 +1,14 @@
 /** Texts in the cells of a terminal. */
 import { stripVTControlCharacters } from "node:util";
+import stringWidth from "string-width";
 
 const segmenter = new Intl.Segmenter(undefined, { granularity: "grapheme" });
-
-/** Two cells in every terminal that follows Unicode: ideographs, syllables, full-width forms and emoji. */
-const WIDE =
-  /^[\p{sc=Han}\p{sc=Hangul}\p{sc=Hiragana}\p{sc=Katakana}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6\p{Emoji_Presentation}]/u;
-const INVISIBLE = /^[\p{M}\p{Cf}\p{Cc}]/u;
 const ASCII = /^[\x20-\x7e]*$/;
-
-const cellsOf = (grapheme: string): number => (INVISIBLE.test(grapheme) ? 0 : WIDE.test(grapheme) ? 2 : 1);
 
 /** How many cells a text takes; colours take none. */
 export function widthOf(text: string): number {
   const bare = stripVTControlCharacters(text);
-  if (ASCII.test(bare)) return bare.length;
-  let cells = 0;
-  for (const { segment } of segmenter.segment(bare)) cells += cellsOf(segment);
-  return cells;
+  return ASCII.test(bare) ? bare.length : stringWidth(bare);
 }
 
 /** The text in at most so many cells, `…` where something was cut off. It must hold no colours. */
@@ -27,7 +18,7 @@ export function fit(text: string, cells: number): string {
   let kept = "";
   let used = 0;
   for (const { segment } of segmenter.segment(text)) {
-    used += cellsOf(segment);
+    used += stringWidth(segment);
     if (used > cells - 1) break;
     kept += segment;
   }

@@ -5,32 +5,14 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { loadSqlite } from "../sqlite.ts";
 import { catalogSchema, catalogVersion } from "./schema.ts";
 
-type Sqlite = typeof import("node:sqlite");
 export type SqlValue = string | number | bigint | null;
 export type SqlRow = Readonly<Record<string, unknown>>;
 
 /** Another process writes in transactions of a few milliseconds. */
 const BUSY_MS = 2000;
-
-let sqlite: Sqlite | undefined;
-
-/** Loaded when the first catalog is opened: a program that never lists does not pay for it. */
-function loadSqlite(): Sqlite {
-  if (sqlite !== undefined) return sqlite;
-  const { emitWarning } = process;
-  process.emitWarning = ((warning: string | Error, ...rest: []) => {
-    const text = typeof warning === "string" ? warning : warning.message;
-    if (!text.startsWith("SQLite is an experimental feature")) emitWarning.call(process, warning, ...rest);
-  }) as typeof process.emitWarning;
-  try {
-    sqlite = process.getBuiltinModule("node:sqlite");
-    return sqlite;
-  } finally {
-    process.emitWarning = emitWarning;
-  }
-}
 
 /** Node has FTS5 from 22.16 on. */
 export function hasFullText(): boolean {

@@ -4,9 +4,11 @@
  * The first writer needs no entry, so only threads that were opened again have one: a small row, in one database for the
  * home. A ledger that cannot be written costs no thread: the writer goes on with the number that it would have noted.
  */
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
+import { loadSqlite } from "../sqlite.ts";
 
 const FIRST_EPOCH = 1;
 
@@ -54,7 +56,7 @@ export class EpochLedger {
   }
 
   #openDatabase(): Open {
-    const database = new DatabaseSync(this.#path);
+    const database = new (loadSqlite().DatabaseSync)(this.#path);
     database.exec(`PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
       CREATE TABLE IF NOT EXISTS epochs (thread_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID`);
     return {

@@ -2,9 +2,11 @@
  * One MCP server, for all threads that use it. It is connected when it is first needed, and again after its connection
  * was lost; a second caller waits for the same connection.
  */
+
 import type { CallToolResult, Client, Tool, Transport } from "@modelcontextprotocol/client";
 import { raceAbort, withDeadline } from "../../../kernel/cancellation.ts";
 import type { Clock } from "../../../kernel/clock.ts";
+import { importOptional } from "../../../kernel/optional-package.ts";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import { fewVariables, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/errors.ts";
@@ -170,13 +172,8 @@ async function endSession(client: Client): Promise<void> {
 }
 
 /** The library is optional, and start-up does not pay for it. */
-async function load(): Promise<Library> {
-  try {
-    return await import("@modelcontextprotocol/client");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new InvalidRequestError(
-      "MCP servers need the package `@modelcontextprotocol/client`, which is not installed",
-    );
-  }
-}
+const load = (): Promise<Library> =>
+  importOptional("@modelcontextprotocol/client", (cause) => {
+    const why = "MCP servers need the package `@modelcontextprotocol/client`, which is not installed";
+    return new InvalidRequestError(why, { cause });
+  });

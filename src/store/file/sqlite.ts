@@ -1,0 +1,22 @@
+type Sqlite = typeof import("node:sqlite");
+
+let sqlite: Sqlite | undefined;
+
+/**
+ * Node's SQLite, loaded when it is first needed: a program that opens no database does not pay for it. It is no static import,
+ * since that ends an older Node before it can be told what is wrong.
+ */
+export function loadSqlite(): Sqlite {
+  if (sqlite !== undefined) return sqlite;
+  const { emitWarning } = process;
+  process.emitWarning = ((warning: string | Error, ...rest: []) => {
+    const text = typeof warning === "string" ? warning : warning.message;
+    if (!text.startsWith("SQLite is an experimental feature")) emitWarning.call(process, warning, ...rest);
+  }) as typeof process.emitWarning;
+  try {
+    sqlite = process.getBuiltinModule("node:sqlite");
+    return sqlite;
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
