@@ -192,7 +192,7 @@ export class ThreadBoot {
     if (booting instanceof Promise) await booting;
     if (status !== undefined && isFinalStatus(status)) incarnation.status = status;
     const lastContext = items?.findLast((item) => item.type === "turn_context");
-    if (lastContext?.type === "turn_context") incarnation.warnOfModel(lastContext.payload.model);
+    if (lastContext?.type === "turn_context") incarnation.warnOfModel(lastContext.payload.model ?? undefined);
     return incarnation;
   }
 

@@ -1,93 +1,56 @@
 import { InvalidRequestError } from "./errors.ts";
 import type { EventMsg } from "./event.ts";
-import { isJsonObject, isTagged, type JsonObject } from "./unknown-kind.ts";
-
-type Check = (msg: JsonObject) => string | undefined;
+import { byType, count, either, listOf, MISFIT, mapOf, number, record, text } from "./shape.ts";
+import { textElementsShape, turnItemShape } from "./turn-item-shape.ts";
+import { isTagged } from "./unknown-kind.ts";
 
 /** 0.87 renamed these in its source and takes both names on input, while writing the old ones. */
 const ALIASES: Readonly<Record<string, string>> = { turn_started: "task_started", turn_complete: "task_complete" };
 
-const absent = (value: unknown): boolean => value === undefined || value === null;
+const tokens = record({
+  input_tokens: number,
+  cached_input_tokens: number,
+  output_tokens: number,
+  reasoning_output_tokens: number,
+  total_tokens: number,
+});
+const usage = record({ total_token_usage: tokens, last_token_usage: tokens }, { model_context_window: number });
+const stamp = { turn_id: text, root_turn_id: text, started_at: number };
+const endStamp = { ...stamp, completed_at: number, duration_ms: number, turn_token_usage: tokens };
+const failureInfo = either(text, mapOf(record({}, { http_status_code: number })));
+const failure = record({ message: text }, { codex_error_info: failureInfo });
 
-const text =
-  (field: string): Check =>
-  (msg) =>
-    typeof msg[field] === "string" ? undefined : `${field} must be a string`;
-
-const optional =
-  (type: "string" | "number", ...fields: string[]): Check =>
-  (msg) => {
-    const wrong = fields.find((field) => {
-      const value = msg[field];
-      return !absent(value) && typeof value !== type;
-    });
-    return wrong === undefined ? undefined : `${wrong} must be a ${type} or null`;
-  };
-
-const all =
-  (...checks: Check[]): Check =>
-  (msg) => {
-    for (const check of checks) {
-      const problem = check(msg);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
-  };
-
-const tokenCount: Check = ({ info }) => {
-  if (absent(info)) return undefined;
-  if (!isJsonObject(info)) return "info must be an object or null";
-  const broken = ["total_token_usage", "last_token_usage"].find((name) => {
-    const usage = info[name];
-    return !isJsonObject(usage) || typeof usage.total_tokens !== "number";
-  });
-  return broken === undefined ? undefined : `info.${broken} must hold token counts`;
-};
-
-const rolledBack: Check = ({ num_turns: turns }) =>
-  Number.isInteger(turns) && (turns as number) >= 0 ? undefined : "num_turns must be a whole number, 0 or more";
-
-const itemCompleted: Check = ({ item }) => {
-  if (!isTagged(item)) return "item must be an object with a type";
-  if (item.type === "UserMessage" || item.type === "AgentMessage") {
-    const { content } = item;
-    return Array.isArray(content) && content.every(isTagged) ? undefined : "item.content must be an array of parts";
-  }
-  if (item.type === "Reasoning") {
-    return [item.summary_text, item.raw_content].every(isTextArray)
-      ? undefined
-      : "item.summary_text and item.raw_content must be arrays of strings";
-  }
-  return undefined;
-};
-
-const isTextArray = (value: unknown): boolean =>
-  Array.isArray(value) && value.every((entry) => typeof entry === "string");
-
-/**
- * Only the kinds that resuming, truncating and showing a history read are checked, and only in the fields they read:
- * a rollout of 100,000 lines is read with these functions, so they are written by hand and copy nothing (see rollout.ts).
- * Every other kind needs no more than its tag.
- */
-const CHECKS: ReadonlyMap<string, Check> = new Map([
-  ["user_message", text("message")],
-  ["agent_message", text("message")],
-  ["token_count", tokenCount],
-  ["thread_rolled_back", rolledBack],
-  ["turn_aborted", all(text("reason"), optional("string", "turn_id"))],
-  ["task_started", all(optional("string", "turn_id"), optional("number", "model_context_window"))],
-  ["task_complete", optional("string", "turn_id", "last_agent_message")],
-  ["item_completed", itemCompleted],
-]);
-
-/** What is wrong with an event, or undefined. Expects the canonical tag. */
-export function eventProblem(msg: { type: string } & JsonObject): string | undefined {
-  return CHECKS.get(msg.type)?.(msg);
-}
+/** Only the kinds that resuming, truncating and showing a history read. Every other kind needs no more than its tag. */
+const eventShape = byType(
+  new Map([
+    [
+      "user_message",
+      record({ message: text }, { images: listOf(text), local_images: listOf(text), text_elements: textElementsShape }),
+    ],
+    ["agent_message", record({ message: text }, { phase: text })],
+    ["agent_reasoning", record({ text })],
+    ["agent_reasoning_raw_content", record({ text })],
+    ["token_count", record({}, { info: usage })],
+    ["thread_rolled_back", record({ num_turns: count })],
+    ["turn_aborted", record({ reason: text }, endStamp)],
+    ["task_started", record({}, { ...stamp, model_context_window: number })],
+    [
+      "task_complete",
+      record({}, { ...endStamp, last_agent_message: text, error: failure, time_to_first_token_ms: number }),
+    ],
+    ["item_completed", record({ item: turnItemShape }, { started_at_ms: number, completed_at_ms: number })],
+  ]),
+);
 
 /** The same event under the tag that we write; the object itself unless its tag is an alias. */
-export function canonicalEvent<T extends { type: string }>(msg: T): T {
-  return Object.hasOwn(ALIASES, msg.type) ? { ...msg, type: ALIASES[msg.type] } : msg;
+const canonical = <T extends { type: string }>(msg: T): T =>
+  Object.hasOwn(ALIASES, msg.type) ? { ...msg, type: ALIASES[msg.type] } : msg;
+
+/** A stored event: the object itself where all of it fits. undefined: it does not. Adds what is wrong to `problems`. */
+export function readStoredEvent(value: unknown, problems: string[]): EventMsg | undefined {
+  if (!isTagged(value)) return undefined;
+  const read = eventShape.read(canonical(value), problems);
+  return read === MISFIT ? undefined : (read as EventMsg);
 }
 
 /**
@@ -98,8 +61,10 @@ export function canonicalEvent<T extends { type: string }>(msg: T): T {
  */
 export function parseEventMsg(value: unknown): EventMsg {
   if (!isTagged(value)) throw new InvalidRequestError("event: type: must be a string in an object");
-  const msg = canonicalEvent(value);
-  const problem = eventProblem(msg);
-  if (problem !== undefined) throw new InvalidRequestError(`event ${msg.type}: ${problem}`);
-  return msg as unknown as EventMsg;
+  const problems: string[] = [];
+  const msg = readStoredEvent(value, problems);
+  if (msg === undefined || problems.length > 0) {
+    throw new InvalidRequestError(`event ${canonical(value).type}: ${problems[0] ?? "does not fit its type"}`);
+  }
+  return msg;
 }

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { EventMsg } from "./event.ts";
 import { parseThreadId, type ThreadId } from "./ids.ts";
+import { isDeepValue, MAX_JSON_DEPTH } from "./json-depth.ts";
 import { legacyEventsOf } from "./legacy-events.ts";
 import { parseRolloutItem, type RolloutItem } from "./rollout.ts";
 import { isJsonObject } from "./unknown-kind.ts";
@@ -14,8 +15,11 @@ export type InitialHistory =
 
 const itemSchema = z.unknown().transform((value, context): RolloutItem => {
   const item = parseRolloutItem(value);
-  if (item !== undefined) return item;
-  context.addIssue({ code: "custom", message: "is no rollout item: {type, payload} with a readable payload" });
+  const isDeep = isDeepValue(value);
+  if (item !== undefined && !isDeep) return item;
+  const tooDeep = `nests deeper than the ${MAX_JSON_DEPTH} levels that can be stored`;
+  const message = isDeep ? tooDeep : "is no rollout item: {type, payload} with a readable payload";
+  context.addIssue({ code: "custom", message });
   return z.NEVER;
 });
 

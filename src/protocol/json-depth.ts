@@ -40,13 +40,16 @@ function hasMoreOpeners(text: string, levels: number): boolean {
   return false;
 }
 
-/** The same of a value. A value that holds itself is as deep as can be. */
+/** The same of a value. One that holds itself is as deep as can be. */
 export function isDeepValue(value: unknown, levels = MAX_JSON_DEPTH): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    const objects = level.filter((each) => typeof each === "object" && each !== null);
-    if (objects.length > 0 && depth === levels) return true;
-    level = objects.flatMap((each) => Object.values(each as object));
+  let level = objectsIn([value]);
+  for (let depth = 0; level.size > 0; depth += 1) {
+    if (depth === levels) return true;
+    level = objectsIn([...level].flatMap((each) => Object.values(each)));
   }
   return false;
 }
+
+/** Each once, so that a value which holds itself twice does not grow. */
+const objectsIn = (values: readonly unknown[]): Set<object> =>
+  new Set(values.filter((value) => typeof value === "object" && value !== null));

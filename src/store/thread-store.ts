@@ -12,6 +12,7 @@ import type { ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
+import type { ProblemSink } from "./rollout-problem.ts";
 
 /** A place between two lines: how many lines (inherited ones included), and how many bytes of the thread's own file. */
 export type Position = { readonly ordinal: number; readonly byteOffset: number };
@@ -128,6 +129,8 @@ export type LoadRange = {
   from?: "start" | "compaction" | { ordinal: number };
   /** Exclusive. */
   toOrdinal?: number;
+  /** Told of what is wrong in the files and passed over, beside the store's log. */
+  onProblem?: ProblemSink;
   signal?: AbortSignal;
 };
 

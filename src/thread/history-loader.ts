@@ -1,3 +1,4 @@
+import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { initialContext } from "../turn/initial-context.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -16,6 +17,7 @@ export class HistoryLoader {
   readonly #controller = new AbortController();
   /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
   #stale = false;
+  #hidden: RolloutProblem[] = [];
 
   /** @param onEnd called when it has loaded or failed */
   constructor(thread: Incarnation, onEnd: () => void) {
@@ -34,6 +36,12 @@ export class HistoryLoader {
     this.#controller.abort(reason);
   }
 
+  #hiddenText(): string {
+    const [first] = this.#hidden;
+    const count = this.#hidden.length === 1 ? "1 place" : `${this.#hidden.length} places`;
+    return `The stored history of this thread is damaged in ${count}, and the model does not see what was there: ${first?.path}: ${first?.kind}: ${first?.detail}. \`skein verify\` lists all of it.`;
+  }
+
   async #load(signal: AbortSignal): Promise<void> {
     const thread = this.#thread;
     let rebuilt: Rebuilt;
@@ -46,7 +54,8 @@ export class HistoryLoader {
     thread.history = rebuilt.history;
     thread.usage ??= rebuilt.usage;
     thread.told ??= rebuilt.told;
-    thread.warnOfModel(rebuilt.lastContext?.model);
+    thread.warnOfModel(rebuilt.model);
+    if (this.#hidden.length > 0) thread.publish(INTERNAL_SUBMISSION, { type: "warning", message: this.#hiddenText() });
     for (const item of rebuilt.history.missingOutputs()) {
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
     }
@@ -59,8 +68,12 @@ export class HistoryLoader {
   /** undefined when the last compaction kept its user messages in the lines before it, so that those are needed too. */
   async #readFrom(from: "compaction" | "start", signal: AbortSignal): Promise<Rebuilt | undefined> {
     const rebuilt = new Rebuilt();
+    this.#hidden = [];
+    const onProblem = (problem: RolloutProblem) => {
+      if (hidesHistory(problem)) this.#hidden.push(problem);
+    };
     const context = () => initialContext(this.#thread.config);
-    for await (const page of this.#thread.store.load(this.#thread.threadId, { from, signal })) {
+    for await (const page of this.#thread.store.load(this.#thread.threadId, { from, signal, onProblem })) {
       const first = rebuilt.isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
       for (const line of page) rebuilt.add(line, context);

@@ -2,16 +2,19 @@
 
 import type { EventMsg } from "../protocol/event.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
-import type { RolloutItem, TurnContextItem } from "../protocol/rollout.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { History } from "../turn/history.ts";
-import { type Told, toldInstructions } from "../turn/initial-context.ts";
+import { type Environment, type Told, toldEnvironment, toldInstructions } from "../turn/initial-context.ts";
 
 /** What the lines of a thread come to, folded in order. */
 export class Rebuilt {
   readonly history = new History();
   usage: TokenUsageInfo | undefined;
-  lastContext: TurnContextItem | undefined;
+  /** The model of the last request. */
+  model: string | undefined;
+  /** Of the last turn context that is of a known form, as Codex passes over the others. */
+  #environment: Environment | undefined;
   isEmpty = true;
 
   /** @param initialContext what the thread's own settings would tell the model now, for compactions that kept nothing */
@@ -22,7 +25,8 @@ export class Rebuilt {
         this.history.append(item.payload);
         return;
       case "turn_context":
-        this.lastContext = item.payload;
+        this.model = item.payload.model ?? this.model;
+        this.#environment = toldEnvironment(item.payload) ?? this.#environment;
         return;
       case "compacted":
         if (item.payload.replacement_history) this.history.replaceWith(item.payload.replacement_history);
@@ -36,9 +40,8 @@ export class Rebuilt {
 
   /** The settings that the model was last told of. */
   get told(): Told | undefined {
-    if (this.lastContext === undefined) return undefined;
-    const { cwd, approval_policy: approvalPolicy, sandbox_policy: sandboxPolicy } = this.lastContext;
-    return { cwd, approvalPolicy, sandboxPolicy, ...toldInstructions(this.history.forModel()) };
+    if (this.#environment === undefined) return undefined;
+    return { ...this.#environment, ...toldInstructions(this.history.forModel()) };
   }
 }
 

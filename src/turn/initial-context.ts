@@ -1,6 +1,6 @@
 /** What the model is told before the first user message, and whenever the settings change (SPEC 5.2 and 5.3, 0.80's form). */
 
-import { type SandboxPolicy, sandboxModeOf } from "../protocol/policy.ts";
+import { askForApprovalSchema, type SandboxPolicy, sandboxModeOf, sandboxPolicySchema } from "../protocol/policy.ts";
 import {
   developerMessage,
   type MessageItem,
@@ -8,11 +8,12 @@ import {
   textOf,
   userMessage,
 } from "../protocol/response-item.ts";
+import type { TurnContextItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 
 /** What the model is told of the settings. */
 export type Told = Environment & Instructions;
-type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
+export type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
 type Instructions = Pick<ResolvedThreadConfig, "developerInstructions" | "userInstructions">;
 
 const SHELL = "bash";
@@ -38,6 +39,14 @@ export function contextUpdate(before: Told, now: Told): ResponseItem[] {
     }),
     ...(changed.length === 0 ? [] : [userMessage(environmentContext(changed))]),
   ];
+}
+
+/** What a stored turn context says of the settings; undefined where it is of a form that is not known here. */
+export function toldEnvironment(context: TurnContextItem): Environment | undefined {
+  const approvalPolicy = askForApprovalSchema.safeParse(context.approval_policy).data;
+  const sandboxPolicy = sandboxPolicySchema.safeParse(context.sandbox_policy).data;
+  if (typeof context.cwd !== "string" || approvalPolicy === undefined || sandboxPolicy === undefined) return undefined;
+  return { cwd: context.cwd, approvalPolicy, sandboxPolicy };
 }
 
 /** What of the instructions a history says last. */

@@ -5,7 +5,7 @@ import { parseEventMsg } from "../../src/protocol/event-schemas.ts";
 import { parseInitialHistory } from "../../src/protocol/initial-history.ts";
 import { parseOp } from "../../src/protocol/op.ts";
 import { responseItemSchema } from "../../src/protocol/response-item.ts";
-import { parseRolloutLine } from "../../src/protocol/rollout.ts";
+import { parseRolloutLine, readStoredLine } from "../../src/protocol/rollout.ts";
 import { userInputSchema } from "../../src/protocol/user-input.ts";
 
 /** Fields of a newer version, beside those that we know. */
@@ -138,7 +138,7 @@ test("an initial history survives, in our spelling and in Codex's", () => {
   );
 });
 
-test("no JSON at all makes a reader of lines throw", () => {
+test("no JSON at all makes a reader of lines throw, and what it gives fits its types", () => {
   fc.assert(
     fc.property(
       fc.oneof(
@@ -159,7 +159,9 @@ test("no JSON at all makes a reader of lines throw", () => {
       ),
       (value) => {
         const read = parseRolloutLine(value);
-        assert.ok(read === undefined || read === value);
+        const problems: string[] = [];
+        assert.ok(read === undefined || readStoredLine(read, problems) === read, "what was read fits");
+        assert.deepEqual(problems, []);
       },
     ),
     { numRuns: 500 },

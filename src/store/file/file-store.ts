@@ -4,6 +4,7 @@ import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import type { RolloutProblem } from "../rollout-problem.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -21,7 +22,6 @@ import type { Catalog } from "./catalog/catalog.ts";
 import { readRow } from "./catalog/thread-row.ts";
 import { ForkPoints } from "./fork-points.ts";
 import { type ExportOptions, exportLines } from "./rollout/export.ts";
-import type { RolloutProblem } from "./rollout-problem.ts";
 import { type FileStoreOptions, StoreCore } from "./store-core.ts";
 import { ThreadForker } from "./thread-forker.ts";
 import { readNotes } from "./thread-notes.ts";

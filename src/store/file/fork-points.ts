@@ -18,7 +18,11 @@ import { baseOf, type ThreadOpener } from "./thread-opener.ts";
 
 type Place = { readonly fileId: ThreadId; readonly end: Position; readonly openTurn: OpenTurn | null };
 
+/** Files whose line of ancestors was found to come to an end. */
+type Sound = Set<ThreadId>;
+
 const ROUNDS = 8;
+const BREATH_EACH = 16;
 
 export class ForkPoints {
   readonly #core: StoreCore;
@@ -67,7 +71,7 @@ export class ForkPoints {
   }
 
   /** Takes in what the file has beyond the index. false: there is no index that could. */
-  async #bringUp(path: string, head: RolloutHead): Promise<boolean> {
+  async #bringUp(path: string, head: RolloutHead, sound: Sound = new Set()): Promise<boolean> {
     const { live, group, index, fs } = this.#core;
     const fileId = fileIdOf(head);
     const writing = live.ofFile(fileId);
@@ -85,7 +89,7 @@ export class ForkPoints {
       }
       if (through.at > size) index.peek((catalog) => catalog.anchors.forget(fileId));
       if (!(await this.#endLine(path, head))) return false;
-      if (!(await this.#takeIn(head, fileId))) return false;
+      if (!(await this.#takeIn(head, fileId, sound))) return false;
       if (live.ofFile(fileId) === undefined) return true;
     }
     return false;
@@ -110,13 +114,14 @@ export class ForkPoints {
     return true;
   }
 
-  async #takeIn(head: RolloutHead, fileId: ThreadId): Promise<boolean> {
+  async #takeIn(head: RolloutHead, fileId: ThreadId, sound: Sound): Promise<boolean> {
     const { index, locator, reader } = this.#core;
+    if (!sound.has(fileId) && !(await this.#isSound(head, fileId, sound))) return false;
     let base = baseOf(head);
     if (base !== null) {
       const basePath = await locator.findFile(base.threadId);
       if (basePath === undefined) base = null;
-      else if (!(await this.#bringUp(basePath, reader.head(basePath)))) return false;
+      else if (!(await this.#bringUp(basePath, reader.head(basePath), sound))) return false;
     }
     const fold = index.peek((catalog) => catalog.anchors.fold(fileId, base));
     if (fold === undefined) return false;
@@ -132,6 +137,26 @@ export class ForkPoints {
       await breathe();
     }
     return index.peek(() => fold.save()) !== undefined;
+  }
+
+  /** false: its ancestors lead to each other or cannot be read. What is read then is not what an index could hold. */
+  async #isSound(head: RolloutHead, fileId: ThreadId, sound: Set<ThreadId>): Promise<boolean> {
+    const { locator, reader } = this.#core;
+    const line = new Set([fileId]);
+    for (let { base } = head; base !== null; ) {
+      if (line.has(base.fileId)) return false;
+      line.add(base.fileId);
+      const path = await locator.findFile(base.fileId);
+      if (path === undefined) break;
+      try {
+        base = reader.head(path).base;
+      } catch {
+        return false; // reading stops there too, and says why
+      }
+      if (line.size % BREATH_EACH === 0) await breathe();
+    }
+    for (const each of line) sound.add(each);
+    return true;
   }
 
   async #readAnchors(path: string): Promise<{ anchors: AnchorIndex; segments: Segment[]; end: Position }> {

@@ -4,6 +4,7 @@ import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import type { ProblemSink, RolloutProblem } from "../rollout-problem.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
 import { type ScanProgress, scanCatalog } from "./catalog/scan.ts";
@@ -17,8 +18,7 @@ import { LeaseKeeper } from "./lease/lease.ts";
 import { LiveThreads } from "./live-threads.ts";
 import { HistoryReader } from "./rollout/history-reader.ts";
 import { RolloutLocator } from "./rollout-locator.ts";
-import type { ProblemSink, RolloutProblem } from "./rollout-problem.ts";
-import { threadNotStored } from "./rollout-problem.ts";
+import { threadNotStored } from "./store-error.ts";
 
 export type FileStoreOptions = {
   readonly home: string;
@@ -93,7 +93,11 @@ export class StoreCore {
     this.writerEnv = this.#makeWriterEnv();
   }
 
+  /** Each is told once, however often its line is read. */
   readonly report: ProblemSink = (problem) => {
+    const isKnown = ({ kind, path, offset }: RolloutProblem) =>
+      kind === problem.kind && offset === problem.offset && path === problem.path;
+    if (this.problems.some(isKnown)) return;
     this.log.warn(problem, `rollout: ${problem.kind}`);
     if (this.problems.length === MAX_PROBLEMS) this.problems.shift();
     this.problems.push(problem);

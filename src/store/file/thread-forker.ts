@@ -4,16 +4,20 @@ import { breathe } from "../../kernel/breath.ts";
 import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
+import { unknownKind } from "../../protocol/unknown-kind.ts";
 import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
-import { timestampOf } from "./rollout/codec.ts";
-import { flatLines, flatMeta } from "./rollout/flatten.ts";
+import { checkStorable, timestampOf } from "./rollout/codec.ts";
+import { flatMeta, flatRawLines } from "./rollout/flatten.ts";
 import type { RolloutHead } from "./rollout/head.ts";
 import { withFile } from "./rollout/line-reader.ts";
 import { checkEnd, type Segment } from "./rollout/segment.ts";
-import { threadNotStored } from "./rollout-problem.ts";
 import type { StoreCore } from "./store-core.ts";
+import { threadNotStored } from "./store-error.ts";
 import type { ThreadOpener } from "./thread-opener.ts";
+
+/** What a line that cannot be read is for the indexes. */
+const UNREAD = unknownKind("unread") as unknown as RolloutItem;
 
 /** The last ancestor's file that is needed, and how far. */
 type Inherited = { readonly fileId: ThreadId; readonly head: RolloutHead; readonly end: Position };
@@ -77,10 +81,11 @@ export class ThreadForker {
     if (!Number.isSafeInteger(end.ordinal) || end.ordinal < 1) {
       throw new InvalidForkPointError(`a fork cannot begin at line ${end.ordinal}`);
     }
-    for (;;) {
+    for (const seen = new Set<ThreadId>(); ; seen.add(fileId)) {
       if (path === undefined) throw new RolloutNotFoundError(`no rollout found for thread id ${fileId}`);
       const head = reader.head(path);
-      if (head.base === null || end.ordinal > head.base.end.ordinal) return this.#checked({ fileId, head, end });
+      const leadsBack = head.base !== null && (head.base.fileId === fileId || seen.has(head.base.fileId));
+      if (head.base === null || leadsBack || end.ordinal > head.base.end.ordinal) return this.#checked({ fileId, head, end });
       fileId = head.base.fileId;
       if (end.ordinal === head.base.end.ordinal) end = head.base.end;
       path = await locator.findFile(fileId);
@@ -121,10 +126,10 @@ export class ThreadForker {
     if (last !== undefined) segments.push({ ...last, end });
     const writer = await this.#opener.create(flatMeta(meta, mode), options);
     for (const segment of segments) {
-      for (const page of reader.linesOf(segment)) {
+      for (const page of reader.rawLinesOf(segment)) {
         const now = timestampOf(clock.now());
         for (const placed of page) {
-          for (const { item, text } of flatLines(placed, mode, writer.position().ordinal, now)) {
+          for (const { item = UNREAD, text } of flatRawLines(placed, mode, writer.position().ordinal, now)) {
             writer.appendText(text, item);
           }
         }
@@ -136,6 +141,7 @@ export class ThreadForker {
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<FileThreadWriter> {
+    for (const item of items) checkStorable(item);
     const writer = await this.#opener.create(meta, options);
     let count = 0;
     for (const item of items) {

@@ -23,10 +23,11 @@ import { encodeLine, timestampOf } from "./rollout/codec.ts";
 import type { RolloutHead } from "./rollout/head.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { type RolloutTail, readTail } from "./rollout/tail.ts";
-import { asStoreError, threadNotStored } from "./rollout-problem.ts";
 import type { StoreCore } from "./store-core.ts";
+import { asStoreError, threadNotStored } from "./store-error.ts";
 
 const POLL_MS = 100;
+const TORN_PIECE_BYTES = 1024 * 1024;
 
 /** What a new thread begins with: the base it shares, and what its lists show from the start. */
 export type NewThreadBase = {
@@ -321,11 +322,16 @@ export class ThreadOpener {
 
   #keepTorn(path: string, fd: number, start: number, bytes: number): void {
     const { fs } = this.#core;
-    const torn = Buffer.alloc(bytes + 1, 0x0a);
-    const count = fs.read(fd, torn, 0, bytes, start);
     const beside = fs.open(`${path}.torn`, "append");
     try {
-      fs.write(beside, torn, 0, count + 1);
+      const piece = Buffer.alloc(Math.min(bytes, TORN_PIECE_BYTES));
+      for (let done = 0; done < bytes; ) {
+        const count = fs.read(fd, piece, 0, Math.min(piece.length, bytes - done), start + done);
+        if (count === 0) break;
+        fs.write(beside, piece, 0, count);
+        done += count;
+      }
+      fs.write(beside, Buffer.from("\n"), 0, 1);
     } finally {
       fs.close(beside);
     }

@@ -13,8 +13,8 @@ import type { ThreadGit } from "../thread-store.ts";
 import { isMissing } from "./file-system.ts";
 import { timestampOf } from "./rollout/codec.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
-import { asStoreError, threadNotStored } from "./rollout-problem.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
+import { asStoreError, threadNotStored } from "./store-error.ts";
 import { appendGit, appendName } from "./thread-notes.ts";
 
 export class ThreadShelf {

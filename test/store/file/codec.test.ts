@@ -59,7 +59,8 @@ describe("the codec", () => {
     assert.deepEqual(decodeLine("[1]"), { problem: "garbage" });
     assert.deepEqual(decodeLine("  "), { problem: "blank" });
     const line = encodeLine(user("x"), AT, 1);
-    assert.deepEqual(decodeLine(line.replace('"role":"user",', "")), { problem: "unreadable" });
+    const why = "payload.role must be a string";
+    assert.deepEqual(decodeLine(line.replace('"role":"user",', "")), { problem: "unreadable", why });
   });
 
   test("names of rollouts tell the thread and the segment", () => {

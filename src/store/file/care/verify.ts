@@ -4,6 +4,7 @@ import { breathe } from "../../../kernel/breath.ts";
 import { systemClock } from "../../../kernel/clock.ts";
 import { silentLog } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
+import type { ProblemKind, RolloutProblem } from "../../rollout-problem.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { type FileSystem, namesIn, nodeFileSystem } from "../file-system.ts";
 import { Layout } from "../layout.ts";
@@ -12,7 +13,6 @@ import { HistoryReader } from "../rollout/history-reader.ts";
 import { withFile } from "../rollout/line-reader.ts";
 import { readTail } from "../rollout/tail.ts";
 import { type FoundRollout, RolloutLocator } from "../rollout-locator.ts";
-import type { ProblemKind, RolloutProblem } from "../rollout-problem.ts";
 
 /**
  * - Those of reading a rollout, see ProblemKind, and `unterminated`: the last line lacks its line feed.

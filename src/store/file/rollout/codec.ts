@@ -5,29 +5,70 @@
  * L2  What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
  *     and members that this version cannot hold survive.
  */
-import { isDeepText } from "../../../protocol/json-depth.ts";
-import { parseRolloutLine, type RolloutItem, type RolloutLine } from "../../../protocol/rollout.ts";
+import { InvalidRequestError } from "../../../protocol/errors.ts";
+import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../../protocol/json-depth.ts";
+import { type RolloutItem, type RolloutLine, readStoredLine } from "../../../protocol/rollout.ts";
 import { isJsonObject, type JsonObject } from "../../../protocol/unknown-kind.ts";
 
-export type DecodedLine = { readonly line: RolloutLine } | { readonly problem: LineProblem };
+/** `without`: what of it did not fit and was left out. */
+export type DecodedLine =
+  | { readonly line: RolloutLine; readonly without?: string }
+  | { readonly problem: LineProblem; readonly why?: string };
 /** `garbage` is no JSON object; `unreadable` is one whose payload does not fit its known type. */
 export type LineProblem = "garbage" | "unreadable" | "blank";
 
 const OWN_MEMBERS: ReadonlySet<string> = new Set(["timestamp", "ordinal", "type", "payload"]);
 
-/** A line with its line feed. Without an ordinal it is of the legacy form. Further members of the item are kept. */
+/** A file's longest line, in bytes. */
+export const MAX_LINE_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Whether an item can be stored, for those who acknowledge it before it is. The store's writers ask again.
+ *
+ * @throws InvalidRequestError for one that nests too deep to be read again
+ */
+export function checkStorable(item: RolloutItem): void {
+  if (!isDeepValue(item)) return;
+  throw new InvalidRequestError(
+    `a ${item.type} line nests deeper than ${MAX_JSON_DEPTH} levels, which no reader of rollouts takes; flatten it, or give it as a text`,
+  );
+}
+
+/**
+ * A line with its line feed. Without an ordinal it is of the legacy form. Further members of the item are kept.
+ *
+ * @throws InvalidRequestError for an item that nobody could read again
+ */
 export function encodeLine(item: RolloutItem, timestamp: string, ordinal: number | undefined): string {
+  const text = lineOf(item, timestamp, ordinal);
+  if (isDeepText(text)) checkStorable(item);
+  if (text.length > MAX_LINE_BYTES) {
+    throw new InvalidRequestError(`a ${item.type} line of ${text.length} characters is longer than rollouts may hold`);
+  }
+  return text;
+}
+
+function lineOf(item: RolloutItem, timestamp: string, ordinal: number | undefined): string {
   const place = ordinal === undefined ? "" : `"ordinal":${ordinal},`;
-  const payload = JSON.stringify(item.payload);
+  const payload = jsonOf(item.payload);
   const body = payload === undefined ? "" : `,"payload":${payload}`;
   return `{"timestamp":"${timestamp}",${place}"type":${JSON.stringify(item.type)}${body}${furtherMembers(item)}}\n`;
+}
+
+const LONE_SURROGATE = /\\ud[89a-f][0-9a-f]{2}/;
+
+/** Lone surrogates are escapes that Codex's reader refuses, so they are written as what UTF-8 makes of them. */
+function jsonOf(value: unknown): string | undefined {
+  const text = JSON.stringify(value);
+  if (text === undefined || !LONE_SURROGATE.test(text)) return text;
+  return JSON.stringify(value, (_, part: unknown) => (typeof part === "string" ? part.toWellFormed() : part));
 }
 
 function furtherMembers(item: RolloutItem): string {
   let text = "";
   for (const name in item) {
     if (OWN_MEMBERS.has(name)) continue;
-    const value = JSON.stringify((item as unknown as JsonObject)[name]);
+    const value = jsonOf((item as unknown as JsonObject)[name]);
     if (value !== undefined) text += `,${JSON.stringify(name)}:${value}`;
   }
   return text;
@@ -35,11 +76,14 @@ function furtherMembers(item: RolloutItem): string {
 
 /** Reads one line, with or without its line feed. */
 export function decodeLine(text: string): DecodedLine {
-  if (isDeepText(text)) return { problem: "unreadable" };
+  if (isDeepText(text)) return { problem: "unreadable", why: `it nests deeper than ${MAX_JSON_DEPTH} levels` };
   const value = parseJson(text);
   if (value === undefined) return { problem: text.trim() === "" ? "blank" : "garbage" };
-  const line = parseRolloutLine(value);
-  return line === undefined ? { problem: isJsonObject(value) ? "unreadable" : "garbage" } : { line };
+  const problems: string[] = [];
+  const line = readStoredLine(value, problems);
+  const why = problems.length === 0 ? {} : { why: problems.join(", ") };
+  if (line === undefined) return { problem: isJsonObject(value) ? "unreadable" : "garbage", ...why };
+  return problems.length === 0 ? { line } : { line, without: problems.join(", ") };
 }
 
 function parseJson(text: string): unknown {

@@ -1,7 +1,7 @@
 import { breathe } from "../../../kernel/breath.ts";
 import type { HistoryMode } from "../../../protocol/rollout.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
-import { flatLines, flatMeta } from "./flatten.ts";
+import { flatMeta, flatRawLines } from "./flatten.ts";
 import type { HistoryReader } from "./history-reader.ts";
 
 export type ExportOptions = {
@@ -16,18 +16,18 @@ export async function* exportLines(
   path: string,
   { format = "legacy", signal }: ExportOptions = {},
 ): AsyncGenerator<string> {
-  const { meta } = reader.head(path);
+  const { meta, stored } = reader.head(path);
   const segments = await reader.segments(path);
   const started = Date.parse(meta.timestamp);
-  const header = { type: "session_meta" as const, payload: flatMeta(meta, format) };
+  const header = { type: "session_meta" as const, payload: flatMeta(stored, format) };
   yield encodeLine(header, timestampOf(Number.isNaN(started) ? 0 : started), format === "paginated" ? 0 : undefined);
   let ordinal = 1;
   for (const segment of segments) {
-    for (const page of reader.linesOf(segment)) {
+    for (const page of reader.rawLinesOf(segment)) {
       signal?.throwIfAborted();
       let text = "";
       for (const placed of page) {
-        for (const line of flatLines(placed, format, ordinal)) {
+        for (const line of flatRawLines(placed, format, ordinal)) {
           text += line.text;
           ordinal += 1;
         }

@@ -5,9 +5,20 @@ import { legacyEventsOf } from "../../../protocol/legacy-events.ts";
 import { isPersisted } from "../../../protocol/persistence.ts";
 import type { HistoryMode, RolloutItem, SessionMeta } from "../../../protocol/rollout.ts";
 import { encodeLine, reordinal } from "./codec.ts";
-import type { PlacedLine } from "./history-reader.ts";
+import type { PlacedLine, UnreadLine } from "./history-reader.ts";
 
 export type FlatLine = { readonly item: RolloutItem; readonly text: string };
+
+/** As {@link flatLines}. A line that says nothing to us goes along as it stands, since somebody else may read it. */
+export function flatRawLines(
+  placed: PlacedLine | UnreadLine,
+  mode: HistoryMode,
+  ordinal: number,
+  timestamp?: string,
+): readonly { readonly item?: RolloutItem; readonly text: string }[] {
+  if (placed.line !== undefined) return flatLines(placed, mode, ordinal, timestamp);
+  return [{ text: `${reordinal(placed.raw.text, mode === "paginated" ? ordinal : undefined)}\n` }];
+}
 
 /**
  * The lines, with their line feeds, that stand for one line in a self-contained file: headers are left out, since the

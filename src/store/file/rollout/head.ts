@@ -1,10 +1,11 @@
 import { RolloutCorruptError, RolloutNotFoundError, SkeinError, StoreIoError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import type { HistoryBase, HistoryMode, SessionMeta } from "../../../protocol/rollout.ts";
+import type { HistoryBase, HistoryMode, RolloutLine, SessionMeta } from "../../../protocol/rollout.ts";
+import { isJsonObject } from "../../../protocol/unknown-kind.ts";
 import type { Position } from "../../thread-store.ts";
 import { type FileSystem, isMissing } from "../file-system.ts";
-import { decodeLine, ordinalOf } from "./codec.ts";
-import { LineReader, withFile } from "./line-reader.ts";
+import { type DecodedLine, decodeLine, ordinalOf } from "./codec.ts";
+import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 
 /** What a rollout's first session_meta says. */
 export type RolloutHead = {
@@ -18,12 +19,20 @@ export type RolloutHead = {
   /** The ordinal of the file's first line: the end of what it inherits. */
   readonly firstOrdinal: number;
   readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  /** It inherits lines, and does not say which. */
+  readonly hasLostBase: boolean;
+  /** What of the header does not fit; it is read without. */
+  readonly without: string | undefined;
+  /** The header as it stands in the file. */
+  readonly stored: SessionMeta;
 };
 
 const HEAD_BLOCK_BYTES = 8 * 1024;
 /** How far into a file its head is looked for: whatever a client names is read in one go, and has to be answered soon. */
 const HEAD_WITHIN_BYTES = 8 * 1024 * 1024;
 const HEAD_WITHIN_LINES = 4_096;
+/** For fields that Codex always writes, where a header lacks them. */
+const NO_FACTS = { timestamp: "", cwd: "", originator: "", cli_version: "" };
 
 /**
  * Reads the head of a rollout: the first session_meta that can be read, within its first 8 MiB and 4,096 lines.
@@ -55,21 +64,33 @@ function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | Rollout
       if (seen > HEAD_WITHIN_LINES) return "headless";
       if (raw.text.trim() !== "") isBlank = false;
       const decoded = decodeLine(raw.text);
-      if ("problem" in decoded || decoded.line.type !== "session_meta") continue;
-      const { line } = decoded;
-      const base = baseOf(line.payload.history_base);
-      const numbered = ordinalOf(line) !== undefined;
-      const meta = { ...line.payload, history_mode: line.payload.history_mode ?? (numbered ? "paginated" : "legacy") };
-      return { path, meta, bytes: raw.end, numbered, base, firstOrdinal: base?.end.ordinal ?? 0 };
+      if (!isHeader(decoded)) continue;
+      return headFrom(path, decoded.line, raw, decoded.without);
     }
   }
   return isBlank ? "empty" : "headless";
 }
 
-function baseOf(base: HistoryBase | null | undefined): RolloutHead["base"] {
-  if (base === null || base === undefined) return null;
-  const end = { ordinal: wholeOr0(base.end_ordinal_exclusive), byteOffset: wholeOr0(base.end_byte_offset) };
-  return end.ordinal === 0 ? null : { fileId: base.thread_id, end };
+type HeaderLine = RolloutLine & { type: "session_meta" };
+
+const isHeader = (decoded: DecodedLine): decoded is { line: HeaderLine; without?: string } =>
+  "line" in decoded && decoded.line.type === "session_meta";
+
+function headFrom(path: string, line: HeaderLine, raw: RawLine, without: string | undefined): RolloutHead {
+  const { payload } = line;
+  const base = baseOf(payload.history_base);
+  const numbered = ordinalOf(line) !== undefined;
+  const meta = { ...NO_FACTS, ...payload, history_mode: payload.history_mode ?? (numbered ? "paginated" : "legacy") };
+  const stored: SessionMeta = without === undefined ? payload : JSON.parse(raw.text).payload;
+  const hasLostBase = base === null && isJsonObject(stored.history_base) && payload.history_base === undefined;
+  const firstOrdinal = base?.end.ordinal ?? 0;
+  return { path, meta, stored, bytes: raw.end, numbered, base, firstOrdinal, hasLostBase, without };
 }
 
-const wholeOr0 = (value: unknown): number => (Number.isSafeInteger(value) ? Math.max(0, value as number) : 0);
+const baseOf = (base: HistoryBase | null | undefined): RolloutHead["base"] =>
+  base === null || base === undefined || base.end_ordinal_exclusive === 0
+    ? null
+    : {
+        fileId: base.thread_id,
+        end: { ordinal: base.end_ordinal_exclusive, byteOffset: base.end_byte_offset },
+      };

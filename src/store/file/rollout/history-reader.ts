@@ -9,12 +9,12 @@ import { LRUCache } from "lru-cache";
 import { breathe } from "../../../kernel/breath.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
+import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
 import type { LoadRange, Position } from "../../thread-store.ts";
 import type { FileSystem } from "../file-system.ts";
 import { parseRolloutName } from "../layout.ts";
 import type { RolloutLocator } from "../rollout-locator.ts";
-import type { ProblemSink } from "../rollout-problem.ts";
-import { decodeLine, ordinalOf } from "./codec.ts";
+import { decodeLine, type LineProblem, ordinalOf } from "./codec.ts";
 import { type RolloutHead, readHead } from "./head.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 import { linesHolding } from "./line-search.ts";
@@ -22,8 +22,13 @@ import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 
 /** A line, where it lies, and its bytes as text. */
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
+/** A line that is there and says nothing to us. */
+export type UnreadLine = { readonly line?: undefined; readonly raw: RawLine };
+type LineRange = { from?: number; to?: number; start?: Position };
 
 const DEEPEST = 10_000;
+/** Ancestors are found and looked at in stretches, with turns of the event loop between them. */
+const BREATH_EACH = 16;
 const REMEMBERED_HEADS = 256;
 
 /** As every writer writes the type of such a line; a line that holds it elsewhere is told apart by decoding it. */
@@ -52,56 +57,83 @@ export class HistoryReader {
     return head;
   }
 
-  /** What the thread of a file consists of, the oldest segment first. Stops, reporting it, where an ancestor is missing. */
-  async segments(path: string): Promise<Segment[]> {
+  /**
+   * What the thread of a file consists of, the oldest segment first. Stops, reporting it, where an ancestor is missing, and
+   * where the files lead back to one that was there before.
+   */
+  async segments(path: string, report = this.#report): Promise<Segment[]> {
     const head = this.head(path);
     const segments = [segmentOf(head, undefined)];
-    for (let heir = head; heir.base !== null && segments.length < DEEPEST; ) {
-      const ancestor = await this.#ancestor(heir, heir.base);
-      if (ancestor === undefined || segments.some((segment) => segment.head.path === ancestor.head.path)) break;
-      segments.unshift(ancestor);
+    const seen = new Set([fileIdOf(head)]);
+    if (head.hasLostBase) report(lostBase(head));
+    for (let heir = head; heir.base !== null; ) {
+      const { fileId } = heir.base;
+      if (seen.has(fileId) || seen.size >= DEEPEST) {
+        const why = seen.has(fileId) ? `${fileId} inherits from itself` : `it has more than ${DEEPEST} ancestors`;
+        report({ kind: "base_loop", path: heir.path, offset: 0, detail: `${unseen(heir.base.end)}: ${why}` });
+        break;
+      }
+      seen.add(fileId);
+      if (seen.size % BREATH_EACH === 0) await breathe();
+      const ancestor = await this.#ancestor(heir, heir.base, report);
+      if (ancestor === undefined) break;
+      segments.push(ancestor);
       heir = ancestor.head;
+      if (heir.hasLostBase) report(lostBase(heir));
     }
-    return segments;
+    return segments.reverse();
   }
 
-  async #ancestor(heir: RolloutHead, base: { fileId: ThreadId; end: Position }): Promise<Segment | undefined> {
+  async #ancestor(
+    heir: RolloutHead,
+    base: { fileId: ThreadId; end: Position },
+    report: ProblemSink,
+  ): Promise<Segment | undefined> {
     const path = await this.#locator.findFile(base.fileId);
     const missing = (why: string) => {
-      const detail = `the lines before ${base.end.ordinal} are in ${base.fileId}: ${why}`;
-      this.#report({ kind: "base_missing", path: heir.path, offset: 0, detail });
+      const detail = `${unseen(base.end)}: they are in ${base.fileId}, ${why}`;
+      report({ kind: "base_missing", path: heir.path, offset: 0, detail });
     };
-    if (path === undefined) return missing("no such file") as undefined;
+    if (path === undefined) return missing("and there is no such file") as undefined;
     try {
       const head = this.head(path);
       const check = withFile(this.#fs, path, (fd) => checkEnd(this.#fs, fd, head, base.end));
       if (check === "good") return segmentOf(head, base.end, base.fileId);
       const kind = check === "short" ? "base_short" : "base_offset";
       const detail = `${path} has ${check === "short" ? "not that many lines" : "no line's end there"}: ${base.end.ordinal} at ${base.end.byteOffset}`;
-      this.#report({ kind, path: heir.path, offset: 0, detail });
+      report({ kind, path: heir.path, offset: 0, detail });
       return segmentOf(head, { ordinal: base.end.ordinal, byteOffset: undefined }, base.fileId);
     } catch (error) {
-      return missing(error instanceof Error ? error.message : String(error)) as undefined;
+      return missing(`which cannot be read (${error instanceof Error ? error.message : error})`) as undefined;
     }
   }
 
   async *pages(path: string, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
     const { signal } = range;
     signal?.throwIfAborted();
-    const segments = await this.segments(path);
+    const report = this.#reporter(range.onProblem);
+    const segments = await this.segments(path, report);
     this.#limitToNow(segments);
     const to = range.toOrdinal ?? Number.POSITIVE_INFINITY;
     const from = this.#start(segments, range.from ?? "start", to);
     for (const segment of segments) {
       const last = Math.min(to, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
       if (last <= from || segment.firstOrdinal >= to) continue;
-      for (const page of this.linesOf(segment, { from, to: last })) {
+      for (const page of this.linesOf(segment, { from, to: last }, report)) {
         const lines = page.map((placed) => placed.line);
         if (lines.length > 0) yield lines;
         signal?.throwIfAborted();
         await breathe();
       }
     }
+  }
+
+  #reporter(onProblem: ProblemSink | undefined): ProblemSink {
+    if (onProblem === undefined) return this.#report;
+    return (problem) => {
+      this.#report(problem);
+      onProblem(problem);
+    };
   }
 
   /** What is appended from now on is left out. */
@@ -156,33 +188,47 @@ export class HistoryReader {
     }
   }
 
-  /** The lines of one segment, a page for each block, with what is wrong in it reported. */
-  *linesOf(segment: Segment, range: { from?: number; to?: number; start?: Position } = {}): Generator<PlacedLine[]> {
+  /** The lines of one segment that can be read, a page for each block, with what is wrong in it reported. */
+  *linesOf(segment: Segment, range: LineRange = {}, report = this.#report): Generator<PlacedLine[]> {
+    for (const page of this.rawLinesOf(segment, range, report)) {
+      const lines = page.filter((placed): placed is PlacedLine => placed.line !== undefined);
+      if (lines.length > 0) yield lines;
+    }
+  }
+
+  /** As {@link linesOf}, with the lines that cannot be read: for those who copy a file. */
+  *rawLinesOf(segment: Segment, range: LineRange = {}, report = this.#report): Generator<(PlacedLine | UnreadLine)[]> {
     const { head } = segment;
     const from = range.from ?? 0;
     const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
     const start = range.start?.byteOffset ?? this.#seek(segment, from);
     let index = range.start?.ordinal ?? (start === 0 ? segment.firstOrdinal : undefined);
     let previous: { ordinal: number; text: string } | undefined;
+    // A line whose ordinal is too low is not before what was asked for, but misnumbered.
+    let hasBegun = from <= segment.firstOrdinal;
     for (const page of this.#rawPages(segment, start)) {
-      const lines: PlacedLine[] = [];
+      const lines: (PlacedLine | UnreadLine)[] = [];
       for (const raw of page) {
         const decoded = decodeLine(raw.text);
         if ("problem" in decoded) {
+          reportLine(report, head.path, raw, decoded);
+          const isAsked = hasBegun || (index !== undefined && index >= from);
+          if (isAsked && decoded.problem !== "blank" && raw.complete && raw.isCut === undefined) lines.push({ raw });
           if (!head.numbered && index !== undefined) index += 1;
-          this.#reportLine(head.path, raw, decoded.problem);
           continue;
         }
-        const { line } = decoded;
+        const { line, without } = decoded;
         const ordinal = ordinalOf(line) ?? index ?? 0;
         if (ordinal >= to && (head.numbered || segment.end?.byteOffset === undefined)) {
           if (lines.length > 0) yield lines;
           return;
         }
-        if (head.numbered && this.#isRepeated(head.path, raw, ordinal, previous, index)) continue;
+        if (head.numbered && isRepeated(report, head.path, raw, ordinal, previous, index)) continue;
         previous = { ordinal, text: raw.text };
         index = ordinal + 1;
-        if (ordinal < from || ordinal >= to) continue;
+        hasBegun ||= ordinal >= from;
+        if (!hasBegun || ordinal >= to) continue;
+        if (without !== undefined) report({ kind: "partial", path: head.path, offset: raw.start, detail: without });
         line.ordinal = ordinal;
         lines.push({ line, ordinal, raw });
       }
@@ -196,28 +242,45 @@ export class HistoryReader {
       seekOrdinal(this.#fs, fd, segment.head, from, segment.end?.byteOffset ?? this.#fs.info(fd).size),
     );
   }
-
-  /** Reports ordinals that do not follow each other. true: the same line once more, to be left out. */
-  #isRepeated(
-    path: string,
-    raw: RawLine,
-    ordinal: number,
-    previous: { ordinal: number; text: string } | undefined,
-    expected: number | undefined,
-  ): boolean {
-    if (expected === undefined || ordinal === expected) return false;
-    const repeated = previous !== undefined && previous.ordinal === ordinal && previous.text === raw.text;
-    const kind = repeated ? "duplicate" : ordinal > expected ? "gap" : "reused";
-    this.#report({ kind, path, offset: raw.start, detail: `ordinal ${ordinal} where ${expected} was expected` });
-    return repeated;
-  }
-
-  #reportLine(path: string, raw: RawLine, problem: "garbage" | "unreadable" | "blank"): void {
-    if (problem === "blank" && raw.complete) return;
-    const kind = raw.complete ? (problem === "blank" ? "garbage" : problem) : "torn";
-    this.#report({ kind, path, offset: raw.start, detail: `${raw.end - raw.start} bytes` });
-  }
 }
+
+/** Reports ordinals that do not follow each other. true: the same line once more, to be left out. */
+function isRepeated(
+  report: ProblemSink,
+  path: string,
+  raw: RawLine,
+  ordinal: number,
+  previous: { ordinal: number; text: string } | undefined,
+  expected: number | undefined,
+): boolean {
+  if (expected === undefined || ordinal === expected) return false;
+  const repeated = previous !== undefined && previous.ordinal === ordinal && previous.text === raw.text;
+  const kind = repeated ? "duplicate" : ordinal > expected ? "gap" : "reused";
+  report({ kind, path, offset: raw.start, detail: `ordinal ${ordinal} where ${expected} was expected` });
+  return repeated;
+}
+
+function reportLine(
+  report: ProblemSink,
+  path: string,
+  raw: RawLine,
+  { problem, why }: { problem: LineProblem; why?: string },
+): void {
+  if (problem === "blank" && raw.complete) return;
+  const kind = raw.complete ? (problem === "blank" ? "garbage" : problem) : "torn";
+  const reason = raw.isCut ? "it is longer than a line may be" : why;
+  const detail = `${raw.end - raw.start} bytes${reason === undefined ? "" : `: ${reason}`}`;
+  report({ kind, path, offset: raw.start, detail });
+}
+
+const unseen = (end: Position): string => `the lines before ${end.ordinal} are not there for the model`;
+
+const lostBase = (head: RolloutHead): RolloutProblem => ({
+  kind: "base_missing",
+  path: head.path,
+  offset: 0,
+  detail: `the lines before its own are not there for the model: its history_base does not say which (${head.without})`,
+});
 
 function segmentOf(head: RolloutHead, end: Segment["end"], fileId?: ThreadId): Segment {
   return { fileId: fileId ?? fileIdOf(head), head, firstOrdinal: head.firstOrdinal, end };

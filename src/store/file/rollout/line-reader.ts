@@ -1,4 +1,5 @@
 import type { FileSystem } from "../file-system.ts";
+import { MAX_LINE_BYTES } from "./codec.ts";
 
 /** One line of a file as it lies there: from `start` up to `end`, its line feed included. */
 export type RawLine = {
@@ -6,9 +7,12 @@ export type RawLine = {
   readonly start: number;
   readonly end: number;
   readonly complete: boolean;
+  /** It is longer than any line may be (MAX_LINE_BYTES): `text` is a piece of it, and no JSON. */
+  readonly isCut?: true;
 };
 
 const LINE_FEED = 10;
+const CUT_TEXT_BYTES = 256;
 const BLOCK_BYTES = 256 * 1024;
 const TAIL_BLOCK_BYTES = 64 * 1024;
 
@@ -22,6 +26,8 @@ export class LineReader {
   /** Where in the file the buffer's first byte lies. */
   #offset: number;
   #ended = false;
+  /** The beginning of a line that is too long to be held. */
+  #cut: { readonly text: string; readonly start: number } | undefined;
 
   /** `range.end`: exclusive; the end of the file without it. */
   constructor(fs: FileSystem, fd: number, range: { start: number; end?: number | undefined; blockBytes?: number }) {
@@ -37,16 +43,20 @@ export class LineReader {
   /** The lines of the next block; undefined at the end. The last line of the range may be incomplete. */
   next(): RawLine[] | undefined {
     while (!this.#ended) {
-      const searchFrom = this.#filled;
+      const before = this.#offset + this.#filled;
       if (!this.#fill()) break;
-      const lines = this.#takeLines(searchFrom);
+      const lines = this.#takeLines(before - this.#offset);
       if (lines.length > 0) return lines;
     }
     return this.#takeRest();
   }
 
   #fill(): boolean {
-    if (this.#filled === this.#buffer.length) {
+    if (this.#filled >= MAX_LINE_BYTES) {
+      this.#cut ??= { text: this.#buffer.toString("utf8", 0, CUT_TEXT_BYTES), start: this.#offset };
+      this.#offset += this.#filled;
+      this.#filled = 0;
+    } else if (this.#filled === this.#buffer.length) {
       const larger = Buffer.allocUnsafe(this.#buffer.length * 2);
       this.#buffer.copy(larger, 0, 0, this.#filled);
       this.#buffer = larger;
@@ -64,6 +74,12 @@ export class LineReader {
     const bytes = this.#buffer.subarray(0, this.#filled);
     let start = 0;
     let feed = bytes.indexOf(LINE_FEED, searchFrom);
+    if (this.#cut !== undefined && feed !== -1) {
+      lines.push({ ...this.#cut, end: this.#offset + feed + 1, complete: true, isCut: true });
+      this.#cut = undefined;
+      start = feed + 1;
+      feed = bytes.indexOf(LINE_FEED, start);
+    }
     while (feed !== -1) {
       lines.push({
         text: bytes.toString("utf8", start, feed),
@@ -83,6 +99,12 @@ export class LineReader {
   }
 
   #takeRest(): RawLine[] | undefined {
+    if (this.#cut !== undefined) {
+      const rest = { ...this.#cut, end: this.#offset + this.#filled, complete: false, isCut: true } as const;
+      this.#cut = undefined;
+      this.#filled = 0;
+      return [rest];
+    }
     if (this.#filled === 0) return undefined;
     const start = this.#offset;
     const rest = {
@@ -99,7 +121,7 @@ export class LineReader {
 
 /** The lines of a file from `end` backwards, the last one first. The very last may be incomplete. */
 export function* linesBackwards(fs: FileSystem, fd: number, end: number, from = 0): Generator<RawLine> {
-  let pieces: Buffer[] = [];
+  const pieces = new LinePieces();
   let lineEnd = end;
   let complete = false;
   let position = end;
@@ -109,29 +131,38 @@ export function* linesBackwards(fs: FileSystem, fd: number, end: number, from = 
     const block = readExactly(fs, fd, position, length);
     let cut = block.length;
     for (let feed = feedBefore(block, cut); feed !== -1; feed = feedBefore(block, cut)) {
-      pieces.unshift(block.subarray(feed + 1, cut));
+      pieces.add(block.subarray(feed + 1, cut));
       const start = position + feed + 1;
-      if (start < lineEnd) {
-        const whole = Buffer.concat(pieces);
-        yield { text: whole.toString("utf8", 0, whole.length), start, end: complete ? lineEnd + 1 : lineEnd, complete };
-      } else if (complete) {
-        yield { text: "", start, end: lineEnd + 1, complete };
-      }
-      pieces = [];
+      if (start < lineEnd || complete)
+        yield { ...pieces.take(), start, end: complete ? lineEnd + 1 : lineEnd, complete };
       lineEnd = start - 1;
       complete = true;
       cut = feed;
     }
-    pieces.unshift(block.subarray(0, cut));
+    pieces.add(block.subarray(0, cut));
   }
-  const whole = Buffer.concat(pieces);
-  if (whole.length > 0 || complete) {
-    yield {
-      text: whole.toString("utf8", 0, whole.length),
-      start: from,
-      end: complete ? lineEnd + 1 : lineEnd,
-      complete,
-    };
+  if (pieces.bytes > 0 || complete) {
+    yield { ...pieces.take(), start: from, end: complete ? lineEnd + 1 : lineEnd, complete };
+  }
+}
+
+/** A line that is gathered from its end on, as far as a line may be long. */
+class LinePieces {
+  #pieces: Buffer[] = [];
+  bytes = 0;
+
+  add(piece: Buffer): void {
+    this.bytes += piece.length;
+    if (this.bytes <= MAX_LINE_BYTES) this.#pieces.unshift(piece);
+    else this.#pieces = [Buffer.from("a part of a line that is too long")];
+  }
+
+  take(): { text: string; isCut?: true } {
+    const isCut = this.bytes > MAX_LINE_BYTES;
+    const text = Buffer.concat(this.#pieces).toString("utf8");
+    this.#pieces = [];
+    this.bytes = 0;
+    return isCut ? { text, isCut } : { text };
   }
 }
 

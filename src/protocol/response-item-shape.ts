@@ -1,0 +1,33 @@
+import { anything, byType, either, listOf, record, type Shape, text } from "./shape.ts";
+
+const part = byType(
+  new Map([
+    ["input_text", record({ text })],
+    ["output_text", record({ text })],
+    ["input_image", record({ image_url: text })],
+  ]),
+);
+const parts = listOf(part);
+const thoughts = listOf(record({ type: text, text }));
+const tagged = byType(new Map());
+const output: Shape = either(text, parts);
+const id = { id: text };
+
+/**
+ * What each kind of response item must be for the model's history. Optional fields as Codex has them: an item that lacks
+ * what Codex needs is passed over by Codex too.
+ */
+export const responseItemShape = byType(
+  new Map([
+    ["message", record({ role: text, content: parts }, { ...id, phase: text })],
+    ["reasoning", record({ summary: thoughts }, { ...id, content: thoughts, encrypted_content: text })],
+    ["function_call", record({ name: text, arguments: text, call_id: text }, { ...id, namespace: text })],
+    ["function_call_output", record({ call_id: text, output }, id)],
+    ["custom_tool_call", record({ call_id: text, name: text, input: text }, { ...id, status: text })],
+    ["custom_tool_call_output", record({ call_id: text, output }, id)],
+    ["local_shell_call", record({ status: text, action: tagged }, { ...id, call_id: text })],
+    ["web_search_call", record({}, { ...id, status: text, action: tagged })],
+    ["ghost_snapshot", record({}, { ghost_commit: anything })],
+    ["compaction", record({ encrypted_content: text })],
+  ]),
+);
