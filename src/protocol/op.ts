@@ -195,7 +195,9 @@ export const opSchemas: ReadonlyMap<string, z.ZodType<KnownOp>> = new Map(Object
 export function parseOp(value: unknown): Op {
   if (!isTagged(value)) throw new InvalidRequestError("op: type: must be a string in an object");
   if (isDeepValue(value)) {
-    throw new InvalidRequestError(`op ${value.type}: nests deeper than the ${MAX_JSON_DEPTH} levels that can be stored`);
+    throw new InvalidRequestError(
+      `op ${value.type}: nests deeper than the ${MAX_JSON_DEPTH} levels that can be stored`,
+    );
   }
   const schema = opSchemas.get(value.type);
   return schema === undefined ? (value as unknown as UnknownOp) : parseWith(schema, value, `op ${value.type}`);

@@ -39,7 +39,9 @@ export class ForkPoints {
     const place = await this.#resolve(path, head, at);
     if (place === undefined) return undefined;
     const { fileId, end, openTurn } = place;
-    const outside = fileId === fileIdOf(head) && !this.#core.isInHome(path) ? { rolloutPath: path } : {};
+    // Lines of a file that its id does not lead to cannot be shared, but copied.
+    const isFound = this.#core.isInHome(path) && (await this.#core.locator.findFile(fileIdOf(head))) === path;
+    const outside = fileId === fileIdOf(head) && !isFound ? { rolloutPath: path } : {};
     const inherits = { threadId: fileId, end: this.#core.own(end), ...outside };
     return { source: head.meta.id, inherits, historyMode: head.meta.history_mode, openTurn };
   }

@@ -1,5 +1,5 @@
 /** What all parts of one file store share, built in one place. */
-import { basename, resolve } from "node:path";
+import { basename, resolve, sep } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
@@ -160,7 +160,7 @@ export class StoreCore {
 
   /** Whether a file lies where the catalog looks. */
   isInHome(path: string): boolean {
-    return path.startsWith(this.layout.sessions) || path.startsWith(this.layout.archived);
+    return [this.layout.sessions, this.layout.archived].some((folder) => path.startsWith(`${folder}${sep}`));
   }
 
   #cataloguedPath(threadId: ThreadId): string | null | undefined {

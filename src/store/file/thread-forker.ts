@@ -38,7 +38,8 @@ export class ThreadForker {
     const forked: SessionMeta = { ...meta, forked_from_id: from.source, history_mode };
     if (from.inherits === null) return this.#opener.create(forked, options);
     const inherited = await this.#inherited(from.inherits);
-    if (core.forkStorage === "copy" || from.inherits.rolloutPath !== undefined) {
+    // Codex reads what a fork shares of paginated threads alone: a legacy file has to hold all of its lines.
+    if (core.forkStorage === "copy" || history_mode === "legacy" || from.inherits.rolloutPath !== undefined) {
       return this.#copy(forked, inherited, options);
     }
     const { fileId, end } = inherited;
@@ -56,7 +57,7 @@ export class ThreadForker {
 
   /** Somebody may have deleted the source meanwhile, who did not see the mark: then the fork was never made. */
   async #confirm(writer: FileThreadWriter, from: { source: ThreadId; fileId: ThreadId; path: string }): Promise<void> {
-    const { live, index, locator, group, fs, forkMarks } = this.#core;
+    const { live, index, locator, fs, forkMarks } = this.#core;
     const { threadId } = writer;
     const isWhole = fs.infoOf(from.path) !== undefined || (await locator.findFile(from.fileId)) !== undefined;
     if (isWhole && !locator.isDeleted(from.source)) {
@@ -65,10 +66,7 @@ export class ThreadForker {
       void noted.then((isNoted) => isNoted && forkMarks.clear(from.fileId, threadId));
       return;
     }
-    group.end(writer.file, threadNotStored(from.source));
-    fs.remove(writer.file.path);
-    index.use((catalog) => catalog.remove(threadId));
-    await writer.close();
+    await this.#unmake(writer, threadNotStored(from.source));
     forkMarks.clear(from.fileId, threadId);
     throw threadNotStored(from.source);
   }
@@ -85,7 +83,8 @@ export class ThreadForker {
       if (path === undefined) throw new RolloutNotFoundError(`no rollout found for thread id ${fileId}`);
       const head = reader.head(path);
       const leadsBack = head.base !== null && (head.base.fileId === fileId || seen.has(head.base.fileId));
-      if (head.base === null || leadsBack || end.ordinal > head.base.end.ordinal) return this.#checked({ fileId, head, end });
+      if (head.base === null || leadsBack || end.ordinal > head.base.end.ordinal)
+        return this.#checked({ fileId, head, end });
       fileId = head.base.fileId;
       if (end.ordinal === head.base.end.ordinal) end = head.base.end;
       path = await locator.findFile(fileId);
@@ -125,19 +124,34 @@ export class ThreadForker {
     const last = segments.pop();
     if (last !== undefined) segments.push({ ...last, end });
     const writer = await this.#opener.create(flatMeta(meta, mode), options);
-    for (const segment of segments) {
-      for (const page of reader.rawLinesOf(segment)) {
-        const now = timestampOf(clock.now());
-        for (const placed of page) {
-          for (const { item = UNREAD, text } of flatRawLines(placed, mode, writer.position().ordinal, now)) {
-            writer.appendText(text, item);
+    try {
+      for (const segment of segments) {
+        for (const page of reader.rawLinesOf(segment)) {
+          const now = timestampOf(clock.now());
+          for (const placed of page) {
+            for (const { item = UNREAD, text } of flatRawLines(placed, mode, writer.position().ordinal, now)) {
+              writer.appendText(text, item);
+            }
           }
+          options.signal?.throwIfAborted();
+          await breathe();
         }
-        options.signal?.throwIfAborted();
-        await breathe();
       }
+      await writer.flush();
+      return writer;
+    } catch (error) {
+      await this.#unmake(writer, error instanceof Error ? error : new Error(String(error)));
+      throw error;
     }
-    return writer;
+  }
+
+  /** The fork was never made. */
+  async #unmake(writer: FileThreadWriter, why: Error): Promise<void> {
+    const { group, fs, index } = this.#core;
+    group.end(writer.file, why);
+    fs.remove(writer.file.path);
+    index.use((catalog) => catalog.remove(writer.threadId));
+    await writer.close();
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<FileThreadWriter> {

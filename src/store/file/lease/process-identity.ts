@@ -9,6 +9,8 @@ export type ProcessIdentity = {
   readonly host: string;
   /** Where pids have a meaning: the boot and the pid namespace; null where the system does not tell. */
   readonly realm: string | null;
+  /** The machine over its boots; null, or absent in what older versions wrote, where the system does not tell. */
+  readonly machine?: string | null;
 };
 
 export const thisProcess = (): ProcessIdentity => ({
@@ -16,15 +18,29 @@ export const thisProcess = (): ProcessIdentity => ({
   started: readProcess(process.pid)?.started ?? null,
   host: hostname(),
   realm: realm(),
+  machine: machine(),
 });
 
-/** undefined: it runs where this process cannot see. */
+/**
+ * undefined: it runs where this process cannot see. A boot's id is the machine's own, so the realm says more than the host's
+ * name, which may change while a process runs; that name counts where there is no realm.
+ */
 export function isRunning(other: ProcessIdentity): boolean | undefined {
-  if (other.host !== hostname() || other.realm !== realm()) return undefined;
+  if (other.realm !== realm()) return hasRebooted(other) ? false : undefined;
+  if (other.realm === null && other.host !== hostname()) return undefined;
   if (other.started === null) return answersSignal(other.pid) ? undefined : false;
   const found = readProcess(other.pid);
   return found !== undefined && found.started === other.started && !found.dead;
 }
+
+/** It ran on this machine before its last start. Images are copied with their machine id, so the name has to agree too. */
+function hasRebooted(other: ProcessIdentity): boolean {
+  const [theirs, ours] = [bootOf(other.realm), bootOf(realm())];
+  const isHere = other.machine != null && other.machine === machine() && other.host === hostname();
+  return isHere && theirs !== undefined && ours !== undefined && theirs !== ours;
+}
+
+const bootOf = (of: string | null): string | undefined => of?.split(" ")[0];
 
 function readProcess(pid: number): { started: string; dead: boolean } | undefined {
   let text: string;
@@ -49,6 +65,18 @@ function realm(): string | null {
     knownRealm = null;
   }
   return knownRealm;
+}
+
+let knownMachine: string | null | undefined;
+
+function machine(): string | null {
+  if (knownMachine !== undefined) return knownMachine;
+  try {
+    knownMachine = readFileSync("/etc/machine-id", "latin1").trim() || null;
+  } catch {
+    knownMachine = null;
+  }
+  return knownMachine;
 }
 
 function answersSignal(pid: number): boolean {

@@ -70,7 +70,7 @@ export class HistoryReader {
       const { fileId } = heir.base;
       if (seen.has(fileId) || seen.size >= DEEPEST) {
         const why = seen.has(fileId) ? `${fileId} inherits from itself` : `it has more than ${DEEPEST} ancestors`;
-        report({ kind: "base_loop", path: heir.path, offset: 0, detail: `${unseen(heir.base.end)}: ${why}` });
+        report({ kind: "base_loop", path: head.path, offset: 0, detail: `${unseen(heir.base.end)}: ${why}` });
         break;
       }
       seen.add(fileId);

@@ -1,0 +1,136 @@
+/** Files that inherit from each other in ways that no writer makes, and lines that nobody can hold. */
+import assert from "node:assert/strict";
+import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { scriptedClient, ThreadManager } from "../../../src/index.ts";
+import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { verifyHome } from "../../../src/store/file/care/verify.ts";
+import { MAX_LINE_BYTES } from "../../../src/store/file/rollout/codec.ts";
+import type { ThreadWriter } from "../../../src/store/thread-store.ts";
+import { header, user } from "../../contract/store-script.ts";
+import { loaded, TempHome } from "./temp-home.ts";
+
+async function written(home: TempHome, ...texts: string[]): Promise<ThreadWriter & { rolloutPath: string }> {
+  const writer = await home.open().create(header());
+  for (const text of texts) writer.append(user(text));
+  await writer.close();
+  return writer as ThreadWriter & { rolloutPath: string };
+}
+
+/** Gives a header the base that is named, as no writer would. */
+function inheritFrom(path: string, threadId: ThreadId, end: number): void {
+  const base = `"history_base":{"thread_id":"${threadId}","end_ordinal_exclusive":${end},"end_byte_offset":900},`;
+  writeFileSync(
+    path,
+    readFileSync(path, "utf8")
+      .replace(/"history_base":\{[^}]*\},?/, "")
+      .replace('"payload":{', `"payload":{${base}`),
+  );
+}
+
+const textsOf = async (home: TempHome, path: string): Promise<string[]> =>
+  (await loaded(home.open(), { rolloutPath: path })).flatMap((line) =>
+    line.type === "response_item" && line.payload.type === "message" ? [JSON.stringify(line.payload.content)] : [],
+  );
+
+describe("lineage", () => {
+  for (const [name, link] of [
+    ["a file that inherits from itself", (a: ThreadWriter) => a.threadId],
+    ["two files that inherit from each other", (_: ThreadWriter, b: ThreadWriter) => b.threadId],
+  ] as const) {
+    test(`${name}: read, forked, resumed, exported; told by the thread and by verify`, async () => {
+      await using home = new TempHome();
+      const a = await written(home, "in a");
+      const b = await written(home, "in b");
+      inheritFrom(a.rolloutPath, link(a, b), 5);
+      inheritFrom(b.rolloutPath, a.threadId, 5);
+      assert.ok((await textsOf(home, a.rolloutPath)).some((text) => text.includes("in a")));
+      const config = { cwd: home.path, builtInTools: [] };
+      const manager = await ThreadManager.create({
+        home: home.path,
+        store: home.open(),
+        model: scriptedClient(),
+        config,
+      });
+      for (const from of [a.threadId, b.threadId]) {
+        const fork = await manager.forkThread({ from, config });
+        assert.equal((await fork.thread.run("on")).status, "completed");
+        const { thread } = await manager.resumeThread(from, config);
+        const told: string[] = [];
+        thread.events$.subscribe(({ msg }) => msg.type === "warning" && told.push(msg.message));
+        assert.equal((await thread.run("on")).status, "completed");
+        assert.ok(
+          told.some((message) => /base_(loop|short)/.test(message)),
+          told.join("\n"),
+        );
+      }
+      await manager.shutdown();
+      for await (const piece of home.open().export(a.threadId)) assert.ok(piece.endsWith("\n"));
+      const { faults } = await verifyHome({ home: home.path });
+      assert.ok(faults.some(({ kind }) => kind === "base_loop"));
+      await home.open().delete(a.threadId);
+    });
+  }
+
+  test("a base that is gone is told as an event, with what the model does not see", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const root = await written(home, "the past");
+    const base = await store.forkBase(root.threadId, "full");
+    assert.ok(base);
+    const fork = await store.fork(header(), base);
+    await fork.close();
+    rmSync(root.rolloutPath);
+    const config = { cwd: home.path, builtInTools: [] };
+    const manager = await ThreadManager.create({
+      home: home.path,
+      store: home.open(),
+      model: scriptedClient(),
+      config,
+    });
+    const { thread } = await manager.resumeThread(fork.threadId, config);
+    const told: string[] = [];
+    thread.events$.subscribe(({ msg }) => msg.type === "warning" && told.push(msg.message));
+    await thread.run("on");
+    assert.ok(told.some((message) => message.includes(`the lines before ${base.inherits?.end.ordinal} are not there`)));
+    await manager.shutdown();
+  });
+
+  test("lines that all have the ordinal 0 are all given, and told", async () => {
+    await using home = new TempHome();
+    const { rolloutPath } = await written(home, "one", "two", "three");
+    writeFileSync(rolloutPath, readFileSync(rolloutPath, "utf8").replaceAll(/"ordinal":\d+/g, '"ordinal":0'));
+    assert.equal((await textsOf(home, rolloutPath)).length, 3);
+    const { faults } = await verifyHome({ home: home.path });
+    assert.ok(faults.some(({ kind }) => kind === "reused"));
+  });
+});
+
+test("a line that is longer than any may be is passed over, and the lines around it are not", async () => {
+  await using home = new TempHome();
+  const { rolloutPath } = await written(home, "before");
+  const { length } = readFileSync(rolloutPath);
+  truncateSync(rolloutPath, length + MAX_LINE_BYTES + 4096);
+  appendFileSync(rolloutPath, "\n");
+  const store = home.open();
+  const writer = await store.open({ rolloutPath });
+  writer.append(user("after"));
+  await writer.close();
+  assert.deepEqual((await textsOf(home, rolloutPath)).length, 2);
+  rmSync(rolloutPath);
+});
+
+test("a line of 100,000 levels is passed over, and its thread goes on", async () => {
+  await using home = new TempHome();
+  const { rolloutPath, threadId } = await written(home, "before");
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  appendFileSync(
+    rolloutPath,
+    `{"timestamp":"2026-01-01T00:00:00.000Z","ordinal":2,"type":"future","payload":${deep}}\n`,
+  );
+  const config = { cwd: home.path, builtInTools: [] };
+  const manager = await ThreadManager.create({ home: home.path, store: home.open(), model: scriptedClient(), config });
+  const { thread } = await manager.resumeThread(threadId, config);
+  assert.equal((await thread.run("on")).status, "completed");
+  await manager.shutdown();
+});
