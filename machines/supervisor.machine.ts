@@ -3,12 +3,32 @@
  *
  *   accepting ──manager.drain──▶ draining ──manager.stop──▶ stopped
  *
- * It admits messages and counts them; the registry, behind its lock, owns the threads (S1). It never waits: `serve`
- * hands a message over to the manager's runtime, which replies when the work is done (S2).
- * In `draining` nothing new is made, while what exists can still be found, spoken to and removed. `stopped` is no final
- * state: whoever asks a closed manager is told so, and waits for nothing.
+ * It owns the registry of its threads (S1), and says what every message and every end comes to. No action waits: one that
+ * has more to do than look something up goes on by itself and replies when it is done, so a slow store or a thread that
+ * hangs holds nobody up (S2).
+ *
+ *   thread.spawn    startThread    reserves a place, makes and boots the thread, commits it; on failure undoes all of it
+ *   thread.resume   resumeThread   the same from the store; a thread that is there, or is on its way, is the answer
+ *   thread.fork     forkThread     the same, from a place in another thread's history
+ *   thread.remove   removeThread   takes the thread out and gives it back, working
+ *   thread.get      findThread     the thread, loaded again if it has left memory
+ *   thread.list     listThreads    the ids of those in memory
+ *   thread.send     sendToThread   finds the thread and gives it an op
+ *
+ *   thread.exited   endThread      its actor has ended: the thread is closed, or has crashed and goes down
+ *   thread.down     awaitRestart   it lives again after its back-off; who wants it meanwhile waits
+ *   restart.due     restartThread  the back-off is over
+ *   restart.gaveUp  giveUpThread   it crashed too often: it is closed, and its rollout stays
+ *   lease.lost      loseThread     another process writes it now: it is closed here at once
+ *
+ * While it drains nothing is made and nothing restarts: a thread that crashes then is closed. What exists can be found,
+ * spoken to and removed until it has ended. `stopped` is no final state: whoever asks a closed manager is told so.
+ *
+ * A signal is told from a message by where it comes from: the manager lets none through that it has not made itself, and
+ * turns what nobody knows into `message.refused` (src/manager/supervisor-gate.ts). So no type of event that an outsider
+ * chooses ever reaches this machine, which remembers each one that it meets.
  */
-import { type AnyActorRef, assign, setup, stopChild } from "xstate";
+import { type AnyActorRef, setup, stopChild } from "xstate";
 import type { ThreadId } from "../src/protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../src/protocol/initial-history.ts";
 import type { Op } from "../src/protocol/op.ts";
@@ -54,64 +74,100 @@ export type SupervisorMessage<R extends SupervisorReplies = SupervisorReplies> =
 
 /** From threads and from the manager itself. */
 export type SupervisorSignal =
-  | { type: "thread.exited"; threadId: ThreadId; epoch?: number; error?: unknown }
+  | { type: "thread.exited"; threadId: ThreadId }
+  | { type: "thread.down"; threadId: ThreadId }
   | { type: "thread.stop"; ref: AnyActorRef }
+  | { type: "restart.due"; threadId: ThreadId }
+  | { type: "restart.gaveUp"; threadId: ThreadId; crashes: number }
+  | { type: "lease.lost"; threadId: ThreadId; error: Error }
+  | { type: "message.refused"; error: Error; reply?: (outcome: Outcome<never>) => void }
   | { type: "manager.drain" }
   | { type: "manager.stop" };
 
 export type SupervisorEvent = SupervisorMessage | SupervisorSignal;
 
-export type SupervisorContext = { admitted: number; refused: number; exited: number };
+/** `makeRegistry` is called once, when the actor is made. */
+export type SupervisorInput<Registry> = { makeRegistry: () => Registry };
 
-export const supervisorMachine = setup({
-  types: { context: {} as SupervisorContext, events: {} as SupervisorEvent },
-  actions: {
-    serve: notProvided("serve"),
-    refuse: notProvided("refuse"),
-    /** A message that the supervisor does not know; whoever asked is told so. */
-    refuseUnknown: notProvided("refuseUnknown"),
-    /** A thread's actor has ended: its own word (`thread.exited`), or XState's (`xstate.done|error.actor.<id>`). */
-    reap: notProvided("reap"),
-    /** Only its parent can stop an actor that has one. */
-    stopThread: stopChild(({ event }) => (event as Extract<SupervisorSignal, { type: "thread.stop" }>).ref),
-    countAdmitted: assign({ admitted: ({ context }) => context.admitted + 1 }),
-    countRefused: assign({ refused: ({ context }) => context.refused + 1 }),
-    countExited: assign({ exited: ({ context }) => context.exited + 1 }),
-  },
-}).createMachine({
-  id: "supervisor",
-  context: { admitted: 0, refused: 0, exited: 0 },
-  initial: "accepting",
-  on: {
-    "thread.remove": { actions: "serve" },
-    "thread.get": { actions: "serve" },
-    "thread.list": { actions: "serve" },
-    "thread.send": { actions: "serve" },
-    "thread.exited": { actions: ["countExited", "reap"] },
-    "thread.stop": { actions: "stopThread" },
-    "xstate.done.actor.*": { actions: ["countExited", "reap"] },
-    "xstate.error.actor.*": { actions: ["countExited", "reap"] },
-    "*": { actions: ["countRefused", "refuseUnknown"] },
-  },
-  states: {
-    accepting: {
-      on: {
-        "thread.spawn": { actions: ["countAdmitted", "serve"] },
-        "thread.resume": { actions: ["countAdmitted", "serve"] },
-        "thread.fork": { actions: ["countAdmitted", "serve"] },
-        "manager.drain": "draining",
+export type SupervisorContext<Registry> = { registry: Registry };
+
+/** The machine, with a registry of the manager's own type. */
+export const supervisorMachineOf = <Registry>() =>
+  setup({
+    types: {
+      context: {} as SupervisorContext<Registry>,
+      events: {} as SupervisorEvent,
+      input: {} as SupervisorInput<Registry>,
+    },
+    actions: {
+      startThread: notProvided("startThread"),
+      resumeThread: notProvided("resumeThread"),
+      forkThread: notProvided("forkThread"),
+      removeThread: notProvided("removeThread"),
+      findThread: notProvided("findThread"),
+      listThreads: notProvided("listThreads"),
+      sendToThread: notProvided("sendToThread"),
+      endThread: notProvided("endThread"),
+      awaitRestart: notProvided("awaitRestart"),
+      restartThread: notProvided("restartThread"),
+      giveUpThread: notProvided("giveUpThread"),
+      loseThread: notProvided("loseThread"),
+      /** The manager is closing, or closed. */
+      refuse: notProvided("refuse"),
+      /** Nobody knows what the message means; whoever asked is told so. */
+      refuseUnknown: notProvided("refuseUnknown"),
+      /** Only its parent can stop an actor that has one. */
+      stopThread: stopChild(({ event }) => (event as Extract<SupervisorSignal, { type: "thread.stop" }>).ref),
+    },
+  }).createMachine({
+    id: "supervisor",
+    context: ({ input }) => ({ registry: input.makeRegistry() }),
+    initial: "accepting",
+    on: {
+      "thread.remove": { actions: "removeThread" },
+      "thread.get": { actions: "findThread" },
+      "thread.list": { actions: "listThreads" },
+      "thread.send": { actions: "sendToThread" },
+      "thread.exited": { actions: "endThread" },
+      "thread.stop": { actions: "stopThread" },
+      "lease.lost": { actions: "loseThread" },
+      "restart.gaveUp": { actions: "giveUpThread" },
+      "message.refused": { actions: "refuseUnknown" },
+    },
+    states: {
+      accepting: {
+        on: {
+          "thread.spawn": { actions: "startThread" },
+          "thread.resume": { actions: "resumeThread" },
+          "thread.fork": { actions: "forkThread" },
+          "thread.down": { actions: "awaitRestart" },
+          "restart.due": { actions: "restartThread" },
+          "manager.drain": "draining",
+        },
+      },
+      draining: {
+        on: {
+          "thread.spawn": { actions: "refuse" },
+          "thread.resume": { actions: "refuse" },
+          "thread.fork": { actions: "refuse" },
+          "thread.down": { actions: "giveUpThread" },
+          "restart.due": { actions: "giveUpThread" },
+          "manager.stop": "stopped",
+        },
+      },
+      stopped: {
+        on: {
+          "thread.spawn": { actions: "refuse" },
+          "thread.resume": { actions: "refuse" },
+          "thread.fork": { actions: "refuse" },
+          "thread.remove": { actions: "refuse" },
+          "thread.get": { actions: "refuse" },
+          "thread.list": { actions: "refuse" },
+          "thread.send": { actions: "refuse" },
+          "thread.down": { actions: "giveUpThread" },
+        },
       },
     },
-    draining: {
-      on: {
-        "thread.spawn": { actions: ["countRefused", "refuse"] },
-        "thread.resume": { actions: ["countRefused", "refuse"] },
-        "thread.fork": { actions: ["countRefused", "refuse"] },
-        "manager.stop": "stopped",
-      },
-    },
-    stopped: {
-      on: { "thread.*": { actions: ["countRefused", "refuse"] } },
-    },
-  },
-});
+  });
+
+export const supervisorMachine = supervisorMachineOf<unknown>();

@@ -34,7 +34,7 @@ export class ThreadHub {
     this.#observers = [
       manager.events$.subscribe((event) => this.#onEvent(event)),
       manager.threadCreated$.subscribe((thread) => this.#onCreated(thread)),
-      manager.threadClosed$.subscribe((threadId) => this.#onClosed(threadId)),
+      manager.threadClosed$.subscribe(({ threadId }) => this.#onClosed(threadId)),
     ];
   }
 

@@ -11,6 +11,8 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 export interface Clock {
   /** Unix time in milliseconds. */
   now(): number;
+  /** Milliseconds since some moment, for measuring: nobody sets it. A clock without one is measured by `now`. */
+  monotonic?(): number;
   setTimeout(fn: () => void, ms: number): unknown;
   /** A timer that does not keep the process alive. */
   background(fn: () => void, ms: number): unknown;
@@ -49,6 +51,7 @@ class LongTimer {
 /** The machine's clock and Node's timers. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   setTimeout: (fn, ms) => (ms > LONGEST_NODE_TIMER_MS ? new LongTimer(fn, ms, { unref: false }) : setTimeout(fn, ms)),
   background: (fn, ms) =>
     ms > LONGEST_NODE_TIMER_MS ? new LongTimer(fn, ms, { unref: true }) : setTimeout(fn, ms).unref(),
@@ -57,6 +60,9 @@ export const systemClock: Clock = {
     else clearTimeout(handle as NodeJS.Timeout | undefined);
   },
 };
+
+/** How much time has passed since some moment, whatever the time of day is set to. */
+export const elapsedBy = (clock: Clock): number => clock.monotonic?.() ?? clock.now();
 
 type ManualTimer = { readonly dueAt: number; readonly order: number; readonly fn: () => void };
 
@@ -85,6 +91,10 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
+    return this.#now;
+  }
+
+  monotonic(): number {
     return this.#now;
   }
 

@@ -3,7 +3,7 @@
  *
  * P1 `inUse` never exceeds `limit`.
  * P2 Nobody passes a waiter: a released permit goes straight to the one that has waited longest, without being free
- *    in between.
+ *    in between. Whoever comes back for a permit that it had given up meanwhile goes before those that never had one.
  * P3 Whoever gives up leaves the queue at once, and a permit that it was given is its own to release.
  */
 import { InvalidRequestError } from "../protocol/errors.ts";
@@ -15,6 +15,7 @@ export type Release = () => void;
 export class Slots {
   readonly limit: number;
   readonly #queue = new Fifo<(release: Release) => void>();
+  readonly #returning = new Fifo<(release: Release) => void>();
   #inUse = 0;
 
   /** @param limit a whole number from 1 on, or Infinity */
@@ -30,7 +31,7 @@ export class Slots {
   }
 
   get waiting(): number {
-    return this.#queue.size;
+    return this.#queue.size + this.#returning.size;
   }
 
   /** A permit, or undefined when all are in use. */
@@ -43,17 +44,23 @@ export class Slots {
   /** A permit: directly when one is free, else by promise. An abort gives the wait up with `signal.reason`. */
   acquire({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Release | Promise<Release> {
     signal?.throwIfAborted();
-    return this.tryAcquire() ?? this.#wait(signal);
+    return this.tryAcquire() ?? this.#wait(this.#queue, signal);
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<Release> {
+  /** As {@link acquire}, for whoever had a permit before. */
+  reacquire({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Release | Promise<Release> {
+    signal?.throwIfAborted();
+    return this.tryAcquire() ?? this.#wait(this.#returning, signal);
+  }
+
+  #wait(queue: Fifo<(release: Release) => void>, signal: AbortSignal | undefined): Promise<Release> {
     return new Promise((resolve, reject) => {
-      const place = this.#queue.push((release) => {
+      const place = queue.push((release) => {
         signal?.removeEventListener("abort", onAbort);
         resolve(release);
       });
       const onAbort = () => {
-        this.#queue.remove(place);
+        queue.remove(place);
         reject(signal?.reason);
       };
       signal?.addEventListener("abort", onAbort, { once: true });
@@ -65,7 +72,7 @@ export class Slots {
     return () => {
       if (!held) return;
       held = false;
-      const admit = this.#queue.shift();
+      const admit = this.#returning.shift() ?? this.#queue.shift();
       if (admit === undefined) this.#inUse -= 1;
       else admit(this.#permit());
     };

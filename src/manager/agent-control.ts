@@ -111,7 +111,7 @@ export class AgentControl {
     if (runtime === undefined) return "not_found";
     const place = await runtime.registry.locate(parseThreadId(id));
     if (place === undefined) return "not_found";
-    return place.kind === "unloaded" ? place.unloaded.status : place.thread.status;
+    return "unloaded" in place ? place.unloaded.status : place.thread.status;
   }
 
   /** The status now, and each change. @throws ThreadNotFoundError */
@@ -158,7 +158,7 @@ export class AgentControl {
   async #find(runtime: ManagerRuntime, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
     const place = await runtime.registry.locate(threadId);
     if (place === undefined) return { threadId, status: "not_found" };
-    if (place.kind === "unloaded" && isFinal(place.unloaded.status)) {
+    if ("unloaded" in place && isFinal(place.unloaded.status)) {
       return { threadId, status: place.unloaded.status };
     }
     return { threadId, thread: await runtime.get(threadId) };

@@ -1,9 +1,12 @@
-import { LimitReachedError } from "../protocol/errors.ts";
+import { InvalidRequestError, LimitReachedError } from "../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { parentThreadOf } from "../store/thread-summary.ts";
 import type { Limits } from "./options.ts";
+
+/** What a thread is in the manager: a member; taken out of it, and alive with whoever holds it; or closed. */
+type Presence = "member" | "removed" | "closed";
 
 type Kin = {
   parent: ThreadId | null;
@@ -11,8 +14,14 @@ type Kin = {
   depth: number;
   session: string;
   nickname: string | null;
-  children: number;
-  /** At a root: the living threads of its tree, itself included. */
+  /** Whether it ends when its parent does. */
+  endsWithParent: boolean;
+  presence: Presence;
+  /** Those that it started and that are still known, whatever has become of them. */
+  children: Set<ThreadId>;
+  /** How many of them are members. */
+  members: number;
+  /** At a root: the members of its tree, itself included. */
   tree: number;
 };
 
@@ -23,11 +32,14 @@ export type Newcomer = {
   /** Limits of the parent's own settings, within those of the manager. */
   readonly maxDepth?: number | undefined;
   readonly maxThreads?: number | undefined;
+  /** Whether it ends when its parent does. Default false. */
+  readonly endsWithParent?: boolean | undefined;
 };
 
 /**
  * Who was started by whom, for the limits on depth, children and tree size. Only threads that have a parent or children
- * are in it. Plain data: the registry guards it with its lock.
+ * are in it. One that leaves the manager keeps its node as long as it lives or has others under it, so that a tree is never
+ * cut in the middle; it counts against no limit any more. Plain data: the registry guards it with its lock.
  */
 export class Kinship {
   readonly #kin = new Map<ThreadId, Kin>();
@@ -37,8 +49,19 @@ export class Kinship {
     this.#limits = limits;
   }
 
+  /** How many threads are known: for tests, which expect none once all are gone. */
+  get size(): number {
+    return this.#kin.size;
+  }
+
   parentOf(id: ThreadId): ThreadId | undefined {
     return this.#kin.get(id)?.parent ?? undefined;
+  }
+
+  /** Whether it counts under a parent. */
+  isAdmitted(id: ThreadId): boolean {
+    const kin = this.#kin.get(id);
+    return kin !== undefined && kin.parent !== null && kin.presence === "member";
   }
 
   /** undefined for a thread that has neither a parent nor children. */
@@ -54,66 +77,117 @@ export class Kinship {
     return false;
   }
 
-  /** All that were started by the thread, at any depth. */
+  /** The members that were started by the thread, at any depth. */
   allUnder(ancestor: ThreadId): ThreadId[] {
-    return [...this.#kin.keys()].filter((id) => this.isUnder(id, ancestor));
+    return this.#under(ancestor, (kin) => kin.presence === "member");
   }
 
-  /** @throws LimitReachedError; then nothing has changed */
+  /** The members that end with the thread itself: those under them end with them. */
+  boundTo(parent: ThreadId): ThreadId[] {
+    const children = [...(this.#kin.get(parent)?.children ?? [])];
+    return children.filter((id) => {
+      const kin = this.#kin.get(id);
+      return kin?.endsWithParent && kin.presence === "member";
+    });
+  }
+
+  #under(ancestor: ThreadId, passes: (kin: Kin) => boolean): ThreadId[] {
+    const found: ThreadId[] = [];
+    const open = [...(this.#kin.get(ancestor)?.children ?? [])];
+    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+      const kin = this.#kin.get(id);
+      if (kin === undefined) continue;
+      if (passes(kin)) found.push(id);
+      open.push(...kin.children);
+    }
+    return found;
+  }
+
+  /** @throws LimitReachedError, InvalidRequestError; then nothing has changed */
   admit(id: ThreadId, newcomer: Newcomer): void {
-    const { parent, nickname = null } = newcomer;
+    const { parent, nickname = null, endsWithParent = false } = newcomer;
+    if (parent === id || this.isUnder(parent, id)) {
+      throw new InvalidRequestError(`thread ${id} can't be an agent of ${parent}, which it started itself`);
+    }
     const above = this.#kin.get(parent) ?? founder(parent, { depth: 0, session: parent });
     const root = above.root === parent ? above : this.#kin.get(above.root);
     const { childrenPerParent } = this.#limits;
     const depth = Math.min(this.#limits.depth, newcomer.maxDepth ?? Number.POSITIVE_INFINITY);
     const treeSize = Math.min(this.#limits.treeSize, 1 + (newcomer.maxThreads ?? Number.POSITIVE_INFINITY));
     if (above.depth + 1 > depth) throw new LimitReachedError("depth", depth);
-    if (above.children + 1 > childrenPerParent) throw new LimitReachedError("childrenPerParent", childrenPerParent);
+    if (above.members + 1 > childrenPerParent) throw new LimitReachedError("childrenPerParent", childrenPerParent);
     if (root !== undefined && root.tree + 1 > treeSize) throw new LimitReachedError("treeSize", treeSize);
-    this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname });
+    this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname, endsWithParent });
   }
 
   /** Takes in an agent that was started in an earlier life, as its rollout tells. No limit keeps it out. */
   recall(id: ThreadId, lineage: Lineage): void {
     const { parent, depth, session } = lineage;
-    if (this.parentOf(id) !== undefined || parent === id || this.isUnder(parent, id)) return;
+    if (this.isAdmitted(id) || parent === id || this.isUnder(parent, id)) return;
     this.#place(id, this.#kin.get(parent) ?? founder(parent, { depth: depth - 1, session }), lineage);
   }
 
-  #place(id: ThreadId, above: Kin, { parent, depth, session, nickname }: Lineage): void {
+  #place(id: ThreadId, above: Kin, { parent, depth, session, nickname, endsWithParent = false }: Lineage): void {
     const { root } = above;
     const own = this.#kin.get(id);
+    // Those under it that came in before it, or that it left behind, come with it.
+    const under = own === undefined ? [] : this.#under(id, () => true);
+    const members = own === undefined ? 0 : this.allUnder(id).length;
+    if (own !== undefined && own.parent !== null) {
+      this.#detach(id, own);
+      const old = this.#kin.get(own.root);
+      if (old !== undefined) old.tree -= members;
+    }
     this.#kin.set(parent, above);
-    this.#kin.set(id, { parent, root, depth, session, nickname, children: own?.children ?? 0, tree: 0 });
-    above.children += 1;
-    // Agents of its own may have come in before it: their tree becomes a part of this one.
+    const kin = own ?? founder(id, { depth, session });
+    this.#kin.set(
+      id,
+      Object.assign(kin, { parent, root, depth, session, nickname, endsWithParent, presence: "member", tree: 0 }),
+    );
+    above.children.add(id);
+    above.members += 1;
     const top = this.#kin.get(root);
-    if (top !== undefined) top.tree += own?.tree ?? 1;
-    if (own === undefined) return;
-    for (const kin of this.#kin.values()) if (kin.root === id) kin.root = root;
-  }
-
-  /** The thread has left: its place under its parent is free again. Its own children keep their places. */
-  release(id: ThreadId): void {
-    const kin = this.#kin.get(id);
-    if (kin === undefined) return;
-    if (kin.parent !== null) {
-      const above = this.#kin.get(kin.parent);
-      if (above !== undefined) above.children -= 1;
-      const root = this.#kin.get(kin.root);
-      if (root !== undefined) root.tree -= 1;
-      this.#forgetIfAlone(kin.parent);
-      this.#forgetIfAlone(kin.root);
-      this.#kin.delete(id);
-    } else {
-      this.#forgetIfAlone(id);
+    if (top !== undefined) top.tree += members + 1;
+    for (const other of under) {
+      const found = this.#kin.get(other);
+      if (found !== undefined) found.root = root;
     }
   }
 
-  /** A root is forgotten when nobody is under it; another thread, when it leaves. */
-  #forgetIfAlone(id: ThreadId): void {
+  #detach(id: ThreadId, { parent }: Kin): void {
+    if (parent !== null) this.#kin.get(parent)?.children.delete(id);
+  }
+
+  /** The thread is no member any more: its place under its parent is free again. Those under it keep theirs. */
+  release(id: ThreadId, presence: Exclude<Presence, "member">): void {
     const kin = this.#kin.get(id);
-    if (kin !== undefined && kin.parent === null && kin.children === 0 && kin.tree <= 1) this.#kin.delete(id);
+    if (kin?.presence !== "member") return;
+    const root = this.#kin.get(kin.root);
+    if (root !== undefined) root.tree -= 1;
+    const above = kin.parent === null ? undefined : this.#kin.get(kin.parent);
+    if (above !== undefined) above.members -= 1;
+    kin.presence = presence;
+    this.#prune(id);
+  }
+
+  /** A thread that was removed has been closed by whoever held it. */
+  bury(id: ThreadId): void {
+    const kin = this.#kin.get(id);
+    if (kin?.presence !== "removed") return;
+    kin.presence = "closed";
+    this.#prune(id);
+  }
+
+  /** Forgets a thread that nobody is under, once it is closed; and those above it that were only kept for it. */
+  #prune(id: ThreadId): void {
+    for (let at: ThreadId | null = id; at !== null; ) {
+      const kin = this.#kin.get(at);
+      if (kin === undefined || kin.children.size > 0) return;
+      if (kin.presence !== "closed" && kin.parent !== null) return;
+      this.#kin.delete(at);
+      this.#detach(at, kin);
+      at = kin.parent;
+    }
   }
 }
 
@@ -124,7 +198,10 @@ const founder = (id: ThreadId, { depth, session }: Pick<Kin, "depth" | "session"
   depth,
   session,
   nickname: null,
-  children: 0,
+  endsWithParent: false,
+  presence: "member",
+  children: new Set(),
+  members: 0,
   tree: 1,
 });
 
@@ -136,6 +213,8 @@ export type Lineage = {
   /** What the whole tree is called in rollouts: the id of its root. */
   readonly session: string;
   readonly nickname: string | null;
+  /** Whether it ends when its parent does. */
+  readonly endsWithParent?: boolean;
 };
 
 /** What a rollout's header tells of it; undefined for a thread that no agent has started. */

@@ -39,6 +39,11 @@ export type Limits = {
   readonly events: number;
   /** Milliseconds that a thread logic has for its first event. Default 10,000. */
   readonly bootDeadlineMs: number;
+  /**
+   * Milliseconds, of real time, that whoever gives no signal or deadline of its own waits for a place in memory when every
+   * resident thread is at work. Default 5,000.
+   */
+  readonly roomDeadlineMs: number;
 };
 
 export type Residency = {
@@ -62,6 +67,8 @@ export type Supervision = {
   /** The first restart waits so long (default 100), each further one within the period twice as long, up to the cap (default 10,000). */
   readonly backoffMs: number;
   readonly maxBackoffMs: number;
+  /** Shortens each wait by up to half, so that threads that crashed together don't come back together. Default Math.random. */
+  readonly random: () => number;
 };
 
 export type ThreadManagerOptions = {
@@ -145,6 +152,7 @@ const LIMITS: Limits = {
   mailbox: 1_024,
   events: 4_096,
   bootDeadlineMs: 10_000,
+  roomDeadlineMs: 5_000,
 };
 const RESIDENCY: Residency = { unloadAfterMs: 30 * 60_000, trimAfterMs: 60_000, historyBytes: 64 * 1024 * 1024 };
 const SUPERVISION: Supervision = {
@@ -153,6 +161,7 @@ const SUPERVISION: Supervision = {
   periodMs: 60_000,
   backoffMs: 100,
   maxBackoffMs: 10_000,
+  random: Math.random,
 };
 
 /** @throws InvalidRequestError that names the option and the problem */
@@ -215,6 +224,9 @@ function bounded<T extends Record<string, unknown>>(what: string, defaults: T, g
 
 function withStrategy(given: Partial<Supervision> = {}): Supervision {
   const supervision = bounded("supervision", SUPERVISION, given);
+  if (typeof supervision.random !== "function") {
+    throw new InvalidRequestError("supervision.random: must be a function that gives numbers from 0 up to 1");
+  }
   if (!["permanent", "transient", "temporary"].includes(supervision.restart)) {
     throw new InvalidRequestError(
       `supervision.restart: must be permanent, transient or temporary, not ${String(supervision.restart)}`,

@@ -1,18 +1,19 @@
 /**
- * The registry: every thread in memory, behind an RW mutex (S1).
+ * The registry: every thread of the manager, behind an RW mutex (S1).
  *
  * S2  What runs under the lock is synchronous: it touches these maps and nothing else.
  * S3  A thread's place is reserved before it is made, and committed or released afterwards; while it is reserved, whoever
  *     asks for the same thread waits for the same outcome, so that two resumes of one id give one live thread.
- * S6  Limits are checked in `reserve` and nowhere else. A thread counts as resident from its reservation until it has
- *     left memory: room is made first, and given away afterwards.
- * S8  An id is in one of these maps or in none: resident, being made, leaving, or unloaded. Only one that is being loaded
- *     again is in two, so that it is not forgotten when that fails.
+ * S6  Limits are checked in `reserve` and nowhere else. A thread holds its place in memory from its reservation until it
+ *     has left memory, or has been removed; one that is down keeps it for its restart.
+ * S8  An id is in one of these maps or in none: resident, being made, leaving, down, or unloaded. Only one that is being
+ *     loaded again is in two, so that it is not forgotten when that fails.
  */
 
 import { RwMutex } from "../kernel/rw-mutex.ts";
+import type { Release } from "../kernel/slots.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
-import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
+import { DuplicateThreadError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -24,15 +25,21 @@ export type Claim = {
   readonly threadId: ThreadId;
   /** Whose agent the thread is to be. */
   readonly under?: Newcomer | undefined;
-  /** `create`: the id must be free. `load`: a thread that is there, or is being loaded, is the answer. */
-  readonly for: "create" | "load";
+  /**
+   * `create`: the id must be free. `load`: a thread that is there, or is being loaded, is the answer; one that is down is
+   * waited for. `restart`: it is down, and its time has come. `remove`: it is loaded to be given away, and needs no place.
+   */
+  readonly for: "create" | "load" | "restart" | "remove";
 };
 
 /** A place that is held for a thread to come. Settled exactly once. */
 export type Reservation = {
   readonly threadId: ThreadId;
+  readonly for: Claim["for"];
   /** Whether the thread has been given its place under a parent with this. */
   readonly isAdmitted: boolean;
+  /** Its place in memory; none for a thread that is to be given away. */
+  readonly place: Release | undefined;
   /** undefined: whoever made the thread has given up; somebody else may try. */
   readonly outcome: PromiseWithResolvers<LiveThread | undefined>;
 };
@@ -41,10 +48,10 @@ export type Reserved =
   | { readonly kind: "reserved"; readonly reservation: Reservation }
   | { readonly kind: "loaded"; readonly thread: LiveThread }
   | { readonly kind: "loading"; readonly outcome: Promise<LiveThread | undefined> }
-  /** The place is not free yet: ask again afterwards. */
+  /** It is leaving, or down: ask again afterwards. */
   | { readonly kind: "wait"; readonly until: Promise<void> }
-  /** All places are taken: this thread is to leave memory first, and has been told so. Then ask again. */
-  | { readonly kind: "evict"; readonly thread: LiveThread };
+  /** All places are taken: ask again with one. */
+  | { readonly kind: "full" };
 
 /** A thread that has left memory and comes back with the next message, as it was. */
 export type Unloaded = {
@@ -57,84 +64,105 @@ export type Unloaded = {
 export type Whereabouts =
   | { readonly kind: "loaded"; readonly thread: LiveThread }
   | { readonly kind: "leaving"; readonly thread: LiveThread; readonly done: Promise<void> }
-  | { readonly kind: "unloaded"; readonly unloaded: Unloaded };
+  | { readonly kind: "unloaded"; readonly unloaded: Unloaded }
+  /** It crashed, and lives again after a while: then `done` resolves, or when it has been given up. */
+  | { readonly kind: "down"; readonly unloaded: Unloaded; readonly done: Promise<void> };
 
 /** What became of a thread that was to leave memory. */
-export type Fate = "unloaded" | "kept" | "gone";
+export type Fate = "unloaded" | "down" | "kept" | "gone";
 
 type Leaving = { readonly thread: LiveThread; readonly done: PromiseWithResolvers<void> };
+type Down = { readonly unloaded: Unloaded; readonly done: PromiseWithResolvers<void> };
 
 export class Registry {
   readonly #lock = new RwMutex();
-  /** The least recently used comes first. */
   readonly #threads = new Map<ThreadId, LiveThread>();
+  /** Those that may be idle, the least recently used first. One that is found at work is left out until it is touched. */
+  readonly #candidates = new Map<ThreadId, LiveThread>();
   readonly #reserved = new Map<ThreadId, Reservation>();
   readonly #leaving = new Map<ThreadId, Leaving>();
+  readonly #down = new Map<ThreadId, Down>();
   readonly #unloaded = new Map<ThreadId, Unloaded>();
+  /** The places in memory of all but the unloaded. */
+  readonly #places = new Map<ThreadId, Release>();
   readonly #kinship: Kinship;
-  readonly #limits: Limits;
 
   constructor(limits: Limits) {
-    this.#limits = limits;
     this.#kinship = new Kinship(limits);
   }
 
-  /** @throws LimitReachedError, DuplicateThreadError; or the signal's reason while waiting for the lock */
-  reserve(claim: Claim, signal: AbortSignal | undefined): Reserved | Promise<Reserved> {
-    return this.#lock.write(() => this.#reserve(claim), { signal });
+  /**
+   * @param takePlace gives the thread's place in memory; undefined when there is none
+   * @throws LimitReachedError, DuplicateThreadError; or the signal's reason while waiting for the lock
+   */
+  reserve(
+    claim: Claim,
+    takePlace: () => Release | undefined,
+    signal: AbortSignal | undefined,
+  ): Reserved | Promise<Reserved> {
+    return this.#lock.write(() => this.#reserve(claim, takePlace), { signal });
   }
 
-  #reserve(claim: Claim): Reserved {
-    const { threadId } = claim;
-    const there = claim.for === "create" ? this.#refuseTaken(threadId) : this.#present(threadId);
-    const instead = there ?? this.#makeRoom();
-    if (instead !== undefined) return instead;
-    const { under } = claim;
-    const isAdmitted = under !== undefined && this.#kinship.parentOf(threadId) === undefined;
-    if (isAdmitted) this.#kinship.admit(threadId, under);
-    const reservation: Reservation = { threadId, isAdmitted, outcome: Promise.withResolvers() };
+  #reserve(claim: Claim, takePlace: () => Release | undefined): Reserved {
+    const { threadId, under } = claim;
+    const there = claim.for === "create" ? this.#refuseTaken(threadId) : this.#present(claim);
+    if (there !== undefined) return there;
+    const needsPlace = claim.for === "create" || claim.for === "load";
+    const place = needsPlace ? takePlace() : undefined;
+    if (needsPlace && place === undefined) return { kind: "full" };
+    const isAdmitted = under !== undefined && !this.#kinship.isAdmitted(threadId);
+    try {
+      if (isAdmitted) this.#kinship.admit(threadId, under);
+    } catch (error) {
+      place?.();
+      throw error;
+    }
+    const outcome = Promise.withResolvers<LiveThread | undefined>();
     // Whoever waits hears of a failure; when nobody does, it is not unhandled: the maker reports it.
-    reservation.outcome.promise.catch(() => undefined);
+    outcome.promise.catch(() => undefined);
+    const reservation: Reservation = { threadId, for: claim.for, isAdmitted, place, outcome };
     this.#reserved.set(threadId, reservation);
     return { kind: "reserved", reservation };
   }
 
   #refuseTaken(threadId: ThreadId): undefined {
-    const maps = [this.#threads, this.#reserved, this.#leaving, this.#unloaded];
+    const maps = [this.#threads, this.#reserved, this.#leaving, this.#down, this.#unloaded];
     if (maps.some((map) => map.has(threadId))) throw new DuplicateThreadError(threadId);
   }
 
-  #present(threadId: ThreadId): Reserved | undefined {
+  #present({ threadId, for: purpose }: Claim): Reserved | undefined {
     const thread = this.#threads.get(threadId);
     if (thread !== undefined) return { kind: "loaded", thread };
     const reservation = this.#reserved.get(threadId);
     if (reservation !== undefined) return { kind: "loading", outcome: reservation.outcome.promise };
-    const leaving = this.#leaving.get(threadId);
-    return leaving === undefined ? undefined : { kind: "wait", until: leaving.done.promise };
+    const waiting = this.#leaving.get(threadId) ?? (purpose === "load" ? this.#down.get(threadId) : undefined);
+    return waiting === undefined ? undefined : { kind: "wait", until: waiting.done.promise };
   }
 
-  /** @throws LimitReachedError when every resident thread is at work */
-  #makeRoom(): Reserved | undefined {
-    const { residentThreads } = this.#limits;
-    if (this.size < residentThreads) return undefined;
-    for (const thread of this.#threads.values()) {
-      if (!thread.incarnation.isIdle) continue;
-      this.#leave(thread);
-      return { kind: "evict", thread };
-    }
-    const [leaving] = this.#leaving.values();
-    if (leaving === undefined) throw new LimitReachedError("residentThreads", residentThreads);
-    return { kind: "wait", until: leaving.done.promise };
-  }
-
-  /** The thread is there: from now on it is found. `lineage` is what its rollout tells, where it was not admitted here. */
-  commit({ threadId, outcome }: Reservation, thread: LiveThread, lineage?: Lineage): void | Promise<void> {
+  /**
+   * The thread is there: from now on it is found, unless it was made to be given away. `lineage` is what its rollout
+   * tells, where it was not admitted here.
+   */
+  commit(reservation: Reservation, thread: LiveThread, lineage?: Lineage): void | Promise<void> {
+    const { threadId, outcome, place } = reservation;
     return this.#lock.write(() => {
       if (lineage !== undefined) this.#kinship.recall(threadId, lineage);
       this.#reserved.delete(threadId);
       this.#unloaded.delete(threadId);
-      this.#threads.set(threadId, thread);
-      outcome.resolve(thread);
+      const down = this.#down.get(threadId);
+      this.#down.delete(threadId);
+      if (reservation.for === "remove") {
+        this.#giveUpPlace(threadId);
+        this.#kinship.release(threadId, "removed");
+        // It is not here for those who have waited for it.
+        outcome.resolve(undefined);
+      } else {
+        if (place !== undefined) this.#places.set(threadId, place);
+        this.#threads.set(threadId, thread);
+        this.#candidates.set(threadId, thread);
+        outcome.resolve(thread);
+      }
+      down?.done.resolve();
     });
   }
 
@@ -142,30 +170,58 @@ export class Registry {
   release(reservation: Reservation, failure: { error: unknown } | undefined): void | Promise<void> {
     return this.#lock.write(() => {
       this.#reserved.delete(reservation.threadId);
-      if (reservation.isAdmitted) this.#kinship.release(reservation.threadId);
+      if (reservation.isAdmitted) this.#kinship.release(reservation.threadId, "closed");
+      reservation.place?.();
       if (failure === undefined) reservation.outcome.resolve(undefined);
       else reservation.outcome.reject(failure.error);
     });
+  }
+
+  #giveUpPlace(threadId: ThreadId): void {
+    const place = this.#places.get(threadId);
+    this.#places.delete(threadId);
+    place?.();
   }
 
   /** Takes a thread that is in memory out, at once (S5): it is no longer found. */
   remove(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
-      if (this.#threads.delete(threadId)) this.#kinship.release(threadId);
+      if (thread === undefined) return undefined;
+      this.#threads.delete(threadId);
+      this.#candidates.delete(threadId);
+      this.#giveUpPlace(threadId);
+      this.#kinship.release(threadId, "removed");
       return thread;
     });
   }
 
-  /** Takes out a thread that has left memory; with an epoch only that incarnation, and none that came after it. */
-  forget(threadId: ThreadId, epoch?: number): void | Promise<void> {
+  /**
+   * Takes out what is known of a thread that is not in memory: unloaded, down or leaving. With an epoch only that life of
+   * it, and none that came after it. False when there is nothing.
+   */
+  forget(threadId: ThreadId, epoch?: number): boolean | Promise<boolean> {
     return this.#lock.write(() => {
-      const unloaded = this.#unloaded.get(threadId);
-      if (unloaded === undefined || this.#reserved.has(threadId)) return;
-      if (epoch !== undefined && unloaded.epoch !== epoch) return;
-      this.#unloaded.delete(threadId);
-      this.#kinship.release(threadId);
+      if (this.#reserved.has(threadId)) return false;
+      const { unloaded: known = this.#unloaded.get(threadId) } = this.#down.get(threadId) ?? {};
+      if (epoch !== undefined && known !== undefined && known.epoch !== epoch) return false;
+      const leaving = this.#leaving.get(threadId);
+      const down = this.#down.get(threadId);
+      const isKnown = this.#unloaded.delete(threadId) || leaving !== undefined || down !== undefined;
+      if (!isKnown) return false;
+      this.#leaving.delete(threadId);
+      this.#down.delete(threadId);
+      this.#giveUpPlace(threadId);
+      this.#kinship.release(threadId, "closed");
+      if (leaving !== undefined) leaving.thread.incarnation.leaving = undefined;
+      (leaving ?? down)?.done.resolve();
+      return true;
     });
+  }
+
+  /** A thread that was removed has been closed by whoever held it. */
+  bury(threadId: ThreadId): void | Promise<void> {
+    return this.#lock.write(() => this.#kinship.bury(threadId));
   }
 
   /**
@@ -181,27 +237,64 @@ export class Registry {
     });
   }
 
+  /** The least recently used idle thread begins to leave memory; undefined when all are at work. Amortised O(1). */
+  leaveIdle(): LiveThread | undefined | Promise<LiveThread | undefined> {
+    return this.#lock.write(() => {
+      for (const [id, thread] of this.#candidates) {
+        if (!thread.incarnation.isIdle) {
+          this.#candidates.delete(id);
+          continue;
+        }
+        this.#leave(thread);
+        return thread;
+      }
+      return undefined;
+    });
+  }
+
+  /** Those that were found at work are looked at again. O(n): for when nothing else is left. */
+  reconsider(): void | Promise<void> {
+    return this.#lock.write(() => {
+      for (const [id, thread] of this.#threads) this.#candidates.set(id, thread);
+    });
+  }
+
   #leave(thread: LiveThread): void {
     const done = Promise.withResolvers<void>();
     thread.incarnation.leaving = done.promise;
     this.#threads.delete(thread.id);
+    this.#candidates.delete(thread.id);
     this.#leaving.set(thread.id, { thread, done });
   }
 
-  /** How that ended: the thread is addressable still, in memory after all, or no more. */
+  /** How that ended: the thread is addressable still, waits for its restart, is in memory after all, or is no more. */
   left(thread: LiveThread, fate: Fate): void | Promise<void> {
     return this.#lock.write(() => {
       const { id, incarnation } = thread;
       const leaving = this.#leaving.get(id);
       if (leaving?.thread !== thread) return;
       this.#leaving.delete(id);
-      const { config, epoch, status } = incarnation;
-      if (fate === "kept") this.#threads.set(id, thread);
-      else if (fate === "unloaded") this.#unloaded.set(id, { config, epoch, status });
-      else this.#kinship.release(id);
+      this.#settle(thread, fate);
       incarnation.leaving = undefined;
       leaving.done.resolve();
     });
+  }
+
+  #settle(thread: LiveThread, fate: Fate): void {
+    const { id, incarnation } = thread;
+    const { config, epoch, status } = incarnation;
+    if (fate === "kept") {
+      this.#threads.set(id, thread);
+      this.#candidates.set(id, thread);
+      return;
+    }
+    if (fate === "down") {
+      this.#down.set(id, { unloaded: { config, epoch, status }, done: Promise.withResolvers() });
+      return;
+    }
+    if (fate === "unloaded") this.#unloaded.set(id, { config, epoch, status });
+    else this.#kinship.release(id, "closed");
+    this.#giveUpPlace(id);
   }
 
   /** The thread is in use: others leave memory before it. */
@@ -209,8 +302,8 @@ export class Registry {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
       if (thread === undefined) return;
-      this.#threads.delete(threadId);
-      this.#threads.set(threadId, thread);
+      this.#candidates.delete(threadId);
+      this.#candidates.set(threadId, thread);
     });
   }
 
@@ -221,6 +314,8 @@ export class Registry {
       if (thread !== undefined) return { kind: "loaded", thread };
       const leaving = this.#leaving.get(threadId);
       if (leaving !== undefined) return { kind: "leaving", thread: leaving.thread, done: leaving.done.promise };
+      const down = this.#down.get(threadId);
+      if (down !== undefined) return { kind: "down", unloaded: down.unloaded, done: down.done.promise };
       const unloaded = this.#unloaded.get(threadId);
       return unloaded === undefined ? undefined : { kind: "unloaded", unloaded };
     });
@@ -232,6 +327,11 @@ export class Registry {
       ...[...this.#reserved.values()].map(({ outcome }) => outcome.promise),
       ...[...this.#leaving.values()].map(({ done }) => done.promise),
     ]);
+  }
+
+  /** Those that wait for their restart. */
+  down(): ThreadId[] | Promise<ThreadId[]> {
+    return this.#lock.read(() => [...this.#down.keys()]);
   }
 
   find(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
@@ -252,6 +352,15 @@ export class Registry {
     return this.#lock.read(() => [...this.#threads.values()]);
   }
 
+  /** Whether each place in memory is held by a thread whose turn does nothing but wait for other threads. */
+  allWait(): boolean | Promise<boolean> {
+    return this.#lock.read(() => {
+      if (this.#reserved.size + this.#leaving.size + this.#down.size > 0) return false;
+      for (const { incarnation } of this.#threads.values()) if (!incarnation.turn?.onlyWaits) return false;
+      return true;
+    });
+  }
+
   /** Whose agent a thread is, of those that live. */
   parentOf(threadId: ThreadId): ThreadId | undefined {
     return this.#kinship.parentOf(threadId);
@@ -267,18 +376,28 @@ export class Registry {
     return this.#kinship.allUnder(threadId);
   }
 
+  /** The agents that end when the thread does. */
+  agentsBoundTo(threadId: ThreadId): ThreadId[] {
+    return this.#kinship.boundTo(threadId);
+  }
+
   /** Whether the thread is a sub-agent of the other, at any depth. */
   isUnder(threadId: ThreadId, ancestor: ThreadId): boolean {
     return this.#kinship.isUnder(threadId, ancestor);
   }
 
-  /** Threads in memory, those that are being made and those that have not left yet included. */
+  /** Threads that hold a place in memory, those that are being made and those that have not left yet included. */
   get size(): number {
-    return this.#threads.size + this.#reserved.size + this.#leaving.size;
+    return this.#threads.size + this.#reserved.size + this.#leaving.size + this.#down.size;
   }
 
   /** Threads that have left memory and are addressable still. */
   get unloadedCount(): number {
     return this.#unloaded.size;
+  }
+
+  /** How many threads there are, and none of them. */
+  toJSON(): { readonly resident: number; readonly unloaded: number; readonly related: number } {
+    return { resident: this.size, unloaded: this.unloadedCount, related: this.#kinship.size };
   }
 }

@@ -8,6 +8,8 @@ import type { LiveThread } from "../thread/live-thread.ts";
  */
 export class Removed {
   readonly #threads = new Map<Incarnation, WeakRef<LiveThread>>();
+  /** The same by id: one that was taken over and removed again is there twice. */
+  readonly #byId = new Map<ThreadId, Incarnation[]>();
   readonly #end: (incarnation: Incarnation) => void;
   readonly #dropped = new FinalizationRegistry<Incarnation>((incarnation) => this.#endIfLost(incarnation));
 
@@ -21,8 +23,9 @@ export class Removed {
   }
 
   add(thread: LiveThread): void {
-    const { incarnation } = thread;
+    const { incarnation, id } = thread;
     this.#threads.set(incarnation, new WeakRef(thread));
+    this.#byId.set(id, [...(this.#byId.get(id) ?? []), incarnation]);
     this.#dropped.register(thread, incarnation, thread);
     this.noteObserved(thread);
   }
@@ -42,16 +45,25 @@ export class Removed {
 
   #endIfLost(incarnation: Incarnation): void {
     if (this.#threads.get(incarnation)?.deref() !== undefined || !incarnation.isIdle) return;
-    if (this.#threads.delete(incarnation)) this.#end(incarnation);
+    if (this.#delete(incarnation)) this.#end(incarnation);
+  }
+
+  #delete(incarnation: Incarnation): boolean {
+    const { threadId } = incarnation;
+    const left = (this.#byId.get(threadId) ?? []).filter((other) => other !== incarnation);
+    if (left.length === 0) this.#byId.delete(threadId);
+    else this.#byId.set(threadId, left);
+    return this.#threads.delete(incarnation);
   }
 
   delete(thread: LiveThread): void {
-    this.#threads.delete(thread.incarnation);
+    this.#delete(thread.incarnation);
     this.#dropped.unregister(thread);
   }
 
   find(threadId: ThreadId): LiveThread[] {
-    return this.all().filter((thread) => thread.id === threadId);
+    const incarnations = this.#byId.get(threadId) ?? [];
+    return incarnations.flatMap((incarnation) => this.#threads.get(incarnation)?.deref() ?? []);
   }
 
   /** Those that somebody holds or observes. */

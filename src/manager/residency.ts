@@ -3,6 +3,7 @@
  * the process alive: idle threads lose their replay first, then leave memory. They stay addressable all the same.
  */
 import type { Clock } from "../kernel/clock.ts";
+import { paced } from "../kernel/pace.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Residency } from "./options.ts";
 
@@ -14,7 +15,7 @@ export class ResidencySweep {
   readonly #options: Residency;
   readonly #clock: Clock;
   readonly #threads: () => Iterable<LiveThread> | Promise<Iterable<LiveThread>>;
-  readonly #unload: (thread: LiveThread) => void;
+  readonly #unload: (thread: LiveThread) => Promise<void>;
   #timer: unknown;
   #isStopped = false;
 
@@ -22,7 +23,7 @@ export class ResidencySweep {
     options: Residency;
     clock: Clock;
     threads: () => Iterable<LiveThread> | Promise<Iterable<LiveThread>>;
-    unload: (thread: LiveThread) => void;
+    unload: (thread: LiveThread) => Promise<void>;
   }) {
     this.#options = parts.options;
     this.#clock = parts.clock;
@@ -50,15 +51,16 @@ export class ResidencySweep {
     if (this.#timer === undefined) return;
     this.#timer = undefined;
     const now = this.#clock.now();
-    for (const thread of threads) this.#consider(thread, now);
+    await paced(threads, (thread) => this.#consider(thread, now));
     if (threads.length > 0) this.arm();
   }
 
   #consider(thread: LiveThread, now: number): void {
     const { incarnation } = thread;
-    if (!thread.isLoaded || !incarnation.isIdle) return;
+    if (this.#isStopped || !thread.isLoaded || !incarnation.isIdle) return;
     const idleMs = now - incarnation.lastActiveAt;
-    if (idleMs >= this.#options.unloadAfterMs) this.#unload(thread);
+    // One store that hangs keeps no other thread in memory.
+    if (idleMs >= this.#options.unloadAfterMs) void this.#unload(thread);
     else if (idleMs >= this.#options.trimAfterMs && incarnation.log.size > TRIMMED_EVENTS) {
       incarnation.log.trim(TRIMMED_EVENTS);
     }

@@ -1,6 +1,6 @@
 import { type Actor, createActor } from "xstate";
 import { restartMachine } from "../../machines/restart.machine.ts";
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { EndReason } from "../thread/incarnation.ts";
 import type { Supervision } from "./options.ts";
@@ -13,18 +13,36 @@ export type RestartOutcomes = {
   readonly giveUp: (threadId: ThreadId, crashes: number) => void;
 };
 
-/** Decides for each thread that ended whether and when it lives again (S7), as its restart strategy says. */
+/** How much of a back-off is left to chance, so that those that crashed together don't come back together. */
+const JITTER = 0.5;
+
+/** What is known of one thread that has crashed. */
+type Count = {
+  counter: Actor<typeof restartMachine>;
+  /** Since when its restart has been refused, for reasons that are not the thread's. */
+  refusedSince?: number;
+};
+
+/**
+ * Decides for each thread that crashed whether and when it lives again (S7), by its restart intensity. The count outlives
+ * a give-up by the period, so that resuming the thread by hand doesn't begin it anew.
+ */
 export class RestartCounters {
   readonly #options: Supervision;
   readonly #clock: Clock;
   readonly #then: RestartOutcomes;
-  /** Made on a thread's first crash, forgotten when it is given up or closed. */
-  readonly #counters = new Map<ThreadId, Actor<typeof restartMachine>>();
+  readonly #counts = new Map<ThreadId, Count>();
+  readonly #timers = new Map<ThreadId, unknown>();
 
   constructor(options: Supervision, clock: Clock, then: RestartOutcomes) {
     this.#options = options;
     this.#clock = clock;
     this.#then = then;
+  }
+
+  /** How many threads are counted: for tests. */
+  get size(): number {
+    return this.#counts.size;
   }
 
   /** Whether a thread that ended for this reason is to be restarted at all. One that was ended on purpose never is. */
@@ -35,33 +53,60 @@ export class RestartCounters {
 
   /** The thread has ended and is to live again: after its back-off, unless that happens too often. */
   noteEnd(threadId: ThreadId): void {
-    this.#counterOf(threadId).send({ type: "thread.crashed", at: this.#clock.now() });
+    const count = this.#countOf(threadId);
+    delete count.refusedSince;
+    count.counter.send({ type: "thread.crashed", at: elapsedBy(this.#clock), chance: this.#options.random() });
   }
 
-  #counterOf(threadId: ThreadId): Actor<typeof restartMachine> {
-    const known = this.#counters.get(threadId);
-    if (known !== undefined) return known;
+  /**
+   * Its restart was refused for a reason that is not the thread's: it is tried again, uncounted.
+   * @returns false when that has gone on for longer than the period
+   */
+  noteRefusal(threadId: ThreadId): boolean {
+    const count = this.#countOf(threadId);
+    const now = elapsedBy(this.#clock);
+    count.refusedSince ??= now;
+    if (now - count.refusedSince >= this.#options.periodMs) return false;
+    count.counter.send({ type: "restart.refused", chance: this.#options.random() });
+    return true;
+  }
+
+  #countOf(threadId: ThreadId): Count {
+    const known = this.#counts.get(threadId);
+    if (known?.counter.getSnapshot().status === "active") return known;
     const { maxRestarts, periodMs, backoffMs, maxBackoffMs } = this.#options;
+    const crashes = known?.counter.getSnapshot().context.crashes ?? [];
     const counter = createActor(restartMachine, {
-      input: { maxRestarts, periodMs, backoffMs, maxBackoffMs },
+      input: { maxRestarts, periodMs, backoffMs, maxBackoffMs, jitter: JITTER, crashes },
       clock: this.#clock,
     });
     counter.on("restart.due", () => this.#then.restart(threadId));
-    counter.on("restart.gaveUp", ({ crashes }) => {
-      this.#counters.delete(threadId);
-      this.#then.giveUp(threadId, crashes);
-    });
-    this.#counters.set(threadId, counter);
-    return counter.start();
+    counter.on("restart.gaveUp", (gaveUp) => this.#then.giveUp(threadId, gaveUp.crashes));
+    const count: Count = { counter };
+    this.#counts.set(threadId, count);
+    counter.start();
+    return count;
   }
 
-  forget(threadId: ThreadId): void {
-    this.#counters.get(threadId)?.stop();
-    this.#counters.delete(threadId);
+  /** The thread is no longer restarted; its crashes are remembered until they do not count any more. */
+  retire(threadId: ThreadId): void {
+    const count = this.#counts.get(threadId);
+    if (count === undefined) return;
+    count.counter.stop();
+    this.#clock.clearTimeout(this.#timers.get(threadId));
+    const forget = () => this.#forgetIfRetired(threadId);
+    this.#timers.set(threadId, this.#clock.background(forget, this.#options.periodMs));
+  }
+
+  #forgetIfRetired(threadId: ThreadId): void {
+    this.#timers.delete(threadId);
+    if (this.#counts.get(threadId)?.counter.getSnapshot().status !== "active") this.#counts.delete(threadId);
   }
 
   close(): void {
-    for (const counter of this.#counters.values()) counter.stop();
-    this.#counters.clear();
+    for (const { counter } of this.#counts.values()) counter.stop();
+    for (const timer of this.#timers.values()) this.#clock.clearTimeout(timer);
+    this.#counts.clear();
+    this.#timers.clear();
   }
 }

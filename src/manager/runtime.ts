@@ -5,32 +5,41 @@
  * S5  Remove and shutdown answer even when a thread hangs: nothing here waits for a thread without a deadline.
  * S7  A crashed thread leaves the registry at once and comes back under the same handle, in a new incarnation.
  */
-import { type AnyActorRef, createActor } from "xstate";
-import { supervisorMachine } from "../../machines/supervisor.machine.ts";
+import type { AnyActorRef } from "xstate";
+import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
+import { paced } from "../kernel/pace.ts";
 import { Slots } from "../kernel/slots.ts";
-import { InvalidRequestError, ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
+import {
+  LimitReachedError,
+  ManagerClosedError,
+  ThreadBusyError,
+  ThreadClosedError,
+  ThreadNotFoundError,
+} from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import { INSPECT, shownById } from "../protocol/shown-as.ts";
+import { INSPECT } from "../protocol/shown-as.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
-import type { EndReason, Incarnation } from "../thread/incarnation.ts";
+import type { Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
+import { withCleanup } from "../thread/with-cleanup.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ManagerSetup } from "./options.ts";
 import { Parking } from "./parking.ts";
-import { withPlainExits } from "./plain-exits.ts";
-import { Registry } from "./registry.ts";
+import type { Registry, Unloaded } from "./registry.ts";
 import { Removed } from "./removed.ts";
 import { ResidencySweep } from "./residency.ts";
 import { RestartCounters } from "./restarts.ts";
-import type { SupervisorMessage } from "./service.ts";
-import { Service } from "./service.ts";
+import { Rooms } from "./rooms.ts";
+import type { Threads } from "./service.ts";
 import { type ShutdownReport, shutDownThreads } from "./shutdown.ts";
+import { type Lives, Supervisor } from "./supervisor.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import { TurnAgents } from "./turn-agents.ts";
 
@@ -38,24 +47,41 @@ import { TurnAgents } from "./turn-agents.ts";
 export type Watchers = {
   readonly events: Set<(event: ThreadEvent) => void>;
   readonly created: Set<(thread: LiveThread) => void>;
-  readonly closed: Set<(threadId: ThreadId) => void>;
+  readonly closed: Set<(end: ThreadEnd) => void>;
+  readonly crashed: Set<(end: ThreadEnd) => void>;
+};
+
+/** How a life of a thread ended. */
+export type ThreadEnd = {
+  readonly threadId: ThreadId;
+  /** Which of its lives it was. */
+  readonly epoch: number;
+  /**
+   * `closed`: in order; `killed`: by force; `crashed`: its actor failed; `gaveUp`: it failed too often, or could not be
+   * restarted; `lost`: another process writes the thread now; `refused`: whoever asked for it had given up meanwhile.
+   */
+  readonly reason: "closed" | "killed" | "crashed" | "gaveUp" | "lost" | "refused";
+  /** What it failed by. */
+  readonly error?: unknown;
 };
 
 /** What a forced end may take to store what it can. */
 const KILL_FLUSH_MS = 1_000;
 
-export class ManagerRuntime implements ThreadHome {
+export class ManagerRuntime implements ThreadHome, Threads, Lives {
   readonly setup: ManagerSetup;
-  readonly registry: Registry;
-  readonly actor: AnyActorRef;
+  readonly #supervisor: Supervisor;
   readonly maker: ThreadMaker;
   readonly turnSlots: Slots;
   readonly approvals: ApprovalBoard;
   readonly #mcp: McpPool;
-  readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set() };
+  readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
   readonly #env: ThreadEnv;
   readonly #ephemeral: ReturnType<typeof memoryStore>;
   readonly #parking = new Parking();
+  readonly rooms: Rooms;
+  /** What threads that are down, or were given up, failed by. */
+  readonly #failures = new Map<ThreadId, ThreadEnd>();
   readonly #sweep: ResidencySweep;
   readonly #counters: RestartCounters;
   /** Threads that were removed and live on for whoever holds them. */
@@ -63,19 +89,27 @@ export class ManagerRuntime implements ThreadHome {
     incarnation.end("closed");
     void this.#closeWriter(incarnation);
     void this.#deleteEphemeral(incarnation);
-    this.#noteClosed(incarnation.threadId);
+    void this.registry.bury(incarnation.threadId);
+    this.#noteClosed({ threadId: incarnation.threadId, epoch: incarnation.epoch, reason: "closed" });
   });
   #closing: Promise<ShutdownReport> | undefined;
 
   constructor(setup: ManagerSetup) {
     this.setup = setup;
     const { clock, limits } = setup;
-    this.registry = new Registry(limits);
     this.turnSlots = new Slots(limits.runningTurns);
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.#ephemeral = memoryStore({ clock });
-    this.actor = shownById(createActor(this.#supervisorLogic(), { clock })).start();
+    this.#supervisor = new Supervisor({ threads: this, lives: this, limits, clock });
+    this.rooms = new Rooms({
+      limit: limits.residentThreads,
+      patienceMs: limits.roomDeadlineMs,
+      leaveIdle: () => this.registry.leaveIdle(),
+      reconsider: () => this.registry.reconsider(),
+      evict: (thread) => this.#takeOut(thread),
+      allWait: () => this.registry.allWait(),
+    });
     this.#env = this.#makeEnv();
     this.maker = new ThreadMaker({
       setup,
@@ -84,35 +118,37 @@ export class ManagerRuntime implements ThreadHome {
       home: this,
       ephemeral: this.#ephemeral,
       parking: this.#parking,
-      evict: (thread) => this.#takeOut(thread),
+      rooms: this.rooms,
+      onLost: (threadId, error) => this.#signal({ type: "lease.lost", threadId, error }),
       onLoaded: (thread) => this.#noteLoaded(thread),
     });
     this.#sweep = new ResidencySweep({
       options: setup.residency,
       clock,
       threads: () => this.registry.all(),
-      unload: (thread) => void this.#unload(thread),
+      unload: (thread) => this.#unload(thread),
     });
     this.#counters = new RestartCounters(setup.supervision, clock, {
-      restart: (threadId) => void this.#restart(threadId),
-      giveUp: (threadId, crashes) => void this.#giveUp(threadId, crashes),
+      restart: (threadId) => this.#signal({ type: "restart.due", threadId }),
+      giveUp: (threadId, crashes) => this.#signal({ type: "restart.gaveUp", threadId, crashes }),
     });
   }
 
-  #supervisorLogic() {
-    const service = new Service(this);
-    const refuse = (event: object, error: Error) => {
-      if ("reply" in event && typeof event.reply === "function") event.reply({ ok: false, error });
-    };
-    const machine = supervisorMachine.provide({
-      actions: {
-        serve: ({ event }) => void service.answer(event as SupervisorMessage),
-        refuse: ({ event }) => refuse(event, new ManagerClosedError()),
-        refuseUnknown: ({ event }) => refuse(event, new InvalidRequestError(`unknown message: ${event.type}`)),
-        reap: ({ event }) => void this.#reap((event as { threadId: ThreadId }).threadId),
-      },
-    });
-    return withPlainExits(machine);
+  get actor(): AnyActorRef {
+    return this.#supervisor.actor;
+  }
+
+  /** The supervisor's. */
+  get registry(): Registry {
+    return this.#supervisor.registry;
+  }
+
+  get logger() {
+    return this.setup.logger;
+  }
+
+  #signal(signal: SupervisorSignal): void {
+    this.#supervisor.signal(signal);
   }
 
   #makeEnv(): ThreadEnv {
@@ -123,7 +159,8 @@ export class ManagerRuntime implements ThreadHome {
       clock,
       logger,
       parent: this.actor,
-      logic: this.setup.threadLogic ?? threadLogic(incarnations),
+      stop: (ref) => this.#signal({ type: "thread.stop", ref }),
+      logic: withCleanup(this.setup.threadLogic ?? threadLogic(incarnations)),
       modelFor,
       contextWindow: (model) => models.contextWindow(model),
       turnSlots: this.turnSlots,
@@ -138,9 +175,11 @@ export class ManagerRuntime implements ThreadHome {
       incarnations,
       onActive: (incarnation) => {
         void this.registry.touch(incarnation.threadId);
+        if (this.rooms.hasWaiters) this.rooms.poke();
         this.#removed.noteActive(incarnation);
       },
       onEvent: (event) => {
+        if (this.rooms.hasWaiters) this.rooms.poke();
         for (const watcher of events) watcher(event);
       },
     };
@@ -148,32 +187,84 @@ export class ManagerRuntime implements ThreadHome {
 
   // What is asked for.
 
-  /** The thread, loaded again if it has left memory. @throws ThreadNotFoundError */
+  ids(): ThreadId[] | Promise<ThreadId[]> {
+    return this.registry.ids();
+  }
+
+  /** The thread, loaded again if it has left memory; one that is down is waited for. @throws ThreadNotFoundError */
   async get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread> {
     for (;;) {
       const place = await this.registry.locate(threadId);
       if (place === undefined) throw new ThreadNotFoundError(threadId);
       if (place.kind === "loaded") return place.thread;
-      if (place.kind === "unloaded") return this.maker.reload(threadId, place.unloaded, { signal });
+      if (place.kind === "unloaded") return this.#reload(threadId, place.unloaded, signal);
       await raceAbort(place.done, signal);
     }
   }
 
-  /** Takes the thread out, and gives it back working: one that has left memory is loaded for it. */
-  async remove(threadId: ThreadId): Promise<LiveThread | undefined> {
-    let thread = await this.registry.remove(threadId);
-    while (thread === undefined && (await this.registry.locate(threadId)) !== undefined) {
-      try {
-        await this.get(threadId);
-      } catch (error) {
-        this.setup.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
-        await this.#giveUpOn(threadId);
-        return undefined;
+  #reload(threadId: ThreadId, unloaded: Unloaded, signal: AbortSignal | undefined): Promise<LiveThread> {
+    if (this.isClosing) throw new ManagerClosedError();
+    return this.maker.reload(threadId, unloaded, { signal });
+  }
+
+  /**
+   * Takes the thread out, and gives it back working: one that has left memory is loaded for it. One that can't leave
+   * memory, since its store hangs, is ended.
+   *
+   * @throws what keeps it from being loaded; it is out all the same
+   */
+  async remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined> {
+    for (;;) {
+      const thread = await this.registry.remove(threadId);
+      if (thread !== undefined) {
+        this.#counters.retire(threadId);
+        this.#removed.add(thread);
+        this.#endAgentsOf(threadId);
+        return thread;
       }
-      thread = await this.registry.remove(threadId);
+      const place = await this.registry.locate(threadId);
+      if (place === undefined || place.kind === "loaded") return undefined;
+      if (place.kind !== "leaving") return this.#removeUnloaded(threadId, place.unloaded, signal);
+      if (!(await this.#hasLeft(place.done, signal))) return this.#cutOff(place.thread);
     }
-    this.#counters.forget(threadId);
-    if (thread !== undefined) this.#removed.add(thread);
+  }
+
+  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
+    this.#counters.retire(threadId);
+    try {
+      if (this.isClosing) throw new ManagerClosedError();
+      const thread = await this.maker.reload(threadId, unloaded, { signal }, "remove");
+      // Somebody else has loaded it meanwhile.
+      if ((await this.registry.find(threadId)) === thread) return this.remove(threadId, signal);
+      this.#failures.delete(threadId);
+      this.#endAgentsOf(threadId);
+      return thread;
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.setup.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
+      await this.#closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
+      throw error;
+    }
+  }
+
+  /** Whether the thread has left memory before its time is up. */
+  async #hasLeft(done: Promise<void>, signal: AbortSignal | undefined): Promise<boolean> {
+    const { clock } = this.setup;
+    const late = Promise.withResolvers<false>();
+    const timer = clock.setTimeout(() => late.resolve(false), KILL_FLUSH_MS);
+    try {
+      return await raceAbort(Promise.race([done.then(() => true), late.promise]), signal);
+    } finally {
+      clock.clearTimeout(timer);
+    }
+  }
+
+  /** Ends a thread whose store doesn't let it leave memory. */
+  async #cutOff(thread: LiveThread): Promise<LiveThread> {
+    const { id, incarnation } = thread;
+    incarnation.end("killed");
+    thread.close();
+    await this.#closeForGood({ threadId: id, epoch: incarnation.epoch, reason: "killed" });
     return thread;
   }
 
@@ -193,13 +284,28 @@ export class ManagerRuntime implements ThreadHome {
   async load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void> {
     const { id } = thread;
     for (;;) {
+      if (this.isClosing) throw new ManagerClosedError();
       const place = await this.registry.locate(id);
-      // Others may have loaded it meanwhile, and sent it away again: its epoch is the one that it has now.
-      const { epoch } = thread;
-      if (place?.kind === "leaving" && place.thread === thread) await raceAbort(place.done, signal);
-      else if (place?.kind === "loaded" && place.thread === thread) return;
-      else if (place?.kind !== "unloaded" || place.unloaded.epoch !== epoch) throw new ThreadClosedError(id);
-      else await this.maker.reload(id, place.unloaded, { signal });
+      switch (place?.kind) {
+        case "loaded":
+          // One that has ended, or another handle's thread of the same id, never comes back to this handle.
+          if (place.thread !== thread || !thread.isLoaded) throw new ThreadClosedError(id);
+          return;
+        case "leaving":
+          if (place.thread !== thread) throw new ThreadClosedError(id);
+          await raceAbort(place.done, signal);
+          break;
+        case "down":
+          await raceAbort(place.done, signal);
+          break;
+        case "unloaded":
+          // Others may have loaded it meanwhile, and sent it away again: its epoch is the one that it has now.
+          if (place.unloaded.epoch !== thread.epoch) throw new ThreadClosedError(id);
+          await this.#reload(id, place.unloaded, signal);
+          break;
+        default:
+          throw new ThreadClosedError(id);
+      }
     }
   }
 
@@ -216,6 +322,8 @@ export class ManagerRuntime implements ThreadHome {
 
   #noteLoaded(thread: LiveThread): void {
     if (!this.isClosing) this.#sweep.arm();
+    // Nobody finds one that was loaded to be given away; it lives on with whoever asked for it.
+    if (this.registry.peek(thread.id) !== thread) this.#removed.add(thread);
     for (const watcher of this.watchers.created) watcher(thread);
     // Nobody could be told of an end that came before the thread was found.
     if (thread.incarnation.hasEnded) void this.#endAsItDid(thread);
@@ -241,37 +349,60 @@ export class ManagerRuntime implements ThreadHome {
     return true;
   }
 
-  /** A thread's actor has ended, by itself or by a failure. */
-  async #reap(threadId: ThreadId): Promise<void> {
+  /** A thread's actor is said to have ended, by itself or by a failure: it is asked whether that is so. */
+  async end(threadId: ThreadId): Promise<void> {
     const found = (await this.registry.find(threadId)) ?? [];
     for (const thread of [found, this.#removed.find(threadId)].flat()) await this.#endAsItDid(thread);
   }
 
   async #endAsItDid(thread: LiveThread): Promise<void> {
-    const { status } = thread.incarnation.actor.getSnapshot() as { status: string };
-    if (thread.isLoaded && status !== "active") await this.#end(thread, status === "error" ? "crashed" : "closed");
+    const { status, error } = thread.incarnation.actor.getSnapshot() as { status: string; error?: unknown };
+    if (!thread.isLoaded || status === "active") return;
+    await this.#end(thread, status === "error" ? "crashed" : "closed", error);
   }
 
-  async #end(thread: LiveThread, reason: EndReason): Promise<void> {
+  /** A life ends. The thread leaves the registry at once; it comes back if its restart strategy says so. */
+  async #end(thread: LiveThread, reason: Exclude<ThreadEnd["reason"], "gaveUp">, error?: unknown): Promise<void> {
     const { incarnation, id } = thread;
+    const wasRunning = incarnation.status === "running";
+    const wasLoaded = thread.isLoaded;
     incarnation.end(reason);
+    // Whoever waits for what it was to do hears that it won't be done.
+    if (reason === "crashed" && wasRunning) incarnation.status = { errored: textOfThrown(error) };
+    const end: ThreadEnd = {
+      threadId: id,
+      epoch: incarnation.epoch,
+      reason,
+      ...(error === undefined ? {} : { error }),
+    };
+    if (reason === "crashed") this.#noteCrashed(end);
     const hasLeft = await this.registry.leave(thread, "always");
     await this.#closeWriter(incarnation);
     const comesBack = hasLeft && !this.isClosing && !thread.isEnding && this.#counters.restarts(reason);
-    if (comesBack) this.#parking.park(thread);
-    else {
-      thread.close();
-      await this.#deleteEphemeral(incarnation);
-    }
-    if (hasLeft) await this.registry.left(thread, comesBack ? "unloaded" : "gone");
-    else await this.registry.forget(id, incarnation.epoch);
     if (comesBack) {
-      this.#counters.noteEnd(id);
+      this.#failures.set(id, end);
+      this.#parking.park(thread);
+      await this.registry.left(thread, "down");
+      this.#signal({ type: "thread.down", threadId: id });
       return;
     }
+    thread.close();
+    await this.#deleteEphemeral(incarnation);
+    if (hasLeft) await this.registry.left(thread, "gone");
+    else if (this.#removed.find(id).includes(thread)) await this.registry.bury(id);
+    else await this.registry.forget(id, incarnation.epoch);
     this.#removed.delete(thread);
-    this.#counters.forget(id);
-    this.#noteClosed(id);
+    this.#counters.retire(id);
+    // Nothing was cut off where nothing ran.
+    this.#noteClosed(wasLoaded || reason !== "killed" ? end : { ...end, reason: "closed" });
+  }
+
+  /** Another process writes the thread now: here it is closed at once, and the next resume loads it anew. */
+  async lose({ threadId, error }: { threadId: ThreadId; error: Error }): Promise<void> {
+    const found = (await this.registry.find(threadId)) ?? [];
+    for (const thread of [found, this.#removed.find(threadId)].flat()) {
+      if (thread.isLoaded && thread.incarnation.writer.failure === error) await this.#end(thread, "lost", error);
+    }
   }
 
   /** What was never to last goes with its thread. */
@@ -290,30 +421,85 @@ export class ManagerRuntime implements ThreadHome {
     clock.clearTimeout(timer);
   }
 
-  async #restart(threadId: ThreadId): Promise<void> {
+  awaitRestart(threadId: ThreadId): void {
+    this.#counters.noteEnd(threadId);
+  }
+
+  async restart(threadId: ThreadId): Promise<void> {
+    const place = await this.registry.locate(threadId);
+    if (place?.kind !== "down") return;
     try {
-      const place = await this.registry.locate(threadId);
-      if (place?.kind === "unloaded" && !this.isClosing) await this.maker.reload(threadId, place.unloaded);
+      await this.maker.reload(threadId, place.unloaded, {}, "restart");
+      this.#failures.delete(threadId);
     } catch (error) {
-      this.setup.logger.error({ threadId, err: error }, "a crashed thread could not be restarted");
-      this.#counters.noteEnd(threadId);
+      await this.#restartLater(threadId, error);
     }
   }
 
-  async #giveUp(threadId: ThreadId, crashes: number): Promise<void> {
-    this.setup.logger.error({ threadId, crashes }, "a thread crashed too often and stays down");
-    await this.#giveUpOn(threadId);
+  /** A restart that failed counts as a crash; one that was refused for what is not the thread's fault does not. */
+  async #restartLater(threadId: ThreadId, error: unknown): Promise<void> {
+    if (this.isClosing) {
+      await this.giveUp({ threadId });
+      return;
+    }
+    const isRefused = error instanceof LimitReachedError || error instanceof ThreadBusyError;
+    this.setup.logger.error(
+      { threadId, err: error },
+      `a crashed thread could not be restarted${isRefused ? " yet" : ""}`,
+    );
+    const { epoch = 0 } = this.#failures.get(threadId) ?? {};
+    this.#failures.set(threadId, { threadId, epoch, reason: "crashed", error });
+    if (!isRefused) this.#counters.noteEnd(threadId);
+    else if (!this.#counters.noteRefusal(threadId)) await this.giveUp({ threadId });
   }
 
-  async #giveUpOn(threadId: ThreadId): Promise<void> {
-    await this.registry.forget(threadId);
+  async giveUp({ threadId, crashes }: { threadId: ThreadId; crashes?: number }): Promise<void> {
+    const { epoch = 0, error } = this.#failures.get(threadId) ?? {};
+    this.setup.logger.error({ threadId, crashes, err: error }, "a thread that crashed stays down");
+    await this.#closeForGood({ threadId, epoch, reason: "gaveUp", error });
+  }
+
+  /** Closes a thread that is not in memory. */
+  async #closeForGood(end: ThreadEnd): Promise<void> {
+    const { threadId } = end;
+    const wasThere = await this.registry.forget(threadId);
     this.#parking.take(threadId)?.close();
-    this.#counters.forget(threadId);
-    this.#noteClosed(threadId);
+    this.#failures.delete(threadId);
+    this.#counters.retire(threadId);
+    if (wasThere) this.#noteClosed(end);
   }
 
-  #noteClosed(threadId: ThreadId): void {
-    for (const watcher of this.watchers.closed) watcher(threadId);
+  #noteCrashed(end: ThreadEnd): void {
+    this.setup.logger.error({ threadId: end.threadId, epoch: end.epoch, err: end.error }, "a thread crashed");
+    for (const watcher of this.watchers.crashed) watcher(end);
+  }
+
+  #noteClosed(end: ThreadEnd): void {
+    const { threadId, epoch, reason, error } = end;
+    const level = reason === "closed" ? "debug" : "warn";
+    this.setup.logger[level](
+      { threadId, epoch, reason, ...(error === undefined ? {} : { err: error }) },
+      "a thread closed",
+    );
+    for (const watcher of this.watchers.closed) watcher(end);
+    this.#endAgentsOf(threadId);
+  }
+
+  /** Those agents that a thread's turns have started end with it. */
+  #endAgentsOf(threadId: ThreadId): void {
+    if (this.isClosing) return;
+    for (const agent of this.registry.agentsBoundTo(threadId)) {
+      this.#endAgent(agent).catch((error: unknown) => {
+        this.setup.logger.warn({ threadId: agent, err: error }, "an agent could not be ended with its parent");
+      });
+    }
+  }
+
+  async #endAgent(threadId: ThreadId): Promise<void> {
+    const place = await this.registry.locate(threadId);
+    if (place === undefined) return;
+    if ("thread" in place) await place.thread.shutdown();
+    else await this.#closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed" });
   }
 
   /** Counts, and none of the settings. */
@@ -353,8 +539,9 @@ export class ManagerRuntime implements ThreadHome {
   }
 
   async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
-    this.actor.send({ type: "manager.drain" });
+    this.#signal({ type: "manager.drain" });
     this.#sweep.stop();
+    for (const threadId of await this.registry.down()) await this.giveUp({ threadId });
     this.#counters.close();
     const report = await shutDownThreads({
       registry: this.registry,
@@ -364,14 +551,23 @@ export class ManagerRuntime implements ThreadHome {
       kill: (thread) => this.kill(thread),
     });
     this.maker.close();
-    // Threads that did not come to be in time, and those that nobody holds any more.
-    const left = [...this.#env.incarnations.values()];
-    for (const incarnation of left) incarnation.end("killed");
-    await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
-    for (const thread of this.#parking.clear()) thread.close();
+    await this.#endWhatIsLeft();
     await this.#closeStores();
-    this.actor.send({ type: "manager.stop" });
+    this.#signal({ type: "manager.stop" });
     return report;
+  }
+
+  /** Threads that did not come to be in time, those that nobody holds any more, and handles of those out of memory. */
+  async #endWhatIsLeft(): Promise<void> {
+    const closing: Promise<void>[] = [];
+    await paced([...(await this.registry.all())], (thread) => {
+      closing.push(this.#end(thread, "killed"));
+    });
+    await Promise.all(closing);
+    const left = [...this.#env.incarnations.values()];
+    await paced(left, (incarnation) => incarnation.end("killed"));
+    await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
+    await paced(this.#parking.clear(), (thread) => thread.close());
   }
 
   async #closeStores(): Promise<void> {

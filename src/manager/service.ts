@@ -1,82 +1,101 @@
 /** The supervisor's messages, read and carried out. Each is answered once, if an answer is asked for. */
 
 import type { SupervisorMessage as Message, Outcome } from "../../machines/supervisor.machine.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, Thread } from "../thread/thread.ts";
-import type { ManagerRuntime } from "./runtime.ts";
-import type { ThreadOptions } from "./thread-maker.ts";
+import type { ThreadMaker, ThreadOptions } from "./thread-maker.ts";
 
+/** What the supervisor's actions have done. */
+export interface Threads {
+  readonly logger: SkeinLogger;
+  readonly maker: Pick<ThreadMaker, "spawn" | "fork" | "resume" | "resumeFile" | "resumeHistory">;
+  ids(): readonly ThreadId[] | Promise<readonly ThreadId[]>;
+  get(threadId: ThreadId, signal?: AbortSignal): Promise<Thread>;
+  remove(threadId: ThreadId, signal?: AbortSignal): Promise<Thread | undefined>;
+  discard(threadId: ThreadId): Promise<void>;
+}
+
+type Request<K extends keyof Replies> = SupervisorRequest<K>;
+
+/** Reads each message, has it carried out, and answers it once, if an answer is asked for. */
 export class Service {
-  readonly #runtime: ManagerRuntime;
+  readonly #threads: Threads;
 
-  constructor(runtime: ManagerRuntime) {
-    this.#runtime = runtime;
+  constructor(threads: Threads) {
+    this.#threads = threads;
   }
 
-  async answer(message: SupervisorMessage): Promise<void> {
-    const { logger } = this.#runtime.setup;
-    let outcome = await this.#outcomeOf(message);
-    // Whoever asked was told of an abort in its moment, and will never hear of the thread. Nothing may be awaited from
-    // here to the reply, or an abort could come between them.
-    if (outcome.ok && message.signal?.aborted && makesThread(message))
-      outcome = await this.#undo(message, outcome.value);
-    if (!outcome.ok && message.reply === undefined) {
-      logger.warn({ err: outcome.error, message: message.type }, "a message failed, and nobody asked for the answer");
+  startThread(message: Request<"thread.spawn">): void {
+    void this.#answer(message, () => this.#threads.maker.spawn(message.config, optionsOf(message)));
+  }
+
+  resumeThread(message: Request<"thread.resume">): void {
+    void this.#answer(message, () => this.#resume(message));
+  }
+
+  forkThread(message: Request<"thread.fork">): void {
+    const { maker } = this.#threads;
+    void this.#answer(message, () =>
+      maker.fork(sourceOf(message.from), anchorOf(message.at ?? "full"), message.config, optionsOf(message)),
+    );
+  }
+
+  removeThread(message: Request<"thread.remove">): void {
+    void this.#answer(message, () => this.#threads.remove(threadIdOf(message), message.signal));
+  }
+
+  findThread(message: Request<"thread.get">): void {
+    void this.#answer(message, () => this.#threads.get(threadIdOf(message), message.signal));
+  }
+
+  listThreads(message: Request<"thread.list">): void {
+    void this.#answer(message, () => this.#threads.ids());
+  }
+
+  sendToThread(message: Request<"thread.send">): void {
+    void this.#answer(message, async () => {
+      const { op, id, signal } = message;
+      const thread = await this.#threads.get(threadIdOf(message), signal);
+      return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
+    });
+  }
+
+  /** Tells whoever asked that it won't be done. */
+  refuse(message: { readonly type: string; readonly reply?: unknown }, error: Error): void {
+    this.#reply(message, { ok: false, error });
+  }
+
+  async #answer(message: SupervisorMessage, serve: () => unknown): Promise<void> {
+    let outcome = await outcomeOf(message, serve);
+    // The caller has already seen the abort; a thread made now would leak, so undo it. Nothing may be awaited from here
+    // to the reply, or an abort could come between them.
+    if (outcome.ok && message.signal?.aborted && makesThread(message)) {
+      await this.#threads.discard((outcome.value as NewThread).threadId);
+      outcome = { ok: false, error: message.signal.reason };
+    }
+    this.#reply(message, outcome);
+  }
+
+  #reply({ type, reply }: { readonly type: string; readonly reply?: unknown }, outcome: Outcome<unknown>): void {
+    const { logger } = this.#threads;
+    if (typeof reply !== "function") {
+      if (!outcome.ok)
+        logger.warn({ err: outcome.error, message: type }, "a message failed, and nobody asked for the answer");
+      return;
     }
     try {
-      (message.reply as ((outcome: Outcome<unknown>) => void) | undefined)?.(outcome);
+      reply(outcome);
     } catch (error) {
-      logger.error({ err: error, message: message.type }, "a reply function threw");
+      logger.error({ err: error, message: type }, "a reply function threw");
     }
   }
 
-  async #outcomeOf(message: SupervisorMessage): Promise<Outcome<unknown>> {
-    try {
-      return { ok: true, value: await this.#serve(message) };
-    } catch (error) {
-      return { ok: false, error };
-    }
-  }
-
-  async #undo({ signal }: SupervisorMessage, made: unknown): Promise<Outcome<never>> {
-    await this.#runtime.discard((made as NewThread).threadId);
-    return { ok: false, error: signal?.reason };
-  }
-
-  async #serve(message: SupervisorMessage): Promise<Replies[keyof Replies]> {
-    const runtime = this.#runtime;
-    message.signal?.throwIfAborted();
-    switch (message.type) {
-      case "thread.spawn":
-        return runtime.maker.spawn(message.config, optionsOf(message));
-      case "thread.resume":
-        return this.#resume(message);
-      case "thread.fork":
-        return runtime.maker.fork(
-          sourceOf(message.from),
-          anchorOf(message.at ?? "full"),
-          message.config,
-          optionsOf(message),
-        );
-      case "thread.remove":
-        return runtime.remove(threadIdOf(message));
-      case "thread.get":
-        return runtime.get(threadIdOf(message), message.signal);
-      case "thread.list":
-        return runtime.registry.ids();
-      case "thread.send": {
-        const { op, id, signal } = message;
-        const thread = await runtime.get(threadIdOf(message), signal);
-        return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
-      }
-    }
-  }
-
-  #resume(message: SupervisorRequest<"thread.resume">): Promise<NewThread> {
-    const { maker } = this.#runtime;
+  #resume(message: Request<"thread.resume">): Promise<NewThread> {
+    const { maker } = this.#threads;
     const { rolloutPath, history, threadId, config } = message;
     const options = optionsOf(message);
     if ([rolloutPath, history, threadId].filter((from) => from !== undefined).length !== 1) {
@@ -85,6 +104,15 @@ export class Service {
     if (rolloutPath !== undefined) return maker.resumeFile(textOf(rolloutPath, "rolloutPath"), config, options);
     if (history !== undefined) return maker.resumeHistory(parseInitialHistory(history), config, options);
     return maker.resume(threadIdOf(message), config, options);
+  }
+}
+
+async function outcomeOf({ signal }: SupervisorMessage, serve: () => unknown): Promise<Outcome<unknown>> {
+  try {
+    signal?.throwIfAborted();
+    return { ok: true, value: await serve() };
+  } catch (error) {
+    return { ok: false, error };
   }
 }
 

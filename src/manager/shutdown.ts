@@ -1,4 +1,5 @@
 import type { Clock } from "../kernel/clock.ts";
+import { paced } from "../kernel/pace.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Registry } from "./registry.ts";
@@ -18,7 +19,10 @@ type Parts = {
   readonly kill: (thread: LiveThread) => Promise<void>;
 };
 
-/** Ends all threads side by side, those that are still being made included. One deadline for all of them. */
+/**
+ * Ends all threads side by side, those that are still being made included. One deadline for all of them; between one
+ * thread and the next the event loop turns, so that it can pass.
+ */
 export async function shutDownThreads({ registry, removed, clock, deadlineMs, kill }: Parts): Promise<ShutdownReport> {
   const timeUp = new AbortController();
   const timer = clock.setTimeout(
@@ -29,16 +33,19 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
     await raceTime(Promise.allSettled(await registry.pending()), timeUp.signal);
     // Those that came while others were waited for are among them.
     const threads = [...(await registry.all()), ...removed()].filter((thread) => thread.isLoaded);
-    // A signal each: a listener more on a shared one costs what there are listeners on it.
-    const stops = threads.map(() => new AbortController());
-    const stopAll = () => {
-      for (const stop of stops) stop.abort(timeUp.signal.reason);
+    const outcomes = new Map<LiveThread, Outcome>();
+    const ending: Promise<void>[] = [];
+    const ask = (thread: LiveThread) => {
+      ending.push(endOne(thread).then((outcome) => void outcomes.set(thread, outcome)));
     };
-    if (timeUp.signal.aborted) stopAll();
-    timeUp.signal.addEventListener("abort", stopAll, { once: true });
-    const ending = threads.map((thread, at) => endOne(thread, stops[at]?.signal ?? timeUp.signal, kill));
-    const outcomes = await Promise.all(ending);
-    const of = (wanted: Outcome) => threads.filter((_, at) => outcomes[at] === wanted).map((thread) => thread.id);
+    await raceTime(paced(untilAborted(threads, timeUp.signal), ask), timeUp.signal);
+    if (!timeUp.signal.aborted) await raceTime(Promise.all(ending), timeUp.signal);
+    const late = new Set(threads.filter((thread) => !outcomes.has(thread)));
+    const killing: Promise<void>[] = [];
+    await paced(late, (thread) => void killing.push(kill(thread)));
+    await Promise.all(killing);
+    const outcomeOf = (thread: LiveThread) => (late.has(thread) ? "timedOut" : outcomes.get(thread));
+    const of = (wanted: Outcome) => threads.filter((thread) => outcomeOf(thread) === wanted).map(({ id }) => id);
     return { completed: of("completed"), failed: of("failed"), timedOut: of("timedOut") };
   } finally {
     clock.clearTimeout(timer);
@@ -47,18 +54,20 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
 
 type Outcome = keyof ShutdownReport;
 
-async function endOne(
-  thread: LiveThread,
-  signal: AbortSignal,
-  kill: (thread: LiveThread) => Promise<void>,
-): Promise<Outcome> {
+/** Without a deadline of its own: all threads have the same. Never rejects. */
+async function endOne(thread: LiveThread): Promise<Outcome> {
   try {
-    await thread.shutdown({ signal, deadlineMs: Number.POSITIVE_INFINITY });
+    await thread.shutdown({ deadlineMs: Number.POSITIVE_INFINITY });
     return thread.incarnation.writer.failure === undefined ? "completed" : "failed";
   } catch {
-    // The deadline has passed: the thread was ended by force, or is now.
-    await kill(thread);
-    return "timedOut";
+    return "failed";
+  }
+}
+
+function* untilAborted<T>(all: Iterable<T>, signal: AbortSignal): Iterable<T> {
+  for (const one of all) {
+    if (signal.aborted) return;
+    yield one;
   }
 }
 

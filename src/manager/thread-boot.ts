@@ -4,8 +4,10 @@
  * rollout that was made here deleted, the place free (S4).
  */
 import { raceAbort } from "../kernel/cancellation.ts";
+import { Pace } from "../kernel/pace.ts";
+import type { Release } from "../kernel/slots.ts";
 import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
-import { DuplicateThreadError, LimitReachedError, ManagerClosedError } from "../protocol/errors.ts";
+import { DuplicateThreadError, ManagerClosedError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { eventMsgsOf } from "../protocol/initial-history.ts";
@@ -15,11 +17,13 @@ import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { Incarnation } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
+import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Parking } from "./parking.ts";
-import type { Claim, Registry, Reservation } from "./registry.ts";
+import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
+import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
 import type { ThreadOptions } from "./thread-maker.ts";
 
@@ -52,18 +56,18 @@ export type BootParts = {
   readonly registry: Registry;
   readonly home: ThreadHome;
   readonly parking: Parking;
-  /** Takes a thread out of memory that the registry has told to leave. False when it stays, since it can't be stored. */
-  readonly evict: (thread: LiveThread) => Promise<boolean>;
+  readonly rooms: Rooms;
   readonly onLoaded: (thread: LiveThread) => void;
 };
 
 const BOUNDED_MESSAGES = 128;
 
-/** Threads that will not leave memory cost a spawn so many tries, then there is no room. */
-const EVICTION_TRIES = 3;
+/** So many threads begin to be made in one turn of the event loop. */
+const STARTS_PER_TURN = 32;
 
 export class ThreadBoot {
   readonly #parts: BootParts;
+  readonly #pace = new Pace(STARTS_PER_TURN);
   #isClosed = false;
 
   constructor(parts: BootParts) {
@@ -77,6 +81,8 @@ export class ThreadBoot {
 
   /** Makes a thread whose id is free. @throws DuplicateThreadError, LimitReachedError */
   async create(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
+    const pause = this.#pace.enter();
+    if (pause !== undefined) await pause;
     const reserving = this.#reserve({ threadId, under: placeOf(plan), for: "create" }, plan.options.signal);
     const reserved = reserving instanceof Promise ? await reserving : reserving;
     if (reserved instanceof LiveThread) throw new DuplicateThreadError(threadId);
@@ -84,13 +90,16 @@ export class ThreadBoot {
   }
 
   /** Finds the thread in memory, waits for whoever loads it, or loads it. */
-  async load(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
-    const reserved = await this.#reserve({ threadId, under: placeOf(plan), for: "load" }, plan.options.signal);
+  async load(threadId: ThreadId, plan: Plan, purpose: Exclude<Claim["for"], "create"> = "load"): Promise<LiveThread> {
+    const pause = this.#pace.enter();
+    if (pause !== undefined) await pause;
+    const reserved = await this.#reserve({ threadId, under: placeOf(plan), for: purpose }, plan.options.signal);
     return reserved instanceof LiveThread ? reserved : this.#fulfil(reserved, plan);
   }
 
   #reserve(claim: Claim, signal: AbortSignal | undefined): Reservation | Promise<Reservation | LiveThread> {
-    const reserved = this.#parts.registry.reserve(claim, signal);
+    const { registry, rooms } = this.#parts;
+    const reserved = registry.reserve(claim, () => rooms.tryTake(), signal);
     if (!(reserved instanceof Promise) && reserved.kind === "reserved") return reserved.reservation;
     return this.#reserveLater(claim, signal, reserved);
   }
@@ -98,11 +107,9 @@ export class ThreadBoot {
   async #reserveLater(
     claim: Claim,
     signal: AbortSignal | undefined,
-    first: ReturnType<Registry["reserve"]>,
+    first: Reserved | Promise<Reserved>,
   ): Promise<Reservation | LiveThread> {
-    const { registry, evict, setup } = this.#parts;
-    let failures = 0;
-    for (let answer = first; ; answer = registry.reserve(claim, signal)) {
+    for (let answer = first; ; ) {
       const reserved = await answer;
       switch (reserved.kind) {
         case "reserved":
@@ -117,12 +124,26 @@ export class ThreadBoot {
         case "wait":
           await raceAbort(reserved.until, signal);
           break;
-        case "evict":
-          if (!(await raceAbort(evict(reserved.thread), signal))) failures += 1;
-          if (failures === EVICTION_TRIES) {
-            throw new LimitReachedError("residentThreads", setup.limits.residentThreads);
-          }
+        case "full":
+          answer = this.#reserveIn(await whileWaiting([], () => this.#parts.rooms.take(signal)), claim, signal);
+          continue;
       }
+      this.#checkOpen(signal);
+      answer = this.#parts.registry.reserve(claim, () => this.#parts.rooms.tryTake(), signal);
+    }
+  }
+
+  /** Reserves with a place that was waited for, and gives it back where it is not needed any more. */
+  async #reserveIn(place: Release, claim: Claim, signal: AbortSignal | undefined): Promise<Reserved> {
+    let isTaken = false;
+    const take = () => {
+      isTaken = true;
+      return place;
+    };
+    try {
+      return await this.#parts.registry.reserve(claim, take, signal);
+    } finally {
+      if (!isTaken) place();
     }
   }
 
@@ -132,10 +153,11 @@ export class ThreadBoot {
     let made: Making | undefined;
     let incarnation: Incarnation | undefined;
     try {
+      this.#checkOpen(plan.options.signal);
       made = await plan.make();
-      this.#check(plan);
+      this.#checkOpen(plan.options.signal);
       incarnation = await this.#boot(made, plan);
-      this.#check(plan);
+      this.#checkOpen(plan.options.signal);
     } catch (error) {
       incarnation?.end("refused");
       const why = this.#isClosed ? new ManagerClosedError() : error;
@@ -150,8 +172,8 @@ export class ThreadBoot {
     return thread;
   }
 
-  #check({ options }: Plan): void {
-    options.signal?.throwIfAborted();
+  #checkOpen(signal: AbortSignal | undefined): void {
+    signal?.throwIfAborted();
     if (this.#isClosed) throw new ManagerClosedError();
   }
 

@@ -2,7 +2,7 @@
  * How threads come to be: new, from the store, or as forks. What the ways have in common is in thread-boot.ts.
  */
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { RolloutNotFoundError } from "../protocol/errors.ts";
+import { RolloutNotFoundError, ThreadBusyError } from "../protocol/errors.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
@@ -23,7 +23,7 @@ import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
 import { lineageOf } from "./kinship.ts";
 import type { ManagerSetup } from "./options.ts";
-import type { Registry, Unloaded } from "./registry.ts";
+import type { Claim, Registry, Unloaded } from "./registry.ts";
 import { agentMetaOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 
@@ -59,6 +59,8 @@ export type AgentFacts = {
   readonly maxDepth?: number | undefined;
   /** How many agents may be open under the root of the tree. */
   readonly maxThreads?: number | undefined;
+  /** Whether it ends when its parent has ended for good. Default false. */
+  readonly endsWithParent?: boolean | undefined;
 };
 
 export class ThreadMaker {
@@ -68,11 +70,16 @@ export class ThreadMaker {
   /** Threads that must leave no file live here. */
   readonly #ephemeral: ThreadStore;
   readonly #builtIns: BuiltIns;
+  readonly #onLost: (threadId: ThreadId, error: Error) => void;
   /** Those of threads that have the manager's own functions, by the tools of the house beside them. */
   readonly #tools = new Map<string, ToolSet>();
 
-  constructor(parts: BootParts & { readonly ephemeral: ThreadStore }) {
+  /** @param parts.onLost told of a thread that another process writes now */
+  constructor(
+    parts: BootParts & { readonly ephemeral: ThreadStore; readonly onLost: (threadId: ThreadId, error: Error) => void },
+  ) {
     this.#setup = parts.setup;
+    this.#onLost = parts.onLost;
     this.#registry = parts.registry;
     this.#ephemeral = parts.ephemeral;
     this.#boot = new ThreadBoot(parts);
@@ -176,7 +183,7 @@ export class ThreadMaker {
     const threadId = typeof from === "string" ? from : (await this.#setup.store.header(from)).id;
     const place = await this.#registry.locate(threadId);
     if (place === undefined) return this.#setup.store;
-    if (place.kind === "unloaded") return this.#storeOf(place.unloaded.config);
+    if ("unloaded" in place) return this.#storeOf(place.unloaded.config);
     const { incarnation } = place.thread;
     await incarnation.sync();
     return incarnation.store;
@@ -222,7 +229,7 @@ export class ThreadMaker {
   async resume(threadId: ThreadId, config: ThreadConfig | undefined, options: ThreadOptions = {}): Promise<NewThread> {
     options.signal?.throwIfAborted();
     const place = await this.#registry.locate(threadId);
-    if (place?.kind !== "unloaded") {
+    if (place === undefined || !("unloaded" in place)) {
       return this.#load(threadId, config, options, async (open) => this.#opened(threadId, open));
     }
     const { unloaded } = place;
@@ -266,19 +273,20 @@ export class ThreadMaker {
   }
 
   /** Loads a thread that has left memory: its next incarnation, with the settings that it had. */
-  async reload(threadId: ThreadId, unloaded: Unloaded, options: ThreadOptions = {}): Promise<LiveThread> {
+  async reload(
+    threadId: ThreadId,
+    unloaded: Unloaded,
+    options: ThreadOptions = {},
+    purpose: Exclude<Claim["for"], "create"> = "load",
+  ): Promise<LiveThread> {
     const { config, status } = unloaded;
     const store = this.#storeOf(config);
-    return this.#boot.load(threadId, {
-      config,
-      toolsAt: (depth) => this.#toolsOf(config, depth),
-      status,
-      options,
-      make: async () => {
-        const writer = await store.open(threadId, this.#openOptions(threadId, options));
-        return goingOn(store, { writer, isNew: false });
-      },
-    });
+    const make = async () => {
+      const writer = await store.open(threadId, this.#openOptions(threadId, options));
+      return goingOn(store, { writer, isNew: false });
+    };
+    const toolsAt = (depth: number) => this.#toolsOf(config, depth);
+    return this.#boot.load(threadId, { config, toolsAt, status, options, make }, purpose);
   }
 
   async #load(
@@ -310,6 +318,10 @@ export class ThreadMaker {
 
   /** A write that fails is never silent: the thread says so, and the next submit throws it. */
   #tellOfFailure(threadId: ThreadId, error: Error): void {
+    if (error instanceof ThreadBusyError) {
+      this.#onLost(threadId, error);
+      return;
+    }
     this.#setup.logger.error({ threadId, err: error }, "a thread's history is not being stored");
     void Promise.resolve(this.#registry.find(threadId)).then((thread) => {
       if (thread?.incarnation.writer.failure !== error) return;

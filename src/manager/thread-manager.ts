@@ -18,9 +18,10 @@ import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
 import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
-import { ManagerRuntime } from "./runtime.ts";
+import { ManagerRuntime, type ThreadEnd } from "./runtime.ts";
 import type { ForkSource } from "./service.ts";
 import type { ShutdownReport } from "./shutdown.ts";
+import { supervisorFace } from "./supervisor-face.ts";
 import type { ThreadOptions } from "./thread-maker.ts";
 
 /** How much of each limit is in use. */
@@ -40,9 +41,11 @@ const DEFAULT_SHUTDOWN_MS = 10_000;
  */
 export class ThreadManager implements AsyncDisposable {
   readonly #runtime: ManagerRuntime;
+  readonly #supervisor: AnyActorRef;
 
   private constructor(runtime: ManagerRuntime) {
     this.#runtime = runtime;
+    this.#supervisor = supervisorFace(runtime.actor);
   }
 
   /** For AgentControl; no part of the public API. */
@@ -66,7 +69,7 @@ export class ThreadManager implements AsyncDisposable {
 
   /** The supervisor's actor; it takes the messages `thread.spawn`, `resume`, `fork`, `remove`, `get`, `list` and `send`. */
   get supervisor(): AnyActorRef {
-    return this.runtime.actor;
+    return this.#supervisor;
   }
 
   get store(): ThreadStore {
@@ -119,9 +122,12 @@ export class ThreadManager implements AsyncDisposable {
     return this.#ask({ type: "thread.fork", from: from as ForkSource, ...defined({ at, config }), options }, options);
   }
 
-  /** Takes a thread out, and gives it back still working; undefined when it was not there. `thread.shutdown` ends it. */
-  removeThread(threadId: ThreadId | string): Promise<Thread | undefined> {
-    return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, {});
+  /**
+   * Takes a thread out, and gives it back still working; undefined when it was not there. `thread.shutdown` ends it. One
+   * whose store hangs while it leaves memory is ended, and given back all the same.
+   */
+  removeThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread | undefined> {
+    return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, options);
   }
 
   /** @throws ThreadNotFoundError */
@@ -202,9 +208,14 @@ export class ThreadManager implements AsyncDisposable {
     return watch<Thread, LiveThread>(created);
   }
 
-  /** Each thread that has ended for good, in whatever way: closed, killed, or crashed too often. */
-  get threadClosed$(): Observable<ThreadId> {
+  /** Each thread that has ended for good, in whatever way. */
+  get threadClosed$(): Observable<ThreadEnd> {
     return watch(this.runtime.watchers.closed);
+  }
+
+  /** Each life of a thread that has ended by a failure of its actor, whether the thread is restarted or not. */
+  get threadCrashed$(): Observable<ThreadEnd> {
+    return watch(this.runtime.watchers.crashed);
   }
 
   /** Every event of every thread, from now on. */
@@ -221,9 +232,9 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   capacity(): Capacity {
-    const { registry, turnSlots, setup } = this.runtime;
+    const { registry, rooms, turnSlots, setup } = this.runtime;
     return {
-      residentThreads: { used: registry.size, max: setup.limits.residentThreads },
+      residentThreads: { used: rooms.used, max: setup.limits.residentThreads },
       runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
       unloadedThreads: registry.unloadedCount,
     };

@@ -3,6 +3,7 @@ import { type LinkedSignal, linkSignals } from "../kernel/cancellation.ts";
 import { type Cursor, isLagged } from "../kernel/event-log.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID } from "../protocol/ids.ts";
+import { currentCall, whileWaiting } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 /** Who knows which incarnation follows. */
@@ -45,7 +46,9 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
 
   /** Calls that overlap are answered in order. */
   next(): Promise<Result> {
-    const step = () => this.#step();
+    // A tool that listens to another thread waits for it.
+    const step = () =>
+      currentCall() === undefined ? this.#step() : whileWaiting([this.#incarnation.threadId], () => this.#step());
     const answer = this.#last === undefined ? step() : this.#last.then(step, step);
     this.#last = answer;
     const forget = () => {

@@ -59,7 +59,7 @@ export interface EventSink {
 }
 
 /** Why an incarnation ended. After `closed` and `gaveUp` there is no next one by itself. */
-export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused";
+export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused" | "lost";
 
 export class Incarnation implements TurnHost, HistoryHolder {
   readonly threadId: ThreadId;
@@ -360,6 +360,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.env.turnSlots.acquire({ signal });
   }
 
+  returnTurn(signal: AbortSignal): Release | Promise<Release> {
+    return this.env.turnSlots.reacquire({ signal });
+  }
+
   signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void {
     const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
     snapshot.children?.turn?.send(event);
@@ -402,6 +406,6 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.env.incarnations.delete(this.actor.sessionId);
     this.log.close();
     this.#onFirst?.();
-    if (!this.hasEnded) this.env.parent.send({ type: "thread.stop", ref: this.actor });
+    if (!this.hasEnded) this.env.stop(this.actor);
   }
 }

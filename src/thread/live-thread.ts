@@ -20,6 +20,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import { EventStream, type Lives } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -35,6 +36,7 @@ import type {
   TurnResult,
   WaitOptions,
 } from "./thread.ts";
+import { threadFace } from "./thread-face.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
@@ -162,7 +164,7 @@ export class LiveThread implements Thread, Lives, Observed {
   }
 
   get actor(): AnyActorRef | undefined {
-    return this.isLoaded ? this.#incarnation.actor : undefined;
+    return this.isLoaded ? threadFace(this.#incarnation.actor) : undefined;
   }
 
   get epoch(): number {
@@ -319,7 +321,9 @@ export class LiveThread implements Thread, Lives, Observed {
     const op = parseOp({ type: "user_input", items, ...schema });
     const watch = new TurnWatch(this);
     try {
-      const result = await this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options);
+      const result = await waitForTurn(this.id, () =>
+        this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options),
+      );
       return outputSchema === undefined ? result : await withOutput(result, outputSchema);
     } catch (error) {
       if (watch.isRunning) void this.interrupt().catch(() => undefined);

@@ -6,6 +6,7 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, type SubmissionId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
+import { outsideCalls } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 /** That an op of a caller's id was taken, or is being taken. */
@@ -90,7 +91,8 @@ function send(thread: Incarnation, id: SubmissionId, { op, signal, onNamed }: Ha
   }
   thread.touch();
   onNamed?.(id);
-  thread.actor.send({ type: "op.submit", id, op });
+  // What the thread does with it is no part of a tool call that has sent it.
+  outsideCalls(() => thread.actor.send({ type: "op.submit", id, op }));
   return id;
 }
 

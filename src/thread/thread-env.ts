@@ -19,6 +19,8 @@ export type ThreadEnv = {
   readonly logger: SkeinLogger;
   /** The supervisor: parent of every thread's actor. */
   readonly parent: AnyActorRef;
+  /** Has the supervisor stop the actor: nobody else can. */
+  readonly stop: (actor: AnyActorRef) => void;
   /** The logic of every thread of this manager. */
   readonly logic: AnyActorLogic;
   /** Who answers a thread's turns. */

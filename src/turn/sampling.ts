@@ -24,6 +24,7 @@ import { runOwnShell } from "./user-shell.ts";
  */
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await breathe();
+  await run.takeBack();
   if (run.kind === "user_shell") {
     await runOwnShell(host, run);
     return { calls: 0, pendingInput: false };

@@ -12,6 +12,7 @@ import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
 import type { Tool } from "./tool.ts";
 import { truncateMiddle } from "./tool-output.ts";
+import { inCall } from "./tool-scope.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
 import { CallContext } from "./tools/call-context.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -40,7 +41,10 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
   };
   call.output = run.calls.some((other) => other.callId === callId)
     ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
-    : settled(call, answer(host, run, call, raw));
+    : settled(
+        call,
+        inCall(host.threadId, run, () => answer(host, run, call, raw)),
+      );
   run.calls.push(call);
 }
 

@@ -83,7 +83,7 @@ async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   if (!needsCompaction(host, run)) await recordInput(host, run);
   run.signal.throwIfAborted();
   const place = host.reserveTurn(run.signal);
-  run.occupy(place instanceof Promise ? await place : place);
+  run.occupy(place instanceof Promise ? await place : place, () => host.returnTurn(run.signal));
 }
 
 /** SPEC 4.5: a stream_error for each retry, then the server's delay or an exponential one. */

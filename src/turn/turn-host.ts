@@ -62,6 +62,8 @@ export interface TurnHost {
   openTools(signal: AbortSignal): Promise<void> | undefined;
   /** A place among the manager's running turns; in order of asking. */
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
+  /** The same for a turn that had one, and lent it to others while it waited for them. */
+  returnTurn(signal: AbortSignal): Release | Promise<Release>;
   /** Tells the turn's machine of approvals asked for and answered. */
   signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
 }

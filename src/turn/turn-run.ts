@@ -36,6 +36,11 @@ export class TurnRun {
   /** Of the model request that runs now. */
   #request: AbortController | undefined;
   #release: Release | undefined;
+  #retake: (() => Release | Promise<Release>) | undefined;
+  #returning: Promise<void> | undefined;
+  /** Calls of tools that have not ended, and how many of them wait for other threads. */
+  #running = 0;
+  #waiting = 0;
   calls: RunningCall[] = [];
   /** Commands of the user's that run in the turn: an abort ends them at once. */
   readonly beside = new Set<Promise<void>>();
@@ -90,6 +95,7 @@ export class TurnRun {
 
   endRequest(): void {
     this.#request = undefined;
+    this.#lendIfIdle();
   }
 
   /** Ends the model request that runs, if one does: input has joined, and the next request holds it (T5). */
@@ -97,15 +103,58 @@ export class TurnRun {
     this.#request?.abort(new DOMException("input has joined the turn", "AbortError"));
   }
 
-  /** The turn's place among the running ones; one that comes after the turn's end goes back at once. */
-  occupy(release: Release): void {
+  /**
+   * The turn's place among the running ones; one that comes after the turn's end goes back at once.
+   *
+   * @param retake gets it again, after it was lent
+   */
+  occupy(release: Release, retake?: () => Release | Promise<Release>): void {
     if (this.ended || this.signal.aborted) release();
-    else this.#release = release;
+    else {
+      this.#release = release;
+      this.#retake = retake;
+    }
   }
 
   /** Gives the place back. */
   vacate(): void {
+    this.#retake = undefined;
     this.#release?.();
     this.#release = undefined;
+  }
+
+  /** A call of a tool begins, or begins to wait for other threads, or ceases to. */
+  noteCalls(change: { readonly running?: number; readonly waiting?: number }): void {
+    this.#running += change.running ?? 0;
+    this.#waiting += change.waiting ?? 0;
+    this.#lendIfIdle();
+  }
+
+  /** Whether the turn does nothing but wait for other threads. */
+  get onlyWaits(): boolean {
+    return this.#request === undefined && this.#running > 0 && this.#waiting === this.#running;
+  }
+
+  /** Others may run in its place meanwhile, those that it waits for among them. */
+  #lendIfIdle(): void {
+    if (!this.onlyWaits || this.#retake === undefined) return;
+    this.#release?.();
+    this.#release = undefined;
+  }
+
+  /** Resolves when the turn has its place again, or has ended; undefined when it has not lent it. */
+  takeBack(): Promise<void> | undefined {
+    if (this.#release !== undefined || this.#retake === undefined) return undefined;
+    this.#returning ??= this.#return(this.#retake).finally(() => {
+      this.#returning = undefined;
+    });
+    return this.#returning;
+  }
+
+  async #return(retake: () => Release | Promise<Release>): Promise<void> {
+    const release = await Promise.resolve()
+      .then(retake)
+      .catch(() => undefined);
+    if (release !== undefined) this.occupy(release, retake);
   }
 }

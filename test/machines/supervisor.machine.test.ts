@@ -1,79 +1,112 @@
+/** The supervisor: what it does with each message and signal, in each of its states. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { createActor } from "xstate";
-import { supervisorMachine } from "../../machines/supervisor.machine.ts";
+import { type SupervisorEvent, supervisorMachineOf } from "../../machines/supervisor.machine.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
 
 const threadId = "01990000-0000-7000-8000-000000000001" as ThreadId;
+const ACTIONS = [
+  "startThread",
+  "resumeThread",
+  "forkThread",
+  "removeThread",
+  "findThread",
+  "listThreads",
+  "sendToThread",
+  "endThread",
+  "awaitRestart",
+  "restartThread",
+  "giveUpThread",
+  "loseThread",
+  "refuse",
+  "refuseUnknown",
+] as const;
 
 function supervisor() {
-  const log: string[] = [];
-  const machine = supervisorMachine.provide({
-    actions: {
-      serve: ({ event }) => void log.push(`serve ${event.type}`),
-      refuse: ({ event }) => void log.push(`refuse ${event.type}`),
-      refuseUnknown: ({ event }) => void log.push(`unknown ${event.type}`),
-      reap: ({ event }) => void log.push(`reap ${event.type}`),
-    },
-  });
-  const actor = createActor(machine).start();
-  return { actor, log };
+  const done: string[] = [];
+  let made = 0;
+  const actions = Object.fromEntries(ACTIONS.map((name) => [name, () => void done.push(name)]));
+  const machine = supervisorMachineOf<{ readonly number: number }>().provide({ actions });
+  const makeRegistry = () => {
+    made += 1;
+    return { number: made };
+  };
+  const actor = createActor(machine, { input: { makeRegistry } }).start();
+  const does = (event: SupervisorEvent): string => {
+    done.length = 0;
+    actor.send(event);
+    return done.join();
+  };
+  return { actor, does, made: () => made };
 }
 
-const making = [
-  { type: "thread.spawn" },
-  { type: "thread.resume", threadId },
-  { type: "thread.fork", from: threadId },
-] as const;
-const using = [
-  { type: "thread.get", threadId },
-  { type: "thread.list" },
-  { type: "thread.send", threadId, op: { type: "interrupt" } },
-  { type: "thread.remove", threadId },
-] as const;
+const EVENTS: Readonly<Record<string, SupervisorEvent>> = {
+  "thread.spawn": { type: "thread.spawn" },
+  "thread.resume": { type: "thread.resume", threadId },
+  "thread.fork": { type: "thread.fork", from: threadId },
+  "thread.remove": { type: "thread.remove", threadId },
+  "thread.get": { type: "thread.get", threadId },
+  "thread.list": { type: "thread.list" },
+  "thread.send": { type: "thread.send", threadId, op: { type: "interrupt" } },
+  "thread.exited": { type: "thread.exited", threadId },
+  "thread.down": { type: "thread.down", threadId },
+  "restart.due": { type: "restart.due", threadId },
+  "restart.gaveUp": { type: "restart.gaveUp", threadId, crashes: 4 },
+  "lease.lost": { type: "lease.lost", threadId, error: new Error("taken over") },
+  "message.refused": { type: "message.refused", error: new Error("unknown") },
+};
+
+/** By event: what is done while it accepts, while it drains, and when it has stopped. */
+const TABLE: Readonly<Record<string, readonly [string, string, string]>> = {
+  "thread.spawn": ["startThread", "refuse", "refuse"],
+  "thread.resume": ["resumeThread", "refuse", "refuse"],
+  "thread.fork": ["forkThread", "refuse", "refuse"],
+  "thread.remove": ["removeThread", "removeThread", "refuse"],
+  "thread.get": ["findThread", "findThread", "refuse"],
+  "thread.list": ["listThreads", "listThreads", "refuse"],
+  "thread.send": ["sendToThread", "sendToThread", "refuse"],
+  "thread.exited": ["endThread", "endThread", "endThread"],
+  "thread.down": ["awaitRestart", "giveUpThread", "giveUpThread"],
+  "restart.due": ["restartThread", "giveUpThread", ""],
+  "restart.gaveUp": ["giveUpThread", "giveUpThread", "giveUpThread"],
+  "lease.lost": ["loseThread", "loseThread", "loseThread"],
+  "message.refused": ["refuseUnknown", "refuseUnknown", "refuseUnknown"],
+};
 
 suite("supervisor machine", () => {
-  test("it serves everything, and counts what it admits", () => {
-    const { actor, log } = supervisor();
-    for (const message of [...making, ...using]) actor.send(message);
-    assert.deepEqual(
-      log,
-      [...making, ...using].map(({ type }) => `serve ${type}`),
-    );
-    assert.deepEqual(actor.getSnapshot().context, { admitted: 3, refused: 0, exited: 0 });
-  });
+  for (const [name, expected] of Object.entries(TABLE)) {
+    test(`${name}: ${expected.map((action) => action || "nothing").join(", ")}`, () => {
+      const { actor, does } = supervisor();
+      const event = EVENTS[name];
+      assert.ok(event);
+      const seen = [does(event)];
+      actor.send({ type: "manager.drain" });
+      seen.push(does(event));
+      actor.send({ type: "manager.stop" });
+      seen.push(does(event));
+      assert.deepEqual(seen, expected);
+      assert.equal(actor.getSnapshot().status, "active");
+    });
+  }
 
-  test("while it drains nothing new is made; what exists is served", () => {
-    const { actor, log } = supervisor();
-    actor.send({ type: "manager.drain" });
-    for (const message of [...making, ...using]) actor.send(message);
-    assert.deepEqual(log, [...making.map(({ type }) => `refuse ${type}`), ...using.map(({ type }) => `serve ${type}`)]);
-  });
-
-  test("stopped, it lives on and refuses everything", () => {
-    const { actor, log } = supervisor();
-    actor.send({ type: "manager.drain" });
+  test("it accepts, drains and stops in this order only", () => {
+    const { actor } = supervisor();
     actor.send({ type: "manager.stop" });
-    for (const message of [...making, ...using]) actor.send(message);
-    assert.deepEqual(
-      log,
-      [...making, ...using].map(({ type }) => `refuse ${type}`),
-    );
-    assert.equal(actor.getSnapshot().status, "active");
+    assert.equal(actor.getSnapshot().value, "accepting");
+    actor.send({ type: "manager.drain" });
+    actor.send({ type: "manager.drain" });
+    assert.equal(actor.getSnapshot().value, "draining");
+    actor.send({ type: "manager.stop" });
+    actor.send({ type: "manager.drain" });
+    assert.equal(actor.getSnapshot().value, "stopped");
   });
 
-  test("ends of threads are reaped, in their own words and in XState's; what it does not know it says so", () => {
-    const { actor, log } = supervisor();
-    actor.send({ type: "thread.exited", threadId, epoch: 1 });
-    actor.send({ type: `xstate.done.actor.${threadId}` } as never);
-    actor.send({ type: `xstate.error.actor.${threadId}` } as never);
-    actor.send({ type: "thread.bogus" } as never);
-    assert.deepEqual(log, [
-      "reap thread.exited",
-      `reap xstate.done.actor.${threadId}`,
-      `reap xstate.error.actor.${threadId}`,
-      "unknown thread.bogus",
-    ]);
-    assert.equal(actor.getSnapshot().context.exited, 3);
+  test("its registry is made once, by its input, and stays the same", () => {
+    const { actor, made, does } = supervisor();
+    const { registry } = actor.getSnapshot().context;
+    for (const event of Object.values(EVENTS)) does(event);
+    assert.equal(actor.getSnapshot().context.registry, registry);
+    assert.equal(made(), 1);
   });
 });

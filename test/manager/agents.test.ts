@@ -191,11 +191,11 @@ suite("restarts (S7)", () => {
   test("transient: after its back-off, longer each time, up to the intensity; then it is given up", async () => {
     await using r = await rig({
       threadLogic: crashing,
-      supervision: { maxRestarts: 2, backoffMs: 100, maxBackoffMs: 1_000 },
+      supervision: { maxRestarts: 2, backoffMs: 100, maxBackoffMs: 1_000, random: () => 0 },
     });
     const { thread, threadId } = await r.manager.startThread();
     const closed: string[] = [];
-    r.manager.threadClosed$.subscribe((id) => closed.push(id));
+    r.manager.threadClosed$.subscribe(({ threadId }) => closed.push(threadId));
     for (const backoff of [100, 200]) {
       await thread.submit({ type: "compact" });
       await until(() => thread.actor === undefined);
@@ -236,7 +236,7 @@ suite("restarts (S7)", () => {
     assert.ok(ending());
   });
 
-  test("what is said to a crashed thread, or asked of the manager, brings it back at once and is not lost", async () => {
+  test("what is said to a crashed thread, or asked of the manager, waits for its restart and is not lost", async () => {
     const gate = latch();
     const inner = memoryStore();
     const store = overlaid<ThreadStore>(inner, {
@@ -257,8 +257,13 @@ suite("restarts (S7)", () => {
     const got = r.manager.getThread(threadId);
     await settled();
     gate.open();
+    const resumed = r.manager.resumeThread(threadId);
+    await r.clock.advanceAsync(49);
+    assert.deepEqual([heard, thread.epoch, thread.actor], [[], 1, undefined]);
+    await r.clock.advanceAsync(51);
     await said;
     assert.deepEqual([heard, thread.epoch, await got], [["list_models"], 2, thread]);
+    assert.equal((await resumed).thread, thread);
     await r.clock.advanceAsync(60_000);
     assert.equal(thread.epoch, 2);
   });

@@ -134,7 +134,7 @@ suite("facade", () => {
     const closed: string[] = [];
     const events: string[] = [];
     manager.threadCreated$.subscribe(({ id }) => created.push(id));
-    manager.threadClosed$.subscribe((id) => closed.push(id));
+    manager.threadClosed$.subscribe((end) => closed.push(end.threadId));
     manager.events$.subscribe(({ threadId, msg }) => events.push(`${threadId} ${msg.type}`));
     const { threadId, thread } = await manager.startThread();
     assert.deepEqual([created, events], [[threadId], [`${threadId} session_configured`]]);

@@ -177,7 +177,7 @@ suite("the first event (S4)", () => {
     const logic = fromPromise(async ({ emit }) => void (emit as Emit)(configured));
     await using r = await rig({ threadLogic: logic });
     const closed: string[] = [];
-    r.manager.threadClosed$.subscribe((id) => closed.push(id));
+    r.manager.threadClosed$.subscribe((end) => closed.push(end.threadId));
     const { thread, threadId } = await r.manager.startThread();
     await until(() => closed.length === 1);
     assert.deepEqual([closed, await r.manager.listThreadIds()], [[threadId], []]);
@@ -196,7 +196,7 @@ suite("the first event (S4)", () => {
       supervision: { maxRestarts: 2, backoffMs: 10, maxBackoffMs: 10 },
     });
     const closed: string[] = [];
-    r.manager.threadClosed$.subscribe((id) => closed.push(id));
+    r.manager.threadClosed$.subscribe((end) => closed.push(end.threadId));
     const { threadId } = await r.manager.startThread();
     for (let n = 0; n < 5; n += 1) await r.clock.advanceAsync(10);
     await until(() => closed.length === 1);

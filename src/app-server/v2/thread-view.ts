@@ -32,7 +32,7 @@ export class ThreadViews {
   constructor(manager: ThreadManager, hub: () => ThreadHub) {
     this.#manager = manager;
     this.#hub = hub;
-    this.#observer = manager.threadClosed$.subscribe((threadId) => this.ephemeral.delete(threadId));
+    this.#observer = manager.threadClosed$.subscribe(({ threadId }) => this.ephemeral.delete(threadId));
   }
 
   close(): void {
