@@ -1,0 +1,43 @@
+/** Every program of examples/ runs as its README says, on the built package, and ends by itself. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+const folder = join(import.meta.dirname, "../../examples");
+
+/** What each prints, line by line; a pattern where a line is not always the same. */
+const OUTPUT: Readonly<Record<string, readonly (string | RegExp)[]>> = {
+  "hello.mjs": ["0 session_configured", "ack: Hello!", /^1 /, "ack: Hello again!"],
+  "tools-and-output.mjs": [/plum|Invalid/, '{"cents":40}', '{"cents":55}', "completed 95 cents"],
+  "approvals-over-http.mjs": [
+    "asked, and the client is gone",
+    "another client finds 1 question",
+    "the first one comes back and reads: I was not allowed to.",
+  ],
+  "own-logic.mjs": ["message 1", "message 2"],
+  "mcp-and-ai-sdk.mjs": ["asks weather report", "Sunny in Bern."],
+};
+
+test("every example has its expected output here", () => {
+  const programs = readdirSync(folder).filter((name) => name.endsWith(".mjs"));
+  assert.deepEqual(programs.toSorted(), Object.keys(OUTPUT).toSorted());
+});
+
+for (const [name, expected] of Object.entries(OUTPUT)) {
+  test(name, async () => {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--no-warnings", name], {
+      cwd: folder,
+      timeout: 60_000,
+    });
+    assert.equal(stderr, "");
+    const lines = stdout.trim().split("\n");
+    for (const line of expected)
+      assert.ok(
+        lines.some((printed) => (typeof line === "string" ? printed === line : line.test(printed))),
+        `${String(line)} in:\n${stdout}`,
+      );
+  });
+}
