@@ -14,6 +14,7 @@ import type { ServerContext } from "./server-context.ts";
 import { ServerRequests } from "./server-requests.ts";
 import { ThreadConfigs } from "./thread-configs.ts";
 import { ThreadHub } from "./thread-hub.ts";
+import type { AdmissionLimits } from "./transports/admission.ts";
 import { listenOn } from "./transports/listen.ts";
 import type { ListenAuth, Listener } from "./transports/listener.ts";
 import { v1Methods } from "./v1/methods.ts";
@@ -33,7 +34,7 @@ export type AppServerOptions = {
   readonly cwd?: string | undefined;
   readonly logger?: SkeinLogger | undefined;
   readonly clock?: Clock | undefined;
-  readonly limits?: Partial<ConnectionLimits> | undefined;
+  readonly limits?: Partial<ConnectionLimits & AdmissionLimits> | undefined;
 };
 
 export interface AppServer extends AsyncDisposable {
@@ -62,12 +63,14 @@ class Server implements AppServer, ConnectionServer {
   readonly #connections = new Set<Connection>();
   readonly #listeners = new Set<Listener>();
   readonly #limits: ConnectionLimits;
+  readonly #listenLimits: Partial<AdmissionLimits> | undefined;
   readonly #idle = new Set<() => void>();
 
   constructor(manager: ThreadManager, options: AppServerOptions) {
     this.clock = options.clock ?? systemClock;
     const logger = options.logger ?? silentLog;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
+    this.#listenLimits = options.limits;
     this.#context = this.#contextOf(manager, options, logger);
     this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context)], (err, method) =>
       logger.error({ err, method }, "a request failed by a defect"),
@@ -120,7 +123,10 @@ class Server implements AppServer, ConnectionServer {
   }
 
   async listen(url: string, auth: ListenAuth = {}): Promise<Listener> {
-    const listener = await listenOn(url, { auth, logger: this.#context.logger, accept: (wire) => this.connect(wire) });
+    const { clock } = this;
+    const { logger } = this.#context;
+    const accept = (wire: Wire) => this.connect(wire);
+    const listener = await listenOn(url, { auth, logger, clock, limits: this.#listenLimits, accept });
     this.#listeners.add(listener);
     return listener;
   }

@@ -10,11 +10,19 @@ import type { Clock } from "../kernel/clock.ts";
 import { type Answer, type Incoming, type RequestId, readMessage, type ServerRequest } from "./json-rpc.ts";
 import { Outbox, type OutboxLimits } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
-import { errorObjectOf, overloaded } from "./rpc-error.ts";
+import { errorObjectOf, invalidRequest, overloaded } from "./rpc-error.ts";
 import type { Told } from "./v2/map-events.ts";
 import type { Wire, WireListener } from "./wire.ts";
 
 export type ClientInfo = { readonly name: string; readonly title: string | null; readonly version: string };
+
+/** What initialize tells of a client. */
+export type Introduction = {
+  readonly client: ClientInfo;
+  readonly experimentalApi: boolean;
+  /** Notifications that it does not want. */
+  readonly optOut: ReadonlySet<string>;
+};
 
 export type Request = Extract<Incoming, { kind: "request" }>;
 
@@ -39,10 +47,7 @@ export class Connection implements WireListener {
   readonly #order = new RequestOrder();
   readonly #gone = new AbortController();
   readonly #ended = new AbortController();
-  /** Set by initialize. */
-  client: ClientInfo | undefined;
-  experimentalApi = false;
-  optOut: ReadonlySet<string> = new Set();
+  #introduction: Introduction | undefined;
   /** By whose methods it has asked for threads. */
   readonly versions = new Set<"v1" | "v2">();
 
@@ -52,6 +57,20 @@ export class Connection implements WireListener {
     this.#limits = limits;
     this.#outbox = new Outbox(wire, limits, (threadId) => this.tell(deltasLeftOut(threadId)));
     wire.listener = this;
+  }
+
+  get client(): ClientInfo | undefined {
+    return this.#introduction?.client;
+  }
+
+  get experimentalApi(): boolean {
+    return this.#introduction?.experimentalApi ?? false;
+  }
+
+  /** The client has initialized. */
+  introduce(introduction: Introduction): void {
+    this.#introduction = introduction;
+    this.#wire.admitted?.();
   }
 
   /** Such a client is not told of threads that it has not asked for. */
@@ -82,6 +101,8 @@ export class Connection implements WireListener {
     const message = readMessage(text);
     if (message === undefined) return;
     if (message.kind === "request") this.#take(message);
+    else if (message.kind === "refused")
+      this.answer({ id: message.id, error: errorObjectOf(invalidRequest(`Invalid request: ${message.why}`)) });
     else if (message.kind === "result")
       this.#server.onAnswer(this, { id: message.id, result: message.result, failed: false });
     else if (message.kind === "error") this.#server.onAnswer(this, { id: message.id, failed: true });
@@ -106,8 +127,9 @@ export class Connection implements WireListener {
   }
 
   tell({ method, params }: Told): void {
-    if (this.client === undefined || !this.isOpen || this.optOut.has(method)) return;
-    if (EXPERIMENTAL.has(method) && !this.experimentalApi) return;
+    const known = this.#introduction;
+    if (known === undefined || !this.isOpen || known.optOut.has(method)) return;
+    if (EXPERIMENTAL.has(method) && !known.experimentalApi) return;
     this.#outbox.push({ method, params, emittedAtMs: this.#server.clock.now() });
   }
 

@@ -3,13 +3,17 @@
  *
  * R1  What is no message is ignored without an answer: no JSON, an array, a text, `{}`, an id alone.
  * R2  An id is a text or a whole number, and comes back as it was.
+ * R3  What nests too deep or holds too many values is not parsed: a request is refused, an answer counts as failed.
  */
+import { envelopeOf, reasonToRefuse } from "./refused-message.ts";
+
 export type RequestId = string | number;
 
 export type RpcErrorObject = { code: number; message: string; data?: unknown };
 
 export type Incoming =
   | { readonly kind: "request"; readonly id: RequestId; readonly method: string; readonly params: unknown }
+  | { readonly kind: "refused"; readonly id: RequestId; readonly why: string }
   | { readonly kind: "notification"; readonly method: string; readonly params: unknown }
   | { readonly kind: "result"; readonly id: RequestId; readonly result: unknown }
   | { readonly kind: "error"; readonly id: RequestId; readonly error: unknown };
@@ -22,6 +26,9 @@ export type Outgoing = Answer | ServerRequest | Notification;
 
 /** Reads one line or frame; undefined for what is to be ignored (R1). */
 export function readMessage(text: string): Incoming | undefined {
+  if (!/^\s*\{/.test(text)) return undefined;
+  const why = reasonToRefuse(text);
+  if (why !== undefined) return refused(text, why);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -36,6 +43,12 @@ export function readMessage(text: string): Incoming | undefined {
   if (!isRequestId(id)) return undefined;
   if (Object.hasOwn(value, "error")) return { kind: "error", id, error };
   return Object.hasOwn(value, "result") ? { kind: "result", id, result } : undefined;
+}
+
+function refused(text: string, why: string): Incoming | undefined {
+  const { id, hasMethod } = envelopeOf(text);
+  if (!isRequestId(id)) return undefined;
+  return hasMethod ? { kind: "refused", id, why } : { kind: "error", id, error: why };
 }
 
 const isRequestId = (id: unknown): id is RequestId => typeof id === "string" || Number.isSafeInteger(id);

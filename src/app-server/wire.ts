@@ -7,6 +7,8 @@ export interface Wire {
   resume(): void;
   /** Ends the line, after what was handed over has gone out. */
   close(): void;
+  /** Told when the client has initialized. Until then it is a stranger, and may be given less. */
+  admitted?(): void;
   /** Set once, by the connection. */
   listener: WireListener | undefined;
 }

@@ -4,28 +4,46 @@
  */
 export const MAX_JSON_DEPTH = 127;
 
-const QUOTE = 0x22;
+export const QUOTE = 0x22;
+const COMMA = 0x2c;
 const BACKSLASH = 0x5c;
-const OPENERS: ReadonlySet<number> = new Set([0x5b, 0x7b]);
-const CLOSERS: ReadonlySet<number> = new Set([0x5d, 0x7d]);
+/** Of the code of a character: `[` or `{`; and what ends those. */
+export const isOpener = (code: number): boolean => code === 0x5b || code === 0x7b;
+export const isCloser = (code: number): boolean => code === 0x5d || code === 0x7d;
+
+export type JsonBounds = { readonly levels: number; readonly values: number };
 
 /** Whether a JSON text nests deeper than that many levels. Walks it, without building anything. */
-export function isDeepText(text: string, levels = MAX_JSON_DEPTH): boolean {
-  if (!hasMoreOpeners(text, levels)) return false;
+export const isDeepText = (text: string, levels = MAX_JSON_DEPTH): boolean =>
+  hasMoreOpeners(text, levels) && boundPassed(text, { levels, values: Number.POSITIVE_INFINITY }) === "levels";
+
+/** Which bound a JSON text goes beyond first. Walks it, without building anything; what is no JSON gets some answer. */
+export function boundPassed(text: string, { levels, values }: JsonBounds): keyof JsonBounds | undefined {
   let depth = 0;
-  let inString = false;
+  let count = 1;
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at);
-    if (inString) {
-      if (code === BACKSLASH) at += 1;
-      else if (code === QUOTE) inString = false;
-    } else if (code === QUOTE) inString = true;
-    else if (OPENERS.has(code)) {
+    if (code === QUOTE) at = endOfString(text, at);
+    else if (isOpener(code)) {
       depth += 1;
-      if (depth > levels) return true;
-    } else if (CLOSERS.has(code)) depth -= 1;
+      if (depth > levels) return "levels";
+    } else if (isCloser(code)) depth -= 1;
+    else if (code === COMMA) {
+      count += 1;
+      if (count > values) return "values";
+    }
   }
-  return false;
+  return undefined;
+}
+
+/** Where the string that begins with the quote at `start` has its other quote; the text's length where it has none. */
+export function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let before = end;
+    while (text.charCodeAt(before - 1) === BACKSLASH) before -= 1;
+    if ((end - before) % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 /** Most lines hold fewer brackets than that, which is seen in a few jumps. */

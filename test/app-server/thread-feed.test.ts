@@ -14,7 +14,11 @@ function followed() {
   const unused = () => assert.fail("nobody asks for this");
   const server = { clock: systemClock, serve: unused, onAnswer: unused, onClosed: () => undefined };
   const connection = new Connection(wires.server, server, { ...OUTBOX_LIMITS, inFlight: 1 });
-  connection.client = { name: "c", title: null, version: "1" };
+  connection.introduce({
+    client: { name: "c", title: null, version: "1" },
+    experimentalApi: false,
+    optOut: new Set(),
+  });
   const feed = new ThreadFeed(newThreadId());
   return { client, connection, feed, subscription: feed.subscribe(connection) };
 }

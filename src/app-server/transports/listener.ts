@@ -1,5 +1,7 @@
+import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import type { Wire } from "../wire.ts";
+import type { AdmissionLimits } from "./admission.ts";
 
 /** Who may connect over a WebSocket: whoever has the token. One of the two at most. */
 export type ListenAuth = {
@@ -12,6 +14,9 @@ export type ListenAuth = {
 export type ListenOptions = {
   readonly auth: ListenAuth;
   readonly logger: SkeinLogger;
+  readonly clock: Clock;
+  /** Of connections over sockets. */
+  readonly limits?: Partial<AdmissionLimits> | undefined;
   /** Takes on a client. */
   readonly accept: (wire: Wire) => void;
 };

@@ -30,18 +30,18 @@ class StreamWire implements Wire {
     this.#input = input;
     this.#output = output;
     this.#lines = new LineSplitter((line) => this.listener?.onText(line), onTooLong);
+    // From the first moment, and for good: a peer that has gone is no failure of ours.
+    input.on("error", () => this.#end());
+    output.on("error", () => this.#end());
   }
 
   start(): void {
     this.#input.on("data", (chunk: Buffer) => this.#lines.push(chunk));
     this.#input.once("end", () => this.listener?.onEnded());
-    this.#input.once("error", () => this.#end());
     this.#output.on("drain", () => {
       this.#isTaking = true;
       this.listener?.onDrain();
     });
-    // A reader that has gone is no failure of ours.
-    this.#output.on("error", () => this.#end());
   }
 
   send(text: string): boolean {

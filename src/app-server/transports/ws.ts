@@ -1,21 +1,23 @@
 /**
  * Clients over WebSockets, on a TCP port or a Unix socket: one message a text frame.
  *
- * A browser is refused: a request with an Origin is answered 403. Off loopback a token is needed. Frames stay plain:
- * the compression that Codex's clients offer is not taken up. `/healthz` and `/readyz` answer 200.
+ * A browser is refused: a request with an Origin is answered 403, and so is one whose Host is a name where no token
+ * guards a loopback port, since a page may have any name lead here. Off loopback a token is needed. Frames stay plain: the
+ * compression that Codex's clients offer is not taken up. `/healthz` and `/readyz` answer 200.
  */
-import { chmod, rm } from "node:fs/promises";
 import type { IncomingMessage, Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
-import type { Duplex } from "node:stream";
-import { WebSocket, WebSocketServer } from "ws";
+import { type AddressInfo, isIP, type Socket } from "node:net";
+import { WebSocketServer } from "ws";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
-import type { Wire, WireListener } from "../wire.ts";
+import { ADMISSION_LIMITS, Admission } from "./admission.ts";
 import { isLoopback } from "./listen.ts";
 import { type Listener, type ListenOptions, MAX_MESSAGE_BYTES } from "./listener.ts";
+import { placeSocket } from "./socket-path.ts";
+import { SocketWire } from "./socket-wire.ts";
 import { type TokenCheck, tokenCheckOf } from "./token.ts";
 
-const MAX_CONNECTIONS = 1_024;
+/** After how long a peer that has vanished is looked for. */
+const KEEP_ALIVE_MS = 60_000;
 
 export async function listenOnTcp(
   { host, port }: { host: string; port: number },
@@ -27,31 +29,27 @@ export async function listenOnTcp(
       `--listen: ${host} can be reached from other machines; a token is needed: --ws-auth capability-token with --ws-token-file or --ws-token-sha256`,
     );
   }
-  const server = serverOf(check, options);
+  const server = serverOf((request) => refusalOf(request, check, { byAddress: check === undefined }), options);
   await listening(server.http, () => server.http.listen(port, host));
   const { port: taken } = server.http.address() as AddressInfo;
   return { url: `ws://${host.includes(":") ? `[${host}]` : host}:${taken}`, close: server.close };
 }
 
 export async function listenOnSocket(path: string, options: ListenOptions): Promise<Listener> {
-  const server = serverOf(await tokenCheckOf(options.auth), options);
-  if (!(await isListenedOn(path))) await rm(path, { force: true });
-  await listening(server.http, () => server.http.listen(path));
-  await chmod(path, 0o600);
-  return { url: `unix://${path}`, close: server.close };
-}
-
-/** Whether another server answers there: a socket that nobody answers is left over, and in the way. */
-function isListenedOn(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const end = (answer: boolean) => {
-      socket.destroy();
-      resolve(answer);
+  const check = await tokenCheckOf(options.auth);
+  const server = serverOf((request) => refusalOf(request, check), options);
+  const listen = (address: string) => listening(server.http, () => server.http.listen(address));
+  try {
+    const place = await placeSocket(path, listen);
+    const close = async () => {
+      place.remove();
+      await server.close();
     };
-    socket.once("connect", () => end(true));
-    socket.once("error", () => end(false));
-  });
+    return { url: `unix://${path}`, close };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
 }
 
 function listening(server: Server, listen: () => void): Promise<void> {
@@ -62,96 +60,84 @@ function listening(server: Server, listen: () => void): Promise<void> {
   });
 }
 
-function serverOf(check: TokenCheck | undefined, { accept, logger }: ListenOptions) {
+/** A status line and what to do, for a request that is not served. */
+type Refusal = { readonly status: "401 Unauthorized" | "403 Forbidden"; readonly why: string };
+type Screen = (request: IncomingMessage) => Refusal | undefined;
+
+function serverOf(screen: Screen, { accept, logger, clock, limits }: ListenOptions) {
   // An import of it would load all of undici, for names of its that nobody here uses.
   const { createServer } = process.getBuiltinModule("node:http");
-  const http = createServer((request, response) => {
+  const admission = new Admission(clock, { ...ADMISSION_LIMITS, ...limits });
+  const http = createServer({ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (request, response) => {
     const isProbe = request.url === "/healthz" || request.url === "/readyz";
     response.statusCode = request.headers.origin !== undefined ? 403 : isProbe ? 200 : 404;
+    // A line that only asks keeps no place.
+    response.setHeader("connection", "close");
     response.end();
   });
-  http.maxConnections = MAX_CONNECTIONS;
-  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: MAX_MESSAGE_BYTES });
-  http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const refusal = refusalOf(request, check);
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: MAX_MESSAGE_BYTES,
+    autoPong: false,
+  });
+  http.on("connection", (socket: Socket) => admission.enter(socket));
+  http.on("upgrade", (request: IncomingMessage, stream, head: Buffer) => {
+    // Over HTTP/1 without TLS it is always a socket.
+    const socket = stream as Socket;
+    const refusal = screen(request);
     if (refusal !== undefined) {
-      socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      refuse(socket, refusal);
       return;
     }
-    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws, socket)));
+    admission.meter(socket);
+    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws, socket, admission)));
   });
   http.on("clientError", (_error, socket) => socket.destroy());
+  // Such as too many open files, at an accept: who waits is taken when there are fewer.
+  const onError = (err: Error) => logger.warn({ err }, "a connection could not be taken");
+  http.once("listening", () => http.on("error", onError));
   sockets.on("error", (err) => logger.warn({ err }, "the WebSocket server failed"));
   const close = async () => {
     for (const ws of sockets.clients) ws.terminate();
     sockets.close();
-    http.closeAllConnections();
+    admission.close();
     await new Promise((resolve) => http.close(resolve));
   };
   return { http, close };
 }
 
-function refusalOf({ headers }: IncomingMessage, check: TokenCheck | undefined): string | undefined {
-  if (headers.origin !== undefined) return "403 Forbidden";
-  return check === undefined || check(headers.authorization) ? undefined : "401 Unauthorized";
+/** Answers, and waits for nothing more: the peer may keep its half open for as long as it likes. */
+function refuse(socket: Socket, { status, why }: Refusal): void {
+  const body = `${why}\n`;
+  const head = [
+    `HTTP/1.1 ${status}`,
+    "Connection: close",
+    "Content-Type: text/plain",
+    `Content-Length: ${body.length}`,
+  ];
+  socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  socket.destroySoon();
 }
 
-/** What may wait in a socket before its client counts as a slow reader. */
-const HIGH_WATER_BYTES = 1024 * 1024;
-
-class SocketWire implements Wire {
-  listener: WireListener | undefined;
-  readonly #ws: WebSocket;
-  readonly #socket: Duplex;
-  #isSlow = false;
-  /** What is said within one turn of the event loop goes out with one write: a system call costs what ten messages do. */
-  #tick: NodeJS.Immediate | undefined;
-
-  constructor(ws: WebSocket, socket: Duplex) {
-    this.#ws = ws;
-    this.#socket = socket;
-    ws.on("message", (data, isBinary) => {
-      if (!isBinary) this.listener?.onText(data.toString());
-    });
-    ws.once("close", () => this.listener?.onClosed());
-    // What broke the line is followed by its close.
-    ws.on("error", () => undefined);
+function refusalOf(
+  { headers }: IncomingMessage,
+  check: TokenCheck | undefined,
+  { byAddress = false } = {},
+): Refusal | undefined {
+  if (headers.origin !== undefined) return { status: "403 Forbidden", why: "no browser may connect" };
+  if (byAddress && !isOwnName(headers.host)) {
+    return {
+      status: "403 Forbidden",
+      why: "connect to localhost or an IP address, or have the server ask for a token",
+    };
   }
+  if (check === undefined || check(headers.authorization)) return undefined;
+  return { status: "401 Unauthorized", why: "a bearer token is needed, and is not this one" };
+}
 
-  send(text: string): boolean {
-    if (this.#ws.readyState !== WebSocket.OPEN) return true;
-    if (this.#tick === undefined) {
-      this.#socket.cork();
-      this.#tick = setImmediate(() => this.#uncork());
-    }
-    this.#ws.send(text, () => this.#onSent());
-    if (this.#ws.bufferedAmount > HIGH_WATER_BYTES) this.#isSlow = true;
-    return !this.#isSlow;
-  }
-
-  #uncork(): void {
-    if (this.#tick === undefined) return;
-    clearImmediate(this.#tick);
-    this.#tick = undefined;
-    this.#socket.uncork();
-  }
-
-  #onSent(): void {
-    if (!this.#isSlow || this.#ws.bufferedAmount > 0) return;
-    this.#isSlow = false;
-    this.listener?.onDrain();
-  }
-
-  pause(): void {
-    this.#ws.pause();
-  }
-
-  resume(): void {
-    this.#ws.resume();
-  }
-
-  close(): void {
-    this.#uncork();
-    this.#ws.close(1001);
-  }
+/** What no name server decides on. */
+function isOwnName(host = ""): boolean {
+  const name = host.replace(/:\d*$/, "").replace(/^\[|\]$/g, "");
+  return name.toLowerCase() === "localhost" || isIP(name) !== 0;
 }

@@ -26,9 +26,9 @@ function initialize(
   if (!isHeaderValue(clientInfo.name)) {
     throw invalidRequest(`Invalid clientInfo.name: '${clientInfo.name}'. Must be a valid HTTP header value.`);
   }
-  connection.client = { ...clientInfo, title: clientInfo.title ?? null };
-  connection.experimentalApi = capabilities?.experimentalApi ?? false;
-  connection.optOut = new Set(capabilities?.optOutNotificationMethods ?? []);
+  const client = { ...clientInfo, title: clientInfo.title ?? null };
+  const optOut = new Set(capabilities?.optOutNotificationMethods ?? []);
+  connection.introduce({ client, experimentalApi: capabilities?.experimentalApi ?? false, optOut });
   call.afterAnswer(() =>
     connection.tell({
       method: "remoteControl/status/changed",
@@ -36,7 +36,7 @@ function initialize(
     }),
   );
   return {
-    userAgent: userAgentOf(connection.client),
+    userAgent: userAgentOf(client),
     codexHome: home,
     platformFamily: platform() === "win32" ? "windows" : "unix",
     platformOs: platform() === "darwin" ? "macos" : platform(),

@@ -1,0 +1,113 @@
+/**
+ * A Unix socket's place in the file system.
+ *
+ * U1  The socket is born in a private folder and moved to its path with its mode set: nobody else can connect before.
+ * U2  Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error.
+ * U3  The end of a listener takes away its own socket alone, known by its inode.
+ */
+import { lstatSync, unlinkSync } from "node:fs";
+import { chmod, link, lstat, mkdtemp, rename, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { dirname, join } from "node:path";
+import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
+import { ioCode, isMissing } from "../../services/io-failure.ts";
+
+/** What the system's address of a socket holds, the NUL at its end aside; some systems have four bytes fewer. */
+const LONGEST_ADDRESS = process.platform === "linux" ? 107 : 103;
+const TRIES = 3;
+
+/** A socket's name in the file system, while it is ours. */
+export interface SocketPath {
+  remove(): void;
+}
+
+/**
+ * Has `listen` make a socket at an address of its own, and gives it the path.
+ *
+ * @throws InvalidRequestError when something else than a dead socket is at the path; StoreIoError (EADDRINUSE) when a
+ * server answers there, and when the system refuses
+ */
+export async function placeSocket(path: string, listen: (address: string) => Promise<void>): Promise<SocketPath> {
+  const folder = await mkdtemp(join(dirname(path), ".")).catch((cause: Error) => {
+    throw new StoreIoError(`--listen: ${cause.message}`, { cause });
+  });
+  try {
+    const address = join(folder, "s");
+    const bytes = Math.max(Buffer.byteLength(address), Buffer.byteLength(path));
+    if (bytes > LONGEST_ADDRESS) {
+      throw new InvalidRequestError(`--listen: ${path} is too long for a socket; choose a shorter folder or name`);
+    }
+    await listen(address);
+    await chmod(address, 0o600);
+    const { dev, ino } = await lstat(address, { bigint: true });
+    await publish(address, path, folder);
+    return { remove: () => removeOwn(path, { dev, ino }) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Gives a socket its name, where nothing stands: a link never replaces. */
+async function publish(address: string, path: string, folder: string): Promise<void> {
+  for (let left = TRIES; left > 0; left -= 1) {
+    try {
+      await link(address, path);
+      return;
+    } catch (cause) {
+      if (ioCode(cause) !== "EEXIST") {
+        throw new StoreIoError(`--listen: no socket can be made at ${path}: ${String(cause)}`, { cause });
+      }
+    }
+    await clear(path, folder);
+  }
+  throw inUse(path);
+}
+
+type Inode = { readonly dev: bigint; readonly ino: bigint };
+
+const isSame = (one: Inode, other: Inode): boolean => one.dev === other.dev && one.ino === other.ino;
+
+/** Takes a dead socket away. Another server may do so too, and put its own there: then that one is put back. */
+async function clear(path: string, folder: string): Promise<void> {
+  const found = await lstat(path, { bigint: true }).catch(undefinedIfMissing);
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new InvalidRequestError(`--listen: ${path} is there and is no socket; remove it, or choose another path`);
+  }
+  if (!(await isDead(path))) throw inUse(path);
+  const aside = join(folder, "dead");
+  await rename(path, aside).catch(undefinedIfMissing);
+  const taken = await lstat(aside, { bigint: true }).catch(undefinedIfMissing);
+  if (taken === undefined || isSame(taken, found)) return;
+  await link(aside, path);
+  throw inUse(path);
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
+}
+
+const inUse = (path: string): StoreIoError =>
+  new StoreIoError(`--listen: EADDRINUSE: another server listens at ${path}; stop it, or choose another path`);
+
+/** Only a refused connection says that nobody listens. A queue that is full, a socket of another kind or owner does not. */
+function isDead(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => end(false));
+    socket.on("error", (error) => end(ioCode(error) === "ECONNREFUSED" || isMissing(error)));
+  });
+}
+
+function removeOwn(path: string, own: Inode): void {
+  try {
+    if (isSame(lstatSync(path, { bigint: true }), own)) unlinkSync(path);
+  } catch (error) {
+    // Somebody was faster, or took the folder away.
+    if (!isMissing(error)) throw error;
+  }
+}
