@@ -88,7 +88,7 @@ test("a dead socket is replaced; one that somebody answers is not", async (t) =>
 });
 
 test("of several that want one dead socket's place, one gets it, and it stays reachable", async (t) => {
-  for (let round = 0; round < 10; round += 1) {
+  for (let round = 0; round < 30; round += 1) {
     const { folder, path, listen } = await fixture(t);
     await deadSocket(path);
     const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => listen()));

@@ -2,13 +2,15 @@
  * A Unix socket's place in the file system.
  *
  * U1  The socket is born in a private folder and moved to its path with its mode set: nobody else can connect before.
- * U2  Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error.
+ * U2  Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error. One server
+ *     at a time may take one away: of two, the later would take what the earlier has put there.
  * U3  The end of a listener takes away its own socket alone, known by its inode.
  */
+import { createHash } from "node:crypto";
 import { lstatSync, unlinkSync } from "node:fs";
 import { chmod, link, lstat, mkdtemp, rename, rm } from "node:fs/promises";
-import { connect } from "node:net";
-import { dirname, join } from "node:path";
+import { connect, createServer } from "node:net";
+import { basename, dirname, join } from "node:path";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import { ioCode, isMissing } from "../../services/io-failure.ts";
 
@@ -74,13 +76,30 @@ async function clear(path: string, folder: string): Promise<void> {
   if (!found.isSocket()) {
     throw new InvalidRequestError(`--listen: ${path} is there and is no socket; remove it, or choose another path`);
   }
+  await using _alone = await takeOverLock(path);
   if (!(await isDead(path))) throw inUse(path);
-  const aside = join(folder, "dead");
-  await rename(path, aside).catch(undefinedIfMissing);
-  const taken = await lstat(aside, { bigint: true }).catch(undefinedIfMissing);
-  if (taken === undefined || isSame(taken, found)) return;
-  await link(aside, path);
-  throw inUse(path);
+  await rename(path, join(folder, "dead")).catch(undefinedIfMissing);
+}
+
+/**
+ * Held by one process at a time, and by none that has died: an address without a file, which Linux alone has. Elsewhere two
+ * servers that start in the same moment over the same dead socket are not told apart.
+ */
+async function takeOverLock(path: string): Promise<AsyncDisposable> {
+  const lock = createServer((socket) => socket.destroy());
+  const { dev, ino } = await lstat(dirname(path), { bigint: true });
+  const name = createHash("sha256")
+    .update(`${dev}:${ino}:${basename(path)}`)
+    .digest("hex");
+  if (process.platform === "linux") {
+    await new Promise<void>((resolve, reject) => {
+      lock.on("error", () => reject(inUse(path)));
+      lock.listen(`\0skein-take-over-${name}`, resolve);
+    });
+  }
+  return {
+    [Symbol.asyncDispose]: () => new Promise((resolve) => lock.close(() => resolve())),
+  };
 }
 
 function undefinedIfMissing(error: unknown): undefined {
