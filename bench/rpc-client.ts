@@ -63,6 +63,11 @@ export class RpcClient {
     await done;
   }
 
+  /** Where others may connect; undefined over stdio. */
+  get url(): string | undefined {
+    return this.#line.url;
+  }
+
   /** Resident memory of the server in bytes. */
   get rss(): number {
     const status = readFileSync(`/proc/${this.#line.pid}/status`, "utf8");

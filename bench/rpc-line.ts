@@ -6,6 +6,8 @@ import { WebSocket } from "ws";
 
 export interface RpcLine {
   readonly pid: number;
+  /** Where others may connect; undefined over stdio. */
+  readonly url?: string;
   onText: (text: string) => void;
   send(text: string): void;
   /** Ends the line and the server, by force after five seconds. */
@@ -67,6 +69,8 @@ class WsLine implements RpcLine {
   readonly #child: ChildProcess;
   readonly #socket: WebSocket;
 
+  readonly url: string;
+
   static async open({ command, ...rest }: ServerProcess): Promise<WsLine> {
     const child = start({ ...rest, command: [...command, "--listen", "ws://127.0.0.1:0"] });
     if (child.stderr === null) throw new Error("the server has no standard error");
@@ -75,12 +79,13 @@ class WsLine implements RpcLine {
       if (url === undefined) continue;
       const socket = new WebSocket(url, { perMessageDeflate: false });
       await once(socket, "open");
-      return new WsLine(child, socket);
+      return new WsLine(child, socket, url);
     }
     throw new Error("the server ended before it listened");
   }
 
-  constructor(child: ChildProcess, socket: WebSocket) {
+  constructor(child: ChildProcess, socket: WebSocket, url: string) {
+    this.url = url;
     this.#child = child;
     this.#socket = socket;
     child.stderr?.resume();

@@ -128,6 +128,8 @@ export class ProcessGroup {
   /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
   constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
     this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
+    // A pipe that breaks is followed by its close; of a program that cannot be started or ended `exit` tells.
+    for (const emitter of [this.child, ...this.child.stdio]) emitter?.on("error", () => undefined);
     this.#clock = clock;
     this.#leash = new GroupLeash(this.child.pid, clock);
     this.exit = this.#ended();

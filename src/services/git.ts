@@ -43,7 +43,7 @@ export async function askGit(args: readonly string[], options: GitOptions): Prom
     else chunks.push(chunk);
   });
   const code = await new Promise<number | null>((resolve) => {
-    git.once("error", () => resolve(null));
+    git.on("error", () => resolve(null));
     git.once("close", resolve);
   });
   signal.throwIfAborted();
