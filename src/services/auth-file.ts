@@ -69,7 +69,7 @@ export class AuthFile implements AuthStorage {
   }
 
   async save(record: AuthRecord): Promise<void> {
-    await replaceFile(this.#path, JSON.stringify(record, null, 2), { mode: 0o600 });
+    await replaceFile(this.#path, JSON.stringify(record, null, 2), { secret: true });
   }
 
   async remove(): Promise<void> {

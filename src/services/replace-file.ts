@@ -5,27 +5,31 @@ import { StoreIoError } from "../protocol/errors.ts";
 import { ioText, isMissing } from "./io-failure.ts";
 
 /**
- * Replaces a file whole: a reader, or a crash at any moment, finds the old text or the new one. A symbolic link stays
- * and its target is replaced. Without `mode`, an existing file keeps its mode and a new one follows the umask.
+ * Replaces a file whole: a reader, or a crash at any moment, finds the old text or the new one. A new file, and a folder that
+ * is made for it, are their owner's alone; an existing one keeps its mode. A symbolic link stays and its target is replaced;
+ * where the text is `secret`, the link itself is replaced by a file of its owner's alone.
  *
  * @throws StoreIoError when the file system refuses; the old file then stands as it was.
  */
-export async function replaceFile(path: string, text: string, options: { mode?: number } = {}): Promise<void> {
+export async function replaceFile(path: string, text: string, options: { secret?: boolean } = {}): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    if (options.secret === true) return await writeBeside(path, text, OWNERS_ALONE);
     const target = await targetOf(path);
-    await writeBeside(target, text, options.mode ?? (await modeOf(target)));
+    await writeBeside(target, text, (await modeOf(target)) ?? OWNERS_ALONE);
   } catch (error) {
     throw new StoreIoError(`failed to write ${path}: ${ioText(error)}`, { cause: error });
   }
 }
 
-async function writeBeside(target: string, text: string, mode: number | undefined): Promise<void> {
+const OWNERS_ALONE = 0o600;
+
+async function writeBeside(target: string, text: string, mode: number): Promise<void> {
   const draft = `${target}.${randomUUID()}.tmp`;
   try {
-    const file = await open(draft, "wx", mode);
+    const file = await open(draft, "wx", OWNERS_ALONE);
     try {
-      if (mode !== undefined) await file.chmod(mode);
+      await file.chmod(mode);
       await file.writeFile(text);
       await file.sync();
     } finally {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import { test } from "node:test";
@@ -71,13 +71,15 @@ test("a login narrows an open auth.json, keeps unknown fields and drops the toke
   assert.equal((await stat(path)).mode & 0o777, 0o600);
 });
 
-test("a linked auth.json stays a link", async (t) => {
+test("a login writes nothing through a linked auth.json: the link gives way to a file", async (t) => {
   const home = await tempHome(t);
   const target = join(home, "elsewhere.json");
   await writeFile(target, "{}");
   await symlink(target, join(home, "auth.json"));
   await fileAuthManager({ home }).loginWithApiKey(SECRET);
-  assert.deepEqual(JSON.parse(await readFile(target, "utf8")), { OPENAI_API_KEY: SECRET });
+  assert.equal(await readFile(target, "utf8"), "{}");
+  const found = await lstat(join(home, "auth.json"));
+  assert.deepEqual([found.isFile(), found.mode & 0o777], [true, 0o600]);
   assert.deepEqual((await readdir(home)).sort(), ["auth.json", "elsewhere.json"]);
 });
 

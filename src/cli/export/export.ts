@@ -35,7 +35,7 @@ async function toStdout(pieces: Pieces, { stdout }: Io): Promise<void> {
 
 /** A file that is there is never overwritten, and none is left behind by an export that fails. */
 async function toFile(pieces: Pieces, path: string, { json }: ExportOptions, io: Io): Promise<void> {
-  const file = await open(path, "wx").catch((error: NodeJS.ErrnoException) => {
+  const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
     const why = error.code === "EEXIST" ? "it exists already" : error.message;
     throw new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
   });

@@ -5,6 +5,7 @@
  * pool a hundred of them. What waits for the disk is asynchronous.
  */
 import {
+  chmodSync,
   closeSync,
   constants,
   copyFileSync,
@@ -13,6 +14,7 @@ import {
   fstatSync,
   ftruncateSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -66,6 +68,9 @@ export interface FileSystem {
   remove(path: string): void;
   /** Sets the time of the last change to now. */
   touch(path: string): void;
+  /** The permissions of a file or folder itself; undefined for a link, and where there is nothing. */
+  modeOf(path: string): number | undefined;
+  setMode(path: string, mode: number): void;
 }
 
 const FLAGS: Readonly<Record<OpenMode, number>> = {
@@ -75,6 +80,16 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
   update: constants.O_RDWR | constants.O_APPEND,
 };
 const ANY_WRITE_BIT = 0o222;
+const PERMISSIONS = 0o777;
+
+/** What is made in a home is its owner's alone from its first moment, whatever the umask. */
+export const PRIVATE_FILE = 0o600;
+export const PRIVATE_FOLDER = 0o700;
+
+/** Makes the file, unless it is there: for SQLite, whose own files take after their database. */
+export function makePrivateFile(path: string): void {
+  closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK, PRIVATE_FILE));
+}
 
 const infoFrom = (stats: Stats): FileInfo => ({
   size: stats.size,
@@ -94,7 +109,7 @@ const dataSync = promisify(fdatasync);
 function openPlain(path: string, mode: OpenMode): number {
   const there = mode === "create" ? undefined : statSync(path, { throwIfNoEntry: false });
   if (there !== undefined) assertPlain(there, path);
-  const fd = openSync(path, FLAGS[mode] | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const fd = openSync(path, FLAGS[mode] | constants.O_NONBLOCK | constants.O_NOCTTY, PRIVATE_FILE);
   try {
     assertPlain(fstatSync(fd), path);
     return fd;
@@ -131,18 +146,27 @@ export const nodeFileSystem: FileSystem = {
   truncate: ftruncateSync,
   sync: dataSync,
   syncNow: fdatasyncSync,
-  makeFolder: (path) => void mkdirSync(path, { recursive: true }),
+  makeFolder: (path) => void mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER }),
   list: (path) =>
     readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),
   readText: readWhole,
   rename: renameSync,
   link: linkSync,
-  copy: copyFileSync,
+  copy(from, to) {
+    makePrivateFile(to);
+    copyFileSync(from, to);
+    chmodSync(to, PRIVATE_FILE);
+  },
   remove: unlinkSync,
   touch(path) {
     const now = new Date();
     utimesSync(path, now, now);
   },
+  modeOf(path) {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    return stats === undefined || stats.isSymbolicLink() ? undefined : stats.mode & PERMISSIONS;
+  },
+  setMode: chmodSync,
 };
 
 /** The system's code of a failure, as `ENOENT`; undefined for failures of another origin. */

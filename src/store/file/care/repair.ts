@@ -12,7 +12,9 @@ import { silentLog } from "../../../kernel/log.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { scanCatalog } from "../catalog/scan.ts";
 import { nodeFileSystem } from "../file-system.ts";
+import { Layout } from "../layout.ts";
 import { StoreCore } from "../store-core.ts";
+import { protect, widePaths } from "./permissions.ts";
 import { RolloutMender } from "./rollout-mender.ts";
 import { type Fault, type VerifyOptions, type VerifyReport, verifyHome } from "./verify.ts";
 
@@ -36,7 +38,7 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
     const core = new StoreCore({ home: options.home, fileSystem: options.fileSystem ?? nodeFileSystem });
     try {
       const mender = new RolloutMender(core);
-      for (const [path, faults] of byFile(before.faults)) {
+      for (const [path, faults] of byFile(before.faults.filter(({ kind }) => kind !== "open_to_others"))) {
         options.signal?.throwIfAborted();
         const original = await mender.mend(path, faults);
         if (original !== undefined) kept.push(original);
@@ -50,6 +52,9 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
       core.leases.close();
     }
   }
+  const fs = options.fileSystem ?? nodeFileSystem;
+  // Also what no others can reach, and what was written just now, such as the originals beside mended files.
+  for (const wide of [...widePaths(fs, new Layout(options.home))]) protect(fs, wide);
   const after = before.faults.length === 0 ? before : await verifyHome(options);
   const left = new Set(after.faults.map(keyOf));
   return { before, after, mended: before.faults.filter((fault) => !left.has(keyOf(fault))), left: after.faults, kept };

@@ -13,6 +13,7 @@ import { HistoryReader } from "../rollout/history-reader.ts";
 import { withFile } from "../rollout/line-reader.ts";
 import { readTail } from "../rollout/tail.ts";
 import { type FoundRollout, RolloutLocator } from "../rollout-locator.ts";
+import { widePaths } from "./permissions.ts";
 
 /**
  * - Those of reading a rollout, see ProblemKind, and `unterminated`: the last line lacks its line feed.
@@ -20,6 +21,7 @@ import { type FoundRollout, RolloutLocator } from "../rollout-locator.ts";
  *   another thread's header stands among the lines.
  * - `orphan_lease`: of a process that is gone. `leftover`: a file that a broken-off take-over left.
  * - `catalog_missing`, `catalog_stale`, `catalog_extra`: a thread has no row, an outdated one, or a row has no file.
+ * - `open_to_others`: other users of the machine can read or change the file or folder.
  * - `tombstone_unneeded`: of a deleted thread whose file is gone.
  */
 export type FaultKind =
@@ -32,6 +34,7 @@ export type FaultKind =
   | "catalog_missing"
   | "catalog_stale"
   | "catalog_extra"
+  | "open_to_others"
   | "tombstone_unneeded";
 
 export type Fault = {
@@ -65,6 +68,7 @@ export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> 
   check.leases();
   check.tombstones();
   check.catalog();
+  check.permissions();
   return check.report();
 }
 
@@ -204,6 +208,12 @@ class HomeCheck {
       }
     } finally {
       catalog.close();
+    }
+  }
+
+  permissions(): void {
+    for (const { path, mode, isReachable } of widePaths(this.#fs, this.#layout)) {
+      if (isReachable) this.#add("open_to_others", path, null, `its mode is 0${mode.toString(8)}`);
     }
   }
 

@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { makePrivateFile, PRIVATE_FOLDER } from "../file-system.ts";
 import { loadSqlite } from "../sqlite.ts";
 import { catalogSchema, catalogVersion } from "./schema.ts";
 
@@ -50,13 +51,14 @@ export class CatalogDatabase {
 
   private constructor(path: string, options: DatabaseOptions) {
     this.path = path;
+    makePrivateFile(path);
     this.#db = new (loadSqlite().DatabaseSync)(path);
     this.fullText = options.fullText ?? hasFullText();
   }
 
   /** `fresh`: its tables were made just now. */
   static open(path: string, options: DatabaseOptions = {}): { database: CatalogDatabase; fresh: boolean } {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER });
     const found = CatalogDatabase.#tryOpen(path, options);
     if (found !== undefined) return found;
     discard(path);

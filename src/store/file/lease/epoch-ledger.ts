@@ -8,6 +8,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
+import { makePrivateFile } from "../file-system.ts";
 import { loadSqlite } from "../sqlite.ts";
 
 const FIRST_EPOCH = 1;
@@ -56,6 +57,7 @@ export class EpochLedger {
   }
 
   #openDatabase(): Open {
+    makePrivateFile(this.#path);
     const database = new (loadSqlite().DatabaseSync)(this.#path);
     database.exec(`PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
       CREATE TABLE IF NOT EXISTS epochs (thread_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID`);
