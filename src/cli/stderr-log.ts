@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { SkeinLogger } from "../kernel/log.ts";
+import { withoutSecrets } from "../protocol/secrets.ts";
 
 export const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -12,7 +13,11 @@ export function stderrLog(level: LogLevel, stderr: NodeJS.WriteStream): SkeinLog
   const rank = LOG_LEVELS.indexOf(level);
   let logger: Promise<Logger> | undefined;
   const loaded = (): Promise<Logger> => {
-    logger ??= import("pino").then(({ default: pino }) => pino({ level, base: null }, stderr));
+    logger ??= import("pino").then(({ default: pino }) => {
+      // An error may come from a library that quotes what it was given.
+      const err = (error: Error) => withoutSecrets(pino.stdSerializers.err(error));
+      return pino({ level, base: null, serializers: { err, error: err } }, stderr);
+    });
     return logger;
   };
   const writerAt =

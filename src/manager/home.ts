@@ -11,6 +11,7 @@ import type { ModelClient } from "../model/model-client.ts";
 import { responsesClient } from "../model/responses-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { privateValues } from "../protocol/secrets.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import { shownAs } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -183,11 +184,14 @@ class ProviderClients implements ModelSource {
   }
 
   #endpointOf(provider: ProviderInfo, baseUrl: string): EndpointOptions & { readonly providerId: string } {
+    const { headers } = accessTo(provider, this.#parts);
+    const { queryParams } = provider;
     return {
       providerId: provider.id,
       baseUrl,
-      headers: accessTo(provider, this.#parts).headers,
-      queryParams: provider.queryParams,
+      headers,
+      queryParams,
+      secrets: [...privateValues(headers), ...privateValues(queryParams)],
       idleTimeoutMs: provider.streamIdleTimeoutMs,
       requestMaxRetries: provider.requestMaxRetries,
     };

@@ -1,5 +1,6 @@
 import { parseRetryAfter } from "../kernel/backoff.ts";
 import { ModelError } from "../protocol/model-error.ts";
+import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { disconnected, failureOfResponse, failureOfStatus } from "./model-failure.ts";
 
@@ -10,7 +11,7 @@ import { disconnected, failureOfResponse, failureOfStatus } from "./model-failur
 export function failureOfCall(error: unknown): ModelError {
   const { status, body, isRetryable, retryAfterMs } = factsOf(error);
   if (status !== undefined && status >= 300) {
-    return failureOfStatus({ status, body: body ?? textOf(error), retryAfterMs, nowMs: 0 });
+    return failureOfStatus({ status, body: withoutSecretShapes(body ?? textOf(error)), retryAfterMs, nowMs: 0 });
   }
   if (isRetryable) return disconnected(textOf(error), { cause: error });
   if (isJsonObject(error) && !(error instanceof Error)) return failureOfResponse(error);

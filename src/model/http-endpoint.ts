@@ -7,7 +7,7 @@
  * N2 A request is tried again, silently, where no answer came or the answer was 429 or 5xx; at once where a kept
  *    connection turned out to be closed. What cannot get better by itself (a used-up plan or quota) is not. No wait is longer than LONGEST_SILENT_MS: a server that asks for more is
  *    reported, with its wish, to the caller.
- * N3 No error holds a secret: not the key, nor values of headers or query parameters whose names say that they are one.
+ * N3 No error holds a secret: not the key, nor values of headers or query parameters that may be one, in whatever form.
  */
 import type { Agent, ClientRequest } from "node:http";
 import { backoffDelay, parseRetryAfter } from "../kernel/backoff.ts";
@@ -15,6 +15,7 @@ import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ModelError } from "../protocol/model-error.ts";
+import { redact, secretValues } from "../protocol/secrets.ts";
 import { type Head, HttpExchange, TransportError } from "./http-exchange.ts";
 import { clientClosed, connectionFailed, failureOfStatus, notSendable } from "./model-failure.ts";
 import { headerOf, type ResponseHeaders } from "./rate-limit-headers.ts";
@@ -34,6 +35,8 @@ export type EndpointOptions = {
   readonly apiKey?: ApiKey | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly queryParams?: Readonly<Record<string, string>> | undefined;
+  /** Further texts that no error may show; values whose names say that they are secret never are. */
+  readonly secrets?: readonly string[] | undefined;
   /** Who asks. Default `skein`. */
   readonly originator?: string | undefined;
   /** Default: the originator and the platform. */
@@ -92,7 +95,16 @@ export class HttpEndpoint {
     this.clock = options.clock ?? systemClock;
     this.#url = httpUrl(options.baseUrl);
     this.#search = new URLSearchParams(queryParams).toString();
-    this.#secrets = [...secretValues(headers), ...secretValues(queryParams), this.#url.password];
+    const { username, password } = this.#url;
+    const basic = `${decoded(username)}:${decoded(password)}`;
+    this.#secrets = [
+      ...secretValues(headers),
+      ...secretValues(queryParams),
+      ...(options.secrets ?? []),
+      password,
+      decoded(password),
+      basic,
+    ];
     this.#maxRetries = Math.min(requestMaxRetries, MAX_RETRIES);
     const userAgent = options.userAgent ?? `${originator} (${process.platform}; ${process.arch})`;
     // Loaded here, for those who never ask a model over HTTP.
@@ -136,7 +148,7 @@ export class HttpEndpoint {
       if ((head.status >= 200 && head.status < 300) || accepts.includes(head.status)) {
         return { exchange, head, redact: safe };
       }
-      const failure = await this.#failure(exchange, head, safe);
+      const failure = await this.#failure(exchange, head, { path: ask.path, safe });
       const isLimit = failure.info === "usage_limit_exceeded";
       return { failure, isTransient: !isLimit && (head.status === 429 || head.status >= 500) };
     } catch (error) {
@@ -178,11 +190,15 @@ export class HttpEndpoint {
     }
   }
 
-  async #failure(exchange: HttpExchange, head: Head, safe: Opened["redact"]): Promise<ModelError> {
+  async #failure(
+    exchange: HttpExchange,
+    head: Head,
+    { path, safe }: { path: string; safe: Opened["redact"] },
+  ): Promise<ModelError> {
     const body = safe(await exchange.text(MAX_ERROR_BODY_BYTES));
     const nowMs = this.clock.now();
     const retryAfterMs = retryAfterOf(head.headers, nowMs);
-    return failureOfStatus({ status: head.status, body, retryAfterMs, nowMs });
+    return failureOfStatus({ status: head.status, body, url: safe(this.#shownUrl(path)), retryAfterMs, nowMs });
   }
 
   async #apiKey(signal: AbortSignal): Promise<string | undefined> {
@@ -219,8 +235,16 @@ function retryAfterOf(headers: ResponseHeaders, nowMs: number): number | undefin
 /** Credentials in the URL are Basic authorization, as everywhere. */
 function basicAuthorization({ username, password }: URL): Record<string, string> {
   if (username === "" && password === "") return {};
-  const credentials = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  const credentials = `${decoded(username)}:${decoded(password)}`;
   return { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` };
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 function httpUrl(text: string): URL {
@@ -233,20 +257,3 @@ function httpUrl(text: string): URL {
 
 const lowerCased = (headers: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
-
-const SECRET_NAME = /auth|key|token|secret|cookie|password/i;
-/** Shorter texts are no secrets worth hiding, and would blot out half of a message. */
-const SHORTEST = 6;
-
-/** The values of those fields whose names say that they are secret. */
-export const secretValues = (fields: Readonly<Record<string, string>>): string[] =>
-  Object.entries(fields).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []));
-
-/** The text without any of the secrets, for errors and logs. */
-export function redact(text: string, secrets: readonly (string | undefined)[]): string {
-  let safe = text;
-  for (const secret of secrets) {
-    if (secret !== undefined && secret.length >= SHORTEST) safe = safe.replaceAll(secret, "[redacted]");
-  }
-  return safe;
-}

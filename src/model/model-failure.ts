@@ -44,13 +44,15 @@ export type FailedAnswer = {
   readonly status: number;
   /** The body, cut at a bound and free of secrets. */
   readonly body: string;
+  /** What was asked, without a query or credentials; undefined where that is not known. */
+  readonly url?: string | undefined;
   readonly retryAfterMs: number | undefined;
   /** Unix milliseconds, for texts that tell a time of day. */
   readonly nowMs: number;
 };
 
 /** The error of an HTTP answer other than 2xx. */
-export function failureOfStatus({ status, body, retryAfterMs, nowMs }: FailedAnswer): ModelError {
+export function failureOfStatus({ status, body, url, retryAfterMs, nowMs }: FailedAnswer): ModelError {
   const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
   const error = errorObjectOf(parseJson(body));
   const kinds = [error?.code, error?.type];
@@ -70,8 +72,10 @@ export function failureOfStatus({ status, body, retryAfterMs, nowMs }: FailedAns
   }
   // Codex reports this one without a status, also in stream_error.
   if (status === 500) return highDemand(wait);
-  // An API may echo parts of the key in the body of a 401; Codex leaves it out too.
-  return new ModelError(`unexpected status ${statusText(status)}: ${status === 401 ? "" : body}`, {
+  const reason = typeof error?.message === "string" ? error.message : body;
+  const asked = url === undefined ? "" : `, url: ${url}`;
+  return new ModelError(`unexpected status ${statusText(status)}: ${reason}${asked}`, {
+    info: { http_connection_failed: { http_status_code: status } },
     retryable: true,
     httpStatus: status,
     ...wait,

@@ -1,26 +1,54 @@
+/** What children of this process see of its environment. */
+import { hasSecretShape, isSecretName } from "../protocol/secrets.ts";
+import type { ShellEnvironmentPolicy } from "../protocol/shell-environment.ts";
+
 /** The variables of a process, or a stand-in for them. */
 export type ProcessEnvironment = Readonly<Record<string, string | undefined>>;
 
-const SECRET = /KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL/i;
+/** What a server that is not ours inherits, and a command under `inherit = "core"`: enough to find programs and a home. */
+const CORE = ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
 
-/** The variables that a command may see: all but those whose names say that they hold secrets. */
-export function withoutSecrets(environment: ProcessEnvironment): Record<string, string> {
-  const clean: Record<string, string> = {};
-  for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && !SECRET.test(name)) clean[name] = value;
-  }
-  return clean;
+/**
+ * The variables of a command, in the order of Codex's `shell_environment_policy`: what is inherited; without secrets, unless
+ * `ignore_default_excludes`; without `exclude`; with `set`; of these only `include_only`. A secret is told by its name or by
+ * its value. One that `include_only` names in full, without a wildcard, is meant, and stays.
+ */
+export function commandEnvironment(
+  environment: ProcessEnvironment,
+  policy: ShellEnvironmentPolicy = {},
+): Record<string, string> {
+  const { inherit = "all", exclude = [], set = {}, include_only: only = [] } = policy;
+  const meant = new Set(only.map((name) => name.toUpperCase()));
+  const isKept = (name: string, value: string): boolean =>
+    (inherit === "all" || (inherit === "core" && CORE.includes(name))) &&
+    (policy.ignore_default_excludes === true || meant.has(name.toUpperCase()) || !isSecret(name, value)) &&
+    !matches(exclude, name);
+  const inherited = Object.entries(environment).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && isKept(entry[0], entry[1]),
+  );
+  const all = Object.entries({ ...Object.fromEntries(inherited), ...set });
+  return Object.fromEntries(only.length === 0 ? all : all.filter(([name]) => matches(only, name)));
 }
 
-/** What a server that is not ours inherits: enough to find its programs and its user's home. */
-const FEW = ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
+const isSecret = (name: string, value: string): boolean => isSecretName(name) || hasSecretShape(value);
 
-/** The few common variables, and those that are named. */
+/** Patterns with `*` and `?`, for the whole name, in any case. */
+function matches(patterns: readonly string[], name: string): boolean {
+  return patterns.some((pattern) => {
+    const parts = pattern
+      .replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")
+      .replaceAll("\\*", ".*")
+      .replaceAll("\\?", ".");
+    return new RegExp(`^${parts}$`, "is").test(name);
+  });
+}
+
+/** The few common variables, and those that are named: the name is leave enough. */
 export function fewVariables(environment: ProcessEnvironment, names: readonly string[] = []): Record<string, string> {
   const kept: Record<string, string> = {};
-  for (const name of [...FEW, ...names]) {
+  for (const name of [...CORE, ...names]) {
     const value = environment[name];
-    if (value !== undefined) kept[name] = value;
+    if (value !== undefined && (names.includes(name) || !hasSecretShape(value))) kept[name] = value;
   }
   return kept;
 }

@@ -76,6 +76,23 @@ export const hasSecretShape = (text: string): boolean => withoutSecretShapes(tex
 /** Shorter texts are no secrets worth hiding, and would blot out half of a message. */
 const SHORTEST = 6;
 
+/** The values of those fields whose names say that they are secret, and what follows a scheme in them. */
+export const secretValues = (fields: Readonly<Record<string, string>>): string[] =>
+  Object.entries(fields).flatMap(([name, value]) => (isSecretName(name) ? [value, ...value.split(" ").slice(1)] : []));
+
+/** Fields of a request that say what is spoken and by whom. */
+const PLAIN_NAME = /^(?:accept.*|content-.*|user-agent|originator|.*version|.*beta)$/i;
+/** A shorter one that is no secret by its name may be a word of any message. */
+const SHORTEST_UNNAMED = 8;
+
+/** The values of fields that a user fills with secrets, whatever they are called: all but what is plainly none. */
+export const privateValues = (fields: Readonly<Record<string, string>>): string[] => [
+  ...secretValues(fields),
+  ...Object.entries(fields).flatMap(([name, value]) =>
+    PLAIN_NAME.test(name) || value.length < SHORTEST_UNNAMED ? [] : [value],
+  ),
+];
+
 /**
  * The text without the given secrets, plain or as they travel (in base64, in a URL, in JSON), and without anything else that
  * looks like one.
@@ -97,21 +114,37 @@ function formsOf(secret = ""): string[] {
 
 /** Settings and their like as they may be shown: of the same form, and secrets' texts replaced. */
 export function withoutSecrets(value: unknown): unknown {
-  return shownOf(value, false);
+  return shownOf(value, { isSecret: false, depth: 0 });
 }
 
 /** Tables whose every value may be a secret, whatever it is called. */
 const SECRET_TABLES = new Set(["http_headers", "query_params", "env", "set", "headers"]);
-/** Names that end so name a variable or tell of a kind; what they hold is no secret itself. */
-const ABOUT_SECRETS = /(?:_env_var|env_key|env_key_instructions|_method|_type|_mode|_store|_file|_path|_url)$/;
+/** Settings that are a secret themselves, and not the name of one, its kind or its place. */
+const SECRET_SETTING =
+  /(?:(?:^|[_-]|api)key|token|secret|passw(?:or)?d|passphrase|credentials?|cookie|authorization|webhook)$/i;
 const FLAG = /^--?[\w-]+$/;
 
-function shownOf(value: unknown, isSecret: boolean): unknown {
+const DEEPEST = 32;
+
+function shownOf(value: unknown, { isSecret, depth }: { isSecret: boolean; depth: number }): unknown {
   if (typeof value === "string") return isSecret && value !== "" ? REDACTED : withoutSecretShapes(value);
-  if (Array.isArray(value)) return value.map((each, index) => shownOf(each, isSecret || followsFlag(value, index)));
   if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  if (depth === DEEPEST) return REDACTED;
+  const inside = (each: unknown, isOne: boolean) => shownOf(each, { isSecret: isSecret || isOne, depth: depth + 1 });
+  if (Array.isArray(value)) return value.map((each, index) => inside(each, followsFlag(value, index)));
   return Object.fromEntries(
-    Object.entries(value).map(([name, each]) => [name, shownOf(each, isSecret || holdsSecrets(name, each))]),
+    Object.entries(value).map(([name, each]) => [
+      name,
+      name === "env_http_headers" ? variablesIn(each) : inside(each, holdsSecrets(name, each)),
+    ]),
+  );
+}
+
+/** Headers by the names of their variables; what is no such name was meant to be a secret. */
+function variablesIn(table: unknown): unknown {
+  if (typeof table !== "object" || table === null) return table;
+  return Object.fromEntries(
+    Object.entries(table).map(([header, name]) => [header, /^[A-Za-z_]\w*$/.test(String(name)) ? name : REDACTED]),
   );
 }
 
@@ -123,5 +156,5 @@ function followsFlag(values: readonly unknown[], index: number): boolean {
 
 function holdsSecrets(name: string, value: unknown): boolean {
   if (typeof value === "object") return SECRET_TABLES.has(name);
-  return isSecretName(name) && !ABOUT_SECRETS.test(name);
+  return SECRET_SETTING.test(name) && name !== "env_key";
 }

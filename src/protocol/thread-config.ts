@@ -17,6 +17,7 @@ import {
   sandboxPolicyOfMode,
   sandboxPolicySchema,
 } from "./policy.ts";
+import { type ShellEnvironmentPolicy, shellEnvironmentPolicySchema } from "./shell-environment.ts";
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
 
@@ -59,6 +60,8 @@ export type ResolvedThreadConfig = {
   agentMaxThreads: number;
   /** `multi_agent`: how deep agents may start agents; a user's thread has depth 0. At 0 nobody may. */
   agentMaxDepth: number;
+  /** Which variables commands get; absent: all but those that look like secrets. */
+  shellEnvironmentPolicy?: ShellEnvironmentPolicy | undefined;
   /** MCP servers whose tools the model may use; merged by name. */
   mcpServers: McpServers;
   /** What an embedder or another floor keeps with a thread; merged by key. */
@@ -73,7 +76,7 @@ const name = z.string().min(1);
 const tokens = z.int().min(1);
 const retries = z.int().min(0);
 
-const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConfig[K]> } = {
+const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadConfig[K]> } = {
   model: name,
   modelProvider: name,
   cwd: name,
@@ -97,6 +100,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]: z.ZodType<ResolvedThreadConf
   builtInTools: z.array(z.enum(BUILT_IN_TOOL_NAMES)),
   agentMaxThreads: z.int().min(1),
   agentMaxDepth: z.int().min(0),
+  shellEnvironmentPolicy: shellEnvironmentPolicySchema,
   mcpServers: mcpServersSchema,
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };

@@ -136,6 +136,7 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     showRawReasoning: data.show_raw_agent_reasoning,
     agentMaxThreads: data.agents?.max_threads ?? data.agents?.max_concurrent_threads_per_session,
     agentMaxDepth: data.agents?.max_depth,
+    shellEnvironmentPolicy: data.shell_environment_policy,
     // As the layers gave them: whoever runs threads with this config checks them (parseThreadConfig).
     mcpServers: data.mcp_servers as McpServers | undefined,
   };

@@ -10,6 +10,7 @@ import {
   type SandboxMode,
   sandboxModeSchema,
 } from "../protocol/policy.ts";
+import { type ShellEnvironmentPolicy, shellEnvironmentPolicySchema } from "../protocol/shell-environment.ts";
 import { explainIssues } from "../protocol/validation.ts";
 import { type ConfigTable, formatKeyPath, isTable, type KeyPath, valueAt } from "./config-table.ts";
 import type { ProviderTable } from "./provider-info.ts";
@@ -40,6 +41,7 @@ export type ConfigData = {
   features?: Record<string, unknown> | undefined;
   agents?: AgentsTable | undefined;
   mcp_servers?: Record<string, ConfigTable> | undefined;
+  shell_environment_policy?: ShellEnvironmentPolicy | undefined;
   profile?: string | undefined;
   profiles?: Record<string, ConfigTable> | undefined;
   [key: string]: unknown;
@@ -118,6 +120,7 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
     .looseObject({ max_threads: atLeastOne, max_concurrent_threads_per_session: atLeastOne, max_depth: count })
     .optional(),
   mcp_servers: z.record(z.string(), table).optional(),
+  shell_environment_policy: shellEnvironmentPolicySchema.optional(),
   profile: name,
   profiles: z.record(z.string(), table).optional(),
 });

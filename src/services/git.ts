@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { commandEnvironment } from "../process/clean-environment.ts";
 
 export type GitOptions = {
   /** Where git is asked. */
@@ -20,7 +21,7 @@ const MOST_BYTES = 64 * 1024 * 1024;
 export function spawnGit(args: readonly string[], { folder, environment, signal }: GitOptions) {
   return spawn("git", [...QUIET, "-C", folder, ...args], {
     stdio: ["ignore", "pipe", "ignore"],
-    env: { ...environment, GIT_TERMINAL_PROMPT: "0" },
+    env: { ...commandEnvironment(environment), GIT_TERMINAL_PROMPT: "0" },
     signal,
   });
 }

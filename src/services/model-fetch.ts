@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { RemoteModel } from "./model-catalog.ts";
 
@@ -41,7 +42,8 @@ export function httpModels(endpoint: ModelsEndpoint): FetchModels {
     const headers = { accept: "application/json", ...endpoint.headers?.(), ...(etag && { "if-none-match": etag }) };
     const answer = await endpoint.fetch(url, { headers, signal });
     if (answer.status === 304) return { notModified: true };
-    if (answer.status !== 200) throw new InvalidRequestError(`GET ${url} answered ${answer.status}`);
+    if (answer.status !== 200)
+      throw new InvalidRequestError(`GET ${withoutSecretShapes(url)} answered ${answer.status}`);
     return { notModified: false, etag: answer.headers.get("etag") ?? undefined, body: await answer.json() };
   };
 }

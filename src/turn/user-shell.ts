@@ -3,7 +3,7 @@
  * a turn, and made known to the model by a user message that starts no turn.
  */
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
-import { withoutSecrets } from "../process/clean-environment.ts";
+import { commandEnvironment } from "../process/clean-environment.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { ExecCommandBeginEvent } from "../protocol/tool-events.ts";
@@ -86,7 +86,7 @@ async function outcomeOf(
   try {
     const running = runCommand(about.command, {
       cwd: about.cwd,
-      env: withoutSecrets(host.env.commandEnvironment),
+      env: commandEnvironment(host.env.commandEnvironment, run.config.shellEnvironmentPolicy),
       timeoutMs: TIMEOUT_MS,
       clock: host.clock,
       signal,

@@ -24,6 +24,10 @@ type Expected = {
   httpStatus?: number;
 };
 
+/** Stands for the address in what is expected. */
+const URL_OF_ALL = "<base>/responses";
+const connectionFailed = (http_status_code: number) => ({ http_connection_failed: { http_status_code } });
+
 const rows: Record<string, [reply: Reply, expected: Expected]> = {
   "HTTP 500": [
     answering(500, { error: { message: "boom" } }),
@@ -39,20 +43,36 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   ],
   "HTTP 401": [
     answering(401, { error: { message: "no auth" } }),
-    { message: "unexpected status 401 Unauthorized: ", retryable: true, httpStatus: 401 },
+    {
+      message: `unexpected status 401 Unauthorized: no auth, url: ${URL_OF_ALL}`,
+      info: connectionFailed(401),
+      retryable: true,
+      httpStatus: 401,
+    },
   ],
   "HTTP 403": [
     answering(403, "forbidden here"),
-    { message: "unexpected status 403 Forbidden: forbidden here", retryable: true, httpStatus: 403 },
+    {
+      message: `unexpected status 403 Forbidden: forbidden here, url: ${URL_OF_ALL}`,
+      info: connectionFailed(403),
+      retryable: true,
+      httpStatus: 403,
+    },
   ],
   "HTTP 307": [
     answering(307, "", { location: "http://127.0.0.1:1/" }),
-    { message: "unexpected status 307 Temporary Redirect: ", retryable: true, httpStatus: 307 },
+    {
+      message: `unexpected status 307 Temporary Redirect: , url: ${URL_OF_ALL}`,
+      info: connectionFailed(307),
+      retryable: true,
+      httpStatus: 307,
+    },
   ],
   "HTTP 503": [
     answering(503, "later", { "retry-after": "2" }),
     {
-      message: "unexpected status 503 Service Unavailable: later",
+      message: `unexpected status 503 Service Unavailable: later, url: ${URL_OF_ALL}`,
+      info: connectionFailed(503),
       retryable: true,
       httpStatus: 503,
       retryAfterMs: 2000,
@@ -60,7 +80,12 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   ],
   "HTTP 599": [
     answering(599, "odd"),
-    { message: "unexpected status 599 <unknown status code>: odd", retryable: true, httpStatus: 599 },
+    {
+      message: `unexpected status 599 <unknown status code>: odd, url: ${URL_OF_ALL}`,
+      info: connectionFailed(599),
+      retryable: true,
+      httpStatus: 599,
+    },
   ],
   "HTTP 429": [
     answering(429, { error: { message: "slow down" } }),
@@ -158,7 +183,8 @@ for (const [name, [reply, expected]] of Object.entries(rows)) {
   test(name, async () => {
     await using server = await ModelServer.start(reply);
     const error = await failure({ baseUrl: server.baseUrl, requestMaxRetries: 0 });
-    assert.deepEqual(factsOf(error), { info: "other", retryable: false, ...expected });
+    const message = expected.message.replace("<base>", server.baseUrl);
+    assert.deepEqual(factsOf(error), { info: "other", retryable: false, ...expected, message });
   });
 }
 
@@ -216,7 +242,7 @@ test("requests are tried again silently, with growing pauses", async () => {
 test("the last failure is reported when the tries are used up", async () => {
   await using server = await ModelServer.start(answering(500), answering(502, "gate"));
   const error = await failure({ baseUrl: server.baseUrl, requestMaxRetries: 2, clock: new EagerClock() });
-  assert.equal(error.message, "unexpected status 502 Bad Gateway: gate");
+  assert.equal(error.message, `unexpected status 502 Bad Gateway: gate, url: ${server.baseUrl}/responses`);
   assert.equal(server.requests.length, 3);
 });
 
@@ -256,24 +282,33 @@ test("the server's wish decides the pause; a long one is left to the caller", as
 });
 
 test("no secret is in an error", async () => {
-  const secrets = ["sk-secret-key", "secret-header", "secret-param"];
-  const echo = `echo ${secrets.join(" ")} plain-value`;
+  const secrets = ["sk-secret-key", "secret-header", "secret-param", "p@ss/word", "told-as-one"];
+  const basic = Buffer.from("user:p@ss/word").toString("base64");
+  const travelling = [basic, encodeURIComponent("p@ss/word"), Buffer.from("sk-secret-key").toString("base64")];
+  const shaped = ["sk-other-key-123456", "eyJhbGciOiJI.eyJzdWIiOiIx.c2ln"];
+  const echo = `echo ${[...secrets, ...travelling, ...shaped].join(" ")} plain-value`;
   const options = {
     apiKey: "sk-secret-key",
     headers: { "x-api-key": "secret-header", "x-plain": "plain-value" },
     queryParams: { api_key: "secret-param" },
+    secrets: ["told-as-one"],
     requestMaxRetries: 0,
   };
   for (const reply of [
     answering(400, echo),
+    answering(401, echo),
+    answering(401, { error: { message: `Incorrect API key provided: ${echo}` } }),
+    answering(403, { error: { message: echo } }),
+    answering(404, echo),
     answering(503, echo),
     failed("x", echo),
     answering(200, { error: echo }),
   ]) {
     await using server = await ModelServer.start(reply);
-    const error = await failure({ baseUrl: server.baseUrl, ...options });
+    const baseUrl = server.baseUrl.replace("//", `//user:${encodeURIComponent("p@ss/word")}@`);
+    const error = await failure({ baseUrl, ...options });
     const text = `${error.message} ${JSON.stringify(error)} ${String(error.cause)}`;
-    for (const secret of secrets) assert.ok(!text.includes(secret), text);
+    for (const secret of [...secrets, ...travelling, ...shaped]) assert.ok(!text.includes(secret), text);
     assert.ok(text.includes("plain-value"));
   }
 });

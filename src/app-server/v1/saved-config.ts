@@ -1,5 +1,6 @@
 /** getUserSavedConfig: what config.toml says, in v1's words. */
 import * as z from "zod";
+import { withoutSecrets } from "../../protocol/secrets.ts";
 import { type ConfigTable, isTable } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -7,7 +8,7 @@ import type { ServerContext } from "../server-context.ts";
 export const savedConfigMethods = ({ configs }: ServerContext): MethodTable => ({
   getUserSavedConfig: method({
     params: z.looseObject({}).optional(),
-    handle: async () => ({ config: savedConfig((await configs.file?.read())?.table ?? {}) }),
+    handle: async () => ({ config: withoutSecrets(savedConfig((await configs.file?.read())?.table ?? {})) }),
   }),
 });
 

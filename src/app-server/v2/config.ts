@@ -1,6 +1,7 @@
 /** config/read, config/value/write, config/batchWrite and configRequirements/read. */
 import { resolve } from "node:path";
 import * as z from "zod";
+import { REDACTED, withoutSecrets } from "../../protocol/secrets.ts";
 import type { ConfigOrigin, LoadedConfig } from "../../services/config-layers.ts";
 import { type ConfigTable, isTable, parseKeyPath, valueAt, versionOf } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
@@ -51,6 +52,7 @@ const SHOWN_KEYS = [
   ...["browser_use", "computer_use", "desktop"],
 ];
 
+/** What may be a secret is told as `[redacted]`; all else as it is written. */
 async function read({ configs, manager }: ServerContext, { includeLayers }: z.infer<typeof readSchema>) {
   const loaded = await configs.load();
   const version = versionOf(loaded.raw);
@@ -62,7 +64,7 @@ async function read({ configs, manager }: ServerContext, { includeLayers }: z.in
       model_provider: loaded.config.modelProvider ?? manager.config.modelProvider,
       approval_policy: loaded.config.approvalPolicy ?? manager.config.approvalPolicy,
       sandbox_mode: loaded.config.sandboxMode ?? manager.config.sandboxMode,
-      ...loaded.raw,
+      ...(withoutSecrets(loaded.raw) as ConfigTable),
     },
     origins: Object.fromEntries([...loaded.origins].map(([key, origin]) => [key, layerOf(origin, version)])),
     ...(includeLayers === true ? { layers: await layersOf(loaded, configs) } : {}),
@@ -79,9 +81,12 @@ const layerOf = ({ layer, file }: ConfigOrigin, version: string) => ({
 
 async function layersOf({ raw }: LoadedConfig, { file }: ServerContext["configs"]) {
   const flags = { name: { type: "sessionFlags" }, version: versionOf({}), config: {}, disabledReason: null };
-  if (file === undefined) return [{ ...flags, version: versionOf(raw), config: raw }];
+  if (file === undefined) return [{ ...flags, version: versionOf(raw), config: withoutSecrets(raw) }];
   const { path, table, version } = await file.read();
-  return [flags, { name: { type: "user", file: path, profile: null }, version, config: table, disabledReason: null }];
+  return [
+    flags,
+    { name: { type: "user", file: path, profile: null }, version, config: withoutSecrets(table), disabledReason: null },
+  ];
 }
 
 async function write({ configs }: ServerContext, edits: readonly Edit[], { filePath, expectedVersion }: Target) {
@@ -95,6 +100,7 @@ async function write({ configs }: ServerContext, edits: readonly Edit[], { fileP
   if (expected !== undefined && expected !== contents.version) throw invalidRequest(MODIFIED);
   for (const { keyPath, value, mergeStrategy } of edits) {
     checkKeyPath(keyPath);
+    checkIsMeant(keyPath, value);
     const path = parseKeyPath(keyPath);
     const merged = mergeStrategy === "upsert" ? merge(valueAt(contents.table, path), value) : value;
     contents = await file.write(path, merged, expected === undefined ? {} : { expectedVersion: expected });
@@ -111,6 +117,13 @@ function checkKeyPath(keyPath: string): void {
   if (!keyPath.includes('"') && keyPath.split(".").includes("")) {
     throw invalidRequest("keyPath segments must not be empty");
   }
+}
+
+/** What was read without its secrets must not be written over them. @throws RpcError */
+function checkIsMeant(keyPath: string, value: unknown): void {
+  if (!(JSON.stringify(value) ?? "").includes(REDACTED)) return;
+  const advice = "write the secret itself, or only the keys that change";
+  throw invalidRequest(`${keyPath}: \`${REDACTED}\` stands for a secret that config/read does not show; ${advice}`);
 }
 
 /** A table is added to what is there; anything else replaces it. */

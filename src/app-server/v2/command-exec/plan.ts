@@ -1,4 +1,4 @@
-import { withoutSecrets } from "../../../process/clean-environment.ts";
+import { commandEnvironment } from "../../../process/clean-environment.ts";
 import { isOpen, sandboxed } from "../../../process/sandbox.ts";
 import type { SandboxPolicy } from "../../../protocol/policy.ts";
 import { resolveThreadConfig } from "../../../protocol/thread-config.ts";
@@ -31,9 +31,9 @@ export async function commandPlan(server: ServerContext, request: CommandRequest
   const { command, env } = request;
   const { environment } = server.manager;
   const { config } = await server.configs.load(request.cwd === undefined ? {} : { typed: { cwd: request.cwd } });
-  const { cwd, sandboxPolicy } = resolveThreadConfig(config);
+  const { cwd, sandboxPolicy, shellEnvironmentPolicy } = resolveThreadConfig(config);
   const policy = request.policy ?? sandboxPolicy;
-  const variables = variablesOf(environment, env ?? {});
+  const variables = withChanges(commandEnvironment(environment, shellEnvironmentPolicy), env ?? {});
   if (isOpen(policy) || command[0] === "") return { argv: command, cwd, env: variables };
   // The sandbox is looked up where the server's programs are, whatever the client gives its command.
   const place = { policy, cwd, workdir: cwd, environment: { ...variables, PATH: environment.PATH } };
@@ -43,12 +43,12 @@ export async function commandPlan(server: ServerContext, request: CommandRequest
   throw new RpcError(INTERNAL_ERROR, `failed to spawn command: ${why}`, { code: "invalid_request" });
 }
 
-/** Variables whose names say that they hold secrets are left out, as for agents' commands, unless the client gives them. */
-function variablesOf(
-  environment: Readonly<Record<string, string | undefined>>,
+/** A secret that an agent's command would not get is there if the client gives it. */
+function withChanges(
+  environment: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, string | null>>,
 ): Record<string, string> {
-  const variables = withoutSecrets(environment);
+  const variables = { ...environment };
   for (const [name, value] of Object.entries(changes)) {
     if (value === null) delete variables[name];
     else variables[name] = value;

@@ -1,6 +1,6 @@
 /** One call of exec_command: the user's word, the process, its events, and the first look at its output. */
 
-import { type ProcessEnvironment, withoutSecrets } from "../../../process/clean-environment.ts";
+import { commandEnvironment, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { CommandProcess } from "../../../process/command-process.ts";
 import { loadPty, type PtyLibrary, PtyProcess } from "../../../process/pty-process.ts";
 import type { ExecCommandBeginEvent } from "../../../protocol/tool-events.ts";
@@ -76,7 +76,8 @@ export class ExecCall {
         new Terminal({
           ...{ id, callId, clock, script, cwd },
           start: (onOutput) => {
-            const options = { cwd, env: { ...withoutSecrets(this.#environment), ...PLAIN }, clock, onOutput };
+            const env = commandEnvironment(this.#environment, call.config.shellEnvironmentPolicy);
+            const options = { cwd, env: { ...env, ...PLAIN }, clock, onOutput };
             return pty === undefined ? new CommandProcess(argv, options) : new PtyProcess(pty, argv, options);
           },
           onOutput: outputDeltas(callId, (msg) => call.publishAlways(msg)),

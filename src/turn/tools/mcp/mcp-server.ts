@@ -11,6 +11,7 @@ import { textOfThrown } from "../../../kernel/thrown.ts";
 import { fewVariables, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/errors.ts";
 import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
+import { privateValues, redact } from "../../../protocol/secrets.ts";
 import { VERSION } from "../../../version.ts";
 import { StdioTransport } from "./stdio-transport.ts";
 
@@ -61,7 +62,12 @@ export class McpServer {
       { name: tool, ...(args === undefined ? {} : { arguments: args }) },
       { signal, timeout },
     );
-    return raceAbort(call, signal);
+    try {
+      return await raceAbort(call, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw new Error(this.#safe(textOfThrown(error)));
+    }
   }
 
   async close(): Promise<void> {
@@ -120,7 +126,21 @@ export class McpServer {
     if (error instanceof DeadlineExceededError || /timed out/i.test(String(error))) {
       return `MCP client for \`${this.name}\` timed out after ${seconds} seconds. Add or adjust \`startup_timeout_sec\` in your config.toml:\n[mcp_servers.${this.name}]\nstartup_timeout_sec = XX`;
     }
-    return `MCP client for \`${this.name}\` failed to start: ${textOfThrown(error)}`;
+    return `MCP client for \`${this.name}\` failed to start: ${this.#safe(textOfThrown(error))}`;
+  }
+
+  /** A server, or the way to it, may quote what it was sent. */
+  #safe(text: string): string {
+    const {
+      env = {},
+      http_headers = {},
+      env_http_headers = {},
+      env_vars = [],
+      bearer_token_env_var = "",
+    } = this.config;
+    const names = [...env_vars, ...Object.values(env_http_headers), bearer_token_env_var];
+    const inherited = names.map((name) => this.#parts.environment[name]);
+    return redact(text, [...privateValues(env), ...privateValues(http_headers), ...inherited]);
   }
 
   #offer(tools: readonly Tool[]): void {

@@ -1,6 +1,6 @@
 /** One call of shell_command: its events, its approvals, its sandbox and its process, in this order (SPEC 4.3). */
 
-import { type ProcessEnvironment, withoutSecrets } from "../../../process/clean-environment.ts";
+import { commandEnvironment, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import type { ExecCommandBeginEvent } from "../../../protocol/tool-events.ts";
 import type { CommandExecutionTurnItem } from "../../../protocol/turn-item.ts";
 import { type CallContext, durationOf, Rejection } from "../call-context.ts";
@@ -62,7 +62,7 @@ export class CommandCall {
     signal.throwIfAborted();
     return runCommand(program, {
       cwd: workdir,
-      env: withoutSecrets(this.#environment),
+      env: commandEnvironment(this.#environment, this.#call.config.shellEnvironmentPolicy),
       timeoutMs,
       clock,
       signal,
