@@ -87,7 +87,7 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const managerOptions: ThreadManagerOptions = {
     home,
     model: models,
-    config: loaded.config,
+    config: book.guarding(loaded.config),
     environment: env,
     auth,
     models: createModelsManager({ home, clock, logger }),

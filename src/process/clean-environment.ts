@@ -1,6 +1,6 @@
 /** What children of this process see of its environment. */
 import { hasSecretShape, isSecretName } from "../protocol/secrets.ts";
-import type { ShellEnvironmentPolicy } from "../protocol/shell-environment.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 
 /** The variables of a process, or a stand-in for them. */
 export type ProcessEnvironment = Readonly<Record<string, string | undefined>>;
@@ -11,17 +11,24 @@ const CORE = ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMP
 /**
  * The variables of a command, in the order of Codex's `shell_environment_policy`: what is inherited; without secrets, unless
  * `ignore_default_excludes`; without `exclude`; with `set`; of these only `include_only`. A secret is told by its name or by
- * its value. One that `include_only` names in full, without a wildcard, is meant, and stays.
+ * its value, or by settings that say so: those that take a key or a header from it. One that `include_only` names in full, without a wildcard, is meant, and stays.
  */
 export function commandEnvironment(
   environment: ProcessEnvironment,
-  policy: ShellEnvironmentPolicy = {},
+  { shellEnvironmentPolicy: policy = {}, mcpServers = {} }: Partial<ResolvedThreadConfig> = {},
 ): Record<string, string> {
   const { inherit = "all", exclude = [], set = {}, include_only: only = [] } = policy;
+  const servers = Object.values(mcpServers).flatMap((server) => [
+    server.bearer_token_env_var,
+    ...Object.values(server.env_http_headers ?? {}),
+  ]);
+  const named = new Set([...(policy.secrets ?? []), ...servers]);
   const meant = new Set(only.map((name) => name.toUpperCase()));
   const isKept = (name: string, value: string): boolean =>
     (inherit === "all" || (inherit === "core" && CORE.includes(name))) &&
-    (policy.ignore_default_excludes === true || meant.has(name.toUpperCase()) || !isSecret(name, value)) &&
+    (policy.ignore_default_excludes === true ||
+      meant.has(name.toUpperCase()) ||
+      !(named.has(name) || isSecret(name, value))) &&
     !matches(exclude, name);
   const inherited = Object.entries(environment).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && isKept(entry[0], entry[1]),

@@ -12,6 +12,8 @@ export type ShellEnvironmentPolicy = {
   set?: Record<string, string> | undefined;
   /** Patterns of names; nothing else stays. A name without a wildcard stays also where it looks like a secret. */
   include_only?: string[] | undefined;
+  /** Further variables that hold secrets, beside those that look like one: not of Codex. */
+  secrets?: string[] | undefined;
 };
 
 const patterns = z.array(z.string()).optional();
@@ -22,4 +24,5 @@ export const shellEnvironmentPolicySchema: z.ZodType<ShellEnvironmentPolicy> = z
   exclude: patterns,
   set: z.record(z.string(), z.string()).optional(),
   include_only: patterns,
+  secrets: patterns,
 });

@@ -36,7 +36,18 @@ export class ProviderBook {
 
   /** The settings with this book in them. */
   within(config: ThreadConfig): ThreadConfig {
-    return { ...config, extra: { ...config.extra, [PLACE]: this } };
+    return { ...this.guarding(config), extra: { ...config.extra, [PLACE]: this } };
+  }
+
+  /** The settings under which commands do not get the variables that the providers take keys and headers from. */
+  guarding(config: ThreadConfig): ThreadConfig {
+    const names = [...this.#providers.values()].flatMap((provider) => [
+      ...(provider.envKey === undefined ? [] : [provider.envKey]),
+      ...Object.values(provider.envHttpHeaders),
+    ]);
+    if (names.length === 0) return config;
+    const policy = config.shellEnvironmentPolicy;
+    return { ...config, shellEnvironmentPolicy: { ...policy, secrets: [...(policy?.secrets ?? []), ...names] } };
   }
 
   toJSON(): readonly string[] {

@@ -86,7 +86,7 @@ async function outcomeOf(
   try {
     const running = runCommand(about.command, {
       cwd: about.cwd,
-      env: commandEnvironment(host.env.commandEnvironment, run.config.shellEnvironmentPolicy),
+      env: commandEnvironment(host.env.commandEnvironment, run.config),
       timeoutMs: TIMEOUT_MS,
       clock: host.clock,
       signal,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { commandEnvironment, fewVariables } from "../../src/process/clean-environment.ts";
+import type { ShellEnvironmentPolicy } from "../../src/protocol/shell-environment.ts";
 
 const ENVIRONMENT = {
   PATH: "/bin",
@@ -13,8 +14,8 @@ const ENVIRONMENT = {
   CI_JOB: "glpat-abcdefghijklmnop",
   GONE: undefined,
 };
-const names = (policy?: Parameters<typeof commandEnvironment>[1]): string[] =>
-  Object.keys(commandEnvironment(ENVIRONMENT, policy)).sort();
+const names = (shellEnvironmentPolicy?: ShellEnvironmentPolicy): string[] =>
+  Object.keys(commandEnvironment(ENVIRONMENT, { shellEnvironmentPolicy })).sort();
 
 test("a command inherits what has neither a secret's name nor a secret's shape", () => {
   assert.deepEqual(names(), ["EDITOR", "HOME", "PATH"]);
@@ -28,13 +29,20 @@ test("the policy decides what is inherited, what goes, what is set, and what alo
   assert.deepEqual(names({ ignore_default_excludes: true, exclude: ["*TOKEN"] }).includes("MY_TOKEN"), false);
   assert.deepEqual(names({ inherit: "none", set: { API_KEY: "given" } }), ["API_KEY"]);
   assert.deepEqual(names({ set: { API_KEY: "given" }, include_only: ["P*"] }), ["PATH"]);
-  assert.equal(commandEnvironment(ENVIRONMENT, { set: { EDITOR: "ed" } }).EDITOR, "ed");
+  assert.equal(commandEnvironment(ENVIRONMENT, { shellEnvironmentPolicy: { set: { EDITOR: "ed" } } }).EDITOR, "ed");
 });
 
 test("a secret that include_only names in full is meant; a pattern means none", () => {
   assert.deepEqual(names({ include_only: ["*"] }), ["EDITOR", "HOME", "PATH"]);
   assert.deepEqual(names({ include_only: ["*", "DATABASE_URL"] }), ["DATABASE_URL", "EDITOR", "HOME", "PATH"]);
   assert.deepEqual(names({ include_only: ["*_URL", "PATH"] }), ["PATH"]);
+});
+
+test("a variable that settings take a key or a header from is a secret, whatever it is called", () => {
+  assert.deepEqual(names({ secrets: ["EDITOR"] }), ["HOME", "PATH"]);
+  assert.deepEqual(names({ secrets: ["EDITOR"], include_only: ["EDITOR"] }), ["EDITOR"]);
+  const mcpServers = { s: { url: "http://s", bearer_token_env_var: "EDITOR", env_http_headers: { "x-a": "HOME" } } };
+  assert.deepEqual(Object.keys(commandEnvironment(ENVIRONMENT, { mcpServers })), ["PATH"]);
 });
 
 test("a server gets the common variables and those that its table names", () => {

@@ -31,9 +31,10 @@ export async function commandPlan(server: ServerContext, request: CommandRequest
   const { command, env } = request;
   const { environment } = server.manager;
   const { config } = await server.configs.load(request.cwd === undefined ? {} : { typed: { cwd: request.cwd } });
-  const { cwd, sandboxPolicy, shellEnvironmentPolicy } = resolveThreadConfig(config);
+  const resolved = resolveThreadConfig(config);
+  const { cwd, sandboxPolicy } = resolved;
   const policy = request.policy ?? sandboxPolicy;
-  const variables = withChanges(commandEnvironment(environment, shellEnvironmentPolicy), env ?? {});
+  const variables = withChanges(commandEnvironment(environment, resolved), env ?? {});
   if (isOpen(policy) || command[0] === "") return { argv: command, cwd, env: variables };
   // The sandbox is looked up where the server's programs are, whatever the client gives its command.
   const place = { policy, cwd, workdir: cwd, environment: { ...variables, PATH: environment.PATH } };

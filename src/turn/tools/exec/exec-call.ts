@@ -76,7 +76,7 @@ export class ExecCall {
         new Terminal({
           ...{ id, callId, clock, script, cwd },
           start: (onOutput) => {
-            const env = commandEnvironment(this.#environment, call.config.shellEnvironmentPolicy);
+            const env = commandEnvironment(this.#environment, call.config);
             const options = { cwd, env: { ...env, ...PLAIN }, clock, onOutput };
             return pty === undefined ? new CommandProcess(argv, options) : new PtyProcess(pty, argv, options);
           },

@@ -62,7 +62,7 @@ export class CommandCall {
     signal.throwIfAborted();
     return runCommand(program, {
       cwd: workdir,
-      env: commandEnvironment(this.#environment, this.#call.config.shellEnvironmentPolicy),
+      env: commandEnvironment(this.#environment, this.#call.config),
       timeoutMs,
       clock,
       signal,
