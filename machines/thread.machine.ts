@@ -13,13 +13,14 @@
  * T3  Ops are handled in the order of arrival: at once, or deferred by `rollingBack` and replayed in order.
  * T4  `running` is left only by the end of the invoked turn, which ends exactly once; `interrupt` and `shutdown` are
  *     answered in every state.
+ * T10 What a thread does is told by the tags of its state, {@link ThreadTag}, and by nothing else.
  *
- * The context is plain JSON. Whatever is live (model, store, history, tools) is found by the provided implementations
- * under the actor's own reference.
+ * The context is plain JSON and names only what every process can find: a persisted snapshot goes on wherever the
+ * provided implementations know the life of this name, {@link lifeOf}.
  */
 import { and, assign, emit, fromPromise, not, or, raise, sendTo, setup } from "xstate";
 import type { EventMsg, SessionConfiguredEvent } from "../src/protocol/event.ts";
-import type { SubmissionId, ThreadId } from "../src/protocol/ids.ts";
+import type { SubmissionId, ThreadId, TurnId } from "../src/protocol/ids.ts";
 import type { Op } from "../src/protocol/op.ts";
 import type { RolloutItem } from "../src/protocol/rollout.ts";
 import { notProvided } from "./not-provided.ts";
@@ -32,10 +33,22 @@ export type ThreadInput = {
   epoch: number;
 };
 
+/** The name of one incarnation, the same in every process. */
+export const lifeOf = ({ threadId, epoch }: ThreadInput): string => `${threadId}/${epoch}`;
+
+/**
+ * `idle`: nothing is left to do, so that the thread may leave memory. `takesInput`: input joins the running turn.
+ * `answering`: a listing that was asked for is still to be given. `closing`: it takes no more ops, and will end.
+ */
+export type ThreadTag = "idle" | "running" | "takesInput" | "answering" | "rollingBack" | "closing";
+
+/** An op under its id. Where it starts a task, `turnId` is what that is to be called. */
+export type Submission = { readonly id: SubmissionId; readonly op: Op; readonly turnId?: TurnId };
+
 /** What every thread logic is sent. */
 export type ThreadCommand =
   | { type: "session.configure"; msg: SessionConfiguredEvent }
-  | { type: "op.submit"; id: SubmissionId; op: Op };
+  | ({ type: "op.submit" } & Submission);
 
 /** What every thread logic emits: protocol events under their own names, and rollout items that are no event. */
 export type ThreadEmitted =
@@ -46,12 +59,19 @@ export type ThreadEmitted =
 export type ThreadSignal =
   | { type: "boot.failed"; reason: string }
   | { type: "event.publish"; id: SubmissionId; msg: EventMsg; recorded?: true }
-  | { type: "rollout.record"; item: RolloutItem };
+  | { type: "rollout.record"; item: RolloutItem }
+  /** The turn of this task has looked at its inbox for the last time (T5). */
+  | { type: "turn.ending"; task: SubmissionId };
 
 /** What the thread tells itself: a task that waited in the queue has begun. */
 type TaskBegun = { type: "task.begun" };
 
-export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun;
+/** From the child that makes the answer to a question. */
+type Answered =
+  | { type: "xstate.done.actor.answer"; output: EventMsg }
+  | { type: "xstate.error.actor.answer"; error: unknown };
+
+export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun | Answered;
 
 export type TaskKind = "regular" | "compact" | "user_shell";
 
@@ -59,19 +79,20 @@ export type TaskKind = "regular" | "compact" | "user_shell";
 export type Task = {
   id: SubmissionId;
   kind: TaskKind;
+  turnId?: TurnId;
   /** Why it ends as soon as it has begun: it was interrupted or replaced while it waited. Its input is kept all the same. */
   abort?: TurnAbortReason;
 };
 
-export type ThreadContext = {
-  /** The actor's session id, under which the runtime keeps the thread's live parts. */
-  session: string;
-  threadId: ThreadId;
-  epoch: number;
+export type ThreadContext = ThreadInput & {
   /** The running task. */
   task: Task | null;
   /** Tasks that came too late to join the running one, in order; never more than the mailbox holds ops. */
   queue: Task[];
+  /** Ops that wait for the end of a rollback, in order. */
+  deferred: Submission[];
+  /** Listings that were asked for, in order; the first one is being made. */
+  questions: Submission[];
   /** The submission that asked for the shutdown, once asked. */
   closingFor: SubmissionId | null;
 };
@@ -86,14 +107,26 @@ const TASK_OF_OP: Readonly<Record<string, TaskKind>> = {
 /** The kind of task that an op asks for; undefined when it asks for none. */
 export const taskKindOf = (op: Op): TaskKind | undefined => TASK_OF_OP[op.type];
 
-const taskOf = (event: { id: SubmissionId; op: Op }): Task => ({
-  id: event.id,
-  kind: taskKindOf(event.op) ?? "regular",
-});
+const taskOf = ({ id, op, turnId }: Submission): Task => {
+  const kind = taskKindOf(op) ?? "regular";
+  return turnId === undefined ? { id, kind } : { id, kind, turnId };
+};
 
 const NO_INPUT: ReadonlySet<string> = new Set(["user_input", "user_turn"]);
-const isEmptyInput = (op: Op): boolean =>
+/** Input without items is over at once (SPEC 4.8). */
+export const isEmptyInput = (op: Op): boolean =>
   NO_INPUT.has(op.type) && "items" in op && Array.isArray(op.items) && op.items.length === 0;
+
+/** Ops whose answer takes time. */
+const QUESTIONS: ReadonlySet<string> = new Set(["list_skills", "list_mcp_tools"]);
+
+/** Ops that must not wait for anything: never deferred, and no place in the mailbox is needed for them. */
+const URGENT: ReadonlySet<string> = new Set(["interrupt", "shutdown", "exec_approval", "patch_approval"]);
+
+export const isUrgent = (op: Op): boolean => URGENT.has(op.type);
+
+/** What questions get to be answered in, once the thread is to end. */
+const ANSWER_GRACE_MS = 100;
 
 /** Which task runs. Entering `running` without one would be a mistake in this machine. */
 function runningTask({ task }: ThreadContext): Task {
@@ -108,6 +141,16 @@ const aborted = (queue: readonly Task[], abort: TurnAbortReason): Task[] =>
 type Submitted = Extract<ThreadMachineEvent, { type: "op.submit" }>;
 const submitted = (event: { type: string }): Submitted => event as Submitted;
 
+const submissionOf = (event: { type: string }): Submission => {
+  const { id, op, turnId } = submitted(event);
+  return turnId === undefined ? { id, op } : { id, op, turnId };
+};
+
+const SHUTTING_DOWN = "the thread is shutting down";
+
+/** The event that tells whoever asked that the op is not carried out. */
+export const refusal = (message: string): EventMsg => ({ type: "error", message, codex_error_info: "bad_request" });
+
 type Picker = (scope: { context: ThreadContext; event: ThreadMachineEvent }) => SubmissionId;
 
 const ownTask: Picker = ({ event }) => submitted(event).id;
@@ -121,17 +164,20 @@ const holdInput = (task: Picker) =>
     params: (scope: { context: ThreadContext; event: ThreadMachineEvent }) => ({ task: task(scope) }),
   }) as const;
 
-export const threadMachine = setup({
+const parts = setup({
   types: {
     context: {} as ThreadContext,
     events: {} as ThreadMachineEvent,
     input: {} as ThreadInput,
     emitted: {} as ThreadEmitted,
+    tags: {} as ThreadTag,
   },
   actors: {
     runTurn: turnMachine,
-    rollBack: fromPromise<void, { thread: string; id: SubmissionId; op: Op }>(notProvided("rollBack")),
-    close: fromPromise<void, { thread: string; id: SubmissionId }>(notProvided("close")),
+    rollBack: fromPromise<void, { life: string } & Submission>(notProvided("rollBack")),
+    /** Makes the answer to a question. */
+    answer: fromPromise<EventMsg, { life: string } & Submission>(notProvided("answer")),
+    close: fromPromise<void, { life: string; id: SubmissionId }>(notProvided("close")),
   },
   actions: {
     publishSessionConfigured: emit(({ event }) => {
@@ -158,14 +204,16 @@ export const threadMachine = setup({
     })),
     /** Keeps the op in the thread's inbox, for the task that it starts or joins (T5). */
     holdInput: (_, _params: { task: SubmissionId }) => notProvided("holdInput")(),
-    /** Carries out an op that needs no task: settings, approvals, listings; unknown ones are refused with an event. */
+    /** Carries out an op that needs no task: settings, approvals, items; unknown ones are refused with an event. */
     answerOp: notProvided("answerOp"),
-    refuseOp: notProvided("refuseOp"),
+    refuseOp: emit(({ event }) => {
+      const msg = refusal(SHUTTING_DOWN);
+      return { type: msg.type, id: submitted(event).id, msg };
+    }),
     refuseRollback: notProvided("refuseRollback"),
     /** Runs a command of the user's beside the running turn. */
     runBeside: notProvided("runBeside"),
-    deferOp: notProvided("deferOp"),
-    replayDeferred: notProvided("replayDeferred"),
+    deferOp: assign({ deferred: ({ context, event }) => [...context.deferred, submissionOf(event)] }),
     reportDefect: notProvided("reportDefect"),
     /** Gives a turn that broke by a defect the end that it owes (T4). */
     abandonTurn: notProvided("abandonTurn"),
@@ -195,33 +243,91 @@ export const threadMachine = setup({
     isRollback: ({ event }) => submitted(event).op.type === "thread_rollback",
     isEmpty: ({ event }) => isEmptyInput(submitted(event).op),
     startsTask: ({ event }) => taskKindOf(submitted(event).op) !== undefined,
+    isInput: ({ event }) => {
+      const { op } = submitted(event);
+      return taskKindOf(op) === "regular" && !isEmptyInput(op);
+    },
     isRegularTask: ({ event }) => taskKindOf(submitted(event).op) === "regular",
     /** Of the tasks so far, the last one is a regular one too: input never replaces it. */
     followsRegularTask: ({ context }) => (context.queue.at(-1) ?? context.task)?.kind === "regular",
     /** Of the tasks so far, the last one is a command of the user's: what comes waits for its end, and never replaces it. */
     followsUserShell: ({ context }) => (context.queue.at(-1) ?? context.task)?.kind === "user_shell",
     isUserShell: ({ event }) => taskKindOf(submitted(event).op) === "user_shell",
-    /** The running turn is there, and has not been shown to end. */
-    hasTurn: notProvided("hasTurn"),
     /** The last of the waiting tasks takes input until it begins. */
     queuedTakesInput: ({ context }) => {
       const last = context.queue.at(-1);
       return last !== undefined && last.abort === undefined;
     },
-    /** From its last look at the inbox on, an ending turn takes no more input. */
-    turnTakesInput: notProvided("turnTakesInput"),
+    /** Tasks wait to be interrupted; once is enough. */
+    reachesDeferred: ({ context }) => {
+      const last = context.deferred.at(-1);
+      return last !== undefined && last.op.type !== "interrupt";
+    },
+    isOfTask: ({ context, event }) =>
+      context.task?.id === (event as Extract<ThreadMachineEvent, { type: "turn.ending" }>).task,
+    isUrgent: ({ event }) => isUrgent(submitted(event).op),
+    isQuestion: ({ event }) => QUESTIONS.has(submitted(event).op.type),
+    hasQuestions: ({ context }) => context.questions.length > 0,
     wasAborted: ({ context }) => context.task?.abort !== undefined,
     hasQueuedTask: ({ context }) => context.queue.length > 0,
     isClosing: ({ context }) => context.closingFor !== null,
   },
-}).createMachine({
+});
+
+const withQuestions = parts.extend({
+  actions: {
+    /** In order, and within the same step: whoever looks at the thread never sees it idle in between. */
+    replayDeferred: parts.enqueueActions(({ context, enqueue }) => {
+      const { deferred, closingFor } = context;
+      enqueue.assign({ deferred: [], closingFor: null });
+      for (const submission of deferred) enqueue.raise({ type: "op.submit", ...submission });
+      if (closingFor !== null) enqueue.raise({ type: "op.submit", id: closingFor, op: { type: "shutdown" } });
+    }),
+    ask: parts.enqueueActions(({ context, event, enqueue }) => {
+      const question = submissionOf(event);
+      enqueue.assign({ questions: [...context.questions, question] });
+      if (context.questions.length > 0) return;
+      enqueue.spawnChild("answer", { id: "answer", input: { life: lifeOf(context), ...question } });
+    }),
+    askNext: parts.enqueueActions(({ context, enqueue }) => {
+      const [, next, ...later] = context.questions;
+      enqueue.stopChild("answer");
+      enqueue.assign({ questions: next === undefined ? [] : [next, ...later] });
+      if (next === undefined) return;
+      enqueue.spawnChild("answer", { id: "answer", input: { life: lifeOf(context), ...next } });
+    }),
+    publishAnswer: parts.enqueueActions(({ context, event, enqueue }) => {
+      const { output: msg } = event as Extract<Answered, { output: EventMsg }>;
+      const [question] = context.questions;
+      if (question !== undefined) enqueue.emit({ type: msg.type, id: question.id, msg });
+    }),
+    /** The answer can't be made. */
+    refuseQuestion: parts.enqueueActions(({ context, event, enqueue }) => {
+      const { error } = event as Extract<Answered, { error: unknown }>;
+      const msg = refusal(`not listed: ${error instanceof Error ? error.message : String(error)}`);
+      const [question] = context.questions;
+      if (question !== undefined) enqueue.emit({ type: msg.type, id: question.id, msg });
+    }),
+    /** The thread ends before they are answered. */
+    refuseQuestions: parts.enqueueActions(({ context, enqueue }) => {
+      if (context.questions.length === 0) return;
+      const msg = refusal(SHUTTING_DOWN);
+      for (const { id } of context.questions) enqueue.emit({ type: msg.type, id, msg });
+      enqueue.stopChild("answer");
+      enqueue.assign({ questions: [] });
+    }),
+  },
+});
+
+export const threadMachine = withQuestions.createMachine({
   id: "thread",
-  context: ({ input, self }) => ({
-    session: self.sessionId,
-    threadId: input.threadId,
-    epoch: input.epoch,
+  context: ({ input: { threadId, epoch } }) => ({
+    threadId,
+    epoch,
     task: null,
     queue: [],
+    deferred: [],
+    questions: [],
     closingFor: null,
   }),
   initial: "configuring",
@@ -237,24 +343,33 @@ export const threadMachine = setup({
       on: {
         "event.publish": { actions: "publish" },
         "rollout.record": { actions: "record" },
+        "xstate.done.actor.answer": { guard: "hasQuestions", actions: ["publishAnswer", "askNext"] },
+        "xstate.error.actor.answer": { guard: "hasQuestions", actions: ["refuseQuestion", "askNext"] },
       },
       states: {
         idle: {
+          initial: "ready",
+          states: {
+            ready: { tags: "idle", always: { guard: "hasQuestions", target: "answering" } },
+            answering: { tags: "answering", always: { guard: not("hasQuestions"), target: "ready" } },
+          },
           on: {
             "op.submit": [
               { guard: "isShutdown", target: "closing", actions: "beginClosing" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },
               { guard: "startsTask", target: "running", actions: [holdInput(ownTask), "beginTask"] },
               { guard: "isRollback", target: "rollingBack" },
+              { guard: "isQuestion", actions: "ask" },
               { actions: "answerOp" },
             ],
           },
         },
         running: {
+          tags: "running",
           invoke: {
             id: "turn",
             src: "runTurn",
-            input: ({ context, self }) => ({ thread: self.sessionId, task: runningTask(context) }),
+            input: ({ context }) => ({ life: lifeOf(context), task: runningTask(context) }),
             onDone: [
               { guard: "hasQueuedTask", target: "running", reenter: true, actions: ["advanceTask", "passOnAbort"] },
               { guard: "isClosing", target: "closing", actions: "endTask" },
@@ -271,55 +386,106 @@ export const threadMachine = setup({
               { target: "idle", actions: ["reportDefect", "abandonTurn", "endTask"] },
             ],
           },
+          initial: "takingInput",
+          states: {
+            takingInput: {
+              tags: "takesInput",
+              always: { guard: "isClosing", target: "closing" },
+              on: {
+                "turn.ending": { guard: "isOfTask", target: "ending" },
+                "op.submit": [
+                  {
+                    guard: and(["isInput", "followsRegularTask", not("hasQueuedTask")]),
+                    actions: holdInput(runningTaskId),
+                  },
+                  {
+                    guard: and(["isInjection", "followsRegularTask", not("hasQueuedTask")]),
+                    actions: holdInput(runningTaskId),
+                  },
+                  { guard: "isUserShell", actions: "runBeside" },
+                ],
+              },
+            },
+            /** From its last look at the inbox on, or once it is interrupted, a turn takes no more input. */
+            ending: {},
+            closing: { tags: "closing" },
+          },
           on: {
-            "task.begun": { guard: "wasAborted", actions: "abortTurn" },
+            "task.begun": [
+              { guard: and(["wasAborted", "isClosing"]), actions: "abortTurn" },
+              { guard: "wasAborted", target: ".ending", actions: "abortTurn" },
+            ],
             "op.submit": [
-              { guard: "isShutdown", actions: ["beginClosing", "interruptQueued", "interruptTurn"] },
-              { guard: "isInterrupt", actions: ["interruptQueued", "interruptTurn"] },
+              {
+                guard: "isShutdown",
+                target: ".closing",
+                actions: ["beginClosing", "interruptQueued", "interruptTurn"],
+              },
+              { guard: and(["isInterrupt", "isClosing"]) },
+              { guard: "isInterrupt", target: ".ending", actions: ["interruptQueued", "interruptTurn"] },
               { guard: "isClosing", actions: "refuseOp" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },
-              {
-                guard: and(["isRegularTask", "followsRegularTask", not("hasQueuedTask"), "turnTakesInput"]),
-                actions: holdInput(runningTaskId),
-              },
               {
                 guard: and(["isRegularTask", "followsRegularTask", "queuedTakesInput"]),
                 actions: holdInput(lastTaskId),
               },
               { guard: and(["isRegularTask", "followsRegularTask"]), actions: [holdInput(ownTask), "queueTask"] },
-              { guard: and(["isUserShell", "hasTurn"]), actions: "runBeside" },
               {
                 guard: or(["isUserShell", and(["startsTask", "followsUserShell"])]),
                 actions: [holdInput(ownTask), "queueTask"],
               },
-              { guard: "startsTask", actions: [holdInput(ownTask), "replaceQueued", "queueTask", "replaceTurn"] },
               {
-                guard: and(["isInjection", "followsRegularTask", not("hasQueuedTask"), "turnTakesInput"]),
-                actions: holdInput(runningTaskId),
+                guard: "startsTask",
+                target: ".ending",
+                actions: [holdInput(ownTask), "replaceQueued", "queueTask", "replaceTurn"],
               },
               { guard: "isRollback", actions: "refuseRollback" },
+              { guard: "isQuestion", actions: "ask" },
               { actions: "answerOp" },
             ],
           },
         },
         rollingBack: {
+          tags: "rollingBack",
           invoke: {
             id: "rollBack",
             src: "rollBack",
-            input: ({ event, self }) => ({ thread: self.sessionId, id: submitted(event).id, op: submitted(event).op }),
+            input: ({ context, event }) => ({ life: lifeOf(context), ...submissionOf(event) }),
             onDone: { target: "idle", actions: "replayDeferred" },
             onError: { target: "idle", actions: ["reportDefect", "replayDeferred"] },
           },
-          on: { "op.submit": { actions: "deferOp" } },
+          initial: "working",
+          states: { working: {}, closing: { tags: "closing" } },
+          on: {
+            "op.submit": [
+              { guard: and(["isShutdown", not("isClosing")]), target: ".closing", actions: "beginClosing" },
+              { guard: "isShutdown" },
+              { guard: and(["isInterrupt", "reachesDeferred"]), actions: ["answerOp", "deferOp"] },
+              { guard: "isUrgent", actions: "answerOp" },
+              { guard: "isClosing", actions: "refuseOp" },
+              { actions: "deferOp" },
+            ],
+          },
         },
         closing: {
+          tags: "closing",
           on: { "op.submit": [{ guard: "isShutdown" }, { guard: "isInterrupt" }, { actions: "refuseOp" }] },
-          invoke: {
-            id: "close",
-            src: "close",
-            input: ({ context, self }) => ({ thread: self.sessionId, id: context.closingFor ?? ("" as SubmissionId) }),
-            onDone: { target: "#closed" },
-            onError: { target: "#closed", actions: "reportDefect" },
+          initial: "answering",
+          states: {
+            answering: {
+              always: { guard: not("hasQuestions"), target: "storing" },
+              after: { [ANSWER_GRACE_MS]: "storing" },
+            },
+            storing: {
+              entry: "refuseQuestions",
+              invoke: {
+                id: "close",
+                src: "close",
+                input: ({ context }) => ({ life: lifeOf(context), id: context.closingFor ?? ("" as SubmissionId) }),
+                onDone: { target: "#closed" },
+                onError: { target: "#closed", actions: "reportDefect" },
+              },
+            },
           },
         },
       },

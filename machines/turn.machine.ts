@@ -23,9 +23,9 @@ import { notProvided } from "./not-provided.ts";
 export type TurnAbortReason = "interrupted" | "replaced" | "review_ended";
 
 export type TurnInput = {
-  /** The thread actor's session id, under which the runtime keeps the thread's live parts. */
-  thread: string;
-  task: { id: SubmissionId; kind: string };
+  /** The name of the thread's incarnation, under which its live parts are found. */
+  life: string;
+  task: { id: SubmissionId; kind: string; turnId?: string };
 };
 
 export type TurnMachineEvent =
@@ -48,9 +48,13 @@ export type SampleOutcome = {
   pendingInput: boolean;
 };
 
-export type Step = Pick<TurnContext, "thread"> & { retries: number };
+export type Step = Pick<TurnContext, "life" | "task"> & { retries: number };
 
-const step = ({ context }: { context: TurnContext }): Step => ({ thread: context.thread, retries: context.retries });
+const step = ({ context }: { context: TurnContext }): Step => ({
+  life: context.life,
+  task: context.task,
+  retries: context.retries,
+});
 
 const ending = ({ context }: { context: TurnContext }) => ({ ...step({ context }), reason: context.abortReason });
 
@@ -67,7 +71,7 @@ export const turnMachine = setup({
   },
   actors: {
     /** Publishes task_started at once; then loads the history, records the turn's input and waits for its place. */
-    prepare: fromPromise<void, Step & Pick<TurnInput, "task">>(notProvided("prepare")),
+    prepare: fromPromise<void, Step>(notProvided("prepare")),
     sample: fromPromise<SampleOutcome, Step>(notProvided("sample")),
     backOff: fromPromise<void, Step & { error: unknown }>(notProvided("backOff")),
     runTools: fromPromise<SampleOutcome, Step>(notProvided("runTools")),
@@ -113,7 +117,7 @@ export const turnMachine = setup({
     starting: {
       invoke: {
         src: "prepare",
-        input: ({ context }) => ({ ...step({ context }), task: context.task }),
+        input: step,
         onDone: "sampling",
         onError: failed,
       },

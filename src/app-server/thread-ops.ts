@@ -67,7 +67,7 @@ export async function submitInput(
   try {
     const schema = outputSchema == null ? {} : { final_output_json_schema: outputSchema };
     const name = clientId == null ? {} : { client_id: clientId };
-    await thread.submitWithId({ id, op: { type: "user_input", items, ...schema, ...name } }, { signal });
+    await thread.submitWithId({ id, isNew: true, op: { type: "user_input", items, ...schema, ...name } }, { signal });
   } finally {
     feed.submitted.delete(id);
   }

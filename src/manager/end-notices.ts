@@ -41,7 +41,7 @@ export class EndNotices {
     try {
       const thread = await this.#runtime.get(parent);
       const item = userMessage(noticeOf(agent, status));
-      await thread.submitWithId({ id: newTurnId(), op: { type: "inject_items", items: [item] } });
+      await thread.submitWithId({ id: newTurnId(), isNew: true, op: { type: "inject_items", items: [item] } });
     } catch (error) {
       if (error instanceof ThreadNotFoundError || error instanceof ThreadClosedError || this.#runtime.isClosing) return;
       this.#runtime.setup.logger.warn({ threadId: parent, agent, err: error }, "an agent's end could not be told");

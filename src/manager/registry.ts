@@ -213,7 +213,7 @@ export class Registry {
       this.#down.delete(threadId);
       this.#giveUpPlace(threadId);
       this.#kinship.release(threadId, "closed");
-      if (leaving !== undefined) leaving.thread.incarnation.leaving = undefined;
+      if (leaving !== undefined) leaving.thread.incarnation.left();
       (leaving ?? down)?.done.resolve();
       return true;
     });
@@ -261,7 +261,7 @@ export class Registry {
 
   #leave(thread: LiveThread): void {
     const done = Promise.withResolvers<void>();
-    thread.incarnation.leaving = done.promise;
+    thread.incarnation.leave(done.promise);
     this.#threads.delete(thread.id);
     this.#candidates.delete(thread.id);
     this.#leaving.set(thread.id, { thread, done });
@@ -275,7 +275,7 @@ export class Registry {
       if (leaving?.thread !== thread) return;
       this.#leaving.delete(id);
       this.#settle(thread, fate);
-      incarnation.leaving = undefined;
+      incarnation.left();
       leaving.done.resolve();
     });
   }

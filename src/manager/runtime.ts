@@ -10,7 +10,6 @@ import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { paced } from "../kernel/pace.ts";
 import { Slots } from "../kernel/slots.ts";
-import { textOfThrown } from "../kernel/thrown.ts";
 import {
   LimitReachedError,
   ManagerClosedError,
@@ -92,6 +91,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
     void this.registry.bury(incarnation.threadId);
     this.#noteClosed({ threadId: incarnation.threadId, epoch: incarnation.epoch, reason: "closed" });
   });
+  readonly #reaped = new WeakSet<Incarnation>();
   #closing: Promise<ShutdownReport> | undefined;
 
   constructor(setup: ManagerSetup) {
@@ -177,6 +177,10 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
         void this.registry.touch(incarnation.threadId);
         if (this.rooms.hasWaiters) this.rooms.poke();
         this.#removed.noteActive(incarnation);
+      },
+      onEnd: (incarnation) => {
+        const thread = this.registry.peek(incarnation.threadId);
+        if (thread?.incarnation === incarnation) void this.#endAsItDid(thread);
       },
       onEvent: (event) => {
         if (this.rooms.hasWaiters) this.rooms.poke();
@@ -356,19 +360,19 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
   }
 
   async #endAsItDid(thread: LiveThread): Promise<void> {
-    const { status, error } = thread.incarnation.actor.getSnapshot() as { status: string; error?: unknown };
-    if (!thread.isLoaded || status === "active") return;
-    await this.#end(thread, status === "error" ? "crashed" : "closed", error);
+    const { incarnation } = thread;
+    const { ended } = incarnation;
+    if (ended === undefined || this.#reaped.has(incarnation)) return;
+    const { reason, error } = ended;
+    if (reason === "closed" || reason === "crashed" || reason === "lost") await this.#end(thread, reason, error);
   }
 
   /** A life ends. The thread leaves the registry at once; it comes back if its restart strategy says so. */
   async #end(thread: LiveThread, reason: Exclude<ThreadEnd["reason"], "gaveUp">, error?: unknown): Promise<void> {
     const { incarnation, id } = thread;
-    const wasRunning = incarnation.status === "running";
     const wasLoaded = thread.isLoaded;
-    incarnation.end(reason);
-    // Whoever waits for what it was to do hears that it won't be done.
-    if (reason === "crashed" && wasRunning) incarnation.status = { errored: textOfThrown(error) };
+    this.#reaped.add(incarnation);
+    incarnation.end(reason, error);
     const end: ThreadEnd = {
       threadId: id,
       epoch: incarnation.epoch,

@@ -1,6 +1,9 @@
 import { SkeinError } from "./errors.ts";
 
-/** Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. */
+/**
+ * Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. Two are our own: `lease_lost`, another
+ * writer has taken the thread over, and `store_failed`, what the thread says cannot be stored.
+ */
 export type CodexErrorInfo =
   | "context_window_exceeded"
   | "usage_limit_exceeded"
@@ -9,6 +12,8 @@ export type CodexErrorInfo =
   | "bad_request"
   | "sandbox_error"
   | "thread_rollback_failed"
+  | "lease_lost"
+  | "store_failed"
   | "other"
   | { http_connection_failed: { http_status_code?: number | null } }
   | { response_stream_connection_failed: { http_status_code?: number | null } }

@@ -79,6 +79,18 @@ export type CompactedItem = {
   [field: string]: unknown;
 };
 
+/**
+ * Skein's own: the thread has taken a submission. `op` is what it gave, while that is in no other line; `taken` says that
+ * it is by now. `turn_id` is the turn that it started or joined.
+ */
+export type SubmissionItem = {
+  thread_id: string;
+  id: string;
+  turn_id?: string | null | undefined;
+  op?: unknown;
+  taken?: boolean | undefined;
+};
+
 /** One entry of a thread's history, without the time of its writing. */
 export type RolloutItem =
   | { type: "session_meta"; payload: SessionMeta }
@@ -86,6 +98,7 @@ export type RolloutItem =
   | { type: "event_msg"; payload: EventMsg }
   | { type: "turn_context"; payload: TurnContextItem }
   | { type: "compacted"; payload: CompactedItem }
+  | { type: "submission"; payload: SubmissionItem }
   | { type: UnknownKind; payload: unknown };
 
 /**
@@ -123,12 +136,15 @@ const headerShape = record(
 const contextShape = record({}, { turn_id: text, cwd: text, model: text, effort: filledText });
 const compactedShape = record({ message: text }, { replacement_history: listOf(responseItemShape) });
 
+const submissionShape = record({ thread_id: text, id: text }, { turn_id: text });
+
 const PAYLOADS: ReadonlyMap<string, Shape["read"]> = new Map<string, Shape["read"]>([
   ["session_meta", headerShape.read],
   ["response_item", responseItemShape.read],
   ["event_msg", (payload, problems) => readStoredEvent(payload, problems) ?? MISFIT],
   ["turn_context", contextShape.read],
   ["compacted", compactedShape.read],
+  ["submission", submissionShape.read],
 ]);
 
 /**

@@ -1,8 +1,20 @@
+import { toSubmissionId } from "../protocol/ids.ts";
+import { type Op, parseOp } from "../protocol/op.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { initialContext } from "../turn/initial-context.ts";
+import { messageOf } from "../turn/user-message.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { Rebuilt } from "./rebuild.ts";
+
+/** undefined for what this version can't read. */
+function readOp(stored: unknown): Op | undefined {
+  try {
+    return parseOp(stored);
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * Brings one thread's history into memory, once, and repairs what a crash or a fork left half-finished (T6): every call
@@ -59,6 +71,24 @@ export class HistoryLoader {
     for (const item of rebuilt.history.missingOutputs()) {
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
     }
+    for (const { thread_id, id, op } of rebuilt.waiting.values()) {
+      // A fork inherits the lines of the thread that has taken it, and this life's own ops still wait for their turn.
+      if (thread_id !== thread.threadId || thread.ledger.isWaiting(toSubmissionId(id))) continue;
+      await this.#takeUp(op, signal);
+      thread.ledger.noteTakenBefore(toSubmissionId(id));
+    }
+  }
+
+  /** A process died before the input was in the history: the model hears of it with the next turn, as of one that was cut. */
+  async #takeUp(stored: unknown, signal: AbortSignal): Promise<void> {
+    const op = readOp(stored);
+    const items =
+      op?.type === "inject_items"
+        ? op.items
+        : op?.type === "user_input" || op?.type === "user_turn"
+          ? [await messageOf(op.items, signal)]
+          : [];
+    for (const item of items) this.#thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
   }
 
   async #read(signal: AbortSignal): Promise<Rebuilt> {

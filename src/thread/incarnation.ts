@@ -6,17 +6,27 @@
  * else appends, nothing else shows. After the end the door is shut: late events of an old incarnation are dropped (S7).
  */
 import { type AnyActorRef, createActor } from "xstate";
-import type { ThreadInput } from "../../machines/thread.machine.ts";
+import {
+  isEmptyInput,
+  lifeOf,
+  refusal,
+  type Submission,
+  type ThreadContext,
+  type ThreadInput,
+  type ThreadTag,
+  taskKindOf,
+} from "../../machines/thread.machine.ts";
+import { backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, sleep } from "../kernel/clock.ts";
 import { EventLog } from "../kernel/event-log.ts";
 import type { Release } from "../kernel/slots.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
-import { SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
-import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { SessionConfiguredNotFirstEventError, ThreadBusyError } from "../protocol/errors.ts";
+import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent, ThreadEvent } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID, isUuid, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { INSPECT, shownById } from "../protocol/shown-as.ts";
@@ -28,19 +38,21 @@ import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import { History } from "../turn/history.ts";
-import { Inbox, type Submission } from "../turn/inbox.ts";
+import { Inbox } from "../turn/inbox.ts";
 import type { Told } from "../turn/initial-context.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { BuiltInTool } from "../turn/tools/built-in-tool.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
+import { endTurns } from "../turn/turn-actors.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
 import { modelChanged } from "./rebuild.ts";
-import type { Acceptance } from "./submissions.ts";
+import { SubmissionLedger } from "./submission-ledger.ts";
+import type { Handing } from "./submissions.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 
 export type IncarnationOptions = {
@@ -58,8 +70,35 @@ export interface EventSink {
   notify(event: ThreadEvent): void;
 }
 
-/** Why an incarnation ended. After `closed` and `gaveUp` there is no next one by itself. */
-export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "refused" | "lost";
+/** Why an incarnation ended. `killed`: by force. `lost`: nothing of it can be stored any more. `refused`: it never came to be. */
+export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "lost" | "refused";
+
+/** How an incarnation ended; `error` is what it crashed of, or what made its end necessary. */
+export type LifeEnd = { readonly reason: EndReason; readonly epoch: number; readonly error?: unknown };
+
+/** What a thread does, as its state tells; `gone` when it has ended. */
+export type Activity = Exclude<ThreadTag, "takesInput"> | "starting" | "gone";
+
+/** How long a turn's end is tried to be stored: about three seconds. */
+const STORE_TRIES = 5;
+const STORE_BACKOFF = { baseMs: 100, factor: 2 } as const;
+
+/** What a thread that did not end on purpose says of it. */
+function failureOf(reason: EndReason, error: unknown): ErrorEvent | undefined {
+  if (reason === "crashed") {
+    return { type: "error", message: `the thread crashed: ${textOfThrown(error)}`, codex_error_info: "other" };
+  }
+  if (reason !== "lost") return undefined;
+  return error instanceof ThreadBusyError
+    ? { type: "error", message: `the thread was taken over: ${error.message}`, codex_error_info: "lease_lost" }
+    : {
+        type: "error",
+        message: `the thread can't be stored: ${textOfThrown(error)}`,
+        codex_error_info: "store_failed",
+      };
+}
+
+const ACTIVITIES = ["idle", "closing", "rollingBack", "running", "answering"] as const satisfies ThreadTag[];
 
 export class Incarnation implements TurnHost, HistoryHolder {
   readonly threadId: ThreadId;
@@ -67,6 +106,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   readonly env: ThreadEnv;
   readonly store: ThreadStore;
   readonly writer: ThreadWriter;
+  readonly #life: string;
   tools: ToolSet;
   readonly log: EventLog<ThreadEvent>;
   readonly actor: AnyActorRef;
@@ -83,15 +123,16 @@ export class Incarnation implements TurnHost, HistoryHolder {
   history: History | undefined;
   status: AgentStatus = "pending_init";
   sessionConfigured: SessionConfiguredEvent | undefined;
-  endReason: EndReason | undefined;
   /** Unix milliseconds of the last op or turn end. */
   lastActiveAt: number;
-  deferred: Submission[] | undefined;
-  /** The next submission id of the thread's own. */
-  submissions = 0;
-  /** While the thread leaves memory: resolves when it has, or stays after all. New ops wait for it. */
-  leaving: Promise<void> | undefined;
-  #acceptances: Map<SubmissionId, Acceptance> | undefined;
+  #submissions = 0;
+  #ledger: SubmissionLedger | undefined;
+  #end: LifeEnd | undefined;
+  /** Nothing comes through the door any more. */
+  #isShut = false;
+  /** How the turn began that has not ended, as told by the events. */
+  #openTurn: { readonly id: SubmissionId; readonly msg: TaskStartedEvent } | undefined;
+  #leaving: Promise<void> | undefined;
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   /** The tools that need no connection. */
@@ -118,9 +159,13 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.lastActiveAt = env.clock.now();
     this.log = new EventLog({ capacity: env.eventCapacity, guard: guardFirst });
     const input: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
+    this.#life = lifeOf(input);
     this.actor = shownById(createActor(env.logic, { parent: env.parent, id: this.threadId, input }));
     this.actor.on("*", (emitted: unknown) => this.#admit(emitted));
-    env.incarnations.set(this.actor.sessionId, this);
+    this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.end("closed") });
+    // A thread that was deleted and made anew under its id begins with the same epoch.
+    env.incarnations.get(this.#life)?.end("lost");
+    env.incarnations.set(this.#life, this);
   }
 
   /** Ids alone: the environment, the store and the settings hang on it. */
@@ -172,6 +217,30 @@ export class Incarnation implements TurnHost, HistoryHolder {
     throw refusal;
   }
 
+  /** How this life ended; undefined while it lasts. */
+  get ended(): LifeEnd | undefined {
+    return this.#end;
+  }
+
+  get endReason(): EndReason | undefined {
+    return this.#end?.reason;
+  }
+
+  /** While the thread leaves memory: resolves when it has, or stays after all. New ops wait for it. */
+  get leaving(): Promise<void> | undefined {
+    return this.#leaving;
+  }
+
+  /** The thread begins to leave memory: it takes no more ops until `done`. */
+  leave(done: Promise<void>): void {
+    this.#leaving = done;
+  }
+
+  /** It stays after all, or has left. */
+  left(): void {
+    this.#leaving = undefined;
+  }
+
   /** Whether the actor has ended, by itself or by a failure. */
   get hasEnded(): boolean {
     return this.actor.getSnapshot().status !== "active";
@@ -192,7 +261,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   #admit(emitted: unknown): void {
-    if (this.endReason !== undefined) return;
+    if (this.#isShut) return;
     try {
       const emission = readEmission(emitted);
       if (this.sessionConfigured === undefined) {
@@ -235,7 +304,11 @@ export class Incarnation implements TurnHost, HistoryHolder {
     }
     if (!this.#isBesideTurn(msg)) {
       this.status = agentStatusAfter(this.status, msg);
-      if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#rest();
+      if (msg.type === "task_started") this.#openTurn = { id, msg };
+      if (msg.type === "task_complete" || msg.type === "turn_aborted") {
+        this.#openTurn = undefined;
+        this.#rest();
+      }
     }
     this.#show(id, msg);
   }
@@ -288,14 +361,61 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.#inbox;
   }
 
-  /** The submission ids that callers chose, with what became of them. */
-  get acceptances(): Map<SubmissionId, Acceptance> {
-    this.#acceptances ??= new Map();
-    return this.#acceptances;
+  /** The submissions that the thread has seen. */
+  get ledger(): SubmissionLedger {
+    this.#ledger ??= new SubmissionLedger(this);
+    return this.#ledger;
+  }
+
+  /** How many submission ids the thread's own counter has given. */
+  get submissions(): number {
+    return this.#submissions;
+  }
+
+  nextSubmissionId(): SubmissionId {
+    return toSubmissionId(String(this.#submissions++));
+  }
+
+  /** Whether the turn runs, or waits for its turn. */
+  isAtWorkOn(turnId: string): boolean {
+    if (this.turn?.turnId === turnId || this.#openTurn?.msg.turn_id === turnId) return true;
+    const { queue = [] } = this.#context();
+    return queue.some((task) => (task.turnId ?? task.id) === turnId);
+  }
+
+  /** The op was given to the thread: whatever of it nothing else will store, is stored now (T7). */
+  noteSubmission(submission: Submission, { id: chosen, isNew, durability }: Handing): void {
+    const { id, turnId: named } = submission;
+    const { turn } = this;
+    const task = this.#inbox?.taskOf(id);
+    const starts = taskKindOf(submission.op) !== undefined;
+    const { deferred, queue = [] } = this.#context();
+    const joined = task === turn?.id ? turn?.turnId : queue.find((waiting) => waiting.id === task)?.turnId;
+    const own = named ?? (starts && isUuid(id) ? id : undefined);
+    const hasBegun = turn?.id === id || this.#openTurn?.id === id;
+    const isWaiting =
+      deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op)));
+    const isNamed = chosen !== undefined && isNew !== true;
+    if (!isNamed && !isWaiting) return;
+    const turnId = hasBegun
+      ? (turn?.turnId ?? this.#openTurn?.msg.turn_id ?? own)
+      : task === undefined || task === id
+        ? own
+        : joined;
+    this.ledger.note(submission, {
+      isNamed,
+      isWaiting: isWaiting && durability !== "memory",
+      turnId: turnId ?? undefined,
+    });
+  }
+
+  noteTaken(id: SubmissionId): void {
+    this.#ledger?.noteTaken(id);
   }
 
   get waitingOps(): number {
-    return (this.#inbox?.size ?? 0) + (this.deferred?.length ?? 0);
+    const { deferred = [], questions = [] } = this.#context();
+    return deferred.length + questions.length + (this.#inbox?.size ?? 0);
   }
 
   get approvals(): Approvals {
@@ -304,11 +424,15 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
-    if (this.endReason === undefined) this.actor.send({ type: "event.publish", id, msg, ...options });
+    if (this.#end === undefined) this.actor.send({ type: "event.publish", id, msg, ...options });
+    // The actor says nothing any more: last words come straight to the door.
+    else this.#admit({ type: msg.type, id, msg, ...options });
   }
 
   record(item: RolloutItem): void {
-    this.actor.send({ type: "rollout.record", item });
+    if (this.#end === undefined) this.actor.send({ type: "rollout.record", item });
+    else this.#admit({ type: "rollout_item", item });
+    if (item.type === "compacted") this.#ledger?.repeat();
   }
 
   flush(): Promise<void> {
@@ -319,9 +443,27 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.writer.sync();
   }
 
-  openHistory(signal: AbortSignal): Promise<void> {
+  async syncOrEnd(): Promise<void> {
+    for (let attempt = 1; this.#end === undefined; attempt += 1) {
+      try {
+        await this.writer.sync();
+        return;
+      } catch (error) {
+        this.noteStoreFailure(error);
+        if (attempt > STORE_TRIES) this.end("lost", error);
+        else if (this.#end === undefined) await sleep(this.clock, backoffDelay(attempt, STORE_BACKOFF));
+      }
+    }
+  }
+
+  /** A write has failed. One that can't succeed any more, since another writer has the thread, ends this life. */
+  noteStoreFailure(error: unknown): void {
+    if (error instanceof ThreadBusyError) this.end("lost", error);
+  }
+
+  openHistory(signal: AbortSignal): Promise<void> | undefined {
     if (this.isFresh) this.history ??= new History();
-    if (this.history !== undefined) return Promise.resolve();
+    if (this.history !== undefined) return undefined;
     this.#loader ??= new HistoryLoader(this, () => {
       this.#loader = undefined;
       this.keepHistory();
@@ -364,6 +506,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.env.turnSlots.reacquire({ signal });
   }
 
+  closeInput({ id }: TurnRun): void {
+    this.actor.send({ type: "turn.ending", task: id });
+  }
+
   signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void {
     const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
     snapshot.children?.turn?.send(event);
@@ -375,25 +521,41 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return true;
   }
 
-  /** Whether the thread waits for an op and has nothing left to do. */
+  /** What the thread does. The built-in logic says so by the tags of its state, any other by its events. */
+  get activity(): Activity {
+    if (this.#end !== undefined || this.hasEnded) return "gone";
+    if (this.sessionConfigured === undefined) return "starting";
+    const told = ACTIVITIES.find((tag) => this.#hasTag(tag));
+    return told ?? (this.status === "running" ? "running" : "idle");
+  }
+
+  /** Whether input that comes now joins the running turn. */
+  get takesInput(): boolean {
+    return this.#hasTag("takesInput");
+  }
+
+  #hasTag(tag: ThreadTag): boolean {
+    const { tags } = this.actor.getSnapshot() as { tags?: ReadonlySet<string> };
+    return tags?.has(tag) ?? false;
+  }
+
+  /** Whether the thread may leave memory: it has nothing to do, and holds nothing that would end with it. */
   get isIdle(): boolean {
-    return (
-      this.turn === undefined &&
-      this.status !== "running" &&
-      (this.#inbox?.size ?? 0) === 0 &&
-      this.#loader === undefined &&
-      !this.terminals.areBusy &&
-      this.deferred === undefined
-    );
+    return this.activity === "idle" && this.#loader === undefined && !this.terminals.areBusy;
   }
 
   /**
    * Ends this life: shuts the door, stops the actor and whatever it runs, and lets go of all memory. Synchronous and
    * idempotent; the writer is left to whoever ends it, since closing it takes time.
+   *
+   * @param error what it crashed of, or what made its end necessary
    */
-  end(reason: EndReason): void {
-    if (this.endReason !== undefined) return;
-    this.endReason = reason;
+  end(reason: EndReason, error?: unknown): void {
+    if (this.#end !== undefined) return;
+    const { epoch } = this;
+    this.#end = error === undefined ? { reason, epoch } : { reason, epoch, error };
+    if (this.sessionConfigured !== undefined) this.#sayLast(this.#end);
+    this.#isShut = true;
     const ended = new DOMException("the thread has ended", "AbortError");
     this.turn?.abort(ended);
     this.turn?.vacate();
@@ -403,9 +565,40 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.terminals.kill();
     this.env.histories.forget(this);
     this.history = undefined;
-    this.env.incarnations.delete(this.actor.sessionId);
+    if (this.env.incarnations.get(this.#life) === this) this.env.incarnations.delete(this.#life);
     this.log.close();
     this.#onFirst?.();
     if (!this.hasEnded) this.env.stop(this.actor);
+    this.env.onEnd(this);
+  }
+
+  /** Whoever waits is answered: turns get their end, ops that wait are refused, and what went wrong is told. */
+  #sayLast({ reason, error, epoch }: LifeEnd): void {
+    const { threadId } = this;
+    const failure = failureOf(reason, error);
+    // The manager logs crashes, since it decides what follows them.
+    if (reason === "lost") this.env.logger.error({ threadId, epoch, err: error }, failure?.message);
+    const { queue = [], deferred = [], questions = [] } = this.#context();
+    const said = this.log.next;
+    const before = this.status;
+    endTurns(this, queue, { failure, isLost: reason === "lost" });
+    const open = this.#openTurn;
+    if (open !== undefined) {
+      if (failure !== undefined) this.publish(open.id, failure);
+      const { turn_id, root_turn_id, started_at } = open.msg;
+      const stamp = { turn_id, ...(root_turn_id && { root_turn_id }), ...(started_at && { started_at }) };
+      this.publish(open.id, { type: "turn_aborted", reason: "interrupted", ...stamp });
+    }
+    for (const { id } of [...deferred, ...questions]) this.publish(id, failure ?? refusal("the thread has ended"));
+    if (failure === undefined) return;
+    if (this.log.next === said) this.publish(INITIAL_SUBMISSION_ID, failure);
+    // Whoever waits for what it was to do hears that it won't be done; one that had nothing to do is as it was.
+    this.status = before === "running" ? { errored: failure.message } : before;
+  }
+
+  /** The machine's own, where the logic is the built-in one. */
+  #context(): Partial<ThreadContext> {
+    const { context } = this.actor.getSnapshot() as { context?: Partial<ThreadContext> };
+    return Array.isArray(context?.deferred) ? context : {};
   }
 }

@@ -6,6 +6,7 @@
  */
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
+import { isUrgent } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import {
@@ -23,15 +24,18 @@ import type { PendingApproval } from "../turn/approvals.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import { EventStream, type Lives } from "./event-stream.ts";
-import type { Incarnation } from "./incarnation.ts";
+import type { Activity, Incarnation, LifeEnd } from "./incarnation.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
-import { type Handing, handOver, isGone, isUrgent, stored } from "./submissions.ts";
+import type { SubmissionOutcome } from "./submission-ledger.ts";
+import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
 import type {
   ActiveTurn,
   EventsOptions,
   InterruptOptions,
+  NamedSubmission,
   RunOptions,
   ShutdownOutcome,
+  SubmitOptions,
   Thread,
   TurnResult,
   WaitOptions,
@@ -49,9 +53,15 @@ export interface ThreadHome {
   noteObserved(thread: LiveThread): void;
 }
 
-export type Observer = { event(event: ThreadEvent): void; closed(): void };
+/** `cause`: what the thread failed by, where it did not end on purpose. */
+export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown): void };
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
+
+const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
+
+const refuseId = (): Promise<never> =>
+  Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
 
 export class LiveThread implements Thread, Lives, Observed {
   readonly id: ThreadId;
@@ -82,6 +92,24 @@ export class LiveThread implements Thread, Lives, Observed {
 
   get isLoaded(): boolean {
     return this.#incarnation.endReason === undefined;
+  }
+
+  /** What the thread does: the one answer for eviction, unloading, limits and status. */
+  get activity(): Activity {
+    return this.#incarnation.activity;
+  }
+
+  /** How the current life ended; undefined while it lasts. */
+  get ended(): LifeEnd | undefined {
+    return this.#incarnation.ended;
+  }
+
+  get #cause(): unknown {
+    return this.#incarnation.ended?.error;
+  }
+
+  #closedError(op?: Op): ThreadClosedError {
+    return new ThreadClosedError(this.id, op, this.#cause);
   }
 
   /** Closed for good: nothing loads it again through this handle. */
@@ -122,7 +150,7 @@ export class LiveThread implements Thread, Lives, Observed {
     this.#waiting = undefined;
     this.#observers = undefined;
     for (const resolve of waiting ?? []) resolve(undefined);
-    for (const observer of observers ?? []) observer.closed();
+    for (const observer of observers ?? []) observer.closed(this.#cause);
   }
 
   /** Shows an event to the handle's observers. */
@@ -133,7 +161,7 @@ export class LiveThread implements Thread, Lives, Observed {
 
   observe(observer: Observer): () => void {
     if (this.#isClosed) {
-      observer.closed();
+      observer.closed(this.#cause);
       return () => undefined;
     }
     this.#observers ??= new Set();
@@ -188,8 +216,8 @@ export class LiveThread implements Thread, Lives, Observed {
   get activeTurn(): ActiveTurn | undefined {
     const { turn } = this.#incarnation;
     if (turn === undefined || turn.ended) return undefined;
-    const { turnId, id: submissionId, kind, takesInput, startedAt } = turn;
-    return { turnId, submissionId, kind, takesInput, startedAt };
+    const { turnId, id: submissionId, kind, startedAt } = turn;
+    return { turnId, submissionId, kind, takesInput: this.#incarnation.takesInput, startedAt };
   }
 
   get pendingApprovals(): readonly PendingApproval[] {
@@ -221,21 +249,25 @@ export class LiveThread implements Thread, Lives, Observed {
     });
   }
 
-  submit(op: Op, options: WaitOptions = {}): Promise<SubmissionId> {
-    return this.#submit(undefined, op, options);
+  submit(op: Op, options: SubmitOptions = {}): Promise<SubmissionId> {
+    return this.#submit({ op }, options);
   }
 
-  submitWithId({ id, op }: { id: string; op: Op }, options: WaitOptions = {}): Promise<SubmissionId> {
-    if (typeof id !== "string" || id === "") {
-      return Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
-    }
-    return this.#submit(toSubmissionId(id), op, options);
+  submitWithId({ id, op, rerun, isNew }: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
+    return isId(id) ? this.#submit({ id: toSubmissionId(id), op, rerun, isNew }, options) : refuseId();
   }
 
-  async #submit(id: SubmissionId | undefined, op: Op, options: WaitOptions): Promise<SubmissionId> {
+  async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
-    const parsed = parseOp(op);
-    return this.#bounded("the submission", (signal) => this.#give({ id, op: parsed, signal }), options);
+    const op = parseOp(handing.op);
+    const { durability } = options;
+    return this.#bounded("the submission", (signal) => this.#give({ ...handing, op, signal, durability }), options);
+  }
+
+  async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
+    options.signal?.throwIfAborted();
+    if (!isId(id)) return refuseId();
+    return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, toSubmissionId(id)), options);
   }
 
   /**
@@ -243,7 +275,7 @@ export class LiveThread implements Thread, Lives, Observed {
    * of their submission (T3). An urgent op waits for nobody where the thread is in memory.
    */
   async #give(handing: Handing): Promise<SubmissionId> {
-    if (this.#isClosed) throw new ThreadClosedError(this.id, handing.op);
+    if (this.#isClosed) throw this.#closedError(handing.op);
     const isThere = !isGone(this.#incarnation);
     if (isThere && (this.#handing === undefined || isUrgent(handing.op))) {
       const handed = handOver(this.#incarnation, handing);
@@ -259,19 +291,23 @@ export class LiveThread implements Thread, Lives, Observed {
 
   async #giveLater(before: Promise<unknown> | undefined, handing: Handing): Promise<SubmissionId> {
     await before;
-    do {
+    for (;;) {
       handing.signal?.throwIfAborted();
-      if (this.#isClosed) throw new ThreadClosedError(this.id, handing.op);
-      if (isGone(this.#incarnation)) await this.#load(handing);
-    } while (isGone(this.#incarnation));
-    return handOver(this.#incarnation, handing);
+      if (this.#isClosed) throw this.#closedError(handing.op);
+      const incarnation = this.#incarnation;
+      if (!isGone(incarnation)) return handOver(incarnation, handing);
+      if (this.#isEnding && incarnation.ended !== undefined) throw this.#closedError(handing.op);
+      await this.#load(handing);
+      // Whoever loads brings a later life, or says why not: a life that has ended does not come back.
+      if (this.#incarnation === incarnation && incarnation.ended !== undefined) throw this.#closedError(handing.op);
+    }
   }
 
   async #load({ op, signal }: Handing): Promise<void> {
     try {
       await this.#home.load(this, signal);
     } catch (error) {
-      throw error instanceof ThreadClosedError ? new ThreadClosedError(this.id, op) : error;
+      throw error instanceof ThreadClosedError ? this.#closedError(op) : error;
     }
   }
 
@@ -293,7 +329,7 @@ export class LiveThread implements Thread, Lives, Observed {
       this.#pulled ??= this.#pull.next();
       const pulled = this.#pulled;
       const { done, value } = await this.#bounded("the next event", () => pulled, options);
-      if (done) throw new ThreadClosedError(this.id);
+      if (done) throw this.#closedError();
       if (this.#pulled !== pulled) continue;
       this.#pulled = undefined;
       if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
@@ -340,7 +376,7 @@ export class LiveThread implements Thread, Lives, Observed {
 
   async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    if (this.#isClosed) throw this.#closedError();
     const incarnation = this.#incarnation;
     const running = this.isLoaded ? incarnation.turn : undefined;
     if (turnId !== undefined && running?.turnId !== turnId) {

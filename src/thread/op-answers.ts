@@ -1,8 +1,17 @@
-/** The ops that need no turn: settings, approvals and listings. */
+/** The ops that need no turn: settings, approvals, items, and listings. */
 
+import { refusal, type Submission } from "../../machines/thread.machine.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
-import type { ExecApprovalOp, OverrideTurnContextOp, PatchApprovalOp, UserTurnOp } from "../protocol/op.ts";
+import type {
+  ExecApprovalOp,
+  ListSkillsOp,
+  OverrideTurnContextOp,
+  PatchApprovalOp,
+  UserTurnOp,
+} from "../protocol/op.ts";
 import {
   isAbsolutePath,
   parseThreadConfig,
@@ -11,7 +20,6 @@ import {
   sandboxOfProfile,
 } from "../protocol/thread-config.ts";
 import { injectItems } from "../turn/announcement.ts";
-import type { Submission } from "../turn/inbox.ts";
 import type { Incarnation } from "./incarnation.ts";
 
 export function answerOp(thread: Incarnation, { id, op }: Submission): void {
@@ -33,12 +41,6 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "inject_items":
       injectItems(thread, id, op.items);
       return;
-    case "list_skills":
-      void listSkills(thread, id, op.cwds ?? [], op.force_reload === true);
-      return;
-    case "list_mcp_tools":
-      void listMcpTools(thread, id);
-      return;
     case "refresh_mcp_servers":
       refreshMcpServers(thread, id, op.config.mcp_servers);
       return;
@@ -50,10 +52,12 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
   }
 }
 
-/** Connects the servers if no turn has yet. A server that fails is left out, and told of by its own event. */
-async function listMcpTools(thread: Incarnation, id: SubmissionId): Promise<void> {
-  const answer = await thread.mcp.list(thread.config.mcpServers);
-  if (thread.endReason === undefined) thread.publish(id, { type: "mcp_list_tools_response", ...answer });
+/** The answer to an op that lists something (see `QUESTIONS` in thread.machine.ts). */
+export async function answerTo(thread: Incarnation, { op }: Submission, signal: AbortSignal): Promise<EventMsg> {
+  if (op.type === "list_skills") return listSkills(thread, op);
+  // Connects the servers if no turn has yet. A server that fails is left out, and told of by its own event.
+  const answer = await raceAbort(thread.mcp.list(thread.config.mcpServers), signal);
+  return { type: "mcp_list_tools_response", ...answer };
 }
 
 /** The next turn runs with these servers. */
@@ -75,7 +79,7 @@ function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalO
 }
 
 export function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {
-  thread.publish(id, { type: "error", message, codex_error_info: "bad_request" });
+  thread.publish(id, refusal(message));
 }
 
 /** Takes over the settings that an op gives; they stay. A setting that can't be is refused, and then none changes. */
@@ -103,19 +107,13 @@ function sandboxGivenBy(op: UserTurnOp | OverrideTurnContextOp): Partial<Resolve
   return op.sandbox_policy ? sandboxOfPolicy(op.sandbox_policy) : {};
 }
 
-async function listSkills(
-  thread: Incarnation,
-  id: SubmissionId,
-  cwds: readonly string[],
-  forceReload: boolean,
-): Promise<void> {
-  try {
-    const asked = cwds.length === 0 ? [thread.config.cwd] : cwds;
-    const skills = await Promise.all(
-      asked.map(async (cwd) => ({ cwd, ...(await thread.env.skills.skillsFor(cwd, { forceReload })) })),
-    );
-    thread.publish(id, { type: "list_skills_response", skills });
-  } catch (error) {
-    refuseOp(thread, id, `skills could not be listed: ${textOfThrown(error)}`);
-  }
+async function listSkills(thread: Incarnation, { cwds = [], force_reload }: ListSkillsOp): Promise<EventMsg> {
+  const asked = cwds.length === 0 ? [thread.config.cwd] : cwds;
+  const skills = await Promise.all(
+    asked.map(async (cwd) => ({
+      cwd,
+      ...(await thread.env.skills.skillsFor(cwd, { forceReload: force_reload === true })),
+    })),
+  );
+  return { type: "list_skills_response", skills };
 }

@@ -2,7 +2,7 @@
 
 import type { EventMsg } from "../protocol/event.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
-import type { RolloutItem } from "../protocol/rollout.ts";
+import type { RolloutItem, SubmissionItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { History } from "../turn/history.ts";
 import { type Environment, type Told, toldEnvironment, toldInstructions } from "../turn/initial-context.ts";
@@ -16,6 +16,8 @@ export class Rebuilt {
   /** Of the last turn context that is of a known form, as Codex passes over the others. */
   #environment: Environment | undefined;
   isEmpty = true;
+  /** Ops that were taken, and of which no line says that they have entered the history. */
+  readonly waiting = new Map<string, SubmissionItem>();
 
   /** @param initialContext what the thread's own settings would tell the model now, for compactions that kept nothing */
   add(item: RolloutItem, initialContext: () => readonly ResponseItem[]): void {
@@ -31,6 +33,10 @@ export class Rebuilt {
       case "compacted":
         if (item.payload.replacement_history) this.history.replaceWith(item.payload.replacement_history);
         else this.history.compact(item.payload.message, initialContext());
+        return;
+      case "submission":
+        if (item.payload.op !== undefined) this.waiting.set(item.payload.id, item.payload);
+        else if (item.payload.taken === true) this.waiting.delete(item.payload.id);
         return;
       case "event_msg":
         if (item.payload.type === "thread_rolled_back") this.history.rollBack(item.payload.num_turns);

@@ -2,28 +2,28 @@
  * How an op gets into a thread: named, checked, and handed to the actor. Whatever allows it happens at once, so that ops
  * keep the order of their submission (T3); what does not gives a promise, and later ops wait for it.
  */
+import { isUrgent, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
-import { isUuid, type SubmissionId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { isUuid, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import { outsideCalls } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
-
-/** That an op of a caller's id was taken, or is being taken. */
-export type Acceptance = SubmissionId | Promise<SubmissionId>;
-
-/** How many of its callers' submission ids a thread remembers besides those that its stored turns bear. */
-const REMEMBERED_IDS = 256;
-
-/** Ops that must not wait for a disk that hangs. */
-const URGENT: ReadonlySet<string> = new Set(["interrupt", "shutdown", "exec_approval", "patch_approval"]);
-
-export const isUrgent = (op: Op): boolean => URGENT.has(op.type);
+import type { SubmissionOutcome } from "./submission-ledger.ts";
+import type { Durability } from "./thread.ts";
 
 export type Handing = {
   readonly op: Op;
   /** The caller's own id: with one that the thread has seen nothing runs again. Without, the thread's counter gives one. */
   readonly id?: SubmissionId | undefined;
+  /** The id was made for this submission, so nobody can have used it before: nothing is looked up. */
+  readonly isNew?: boolean | undefined;
+  /** One that was seen and whose turn was cut runs again. */
+  readonly rerun?: boolean | undefined;
+  /** What the turn that it starts is called. */
+  readonly turnId?: TurnId | undefined;
+  /** `memory`: taken is enough; a process that dies may forget it. */
+  readonly durability?: Durability | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told the id just before the thread hears of the op. */
   readonly onNamed?: ((id: SubmissionId) => void) | undefined;
@@ -31,21 +31,22 @@ export type Handing = {
 
 /** Gives the op to the thread. @throws ThreadClosedError (gives the op back), OverloadedError, StoreIoError */
 export function handOver(thread: Incarnation, handing: Handing): SubmissionId | Promise<SubmissionId> {
-  const { id } = handing;
+  const { id, isNew, rerun, signal } = handing;
   if (id === undefined) return admit(thread, nextId(thread), handing);
-  const known = thread.acceptances.get(id);
-  if (known !== undefined || isOwnId(thread, id)) return known ?? id;
-  if (isUuid(id) && thread.origin !== "new") return remember(thread, id, admitUnlessStored(thread, id, handing));
-  return remember(thread, id, admit(thread, id, handing));
+  const { ledger } = thread;
+  const known = ledger.newest(id);
+  if (known !== undefined || isOwnId(thread, id))
+    return rerun ? ledger.remember(id, runAgain(thread, id, handing)) : (known ?? id);
+  const hasSeen = isNew ? false : ledger.hasSeen(id, signal);
+  if (hasSeen === false) return ledger.remember(id, admit(thread, id, handing));
+  return ledger.remember(id, admitUnlessSeen(thread, id, handing, hasSeen));
 }
 
 /** From "0" on as Codex does, past the ids that callers have taken. */
 function nextId(thread: Incarnation): SubmissionId {
   let id: SubmissionId;
-  do {
-    id = toSubmissionId(String(thread.submissions));
-    thread.submissions += 1;
-  } while (thread.acceptances.has(id));
+  do id = thread.nextSubmissionId();
+  while (thread.ledger.newest(id) !== undefined);
   return id;
 }
 
@@ -53,23 +54,28 @@ function nextId(thread: Incarnation): SubmissionId {
 const isOwnId = ({ submissions }: Incarnation, id: SubmissionId): boolean =>
   Number(id) < submissions && String(Number(id)) === id;
 
-/** An op that was not taken was not seen either: its id may be tried again. */
-function remember(thread: Incarnation, id: SubmissionId, acceptance: Acceptance): Acceptance {
-  const { acceptances } = thread;
-  acceptances.set(id, acceptance);
-  if (acceptances.size > REMEMBERED_IDS) acceptances.delete(acceptances.keys().next().value ?? id);
-  if (acceptance instanceof Promise) {
-    acceptance.then(
-      () => acceptances.has(id) && acceptances.set(id, id),
-      () => acceptances.delete(id),
-    );
-  }
-  return acceptance;
+async function admitUnlessSeen(
+  thread: Incarnation,
+  id: SubmissionId,
+  handing: Handing,
+  hasSeen: boolean | Promise<boolean>,
+): Promise<SubmissionId> {
+  if (!(await raceAbort(Promise.resolve(hasSeen), handing.signal))) return admit(thread, id, handing);
+  return handing.rerun ? runAgain(thread, id, handing) : id;
 }
 
-async function admitUnlessStored(thread: Incarnation, id: SubmissionId, handing: Handing): Promise<SubmissionId> {
-  const stored = await raceAbort(thread.store.findTurn(thread.threadId, toTurnId(id)), handing.signal);
-  return stored === undefined ? admit(thread, id, handing) : id;
+/** One whose turn was cut runs once more, in a turn of a new name. */
+async function runAgain(thread: Incarnation, id: SubmissionId, handing: Handing): Promise<SubmissionId> {
+  const outcome = await raceAbort(outcomeOf(thread, id), handing.signal);
+  return outcome === "cut" ? admit(thread, id, { ...handing, turnId: newTurnId() }) : id;
+}
+
+/** What became of a submission; undefined for one that the thread has not seen. */
+export async function outcomeOf(thread: Incarnation, id: SubmissionId): Promise<SubmissionOutcome | undefined> {
+  const trace = await thread.ledger.trace(id, undefined);
+  if (trace === undefined) return isOwnId(thread, id) || thread.ledger.newest(id) !== undefined ? "done" : undefined;
+  if (trace.end !== "open") return trace.end;
+  return trace.turnId !== null && thread.isAtWorkOn(trace.turnId) ? "running" : "cut";
 }
 
 /** A store that failed is tried again first: nothing is taken that cannot be stored. */
@@ -80,9 +86,10 @@ function admit(thread: Incarnation, id: SubmissionId, handing: Handing): Submiss
 }
 
 /** Whether the thread is not in memory any more, or about to leave it: it has to be loaded again first. */
-export const isGone = (thread: Incarnation): boolean => thread.endReason !== undefined || thread.leaving !== undefined;
+export const isGone = (thread: Incarnation): boolean => thread.ended !== undefined || thread.leaving !== undefined;
 
-function send(thread: Incarnation, id: SubmissionId, { op, signal, onNamed }: Handing): SubmissionId {
+function send(thread: Incarnation, id: SubmissionId, handing: Handing): SubmissionId {
+  const { op, signal, onNamed } = handing;
   signal?.throwIfAborted();
   if (isGone(thread)) throw new ThreadClosedError(thread.threadId, op);
   const { waitingOps, env } = thread;
@@ -91,16 +98,17 @@ function send(thread: Incarnation, id: SubmissionId, { op, signal, onNamed }: Ha
   }
   thread.touch();
   onNamed?.(id);
+  const turnId = handing.turnId ?? (taskKindOf(op) === undefined || isUuid(id) ? undefined : newTurnId());
+  const event = turnId === undefined ? { type: "op.submit", id, op } : { type: "op.submit", id, op, turnId };
   // What the thread does with it is no part of a tool call that has sent it.
-  outsideCalls(() => thread.actor.send({ type: "op.submit", id, op }));
+  outsideCalls(() => thread.actor.send(event));
+  if (!isUrgent(op) || handing.id !== undefined) thread.noteSubmission({ id, op, ...(turnId && { turnId }) }, handing);
   return id;
 }
 
-/** Resolves when what the thread had said before the op is stored (T7). A write that fails is told by its own event. */
-export async function stored(thread: Incarnation, { op, signal }: Handing): Promise<void> {
-  if (isUrgent(op) || !thread.writer.dirty) return;
-  await raceAbort(
-    thread.writer.flush().catch(() => undefined),
-    signal,
-  );
+/** Resolves when the op, and what the thread had said before it, is stored (T7). @throws StoreIoError, ThreadBusyError */
+export async function stored(thread: Incarnation, { op, signal, durability }: Handing): Promise<void> {
+  const { writer } = thread;
+  if (isUrgent(op) || durability === "memory" || (!writer.dirty && writer.failure === undefined)) return;
+  await raceAbort(writer.flush(), signal);
 }

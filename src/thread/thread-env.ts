@@ -43,6 +43,8 @@ export type ThreadEnv = {
   readonly incarnations: Map<string, Incarnation>;
   /** A thread was given an op, or has ended a turn. */
   readonly onActive: (incarnation: Incarnation) => void;
+  /** A thread's life has ended, for whatever reason; told in that moment. */
+  readonly onEnd: (incarnation: Incarnation) => void;
   /** Every event of every thread, for the manager's own observers. */
   readonly onEvent: (event: ThreadEvent) => void;
 };

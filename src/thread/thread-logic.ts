@@ -1,66 +1,46 @@
 /** The built-in thread logic: thread.machine with its implementations, provided once for a whole manager. */
-import { type AnyActorLogic, fromPromise } from "xstate";
-import { threadMachine } from "../../machines/thread.machine.ts";
+import { fromPromise } from "xstate";
+import { lifeOf, type Submission, type ThreadInput, threadMachine } from "../../machines/thread.machine.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
-import type { Op } from "../protocol/op.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { estimatedUsage } from "../turn/compaction.ts";
-import type { Submission } from "../turn/inbox.ts";
 import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
 import { runUserShell } from "../turn/user-shell.ts";
+import { withEmissionShortcut } from "./emission-shortcut.ts";
 import type { Incarnation } from "./incarnation.ts";
-import { answerOp, applySettings, refuseOp } from "./op-answers.ts";
-import { withSwiftSpeech } from "./swift-speech.ts";
+import { answerOp, answerTo, applySettings } from "./op-answers.ts";
 
 const submission = (event: { type: string }): Submission => event as unknown as Submission;
 
-/** @param incarnations where the actors' live parts are, by session id */
-export function threadLogic(incarnations: ReadonlyMap<string, Incarnation>): AnyActorLogic {
-  const threadOf = (session: string): Incarnation => {
-    const thread = incarnations.get(session);
-    if (thread === undefined) throw new InternalDefect(`no incarnation runs under ${session}`);
+/** @param lives where the actors' live parts are, by the names of their incarnations */
+export function threadLogic(lives: ReadonlyMap<string, Incarnation>) {
+  const liveAt = (life: string): Incarnation => {
+    const thread = lives.get(life);
+    if (thread === undefined) throw new InternalDefect(`no incarnation ${life} lives in this manager`);
     return thread;
   };
+  const threadOf = ({ context }: { context: ThreadInput }) => liveAt(lifeOf(context));
   const machine = threadMachine.provide({
     actors: {
-      runTurn: turnLogic(threadOf),
-      rollBack: fromPromise(({ input }) => rollBack(threadOf(input.thread), input)),
-      close: fromPromise(({ input }) => close(threadOf(input.thread))),
+      runTurn: turnLogic(liveAt),
+      rollBack: fromPromise(({ input, signal }) => rollBack(liveAt(input.life), input, signal)),
+      answer: fromPromise(({ input, signal }) => answerTo(liveAt(input.life), input, signal)),
+      close: fromPromise(({ input }) => close(liveAt(input.life))),
     },
     actions: {
-      holdInput: ({ event, self }, { task }) => holdInput(threadOf(self.sessionId), submission(event), task),
-      answerOp: ({ event, self }) => answerOp(threadOf(self.sessionId), submission(event)),
-      refuseOp: ({ event, self }) =>
-        refuseOp(threadOf(self.sessionId), submission(event).id, "the thread is shutting down"),
-      refuseRollback: ({ event, self }) =>
-        refuseToRollBack(
-          threadOf(self.sessionId),
-          submission(event).id,
-          "Cannot rollback while a turn is in progress.",
-        ),
-      runBeside: ({ event, self }) => runBeside(threadOf(self.sessionId), submission(event)),
-      deferOp: ({ event, self }) => {
-        const thread = threadOf(self.sessionId);
-        thread.deferred = [...(thread.deferred ?? []), submission(event)];
-      },
-      replayDeferred: ({ self }) => {
-        const thread = threadOf(self.sessionId);
-        const deferred = thread.deferred ?? [];
-        thread.deferred = undefined;
-        for (const { id, op } of deferred) self.send({ type: "op.submit", id, op });
-      },
-      reportDefect: ({ event, self }) => reportDefect(threadOf(self.sessionId), event),
-      abandonTurn: ({ event, self }) => abandonTurn(threadOf(self.sessionId), (event as { error?: unknown }).error),
-    },
-    guards: {
-      hasTurn: ({ context }) => threadOf(context.session).turn !== undefined,
-      turnTakesInput: ({ context }) => threadOf(context.session).turn?.takesInput ?? false,
+      holdInput: (scope, { task }) => holdInput(threadOf(scope), submission(scope.event), task),
+      answerOp: (scope) => answerOp(threadOf(scope), submission(scope.event)),
+      refuseRollback: (scope) =>
+        refuseToRollBack(threadOf(scope), submission(scope.event).id, "Cannot rollback while a turn is in progress."),
+      runBeside: (scope) => runBeside(threadOf(scope), submission(scope.event)),
+      reportDefect: (scope) => reportDefect(threadOf(scope), scope.event),
+      abandonTurn: (scope) => abandonTurn(threadOf(scope), (scope.event as { error?: unknown }).error),
     },
   });
-  return withSwiftSpeech(machine, (snapshot) => typeof (snapshot as { value?: unknown }).value === "object");
+  return withEmissionShortcut(machine);
 }
 
 function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {
@@ -83,13 +63,14 @@ function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string
 }
 
 /** SPEC 6.4: the marker is stored before it is shown; nothing is ever rewritten. */
-async function rollBack(thread: Incarnation, { id, op }: { id: SubmissionId; op: Op }): Promise<void> {
+async function rollBack(thread: Incarnation, { id, op }: Submission, signal: AbortSignal): Promise<void> {
   const turns = op.type === "thread_rollback" ? op.num_turns : 0;
   if (turns < 1) {
     refuseToRollBack(thread, id, "num_turns must be >= 1");
     return;
   }
-  await thread.openHistory(new AbortController().signal);
+  const opening = thread.openHistory(signal);
+  if (opening !== undefined) await opening;
   const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
   const rolledBack = thread.history;
   rolledBack?.rollBack(turns);

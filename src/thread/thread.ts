@@ -12,9 +12,25 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
+import type { SubmissionOutcome } from "./submission-ledger.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
 export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
+
+/** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
+export type Durability = "stored" | "memory";
+
+export type SubmitOptions = WaitOptions & { readonly durability?: Durability | undefined };
+
+/** An op under an id of the caller's. */
+export type NamedSubmission = {
+  readonly id: string;
+  readonly op: Op;
+  /** Runs one again that the thread has seen and whose turn was cut. One that is done, or runs, stays as it is. */
+  readonly rerun?: boolean | undefined;
+  /** The id was made for this submission alone: nothing is looked up for it. */
+  readonly isNew?: boolean | undefined;
+};
 
 /** A place in a thread's events: a seq of the current incarnation, or of a given one. -1 is before the first. */
 export type EventPlace = number | { readonly epoch: number; readonly seq: number };
@@ -95,12 +111,19 @@ export interface Thread extends AsyncDisposable {
   readonly terminals: BackgroundTerminals;
 
   /**
-   * Hands an op to the thread, in order (T3). Resolves when the thread has it and what it had said before is stored (T7).
-   * @throws InvalidRequestError, ThreadClosedError (gives the op back), OverloadedError, StoreIoError
+   * Hands an op to the thread, in order (T3). Resolves when the thread has it, and when it and what the thread had said
+   * before are stored (T7).
+   * @throws InvalidRequestError, ThreadClosedError (gives the op back), OverloadedError; StoreIoError or ThreadBusyError when
+   *   it was taken and could not be stored
    */
-  submit(op: Op, options?: WaitOptions): Promise<SubmissionId>;
-  /** As submit, under an id of the caller's. An id that the thread has seen runs nothing again. A UUID also names the turn. */
-  submitWithId(submission: { id: string; op: Op }, options?: WaitOptions): Promise<SubmissionId>;
+  submit(op: Op, options?: SubmitOptions): Promise<SubmissionId>;
+  /**
+   * As submit, under an id of the caller's. An id that the thread has ever seen runs nothing again, over reloads and process
+   * restarts; {@link outcomeOf} says what became of it. A UUID also names the turn.
+   */
+  submitWithId(submission: NamedSubmission, options?: SubmitOptions): Promise<SubmissionId>;
+  /** What became of a submission; undefined for an id that the thread has not seen. Reads the whole history. */
+  outcomeOf(id: string, options?: WaitOptions): Promise<SubmissionOutcome | undefined>;
   /** The next event in order, starting after SessionConfigured. @throws ThreadClosedError when there will be none */
   nextEvent(options?: WaitOptions): Promise<Event>;
   /**

@@ -10,7 +10,7 @@ const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
 /** Who can be listened to. */
 export interface Observed {
   readonly id: ThreadId;
-  observe(observer: { event(event: ThreadEvent): void; closed(): void }): () => void;
+  observe(observer: { event(event: ThreadEvent): void; closed(cause?: unknown): void }): () => void;
 }
 
 /**
@@ -34,9 +34,9 @@ export class TurnWatch {
         this.#isOver = true;
         resolve(result);
       },
-      closed: () => {
+      closed: (cause) => {
         this.#isOver = true;
-        reject(new ThreadClosedError(thread.id));
+        reject(new ThreadClosedError(thread.id, undefined, cause));
       },
     });
   }
@@ -59,7 +59,7 @@ export function endOfTurn(thread: Observed, id: SubmissionId): { readonly ended:
     event: (event) => {
       if ((event.id === id && isEnd(event.msg)) || event.msg.type === "session_configured") resolve();
     },
-    closed: resolve,
+    closed: () => resolve(),
   });
   return { ended: promise, stop };
 }
@@ -99,7 +99,8 @@ class Seen {
   }
 
   #result(end: TaskCompleteEvent | TurnAbortedEvent): TurnResult<never> {
-    const failed = this.#error !== null && end.type === "task_complete";
+    // A turn that is interrupted has no error of its own; one that its thread failed under has.
+    const failed = this.#error !== null;
     return {
       submissionId: this.#id,
       turnId: this.#turnId === null ? null : toTurnId(this.#turnId),

@@ -88,6 +88,7 @@ async function recordAll(
   for (const submission of taken) {
     const recorded = recordUserMessage(host, run, submission);
     if (recorded !== undefined) await recorded;
+    host.noteTaken(submission.id);
   }
 }
 

@@ -1,7 +1,7 @@
+import type { Submission } from "../../machines/thread.machine.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
-import type { Op } from "../protocol/op.ts";
 
-export type Submission = { readonly id: SubmissionId; readonly op: Op };
+export type { Submission };
 
 type Held = Submission & { readonly task: SubmissionId };
 
@@ -17,6 +17,11 @@ export class Inbox {
   hold({ id, op }: Submission, task: SubmissionId): void {
     this.#held ??= [];
     this.#held.push({ id, op, task });
+  }
+
+  /** The task that the op is held for. */
+  taskOf(id: SubmissionId): SubmissionId | undefined {
+    return this.#held?.find((held) => held.id === id)?.task;
   }
 
   /** The op that starts the task, left where it is. */

@@ -25,6 +25,8 @@ import { runOwnShell } from "./user-shell.ts";
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await breathe();
   await run.takeBack();
+  const opening = run.kind === "user_shell" ? undefined : host.openHistory(run.signal);
+  if (opening !== undefined) await opening;
   if (run.kind === "user_shell") {
     await runOwnShell(host, run);
     return { calls: 0, pendingInput: false };

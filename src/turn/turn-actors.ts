@@ -5,7 +5,7 @@ import { backoffDelay } from "../kernel/backoff.ts";
 import { sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect, SkeinError } from "../protocol/errors.ts";
-import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
+import type { ErrorEvent, TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { announceTurn, recordInOrder, recordInput, turnStamp } from "./announcement.ts";
@@ -18,30 +18,37 @@ import { TurnRun } from "./turn-run.ts";
 
 type Ending = Step & { reason: TurnAbortReason | null };
 
-/** Finds what a thread actor's session id stands for. @throws InternalDefect */
-export type HostLookup = (session: string) => TurnHost;
+/** Finds what the name of an incarnation stands for. @throws InternalDefect */
+export type HostLookup = (life: string) => TurnHost;
+
+type Place = { readonly host: TurnHost; readonly run: TurnRun };
 
 export function turnLogic(hostOf: HostLookup) {
-  const at = (thread: string): { host: TurnHost; run: TurnRun } => {
-    const host = hostOf(thread);
+  const at = (life: string): Place => {
+    const host = hostOf(life);
     if (host.turn === undefined) throw new InternalDefect("a turn's step ran while no turn was running");
+    return { host, run: host.turn };
+  };
+  /** A machine that was persisted goes on in a process that has not begun its turn: the turn is taken up there. */
+  const takeUp = ({ life, task }: Step): Place => {
+    const host = hostOf(life);
+    host.turn ??= startRun(host, task);
     return { host, run: host.turn };
   };
   const stepOf = <Output, Input extends Step = Step>(
     work: (host: TurnHost, run: TurnRun, input: Input) => Promise<Output>,
   ) =>
     fromPromise<Output, Input>(({ input }) => {
-      const { host, run } = at(input.thread);
+      const { host, run } = takeUp(input);
       return work(host, run, input);
     });
 
   return turnMachine.provide({
     actors: {
       prepare: fromPromise(({ input }) => {
-        const host = hostOf(input.thread);
-        host.turn = startRun(host, input.task);
-        announceTurn(host, host.turn);
-        return prepare(host, host.turn);
+        const { host, run } = takeUp(input);
+        announceTurn(host, run);
+        return prepare(host, run);
       }),
       sample: stepOf(sample),
       backOff: stepOf<void, Step & { error: unknown }>(backOff),
@@ -51,14 +58,14 @@ export function turnLogic(hostOf: HostLookup) {
       storeEnd: stepOf<void, Ending>(storeEnd),
     },
     actions: {
-      abortWork: ({ context }) => at(context.thread).run.abort(turnEnded(context.abortReason)),
-      publishError: ({ context }, { error }) => publishError(at(context.thread), error),
-      publishCompleted: ({ context }) => publishEnd(at(context.thread)),
-      publishAborted: ({ context }) => publishEnd(at(context.thread)),
+      abortWork: ({ context }) => at(context.life).run.abort(turnEnded(context.abortReason)),
+      publishError: ({ context }, { error }) => publishError(at(context.life), error),
+      publishCompleted: ({ context }) => publishEnd(at(context.life)),
+      publishAborted: ({ context }) => publishEnd(at(context.life)),
     },
     guards: {
-      mayRetry: (_, { thread, retries, error }) =>
-        error instanceof SkeinError && error.retryable && retries < at(thread).run.config.streamMaxRetries,
+      mayRetry: (_, { life, retries, error }) =>
+        error instanceof SkeinError && error.retryable && retries < at(life).run.config.streamMaxRetries,
     },
   });
 }
@@ -67,20 +74,26 @@ const turnEnded = (reason: string | null): DOMException =>
   new DOMException(`the turn was ${reason ?? "ended by an error"}`, "AbortError");
 
 /** The turn's id is the submission's where that is a UUID, so that whoever chose the id knows the turn at once. */
-function startRun(host: TurnHost, task: { id: TurnRun["id"]; kind: string }): TurnRun {
-  const turnId = isUuid(task.id) ? toTurnId(task.id) : newTurnId();
+function startRun(host: TurnHost, task: Step["task"]): TurnRun {
+  const named = task.turnId ?? (isUuid(task.id) ? task.id : undefined);
+  const turnId = named === undefined ? newTurnId() : toTurnId(named);
   const op = host.inbox.startOf(task.id)?.op;
   const root = op?.type === "user_input" ? op.root_turn_id : undefined;
   const rootTurnId = typeof root === "string" ? toTurnId(root) : undefined;
-  return new TurnRun({ ...task, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
+  const { id, kind } = task;
+  return new TurnRun({ id, kind, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
 }
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   if (run.kind === "user_shell") return;
-  await host.openHistory(run.signal);
-  await host.openTools(run.signal);
+  // A thread that has everything in memory records its input at once: before whoever submitted it is answered.
+  const opening = host.openHistory(run.signal);
+  if (opening !== undefined) await opening;
+  const connecting = host.openTools(run.signal);
+  if (connecting !== undefined) await connecting;
   run.signal.throwIfAborted();
-  if (!needsCompaction(host, run)) await recordInput(host, run);
+  const recording = needsCompaction(host, run) ? undefined : recordInput(host, run);
+  if (recording !== undefined) await recording;
   run.signal.throwIfAborted();
   const place = host.reserveTurn(run.signal);
   run.occupy(place instanceof Promise ? await place : place, () => host.returnTurn(run.signal));
@@ -108,29 +121,31 @@ async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await host.flush();
   run.signal.throwIfAborted();
   const pendingInput = host.inbox.hasInput(run.id);
-  run.takesInput = pendingInput;
+  if (!pendingInput) host.closeInput(run);
   return { calls: 0, pendingInput };
 }
 
 /** Whatever was sent to the turn is in the history before it ends, and every call has its output. */
 async function settle(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
-  run.takesInput = false;
+  host.closeInput(run);
   const joined = host.inbox.takeInput(run.id);
   await recordInput(host, run);
   await Promise.all(run.beside);
   await settleCalls(host, run);
-  await recordInOrder(host, run, reason === null ? joined : joined.filter((submission) => !isFollowed(submission)));
+  const kept = reason === null ? joined : joined.filter((submission) => !isFollowed(submission));
+  await recordInOrder(host, run, kept);
+  for (const { id } of joined) host.noteTaken(id);
 }
 
 /** A client that names its message follows it: one that an interrupted turn has not taken is the client's again. */
 const isFollowed = ({ op }: Submission): boolean => op.type === "user_input" && op.client_id !== undefined;
 
-/** The end is stored before it is shown. A store that fails is told by its own event and does not hold the end back. */
+/** The end is stored before it is shown (T7). A thread that cannot store it has ended before it is shown. */
 async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
-  run.takesInput = false;
+  host.closeInput(run);
   run.end = endOf(host, run, reason);
   host.record({ type: "event_msg", payload: run.end });
-  await host.sync().catch(() => undefined);
+  await host.syncOrEnd();
 }
 
 function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): TaskCompleteEvent | TurnAbortedEvent {
@@ -174,11 +189,43 @@ export function abandonTurn(host: TurnHost, error: unknown): void {
   const run = host.turn;
   if (run === undefined || run.ended) return;
   publishError({ host, run }, error);
-  run.takesInput = false;
-  run.abort(turnEnded(null));
+  endNow({ host, run }, null);
+}
+
+/**
+ * T4: the thread ends under its turns. Each gets its one end, those that still waited too, and what was sent to it is kept.
+ *
+ * @param failure what the thread ends by, told with each turn
+ * @param isLost whether nothing can be stored any more: then an end that waits to be stored is not shown
+ */
+export function endTurns(
+  host: TurnHost,
+  waiting: readonly Step["task"][],
+  { failure, isLost }: { failure: ErrorEvent | undefined; isLost: boolean },
+): void {
+  const end = (run: TurnRun) => {
+    if (failure !== undefined) host.publish(run.id, failure);
+    endNow({ host, run }, "interrupted");
+  };
+  const { turn } = host;
+  if (turn !== undefined && !turn.ended) {
+    if (turn.end === undefined || isLost) end(turn);
+    else publishEnd({ host, run: turn });
+  }
+  for (const task of waiting) {
+    const run = startRun(host, task);
+    host.turn = run;
+    announceTurn(host, run);
+    end(run);
+  }
+}
+
+/** What can be recorded without waiting is. */
+function endNow({ host, run }: Place, reason: TurnAbortReason | null): void {
+  run.abort(turnEnded(reason));
   void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
   for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
-  run.end = endOf(host, run, null);
+  run.end = endOf(host, run, reason);
   host.record({ type: "event_msg", payload: run.end });
   publishEnd({ host, run });
 }

@@ -52,10 +52,14 @@ export interface TurnHost {
   flush(): Promise<void>;
   /** As {@link flush}, and on the disk, where the store's policy says so. */
   sync(): Promise<void>;
+  /** As {@link sync}, tried again for a while; where that is in vain, the thread ends, and with it the turn. */
+  syncOrEnd(): Promise<void>;
   /** The history in memory; undefined while nobody has needed it. */
   readonly history: History | undefined;
-  /** Loads and repairs the history, unless it is in memory (T6). */
-  openHistory(signal: AbortSignal): Promise<void>;
+  /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
+  openHistory(signal: AbortSignal): Promise<void> | undefined;
+  /** What a submission gave is in the history, or will never be. */
+  noteTaken(id: SubmissionId): void;
   /** What the `skill` items of an input become (SPEC 15.4). */
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection>;
   /** Connects what offers further tools, where the settings name any. @throws the signal's reason */
@@ -64,6 +68,8 @@ export interface TurnHost {
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
   /** The same for a turn that had one, and lent it to others while it waited for them. */
   returnTurn(signal: AbortSignal): Release | Promise<Release>;
+  /** From the turn's last look at the inbox on, later input starts the next turn (T5). */
+  closeInput(run: TurnRun): void;
   /** Tells the turn's machine of approvals asked for and answered. */
   signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
 }

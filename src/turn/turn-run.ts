@@ -52,8 +52,6 @@ export class TurnRun {
   compaction: TurnItem | undefined;
   /** Resolves when the input that was taken so far is in the history. */
   recording: Promise<void> | undefined;
-  /** From its last look at the inbox on, the turn takes no more input. */
-  takesInput = true;
   /** What the turn failed by. */
   error: TaskCompleteEvent["error"];
   /** How it ended, once that is stored. */

@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import { type AnyMachineSnapshot, fromPromise, initialTransition, type StateFrom, transition } from "xstate";
 import { type ThreadMachineEvent, threadMachine } from "../../machines/thread.machine.ts";
 import { turnMachine } from "../../machines/turn.machine.ts";
-import type { SessionConfiguredEvent } from "../../src/protocol/event.ts";
+import type { EventMsg, SessionConfiguredEvent } from "../../src/protocol/event.ts";
 import { type ThreadId, toSubmissionId } from "../../src/protocol/ids.ts";
 import type { Op } from "../../src/protocol/op.ts";
 
@@ -23,30 +23,27 @@ const configured: SessionConfiguredEvent = {
 };
 
 const never = () => new Promise<void>(() => {});
-/** Implementations that do nothing; `takesInput` is what the runtime would know of the turn. */
-const machineWith = (takesInput: boolean) =>
-  threadMachine.provide({
-    actors: {
-      runTurn: turnMachine.provide({ actors: { prepare: fromPromise(never) } }),
-      rollBack: fromPromise(never),
-      close: fromPromise(never),
-    },
-    actions: {
-      holdInput: () => {},
-      answerOp: () => {},
-      refuseOp: () => {},
-      refuseRollback: () => {},
-      deferOp: () => {},
-      replayDeferred: () => {},
-      reportDefect: () => {},
-      abandonTurn: () => {},
-    },
-    guards: { turnTakesInput: () => takesInput },
-  });
+/** The runtime's part does nothing. */
+const machine = threadMachine.provide({
+  actors: {
+    runTurn: turnMachine.provide({ actors: { prepare: fromPromise(never) } }),
+    rollBack: fromPromise(never),
+    answer: fromPromise(() => new Promise<EventMsg>(() => {})),
+    close: fromPromise(never),
+  },
+  actions: {
+    holdInput: () => {},
+    answerOp: () => {},
+    refuseRollback: () => {},
+    runBeside: () => {},
+    reportDefect: () => {},
+    abandonTurn: () => {},
+  },
+});
 
 type Snapshot = StateFrom<typeof threadMachine>;
 
-const NAMED = new Set(["holdInput", "answerOp", "refuseOp", "refuseRollback", "deferOp"]);
+const NAMED = new Set(["holdInput", "answerOp", "refuseRollback", "runBeside"]);
 
 /** What a transition does, in words: emitted types, interrupts of the turn, and the runtime's actions by name. */
 function effectsOf(actions: readonly { type: string; params?: unknown }[]): string[] {
@@ -56,13 +53,13 @@ function effectsOf(actions: readonly { type: string; params?: unknown }[]): stri
       const { event } = params as { event: { type: string; reason?: string } };
       return [`${event.type} ${event.reason ?? ""}`.trim()];
     }
+    if (type === "xstate.spawnChild" && (params as { id: string }).id === "answer") return ["spawn answer"];
     if (type === "holdInput") return [`hold for ${(params as { task: string }).task}`];
     return NAMED.has(type) ? [type] : [];
   });
 }
 
-const started = (takesInput = true) => {
-  const machine = machineWith(takesInput);
+const started = () => {
   const [first] = initialTransition(machine, { threadId, epoch: 1 });
   const step = (snapshot: Snapshot, event: ThreadMachineEvent): { snapshot: Snapshot; effects: string[] } => {
     const [next, actions] = transition(machine, snapshot as never, event);
@@ -76,20 +73,24 @@ const input = (id: string) => op(id, { type: "user_input", items: [{ type: "text
 const turnDone = { type: "xstate.done.actor.turn", output: undefined, actorId: "turn" } as never;
 const turnBroke = { type: "xstate.error.actor.turn", error: new Error("defect"), actorId: "turn" } as never;
 
+const ending = { type: "turn.ending", task: toSubmissionId("a") } as const;
 const OPEN = { type: "session.configure", msg: configured } as const;
+const tagsOf = (snapshot: AnyMachineSnapshot): string => [...snapshot.tags].toSorted().join(" ");
 const placeIn = (snapshot: AnyMachineSnapshot): string => JSON.stringify(snapshot.value);
 
 /** Leads the machine into each of its states. */
 const states = {
   configuring: [],
   idle: [OPEN],
+  answering: [OPEN, op("q", { type: "list_mcp_tools" })],
   running: [OPEN, input("a")],
+  ending: [OPEN, input("a"), ending],
   rollingBack: [OPEN, op("r", { type: "thread_rollback", num_turns: 1 })],
   closing: [OPEN, op("s", { type: "shutdown" })],
 } satisfies Record<string, ThreadMachineEvent[]>;
 
-function into(state: keyof typeof states, takesInput = true) {
-  const { first, step } = started(takesInput);
+function into(state: keyof typeof states) {
+  const { first, step } = started();
   let snapshot = first;
   for (const event of states[state]) snapshot = step(snapshot, event).snapshot;
   return { snapshot, step };
@@ -107,36 +108,62 @@ suite("thread machine", () => {
     assert.equal(step(first, { type: "boot.failed", reason: "x" }).snapshot.value, "failed");
   });
 
-  const table: Record<keyof typeof states, Record<string, [value: string, effects: string[]]>> = {
+  const table: Record<keyof typeof states, Record<string, [tags: string, effects: string[]]>> = {
     configuring: {
-      interrupt: ['"configuring"', []],
-      shutdown: ['"configuring"', []],
-      user_input: ['"configuring"', []],
-      thread_rollback: ['"configuring"', []],
+      interrupt: ["", []],
+      shutdown: ["", []],
+      user_input: ["", []],
+      thread_rollback: ["", []],
+      list_skills: ["", []],
+      exec_approval: ["", []],
     },
     idle: {
-      interrupt: ['{"open":"idle"}', ["answerOp"]],
-      shutdown: ['{"open":"closing"}', []],
-      user_input: ['{"open":"running"}', ["hold for x"]],
-      thread_rollback: ['{"open":"rollingBack"}', []],
+      interrupt: ["idle", ["answerOp"]],
+      shutdown: ["closing", []],
+      user_input: ["running takesInput", ["hold for x"]],
+      thread_rollback: ["rollingBack", []],
+      list_skills: ["answering", ["spawn answer"]],
+      exec_approval: ["idle", ["answerOp"]],
+    },
+    answering: {
+      interrupt: ["answering", ["answerOp"]],
+      shutdown: ["closing", []],
+      user_input: ["running takesInput", ["hold for x"]],
+      thread_rollback: ["rollingBack", []],
+      list_skills: ["answering", []],
+      exec_approval: ["answering", ["answerOp"]],
     },
     running: {
-      interrupt: ['{"open":"running"}', ["turn.interrupt interrupted"]],
-      shutdown: ['{"open":"running"}', ["turn.interrupt interrupted"]],
-      user_input: ['{"open":"running"}', ["hold for a"]],
-      thread_rollback: ['{"open":"running"}', ["refuseRollback"]],
+      interrupt: ["running", ["turn.interrupt interrupted"]],
+      shutdown: ["closing running", ["turn.interrupt interrupted"]],
+      user_input: ["running takesInput", ["hold for a"]],
+      thread_rollback: ["running takesInput", ["refuseRollback"]],
+      list_skills: ["running takesInput", ["spawn answer"]],
+      exec_approval: ["running takesInput", ["answerOp"]],
+    },
+    ending: {
+      interrupt: ["running", ["turn.interrupt interrupted"]],
+      shutdown: ["closing running", ["turn.interrupt interrupted"]],
+      user_input: ["running", ["hold for x"]],
+      thread_rollback: ["running", ["refuseRollback"]],
+      list_skills: ["running", ["spawn answer"]],
+      exec_approval: ["running", ["answerOp"]],
     },
     rollingBack: {
-      interrupt: ['{"open":"rollingBack"}', ["deferOp"]],
-      shutdown: ['{"open":"rollingBack"}', ["deferOp"]],
-      user_input: ['{"open":"rollingBack"}', ["deferOp"]],
-      thread_rollback: ['{"open":"rollingBack"}', ["deferOp"]],
+      interrupt: ["rollingBack", ["answerOp"]],
+      shutdown: ["closing rollingBack", []],
+      user_input: ["rollingBack", []],
+      thread_rollback: ["rollingBack", []],
+      list_skills: ["rollingBack", []],
+      exec_approval: ["rollingBack", ["answerOp"]],
     },
     closing: {
-      interrupt: ['{"open":"closing"}', []],
-      shutdown: ['{"open":"closing"}', []],
-      user_input: ['{"open":"closing"}', ["refuseOp"]],
-      thread_rollback: ['{"open":"closing"}', ["refuseOp"]],
+      interrupt: ["closing", []],
+      shutdown: ["closing", []],
+      user_input: ["closing", ["emit error"]],
+      thread_rollback: ["closing", ["emit error"]],
+      list_skills: ["closing", ["emit error"]],
+      exec_approval: ["closing", ["emit error"]],
     },
   };
   const ops: Record<string, Op> = {
@@ -144,6 +171,8 @@ suite("thread machine", () => {
     shutdown: { type: "shutdown" },
     user_input: { type: "user_input", items: [{ type: "text", text: "x" }] },
     thread_rollback: { type: "thread_rollback", num_turns: 1 },
+    list_skills: { type: "list_skills" },
+    exec_approval: { type: "exec_approval", id: "c", decision: "approved" },
   };
   for (const state of Object.keys(states) as (keyof typeof states)[]) {
     for (const [name, wanted] of Object.entries(table[state])) {
@@ -152,7 +181,7 @@ suite("thread machine", () => {
         const asked = ops[name];
         assert.ok(asked);
         const { snapshot: next, effects } = step(snapshot, op("x", asked));
-        assert.deepEqual([placeIn(next), effects], wanted);
+        assert.deepEqual([tagsOf(next), effects], wanted);
       });
     }
   }
@@ -166,18 +195,19 @@ suite("thread machine", () => {
   });
 
   test("input that comes too late for the running turn is the next one's, and later input joins that", () => {
-    const { snapshot, step } = into("running", false);
+    const { snapshot, step } = into("ending");
     const late = step(snapshot, input("b"));
     assert.deepEqual(late.effects, ["hold for b"]);
     const later = step(late.snapshot, input("c"));
     assert.deepEqual(later.effects, ["hold for b"]);
     const next = step(later.snapshot, turnDone);
     assert.deepEqual(next.snapshot.context.task, { id: "b", kind: "regular" });
-    assert.deepEqual(placeIn(step(next.snapshot, turnDone).snapshot), '{"open":"idle"}');
+    assert.deepEqual(tagsOf(next.snapshot), "running takesInput");
+    assert.deepEqual(tagsOf(step(next.snapshot, turnDone).snapshot), "idle");
   });
 
   test("a task of another kind replaces the running one and all that wait, and none is forgotten", () => {
-    const { snapshot, step } = into("running", false);
+    const { snapshot, step } = into("ending");
     const queued = step(snapshot, input("b")).snapshot;
     const replaced = step(queued, op("c", { type: "compact" }));
     assert.deepEqual(replaced.effects, ["hold for c", "turn.interrupt replaced"]);
@@ -194,7 +224,7 @@ suite("thread machine", () => {
   });
 
   test("interrupt reaches the tasks that wait, and input after it is a task of its own", () => {
-    const { snapshot, step } = into("running", false);
+    const { snapshot, step } = into("ending");
     const queued = step(snapshot, input("b")).snapshot;
     const interrupted = step(queued, op("i", { type: "interrupt" })).snapshot;
     const after = step(interrupted, input("c"));
@@ -206,24 +236,113 @@ suite("thread machine", () => {
   });
 
   test("shutdown lets every waiting task end first, and answers under the first shutdown's id", () => {
-    const { snapshot, step } = into("running", false);
+    const { snapshot, step } = into("ending");
     const queued = step(snapshot, input("b")).snapshot;
     const asked = step(queued, op("s1", { type: "shutdown" })).snapshot;
     const twice = step(asked, op("s2", { type: "shutdown" })).snapshot;
-    assert.deepEqual(step(twice, input("no")).effects, ["refuseOp"]);
+    assert.deepEqual(step(twice, input("no")).effects, ["emit error"]);
     const first = step(twice, turnDone);
-    assert.deepEqual([placeIn(first.snapshot), first.effects], ['{"open":"running"}', ["turn.interrupt interrupted"]]);
+    assert.deepEqual([tagsOf(first.snapshot), first.effects], ["closing running", ["turn.interrupt interrupted"]]);
     const closing = step(first.snapshot, turnDone).snapshot;
-    assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":"closing"}', "s1"]);
+    assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":{"closing":"storing"}}', "s1"]);
     const closed = step(closing, { type: "xstate.done.actor.close", output: undefined, actorId: "close" } as never);
     assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
   });
 
   test("a turn that breaks ends the turn and not the thread", () => {
     const { snapshot, step } = into("running");
-    assert.equal(placeIn(step(snapshot, turnBroke).snapshot), '{"open":"idle"}');
+    assert.equal(tagsOf(step(snapshot, turnBroke).snapshot), "idle");
     const closing = step(snapshot, op("s", { type: "shutdown" })).snapshot;
-    assert.equal(placeIn(step(closing, turnBroke).snapshot), '{"open":"closing"}');
+    assert.equal(tagsOf(step(closing, turnBroke).snapshot), "closing");
+  });
+
+  const rolledBack = { type: "xstate.done.actor.rollBack", output: undefined, actorId: "rollBack" } as never;
+  const rollbackBroke = {
+    type: "xstate.error.actor.rollBack",
+    error: new Error("defect"),
+    actorId: "rollBack",
+  } as never;
+
+  for (const [how, end] of Object.entries({ done: rolledBack, "by a defect": rollbackBroke })) {
+    test(`a rollback that ends ${how} is followed at once by what waited for it, in order`, () => {
+      const { snapshot, step } = into("rollingBack");
+      let waiting = snapshot;
+      for (const event of [input("b"), input("c"), op("q", { type: "list_skills" })])
+        waiting = step(waiting, event).snapshot;
+      assert.deepEqual(
+        waiting.context.deferred.map(({ id }) => id),
+        ["b", "c", "q"],
+      );
+      const after = step(waiting, end);
+      assert.deepEqual(after.effects, ["hold for b", "hold for b", "spawn answer"]);
+      assert.deepEqual([tagsOf(after.snapshot), after.snapshot.context.deferred], ["running takesInput", []]);
+    });
+  }
+
+  test("a shutdown during a rollback comes after what was asked before it, and nothing comes after the shutdown", () => {
+    const { snapshot, step } = into("rollingBack");
+    const asked = step(step(snapshot, input("b")).snapshot, op("s", { type: "shutdown" })).snapshot;
+    assert.deepEqual(step(asked, input("late")).effects, ["emit error"]);
+    assert.deepEqual(step(asked, op("s2", { type: "shutdown" })).snapshot.context, asked.context);
+    const after = step(asked, rolledBack);
+    assert.deepEqual(after.effects, ["hold for b", "turn.interrupt interrupted"]);
+    assert.deepEqual([tagsOf(after.snapshot), after.snapshot.context.closingFor], ["closing running", "s"]);
+  });
+
+  test("however often an interrupt comes during a rollback, one of them waits, and only for tasks that wait", () => {
+    const { snapshot, step } = into("rollingBack");
+    const interrupt = op("i", { type: "interrupt" });
+    assert.equal(step(snapshot, interrupt).snapshot.context.deferred.length, 0);
+    let flooded = step(snapshot, input("b")).snapshot;
+    for (let n = 0; n < 100; n += 1) flooded = step(flooded, interrupt).snapshot;
+    assert.equal(flooded.context.deferred.length, 2);
+    assert.deepEqual(step(flooded, rolledBack).effects, ["hold for b", "turn.interrupt interrupted"]);
+  });
+
+  test("questions are answered in order, whatever the thread does meanwhile; it is idle when all are", () => {
+    const answered = { type: "xstate.done.actor.answer", output: { type: "warning", message: "a" } } as const;
+    const failed = { type: "xstate.error.actor.answer", error: new Error("no") } as const;
+    const { snapshot, step } = into("answering");
+    const two = step(snapshot, op("r", { type: "list_skills" })).snapshot;
+    const running = step(two, input("a")).snapshot;
+    const first = step(running, answered);
+    assert.deepEqual(first.effects, ["emit warning", "spawn answer"]);
+    const idle = step(first.snapshot, turnDone).snapshot;
+    assert.equal(tagsOf(idle), "answering");
+    const second = step(idle, failed);
+    assert.deepEqual([second.effects, tagsOf(second.snapshot)], [["emit error"], "idle"]);
+    assert.deepEqual(step(second.snapshot, answered).effects, []);
+  });
+
+  test("a thread that is to end gives its questions a grace, then refuses them", () => {
+    const answered = { type: "xstate.done.actor.answer", output: { type: "warning", message: "a" } } as const;
+    const { snapshot, step } = into("answering");
+    const closing = step(snapshot, op("s", { type: "shutdown" }));
+    assert.deepEqual([closing.effects, placeIn(closing.snapshot)], [[], '{"open":{"closing":"answering"}}']);
+    const done = step(closing.snapshot, answered);
+    assert.deepEqual([done.effects, placeIn(done.snapshot)], [["emit warning"], '{"open":{"closing":"storing"}}']);
+    const timeUp = { type: "xstate.after.100.thread.open.closing.answering" } as never;
+    const late = step(closing.snapshot, timeUp);
+    assert.deepEqual([late.effects, placeIn(late.snapshot)], [["emit error"], '{"open":{"closing":"storing"}}']);
+    assert.deepEqual(step(late.snapshot, answered).effects, []);
+  });
+
+  test("a turn that ends says so for itself alone", () => {
+    const { snapshot, step } = into("running");
+    const other = step(snapshot, { type: "turn.ending", task: toSubmissionId("b") }).snapshot;
+    assert.equal(tagsOf(other), "running takesInput");
+    assert.equal(tagsOf(step(other, ending).snapshot), "running");
+  });
+
+  test("a user's command runs beside a turn that takes input, and after one that ends", () => {
+    const shell = op("u", { type: "run_user_shell_command", command: "ls" });
+    assert.deepEqual(into("running").step(into("running").snapshot, shell).effects, ["runBeside"]);
+    const { snapshot, step } = into("ending");
+    const later = step(snapshot, shell);
+    assert.deepEqual(
+      [later.effects, later.snapshot.context.queue],
+      [["hold for u"], [{ id: "u", kind: "user_shell" }]],
+    );
   });
 
   test("the context is plain JSON in every state", () => {

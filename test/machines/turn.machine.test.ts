@@ -45,7 +45,7 @@ function handled(options: { mayRetry?: boolean } = {}) {
     },
     guards: { mayRetry: (_, { retries }) => (options.mayRetry ?? false) && retries < 2 },
   });
-  const actor = createActor(machine, { input: { thread: "x", task: { id: toSubmissionId("0"), kind: "regular" } } });
+  const actor = createActor(machine, { input: { life: "t/1", task: { id: toSubmissionId("0"), kind: "regular" } } });
   actor.start();
   const last = (): Call => {
     const call = calls.at(-1);

@@ -214,7 +214,7 @@ suite("the first event (S4)", () => {
     await using r = await rig({ threadLogic: logic });
     const { thread, threadId } = await r.manager.startThread();
     const seen = watch(thread);
-    const following = take(thread, 4);
+    const following = take(thread, 5);
     await thread.run("one");
     await thread.submit({ type: "compact" });
     await until(() => thread.actor === undefined);
@@ -227,13 +227,14 @@ suite("the first event (S4)", () => {
     assert.deepEqual(placed, [
       "1/1 task_started",
       "1/2 task_complete",
+      "1/3 error",
       "2/0 session_configured",
       "2/1 task_started",
       "2/2 task_complete",
     ]);
     assert.deepEqual(
       (await following).map(({ epoch, seq }) => `${epoch}/${seq}`),
-      ["1/0", "1/1", "1/2", "2/0"],
+      ["1/0", "1/1", "1/2", "1/3", "2/0"],
     );
   });
 

@@ -119,6 +119,7 @@ suite("submitting", () => {
     });
     await Promise.all(list);
     await late;
+    await until(() => seen.length === 5);
     assert.deepEqual(
       seen.map(({ id }) => id),
       ["", "a", "b", "c", "d"],

@@ -75,6 +75,6 @@ async function runCommand(
   const thread = await threadOf(server, id, call.signal);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const op = { type: "run_user_shell_command" as const, command };
-  await thread.submitWithId({ id: newTurnId(), op }, { signal: call.signal });
+  await thread.submitWithId({ id: newTurnId(), isNew: true, op }, { signal: call.signal });
   return {};
 }

@@ -53,7 +53,7 @@ export const turnMethods = (server: ServerContext): MethodTable => ({
     handle: async (params, call) => {
       const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
       call.finally(server.hub.feedOf(thread.id).hold(call.connection));
-      await thread.submitWithId({ id: newTurnId(), op: { type: "compact" } }, { signal: call.signal });
+      await thread.submitWithId({ id: newTurnId(), isNew: true, op: { type: "compact" } }, { signal: call.signal });
       return {};
     },
   }),
@@ -63,7 +63,10 @@ export const turnMethods = (server: ServerContext): MethodTable => ({
       const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
       if (params.items.length === 0) throw invalidRequest("items must not be empty");
       const items = params.items.map(readItem);
-      await thread.submitWithId({ id: newTurnId(), op: { type: "inject_items", items } }, { signal: call.signal });
+      await thread.submitWithId(
+        { id: newTurnId(), isNew: true, op: { type: "inject_items", items } },
+        { signal: call.signal },
+      );
       return {};
     },
   }),

@@ -1,0 +1,229 @@
+/** How a thread's life ends: in each cell of state and end, whoever waits is answered, and a turn shows its one end. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { fromCallback } from "xstate";
+import { z } from "zod";
+import { StoreIoError, type Thread, ThreadBusyError, ThreadClosedError, tool } from "../../src/index.ts";
+import { call, hang, say } from "../../src/model/script.ts";
+import type { ThreadEvent } from "../../src/protocol/event.ts";
+import type { RolloutLine } from "../../src/protocol/rollout.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
+import type { EndReason } from "../../src/thread/incarnation.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
+import { observe, settled } from "../kernel/settled.ts";
+import { linesOf, overlaid, type Rig, rig, until, watch } from "../rig.ts";
+
+const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
+const isEnd = (type: string) => type === "task_complete" || type === "turn_aborted";
+
+/** Starts and ends of turns, by submission. */
+function turnsIn(events: readonly ThreadEvent[]): string[] {
+  return events.flatMap(({ id, msg }) => {
+    if (msg.type === "task_started") return [`${id} started`];
+    return isEnd(msg.type) ? [`${id} ${msg.type}`] : [];
+  });
+}
+
+const endsIn = (lines: readonly RolloutLine[]): string[] =>
+  lines.flatMap((line) => (line.type === "event_msg" && isEnd(line.payload.type) ? [line.payload.type] : []));
+
+/** Puts a thread into a state, and gives those who wait in it. */
+const states: Record<string, (r: Rig, thread: Thread) => Promise<Promise<unknown>[]>> = {
+  idle: async () => [],
+  sampling: async (_, thread) => {
+    const run = thread.run("go");
+    await until(() => thread.status === "running");
+    return [run];
+  },
+  "sampling, with a task and input behind it": async (_, thread) => {
+    const run = thread.run("go");
+    await until(() => thread.status === "running");
+    await thread.submit(input("joined"));
+    await thread.submit({ type: "compact" });
+    const late = thread.run("late");
+    void run.catch(() => undefined);
+    await settled();
+    return [late];
+  },
+  "in a tool": async (r, thread) => {
+    const run = thread.run("call");
+    await until(() => r.model.asked === 1);
+    await settled();
+    return [run];
+  },
+  answering: async (_, thread) => {
+    await thread.submit({ type: "list_skills" });
+    return [];
+  },
+};
+
+const stuck = tool({
+  name: "stuck",
+  description: "",
+  input: z.object({}),
+  execute: () => new Promise<string>(() => {}),
+});
+
+const rigged = (options: Parameters<typeof rig>[0] = {}) =>
+  rig({
+    script: ({ input: items }) => (JSON.stringify(items).includes('"call"') ? [call("stuck", {})] : [say("a"), hang()]),
+    tools: [stuck],
+    ...options,
+  });
+
+const incarnationOf = (thread: Thread) => (thread as LiveThread).incarnation;
+
+suite("ends", () => {
+  for (const [state, enter] of Object.entries(states)) {
+    for (const reason of ["killed", "crashed", "lost"] satisfies EndReason[]) {
+      test(`${reason} while ${state}: every wait settles, every turn that began has one end, shown and stored alike`, async () => {
+        await using r = await rigged();
+        const { thread, threadId } = await r.manager.startThread();
+        const seen = watch(thread);
+        const waits = (await enter(r, thread)).filter((wait) => wait instanceof Promise).map((wait) => observe(wait));
+        const incarnation = incarnationOf(thread);
+        const error = reason === "killed" ? undefined : new Error("disk on fire");
+        incarnation.end(reason, error);
+        await until(() => waits.every(({ outcome }) => outcome !== "pending"));
+        const turns = turnsIn(seen);
+        const started = turns.filter((turn) => turn.endsWith("started"));
+        assert.deepEqual(
+          turns.filter((turn) => !turn.endsWith("started")),
+          started.map((turn) => turn.replace("started", "turn_aborted")),
+        );
+        const stored = endsIn(await linesOf(r.store, threadId));
+        assert.deepEqual(
+          stored,
+          started.map(() => "turn_aborted"),
+        );
+        const errors = seen.flatMap(({ msg }) => (msg.type === "error" ? [msg.message] : []));
+        if (reason === "killed")
+          assert.equal(
+            errors.some((message) => message.includes("disk")),
+            false,
+          );
+        else assert.ok(errors.length > 0 && errors.every((message) => message.includes("disk on fire")));
+        assert.deepEqual(incarnation.ended, { reason, epoch: 1, ...(error && { error }) });
+        for (const { outcome } of waits) {
+          const { value } = outcome as { value: { status: string; error: { message: string } | null } };
+          assert.equal(value.status, reason === "killed" ? "interrupted" : "failed");
+          assert.equal(value.error?.message.includes("disk on fire") ?? false, reason !== "killed");
+        }
+      });
+    }
+  }
+
+  test("a turn that is ended by force at the deadline of a shutdown shows its one end, and it is stored", async () => {
+    await using r = await rigged({ tools: [stuck] });
+    const { thread, threadId } = await r.manager.startThread();
+    const seen = watch(thread);
+    const run = thread.run("call");
+    await until(() => r.model.asked === 1);
+    await settled();
+    const down = thread.shutdown({ deadlineMs: 50 });
+    await r.clock.advanceAsync(50);
+    assert.equal(await down, "timedOut");
+    assert.equal((await run).status, "interrupted");
+    assert.equal(turnsIn(seen).filter((turn) => !turn.endsWith("started")).length, 1);
+    assert.equal(endsIn(await linesOf(r.store, threadId)).length, 1);
+    await assert.rejects(thread.submit(input("late")), ThreadClosedError);
+  });
+
+  test("a crash says why: in the turn's result, in an event, in the log and as the cause of later refusals", async () => {
+    const logged: unknown[] = [];
+    const logger = { error: (...line: unknown[]) => void logged.push(line) };
+    const logic = fromCallback(({ receive, emit }) =>
+      receive((command) => {
+        const { type, id, op } = command as unknown as { type: string; id: string; op?: { type: string } };
+        if (type === "session.configure")
+          emit({ type: "session_configured", id: "", msg: { type: "session_configured" } } as never);
+        if (op?.type !== "user_input") return;
+        emit({ type: "task_started", id, msg: { type: "task_started", turn_id: "t" } } as never);
+        throw new Error("disk on fire");
+      }),
+    );
+    const silent = { trace() {}, debug() {}, info() {}, warn() {}, fatal() {} };
+    await using r = await rig({
+      threadLogic: logic,
+      logger: { ...silent, ...logger } as never,
+      supervision: { restart: "temporary" },
+    });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const { status, error } = await thread.run("crash");
+    assert.deepEqual([status, error?.message], ["failed", "the thread crashed: disk on fire"]);
+    assert.deepEqual(turnsIn(seen), ["0 started", "0 turn_aborted"]);
+    await assert.rejects(thread.submit(input("late")), (refusal) => {
+      assert.ok(refusal instanceof ThreadClosedError);
+      return (refusal.cause as Error).message === "disk on fire";
+    });
+    assert.equal(logged.length, 1);
+    assert.deepEqual(thread.status, { errored: "the thread crashed: disk on fire" });
+  });
+
+  test("another writer takes the thread over: the turn fails as lost, nothing is shown as complete, and the next resume loads it anew", async () => {
+    await using r = await rigged();
+    const { thread, threadId } = await r.manager.startThread();
+    const seen = watch(thread);
+    const run = thread.run("go");
+    await until(() => thread.status === "running");
+    const other = await r.store.open(threadId, { lease: "takeOver" });
+    const { status, error } = await run;
+    assert.deepEqual([status, error?.info], ["failed", "lease_lost"]);
+    assert.deepEqual(turnsIn(seen), ["0 started", "0 turn_aborted"]);
+    await until(() => r.manager.capacity().residentThreads.used === 0);
+    await assert.rejects(thread.submit(input("late")), (refusal) => {
+      assert.ok(refusal instanceof ThreadClosedError);
+      return refusal.cause instanceof ThreadBusyError;
+    });
+    await assert.rejects(r.manager.resumeThread(threadId), ThreadBusyError);
+    await other.close();
+    assert.equal((await r.manager.resumeThread(threadId)).thread.epoch, 3);
+  });
+
+  test("a turn whose end can't be stored for good fails, shows no completion, and its thread is loaded anew by the next resume", async () => {
+    const inner = memoryStore();
+    let broken = false;
+    const failing = (writer: ThreadWriter) =>
+      overlaid(writer, {
+        sync: () => (broken ? Promise.reject(new StoreIoError("no disk")) : writer.sync()),
+      });
+    const store = overlaid<ThreadStore>(inner, {
+      create: async (...parts) => failing(await inner.create(...parts)),
+      open: async (...parts) => failing(await inner.open(...parts)),
+    });
+    await using r = await rig({ store, script: [[say("a")], [say("b")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    broken = true;
+    const run = observe(thread.run("go"));
+    for (let n = 0; n < 40 && run.outcome === "pending"; n += 1) await r.clock.advanceAsync(1_000);
+    const { value } = run.outcome as unknown as { value: { status: string; error: { info: string } } };
+    assert.deepEqual([value.status, value.error.info], ["failed", "store_failed"]);
+    assert.deepEqual(turnsIn(seen), ["0 started", "0 turn_aborted"]);
+    broken = false;
+    const { thread: again } = await r.manager.resumeThread(thread.id);
+    assert.deepEqual([(await again.run("again")).status, again.epoch], ["completed", 2]);
+  });
+
+  test("a store that fails for a while holds a turn's end up, and no longer", async () => {
+    const inner = memoryStore();
+    let failures = 2;
+    const store = overlaid<ThreadStore>(inner, {
+      create: async (...parts) => {
+        const writer = await inner.create(...parts);
+        return overlaid(writer, {
+          sync: () => (failures-- > 0 ? Promise.reject(new StoreIoError("no disk")) : writer.sync()),
+        });
+      },
+    });
+    await using r = await rig({ store });
+    const { thread } = await r.manager.startThread();
+    const run = observe(thread.run("go"));
+    for (let n = 0; n < 20 && run.outcome === "pending"; n += 1) await r.clock.advanceAsync(200);
+    const { value } = run.outcome as unknown as { value: { status: string } };
+    assert.equal(value.status, "completed");
+    assert.equal(thread.epoch, 1);
+  });
+});
