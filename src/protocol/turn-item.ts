@@ -101,3 +101,7 @@ export type TurnItem =
 /** The text of an agent message's parts. */
 export const agentMessageText = (item: AgentMessageTurnItem): string =>
   item.content.map((part) => (part.type === "Text" ? part.text : "")).join("");
+
+/** Whether it is an agent's message that answers: a commentary or a part of an answer never stands for the turn's. */
+export const isAnswer = (item: TurnItem): item is AgentMessageTurnItem =>
+  item.type === "AgentMessage" && (item.phase === undefined || item.phase === null || item.phase === "final_answer");

@@ -86,7 +86,7 @@ export class HistoryLoader {
       op?.type === "inject_items"
         ? op.items
         : op?.type === "user_input" || op?.type === "user_turn"
-          ? [await messageOf(op.items, signal)]
+          ? [await messageOf(op.items, { cwd: this.#thread.config.cwd, signal })]
           : [];
     for (const item of items) this.#thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
   }

@@ -8,9 +8,10 @@ import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { ErrorEvent, TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
-import { announceTurn, recordInOrder, recordInput, turnStamp } from "./announcement.ts";
+import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import type { Submission } from "./inbox.ts";
+import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -108,7 +109,6 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
     codex_error_info: { response_stream_disconnected: { http_status_code: failure?.httpStatus ?? null } },
     additional_details: textOfThrown(error),
   });
-  await finishCalls(host, run);
   await sleep(host.clock, backoffDelay(retries, { retryAfterMs: failure?.retryAfterMs }), run.signal);
 }
 
@@ -177,11 +177,21 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
+  omitRefusedPictures(host, run, error);
   run.error = {
     message: textOfThrown(error),
     codex_error_info: error instanceof ModelError ? error.info : "other",
   };
   host.publish(run.id, { type: "error", ...run.error });
+}
+
+/** The next request goes without the pictures that this one may have been refused for. */
+function omitRefusedPictures(host: TurnHost, run: TurnRun, error: unknown): void {
+  const refusal = refusalIn(error);
+  if (refusal === "none" || host.history?.mayBeRefusedFor(refusal) !== true) return;
+  recordItem(host, run.id, refusedPicturesNote());
+  const message = "The model's server refused a picture; from now on it is left out of what is sent.";
+  host.publish(run.id, { type: "warning", message });
 }
 
 /** T4: a turn whose machine broke ends all the same, and what was sent to it is kept. */

@@ -80,7 +80,7 @@ export class HistoryFold {
         return;
       case "agent_message":
         this.#legacyItem(ordinal, (id) => ({
-          ...agentMessage(id, msg.message),
+          ...agentMessage(id, msg.message, msg.phase ?? null),
           startedAtMs: null,
           completedAtMs: null,
         }));
