@@ -28,7 +28,10 @@ export const responsesBody = (request: ModelRequest): JsonObject => {
   };
 };
 
-function reasoningOf({ reasoning: { effort, summary } }: ModelRequest): JsonObject | null {
+/** A summary of `none` is one that is not asked for: servers do not know the word. */
+function reasoningOf({ reasoning }: ModelRequest): JsonObject | null {
+  const { effort } = reasoning;
+  const summary = reasoning.summary === "none" ? null : reasoning.summary;
   if (effort === null && summary === null) return null;
   return { ...(effort !== null && { effort }), ...(summary !== null && { summary }) };
 }
