@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
-import { repeated } from "../session-options.ts";
+import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
+import { optionsOf } from "../global-options.ts";
+import { type SessionOptions, settingsOfOptions } from "../session-options.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -16,12 +18,9 @@ Examples:
   skein app-server --listen unix:///tmp/skein.sock
   skein app-server --listen ws://0.0.0.0:4500 --ws-auth capability-token --ws-token-file token.txt`;
 
-type Options = {
-  readonly home?: string;
+type Options = SessionOptions & {
   readonly listen: string;
-  readonly config?: readonly string[];
-  readonly profile?: string;
-  readonly tools?: readonly BuiltInToolName[];
+  readonly stdio?: boolean;
   readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
@@ -41,8 +40,11 @@ export const appServerCommand = (io: Io): Command =>
         "tools that agents get; unless some are named, all but collab, and shell, which unified_exec stands in for",
       ).choices(BUILT_IN_TOOL_NAMES),
     )
+    .option("--stdio", "the same as --listen stdio://")
     .option("-p, --profile <name>", "a profile of config.toml")
-    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
+    .option("-m, --model <model>", "the model of threads that name none")
+    .addOption(new Option("--analytics-default-enabled", "taken for Codex's sake: nothing is reported").hideHelp())
+    .addOption(new Option("--session-source <name>", "taken for Codex's sake").hideHelp())
     .addOption(
       new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
         .choices(LOG_LEVELS)
@@ -50,7 +52,7 @@ export const appServerCommand = (io: Io): Command =>
     )
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
+      const options = optionsOf<Options>(command);
       const [{ runAppServer }, { homeOf }, { Interruption }] = await Promise.all([
         import("../../app-server/serve.ts"),
         import("../home.ts"),
@@ -59,9 +61,11 @@ export const appServerCommand = (io: Io): Command =>
       using interruption = new Interruption();
       await runAppServer({
         ...options,
+        listen: options.stdio === true ? "stdio://" : options.listen,
+        config: settingsOfOptions(options),
         home: homeOf(options, io),
         env: io.env,
-        cwd: io.cwd(),
+        cwd: resolve(io.cwd(), options.cd ?? ""),
         logger: stderrLog(options.logLevel, io.stderr),
         signal: interruption.signal,
         onListening: (url) => io.stderr.write(`listening on ${url}\n`),

@@ -7,15 +7,15 @@ import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import type { ExecOptions } from "./command.ts";
 import { JsonView } from "./json-view.ts";
-import { inputOf, readWords, schemaOf } from "./request.ts";
+import { inputOf, schemaOf } from "./request.ts";
 import { SdkView } from "./sdk-view.ts";
 import { runTurn, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 import type { TurnView } from "./view.ts";
+import type { Words } from "./words.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */
-export async function runExec(words: readonly string[], options: ExecOptions, io: Io): Promise<void> {
-  const { prompt, thread } = readWords(words);
+export async function runExec({ prompt, thread }: Words, options: ExecOptions, io: Io): Promise<void> {
   const outputSchema = options.outputSchema === undefined ? undefined : await schemaOf(options.outputSchema, io);
   const input = await inputOf(prompt, options, io);
   using interruption = new Interruption();

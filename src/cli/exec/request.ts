@@ -6,22 +6,6 @@ import { UsageError } from "../failure.ts";
 import type { Io } from "../terminal/io.ts";
 import type { ExecOptions } from "./command.ts";
 
-export type Words = { readonly prompt: string | undefined; readonly thread: string | undefined };
-
-/** Reads `[PROMPT]`, `resume ID [PROMPT]` and `PROMPT resume ID`. @throws UsageError */
-export function readWords(words: readonly string[]): Words {
-  const at = words[0] === "resume" ? 0 : words[1] === "resume" ? 1 : -1;
-  if (at === -1) {
-    if (words.length > 1) throw new UsageError("the prompt must be one argument: put it in quotes");
-    return { prompt: words[0], thread: undefined };
-  }
-  const thread = words[at + 1];
-  if (thread === undefined) throw new UsageError("resume: the id of a thread is missing");
-  const [prompt, ...rest] = [...words.slice(0, at), ...words.slice(at + 2)];
-  if (rest.length > 0) throw new UsageError("the prompt must be one argument: put it in quotes");
-  return { prompt, thread };
-}
-
 /** The prompt's text and the images. @throws UsageError when there is nothing to say */
 export async function inputOf(prompt: string | undefined, options: ExecOptions, io: Io): Promise<UserInput[]> {
   const text = await promptText(prompt, options, io);
