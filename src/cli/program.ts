@@ -3,7 +3,7 @@ import { CODEX_VERSION, VERSION } from "../version.ts";
 import { appServerCommand } from "./app-server/command.ts";
 import { repairCommand, verifyCommand } from "./check-home/command.ts";
 import { demoCommand } from "./demo/command.ts";
-import { execCommand } from "./exec/command.ts";
+import { execCommand, reviewCommand } from "./exec/command.ts";
 import { resumeCommand } from "./exec/resume-command.ts";
 import { exportCommand } from "./export/command.ts";
 import { EXIT } from "./failure.ts";
@@ -21,6 +21,7 @@ const commands: readonly CommandMaker[] = [
   demoCommand,
   execCommand,
   resumeCommand,
+  reviewCommand,
   appServerCommand,
   loginCommand,
   logoutCommand,

@@ -31,6 +31,10 @@ export function legacyEventsOf(item: TurnItem, options: { showRawReasoning?: boo
       ];
     case "ContextCompaction":
       return [{ type: "context_compacted" }];
+    case "EnteredReviewMode":
+      return [{ type: "entered_review_mode", target: item.target, user_facing_hint: item.user_facing_hint }];
+    case "ExitedReviewMode":
+      return [{ type: "exited_review_mode", review_output: item.review_output ?? null }];
     default:
       return [];
   }

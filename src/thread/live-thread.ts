@@ -21,6 +21,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import { EventStream, type Lives } from "./event-stream.ts";
@@ -350,17 +351,26 @@ export class LiveThread implements Thread, Lives, Observed {
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
-    options.signal?.throwIfAborted();
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
-    const op = parseOp({ type: "user_input", items, ...schema });
+    const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
+    return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+  }
+
+  review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+    return this.#runOp({ type: "review", review_request: { target } }, options);
+  }
+
+  /** Hands over an op that starts a turn, and waits for its end; when the wait is given up, the turn is interrupted. */
+  async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
+    options.signal?.throwIfAborted();
+    const op = parseOp(given);
     const watch = new TurnWatch(this);
     try {
-      const result = await waitForTurn(this.id, () =>
+      return await waitForTurn(this.id, () =>
         this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options),
       );
-      return outputSchema === undefined ? result : await withOutput(result, outputSchema);
     } catch (error) {
       if (watch.isRunning) void this.interrupt().catch(() => undefined);
       throw error;

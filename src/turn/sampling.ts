@@ -12,6 +12,7 @@ import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
 import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
+import { runReview } from "./review/review.ts";
 import { finishCalls, startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -30,6 +31,10 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   if (opening !== undefined) await opening;
   if (run.kind === "user_shell") {
     await runOwnShell(host, run);
+    return { calls: 0, pendingInput: false };
+  }
+  if (run.kind === "review") {
+    await runReview(host, run);
     return { calls: 0, pendingInput: false };
   }
   if (run.kind === "compact") {

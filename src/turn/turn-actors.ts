@@ -12,6 +12,7 @@ import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from 
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import type { Submission } from "./inbox.ts";
 import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
+import { enterReview } from "./review/review.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -48,6 +49,7 @@ export function turnLogic(hostOf: HostLookup) {
     actors: {
       prepare: fromPromise(({ input }) => {
         const { host, run } = takeUp(input);
+        if (run.kind === "review") enterReview(host, run);
         announceTurn(host, run);
         return prepare(host, run);
       }),
@@ -90,6 +92,8 @@ async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   // A thread that has everything in memory records its input at once: before whoever submitted it is answered.
   const opening = host.openHistory(run.signal);
   if (opening !== undefined) await opening;
+  // The reviewer takes a place of its own among the running turns.
+  if (run.kind === "review") return;
   const connecting = host.openTools(run.signal);
   if (connecting !== undefined) await connecting;
   run.signal.throwIfAborted();

@@ -12,6 +12,7 @@ import {
   type UserMessageTurnItem,
 } from "../../protocol/turn-item.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import { shownReview } from "../../turn/review/output.ts";
 import { inputToV2 } from "./input.ts";
 import { camel } from "./settings.ts";
 import { commandActions, commandLine } from "./shown-command.ts";
@@ -49,6 +50,10 @@ function bodyOf(item: TurnItem): Body | undefined {
       return dynamicToolCall(item);
     case "ContextCompaction":
       return { type: "contextCompaction", id: item.id };
+    case "EnteredReviewMode":
+      return { type: "enteredReviewMode", id: item.id, review: item.user_facing_hint ?? "" };
+    case "ExitedReviewMode":
+      return { type: "exitedReviewMode", id: item.id, review: shownReview(item.review_output) };
     default:
       return undefined;
   }

@@ -33,6 +33,13 @@ export type ExecOptions = SessionOptions & {
   readonly image?: readonly string[];
 };
 
+export type ReviewOptions = ExecOptions & {
+  readonly uncommitted?: boolean;
+  readonly base?: string;
+  readonly commit?: string;
+  readonly title?: string;
+};
+
 export const execCommand = (io: Io): Command =>
   withTurnOptions(
     new Command("exec")
@@ -41,6 +48,7 @@ export const execCommand = (io: Io): Command =>
       .argument("[words...]", "the prompt, or `-` for standard input"),
   )
     .addCommand(execResumeCommand(io))
+    .addCommand(reviewOf(new Command("review"), io))
     .addHelpText("after", EXAMPLES)
     .action(async (words: string[], _, command: Command) => {
       const { runExec } = await import("./exec.ts");
@@ -56,6 +64,23 @@ const execResumeCommand = (io: Io): Command =>
       const options = optionsOf<ExecOptions & ThreadOptions>(command);
       await runExec(resumedBy({ thread, prompt }, options), options, io);
     });
+
+const reviewOf = (command: Command, io: Io): Command =>
+  command
+    .description("have the changes of the folder reviewed")
+    .argument("[instructions...]", "what to look at, in words; `-` for standard input")
+    .option("--uncommitted", "staged, unstaged and untracked changes")
+    .option("--base <branch>", "what a merge into this branch would bring")
+    .option("--commit <sha>", "what this commit brought")
+    .option("--title <title>", "the commit's title, for the reader")
+    .addHelpText("after", "\nExamples:\n  skein review --uncommitted\n  skein exec review --base main --json")
+    .action(async (words: string[], _, self: Command) => {
+      const { runReview } = await import("./exec.ts");
+      await runReview(words, optionsOf<ReviewOptions>(self), io);
+    });
+
+/** `skein review`, with the options of a turn; `skein exec review` has them of `exec`. */
+export const reviewCommand = (io: Io): Command => reviewOf(withTurnOptions(new Command("review")), io);
 
 export const withTurnOptions = (command: Command): Command =>
   withTools(withSessionOptions(command))

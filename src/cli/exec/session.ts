@@ -1,6 +1,6 @@
 /** A home, a manager and one thread, for as long as a command works with them. */
 import { resolve } from "node:path";
-import type { RunOptions, TurnResult, UserInput } from "../../index.ts";
+import type { ReviewTarget, RunOptions, TurnResult, UserInput } from "../../index.ts";
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { homeOf } from "../home.ts";
@@ -92,7 +92,8 @@ async function openThread(
 }
 
 type Turn = {
-  readonly input: readonly UserInput[];
+  /** What is said, or what is to be reviewed. */
+  readonly input: readonly UserInput[] | ReviewTarget;
   readonly outputSchema?: RunOptions["outputSchema"];
   readonly view: TurnView;
   /** Interrupts the turn, which then ends as it should. */
@@ -107,7 +108,8 @@ export async function runTurn(
   const { thread, manager } = session;
   using _approver = new Approver(manager, { view, io, signal });
   const interrupt = () => void thread.interrupt().catch(() => undefined);
-  const running = thread.run(input, outputSchema === undefined ? {} : { outputSchema });
+  const running =
+    "type" in input ? thread.review(input) : thread.run(input, outputSchema === undefined ? {} : { outputSchema });
   signal.addEventListener("abort", interrupt, { once: true });
   if (signal.aborted) interrupt();
   try {
