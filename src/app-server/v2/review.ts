@@ -1,4 +1,4 @@
-/** review/start: a review of the folder's changes, as a turn of the thread that asks for it (SPEC 22). */
+/** review/start: a review of the folder's changes, as a turn of the thread that asks for it. */
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import { type ReviewTarget, reviewLabel, reviewTargetSchema } from "../../turn/review/target.ts";

@@ -12,6 +12,9 @@ config.toml in the home folder, and each request may give its own.
 
 Off loopback a token is needed; clients send it as a bearer token.
 
+A first Ctrl-C or SIGTERM lets the turns that run come to their end, a second one interrupts them; over standard input and
+output they are interrupted at once, and so they are by a hangup. What was said is stored either way.
+
 Examples:
   skein app-server                                       one client over standard input and output
   skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
@@ -53,12 +56,12 @@ export const appServerCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);
-      const [{ runAppServer }, { homeOf }, { Interruption }] = await Promise.all([
+      const [{ runAppServer }, { homeOf }, { ServerSignals }] = await Promise.all([
         import("../../app-server/serve.ts"),
         import("../home.ts"),
-        import("../interruption.ts"),
+        import("./signals.ts"),
       ]);
-      using interruption = new Interruption();
+      using signals = new ServerSignals();
       await runAppServer({
         ...options,
         listen: options.stdio === true ? "stdio://" : options.listen,
@@ -67,7 +70,8 @@ export const appServerCommand = (io: Io): Command =>
         env: io.env,
         cwd: resolve(io.cwd(), options.cd ?? ""),
         logger: stderrLog(options.logLevel, io.stderr),
-        signal: interruption.signal,
+        signal: signals.insisted,
+        drain: signals.asked,
         onListening: (url) => io.stderr.write(`listening on ${url}\n`),
       });
     });

@@ -1,4 +1,4 @@
-/** A reviewer's findings: read from its last message, and written out for people (SPEC 22). */
+/** A reviewer's findings: read from its last message, and written out for people. */
 import * as z from "zod";
 
 const findingSchema = z.looseObject({

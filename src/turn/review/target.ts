@@ -1,4 +1,4 @@
-/** What a review looks at, as clients name it (SPEC 22). */
+/** What a review looks at, as clients name it. */
 import * as z from "zod";
 
 const text = z.string();
