@@ -11,7 +11,7 @@ export class RunningTurns implements Disposable {
   constructor(manager: Pick<ThreadManager, "events$" | "threadClosed$">) {
     this.#subscriptions = [
       manager.events$.subscribe((event) => this.#take(event)),
-      manager.threadClosed$.subscribe((threadId) => this.#forget(threadId)),
+      manager.threadClosed$.subscribe(({ threadId }) => this.#forget(threadId)),
     ];
   }
 
