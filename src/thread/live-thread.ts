@@ -24,7 +24,7 @@ import type { PendingApproval } from "../turn/approvals.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
-import { EventStream, type Lives } from "./event-stream.ts";
+import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Activity, Incarnation, LifeEnd } from "./incarnation.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import type { SubmissionOutcome } from "./submission-ledger.ts";
@@ -59,6 +59,10 @@ export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
+/** Of how many lives a handle can still say how much they said. */
+const PAST_LIVES = 64;
+const NO_LIVES: readonly PastLife[] = [];
+
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 
 const refuseId = (): Promise<never> =>
@@ -71,6 +75,8 @@ export class LiveThread implements Thread, Lives, Observed {
   #isClosed = false;
   #isEnding = false;
   #observers: Set<Observer> | undefined;
+  /** The newest lives before this one. */
+  #pastLives: readonly PastLife[] = NO_LIVES;
   /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
   /** The last op that could not be handed over at once: settles when it is, or has failed. */
@@ -129,6 +135,9 @@ export class LiveThread implements Thread, Lives, Observed {
 
   /** The thread lives again: its observers see all that the next incarnation has said so far, its first event first. */
   adopt(next: Incarnation): void {
+    const { epoch, log: told } = this.#incarnation;
+    if (this.#incarnation !== next)
+      this.#pastLives = [...this.#pastLives, { epoch, last: told.next - 1 }].slice(-PAST_LIVES);
     this.#incarnation = next;
     next.sink = this;
     const waiting = this.#waiting;
@@ -184,6 +193,10 @@ export class LiveThread implements Thread, Lives, Observed {
     return raceAbort(promise, signal).finally(() => {
       if (this.#waiting?.delete(resolve)) this.#home.noteObserved(this);
     });
+  }
+
+  livesBetween(after: number, before: number): readonly PastLife[] {
+    return this.#pastLives.filter(({ epoch }) => epoch > after && epoch < before);
   }
 
   // The public face.

@@ -62,6 +62,9 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
     for await (const event of host.model.stream(requestOf(host, run, history), { signal })) {
       if (signal.aborted) break;
       answer.take(event);
+      // A stream that never really waits would keep the loop from turning, so that no deadline and no abort got through.
+      const turning = breathe();
+      if (turning !== undefined) await turning;
       if (answer.isComplete) break;
     }
   } catch (error) {
