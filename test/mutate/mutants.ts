@@ -1,0 +1,71 @@
+/** Small changes to a source file, each of which a test should notice. Found in the syntax tree, never in the text. */
+import { parseSync, Visitor } from "oxc-parser";
+
+export type Mutant = {
+  readonly path: string;
+  readonly line: number;
+  readonly start: number;
+  readonly end: number;
+  readonly before: string;
+  readonly after: string;
+};
+
+const OPERATORS: Readonly<Record<string, string>> = {
+  "<": "<=",
+  "<=": "<",
+  ">": ">=",
+  ">=": ">",
+  "===": "!==",
+  "!==": "===",
+  "&&": "||",
+  "||": "&&",
+  "+": "-",
+  "-": "+",
+  "+=": "-=",
+  "-=": "+=",
+};
+
+type Place = { readonly start: number; readonly end: number };
+
+/** All mutants of a file, in the order of the text. */
+export function mutantsOf(path: string, text: string): Mutant[] {
+  const found: Mutant[] = [];
+  const codeOf = ({ start, end }: Place): string => text.slice(start, end);
+  const change = ({ start, end }: Place, after: string): void => {
+    const line = text.slice(0, start).split("\n").length;
+    found.push({ path, line, start, end, before: text.slice(start, end), after });
+  };
+  const operator = (node: { left: Place; right: Place; operator: string }): void => {
+    const after = OPERATORS[node.operator];
+    if (after === undefined) return;
+    const start = text.indexOf(node.operator, node.left.end);
+    const isText = /["`]/.test(codeOf(node.left) + codeOf(node.right));
+    // Texts are put together with a plus as well: a minus would not even run.
+    if (start > node.right.start || (isText && node.operator.startsWith("+"))) return;
+    change({ start, end: start + node.operator.length }, after);
+  };
+  const negate = (test: Place): void => change(test, `!(${codeOf(test)})`);
+  new Visitor({
+    BinaryExpression: operator,
+    LogicalExpression: operator,
+    AssignmentExpression: operator,
+    Literal: (node) => {
+      if (node.value === true || node.value === false) change(node, String(!node.value));
+    },
+    IfStatement: ({ test }) => negate(test),
+    ConditionalExpression: ({ test }) => negate(test),
+    // A loop that never ends only costs time: the one that never begins is the one to look at.
+    WhileStatement: ({ test }) => change(test, "false"),
+    ExpressionStatement: (node) => {
+      const isSuper = node.expression.type === "CallExpression" && node.expression.callee.type === "Super";
+      if (!isSuper && node.expression.type !== "Literal") change(node, ";");
+    },
+    CallExpression: ({ arguments: [first, second] }) => {
+      if (first === undefined || second === undefined) return;
+      if (first.type === "SpreadElement" || second.type === "SpreadElement") return;
+      const between = text.slice(first.end, second.start);
+      change({ start: first.start, end: second.end }, codeOf(second) + between + codeOf(first));
+    },
+  }).visit(parseSync(path, text).program);
+  return found.filter(({ before, after }) => before !== after).toSorted((a, b) => a.start - b.start);
+}
