@@ -13,10 +13,8 @@
  * The semaphore has 64 permits since its release loops over them; a reader takes one, a writer all. Nothing but the lock
  * is awaited while it is held: hence functions that return no promise.
  */
-
 import { Semaphore } from "async-mutex";
 import { DeadlineExceededError, InternalDefect } from "../protocol/errors.ts";
-import { onceAborted } from "./abort-listeners.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fifo, type Place } from "./fifo.ts";
 
@@ -185,7 +183,8 @@ function arm(
   options: LockOptions & { readonly clock: Clock },
 ): void {
   const { signal, deadlineMs, clock } = options;
-  const stopListening = signal && onceAborted(signal, () => giveUp(signal.reason));
+  const onAbort = () => giveUp(signal?.reason);
+  signal?.addEventListener("abort", onAbort, { once: true });
   const timer =
     deadlineMs === undefined
       ? undefined
@@ -194,7 +193,7 @@ function arm(
           deadlineMs,
         );
   waiter.disarm = () => {
-    stopListening?.();
+    signal?.removeEventListener("abort", onAbort);
     if (timer !== undefined) clock.clearTimeout(timer);
   };
 }

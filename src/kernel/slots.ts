@@ -6,9 +6,7 @@
  *    in between. Whoever comes back for a permit that it had given up meanwhile goes before those that never had one.
  * P3 Whoever gives up leaves the queue at once, and a permit that it was given is its own to release.
  */
-
 import { InvalidRequestError } from "../protocol/errors.ts";
-import { onceAborted } from "./abort-listeners.ts";
 import { Fifo } from "./fifo.ts";
 
 /** Gives the permit back. Calling it twice does nothing. */
@@ -58,15 +56,14 @@ export class Slots {
   #wait(queue: Fifo<(release: Release) => void>, signal: AbortSignal | undefined): Promise<Release> {
     return new Promise((resolve, reject) => {
       const place = queue.push((release) => {
-        stopListening?.();
+        signal?.removeEventListener("abort", onAbort);
         resolve(release);
       });
-      const stopListening =
-        signal &&
-        onceAborted(signal, () => {
-          queue.remove(place);
-          reject(signal.reason);
-        });
+      const onAbort = () => {
+        queue.remove(place);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 

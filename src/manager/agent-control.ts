@@ -9,6 +9,7 @@ import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
+import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ManagerRuntime } from "./runtime.ts";
 import type { ThreadOptions } from "./thread-maker.ts";
 
@@ -66,7 +67,7 @@ export class AgentControl {
 
   /**
    * Starts a thread and sends it the prompt; when that fails, nothing is left. With `parentThreadId` it counts against
-   * that thread's limits.
+   * that thread's limits, and ends when that thread ends for good, unless `agent.endsWithParent` is false.
    * @throws LimitReachedError, and whatever starting a thread throws
    */
   async spawnAgent(
@@ -77,12 +78,13 @@ export class AgentControl {
     const runtime = this.#runtime();
     requirePrompt(prompt);
     const items = history.map((payload) => ({ type: "response_item" as const, payload }));
+    const agent = { endsWithParent: options.parentThreadId !== undefined, ...options.agent };
     const { threadId, thread } =
       items.length === 0
-        ? await runtime.maker.spawn(config, options)
+        ? await runtime.maker.spawn(config, { ...options, agent })
         : await runtime.maker.fork({ history: { type: "forked", items } }, "full", config, {
             ...options,
-            agent: { ...options.agent, forkedFrom: options.parentThreadId },
+            agent: { ...agent, forkedFrom: options.parentThreadId },
           });
     try {
       await submitPrompt(thread, prompt, { rootTurn, signal: options.signal });
@@ -111,7 +113,7 @@ export class AgentControl {
     if (runtime === undefined) return "not_found";
     const place = await runtime.registry.locate(parseThreadId(id));
     if (place === undefined) return "not_found";
-    return "unloaded" in place ? place.unloaded.status : place.thread.status;
+    return "unloaded" in place ? place.unloaded.outcome : place.thread.outcome;
   }
 
   /** The status now, and each change. @throws ThreadNotFoundError */
@@ -141,11 +143,13 @@ export class AgentControl {
     const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id), isFinal)));
     const wait = new Wait(agents, isFinal);
     try {
-      await withDeadline("the wait for agents", wait.first, {
-        deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
-        signal: options.signal,
-        clock: runtime.setup.clock,
-      });
+      await whileWaiting(ids.map(parseThreadId), () =>
+        withDeadline("the wait for agents", wait.first, {
+          deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
+          signal: options.signal,
+          clock: runtime.setup.clock,
+        }),
+      );
       return { status: wait.final(), timedOut: false };
     } catch (error) {
       if (options.signal?.aborted) throw error;
@@ -158,8 +162,8 @@ export class AgentControl {
   async #find(runtime: ManagerRuntime, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
     const place = await runtime.registry.locate(threadId);
     if (place === undefined) return { threadId, status: "not_found" };
-    if ("unloaded" in place && isFinal(place.unloaded.status)) {
-      return { threadId, status: place.unloaded.status };
+    if ("unloaded" in place && isFinal(place.unloaded.outcome)) {
+      return { threadId, status: place.unloaded.outcome };
     }
     return { threadId, thread: await runtime.get(threadId) };
   }
@@ -204,8 +208,8 @@ class Wait {
 /** A thread that was ended in the middle of something is there no more, whatever it last said. */
 const statusOf = (agent: Agent): AgentStatus => ("status" in agent ? agent.status : lastStatusOf(agent.thread));
 
-export const lastStatusOf = ({ status, isClosed }: LiveThread): AgentStatus =>
-  isClosed && !isFinalStatus(status) ? "not_found" : status;
+export const lastStatusOf = ({ outcome, isClosed }: LiveThread): AgentStatus =>
+  isClosed && !isFinalStatus(outcome) ? "not_found" : outcome;
 
 function requirePrompt(prompt: AgentPrompt): void {
   const isEmpty = typeof prompt === "string" ? prompt.trim() === "" : prompt.length === 0;

@@ -28,7 +28,7 @@ export class EndNotices {
       void this.#tell(parent, agent.id, status);
     };
     const look = () => {
-      const status = statusUnder("0.169", agent.status);
+      const status = statusUnder("0.169", agent.outcome);
       if (isFinalStatus(status)) tell(status);
     };
     stop = agent.observe({ event: look, closed: () => tell(lastStatusOf(agent)) });

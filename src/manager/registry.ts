@@ -58,6 +58,8 @@ export type Unloaded = {
   readonly config: ResolvedThreadConfig;
   readonly epoch: number;
   readonly status: AgentStatus;
+  /** The same for whoever started it. */
+  readonly outcome: AgentStatus;
 };
 
 /** Where a thread is. */
@@ -282,17 +284,17 @@ export class Registry {
 
   #settle(thread: LiveThread, fate: Fate): void {
     const { id, incarnation } = thread;
-    const { config, epoch, status } = incarnation;
+    const { config, epoch, status, outcome } = incarnation;
     if (fate === "kept") {
       this.#threads.set(id, thread);
       this.#candidates.set(id, thread);
       return;
     }
     if (fate === "down") {
-      this.#down.set(id, { unloaded: { config, epoch, status }, done: Promise.withResolvers() });
+      this.#down.set(id, { unloaded: { config, epoch, status, outcome }, done: Promise.withResolvers() });
       return;
     }
-    if (fate === "unloaded") this.#unloaded.set(id, { config, epoch, status });
+    if (fate === "unloaded") this.#unloaded.set(id, { config, epoch, status, outcome });
     else this.#kinship.release(id, "closed");
     this.#giveUpPlace(id);
   }

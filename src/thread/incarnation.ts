@@ -122,6 +122,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
   readonly terminals = new Terminals();
   history: History | undefined;
   status: AgentStatus = "pending_init";
+  /** What the last turn failed by, which {@link status} does not say once that turn is complete. */
+  #lastError: string | undefined;
   sessionConfigured: SessionConfiguredEvent | undefined;
   /** Unix milliseconds of the last op or turn end. */
   lastActiveAt: number;
@@ -305,6 +307,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     if (!this.#isBesideTurn(msg)) {
       this.status = agentStatusAfter(this.status, msg);
       if (msg.type === "task_started") this.#openTurn = { id, msg };
+      if (msg.type === "task_started" || msg.type === "task_complete") this.#lastError = errorOf(msg);
       if (msg.type === "task_complete" || msg.type === "turn_aborted") {
         this.#openTurn = undefined;
         this.#rest();
@@ -329,6 +332,13 @@ export class Incarnation implements TurnHost, HistoryHolder {
     const event = this.log.append((seq) => ({ threadId, seq, epoch, id, msg }));
     this.sink?.notify(event);
     this.env.onEvent(event);
+  }
+
+  /** As {@link status}, for whoever started the thread: a turn that failed is told as failed. */
+  get outcome(): AgentStatus {
+    const { status } = this;
+    const isDone = typeof status === "object" && "completed" in status;
+    return isDone && this.#lastError !== undefined ? { errored: this.#lastError } : status;
   }
 
   /** The thread is in use. */
@@ -602,3 +612,5 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return Array.isArray(context?.deferred) ? context : {};
   }
 }
+
+const errorOf = (msg: EventMsg): string | undefined => (msg.type === "task_complete" ? msg.error?.message : undefined);

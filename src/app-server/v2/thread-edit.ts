@@ -9,6 +9,7 @@ import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest, noRollout } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { answerOfOp, threadOf } from "../thread-ops.ts";
+import { agentsUnder } from "./agent-family.ts";
 import { readThreadId } from "./thread-source.ts";
 import { cursorsOf } from "./thread-start.ts";
 import { findStored, fullTurns, modeOf } from "./thread-view.ts";
@@ -66,9 +67,14 @@ async function archive(server: ServerContext, given: string, call: Call): Promis
   const threadId = readThreadId(given);
   const { archived } = await stored(server, threadId);
   if (archived) throw noRollout(threadId);
-  await stopThread(server, threadId);
-  await server.manager.store.archive(threadId);
-  call.afterAnswer(() => server.hub.broadcast({ method: "thread/archived", params: { threadId } }));
+  const { store } = server.manager;
+  // Its agents go with it: they work for nobody else.
+  const family = [threadId, ...(await agentsUnder(store, threadId, { archived: false }))];
+  for (const id of family) await stopThread(server, id);
+  for (const id of family) await store.archive(id);
+  call.afterAnswer(() => {
+    for (const id of family) server.hub.broadcast({ method: "thread/archived", params: { threadId: id } });
+  });
   return {};
 }
 
@@ -81,8 +87,11 @@ async function unarchive(server: ServerContext, given: string, call: Call): Prom
       ? invalidRequest(`no archived rollout found for thread id ${threadId}`, { code: "rollout_not_found" })
       : invalidRequest(`thread ${threadId} already has an active writer`, { code: "thread_busy" });
   }
-  await manager.store.unarchive(threadId);
-  call.afterAnswer(() => hub.broadcast({ method: "thread/unarchived", params: { threadId } }));
+  const family = [threadId, ...(await agentsUnder(manager.store, threadId, { archived: true }))];
+  for (const id of family) await manager.store.unarchive(id);
+  call.afterAnswer(() => {
+    for (const id of family) hub.broadcast({ method: "thread/unarchived", params: { threadId: id } });
+  });
   return { thread: await views.read(threadId) };
 }
 
@@ -90,9 +99,16 @@ async function unarchive(server: ServerContext, given: string, call: Call): Prom
 async function remove(server: ServerContext, given: string, call: Call): Promise<object> {
   const threadId = readThreadId(given);
   await stored(server, threadId);
-  await stopThread(server, threadId);
-  await server.manager.store.delete(threadId);
-  call.afterAnswer(() => server.hub.broadcast({ method: "thread/deleted", params: { threadId } }));
+  const { store } = server.manager;
+  const archivedAgents = await agentsUnder(store, threadId, { archived: true });
+  const family = [threadId, ...(await agentsUnder(store, threadId, { archived: false })), ...archivedAgents];
+  for (const id of family) await stopThread(server, id);
+  // Those below before those above: whoever is told of a thread's end has been told of its agents'.
+  family.reverse();
+  for (const id of family) await store.delete(id);
+  call.afterAnswer(() => {
+    for (const id of family) server.hub.broadcast({ method: "thread/deleted", params: { threadId: id } });
+  });
   return {};
 }
 

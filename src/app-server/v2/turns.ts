@@ -105,21 +105,18 @@ async function start(
 /** Whether the running turn, if there is one, may take the input. @throws RpcError */
 function checkInput(input: readonly unknown[], running: ActiveTurn | undefined): void {
   const refused = (why: string) => new RpcError(INTERNAL_ERROR, `failed to submit turn input: ${why}`, REFUSED);
-  const kind = unsteerable(running);
-  if (kind !== undefined)
-    throw refused(`ActiveTurnNotSteerable { turn_kind: ${kind === "review" ? "Review" : "Compact"} }`);
+  if (isCompacting(running)) throw refused("ActiveTurnNotSteerable { turn_kind: Compact }");
   if (running !== undefined && input.length === 0) throw refused("EmptyInput");
 }
 
 const REFUSED = { code: "invalid_request" } as const;
 
-/** A compaction and a review take no input until they have ended. */
-const unsteerable = (running: ActiveTurn | undefined): "compact" | "review" | undefined =>
-  running?.takesInput === true && (running.kind === "compact" || running.kind === "review") ? running.kind : undefined;
+/** A compaction takes no input until it has ended. */
+const isCompacting = (running: ActiveTurn | undefined): boolean => running?.kind === "compact" && running.takesInput;
 
-function notSteerable(turnKind: "compact" | "review"): RpcError {
-  const message = `cannot steer a ${turnKind} turn`;
-  const codexErrorInfo = { activeTurnNotSteerable: { turnKind } };
+function notSteerable(): RpcError {
+  const message = "cannot steer a compact turn";
+  const codexErrorInfo = { activeTurnNotSteerable: { turnKind: "compact" } };
   return invalidRequest(message, { details: { message, codexErrorInfo, additionalDetails: null, misalignment: null } });
 }
 
@@ -155,8 +152,7 @@ async function steer(
       code: "no_active_turn",
     });
   }
-  const kind = unsteerable(running);
-  if (kind !== undefined) throw notSteerable(kind);
+  if (isCompacting(running)) throw notSteerable();
   if (params.input.length === 0) throw invalidRequest("input must not be empty");
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };

@@ -1,6 +1,5 @@
 /** The commands that look after a home folder as a whole: verify and repair. */
 import { Command } from "commander";
-import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
 
 type CheckOptions = { readonly home?: string; readonly json?: boolean };
@@ -21,7 +20,7 @@ Examples:
     )
     .action(async (_, command: Command) => {
       const { verify } = await import("./check-home.ts");
-      await verify(optionsOf<CheckOptions>(command), io);
+      await verify(command.optsWithGlobals<CheckOptions>(), io);
     });
 
 export const repairCommand = (io: Io): Command =>
@@ -39,5 +38,5 @@ Examples:
     )
     .action(async (_, command: Command) => {
       const { repair } = await import("./check-home.ts");
-      await repair(optionsOf<CheckOptions>(command), io);
+      await repair(command.optsWithGlobals<CheckOptions>(), io);
     });

@@ -1,5 +1,4 @@
 import { Command } from "commander";
-import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import type { DemoOptions } from "./demo.ts";
@@ -30,5 +29,5 @@ export const demoCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const { runDemo } = await import("./demo.ts");
-      await runDemo(optionsOf<DemoOptions>(command), io);
+      await runDemo(command.optsWithGlobals<DemoOptions>(), io);
     });

@@ -1,13 +1,12 @@
 /** A home, a manager and one thread, for as long as a command works with them. */
 import { resolve } from "node:path";
-import type { ReviewTarget, RunOptions, TurnResult, UserInput } from "../../index.ts";
+import type { RunOptions, TurnResult, UserInput } from "../../index.ts";
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { homeOf } from "../home.ts";
 import type { SessionOptions } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
-import { findThread } from "../thread-locator.ts";
-import type { ThreadOptions } from "../thread-option.ts";
+import { locatorOf } from "../thread-locator.ts";
 import { Approver } from "./approver.ts";
 import type { TurnView } from "./view.ts";
 
@@ -15,7 +14,7 @@ export type Session = NewThread & { readonly manager: ThreadManager };
 
 type Wanted = {
   /** The thread to go on with; a new one without it. */
-  readonly thread: ThreadOptions | undefined;
+  readonly thread: string | undefined;
   readonly view: TurnView;
   readonly signal: AbortSignal;
 };
@@ -23,11 +22,10 @@ type Wanted = {
 /** Opens what the options name, lets it be used, and closes it whatever happens. */
 export async function withSession<T>(
   options: SessionOptions,
-  wanted: Wanted,
+  { thread, view, signal }: Wanted,
   io: Io,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { view } = wanted;
   const home = await openedHome(options, io);
   try {
     for (const warning of home.loaded.warnings) view.note(`warning: ${warning}`);
@@ -35,7 +33,7 @@ export async function withSession<T>(
     await using manager = await ThreadManager.create(withWritable(home.options, options, io));
     const subscription = manager.events$.subscribe((event) => view.event(event));
     try {
-      const opened = await openThread(manager, options, wanted, io);
+      const opened = await openThread(manager, thread, signal, io);
       return await use({ ...opened, manager });
     } finally {
       subscription.unsubscribe();
@@ -79,21 +77,21 @@ function withWritable(options: ThreadManagerOptions, { addDir = [] }: SessionOpt
 const scriptedNote = (home: string): string =>
   `no model provider and no key: the scripted model answers. Set OPENAI_API_KEY, or model_provider in ${home}/config.toml.`;
 
-async function openThread(
+function openThread(
   manager: ThreadManager,
-  { ephemeral = false }: SessionOptions,
-  { thread, signal }: Wanted,
+  thread: string | undefined,
+  signal: AbortSignal,
   io: Io,
 ): Promise<NewThread> {
-  if (thread === undefined) return await manager.startThread({ ephemeral }, { signal });
-  const locator = await findThread(thread, manager.store, io);
-  if (typeof locator === "string") return await manager.resumeThread(locator, {}, { signal });
-  return await manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
+  if (thread === undefined) return manager.startThread({}, { signal });
+  const locator = locatorOf(thread, io);
+  return typeof locator === "string"
+    ? manager.resumeThread(locator, {}, { signal })
+    : manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
 }
 
 type Turn = {
-  /** What is said, or what is to be reviewed. */
-  readonly input: readonly UserInput[] | ReviewTarget;
+  readonly input: readonly UserInput[];
   readonly outputSchema?: RunOptions["outputSchema"];
   readonly view: TurnView;
   /** Interrupts the turn, which then ends as it should. */
@@ -108,8 +106,7 @@ export async function runTurn(
   const { thread, manager } = session;
   using _approver = new Approver(manager, { view, io, signal });
   const interrupt = () => void thread.interrupt().catch(() => undefined);
-  const running =
-    "type" in input ? thread.review(input) : thread.run(input, outputSchema === undefined ? {} : { outputSchema });
+  const running = thread.run(input, outputSchema === undefined ? {} : { outputSchema });
   signal.addEventListener("abort", interrupt, { once: true });
   if (signal.aborted) interrupt();
   try {

@@ -1,6 +1,5 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
-import { sleep } from "../../kernel/clock.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
@@ -19,9 +18,8 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
-import { Catalog } from "./catalog/catalog.ts";
-import { HomeScan } from "./catalog/scan.ts";
-import { isOfFile, readRow } from "./catalog/thread-row.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import { readRow } from "./catalog/thread-row.ts";
 import { ForkPoints } from "./fork-points.ts";
 import { type ExportOptions, exportLines } from "./rollout/export.ts";
 import { type FileStoreOptions, StoreCore } from "./store-core.ts";
@@ -29,12 +27,6 @@ import { ThreadForker } from "./thread-forker.ts";
 import { readNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
 import { ThreadShelf } from "./thread-shelf.ts";
-
-const ATTEMPTS = 2;
-/** How long a list waits for a catalog that another process holds. */
-const BUSY_FOR_MS = 2_000;
-const BUSY_PAUSE_MS = 50;
-const IN_MEMORY = ":memory:";
 
 export type { FileStoreOptions } from "./store-core.ts";
 
@@ -105,10 +97,9 @@ export class FileStore implements ThreadStore {
     const { index, layout, fs, live, locator } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
-    const writing = live.get(threadId);
-    if (row !== undefined && row.rolloutPath === path && (writing !== undefined || isOfFile(row, fs.infoOf(path)))) {
+    if (row !== undefined && row.rolloutPath === path) {
       // Growth is noted later: what is live knows its own.
-      return storedThread({ ...row, updatedAt: writing?.updatedAt ?? row.updatedAt });
+      return storedThread({ ...row, updatedAt: live.get(threadId)?.updatedAt ?? row.updatedAt });
     }
     this.#core.group.writeAll();
     return storedThread(await readRow(this.#core, path, readNotes(fs, layout)));
@@ -123,32 +114,17 @@ export class FileStore implements ThreadStore {
     return page;
   }
 
-  /**
-   * The catalog answers when it is in step with the files. One that turns out to be damaged is built anew; one that another
-   * process holds is waited for, and then gone round: the files say the same, slowly.
-   */
+  /** A catalog that turns out to be damaged is built anew, and asked again. */
   async #askCatalog<T>(question: (catalog: Catalog) => T): Promise<T> {
-    const { index, clock } = this.#core;
-    const until = clock.now() + BUSY_FOR_MS;
-    for (let attempt = 0; attempt < ATTEMPTS || (index.isBusy && clock.now() < until); attempt += 1) {
-      if (index.isBusy && attempt > 0) await sleep(clock, BUSY_PAUSE_MS);
-      await index.look();
+    const { index, layout } = this.#core;
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await index.ready();
       this.#core.check();
+      index.noteGrowth();
       const answer = index.use((catalog) => ({ value: question(catalog) }));
       if (answer !== undefined) return answer.value;
     }
-    return this.#askFiles(question);
-  }
-
-  async #askFiles<T>(question: (catalog: Catalog) => T): Promise<T> {
-    const { catalog } = Catalog.open(IN_MEMORY);
-    try {
-      await new HomeScan({ ...this.#core.scanEnv, isLive: () => false }, catalog).scan();
-      this.#core.check();
-      return question(catalog);
-    } finally {
-      catalog.close();
-    }
+    throw new StoreIoError(`the catalog ${layout.catalog} cannot be used now; try again, or remove it`);
   }
 
   async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
@@ -210,7 +186,7 @@ export class FileStore implements ThreadStore {
 
   /** @throws the first failure to write, after everything is freed. */
   async close(): Promise<void> {
-    const { live, group, handles, index } = this.#core;
+    const { live, group, handles, leases, index } = this.#core;
     if (this.#core.closed) return;
     const writers = live.all().map(({ writer }) => writer);
     const outcomes = await Promise.allSettled(writers.map((writer) => writer.close()));
@@ -222,7 +198,7 @@ export class FileStore implements ThreadStore {
     group.close();
     handles.closeAll();
     index.close();
-    this.#core.closeLeases();
+    leases.close();
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }
