@@ -1,0 +1,230 @@
+/** Limits wait where waiting helps: places in memory, and places among the running turns (S6, D1, D2, R1, R2). */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { type Thread, type ThreadManager, tool } from "../../src/index.ts";
+import type { ModelRequest } from "../../src/model/model-client.ts";
+import { call, hang, say, wait } from "../../src/model/script.ts";
+import { settled } from "../kernel/settled.ts";
+import { latch, next, rig, until } from "../rig.ts";
+
+const said = ({ input }: Pick<ModelRequest, "input">): string => JSON.stringify(input.at(-1));
+
+suite("places in memory", () => {
+  test("a burst of spawns at the cap is served one after another, in order", async () => {
+    await using r = await rig({ limits: { residentThreads: 3 } });
+    const order: number[] = [];
+    const starts = Array.from({ length: 30 }, (_, n) => r.manager.startThread().then(() => order.push(n)));
+    await Promise.all(starts);
+    assert.deepEqual(order, Array.from(order.keys()));
+    assert.deepEqual(r.manager.capacity().residentThreads, { used: 3, max: 3 });
+  });
+
+  test("a burst of messages to threads that have left memory is served as others become idle", async () => {
+    await using r = await rig({ limits: { residentThreads: 3 } });
+    const threads: Thread[] = [];
+    for (let n = 0; n < 20; n += 1) threads.push((await r.manager.startThread()).thread);
+    const results = await Promise.all(threads.map((thread) => thread.run("x")));
+    assert.ok(results.every(({ status }) => status === "completed"));
+  });
+
+  test("a spawn waits for a thread at work to become idle; an abort takes it out of the queue", async () => {
+    const gate = latch();
+    await using r = await rig({ limits: { residentThreads: 1 }, script: () => [wait(() => gate.opened), say("ok")] });
+    const { thread } = await r.manager.startThread();
+    const running = thread.run("x");
+    await until(() => r.model.asked === 1);
+    const given = new AbortController();
+    const givenUp = r.manager.startThread({}, { signal: given.signal });
+    const served = r.manager.startThread({}, { signal: new AbortController().signal });
+    await settled();
+    given.abort(new Error("enough"));
+    await assert.rejects(givenUp, { message: "enough" });
+    gate.open();
+    assert.equal((await running).status, "completed");
+    assert.notEqual((await served).thread.actor, undefined);
+    assert.equal(thread.actor, undefined);
+  });
+
+  test("without a signal of its own, a wait for a thread that stays at work ends by a typed error", async () => {
+    await using r = await rig({ limits: { residentThreads: 1, roomDeadlineMs: 30 }, script: [[hang()]] });
+    const { thread } = await r.manager.startThread();
+    void thread.run("x").catch(() => undefined);
+    await until(() => r.model.asked === 1);
+    await assert.rejects(r.manager.startThread(), { code: "limit_reached", message: /residentThreads/ });
+    const ended = next(thread, "turn_aborted");
+    await thread.interrupt();
+    await ended;
+    await r.manager.startThread();
+  });
+
+  test("a tool that needs a place is refused at once where all are held by turns that wait like its own", async () => {
+    let manager: ThreadManager | undefined;
+    const start = tool({
+      name: "start",
+      description: "",
+      execute: () =>
+        manager?.startThread().then(
+          () => "started",
+          (error: { code: string }) => error.code,
+        ),
+    });
+    await using r = await rig({
+      limits: { residentThreads: 1 },
+      tools: [start],
+      script: [[call("start")], [say("ok")]],
+    });
+    manager = r.manager;
+    const { thread } = await r.manager.startThread();
+    assert.equal((await thread.run("go")).status, "completed");
+    const asked = r.model.requests.at(-1);
+    assert.match(JSON.stringify(asked?.input.at(-1)), /limit_reached/);
+  });
+
+  test("a thread that has ended elsewhere frees its place for whoever waits: removed, shut down, crashed for good", async () => {
+    for (const end of ["remove", "shutdown"] as const) {
+      await using r = await rig({ limits: { residentThreads: 1 }, script: [[hang()], [say("ok")]] });
+      const { thread, threadId } = await r.manager.startThread();
+      void thread.run("x").catch(() => undefined);
+      await until(() => r.model.asked === 1);
+      const waiting = r.manager.startThread({}, { signal: new AbortController().signal });
+      await settled();
+      if (end === "remove") await r.manager.removeThread(threadId);
+      else await thread.shutdown();
+      assert.notEqual((await waiting).thread.actor, undefined, end);
+    }
+  });
+});
+
+suite("places among the running turns", () => {
+  const delegating = (count: number) => {
+    const holder: { manager?: ThreadManager; most: number } = { most: 0 };
+    const delegate = tool({
+      name: "delegate",
+      description: "",
+      execute: async () => {
+        const runs = Array.from({ length: count }, async () => {
+          const { thread } = (await holder.manager?.startThread()) ?? assert.fail();
+          return (await thread.run("CHILD")).lastAgentMessage;
+        });
+        return (await Promise.all(runs)).join();
+      },
+    });
+    return { holder, delegate };
+  };
+
+  test("a turn that waits for the turns of others lends its place: one after another in a single place, at any depth", async () => {
+    const { holder, delegate } = delegating(3);
+    let now = 0;
+    let most = 0;
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      tools: [delegate],
+      script: (request) => {
+        const text = said(request);
+        if (text.includes("PARENT")) return [call("delegate")];
+        return [
+          wait(async () => {
+            now += 1;
+            most = Math.max(most, now);
+            await Promise.resolve();
+            now -= 1;
+          }),
+          say(text.includes("CHILD") ? "leaf" : "done"),
+        ];
+      },
+    });
+    holder.manager = r.manager;
+    const { thread } = await r.manager.startThread();
+    const result = await thread.run("PARENT");
+    assert.deepEqual([result.status, result.lastAgentMessage, most], ["completed", "done", 1]);
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, waiting: 0, max: 1 });
+  });
+
+  test("two calls of one turn: when one is done and works on, the other still gets its turn", async () => {
+    const { holder, delegate } = delegating(1);
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      tools: [delegate],
+      script: (request, n) =>
+        n === 0 ? [call("delegate"), call("delegate")] : [say(said(request).includes("CHILD") ? "leaf" : "done")],
+    });
+    holder.manager = r.manager;
+    const { thread } = await r.manager.startThread();
+    assert.equal((await thread.run("PARENT")).lastAgentMessage, "done");
+  });
+
+  test("a tool that listens to another thread's events lends its place as well", async () => {
+    let manager: ThreadManager | undefined;
+    const listen = tool({
+      name: "listen",
+      description: "",
+      execute: async () => {
+        const { thread } = (await manager?.startThread()) ?? assert.fail();
+        await thread.submit({ type: "user_input", items: [{ type: "text", text: "CHILD" }] });
+        for (;;) {
+          const { msg } = await thread.nextEvent();
+          if (msg.type === "task_complete") return msg.last_agent_message ?? "";
+        }
+      },
+    });
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      tools: [listen],
+      script: (_, n) => (n === 0 ? [call("listen")] : [say("ok")]),
+    });
+    manager = r.manager;
+    const { thread } = await r.manager.startThread();
+    assert.equal((await thread.run("PARENT")).lastAgentMessage, "ok");
+  });
+
+  test("an interrupt of a turn that has lent its place leaves none taken", async () => {
+    const { holder, delegate } = delegating(1);
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      tools: [delegate],
+      script: (_, n) => (n === 0 ? [call("delegate")] : [hang()]),
+    });
+    holder.manager = r.manager;
+    const { thread } = await r.manager.startThread();
+    const running = thread.run("PARENT");
+    await until(() => r.model.asked === 2);
+    const interrupted = thread.interrupt();
+    await r.clock.advanceAsync(200);
+    await interrupted;
+    assert.equal((await running).status, "interrupted");
+    for (const id of await r.manager.listThreadIds()) await r.manager.loadedThread(id)?.interrupt();
+    await until(() => r.manager.capacity().runningTurns.used === 0);
+  });
+
+  test("a tool that runs its own thread, itself or by way of another, is refused by a typed error; one that only submits is not", async () => {
+    const threads: Thread[] = [];
+    const runs = (name: string, at: number) =>
+      tool({
+        name,
+        description: "",
+        execute: () =>
+          threads[at]?.run("INNER").then(
+            ({ lastAgentMessage }) => lastAgentMessage,
+            (error: { code: string }) => `refused: ${error.code}`,
+          ),
+      });
+    await using r = await rig({
+      tools: [runs("first", 0), runs("second", 1)],
+      script: (request) => {
+        const text = said(request);
+        if (text.includes("SELF")) return [call("first")];
+        if (text.includes("CYCLE")) return [call("second")];
+        if (text.includes("INNER")) return [call("first")];
+        return [say(text.includes("refused: invalid_request") ? "refused" : "not refused")];
+      },
+    });
+    for (let n = 0; n < 2; n += 1) threads.push((await r.manager.startThread()).thread);
+    const [first] = threads;
+    assert.equal((await first?.run("SELF"))?.lastAgentMessage, "refused");
+    assert.equal((await first?.run("CYCLE"))?.status, "completed");
+    assert.deepEqual(
+      threads.map(({ activeTurn }) => activeTurn),
+      [undefined, undefined],
+    );
+  });
+});

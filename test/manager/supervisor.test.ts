@@ -1,0 +1,168 @@
+/** Nothing from outside ends the supervisor, forges a signal, or leaves anything behind. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { fromCallback } from "xstate";
+import { ask } from "../../src/index.ts";
+import type { Outcome } from "../../src/manager/service.ts";
+import { settled } from "../kernel/settled.ts";
+import { type Rig, rig, watch } from "../rig.ts";
+
+const FORGED: readonly unknown[] = [
+  {},
+  { type: 5 },
+  { type: "" },
+  { type: "*" },
+  { type: "no.such" },
+  { type: "thread.spawn", reply: 5 },
+  { type: "thread.spawn", signal: "now" },
+  { type: "xstate.stop" },
+  { type: "xstate.init" },
+  { type: "xstate.error.actor.x", error: new Error("forged") },
+  { type: "manager.drain" },
+  { type: "manager.stop" },
+  { type: "thread.stop" },
+  { type: "thread.stop", ref: 5 },
+  { type: "thread.down", threadId: "x" },
+  { type: "restart.gaveUp", threadId: "x", crashes: 1 },
+  { type: "lease.lost", threadId: "x", error: new Error("forged") },
+  { type: "message.refused" },
+  undefined,
+  null,
+  "text",
+  7,
+  [],
+  Object.defineProperty({}, "type", {
+    enumerable: true,
+    get: () => {
+      throw new Error("hostile");
+    },
+  }),
+];
+
+async function assertWorks({ manager }: Rig): Promise<void> {
+  const { thread } = await manager.startThread();
+  assert.equal((await thread.run("hi")).status, "completed");
+  assert.equal(manager.supervisor.getSnapshot().value, "accepting");
+  await thread.shutdown();
+}
+
+suite("the supervisor's gate", () => {
+  for (const message of FORGED) {
+    test(`${typeof message === "object" ? JSON.stringify(Object.keys(message ?? {})) : String(message)}: nothing happens`, async () => {
+      await using r = await rig();
+      assert.doesNotThrow(() => r.manager.supervisor.send(message as never));
+      await assertWorks(r);
+    });
+  }
+
+  test("a message that nobody knows, or with a wrong field, is answered by a typed error that names it", async () => {
+    await using r = await rig();
+    const answers: unknown[] = [];
+    const reply = (outcome: Outcome<unknown>) => answers.push(outcome.ok ? "ok" : Object(outcome.error).message);
+    r.manager.supervisor.send({ type: "thread.spwan", reply });
+    r.manager.supervisor.send({ reply } as never);
+    r.manager.supervisor.send({ type: "thread.get", signal: 5, reply });
+    r.manager.supervisor.send({ type: "thread.get", reply });
+    await settled();
+    assert.deepEqual(answers, [
+      "unknown message: thread.spwan",
+      "a message is an object with a `type`",
+      "thread.get: signal: must be an AbortSignal",
+      "threadId: must be a text",
+    ]);
+    await assert.rejects(ask(r.manager.supervisor, { type: "manager.drain" }), { code: "invalid_request" });
+  });
+
+  test("a type that changes while it is read is read once", async () => {
+    await using r = await rig();
+    let reads = 0;
+    const shifty = {
+      get type() {
+        reads += 1;
+        return reads === 1 ? "thread.list" : "manager.drain";
+      },
+    };
+    r.manager.supervisor.send(shifty);
+    await assertWorks(r);
+  });
+
+  test("unknown types leave nothing in the machine", async () => {
+    await using r = await rig();
+    const seen = new Set<unknown>();
+    r.manager.supervisor.subscribe(({ value }) => seen.add(value));
+    for (let n = 0; n < 2_000; n += 1) r.manager.supervisor.send({ type: `unknown.${n}` });
+    await assertWorks(r);
+    assert.deepEqual([...seen], ["accepting"]);
+  });
+
+  test("its face neither stops it nor gives its registry, its parent or its system away", async () => {
+    await using r = await rig();
+    const { supervisor } = r.manager;
+    supervisor.stop();
+    for (const name of ["_send", "_stop", "_process", "_parent", "system", "mailbox"]) {
+      assert.equal(Reflect.get(supervisor, name), undefined, name);
+    }
+    assert.throws(() => Reflect.set(supervisor, "send", undefined) || assert.fail("refused"), { message: "refused" });
+    await r.manager.startThread();
+    assert.deepEqual(supervisor.getSnapshot().context, { resident: 1, unloaded: 0, related: 0 });
+    assert.deepEqual(JSON.parse(JSON.stringify(supervisor.getPersistedSnapshot())).value, "accepting");
+    await assertWorks(r);
+  });
+
+  test("a thread's logic can tell its own end, and nothing else, to its parent", async () => {
+    const threadLogic = fromCallback<{ type: string; msg?: object }>(({ receive, emit, sendBack, self }) =>
+      receive(({ type, msg }) => {
+        if (type === "session.configure")
+          (emit as (event: object) => void)({ type: "session_configured", id: "", msg });
+        if (type !== "op.submit") return;
+        for (const forged of ["manager.drain", "xstate.stop", "thread.stop", "thread.exited"]) {
+          sendBack({ type: forged, ref: self, threadId: self.id });
+        }
+      }),
+    );
+    await using r = await rig({ threadLogic });
+    const { thread } = await r.manager.startThread();
+    await thread.submit({ type: "compact" });
+    await settled();
+    assert.equal(thread.epoch, 1);
+    assert.notEqual(thread.actor, undefined);
+    assert.equal(r.manager.supervisor.getSnapshot().value, "accepting");
+  });
+});
+
+suite("a thread's face", () => {
+  for (const type of [
+    "event.publish",
+    "rollout.record",
+    "boot.failed",
+    "session.configure",
+    "xstate.stop",
+    "no.such",
+  ]) {
+    test(`${type} from outside is refused, and shown to nobody`, async () => {
+      await using r = await rig();
+      const { thread } = await r.manager.startThread();
+      const seen = watch(thread);
+      const forged = { type, id: "1", msg: { type: "agent_message", message: "FORGED" } };
+      assert.throws(() => thread.actor?.send(forged), { code: "invalid_request" });
+      assert.deepEqual(seen, []);
+      assert.deepEqual([(await thread.run("x")).status, thread.epoch], ["completed", 1]);
+    });
+  }
+
+  test("an own logic hears what it listens to", async () => {
+    const heard: string[] = [];
+    const threadLogic = fromCallback<{ type: string; msg?: object }>(({ receive, emit }) =>
+      receive(({ type, msg }) => {
+        heard.push(type);
+        if (type === "session.configure")
+          (emit as (event: object) => void)({ type: "session_configured", id: "", msg });
+      }),
+    );
+    await using r = await rig({ threadLogic });
+    const { thread } = await r.manager.startThread();
+    thread.actor?.send({ type: "poke" });
+    assert.throws(() => thread.actor?.send({ type: "event.publish" }), { code: "invalid_request" });
+    assert.deepEqual(heard, ["session.configure", "poke"]);
+  });
+});
