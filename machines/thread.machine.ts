@@ -73,7 +73,7 @@ type Answered =
 
 export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun | Answered;
 
-export type TaskKind = "regular" | "compact" | "user_shell";
+export type TaskKind = "regular" | "compact" | "user_shell" | "review";
 
 /** One task to run: a turn, named by the submission that asked for it. */
 export type Task = {
@@ -101,6 +101,7 @@ const TASK_OF_OP: Readonly<Record<string, TaskKind>> = {
   user_input: "regular",
   user_turn: "regular",
   compact: "compact",
+  review: "review",
   run_user_shell_command: "user_shell",
 };
 

@@ -138,6 +138,7 @@ export type {
   WaitOptions,
 } from "./thread/thread.ts";
 export type { PendingApproval } from "./turn/approvals.ts";
+export type { ReviewTarget } from "./turn/review/target.ts";
 export type { JsonSchema, StandardSchema } from "./turn/standard-schema.ts";
 export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/terminals.ts";

@@ -6,6 +6,7 @@ import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-nam
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import { createAppServer } from "./app-server.ts";
+import { RunningTurns } from "./running-turns.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
 
@@ -26,18 +27,20 @@ export type AppServerCommand = {
   readonly wsTokenFile?: string | undefined;
   readonly wsTokenSha256?: string | undefined;
   readonly logger?: SkeinLogger | undefined;
-  /** Ends the server. */
+  /** Ends the server; turns that run are interrupted, and stored as that. */
   readonly signal: AbortSignal;
+  /** Ends it as soon as no turn runs; over stdio at once. */
+  readonly drain?: AbortSignal | undefined;
   /** Told where clients can come in, once they can; not for stdio. */
   readonly onListening?: ((url: string) => void) | undefined;
 };
 
 /**
- * Serves until the signal fires; over stdio, until the client ends its input and everything is answered.
+ * Serves until a signal fires; over stdio, until the client ends its input and everything is answered.
  * @throws InvalidRequestError
  */
 export async function runAppServer(command: AppServerCommand): Promise<void> {
-  const { listen, signal, logger } = command;
+  const { listen, signal, drain = signal, logger } = command;
   const address = readListenUrl(listen);
   const auth = authOf(command);
   const home = await openHome({
@@ -52,13 +55,17 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
   });
   try {
     await using manager = await ThreadManager.create(home.options);
+    using turns = new RunningTurns(manager);
     await using server = createAppServer(manager, { home, cwd: command.cwd, logger });
     const listener = await server.listen(listen, auth);
     if (address.kind === "stdio") {
-      await Promise.race([server.whenIdle(), aborted(signal)]);
+      await Promise.race([server.whenIdle(), aborted(drain), aborted(signal)]);
     } else {
       command.onListening?.(listener.url);
-      await aborted(signal);
+      await Promise.race([aborted(drain), aborted(signal)]);
+      await Promise.race([turns.whenNone(), aborted(signal)]);
+      // The end of the last turn is to reach its clients: what they are told goes out with the next turn of the event loop.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
     await home.close();

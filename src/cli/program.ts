@@ -1,24 +1,30 @@
 import { Command, CommanderError } from "commander";
-import { VERSION } from "../version.ts";
+import { CODEX_VERSION, VERSION } from "../version.ts";
 import { appServerCommand } from "./app-server/command.ts";
 import { repairCommand, verifyCommand } from "./check-home/command.ts";
 import { demoCommand } from "./demo/command.ts";
-import { execCommand } from "./exec/command.ts";
+import { execCommand, reviewCommand } from "./exec/command.ts";
 import { resumeCommand } from "./exec/resume-command.ts";
 import { exportCommand } from "./export/command.ts";
 import { EXIT } from "./failure.ts";
 import { forkCommand } from "./fork/command.ts";
+import { withGlobalOptions } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
+import { loginCommand, logoutCommand } from "./login/command.ts";
+import { withSessionOptions } from "./session-options.ts";
 import { archiveCommand, deleteCommand, unarchiveCommand } from "./shelf/command.ts";
 import { showCommand } from "./show/command.ts";
 import type { Io } from "./terminal/io.ts";
 
-/** Every command, in the order of the help: one file each under commands/. */
+/** Every command, in the order of the help. */
 const commands: readonly CommandMaker[] = [
   demoCommand,
   execCommand,
   resumeCommand,
+  reviewCommand,
   appServerCommand,
+  loginCommand,
+  logoutCommand,
   listCommand,
   showCommand,
   forkCommand,
@@ -33,19 +39,19 @@ const commands: readonly CommandMaker[] = [
 export function buildProgram(io: Io): Command {
   const program = new Command("skein")
     .description("A runtime for agent threads: durable, forkable conversations, any number side by side.")
-    .version(VERSION, "-V, --version", "print the version")
-    .option("--home <dir>", "where threads and config.toml are (default: $SKEIN_HOME, $CODEX_HOME or ~/.skein)")
+    .version(`codex-cli ${CODEX_VERSION} (skein ${VERSION})`, "-V, --version", "print the version")
+    .enablePositionalOptions()
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .addHelpText("after", "\nRun `skein demo` to see it at work: no key and no network needed.");
-  for (const make of commands) program.addCommand(make(io));
+  withGlobalOptions(withSessionOptions(program));
+  for (const make of commands) program.addCommand(withGlobalOptions(make(io)));
   prepare(program, io);
   return program;
 }
 
 /** Commander does not hand these settings down to commands that are added whole. */
 function prepare(command: Command, io: Io): void {
-  command.configureHelp({ showGlobalOptions: true });
   command.exitOverride().showHelpAfterError(`(see \`${pathOf(command)} --help\`)`);
   command.configureOutput({
     writeOut: (text) => io.stdout.write(text),

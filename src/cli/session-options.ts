@@ -1,6 +1,7 @@
-/** The options of the commands that run a thread. */
+/** The options of the commands that run a thread; the program takes them as well, before the command's name. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
+import { repeated } from "./global-options.ts";
 
 export type SessionOptions = {
   readonly home?: string;
@@ -12,6 +13,7 @@ export type SessionOptions = {
   readonly addDir?: readonly string[];
   readonly profile?: string;
   readonly config?: readonly string[];
+  readonly ephemeral?: boolean;
 };
 
 export const withSessionOptions = (command: Command): Command =>
@@ -32,9 +34,37 @@ export const withSessionOptions = (command: Command): Command =>
         "never",
       ]),
     )
-    .addOption(new Option("--tools <name...>", "tools that the agent gets").choices(BUILT_IN_TOOL_NAMES))
-    .option("-p, --profile <name>", "a profile of config.toml")
-    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated);
+    .addOption(new Option("--full-auto", "taken for Codex's sake: --sandbox workspace-write").hideHelp())
+    .addOption(
+      new Option("--yolo", "never ask, and run commands without a sandbox").implies({
+        sandbox: "danger-full-access",
+        askForApproval: "never",
+      }),
+    )
+    .addOption(
+      new Option("--dangerously-bypass-approvals-and-sandbox", "the same as --yolo")
+        .implies({ sandbox: "danger-full-access", askForApproval: "never" })
+        .hideHelp(),
+    )
+    .option("--add-dir <dir>", "a further folder to write in, with --sandbox workspace-write; repeatable", repeated)
+    .option("-p, --profile <name>", "a profile of config.toml");
+
+/** The tools by name: an option that takes several words, and so stands after the command's name alone. */
+export const withTools = (command: Command): Command =>
+  command.addOption(new Option("--tools <name...>", "tools that the agent gets").choices(BUILT_IN_TOOL_NAMES));
+
+/** The settings that the options of a session stand for, as `-c` would give them. */
+export const settingsOfOptions = ({
+  model,
+  sandbox,
+  askForApproval,
+  config = [],
+}: SessionOptions): readonly string[] => [
+  ...config,
+  ...(model === undefined ? [] : [`model=${JSON.stringify(model)}`]),
+  ...(sandbox === undefined ? [] : [`sandbox_mode="${sandbox}"`]),
+  ...(askForApproval === undefined ? [] : [`approval_policy="${askForApproval}"`]),
+];
 
 /** Reads an option's number. */
 export const wholeNumber =
@@ -44,6 +74,3 @@ export const wholeNumber =
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
   };
-
-/** Gathers an option that may be given more than once. */
-export const repeated = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];

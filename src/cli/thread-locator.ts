@@ -1,18 +1,129 @@
+/** A thread as a command line names it. */
 import { resolve } from "node:path";
-import { InvalidRequestError, parseThreadId, type ThreadId } from "../index.ts";
+import {
+  InvalidRequestError,
+  parseThreadId,
+  RolloutNotFoundError,
+  type StoredThread,
+  type ThreadId,
+  type ThreadLocator,
+  type ThreadStore,
+} from "../index.ts";
+import { UsageError } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
+import { oneLine } from "./terminal/text-width.ts";
+import type { ThreadOptions } from "./thread-option.ts";
 
-/** A thread as a command line names it: by its id, or by the path of its rollout file. @throws InvalidRequestError */
-export function locatorOf(text: string, io: Io): ThreadId | { rolloutPath: string } {
-  if (text.includes("/") || text.endsWith(".jsonl")) return { rolloutPath: resolve(io.cwd(), text) };
-  return threadIdOf(text);
+/**
+ * Finds the thread that a command line means.
+ *
+ * @throws UsageError when it names none
+ * @throws RolloutNotFoundError that says the near ones; InvalidRequestError when several fit
+ */
+export async function findThread(choice: ThreadOptions, store: ThreadStore, io: Io): Promise<ThreadLocator> {
+  const { thread } = choice;
+  if (thread === undefined) {
+    if (choice.last !== true) throw new UsageError("name a thread, or say --last for the one that was used last");
+    return await newestThread(choice, store, io);
+  }
+  if (thread.includes("/") || thread.endsWith(".jsonl")) return { rolloutPath: resolve(io.cwd(), thread) };
+  const threadId = asId(thread);
+  return threadId !== undefined && (await isStored(threadId, store)) ? threadId : await namedThread(thread, store);
 }
 
-/** @throws InvalidRequestError that shows what was given */
-export function threadIdOf(text: string): ThreadId {
+/** As {@link findThread}, and always an id. */
+export async function findThreadId(choice: ThreadOptions, store: ThreadStore, io: Io): Promise<ThreadId> {
+  const locator = await findThread(choice, store, io);
+  return typeof locator === "string" ? locator : (await store.header(locator)).id;
+}
+
+function asId(text: string): ThreadId | undefined {
   try {
     return parseThreadId(text);
-  } catch (error) {
-    throw new InvalidRequestError(`\`${text}\` is no thread id: ${(error as Error).message}`, { cause: error });
+  } catch {
+    return undefined;
   }
+}
+
+async function isStored(threadId: ThreadId, store: ThreadStore): Promise<boolean> {
+  try {
+    await store.get(threadId);
+    return true;
+  } catch (error) {
+    if (error instanceof RolloutNotFoundError) return false;
+    throw error;
+  }
+}
+
+async function newestThread({ all, cd }: ThreadOptions, store: ThreadStore, io: Io): Promise<ThreadId> {
+  const cwd = resolve(io.cwd(), cd ?? "");
+  const query = all === true ? {} : { cwd };
+  const { threads } = await store.list({ limit: 1, orderBy: "updatedAt", ...query });
+  const [newest] = threads;
+  if (newest !== undefined) return newest.threadId;
+  const where = all === true ? "" : ` in ${cwd}; --all looks in every folder`;
+  throw new RolloutNotFoundError(`there is no thread${where}`);
+}
+
+/** By a name, or by the beginning of an id. */
+async function namedThread(text: string, store: ThreadStore): Promise<ThreadId> {
+  const named: StoredThread[] = [];
+  const begun: StoredThread[] = [];
+  const near: StoredThread[] = [];
+  const prefix = text.toLowerCase();
+  for await (const thread of everyThread(store)) {
+    if (thread.name === text) named.push(thread);
+    else if (thread.threadId.startsWith(prefix)) begun.push(thread);
+    else if (isNear(text, thread)) near.push(thread);
+  }
+  const found = named.length > 0 ? named : begun;
+  if (found.length === 1 && found[0] !== undefined) return found[0].threadId;
+  if (found.length > 1) throw new InvalidRequestError(`\`${text}\` fits ${found.length} threads:${linesOf(found)}`);
+  const hint = near.length === 0 ? "; `skein list` shows all" : `; did you mean${linesOf(near)}`;
+  throw new RolloutNotFoundError(`no thread has the id or the name \`${text}\`${hint}`);
+}
+
+async function* everyThread(store: ThreadStore): AsyncGenerator<StoredThread> {
+  const sourceKinds = ["cli", "vscode", "exec", "mcp", "unknown", "subagent"];
+  for (const archived of [false, true]) {
+    let cursor: string | null = null;
+    do {
+      const page = await store.list({ limit: 100, archived, sourceKinds, ...(cursor !== null && { cursor }) });
+      yield* page.threads;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+}
+
+const SHOWN = 5;
+
+const linesOf = (threads: readonly StoredThread[]): string => {
+  const lines = threads.slice(0, SHOWN).map((thread) => `\n  ${thread.threadId}  ${titleOf(thread)}`);
+  return [...lines, ...(threads.length > SHOWN ? [`\n  and ${threads.length - SHOWN} more`] : [])].join("");
+};
+
+const titleOf = ({ name, preview }: StoredThread): string => oneLine(name ?? preview).slice(0, 60);
+
+/** Whether a name or an id is a slip away from what was typed. */
+function isNear(text: string, { threadId, name }: StoredThread): boolean {
+  const typed = text.toLowerCase();
+  const title = name?.toLowerCase();
+  if (title !== undefined && (title.includes(typed) || slips(typed, title) <= Math.ceil(typed.length / 4))) return true;
+  return (
+    typed.length >= 4 && (threadId.startsWith(typed.slice(0, 8)) || slips(typed, threadId.slice(0, typed.length)) <= 2)
+  );
+}
+
+/** Levenshtein's distance. */
+function slips(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j += 1) {
+      const swap = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(swap, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
 }

@@ -6,6 +6,7 @@
  * A3 The loser of a race is never an unhandled rejection, and its timer does not stay armed.
  */
 import { DeadlineExceededError } from "../protocol/errors.ts";
+import { onceAborted } from "./abort-listeners.ts";
 import type { Clock } from "./clock.ts";
 
 /** A child of other signals. Disposing it cuts it off from its parents and does not abort it. */
@@ -18,8 +19,9 @@ export interface LinkedSignal extends Disposable {
 export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): LinkedSignal {
   const controller = new AbortController();
   const parents = signals.filter((parent) => parent !== undefined);
+  let stops: readonly (() => void)[] = [];
   const unlink = () => {
-    for (const parent of parents) parent.removeEventListener("abort", onParentAbort);
+    for (const stop of stops) stop();
   };
   const abort = (reason?: unknown) => {
     unlink();
@@ -28,24 +30,22 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
   const onParentAbort = () => abort(parents.find((parent) => parent.aborted)?.reason);
 
   if (parents.some((parent) => parent.aborted)) onParentAbort();
-  else for (const parent of parents) parent.addEventListener("abort", onParentAbort, { once: true });
+  else stops = parents.map((parent) => onceAborted(parent, onParentAbort));
   return { signal: controller.signal, abort, [Symbol.dispose]: unlink };
 }
 
 /** The promise's outcome, or a rejection with `signal.reason` if the abort comes first. */
 export function raceAbort<T>(promise: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal?.reason);
-    const stopListening = () => signal?.removeEventListener("abort", onAbort);
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener("abort", onAbort, { once: true });
+    if (signal?.aborted) reject(signal.reason);
+    const stopListening = signal?.aborted === false ? onceAborted(signal, () => reject(signal.reason)) : undefined;
     promise.then(
       (value) => {
-        stopListening();
+        stopListening?.();
         resolve(value);
       },
       (error: unknown) => {
-        stopListening();
+        stopListening?.();
         reject(error);
       },
     );

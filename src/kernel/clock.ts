@@ -6,7 +6,9 @@
  * C3 ManualClock runs timers in order of their due time, and in order of arming when they are due together. While a
  *    timer's function runs, `now()` is that timer's due time, or later if the clock was already ahead of it.
  */
+
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { onceAborted } from "./abort-listeners.ts";
 
 export interface Clock {
   /** Unix time in milliseconds. */
@@ -170,14 +172,15 @@ const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resol
 export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve, reject) => {
-    const onAbort = () => {
-      clock.clearTimeout(handle);
-      reject(signal?.reason);
-    };
     const handle = clock.setTimeout(() => {
-      signal?.removeEventListener("abort", onAbort);
+      stopListening?.();
       resolve();
     }, ms);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopListening =
+      signal &&
+      onceAborted(signal, () => {
+        clock.clearTimeout(handle);
+        reject(signal.reason);
+      });
   });
 }

@@ -10,7 +10,9 @@
  *    until it ends, returns or is aborted.
  * E6 After close nothing is appended; cursors drain what is retained, then end, or reject once with the closing error.
  */
+
 import { InternalDefect, InvalidRequestError } from "../protocol/errors.ts";
+import { onceAborted } from "./abort-listeners.ts";
 import { Fifo, type Place } from "./fifo.ts";
 
 /** The events `from` to `to`, both included, were dropped before the cursor came to them. */
@@ -170,7 +172,7 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
   /** Calls of `next` that wait. While there are any, nothing is there to be had: wake() follows every change. */
   #requests: Request<E>[] = [];
   #place: Place<LogCursor<E>> | undefined;
-  #onAbort: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #ended = false;
 
   constructor(
@@ -259,9 +261,8 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
 
   #wait(): void {
     this.#place ??= this.#waiting.push(this);
-    if (this.#signal === undefined || this.#onAbort !== undefined) return;
-    this.#onAbort = () => this.#fail(this.#signal?.reason);
-    this.#signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (this.#signal === undefined || this.#stopListening !== undefined) return;
+    this.#stopListening = onceAborted(this.#signal, () => this.#fail(this.#signal?.reason));
   }
 
   #leave(): void {
@@ -289,8 +290,8 @@ class LogCursor<E extends NonNullable<unknown>> implements Cursor<E> {
     this.#ended = true;
     this.#requests = [];
     this.#leave();
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#onAbort = undefined;
+    this.#stopListening?.();
+    this.#stopListening = undefined;
   }
 }
 

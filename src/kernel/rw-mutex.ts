@@ -13,8 +13,10 @@
  * The semaphore has 64 permits since its release loops over them; a reader takes one, a writer all. Nothing but the lock
  * is awaited while it is held: hence functions that return no promise.
  */
+
 import { Semaphore } from "async-mutex";
 import { DeadlineExceededError, InternalDefect } from "../protocol/errors.ts";
+import { onceAborted } from "./abort-listeners.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fifo, type Place } from "./fifo.ts";
 
@@ -183,8 +185,7 @@ function arm(
   options: LockOptions & { readonly clock: Clock },
 ): void {
   const { signal, deadlineMs, clock } = options;
-  const onAbort = () => giveUp(signal?.reason);
-  signal?.addEventListener("abort", onAbort, { once: true });
+  const stopListening = signal && onceAborted(signal, () => giveUp(signal.reason));
   const timer =
     deadlineMs === undefined
       ? undefined
@@ -193,7 +194,7 @@ function arm(
           deadlineMs,
         );
   waiter.disarm = () => {
-    signal?.removeEventListener("abort", onAbort);
+    stopListening?.();
     if (timer !== undefined) clock.clearTimeout(timer);
   };
 }

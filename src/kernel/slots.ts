@@ -6,7 +6,9 @@
  *    in between. Whoever comes back for a permit that it had given up meanwhile goes before those that never had one.
  * P3 Whoever gives up leaves the queue at once, and a permit that it was given is its own to release.
  */
+
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { onceAborted } from "./abort-listeners.ts";
 import { Fifo } from "./fifo.ts";
 
 /** Gives the permit back. Calling it twice does nothing. */
@@ -56,14 +58,15 @@ export class Slots {
   #wait(queue: Fifo<(release: Release) => void>, signal: AbortSignal | undefined): Promise<Release> {
     return new Promise((resolve, reject) => {
       const place = queue.push((release) => {
-        signal?.removeEventListener("abort", onAbort);
+        stopListening?.();
         resolve(release);
       });
-      const onAbort = () => {
-        queue.remove(place);
-        reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const stopListening =
+        signal &&
+        onceAborted(signal, () => {
+          queue.remove(place);
+          reject(signal.reason);
+        });
     });
   }
 

@@ -5,12 +5,15 @@ import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { Agents, ResumeRequest, SpawnRequest } from "../turn/agents.ts";
+import type { Agents, ResumeRequest, ReviewerRequest, ReviewerResult, SpawnRequest } from "../turn/agents.ts";
 import { AgentControl } from "./agent-control.ts";
 import { EndNotices } from "./end-notices.ts";
 import { lineageOf } from "./kinship.ts";
 import { Nicknames } from "./nicknames.ts";
 import type { ManagerRuntime } from "./runtime.ts";
+
+/** A reviewer that does not end by then is ended by force. */
+const REVIEWER_END_MS = 2_000;
 
 /** What turns' tools do with other threads, done by AgentControl. No lock is held while an agent is waited for. */
 export class TurnAgents implements Agents {
@@ -105,6 +108,26 @@ export class TurnAgents implements Agents {
       [threadId, ...under].map((id) => this.#control.shutdownAgent(id, { signal })),
     );
     if (closed?.status === "rejected") throw closed.reason;
+  }
+
+  async review({ config, prompt, onEvent, signal }: ReviewerRequest): Promise<ReviewerResult> {
+    const { maker } = this.#open();
+    const { threadId, thread } = await maker.spawn(config, {
+      source: { subagent: "review" },
+      initialMessages: "none",
+      signal,
+    });
+    const events = thread.events$.subscribe(({ msg }) => onEvent(msg));
+    try {
+      const { status, lastAgentMessage, error } = await thread.run(prompt, { signal });
+      const failure = error === null ? null : { message: error.message, codex_error_info: error.info };
+      return { status, lastAgentMessage, error: failure };
+    } finally {
+      events.unsubscribe();
+      await this.#control.shutdownAgent(threadId, { deadlineMs: REVIEWER_END_MS }).catch((error: unknown) => {
+        if (!(error instanceof ThreadNotFoundError)) throw error;
+      });
+    }
   }
 
   async resume(threadId: ThreadId, { parent, config, terms, signal }: ResumeRequest): Promise<void> {

@@ -5,8 +5,9 @@ import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 const CONTEXT_TEXT =
   "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.";
 const QUOTA_TEXT = "Quota exceeded. Check your plan and billing details.";
+const CAPACITY_TEXT = "Selected model is at capacity. Please try a different model.";
 const HIGH_DEMAND_TEXT = "We’re currently experiencing high demand, which may cause temporary errors.";
-const PLAN_TEXT = "To use Codex with your ChatGPT plan, upgrade to Plus: https://openai.com/chatgpt/pricing.";
+const PLAN_TEXT = "To use Codex with your ChatGPT plan, upgrade to Plus: https://chatgpt.com/explore/plus.";
 
 /** The stream broke off. Retryable, unless said otherwise. */
 export const disconnected = (why: string, options: ModelErrorOptions = {}): ModelError =>
@@ -14,6 +15,12 @@ export const disconnected = (why: string, options: ModelErrorOptions = {}): Mode
 
 /** The stream ended without its last event. */
 export const closedEarly = (): ModelError => disconnected("stream closed before response.completed");
+
+/** The model stopped before its end. A filter may let another answer pass; any other reason holds. */
+export function incomplete(reason: string): ModelError {
+  const message = `Incomplete response returned, reason: ${reason}`;
+  return reason === "content_filter" ? disconnected(message) : new ModelError(message);
+}
 
 /** Nothing came for the idle time. */
 export const idleTimeout = (): ModelError => disconnected("idle timeout waiting for SSE");
@@ -70,6 +77,11 @@ export function failureOfStatus({ status, body, url, retryAfterMs, nowMs }: Fail
       ...wait,
     });
   }
+  if (kinds.includes("model_not_found")) {
+    return new ModelError(messageIn(error) ?? body, { info: "model_not_found", httpStatus: status });
+  }
+  if (status === 503 && kinds.includes("server_is_overloaded")) return overloaded();
+  if (status === 503 && kinds.includes("slow_down")) return rateLimited(messageIn(error) ?? body, wait);
   // Codex reports this one without a status, also in stream_error.
   if (status === 500) return highDemand(wait);
   const reason = typeof error?.message === "string" ? error.message : body;
@@ -92,16 +104,28 @@ export function failureOfResponse(error: JsonObject | undefined): ModelError {
       return usageLimit(QUOTA_TEXT);
     case "usage_not_included":
       return usageLimit(PLAN_TEXT);
+    case "server_is_overloaded":
+      return overloaded();
+    case "bio_policy":
     case "invalid_prompt":
       return new ModelError(message);
+    case "cyber_policy":
+      return new ModelError(message, { info: "cyber_policy" });
+    case "slow_down":
     case "rate_limit_exceeded": {
       const retryAfterMs = delayIn(message);
-      return disconnected(message, retryAfterMs === undefined ? {} : { retryAfterMs });
+      return rateLimited(message, retryAfterMs === undefined ? {} : { retryAfterMs });
     }
     default:
-      return disconnected(message);
+      // What the server cannot take of the input, it cannot take a second time.
+      return /image/i.test(String(error?.code))
+        ? new ModelError(message, { info: "bad_request" })
+        : disconnected(message);
   }
 }
+
+const messageIn = (error: JsonObject | undefined): string | undefined =>
+  typeof error?.message === "string" ? error.message : undefined;
 
 /** The `error` member of a body or event; it may also be a bare text. */
 export function errorObjectOf(body: unknown): JsonObject | undefined {
@@ -121,6 +145,9 @@ export function parseJson(text: string): unknown {
 
 export const contextWindowExceeded = (): ModelError =>
   new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
+const overloaded = () => new ModelError(CAPACITY_TEXT, { info: "server_overloaded" });
+const rateLimited = (message: string, wait: { retryAfterMs?: number }) =>
+  new ModelError(`rate limit exceeded: ${message}`, { info: "rate_limit_exceeded", retryable: true, ...wait });
 const usageLimit = (text: string) => new ModelError(text, { info: "usage_limit_exceeded" });
 const highDemand = (wait: { retryAfterMs?: number }) =>
   new ModelError(HIGH_DEMAND_TEXT, { info: "internal_server_error", retryable: true, ...wait });
@@ -139,20 +166,24 @@ function delayIn(message: string): number | undefined {
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const CREDITS = "Visit https://chatgpt.com/codex/settings/usage to purchase more credits or ";
+const CREDITS = "visit https://chatgpt.com/settings/usage to purchase more credits";
 
-/** Codex's words for a used-up plan: who may buy credits is told so, and when the limit ends, if the server said it. */
+/** What Codex advises by plan, before it says when to try again. */
+const ADVICE: Readonly<Record<string, string>> = {
+  free: "Upgrade to Plus to continue using Codex (https://chatgpt.com/explore/plus),",
+  plus: `Upgrade to Pro (https://chatgpt.com/explore/pro), ${CREDITS}`,
+  pro: `V${CREDITS.slice(1)}`,
+};
+
+/** Codex's words for a used-up plan: what may be done about it, and when the limit ends, if the server said it. */
 export function usageLimitText(error: JsonObject, nowMs: number): string {
-  const { plan_type: plan, resets_at: resetsAt, resets_in_seconds: resetsIn } = error;
-  const atMs =
+  const { plan_type: plan, resets_at: resetsAt } = error;
+  const tryAgain =
     typeof resetsAt === "number"
-      ? resetsAt * 1000
-      : typeof resetsIn === "number"
-        ? nowMs + resetsIn * 1000
-        : Number.NaN;
-  const tryAgain = Number.isNaN(atMs) ? "try again later" : `try again at ${timeText(new Date(atMs), new Date(nowMs))}`;
-  const advice = plan === "pro" ? `${CREDITS}${tryAgain}` : `T${tryAgain.slice(1)}`;
-  return `You've hit your usage limit. ${advice}.`;
+      ? `try again at ${timeText(new Date(resetsAt * 1000), new Date(nowMs))}`
+      : "try again later";
+  const advice = typeof plan === "string" ? ADVICE[plan] : undefined;
+  return `You’ve hit your usage limit. ${advice === undefined ? `T${tryAgain.slice(1)}` : `${advice} or ${tryAgain}`}.`;
 }
 
 /** In the local time zone: `Jan 1st, 2100 12:00 AM`, or the time alone when it is today. */

@@ -1,5 +1,11 @@
 /** The body of `POST /responses`, as Codex 0.87 sends it (SPEC 18). */
-import type { ContentItem, MessageItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
+import type {
+  ContentItem,
+  MessageItem,
+  ReasoningItem,
+  ResponseItem,
+  WebSearchCallItem,
+} from "../protocol/response-item.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import type { ModelRequest } from "./model-client.ts";
 
@@ -22,7 +28,10 @@ export const responsesBody = (request: ModelRequest): JsonObject => {
   };
 };
 
-function reasoningOf({ reasoning: { effort, summary } }: ModelRequest): JsonObject | null {
+/** A summary of `none` is one that is not asked for: servers do not know the word. */
+function reasoningOf({ reasoning }: ModelRequest): JsonObject | null {
+  const { effort } = reasoning;
+  const summary = reasoning.summary === "none" ? null : reasoning.summary;
   if (effort === null && summary === null) return null;
   return { ...(effort !== null && { effort }), ...(summary !== null && { summary }) };
 }
@@ -60,7 +69,7 @@ function inputItem(item: ResponseItem): JsonObject | undefined {
     case "local_shell_call":
       return { type: item.type, call_id: item.call_id, status: item.status, action: item.action };
     case "web_search_call":
-      return { type: item.type, status: item.status, action: item.action };
+      return { type: item.type, status: item.status, action: webAction(item.action) };
     case "compaction":
       return { type: item.type, encrypted_content: item.encrypted_content };
     case "ghost_snapshot":
@@ -69,6 +78,12 @@ function inputItem(item: ResponseItem): JsonObject | undefined {
       return isJsonObject(item) ? item : undefined;
   }
 }
+
+const WEB_ACTIONS: ReadonlySet<string> = new Set(["search", "open_page", "find_in_page"]);
+
+/** Actions that Codex does not know go back as its `other`. */
+const webAction = (action: WebSearchCallItem["action"]) =>
+  action === undefined || WEB_ACTIONS.has(action.type) ? action : { type: "other" };
 
 const messageInput = ({ type, role, content, phase }: MessageItem): JsonObject => ({
   type,
@@ -85,8 +100,6 @@ function contentInput(part: ContentItem): unknown {
     case "input_text":
     case "output_text":
       return { type: part.type, text: part.text };
-    case "input_image":
-      return { type: part.type, image_url: part.image_url };
     default:
       return part;
   }

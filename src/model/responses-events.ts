@@ -3,7 +3,7 @@ import { type ResponseItem, responseItemSchema } from "../protocol/response-item
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import type { ModelEvent } from "./model-client.ts";
-import { disconnected, errorObjectOf, failureOfResponse, parseJson } from "./model-failure.ts";
+import { errorObjectOf, failureOfResponse, incomplete, parseJson } from "./model-failure.ts";
 
 /**
  * What the event says; undefined for events, and for items, that are unknown, cut or lack what they must have: as
@@ -46,7 +46,7 @@ export function modelEventOf(data: string, redact: (text: string) => string): Mo
     case "response.failed":
       throw failureOfResponse(redacted(errorObjectOf(event.response), redact));
     case "response.incomplete":
-      throw disconnected(`Incomplete response returned, reason: ${incompleteReason(event.response)}`);
+      throw incomplete(incompleteReason(event.response));
     case "error":
       throw failureOfResponse(redacted(errorObjectOf(event) ?? event, redact));
     case undefined:

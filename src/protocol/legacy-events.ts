@@ -1,5 +1,5 @@
 import type { EventMsg, UserMessageEvent } from "./event.ts";
-import type { TurnItem, UserMessageTurnItem } from "./turn-item.ts";
+import type { AgentMessageTurnItem, TurnItem, UserMessageTurnItem } from "./turn-item.ts";
 import type { TextElement } from "./user-input.ts";
 
 /**
@@ -13,7 +13,7 @@ export function legacyEventsOf(item: TurnItem, options: { showRawReasoning?: boo
       return [userMessageEvent(item)];
     case "AgentMessage":
       return item.content.flatMap((part) =>
-        part.type === "Text" ? [{ type: "agent_message" as const, message: part.text }] : [],
+        part.type === "Text" ? [{ type: "agent_message" as const, message: part.text, ...phaseOf(item) }] : [],
       );
     case "Reasoning": {
       const summary: EventMsg[] = item.summary_text.map((text) => ({ type: "agent_reasoning", text }));
@@ -21,13 +21,26 @@ export function legacyEventsOf(item: TurnItem, options: { showRawReasoning?: boo
       return options.showRawReasoning === true ? [...summary, ...raw] : summary;
     }
     case "WebSearch":
-      return [{ type: "web_search_end", call_id: item.id, query: item.query }];
+      return [
+        {
+          type: "web_search_end",
+          call_id: item.id,
+          query: item.query,
+          ...(item.action !== undefined && { action: item.action }),
+        },
+      ];
     case "ContextCompaction":
       return [{ type: "context_compacted" }];
+    case "EnteredReviewMode":
+      return [{ type: "entered_review_mode", target: item.target, user_facing_hint: item.user_facing_hint }];
+    case "ExitedReviewMode":
+      return [{ type: "exited_review_mode", review_output: item.review_output ?? null }];
     default:
       return [];
   }
 }
+
+const phaseOf = ({ phase }: AgentMessageTurnItem) => (phase === undefined || phase === null ? {} : { phase });
 
 /** Texts are joined without a separator, so the elements of later parts move by the bytes before them. */
 function userMessageEvent(item: UserMessageTurnItem): UserMessageEvent {

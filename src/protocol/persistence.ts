@@ -20,9 +20,8 @@ const BEFORE_TURNS: readonly EventKind[] = [
 const LEGACY: readonly EventKind[] = [...BEFORE_TURNS, "task_started", "task_complete"];
 
 /**
- * What 0.169 writes into paginated files. Messages, reasoning and context_compacted are left out: they follow from
- * item_completed. The captures hold no review, undo or rollback in this mode; those stay in, since nothing else tells
- * of them.
+ * What 0.169 writes into paginated files. Messages, reasoning, context_compacted and reviews are left out: they follow
+ * from item_completed. The captures hold no undo or rollback in this mode; those stay in, since nothing else tells of them.
  */
 const PAGINATED: readonly EventKind[] = [
   "task_started",
@@ -33,8 +32,6 @@ const PAGINATED: readonly EventKind[] = [
   "thread_settings_applied",
   "thread_rolled_back",
   "undo_completed",
-  "entered_review_mode",
-  "exited_review_mode",
 ];
 
 const KINDS: Readonly<Record<HistoryMode, ReadonlySet<string>>> = {

@@ -5,7 +5,7 @@ import { schemaByKind } from "./validation.ts";
 /** One part of a message, as the Responses API writes it. */
 export type ContentItem =
   | { type: "input_text"; text: string }
-  | { type: "input_image"; image_url: string }
+  | { type: "input_image"; image_url: string; detail?: unknown }
   | { type: "output_text"; text: string }
   | UnknownTagged;
 

@@ -33,6 +33,8 @@ export type ResolvedThreadConfig = {
   sandboxPolicy: SandboxPolicy;
   /** The profile that `sandboxPolicy` comes from, and the strongest way to give one; null: it was given otherwise. */
   permissionProfile: PermissionProfile | null;
+  /** Who reviews; null: the thread's own model. */
+  reviewModel: string | null;
   /** null: the model's own. */
   baseInstructions: string | null;
   developerInstructions: string | null;
@@ -79,6 +81,7 @@ const retries = z.int().min(0);
 const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadConfig[K]> } = {
   model: name,
   modelProvider: name,
+  reviewModel: name.nullable(),
   cwd: name,
   approvalPolicy: askForApprovalSchema,
   sandboxMode: sandboxModeSchema,
@@ -136,6 +139,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   model: "scripted",
   modelProvider: "scripted",
   approvalPolicy: "on-request",
+  reviewModel: null,
   baseInstructions: null,
   developerInstructions: null,
   userInstructions: null,

@@ -81,6 +81,15 @@ export type DynamicToolCallTurnItem = {
 };
 export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
 
+export type EnteredReviewModeTurnItem = {
+  type: "EnteredReviewMode";
+  id: string;
+  target: unknown;
+  user_facing_hint?: string | null | undefined;
+};
+/** `review_output` is null where the reviewer came to nothing. */
+export type ExitedReviewModeTurnItem = { type: "ExitedReviewMode"; id: string; review_output?: unknown };
+
 /**
  * One visible item of a turn, tagged in PascalCase (SPEC 3). 0.80 knows the first four; 0.169 stores the others too.
  * The parts of a UserMessage keep the lower-case tags of {@link UserInput}; those of an AgentMessage are `Text`.
@@ -96,8 +105,14 @@ export type TurnItem =
   | CollabAgentToolCallTurnItem
   | DynamicToolCallTurnItem
   | ContextCompactionTurnItem
+  | EnteredReviewModeTurnItem
+  | ExitedReviewModeTurnItem
   | UnknownTagged;
 
 /** The text of an agent message's parts. */
 export const agentMessageText = (item: AgentMessageTurnItem): string =>
   item.content.map((part) => (part.type === "Text" ? part.text : "")).join("");
+
+/** Whether it is an agent's message that answers: a commentary or a part of an answer never stands for the turn's. */
+export const isAnswer = (item: TurnItem): item is AgentMessageTurnItem =>
+  item.type === "AgentMessage" && (item.phase === undefined || item.phase === null || item.phase === "final_answer");

@@ -8,7 +8,7 @@ export type TextElement = { byte_range: { start: number; end: number }; placehol
 /** One part of what a user sends (SPEC 2). Kinds that this version does not know survive. */
 export type UserInput =
   | { type: "text"; text: string; text_elements?: TextElement[] | undefined }
-  | { type: "image"; image_url: string }
+  | { type: "image"; image_url: string; detail?: unknown }
   | { type: "local_image"; path: string }
   | { type: "skill"; name: string; path: string }
   | UnknownTagged;

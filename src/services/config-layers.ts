@@ -125,6 +125,7 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
   const stated: ThreadConfig = {
     model: data.model,
     modelProvider: data.model_provider,
+    reviewModel: data.review_model,
     approvalPolicy: data.approval_policy,
     baseInstructions: data.instructions,
     developerInstructions: data.developer_instructions,

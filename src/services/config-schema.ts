@@ -19,6 +19,7 @@ import type { ProviderTable } from "./provider-info.ts";
 export type ConfigData = {
   model?: string | undefined;
   model_provider?: string | undefined;
+  review_model?: string | undefined;
   /** Where the built-in `openai` provider is; over OPENAI_BASE_URL. */
   openai_base_url?: string | undefined;
   model_providers?: Record<string, ProviderTable> | undefined;
@@ -91,6 +92,7 @@ const providerSchema: z.ZodType<ProviderTable> = z.looseObject({
 const configSchema: z.ZodType<ConfigData> = z.looseObject({
   model: name,
   model_provider: name,
+  review_model: name,
   openai_base_url: name,
   model_providers: z.record(z.string(), providerSchema).optional(),
   approval_policy: askForApprovalSchema.optional(),

@@ -7,9 +7,11 @@
  *     preview or the first user messages, whatever the case and accents, the last one possibly cut short.
  * Q3  Sub-agents are left out unless the query names them by `sourceKinds` or their parent by `parentThreadId`.
  */
+import { resolve } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
+import { placeOf } from "./place.ts";
 import type { StoredThread, ThreadQuery } from "./thread-store.ts";
 
 export type ThreadOrder = "createdAt" | "updatedAt";
@@ -34,7 +36,8 @@ export type ListPlan = {
   readonly sourceKinds: readonly string[] | undefined;
   readonly subAgents: "hidden" | "shown";
   readonly modelProviders: readonly (string | null)[] | undefined;
-  readonly cwd: string | undefined;
+  /** The folder as it is written and where it really lies. */
+  readonly places: readonly string[] | undefined;
   readonly parentThreadId: ThreadId | undefined;
   readonly forkedFromId: ThreadId | undefined;
   /** For each term of the search its words. */
@@ -51,7 +54,7 @@ export function planList(query: ThreadQuery = {}): ListPlan {
     sourceKinds: query.sourceKinds === undefined ? undefined : [...new Set(query.sourceKinds)],
     subAgents: query.sourceKinds === undefined && query.parentThreadId === undefined ? "hidden" : "shown",
     modelProviders: query.modelProviders === undefined ? undefined : [...new Set(query.modelProviders)],
-    cwd: query.cwd,
+    places: query.cwd === undefined ? undefined : [...new Set([placeOf(query.cwd), resolve(query.cwd)])],
     parentThreadId: query.parentThreadId,
     forkedFromId: query.forkedFromId,
     search: readSearch(query.search),
@@ -77,7 +80,7 @@ export function matchesFilters(plan: ListPlan, thread: FilteredFacts): boolean {
   const kind = sourceKindOf(thread.source);
   if (plan.subAgents === "hidden" && kind === "subagent") return false;
   if (plan.sourceKinds !== undefined && !plan.sourceKinds.includes(kind)) return false;
-  if (plan.cwd !== undefined && thread.cwd !== plan.cwd) return false;
+  if (plan.places !== undefined && !plan.places.includes(placeOf(thread.cwd))) return false;
   if (plan.parentThreadId !== undefined && thread.parentThreadId !== plan.parentThreadId) return false;
   if (plan.forkedFromId !== undefined && thread.forkedFromId !== plan.forkedFromId) return false;
   return plan.modelProviders === undefined || plan.modelProviders.includes(thread.modelProvider);

@@ -109,6 +109,7 @@ export type ThreadQuery = {
   limit?: number;
   /** Newest first. By default by the time of creation. */
   orderBy?: "createdAt" | "updatedAt";
+  /** A folder, however it is written: paths are resolved and links followed. */
   cwd?: string;
   /** null: those that name none. */
   modelProviders?: readonly (string | null)[];

@@ -10,7 +10,12 @@ import type { Incarnation } from "./incarnation.ts";
 export interface Lives {
   /** Resolves as soon as there is a next one; with undefined when there will be none. */
   following(previous: Incarnation, signal: AbortSignal): Promise<Incarnation | undefined>;
+  /** The lives between two epochs, whose events are no longer in memory. */
+  livesBetween(after: number, before: number): readonly PastLife[];
 }
+
+/** A life that has ended, and the number of its last event. */
+export type PastLife = { readonly epoch: number; readonly last: number };
 
 type Result = IteratorResult<ThreadEvent, undefined>;
 
@@ -27,6 +32,8 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
   readonly #signal: AbortSignal | undefined;
   #incarnation: Incarnation;
   #cursor: Cursor<ThreadEvent>;
+  /** Lives that came and went while nobody asked for the next event: still to be told of (T2). */
+  #missed: readonly PastLife[] = [];
   /** The wait for the next incarnation. */
   #waiting: LinkedSignal | undefined;
   #isReturned = false;
@@ -69,10 +76,15 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
   async #step(): Promise<Result> {
     for (;;) {
       if (this.#isReturned) return END;
+      const [missed, ...others] = this.#missed;
+      this.#missed = others;
+      if (missed !== undefined) return { done: false, value: this.#told(missed.epoch, { from: 0, to: missed.last }) };
       const { done, value } = await this.#cursor.next();
-      if (!done) return { done: false, value: isLagged(value) ? this.#told(value.lagged) : value };
+      if (!done)
+        return { done: false, value: isLagged(value) ? this.#told(this.#incarnation.epoch, value.lagged) : value };
       const next = this.#isReturned ? undefined : await this.#following();
       if (next === undefined) return END;
+      this.#missed = this.#lives.livesBetween(this.#incarnation.epoch, next.epoch);
       this.#incarnation = next;
       this.#cursor = next.log.cursor({ after: -1, signal: this.#signal });
     }
@@ -92,8 +104,8 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
     }
   }
 
-  #told({ from, to }: { from: number; to: number }): ThreadEvent {
-    const { threadId, epoch } = this.#incarnation;
+  #told(epoch: number, { from, to }: { from: number; to: number }): ThreadEvent {
+    const { threadId } = this.#incarnation;
     return { threadId, seq: to, epoch, id: INITIAL_SUBMISSION_ID, msg: { type: "lagged", from, to } };
   }
 }

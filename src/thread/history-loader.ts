@@ -1,3 +1,4 @@
+import { breathe } from "../kernel/breath.ts";
 import { toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
@@ -69,6 +70,9 @@ export class HistoryLoader {
     thread.warnOfModel(rebuilt.model);
     if (this.#hidden.length > 0) thread.publish(INTERNAL_SUBMISSION, { type: "warning", message: this.#hiddenText() });
     for (const item of rebuilt.history.missingOutputs()) {
+      const turning = breathe();
+      if (turning !== undefined) await turning;
+      signal.throwIfAborted();
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
     }
     for (const { thread_id, id, op } of rebuilt.waiting.values()) {
@@ -86,7 +90,7 @@ export class HistoryLoader {
       op?.type === "inject_items"
         ? op.items
         : op?.type === "user_input" || op?.type === "user_turn"
-          ? [await messageOf(op.items, signal)]
+          ? [await messageOf(op.items, { cwd: this.#thread.config.cwd, signal })]
           : [];
     for (const item of items) this.#thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
   }
@@ -107,6 +111,8 @@ export class HistoryLoader {
       const first = rebuilt.isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
       for (const line of page) rebuilt.add(line, context);
+      const turning = breathe();
+      if (turning !== undefined) await turning;
     }
     return rebuilt;
   }

@@ -21,9 +21,10 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
-import { EventStream, type Lives } from "./event-stream.ts";
+import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Activity, Incarnation, LifeEnd } from "./incarnation.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import type { SubmissionOutcome } from "./submission-ledger.ts";
@@ -58,6 +59,10 @@ export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
+/** Of how many lives a handle can still say how much they said. */
+const PAST_LIVES = 64;
+const NO_LIVES: readonly PastLife[] = [];
+
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 
 const refuseId = (): Promise<never> =>
@@ -70,6 +75,8 @@ export class LiveThread implements Thread, Lives, Observed {
   #isClosed = false;
   #isEnding = false;
   #observers: Set<Observer> | undefined;
+  /** The newest lives before this one. */
+  #pastLives: readonly PastLife[] = NO_LIVES;
   /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
   /** The last op that could not be handed over at once: settles when it is, or has failed. */
@@ -128,6 +135,9 @@ export class LiveThread implements Thread, Lives, Observed {
 
   /** The thread lives again: its observers see all that the next incarnation has said so far, its first event first. */
   adopt(next: Incarnation): void {
+    const { epoch, log: told } = this.#incarnation;
+    if (this.#incarnation !== next)
+      this.#pastLives = [...this.#pastLives, { epoch, last: told.next - 1 }].slice(-PAST_LIVES);
     this.#incarnation = next;
     next.sink = this;
     const waiting = this.#waiting;
@@ -183,6 +193,10 @@ export class LiveThread implements Thread, Lives, Observed {
     return raceAbort(promise, signal).finally(() => {
       if (this.#waiting?.delete(resolve)) this.#home.noteObserved(this);
     });
+  }
+
+  livesBetween(after: number, before: number): readonly PastLife[] {
+    return this.#pastLives.filter(({ epoch }) => epoch > after && epoch < before);
   }
 
   // The public face.
@@ -355,17 +369,26 @@ export class LiveThread implements Thread, Lives, Observed {
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
-    options.signal?.throwIfAborted();
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
-    const op = parseOp({ type: "user_input", items, ...schema });
+    const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
+    return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+  }
+
+  review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+    return this.#runOp({ type: "review", review_request: { target } }, options);
+  }
+
+  /** Hands over an op that starts a turn, and waits for its end; when the wait is given up, the turn is interrupted. */
+  async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
+    options.signal?.throwIfAborted();
+    const op = parseOp(given);
     const watch = new TurnWatch(this);
     try {
-      const result = await waitForTurn(this.id, () =>
+      return await waitForTurn(this.id, () =>
         this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options),
       );
-      return outputSchema === undefined ? result : await withOutput(result, outputSchema);
     } catch (error) {
       if (watch.isRunning) void this.interrupt().catch(() => undefined);
       throw error;

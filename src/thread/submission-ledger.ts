@@ -6,6 +6,7 @@
  * the others; what the filter may have is looked up in the lines themselves.
  */
 import { type Submission, taskKindOf } from "../../machines/thread.machine.ts";
+import { breathe } from "../kernel/breath.ts";
 import { IdFilter } from "../kernel/id-filter.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine } from "../protocol/rollout.ts";
@@ -97,6 +98,7 @@ export class SubmissionLedger {
         const id = idIn(line, threadId);
         if (id !== undefined) filter.add(id);
       }
+      await breathe();
     }
     this.#others = filter;
     this.#isPartial = false;
@@ -109,6 +111,7 @@ export class SubmissionLedger {
     let trace: Trace | undefined;
     for await (const page of store.load(threadId, signal === undefined ? {} : { signal })) {
       for (const line of page) trace = traced(trace, line, { id, threadId });
+      await breathe();
     }
     return trace;
   }

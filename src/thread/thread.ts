@@ -10,6 +10,7 @@ import type { TokenUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
+import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
 import type { SubmissionOutcome } from "./submission-ledger.ts";
@@ -137,6 +138,12 @@ export interface Thread extends AsyncDisposable {
     options?: RunOptions<Output>,
   ): Promise<TurnResult<Output>>;
   /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
+  /**
+   * Has the changes of the thread's folder reviewed by a thread made for it, in one turn of this one, which it takes away
+   * from whatever runs. `lastAgentMessage` is what was found; the ExitedReviewMode among the items holds the findings.
+   * On abort the review is interrupted.
+   */
+  review(target: ReviewTarget, options?: WaitOptions): Promise<TurnResult>;
   interrupt(options?: InterruptOptions): Promise<void>;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;

@@ -1,6 +1,7 @@
 /** What a turn's tools may do with other threads (SPEC 14). The manager's floor has it done. */
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { AgentRule, AgentStatus } from "../protocol/agent-status.ts";
+import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -35,6 +36,21 @@ export type ResumeRequest = {
   readonly signal: AbortSignal;
 };
 
+export type ReviewerRequest = {
+  readonly config: ThreadConfig;
+  readonly prompt: string;
+  /** Told of all that the reviewer says. */
+  readonly onEvent: (msg: EventMsg) => void;
+  readonly signal: AbortSignal;
+};
+
+/** What the reviewer's one turn came to. */
+export type ReviewerResult = {
+  readonly status: "completed" | "interrupted" | "failed";
+  readonly lastAgentMessage: string | null;
+  readonly error: { readonly message: string; readonly codex_error_info: unknown } | null;
+};
+
 /** All but the reading methods throw InvalidRequestError when there is no manager any more; waits reject with the signal's reason. */
 export interface Agents {
   /** 0 for a user's thread. */
@@ -60,6 +76,8 @@ export interface Agents {
   ): Promise<Readonly<Record<ThreadId, AgentStatus>>>;
   /** Ends the thread and the agents under it. @throws ThreadNotFoundError */
   close(threadId: ThreadId, signal: AbortSignal): Promise<void>;
+  /** Runs one turn of a thread made for it, which is closed when this settles. Rejects with the signal's reason. */
+  review(request: ReviewerRequest): Promise<ReviewerResult>;
   /** Opens a stored thread as an agent. @throws RolloutNotFoundError, LimitReachedError */
   resume(threadId: ThreadId, request: ResumeRequest): Promise<void>;
 }

@@ -107,7 +107,7 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
     publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), ...clientName, content: items });
     for (const skill of skills.messages) recordItem(host, id, skill);
   };
-  const message = messageOf(items, run.signal);
+  const message = messageOf(items, { cwd: run.config.cwd, signal: run.signal });
   const skills = items.some((item) => item.type === "skill") ? readSkills(host, run, items) : NO_SKILLS;
   if (message instanceof Promise || skills instanceof Promise) {
     return Promise.all([message, skills]).then((parts) => record(...parts));

@@ -3,6 +3,7 @@
  * user messages and the summary. The stored line holds the summary alone: what else it keeps is found in the lines
  * before it, so that nothing is written twice.
  */
+import { breathe } from "../kernel/breath.ts";
 import type { ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
@@ -75,6 +76,8 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   };
   let summary = "";
   for await (const event of host.model.stream(request, { signal: run.signal })) {
+    const turning = breathe();
+    if (turning !== undefined) await turning;
     run.signal.throwIfAborted();
     if (event.type === "rate_limits") {
       host.rateLimits = event.snapshot;

@@ -3,9 +3,11 @@
  *
  * H1  A call is always followed by its output in what goes to the model; an output without a call never goes (T6).
  * H2  Items are immutable and shared: with the store, with forks and with requests in flight.
+ * H3  No picture that is broken, or that the model's server has refused, goes to the model.
  */
 import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
+import { hasPicture, isRefusedPicturesNote, withoutBrokenPictures, withoutPictures } from "./picture-content.ts";
 
 const OUTPUT_OF: Record<string, string> = {
   function_call: "function_call_output",
@@ -28,6 +30,10 @@ const callIdOf = (item: ResponseItem): string | undefined =>
 
 const isSendable = (item: ResponseItem): boolean =>
   item.type !== "ghost_snapshot" && !(item.type === "message" && item.role === "system");
+
+/** What only a model says: it has taken everything before it. */
+const isAnswer = (item: ResponseItem): boolean =>
+  item.type === "message" ? item.role === "assistant" : !OUTPUTS.has(item.type);
 
 export class History {
   #items: ResponseItem[];
@@ -56,8 +62,10 @@ export class History {
   }
 
   /** Adds an item. An output whose call is not there is dropped, and so is an output too many. */
-  append(item: ResponseItem): void {
-    if (!isSendable(item)) return;
+  append(given: ResponseItem): void {
+    if (!isSendable(given)) return;
+    const item = withoutBrokenPictures(given);
+    if (isRefusedPicturesNote(item)) this.#dropPictures();
     const callId = callIdOf(item);
     if (callId !== undefined && OUTPUTS.has(item.type)) {
       if (!this.#answer(callId)) return;
@@ -69,6 +77,34 @@ export class History {
       this.#items.push(item);
     }
     this.#bytes += sizeOf(item);
+  }
+
+  /** Where what the model has not answered yet begins. */
+  get #unanswered(): number {
+    return this.#items.findLastIndex((item) => isAnswer(item)) + 1;
+  }
+
+  /**
+   * Whether a request that was refused may have been so for a picture: for a new one, or, where the reason was not told, for
+   * one that an earlier refused request held too.
+   */
+  mayBeRefusedFor(refusal: "pictures" | "something"): boolean {
+    if (refusal === "pictures") return this.#items.some(hasPicture);
+    const fresh = this.#items.slice(this.#unanswered);
+    const newest = fresh.findLastIndex((item) => isUserBoundary(item));
+    return fresh.slice(0, Math.max(newest, 0)).some((item) => hasPicture(item) && isUserBoundary(item));
+  }
+
+  /** Takes the pictures out that were sent since the model last answered; where there are none, all of them (H3). */
+  #dropPictures(): void {
+    const fresh = this.#unanswered;
+    const from = this.#items.some((item, at) => at >= fresh && hasPicture(item)) ? fresh : 0;
+    this.#items = this.#items.map((item, at) => {
+      if (at < from || !hasPicture(item)) return item;
+      const without = withoutPictures(item);
+      this.#bytes += sizeOf(without) - sizeOf(item);
+      return without;
+    });
   }
 
   /** Takes one call of this id off the open ones; false when there is none. */

@@ -6,12 +6,14 @@ import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
-import type { MessageItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
-import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
+import { agentMessageText, isAnswer } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
+import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
-import { startCall } from "./tool-calls.ts";
+import { runReview } from "./review/review.ts";
+import { finishCalls, startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 import { runOwnShell } from "./user-shell.ts";
@@ -29,6 +31,10 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   if (opening !== undefined) await opening;
   if (run.kind === "user_shell") {
     await runOwnShell(host, run);
+    return { calls: 0, pendingInput: false };
+  }
+  if (run.kind === "review") {
+    await runReview(host, run);
     return { calls: 0, pendingInput: false };
   }
   if (run.kind === "compact") {
@@ -56,15 +62,24 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
     for await (const event of host.model.stream(requestOf(host, run, history), { signal })) {
       if (signal.aborted) break;
       answer.take(event);
+      // A stream that never really waits would keep the loop from turning, so that no deadline and no abort got through.
+      const turning = breathe();
+      if (turning !== undefined) await turning;
       if (answer.isComplete) break;
     }
   } catch (error) {
-    if (!signal.aborted) throw error;
+    if (!signal.aborted) await fail(host, run, error);
   } finally {
     run.endRequest();
   }
   run.signal.throwIfAborted();
-  if (!answer.isComplete && !signal.aborted) throw closedEarly();
+  if (!answer.isComplete && !signal.aborted) await fail(host, run, closedEarly());
+}
+
+/** The calls that a broken answer has made are finished before the turn asks again, or ends. */
+async function fail(host: TurnHost, run: TurnRun, error: unknown): Promise<never> {
+  await finishCalls(host, run);
+  throw error;
 }
 
 function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest {
@@ -163,10 +178,11 @@ class Answer {
   }
 
   #start(item: ResponseItem): void {
-    if (item.type !== "message" && item.type !== "reasoning") return;
+    if (!isShown(item)) return;
     const id = item.id ?? newItemId();
     this.#current = id;
     this.#publish({ type: "item_started", ...this.#place, item: emptyTurnItem(item, id) });
+    if (item.type === "web_search_call") this.#publish({ type: "web_search_begin", call_id: id });
   }
 
   #textDelta(delta: string, itemId: string | undefined): void {
@@ -191,36 +207,15 @@ class Answer {
 
   #finish(item: ResponseItem): void {
     const { showRawReasoning } = this.#run.config;
-    if (isAssistantMessage(item) || item.type === "reasoning") {
+    if (isShown(item)) {
       if (this.#current === undefined) this.#start(item);
       const whole = wholeTurnItem(item, item.id ?? this.#current ?? newItemId());
       this.#publish({ type: "item_completed", ...this.#place, item: whole });
       for (const msg of legacyEventsOf(whole, { showRawReasoning })) this.#publish(msg);
-      if (whole.type === "AgentMessage") this.#run.lastAgentMessage = agentMessageText(whole);
+      if (isAnswer(whole)) this.#run.lastAgentMessage = agentMessageText(whole);
     }
     this.#current = undefined;
     recordItem(this.#host, this.#run.id, item);
     startCall(this.#host, this.#run, item);
   }
-}
-
-const isAssistantMessage = (item: ResponseItem): item is MessageItem =>
-  item.type === "message" && item.role === "assistant";
-
-const emptyTurnItem = (item: MessageItem | ReasoningItem, id: string): TurnItem =>
-  item.type === "reasoning"
-    ? { type: "Reasoning", id, summary_text: [], raw_content: [] }
-    : { type: "AgentMessage", id, content: [] };
-
-function wholeTurnItem(item: MessageItem | ReasoningItem, id: string): TurnItem {
-  if (item.type === "reasoning") {
-    return {
-      type: "Reasoning",
-      id,
-      summary_text: item.summary.map((part) => part.text),
-      raw_content: (item.content ?? []).map((part) => part.text),
-    };
-  }
-  const texts = item.content.flatMap((part) => (part.type === "output_text" ? [part.text] : []));
-  return { type: "AgentMessage", id, content: texts.map((text) => ({ type: "Text", text })) };
 }

@@ -8,9 +8,11 @@ import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { ErrorEvent, TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
-import { announceTurn, recordInOrder, recordInput, turnStamp } from "./announcement.ts";
+import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import type { Submission } from "./inbox.ts";
+import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
+import { enterReview } from "./review/review.ts";
 import { sample } from "./sampling.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -47,6 +49,7 @@ export function turnLogic(hostOf: HostLookup) {
     actors: {
       prepare: fromPromise(({ input }) => {
         const { host, run } = takeUp(input);
+        if (run.kind === "review") enterReview(host, run);
         announceTurn(host, run);
         return prepare(host, run);
       }),
@@ -89,6 +92,8 @@ async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   // A thread that has everything in memory records its input at once: before whoever submitted it is answered.
   const opening = host.openHistory(run.signal);
   if (opening !== undefined) await opening;
+  // The reviewer takes a place of its own among the running turns.
+  if (run.kind === "review") return;
   const connecting = host.openTools(run.signal);
   if (connecting !== undefined) await connecting;
   run.signal.throwIfAborted();
@@ -108,7 +113,6 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
     codex_error_info: { response_stream_disconnected: { http_status_code: failure?.httpStatus ?? null } },
     additional_details: textOfThrown(error),
   });
-  await finishCalls(host, run);
   await sleep(host.clock, backoffDelay(retries, { retryAfterMs: failure?.retryAfterMs }), run.signal);
 }
 
@@ -177,11 +181,21 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
+  omitRefusedPictures(host, run, error);
   run.error = {
     message: textOfThrown(error),
     codex_error_info: error instanceof ModelError ? error.info : "other",
   };
   host.publish(run.id, { type: "error", ...run.error });
+}
+
+/** The next request goes without the pictures that this one may have been refused for. */
+function omitRefusedPictures(host: TurnHost, run: TurnRun, error: unknown): void {
+  const refusal = refusalIn(error);
+  if (refusal === "none" || host.history?.mayBeRefusedFor(refusal) !== true) return;
+  recordItem(host, run.id, refusedPicturesNote());
+  const message = "The model's server refused a picture; from now on it is left out of what is sent.";
+  host.publish(run.id, { type: "warning", message });
 }
 
 /** T4: a turn whose machine broke ends all the same, and what was sent to it is kept. */

@@ -1,48 +1,62 @@
-import { extname } from "node:path";
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
 import { raceAbort } from "../kernel/cancellation.ts";
-import { textOfThrown } from "../kernel/thrown.ts";
 import { type ContentItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { readBytes } from "../services/bounded-read.ts";
+import { ioText } from "../services/io-failure.ts";
+import { dataUrlOf, OMITTED_PICTURE, pictureUrl } from "./picture-content.ts";
 
-const IMAGE_TYPES: Record<string, string> = {
-  ".png": "image/png",
-  ".jpg": "image/jpeg",
-  ".jpeg": "image/jpeg",
-  ".gif": "image/gif",
-  ".webp": "image/webp",
-};
-
-/** What an image may have; in base64 it is a third longer, and has to fit a request. */
-const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
+/** What OpenAI takes as a whole request, with base64's third on top. */
+const MAX_IMAGE_BYTES = 50 * 1024 * 1024;
 
 /**
- * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. A file that can't
- * be attached becomes a text that says so, and so does one that is still being read at an abort. Skills and unknown kinds add no content of their own.
+ * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. What is no picture, a
+ * file that cannot be read, and one that is still being read at an abort become texts that say so. A local image is framed
+ * with its number and its path. Skills and unknown kinds add no content of their own.
+ * @param cwd what relative paths start from
  */
-export function messageOf(items: readonly UserInput[], signal: AbortSignal): ResponseItem | Promise<ResponseItem> {
+export function messageOf(
+  items: readonly UserInput[],
+  { cwd, signal }: { cwd: string; signal: AbortSignal },
+): ResponseItem | Promise<ResponseItem> {
   if (!items.some((item) => item.type === "local_image")) return userMessage(items.flatMap(contentOf));
-  const parts = items.map((item) => (item.type === "local_image" ? readImage(item.path, signal) : contentOf(item)));
+  let count = 0;
+  const parts = items.map((item) => {
+    if (item.type !== "local_image") return contentOf(item);
+    count += 1;
+    return localImage(resolve(cwd, item.path), { path: item.path, number: count, signal });
+  });
   return Promise.all(parts).then((contents) => userMessage(contents.flat()));
 }
 
 function contentOf(item: UserInput): ContentItem[] {
-  if (item.type === "text") return [{ type: "input_text", text: item.text }];
-  return item.type === "image" ? [{ type: "input_image", image_url: item.image_url }] : [];
+  if (item.type === "text") return [text(item.text)];
+  return item.type === "image" ? [imagePart(pictureUrl(item.image_url), item.detail)] : [];
 }
 
-async function readImage(path: string, signal: AbortSignal): Promise<ContentItem[]> {
-  const mediaType = IMAGE_TYPES[extname(path).toLowerCase()];
-  if (mediaType === undefined) return [unattached(path, "it is no PNG, JPEG, GIF or WebP file")];
+async function localImage(
+  file: string,
+  { path, number, signal }: { path: string; number: number; signal: AbortSignal },
+): Promise<ContentItem[]> {
   try {
-    const bytes = await raceAbort(readBytes(path, MAX_IMAGE_BYTES), signal);
-    return [{ type: "input_image", image_url: `data:${mediaType};base64,${bytes.toString("base64")}` }];
+    const bytes = await raceAbort(readBytes(file, MAX_IMAGE_BYTES), signal);
+    return [text(`<image name=[Image #${number}] path="${path}">`), imagePart(dataUrlOf(bytes)), text("</image>")];
   } catch (error) {
-    return [unattached(path, textOfThrown(error))];
+    if (signal.aborted) return [unread(path, "the turn was ended while it was being read")];
+    const isFolder = await stat(file).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+    const why = isFolder ? "Is a directory (os error 21)" : ioText(error);
+    return [unread(path, why)];
   }
 }
 
-const unattached = (path: string, why: string): ContentItem => ({
-  type: "input_text",
-  text: `The image at \`${path}\` could not be attached: ${why}`,
-});
+const unread = (path: string, why: string): ContentItem =>
+  text(`Codex could not read the local image at \`${path}\`: ${why}`);
+
+const text = (words: string): ContentItem => ({ type: "input_text", text: words });
+
+const imagePart = (url: string | undefined, detail: unknown = "high"): ContentItem =>
+  url === undefined ? text(OMITTED_PICTURE) : { type: "input_image", image_url: url, detail: detail ?? "high" };

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
@@ -212,4 +212,37 @@ test("as a process over ws: says where, serves, and ends by a signal with everyt
   assert.equal((await second.client.turn(thread.id, "again")).status, "completed");
   second.child.kill("SIGTERM");
   await once(second.child, "exit");
+});
+
+test("a first signal waits for the turn that runs, a second one interrupts it; a hangup waits for nobody", async (t) => {
+  const home = await folder(t);
+  const start = async () => {
+    const args = [MAIN, "app-server", "--home", home, "--listen", "ws://127.0.0.1:0"];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const [said] = await once(child.stderr, "data");
+    const client = await clientOf(new WebSocket(/ws:\/\/\S+/.exec(String(said))?.[0] ?? ""));
+    await client.initialize();
+    const { thread } = await client.request("thread/start", { cwd: home });
+    return { child, client, threadId: thread.id as string, ended: once(child, "exit") };
+  };
+  const command = async ({ client, threadId }: Awaited<ReturnType<typeof start>>, line: string) => {
+    await client.request("thread/shellCommand", { threadId, command: line });
+    await client.next("item/commandExecution/outputDelta");
+  };
+  const patient = await start();
+  await command(patient, "mkfifo go; echo begun; read -r go < go; echo done");
+  patient.child.kill("SIGTERM");
+  // The pipe is opened by whoever comes second: had the first signal ended the command, this would wait for ever.
+  execFileSync("sh", ["-c", "echo on > go"], { cwd: home, timeout: 30_000 });
+  assert.equal((await patient.client.next("turn/completed")).params.turn.status, "completed");
+  assert.deepEqual(await patient.ended, [0, null]);
+
+  for (const signals of [["SIGTERM", "SIGINT"], ["SIGHUP"]] as const) {
+    const hurried = await start();
+    await command(hurried, "echo $$; exec sleep 300");
+    const pid = Number(hurried.client.log.findLast(({ params }) => params?.delta)?.params.delta);
+    for (const signal of signals) hurried.child.kill(signal);
+    assert.deepEqual(await hurried.ended, [0, null]);
+    assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+  }
 });

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { VERSION } from "../../src/version.ts";
+import { CODEX_VERSION, VERSION } from "../../src/version.ts";
 import { skein } from "./skein.ts";
 
 const COMMANDS = [
   "demo",
   "exec",
   "resume",
+  "review",
+  "app-server",
+  "login",
+  "logout",
   "list",
   "show",
   "fork",
@@ -37,8 +41,10 @@ for (const command of COMMANDS) {
   });
 }
 
-test("the version is the package's", async () => {
-  assert.deepEqual(await skein(["--version"]), { code: 0, stdout: `${VERSION}\n`, stderr: "" });
+test("the version is Codex's, as clients read it, and the package's", async () => {
+  const stdout = `codex-cli ${CODEX_VERSION} (skein ${VERSION})\n`;
+  for (const flag of ["--version", "-V"]) assert.deepEqual(await skein([flag]), { code: 0, stdout, stderr: "" });
+  assert.match(stdout, /^codex-cli 0\.[1-9]\d\d\.\d+\b/);
 });
 
 const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
@@ -47,8 +53,13 @@ const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
   [["list", "--nope"], /^error: unknown option '--nope'/],
   [["list", "--limit", "0"], /whole number from 1 to 100/],
   [["list", "--sort", "size"], /Allowed choices are created, updated/],
-  [["show"], /^error: missing required argument 'thread'/],
-  [["archive"], /^error: missing required argument 'id'/],
+  [["show"], /^error: name a thread, or say --last/],
+  [["archive"], /^error: name a thread, or say --last/],
+  [["show", "--last", "0"], /whole number from 1/],
+  [["--enable", "a.b", "exec", "hi"], /^error: `a.b` is no name of a feature/],
+  [["review"], /say one of --uncommitted, --base/],
+  [["login"], /--with-api-key/],
+  [["exec", "resume", "--last", "a", "b"], /no thread is named/],
   [["fork", "x", "--before-user-message", "-1"], /whole number from 0/],
   [["fork", "x", "--before-turn", "a", "--through-turn", "b"], /cannot be used with/],
   [["exec", "two", "words"], /^error: the prompt must be one argument: put it in quotes/],

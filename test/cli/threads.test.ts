@@ -199,7 +199,7 @@ test("what is not there or malformed is told with its code", async (t) => {
     assert.match(missing.stderr, /^error: .*\(rollout_not_found\)\n$/);
     const malformed = await skein([command, "nope", "--home", home]);
     assert.deepEqual([malformed.code, malformed.stdout], [1, ""], command);
-    assert.match(malformed.stderr, /^error: `nope` is no thread id: .*\(invalid_request\)\n$/);
+    assert.match(malformed.stderr, /^error: .*no thread has the id or the name `nope`.*\(rollout_not_found\)\n$/);
   }
   const file = join(home, "empty.jsonl");
   await writeFile(file, "");

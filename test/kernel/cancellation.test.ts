@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import fc from "fast-check";
+import { onceAborted } from "../../src/kernel/abort-listeners.ts";
 import { linkSignals, raceAbort, withDeadline } from "../../src/kernel/cancellation.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
 import { DeadlineExceededError } from "../../src/protocol/errors.ts";
@@ -60,7 +61,7 @@ test("whatever becomes of ten thousand children, a long-lived parent keeps no li
   const onWarning = (warning: Error) => warnings.push(warning);
   process.on("warning", onWarning);
   const children = Array.from({ length: 10_000 }, () => linkSignals(parent.signal));
-  assert.equal(listeners(parent.signal), 10_000);
+  assert.equal(listeners(parent.signal), 1);
   children.forEach((child, index) => {
     if (index % 2 === 0) child.abort(index);
     else child[Symbol.dispose]();
@@ -99,7 +100,7 @@ test("raceAbort gives the promise's outcome and stops listening", async () => {
   const error = new Error("failed");
   const good = raceAbort(Promise.resolve(7), signal);
   const bad = observe(raceAbort(Promise.reject(error), signal));
-  assert.equal(listeners(signal), 2);
+  assert.equal(listeners(signal), 1);
   assert.equal(await good, 7);
   await settled();
   assert.deepEqual(bad.outcome, { reason: error });
@@ -236,4 +237,19 @@ test("an abort comes out unwrapped, and work is not begun under an aborted signa
     { begun, timers: clock.pending, listeners: listeners(controller.signal) },
     { begun: false, timers: 0, listeners: 0 },
   );
+});
+
+test("those who hear of one abort are called once each, in order, and not if they stopped before or meanwhile", () => {
+  const controller = new AbortController();
+  const heard: number[] = [];
+  const stops = [0, 1, 2, 3].map((n) =>
+    onceAborted(controller.signal, () => {
+      heard.push(n);
+      stops[2]?.();
+    }),
+  );
+  stops[1]?.();
+  assert.equal(listeners(controller.signal), 1);
+  controller.abort();
+  assert.deepEqual([heard, listeners(controller.signal)], [[0, 3], 0]);
 });

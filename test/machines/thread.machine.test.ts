@@ -1,12 +1,21 @@
 /** The thread machine as a pure function: what each op comes to in each state, and that interrupt and shutdown end it. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { type AnyMachineSnapshot, fromPromise, initialTransition, type StateFrom, transition } from "xstate";
+import fc from "fast-check";
+import {
+  type AnyMachineSnapshot,
+  createActor,
+  fromPromise,
+  initialTransition,
+  type StateFrom,
+  transition,
+} from "xstate";
 import { type ThreadMachineEvent, threadMachine } from "../../machines/thread.machine.ts";
 import { turnMachine } from "../../machines/turn.machine.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../../src/protocol/event.ts";
 import { type ThreadId, toSubmissionId } from "../../src/protocol/ids.ts";
 import type { Op } from "../../src/protocol/op.ts";
+import { withEmissionShortcut } from "../../src/thread/emission-shortcut.ts";
 
 const threadId = "01990000-0000-7000-8000-000000000001" as ThreadId;
 const configured: SessionConfiguredEvent = {
@@ -351,4 +360,112 @@ suite("thread machine", () => {
       assert.deepEqual(JSON.parse(JSON.stringify(context)), context);
     }
   });
+});
+
+suite("the short way of what a thread says", () => {
+  const op = fc.constantFrom<Op>(
+    { type: "user_input", items: [{ type: "text", text: "x" }] },
+    { type: "user_input", items: [] },
+    { type: "interrupt" },
+    { type: "thread_rollback", num_turns: 1 },
+    { type: "list_skills" },
+    { type: "shutdown" },
+    { type: "compact" },
+  );
+  const event = fc.oneof(
+    op.map((asked) => ({ type: "op.submit", id: "x", op: asked })),
+    fc.record({
+      type: fc.constant("event.publish"),
+      id: fc.string(),
+      msg: fc.record({ type: fc.constantFrom("warning", "task_started"), message: fc.string() }),
+      recorded: fc.constantFrom(true, undefined),
+    }),
+    fc.record({ type: fc.constant("rollout.record"), item: fc.record({ type: fc.constant("compacted") }) }),
+    fc.constantFrom({ type: "session.configure", msg: configured }, turnDone, turnBroke, ending, {
+      type: "never.heard",
+    }),
+  );
+
+  /** What an actor of the logic emits, and where it ends up. */
+  function heardFrom(logic: typeof machine, events: readonly unknown[]) {
+    const actor = createActor(logic, { input: { threadId, epoch: 1 } });
+    const heard: unknown[] = [];
+    actor.on("*", (emitted) => heard.push(emitted));
+    actor.start();
+    for (const sent of events) actor.send(sent as ThreadMachineEvent);
+    const { value, context, status } = actor.getSnapshot();
+    actor.stop();
+    return { heard, value, context, status };
+  }
+
+  test("comes to the same as the machine's, also after provide()", () => {
+    const nothing = machine.implementations;
+    const short = withEmissionShortcut(machine.provide({})).provide({ actions: nothing.actions as never });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 30 }), fc.boolean(), (events, isConfigured) => {
+        const all = isConfigured ? [OPEN, ...events] : events;
+        assert.deepEqual(heardFrom(short, all), heardFrom(machine, all));
+      }),
+      { numRuns: 300 },
+    );
+    const { transition } = short;
+    assert.notEqual(transition, machine.transition);
+  });
+
+  test("what the machine does not know costs nothing that stays", () => {
+    const short = withEmissionShortcut(machine.provide({}));
+    const actor = createActor(short, { input: { threadId, epoch: 1 } }).start();
+    actor.send(OPEN);
+    const before = actor.getSnapshot();
+    for (let n = 0; n < 100; n += 1) actor.send({ type: `made.up.${n}` } as never);
+    assert.equal(actor.getSnapshot(), before);
+    actor.stop();
+  });
+});
+
+suite("a persisted thread", () => {
+  for (const [name, way] of Object.entries(states)) {
+    test(`goes on from its JSON in ${name}`, async () => {
+      const done = Promise.withResolvers<EventMsg>();
+      const resolved = Promise.withResolvers<void>();
+      const lively = machine.provide({
+        actors: {
+          runTurn: turnMachine.provide({
+            actors: {
+              prepare: fromPromise(() => resolved.promise),
+              settle: fromPromise(async () => {}),
+              storeEnd: fromPromise(async () => {}),
+            },
+            actions: { abortWork: () => {}, publishAborted: () => {} },
+          }),
+          rollBack: fromPromise(() => resolved.promise),
+          answer: fromPromise(() => done.promise),
+          close: fromPromise(() => resolved.promise),
+        },
+      });
+      const first = createActor(lively, { input: { threadId, epoch: 7 } }).start();
+      for (const event of way) first.send(event);
+      const json = JSON.stringify(first.getPersistedSnapshot());
+      const tags = [...first.getSnapshot().tags].toSorted();
+      first.stop();
+      assert.ok(
+        !/"x:\d+"/.test(JSON.stringify((JSON.parse(json) as { context: object }).context)),
+        "a pointer of one process",
+      );
+      const second = createActor(lively, { snapshot: JSON.parse(json) as never } as never).start();
+      assert.deepEqual([...second.getSnapshot().tags].toSorted(), tags);
+      assert.deepEqual(second.getSnapshot().context.epoch, 7);
+      const heard: string[] = [];
+      second.on("*", ({ type }) => heard.push(type));
+      if (name === "configuring") second.send(OPEN);
+      second.send({ type: "op.submit", id: toSubmissionId("i"), op: { type: "interrupt" } });
+      second.send({ type: "op.submit", id: toSubmissionId("s"), op: { type: "shutdown" } });
+      done.resolve({ type: "warning", message: "answered" } as EventMsg);
+      resolved.resolve();
+      for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(second.getSnapshot().status, "done");
+      assert.equal(heard.at(-1), "shutdown_complete");
+      assert.equal(heard.includes("warning"), name === "answering");
+    });
+  }
 });

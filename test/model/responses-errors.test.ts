@@ -99,14 +99,14 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
     answering(429, { error: { type: "usage_limit_reached", plan_type: "pro", resets_at: localNoon() } }),
     {
       message:
-        "You've hit your usage limit. Visit https://chatgpt.com/codex/settings/usage to purchase more credits or try again at Jan 1st, 2100 12:00 PM.",
+        "You’ve hit your usage limit. Visit https://chatgpt.com/settings/usage to purchase more credits or try again at Jan 1st, 2100 12:00 PM.",
       info: "usage_limit_exceeded",
       httpStatus: 429,
     },
   ],
   "HTTP 429 for a used-up plan that cannot buy": [
     answering(429, { error: { type: "usage_limit_reached" } }),
-    { message: "You've hit your usage limit. Try again later.", info: "usage_limit_exceeded", httpStatus: 429 },
+    { message: "You’ve hit your usage limit. Try again later.", info: "usage_limit_exceeded", httpStatus: 429 },
   ],
   "HTTP 429 without quota": [
     answering(429, { error: { code: "insufficient_quota" } }),
@@ -120,26 +120,41 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   "failed: usage_not_included": [
     failed("usage_not_included", "no"),
     {
-      message: "To use Codex with your ChatGPT plan, upgrade to Plus: https://openai.com/chatgpt/pricing.",
+      message: "To use Codex with your ChatGPT plan, upgrade to Plus: https://chatgpt.com/explore/plus.",
       info: "usage_limit_exceeded",
     },
   ],
   "failed: invalid_prompt": [failed("invalid_prompt", "not this"), { message: "not this" }],
   "failed: rate_limit_exceeded in ms": [
     failed("rate_limit_exceeded", "Limit reached. Please try again in 10ms. Visit us."),
-    { message: `${BROKEN}Limit reached. Please try again in 10ms. Visit us.`, retryable: true, retryAfterMs: 10 },
+    {
+      message: "rate limit exceeded: Limit reached. Please try again in 10ms. Visit us.",
+      info: "rate_limit_exceeded",
+      retryable: true,
+      retryAfterMs: 10,
+    },
   ],
   "failed: rate_limit_exceeded in s": [
     failed("rate_limit_exceeded", "Please try again in 1.898s."),
-    { message: `${BROKEN}Please try again in 1.898s.`, retryable: true, retryAfterMs: 1898 },
+    {
+      message: "rate limit exceeded: Please try again in 1.898s.",
+      info: "rate_limit_exceeded",
+      retryable: true,
+      retryAfterMs: 1898,
+    },
   ],
   "failed: rate_limit_exceeded in seconds": [
     failed("rate_limit_exceeded", "Try again in 35 seconds."),
-    { message: `${BROKEN}Try again in 35 seconds.`, retryable: true, retryAfterMs: 35_000 },
+    {
+      message: "rate limit exceeded: Try again in 35 seconds.",
+      info: "rate_limit_exceeded",
+      retryable: true,
+      retryAfterMs: 35_000,
+    },
   ],
   "failed: rate_limit_exceeded without a time": [
     failed("rate_limit_exceeded", "Slow down"),
-    { message: `${BROKEN}Slow down`, retryable: true },
+    { message: "rate limit exceeded: Slow down", info: "rate_limit_exceeded", retryable: true },
   ],
   "failed: anything else": [failed("server_error", "oops"), { message: `${BROKEN}oops`, retryable: true }],
   "failed without an error": [
@@ -148,7 +163,25 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   ],
   incomplete: [
     streaming(sse({ type: "response.incomplete", response: { incomplete_details: { reason: "max_output_tokens" } } })),
-    { message: `${BROKEN}Incomplete response returned, reason: max_output_tokens`, retryable: true },
+    { message: "Incomplete response returned, reason: max_output_tokens" },
+  ],
+  "incomplete without a reason": [
+    streaming(sse({ type: "response.incomplete", response: {} })),
+    { message: "Incomplete response returned, reason: unknown" },
+  ],
+  "incomplete by a filter": [
+    streaming(sse({ type: "response.incomplete", response: { incomplete_details: { reason: "content_filter" } } })),
+    { message: `${BROKEN}Incomplete response returned, reason: content_filter`, retryable: true },
+  ],
+  "failed: an image": [failed("image_parse_error", "no image"), { message: "no image", info: "bad_request" }],
+  "failed: server_is_overloaded": [
+    failed("server_is_overloaded", "busy"),
+    { message: "Selected model is at capacity. Please try a different model.", info: "server_overloaded" },
+  ],
+  "failed: cyber_policy": [failed("cyber_policy", "not this"), { message: "not this", info: "cyber_policy" }],
+  "HTTP 404 for a model": [
+    answering(404, { error: { code: "model_not_found", message: "no such model" } }),
+    { message: "no such model", info: "model_not_found", httpStatus: 404 },
   ],
   "an error event": [
     streaming(sse({ type: "error", code: "insufficient_quota", message: "pay" })),

@@ -20,7 +20,7 @@ import { parseRolloutName } from "../../src/store/file/layout.ts";
 
 const FOLDER = process.env.SKEIN_ROLLOUTS ?? fileURLToPath(new URL("../data/rollouts/", import.meta.url));
 const EACH =
-  process.env.SKEIN_MUTATIONS === "all" ? Number.POSITIVE_INFINITY : Number(process.env.SKEIN_MUTATIONS ?? 12);
+  process.env.SKEIN_MUTATIONS === "all" ? Number.POSITIVE_INFINITY : Number(process.env.SKEIN_MUTATIONS ?? 5);
 const DEADLINE_MS = 20_000;
 
 type Path = readonly (string | number)[];

@@ -2,17 +2,43 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
-import { ThreadClosedError, tool } from "../../src/index.ts";
+import { type Thread, ThreadClosedError, tool } from "../../src/index.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { next, overlaid, rig, textsOf, until } from "../rig.ts";
 
 const HALF_AN_HOUR = 31 * 60_000;
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 
+const incarnationOf = (thread: Thread) => (thread as LiveThread).incarnation;
+
 suite("events", () => {
+  test("an iterator that sleeps through whole lives is told of each that it has missed", async () => {
+    await using r = await rig();
+    const { thread } = await r.manager.startThread();
+    const events = thread.events({ after: -1 });
+    await events.next();
+    const said: number[] = [];
+    for (const text of ["one", "two", "three", "four"]) {
+      await thread.run(text);
+      said.push(incarnationOf(thread).log.next);
+      if (text !== "four") await r.clock.advanceAsync(HALF_AN_HOUR);
+    }
+    await thread.shutdown();
+    const seen: string[] = [];
+    const counts = new Map<number, number>();
+    for await (const { epoch, msg } of events) {
+      if (msg.type === "lagged") seen.push(`${epoch}: ${msg.from} to ${msg.to}`);
+      else counts.set(epoch, (counts.get(epoch) ?? 0) + 1);
+    }
+    assert.deepEqual(seen, [`2: 0 to ${(said[1] ?? 0) - 1}`, `3: 0 to ${(said[2] ?? 0) - 1}`]);
+    assert.deepEqual(counts.get(1), (said[0] ?? 0) - 1);
+    assert.equal(counts.get(4), (said[3] ?? 0) + 1);
+  });
+
   test("nextEvent pulls every event once, in order, from behind SessionConfigured on; overlapping calls share them out", async () => {
     await using r = await rig({ script: [[say("a")]] });
     const { thread } = await r.manager.startThread();

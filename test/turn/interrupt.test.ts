@@ -6,7 +6,7 @@ import { call, fail, hang, raw, type Script, say } from "../../src/model/script.
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { assertPaired, latch, overlaid, type Rig, rig, textsOf, until, watch } from "../rig.ts";
-import { mkfifoSync } from "./fifo.ts";
+import { slowFile } from "./slow-files.ts";
 
 const ENDS = new Set(["task_complete", "turn_aborted"]);
 const endsOf = (events: ReturnType<typeof watch>) =>
@@ -165,10 +165,10 @@ suite("interrupt", () => {
     await assert.rejects(thread.interrupt({ turnId: "x" }), { code: "no_active_turn" });
   });
 
-  test("a file that cannot be read to its end does not hold an interrupt up, and the input is kept", async (t) => {
-    const path = mkfifoSync(t);
+  test("a file that is slow to read does not hold an interrupt up, and the input is kept", async (t) => {
     await using r = await rig({ script: [[say("ok")]] });
     const { thread } = await r.manager.startThread();
+    const { path, release } = slowFile(t);
     const running = thread.run([
       { type: "local_image", path },
       { type: "text", text: "look" },
@@ -176,8 +176,9 @@ suite("interrupt", () => {
     await until(() => thread.activeTurn !== undefined);
     await thread.interrupt();
     assert.equal((await running).status, "interrupted");
+    release();
     await thread.run("and?");
-    assert.match(textsOf(r.model.requests[0] ?? { input: [] })[0] ?? "", /could not be attached.*look/);
+    assert.match(textsOf(r.model.requests[0] ?? { input: [] })[0] ?? "", /could not read the local image.*look/);
   });
 });
 

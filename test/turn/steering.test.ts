@@ -1,6 +1,5 @@
 /** Input that is sent while a turn runs joins it and is never lost (T5), whatever becomes of the turn. */
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
 import { suite, test } from "node:test";
 import { tool } from "../../src/index.ts";
 import { call, hang, raw, say, usage, wait } from "../../src/model/script.ts";
@@ -9,7 +8,7 @@ import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { latch, linesOf, overlaid, rig, textsOf, typesOf, until, watch } from "../rig.ts";
-import { mkfifoSync } from "./fifo.ts";
+import { slowFile } from "./slow-files.ts";
 
 const ENDS = new Set(["task_complete", "turn_aborted"]);
 const endsOf = (events: ReturnType<typeof watch>) =>
@@ -110,18 +109,18 @@ suite("steering", () => {
   });
 
   test("input that comes while other input is still being read is in the same request", async (t) => {
-    const path = mkfifoSync(t);
     await using r = await rig({ script: [[hang()], [say("all")]] });
     const { thread } = await r.manager.startThread();
     const first = thread.run("a");
     await until(() => r.model.asked === 1);
+    const { path, release } = slowFile(t);
     const second = thread.run([
       { type: "local_image", path },
       { type: "text", text: "b" },
     ]);
     await settled();
     const third = thread.run("c");
-    await writeFile(path, "no image");
+    release();
     const results = await Promise.all([first, second, third]);
     assert.deepEqual(new Set(results.map(({ lastAgentMessage }) => lastAgentMessage)), new Set(["all"]));
     assert.equal(r.model.asked, 2);

@@ -34,6 +34,8 @@ type OpenTurn = {
   userItems: number[];
   hasCoreItems: boolean;
   explicit: boolean;
+  /** Begun by the item that says so, before its task_started. */
+  isReview: boolean;
   /** The user's turn that it is a part of, where that is another one. */
   rootId: string | null;
   status: V2Turn["status"] | undefined;
@@ -63,6 +65,11 @@ export class HistoryFold {
   #event(msg: EventMsg, ordinal: number, at: number): void {
     switch (msg.type) {
       case "task_started":
+        // Codex gives the reviewer's work an id of its own, under the turn that the review began.
+        if (this.#open?.isReview === true && [msg.turn_id, msg.root_turn_id].includes(this.#open.id)) {
+          this.#open.startedAt ??= msg.started_at ?? null;
+          return;
+        }
         this.#begin(ordinal, msg.turn_id ?? `rollout-${ordinal}`, {
           explicit: true,
           rootId: msg.root_turn_id ?? null,
@@ -70,6 +77,9 @@ export class HistoryFold {
         });
         return;
       case "item_completed":
+        if (msg.item.type === "EnteredReviewMode") {
+          this.#begin(ordinal, msg.turn_id, { explicit: true, isReview: true, startedAt: null });
+        }
         this.#coreItem(msg.item, ordinal, {
           startedAtMs: msg.started_at_ms ?? at,
           completedAtMs: msg.completed_at_ms ?? at,
@@ -80,7 +90,7 @@ export class HistoryFold {
         return;
       case "agent_message":
         this.#legacyItem(ordinal, (id) => ({
-          ...agentMessage(id, msg.message),
+          ...agentMessage(id, msg.message, msg.phase ?? null),
           startedAtMs: null,
           completedAtMs: null,
         }));
@@ -109,7 +119,7 @@ export class HistoryFold {
   #begin(
     ordinal: number,
     id: string,
-    given: { explicit: boolean; startedAt: number | null; rootId?: string | null },
+    given: { explicit: boolean; startedAt: number | null; rootId?: string | null; isReview?: boolean },
   ): OpenTurn {
     const turn: OpenTurn = {
       ordinal,
@@ -118,6 +128,7 @@ export class HistoryFold {
       userItems: [],
       hasCoreItems: false,
       explicit: given.explicit,
+      isReview: given.isReview ?? false,
       rootId: given.rootId ?? null,
       status: undefined,
       error: null,

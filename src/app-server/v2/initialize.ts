@@ -1,6 +1,6 @@
 import { arch, hostname, platform, release } from "node:os";
 import * as z from "zod";
-import { VERSION } from "../../version.ts";
+import { CODEX_VERSION, VERSION } from "../../version.ts";
 import type { ClientInfo } from "../connection.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
@@ -44,9 +44,6 @@ function initialize(
 }
 
 const isHeaderValue = (name: string): boolean => /^[\t\x20-\x7e]*$/.test(name);
-
-/** The Codex whose protocol is spoken. The TUI warns of a server that is older than itself. */
-const CODEX_VERSION = "0.169.0";
 
 /** `name/version (os; arch) terminal (name; version)`: clients read Codex's version out of it. */
 export const userAgentOf = ({ name, version }: ClientInfo): string =>

@@ -12,7 +12,7 @@ const text = z.string();
 /** `image` also knows a `fileId`, and there is `audio`: no model client of ours takes those. */
 export const v2InputSchema = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text"), text, text_elements: z.array(textElement).nullish() }),
-  z.looseObject({ type: z.literal("image"), url: text }),
+  z.looseObject({ type: z.literal("image"), url: text, detail: text.nullish() }),
   z.looseObject({ type: z.literal("localImage"), path: text }),
   z.looseObject({ type: z.literal("skill"), name: text, path: text }),
   z.looseObject({ type: z.literal("mention"), name: text, path: text }),
@@ -25,7 +25,7 @@ export function inputFromV2(item: V2Input): UserInput {
     case "text":
       return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementFromV2) };
     case "image":
-      return { type: "image", image_url: item.url };
+      return { type: "image", image_url: item.url, ...(item.detail != null && { detail: item.detail }) };
     case "localImage":
       return { type: "local_image", path: item.path };
     case "skill":
@@ -46,7 +46,7 @@ export function inputToV2(item: UserInput): Record<string, unknown> {
     case "text":
       return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementToV2) };
     case "image":
-      return { type: "image", url: item.image_url, detail: null };
+      return { type: "image", url: item.image_url, detail: item.detail ?? null };
     case "local_image":
       return { type: "localImage", path: item.path };
     case "skill":

@@ -11,6 +11,8 @@ import {
   type TurnItem,
   type UserMessageTurnItem,
 } from "../../protocol/turn-item.ts";
+import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import { shownReview } from "../../turn/review/output.ts";
 import { inputToV2 } from "./input.ts";
 import { camel } from "./settings.ts";
 import { commandActions, commandLine } from "./shown-command.ts";
@@ -35,7 +37,7 @@ function bodyOf(item: TurnItem): Body | undefined {
     case "Reasoning":
       return { type: "reasoning", id: item.id, summary: item.summary_text, content: item.raw_content };
     case "WebSearch":
-      return { type: "webSearch", id: item.id, query: item.query, action: item.action ?? null, results: null };
+      return { type: "webSearch", id: item.id, query: item.query, action: webAction(item.action), results: null };
     case "CommandExecution":
       return commandExecution(item);
     case "FileChange":
@@ -48,9 +50,22 @@ function bodyOf(item: TurnItem): Body | undefined {
       return dynamicToolCall(item);
     case "ContextCompaction":
       return { type: "contextCompaction", id: item.id };
+    case "EnteredReviewMode":
+      return { type: "enteredReviewMode", id: item.id, review: item.user_facing_hint ?? "" };
+    case "ExitedReviewMode":
+      return { type: "exitedReviewMode", id: item.id, review: shownReview(item.review_output) };
     default:
       return undefined;
   }
+}
+
+/** The fields of each action that v2 knows; any other action is `other`. */
+function webAction(action: unknown): Record<string, unknown> | null {
+  if (action === undefined || action === null) return null;
+  const { type, query = null, queries = null, url = null, pattern = null } = isJsonObject(action) ? action : {};
+  if (type === "search") return { type, query, queries };
+  if (type === "open_page") return { type: "openPage", url };
+  return type === "find_in_page" ? { type: "findInPage", url, pattern } : { type: "other" };
 }
 
 const userMessage = (item: UserMessageTurnItem): Body => ({

@@ -7,6 +7,7 @@ import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
 import { initializeMethods } from "./initialize.ts";
+import { reviewMethods } from "./review.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
 import { threadSettingsMethods } from "./thread-settings.ts";
@@ -21,6 +22,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...threadReadMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),
+  ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),
   ...commandMethods(server),

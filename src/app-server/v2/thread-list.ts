@@ -1,5 +1,6 @@
 /** A page of stored threads (SPEC 8 and 13.4). */
 import * as z from "zod";
+import { placeOf as folderOf } from "../../store/place.ts";
 import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -122,9 +123,10 @@ async function pageOfAll(
   cwds: readonly string[] | undefined,
 ): Promise<StoredPage> {
   const all: StoredThread[] = [];
+  const places = new Set(cwds?.map(folderOf));
   for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
     const page = await list({ ...query, limit: 100, ...(next === undefined ? {} : { cursor: next }) });
-    const fits = (thread: StoredThread) => isShown(thread) && (cwds === undefined || cwds.includes(thread.cwd));
+    const fits = (thread: StoredThread) => isShown(thread) && (cwds === undefined || places.has(folderOf(thread.cwd)));
     all.push(...page.threads.filter(fits));
     next = page.nextCursor;
   }

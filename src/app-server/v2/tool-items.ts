@@ -1,4 +1,4 @@
-/** Items that older tool events tell of (SPEC 11.8): commands, patches, MCP calls, images, reviews. Pure. */
+/** Items that older tool events tell of (SPEC 11.8): commands, patches, MCP calls, images. Pure. */
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ExecCommandBeginEvent, ExecCommandEndEvent } from "../../protocol/tool-events.ts";
 import { changesToV2, milliseconds } from "./items.ts";
@@ -55,10 +55,6 @@ export function toolItemOf(msg: EventMsg): ToolItem | undefined {
     }
     case "view_image_tool_call":
       return { phase: "both", body: { type: "imageView", id: msg.call_id, path: msg.path } };
-    case "entered_review_mode":
-      return { phase: "both", body: { type: "enteredReviewMode", id: "review", review: msg.user_facing_hint ?? "" } };
-    case "exited_review_mode":
-      return { phase: "both", body: { type: "exitedReviewMode", id: "review", review: "" } };
     default:
       return undefined;
   }

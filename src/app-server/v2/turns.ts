@@ -105,18 +105,21 @@ async function start(
 /** Whether the running turn, if there is one, may take the input. @throws RpcError */
 function checkInput(input: readonly unknown[], running: ActiveTurn | undefined): void {
   const refused = (why: string) => new RpcError(INTERNAL_ERROR, `failed to submit turn input: ${why}`, REFUSED);
-  if (isCompacting(running)) throw refused("ActiveTurnNotSteerable { turn_kind: Compact }");
+  const kind = unsteerable(running);
+  if (kind !== undefined)
+    throw refused(`ActiveTurnNotSteerable { turn_kind: ${kind === "review" ? "Review" : "Compact"} }`);
   if (running !== undefined && input.length === 0) throw refused("EmptyInput");
 }
 
 const REFUSED = { code: "invalid_request" } as const;
 
-/** A compaction takes no input until it has ended. */
-const isCompacting = (running: ActiveTurn | undefined): boolean => running?.kind === "compact" && running.takesInput;
+/** A compaction and a review take no input until they have ended. */
+const unsteerable = (running: ActiveTurn | undefined): "compact" | "review" | undefined =>
+  running?.takesInput === true && (running.kind === "compact" || running.kind === "review") ? running.kind : undefined;
 
-function notSteerable(): RpcError {
-  const message = "cannot steer a compact turn";
-  const codexErrorInfo = { activeTurnNotSteerable: { turnKind: "compact" } };
+function notSteerable(turnKind: "compact" | "review"): RpcError {
+  const message = `cannot steer a ${turnKind} turn`;
+  const codexErrorInfo = { activeTurnNotSteerable: { turnKind } };
   return invalidRequest(message, { details: { message, codexErrorInfo, additionalDetails: null, misalignment: null } });
 }
 
@@ -152,7 +155,8 @@ async function steer(
       code: "no_active_turn",
     });
   }
-  if (isCompacting(running)) throw notSteerable();
+  const kind = unsteerable(running);
+  if (kind !== undefined) throw notSteerable(kind);
   if (params.input.length === 0) throw invalidRequest("input must not be empty");
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };

@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import { Command, Option } from "commander";
-import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../../protocol/built-in-tool-names.ts";
-import { repeated } from "../session-options.ts";
+import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
+import { optionsOf } from "../global-options.ts";
+import { type SessionOptions, settingsOfOptions } from "../session-options.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -10,18 +12,18 @@ config.toml in the home folder, and each request may give its own.
 
 Off loopback a token is needed; clients send it as a bearer token.
 
+A first Ctrl-C or SIGTERM lets the turns that run come to their end, a second one interrupts them; over standard input and
+output they are interrupted at once, and so they are by a hangup. What was said is stored either way.
+
 Examples:
   skein app-server                                       one client over standard input and output
   skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
   skein app-server --listen unix:///tmp/skein.sock
   skein app-server --listen ws://0.0.0.0:4500 --ws-auth capability-token --ws-token-file token.txt`;
 
-type Options = {
-  readonly home?: string;
+type Options = SessionOptions & {
   readonly listen: string;
-  readonly config?: readonly string[];
-  readonly profile?: string;
-  readonly tools?: readonly BuiltInToolName[];
+  readonly stdio?: boolean;
   readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
@@ -41,8 +43,11 @@ export const appServerCommand = (io: Io): Command =>
         "tools that agents get; unless some are named, all but collab, and shell, which unified_exec stands in for",
       ).choices(BUILT_IN_TOOL_NAMES),
     )
+    .option("--stdio", "the same as --listen stdio://")
     .option("-p, --profile <name>", "a profile of config.toml")
-    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
+    .option("-m, --model <model>", "the model of threads that name none")
+    .addOption(new Option("--analytics-default-enabled", "taken for Codex's sake: nothing is reported").hideHelp())
+    .addOption(new Option("--session-source <name>", "taken for Codex's sake").hideHelp())
     .addOption(
       new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
         .choices(LOG_LEVELS)
@@ -50,20 +55,23 @@ export const appServerCommand = (io: Io): Command =>
     )
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
-      const options = command.optsWithGlobals<Options>();
-      const [{ runAppServer }, { homeOf }, { Interruption }] = await Promise.all([
+      const options = optionsOf<Options>(command);
+      const [{ runAppServer }, { homeOf }, { ServerSignals }] = await Promise.all([
         import("../../app-server/serve.ts"),
         import("../home.ts"),
-        import("../interruption.ts"),
+        import("./signals.ts"),
       ]);
-      using interruption = new Interruption();
+      using signals = new ServerSignals();
       await runAppServer({
         ...options,
+        listen: options.stdio === true ? "stdio://" : options.listen,
+        config: settingsOfOptions(options),
         home: homeOf(options, io),
         env: io.env,
-        cwd: io.cwd(),
+        cwd: resolve(io.cwd(), options.cd ?? ""),
         logger: stderrLog(options.logLevel, io.stderr),
-        signal: interruption.signal,
+        signal: signals.insisted,
+        drain: signals.asked,
         onListening: (url) => io.stderr.write(`listening on ${url}\n`),
       });
     });

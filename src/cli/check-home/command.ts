@@ -1,5 +1,6 @@
 /** The commands that look after a home folder as a whole: verify and repair. */
 import { Command } from "commander";
+import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
 
 type CheckOptions = { readonly home?: string; readonly json?: boolean };
@@ -20,7 +21,7 @@ Examples:
     )
     .action(async (_, command: Command) => {
       const { verify } = await import("./check-home.ts");
-      await verify(command.optsWithGlobals<CheckOptions>(), io);
+      await verify(optionsOf<CheckOptions>(command), io);
     });
 
 export const repairCommand = (io: Io): Command =>
@@ -38,5 +39,5 @@ Examples:
     )
     .action(async (_, command: Command) => {
       const { repair } = await import("./check-home.ts");
-      await repair(command.optsWithGlobals<CheckOptions>(), io);
+      await repair(optionsOf<CheckOptions>(command), io);
     });

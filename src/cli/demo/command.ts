@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import type { DemoOptions } from "./demo.ts";
@@ -29,5 +30,5 @@ export const demoCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const { runDemo } = await import("./demo.ts");
-      await runDemo(command.optsWithGlobals<DemoOptions>(), io);
+      await runDemo(optionsOf<DemoOptions>(command), io);
     });

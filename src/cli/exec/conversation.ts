@@ -2,12 +2,13 @@ import { Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import type { Io } from "../terminal/io.ts";
 import { question } from "../terminal/question.ts";
+import type { ThreadOptions } from "../thread-option.ts";
 import type { ExecOptions } from "./command.ts";
 import { runTurn, type Session, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 
 /** Goes on with a thread line by line, until an end of input or Ctrl-C at an empty prompt. */
-export async function converse(thread: string, options: ExecOptions, io: Io): Promise<void> {
+export async function converse(thread: ThreadOptions | undefined, options: ExecOptions, io: Io): Promise<void> {
   const view = new TextView(io);
   using opening = new Interruption();
   try {

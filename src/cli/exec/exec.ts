@@ -1,23 +1,39 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { TurnResult } from "../../index.ts";
+import type { ReviewTarget, TurnResult, UserInput } from "../../index.ts";
 import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
-import type { ExecOptions } from "./command.ts";
+import type { ThreadOptions } from "../thread-option.ts";
+import type { ExecOptions, ReviewOptions } from "./command.ts";
 import { JsonView } from "./json-view.ts";
-import { inputOf, readWords, schemaOf } from "./request.ts";
+import { inputOf, schemaOf, targetOf } from "./request.ts";
 import { SdkView } from "./sdk-view.ts";
 import { runTurn, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 import type { TurnView } from "./view.ts";
+import type { Words } from "./words.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */
-export async function runExec(words: readonly string[], options: ExecOptions, io: Io): Promise<void> {
-  const { prompt, thread } = readWords(words);
-  const outputSchema = options.outputSchema === undefined ? undefined : await schemaOf(options.outputSchema, io);
+export async function runExec({ prompt, thread }: Words, options: ExecOptions, io: Io): Promise<void> {
   const input = await inputOf(prompt, options, io);
+  await runOneTurn(input, thread, options, io);
+}
+
+/** Has the changes of the folder reviewed, by a new thread. */
+export async function runReview(words: readonly string[], options: ReviewOptions, io: Io): Promise<void> {
+  const tools = options.tools ?? CODEX_TOOLS;
+  await runOneTurn(await targetOf(words, options, io), undefined, { ...options, tools }, io);
+}
+
+async function runOneTurn(
+  input: readonly UserInput[] | ReviewTarget,
+  thread: ThreadOptions | undefined,
+  options: ExecOptions,
+  io: Io,
+): Promise<void> {
+  const outputSchema = options.outputSchema === undefined ? undefined : await schemaOf(options.outputSchema, io);
   using interruption = new Interruption();
   const { signal } = interruption;
   const view = viewFor(options, io);

@@ -1,26 +1,10 @@
 /** What a command line asks a turn to do. */
 import { resolve } from "node:path";
-import { InvalidRequestError, type UserInput } from "../../index.ts";
+import { InvalidRequestError, type ReviewTarget, type UserInput } from "../../index.ts";
 import { readText } from "../../services/bounded-read.ts";
 import { UsageError } from "../failure.ts";
 import type { Io } from "../terminal/io.ts";
-import type { ExecOptions } from "./command.ts";
-
-export type Words = { readonly prompt: string | undefined; readonly thread: string | undefined };
-
-/** Reads `[PROMPT]`, `resume ID [PROMPT]` and `PROMPT resume ID`. @throws UsageError */
-export function readWords(words: readonly string[]): Words {
-  const at = words[0] === "resume" ? 0 : words[1] === "resume" ? 1 : -1;
-  if (at === -1) {
-    if (words.length > 1) throw new UsageError("the prompt must be one argument: put it in quotes");
-    return { prompt: words[0], thread: undefined };
-  }
-  const thread = words[at + 1];
-  if (thread === undefined) throw new UsageError("resume: the id of a thread is missing");
-  const [prompt, ...rest] = [...words.slice(0, at), ...words.slice(at + 2)];
-  if (rest.length > 0) throw new UsageError("the prompt must be one argument: put it in quotes");
-  return { prompt, thread };
-}
+import type { ExecOptions, ReviewOptions } from "./command.ts";
 
 /** The prompt's text and the images. @throws UsageError when there is nothing to say */
 export async function inputOf(prompt: string | undefined, options: ExecOptions, io: Io): Promise<UserInput[]> {
@@ -28,6 +12,26 @@ export async function inputOf(prompt: string | undefined, options: ExecOptions, 
   const images = (options.image ?? []).map((path) => ({ type: "local_image" as const, path: resolve(io.cwd(), path) }));
   if (text.trim() === "" && images.length === 0) throw new UsageError("the prompt is empty");
   return text.trim() === "" ? images : [{ type: "text", text }, ...images];
+}
+
+/** What `review` looks at: exactly one of its options, or instructions. @throws UsageError */
+export async function targetOf(
+  [instructions, ...rest]: readonly string[],
+  { uncommitted, base, commit, title, ...options }: ReviewOptions,
+  io: Io,
+): Promise<ReviewTarget> {
+  if (rest.length > 0) throw new UsageError("the instructions must be one argument: put them in quotes");
+  const named = [uncommitted === true, base !== undefined, commit !== undefined, instructions !== undefined];
+  if (named.filter(Boolean).length !== 1) {
+    throw new UsageError("review: say one of --uncommitted, --base BRANCH, --commit SHA and instructions");
+  }
+  if (title !== undefined && commit === undefined) throw new UsageError("review: --title goes with --commit");
+  if (uncommitted) return { type: "uncommittedChanges" };
+  if (base !== undefined) return { type: "baseBranch", branch: base };
+  if (commit !== undefined) return { type: "commit", sha: commit, title: title ?? null };
+  const text = await promptText(instructions, options, io);
+  if (text.trim() === "") throw new UsageError("the instructions are empty");
+  return { type: "custom", instructions: text };
 }
 
 async function promptText(

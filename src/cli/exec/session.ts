@@ -1,12 +1,13 @@
 /** A home, a manager and one thread, for as long as a command works with them. */
 import { resolve } from "node:path";
-import type { RunOptions, TurnResult, UserInput } from "../../index.ts";
+import type { ReviewTarget, RunOptions, TurnResult, UserInput } from "../../index.ts";
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { homeOf } from "../home.ts";
 import type { SessionOptions } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
-import { locatorOf } from "../thread-locator.ts";
+import { findThread } from "../thread-locator.ts";
+import type { ThreadOptions } from "../thread-option.ts";
 import { Approver } from "./approver.ts";
 import type { TurnView } from "./view.ts";
 
@@ -14,7 +15,7 @@ export type Session = NewThread & { readonly manager: ThreadManager };
 
 type Wanted = {
   /** The thread to go on with; a new one without it. */
-  readonly thread: string | undefined;
+  readonly thread: ThreadOptions | undefined;
   readonly view: TurnView;
   readonly signal: AbortSignal;
 };
@@ -22,10 +23,11 @@ type Wanted = {
 /** Opens what the options name, lets it be used, and closes it whatever happens. */
 export async function withSession<T>(
   options: SessionOptions,
-  { thread, view, signal }: Wanted,
+  wanted: Wanted,
   io: Io,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
+  const { view } = wanted;
   const home = await openedHome(options, io);
   try {
     for (const warning of home.loaded.warnings) view.note(`warning: ${warning}`);
@@ -33,7 +35,7 @@ export async function withSession<T>(
     await using manager = await ThreadManager.create(withWritable(home.options, options, io));
     const subscription = manager.events$.subscribe((event) => view.event(event));
     try {
-      const opened = await openThread(manager, thread, signal, io);
+      const opened = await openThread(manager, options, wanted, io);
       return await use({ ...opened, manager });
     } finally {
       subscription.unsubscribe();
@@ -77,21 +79,21 @@ function withWritable(options: ThreadManagerOptions, { addDir = [] }: SessionOpt
 const scriptedNote = (home: string): string =>
   `no model provider and no key: the scripted model answers. Set OPENAI_API_KEY, or model_provider in ${home}/config.toml.`;
 
-function openThread(
+async function openThread(
   manager: ThreadManager,
-  thread: string | undefined,
-  signal: AbortSignal,
+  { ephemeral = false }: SessionOptions,
+  { thread, signal }: Wanted,
   io: Io,
 ): Promise<NewThread> {
-  if (thread === undefined) return manager.startThread({}, { signal });
-  const locator = locatorOf(thread, io);
-  return typeof locator === "string"
-    ? manager.resumeThread(locator, {}, { signal })
-    : manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
+  if (thread === undefined) return await manager.startThread({ ephemeral }, { signal });
+  const locator = await findThread(thread, manager.store, io);
+  if (typeof locator === "string") return await manager.resumeThread(locator, {}, { signal });
+  return await manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
 }
 
 type Turn = {
-  readonly input: readonly UserInput[];
+  /** What is said, or what is to be reviewed. */
+  readonly input: readonly UserInput[] | ReviewTarget;
   readonly outputSchema?: RunOptions["outputSchema"];
   readonly view: TurnView;
   /** Interrupts the turn, which then ends as it should. */
@@ -106,7 +108,8 @@ export async function runTurn(
   const { thread, manager } = session;
   using _approver = new Approver(manager, { view, io, signal });
   const interrupt = () => void thread.interrupt().catch(() => undefined);
-  const running = thread.run(input, outputSchema === undefined ? {} : { outputSchema });
+  const running =
+    "type" in input ? thread.review(input) : thread.run(input, outputSchema === undefined ? {} : { outputSchema });
   signal.addEventListener("abort", interrupt, { once: true });
   if (signal.aborted) interrupt();
   try {

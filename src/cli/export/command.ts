@@ -1,5 +1,7 @@
 import { Command, Option } from "commander";
+import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
+import { type ThreadOptions, withThread } from "../thread-option.ts";
 
 const EXAMPLES = `
 Writes a thread as one self-contained rollout file: what a fork shares with its source is written out.
@@ -9,24 +11,21 @@ Examples:
   skein export ID > thread.jsonl
   skein export ID --format paginated --output thread.jsonl`;
 
-export type ExportOptions = {
-  readonly home?: string;
+export type ExportOptions = ThreadOptions & {
   readonly format: "legacy" | "paginated";
   readonly output?: string;
   readonly json?: boolean;
 };
 
 export const exportCommand = (io: Io): Command =>
-  new Command("export")
-    .description("write a thread as one self-contained file")
-    .argument("<thread>", "the thread's id, or the path of its rollout file")
+  withThread(new Command("export").description("write a thread as one self-contained file"))
     .addOption(
       new Option("--format <format>", "the form of the lines").choices(["legacy", "paginated"]).default("legacy"),
     )
     .option("-o, --output <file>", "write to this new file, not to standard output")
     .option("--json", "with --output: print what was written as JSON")
     .addHelpText("after", EXAMPLES)
-    .action(async (thread: string, _, command: Command) => {
+    .action(async (thread: string | undefined, _, command: Command) => {
       const { exportThread } = await import("./export.ts");
-      await exportThread(thread, command.optsWithGlobals<ExportOptions>(), io);
+      await exportThread({ ...optionsOf<ExportOptions>(command), thread }, io);
     });

@@ -6,15 +6,15 @@ import { Exit } from "../failure.ts";
 import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
-import { locatorOf } from "../thread-locator.ts";
+import { findThread } from "../thread-locator.ts";
 import type { ExportOptions } from "./command.ts";
 
-export async function exportThread(text: string, options: ExportOptions, io: Io): Promise<void> {
+export async function exportThread(options: ExportOptions, io: Io): Promise<void> {
   using interruption = new Interruption();
   const { signal } = interruption;
   try {
     await withStore(options, io, async (store) => {
-      const pieces = store.export(locatorOf(text, io), { format: options.format, signal });
+      const pieces = store.export(await findThread(options, store, io), { format: options.format, signal });
       if (options.output === undefined) await toStdout(pieces, io);
       else await toFile(pieces, resolve(io.cwd(), options.output), options, io);
     });

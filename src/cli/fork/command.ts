@@ -1,6 +1,8 @@
 import { Command, Option } from "commander";
+import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
+import { type ThreadOptions, withThread } from "../thread-option.ts";
 
 const EXAMPLES = `
 Makes a new thread that begins as another one does, up to the place that is named; by default all of it. Nothing is
@@ -12,8 +14,7 @@ Examples:
   skein fork ID --through-turn TURN        up to that turn's end
   skein exec resume "$(skein fork ID)" "Try another way."`;
 
-export type ForkOptions = {
-  readonly home?: string;
+export type ForkOptions = ThreadOptions & {
   readonly beforeUserMessage?: number;
   readonly throughTurn?: string;
   readonly beforeTurn?: string;
@@ -21,9 +22,7 @@ export type ForkOptions = {
 };
 
 export const forkCommand = (io: Io): Command =>
-  new Command("fork")
-    .description("begin a new thread where another one stood")
-    .argument("<thread>", "the thread's id, or the path of its rollout file")
+  withThread(new Command("fork").description("begin a new thread where another one stood"))
     .addOption(
       new Option("--before-user-message <n>", "everything before this user message, counted from 0")
         .argParser(wholeNumber({ min: 0, max: Number.MAX_SAFE_INTEGER }))
@@ -33,7 +32,7 @@ export const forkCommand = (io: Io): Command =>
     .option("--before-turn <id>", "everything before this turn")
     .option("--json", "print what was made as one JSON object")
     .addHelpText("after", EXAMPLES)
-    .action(async (thread: string, _, command: Command) => {
+    .action(async (thread: string | undefined, _, command: Command) => {
       const { forkThread } = await import("./fork.ts");
-      await forkThread(thread, command.optsWithGlobals<ForkOptions>(), io);
+      await forkThread({ ...optionsOf<ForkOptions>(command), thread }, io);
     });

@@ -1,14 +1,13 @@
 import { isAbsolute } from "node:path";
-import { type ForkAnchor, type StoredThread, type ThreadId, ThreadManager } from "../../index.ts";
+import { type ForkAnchor, ThreadManager, type ThreadStore } from "../../index.ts";
 import { homeOf, withStore } from "../home.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
-import { locatorOf } from "../thread-locator.ts";
+import { findThread } from "../thread-locator.ts";
 import type { ForkOptions } from "./command.ts";
 
-export async function forkThread(text: string, options: ForkOptions, io: Io): Promise<void> {
-  const from = locatorOf(text, io);
+export async function forkThread(options: ForkOptions, io: Io): Promise<void> {
+  const { from, source } = await withStore(options, io, (store) => sourceOf(options, store, io));
   const at = anchorOf(options);
-  const source = typeof from === "string" ? await sourceOf(from, options, io) : undefined;
   await using manager = await ThreadManager.create({ home: homeOf(options, io), sessionSource: "cli" });
   const config = source !== undefined && isAbsolute(source.cwd) ? { cwd: source.cwd } : {};
   const { threadId, thread } = await manager.forkThread({ from, at, config });
@@ -16,14 +15,20 @@ export async function forkThread(text: string, options: ForkOptions, io: Io): Pr
   const made = { threadId, forkedFromId, rolloutPath: thread.rolloutPath };
   io.stdout.write(options.json ? `${JSON.stringify(made)}\n` : `${threadId}\n`);
   if (!options.json && isTerminal(io.stderr, io.env)) {
-    io.stderr.write(made.forkedFromId === null ? "nothing was inherited: a new thread\n" : `forked from ${text}\n`);
+    io.stderr.write(
+      made.forkedFromId === null
+        ? "nothing was inherited: a new thread\n"
+        : `forked from ${typeof from === "string" ? from : from.rolloutPath}\n`,
+    );
   }
   await drained(io.stdout);
 }
 
 /** The fork works in the folder of its source, wherever the command was given. */
-const sourceOf = (threadId: ThreadId, options: ForkOptions, io: Io): Promise<StoredThread> =>
-  withStore(options, io, (store) => store.get(threadId));
+async function sourceOf(options: ForkOptions, store: ThreadStore, io: Io) {
+  const from = await findThread(options, store, io);
+  return { from, source: typeof from === "string" ? await store.get(from) : undefined };
+}
 
 function anchorOf({ beforeUserMessage, throughTurn, beforeTurn }: ForkOptions): ForkAnchor {
   if (beforeUserMessage !== undefined) return { beforeUserMessage };

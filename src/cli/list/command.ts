@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -48,12 +49,12 @@ export const listCommand = (io: Io): Command =>
         "unknown",
       ]),
     )
-    .option("--parent <id>", "only the agents that this thread has started")
-    .option("--forks-of <id>", "only direct forks of this thread")
+    .option("--parent <thread>", "only the agents that this thread has started")
+    .option("--forks-of <thread>", "only direct forks of this thread")
     .option("--search <words>", "only threads whose name or messages hold these words")
     .option("--json", "print the page as one JSON object")
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const { listThreads } = await import("./list.ts");
-      await listThreads(command.optsWithGlobals<ListOptions>(), io);
+      await listThreads(optionsOf<ListOptions>(command), io);
     });

@@ -6,14 +6,14 @@ import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { paintFor } from "../terminal/style.ts";
 import { agoOf, type Column, isoOf, tabLines, tableLines } from "../terminal/table.ts";
-import { threadIdOf } from "../thread-locator.ts";
+import { findThreadId } from "../thread-locator.ts";
 import type { ListOptions } from "./command.ts";
 
 export async function listThreads(options: ListOptions, io: Io): Promise<void> {
-  const query = queryOf(options, io);
-  const page = await withStore(options, io, async (store) =>
-    options.all ? await everyPage(store, query) : await store.list(query),
-  );
+  const page = await withStore(options, io, async (store) => {
+    const query = await queryOf(options, store, io);
+    return options.all ? await everyPage(store, query) : await store.list(query);
+  });
   const out = new LineWriter(io.stdout);
   if (options.json) out.json(page);
   else if (isTerminal(io.stdout, io.env)) printTable(page, io, out);
@@ -23,10 +23,10 @@ export async function listThreads(options: ListOptions, io: Io): Promise<void> {
 }
 
 /** What the options ask the store for. */
-function queryOf(options: ListOptions, io: Io): ThreadQuery {
+async function queryOf(options: ListOptions, store: ThreadStore, io: Io): Promise<ThreadQuery> {
   const { cursor, cwd, provider, source, parent, forksOf, search } = options;
-  const parentThreadId = parent === undefined ? undefined : threadIdOf(parent);
-  const forkedFromId = forksOf === undefined ? undefined : threadIdOf(forksOf);
+  const parentThreadId = parent === undefined ? undefined : await findThreadId({ thread: parent }, store, io);
+  const forkedFromId = forksOf === undefined ? undefined : await findThreadId({ thread: forksOf }, store, io);
   return {
     limit: options.all ? 100 : options.limit,
     orderBy: options.sort === "updated" ? "updatedAt" : "createdAt",

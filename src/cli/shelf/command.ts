@@ -1,17 +1,27 @@
 /** The commands that put threads away: archive, unarchive and delete. */
 import { Command } from "commander";
+import { optionsOf } from "../global-options.ts";
+import type { HomeOption } from "../home.ts";
 import type { Io } from "../terminal/io.ts";
+import { ALL_HELP, LAST_HELP, THREAD_HELP } from "../thread-option.ts";
 
-type ShelfOptions = { readonly home?: string; readonly json?: boolean; readonly yes?: boolean };
+export type ShelfOptions = HomeOption & {
+  readonly last?: boolean;
+  readonly all?: boolean;
+  readonly json?: boolean;
+  readonly yes?: boolean;
+};
 
-const ids = "<id...>";
-const idsHelp = "the threads' ids";
+const ids = "[thread...]";
+const idsHelp = `each ${THREAD_HELP}`;
 const jsonHelp = "print a JSON line for each thread";
 
 export const archiveCommand = (io: Io): Command =>
   new Command("archive")
     .description("put threads away: they leave the list and stay whole")
     .argument(ids, idsHelp)
+    .option("--last", LAST_HELP)
+    .option("--all", ALL_HELP)
     .option("--json", jsonHelp)
     .addHelpText(
       "after",
@@ -28,6 +38,8 @@ export const unarchiveCommand = (io: Io): Command =>
   new Command("unarchive")
     .description("bring archived threads back")
     .argument(ids, idsHelp)
+    .option("--last", LAST_HELP)
+    .option("--all", ALL_HELP)
     .option("--json", jsonHelp)
     .addHelpText("after", "\nExamples:\n  skein list --archived\n  skein unarchive ID")
     .action((threads: string[], _, command: Command) => putAway("unarchive", threads, command, io));
@@ -37,6 +49,8 @@ export const deleteCommand = (io: Io): Command =>
     .description("delete threads for good")
     .argument(ids, idsHelp)
     .option("-y, --yes", "do not ask, where a terminal could be asked")
+    .option("--last", LAST_HELP)
+    .option("--all", ALL_HELP)
     .option("--json", jsonHelp)
     .addHelpText(
       "after",
@@ -56,5 +70,5 @@ async function putAway(
   io: Io,
 ): Promise<void> {
   const { shelve } = await import("./shelf.ts");
-  await shelve(verb, threads, command.optsWithGlobals<ShelfOptions>(), io);
+  await shelve(verb, threads, optionsOf<ShelfOptions>(command), io);
 }

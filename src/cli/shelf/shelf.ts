@@ -1,34 +1,46 @@
+import type { ThreadId } from "../../index.ts";
 import { describe, EXIT, Exit } from "../failure.ts";
-import { type HomeOption, withStore } from "../home.ts";
+import { withStore } from "../home.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { question } from "../terminal/question.ts";
-import { threadIdOf } from "../thread-locator.ts";
+import { findThreadId } from "../thread-locator.ts";
+import type { ShelfOptions } from "./command.ts";
 
 const DONE = { archive: "archived", unarchive: "unarchived", delete: "deleted" } as const;
-
-type Options = HomeOption & { readonly json?: boolean; readonly yes?: boolean };
 
 /** Does it to each thread; one that cannot be done is told and does not keep the others back. */
 export async function shelve(
   verb: keyof typeof DONE,
   texts: readonly string[],
-  options: Options,
+  options: ShelfOptions,
   io: Io,
 ): Promise<void> {
-  const threads = texts.map(threadIdOf);
-  if (verb === "delete" && !(options.yes || (await mayDelete(threads, io)))) throw new Exit(EXIT.failed);
+  const choices = texts.length > 0 ? texts.map((thread) => ({ thread })) : [{ last: options.last, all: options.all }];
   const out = new LineWriter(io.stdout);
   let failed = false;
+  const fail = (thread: string, error: unknown) => {
+    failed = true;
+    io.stderr.write(`error: ${thread}: ${describe(error)}\n`);
+  };
   await withStore(options, io, async (store) => {
+    const threads: ThreadId[] = [];
+    for (const choice of choices) {
+      try {
+        threads.push(await findThreadId(choice, store, io));
+      } catch (error) {
+        if (!("thread" in choice)) throw error;
+        fail(choice.thread, error);
+      }
+    }
+    if (verb === "delete" && !(options.yes || (await mayDelete(threads, io)))) throw new Exit(EXIT.failed);
     for (const threadId of threads) {
       try {
         await store[verb](threadId);
         if (options.json) out.json({ threadId, done: DONE[verb] });
         else out.line(`${DONE[verb]} ${threadId}`);
       } catch (error) {
-        failed = true;
-        io.stderr.write(`error: ${threadId}: ${describe(error)}\n`);
+        fail(threadId, error);
       }
     }
   });

@@ -5,7 +5,7 @@ import { LineWriter } from "../terminal/line-writer.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
 import { localOf } from "../terminal/table.ts";
 import { oneLine } from "../terminal/text-width.ts";
-import { locatorOf } from "../thread-locator.ts";
+import { findThread } from "../thread-locator.ts";
 import type { ShowOptions } from "./command.ts";
 import { Conversation } from "./conversation.ts";
 
@@ -15,14 +15,19 @@ type Facts = {
   readonly descendants: readonly ThreadId[];
 };
 
-export async function showThread(text: string, options: ShowOptions, io: Io): Promise<void> {
+export async function showThread(thread: string | undefined, options: ShowOptions, io: Io): Promise<void> {
   const out = new LineWriter(io.stdout);
   await withStore(options, io, async (store) => {
-    const locator = locatorOf(text, io);
+    const locator = await findThread({ thread, last: options.last !== undefined, all: options.all }, store, io);
     const facts = await factsOf(store, typeof locator === "string" ? locator : undefined);
     const lines = linesOf(store.load(locator));
     if (options.json) await printJson(facts, lines, out);
-    else await printText(facts, lines, { out, paint: paintFor(io.stdout), last: options.last });
+    else
+      await printText(facts, lines, {
+        out,
+        paint: paintFor(io.stdout),
+        last: options.last === true ? undefined : options.last,
+      });
   });
   out.flush();
   await drained(io.stdout);

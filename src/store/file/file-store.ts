@@ -1,5 +1,6 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
+import { sleep } from "../../kernel/clock.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
@@ -18,8 +19,9 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
-import type { Catalog } from "./catalog/catalog.ts";
-import { readRow } from "./catalog/thread-row.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import { HomeScan } from "./catalog/scan.ts";
+import { isOfFile, readRow } from "./catalog/thread-row.ts";
 import { ForkPoints } from "./fork-points.ts";
 import { type ExportOptions, exportLines } from "./rollout/export.ts";
 import { type FileStoreOptions, StoreCore } from "./store-core.ts";
@@ -27,6 +29,12 @@ import { ThreadForker } from "./thread-forker.ts";
 import { readNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
 import { ThreadShelf } from "./thread-shelf.ts";
+
+const ATTEMPTS = 2;
+/** How long a list waits for a catalog that another process holds. */
+const BUSY_FOR_MS = 2_000;
+const BUSY_PAUSE_MS = 50;
+const IN_MEMORY = ":memory:";
 
 export type { FileStoreOptions } from "./store-core.ts";
 
@@ -97,9 +105,10 @@ export class FileStore implements ThreadStore {
     const { index, layout, fs, live, locator } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
-    if (row !== undefined && row.rolloutPath === path) {
+    const writing = live.get(threadId);
+    if (row !== undefined && row.rolloutPath === path && (writing !== undefined || isOfFile(row, fs.infoOf(path)))) {
       // Growth is noted later: what is live knows its own.
-      return storedThread({ ...row, updatedAt: live.get(threadId)?.updatedAt ?? row.updatedAt });
+      return storedThread({ ...row, updatedAt: writing?.updatedAt ?? row.updatedAt });
     }
     this.#core.group.writeAll();
     return storedThread(await readRow(this.#core, path, readNotes(fs, layout)));
@@ -114,17 +123,32 @@ export class FileStore implements ThreadStore {
     return page;
   }
 
-  /** A catalog that turns out to be damaged is built anew, and asked again. */
+  /**
+   * The catalog answers when it is in step with the files. One that turns out to be damaged is built anew; one that another
+   * process holds is waited for, and then gone round: the files say the same, slowly.
+   */
   async #askCatalog<T>(question: (catalog: Catalog) => T): Promise<T> {
-    const { index, layout } = this.#core;
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      await index.ready();
+    const { index, clock } = this.#core;
+    const until = clock.now() + BUSY_FOR_MS;
+    for (let attempt = 0; attempt < ATTEMPTS || (index.isBusy && clock.now() < until); attempt += 1) {
+      if (index.isBusy && attempt > 0) await sleep(clock, BUSY_PAUSE_MS);
+      await index.look();
       this.#core.check();
-      index.noteGrowth();
       const answer = index.use((catalog) => ({ value: question(catalog) }));
       if (answer !== undefined) return answer.value;
     }
-    throw new StoreIoError(`the catalog ${layout.catalog} cannot be used now; try again, or remove it`);
+    return this.#askFiles(question);
+  }
+
+  async #askFiles<T>(question: (catalog: Catalog) => T): Promise<T> {
+    const { catalog } = Catalog.open(IN_MEMORY);
+    try {
+      await new HomeScan({ ...this.#core.scanEnv, isLive: () => false }, catalog).scan();
+      this.#core.check();
+      return question(catalog);
+    } finally {
+      catalog.close();
+    }
   }
 
   async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
@@ -186,7 +210,7 @@ export class FileStore implements ThreadStore {
 
   /** @throws the first failure to write, after everything is freed. */
   async close(): Promise<void> {
-    const { live, group, handles, leases, index } = this.#core;
+    const { live, group, handles, index } = this.#core;
     if (this.#core.closed) return;
     const writers = live.all().map(({ writer }) => writer);
     const outcomes = await Promise.allSettled(writers.map((writer) => writer.close()));
@@ -198,7 +222,7 @@ export class FileStore implements ThreadStore {
     group.close();
     handles.closeAll();
     index.close();
-    leases.close();
+    this.#core.closeLeases();
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }

@@ -9,6 +9,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  type Dirent,
   fdatasync,
   fdatasyncSync,
   fstatSync,
@@ -27,6 +28,7 @@ import {
   utimesSync,
   writeSync,
 } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 
@@ -38,6 +40,8 @@ export type FileInfo = {
   readonly writable: boolean;
   readonly isDirectory: boolean;
   readonly modifiedMs: number;
+  /** When its content or what the system keeps of it changed last: nobody can set it back. */
+  readonly changedMs: number;
 };
 
 /** `append` makes the file when it is missing, `create` refuses when it is there, `update` refuses when it is missing. */
@@ -98,6 +102,7 @@ const infoFrom = (stats: Stats): FileInfo => ({
   writable: (stats.mode & ANY_WRITE_BIT) !== 0,
   isDirectory: stats.isDirectory(),
   modifiedMs: stats.mtimeMs,
+  changedMs: stats.ctimeMs,
 });
 
 const dataSync = promisify(fdatasync);
@@ -132,6 +137,11 @@ function readWhole(path: string): string {
   }
 }
 
+/** Links are followed. */
+const isFolder = (parent: string, entry: Dirent): boolean =>
+  entry.isDirectory() ||
+  (entry.isSymbolicLink() && statSync(join(parent, entry.name), { throwIfNoEntry: false })?.isDirectory() === true);
+
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {
   open: openPlain,
@@ -148,7 +158,7 @@ export const nodeFileSystem: FileSystem = {
   syncNow: fdatasyncSync,
   makeFolder: (path) => void mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER }),
   list: (path) =>
-    readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() })),
+    readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: isFolder(path, entry) })),
   readText: readWhole,
   rename: renameSync,
   link: linkSync,

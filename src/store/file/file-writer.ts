@@ -5,7 +5,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
 import type { Position, ThreadWriter } from "../thread-store.ts";
 import type { CommitGroup } from "./commit-group.ts";
-import type { Lease, LeaseKeeper } from "./lease/lease.ts";
+import type { Lease } from "./lease/lease.ts";
 import { encodeLine, timestampOf } from "./rollout/codec.ts";
 import { type FileOwner, RolloutFile } from "./rollout-file.ts";
 
@@ -13,7 +13,6 @@ import { type FileOwner, RolloutFile } from "./rollout-file.ts";
 export type WriterEnv = {
   readonly clock: Clock;
   readonly group: CommitGroup;
-  readonly leases: LeaseKeeper;
   /** A line was appended, and lies in the file from `start` to `end` as soon as it is written. */
   readonly appended: (writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position) => void;
   readonly stored: (writer: FileThreadWriter) => void;
@@ -165,8 +164,9 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
   }
 
   fence(): void {
-    if (this.#env.leases.holds(this.lease)) return;
-    throw new ThreadBusyError(this.threadId, this.#env.leases.holderOf(this.threadId));
+    const { keeper } = this.lease;
+    if (keeper.holds(this.lease)) return;
+    throw new ThreadBusyError(this.threadId, keeper.holderOf(this.threadId));
   }
 
   failed(error: Error): void {

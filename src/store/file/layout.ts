@@ -10,7 +10,8 @@
  *     leases/<thread id>       who writes the thread (lease.ts)
  *     catalog.sqlite           the index, which can be rebuilt
  */
-import { basename, join, resolve } from "node:path";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
 import type { ThreadId } from "../../protocol/ids.ts";
 
 /** What a rollout's name says. The file id is what `history_base` names: the segment's id, or the thread's for the first. */
@@ -71,6 +72,19 @@ export class Layout {
   /** Says that the file of a deleted thread is kept, and needs the lines of its base. */
   heirMark(base: ThreadId, threadId: ThreadId): string {
     return join(this.tombstones, `${base}_${threadId}`);
+  }
+}
+
+const IN_HOME = /^(.*)[\\/](?:sessions(?:[\\/]\d+){0,3}|archived_sessions)$/;
+
+/** Where the writers of a rollout find each other: in its home, or beside a file that lies in none. undefined: it is not there. */
+export function leasesFolderOf(rolloutPath: string): string | undefined {
+  try {
+    const folder = dirname(realpathSync.native(rolloutPath));
+    const home = IN_HOME.exec(folder)?.[1];
+    return home === undefined ? join(folder, ".skein-leases") : join(home, "leases");
+  } catch {
+    return undefined;
   }
 }
 

@@ -2,9 +2,10 @@
  * Finds a thread's file by its id. Files are the truth: what the catalog or the memory says is checked to be there, and
  * an id that neither knows is searched for by the names of files, first where its time says.
  */
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { LRUCache } from "lru-cache";
 import { breathe } from "../../kernel/breath.ts";
+import { systemClock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { type FileSystem, isMissing } from "./file-system.ts";
@@ -12,7 +13,21 @@ import { isLaterName, type Layout, mintedAt, parseRolloutName, type RolloutName 
 
 export type FoundRollout = { readonly path: string; readonly name: RolloutName };
 
+/** A folder of the home as it was when it was listed. */
+export type RolloutFolder = {
+  readonly path: string;
+  readonly changedMs: number;
+  readonly files: readonly FoundRollout[];
+  /** Those of years, months or days, the newest first. */
+  readonly folders: readonly string[];
+};
+
 const REMEMBERED = 10_000;
+const REMEMBERED_FOLDERS = 64;
+/** Years, months, days. */
+const DEEPEST_FOLDER = 3;
+/** File systems keep times in steps of some milliseconds. */
+const SETTLED_MS = 100;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export class RolloutLocator {
@@ -20,6 +35,7 @@ export class RolloutLocator {
   readonly #layout: Layout;
   readonly #catalogued: (threadId: ThreadId) => string | null | undefined;
   readonly #paths = new LRUCache<ThreadId, string>({ max: REMEMBERED });
+  readonly #folders = new LRUCache<string, RolloutFolder>({ max: REMEMBERED_FOLDERS });
 
   /** `catalogued`: where the catalog has the file, which may be out of date. */
   constructor(fs: FileSystem, layout: Layout, catalogued: (threadId: ThreadId) => string | null | undefined) {
@@ -63,44 +79,73 @@ export class RolloutLocator {
   }
 
   /** All files that lie in the home, a folder at a time. Folders that go away meanwhile are passed over. */
-  async *walk(): AsyncGenerator<FoundRollout[]> {
-    for (const year of this.#folders(this.#layout.sessions)) {
-      for (const month of this.#folders(year)) {
-        for (const day of this.#folders(month)) {
-          yield this.#rolloutsIn(day);
-          await breathe();
-        }
+  async *walk(): AsyncGenerator<RolloutFolder> {
+    for (const root of this.roots()) {
+      for (const folder of this.#below(root)) {
+        yield folder;
+        await breathe();
       }
     }
-    yield this.#rolloutsIn(this.#layout.archived);
+  }
+
+  roots(): string[] {
+    return [this.#layout.sessions, this.#layout.archived];
+  }
+
+  /** Whether a path is of a folder that rollouts may lie in. */
+  isFolder(path: string): boolean {
+    return this.roots().some((root) => path === root || this.isBelow(path, root));
+  }
+
+  isBelow(path: string, root: string): boolean {
+    return path.startsWith(`${root}${sep}`);
+  }
+
+  /** What lies in one folder now: rollouts, and the folders of years, months and days. undefined: it is gone. */
+  folder(path: string): RolloutFolder | undefined {
+    const changedMs = this.#fs.infoOf(path)?.changedMs;
+    if (changedMs === undefined) return undefined;
+    const known = this.#folders.get(path);
+    if (known !== undefined && known.changedMs === changedMs) return known;
+    const entries = this.#list(path);
+    const files: FoundRollout[] = [];
+    const folders: string[] = [];
+    for (const { name: text, isFolder } of entries) {
+      const name = isFolder ? undefined : parseRolloutName(text);
+      if (name !== undefined) files.push({ path: join(path, text), name });
+      else if (isFolder && /^\d+$/.test(text) && this.#depthOf(path) < DEEPEST_FOLDER) folders.push(join(path, text));
+    }
+    const folder = { path, changedMs, files, folders: folders.sort().reverse() };
+    // A time that is not over yet may be that of a later change, too.
+    if (systemClock.now() - changedMs > SETTLED_MS) this.#folders.set(path, folder);
+    return folder;
+  }
+
+  /** How many folders lie between the sessions' and this one, itself included: links cannot lead round for ever. */
+  #depthOf(path: string): number {
+    const { sessions } = this.#layout;
+    return path === sessions
+      ? 0
+      : this.isBelow(path, sessions)
+        ? path.slice(sessions.length + 1).split(sep).length
+        : DEEPEST_FOLDER;
+  }
+
+  *#below(path: string): Generator<RolloutFolder> {
+    const folder = this.folder(path);
+    if (folder === undefined) return;
+    yield folder;
+    for (const next of folder.folders) yield* this.#below(next);
   }
 
   async #search(passes: (name: RolloutName) => boolean, id: ThreadId): Promise<FoundRollout[]> {
     const near = [-1, 0, 1].map((days) => this.#layout.dayFolder(new Date(mintedAt(id) + days * DAY_MS)));
-    const found = [...near, this.#layout.archived]
-      .flatMap((folder) => this.#rolloutsIn(folder))
+    const found = [...near, ...this.roots()]
+      .flatMap((path) => this.folder(path)?.files ?? [])
       .filter((file) => passes(file.name));
     if (found.length > 0) return found;
-    for await (const files of this.walk()) found.push(...files.filter((file) => passes(file.name)));
+    for await (const { files } of this.walk()) found.push(...files.filter((file) => passes(file.name)));
     return found;
-  }
-
-  #rolloutsIn(folder: string): FoundRollout[] {
-    const files: FoundRollout[] = [];
-    for (const { name: text } of this.#list(folder)) {
-      const name = parseRolloutName(text);
-      if (name !== undefined) files.push({ path: join(folder, text), name });
-    }
-    return files;
-  }
-
-  /** Newest first. */
-  #folders(path: string): string[] {
-    return this.#list(path)
-      .filter((entry) => entry.isFolder && /^\d+$/.test(entry.name))
-      .map((entry) => join(path, entry.name))
-      .sort()
-      .reverse();
   }
 
   #list(folder: string): { name: string; isFolder: boolean }[] {
@@ -135,4 +180,4 @@ export class RolloutLocator {
   }
 }
 
-const nameOf = (path: string): string => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);
+export const nameOf = (path: string): string => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);

@@ -1,18 +1,19 @@
 /** What all parts of one file store share, built in one place. */
-import { basename, resolve, sep } from "node:path";
+import { basename, join, resolve, sep } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import { placeOf } from "../place.ts";
 import type { ProblemSink, RolloutProblem } from "../rollout-problem.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
-import { type ScanProgress, scanCatalog } from "./catalog/scan.ts";
+import { HomeScan, type ScanEnv, type ScanProgress } from "./catalog/scan.ts";
 import { CommitGroup, type FsyncPolicy } from "./commit-group.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
 import { HandlePool } from "./handle-pool.ts";
-import { Layout } from "./layout.ts";
+import { Layout, leasesFolderOf } from "./layout.ts";
 import { ForkMarks } from "./lease/fork-marks.ts";
 import { LeaseKeeper } from "./lease/lease.ts";
 import { LiveThreads } from "./live-threads.ts";
@@ -62,6 +63,7 @@ export class StoreCore {
   readonly releases = new Map<ThreadId, Set<() => void>>();
   closed = false;
   readonly #ownPlaces = new WeakSet<Position>();
+  readonly #foreignLeases = new Map<string, LeaseKeeper>();
 
   constructor(options: FileStoreOptions) {
     this.fs = options.fileSystem ?? nodeFileSystem;
@@ -82,15 +84,20 @@ export class StoreCore {
       clock: this.clock,
       log: this.log,
       scan: async (catalog) => {
-        const isLive = (threadId: ThreadId) => this.live.get(threadId) !== undefined;
-        const isClosed = () => this.closed;
-        await scanCatalog({ ...this, onProgress: options.onScanProgress, isClosed, isLive }, catalog);
+        await new HomeScan({ ...this.scanEnv, onProgress: options.onScanProgress }, catalog).scan();
         if (!this.closed) this.forkMarks.sweep();
       },
+      look: (catalog) => new HomeScan(this.scanEnv, catalog).look(),
       growth: () => this.live.growth(),
     });
     this.live.connect(this.index);
     this.writerEnv = this.#makeWriterEnv();
+  }
+
+  get scanEnv(): ScanEnv {
+    const { fs, layout, locator, reader, log, live } = this;
+    const isLive = (threadId: ThreadId) => live.get(threadId)?.row !== undefined;
+    return { fs, layout, locator, reader, log, isClosed: () => this.closed, isLive };
   }
 
   /** Each is told once, however often its line is read. */
@@ -107,13 +114,12 @@ export class StoreCore {
     return {
       clock: this.clock,
       group: this.group,
-      leases: this.leases,
       appended: (writer, item, start, end) => this.live.appended(writer, item, start, end),
       stored: (writer) => this.live.stored(writer),
       released: (writer) => {
         const isCurrent = this.live.get(writer.threadId)?.writer === writer;
         this.live.remove(writer);
-        if (isCurrent) this.leases.release(writer.lease);
+        if (isCurrent) writer.lease.keeper.release(writer.lease);
         for (const wake of this.releases.get(writer.threadId) ?? []) wake();
       },
     };
@@ -156,6 +162,29 @@ export class StoreCore {
 
   isOwnPlace(end: Position): boolean {
     return this.#ownPlaces.has(end);
+  }
+
+  /**
+   * Who gives the lease of a rollout: the keeper of the home that the file really lies in, whichever home it was opened
+   * from, so that it has one writer.
+   */
+  leasesOf(path: string): LeaseKeeper {
+    const folder = leasesFolderOf(path);
+    if (folder === undefined || folder === join(placeOf(this.layout.home), "leases")) return this.leases;
+    const known = this.#foreignLeases.get(folder);
+    if (known !== undefined) return known;
+    try {
+      this.fs.makeFolder(folder);
+    } catch {
+      return this.leases; // others who may not write there either meet in their own homes at most
+    }
+    const keeper = new LeaseKeeper(this.fs, folder, this.clock, this.log);
+    this.#foreignLeases.set(folder, keeper);
+    return keeper;
+  }
+
+  closeLeases(): void {
+    for (const keeper of [this.leases, ...this.#foreignLeases.values()]) keeper.close();
   }
 
   /** Whether a file lies where the catalog looks. */

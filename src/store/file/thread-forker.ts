@@ -6,6 +6,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
 import { unknownKind } from "../../protocol/unknown-kind.ts";
 import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
+import { readSummary } from "./catalog/thread-row.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
 import { checkStorable, timestampOf } from "./rollout/codec.ts";
 import { flatMeta, flatRawLines } from "./rollout/flatten.ts";
@@ -45,7 +46,7 @@ export class ThreadForker {
     const { fileId, end } = inherited;
     forked.forked_from_ordinal_exclusive = end.ordinal;
     forked.history_base = { thread_id: fileId, end_ordinal_exclusive: end.ordinal, end_byte_offset: end.byteOffset };
-    const preview = this.#previewOf(from.source, inherited);
+    const preview = await this.#previewOf(from.source, inherited);
     core.forkMarks.set(fileId, meta.id);
     const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview }).catch((error) => {
       core.forkMarks.clear(fileId, meta.id);
@@ -110,19 +111,27 @@ export class ThreadForker {
   }
 
   /** The first user message is the source's where the fork has it too. */
-  #previewOf(source: ThreadId, { fileId, end }: Inherited): string {
-    const { index, live } = this.#core;
-    const first = index.peek((catalog) => catalog.anchors.nthUserMessage(fileId, 0));
-    if (first === undefined || first.ordinal >= end.ordinal) return "";
-    return live.get(source)?.row?.preview ?? index.row(source)?.preview ?? "";
+  async #previewOf(source: ThreadId, { fileId, head, end }: Inherited): Promise<string> {
+    const { index, live, reader } = this.#core;
+    const first = index.peek(({ anchors }) => anchors.nthUserMessage(fileId, 0));
+    const through = index.peek(({ anchors }) => anchors.indexedThrough(fileId))?.ordinal ?? 0;
+    const hasFirst = first !== undefined && first.ordinal < end.ordinal;
+    if (through >= end.ordinal && !hasFirst) return "";
+    const known = live.get(source)?.row ?? index.row(source);
+    if (hasFirst && known !== undefined && known.preview !== "") return known.preview;
+    return (await readSummary(reader, await this.#segmentsUpTo(head, end))).preview;
+  }
+
+  async #segmentsUpTo(head: RolloutHead, end: Position): Promise<Segment[]> {
+    const segments = await this.#core.reader.segments(head.path);
+    const last = segments.pop();
+    return last === undefined ? [] : [...segments, { ...last, end }];
   }
 
   async #copy(meta: SessionMeta, { head, end }: Inherited, options: OpenOptions): Promise<FileThreadWriter> {
     const { reader, forkStorage, clock } = this.#core;
     const mode = forkStorage === "copy" ? "legacy" : (meta.history_mode ?? "paginated");
-    const segments = await reader.segments(head.path);
-    const last = segments.pop();
-    if (last !== undefined) segments.push({ ...last, end });
+    const segments = await this.#segmentsUpTo(head, end);
     const writer = await this.#opener.create(flatMeta(meta, mode), options);
     try {
       for (const segment of segments) {

@@ -15,7 +15,7 @@ import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenOptions, Position, ThreadLocator } from "../thread-store.ts";
 import { factsOf, startTimeOf } from "../thread-summary.ts";
 import type { CatalogRow } from "./catalog/catalog.ts";
-import { SummaryText } from "./catalog/thread-row.ts";
+import { isOfFile, readRow, SummaryText } from "./catalog/thread-row.ts";
 import { errorCode, type FileInfo, isMissing } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
 import type { Lease } from "./lease/lease.ts";
@@ -25,6 +25,7 @@ import { fileIdOf } from "./rollout/history-reader.ts";
 import { type RolloutTail, readTail } from "./rollout/tail.ts";
 import type { StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";
+import { readNotes } from "./thread-notes.ts";
 
 const POLL_MS = 100;
 const TORN_PIECE_BYTES = 1024 * 1024;
@@ -131,7 +132,7 @@ export class ThreadOpener {
 
   async #gatherNames(): Promise<Set<ThreadId>> {
     const names = new Set<ThreadId>();
-    for await (const files of this.#core.locator.walk()) for (const file of files) names.add(file.name.threadId);
+    for await (const { files } of this.#core.locator.walk()) for (const file of files) names.add(file.name.threadId);
     return names;
   }
 
@@ -227,14 +228,15 @@ export class ThreadOpener {
     const held = live.get(threadId);
     if (held === undefined || held.writer.file.ended) {
       try {
-        return leases.acquire(threadId, "stored", { takeOver, fenceOff: () => this.#renewInode(head.path) });
+        const keeper = this.#core.leasesOf(head.path);
+        return keeper.acquire(threadId, "stored", { takeOver, fenceOff: () => this.#renewInode(head.path) });
       } catch (error) {
         throw asStoreError(`cannot take the lease of thread ${threadId}`, error);
       }
     }
     if (!takeOver) return { busy: leases.self };
     group.commit(held.writer.file);
-    const lease = leases.renew(held.writer.lease);
+    const lease = held.writer.lease.keeper.renew(held.writer.lease);
     live.remove(held.writer);
     group.end(held.writer.file, new ThreadBusyError(threadId, leases.self));
     return { lease };
@@ -249,6 +251,7 @@ export class ThreadOpener {
     const core = this.#core;
     try {
       const fileId = fileIdOf(head);
+      const row = core.isInHome(path) ? await this.#rowOf(path, head) : undefined;
       const known = core.index.peek((catalog) => catalog.anchors.indexedThrough(fileId));
       const tail = this.#mend(path, head, known);
       const writer = new FileThreadWriter(core.writerEnv, {
@@ -263,7 +266,6 @@ export class ThreadOpener {
         isNew: false,
         onFailure: options.onFailure,
       });
-      const row = core.isInHome(path) ? core.index.row(head.meta.id) : undefined;
       const live = core.live.add(writer, row, summaryOf(row));
       if (known !== undefined && known.byteOffset === tail.end.byteOffset) {
         live.fold = core.index.peek((catalog) => catalog.anchors.fold(fileId, baseOf(head)));
@@ -271,9 +273,19 @@ export class ThreadOpener {
       core.locator.remember(head.meta.id, path);
       return writer;
     } catch (error) {
-      core.leases.release(lease);
+      lease.keeper.release(lease);
       throw asStoreError(`cannot open ${path}`, error);
     }
+  }
+
+  /** As the file says now: whoever wrote to it last may not have told the catalog, and the first message stays the first. */
+  async #rowOf(path: string, head: RolloutHead): Promise<CatalogRow | undefined> {
+    const { index, fs, layout } = this.#core;
+    const known = index.row(head.meta.id);
+    if (known?.rolloutPath === path && isOfFile(known, fs.infoOf(path))) return known;
+    const row = await readRow(this.#core, path, readNotes(fs, layout));
+    void index.put(row);
+    return row;
   }
 
   /** From now on an owner that still runs writes into a file that nobody reads (lease.ts, E2). */

@@ -85,7 +85,7 @@ export class ThreadShelf {
 
   async delete(threadId: ThreadId): Promise<void> {
     const { layout, live, group, index, locator, forkMarks } = this.#core;
-    await index.ready();
+    await index.look();
     let purged: { base: ThreadId | undefined } | undefined;
     await this.#alone(threadId, (path) => {
       const { base, fileId } = this.#lineage(path);
@@ -175,18 +175,20 @@ export class ThreadShelf {
 
   /** Runs while no other writer holds the thread. @throws ThreadBusyError, RolloutNotFoundError, StoreIoError */
   async #alone(threadId: ThreadId, work: (path: string) => void): Promise<void> {
-    const { leases, live } = this.#core;
+    const { live } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const held = live.get(threadId);
     const acquired =
-      held === undefined ? leases.acquire(threadId, "known", { takeOver: false }) : { lease: held.writer.lease };
+      held === undefined
+        ? this.#core.leasesOf(path).acquire(threadId, "known", { takeOver: false })
+        : { lease: held.writer.lease };
     if ("busy" in acquired) throw new ThreadBusyError(threadId, acquired.busy);
     try {
       work(path);
     } catch (error) {
       throw asStoreError(`cannot change thread ${threadId}`, error);
     } finally {
-      if (live.get(threadId) === undefined) leases.release(acquired.lease);
+      if (live.get(threadId) === undefined) acquired.lease.keeper.release(acquired.lease);
     }
   }
 }

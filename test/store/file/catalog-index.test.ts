@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { ManualClock } from "../../../src/kernel/clock.ts";
 import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
-import type { ScanProgress } from "../../../src/store/file/catalog/scan.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
 import { addTurn, forkAt, header, storedThread } from "../../contract/store-script.ts";
 import { FaultyFileSystem } from "./faulty-file-system.ts";
@@ -96,47 +94,17 @@ describe("the catalog of a home", () => {
     await assert.rejects(store.get(fork), RolloutNotFoundError);
   });
 
-  test("looks by itself for what other programs changed, after the first list", async () => {
+  test("a list shows what other programs changed before it was asked", async () => {
     await using home = new TempHome();
     const { root, fork } = await filled(home);
-    const done = Promise.withResolvers<void>();
-    const store = home.open({ onScanProgress: (progress) => progress.done && done.resolve() });
-    rmSync((await store.get(fork)).rolloutPath ?? "");
+    const store = home.open();
     assert.equal((await listed(store)).length, 2);
-    await done.promise;
+    const { id } = await storedThread(home.open(), ["elsewhere"]);
+    rmSync((await store.get(fork)).rolloutPath ?? "");
     assert.deepEqual(
       (await listed(store)).map(({ threadId }) => threadId),
-      [root],
+      [id, root],
     );
-  });
-
-  test("goes on looking, but not with every list", async () => {
-    await using home = new TempHome();
-    const { root } = await filled(home);
-    const clock = new ManualClock({ startMs: Date.UTC(2026, 0, 2) });
-    const looks: PromiseWithResolvers<void>[] = [Promise.withResolvers(), Promise.withResolvers()];
-    let done = 0;
-    const onScanProgress = (progress: ScanProgress) => {
-      if (progress.done) looks[done++]?.resolve();
-    };
-    const store = home.open({ clock, onScanProgress });
-    await listed(store);
-    await looks[0]?.promise;
-    const foreign = home.open();
-    const { id } = await storedThread(foreign, ["elsewhere"]);
-    rmSync((await store.get(root)).rolloutPath ?? "");
-    await listed(store);
-    await clock.advanceAsync(4_000);
-    assert.ok(
-      (await listed(store)).some(({ threadId }) => threadId === root),
-      "it does not look again so soon",
-    );
-    assert.equal(done, 1);
-    await clock.advanceAsync(2_000);
-    await listed(store);
-    await looks[1]?.promise;
-    const ids = (await listed(store)).map(({ threadId }) => threadId);
-    assert.deepEqual([ids.includes(root), ids.includes(id)], [false, true]);
   });
 
   test("a thread that it does not know yet is found by its file", async () => {

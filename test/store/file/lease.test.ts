@@ -16,7 +16,7 @@ const leasesOf = (home: TempHome): string[] =>
   readdirSync(join(home.path, "leases")).filter((name) => !/^(owners|epochs)/.test(name));
 
 /** The owner file of a process that this machine cannot see. */
-function foreignOwner(home: TempHome, threadId: string, silentForMs: number): void {
+function foreignOwner(home: TempHome, threadId: string, silentForMs: number, fields: object = {}): void {
   const folder = join(home.path, "leases");
   mkdirSync(join(folder, "owners"), { recursive: true });
   const owner = {
@@ -26,6 +26,7 @@ function foreignOwner(home: TempHome, threadId: string, silentForMs: number): vo
     host: "elsewhere",
     realm: "r",
     since: "2026-01-01T00:00:00.000Z",
+    ...fields,
   };
   const path = join(folder, "owners", `${owner.token}.json`);
   writeFileSync(path, JSON.stringify(owner));
@@ -109,6 +110,36 @@ describe("leases", () => {
     foreignOwner(home, id, 120_000);
     const writer = await store.open(id);
     await writer.close();
+  });
+
+  const { realm, machine, host } = thisProcess();
+  for (const [name, fields, canTell] of [
+    ["under another host name", { realm, host: "its-name-before", pid: 2 ** 22 + 1 }, realm !== null],
+    ["before the machine started anew", { realm: "0-0 pid:[1]", machine, host }, realm !== null && machine !== null],
+  ] as const) {
+    test(`an owner that ran on this machine ${name} is dead at once`, { skip: !canTell }, async () => {
+      await using home = new TempHome();
+      const store = home.open();
+      const made = await store.create(header());
+      await made.close();
+      foreignOwner(home, made.threadId, 1_000, fields);
+      const writer = await store.open(made.threadId);
+      await writer.close();
+    });
+  }
+
+  test("a rollout has one writer, whichever home it was opened from", async () => {
+    await using home = new TempHome();
+    await using other = new TempHome();
+    const writer = await home.open().create(header());
+    const { rolloutPath } = writer;
+    assert.ok(rolloutPath);
+    await assert.rejects(other.open().open({ rolloutPath }), ThreadBusyError);
+    await writer.close();
+    const second = await other.open().open({ rolloutPath });
+    await assert.rejects(home.open().open(writer.threadId), ThreadBusyError);
+    await second.close();
+    await (await home.open().open(writer.threadId)).close();
   });
 
   test("the heartbeat goes on, and a folder of leases that vanished is made again", async () => {

@@ -10,7 +10,7 @@
 
 import { silentLog } from "../../../kernel/log.ts";
 import { Catalog } from "../catalog/catalog.ts";
-import { scanCatalog } from "../catalog/scan.ts";
+import { HomeScan } from "../catalog/scan.ts";
 import { nodeFileSystem } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import { StoreCore } from "../store-core.ts";
@@ -49,7 +49,7 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
       if (before.faults.some(({ kind }) => kind === "orphan_lease")) await core.leases.sweep(async () => undefined);
       if (kept.length > 0 || before.faults.some(({ kind }) => INDEX_FAULTS.has(kind))) await rescan(core);
     } finally {
-      core.leases.close();
+      core.closeLeases();
     }
   }
   const fs = options.fileSystem ?? nodeFileSystem;
@@ -73,10 +73,8 @@ async function rescan(core: StoreCore): Promise<void> {
   if (fs.infoOf(layout.catalog) === undefined) return;
   const { catalog } = Catalog.open(layout.catalog);
   try {
-    await scanCatalog(
-      { fs, layout, locator, reader, log: silentLog, isClosed: () => false, isLive: () => false },
-      catalog,
-    );
+    const env = { fs, layout, locator, reader, log: silentLog, isClosed: () => false, isLive: () => false };
+    await new HomeScan(env, catalog).scan();
   } finally {
     catalog.close();
   }

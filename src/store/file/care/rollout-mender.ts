@@ -37,28 +37,28 @@ export class RolloutMender {
   async mend(path: string, faults: readonly Fault[]): Promise<string | undefined> {
     const kinds = new Set(faults.map((fault) => fault.kind).filter((kind) => IN_FILE.has(kind)));
     if (kinds.size === 0) return undefined;
-    const { reader, leases } = this.#core;
+    const { reader } = this.#core;
     const head = reader.head(path);
-    const lease = this.#take(head.meta.id);
+    const lease = this.#take(path, head.meta.id);
     if (lease === undefined) return undefined;
     try {
       const heirs = (await this.#gatherHeirs()).get(fileIdOf(head)) ?? [];
       const text = await this.#mended(head, kinds, heirs.length > 0);
       return text === undefined ? undefined : this.#exchange(path, text);
     } finally {
-      leases.release(lease);
+      lease.keeper.release(lease);
     }
   }
 
-  #take(threadId: ThreadId): Lease | undefined {
-    const acquired = this.#core.leases.acquire(threadId, "known", { takeOver: false });
+  #take(path: string, threadId: ThreadId): Lease | undefined {
+    const acquired = this.#core.leasesOf(path).acquire(threadId, "known", { takeOver: false });
     return "busy" in acquired ? undefined : acquired.lease;
   }
 
   #gatherHeirs(): Promise<Map<ThreadId, string[]>> {
     this.#heirs ??= (async () => {
       const heirs = new Map<ThreadId, string[]>();
-      for await (const files of this.#core.locator.walk()) {
+      for await (const { files } of this.#core.locator.walk()) {
         for (const { path } of files) {
           const base = this.#baseOf(path);
           if (base !== undefined) heirs.set(base, [...(heirs.get(base) ?? []), path]);

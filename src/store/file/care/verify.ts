@@ -6,6 +6,7 @@ import { silentLog } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ProblemKind, RolloutProblem } from "../../rollout-problem.ts";
 import { Catalog } from "../catalog/catalog.ts";
+import { readRow } from "../catalog/thread-row.ts";
 import { type FileSystem, namesIn, nodeFileSystem } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import { LeaseKeeper } from "../lease/lease.ts";
@@ -67,7 +68,7 @@ export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> 
   await check.rollouts();
   check.leases();
   check.tombstones();
-  check.catalog();
+  await check.catalog();
   check.permissions();
   return check.report();
 }
@@ -100,7 +101,7 @@ class HomeCheck {
 
   async rollouts(): Promise<void> {
     const locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
-    for await (const found of locator.walk()) {
+    for await (const { files: found } of locator.walk()) {
       for (const file of found) {
         this.#options.signal?.throwIfAborted();
         this.#files += 1;
@@ -179,31 +180,30 @@ class HomeCheck {
   }
 
   /** A home without a catalog is whole: it is built when somebody asks for a list. */
-  catalog(): void {
+  async catalog(): Promise<void> {
     if (this.#fs.infoOf(this.#layout.catalog) === undefined) return;
     const { catalog, fresh } = Catalog.open(this.#layout.catalog);
     try {
       if (fresh) return;
       const missing = new Set(this.#seen.keys());
+      const times = catalog.times();
+      // What the next look takes in by itself is no fault: other programs write here too.
+      const willLook = (path: string) => this.#fs.infoOf(dirname(path))?.changedMs !== times.get(dirname(path));
       for (const row of catalog.files()) {
         const path = row.rolloutPath ?? this.#layout.catalog;
         missing.delete(row.threadId);
         const info = this.#fs.infoOf(path);
-        if (info === undefined || !this.#seen.has(row.threadId)) {
+        if (info !== undefined && this.#seen.has(row.threadId)) {
+          if (info.size === row.fileSize && info.modifiedMs === row.mtimeMs)
+            await this.#row(catalog, row.threadId, path);
+        } else if (!willLook(path)) {
           this.#add("catalog_extra", path, row.threadId, "the catalog names a file that is not there");
-        } else if (info.size !== row.fileSize) {
-          this.#add(
-            "catalog_stale",
-            path,
-            row.threadId,
-            `${row.fileSize} bytes in the catalog, ${info.size} in the file`,
-          );
         }
       }
       for (const threadId of missing) {
         const [file] = this.#seen.get(threadId) ?? [];
         if (file === undefined || this.#fs.infoOf(this.#layout.tombstone(threadId)) !== undefined) continue;
-        if (!this.#hasHeader(file.path)) continue;
+        if (willLook(file.path) || !this.#hasHeader(file.path)) continue;
         this.#add("catalog_missing", file.path, threadId, "the catalog does not know the thread");
       }
     } finally {
@@ -215,6 +215,25 @@ class HomeCheck {
     for (const { path, mode, isReachable } of widePaths(this.#fs, this.#layout)) {
       if (isReachable) this.#add("open_to_others", path, null, `its mode is 0${mode.toString(8)}`);
     }
+  }
+
+  /** A row of a file that has not changed since has to say what the file says. */
+  async #row(catalog: Catalog, threadId: ThreadId, path: string): Promise<void> {
+    const row = catalog.get(threadId);
+    if (row === undefined || !this.#hasHeader(path)) return;
+    const locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
+    let isWhole = true;
+    const reader = new HistoryReader(this.#fs, locator, ({ kind }) => {
+      if (kind.startsWith("base_")) isWhole = false;
+    });
+    const notes = { names: new Map(), git: new Map() };
+    const wanted = await readRow({ fs: this.#fs, layout: this.#layout, reader }, path, notes);
+    const wrong = (["preview", "cwd", "createdAt", "forkedFromId", "archived"] as const).filter(
+      (field) => row[field] !== wanted[field],
+    );
+    // Of a history that is not whole any more the row may know more than the files.
+    if (wrong.length === 0 || !isWhole) return;
+    this.#add("catalog_stale", path, threadId, `the catalog has another ${wrong.join(", ")} than the file`);
   }
 
   #hasHeader(path: string): boolean {

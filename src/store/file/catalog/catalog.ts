@@ -5,6 +5,7 @@
  * K1  Several processes may have it open. Each change is one transaction.
  * K2  A damaged file is replaced by an empty one when it is opened next; see isCatalogDamage.
  */
+import { dirname, sep } from "node:path";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ThreadGit, ThreadPage, ThreadQuery } from "../../thread-store.ts";
 import { CatalogAnchors } from "./anchors.ts";
@@ -13,7 +14,7 @@ import { listThreads } from "./list.ts";
 import { type CatalogRow, ROW_COLUMNS, rowValues, STORED_COLUMNS, searchedWords, tagsOf, threadOf } from "./row.ts";
 import { CREATED_SHIFT } from "./schema.ts";
 
-export { isCatalogDamage } from "./database.ts";
+export { isCatalogBusy, isCatalogDamage } from "./database.ts";
 export type { CatalogRow } from "./row.ts";
 
 export type CatalogFile = Pick<CatalogRow, "threadId" | "rolloutPath" | "archived" | "fileSize" | "mtimeMs">;
@@ -123,13 +124,63 @@ export class Catalog {
 
   /** Every thread's file, for the scan that finds what is new, changed or gone. */
   files(): CatalogFile[] {
-    return this.#database.all("SELECT id, path, archived, file_size, mtime FROM threads").map((row) => ({
+    return this.#filesBy("");
+  }
+
+  #filesBy(where: string, ...values: (string | number)[]): CatalogFile[] {
+    const sql = `SELECT id, path, archived, file_size, mtime FROM threads ${where}`;
+    return this.#database.all(sql, ...values).map((row) => ({
       threadId: row.id as ThreadId,
       rolloutPath: row.path as string | null,
       archived: row.archived === 1,
       fileSize: row.file_size as number,
       mtimeMs: row.mtime as number,
     }));
+  }
+
+  /** The file of one thread. */
+  file(threadId: ThreadId): CatalogFile | undefined {
+    return this.#filesBy("WHERE id = ?", threadId)[0];
+  }
+
+  /** Those that lie in a folder itself. */
+  filesIn(folder: string): CatalogFile[] {
+    const [from, to] = [`${folder}${sep}`, `${folder}${String.fromCharCode(sep.charCodeAt(0) + 1)}`];
+    const files = this.#filesBy("INDEXED BY threads_path WHERE path IS NOT NULL AND path > ? AND path < ?", from, to);
+    return files.filter(({ rolloutPath }) => rolloutPath !== null && dirname(rolloutPath) === folder);
+  }
+
+  newestFiles(limit: number): CatalogFile[] {
+    return this.#filesBy("INDEXED BY threads_newest WHERE updated > -1 ORDER BY updated DESC LIMIT ?", limit);
+  }
+
+  /** When folders, and files of notes, had changed last as they were taken in. */
+  times(): Map<string, number> {
+    const rows = this.#database.all("SELECT path, changed FROM times");
+    return new Map(rows.map((row) => [row.path as string, row.changed as number]));
+  }
+
+  keepTime(path: string, changedMs: number): void {
+    this.#database.run("INSERT OR REPLACE INTO times (path, changed) VALUES (?, ?)", path, changedMs);
+  }
+
+  forgetTime(path: string): void {
+    this.#database.run("DELETE FROM times WHERE path = ?", path);
+  }
+
+  /** Takes over what the notes say now: of each thread its name, and its repository where one is noted. */
+  note({ names, git }: { names: ReadonlyMap<ThreadId, string>; git: ReadonlyMap<ThreadId, ThreadGit | null> }): void {
+    this.#database.transaction(() => {
+      const named = this.#database.all("SELECT id FROM threads WHERE name IS NOT NULL").map(idOf);
+      for (const id of new Set([...named, ...names.keys()])) {
+        const name = names.get(id) ?? null;
+        this.#change(id, (row) => (row.name === name ? undefined : { ...row, name }));
+      }
+      for (const [id, gitInfo] of git) {
+        const text = JSON.stringify(gitInfo);
+        this.#change(id, (row) => (JSON.stringify(row.gitInfo) === text ? undefined : { ...row, gitInfo }));
+      }
+    });
   }
 
   /** false: there was no such thread. Its anchors stay for as long as another thread's lead to them. */
@@ -165,11 +216,12 @@ export class Catalog {
     return this.#change(threadId, (row) => ({ ...row, gitInfo }));
   }
 
-  #change(threadId: ThreadId, change: (row: CatalogRow) => CatalogRow): boolean {
+  #change(threadId: ThreadId, change: (row: CatalogRow) => CatalogRow | undefined): boolean {
     return this.#database.transaction(() => {
       const row = this.get(threadId);
       if (row === undefined) return false;
-      this.#put(change(row));
+      const changed = change(row);
+      if (changed !== undefined) this.#put(changed);
       return true;
     });
   }

@@ -3,17 +3,19 @@
  *
  * X1  Nothing but a list, a lineage query or a deletion ever waits for it, and nothing fails because of it that the
  *     files alone could answer.
- * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next scan mends.
+ * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next look mends.
+ * X3  While another process holds the catalog, what waits for it goes on waiting, and the event loop does not.
  */
 import type { Clock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogDamage } from "./catalog.ts";
+import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogBusy, isCatalogDamage } from "./catalog.ts";
 
 const GROWTH_MS = 250;
 const ROWS_MS = 100;
 const RETRY_MS = 5_000;
+const BUSY_RETRY_MS = 100;
 const REFRESH_MS = 5_000;
 /** At most a twentieth of the time goes into looking. */
 const REFRESH_SHARE = 19;
@@ -22,8 +24,9 @@ export type CatalogIndexOptions = {
   readonly path: string;
   readonly clock: Clock;
   readonly log: SkeinLogger;
-  /** Brings the catalog up to date with the files. */
+  /** Brings the catalog up to date with the files: with all of them, or with those that seem to have changed. */
   readonly scan: (catalog: Catalog) => Promise<void>;
+  readonly look: (catalog: Catalog) => Promise<void>;
   /** What grew since the last time. */
   readonly growth: () => CatalogGrowth[];
 };
@@ -40,7 +43,14 @@ export class CatalogIndex {
   readonly #rows = new Map<ThreadId, CatalogRow>();
   #batch: Promise<boolean> | undefined;
   #writtenAt = Number.NEGATIVE_INFINITY;
+  readonly #growth = new Map<ThreadId, CatalogGrowth>();
   #growthTimer: unknown;
+  #retryTimer: unknown;
+  /** The look that runs, and the one that all who came since then share. */
+  #looking: Promise<void> | undefined;
+  #nextLook: Promise<void> | undefined;
+  /** Another process held it when it was last asked. */
+  isBusy = false;
 
   constructor(options: CatalogIndexOptions) {
     this.#options = options;
@@ -74,7 +84,9 @@ export class CatalogIndex {
     const catalog = this.#open();
     if (catalog === undefined) return undefined;
     try {
-      return work(catalog);
+      const answer = work(catalog);
+      this.isBusy = false;
+      return answer;
     } catch (error) {
       if (error instanceof SkeinError && !(error instanceof InternalDefect)) throw error;
       this.#failed(error);
@@ -98,9 +110,21 @@ export class CatalogIndex {
     this.#batch ??= this.#nextBatch().then(() => {
       this.#batch = undefined;
       this.#writtenAt = this.#options.clock.now();
-      return this.use(() => true) ?? false;
+      return this.#writeNow();
     });
     return this.#batch;
+  }
+
+  /** false: not yet. What waits is tried again. */
+  #writeNow(): boolean {
+    const isWritten = this.use(() => true) ?? false;
+    if (!isWritten && this.#rows.size > 0 && !this.#closed) {
+      this.#retryTimer ??= this.#options.clock.background(() => {
+        this.#retryTimer = undefined;
+        this.#writeNow();
+      }, BUSY_RETRY_MS);
+    }
+    return isWritten;
   }
 
   #nextBatch(): Promise<void> {
@@ -120,8 +144,45 @@ export class CatalogIndex {
   noteGrowth(): void {
     if (this.#growthTimer !== undefined) this.#options.clock.clearTimeout(this.#growthTimer);
     this.#growthTimer = undefined;
-    const growth = this.#options.growth();
-    if (growth.length > 0) this.use((catalog) => catalog.grow(growth));
+    for (const row of this.#options.growth()) this.#growth.set(row.threadId, row);
+    if (this.#growth.size === 0) return;
+    const growth = [...this.#growth.values()];
+    const isNoted = this.use((catalog) => {
+      catalog.grow(growth);
+      return true;
+    });
+    if (isNoted) this.#growth.clear();
+    else if (!this.#closed) this.grew();
+  }
+
+  /** Takes in what the folders show to have changed (scan.ts, C1). One look serves all who asked before it began. */
+  async look(): Promise<void> {
+    if (this.#looking === undefined) return this.#look();
+    this.#nextLook ??= this.#looking.then(() => {
+      this.#nextLook = undefined;
+      return this.#look();
+    });
+    return this.#nextLook;
+  }
+
+  #look(): Promise<void> {
+    const looking = this.#lookNow().finally(() => {
+      if (this.#looking === looking) this.#looking = undefined;
+    });
+    this.#looking = looking;
+    return looking;
+  }
+
+  async #lookNow(): Promise<void> {
+    await this.ready();
+    const catalog = this.#open();
+    if (catalog === undefined) return;
+    this.noteGrowth();
+    try {
+      await this.#options.look(catalog);
+    } catch (error) {
+      if (catalog === this.#catalog && !this.#closed) this.#failed(error);
+    }
   }
 
   /**
@@ -152,6 +213,7 @@ export class CatalogIndex {
     this.noteGrowth();
     if (this.#rows.size > 0) this.use(() => undefined);
     this.#closed = true;
+    if (this.#retryTimer !== undefined) this.#options.clock.clearTimeout(this.#retryTimer);
     try {
       this.#catalog?.close();
     } catch (error) {
@@ -169,7 +231,8 @@ export class CatalogIndex {
       if (fresh) this.#refreshAt = this.#options.clock.now() + REFRESH_MS;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
-      this.#retryAt = this.#options.clock.now() + RETRY_MS;
+      this.isBusy = isCatalogBusy(error);
+      this.#retryAt = this.#options.clock.now() + (this.isBusy ? BUSY_RETRY_MS : RETRY_MS);
       this.#complete = false;
       this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
     }
@@ -188,12 +251,13 @@ export class CatalogIndex {
 
   #writeRows(catalog: Catalog): void {
     const rows = [...this.#rows.values()];
-    this.#rows.clear();
     catalog.put(rows);
+    this.#rows.clear();
   }
 
   #failed(error: unknown): void {
     const { log, path } = this.#options;
+    this.isBusy = isCatalogBusy(error);
     if (!isDamage(error)) {
       log.warn({ error, path }, "the catalog did not answer");
       return;

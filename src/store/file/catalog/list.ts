@@ -132,7 +132,9 @@ function armsOf(plan: ListPlan): Arm[] {
   if (plan.forkedFromId !== undefined) {
     return [{ index: `threads_forked_${order}`, range: [equals("forked_from", plan.forkedFromId)] }];
   }
-  if (plan.cwd !== undefined) return [{ index: `threads_cwd_${order}`, range: [archived, equals("cwd", plan.cwd)] }];
+  if (plan.places !== undefined) {
+    return plan.places.map((place) => ({ index: `threads_place_${order}`, range: [archived, equals("place", place)] }));
+  }
   if (plan.modelProviders !== undefined) {
     return plan.modelProviders.map((name) => ({
       index: `threads_provider_${order}`,
@@ -154,7 +156,7 @@ function restOf(plan: ListPlan, arm: Arm): Condition[] {
   const rest: [string, Condition][] = [["archived", equals("archived", plan.archived ? 1 : 0)]];
   if (plan.subAgents === "hidden") rest.push(["subagent", equals("subagent", 0)]);
   if (plan.forkedFromId !== undefined) rest.push(["forked_from", equals("forked_from", plan.forkedFromId)]);
-  if (plan.cwd !== undefined) rest.push(["cwd", equals("cwd", plan.cwd)]);
+  if (plan.places !== undefined) rest.push(["place", oneOf("place", plan.places)]);
   if (plan.modelProviders !== undefined) rest.push(["provider", oneOf("provider", plan.modelProviders)]);
   if (plan.sourceKinds !== undefined) rest.push(["kind", oneOf("kind", plan.sourceKinds)]);
   return rest.filter(([column]) => !held.has(column)).map(([, condition]) => condition);
@@ -165,10 +167,13 @@ function matchOf(plan: ListPlan, search: readonly (readonly string[])[]): string
   if (plan.modelProviders?.length === 0 || plan.sourceKinds?.length === 0) return undefined;
   const tags = [tag("archived", plan.archived ? "1" : "0")];
   if (plan.subAgents === "hidden") tags.push(tag("listed", "1"));
-  if (plan.cwd !== undefined) tags.push(tag("cwd", plan.cwd));
   if (plan.parentThreadId !== undefined) tags.push(tag("parent", plan.parentThreadId));
   if (plan.forkedFromId !== undefined) tags.push(tag("forked", plan.forkedFromId));
-  const choices = [plan.modelProviders?.map(providerTag), plan.sourceKinds?.map((kind) => tag("kind", kind))];
+  const choices = [
+    plan.modelProviders?.map(providerTag),
+    plan.sourceKinds?.map((kind) => tag("kind", kind)),
+    plan.places?.map((place) => tag("cwd", place)),
+  ];
   for (const choice of choices) if (choice !== undefined) tags.push(`(${choice.join(" OR ")})`);
   const phrases = search.map((words) => `"${words.join(" ")}" *`);
   return `word : (${phrases.join(" AND ")}) AND tag : (${tags.join(" AND ")})`;

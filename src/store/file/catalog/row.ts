@@ -1,5 +1,6 @@
 import type { ThreadId } from "../../../protocol/ids.ts";
 import { parseSessionSource } from "../../../protocol/session-source.ts";
+import { placeOf } from "../../place.ts";
 import { type FilteredFacts, sourceKindOf, wordsOf } from "../../thread-query.ts";
 import type { StoredThread } from "../../thread-store.ts";
 import type { SqlRow, SqlValue } from "./database.ts";
@@ -19,7 +20,7 @@ export const ROW_COLUMNS =
 
 /** In the order of {@link rowValues}. */
 export const STORED_COLUMNS =
-  "id, created, updated, archived, subagent, kind, provider, cwd, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview";
+  "id, created, updated, archived, subagent, kind, provider, cwd, place, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview";
 
 export function rowValues(row: CatalogRow): SqlValue[] {
   const kind = sourceKindOf(row.source);
@@ -32,6 +33,7 @@ export function rowValues(row: CatalogRow): SqlValue[] {
     kind,
     row.modelProvider,
     row.cwd,
+    placeOf(row.cwd),
     row.parentThreadId,
     row.forkedFromId,
     row.baseThreadId,
@@ -83,7 +85,7 @@ export const searchedWords = (name: string | null, preview: string, text: string
 /** What the filters of a search find it by: one word of letters and digits for each fact. */
 export function tagsOf(thread: FilteredFacts): string {
   const kind = sourceKindOf(thread.source);
-  const tags = [tag("archived", thread.archived ? "1" : "0"), tag("kind", kind), tag("cwd", thread.cwd)];
+  const tags = [tag("archived", thread.archived ? "1" : "0"), tag("kind", kind), tag("cwd", placeOf(thread.cwd))];
   if (kind !== "subagent") tags.push(tag("listed", "1"));
   tags.push(providerTag(thread.modelProvider));
   if (thread.parentThreadId !== null) tags.push(tag("parent", thread.parentThreadId));

@@ -1,11 +1,21 @@
+/**
+ * Keeps the catalog in step with the files, which other programs change too.
+ *
+ * C1  A look comes before each answer. A folder whose time has not changed holds the same files, so only the others are
+ *     listed; files grow without their folder telling, so the newest ones are asked for their size as well.
+ * C2  A scan asks every file. It runs in the background, and when the catalog is built.
+ * C3  A folder's time is only kept when all its files have their rows, and when the time is old enough that no later
+ *     change can bear the same.
+ */
 import { breathe } from "../../../kernel/breath.ts";
+import { systemClock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { FileSystem } from "../file-system.ts";
-import { isLaterName, type Layout } from "../layout.ts";
+import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
-import type { FoundRollout, RolloutLocator } from "../rollout-locator.ts";
-import { readNotes, type ThreadNotes } from "../thread-notes.ts";
+import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
+import { metadataPath, namesPath, readNotes, type ThreadNotes } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
 import { readRow } from "./thread-row.ts";
 
@@ -24,68 +34,192 @@ export type ScanEnv = {
 };
 
 const BATCH = 64;
+/** How many of the newest threads a look asks for their size. */
+const NEWEST = 400;
+/** File systems keep times in steps of some milliseconds. */
+const SETTLED_MS = 100;
+const NEVER = -1;
 
-/**
- * Brings the catalog up to date with the files: adds what is new, reads what has changed by size or time, and takes out
- * what is gone. Newest first, with pauses for everything else.
- */
-export async function scanCatalog(env: ScanEnv, catalog: Catalog): Promise<void> {
-  const known = new Map<ThreadId, CatalogFile>();
-  for (const file of catalog.files()) known.set(file.threadId, file);
-  const notes = readNotes(env.fs, env.layout);
-  const newest = await newestFiles(env);
-  let batch: CatalogRow[] = [];
-  let changed = 0;
-  let files = 0;
-  const put = () => {
-    if (batch.length > 0) catalog.put(batch);
-    batch = [];
-    env.onProgress?.({ files, changed, done: false });
-  };
-  for (const { path, name } of newest.values()) {
-    if (env.isClosed()) return;
-    files += 1;
-    if (env.locator.isDeleted(name.threadId)) continue;
-    const row = known.get(name.threadId);
-    known.delete(name.threadId);
-    const info = env.fs.infoOf(path);
-    if (info === undefined) continue;
-    const isKnown = row?.rolloutPath === path;
-    const same = isKnown && row.fileSize === info.size && row.mtimeMs === info.modifiedMs;
-    if (!same && !(isKnown && env.isLive(name.threadId))) {
-      const fresh = await rowOf(env, path, notes);
-      if (fresh !== undefined) {
-        batch.push(fresh);
-        changed += 1;
-      }
+export class HomeScan {
+  readonly #env: ScanEnv;
+  readonly #catalog: Catalog;
+  #notes: ThreadNotes | undefined;
+  #batch: CatalogRow[] = [];
+  #files = 0;
+  #changed = 0;
+
+  constructor(env: ScanEnv, catalog: Catalog) {
+    this.#env = env;
+    this.#catalog = catalog;
+  }
+
+  /** C1. Takes about as long as there are folders, and what has changed. */
+  async look(): Promise<void> {
+    const { locator, fs } = this.#env;
+    const times = this.#catalog.times();
+    this.#lookAtNotes(times);
+    const changed: RolloutFolder[] = [];
+    for (const folder of locator.roots()) changed.push(...(await this.#changedBelow(folder, times)));
+    for (const folder of changed) await this.#takeIn(folder);
+    this.#put();
+    for (const folder of changed) await this.#dropMissing(folder.path);
+    for (const path of times.keys())
+      if (locator.isFolder(path) && fs.infoOf(path) === undefined) await this.#forget(path);
+    await this.#lookAtNewest();
+    this.#put();
+    for (const folder of changed) this.#keepTime(folder.path, folder.changedMs);
+  }
+
+  /** The folders to be listed again: those whose time is another, wherever they lie. */
+  async #changedBelow(root: string, times: ReadonlyMap<string, number>): Promise<RolloutFolder[]> {
+    const { fs, locator } = this.#env;
+    const changed: RolloutFolder[] = [];
+    const rest = [root, ...[...times.keys()].filter((path) => locator.isBelow(path, root))];
+    const seen = new Set(rest);
+    for (let path = rest.pop(); path !== undefined; path = rest.pop()) {
+      const info = fs.infoOf(path);
+      if (info === undefined || info.changedMs === times.get(path)) continue;
+      const folder = locator.folder(path);
+      if (folder === undefined) continue;
+      changed.push(folder);
+      for (const below of folder.folders) if (!seen.has(below)) rest.push(below);
+      for (const below of folder.folders) seen.add(below);
+      if (changed.length % BATCH === 0) await breathe();
     }
-    if (batch.length >= BATCH) put();
-    if (files % BATCH === 0) await breathe();
+    return changed;
   }
-  put();
-  for (const file of known.values()) {
-    if (file.rolloutPath === null || env.fs.infoOf(file.rolloutPath) === undefined) catalog.remove(file.threadId);
+
+  async #takeIn({ path, files }: RolloutFolder): Promise<void> {
+    const known = new Map(this.#catalog.filesIn(path).map((file) => [file.rolloutPath, file]));
+    for (const file of files) await this.#takeInFile(file, known.get(file.path) ?? this.#rowOf(file));
   }
-  env.onProgress?.({ files, changed, done: true });
-  if (changed > 0) env.log.info({ files, changed }, "the catalog was brought up to date with the files");
+
+  /** Another file of the thread, if the catalog has one. */
+  #rowOf({ name }: FoundRollout): CatalogFile | undefined {
+    return this.#catalog.file(name.threadId);
+  }
+
+  async #takeInFile(file: FoundRollout, row: CatalogFile | undefined): Promise<void> {
+    const { fs, locator, isLive } = this.#env;
+    const { path, name } = file;
+    this.#files += 1;
+    if (this.#files % BATCH === 0) await breathe();
+    if (locator.isDeleted(name.threadId)) return;
+    const isKnown = row?.rolloutPath === path;
+    if (row !== undefined && !isKnown && this.#isOlder(file, row)) return;
+    const info = fs.infoOf(path);
+    if (info === undefined) return;
+    if (isKnown && ((row.fileSize === info.size && row.mtimeMs === info.modifiedMs) || isLive(name.threadId))) return;
+    await this.#read(path);
+  }
+
+  /** A thread is its last segment; of two files of one name, the one that the catalog has stays while it is there. */
+  #isOlder({ name }: FoundRollout, { rolloutPath }: CatalogFile): boolean {
+    const other = rolloutPath === null ? undefined : parseRolloutName(nameOf(rolloutPath));
+    if (other === undefined || rolloutPath === null || this.#env.fs.infoOf(rolloutPath) === undefined) return false;
+    return !isLaterName(name, other);
+  }
+
+  async #read(path: string): Promise<void> {
+    const { fs, layout, log } = this.#env;
+    try {
+      this.#notes ??= readNotes(fs, layout);
+      this.#batch.push(await readRow(this.#env, path, this.#notes));
+      this.#changed += 1;
+    } catch (error) {
+      log.warn({ error, path }, "a rollout cannot be read; it is left out of the catalog");
+    }
+    if (this.#batch.length >= BATCH) this.#put();
+  }
+
+  #put(): void {
+    if (this.#batch.length > 0) this.#catalog.put(this.#batch);
+    this.#batch = [];
+    const { files, changed } = { files: this.#files, changed: this.#changed };
+    this.#env.onProgress?.({ files, changed, done: false });
+  }
+
+  async #dropMissing(folder: string): Promise<void> {
+    for (const file of this.#catalog.filesIn(folder)) await this.#dropIfMissing(file);
+  }
+
+  /** Another file of the thread, an older segment, may take its place. */
+  async #dropIfMissing({ threadId, rolloutPath }: CatalogFile): Promise<void> {
+    const { fs, locator } = this.#env;
+    const isDeleted = locator.isDeleted(threadId);
+    if (!isDeleted && rolloutPath !== null && fs.infoOf(rolloutPath) !== undefined) return;
+    const other = isDeleted ? undefined : await locator.findThread(threadId);
+    if (other === undefined) this.#catalog.remove(threadId);
+    else await this.#read(other);
+  }
+
+  async #forget(folder: string): Promise<void> {
+    await this.#dropMissing(folder);
+    this.#catalog.forgetTime(folder);
+  }
+
+  async #lookAtNewest(): Promise<void> {
+    for (const file of this.#catalog.newestFiles(NEWEST)) await this.#ask(file);
+  }
+
+  /** Reads a file again that has grown or shrunk. */
+  async #ask(file: CatalogFile): Promise<void> {
+    const { threadId, rolloutPath, fileSize, mtimeMs } = file;
+    if (rolloutPath === null || this.#env.isLive(threadId)) return;
+    const info = this.#env.fs.infoOf(rolloutPath);
+    if (info === undefined) await this.#dropIfMissing(file);
+    else if (info.size !== fileSize || info.modifiedMs !== mtimeMs) await this.#read(rolloutPath);
+  }
+
+  /** Names and repositories stand in files of their own (thread-notes.ts). */
+  #lookAtNotes(times: ReadonlyMap<string, number>): void {
+    const { fs, layout } = this.#env;
+    const changed = [namesPath(layout), metadataPath(layout)].filter(
+      (path) => (fs.infoOf(path)?.changedMs ?? NEVER) !== (times.get(path) ?? NEVER),
+    );
+    if (changed.length === 0) return;
+    const found = changed.map((path) => [path, fs.infoOf(path)?.changedMs ?? NEVER] as const);
+    this.#notes = readNotes(fs, layout);
+    this.#catalog.note(this.#notes);
+    for (const [path, changedMs] of found) this.#keepTime(path, changedMs);
+  }
+
+  #keepTime(path: string, changedMs: number): void {
+    const isSettled = systemClock.now() - changedMs > SETTLED_MS;
+    this.#catalog.keepTime(path, isSettled ? changedMs : NEVER);
+  }
+
+  /** C2. Newest first, with pauses for everything else. */
+  async scan(): Promise<void> {
+    const { locator, log, onProgress, isClosed } = this.#env;
+    const known = new Map<ThreadId, CatalogFile>();
+    for (const file of this.#catalog.files()) known.set(file.threadId, file);
+    this.#lookAtNotes(new Map());
+    const folders: RolloutFolder[] = [];
+    for await (const folder of locator.walk()) folders.push(folder);
+    const newest = newestOf(folders);
+    for (const [threadId, file] of newest) {
+      if (isClosed()) return;
+      await this.#takeInFile(file, known.get(threadId));
+      if (!locator.isDeleted(threadId)) known.delete(threadId);
+    }
+    this.#put();
+    for (const file of known.values()) await this.#dropIfMissing(file);
+    this.#put();
+    for (const { path, changedMs } of folders) this.#keepTime(path, changedMs);
+    onProgress?.({ files: this.#files, changed: this.#changed, done: true });
+    const counts = { files: this.#files, changed: this.#changed };
+    if (this.#changed > 0) log.info(counts, "the catalog was brought up to date with the files");
+  }
 }
 
-async function newestFiles(env: ScanEnv): Promise<Map<ThreadId, FoundRollout>> {
+function newestOf(folders: readonly RolloutFolder[]): Map<ThreadId, FoundRollout> {
   const newest = new Map<ThreadId, FoundRollout>();
-  for await (const found of env.locator.walk()) {
-    for (const file of found) {
+  for (const { files } of folders) {
+    for (const file of files) {
       const other = newest.get(file.name.threadId);
       if (other === undefined || isLaterName(file.name, other.name)) newest.set(file.name.threadId, file);
     }
   }
   return newest;
-}
-
-async function rowOf(env: ScanEnv, path: string, notes: ThreadNotes): Promise<CatalogRow | undefined> {
-  try {
-    return await readRow(env, path, notes);
-  } catch (error) {
-    env.log.warn({ error, path }, "a rollout cannot be read; it is left out of the catalog");
-    return undefined;
-  }
 }

@@ -9,7 +9,7 @@
  */
 
 /** Another number, or none: the file is thrown away. The way of searching goes into it, since the tables differ. */
-export const catalogVersion = (fullText: boolean): number => 2 * 5 + (fullText ? 1 : 0);
+export const catalogVersion = (fullText: boolean): number => 2 * 6 + (fullText ? 1 : 0);
 
 /** `n` is the creation in milliseconds, and a number among those of one millisecond in the low bits. */
 export const CREATED_SHIFT = 20n;
@@ -25,6 +25,7 @@ CREATE TABLE threads (
   kind TEXT NOT NULL,
   provider TEXT,
   cwd TEXT NOT NULL,
+  place TEXT NOT NULL,
   parent TEXT,
   forked_from TEXT,
   base TEXT,
@@ -47,17 +48,22 @@ CREATE INDEX threads_kind_created ON threads (archived, kind, created, id);
 CREATE INDEX threads_kind_updated ON threads (archived, kind, updated, id);
 CREATE INDEX threads_provider_created ON threads (archived, provider, created, id);
 CREATE INDEX threads_provider_updated ON threads (archived, provider, updated, id);
-CREATE INDEX threads_cwd_created ON threads (archived, cwd, created, id);
-CREATE INDEX threads_cwd_updated ON threads (archived, cwd, updated, id);
+CREATE INDEX threads_place_created ON threads (archived, place, created, id);
+CREATE INDEX threads_place_updated ON threads (archived, place, updated, id);
 CREATE INDEX threads_parent_created ON threads (parent, created, id) WHERE parent IS NOT NULL;
 CREATE INDEX threads_parent_updated ON threads (parent, updated, id) WHERE parent IS NOT NULL;
 CREATE INDEX threads_forked_created ON threads (forked_from, created, id) WHERE forked_from IS NOT NULL;
 CREATE INDEX threads_forked_updated ON threads (forked_from, updated, id) WHERE forked_from IS NOT NULL;
+CREATE INDEX threads_path ON threads (path) WHERE path IS NOT NULL;
+CREATE INDEX threads_newest ON threads (updated);
 CREATE INDEX threads_base ON threads (base) WHERE base IS NOT NULL;
 
 -- The first user messages as they are, for a thread whose name or preview changes.
 CREATE TABLE texts (n INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE words (n INTEGER PRIMARY KEY, word TEXT NOT NULL) STRICT;
+
+-- When a folder of the home, or a file of notes, had changed last when all that it says was taken in.
+CREATE TABLE times (path TEXT PRIMARY KEY, changed REAL NOT NULL) STRICT, WITHOUT ROWID;
 
 -- Removed threads that have forks, so that these are found through them.
 CREATE TABLE gone (id TEXT PRIMARY KEY, forked_from TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,12 +1,14 @@
 /** What the catalog says of a thread, read from its files. */
 
+import { breathe } from "../../../kernel/breath.ts";
 import { SEARCHED_CHARS } from "../../thread-query.ts";
 import { factsOf, type ModelUse, modelUseOf, previewOf, userTextOf } from "../../thread-summary.ts";
-import type { FileSystem } from "../file-system.ts";
+import type { FileInfo, FileSystem } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
 import { decodeLine } from "../rollout/codec.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
 import { linesBackwards, withFile } from "../rollout/line-reader.ts";
+import type { Segment } from "../rollout/segment.ts";
 import type { ThreadNotes } from "../thread-notes.ts";
 import type { CatalogRow } from "./catalog.ts";
 
@@ -41,6 +43,10 @@ export class SummaryText {
   }
 }
 
+/** Whether a row says what its file says now. */
+export const isOfFile = (row: CatalogRow, info: FileInfo | undefined): boolean =>
+  info !== undefined && row.fileSize === info.size && row.mtimeMs === info.modifiedMs;
+
 /** @throws RolloutNotFoundError, RolloutCorruptError, StoreIoError */
 export async function readRow(
   env: { fs: FileSystem; layout: Layout; reader: HistoryReader },
@@ -49,8 +55,8 @@ export async function readRow(
 ): Promise<CatalogRow> {
   const { meta, base } = env.reader.head(path);
   const git = notes.git.get(meta.id);
-  const summary = await readSummary(env.reader, path);
   const info = env.fs.infoOf(path);
+  const summary = await readSummary(env.reader, await env.reader.segments(path));
   return {
     ...factsOf(meta),
     ...lastModelUse(env.fs, path),
@@ -83,10 +89,11 @@ const lastModelUse = (fs: FileSystem, path: string): ModelUse | undefined =>
     return undefined;
   });
 
-async function readSummary(reader: HistoryReader, path: string): Promise<SummaryText> {
+/** What the first user messages of these lines say. */
+export async function readSummary(reader: HistoryReader, segments: readonly Segment[]): Promise<SummaryText> {
   const summary = new SummaryText();
   let bytes = 0;
-  for (const segment of await reader.segments(path)) {
+  for (const segment of segments) {
     for (const page of reader.linesOf(segment)) {
       for (const { line, raw } of page) {
         const text = userTextOf(line);
@@ -94,6 +101,7 @@ async function readSummary(reader: HistoryReader, path: string): Promise<Summary
         bytes += raw.end - raw.start;
         if (summary.isFull || bytes > LOOKED_AT_BYTES) return summary;
       }
+      await breathe();
     }
   }
   return summary;

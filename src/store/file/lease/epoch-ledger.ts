@@ -59,7 +59,7 @@ export class EpochLedger {
   #openDatabase(): Open {
     makePrivateFile(this.#path);
     const database = new (loadSqlite().DatabaseSync)(this.#path);
-    database.exec(`PRAGMA busy_timeout = 1000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
+    database.exec(`PRAGMA busy_timeout = 20; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
       CREATE TABLE IF NOT EXISTS epochs (thread_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL) WITHOUT ROWID`);
     return {
       database,

@@ -25,7 +25,14 @@ import { errorCode, type FileSystem, isMissing, namesIn } from "../file-system.t
 import { EpochLedger } from "./epoch-ledger.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
-export type Lease = { readonly threadId: ThreadId; readonly path: string; readonly epoch: number; inode: number };
+export type Lease = {
+  readonly threadId: ThreadId;
+  readonly path: string;
+  readonly epoch: number;
+  inode: number;
+  /** Who gave it, and is asked for it. */
+  readonly keeper: LeaseKeeper;
+};
 export type Acquired = { readonly lease: Lease } | { readonly busy: LeaseOwner | undefined };
 
 type OwnerFile = { readonly path: string; readonly inode: number; readonly text: string };
@@ -102,7 +109,7 @@ export class LeaseKeeper {
       const inode = this.#ownInode(path);
       if (inode === undefined) continue;
       const epoch = thread === "stored" ? this.#epochs.next(threadId) : 1;
-      return { lease: { threadId, path, epoch, inode } };
+      return { lease: { threadId, path, epoch, inode, keeper: this } };
     }
     const holder = this.#readHolder(path);
     return { busy: holder === undefined || holder === "nonsense" ? undefined : ownerOf(holder) };

@@ -37,6 +37,9 @@ export class McpServer {
   #connection: Promise<Client> | undefined;
   #tools: readonly Tool[] = [];
   readonly #closing = new AbortController();
+  /** How many calls each client has under way, and those whose session the server has forgotten. */
+  readonly #running = new WeakMap<Client, number>();
+  readonly #lost = new WeakSet<Client>();
 
   constructor(name: string, config: McpServerConfig, parts: McpServerParts) {
     this.name = name;
@@ -56,17 +59,35 @@ export class McpServer {
 
   /** @throws what went wrong, a timeout too; or the signal's reason */
   async call(tool: string, args: Record<string, unknown> | undefined, signal: AbortSignal): Promise<CallToolResult> {
-    const client = await raceAbort(this.#connected(), signal);
     const timeout = (this.config.tool_timeout_sec ?? TOOL_SEC) * 1000;
-    const call = client.callTool(
-      { name: tool, ...(args === undefined ? {} : { arguments: args }) },
-      { signal, timeout },
-    );
+    const request = { name: tool, ...(args === undefined ? {} : { arguments: args }) };
+    const ask = (client: Client) =>
+      raceAbort(this.#counted(client, client.callTool(request, { signal, timeout })), signal);
     try {
-      return await raceAbort(call, signal);
+      const connection = this.#connected();
+      const client = await raceAbort(connection, signal);
+      return await ask(client).catch(async (error: unknown) => {
+        if (signal.aborted || !isSessionLost(client, error)) throw error;
+        // The server has forgotten the session, so it has not run the call. Calls that fail together connect once.
+        this.#forget(connection);
+        this.#lost.add(client);
+        return ask(await raceAbort(this.#connected(), signal));
+      });
     } catch (error) {
       signal.throwIfAborted();
       throw new Error(this.#safe(textOfThrown(error)));
+    }
+  }
+
+  /** A client whose session is lost is closed behind its last call: each of them is to hear of it by itself. */
+  async #counted<Result>(client: Client, call: Promise<Result>): Promise<Result> {
+    this.#running.set(client, (this.#running.get(client) ?? 0) + 1);
+    try {
+      return await call;
+    } finally {
+      const left = (this.#running.get(client) ?? 1) - 1;
+      this.#running.set(client, left);
+      if (left === 0) setImmediate(() => this.#lost.delete(client) && void client.close().catch(() => undefined));
     }
   }
 
@@ -182,6 +203,12 @@ export class McpServer {
     }
     return headers;
   }
+}
+
+/** Over HTTP, 404 for a request of a session means that the session is over (MCP 2025-06-18, Transports). */
+function isSessionLost({ transport }: Client, error: unknown): boolean {
+  if (transport?.sessionId === undefined || !(error instanceof Error)) return false;
+  return "status" in error && error.status === 404;
 }
 
 /** Over HTTP the server is told, so that it keeps nothing of the session. */

@@ -1,0 +1,34 @@
+import { EXIT } from "../failure.ts";
+
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/**
+ * What ends the server from outside: the first signal asks it to (`asked`), the next one insists (`insisted`), and one more
+ * ends the process at once. A hangup insists: nobody is there any more to wait for.
+ */
+export class ServerSignals implements Disposable {
+  readonly #asked = new AbortController();
+  readonly #insisted = new AbortController();
+
+  constructor() {
+    for (const name of ENDING) process.on(name, this.#take);
+  }
+
+  get asked(): AbortSignal {
+    return this.#asked.signal;
+  }
+
+  get insisted(): AbortSignal {
+    return this.#insisted.signal;
+  }
+
+  readonly #take = (name: NodeJS.Signals): void => {
+    if (this.insisted.aborted) process.exit(EXIT.terminated);
+    if (this.asked.aborted || name === "SIGHUP") this.#insisted.abort();
+    this.#asked.abort();
+  };
+
+  [Symbol.dispose](): void {
+    for (const name of ENDING) process.off(name, this.#take);
+  }
+}

@@ -1,0 +1,49 @@
+/** The options that stand before or after a command's name, as Codex takes them, and what a whole command line says. */
+import { type Command, Option } from "commander";
+import { UsageError } from "./failure.ts";
+
+/** Gathers an option that may be given more than once. */
+export const repeated = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+/** What every command takes. */
+export const withGlobalOptions = (command: Command): Command =>
+  command
+    .option("--home <dir>", "where threads and config.toml are (default: $SKEIN_HOME, $CODEX_HOME or ~/.skein)")
+    .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
+    .option("--enable <feature>", "the same as -c features.FEATURE=true; may be repeated", repeated)
+    .option("--disable <feature>", "the same as -c features.FEATURE=false; may be repeated", repeated)
+    .addOption(new Option("--strict-config", "taken for Codex's sake").hideHelp());
+
+type Features = { readonly enable?: readonly string[]; readonly disable?: readonly string[] };
+
+/**
+ * The options of a command and of those above it: the nearer one wins, and what may be repeated adds up. Features become
+ * settings.
+ *
+ * @throws UsageError for a feature that no key can name
+ */
+export function optionsOf<T extends object>(command: Command): T {
+  const merged: Record<string, unknown> = {};
+  for (let at: Command | null = command; at !== null; at = at.parent) {
+    for (const [name, value] of Object.entries(at.opts())) {
+      const nearer = merged[name];
+      const isNearerSaid = nearer !== undefined && !isDefault(command, name);
+      if (Array.isArray(nearer) && Array.isArray(value) && isNearerSaid) merged[name] = [...value, ...nearer];
+      else if (!isNearerSaid) merged[name] = value;
+    }
+  }
+  const { enable = [], disable = [], ...options } = merged as Features & { config?: readonly string[] };
+  const features = [
+    ...enable.map((name) => featureSetting(name, true)),
+    ...disable.map((name) => featureSetting(name, false)),
+  ];
+  const config = [...(options.config ?? []), ...features];
+  return { ...options, ...(config.length > 0 && { config }) } as unknown as T;
+}
+
+const isDefault = (command: Command, name: string): boolean => command.getOptionValueSource(name) === "default";
+
+function featureSetting(name: string, value: boolean): string {
+  if (!/^[A-Za-z0-9_-]+$/.test(name)) throw new UsageError(`\`${name}\` is no name of a feature`);
+  return `features.${name}=${value}`;
+}

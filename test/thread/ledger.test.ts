@@ -1,0 +1,189 @@
+/** A submission id is spent for ever; what is acknowledged is stored. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import type { Thread } from "../../src/index.ts";
+import { IdFilter } from "../../src/kernel/id-filter.ts";
+import { hang, say } from "../../src/model/script.ts";
+import { newThreadId } from "../../src/protocol/ids.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
+import { linesOf, overlaid, rig, textsOf, until } from "../rig.ts";
+
+const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
+const HALF_AN_HOUR = 31 * 60_000;
+
+/** Submits under the id, and waits for the turn's end where it makes one. */
+async function runUnder(thread: Thread, id: string, text: string): Promise<void> {
+  await thread.submitWithId({ id, op: input(text) });
+  await until(() => thread.activeTurn === undefined);
+}
+
+const forms: Record<string, () => string> = { "a UUID": newThreadId, "a name": () => "job-1" };
+
+suite("submission ids", () => {
+  for (const [form, make] of Object.entries(forms)) {
+    test(`${form} that was seen runs nothing again: after 300 others, after an unload, after a rollback, in another process`, async () => {
+      const store = memoryStore();
+      const r = await rig({ store });
+      const { thread, threadId } = await r.manager.startThread();
+      const id = make();
+      await runUnder(thread, id, "first");
+      const asked = () => r.model.asked;
+      const before = asked();
+      for (let n = 0; n < 300; n += 1) await thread.submitWithId({ id: `other-${n}`, op: { type: "interrupt" } });
+      await runUnder(thread, id, "first");
+      assert.equal(asked(), before);
+      await r.clock.advanceAsync(HALF_AN_HOUR);
+      assert.equal(thread.actor, undefined);
+      await runUnder(thread, id, "first");
+      assert.equal(asked(), before);
+      await thread.submit({ type: "thread_rollback", num_turns: 1 });
+      await r.clock.advanceAsync(HALF_AN_HOUR);
+      await runUnder(thread, id, "first");
+      await runUnder(thread, "other-7", "x");
+      assert.equal(asked(), before);
+      assert.equal(await thread.outcomeOf(id), "done");
+      assert.equal(await thread.outcomeOf("never"), undefined);
+      await r[Symbol.asyncDispose]();
+
+      await using again = await rig({ store });
+      const resumed = (await again.manager.resumeThread(threadId)).thread;
+      await runUnder(resumed, id, "first");
+      assert.equal(again.model.asked, 0);
+      await runUnder(resumed, "fresh", "second");
+      assert.equal(again.model.asked, 1);
+    });
+  }
+
+  test("an id whose turn was cut runs again when that is asked for, and only then; then it is done", async () => {
+    await using r = await rig({ script: [[hang()], [say("again")]] });
+    const { thread } = await r.manager.startThread();
+    const id = newThreadId();
+    await thread.submitWithId({ id, op: input("go") });
+    assert.equal(await thread.outcomeOf(id), "running");
+    await until(() => r.model.asked === 1);
+    await thread.interrupt();
+    assert.equal(await thread.outcomeOf(id), "cut");
+    await runUnder(thread, id, "go");
+    assert.equal(r.model.asked, 1);
+    for (let n = 0; n < 2; n += 1) {
+      await thread.submitWithId({ id, op: input("go"), rerun: true });
+      await until(() => thread.activeTurn === undefined);
+      assert.equal(r.model.asked, 2);
+      assert.equal(await thread.outcomeOf(id), "done");
+    }
+  });
+
+  test("what joined a turn is spent too, under whatever id, and shares the turn's fate", async () => {
+    await using r = await rig({ script: [[hang()], [say("both")]] });
+    const { thread } = await r.manager.startThread();
+    const run = thread.run("a");
+    await until(() => r.model.asked === 1);
+    await thread.submitWithId({ id: "joined", op: input("b") });
+    assert.equal(await thread.outcomeOf("joined"), "running");
+    await run;
+    assert.equal(await thread.outcomeOf("joined"), "done");
+    await r.clock.advanceAsync(HALF_AN_HOUR);
+    await runUnder(thread, "joined", "b");
+    assert.equal(r.model.asked, 2);
+  });
+
+  test("an id of the thread that a fork was made of is the fork's own to use", async () => {
+    await using r = await rig();
+    const { thread, threadId } = await r.manager.startThread();
+    await runUnder(thread, "job", "a");
+    const { thread: fork } = await r.manager.forkThread({ from: threadId, at: "full" });
+    await runUnder(fork, "job", "b");
+    assert.equal(r.model.asked, 2);
+  });
+
+  test("the filter finds everything that was added, and little else", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string(), { minLength: 1, maxLength: 200 }), (texts) => {
+        const filter = new IdFilter();
+        for (const text of texts) filter.add(text);
+        assert.ok(texts.every((text) => filter.mayHave(text)));
+      }),
+      { numRuns: 50 },
+    );
+    const filter = new IdFilter();
+    for (let n = 0; n < 5_000; n += 1) filter.add(`id-${n}`);
+    const wrong = Array.from({ length: 5_000 }, (_, n) => `other-${n}`).filter((text) => filter.mayHave(text));
+    assert.ok(wrong.length < 250, String(wrong.length));
+  });
+});
+
+suite("what is acknowledged is stored", () => {
+  /** What the thread's file would hold if the process died now: flushed lines alone. */
+  function crashable() {
+    const inner = memoryStore();
+    const flushed = new Map<string, number>();
+    const wrap = (writer: ThreadWriter): ThreadWriter => {
+      let dirty = true;
+      const note = <T>(done: T): T => {
+        flushed.set(writer.threadId, writer.position().ordinal);
+        dirty = false;
+        return done;
+      };
+      return new Proxy(writer, {
+        get(target, name) {
+          if (name === "dirty") return dirty;
+          if (name === "append")
+            return (...parts: Parameters<ThreadWriter["append"]>) => {
+              dirty = true;
+              target.append(...parts);
+            };
+          if (name === "flush" || name === "sync" || name === "close")
+            return async () => note(await target[name as "flush"]());
+          const value: unknown = Reflect.get(target, name, target);
+          return typeof value === "function" ? value.bind(target) : value;
+        },
+      });
+    };
+    const store = overlaid<ThreadStore>(inner, {
+      create: async (...parts) => wrap(await inner.create(...parts)),
+      open: async (...parts) => wrap(await inner.open(...parts)),
+    });
+    /** A store of what was flushed. */
+    const survivor = async (threadId: Thread["id"]): Promise<ThreadStore> => {
+      const lines = (await linesOf(inner, threadId)).slice(0, flushed.get(threadId));
+      const next = memoryStore();
+      const [header, ...items] = lines;
+      assert.ok(header?.type === "session_meta");
+      await (await next.adopt(header.payload, items)).close();
+      return next;
+    };
+    return { store, survivor };
+  }
+
+  const waiting: Record<string, (thread: Thread) => Promise<void>> = {
+    "starts a turn": async () => {},
+    "joins a turn": async (thread) => void (await thread.submit(input("before"))),
+    "waits for a task": async (thread) => {
+      await thread.submit(input("before"));
+      await thread.submit({ type: "run_user_shell_command", command: "sleep 60" });
+      await thread.submit({ type: "compact" });
+    },
+  };
+
+  for (const [what, prepare] of Object.entries(waiting)) {
+    test(`input that ${what} is in the history after the process died, once`, async () => {
+      const { store, survivor } = crashable();
+      await using r = await rig({ store, script: () => [hang()] });
+      const { thread, threadId } = await r.manager.startThread();
+      await prepare(thread);
+      await thread.submit(input("acknowledged"));
+      const left = await survivor(threadId);
+      await using next = await rig({ store: left });
+      const { thread: resumed } = await next.manager.resumeThread(threadId);
+      await resumed.run("now");
+      const texts = textsOf(next.model.requests.at(-1) ?? { input: [] });
+      assert.equal(texts.filter((text) => text === "acknowledged").length, 1, texts.join());
+      await next.clock.advanceAsync(HALF_AN_HOUR);
+      await resumed.run("later");
+      const later = textsOf(next.model.requests.at(-1) ?? { input: [] });
+      assert.equal(later.filter((text) => text === "acknowledged").length, 1);
+    });
+  }
+});

@@ -1,0 +1,116 @@
+/** What of a model's answer reaches the thread's events, its history and the next request. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { z } from "zod";
+import { call, fail, raw, say } from "../../src/model/script.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
+import type { ContentItem, ResponseItem } from "../../src/protocol/response-item.ts";
+import { agentMessageText, type TurnItem } from "../../src/protocol/turn-item.ts";
+import { tool } from "../../src/turn/tool.ts";
+import { bench } from "./tools/tool-turn.ts";
+
+const message = (text: string, phase?: string): ResponseItem => ({
+  type: "message",
+  role: "assistant",
+  id: `msg_${text}`,
+  content: [{ type: "output_text", text }],
+  ...(phase !== undefined && { phase }),
+});
+const said = (item: ResponseItem) => [
+  raw({ type: "item_added", item: item.type === "message" ? { ...item, content: [] } : item }),
+  raw({ type: "item_done", item }),
+];
+const shown = (item: TurnItem) => (item.type === "AgentMessage" ? [agentMessageText(item as never), item.phase] : []);
+
+test("a message's phase is in its items and events, in the history and in what goes back to the model", async (t) => {
+  const items = [message("looking", "commentary"), message("it is 4", "final_answer"), message("bye", "commentary")];
+  const { thread, ofType, model } = await bench(t, [items.flatMap(said), "next"]);
+  assert.equal((await thread.run("go")).lastAgentMessage, "it is 4");
+  const expected = [
+    ["looking", "commentary"],
+    ["it is 4", "final_answer"],
+    ["bye", "commentary"],
+  ];
+  assert.deepEqual(
+    ofType("item_completed")
+      .map(({ item }) => shown(item))
+      .filter((pair) => pair.length > 0),
+    expected,
+  );
+  assert.deepEqual(
+    ofType("item_started").flatMap(({ item }) => (item.type === "AgentMessage" ? [item.phase] : [])),
+    expected.map(([, phase]) => phase),
+  );
+  assert.deepEqual(
+    ofType("agent_message").map(({ message: text, phase }) => [text, phase]),
+    expected,
+  );
+  await thread.run("again");
+  const back = (model.requests[1]?.input ?? []).flatMap((item) =>
+    item.type === "message" && item.role === "assistant" ? [item.phase] : [],
+  );
+  assert.deepEqual(back, ["commentary", "final_answer", "commentary"]);
+});
+
+test("commentary alone is no answer; a phase that nobody knows hides nothing", async (t) => {
+  const { thread } = await bench(t, [said(message("hm", "commentary")), said(message("yes", "epilogue"))]);
+  assert.equal((await thread.run("one")).lastAgentMessage, null);
+  assert.equal((await thread.run("two")).lastAgentMessage, "yes");
+});
+
+test("a refusal is what the model has said", async (t) => {
+  const refusal = { type: "refusal", refusal: "I will not." } as unknown as ContentItem;
+  const item: ResponseItem = { type: "message", role: "assistant", id: "m", content: [refusal] };
+  const { thread } = await bench(t, [said(item)]);
+  assert.equal((await thread.run("go")).lastAgentMessage, "I will not.");
+});
+
+const SEARCHES: [string, Record<string, unknown> & { type: string }, string][] = [
+  ["a search", { type: "search", query: "rain", queries: ["rain"] }, "rain"],
+  ["an opened page", { type: "open_page", url: "https://a.test" }, "https://a.test"],
+  ["a look into a page", { type: "find_in_page", url: "https://a.test", pattern: "rain" }, "'rain' in https://a.test"],
+  ["what nobody knows", { type: "dream" }, ""],
+];
+for (const [name, action, query] of SEARCHES) {
+  test(`a web search is an item from its start to its end: ${name}`, async (t) => {
+    const item: ResponseItem = { type: "web_search_call", id: "ws_1", status: "completed", action };
+    const { thread, ofType, model } = await bench(t, [[...said(item), say("found")], "next"]);
+    await thread.run("go");
+    const [started] = ofType("item_started").filter(({ item: { type } }) => type === "WebSearch");
+    assert.deepEqual(started?.item, { type: "WebSearch", id: "ws_1", query: "", action: { type: "other" } });
+    const [ended] = ofType("item_completed").filter(({ item: { type } }) => type === "WebSearch");
+    assert.deepEqual(ended?.item, { type: "WebSearch", id: "ws_1", query, action });
+    assert.equal(ofType("web_search_begin")[0]?.call_id, "ws_1");
+    assert.equal(ofType("web_search_end")[0]?.query, query);
+    assert.equal(model.requests.length, 1, "a search is the server's own work");
+    await thread.run("again");
+    assert.ok(model.requests[1]?.input.some((sent) => sent.type === "web_search_call"));
+  });
+}
+
+test("an answer that stops short ends the turn, tells why, and what it had finished stays", async (t) => {
+  const incomplete = new ModelError("Incomplete response returned, reason: max_output_tokens");
+  let release: (value: string) => void = () => undefined;
+  const slow = tool({
+    name: "slow",
+    description: "",
+    input: z.object({}),
+    execute: () =>
+      new Promise((r) => {
+        release = r;
+      }),
+  });
+  const plays = [[say("half"), call("slow", {}, { callId: "c" }), fail(incomplete)], "next"];
+  const { thread, ofType, model, outputs } = await bench(t, plays, { tools: [slow] });
+  const turn = thread.run("go");
+  while (ofType("item_started").every(({ item }) => item.type !== "DynamicToolCall")) await new Promise(setImmediate);
+  release("worked");
+  const result = await turn;
+  assert.equal(result.status, "failed");
+  assert.equal(result.error?.message, incomplete.message);
+  assert.deepEqual(outputs(), ["worked"], "a call that the answer had made is run");
+  assert.equal(model.requests.length, 1, "it is not asked again");
+  await thread.run("go on");
+  const sent = model.requests[1]?.input.map((item) => item.type) ?? [];
+  assert.ok(sent.includes("function_call") && sent.includes("function_call_output"));
+});

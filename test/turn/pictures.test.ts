@@ -1,0 +1,171 @@
+/** Pictures: looked at by their bytes, framed, and taken out of what is sent where a model's server refuses them. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ThreadManager } from "../../src/manager/thread-manager.ts";
+import type { ModelRequest } from "../../src/model/model-client.ts";
+import { fail } from "../../src/model/script.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
+import { type ContentItem, functionCallOutput, type ResponseItem } from "../../src/protocol/response-item.ts";
+import type { UserInput } from "../../src/protocol/user-input.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import { History } from "../../src/turn/history.ts";
+import { pictureType } from "../../src/turn/picture.ts";
+import { bench, folder } from "./tools/tool-turn.ts";
+
+const PNG = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==",
+  "base64",
+);
+const GIF = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7", "base64");
+const WEBP = Buffer.from("UklGRiQAAABXRUJQVlA4IBgAAAAwAQCdASoBAAEAAgA0JaQAA3AA/vuUAAA=", "base64");
+const JPEG = Buffer.from(
+  "ffd8ffe000104a46494600010100000100010000ffc0000b080001000101011100ffc40014000100000000000000000000000000000009ffda0008010100003f0054ffd9",
+  "hex",
+);
+const url = (bytes: Buffer, type = "image/png") => `data:${type};base64,${bytes.toString("base64")}`;
+const OMITTED = "image content omitted because it could not be processed";
+
+const KINDS: [string, Buffer][] = [
+  ["image/png", PNG],
+  ["image/gif", GIF],
+  ["image/webp", WEBP],
+  ["image/jpeg", JPEG],
+];
+for (const [type, bytes] of KINDS) {
+  test(`${type} is known by its bytes, and only when it is whole`, () => {
+    assert.equal(pictureType(bytes), type);
+    for (let length = 0; length < bytes.length - (type === "image/webp" ? 1 : 0); length += 1) {
+      assert.equal(pictureType(bytes.subarray(0, length)), undefined, `${length} bytes of it`);
+    }
+  });
+}
+
+test("no bytes at all end the look", () => {
+  for (let n = 0; n < 2_000; n += 1) {
+    const bytes = Buffer.concat([KINDS[n % 4]?.[1].subarray(0, 4 + (n % 40)) ?? PNG, Buffer.alloc(n % 300, n)]);
+    pictureType(bytes);
+  }
+  assert.equal(pictureType(Buffer.from("version https://git-lfs.github.com/spec/v1\n")), undefined);
+});
+
+const lastUser = (request: ModelRequest | undefined): ContentItem[] => {
+  const item = request?.input.findLast((sent) => sent.type === "message" && sent.role === "user");
+  return item?.type === "message" ? item.content : [];
+};
+const text = (words: string) => ({ type: "input_text", text: words });
+const image = (image_url: string) => ({ type: "input_image", image_url, detail: "high" });
+
+test("local images are framed, broken ones are told of, and files that cannot be read are named", async (t) => {
+  const cwd = await folder(t);
+  await writeFile(join(cwd, "ok.jpg"), PNG);
+  await writeFile(join(cwd, "bad.png"), "no picture");
+  await writeFile(join(cwd, "empty.png"), "");
+  await mkdir(join(cwd, "dir"));
+  spawnSync("mkfifo", [join(cwd, "pipe.png")]);
+  const paths = ["ok.jpg", join(cwd, "bad.png"), "empty.png", "gone.png", "dir", "pipe.png"];
+  const items: UserInput[] = [
+    ...paths.map((path) => ({ type: "local_image" as const, path })),
+    { type: "text", text: "look" },
+  ];
+  const { thread, model, ofType } = await bench(t, [], { cwd });
+  const result = await thread.run(items);
+  assert.equal(result.status, "completed");
+  assert.deepEqual(lastUser(model.requests[0]), [
+    ...[text('<image name=[Image #1] path="ok.jpg">'), image(url(PNG)), text("</image>")],
+    ...[text(`<image name=[Image #2] path="${join(cwd, "bad.png")}">`), text(OMITTED), text("</image>")],
+    ...[text('<image name=[Image #3] path="empty.png">'), text(OMITTED), text("</image>")],
+    text("Codex could not read the local image at `gone.png`: No such file or directory (os error 2)"),
+    text("Codex could not read the local image at `dir`: Is a directory (os error 21)"),
+    text("Codex could not read the local image at `pipe.png`: is not a regular file"),
+    text("look"),
+  ]);
+  const told = ofType("item_completed").find(({ item }) => item.type === "UserMessage")?.item;
+  assert.deepEqual(
+    told !== undefined && "content" in told && told.content,
+    items,
+    "the item keeps what the client sent",
+  );
+});
+
+test("data URLs are judged by what they hold, other URLs are not", async (t) => {
+  const { thread, model } = await bench(t, []);
+  const urls = ["data:image/png;base64,AAAA", "data:,x", url(PNG, "text/plain"), url(GIF), "not a url"];
+  await thread.run(urls.map((image_url) => ({ type: "image" as const, image_url })));
+  assert.deepEqual(lastUser(model.requests[0]), [
+    ...[text(OMITTED), text(OMITTED)],
+    ...[image(url(PNG)), image(url(GIF, "image/gif"))],
+    image("not a url"),
+  ]);
+});
+
+test("whatever brings a broken picture into a history, the model gets none: outputs of tools, injected items", () => {
+  const call: ResponseItem = { type: "function_call", name: "shot", arguments: "{}", call_id: "c" };
+  const history = new History([
+    call,
+    functionCallOutput("c", [{ type: "input_image", image_url: "data:image/png;base64,AAAA" }]),
+  ]);
+  assert.deepEqual(history.forModel()[1], functionCallOutput("c", [{ type: "input_text", text: OMITTED }]));
+});
+
+const refusal = (message: string, httpStatus = 400) => fail(new ModelError(message, { httpStatus }));
+const pictures = (request: ModelRequest | undefined) =>
+  JSON.stringify(request?.input).split('"input_image"').length - 1;
+const picture: UserInput = { type: "image", image_url: url(PNG) };
+
+for (const [status, words] of [
+  [400, "Invalid image data"],
+  [413, "Payload too large"],
+  [422, "unsupported media type"],
+] as const) {
+  test(`a picture that the server refuses with ${status} fails its turn and no later one, also after a reload`, async (t) => {
+    const store = memoryStore();
+    const play = ({ input }: ModelRequest) =>
+      JSON.stringify(input).includes(url(PNG)) ? [refusal(words, status)] : "seen nothing";
+    const first = await ThreadManager.create({ model: scriptedClient(play), store });
+    const { thread, threadId } = await first.startThread();
+    const warnings: string[] = [];
+    thread.events$.subscribe(({ msg }) => void (msg.type === "warning" && warnings.push(msg.message)));
+    assert.equal((await thread.run([picture, { type: "text", text: "look" }])).status, "failed");
+    assert.match(warnings.join(), /refused a picture/);
+    assert.equal((await thread.run("without it?")).lastAgentMessage, "seen nothing");
+    await first.shutdown();
+    const model = scriptedClient(play, { recordRequests: 1 });
+    const second = await ThreadManager.create({ model, store });
+    t.after(() => second.shutdown());
+    const again = await second.resumeThread(threadId);
+    assert.equal((await again.thread.run("and now?")).lastAgentMessage, "seen nothing");
+    assert.match(JSON.stringify(model.requests[0]?.input), /server refused it/);
+  });
+}
+
+test("pictures that the model has taken stay when a new one is refused", async (t) => {
+  const { thread, model } = await bench(t, ["one", [refusal("Could not process image")], "three"]);
+  await thread.run([picture]);
+  await thread.run([picture, picture]);
+  await thread.run("go on");
+  assert.deepEqual(model.requests.map(pictures), [1, 3, 1]);
+});
+
+test("a refusal that names no picture takes one out only when it is refused again", async (t) => {
+  const { thread, model } = await bench(t, [[refusal("bad request")], [refusal("bad request")], "three"]);
+  await thread.run([picture]);
+  await thread.run("again");
+  await thread.run("and again");
+  assert.deepEqual(model.requests.map(pictures), [1, 1, 0]);
+});
+
+test("other failures leave the pictures", async (t) => {
+  const { thread, model } = await bench(t, [
+    [refusal("no image for you", 401)],
+    [refusal("image limit", 429)],
+    "three",
+  ]);
+  await thread.run([picture]);
+  await thread.run("again");
+  await thread.run("and again");
+  assert.deepEqual(model.requests.map(pictures), [1, 1, 1]);
+});
