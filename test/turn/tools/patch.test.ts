@@ -95,7 +95,7 @@ test("chunks are fitted in order, after their context, at the end, and leniently
     patchedContent(file, [chunk(["}"], ["} // end"], { isAtEnd: true })], "x"),
     `${file.slice(0, -1)} // end\n`,
   );
-  assert.equal(patchedContent("a   \nb", [chunk(["a", "b"], ["c"])], "x"), "c\n");
+  assert.equal(patchedContent("a   \nb", [chunk(["a", "b"], ["c"])], "x"), "c");
   assert.equal(patchedContent("say “hi” – now\n", [chunk(['say "hi" - now'], ["done"])], "x"), "done\n");
   assert.equal(patchedContent("a\n", [chunk(["a", ""], ["b", ""])], "x"), "b\n");
   assert.equal(patchedContent("a\n", [chunk([], ["b"])], "x"), "a\nb\n");
@@ -125,6 +125,55 @@ test("any edit of any file, written as a patch, gives that file", () => {
       assert.equal(patchedContent(content, hunk.chunks, "x"), wanted);
     }),
   );
+});
+
+test("what a patch does not change keeps its bytes", () => {
+  const fit = (file: string, ...chunks: ReturnType<typeof chunk>[]) => patchedContent(file, chunks, "x");
+  // Line ends are the file's, of what stays and of what comes.
+  assert.equal(
+    fit("one\r\ntwo\r\nthree\r\n", chunk(["one", "two", "three"], ["one", "2", "new", "three"])),
+    "one\r\n2\r\nnew\r\nthree\r\n",
+  );
+  assert.equal(fit("one\r\ntwo\r\n", chunk([], ["three"])), "one\r\ntwo\r\nthree\r\n");
+  assert.equal(fit("one\r\ntwo\n", chunk(["one"], ["1"]), chunk(["two"], ["2"])), "1\r\n2\n");
+  assert.equal(fit("one\r\ntwo\r\n", chunk(["two\r"], ["2\r"])), "one\r\n2\r\n");
+  assert.equal(fit("one\ntwo\n", chunk(["two\r"], ["2\r"])), "one\n2\n");
+  // So is a missing last one.
+  assert.equal(fit("one\ntwo", chunk(["one"], ["1"])), "1\ntwo");
+  assert.equal(fit("one\ntwo", chunk(["two"], ["2"])), "one\n2");
+  assert.equal(fit("one\r\ntwo", chunk([], ["three"])), "one\r\ntwo\r\nthree");
+  // A byte order mark is no part of the first line.
+  assert.equal(fit("\uFEFFone\ntwo\n", chunk(["one"], ["1"])), "\uFEFF1\ntwo\n");
+  assert.equal(fit("\uFEFFone\r\n", chunk(["one"], ["zero", "one"])), "\uFEFFzero\r\none\r\n");
+  // What a lenient reading passed over stays too.
+  assert.equal(fit("\tone  \n\ttwo\n", chunk(["one", "two"], ["one", "2"])), "\tone  \n2\n");
+  assert.equal(
+    fit("say “hi”\nend\n", chunk(['say "hi"', "end"], ['say "hi"', "more", "end"])),
+    "say “hi”\nmore\nend\n",
+  );
+});
+
+test("whatever the line ends of a file are, a patch changes the lines that it names alone", () => {
+  const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 3 });
+  const line = fc.tuple(word, fc.constantFrom("\n", "\r\n"));
+  const file = fc.array(line, { minLength: 1, maxLength: 10 });
+  fc.assert(
+    fc.property(file, fc.nat(), word, fc.boolean(), fc.boolean(), (lines, pick, fresh, hasMark, endsLine) => {
+      const at = pick % lines.length;
+      const write = (change: string | undefined) => {
+        const text = lines.map(([word, end], index) => (index === at ? (change ?? word) : word) + end).join("");
+        return (hasMark ? "\uFEFF" : "") + (endsLine ? text : text.replace(/\r?\n$/, ""));
+      };
+      const bare = lines.map(([word]) => word);
+      const whole = chunk(bare, bare.with(at, `+${fresh}`));
+      assert.equal(patchedContent(write(undefined), [whole], "x"), write(`+${fresh}`));
+    }),
+  );
+});
+
+test("a patch that is itself written with carriage returns is read like any other", () => {
+  const text = wrapped("*** Add File: a", "+x", "*** Update File: b", "@@", " same", "", "-old", "+new");
+  assert.deepEqual(parsePatch(text.replaceAll("\n", "\r\n")), parsePatch(text));
 });
 
 test("what does not fit names the file and the lines", () => {

@@ -32,7 +32,8 @@ const END_OF_FILE = "*** End of File";
 
 /** @throws PatchError */
 export function parsePatch(text: string): Hunk[] {
-  const lines = unwrapped(text.trim().split("\n"));
+  // A patch that is itself written with carriage returns does not mean them: the files say how their lines end.
+  const lines = unwrapped(text.trim().split(/^[^\n]*\r\n/.test(text.trim()) ? /\r?\n/ : "\n"));
   if (lines[0]?.trim() !== BEGIN) throw new PatchError(`invalid patch: The first line of the patch must be '${BEGIN}'`);
   if (lines.length < 2 || lines.at(-1)?.trim() !== END) {
     throw new PatchError(`invalid patch: The last line of the patch must be '${END}'`);
