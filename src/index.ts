@@ -70,6 +70,7 @@ export {
   OverloadedError,
   RolloutCorruptError,
   RolloutNotFoundError,
+  SandboxUnavailableError,
   SessionConfiguredNotFirstEventError,
   SkeinError,
   StoreIoError,

@@ -1,14 +1,15 @@
 /** A command at work: a process group, with its output bounded. */
 import type { Clock } from "../kernel/clock.ts";
+import type { Launch } from "./launch.ts";
 import { OutputWindow } from "./output-window.ts";
 import { ProcessGroup } from "./process-group.ts";
 
 export type Stream = "stdout" | "stderr";
 
 export type CommandProcessOptions = {
-  readonly cwd: string;
-  readonly env: Record<string, string>;
   readonly clock: Clock;
+  /** What the command finds at its standard input; nothing unless given. */
+  readonly input?: string;
   /** Given all that is written, as it comes. */
   readonly onOutput: (stream: Stream, chunk: Buffer) => void;
 };
@@ -48,10 +49,13 @@ export class CommandProcess implements RunningCommand {
   readonly #both = new OutputWindow(KEPT_BYTES);
 
   /** @throws what `spawn` throws at once */
-  constructor(argv: readonly string[], { onOutput, ...options }: CommandProcessOptions) {
+  constructor(launch: Launch, { onOutput, clock, input }: CommandProcessOptions) {
     this.#onOutput = onOutput;
-    this.#group = new ProcessGroup(argv, options);
-    const { stdout, stderr } = this.#group.child;
+    this.#group = new ProcessGroup(launch, { clock, stdin: input === undefined ? "ignore" : "pipe" });
+    const { stdin, stdout, stderr } = this.#group.child;
+    // It may end before it has read everything; its exit code tells.
+    stdin?.on("error", () => undefined);
+    stdin?.end(input);
     stdout?.on("data", (chunk: Buffer) => this.#take("stdout", chunk));
     stderr?.on("data", (chunk: Buffer) => this.#take("stderr", chunk));
     this.exit = this.#group.exit;

@@ -11,6 +11,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { Clock } from "../kernel/clock.ts";
 import { endedBy, numberOfSignal } from "./exit-code.ts";
+import type { Launch } from "./launch.ts";
+import { handlesFor } from "./leaked-handles.ts";
 
 /** Between the polite signal and the last one; well within the grace of an interrupted tool. */
 const TERM_GRACE_MS = 50;
@@ -24,7 +26,10 @@ const DRAIN_MS = 100;
 const living = new Set<GroupLeash>();
 
 const killAll = () => {
-  for (const leash of living) leash.kill();
+  for (const leash of living) {
+    leash.kill();
+    leash.letGo();
+  }
 };
 
 const DEADLY = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
@@ -45,7 +50,7 @@ function hold(leash: GroupLeash): void {
   living.add(leash);
 }
 
-function release(leash: GroupLeash): void {
+function forget(leash: GroupLeash): void {
   if (!living.delete(leash) || living.size > 0) return;
   process.off("exit", killAll);
   for (const signal of DEADLY) process.off(signal, onDeadlySignal);
@@ -55,13 +60,18 @@ function release(leash: GroupLeash): void {
 export class GroupLeash {
   readonly #leader: number | undefined;
   readonly #clock: Clock;
+  #release: (() => void) | undefined;
   #timer: unknown;
   #isOver = false;
 
-  /** @param leader its process id, which is the group's; undefined when it could not be started */
-  constructor(leader: number | undefined, clock: Clock) {
+  /**
+   * @param leader its process id, which is the group's; undefined when it could not be started
+   * @param release called once, when the group is over or this process is about to be
+   */
+  constructor(leader: number | undefined, clock: Clock, release?: () => void) {
     this.#leader = leader;
     this.#clock = clock;
+    this.#release = release;
     hold(this);
   }
 
@@ -93,7 +103,14 @@ export class GroupLeash {
     if (this.#leader !== undefined) this.#signal("SIGKILL", -this.#leader);
     this.#isOver = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    release(this);
+    forget(this);
+    this.letGo();
+  }
+
+  /** Nothing of what the launch holds is needed any more. */
+  letGo(): void {
+    this.#release?.();
+    this.#release = undefined;
   }
 
   /** false: there is nobody of that id. */
@@ -107,8 +124,6 @@ export class GroupLeash {
 }
 
 export type ProcessGroupOptions = {
-  readonly cwd: string;
-  readonly env: Record<string, string>;
   readonly clock: Clock;
   /** Default `ignore`. */
   readonly stdin?: "pipe" | "ignore";
@@ -126,12 +141,12 @@ export class ProcessGroup {
   readonly #killed = Promise.withResolvers<void>();
 
   /** @throws what `spawn` throws at once; a program that cannot be started is told by the child's `error` event */
-  constructor([program, ...args]: readonly string[], { cwd, env, clock, stdin = "ignore" }: ProcessGroupOptions) {
-    this.child = spawn(program ?? "", args, { cwd, env, detached: true, stdio: [stdin, "pipe", "pipe"] });
+  constructor(launch: Launch, { clock, stdin = "ignore" }: ProcessGroupOptions) {
+    this.child = spawned(launch, stdin);
     // A pipe that breaks is followed by its close; of a program that cannot be started or ended `exit` tells.
     for (const emitter of [this.child, ...this.child.stdio]) emitter?.on("error", () => undefined);
     this.#clock = clock;
-    this.#leash = new GroupLeash(this.child.pid, clock);
+    this.#leash = new GroupLeash(this.child.pid, clock, launch.release);
     this.exit = this.#ended();
     // Whoever needs to know waits for it.
     this.exit.catch(() => undefined);
@@ -192,4 +207,14 @@ function leaderEnd(child: ChildProcess): Promise<number> {
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve(code ?? endedBy(numberOfSignal(signal))));
   });
+}
+
+function spawned({ argv: [program = "", ...args], cwd, env, handles = [], release }: Launch, stdin: "pipe" | "ignore") {
+  try {
+    const stdio = [stdin, "pipe" as const, "pipe" as const, ...handlesFor(handles)];
+    return spawn(program, args, { cwd, env, detached: true, stdio });
+  } catch (error) {
+    release?.();
+    throw error;
+  }
 }

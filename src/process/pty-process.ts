@@ -6,6 +6,7 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { type CommandOutput, type CommandProcessOptions, KEPT_BYTES, type RunningCommand } from "./command-process.ts";
 import { endedBy } from "./exit-code.ts";
 import { untilLastWriter } from "./last-writers.ts";
+import type { Launch } from "./launch.ts";
 import { OutputWindow } from "./output-window.ts";
 import { GroupLeash } from "./process-group.ts";
 
@@ -21,17 +22,32 @@ export const loadPty = (): Promise<PtyLibrary> =>
 
 const SIZE = { cols: 80, rows: 24 };
 
+/** @throws what cannot be started; the launch is then let go of */
+export function startInTerminal(
+  library: PtyLibrary,
+  { argv, cwd, env, handles, release }: Launch,
+  size: { readonly cols: number; readonly rows: number },
+): IPty {
+  // What is handed handles is a sandbox, and awaits within it what it leaves behind.
+  const [program = "", ...args] = handles === undefined ? untilLastWriter(argv) : argv;
+  try {
+    return library.spawn(program, args, { name: env.TERM ?? "dumb", ...size, cwd, env, encoding: null });
+  } catch (error) {
+    release?.();
+    throw error;
+  }
+}
+
 export class PtyProcess implements RunningCommand {
   readonly exit: Promise<number>;
   readonly #pty: IPty;
   readonly #leash: GroupLeash;
   readonly #window = new OutputWindow(KEPT_BYTES);
 
-  /** @throws what cannot be started */
-  constructor(library: PtyLibrary, argv: readonly string[], { cwd, env, clock, onOutput }: CommandProcessOptions) {
-    const [program = "", ...args] = untilLastWriter(argv);
-    this.#pty = library.spawn(program, args, { name: env.TERM ?? "dumb", ...SIZE, cwd, env, encoding: null });
-    this.#leash = new GroupLeash(this.#pty.pid, clock);
+  /** @param launch one that a terminal can start. @throws what cannot be started */
+  constructor(library: PtyLibrary, launch: Launch, { clock, onOutput }: CommandProcessOptions) {
+    this.#pty = startInTerminal(library, launch, SIZE);
+    this.#leash = new GroupLeash(this.#pty.pid, clock, launch.release);
     // Without an encoding the library gives bytes, whatever its types say.
     this.#pty.onData((chunk: string | Buffer) => {
       const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;

@@ -23,6 +23,7 @@ export const ERROR_REGISTRY = {
   overloaded: { rpc: -32001, retryable: true },
   invalid_request: { rpc: -32600, retryable: false },
   model_error: { rpc: -32603, retryable: false },
+  sandbox_unavailable: { rpc: -32603, retryable: false },
   manager_closed: { rpc: -32013, retryable: false },
   internal_defect: { rpc: -32603, retryable: false },
 } as const;
@@ -240,6 +241,12 @@ export class OverloadedError extends SkeinError {
 export class InvalidRequestError extends SkeinError {
   static readonly code = "invalid_request";
   readonly code = InvalidRequestError.code;
+}
+
+/** What was to be confined cannot be, so it did not run. The message says why, and what would help. */
+export class SandboxUnavailableError extends SkeinError {
+  static readonly code = "sandbox_unavailable";
+  readonly code = SandboxUnavailableError.code;
 }
 
 /** The manager is shutting down or gone. */

@@ -35,6 +35,8 @@ export type ResolvedThreadConfig = {
   permissionProfile: PermissionProfile | null;
   /** Who reviews; null: the thread's own model. */
   reviewModel: string | null;
+  /** Whether sandboxed commands may use Unix sockets of their own (tmux and its like); the host's are then masked. */
+  allowUnixSockets: boolean;
   /** null: the model's own. */
   baseInstructions: string | null;
   developerInstructions: string | null;
@@ -87,6 +89,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   sandboxMode: sandboxModeSchema,
   sandboxPolicy: sandboxPolicySchema,
   permissionProfile: z.enum(PERMISSION_PROFILES).nullable(),
+  allowUnixSockets: z.boolean(),
   baseInstructions: text.nullable(),
   developerInstructions: text.nullable(),
   userInstructions: text.nullable(),
@@ -140,6 +143,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   modelProvider: "scripted",
   approvalPolicy: "on-request",
   reviewModel: null,
+  allowUnixSockets: false,
   baseInstructions: null,
   developerInstructions: null,
   userInstructions: null,

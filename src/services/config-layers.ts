@@ -127,6 +127,7 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     modelProvider: data.model_provider,
     reviewModel: data.review_model,
     approvalPolicy: data.approval_policy,
+    allowUnixSockets: data.allow_unix_sockets,
     baseInstructions: data.instructions,
     developerInstructions: data.developer_instructions,
     compactPrompt: data.compact_prompt,

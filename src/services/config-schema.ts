@@ -26,6 +26,8 @@ export type ConfigData = {
   approval_policy?: AskForApproval | undefined;
   sandbox_mode?: SandboxMode | undefined;
   sandbox_workspace_write?: WorkspaceWriteTable | undefined;
+  /** Unix sockets for sandboxed commands; the host's are then masked. */
+  allow_unix_sockets?: boolean | undefined;
   /** A permission profile, in place of a sandbox mode. */
   default_permissions?: string | undefined;
   permissions?: Record<string, unknown> | undefined;
@@ -105,6 +107,7 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
       exclude_slash_tmp: flag,
     })
     .optional(),
+  allow_unix_sockets: flag,
   default_permissions: text,
   permissions: z.record(z.string(), z.unknown()).optional(),
   model_reasoning_effort: reasoningEffortSchema.optional(),

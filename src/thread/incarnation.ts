@@ -23,7 +23,10 @@ import { EventLog } from "../kernel/event-log.ts";
 import type { Release } from "../kernel/slots.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient } from "../model/model-client.ts";
+import { HeldFolders } from "../process/sandbox/held-folders.ts";
+import { namedRoots } from "../process/sandbox/writable-area.ts";
 import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
+import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { SessionConfiguredNotFirstEventError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, isUuid, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
@@ -54,6 +57,10 @@ import { modelChanged } from "./rebuild.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
 import type { Handing } from "./submissions.ts";
 import type { ThreadEnv } from "./thread-env.ts";
+
+/** The tools whose commands and writes go into the sandbox. */
+const confinesWhatItDoes = (tool: BuiltInToolName): boolean =>
+  tool === "shell" || tool === "unified_exec" || tool === "apply_patch";
 
 export type IncarnationOptions = {
   readonly env: ThreadEnv;
@@ -120,6 +127,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   rateLimits: RateLimitSnapshot | undefined;
   turn: TurnRun | undefined;
   readonly terminals = new Terminals();
+  readonly folders = new HeldFolders();
   history: History | undefined;
   status: AgentStatus = "pending_init";
   /** What the last turn failed by, which {@link status} does not say once that turn is complete. */
@@ -192,11 +200,19 @@ export class Incarnation implements TurnHost, HistoryHolder {
     options: { deadlineMs: number; signal?: AbortSignal | undefined },
   ): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
     this.#prepared = msg;
+    this.#holdFolders();
     this.actor.start();
     this.actor.send({ type: "session.configure", msg });
     if (this.sessionConfigured !== undefined) return this.sessionConfigured;
     if (this.#refusal !== undefined || this.hasEnded) throw this.#refuse(this.#endedEarly());
     return this.#awaitFirst(options);
+  }
+
+  /** From the start on, so that no command of another thread can swap them before this thread's first one. */
+  #holdFolders(): void {
+    const { builtInTools, sandboxPolicy: policy, cwd } = this.config;
+    if (!builtInTools.some(confinesWhatItDoes)) return;
+    this.folders.hold(namedRoots({ policy, cwd, environment: this.env.commandEnvironment }));
   }
 
   async #awaitFirst({ deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined }) {
@@ -573,6 +589,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.#loader?.abort(ended);
     this.#mcp?.close();
     this.terminals.kill();
+    void this.folders.dispose();
     this.env.histories.forget(this);
     this.history = undefined;
     if (this.env.incarnations.get(this.#life) === this) this.env.incarnations.delete(this.#life);

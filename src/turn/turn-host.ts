@@ -2,6 +2,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
+import type { HeldFolders } from "../process/sandbox/held-folders.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -28,6 +29,8 @@ export interface TurnHost {
   readonly inbox: Inbox;
   readonly approvals: Approvals;
   readonly terminals: Terminals;
+  /** The folders that commands may write, as they were when the thread began. */
+  readonly folders: HeldFolders;
   /** Of what all threads share, that which tools may need: the other threads, and what commands inherit. */
   readonly env: { readonly agents: Agents; readonly commandEnvironment: ProcessEnvironment };
   /** The settings that the next turns run with; replaced, never changed in place. */

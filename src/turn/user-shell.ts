@@ -84,14 +84,16 @@ async function outcomeOf(
   { about, signal }: { about: About; signal: AbortSignal },
 ): Promise<Outcome> {
   try {
-    const running = runCommand(about.command, {
-      cwd: about.cwd,
-      env: commandEnvironment(host.env.commandEnvironment, run.config),
-      timeoutMs: TIMEOUT_MS,
-      clock: host.clock,
-      signal,
-      onOutput: outputDeltas(about.call_id, (msg) => host.publish(run.id, msg)),
-    });
+    const env = commandEnvironment(host.env.commandEnvironment, run.config);
+    const running = runCommand(
+      { argv: about.command, cwd: about.cwd, env },
+      {
+        timeoutMs: TIMEOUT_MS,
+        clock: host.clock,
+        signal,
+        onOutput: outputDeltas(about.call_id, (msg) => host.publish(run.id, msg)),
+      },
+    );
     const { aggregated, ...result } = await raceAbort(running, signal);
     return { ...result, output: aggregated };
   } catch (error) {

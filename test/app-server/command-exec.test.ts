@@ -17,10 +17,10 @@ const base64 = (text: string): string => Buffer.from(text).toString("base64");
 async function bench(
   t: TestContext,
   sandboxMode: "danger-full-access" | "read-only" = "danger-full-access",
-  PATH: string | undefined = process.env.PATH,
+  more: NodeJS.ProcessEnv = {},
 ) {
   const cwd = await realpath(await folder(t));
-  const environment = { PATH, HOME: "/home/of/it", API_TOKEN: "secret" };
+  const environment = { PATH: process.env.PATH, HOME: "/home/of/it", API_TOKEN: "secret", ...more };
   const served = await serve({ manager: { config: { cwd, sandboxMode }, environment }, server: { cwd } });
   t.after(() => served[Symbol.asyncDispose]());
   return { ...served, cwd, exec: (params: Json) => served.client.request("command/exec", params) };
@@ -237,11 +237,12 @@ test("a command runs under the request's policy, else under the config's", sandb
 });
 
 test("without bubblewrap nothing runs that wants a sandbox", async (t) => {
-  const { client } = await bench(t, "read-only", await folder(t));
-  const failure = await client.failure("command/exec", { command: ["true"], env: { PATH: process.env.PATH } });
+  const { client } = await bench(t, "read-only", { SKEIN_BWRAP: "/nowhere/bwrap" });
+  const failure = await client.failure("command/exec", { command: ["true"], env: { SKEIN_BWRAP: "/usr/bin/bwrap" } });
+  const why = "there is no sandbox here: bubblewrap (`bwrap`): `bwrap` is not installed (/nowhere/bwrap)";
   assert.deepEqual(
     [failure.code, failure.message],
-    [-32603, "failed to spawn command: the sandbox policy is read-only, and bubblewrap (`bwrap`) is not installed"],
+    [-32603, `failed to spawn command: the sandbox policy is read-only, and ${why}`],
   );
 });
 

@@ -123,6 +123,7 @@ suite("the house", () => {
       overloaded: -32001,
       invalid_request: -32600,
       model_error: -32603,
+      sandbox_unavailable: -32603,
       manager_closed: -32013,
       internal_defect: -32603,
     };

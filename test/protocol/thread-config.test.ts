@@ -52,6 +52,7 @@ test("the defaults", () => {
     modelProvider: "scripted",
     cwd: "/w",
     approvalPolicy: "on-request",
+    allowUnixSockets: false,
     sandboxMode: "read-only",
     sandboxPolicy: { type: "read-only" },
     permissionProfile: ":read-only",

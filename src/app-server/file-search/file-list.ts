@@ -2,7 +2,7 @@
 import type { Dirent } from "node:fs";
 import { opendir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { askGitForLine, type GitOptions, spawnGit } from "../../services/git.ts";
+import { askGitForLine, type GitOptions, startGit } from "../../services/git.ts";
 
 /** What is beyond is not looked at. */
 const MOST_ENTRIES = 400_000;
@@ -28,8 +28,9 @@ const isFolder = (path: string): Promise<boolean> =>
   );
 
 async function* ofGit(options: GitOptions): AsyncGenerator<ListedPath> {
-  const git = spawnGit(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"], options);
-  git.on("error", () => undefined);
+  const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"];
+  const git = await startGit(args, options).catch(() => undefined);
+  if (git === undefined) return;
   git.stdout.setEncoding("utf8");
   const folders = new Set<string>();
   let rest = "";

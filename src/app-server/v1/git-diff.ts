@@ -1,7 +1,7 @@
 /** gitDiffToRemote: what a working tree has beyond the nearest commit that a remote has. */
 import * as z from "zod";
 import { withDeadline } from "../../kernel/cancellation.ts";
-import { askGit, askGitForLine, type GitOptions } from "../../services/git.ts";
+import { askGit, askGitForLine, filtersOf, type GitOptions } from "../../services/git.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
@@ -32,13 +32,16 @@ async function diffOf({ manager, clock }: ServerContext, cwd: string, call: Call
   return diff;
 }
 
-const DIFF = ["diff", "--no-textconv", "--no-ext-diff", "--binary"];
+/** A dirty submodule would be asked by a git of its own, with its own configuration. */
+const DIFF = ["diff", "--no-textconv", "--no-ext-diff", "--ignore-submodules=dirty", "--binary"];
 
 /** undefined: there is no repository, or no commit of it that a remote has. */
 async function diffToRemote(given: GitOptions): Promise<GitDiff | undefined> {
   const folder = await askGitForLine(["rev-parse", "--show-toplevel"], given);
   if (folder === undefined) return undefined;
-  const options = { ...given, folder };
+  const filters = await filtersOf({ ...given, folder });
+  if (filters === undefined) return undefined;
+  const options = { ...given, folder, filters };
   const sha = await nearestPushed(options);
   if (sha === undefined) return undefined;
   const tracked = await askGit([...DIFF, sha], options);

@@ -5,7 +5,7 @@ import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText } from "../params.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { commandPlan } from "../v2/command-exec/plan.ts";
+import { commandLaunch } from "../v2/command-exec/plan.ts";
 import { CommandRun } from "../v2/command-exec/run.ts";
 
 const execSchema = z.object({
@@ -36,8 +36,8 @@ async function exec(server: ServerContext, params: z.infer<typeof execSchema>, c
     signal: call.connection.inputEnded,
     failure: "exec failed",
   });
-  const plan = commandPlan(server, { command, cwd: cwd ?? undefined, policy: sandboxPolicy ?? undefined });
-  const { how, exitCode, stdout, stderr } = await run.run(plan);
+  const launch = commandLaunch(server, { command, cwd: cwd ?? undefined, policy: sandboxPolicy ?? undefined });
+  const { how, exitCode, stdout, stderr } = await run.run(launch);
   if (how === "timedOut") throw new RpcError(INTERNAL_ERROR, "exec failed: sandbox error: command timed out");
   return { exitCode, stdout, stderr };
 }

@@ -1,6 +1,7 @@
 /** One call of a built-in tool: what it was asked, and all that it may touch of the thread. */
 import type * as z from "zod";
 import type { Clock } from "../../kernel/clock.ts";
+import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
@@ -68,6 +69,11 @@ export class CallContext {
 
   get terminals(): Terminals {
     return this.#host.terminals;
+  }
+
+  /** The folders that the thread's commands may write, as they were when it began. */
+  get folders(): HeldFolders {
+    return this.#host.folders;
   }
 
   /** Other threads, for tools that work with agents. */

@@ -257,15 +257,20 @@ test("workspace-write: a patch inside runs, one outside is asked about or refuse
   );
 });
 
-/** A stand-in for bubblewrap: tells what it was asked, and runs the command. */
+/** A stand-in for bubblewrap: passes the probe, tells what it was asked by its handle 3, and runs the command. */
 async function fakeSandbox(t: TestContext, { fails = false } = {}): Promise<NodeJS.ProcessEnv> {
   const bin = await folder(t);
-  const script = fails
-    ? '#!/bin/bash\necho "touch: cannot touch: Read-only file system" >&2; exit 1\n'
-    : `#!/bin/bash\nprintf '%s\\n' "$@" > ${bin}/asked\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n`;
-  await writeFile(join(bin, "bwrap"), script);
-  await chmod(join(bin, "bwrap"), 0o755);
-  return { ...process.env, PATH: `${bin}:${process.env.PATH}`, BIN: bin };
+  const script = [
+    "#!/bin/bash",
+    'case "$*" in --help|*--version) echo --bind-fd; exit 0;; esac',
+    fails
+      ? 'echo "touch: cannot touch: Read-only file system" >&2; exit 1'
+      : `tr '\\0' '\\n' <&3 > ${bin}/asked; while [ "$1" != -- ]; do shift; done; shift; exec "$@"`,
+  ];
+  const program = join(bin, "bwrap");
+  await writeFile(program, `${script.join("\n")}\n`);
+  await chmod(program, 0o755);
+  return { ...process.env, SKEIN_BWRAP: program, BIN: bin };
 }
 
 test("a closed sandbox mode runs commands in bubblewrap", async (t) => {
@@ -273,22 +278,30 @@ test("a closed sandbox mode runs commands in bubblewrap", async (t) => {
   const { thread, outputs, cwd } = await bench(
     t,
     [[sh("echo sandboxed")], "done"],
-    { approvalPolicy: "never", sandboxMode: "workspace-write" },
+    {
+      approvalPolicy: "never",
+      sandboxPolicy: {
+        type: "workspace-write",
+        writable_roots: [],
+        network_access: false,
+        exclude_tmpdir_env_var: true,
+        exclude_slash_tmp: true,
+      },
+    },
     { environment },
   );
   await thread.run("go");
   assert.match(outputs()[0] ?? "", /Output:\nsandboxed\n$/);
   const asked = (await readFile(join(environment.BIN ?? "", "asked"), "utf8")).split("\n");
   const starts = (...words: string[]) => assert.ok(asked.join("\n").includes(words.join("\n")), words.join(" "));
-  starts("--die-with-parent");
+  starts("--clearenv", "--die-with-parent");
   starts("--unshare-net");
   starts("--ro-bind", "/", "/");
-  starts("--bind-try", cwd, cwd, "--bind-try", "/tmp", "/tmp", "--ro-bind-try", `${cwd}/.git`, `${cwd}/.git`);
-  starts("--chdir", cwd, "--", "/bin/sh");
-  starts("/bin/bash", "-c", "echo sandboxed");
+  starts("--bind-fd", "5", cwd, "--tmpfs", `${cwd}/.git`, "--remount-ro", `${cwd}/.git`);
+  starts("--chdir", cwd);
 });
 
-const BARE = { PATH: "/nowhere" };
+const BARE = { SKEIN_BWRAP: "/nowhere/bwrap" };
 
 test("a repository's own folder stays protected where roots overlap, unless it is a root itself", async (t) => {
   const plays = [[patch("*** Add File: .git/config", "+x")], "done"];

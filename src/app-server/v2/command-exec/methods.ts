@@ -1,5 +1,6 @@
 /** Commands that a client runs beside all threads: command/exec, and what can be done while one runs. */
 import * as z from "zod";
+import type { Launch } from "../../../process/launch.ts";
 import { policyOfProfile } from "../../../protocol/permission-profile.ts";
 import type { SandboxPolicy } from "../../../protocol/policy.ts";
 import { TIMEOUT_EXIT_CODE } from "../../../turn/tools/shell/command-run.ts";
@@ -9,7 +10,7 @@ import { optionalText, text } from "../../params.ts";
 import { INVALID_PARAMS, invalidRequest, RpcError } from "../../rpc-error.ts";
 import type { ServerContext } from "../../server-context.ts";
 import { sandboxFromV2, v2SandboxPolicySchema } from "../settings.ts";
-import { type CommandPlan, commandPlan } from "./plan.ts";
+import { commandLaunch } from "./plan.ts";
 import { CommandRun } from "./run.ts";
 
 const flag = z.boolean().optional();
@@ -95,7 +96,7 @@ async function exec(server: ServerContext, board: CommandBoard, params: ExecPara
     board.add(connection, processId, run);
     call.finally(() => board.remove(connection, processId));
   }
-  const { how, exitCode, stdout, stderr } = await run.run(planOf(server, params));
+  const { how, exitCode, stdout, stderr } = await run.run(launchOf(server, params));
   return { exitCode: how === "timedOut" ? TIMEOUT_EXIT_CODE : exitCode, stdout, stderr };
 }
 
@@ -126,10 +127,10 @@ function checkSize({ rows, cols }: z.infer<typeof sizeSchema>): void {
   if (rows === 0 || cols === 0) throw invalidParams("command/exec size rows and cols must be greater than 0");
 }
 
-async function planOf(server: ServerContext, params: ExecParams): Promise<CommandPlan> {
+async function launchOf(server: ServerContext, params: ExecParams): Promise<Launch> {
   const { command, cwd, env } = params;
   const policy = await policyOf(server, params);
-  return commandPlan(server, { command, cwd: cwd ?? undefined, policy, env: env ?? undefined });
+  return commandLaunch(server, { command, cwd: cwd ?? undefined, policy, env: env ?? undefined });
 }
 
 async function policyOf(

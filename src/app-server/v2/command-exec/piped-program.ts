@@ -1,17 +1,18 @@
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "../../../kernel/clock.ts";
+import type { Launch } from "../../../process/launch.ts";
 import { ProcessGroup } from "../../../process/process-group.ts";
 import { invalidRequest } from "../../rpc-error.ts";
 import type { OutputStream } from "./output.ts";
-import type { CommandPlan, Program } from "./plan.ts";
+import type { Program } from "./plan.ts";
 
 export class PipedProgram implements Program {
   readonly exit: Promise<number>;
   readonly #group: ProcessGroup;
 
   /** @throws what `spawn` throws at once */
-  constructor({ argv, cwd, env }: CommandPlan, { clock, stdin }: { clock: Clock; stdin: "pipe" | "ignore" }) {
-    this.#group = new ProcessGroup(argv, { cwd, env, clock, stdin });
+  constructor(launch: Launch, { clock, stdin }: { clock: Clock; stdin: "pipe" | "ignore" }) {
+    this.#group = new ProcessGroup(launch, { clock, stdin });
     // The program may close its input, or end, before it has read everything.
     this.#group.child.stdin?.on("error", () => undefined);
     this.exit = this.#group.exit;

@@ -1,17 +1,15 @@
 import { commandEnvironment } from "../../../process/clean-environment.ts";
-import { isOpen, sandboxed } from "../../../process/sandbox.ts";
+import { untilLastWriter } from "../../../process/last-writers.ts";
+import type { Launch } from "../../../process/launch.ts";
+import { confine } from "../../../process/sandbox/confine.ts";
+import { HeldFolders } from "../../../process/sandbox/held-folders.ts";
+import { isOpen } from "../../../process/sandbox/writable-area.ts";
+import { SandboxUnavailableError } from "../../../protocol/errors.ts";
 import type { SandboxPolicy } from "../../../protocol/policy.ts";
 import { resolveThreadConfig } from "../../../protocol/thread-config.ts";
 import { INTERNAL_ERROR, RpcError } from "../../rpc-error.ts";
 import type { ServerContext } from "../../server-context.ts";
 import type { OutputStream } from "./output.ts";
-
-/** What is to be started. */
-export type CommandPlan = {
-  readonly argv: readonly string[];
-  readonly cwd: string;
-  readonly env: Record<string, string>;
-};
 
 export type CommandRequest = {
   readonly command: readonly string[];
@@ -25,23 +23,41 @@ export type CommandRequest = {
 
 /**
  * A client's command, put into the sandbox that its policy wants.
- * @throws RpcError when there is no sandbox; what a config.toml that is wrong throws
+ * @throws RpcError when it cannot be confined; what a config.toml that is wrong throws
  */
-export async function commandPlan(server: ServerContext, request: CommandRequest): Promise<CommandPlan> {
+export async function commandLaunch(server: ServerContext, request: CommandRequest): Promise<Launch> {
   const { command, env } = request;
   const { environment } = server.manager;
   const { config } = await server.configs.load(request.cwd === undefined ? {} : { typed: { cwd: request.cwd } });
   const resolved = resolveThreadConfig(config);
-  const { cwd, sandboxPolicy } = resolved;
+  const { cwd, sandboxPolicy, allowUnixSockets } = resolved;
   const policy = request.policy ?? sandboxPolicy;
   const variables = withChanges(commandEnvironment(environment, resolved), env ?? {});
   if (isOpen(policy) || command[0] === "") return { argv: command, cwd, env: variables };
-  // The sandbox is looked up where the server's programs are, whatever the client gives its command.
-  const place = { policy, cwd, workdir: cwd, environment: { ...variables, PATH: environment.PATH } };
-  const argv = await sandboxed(command, place);
-  if (argv !== undefined) return { argv, cwd, env: variables };
-  const why = `the sandbox policy is ${policy.type}, and bubblewrap (\`bwrap\`) is not installed`;
-  throw new RpcError(INTERNAL_ERROR, `failed to spawn command: ${why}`, { code: "invalid_request" });
+  const folders = new HeldFolders();
+  try {
+    const launch = await confine(
+      { argv: untilLastWriter(command), workdir: cwd, env: variables },
+      // TMPDIR is the client's to change; where the sandbox itself is found is not.
+      {
+        policy,
+        cwd,
+        environment: { ...environment, TMPDIR: variables.TMPDIR },
+        folders,
+        profile: allowUnixSockets ? "private" : "strict",
+      },
+    );
+    const release = () => {
+      launch.release?.();
+      void folders.dispose();
+    };
+    return { ...launch, release };
+  } catch (error) {
+    void folders.dispose();
+    if (!(error instanceof SandboxUnavailableError)) throw error;
+    const why = `the sandbox policy is ${policy.type}, and ${error.message}`;
+    throw new RpcError(INTERNAL_ERROR, `failed to spawn command: ${why}`, { code: error.code, cause: error });
+  }
 }
 
 /** A secret that an agent's command would not get is there if the client gives it. */

@@ -6,11 +6,12 @@
  * X3  A client that reads slowly holds up the program, not this process's memory.
  */
 import type { Clock } from "../../../kernel/clock.ts";
+import type { Launch } from "../../../process/launch.ts";
 import { ioText } from "../../../services/io-failure.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../../rpc-error.ts";
 import { CommandOutput, type OutputStream } from "./output.ts";
 import { PipedProgram } from "./piped-program.ts";
-import type { CommandPlan, Program, TerminalSize } from "./plan.ts";
+import type { Program, TerminalSize } from "./plan.ts";
 import { terminalProgram } from "./terminal-program.ts";
 
 export type CommandRunOptions = {
@@ -52,12 +53,12 @@ export class CommandRun {
 
   /**
    * Runs the program to its end, its timeout or its termination.
-   * @param plan what is to run, once that is known
-   * @throws RpcError -32603 that it could not be started, and what `plan` rejects with
+   * @param launch what is to run, once that is known; it is let go of when that has ended
+   * @throws RpcError -32603 that it could not be started, and what `launch` rejects with
    */
-  async run(plan: Promise<CommandPlan>): Promise<CommandEnding> {
+  async run(launch: Promise<Launch>): Promise<CommandEnding> {
     try {
-      const program = await this.#start(await plan);
+      const program = await this.#start(await launch);
       const ending = this.#follow(program);
       this.#started.resolve(program);
       return await ending;
@@ -69,11 +70,16 @@ export class CommandRun {
     }
   }
 
-  async #start(plan: CommandPlan): Promise<Program> {
-    if (plan.argv[0] === "") throw this.#failed("missing program for pipe spawn");
+  async #start(launch: Launch): Promise<Program> {
+    if (launch.argv[0] === "") throw this.#failed("missing program for pipe spawn");
     const { clock, stdin } = this.#options;
-    if (typeof stdin === "object") return terminalProgram(plan, { clock, size: stdin.terminal });
-    return new PipedProgram(plan, { clock, stdin });
+    try {
+      if (typeof stdin === "object") return await terminalProgram(launch, { clock, size: stdin.terminal });
+      return new PipedProgram(launch, { clock, stdin });
+    } catch (error) {
+      launch.release?.();
+      throw error;
+    }
   }
 
   async #follow(program: Program): Promise<CommandEnding> {

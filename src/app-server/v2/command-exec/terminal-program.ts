@@ -4,13 +4,14 @@ import { resolve } from "node:path";
 import type { IPty } from "@lydell/node-pty";
 import type { Clock } from "../../../kernel/clock.ts";
 import { endedBy } from "../../../process/exit-code.ts";
-import { untilLastWriter } from "../../../process/last-writers.ts";
+import { findProgram } from "../../../process/find-program.ts";
+import type { Launch } from "../../../process/launch.ts";
 import { GroupLeash } from "../../../process/process-group.ts";
-import { loadPty, type PtyLibrary } from "../../../process/pty-process.ts";
-import { findProgram } from "../../../process/sandbox.ts";
+import { loadPty, type PtyLibrary, startInTerminal } from "../../../process/pty-process.ts";
+import { terminalLaunch } from "../../../process/terminal-launch.ts";
 import { invalidRequest } from "../../rpc-error.ts";
 import type { OutputStream } from "./output.ts";
-import type { CommandPlan, Program, TerminalSize } from "./plan.ts";
+import type { Program, TerminalSize } from "./plan.ts";
 
 const DEFAULT_SIZE: TerminalSize = { rows: 24, cols: 80 };
 
@@ -19,19 +20,19 @@ const END_OF_INPUT = Buffer.from("\n\x04");
 
 /** Starts a program in a pseudo-terminal. @throws RpcError where there are none; an IO error when it cannot be started */
 export async function terminalProgram(
-  plan: CommandPlan,
+  launch: Launch,
   { clock, size }: { clock: Clock; size: TerminalSize | undefined },
 ): Promise<Program> {
   const library = await loadPty().catch((cause: unknown) => {
     const why = "there is no pseudo-terminal here (the package @lydell/node-pty is not installed)";
     throw invalidRequest(`command/exec tty: ${why}`, { cause });
   });
-  await checkProgram(plan);
-  return new TerminalProgram(library, plan, { clock, size: size ?? DEFAULT_SIZE });
+  await checkProgram(launch);
+  return new TerminalProgram(library, await terminalLaunch(launch), { clock, size: size ?? DEFAULT_SIZE });
 }
 
 /** The library would start a process that fails, and tell of it on the terminal alone. */
-async function checkProgram({ argv: [program = ""], cwd, env }: CommandPlan): Promise<void> {
+async function checkProgram({ argv: [program = ""], cwd, env }: Launch): Promise<void> {
   await access(cwd);
   const isFound = !program.includes("/") && (await findProgram(program, env.PATH ?? "")) !== undefined;
   if (!isFound) await access(resolve(cwd, program), constants.X_OK);
@@ -43,11 +44,9 @@ class TerminalProgram implements Program {
   readonly #pty: IPty;
   readonly #leash: GroupLeash;
 
-  constructor(library: PtyLibrary, plan: CommandPlan, { clock, size }: { clock: Clock; size: TerminalSize }) {
-    const { argv, cwd, env } = plan;
-    const [program = "", ...args] = untilLastWriter(argv);
-    this.#pty = library.spawn(program, args, { name: env.TERM ?? "dumb", ...size, cwd, env, encoding: null });
-    this.#leash = new GroupLeash(this.#pty.pid, clock);
+  constructor(library: PtyLibrary, launch: Launch, { clock, size }: { clock: Clock; size: TerminalSize }) {
+    this.#pty = startInTerminal(library, launch, size);
+    this.#leash = new GroupLeash(this.#pty.pid, clock, launch.release);
     this.exit = new Promise((resolve) => {
       this.#pty.onExit(({ exitCode, signal }) => {
         this.#leash.finish();

@@ -2,7 +2,9 @@
 
 import { commandEnvironment, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { CommandProcess } from "../../../process/command-process.ts";
+import type { Launch } from "../../../process/launch.ts";
 import { loadPty, type PtyLibrary, PtyProcess } from "../../../process/pty-process.ts";
+import { terminalLaunch } from "../../../process/terminal-launch.ts";
 import type { ExecCommandBeginEvent } from "../../../protocol/tool-events.ts";
 import type { CommandExecutionTurnItem } from "../../../protocol/turn-item.ts";
 import { type CallContext, durationOf, Rejection } from "../call-context.ts";
@@ -57,28 +59,29 @@ export class ExecCall {
   async #look(gate: CommandGate, place: Place) {
     const { clock, signal, terminals } = this.#call;
     const { yieldMs, maxOutputTokens } = this.#request;
-    const program = await gate.program(place);
     const pty = this.#request.terminal === "pty" ? await loadPty() : undefined;
-    signal.throwIfAborted();
-    const terminal = this.#start(program, pty);
+    const launch = await gate.launch(place, { ...commandEnvironment(this.#environment, this.#call.config), ...PLAIN });
+    const terminal = this.#start(pty === undefined ? launch : await terminalLaunch(launch), pty);
     const startedAt = clock.now();
     await terminal.settle(yieldMs, signal);
     if (terminal.exitCode !== undefined) terminals.forget(terminal);
     return { terminal, waitedMs: clock.now() - startedAt, maxOutputTokens };
   }
 
-  #start(argv: readonly string[], pty: PtyLibrary | undefined): Terminal {
+  /** @throws the signal's reason, or what cannot be started; the launch is then let go of */
+  #start(launch: Launch, pty: PtyLibrary | undefined): Terminal {
     const call = this.#call;
     const { callId, clock } = call;
+    if (call.signal.aborted) launch.release?.();
+    call.signal.throwIfAborted();
     const { script, workdir: cwd } = this.#request;
     const terminal = call.terminals.open(
       (id) =>
         new Terminal({
           ...{ id, callId, clock, script, cwd },
           start: (onOutput) => {
-            const env = commandEnvironment(this.#environment, call.config);
-            const options = { cwd, env: { ...env, ...PLAIN }, clock, onOutput };
-            return pty === undefined ? new CommandProcess(argv, options) : new PtyProcess(pty, argv, options);
+            const options = { clock, onOutput };
+            return pty === undefined ? new CommandProcess(launch, options) : new PtyProcess(pty, launch, options);
           },
           onOutput: outputDeltas(callId, (msg) => call.publishAlways(msg)),
         }),

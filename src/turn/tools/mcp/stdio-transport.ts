@@ -28,7 +28,7 @@ export class StdioTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    const group = new ProcessGroup(this.#options.argv, { ...this.#options, stdin: "pipe" });
+    const group = new ProcessGroup(this.#options, { clock: this.#options.clock, stdin: "pipe" });
     const { child } = group;
     this.#group = group;
     this.#ended = new Promise((resolve) => {

@@ -1,17 +1,22 @@
 /** One patch: read, checked against the policies, asked about where due, applied and told (SPEC 4.3). */
-import { chmod, mkdir, rm, stat, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { stat } from "node:fs/promises";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
-import { isOpen, writableArea } from "../../../process/sandbox.ts";
+import { type ConfineOptions, obstacleTo } from "../../../process/sandbox/confine.ts";
+import { hostPathOf } from "../../../process/sandbox/private-profile.ts";
+import { isOpen, openArea } from "../../../process/sandbox/writable-area.ts";
 import { foldersUpToRepository } from "../../../services/git.ts";
 import type { CallContext } from "../call-context.ts";
 import { heed, Rejection } from "../call-context.ts";
 import { outputForModel } from "../shell/command-output.ts";
+import { confinementOf } from "../shell/confinement.ts";
 import { PatchError, parsePatch } from "./patch-grammar.ts";
-import { type PatchPlan, planPatch } from "./patch-plan.ts";
+import { type FileStep, type PatchPlan, planPatch } from "./patch-plan.ts";
 import { TurnDiff } from "./turn-diff.ts";
 import { isWritable } from "./writable-path.ts";
+import { targetOf, writeByHandles } from "./write-by-handles.ts";
+import { writeConfined } from "./write-confined.ts";
+import { writePlainly } from "./write-plainly.ts";
 
 const REJECTED = "patch rejected by user";
 const OUTSIDE = "writing outside of the project";
@@ -21,33 +26,70 @@ export async function runPatch(
   call: CallContext,
   { text, cwd, environment }: { text: string; cwd: string; environment: ProcessEnvironment },
 ): Promise<string> {
-  const plan = await planOf(text, cwd);
-  const verdict = await judge(call, plan, environment);
-  if (verdict === "refuse") return `patch rejected: ${OUTSIDE}; rejected by user approval settings`;
-  return new PatchCall(call, plan).run(verdict);
+  const confinement = confinementOf(call, environment);
+  const isPrivate = confinement.profile === "private";
+  const place = { cwd, hostPathOf: async (path: string) => (isPrivate ? hostPathOf(path, confinement) : path) };
+  const plan = await planOf(text, place);
+  const verdict = await judge(call, plan, confinement);
+  if (verdict.question === "refuse") return `patch rejected: ${OUTSIDE}; rejected by user approval settings`;
+  return new PatchCall(call, plan, verdict).run(verdict.question);
 }
 
-async function planOf(text: string, cwd: string): Promise<PatchPlan> {
+async function planOf(text: string, place: Parameters<typeof planPatch>[1]): Promise<PatchPlan> {
   try {
     const hunks = parsePatch(text);
     if (hunks.length === 0) throw new PatchError("No files were modified.");
-    return await planPatch(hunks, cwd);
+    return await planPatch(hunks, place);
   } catch (error) {
     if (error instanceof PatchError) throw new PatchError(`apply_patch verification failed: ${error.message}`);
     throw error;
   }
 }
 
-type Verdict = "run" | "ask" | "askOutside" | "refuse";
+type Question = "none" | "ask" | "askOutside" | "refuse";
 
-async function judge({ config }: CallContext, plan: PatchPlan, environment: ProcessEnvironment): Promise<Verdict> {
-  const { approvalPolicy, sandboxPolicy, cwd } = config;
-  if (approvalPolicy === "untrusted") return "ask";
-  if (isOpen(sandboxPolicy)) return "run";
-  const area = writableArea(sandboxPolicy, cwd, environment);
-  const inside = await Promise.all(plan.steps.map(({ path }) => isWritable(path, area)));
-  if (inside.every(Boolean)) return "run";
-  return approvalPolicy === "never" ? "refuse" : "askOutside";
+type Verdict = {
+  readonly question: Question;
+  /** Writes the steps; told of each that is done. */
+  readonly write: (onDone: (step: FileStep) => void) => Promise<void>;
+};
+
+/** @throws SandboxUnavailableError where the policy's folders are not what they were */
+async function judge(call: CallContext, { steps }: PatchPlan, confinement: ConfineOptions): Promise<Verdict> {
+  const { approvalPolicy, sandboxPolicy } = call.config;
+  const ask = approvalPolicy === "untrusted" ? "ask" : "none";
+  if (isOpen(sandboxPolicy)) return { question: ask, write: (onDone) => eachStep(steps, onDone, writePlainly) };
+  const area = await openArea(confinement, confinement.folders);
+  area.close();
+  const isInside = (await Promise.all(steps.map(({ path }) => isWritable(path, area)))).every(Boolean);
+  if (isInside && (await obstacleTo(confinement)) === undefined) {
+    return { question: ask, write: (onDone) => writeConfined(call, { steps, confinement, onDone }) };
+  }
+  if (!isInside && approvalPolicy === "never") return { question: "refuse", write: async () => undefined };
+  const question = isInside || ask === "ask" ? ask : "askOutside";
+  // No command is confined there, so none can race.
+  if (process.platform !== "linux") return { question, write: (onDone) => eachStep(steps, onDone, writePlainly) };
+  const targets = new Map<FileStep, string | undefined>();
+  for (const step of steps) targets.set(step, await targetOf(step));
+  const write = (step: FileStep) => writeByHandles(targets.get(step), step);
+  return { question, write: (onDone) => eachStep(steps, onDone, write) };
+}
+
+/** @throws PatchError where the disk refuses; what was written before stays */
+async function eachStep(
+  steps: readonly FileStep[],
+  onDone: (step: FileStep) => void,
+  write: (step: FileStep) => Promise<void>,
+): Promise<void> {
+  for (const step of steps) {
+    try {
+      await write(step);
+    } catch (error) {
+      const verb = step.after === null ? "delete" : "write";
+      throw new PatchError(`Failed to ${verb} file ${step.path}: ${textOfThrown(error)}`);
+    }
+    onDone(step);
+  }
 }
 
 const actionOf = (path: string): string => JSON.stringify(["patch", path]);
@@ -55,26 +97,30 @@ const actionOf = (path: string): string => JSON.stringify(["patch", path]);
 class PatchCall {
   readonly #call: CallContext;
   readonly #plan: PatchPlan;
+  readonly #write: Verdict["write"];
   readonly #place: { call_id: string; turn_id: string };
   readonly #startedAt: number;
   #stdout = "";
 
-  constructor(call: CallContext, plan: PatchPlan) {
+  constructor(call: CallContext, plan: PatchPlan, { write }: Pick<Verdict, "write">) {
     this.#call = call;
     this.#plan = plan;
+    this.#write = write;
     this.#place = { call_id: call.callId, turn_id: call.turnId };
     this.#startedAt = call.clock.now();
   }
 
-  async run(verdict: Exclude<Verdict, "refuse">): Promise<string> {
+  async run(question: Exclude<Question, "refuse">): Promise<string> {
     const { changes } = this.#plan;
-    const asks = verdict !== "run" && !this.#plan.steps.every(({ path }) => this.#call.consents.allows(actionOf(path)));
+    const asks =
+      question !== "none" && !this.#plan.steps.every(({ path }) => this.#call.consents.allows(actionOf(path)));
     this.#call.startItem({ type: "FileChange", id: this.#call.callId, changes, status: "in_progress" });
     this.#call.publish({ type: "patch_apply_begin", ...this.#place, auto_approved: !asks, changes });
     try {
-      if (asks) await this.#ask(verdict === "askOutside" ? OUTSIDE : null);
+      if (asks) await this.#ask(question === "askOutside" ? OUTSIDE : null);
       this.#call.signal.throwIfAborted();
-      await this.#apply();
+      const diff = TurnDiff.of(this.#call.turnKey);
+      await this.#write(({ path, before, after }) => diff.note(path, before, after));
     } catch (error) {
       return this.#fail(error);
     }
@@ -106,24 +152,6 @@ class PatchCall {
       ...(reason === null ? {} : { reason }),
     });
     for (const { path } of steps) heed(decision, consents, actionOf(path), REJECTED);
-  }
-
-  /** @throws PatchError where the disk refuses; what was written before stays */
-  async #apply(): Promise<void> {
-    const diff = TurnDiff.of(this.#call.turnKey);
-    for (const { path, before, after, movedFrom } of this.#plan.steps) {
-      try {
-        if (after === null) await rm(path);
-        else {
-          await mkdir(dirname(path), { recursive: true });
-          await writeFile(path, after);
-          if (movedFrom !== undefined) await chmod(path, (await stat(movedFrom)).mode);
-        }
-      } catch (error) {
-        throw new PatchError(`Failed to ${after === null ? "delete" : "write"} file ${path}: ${textOfThrown(error)}`);
-      }
-      diff.note(path, before, after);
-    }
   }
 
   /** Line by line, as the program that Codex runs would print it. */

@@ -1,4 +1,5 @@
 /** What a patch comes to on this disk: read and fitted before anything is written. */
+import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { FileChanges } from "../../../protocol/turn-item.ts";
@@ -12,8 +13,8 @@ export type FileStep = {
   readonly path: string;
   readonly before: string | null;
   readonly after: string | null;
-  /** The file whose mode it takes over; that file is removed by a later step. */
-  readonly movedFrom?: string;
+  /** Of a moved file: the mode that it had. */
+  readonly mode?: number;
 };
 
 export type PatchPlan = {
@@ -28,16 +29,23 @@ export type PatchPlan = {
 
 /** A patch is fitted in memory, before and after side by side. */
 const MAX_PATCHED_BYTES = 64 * 1024 * 1024;
+const PERMISSIONS = 0o777;
+
+type Place = {
+  readonly cwd: string;
+  /** Where a file is read that commands see under a path. */
+  readonly hostPathOf: (path: string) => Promise<string>;
+};
 
 /** @throws PatchError that says which hunk does not fit */
-export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<PatchPlan> {
+export async function planPatch(hunks: readonly Hunk[], { cwd, hostPathOf }: Place): Promise<PatchPlan> {
   const steps: FileStep[] = [];
   const changes: FileChanges = {};
   const named = { added: new Set<string>(), modified: new Set<string>(), deleted: new Set<string>() };
   const planned = new Map<string, string | null>();
 
   const read = async (path: string, purpose: string): Promise<string> => {
-    const content = planned.has(path) ? planned.get(path) : await readText(path, purpose);
+    const content = planned.has(path) ? planned.get(path) : await readText(await hostPathOf(path), purpose);
     if (content === null || content === undefined) throw new PatchError(`${purpose} ${path}: it was deleted before`);
     return content;
   };
@@ -49,7 +57,7 @@ export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<Pa
   for (const hunk of hunks) {
     const path = resolve(cwd, hunk.path);
     if (hunk.type === "add") {
-      step({ path, before: planned.get(path) ?? (await readIfThere(path)), after: hunk.content });
+      step({ path, before: planned.get(path) ?? (await readIfThere(await hostPathOf(path))), after: hunk.content });
       changes[path] = { type: "add", content: hunk.content };
       named.added.add(hunk.path);
     } else if (hunk.type === "delete") {
@@ -63,7 +71,9 @@ export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<Pa
       const target = hunk.moveTo === null ? path : resolve(cwd, hunk.moveTo);
       if (target === path) step({ path, before, after });
       else {
-        step({ path: target, before: await readIfThere(target), after, movedFrom: path });
+        const mode = await modeOf(await hostPathOf(path));
+        const replaced = await readIfThere(await hostPathOf(target));
+        step({ path: target, before: replaced, after, ...(mode !== undefined && { mode }) });
         step({ path, before, after: null });
       }
       const move_path = target === path ? null : target;
@@ -74,6 +84,7 @@ export async function planPatch(hunks: readonly Hunk[], cwd: string): Promise<Pa
   return { steps, changes, added: [...named.added], modified: [...named.modified], deleted: [...named.deleted] };
 }
 
+/** Only regular files: nothing waits for a pipe, and nothing without an end is read. */
 async function readText(path: string, purpose: string): Promise<string> {
   try {
     return await readBounded(path, MAX_PATCHED_BYTES);
@@ -83,3 +94,10 @@ async function readText(path: string, purpose: string): Promise<string> {
 }
 
 const readIfThere = (path: string): Promise<string | null> => readBounded(path, MAX_PATCHED_BYTES).catch(() => null);
+
+/** undefined: an earlier step of the same patch makes it. */
+const modeOf = (path: string): Promise<number | undefined> =>
+  stat(path).then(
+    ({ mode }) => mode & PERMISSIONS,
+    () => undefined,
+  );

@@ -56,14 +56,10 @@ export class CommandCall {
   }
 
   async #execute(place: Place): Promise<CommandResult> {
-    const { workdir, timeoutMs } = this.#request;
     const { clock, signal } = this.#call;
-    const program = await this.#gate.program(place);
-    signal.throwIfAborted();
-    return runCommand(program, {
-      cwd: workdir,
-      env: commandEnvironment(this.#environment, this.#call.config),
-      timeoutMs,
+    const launch = await this.#gate.launch(place, commandEnvironment(this.#environment, this.#call.config));
+    return runCommand(launch, {
+      timeoutMs: this.#request.timeoutMs,
       clock,
       signal,
       onOutput: outputDeltas(this.#call.callId, (msg) => this.#call.publish(msg)),

@@ -1,11 +1,17 @@
 /** Whether a command may run, and where: policy, sandbox and the user's word, for every tool that runs commands. */
 
 import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
-import { isOpen, looksDenied, sandboxed } from "../../../process/sandbox.ts";
+import { untilLastWriter } from "../../../process/last-writers.ts";
+import type { Launch } from "../../../process/launch.ts";
+import { type ConfineOptions, confine, obstacleTo } from "../../../process/sandbox/confine.ts";
+import { looksDenied } from "../../../process/sandbox/denial.ts";
+import { isOpen } from "../../../process/sandbox/writable-area.ts";
+import { SandboxUnavailableError } from "../../../protocol/errors.ts";
 import type { ParsedCommand } from "../../../protocol/turn-item.ts";
 import type { CallContext } from "../call-context.ts";
 import { heed, Rejection } from "../call-context.ts";
 import { judgeCommand, type Verdict } from "./command-policy.ts";
+import { confinementOf } from "./confinement.ts";
 
 export type CommandRequest = {
   readonly script: string;
@@ -23,14 +29,14 @@ export type CommandRequest = {
 export type Place = "open" | "sandbox";
 
 export const REJECTED = "exec command rejected by user";
-const NO_SANDBOX = "there is no sandbox here: bubblewrap (`bwrap`) is not installed";
 
 export class CommandGate {
   readonly #call: CallContext;
   readonly #request: CommandRequest;
   readonly #environment: ProcessEnvironment;
   #verdict: Exclude<Verdict, { kind: "refuse" }> = { kind: "run" };
-  #lacksSandbox = false;
+  /** Why the command cannot be confined, where that is wanted. */
+  #obstacle: string | undefined;
 
   constructor(call: CallContext, request: CommandRequest, environment: ProcessEnvironment) {
     this.#call = call;
@@ -45,21 +51,23 @@ export class CommandGate {
     const verdict = judgeCommand({ script, escalated, approvalPolicy, consents: this.#call.consents });
     if (verdict.kind === "refuse") return verdict.message;
     this.#verdict = verdict;
-    this.#lacksSandbox = !this.#wantsOpen && (await this.#sandboxedArgv()) === undefined;
-    if (!this.#lacksSandbox || (approvalPolicy !== "never" && approvalPolicy !== "on-request")) return undefined;
+    this.#obstacle = this.#wantsOpen ? undefined : await obstacleTo(this.#confinement);
+    if (this.#obstacle === undefined || (approvalPolicy !== "never" && approvalPolicy !== "on-request"))
+      return undefined;
     const hint =
       approvalPolicy === "on-request"
         ? ' To run it without a sandbox, ask for it with sandbox_permissions "require_escalated" and a justification.'
         : "";
-    return `command refused: the sandbox mode is ${sandboxMode}, and ${NO_SANDBOX}.${hint}`;
+    return `command refused: the sandbox mode is ${sandboxMode}, and ${this.#obstacle}.${hint}`;
   }
 
   /** Asks where that is due, and says where the command is to run. @throws Rejection; or the reason of the turn's abort */
   async clear(): Promise<Place> {
-    const place = this.#wantsOpen || this.#lacksSandbox ? "open" : "sandbox";
+    const obstacle = this.#obstacle;
+    const place = this.#wantsOpen || obstacle !== undefined ? "open" : "sandbox";
     const verdict = this.#verdict;
-    if (verdict.kind === "run" && !this.#lacksSandbox) return place;
-    const reason = this.#lacksSandbox ? `${NO_SANDBOX}; run the command without one?` : this.#request.justification;
+    if (verdict.kind === "run" && obstacle === undefined) return place;
+    const reason = obstacle === undefined ? this.#request.justification : `${obstacle}; run the command without one?`;
     await this.#ask({ reason, amendment: this.#amendmentOf(verdict), place });
     return place;
   }
@@ -76,21 +84,23 @@ export class CommandGate {
     return true;
   }
 
-  /** The command line to start. @throws Rejection where the sandbox has gone meanwhile */
-  async program(place: Place): Promise<readonly string[]> {
-    const program = place === "open" ? this.#request.argv : await this.#sandboxedArgv();
-    if (program === undefined) throw new Rejection(`command refused: ${NO_SANDBOX}`);
-    return program;
+  /** What is to be started. @throws Rejection where it cannot be confined any more */
+  async launch(place: Place, env: Record<string, string>): Promise<Launch> {
+    const { argv, workdir } = this.#request;
+    if (place === "open") return { argv, cwd: workdir, env };
+    try {
+      return await confine({ argv: untilLastWriter(argv), workdir, env }, this.#confinement);
+    } catch (error) {
+      throw error instanceof SandboxUnavailableError ? new Rejection(`command refused: ${error.message}`) : error;
+    }
   }
 
   get #wantsOpen(): boolean {
     return this.#request.escalated || isOpen(this.#call.config.sandboxPolicy);
   }
 
-  #sandboxedArgv(): Promise<readonly string[] | undefined> {
-    const { sandboxPolicy: policy, cwd } = this.#call.config;
-    const { argv, workdir } = this.#request;
-    return sandboxed(argv, { policy, cwd, workdir, environment: this.#environment });
+  get #confinement(): ConfineOptions {
+    return confinementOf(this.#call, this.#environment);
   }
 
   /** The model's own proposal counts where it is the beginning of what would be proposed anyway. */

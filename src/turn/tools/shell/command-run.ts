@@ -1,5 +1,6 @@
 /** Runs one command to its end, its timeout or its interruption. */
 import { type CommandOutput, CommandProcess, type CommandProcessOptions } from "../../../process/command-process.ts";
+import type { Launch } from "../../../process/launch.ts";
 
 export type CommandOptions = CommandProcessOptions & {
   readonly timeoutMs: number;
@@ -16,10 +17,10 @@ export type CommandResult = CommandOutput & {
 export const TIMEOUT_EXIT_CODE = 124;
 
 /** @throws when the program cannot be started. An abort ends the command and resolves with what it wrote until then. */
-export async function runCommand(argv: readonly string[], options: CommandOptions): Promise<CommandResult> {
+export async function runCommand(launch: Launch, options: CommandOptions): Promise<CommandResult> {
   const { clock, signal, timeoutMs } = options;
   const startedAt = clock.now();
-  const command = new CommandProcess(argv, options);
+  const command = new CommandProcess(launch, options);
   let ending = "exited" as CommandResult["ending"];
   const end = (how: "timedOut" | "aborted") => {
     if (command.hasExited) return command.kill();
