@@ -107,7 +107,7 @@ for (const signal of ["SIGHUP", "SIGTERM", "SIGINT"] as const) {
       const { ProcessGroup } = await import(${JSON.stringify(module)});
       const clock = { now: Date.now, setTimeout, clearTimeout };
       const argv = ["/bin/sh", "-c", "trap '' HUP TERM INT; sleep 1000 & echo $$ $! > pids; echo up; wait"];
-      new ProcessGroup(argv, { cwd: ${JSON.stringify(cwd)}, env: process.env, clock }).child.stdout.pipe(process.stdout);`;
+      new ProcessGroup({ argv, cwd: ${JSON.stringify(cwd)}, env: process.env }, { clock }).child.stdout.pipe(process.stdout);`;
     const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
       stdio: ["ignore", "pipe", "inherit"],
     });
