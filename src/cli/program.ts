@@ -11,6 +11,7 @@ import { forkCommand } from "./fork/command.ts";
 import { withGlobalOptions } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
+import { sandboxCommand } from "./sandbox/command.ts";
 import { withSessionOptions } from "./session-options.ts";
 import { archiveCommand, deleteCommand, unarchiveCommand } from "./shelf/command.ts";
 import { showCommand } from "./show/command.ts";
@@ -34,6 +35,7 @@ const commands: readonly CommandMaker[] = [
   exportCommand,
   verifyCommand,
   repairCommand,
+  sandboxCommand,
 ];
 
 export function buildProgram(io: Io): Command {

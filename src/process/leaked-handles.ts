@@ -8,7 +8,7 @@ const CLOSE_ON_EXEC = 0o2000000;
 const FIRST_FREE = 3;
 
 /** Their numbers, from 3 on. Empty where the system does not tell. */
-export function leakedHandles(): number[] {
+function leakedHandles(): number[] {
   try {
     return readdirSync("/proc/self/fdinfo")
       .map(Number)

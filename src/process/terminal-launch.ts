@@ -4,10 +4,23 @@
  */
 import { SandboxUnavailableError } from "../protocol/errors.ts";
 import type { Launch } from "./launch.ts";
-import { leakedHandles } from "./leaked-handles.ts";
 import { trustedProgram } from "./trusted-program.ts";
 
-/** Beyond this number only bash knows handles by a single digit and more. */
+/**
+ * Closes what this process has open and the terminal's library hands on, among it the other ends of other terminals, as it
+ * is when the shell starts. `sh` knows handles of one digit only, and refuses where there are others.
+ */
+const CLOSE = `
+for path in /proc/$$/fd/*; do
+  fd=\${path##*/}
+  case $fd in
+    0|1|2) ;;
+    ?) eval "exec $fd<&-" ;;
+    *) if [ -n "$BASH_VERSION" ]; then [ "$fd" = 255 ] || eval "exec $fd<&-"; elif [ -e "$path" ]; then exit 126; fi ;;
+  esac
+done
+`;
+
 const MOST_OF_SH = 9;
 
 /** @throws SandboxUnavailableError where no shell can be trusted to hand over the handles; the launch is then let go of */
@@ -22,13 +35,9 @@ export async function terminalLaunch(launch: Launch): Promise<Launch> {
 }
 
 async function withHandles(launch: Launch, handles: readonly number[]): Promise<Launch> {
-  const leaked = leakedHandles().filter((number) => number >= handles.length + 3);
-  const most = Math.max(handles.length + 2, ...leaked);
-  const shell = await shellFor(most);
+  const shell = await shellFor(handles.length + 2);
   const opened = handles.map((fd, index) => `${index + 3}</proc/${process.pid}/fd/${fd}`);
-  const closed = leaked.map((number) => `${number}<&-`);
-  const script = `exec "$@" ${[...opened, ...closed].join(" ")}`;
-  return { ...launch, argv: [shell, "-c", script, "sh", ...launch.argv] };
+  return { ...launch, argv: [shell, "-c", `${CLOSE}exec "$@" ${opened.join(" ")}`, "sh", ...launch.argv] };
 }
 
 async function shellFor(most: number): Promise<string> {

@@ -20,6 +20,7 @@ const COMMANDS = [
   "export",
   "verify",
   "repair",
+  "sandbox",
 ];
 
 test("the program's help names every command", async () => {

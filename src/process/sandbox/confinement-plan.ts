@@ -43,23 +43,22 @@ export function bubblewrapArguments(
 ): { readonly args: string[]; readonly handles: number[] } {
   const handles: number[] = [];
   const numberOf = (handle: number) => FIRST_ROOT_HANDLE + handles.push(handle) - 1;
-  const mounted = (some: readonly Mount[]) =>
-    outerFirst(some).flatMap((mount) =>
-      mount.kind === "writable" && bindsHandles
-        ? ["--bind-fd", String(numberOf(mount.handle)), mount.path]
-        : mountedByName(mount),
-    );
   const isWhole = ({ path }: Mount) => path === "/";
+  const mounted = outerFirst(mounts.filter((mount) => !isWhole(mount))).flatMap((mount) =>
+    mount.kind === "writable" && bindsHandles
+      ? ["--bind-fd", String(numberOf(mount.handle)), mount.path]
+      : mountedByName(mount),
+  );
   const args = [
     ...["--clearenv", "--die-with-parent"],
     ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
     ...(network === "none" ? ["--unshare-net"] : []),
     ...["--cap-drop", "ALL"],
-    ...["--ro-bind", "/", "/"],
-    ...mounted(mounts.filter(isWhole)),
+    // Nothing can be mounted over the root, whose name nobody can swap either.
+    ...[mounts.some(isWhole) ? "--bind" : "--ro-bind", "/", "/"],
     ...["--dev", "/dev"],
     ...(proc === "own" ? ["--proc", "/proc"] : []),
-    ...mounted(mounts.filter((mount) => !isWhole(mount))),
+    ...mounted,
     ...Object.entries(variables).flatMap(([name, value]) => ["--setenv", name, value]),
     ...["--chdir", workdir],
   ];

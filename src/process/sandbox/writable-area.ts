@@ -56,8 +56,8 @@ export async function openArea(place: PolicyPlace, held: HeldFolders): Promise<O
     const rootHandles = [...byPath.values()].filter((root) => root.handle !== undefined);
     const folders = rootHandles.filter(({ isFolder }) => isFolder).map(({ path }) => path);
     const shields = await shieldsOf(folders, roots);
-    // Where a root holds what Skein's processes share, that stays out of reach.
-    if (roots.some((root) => isWithin(root, STATE_FOLDER))) shields.push(STATE_FOLDER);
+    // A sandbox has a /dev of its own; where a root names a part of the host's, what Skein's processes share stays as it is.
+    if (roots.some((root) => isWithin("/dev", root) && isWithin(root, STATE_FOLDER))) shields.push(STATE_FOLDER);
     const pins: OpenPlace[] = [];
     for (const path of pinsOf(roots, shields)) {
       const pin = await openUnlinked(path);
