@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { withoutSecrets } from "../../process/clean-environment.ts";
+import { commandEnvironment } from "../../process/clean-environment.ts";
 import { runInForeground } from "../../process/foreground.ts";
 import { confine } from "../../process/sandbox/confine.ts";
 import { HeldFolders } from "../../process/sandbox/held-folders.ts";
@@ -17,7 +17,7 @@ export async function runSandboxed(argv: readonly string[], options: SandboxOpti
   const folders = new HeldFolders();
   try {
     const launch = await confine(
-      { argv, workdir: cwd, env: withoutSecrets(io.env) },
+      { argv, workdir: cwd, env: commandEnvironment(io.env) },
       { policy: policyOf(options), cwd, environment: io.env, profile: options.profile, folders },
     );
     const exitCode = await runInForeground(launch);
