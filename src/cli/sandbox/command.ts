@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { repeated } from "../session-options.ts";
+import { repeated } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
 
 const EXAMPLES = `
