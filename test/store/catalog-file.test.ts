@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import { Catalog, isCatalogDamage } from "../../src/store/file/catalog/catalog.ts";
-import { hasFullText } from "../../src/store/file/catalog/database.ts";
+import { hasFullText, IN_MEMORY } from "../../src/store/file/catalog/database.ts";
 import { idsOf, inCatalog, inHome, rowOf } from "./catalog-rows.ts";
 
 test("a file that is no catalog, another version or cut short is replaced on opening", () =>
@@ -105,3 +105,8 @@ test("importing the catalog loads no SQLite; opening one warns of nothing and le
     assert.doesNotMatch(stderr, /SQLite/);
     assert.match(stderr, /mind the gap/);
   }));
+
+test("a catalog in memory makes no file", () => {
+  Catalog.open(IN_MEMORY).catalog.close();
+  assert.equal(existsSync(IN_MEMORY), false);
+});

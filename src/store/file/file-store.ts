@@ -20,6 +20,7 @@ import type {
   TurnPlace,
 } from "../thread-store.ts";
 import { Catalog } from "./catalog/catalog.ts";
+import { IN_MEMORY } from "./catalog/database.ts";
 import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
 import { ForkPoints } from "./fork-points.ts";
@@ -34,7 +35,6 @@ const ATTEMPTS = 2;
 /** How long a list waits for a catalog that another process holds. */
 const BUSY_FOR_MS = 2_000;
 const BUSY_PAUSE_MS = 50;
-const IN_MEMORY = ":memory:";
 
 export type { FileStoreOptions } from "./store-core.ts";
 

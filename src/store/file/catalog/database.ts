@@ -20,7 +20,7 @@ const BUSY_MS = 5;
 
 /** Node has FTS5 from 22.16 on. */
 export function hasFullText(): boolean {
-  const memory = new (loadSqlite().DatabaseSync)(":memory:");
+  const memory = new (loadSqlite().DatabaseSync)(IN_MEMORY);
   const row = memory.prepare("SELECT sqlite_compileoption_used('ENABLE_FTS5') AS used").get();
   memory.close();
   return row?.used === 1;
@@ -50,6 +50,9 @@ export function isCatalogDamage(error: unknown): boolean {
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
 }
 
+/** In place of a path: a database without a file. */
+export const IN_MEMORY = ":memory:";
+
 export type DatabaseOptions = {
   /** false: searches do without FTS5, as they must where SQLite has none. */
   readonly fullText?: boolean | undefined;
@@ -66,7 +69,7 @@ export class CatalogDatabase {
 
   private constructor(path: string, options: DatabaseOptions) {
     this.path = path;
-    makePrivateFile(path);
+    if (path !== IN_MEMORY) makePrivateFile(path);
     this.#db = new (loadSqlite().DatabaseSync)(path);
     this.fullText = options.fullText ?? hasFullText();
   }
