@@ -82,7 +82,7 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const isOpenAi = Boolean(auth.apiKey() || env.OPENAI_API_KEY?.trim() || loaded.openaiBaseUrl);
   const providerId = loaded.config.modelProvider ?? (isOpenAi ? OPENAI_PROVIDER : SCRIPTED);
   const models = new ProviderClients({ ...options, providerId, book, auth });
-  const skills = createSkillsManager({ home });
+  const skills = createSkillsManager({ home, userFolder: env.HOME });
   const docs = createProjectDocs({ fallbackNames: loaded.projectDocFallbackNames, clock });
   const managerOptions: ThreadManagerOptions = {
     home,

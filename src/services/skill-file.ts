@@ -2,6 +2,43 @@ import { parse } from "yaml";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 
+/** What a client shows of a skill; a field that is not given is null. */
+export type SkillInterface = Readonly<Record<(typeof INTERFACE)[number][0], string | null>>;
+
+/** What `agents/openai.yaml` beside a SKILL.md adds. */
+export type SkillExtras = { readonly interface?: SkillInterface; readonly isImplicit?: false };
+
+const INTERFACE = [
+  ["displayName", "display_name"],
+  ["shortDescription", "short_description"],
+  ["iconSmall", "icon_small"],
+  ["iconLarge", "icon_large"],
+  ["iconSmallUrl", "icon_small_url"],
+  ["iconLargeUrl", "icon_large_url"],
+  ["brandColor", "brand_color"],
+  ["defaultPrompt", "default_prompt"],
+] as const;
+
+/** Reads an `agents/openai.yaml` (SPEC 24). What is wrong in it is left out: the skill itself is none the worse. */
+export function parseSkillExtras(text: string): SkillExtras {
+  let table: unknown;
+  try {
+    table = parse(text, { logLevel: "error" });
+  } catch {
+    return {};
+  }
+  if (!isJsonObject(table)) return {};
+  const shown = table.interface;
+  return {
+    ...(isJsonObject(shown) && {
+      interface: Object.fromEntries(
+        INTERFACE.map(([name, key]) => [name, typeof shown[key] === "string" ? shown[key] : null]),
+      ) as SkillInterface,
+    }),
+    ...(isJsonObject(table.policy) && table.policy.allow_implicit_invocation === false && { isImplicit: false }),
+  };
+}
+
 /** What the front matter of a SKILL.md says. */
 export type SkillHeader = { name: string; description: string; shortDescription?: string };
 
@@ -72,6 +109,10 @@ export type Skill = {
   /** Of its SKILL.md; absolute. */
   readonly path: string;
   readonly scope: SkillScope;
+  /** How a client may show it; from `agents/openai.yaml` beside SKILL.md. */
+  readonly interface?: SkillInterface | undefined;
+  /** False: the model is not told of it, and whoever wants it names it. */
+  readonly isImplicit?: boolean | undefined;
 };
 
 export type SkillError = { readonly path: string; readonly message: string };

@@ -1,17 +1,23 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { readText } from "./bounded-read.ts";
 import { ioText, isMissing } from "./io-failure.ts";
-import type { Skill, SkillError, SkillScope, SkillsOutcome } from "./skill-file.ts";
+import type { Skill, SkillError, SkillExtras, SkillScope } from "./skill-file.ts";
 
 export type SkillRoot = { readonly path: string; readonly scope: SkillScope };
 
+/** A skill as it was found; `file` is its SKILL.md without links, which tells whether two are one. */
+export type FoundSkill = { readonly skill: Skill; readonly file: string };
+export type SkillSearch = { readonly found: readonly FoundSkill[]; readonly errors: readonly SkillError[] };
+
 const FILE_NAME = "SKILL.md";
+const EXTRAS = join("agents", "openai.yaml");
 const MAX_DEPTH = 6;
 const MAX_FOLDERS = 2_000;
 export const MAX_SKILL_BYTES = 1 << 20;
+const MAX_EXTRAS_BYTES = 64 * 1024;
 
 type Folder = { readonly path: string; readonly depth: number };
 
@@ -20,8 +26,8 @@ type Folder = { readonly path: string; readonly depth: number };
  * system's. A root that is not there holds nothing. Errors among the system's skills are not the user's to mend, so they
  * are left out.
  */
-export async function searchSkills(root: SkillRoot): Promise<SkillsOutcome> {
-  const skills: Skill[] = [];
+export async function searchSkills(root: SkillRoot): Promise<SkillSearch> {
+  const found: FoundSkill[] = [];
   const errors: SkillError[] = [];
   const followLinks = root.scope !== "system";
   const seen = new Set<string>();
@@ -42,13 +48,15 @@ export async function searchSkills(root: SkillRoot): Promise<SkillsOutcome> {
       if (!isMissing(error)) errors.push({ path: folder.path, message: `failed to read dir: ${ioText(error)}` });
     }
   }
-  return { skills, errors: root.scope === "system" ? [] : errors };
+  return { found, errors: root.scope === "system" ? [] : errors };
 
   async function readInto(path: string): Promise<void> {
     try {
       // Loaded with the first skill: the YAML library is large, and most homes have none.
-      const { parseSkillFile } = await import("./skill-file.ts");
-      skills.push({ ...parseSkillFile(await readSkill(path)), path, scope: root.scope });
+      const { parseSkillFile, parseSkillExtras } = await import("./skill-file.ts");
+      const header = parseSkillFile(await readSkill(path));
+      const extras = await readExtras(join(dirname(path), EXTRAS), parseSkillExtras);
+      found.push({ skill: { ...header, path, scope: root.scope, ...extras }, file: await realpath(path) });
     } catch (error) {
       errors.push({ path, message: error instanceof Error ? error.message : String(error) });
     }
@@ -60,6 +68,15 @@ async function readSkill(path: string): Promise<string> {
     return await readText(path, MAX_SKILL_BYTES);
   } catch (error) {
     throw new InvalidRequestError(`failed to read file: ${ioText(error)}`, { cause: error });
+  }
+}
+
+/** The file is optional: whatever is wrong with it, the skill is none the worse. */
+async function readExtras(path: string, parse: (text: string) => SkillExtras): Promise<SkillExtras> {
+  try {
+    return parse(await readText(path, MAX_EXTRAS_BYTES));
+  } catch {
+    return {};
   }
 }
 

@@ -1,7 +1,8 @@
 /**
- * Which skills there are for a working directory, and what calling one up puts into a turn (SPEC 15).
+ * Which skills there are for a working directory, and what calling one up puts into a turn (SPEC 15 and 24).
  *
- * K1 What was found for a directory stays, until `forceReload`, whatever becomes of the files.
+ * K1 What was found for a directory stays, whatever becomes of the files, until `forceReload` or until a text mentions a
+ *    skill that is not known.
  * K2 Nothing here rejects: what goes wrong is listed or warned of.
  * K3 Threads that ask at once share one search and one outcome.
  */
@@ -12,10 +13,12 @@ import type { UserInput } from "../protocol/user-input.ts";
 import { readText } from "./bounded-read.ts";
 import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
+import { SharedLooks } from "./shared-looks.ts";
 import type { Skill, SkillScope, SkillsOutcome } from "./skill-file.ts";
-import { MAX_SKILL_BYTES, type SkillRoot, searchSkills } from "./skill-search.ts";
+import { mayMentionSkills, mentionsIn, type SkillMentions } from "./skill-mentions.ts";
+import { type FoundSkill, MAX_SKILL_BYTES, type SkillRoot, searchSkills } from "./skill-search.ts";
 
-/** What the `skill` items of an input become. */
+/** What the skills that an input calls for become. */
 export type SkillInjection = {
   /** Recorded after the user's message. */
   readonly messages: readonly MessageItem[];
@@ -26,13 +29,15 @@ export type SkillInjection = {
 export interface SkillsManager {
   /** The skills for a working directory: from memory, or searched for anew. Never rejects. */
   skillsFor(cwd: string, options?: { readonly forceReload?: boolean | undefined }): Promise<SkillsOutcome>;
-  /** What the `skill` items among the inputs of a turn in `cwd` become. Never rejects. */
+  /** What the skills become that a turn's inputs call for, by item or by `$name` in a text, in `cwd`. Never rejects. */
   injectionFor(cwd: string, inputs: readonly UserInput[]): Promise<SkillInjection>;
 }
 
 export type SkillsManagerOptions = {
   /** Its `skills` folder is the user's, `skills/.system` the system's. Without it, neither is searched. */
   readonly home?: string | undefined;
+  /** The user's own folder ($HOME): its `.agents/skills` are the user's as well. Without it, they are not searched. */
+  readonly userFolder?: string | undefined;
   /** The administrator's skills; null for none. */
   readonly adminRoot?: string | null | undefined;
   /** In place of `<home>/skills/.system`; null for none. */
@@ -42,22 +47,24 @@ export type SkillsManagerOptions = {
 /** Does no IO before somebody asks. */
 export const createSkillsManager = (options: SkillsManagerOptions = {}): SkillsManager => new Skills(options);
 
+const AGENTS_SKILLS = join(".agents", "skills");
 const DEFAULT_ADMIN_ROOT = "/etc/codex/skills";
 const MAX_CACHED_DIRECTORIES = 1_000;
 const SCOPES: readonly SkillScope[] = ["repo", "user", "system", "admin"];
 const NOTHING: SkillInjection = { messages: [], warnings: [] };
 
 class Skills implements SkillsManager {
-  readonly #userRoot: string | undefined;
   readonly #commonRoots: readonly SkillRoot[];
   readonly #outcomes = new LRUCache<string, Promise<SkillsOutcome>>({ max: MAX_CACHED_DIRECTORIES });
+  readonly #searches = new SharedLooks<SkillsOutcome>();
 
   constructor(options: SkillsManagerOptions) {
-    this.#userRoot = options.home === undefined ? undefined : join(options.home, "skills");
-    const { adminRoot = DEFAULT_ADMIN_ROOT } = options;
-    const { systemRoot = this.#userRoot && join(this.#userRoot, ".system") } = options;
+    const { home, userFolder, adminRoot = DEFAULT_ADMIN_ROOT } = options;
+    const userRoot = home === undefined ? undefined : join(home, "skills");
+    const { systemRoot = userRoot && join(userRoot, ".system") } = options;
     this.#commonRoots = [
-      ...rootAt(this.#userRoot, "user"),
+      ...rootAt(userRoot, "user"),
+      ...rootAt(userFolder && join(userFolder, AGENTS_SKILLS), "user"),
       ...rootAt(systemRoot, "system"),
       ...rootAt(adminRoot, "admin"),
     ];
@@ -66,21 +73,17 @@ class Skills implements SkillsManager {
   skillsFor(cwd: string, options: { readonly forceReload?: boolean | undefined } = {}): Promise<SkillsOutcome> {
     const known = options.forceReload === true ? undefined : this.#outcomes.get(cwd);
     if (known !== undefined) return known;
-    const outcome = this.#search(cwd);
+    const outcome = this.#searches.ask(cwd, () => this.#search(cwd));
     this.#outcomes.set(cwd, outcome);
     return outcome;
   }
 
   async injectionFor(cwd: string, inputs: readonly UserInput[]): Promise<SkillInjection> {
-    const asked = inputs.filter((input) => input.type === "skill");
-    if (asked.length === 0) return NOTHING;
-    const { skills } = await this.skillsFor(cwd);
+    if (!mayMentionSkills(inputs)) return NOTHING;
+    const mentions = mentionsIn(inputs);
     const messages: MessageItem[] = [];
     const warnings: string[] = [];
-    const names = new Set<string>();
-    for (const { name, path } of asked) {
-      if (names.has(name) || !skills.some((skill) => skill.name === name && skill.path === path)) continue;
-      names.add(name);
+    for (const { name, path } of await this.#mentioned(cwd, mentions)) {
       try {
         messages.push(messageOf(name, path, await readText(path, MAX_SKILL_BYTES)));
       } catch (error) {
@@ -90,28 +93,46 @@ class Skills implements SkillsManager {
     return { messages, warnings };
   }
 
+  /** Those of the items in their order, then those of the texts in the list's order; each once. */
+  async #mentioned(cwd: string, { items, names, paths }: SkillMentions): Promise<Set<Skill>> {
+    let { skills } = await this.skillsFor(cwd);
+    const isKnown = (name: string) => skills.some((skill) => skill.name === name);
+    const isFile = (path: string) => skills.some((skill) => skill.path === path);
+    if (![...names].every(isKnown) || ![...paths].every(isFile)) {
+      ({ skills } = await this.skillsFor(cwd, { forceReload: true }));
+    }
+    // A name that two skills share does not say which is meant.
+    const isOnly = ({ name }: Skill) => skills.filter((other) => other.name === name).length === 1;
+    return new Set([
+      ...items.flatMap(({ name, path }) => skills.find((skill) => skill.name === name && skill.path === path) ?? []),
+      ...skills.filter((skill) => paths.has(skill.path) || (names.has(skill.name) && isOnly(skill))),
+    ]);
+  }
+
   async #search(cwd: string): Promise<SkillsOutcome> {
     if (!isAbsolute(cwd)) return { skills: [], errors: [{ path: cwd, message: `cwd is not absolute: ${cwd}` }] };
     const folders = await foldersUpToRepository(cwd);
+    const common = new Set(this.#commonRoots.map(({ path }) => path));
     const projectRoots = folders
-      .map((folder) => join(folder, ".codex", "skills"))
-      .filter((path) => path !== this.#userRoot)
+      .flatMap((folder) => [join(folder, AGENTS_SKILLS), join(folder, ".codex", "skills")])
+      .filter((path) => !common.has(path))
       .flatMap((path) => rootAt(path, "repo"));
-    const found = await Promise.all([...projectRoots, ...this.#commonRoots].map(searchSkills));
+    const searches = await Promise.all([...projectRoots, ...this.#commonRoots].map(searchSkills));
     return {
-      skills: firstOfEachName(found.flatMap(({ skills }) => skills)).sort(inListOrder),
-      errors: found.flatMap(({ errors }) => errors),
+      skills: onceEach(searches.flatMap(({ found }) => found)).sort(inListOrder),
+      errors: searches.flatMap(({ errors }) => errors),
     };
   }
 }
 
 const rootAt = (path: string | null | undefined, scope: SkillScope): SkillRoot[] =>
-  path === undefined || path === null ? [] : [{ path, scope }];
+  path === undefined || path === null || path === "" ? [] : [{ path, scope }];
 
-function firstOfEachName(skills: readonly Skill[]): Skill[] {
-  const byName = new Map<string, Skill>();
-  for (const skill of skills) if (!byName.has(skill.name)) byName.set(skill.name, skill);
-  return [...byName.values()];
+/** Two skills may have one name, but a file that links lead to twice is one skill. */
+function onceEach(found: readonly FoundSkill[]): Skill[] {
+  const byFile = new Map<string, Skill>();
+  for (const { skill, file } of found) if (!byFile.has(file)) byFile.set(file, skill);
+  return [...byFile.values()];
 }
 
 const inListOrder = (a: Skill, b: Skill): number =>

@@ -10,14 +10,16 @@ const USAGE = `### How to use skills
 const rendered = new WeakMap<readonly Skill[], string>();
 
 /**
- * The part of the user instructions that tells the model which skills there are; undefined without skills. One text for
+ * The part of the user instructions that tells the model which skills there are; undefined without any.
+ * Those that have to be named are left out. One text for
  * one list: the threads of a working directory share it.
  */
 export function renderSkillsSection(skills: readonly Skill[]): string | undefined {
-  if (skills.length === 0) return undefined;
+  const told = skills.filter((skill) => skill.isImplicit !== false);
+  if (told.length === 0) return undefined;
   const known = rendered.get(skills);
   if (known !== undefined) return known;
-  const lines = skills.map(
+  const lines = told.map(
     (skill) => `- ${skill.name}: ${skill.description} (file: ${skill.path.replaceAll("\\", "/")})`,
   );
   const text = [

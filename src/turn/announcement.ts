@@ -9,6 +9,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import { mayMentionSkills } from "../services/skill-mentions.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import { contextWindowOf } from "./context-window.ts";
 import type { Submission } from "./inbox.ts";
@@ -108,7 +109,7 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
     for (const skill of skills.messages) recordItem(host, id, skill);
   };
   const message = messageOf(items, { cwd: run.config.cwd, signal: run.signal });
-  const skills = items.some((item) => item.type === "skill") ? readSkills(host, run, items) : NO_SKILLS;
+  const skills = mayMentionSkills(items) ? readSkills(host, run, items) : NO_SKILLS;
   if (message instanceof Promise || skills instanceof Promise) {
     return Promise.all([message, skills]).then((parts) => record(...parts));
   }

@@ -63,7 +63,7 @@ export interface TurnHost {
   openHistory(signal: AbortSignal): Promise<void> | undefined;
   /** What a submission gave is in the history, or will never be. */
   noteTaken(id: SubmissionId): void;
-  /** What the `skill` items of an input become (SPEC 15.4). */
+  /** What the skills become that an input calls for (SPEC 15.4 and 24). */
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection>;
   /** Connects what offers further tools, where the settings name any. @throws the signal's reason */
   openTools(signal: AbortSignal): Promise<void> | undefined;

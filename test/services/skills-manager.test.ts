@@ -9,6 +9,7 @@ import { tempHome, writeTree } from "./temp-home.ts";
 const skill = (name: string, description = `about ${name}`) =>
   `---\nname: ${name}\ndescription: ${description}\n---\nbody\n`;
 const input = (name: string, path: string) => ({ type: "skill" as const, name, path });
+const say = (text: string) => ({ type: "text" as const, text });
 const oneUserMessage = (text: string) => ({ type: "message", role: "user", content: [{ type: "input_text", text }] });
 
 async function house(t: Parameters<typeof tempHome>[0]) {
@@ -21,7 +22,7 @@ async function house(t: Parameters<typeof tempHome>[0]) {
   return { root, home, repo, cwd, adminRoot, skills: createSkillsManager({ home, adminRoot }) };
 }
 
-test("skills come from every root, sorted by scope, name and path; the nearest of a name wins", async (t) => {
+test("skills come from every root, sorted by scope, name and path, two of one name too", async (t) => {
   const { root, home, repo, cwd, adminRoot, skills } = await house(t);
   await writeTree(root, { ".codex/skills/outside/SKILL.md": skill("outside") });
   await writeTree(repo, {
@@ -41,14 +42,58 @@ test("skills come from every root, sorted by scope, name and path; the nearest o
   assert.deepEqual(
     found.map(({ scope, name, description, path }) => [scope, name, description, path]),
     [
+      ["repo", "same", "repo root", join(repo, ".codex/skills/same/SKILL.md")],
       ["repo", "same", "nearest", join(cwd, ".codex/skills/same/SKILL.md")],
       ["repo", "zeta", "about zeta", join(repo, ".codex/skills/top/SKILL.md")],
+      ["user", "same", "user", join(home, "skills/same/SKILL.md")],
       ["user", "user-ok", "about user-ok", join(home, "skills/ok/SKILL.md")],
       ["system", "creator", "about creator", join(home, "skills/.system/creator/SKILL.md")],
       ["admin", "admin-a", "about admin-a", join(adminRoot, "a/SKILL.md")],
+      ["admin", "user-ok", "admin's", join(adminRoot, "b/SKILL.md")],
     ],
   );
   assert.deepEqual(errors, []);
+});
+
+test("`.agents/skills` counts in every folder of the repository and in the user's own; a file that links lead to twice once", async (t) => {
+  const { root, home, repo, cwd } = await house(t);
+  await writeTree(repo, {
+    ".agents/skills/a/SKILL.md": skill("alpha"),
+    "pkg/.agents/skills/b/SKILL.md": skill("beta"),
+    "pkg/other/.agents/skills/x/SKILL.md": skill("elsewhere"),
+    "pkg/.codex/README": "",
+  });
+  await symlink("../.agents/skills", join(repo, "pkg/.codex/skills"));
+  await writeTree(root, { "user/.agents/skills/g/SKILL.md": skill("gamma") });
+  const skills = createSkillsManager({ home, adminRoot: null, userFolder: join(root, "user") });
+  const namesIn = async (folder: string) =>
+    (await skills.skillsFor(folder)).skills.map(({ scope, name }) => `${scope} ${name}`);
+  assert.deepEqual(await namesIn(cwd), ["repo alpha", "repo beta", "user gamma"]);
+  assert.deepEqual(await namesIn(repo), ["repo alpha", "user gamma"]);
+  assert.deepEqual(await namesIn(join(root, "user")), ["user gamma"], "the user's folder is no project's");
+});
+
+test("agents/openai.yaml says how a skill is shown, and keeps it out of the prompt; broken, it is as if absent", async (t) => {
+  const { home, cwd, skills } = await house(t);
+  await writeTree(home, {
+    "skills/a/SKILL.md": skill("a"),
+    "skills/a/agents/openai.yaml": "interface:\n  display_name: Shown\n  icon_small: 7\n",
+    "skills/b/SKILL.md": skill("b"),
+    "skills/b/agents/openai.yaml": "policy:\n  allow_implicit_invocation: false\n",
+    "skills/c/SKILL.md": skill("c"),
+    "skills/c/agents/openai.yaml": "interface: [\n",
+  });
+  const { skills: found, errors } = await skills.skillsFor(cwd);
+  const [a, b, c] = found;
+  assert.deepEqual(
+    [a?.interface?.displayName, a?.interface?.iconSmall, a?.interface?.brandColor],
+    ["Shown", null, null],
+  );
+  assert.deepEqual([b?.interface, b?.isImplicit, c?.interface], [undefined, false, undefined]);
+  assert.deepEqual(errors, []);
+  assert.deepEqual(renderSkillsSection(found)?.match(/^- \w+:/gm), ["- a:", "- c:"]);
+  assert.equal(renderSkillsSection(found.slice(1, 2)), undefined);
+  assert.equal((await skills.injectionFor(cwd, [say("use $b")])).messages.length, 1, "it can still be named");
 });
 
 test("outside a repository only the working directory's own skills count", async (t) => {
@@ -164,7 +209,6 @@ test("a skill item puts the whole file into the turn, each name once; unknown pa
   await writeTree(home, { "skills/demo/SKILL.md": skill("demo"), "skills/other/SKILL.md": skill("other") });
   const path = join(home, "skills/demo/SKILL.md");
   const injection = await skills.injectionFor(cwd, [
-    { type: "text", text: "use $other" },
     input("demo", join(home, "skills/other/SKILL.md")),
     input("demo", path),
     input("demo", path),
@@ -178,7 +222,49 @@ test("a skill item puts the whole file into the turn, each name once; unknown pa
     ],
     warnings: [],
   });
-  assert.deepEqual(await skills.injectionFor(cwd, [{ type: "text", text: "$demo" }]), { messages: [], warnings: [] });
+});
+
+test("a text names skills: each once, in the list's order; two of one name, variables and strangers add nothing", async (t) => {
+  const { home, repo, cwd, skills } = await house(t);
+  await writeTree(home, {
+    "skills/alpha/SKILL.md": skill("alpha"),
+    "skills/beta-2/SKILL.md": skill("beta-2"),
+    "skills/both/SKILL.md": skill("both"),
+    "skills/home/SKILL.md": skill("HOME"),
+    "skills/plug/SKILL.md": skill("plug:in"),
+  });
+  await writeTree(repo, { ".agents/skills/both/SKILL.md": skill("both") });
+  const path = (name: string) => join(home, "skills", name, "SKILL.md");
+  const namesIn = async (...texts: string[]) =>
+    (await skills.injectionFor(cwd, texts.map(say))).messages.map(
+      ({ content }) => /<name>(.*)<\/name>/.exec(JSON.stringify(content))?.[1],
+    );
+  const cases: [text: string, names: string[]][] = [
+    ["use $alpha.", ["alpha"]],
+    ["$beta-2, then ($alpha) and $alpha: again", ["alpha", "beta-2"]],
+    ["$plug:in", ["plug:in"]],
+    ["$alphabet $Alpha $al $ alpha $", []],
+    ["costs $5, in $HOME and $ {alpha}", []],
+    ["$both", []],
+    [`[$both](${path("both")}) [$x](skill://${path("both")})`, ["both"]],
+    [`[$alpha](/nowhere/SKILL.md) [$alpha](app://alpha)`, []],
+    [`$alpha [$alpha](${path("alpha")})`, ["alpha"]],
+  ];
+  for (const [text, names] of cases) assert.deepEqual(await namesIn(text), names, text);
+  assert.deepEqual(await namesIn("$beta-2", "$alpha"), ["alpha", "beta-2"]);
+  const mixed = await skills.injectionFor(cwd, [say("$alpha and $beta-2"), input("beta-2", path("beta-2"))]);
+  assert.deepEqual(
+    mixed.messages.map(({ content }) => /<name>(.*)<\/name>/.exec(JSON.stringify(content))?.[1]),
+    ["beta-2", "alpha"],
+  );
+});
+
+test("a skill that came after the list was made is found once a text names it", async (t) => {
+  const { home, cwd, skills } = await house(t);
+  await skills.skillsFor(cwd);
+  await writeTree(home, { "skills/late/SKILL.md": skill("late") });
+  assert.equal((await skills.injectionFor(cwd, [say("now $late")])).messages.length, 1);
+  assert.equal((await skills.skillsFor(cwd)).skills.length, 1);
 });
 
 test("a skill that cannot be read is warned of in Codex's words, and the others are injected", async (t) => {

@@ -1,4 +1,5 @@
 /** What there is to choose from: models, skills; and lists that Skein has nothing in, which clients ask for all the same. */
+import { resolve } from "node:path";
 import * as z from "zod";
 import type { ModelPreset } from "../../model/model-preset.ts";
 import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
@@ -123,13 +124,16 @@ const modelToV2 = (preset: ModelPreset) => ({
 async function listSkills({ manager, cwd }: ServerContext, { cwds, forceReload }: z.infer<typeof skillsSchema>) {
   const asked = cwds == null || cwds.length === 0 ? [cwd] : cwds;
   const data = asked.map(async (each) => {
-    const { skills, errors } = await manager.skillsManager.skillsFor(each, { forceReload: forceReload ?? false });
+    const { skills, errors } = await manager.skillsManager.skillsFor(resolve(cwd, each), {
+      forceReload: forceReload ?? false,
+    });
     return {
       cwd: each,
-      skills: skills.map(({ name, description, shortDescription, path, scope }) => ({
+      skills: skills.map(({ name, description, shortDescription, path, scope, interface: shown }) => ({
         name,
         description,
         ...(shortDescription === undefined ? {} : { shortDescription }),
+        ...(shown === undefined ? {} : { interface: shown }),
         path,
         scope,
         enabled: true,
