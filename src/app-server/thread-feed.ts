@@ -66,16 +66,11 @@ export class ThreadFeed {
   onEvent(event: ThreadEvent, now: number): void {
     this.#note(event);
     for (const watcher of this.#watchers.keys()) watcher(event);
-    if (this.subscriptions.size === 0 && this.backlog === undefined) {
-      this.mapper.map(event, now);
-      return;
-    }
     const { msg } = event;
-    if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
-      this.#send(event, this.#approvalTold(event, now));
-    } else {
-      this.#send(event, this.mapper.map(event, now));
-    }
+    const isQuestion = msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
+    // A thread that waits for somebody says so, also while nobody follows it.
+    const told = isQuestion ? this.#approvalTold(event, now) : this.mapper.map(event, now);
+    if (this.subscriptions.size > 0 || this.backlog !== undefined) this.#send(event, told);
   }
 
   #note({ id, msg }: ThreadEvent): void {

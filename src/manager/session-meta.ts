@@ -45,7 +45,7 @@ export function agentMetaOf(
   { parent, depth, session, nickname, role = null, forkedFrom }: AgentMetaFacts,
 ): SessionMeta {
   const named = { agent_path: null, agent_nickname: nickname, agent_role: role };
-  const spawn = { parent_thread_id: parent, depth, ...(nickname === null ? {} : named) };
+  const spawn = { parent_thread_id: parent, depth, ...(nickname === null && role === null ? {} : named) };
   return {
     ...sessionMetaOf({ ...facts, source: source ?? { subagent: { thread_spawn: spawn } } }),
     session_id: session,

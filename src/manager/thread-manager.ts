@@ -25,6 +25,7 @@ import { supervisorFace } from "./supervisor-face.ts";
 import type { ThreadOptions } from "./thread-maker.ts";
 
 /** How much of each limit is in use. */
+/** How much is in use of what is bounded. A bound that is not set is Infinity, and null once it is JSON. */
 export type Capacity = {
   readonly residentThreads: { readonly used: number; readonly max: number };
   /** `waiting`: turns that have begun and wait for a place. */

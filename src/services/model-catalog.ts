@@ -6,15 +6,19 @@ export const OPENAI_PROVIDER = "openai";
 /** The provider, and the model, that answers by script: the one that needs neither network nor key. */
 export const SCRIPTED = "scripted";
 
-const FAST_AND_LIGHT = { effort: "low", description: "Fast responses with lighter reasoning" };
-const EVERYDAY = { effort: "medium", description: "Balances speed and reasoning depth for everyday tasks" };
-const MAXIMAL = { effort: "high", description: "Maximizes reasoning depth for complex or ambiguous problems" };
-const AGENTIC = [
-  FAST_AND_LIGHT,
-  EVERYDAY,
-  { effort: "high", description: "Greater reasoning depth for complex problems" },
-  { effort: "xhigh", description: "Extra high reasoning depth for complex problems" },
-];
+const EFFORTS: Readonly<Record<string, string>> = {
+  low: "Answers soon, with little reasoning",
+  medium: "Weighs speed against depth, for everyday work",
+  high: "Reasons longer about hard problems",
+  xhigh: "Reasons very long",
+  max: "Reasons as long as one answer allows",
+  ultra: "As max, and may divide the work among agents",
+};
+const efforts = (...names: readonly string[]): ModelPreset["supportedReasoningEfforts"] =>
+  names.map((effort) => ({ effort, description: EFFORTS[effort] ?? "" }));
+const TO_HIGH = efforts("low", "medium", "high", "xhigh");
+const TO_MAX = [...TO_HIGH, ...efforts("max")];
+const ALL = [...TO_MAX, ...efforts("ultra")];
 
 const preset = (
   model: string,
@@ -30,26 +34,35 @@ const preset = (
   isDefault: false,
 });
 
-/** The models that Codex 0.87 offers without any network (SPEC 16), in its order and words. */
+const named = (
+  [model, displayName, description]: readonly [string, string, string],
+  defaultReasoningEffort: string,
+  supported: ModelPreset["supportedReasoningEfforts"],
+): ModelPreset => ({ ...preset(model, description, supported), displayName, defaultReasoningEffort });
+
+const hidden = (model: ModelPreset): ModelPreset => ({ ...model, hidden: true });
+
+/**
+ * The models that Codex 0.171 offers without any network (what its model/list answers offline; SPEC 16), in its order, with
+ * descriptions of our own. Those of Codex 0.87 are known as well, and hidden, for settings that name them.
+ */
 export const BUILT_IN_MODELS: readonly ModelPreset[] = [
-  { ...preset("gpt-5.2-codex", "Latest frontier agentic coding model.", AGENTIC), isDefault: true },
-  preset("gpt-5.2", "Latest frontier model with improvements across knowledge, reasoning and coding", [
-    {
-      effort: "low",
-      description: "Balances speed with some reasoning; useful for straightforward queries and short explanations",
-    },
-    {
-      effort: "medium",
-      description: "Provides a solid balance of reasoning depth and latency for general-purpose tasks",
-    },
-    MAXIMAL,
-    { effort: "xhigh", description: "Extra high reasoning for complex problems" },
-  ]),
-  preset("gpt-5.1-codex-max", "Codex-optimized flagship for deep and fast reasoning.", AGENTIC),
-  preset("gpt-5.1-codex-mini", "Optimized for codex. Cheaper, faster, but less capable.", [
-    { effort: "medium", description: "Dynamically adjusts reasoning based on the task" },
-    MAXIMAL,
-  ]),
+  {
+    ...named(["gpt-6.2-sol", "GPT-6.2-Sol", "The usual choice: quick, for code and everyday work."], "low", ALL),
+    isDefault: true,
+  },
+  named(["gpt-6.2-astra", "GPT-6.2-Astra", "The strongest, for hard code and expert work."], "low", ALL),
+  named(["gpt-6.1-terra", "GPT-6.1 Terra", "Economical, good with pictures and at using a computer."], "low", ALL),
+  named(["gpt-6.1-sol", "GPT-6.1-Sol", "The usual choice of the generation before."], "low", ALL),
+  named(["gpt-6-astra", "GPT-6-Astra", "The strongest of the generation before."], "low", ALL),
+  named(["gpt-6-sol", "GPT-6-Sol", "Older, for code and everyday work."], "medium", ALL),
+  named(["gpt-6-luna", "GPT-6-Luna", "Quick and cheap, for easy tasks."], "medium", TO_MAX),
+  named(["gpt-5.6-sol", "GPT-5.6-Sol", "Older, for code and everyday work."], "low", ALL),
+  named(["gpt-5.6-terra", "GPT-5.6-Terra", "Older and economical, for work with tools."], "medium", ALL),
+  named(["gpt-5.6-luna", "GPT-5.6-Luna", "Older and quick, for easy tasks."], "medium", TO_MAX),
+  named(["gpt-5.5", "GPT-5.5", "The oldest that is offered."], "medium", TO_HIGH),
+  ...["gpt-5.2-codex", "gpt-5.2", "gpt-5.1-codex-max"].map((name) => hidden(preset(name, "Of 2025.", TO_HIGH))),
+  hidden(preset("gpt-5.1-codex-mini", "Of 2025, cheaper and weaker.", efforts("medium", "high"))),
 ];
 
 export const SCRIPTED_MODEL: ModelPreset = {

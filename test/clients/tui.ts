@@ -159,10 +159,10 @@ const STEPS: TuiStep[] = [
       tui.key("Enter");
       await tui.see("Select Reasoning Level");
       tui.key("Enter");
-      await tui.see("Model changed to gpt-5.2-codex");
+      await tui.see("Model changed to gpt-6.2-sol");
       await tui.enter("with another model");
       await tui.see("• ack: with another model");
-      if (!model.requests.some((request) => request.model === "gpt-5.2-codex"))
+      if (!model.requests.some((request) => request.model === "gpt-6.2-sol"))
         throw new Error("the model stayed as it was");
     },
   },

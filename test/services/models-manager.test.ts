@@ -13,7 +13,13 @@ import { keptLog, tempHome } from "./temp-home.ts";
 const START = Date.UTC(2026, 10, 22);
 const names = (models: readonly { model: string; isDefault: boolean; hidden?: boolean }[]) =>
   models.map(({ model, isDefault, hidden }) => `${model}${isDefault ? "*" : ""}${hidden === true ? "-" : ""}`);
-const BUILT_IN = ["gpt-5.2-codex*", "gpt-5.2", "gpt-5.1-codex-max", "gpt-5.1-codex-mini"];
+const OTHERS = [
+  ...["gpt-6.2-astra", "gpt-6.1-terra", "gpt-6.1-sol", "gpt-6-astra", "gpt-6-sol", "gpt-6-luna"],
+  ...["gpt-5.6-sol", "gpt-5.6-terra", "gpt-5.6-luna", "gpt-5.5"],
+];
+const BUILT_IN = ["gpt-6.2-sol*", ...OTHERS];
+/** Those of Codex 0.87. */
+const OLD = ["gpt-5.2-codex-", "gpt-5.2-", "gpt-5.1-codex-max-", "gpt-5.1-codex-mini-"];
 const remote = { slug: "gpt-9", display_name: "GPT 9", priority: 1, supported_in_api: true, context_window: 1000 };
 
 /** A fetcher that answers what it is told to, and keeps what it was asked. */
@@ -30,19 +36,21 @@ function scriptedFetch(...answers: (FetchedModels | Error)[]) {
 
 const list = (models: unknown[], etag?: string): FetchedModels => ({ notModified: false, etag, body: { models } });
 
-test("without a network the built-in models are listed, as Codex 0.87 lists them", async () => {
+test("without a network the built-in models are listed, as Codex 0.171 lists them; those of 0.87 are hidden", async () => {
   const models = createModelsManager();
   assert.deepEqual(names(await models.listModels()), BUILT_IN);
   assert.deepEqual(names(await models.listModels({ provider: "mock" })), BUILT_IN);
-  assert.deepEqual(names(await models.listModels({ includeHidden: true })), [...BUILT_IN, "scripted-"]);
+  assert.deepEqual(names(await models.listModels({ includeHidden: true })), [...BUILT_IN, ...OLD, "scripted-"]);
   assert.deepEqual((await models.listModels()).at(-1), {
-    id: "gpt-5.1-codex-mini",
-    model: "gpt-5.1-codex-mini",
-    displayName: "gpt-5.1-codex-mini",
-    description: "Optimized for codex. Cheaper, faster, but less capable.",
+    id: "gpt-5.5",
+    model: "gpt-5.5",
+    displayName: "GPT-5.5",
+    description: "The oldest that is offered.",
     supportedReasoningEfforts: [
-      { effort: "medium", description: "Dynamically adjusts reasoning based on the task" },
-      { effort: "high", description: "Maximizes reasoning depth for complex or ambiguous problems" },
+      { effort: "low", description: "Answers soon, with little reasoning" },
+      { effort: "medium", description: "Weighs speed against depth, for everyday work" },
+      { effort: "high", description: "Reasons longer about hard problems" },
+      { effort: "xhigh", description: "Reasons very long" },
     ],
     defaultReasoningEffort: "medium",
     isDefault: false,
@@ -58,11 +66,11 @@ test("the scripted model is there for its own provider", async () => {
 test("the default follows the way of signing in", async () => {
   const { fetch } = scriptedFetch(list([{ ...remote, priority: 0 }, { slug: "codex-auto-balanced" }]));
   const models = createModelsManager({ remote: { provider: "openai", fetch }, clock: new ManualClock() });
-  assert.equal(models.defaultModel({ authMethod: "chatgpt" }), "gpt-5.2-codex");
+  assert.equal(models.defaultModel({ authMethod: "chatgpt" }), "gpt-6.2-sol");
   await models.listModels();
   assert.equal(models.defaultModel({ authMethod: "chatgpt" }), "codex-auto-balanced");
-  assert.equal(models.defaultModel({ authMethod: "apikey" }), "gpt-5.2-codex");
-  assert.equal(models.defaultModel(), "gpt-5.2-codex");
+  assert.equal(models.defaultModel({ authMethod: "apikey" }), "gpt-6.2-sol");
+  assert.equal(models.defaultModel(), "gpt-6.2-sol");
 });
 
 test("fetched models come first by priority, then the built-in ones; one visible model is the default", async () => {
@@ -75,21 +83,15 @@ test("fetched models come first by priority, then the built-in ones; one visible
     ]),
   );
   const models = createModelsManager({ remote: { provider: "openai", fetch }, clock: new ManualClock() });
-  assert.deepEqual(names(await models.listModels()), [
-    "gpt-5.2*",
-    "last",
-    "gpt-5.2-codex",
-    "gpt-5.1-codex-max",
-    "gpt-5.1-codex-mini",
-  ]);
+  assert.deepEqual(names(await models.listModels()), ["gpt-5.2*", "last", "gpt-6.2-sol", ...OTHERS]);
   assert.deepEqual(names(await models.listModels({ authMethod: "chatgpt", includeHidden: true })), [
     "only-chatgpt*",
     "internal-",
     "gpt-5.2",
     "last",
-    "gpt-5.2-codex",
-    "gpt-5.1-codex-max",
-    "gpt-5.1-codex-mini",
+    "gpt-6.2-sol",
+    ...OTHERS,
+    ...OLD.filter((name) => name !== "gpt-5.2-"),
     "scripted-",
   ]);
 });

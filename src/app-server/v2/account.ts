@@ -3,7 +3,7 @@ import * as z from "zod";
 import { isUuid } from "../../protocol/ids.ts";
 import type { AuthManager } from "../../services/auth-manager.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalFlag, text } from "../params.ts";
+import { loose, optionalFlag, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 
@@ -33,7 +33,15 @@ export const accountMethods = (server: ServerContext): MethodTable => ({
   "account/logout": method({ params: z.object({}), alone: true, handle: (_, call) => logOut(server, call) }),
   "account/rateLimits/read": method({
     params: z.object({}),
-    handle: () => refuseRateLimits(server.manager.authManager),
+    handle: () => refuse(server.manager.authManager, "rate limits"),
+  }),
+  "account/usage/read": method({
+    params: loose(z.object({})),
+    handle: () => refuse(server.manager.authManager, "token usage"),
+  }),
+  "account/workspaceMessages/read": method({
+    params: loose(z.object({})),
+    handle: () => refuse(server.manager.authManager, "workspace messages"),
   }),
   getAuthStatus: method({ params: authStatusSchema, handle: (params) => authStatus(server, params) }),
 });
@@ -76,11 +84,12 @@ async function logOut({ manager, hub }: ServerContext, call: Call) {
   return {};
 }
 
-function refuseRateLimits(auth: AuthManager): never {
+/** What only an account of ChatGPT has. */
+function refuse(auth: AuthManager, what: string): never {
   throw invalidRequest(
     auth.status().authMethod === null
-      ? "codex account authentication required to read rate limits"
-      : "chatgpt authentication required to read rate limits",
+      ? `codex account authentication required to read ${what}`
+      : `chatgpt authentication required to read ${what}`,
   );
 }
 

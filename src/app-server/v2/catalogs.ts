@@ -5,9 +5,10 @@ import type { ModelPreset } from "../../model/model-preset.ts";
 import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
 import { isTable } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
-import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
+import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
 import { invalidRequest, threadNotFound } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { remoteControlOff } from "./initialize.ts";
 import { readThreadId } from "./thread-source.ts";
 import { findStored } from "./thread-view.ts";
 
@@ -23,6 +24,7 @@ const cwdsSchema = z.object({ cwds: optionalTexts });
 const serversSchema = z.object({ cursor: optionalText, detail: z.enum(["full", "toolsAndAuthOnly"]).nullish() });
 const anySchema = z.object({});
 const threadSchema = z.object({ threadId: text });
+const featuresSchema = z.object({ cursor: optionalText, limit: optionalCount, threadId: optionalText });
 
 export const catalogMethods = (server: ServerContext): MethodTable => ({
   "model/list": method({ params: modelsSchema, handle: (params) => listModels(server, params) }),
@@ -45,6 +47,46 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
     handle: ({ cursor }) => pageOf([], { cursor }, "MCP servers"),
   }),
   "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
+  "plugin/list": method({
+    params: loose(anySchema),
+    handle: () => ({ marketplaces: [], marketplaceLoadErrors: [], featuredPluginIds: [] }),
+  }),
+  "app/list": method({ params: loose(anySchema), handle: () => ({ data: [], nextCursor: null }) }),
+  "app/installed": method({ params: loose(anySchema), handle: () => ({ apps: [] }) }),
+  "memory/status": method({ params: anySchema, handle: () => ({ v2ConsolidatedThreads: 0, v2Ready: true }) }),
+  "remoteControl/status/read": method({ params: anySchema, handle: () => remoteControlOff(server) }),
+  "feedback/upload": method({
+    params: loose(anySchema),
+    handle: () => {
+      throw invalidRequest("sending feedback is disabled by configuration");
+    },
+  }),
+  "experimentalFeature/list": method({ params: featuresSchema, handle: (params) => listFeatures(server, params) }),
+  "experimentalFeature/enablement/set": method({
+    params: z.object({ enablement: z.record(z.string(), z.boolean()) }),
+    handle: () => ({ enablement: {} }),
+  }),
+  "thread/goal/clear": method({
+    params: loose(threadSchema),
+    handle: async (params) => {
+      await noGoal(server, params.threadId);
+      return { cleared: false };
+    },
+  }),
+  "thread/goal/set": method({
+    params: loose(threadSchema),
+    handle: async (params) => {
+      await noGoal(server, params.threadId);
+      throw invalidRequest("goals are not supported by this server");
+    },
+  }),
+  "thread/queue/list": method({
+    params: loose(threadSchema),
+    handle: async (params) => {
+      await noGoal(server, params.threadId);
+      return { data: [], nextCursor: null };
+    },
+  }),
   "thread/goal/get": method({ params: threadSchema, handle: (params) => noGoal(server, params.threadId) }),
 });
 
@@ -55,6 +97,28 @@ async function noGoal({ manager, views }: ServerContext, given: string): Promise
     throw threadNotFound(threadId);
   }
   return { goal: null };
+}
+
+/** What Skein can switch on and off, under the names that config.toml has for it. */
+const FEATURES: readonly (readonly [name: string, byDefault: boolean])[] = [
+  ["multi_agent", true],
+  ["collab", false],
+];
+
+/** As config.toml has them; those that it names and Skein does not know are listed as removed. */
+async function listFeatures(server: ServerContext, params: z.infer<typeof featuresSchema>) {
+  if (params.threadId != null) await noGoal(server, params.threadId);
+  const { features } = await server.configs.load();
+  const known = new Set(FEATURES.map(([name]) => name));
+  const named = Object.keys(features).filter((name) => !known.has(name));
+  const shown = { displayName: null, description: null, announcement: null };
+  const data = [
+    ...FEATURES.map(([name, defaultEnabled]) => ({
+      ...{ name, stage: "stable", ...shown, enabled: features[name] ?? defaultEnabled, defaultEnabled },
+    })),
+    ...named.map((name) => ({ name, stage: "removed", ...shown, enabled: false, defaultEnabled: false })),
+  ];
+  return pageOf(data, params, "feature flags");
 }
 
 async function listModels({ manager }: ServerContext, params: z.infer<typeof modelsSchema>) {

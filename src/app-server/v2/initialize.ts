@@ -32,7 +32,7 @@ function initialize(
   call.afterAnswer(() =>
     connection.tell({
       method: "remoteControl/status/changed",
-      params: { status: "disabled", serverName: hostname(), installationId, environmentId: null },
+      params: remoteControlOff({ installationId }),
     }),
   );
   return {
@@ -42,6 +42,11 @@ function initialize(
     platformOs: platform() === "darwin" ? "macos" : platform(),
   };
 }
+
+/** Nobody controls this server from afar. */
+export const remoteControlOff = ({ installationId }: Pick<ServerContext, "installationId">) => ({
+  ...{ status: "disabled", serverName: hostname(), installationId, environmentId: null },
+});
 
 const isHeaderValue = (name: string): boolean => /^[\t\x20-\x7e]*$/.test(name);
 

@@ -103,7 +103,13 @@ export class EventMapper {
   }
 
   #told(method: string, params: Record<string, unknown>): Told {
+    if (method === "item/started") this.#open(params.item as V2Item, params.turnId);
+    else if (method === "item/completed") this.turn?.open.delete((params.item as V2Item).id);
     return { method, params: { threadId: this.threadId, ...params } };
+  }
+
+  #open(item: V2Item, turnId: unknown): void {
+    if (this.turn?.id === turnId) this.turn?.open.set(item.id, item);
   }
 
   #turnId(id: string): string {
@@ -369,6 +375,8 @@ export type RunningTurn = {
   readonly rootId: string;
   /** Unix seconds. */
   readonly startedAt: number | null;
+  /** Items that have begun and not ended, as they were told: who comes late sees them. */
+  readonly open: Map<string, V2Item>;
   /** When each item began, in Unix milliseconds. */
   readonly begun: Map<string, number>;
   /** Those whose end the core told of as items, so that the older event behind it says nothing new. */
@@ -390,6 +398,7 @@ export const runningTurn = ({ id, submission, startedAt, rootId }: Beginning): R
   submission,
   rootId: rootId ?? id,
   startedAt,
+  open: new Map(),
   begun: new Map(),
   completed: new Set(),
   unbegun: new Map(),

@@ -7,6 +7,7 @@ import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
 import { initializeMethods } from "./initialize.ts";
+import { providerMethods } from "./providers.ts";
 import { reviewMethods } from "./review.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
@@ -28,5 +29,6 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...commandMethods(server),
   ...configMethods(server),
   ...accountMethods(server),
+  ...providerMethods(server),
   ...fileSearchMethods(server),
 });

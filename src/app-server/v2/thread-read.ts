@@ -4,7 +4,7 @@ import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { itemsPage, turnsPage } from "./pages.ts";
 import { listThreads, sourceKind } from "./thread-list.ts";
@@ -16,6 +16,7 @@ const readSchema = z.object({ threadId: text, includeTurns: optionalFlag });
 const page = { threadId: text, cursor: optionalText, limit: optionalCount, sortDirection };
 const turnsSchema = z.object({ ...page, itemsView });
 const itemsSchema = z.object({ ...page, turnId: optionalText });
+const readItemsSchema = z.object({ threadId: text, turnId: text, itemIds: z.array(text) });
 const loadedSchema = z.object({ cursor: optionalText, limit: optionalCount });
 const query = {
   cursor: optionalText,
@@ -55,16 +56,15 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
   "thread/list": method({
     params: loose(listSchema),
     experimental: LIST_EXPERIMENTAL,
-    handle: (params) => listThreads(server, params),
+    handle: (params) => {
+      if (params.searchTerm != null) checkTerm(params.searchTerm, "thread/list");
+      return listThreads(server, params);
+    },
   }),
   "thread/search": method({
     params: searchSchema,
     experimental: true,
-    handle: async (params) => {
-      if (params.searchTerm.trim() === "") throw invalidRequest("thread/search requires a non-empty searchTerm");
-      const { data, nextCursor, backwardsCursor } = await listThreads(server, { ...params, modelProviders: [] });
-      return { data: data.map((thread) => ({ thread, snippet: thread.preview })), nextCursor, backwardsCursor };
-    },
+    handle: (params) => search(server, params, "thread/search"),
   }),
   "thread/loaded/list": method({ params: loadedSchema, handle: (params) => listLoaded(server, params) }),
   "thread/read": method({ params: readSchema, handle: (params, call) => read(server, params, call) }),
@@ -76,6 +76,17 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
       return turnsPage(turns, { ...params, threadId, historyMode });
     },
   }),
+  "thread/items/read": method({
+    params: readItemsSchema,
+    experimental: true,
+    handle: async ({ threadId: given, turnId, itemIds }, call) => {
+      if (itemIds.length === 0 || itemIds.length > 100) throw invalidRequest("itemIds must contain 1 to 100 IDs");
+      const { turns } = await historyOf(server, given, "thread/items/read", call);
+      const wanted = new Set(itemIds);
+      const items = turns.find(({ id }) => id === turnId)?.items ?? [];
+      return { data: items.filter(({ item }) => wanted.has(item.id)).map(({ item }) => ({ turnId, item })) };
+    },
+  }),
   "thread/items/list": method({
     params: itemsSchema,
     handle: async (params, call) => {
@@ -84,6 +95,22 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
     },
   }),
 });
+
+/** Longer than anything that somebody looks for. */
+const LONGEST_TERM = 65_536;
+
+/** @throws RpcError -32602 */
+function checkTerm(term: string, what: string): void {
+  if (term.length <= LONGEST_TERM / 4 || Buffer.byteLength(term) <= LONGEST_TERM) return;
+  throw new RpcError(INVALID_PARAMS, `${what} searchTerm exceeds ${LONGEST_TERM} UTF-8 bytes`);
+}
+
+async function search(server: ServerContext, params: z.infer<typeof searchSchema>, what: string) {
+  checkTerm(params.searchTerm, what);
+  if (params.searchTerm.trim() === "") throw invalidRequest("thread/search requires a non-empty searchTerm");
+  const { data, nextCursor, backwardsCursor } = await listThreads(server, { ...params, modelProviders: [] });
+  return { data: data.map((thread) => ({ thread, snippet: thread.preview })), nextCursor, backwardsCursor };
+}
 
 async function read(server: ServerContext, params: z.infer<typeof readSchema>, call: Call): Promise<unknown> {
   const threadId = readThreadId(params.threadId);

@@ -9,6 +9,7 @@ import type { Thread } from "../../thread/thread.ts";
 import { VERSION } from "../../version.ts";
 import type { ThreadHub } from "../thread-hub.ts";
 import { HistoryFold, type HistoryTurn } from "./history-turns.ts";
+import type { RunningTurn } from "./map-events.ts";
 import type { V2Thread, V2Turn } from "./wire-types.ts";
 
 /** What is known of a thread that no store lists, beside what runs. */
@@ -127,8 +128,19 @@ export class ThreadViews {
     }
     const live = typeof thread === "string" ? this.#manager.loadedThread(thread) : undefined;
     const turns = fold.finish(live?.activeTurn?.turnId);
-    return { turns };
+    const running = live === undefined ? undefined : this.#hub().find(live.id)?.mapper.turn;
+    return { turns: running === undefined ? turns : turns.map((turn) => withOpenItems(turn, running)) };
   }
+}
+
+/** The running turn with what has begun in it and is not stored yet, behind what is. */
+function withOpenItems(turn: HistoryTurn, { id, open }: RunningTurn): HistoryTurn {
+  if (turn.id !== id) return turn;
+  const stored = new Set(turn.items.map(({ item }) => item.id));
+  const begun = [...open.values()].filter((item) => !stored.has(item.id));
+  const after = (turn.items.at(-1)?.ordinal ?? turn.ordinal) + 1;
+  const items = [...turn.items, ...begun.map((item, index) => ({ ordinal: after + index, item }))];
+  return { ...turn, items, turn: { ...turn.turn, items: items.map(({ item }) => item) } };
 }
 
 export const fullTurns = ({ turns }: History): V2Turn[] => turns.map(({ turn }) => turn);

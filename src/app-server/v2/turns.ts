@@ -5,10 +5,10 @@ import { type ResponseItem, responseItemSchema } from "../../protocol/response-i
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
-import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
+import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, threadOf } from "../thread-ops.ts";
-import { inputFromV2, v2InputSchema } from "./input.ts";
+import { inputFromV2, type V2Input, v2InputSchema } from "./input.ts";
 import { turnInProgress } from "./map-events.ts";
 import { changeSettings, settingsFields } from "./thread-settings.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -86,6 +86,7 @@ async function start(
   call: Call,
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  checkContent(params.input);
   checkInput(params.input, thread.activeTurn);
   await changeSettings(server, thread, params, call);
   if (thread.activeTurn === undefined) warnOfModel(server, thread.id, thread.config.model);
@@ -101,6 +102,26 @@ async function start(
   notePreview(server, thread.id, input);
   return { turn: turnInProgress(submitted.turnId, null) };
 }
+
+/** Of all texts of an input together, in characters: Codex's. */
+const MOST_CHARS = 1_048_576;
+
+/** @throws RpcError for an input that no model is given */
+function checkContent(input: readonly V2Input[]): void {
+  const isRemote = input.some((item) => item.type === "image" && /^https?:/i.test(item.url));
+  if (isRemote) throw invalidRequest("remote image URLs are not supported; use an inline data URL instead");
+  const texts = input.flatMap((item) => (item.type === "text" ? [item.text] : []));
+  const units = texts.reduce((sum, each) => sum + each.length, 0);
+  if (units <= MOST_CHARS) return;
+  const actual_chars = texts.reduce((sum, each) => sum + charsOf(each), 0);
+  if (actual_chars <= MOST_CHARS) return;
+  throw new RpcError(INVALID_PARAMS, `Input exceeds the maximum length of ${MOST_CHARS} characters.`, {
+    details: { input_error_code: "input_too_large", max_chars: MOST_CHARS, actual_chars },
+  });
+}
+
+/** Characters, where JavaScript counts halves of some. */
+const charsOf = (given: string): number => given.length - (given.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0);
 
 /** Whether the running turn, if there is one, may take the input. @throws RpcError */
 function checkInput(input: readonly unknown[], running: ActiveTurn | undefined): void {
@@ -158,6 +179,7 @@ async function steer(
   const kind = unsteerable(running);
   if (kind !== undefined) throw notSteerable(kind);
   if (params.input.length === 0) throw invalidRequest("input must not be empty");
+  checkContent(params.input);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };
   return { turnId: (await submitInput(server, thread, input, call.signal)).turnId };

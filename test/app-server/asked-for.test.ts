@@ -1,0 +1,164 @@
+/** What clients ask a server for and Skein has little or nothing of; inputs that are refused; who comes in the middle of a turn. */
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { call, hang, say } from "../../src/model/script.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { type Fixture, type Json, serve } from "./test-client.ts";
+
+const UNKNOWN = "01999999-1111-7222-8333-444455556666";
+
+async function begun(t: TestContext, script: Parameters<typeof scriptedClient>[0] = [], home?: string) {
+  const config = {
+    cwd: tmpdir(),
+    approvalPolicy: "never",
+    sandboxMode: "danger-full-access",
+    builtInTools: ["unified_exec"],
+  } as const;
+  const served: Fixture = await serve({
+    manager: { model: scriptedClient(script), config },
+    ...(home === undefined ? {} : { server: { home } }),
+  });
+  t.after(() => served[Symbol.asyncDispose]());
+  return { ...served, threadId: (await served.client.request("thread/start", {})).thread.id as string };
+}
+
+test("catalogs that are empty here answer as empty ones", async (t) => {
+  const { client, threadId } = await begun(t);
+  const answers: readonly (readonly [string, Json, Json])[] = [
+    ["plugin/list", {}, { marketplaces: [], marketplaceLoadErrors: [], featuredPluginIds: [] }],
+    ["plugin/installed", {}, { marketplaces: [], marketplaceLoadErrors: [] }],
+    ["app/list", { cursor: "x" }, { data: [], nextCursor: null }],
+    ["app/installed", {}, { apps: [] }],
+    ["memory/status", {}, { v2ConsolidatedThreads: 0, v2Ready: true }],
+    ["experimentalFeature/enablement/set", { enablement: { nosuch: true } }, { enablement: {} }],
+    ["modelProvider/capabilities/read", {}, { imageGeneration: false, webSearch: false }],
+    ["thread/goal/get", { threadId }, { goal: null }],
+    ["thread/goal/clear", { threadId }, { cleared: false }],
+    ["thread/queue/list", { threadId }, { data: [], nextCursor: null }],
+  ];
+  for (const [method, params, answer] of answers)
+    assert.deepEqual(await client.request(method, params), answer, method);
+  const refusals: readonly (readonly [string, Json, string])[] = [
+    ["account/usage/read", undefined, "codex account authentication required to read token usage"],
+    ["account/workspaceMessages/read", undefined, "codex account authentication required to read workspace messages"],
+    ["feedback/upload", {}, "sending feedback is disabled by configuration"],
+    ["thread/goal/set", { threadId, objective: "x" }, "goals are not supported by this server"],
+    ["thread/goal/set", { threadId: UNKNOWN, objective: "x" }, `thread not found: ${UNKNOWN}`],
+    ["experimentalFeature/list", { threadId: UNKNOWN }, `thread not found: ${UNKNOWN}`],
+    ["experimentalFeature/list", { cursor: "garbage" }, "invalid cursor: garbage"],
+  ];
+  for (const [method, params, text] of refusals) assert.equal((await client.failure(method, params)).message, text);
+  assert.equal((await client.request("remoteControl/status/read")).status, "disabled");
+});
+
+test("features and providers are those of config.toml; the default provider can be set", async (t) => {
+  const home = await mkdtemp(join(tmpdir(), "skein-asked-"));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  await writeFile(
+    join(home, "config.toml"),
+    '[features]\nmulti_agent = false\nodd = true\n[model_providers.mock]\nname = "Mock"\nbase_url = "http://127.0.0.1:1/v1"\n',
+  );
+  const { client } = await begun(t, [], home);
+  const { data } = await client.request("experimentalFeature/list", {});
+  assert.deepEqual(
+    data.map((each: Json) => [each.name, each.stage, each.enabled]),
+    [
+      ["multi_agent", "stable", false],
+      ["collab", "stable", false],
+      ["odd", "removed", false],
+    ],
+  );
+  assert.deepEqual((await client.request("experimentalFeature/list", { limit: 1 })).nextCursor, "1");
+  const set = await client.request("modelProvider/default/set", { providerId: "mock" });
+  assert.deepEqual([set.status, set.filePath, set.overriddenMetadata], ["ok", join(home, "config.toml"), null]);
+  const listed = await client.request("modelProvider/list", {});
+  assert.equal(listed.defaultProviderId, "mock");
+  assert.ok(listed.data.some((each: Json) => each.id === "mock" && each.baseUrl === "http://127.0.0.1:1/v1"));
+  for (const providerId of ["ghost", ""]) {
+    const { message, data: details } = await client.failure("modelProvider/default/set", { providerId });
+    assert.equal(message, `Model provider \`${providerId}\` is not configured.`);
+    assert.equal(details.config_write_error_code, "configValidationError");
+  }
+});
+
+test("an input that no model is given is refused before its turn", async (t) => {
+  const { client, threadId } = await begun(t, () => "ok");
+  const start = (input: Json) => client.failure("turn/start", { threadId, input });
+  for (const url of ["http://a/b.png", "HTTPS://a/b.png"]) {
+    const { message } = await start([{ type: "image", url }]);
+    assert.equal(message, "remote image URLs are not supported; use an inline data URL instead");
+  }
+  const half = "é".repeat(524_288);
+  const long = await start([
+    { type: "text", text: half },
+    { type: "text", text: `${half}x` },
+  ]);
+  assert.deepEqual([long.code, long.message], [-32602, "Input exceeds the maximum length of 1048576 characters."]);
+  const { input_error_code, max_chars, actual_chars } = long.data;
+  assert.deepEqual([input_error_code, max_chars, actual_chars], ["input_too_large", 1_048_576, 1_048_577]);
+  // Characters count, not the halves that some are made of.
+  const turn = await client.turn(threadId, "😀".repeat(600_000));
+  assert.equal(turn.status, "completed");
+});
+
+test("a search term that is far too long is refused", async (t) => {
+  const { client } = await begun(t);
+  for (const method of ["thread/search", "thread/list"]) {
+    const { code, message } = await client.failure(method, { searchTerm: "x".repeat(30_000_000) });
+    assert.deepEqual([code, message], [-32602, `${method} searchTerm exceeds 65536 UTF-8 bytes`]);
+  }
+});
+
+test("who comes while a command runs sees what has begun", async (t) => {
+  const { client, threadId, connect } = await begun(t, [
+    [call("exec_command", { cmd: "sleep 60", login: false, yield_time_ms: 20_000 })],
+  ]);
+  await client.request("turn/start", { threadId, input: [{ type: "text", text: "go" }] });
+  const { params } = await client.next("item/started", ({ item }) => item.type === "commandExecution");
+  const late = connect();
+  await late.initialize();
+  const { thread } = await late.request("thread/resume", { threadId });
+  const [turn] = thread.turns;
+  assert.deepEqual([thread.status.type, turn.status], ["active", "inProgress"]);
+  assert.deepEqual(
+    turn.items.map((item: Json) => [item.type, item.id === params.item.id, item.status, item.aggregatedOutput]),
+    [
+      ["userMessage", false, undefined, undefined],
+      ["commandExecution", true, "inProgress", null],
+    ],
+  );
+});
+
+test("items are read by their ids", async (t) => {
+  const { client, threadId } = await begun(t, [[say("one")]]);
+  const { id: turnId } = await client.turn(threadId, "hello");
+  const { data } = await client.request("thread/items/list", { threadId });
+  const ids = data.map(({ item }: Json) => item.id);
+  const read = await client.request("thread/items/read", { threadId, turnId, itemIds: [ids[1], "nope", ids[0]] });
+  assert.deepEqual(
+    read.data.map((each: Json) => [each.turnId, each.item.id]),
+    ids.map((id: string) => [turnId, id]),
+  );
+  assert.deepEqual((await client.request("thread/items/read", { threadId, turnId: "x", itemIds: ids })).data, []);
+  const { message } = await client.failure("thread/items/read", { threadId, turnId, itemIds: [] });
+  assert.equal(message, "itemIds must contain 1 to 100 IDs");
+});
+
+test("a thread that waits for somebody says so, also while nobody follows it", async (t) => {
+  const config = { cwd: tmpdir(), approvalPolicy: "untrusted", builtInTools: ["unified_exec"] } as const;
+  const model = scriptedClient([[call("exec_command", { cmd: "touch x", login: false })], [hang()]]);
+  await using served = await serve({ manager: { model, config } });
+  const { client, manager } = served;
+  const { thread } = await manager.startThread({});
+  const asked = new Promise<void>((resolve) => {
+    thread.events$.subscribe(({ msg }) => msg.type === "exec_approval_request" && resolve());
+  });
+  void thread.run("go").catch(() => undefined);
+  await asked;
+  const read = await client.request("thread/read", { threadId: thread.id });
+  assert.deepEqual(read.thread.status, { type: "active", activeFlags: ["waitingOnApproval"] });
+  t.diagnostic("nobody has subscribed");
+});
