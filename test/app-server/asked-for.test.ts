@@ -147,7 +147,7 @@ test("items are read by their ids", async (t) => {
   assert.equal(message, "itemIds must contain 1 to 100 IDs");
 });
 
-test("a thread that waits for somebody says so, also while nobody follows it", async (t) => {
+test("a thread that waits for somebody says so, also while nobody follows it", async () => {
   const config = { cwd: tmpdir(), approvalPolicy: "untrusted", builtInTools: ["unified_exec"] } as const;
   const model = scriptedClient([[call("exec_command", { cmd: "touch x", login: false })], [hang()]]);
   await using served = await serve({ manager: { model, config } });
@@ -160,5 +160,37 @@ test("a thread that waits for somebody says so, also while nobody follows it", a
   await asked;
   const read = await client.request("thread/read", { threadId: thread.id });
   assert.deepEqual(read.thread.status, { type: "active", activeFlags: ["waitingOnApproval"] });
-  t.diagnostic("nobody has subscribed");
+});
+
+test("a file search session tells what it finds with every update, until it is stopped", async (t) => {
+  const { client } = await begun(t);
+  const root = await mkdtemp(join(tmpdir(), "skein-session-"));
+  t.after(() => rm(root, { recursive: true, force: true }));
+  await writeFile(join(root, "alpha.txt"), "");
+  const of = (method: string, params: Json) => client.request(`fuzzyFileSearch/${method}`, params);
+  assert.deepEqual(await of("sessionStart", { sessionId: "s", roots: [root] }), {});
+  assert.deepEqual((await client.next("fuzzyFileSearch/sessionUpdated")).params, {
+    sessionId: "s",
+    query: "",
+    files: [],
+  });
+  await client.next("fuzzyFileSearch/sessionCompleted");
+  assert.deepEqual(await of("sessionUpdate", { sessionId: "s", query: "alp" }), {});
+  const { params } = await client.next("fuzzyFileSearch/sessionUpdated");
+  assert.deepEqual([params.query, params.files.map((each: Json) => each.path)], ["alp", ["alpha.txt"]]);
+  assert.deepEqual(await of("sessionStop", { sessionId: "s" }), {});
+  assert.deepEqual(await of("sessionStop", { sessionId: "s" }), {});
+  const texts = await Promise.all([
+    client.failure("fuzzyFileSearch/sessionUpdate", { sessionId: "s", query: "a" }),
+    client.failure("fuzzyFileSearch/sessionStart", { sessionId: "", roots: [root] }),
+    client.failure("fuzzyFileSearch/sessionStart", { sessionId: "x", roots: [] }),
+  ]);
+  assert.deepEqual(
+    texts.map(({ code, message }) => [code, message]),
+    [
+      [-32600, "fuzzy file search session not found: s"],
+      [-32600, "sessionId must not be empty"],
+      [-32603, "failed to start fuzzy file search session: at least one search directory is required"],
+    ],
+  );
 });

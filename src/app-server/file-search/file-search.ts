@@ -17,7 +17,7 @@ const ROOTS_AT_ONCE = 8;
 /** No file is named like what is longer. */
 const LONGEST_PATH = 4_096;
 /** A search answers with what it has found by then. */
-const DEADLINE_MS = 10_000;
+export const DEADLINE_MS = 10_000;
 
 type Found = {
   root: string;
@@ -48,7 +48,6 @@ async function search(
   { query, roots, cancellationToken: token }: z.infer<typeof searchSchema>,
   call: Call,
 ): Promise<{ files: Found[] }> {
-  if (query.trim() === "" || query.length > LONGEST_PATH) return { files: [] };
   const given = new AbortController();
   const timer = clock.setTimeout(() => given.abort(), DEADLINE_MS);
   const tokens = running.get(call.connection) ?? new Map<string, AbortController>();
@@ -59,18 +58,27 @@ async function search(
   }
   try {
     const signal = AbortSignal.any([given.signal, call.signal]);
-    const { environment } = manager;
-    const files: Found[] = [];
-    for (let at = 0; at < roots.length && !signal.aborted; at += ROOTS_AT_ONCE) {
-      const some = roots.slice(at, at + ROOTS_AT_ONCE);
-      const found = some.map((root) => searchIn(root, query, { folder: resolve(cwd, root), environment, signal }));
-      files.push(...(await Promise.all(found)).flat());
-    }
-    return { files: files.sort(inOrder) };
+    return { files: await findFiles({ cwd, manager }, { query, roots }, signal) };
   } finally {
     clock.clearTimeout(timer);
     if (token != null && tokens.get(token) === given) tokens.delete(token);
   }
+}
+
+/** The best of all roots; what has been found by the time of an abort. */
+export async function findFiles(
+  { cwd, manager: { environment } }: Pick<ServerContext, "cwd" | "manager">,
+  { query, roots }: { query: string; roots: readonly string[] },
+  signal: AbortSignal,
+): Promise<Found[]> {
+  if (query.trim() === "" || query.length > LONGEST_PATH) return [];
+  const files: Found[] = [];
+  for (let at = 0; at < roots.length && !signal.aborted; at += ROOTS_AT_ONCE) {
+    const some = roots.slice(at, at + ROOTS_AT_ONCE);
+    const found = some.map((root) => searchIn(root, query, { folder: resolve(cwd, root), environment, signal }));
+    files.push(...(await Promise.all(found)).flat());
+  }
+  return files.sort(inOrder);
 }
 
 async function searchIn(root: string, query: string, folder: GitOptions): Promise<Found[]> {

@@ -1,4 +1,5 @@
 import { fileSearchMethods } from "../file-search/file-search.ts";
+import { fileSearchSessionMethods } from "../file-search/sessions.ts";
 import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
@@ -31,4 +32,5 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...accountMethods(server),
   ...providerMethods(server),
   ...fileSearchMethods(server),
+  ...fileSearchSessionMethods(server),
 });
