@@ -381,7 +381,7 @@ suite("the short way of what a thread says", () => {
       recorded: fc.constantFrom(true, undefined),
     }),
     fc.record({ type: fc.constant("rollout.record"), item: fc.record({ type: fc.constant("compacted") }) }),
-    fc.constantFrom({ type: "session.configure", msg: configured }, turnDone, turnBroke, ending, {
+    fc.constantFrom({ type: "session.configure", msg: configured }, turnDone, ending, {
       type: "never.heard",
     }),
   );
