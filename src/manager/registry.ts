@@ -331,6 +331,11 @@ export class Registry {
     ]);
   }
 
+  /** Those that have not left memory yet. */
+  leaving(): LiveThread[] | Promise<LiveThread[]> {
+    return this.#lock.read(() => [...this.#leaving.values()].map(({ thread }) => thread));
+  }
+
   /** Those that wait for their restart. */
   down(): ThreadId[] | Promise<ThreadId[]> {
     return this.#lock.read(() => [...this.#down.keys()]);

@@ -348,6 +348,8 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       return false;
     }
     incarnation.end("unloaded");
+    // It is not to come back to a manager that is closing.
+    if (this.isClosing) thread.close();
     if (!thread.isClosed) this.#parking.park(thread);
     await this.registry.left(thread, thread.isClosed ? "gone" : "unloaded");
     return true;
@@ -567,6 +569,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
     await paced([...(await this.registry.all())], (thread) => {
       closing.push(this.#end(thread, "killed"));
     });
+    for (const thread of await this.registry.leaving()) await this.#cutOff(thread);
     await Promise.all(closing);
     const left = [...this.#env.incarnations.values()];
     await paced(left, (incarnation) => incarnation.end("killed"));
