@@ -16,7 +16,9 @@ import { ModelServer } from "../clients/model-server.ts";
 import { mockProviderToml } from "../mock-provider.ts";
 import { codexBinary } from "./codex-binary.ts";
 import { CodexServer } from "./codex-server.ts";
+import { oracleLegacyForks } from "./legacy-forks.ts";
 import { oracleManagerThread } from "./manager-thread.ts";
+import { oraclePolicies } from "./policies.ts";
 import { wordsOf } from "./words.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -157,10 +159,7 @@ async function oracle169(binary: string): Promise<void> {
     assert.equal(again.problems.length, 0);
     await again.close();
     const { faults } = await verifyHome({ home });
-    assert.deepEqual(
-      faults.filter(({ kind }) => !kind.startsWith("catalog")),
-      [],
-    );
+    assert.deepEqual(faults, []);
     say("ok: the home verifies clean");
   } finally {
     rmSync(home, { recursive: true, force: true });
@@ -208,16 +207,20 @@ async function oracleLegacy(version: string, binary: string): Promise<void> {
 }
 
 const asked = process.argv.slice(2);
-for (const version of asked.length > 0 ? asked : ["0.169.0", "0.87.0", "0.80.0"]) {
+for (const version of asked.length > 0 ? asked : ["0.171.0", "0.169.0", "0.87.0", "0.80.0"]) {
   const binary = codexBinary(version);
   if (binary === undefined) {
     say(`skipped: no Codex ${version} for this machine`);
     continue;
   }
-  if (version.startsWith("0.169")) {
+  if (/^0\.1[67]/.test(version)) {
     await oracle169(binary);
     await oracleManagerThread(binary);
-    say("ok: a thread that a manager ran, with a tool, an interrupt and a rollback, forked and resumed by 0.169");
+    say(`ok: a thread that a manager ran, with a tool, an interrupt and a rollback, forked and resumed by ${version}`);
+    await oracleLegacyForks(binary);
+    say(`ok: forks of legacy threads, of forks and after a rollback, forked and resumed by ${version}`);
+    await oraclePolicies(binary);
+    say(`ok: threads of every sandbox and approval policy, from ${version} to us and back`);
   }
   await oracleLegacy(version, binary);
 }

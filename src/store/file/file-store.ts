@@ -1,7 +1,7 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
 import { sleep } from "../../kernel/clock.ts";
-import { StoreIoError } from "../../protocol/errors.ts";
+import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
@@ -23,9 +23,11 @@ import { Catalog } from "./catalog/catalog.ts";
 import { IN_MEMORY } from "./catalog/database.ts";
 import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
+import { errorCode, isMissing } from "./file-system.ts";
 import { ForkPoints } from "./fork-points.ts";
 import { type ExportOptions, exportLines } from "./rollout/export.ts";
 import { type FileStoreOptions, StoreCore } from "./store-core.ts";
+import { asStoreError } from "./store-error.ts";
 import { ThreadForker } from "./thread-forker.ts";
 import { readNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
@@ -71,7 +73,7 @@ export class FileStore implements ThreadStore {
   }
 
   fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<ThreadWriter> {
-    return this.#forker.fork(meta, base, options);
+    return this.#finding(() => this.#forker.fork(meta, base, options));
   }
 
   adopt(meta: SessionMeta, items: readonly RolloutItem[], options?: OpenOptions): Promise<ThreadWriter> {
@@ -79,29 +81,62 @@ export class FileStore implements ThreadStore {
   }
 
   open(thread: ThreadLocator, options?: OpenOptions): Promise<ThreadWriter> {
-    return this.#opener.open(thread, options);
+    return this.#finding(() => this.#opener.open(thread, options));
   }
 
-  async header(thread: ThreadLocator): Promise<SessionMeta> {
-    return this.#core.reader.head(await this.#core.pathOf(thread)).meta;
+  header(thread: ThreadLocator): Promise<SessionMeta> {
+    return this.#finding(async () => this.#core.reader.head(await this.#core.pathOf(thread)).meta);
   }
 
   async *load(thread: ThreadLocator, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
     this.#core.check(range.signal);
-    const path = await this.#core.pathOf(thread);
-    this.#core.group.writeAll();
-    yield* this.#core.reader.pages(path, range);
+    yield* this.#reading(thread, (path) => this.#core.reader.pages(path, range));
+  }
+
+  /** Files are moved to the archive and back, also by others: one that is gone when it is opened is found again. */
+  async #finding<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isGone(error)) throw typed(error);
+    }
+    try {
+      return await work();
+    } catch (error) {
+      throw typed(error);
+    }
+  }
+
+  /** The same for what comes in pieces, as long as none has come. */
+  async *#reading<T>(thread: ThreadLocator, read: (path: string) => AsyncGenerator<T>): AsyncGenerator<T> {
+    for (let attempt = 1, hasCome = false; ; attempt += 1) {
+      try {
+        const path = await this.#core.pathOf(thread);
+        this.#core.group.writeAll();
+        for await (const piece of read(path)) {
+          hasCome = true;
+          yield piece;
+        }
+        return;
+      } catch (error) {
+        if (hasCome || attempt === ATTEMPTS || !isGone(error)) throw typed(error);
+      }
+    }
   }
 
   forkBase(thread: ThreadLocator, at: ForkAnchor): Promise<ForkBase | undefined> {
-    return this.#points.forkBase(thread, at);
+    return this.#finding(() => this.#points.forkBase(thread, at));
   }
 
   findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {
-    return this.#points.findTurn(threadId, turnId);
+    return this.#finding(() => this.#points.findTurn(threadId, turnId));
   }
 
-  async get(threadId: ThreadId): Promise<StoredThread> {
+  get(threadId: ThreadId): Promise<StoredThread> {
+    return this.#finding(() => this.#get(threadId));
+  }
+
+  async #get(threadId: ThreadId): Promise<StoredThread> {
     const { index, layout, fs, live, locator } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
@@ -203,9 +238,7 @@ export class FileStore implements ThreadStore {
   /** The thread as one self-contained rollout file, in pieces of whole lines. */
   async *export(thread: ThreadLocator, options?: ExportOptions): AsyncGenerator<string> {
     this.#core.check(options?.signal);
-    const path = await this.#core.pathOf(thread);
-    this.#core.group.writeAll();
-    yield* exportLines(this.#core.reader, path, options);
+    yield* this.#reading(thread, (path) => exportLines(this.#core.reader, path, options));
   }
 
   /** @throws the first failure to write, after everything is freed. */
@@ -227,6 +260,13 @@ export class FileStore implements ThreadStore {
     if (failed !== undefined) throw failed.reason;
   }
 }
+
+/** What of ours and of the system's says that a file is not where it was. */
+const isGone = (error: unknown): boolean => isMissing(error) || (error instanceof SkeinError && isMissing(error.cause));
+
+/** The system's failures get a type; an abort's reason stays what it is. */
+const typed = (error: unknown): unknown =>
+  errorCode(error) === undefined ? error : asStoreError("cannot read a rollout", error);
 
 function storedThread(row: StoredThread): StoredThread {
   const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { ManualClock } from "../../../src/kernel/clock.ts";
 import { StoreIoError } from "../../../src/protocol/errors.ts";
+import type { ThreadId } from "../../../src/protocol/ids.ts";
+import type { FileStore } from "../../../src/store/file/file-store.ts";
+import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
-import { answer, header, user } from "../../contract/store-script.ts";
+import { answer, forkAt, header, storedThread, user } from "../../contract/store-script.ts";
 import { FaultyFileSystem, systemError } from "./faulty-file-system.ts";
 import { loaded, parsedLines, TempHome } from "./temp-home.ts";
 
@@ -315,4 +318,36 @@ describe("group commit", () => {
     await writer.close();
     assert.equal(texts(path).length, 100);
   });
+});
+
+describe("a rollout that is archived by another program at the moment it is opened", () => {
+  const uses: readonly [string, (store: FileStore, id: ThreadId) => Promise<unknown>][] = [
+    ["loaded", (store, id) => loaded(store, id)],
+    ["forked", async (store, id) => (await forkAt(store, id, "full")) as unknown],
+    ["opened", async (store, id) => (await store.open(id)).close()],
+    ["shown", (store, id) => store.get(id)],
+    [
+      "exported",
+      async (store, id) => {
+        for await (const piece of store.export(id)) assert.ok(piece.endsWith("\n"));
+      },
+    ],
+  ];
+  for (const [name, use] of uses) {
+    for (let before = 0; before < 4; before += 1) {
+      test(`is ${name} where it is now: after ${before} more openings`, async () => {
+        await using home = new TempHome();
+        const { id } = await storedThread(home.open(), ["one"]);
+        let left = before;
+        const open: typeof nodeFileSystem.open = (path, mode) => {
+          if (path.includes(id) && path.includes("sessions/2") && mode !== "create" && left-- === 0) {
+            nodeFileSystem.makeFolder(join(home.path, "archived_sessions"));
+            nodeFileSystem.rename(path, join(home.path, "archived_sessions", basename(path)));
+          }
+          return nodeFileSystem.open(path, mode);
+        };
+        await use(home.open({ fileSystem: { ...nodeFileSystem, open } }), id);
+      });
+    }
+  }
 });

@@ -20,12 +20,12 @@ export async function* exportLines(
   const segments = await reader.segments(path);
   const started = Date.parse(meta.timestamp);
   const header = { type: "session_meta" as const, payload: flatMeta(stored, format) };
-  yield encodeLine(header, timestampOf(Number.isNaN(started) ? 0 : started), format === "paginated" ? 0 : undefined);
+  const at = timestampOf(Number.isNaN(started) ? 0 : started);
+  let text = encodeLine(header, at, format === "paginated" ? 0 : undefined);
   let ordinal = 1;
   for (const segment of segments) {
     for (const page of reader.rawLinesOf(segment)) {
       signal?.throwIfAborted();
-      let text = "";
       for (const placed of page) {
         for (const line of flatRawLines(placed, format, ordinal)) {
           text += line.text;
@@ -33,7 +33,9 @@ export async function* exportLines(
         }
       }
       if (text !== "") yield text;
+      text = "";
       await breathe();
     }
   }
+  if (text !== "") yield text;
 }
