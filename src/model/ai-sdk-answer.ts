@@ -1,9 +1,8 @@
-import { ModelError } from "../protocol/model-error.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import { AnswerItems, type ProviderMetadata } from "./answer-items.ts";
 import type { ModelEvent } from "./model-client.ts";
-import { contextWindowExceeded, disconnected } from "./model-failure.ts";
+import { disconnected, incomplete } from "./model-failure.ts";
 
 /** Reads the stream parts of one answer of the AI SDK, of any version. */
 export class AiSdkAnswer {
@@ -13,14 +12,14 @@ export class AiSdkAnswer {
 
   /**
    * What the part means; parts that are unknown, and calls that the provider has run itself, are passed over.
-   * @throws ModelError when the part says that the answer is none.
+   * @throws ModelError when the part says that the answer has no end, after what it had said by then.
    */
-  take(part: JsonObject): readonly ModelEvent[] {
+  *take(part: JsonObject): Iterable<ModelEvent> {
     if (part.type === "response-metadata" && typeof part.id === "string") this.#responseId ??= part.id;
-    const created = this.#create(part.type);
+    yield* this.#create(part.type);
     this.#hear(part);
-    const events = [...created, ...this.#items.take()];
-    return part.type === "finish" ? [...events, ...this.#finish(part)] : events;
+    yield* this.#items.take();
+    if (part.type === "finish") yield* this.#finish(part);
   }
 
   /** With the first part that says something, so that the metadata before it are known. */
@@ -74,18 +73,19 @@ export class AiSdkAnswer {
     });
   }
 
-  #finish({ usage, finishReason }: JsonObject): ModelEvent[] {
+  *#finish({ usage: given, finishReason }: JsonObject): Iterable<ModelEvent> {
+    const usage = isJsonObject(given) ? usageOf(given) : undefined;
     const reason = isJsonObject(finishReason) ? finishReason.unified : finishReason;
-    if (reason === "length") throw contextWindowExceeded();
-    if (reason === "content-filter") throw new ModelError("the provider's content filter withheld the answer");
     if (reason === "error" || reason === "interrupted") throw disconnected(`the provider finished with: ${reason}`);
     this.#items.close();
-    const completed: ModelEvent = {
+    yield* this.#items.take();
+    if (reason === "length") throw incomplete("max_output_tokens", usage);
+    if (reason === "content-filter") throw incomplete("content_filter", usage);
+    yield {
       type: "completed",
       ...(this.#responseId !== undefined && { responseId: this.#responseId }),
-      ...(isJsonObject(usage) && { usage: usageOf(usage) }),
+      ...(usage !== undefined && { usage }),
     };
-    return [...this.#items.take(), completed];
   }
 }
 

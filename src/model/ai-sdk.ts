@@ -99,7 +99,7 @@ async function orFail<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T
   }
 }
 
-function take(answer: AiSdkAnswer, part: unknown): readonly ModelEvent[] {
+function take(answer: AiSdkAnswer, part: unknown): Iterable<ModelEvent> {
   if (!isJsonObject(part)) return [];
   if (part.type === "error") throw failureOfCall(part.error);
   return answer.take(part);

@@ -1,10 +1,15 @@
-import { ModelError } from "../protocol/model-error.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import { AnswerItems } from "./answer-items.ts";
 import type { ModelEvent } from "./model-client.ts";
-import { closedEarly, contextWindowExceeded, errorObjectOf, failureOfResponse, parseJson } from "./model-failure.ts";
+import { closedEarly, errorObjectOf, failureOfResponse, incomplete, parseJson } from "./model-failure.ts";
 import type { AnswerReader } from "./streamed-answer.ts";
+
+/** The finish reasons of an answer that has no end, in the words of the Responses API. */
+const CUT_SHORT: ReadonlyMap<string, string> = new Map([
+  ["length", "max_output_tokens"],
+  ["content_filter", "content_filter"],
+]);
 
 type PartialCall = { id: string; name: string; args: string[] };
 
@@ -14,6 +19,7 @@ type PartialCall = { id: string; name: string; args: string[] };
  * H1 The answer is complete at `[DONE]`, at the chunk of the usage, or at the end of the stream, whichever comes first
  *    after a finish reason; without a finish reason the stream was cut.
  * H2 Calls are given when the answer is complete, in the order of their index: their pieces may be mixed.
+ * H3 What an answer has said that was cut short is given before the error; its calls, which may be cut too, are not.
  */
 export class ChatAnswer implements AnswerReader {
   readonly #items = new AnswerItems();
@@ -23,37 +29,44 @@ export class ChatAnswer implements AnswerReader {
   #finish: string | undefined;
   #usage: TokenUsage | undefined;
 
-  take(data: string, redact: (text: string) => string): readonly ModelEvent[] {
-    if (data.trim() === "[DONE]") return this.#finish === undefined ? [] : this.end();
+  *take(data: string, redact: (text: string) => string): Iterable<ModelEvent> {
+    if (data.trim() === "[DONE]") {
+      if (this.#finish !== undefined) yield* this.end();
+      return;
+    }
     const chunk = parseJson(data);
-    if (!isJsonObject(chunk)) return [];
+    if (!isJsonObject(chunk)) return;
     const error = errorObjectOf(chunk);
     if (error !== undefined) {
       const { message } = error;
       throw failureOfResponse(typeof message === "string" ? { ...error, message: redact(message) } : error);
     }
-    const created = this.#create(chunk);
+    yield* this.#create(chunk);
     const [choice] = Array.isArray(chunk.choices) ? (chunk.choices as unknown[]) : [];
     if (isJsonObject(choice)) this.#hear(choice);
     const isLast = this.#finish !== undefined && isJsonObject(chunk.usage);
     if (isJsonObject(chunk.usage)) this.#usage = usageOf(chunk.usage);
-    return [...created, ...this.#items.take(), ...(isLast ? this.end() : [])];
+    yield* this.#items.take();
+    if (isLast) yield* this.end();
   }
 
-  end(): readonly ModelEvent[] {
+  *end(): Iterable<ModelEvent> {
     if (this.#finish === undefined) throw closedEarly();
-    if (this.#finish === "length") throw contextWindowExceeded();
-    if (this.#finish === "content_filter") throw new ModelError("the server's content filter withheld the answer");
     this.#items.close();
+    const cutShort = CUT_SHORT.get(this.#finish);
+    if (cutShort !== undefined) {
+      yield* this.#items.take();
+      throw incomplete(cutShort, this.#usage);
+    }
     for (const { id, name, args } of this.#calls.values()) {
       this.#items.call({ callId: id, name, args: args.join("") });
     }
-    const completed: ModelEvent = {
+    yield* this.#items.take();
+    yield {
       type: "completed",
       ...(this.#responseId !== undefined && { responseId: this.#responseId }),
       ...(this.#usage !== undefined && { usage: this.#usage }),
     };
-    return [...this.#items.take(), completed];
   }
 
   #create(chunk: JsonObject): ModelEvent[] {

@@ -1,5 +1,6 @@
 /** Codex's words for what can go wrong with a model API (SPEC 1.3 and 4.5), as ModelErrors. */
 import { ModelError, type ModelErrorOptions } from "../protocol/model-error.ts";
+import type { TokenUsage } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 
 const CONTEXT_TEXT =
@@ -17,9 +18,10 @@ export const disconnected = (why: string, options: ModelErrorOptions = {}): Mode
 export const closedEarly = (): ModelError => disconnected("stream closed before response.completed");
 
 /** The model stopped before its end. A filter may let another answer pass; any other reason holds. */
-export function incomplete(reason: string): ModelError {
+export function incomplete(reason: string, usage?: TokenUsage): ModelError {
   const message = `Incomplete response returned, reason: ${reason}`;
-  return reason === "content_filter" ? disconnected(message) : new ModelError(message);
+  const cost = usage === undefined ? {} : { usage };
+  return reason === "content_filter" ? disconnected(message, cost) : new ModelError(message, cost);
 }
 
 /** Nothing came for the idle time. */

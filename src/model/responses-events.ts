@@ -46,7 +46,7 @@ export function modelEventOf(data: string, redact: (text: string) => string): Mo
     case "response.failed":
       throw failureOfResponse(redacted(errorObjectOf(event.response), redact));
     case "response.incomplete":
-      throw incomplete(incompleteReason(event.response));
+      throw incomplete(incompleteReason(event.response), usageIn(event.response));
     case "error":
       throw failureOfResponse(redacted(errorObjectOf(event) ?? event, redact));
     case undefined:
@@ -69,9 +69,12 @@ function itemOf(value: unknown): ResponseItem | undefined {
 }
 
 function completed(response: unknown): ModelEvent {
-  const usage = isJsonObject(response) && isJsonObject(response.usage) ? usageOf(response.usage) : undefined;
+  const usage = usageIn(response);
   return { type: "completed", ...responseIdOf(response), ...(usage === undefined ? {} : { usage }) };
 }
+
+const usageIn = (response: unknown): TokenUsage | undefined =>
+  isJsonObject(response) && isJsonObject(response.usage) ? usageOf(response.usage) : undefined;
 
 function usageOf(usage: JsonObject): TokenUsage {
   const input = numberAt(usage, "input_tokens");

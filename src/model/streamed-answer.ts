@@ -7,11 +7,11 @@ import { serverSentEvents } from "./sse.ts";
 export interface AnswerReader {
   /**
    * What the event's data mean, in order; nothing after `completed`.
-   * @throws ModelError when they say that the answer failed. `redact` takes the secrets out of a server's words.
+   * @throws ModelError when they say that the answer failed, after what it had said by then. `redact` takes the secrets out of a server's words.
    */
-  take(data: string, redact: (text: string) => string): readonly ModelEvent[];
+  take(data: string, redact: (text: string) => string): Iterable<ModelEvent>;
   /** The stream has ended. Gives what was still missing; throws ModelError when that is too much. */
-  end(): readonly ModelEvent[];
+  end(): Iterable<ModelEvent>;
 }
 
 /**

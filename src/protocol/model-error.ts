@@ -1,4 +1,5 @@
 import { SkeinError } from "./errors.ts";
+import type { TokenUsage } from "./token-usage.ts";
 
 /**
  * Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. Two are our own: `lease_lost`, another
@@ -32,6 +33,8 @@ export type ModelErrorOptions = {
   /** How long the server asked to wait before the next try. */
   retryAfterMs?: number;
   httpStatus?: number;
+  /** What the failed answer has cost all the same, where the server says it. */
+  usage?: TokenUsage;
   cause?: unknown;
 };
 
@@ -42,6 +45,7 @@ export class ModelError extends SkeinError {
   readonly info: CodexErrorInfo;
   readonly retryAfterMs: number | undefined;
   readonly httpStatus: number | undefined;
+  readonly usage: TokenUsage | undefined;
   readonly #retryable: boolean;
 
   constructor(message: string, options: ModelErrorOptions = {}) {
@@ -49,6 +53,7 @@ export class ModelError extends SkeinError {
     this.info = options.info ?? "other";
     this.retryAfterMs = options.retryAfterMs;
     this.httpStatus = options.httpStatus;
+    this.usage = options.usage;
     this.#retryable = options.retryable ?? false;
   }
 

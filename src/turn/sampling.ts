@@ -6,6 +6,7 @@ import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
+import { ModelError } from "../protocol/model-error.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { agentMessageText, isAnswer } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
@@ -76,8 +77,9 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
   if (!answer.isComplete && !signal.aborted) await fail(host, run, closedEarly());
 }
 
-/** The calls that a broken answer has made are finished before the turn asks again, or ends. */
+/** What a broken answer has cost counts, and the calls that it has made are finished, before the turn asks again, or ends. */
 async function fail(host: TurnHost, run: TurnRun, error: unknown): Promise<never> {
+  if (error instanceof ModelError) countUsage(host, run, error.usage);
   await finishCalls(host, run);
   throw error;
 }

@@ -119,7 +119,7 @@ test("an image or a mention that is no file becomes words, and the turn goes on"
   const { params } = await client.next("turn/completed");
   assert.equal(params.turn.status, "completed");
   const stored = await readFile(thread.path, "utf8");
-  assert.equal(new Set(stored.match(/The image at `[^`]+` could not be attached/g)).size, 5);
+  assert.equal(new Set(stored.match(/could not read the local image at `[^`]+`/g)).size, 5);
 });
 
 test("a search below what is no folder, or with what is no path, finds nothing", async (t) => {

@@ -13,7 +13,7 @@ import { aiSdkClient } from "../../src/model/ai-sdk.ts";
 import type { ModelEvent } from "../../src/model/model-client.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
 import type { ResponseItem } from "../../src/protocol/response-item.ts";
-import { functionCallOutput, userMessage } from "../../src/protocol/response-item.ts";
+import { functionCallOutput, textOf, userMessage } from "../../src/protocol/response-item.ts";
 import { latch } from "./latch.ts";
 import { answer, asking, textDeltas } from "./requests.ts";
 
@@ -307,8 +307,8 @@ for (const [name, [error, expected]] of Object.entries(failures)) {
 
 const ends: Record<string, [part: LanguageModelV4StreamPart[], expected: object]> = {
   "no finish": [[{ type: "text-start", id: "1" }], { retryable: true, info: "other" }],
-  "a length limit": [[finish("length")], { info: "context_window_exceeded" }],
-  "a content filter": [[finish("content-filter")], { retryable: false }],
+  "a length limit": [[finish("length")], { message: /reason: max_output_tokens$/, retryable: false }],
+  "a content filter": [[finish("content-filter")], { message: /reason: content_filter$/, retryable: true }],
   "an error as its finish": [[finish("error")], { retryable: true }],
 };
 for (const [name, [stream, expected]] of Object.entries(ends)) {
@@ -316,6 +316,24 @@ for (const [name, [stream, expected]] of Object.entries(ends)) {
     await assert.rejects(answer(aiSdkClient(model(() => parts(...stream)))), expected);
   });
 }
+
+test("an answer that is cut short keeps what it said, and tells what it cost", async () => {
+  const said: LanguageModelV4StreamPart[] = [
+    { type: "text-start", id: "1" },
+    { type: "text-delta", id: "1", delta: "half" },
+    finish("length"),
+  ];
+  const events: ModelEvent[] = [];
+  const asked = async () => {
+    const client = aiSdkClient(model(() => parts(...said)));
+    for await (const event of client.stream(asking("x"), { signal: new AbortController().signal })) events.push(event);
+  };
+  await assert.rejects(asked(), (error) => error instanceof ModelError && (error.usage?.total_tokens ?? 0) > 0);
+  assert.deepEqual(
+    events.flatMap((event) => (event.type === "item_done" ? [textOf(event.item)] : [])),
+    ["half"],
+  );
+});
 
 test("an abort rejects at once, though the model ignores it, and cancels its stream", async () => {
   const started = latch();

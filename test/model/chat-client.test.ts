@@ -151,16 +151,6 @@ const failures: Record<string, [text: string, message: string, retryable: boolea
     "stream disconnected before completion: engine died",
     true,
   ],
-  "the length limit": [
-    sse(chunk({ content: "ha" }, "length")) + DONE,
-    "Codex ran out of room in the model's context window. Start a new thread or clear earlier history before retrying.",
-    false,
-  ],
-  "a content filter": [
-    sse(chunk({}, "content_filter")) + DONE,
-    "the server's content filter withheld the answer",
-    false,
-  ],
 };
 for (const [name, [text, messageText, retryable]] of Object.entries(failures)) {
   test(`${name} is an error`, async () => {
@@ -170,6 +160,45 @@ for (const [name, [text, messageText, retryable]] of Object.entries(failures)) {
       return true;
     });
   });
+}
+
+for (const [finish, text, retryable] of [
+  ["length", "Incomplete response returned, reason: max_output_tokens", false],
+  [
+    "content_filter",
+    "stream disconnected before completion: Incomplete response returned, reason: content_filter",
+    true,
+  ],
+] as const) {
+  for (const usage of [undefined, { prompt_tokens: 3, completion_tokens: 4 }]) {
+    test(`an answer that ends by ${finish} keeps what it said, but no call, and tells why and ${usage ? "what it cost" : "no cost"}`, async () => {
+      const half = { tool_calls: [{ index: 0, id: "c", function: { name: "a", arguments: '{"x' } }] };
+      const chunks = [
+        chunk({ content: "ha" }),
+        chunk(half),
+        chunk({}, finish),
+        ...(usage ? [{ choices: [], usage }] : []),
+      ];
+      await using server = await ModelServer.start(streaming(sse(...chunks) + DONE));
+      const client = chatClient({ baseUrl: server.baseUrl, requestMaxRetries: 0 });
+      const events: ModelEvent[] = [];
+      const reading = async () => {
+        for await (const event of client.stream(asking("x"), { signal: new AbortController().signal })) {
+          events.push(event);
+        }
+      };
+      await assert.rejects(reading(), (error) => {
+        assert.ok(error instanceof ModelError);
+        assert.deepEqual([error.message, error.retryable, error.usage?.total_tokens], [text, retryable, usage && 7]);
+        return true;
+      });
+      assert.deepEqual(
+        events.flatMap((event) => (event.type === "item_done" ? [event.item.type] : [])),
+        ["message"],
+      );
+      await client.close();
+    });
+  }
 }
 
 test("HTTP errors are those of the Responses client", async () => {

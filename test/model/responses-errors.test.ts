@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type ResponsesClientOptions, responsesClient } from "../../src/model/responses-client.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
+import { type TokenUsage, zeroUsage } from "../../src/protocol/token-usage.ts";
 import { EagerClock } from "./eager-clock.ts";
 import { answering, completed, created, ModelServer, message, type Reply, sse, streaming } from "./model-server.ts";
 import { answer, textDeltas } from "./requests.ts";
@@ -22,6 +23,7 @@ type Expected = {
   retryable?: boolean;
   retryAfterMs?: number;
   httpStatus?: number;
+  usage?: TokenUsage;
 };
 
 /** Stands for the address in what is expected. */
@@ -164,6 +166,13 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   incomplete: [
     streaming(sse({ type: "response.incomplete", response: { incomplete_details: { reason: "max_output_tokens" } } })),
     { message: "Incomplete response returned, reason: max_output_tokens" },
+  ],
+  "incomplete, with its cost": [
+    streaming(sse({ type: "response.incomplete", response: { usage: { input_tokens: 3, output_tokens: 4 } } })),
+    {
+      message: "Incomplete response returned, reason: unknown",
+      usage: { ...zeroUsage, input_tokens: 3, output_tokens: 4, total_tokens: 7 },
+    },
   ],
   "incomplete without a reason": [
     streaming(sse({ type: "response.incomplete", response: {} })),
@@ -366,12 +375,13 @@ async function failure(options: ResponsesClientOptions): Promise<ModelError> {
   return assert.fail("the answer did not fail");
 }
 
-const factsOf = ({ message: text, info, retryable, retryAfterMs, httpStatus }: ModelError) => ({
+const factsOf = ({ message: text, info, retryable, retryAfterMs, httpStatus, usage }: ModelError) => ({
   message: text,
   info,
   retryable,
   ...(retryAfterMs !== undefined && { retryAfterMs }),
   ...(httpStatus !== undefined && { httpStatus }),
+  ...(usage !== undefined && { usage }),
 });
 
 /** Texts of a time of day are in the local zone. */

@@ -5,6 +5,7 @@ import { z } from "zod";
 import { call, fail, raw, say } from "../../src/model/script.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
 import type { ContentItem, ResponseItem } from "../../src/protocol/response-item.ts";
+import { zeroUsage } from "../../src/protocol/token-usage.ts";
 import { agentMessageText, type TurnItem } from "../../src/protocol/turn-item.ts";
 import { tool } from "../../src/turn/tool.ts";
 import { bench } from "./tools/tool-turn.ts";
@@ -89,7 +90,8 @@ for (const [name, action, query] of SEARCHES) {
 }
 
 test("an answer that stops short ends the turn, tells why, and what it had finished stays", async (t) => {
-  const incomplete = new ModelError("Incomplete response returned, reason: max_output_tokens");
+  const usage = { ...zeroUsage, input_tokens: 5, output_tokens: 2, total_tokens: 7 };
+  const incomplete = new ModelError("Incomplete response returned, reason: max_output_tokens", { usage });
   let release: (value: string) => void = () => undefined;
   const slow = tool({
     name: "slow",
@@ -110,6 +112,7 @@ test("an answer that stops short ends the turn, tells why, and what it had finis
   assert.equal(result.error?.message, incomplete.message);
   assert.deepEqual(outputs(), ["worked"], "a call that the answer had made is run");
   assert.equal(model.requests.length, 1, "it is not asked again");
+  assert.deepEqual(ofType("token_count").at(-1)?.info?.last_token_usage, usage, "what it cost counts");
   await thread.run("go on");
   const sent = model.requests[1]?.input.map((item) => item.type) ?? [];
   assert.ok(sent.includes("function_call") && sent.includes("function_call_output"));
