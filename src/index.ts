@@ -126,14 +126,19 @@ export type {
   TurnPlace,
 } from "./store/thread-store.ts";
 export type { ThreadApproval } from "./thread/approval-board.ts";
+export type { Activity, EndReason, LifeEnd } from "./thread/incarnation.ts";
+export type { SubmissionOutcome } from "./thread/submission-ledger.ts";
 export type {
   ActiveTurn,
+  Durability,
   EventPlace,
   EventsOptions,
   InterruptOptions,
+  NamedSubmission,
   NewThread,
   RunOptions,
   ShutdownOutcome,
+  SubmitOptions as ThreadSubmitOptions,
   Thread,
   TurnResult,
   WaitOptions,
