@@ -31,6 +31,12 @@ export type RoomParts = {
 /** So many threads in a row that will not leave memory, and there is no room. */
 const EVICTION_TRIES = 3;
 
+/**
+ * While anybody waits, all threads are looked at this often: a thread may come to rest without a word, or have done so before
+ * anybody waited.
+ */
+const LOOK_AGAIN_MS = 100;
+
 /** One that waits, and whether a tool call of a turn does so. */
 type Waiter = { readonly refuse: AbortController; readonly isNested: boolean };
 
@@ -44,6 +50,7 @@ export class Rooms {
   #isPoked = false;
   /** Pokes since all threads were looked at, which costs what there are threads. */
   #pokes = Number.POSITIVE_INFINITY;
+  #nextLook: unknown;
 
   constructor(parts: RoomParts) {
     this.#parts = parts;
@@ -115,6 +122,17 @@ export class Rooms {
     } finally {
       this.#isLooking = false;
     }
+    this.#lookAgain();
+  }
+
+  #lookAgain(): void {
+    if (this.#nextLook !== undefined || !this.hasWaiters) return;
+    this.#nextLook = systemClock.setTimeout(() => {
+      this.#nextLook = undefined;
+      if (!this.hasWaiters) return;
+      this.#pokes = Number.POSITIVE_INFINITY;
+      void this.#makeRoom();
+    }, LOOK_AGAIN_MS);
   }
 
   async #nextToLeave(): Promise<LiveThread | undefined> {

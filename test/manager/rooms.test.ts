@@ -57,6 +57,23 @@ suite("places in memory", () => {
     await r.manager.startThread();
   });
 
+  test("a thread that was found at work, and came to rest while nobody waited, leaves for the next one", async () => {
+    await using r = await rig({ limits: { residentThreads: 1, roomDeadlineMs: 2_000 }, script: [[hang()]] });
+    const { thread } = await r.manager.startThread();
+    const running = thread.run("x").catch(() => undefined);
+    await until(() => r.model.asked === 1);
+    const given = new AbortController();
+    const refused = r.manager.startThread({}, { signal: given.signal });
+    await settled();
+    given.abort(new Error("enough"));
+    await assert.rejects(refused, { message: "enough" });
+    await thread.interrupt();
+    await running;
+    await settled();
+    await r.manager.startThread();
+    assert.equal(thread.actor, undefined);
+  });
+
   test("a tool that needs a place is refused at once where all are held by turns that wait like its own", async () => {
     let manager: ThreadManager | undefined;
     const start = tool({
