@@ -80,8 +80,9 @@ export class ThreadConfigs {
     const key = JSON.stringify(settings);
     const known = this.#starts.get(key);
     if (known !== undefined) return known;
-    const { config } = await this.load(settings);
-    if (contents === this.#startsOf) this.#starts.set(key, config);
+    const { config, instructionsFile } = await this.load(settings);
+    // What another file says may change though config.toml does not.
+    if (contents === this.#startsOf && instructionsFile === undefined) this.#starts.set(key, config);
     return config;
   }
 

@@ -83,7 +83,7 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const providerId = loaded.config.modelProvider ?? (isOpenAi ? OPENAI_PROVIDER : SCRIPTED);
   const models = new ProviderClients({ ...options, providerId, book, auth });
   const skills = createSkillsManager({ home, userFolder: env.HOME });
-  const docs = createProjectDocs({ fallbackNames: loaded.projectDocFallbackNames, clock });
+  const docs = createProjectDocs({ clock });
   const managerOptions: ThreadManagerOptions = {
     home,
     model: models,

@@ -117,8 +117,8 @@ export type ThreadManagerOptions = {
 /** Chooses the client for a thread's settings; `providerId` is the provider of threads that name none. */
 export type ModelSource = { readonly providerId: string; clientFor(config: ResolvedThreadConfig): ModelClient };
 
-/** Gives the user instructions for a working directory; undefined for none. Should be quick: cache what it reads. */
-export type InstructionsSource = (cwd: string) => Promise<string | undefined>;
+/** Gives the user instructions for a working directory, by the thread's settings; undefined for none. Should be quick: cache what it reads. */
+export type InstructionsSource = (cwd: string, config: ResolvedThreadConfig) => Promise<string | undefined>;
 
 /** The options with everything filled in. */
 export type ManagerSetup = {

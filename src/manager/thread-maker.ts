@@ -103,7 +103,7 @@ export class ThreadMaker {
     const resolved = this.resolveConfig(config);
     const { instructions } = this.#setup;
     if (instructions === undefined || resolved.userInstructions !== null) return resolved;
-    return instructions(resolved.cwd).then((found) =>
+    return instructions(resolved.cwd, resolved).then((found) =>
       found === undefined ? resolved : { ...resolved, userInstructions: found },
     );
   }

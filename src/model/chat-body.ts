@@ -2,6 +2,7 @@
 import type { JsonObject } from "../protocol/unknown-kind.ts";
 import { type AssistantSpeech, conversationOf, flatTools, type Speech, type SpokenPart } from "./conversation.ts";
 import type { ModelRequest, ToolSpec } from "./model-client.ts";
+import { tierOf } from "./responses-body.ts";
 
 export function chatBody(request: ModelRequest): JsonObject {
   const { effort } = request.reasoning;
@@ -17,6 +18,8 @@ export function chatBody(request: ModelRequest): JsonObject {
       parallel_tool_calls: request.parallelToolCalls,
     }),
     ...(effort !== null && { reasoning_effort: effort }),
+    ...(request.verbosity !== undefined && { verbosity: request.verbosity }),
+    ...(request.serviceTier !== undefined && { service_tier: tierOf(request.serviceTier) }),
     ...(request.outputSchema !== undefined && { response_format: outputFormat(request.outputSchema) }),
   };
 }

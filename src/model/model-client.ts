@@ -33,6 +33,10 @@ export type ModelRequest = {
   readonly tools: readonly (ToolSpec | ToolNamespace)[];
   readonly parallelToolCalls: boolean;
   readonly reasoning: { readonly effort: string | null; readonly summary: string | null };
+  /** How long the answer is to be: `low`, `medium`, `high`. */
+  readonly verbosity?: string;
+  /** What the provider is asked to serve the request as. */
+  readonly serviceTier?: string;
   /** A JSON Schema that the final message must fit. */
   readonly outputSchema?: unknown;
   /** The kind of agent that asks, where it is a sub-agent: `collab_spawn` for one that another agent has started. */

@@ -24,7 +24,8 @@ export const responsesBody = (request: ModelRequest): JsonObject => {
     // A model that does not reason refuses to be asked for its reasoning.
     include: reasoning === null ? [] : ["reasoning.encrypted_content"],
     prompt_cache_key: request.threadId,
-    ...(request.outputSchema === undefined ? {} : { text: { format: outputFormat(request.outputSchema) } }),
+    ...textOptions(request),
+    ...(request.serviceTier !== undefined && { service_tier: tierOf(request.serviceTier) }),
   };
 };
 
@@ -35,6 +36,15 @@ function reasoningOf({ reasoning }: ModelRequest): JsonObject | null {
   if (effort === null && summary === null) return null;
   return { ...(effort !== null && { effort }), ...(summary !== null && { summary }) };
 }
+
+function textOptions({ outputSchema, verbosity }: ModelRequest): JsonObject {
+  if (outputSchema === undefined && verbosity === undefined) return {};
+  const format = outputSchema === undefined ? {} : { format: outputFormat(outputSchema) };
+  return { text: { ...(verbosity !== undefined && { verbosity }), ...format } };
+}
+
+/** Codex's settings have a word of their own for one of the API's tiers. */
+export const tierOf = (tier: string): string => (tier === "fast" ? "priority" : tier);
 
 const outputFormat = (schema: unknown): JsonObject => ({
   type: "json_schema",

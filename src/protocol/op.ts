@@ -44,7 +44,7 @@ export type UserTurnOp = {
   summary: ReasoningSummary;
   final_output_json_schema?: unknown;
 };
-/** Settings only. A null `effort` clears it; an absent one keeps it. */
+/** Settings only. A null `effort` or `service_tier` clears it; an absent one keeps it. */
 export type OverrideTurnContextOp = {
   type: "override_turn_context";
   cwd?: string | null | undefined;
@@ -55,6 +55,7 @@ export type OverrideTurnContextOp = {
   model?: string | null | undefined;
   effort?: ReasoningEffort | null | undefined;
   summary?: ReasoningSummary | null | undefined;
+  service_tier?: string | null | undefined;
 };
 /** `id` is the submission id of the turn that asked. */
 export type ExecApprovalOp = { type: "exec_approval"; id: string; decision: ReviewDecision };
@@ -149,6 +150,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     model: text.nullish(),
     effort: reasoningEffortSchema.nullish(),
     summary: reasoningSummarySchema.nullish(),
+    service_tier: text.min(1).nullish(),
   }),
   exec_approval: z.looseObject({ type: of("exec_approval"), ...approval }),
   patch_approval: z.looseObject({ type: of("patch_approval"), ...approval }),

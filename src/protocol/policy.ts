@@ -79,4 +79,7 @@ export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "
 export type ReasoningSummary = "auto" | "concise" | "detailed" | "none";
 
 export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1);
+export const modelVerbositySchema = z.enum(["low", "medium", "high"]);
+export type ModelVerbosity = z.infer<typeof modelVerbositySchema>;
+
 export const reasoningSummarySchema: z.ZodType<ReasoningSummary> = z.enum(["auto", "concise", "detailed", "none"]);

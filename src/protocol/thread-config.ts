@@ -6,6 +6,8 @@ import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./
 import {
   type AskForApproval,
   askForApprovalSchema,
+  type ModelVerbosity,
+  modelVerbositySchema,
   type ReasoningEffort,
   type ReasoningSummary,
   reasoningEffortSchema,
@@ -41,11 +43,19 @@ export type ResolvedThreadConfig = {
   baseInstructions: string | null;
   developerInstructions: string | null;
   userInstructions: string | null;
+  /** The bound of all AGENTS.md files of the project together, in bytes; null: 32 KiB; 0: none are read. */
+  projectDocMaxBytes: number | null;
+  /** Further names that count where a folder has no AGENTS.md. */
+  projectDocFallbackNames: readonly string[];
   /** What a compaction asks the model for; null: our own words. */
   compactPrompt: string | null;
   /** null: the model's own. */
   reasoningEffort: ReasoningEffort | null;
   reasoningSummary: ReasoningSummary;
+  /** How long answers are to be; null: the model's own. */
+  modelVerbosity: ModelVerbosity | null;
+  /** What the provider is asked to serve it as, such as `flex`; null: as usual. */
+  serviceTier: string | null;
   /** null: what the model is known to have. */
   modelContextWindow: number | null;
   /** null: derived from the context window. */
@@ -93,9 +103,13 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   baseInstructions: text.nullable(),
   developerInstructions: text.nullable(),
   userInstructions: text.nullable(),
+  projectDocMaxBytes: z.int().min(0).nullable(),
+  projectDocFallbackNames: z.array(name),
   compactPrompt: text.nullable(),
   reasoningEffort: reasoningEffortSchema.nullable(),
   reasoningSummary: reasoningSummarySchema,
+  modelVerbosity: modelVerbositySchema.nullable(),
+  serviceTier: name.nullable(),
   modelContextWindow: tokens.nullable(),
   modelAutoCompactTokenLimit: tokens.nullable(),
   ephemeral: z.boolean(),
@@ -111,7 +125,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };
 
-const KEYS = Object.keys(schemas) as (keyof ResolvedThreadConfig)[];
+export const THREAD_CONFIG_KEYS = Object.keys(schemas) as readonly (keyof ResolvedThreadConfig)[];
 
 /**
  * Reads a config from outside. `tools` and `extra` are passed on as the same objects; null and undefined as a whole
@@ -147,9 +161,13 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   baseInstructions: null,
   developerInstructions: null,
   userInstructions: null,
+  projectDocMaxBytes: null,
+  projectDocFallbackNames: [],
   compactPrompt: null,
   reasoningEffort: null,
   reasoningSummary: "auto",
+  modelVerbosity: null,
+  serviceTier: null,
   modelContextWindow: null,
   modelAutoCompactTokenLimit: null,
   ephemeral: false,
@@ -217,9 +235,10 @@ export const isAbsolutePath = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|
 
 function didYouMean(key: string): string {
   const wanted = squeezed(key);
-  const [nearest] = KEYS.map((known) => ({ known, distance: editDistance(wanted, squeezed(known)) })).sort(
-    (a, b) => a.distance - b.distance,
-  );
+  const [nearest] = THREAD_CONFIG_KEYS.map((known) => ({
+    known,
+    distance: editDistance(wanted, squeezed(known)),
+  })).sort((a, b) => a.distance - b.distance);
   if (nearest === undefined || nearest.distance > Math.max(2, wanted.length / 3)) return "";
   return `; did you mean \`${nearest.known}\`?`;
 }

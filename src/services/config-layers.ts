@@ -12,10 +12,12 @@ import type { McpServers } from "../protocol/mcp-servers.ts";
 import { profileNamed } from "../protocol/permission-profile.ts";
 import { type SandboxPolicy, sandboxPolicyOfMode } from "../protocol/policy.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
+import { readTextSync } from "./bounded-read.ts";
 import type { ConfigFile, ConfigFileContents } from "./config-file.ts";
 import { type ConfigOverride, tableOfOverrides, tableOfRequest } from "./config-overrides.ts";
 import { type ConfigData, checkConfig, type WorkspaceWriteTable } from "./config-schema.ts";
 import { type ConfigTable, formatKeyPath, isTable, leavesOf, mergeTables, valueAt } from "./config-table.ts";
+import { ioText } from "./io-failure.ts";
 import { SCRIPTED } from "./model-catalog.ts";
 import { MAX_RETRIES, type ProviderInfo, providersOf } from "./provider-info.ts";
 
@@ -49,8 +51,8 @@ export type LoadedConfig = {
   readonly profile: string | undefined;
   readonly features: ConfigTable;
   readonly mcpServers: Readonly<Record<string, ConfigTable>>;
-  readonly projectDocMaxBytes: number | undefined;
-  readonly projectDocFallbackNames: readonly string[];
+  /** Where the base instructions come from, where a layer names a file: what is read stands in `config`. */
+  readonly instructionsFile: string | undefined;
   /** For each dotted key of `raw` that is no table. */
   readonly origins: ReadonlyMap<string, ConfigOrigin>;
   readonly warnings: readonly string[];
@@ -61,6 +63,8 @@ export type LoadedConfig = {
 /**
  * Puts the layers over one another.
  *
+ * Reads the file that holds the instructions, where a layer names one.
+ *
  * @throws InvalidRequestError that names the layer, the key and the problem; with Codex's texts for an unknown provider and
  * an unknown profile.
  */
@@ -69,7 +73,8 @@ export function layerConfig(sources: ConfigSources): LoadedConfig {
   const raw = layers.reduce<ConfigTable>((below, { table }) => mergeTables(below, table), {});
   const data = checkConfig(raw, () => "config");
   const providers = providersOf(data.model_providers ?? {});
-  const config = threadConfigOf(data, sources, layers);
+  const instructionsFile = instructionsFileOf(sources, layers);
+  const config = threadConfigOf(data, sources, layers, instructionsFile);
   const { modelProvider } = config;
   if (modelProvider !== undefined && !providers.has(modelProvider) && !isEmbedded(modelProvider, sources)) {
     throw new InvalidRequestError(`Model provider \`${modelProvider}\` not found`);
@@ -82,8 +87,7 @@ export function layerConfig(sources: ConfigSources): LoadedConfig {
     profile: layers.find(({ name }) => name === "profile")?.profile,
     features: data.features ?? {},
     mcpServers: data.mcp_servers ?? {},
-    projectDocMaxBytes: data.project_doc_max_bytes,
-    projectDocFallbackNames: data.project_doc_fallback_filenames ?? [],
+    instructionsFile,
     get origins() {
       origins ??= originsOf(layers, sources.file);
       return origins;
@@ -120,7 +124,40 @@ function rawLayers(sources: ConfigSources): Layer[] {
   return [{ name: "file", table: file }, { name: "profile", table: body, profile }, ...above];
 }
 
-function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readonly Layer[]): ThreadConfig {
+const INSTRUCTIONS_FILES = ["model_instructions_file", "experimental_instructions_file"] as const;
+const MAX_INSTRUCTIONS_BYTES = 1 << 20;
+
+/** The nearest layer that gives instructions decides; undefined where it gives them as a text, or none does. */
+function instructionsFileOf(sources: ConfigSources, layers: readonly Layer[]): string | undefined {
+  if (sources.typed?.baseInstructions !== undefined) return undefined;
+  const fileIn = ({ table }: Layer): unknown =>
+    INSTRUCTIONS_FILES.map((key) => table[key]).find((value) => value != null);
+  const decider = layers.findLast((layer) => fileIn(layer) ?? layer.table.instructions);
+  const file = decider === undefined ? undefined : fileIn(decider);
+  return typeof file === "string" ? resolve(baseOf(decider, sources), file) : undefined;
+}
+
+/** What relative paths of a layer are relative to. */
+const baseOf = (layer: Layer | undefined, { file, cwd }: ConfigSources): string =>
+  file !== undefined && (layer?.name === "file" || layer?.name === "profile") ? dirname(file.path) : cwd;
+
+function instructionsIn(path: string): string {
+  let text: string;
+  try {
+    text = readTextSync(path, MAX_INSTRUCTIONS_BYTES).trim();
+  } catch (error) {
+    throw new InvalidRequestError(`failed to read model instructions file ${path}: ${ioText(error)}`, { cause: error });
+  }
+  if (text === "") throw new InvalidRequestError(`model instructions file is empty: ${path}`);
+  return text;
+}
+
+function threadConfigOf(
+  data: ConfigData,
+  sources: ConfigSources,
+  layers: readonly Layer[],
+  instructionsFile: string | undefined,
+): ThreadConfig {
   const { defaults = {}, typed = {} } = sources;
   const stated: ThreadConfig = {
     model: data.model,
@@ -128,11 +165,15 @@ function threadConfigOf(data: ConfigData, sources: ConfigSources, layers: readon
     reviewModel: data.review_model,
     approvalPolicy: data.approval_policy,
     allowUnixSockets: data.allow_unix_sockets,
-    baseInstructions: data.instructions,
+    baseInstructions: instructionsFile === undefined ? data.instructions : instructionsIn(instructionsFile),
     developerInstructions: data.developer_instructions,
     compactPrompt: data.compact_prompt,
     reasoningEffort: data.model_reasoning_effort,
     reasoningSummary: data.model_reasoning_summary,
+    modelVerbosity: data.model_verbosity,
+    serviceTier: data.service_tier,
+    projectDocMaxBytes: data.project_doc_max_bytes,
+    projectDocFallbackNames: data.project_doc_fallback_filenames,
     modelContextWindow: data.model_context_window,
     modelAutoCompactTokenLimit: data.model_auto_compact_token_limit,
     showRawReasoning: data.show_raw_agent_reasoning,
@@ -204,8 +245,7 @@ function policyOf(
   const policy = sandboxPolicyOfMode(mode);
   if (policy.type !== "workspace-write" || table === undefined) return policy;
   const decider = layers.findLast((layer) => valueAt(layer.table, ["sandbox_workspace_write", "writable_roots"]));
-  const isOfFile = decider?.name === "file" || decider?.name === "profile";
-  const base = isOfFile && sources.file !== undefined ? dirname(sources.file.path) : sources.cwd;
+  const base = baseOf(decider, sources);
   return {
     type: "workspace-write",
     writable_roots: (table.writable_roots ?? []).map((root) => resolve(base, root)),

@@ -3,6 +3,8 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import {
   type AskForApproval,
   askForApprovalSchema,
+  type ModelVerbosity,
+  modelVerbositySchema,
   type ReasoningEffort,
   type ReasoningSummary,
   reasoningEffortSchema,
@@ -33,9 +35,15 @@ export type ConfigData = {
   permissions?: Record<string, unknown> | undefined;
   model_reasoning_effort?: ReasoningEffort | undefined;
   model_reasoning_summary?: ReasoningSummary | undefined;
+  model_verbosity?: ModelVerbosity | undefined;
+  service_tier?: string | undefined;
   model_context_window?: number | undefined;
   model_auto_compact_token_limit?: number | undefined;
   instructions?: string | undefined;
+  /** A file that holds the instructions. */
+  model_instructions_file?: string | undefined;
+  /** The older name of the same. */
+  experimental_instructions_file?: string | undefined;
   developer_instructions?: string | undefined;
   compact_prompt?: string | undefined;
   show_raw_agent_reasoning?: boolean | undefined;
@@ -91,7 +99,7 @@ const providerSchema: z.ZodType<ProviderTable> = z.looseObject({
   requires_openai_auth: flag,
 });
 
-const configSchema: z.ZodType<ConfigData> = z.looseObject({
+const shape = {
   model: name,
   model_provider: name,
   review_model: name,
@@ -112,9 +120,13 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
   permissions: z.record(z.string(), z.unknown()).optional(),
   model_reasoning_effort: reasoningEffortSchema.optional(),
   model_reasoning_summary: reasoningSummarySchema.optional(),
+  model_verbosity: modelVerbositySchema.optional(),
+  service_tier: name,
   model_context_window: atLeastOne,
   model_auto_compact_token_limit: atLeastOne,
   instructions: text,
+  model_instructions_file: name,
+  experimental_instructions_file: name,
   developer_instructions: text,
   compact_prompt: text,
   show_raw_agent_reasoning: flag,
@@ -128,7 +140,11 @@ const configSchema: z.ZodType<ConfigData> = z.looseObject({
   shell_environment_policy: shellEnvironmentPolicySchema.optional(),
   profile: name,
   profiles: z.record(z.string(), table).optional(),
-});
+};
+const configSchema: z.ZodType<ConfigData> = z.looseObject(shape);
+
+/** The keys that are read, at the top and in a profile. */
+export const CONFIG_KEYS: readonly string[] = Object.keys(shape);
 
 /** Where a key of a layer stands, for the head of an error: `/home/me/.skein/config.toml:3`. */
 export type WhereIs = (path: KeyPath) => string;

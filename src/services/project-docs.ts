@@ -26,6 +26,8 @@ export type ProjectDoc = {
 export type ProjectDocQuery = {
   /** The bound of all files together; 32 KiB when absent, and 0 for no document. */
   readonly maxBytes?: number | undefined;
+  /** Further names that count where a folder has none of the usual ones; those of the options when absent. */
+  readonly fallbackNames?: readonly string[] | undefined;
   /** How old the last look at the disk may be: 0 when absent. A look costs some 20 µs a folder and file. */
   readonly maxAgeMs?: number | undefined;
 };
@@ -70,25 +72,27 @@ type Source = { readonly path: string; readonly stamp: string };
 type Read = { readonly key: string; readonly doc: ProjectDoc; readonly lookedAtMs: number };
 
 class Docs implements ProjectDocs {
-  readonly #names: readonly string[];
+  readonly #fallbackNames: readonly string[];
   readonly #clock: Clock;
   readonly #read = new LRUCache<string, Read>({ max: MAX_CACHED });
   readonly #looks = new SharedLooks<ProjectDoc>();
 
   constructor(options: ProjectDocsOptions) {
     this.#clock = options.clock ?? systemClock;
-    this.#names = [...NAMES, ...(options.fallbackNames ?? [])];
+    this.#fallbackNames = options.fallbackNames ?? [];
   }
 
   async projectDoc(cwd: string, options: ProjectDocQuery = {}): Promise<ProjectDoc> {
-    const { maxBytes = DEFAULT_PROJECT_DOC_BYTES, maxAgeMs = 0 } = options;
+    const { maxBytes = DEFAULT_PROJECT_DOC_BYTES, maxAgeMs = 0, fallbackNames = this.#fallbackNames } = options;
     if (maxBytes <= 0) return NOTHING;
-    const name = `${maxBytes}:${cwd}`;
+    const name = JSON.stringify([maxBytes, cwd, ...fallbackNames]);
     const known = this.#read.get(name);
     if (known !== undefined && this.#clock.now() - known.lookedAtMs < maxAgeMs) return known.doc;
     return this.#shared(name, async (key) => {
       const folders = (await foldersUpToRepository(cwd)).reverse();
-      return this.#docOf(key, await sourcesIn(folders, this.#names), (sources) => readDoc(sources, maxBytes));
+      return this.#docOf(key, await sourcesIn(folders, [...NAMES, ...fallbackNames]), (sources) =>
+        readDoc(sources, maxBytes),
+      );
     });
   }
 

@@ -98,6 +98,7 @@ export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTur
     model: op.model ?? before.model,
     reasoningEffort: op.effort === undefined ? before.reasoningEffort : op.effort,
     reasoningSummary: op.summary ?? before.reasoningSummary,
+    serviceTier: op.type === "user_turn" || op.service_tier === undefined ? before.serviceTier : op.service_tier,
   };
   thread.config = next;
 }

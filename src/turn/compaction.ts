@@ -11,6 +11,7 @@ import { newItemId } from "../protocol/ids.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 import { publishItemEnd, publishItemStart } from "./announcement.ts";
+import { askedOf } from "./asked-model.ts";
 import { contextWindowOf } from "./context-window.ts";
 import { initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -67,12 +68,10 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   const request: ModelRequest = {
     threadId: host.threadId,
     turnId: run.turnId,
-    model: config.model,
-    instructions: config.baseInstructions ?? "",
+    ...askedOf(config),
     input,
     tools: [],
     parallelToolCalls: false,
-    reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
   };
   let summary = "";
   for await (const event of host.model.stream(request, { signal: run.signal })) {

@@ -11,6 +11,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import { agentMessageText, isAnswer } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
 import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
+import { askedOf } from "./asked-model.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
 import { runReview } from "./review/review.ts";
@@ -89,12 +90,10 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
   return {
     threadId: host.threadId,
     turnId: run.turnId,
-    model: config.model,
-    instructions: config.baseInstructions ?? "",
+    ...askedOf(config),
     input: history.forModel(),
     tools: host.tools.specs,
     parallelToolCalls: true,
-    reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
     ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
     ...(host.env.agents.depthOf(host.threadId) > 0 && { subagent: "collab_spawn" }),
   };

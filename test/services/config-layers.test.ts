@@ -83,6 +83,8 @@ test("config.toml and its profile become a thread's settings, providers and data
     },
     reasoningEffort: "minimal",
     reasoningSummary: "concise",
+    projectDocMaxBytes: 10,
+    projectDocFallbackNames: ["CLAUDE.md"],
     modelContextWindow: 1000,
     modelAutoCompactTokenLimit: 900,
     developerInstructions: "dev",
@@ -113,8 +115,6 @@ test("config.toml and its profile become a thread's settings, providers and data
   assert.equal(loaded.profile, "quick");
   assert.deepEqual(loaded.features, { web: true });
   assert.equal(loaded.mcpServers.files?.command, "mcp-files");
-  assert.equal(loaded.projectDocMaxBytes, 10);
-  assert.deepEqual(loaded.projectDocFallbackNames, ["CLAUDE.md"]);
   assert.deepEqual(loaded.warnings, ["model_providers.local.stream_max_retries: 1000 is more than 100, which is used"]);
   assert.deepEqual(JSON.parse(JSON.stringify(loaded.raw)).tui, { theme: "kept" });
   assert.deepEqual(loaded.origins.get("model"), {

@@ -63,7 +63,7 @@ export { sandboxModeSchema };
 export const sessionOf = (config: ResolvedThreadConfig): V2Session => ({
   model: config.model,
   modelProvider: config.modelProvider,
-  serviceTier: null,
+  serviceTier: config.serviceTier,
   disabledPluginIds: [],
   cwd: config.cwd,
   runtimeWorkspaceRoots: [config.cwd],

@@ -22,6 +22,7 @@ export const settingsFields = {
   model: optionalText,
   effort: optionalText,
   summary: reasoningSummarySchema.nullish(),
+  serviceTier: z.string().min(1).nullish(),
   collaborationMode: z
     .looseObject({ settings: z.looseObject({ model: text, reasoning_effort: optionalText }) })
     .nullish(),
@@ -74,6 +75,7 @@ async function settingsOf({ configs, cwd: home }: ServerContext, given: GivenSet
     ...(model == null ? {} : { model }),
     ...(effort == null ? {} : { effort }),
     ...(summary == null ? {} : { summary }),
+    ...(given.serviceTier === undefined ? {} : { service_tier: given.serviceTier }),
   };
 }
 
@@ -87,7 +89,7 @@ const shownSettings = (config: ResolvedThreadConfig) => ({
   activePermissionProfile: config.permissionProfile === null ? null : { id: config.permissionProfile, extends: null },
   model: config.model,
   modelProvider: config.modelProvider,
-  serviceTier: null,
+  serviceTier: config.serviceTier,
   effort: config.reasoningEffort,
   summary: config.reasoningSummary === "auto" ? null : config.reasoningSummary,
   collaborationMode: collaborationModeOf(config),

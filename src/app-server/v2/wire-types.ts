@@ -91,7 +91,7 @@ export type V2Thread = {
 export type V2Session = {
   model: string;
   modelProvider: string;
-  serviceTier: null;
+  serviceTier: string | null;
   disabledPluginIds: string[];
   cwd: string;
   runtimeWorkspaceRoots: string[];

@@ -68,11 +68,20 @@ async function review(host: TurnHost, run: TurnRun, target: ReviewTarget): Promi
 
 /** The thread's own settings, but for what makes it a reviewer: it asks nobody and starts nobody. */
 function reviewerConfig({ config }: TurnRun): ThreadConfig {
-  const { model, modelProvider, cwd, sandboxPolicy, permissionProfile, reasoningEffort, reasoningSummary } = config;
+  const {
+    model,
+    modelProvider,
+    cwd,
+    sandboxPolicy,
+    permissionProfile,
+    reasoningEffort,
+    reasoningSummary,
+    serviceTier,
+  } = config;
   const { streamMaxRetries, requestMaxRetries, ephemeral, builtInTools } = config;
   return {
     model: config.reviewModel ?? model,
-    ...{ modelProvider, cwd, sandboxPolicy, permissionProfile, reasoningEffort, reasoningSummary },
+    ...{ modelProvider, cwd, sandboxPolicy, permissionProfile, reasoningEffort, reasoningSummary, serviceTier },
     ...{ streamMaxRetries, requestMaxRetries, ephemeral },
     approvalPolicy: "never",
     baseInstructions: REVIEWER_INSTRUCTIONS,
