@@ -16,6 +16,7 @@ export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   InstructionsSource,
   Limits,
+  LogicSource,
   ModelSource,
   Residency,
   RestartStrategy,
@@ -126,7 +127,16 @@ export type {
   TurnPlace,
 } from "./store/thread-store.ts";
 export type { ThreadApproval } from "./thread/approval-board.ts";
+export {
+  type DefinedThreadLogic,
+  defineThreadLogic,
+  type LogicTurn,
+  type OpContext,
+  type ThreadLogicDefinition,
+} from "./thread/define-thread-logic.ts";
 export type { Activity, EndReason, LifeEnd } from "./thread/incarnation.ts";
+export type { LogicThread, ModelAnswer, ModelQuestion } from "./thread/logic-thread.ts";
+export type { OwnLogicInput } from "./thread/own-logic.ts";
 export type { SubmissionOutcome } from "./thread/submission-ledger.ts";
 export type {
   ActiveTurn,

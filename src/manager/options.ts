@@ -20,6 +20,7 @@ import { createSkillsManager, type SkillsManager } from "../services/skills-mana
 import { fileStore } from "../store/file/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Tool } from "../turn/tool.ts";
+import { checkOptions } from "./option-checks.ts";
 
 /** Bounds that hold in every interleaving: they are checked where a thread's place is reserved, and nowhere else. */
 export type Limits = {
@@ -110,9 +111,18 @@ export type ThreadManagerOptions = {
   /** Any logger of pino's shape. Default: silent. No content and no secret is ever logged. */
   logger?: SkeinLogger;
   clock?: Clock;
-  /** The logic of every thread, in place of the built-in one: any XState logic that emits `session_configured` first. */
-  threadLogic?: AnyActorLogic;
+  /**
+   * The logic of threads whose config names none, in place of the built-in one: any XState logic that keeps the contract of
+   * docs/thread-logic.md; or a function of the thread's settings that gives a logic, or a name out of `logics` or
+   * `"built-in"`. The function is to be quick and to give the same for the same settings.
+   */
+  threadLogic?: AnyActorLogic | LogicSource;
+  /** Logics by the names that a thread's config may give (`logic`). The name is stored, so that a resumed thread has its logic. */
+  logics?: Readonly<Record<string, AnyActorLogic>>;
 };
+
+/** Chooses the logic for a thread's settings. */
+export type LogicSource = (config: ResolvedThreadConfig) => AnyActorLogic | string;
 
 /** Chooses the client for a thread's settings; `providerId` is the provider of threads that name none. */
 export type ModelSource = { readonly providerId: string; clientFor(config: ResolvedThreadConfig): ModelClient };
@@ -140,7 +150,8 @@ export type ManagerSetup = {
   readonly supervision: Supervision;
   readonly logger: SkeinLogger;
   readonly clock: Clock;
-  readonly threadLogic: AnyActorLogic | undefined;
+  readonly threadLogic: AnyActorLogic | LogicSource | undefined;
+  readonly logics: Readonly<Record<string, AnyActorLogic>>;
 };
 
 const LIMITS: Limits = {
@@ -166,6 +177,7 @@ const SUPERVISION: Supervision = {
 
 /** @throws InvalidRequestError that names the option and the problem */
 export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
+  checkOptions(options);
   const clock = options.clock ?? systemClock;
   const logger = options.logger ?? silentLog;
   const given = parseThreadConfig(options.config);
@@ -202,6 +214,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     logger,
     clock,
     threadLogic: options.threadLogic,
+    logics: options.logics ?? {},
   };
 }
 

@@ -27,8 +27,8 @@ import type { Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
-import { withCleanup } from "../thread/with-cleanup.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
+import { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
 import { Parking } from "./parking.ts";
 import type { Registry, Unloaded } from "./registry.ts";
@@ -119,6 +119,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       ephemeral: this.#ephemeral,
       parking: this.#parking,
       rooms: this.rooms,
+      logics: new Logics(setup, threadLogic(this.#env.incarnations)),
       onLost: (threadId, error) => this.#signal({ type: "lease.lost", threadId, error }),
       onLoaded: (thread) => this.#noteLoaded(thread),
     });
@@ -160,7 +161,8 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       logger,
       parent: this.actor,
       stop: (ref) => this.#signal({ type: "thread.stop", ref }),
-      logic: withCleanup(this.setup.threadLogic ?? threadLogic(incarnations)),
+      startChild: async (parentThreadId, config, signal) =>
+        (await this.maker.spawn(config, { parentThreadId, signal })).thread,
       modelFor,
       contextWindow: (model) => models.contextWindow(model),
       turnSlots: this.turnSlots,
@@ -179,8 +181,11 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
         this.#removed.noteActive(incarnation);
       },
       onEnd: (incarnation) => {
-        const thread = this.registry.peek(incarnation.threadId);
-        if (thread?.incarnation === incarnation) void this.#endAsItDid(thread);
+        const { threadId } = incarnation;
+        const found = this.registry.peek(threadId) ?? [];
+        for (const thread of [found, this.#removed.find(threadId)].flat()) {
+          if (thread.incarnation === incarnation) void this.#endAsItDid(thread);
+        }
       },
       onEvent: (event) => {
         if (this.rooms.hasWaiters) this.rooms.poke();

@@ -23,6 +23,15 @@ export type AgentMetaFacts = Lineage & {
   readonly forkedFrom?: ThreadId | undefined;
 };
 
+/** Skein's own: which of the manager's logics the thread has. Codex keeps fields that it does not know. */
+const LOGIC_FIELD = "thread_logic";
+
+/** The logic that a header names. */
+export function logicOf(header: SessionMeta): string | undefined {
+  const name = header[LOGIC_FIELD];
+  return typeof name === "string" && name !== "" ? name : undefined;
+}
+
 /** The header of a new thread's rollout (SPEC 7.3). */
 export function sessionMetaOf({ threadId, config, source, originator, now, historyMode }: MetaFacts): SessionMeta {
   return {
@@ -35,6 +44,7 @@ export function sessionMetaOf({ threadId, config, source, originator, now, histo
     model_provider: config.modelProvider,
     ...(historyMode === undefined ? {} : { history_mode: historyMode }),
     model: config.model,
+    ...(config.logic === undefined ? {} : { [LOGIC_FIELD]: config.logic }),
     ...(config.reasoningEffort === null ? {} : { reasoning_effort: config.reasoningEffort }),
   };
 }

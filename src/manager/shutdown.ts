@@ -40,11 +40,15 @@ export async function shutDownThreads({ registry, removed, clock, deadlineMs, ki
     };
     await raceTime(paced(untilAborted(threads, timeUp.signal), ask), timeUp.signal);
     if (!timeUp.signal.aborted) await raceTime(Promise.all(ending), timeUp.signal);
-    const late = new Set(threads.filter((thread) => !outcomes.has(thread)));
+    const left = threads.filter((thread) => !outcomes.has(thread));
+    const late = new Set<LiveThread>();
+    // A logic that can't end by itself, and has nothing to finish, has done what it could.
+    await paced(left, (thread) => void (thread.incarnation.retire() || late.add(thread)));
     const killing: Promise<void>[] = [];
     await paced(late, (thread) => void killing.push(kill(thread)));
-    await Promise.all(killing);
-    const outcomeOf = (thread: LiveThread) => (late.has(thread) ? "timedOut" : outcomes.get(thread));
+    await Promise.all([...killing, ...left.filter((thread) => !late.has(thread)).map(endOfLife)]);
+    const outcomeOf = (thread: LiveThread) =>
+      late.has(thread) ? "timedOut" : (outcomes.get(thread) ?? storedOf(thread));
     const of = (wanted: Outcome) => threads.filter((thread) => outcomeOf(thread) === wanted).map(({ id }) => id);
     return { completed: of("completed"), failed: of("failed"), timedOut: of("timedOut") };
   } finally {
@@ -63,6 +67,13 @@ async function endOne(thread: LiveThread): Promise<Outcome> {
     return "failed";
   }
 }
+
+/** What an own logic's thread came to: completed, once what it said is stored. */
+const storedOf = ({ incarnation: { writer } }: LiveThread): Outcome =>
+  writer.failure === undefined && !writer.dirty ? "completed" : "failed";
+
+const endOfLife = (thread: LiveThread): Promise<void> =>
+  new Promise((closed) => void thread.observe({ event: () => undefined, closed: () => closed() }));
 
 function* untilAborted<T>(all: Iterable<T>, signal: AbortSignal): Iterable<T> {
   for (const one of all) {

@@ -20,6 +20,7 @@ import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
+import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Parking } from "./parking.ts";
 import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
@@ -37,6 +38,8 @@ export type Making = {
   readonly isNew: boolean;
   /** Where a thread that is loaded stands among agents, as its rollout tells. */
   readonly lineage?: Lineage | undefined;
+  /** The name of the logic that the thread was stored with. */
+  readonly logic?: string | undefined;
 };
 
 /** What a thread is made of. `make` takes the lease of its rollout, making that where it is new. */
@@ -57,6 +60,7 @@ export type BootParts = {
   readonly home: ThreadHome;
   readonly parking: Parking;
   readonly rooms: Rooms;
+  readonly logics: Logics;
   readonly onLoaded: (thread: LiveThread) => void;
 };
 
@@ -201,16 +205,19 @@ export class ThreadBoot {
     }
   }
 
-  async #boot(made: Making, { config, toolsAt, options, status }: Plan): Promise<Incarnation> {
+  async #boot(made: Making, { config: given, toolsAt, options, status }: Plan): Promise<Incarnation> {
     const { env, setup, registry } = this.#parts;
+    const config = made.logic === undefined ? given : { ...given, logic: made.logic };
     const { writer, store, origin } = made;
     const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
     const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
     const lineage = registry.lineageOf(writer.threadId) ?? made.lineage;
     const tools = toolsAt(lineage?.depth ?? 0);
-    const incarnation = new Incarnation({ env, store, writer, config, tools, origin });
-    const msg = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
-    const booting = incarnation.boot(msg, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
+    const configured = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
+    const logic = this.#parts.logics.of(config);
+    const known = origin === "new" ? [] : (items ?? null);
+    const incarnation = new Incarnation({ env, store, writer, config, tools, origin, logic, configured, items: known });
+    const booting = incarnation.boot({ deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;
     if (status !== undefined && isFinalStatus(status)) incarnation.status = status;
     const lastContext = items?.findLast((item) => item.type === "turn_context");

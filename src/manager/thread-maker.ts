@@ -22,9 +22,10 @@ import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
 import { lineageOf } from "./kinship.ts";
+import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Claim, Registry, Unloaded } from "./registry.ts";
-import { agentMetaOf, sessionMetaOf } from "./session-meta.ts";
+import { agentMetaOf, logicOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 
 /** What a thread is made with, beside its config. */
@@ -67,6 +68,7 @@ export class ThreadMaker {
   readonly #setup: ManagerSetup;
   readonly #registry: Registry;
   readonly #boot: ThreadBoot;
+  readonly #logics: Logics;
   /** Threads that must leave no file live here. */
   readonly #ephemeral: ThreadStore;
   readonly #builtIns: BuiltIns;
@@ -83,6 +85,7 @@ export class ThreadMaker {
     this.#registry = parts.registry;
     this.#ephemeral = parts.ephemeral;
     this.#boot = new ThreadBoot(parts);
+    this.#logics = parts.logics;
     this.#builtIns = new BuiltIns(parts.setup.environment);
     this.#toolsOf(parts.setup.config, 0);
   }
@@ -100,7 +103,7 @@ export class ThreadMaker {
 
   /** The settings of a thread to come, with its instructions, where those have to be looked up. */
   #settingsFor(config: ThreadConfig | undefined): ResolvedThreadConfig | Promise<ResolvedThreadConfig> {
-    const resolved = this.resolveConfig(config);
+    const resolved = this.#logics.named(this.resolveConfig(config));
     const { instructions } = this.#setup;
     if (instructions === undefined || resolved.userInstructions !== null) return resolved;
     return instructions(resolved.cwd, resolved).then((found) =>
@@ -365,6 +368,7 @@ async function goingOn(store: ThreadStore, { writer, isNew }: Pick<Making, "writ
     isNew,
     origin: writer.position().ordinal > 1 ? "resumed" : "new",
     lineage: lineageOf(header),
+    logic: logicOf(header),
   };
 }
 

@@ -2,6 +2,7 @@ import * as z from "zod";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
+import { didYouMean } from "./nearest-name.ts";
 import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./permission-profile.ts";
 import {
   type AskForApproval,
@@ -78,6 +79,8 @@ export type ResolvedThreadConfig = {
   shellEnvironmentPolicy?: ShellEnvironmentPolicy | undefined;
   /** MCP servers whose tools the model may use; merged by name. */
   mcpServers: McpServers;
+  /** The name of the thread's logic among the manager's `logics`, or `built-in`; absent: the manager's `threadLogic`. */
+  logic?: string | undefined;
   /** What an embedder or another floor keeps with a thread; merged by key. */
   extra: Readonly<Record<string, unknown>>;
 };
@@ -122,6 +125,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   agentMaxDepth: z.int().min(0),
   shellEnvironmentPolicy: shellEnvironmentPolicySchema,
   mcpServers: mcpServersSchema,
+  logic: name,
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };
 
@@ -141,7 +145,7 @@ export function parseThreadConfig(value: unknown): ThreadConfig {
   for (const [key, given] of Object.entries(value)) {
     if (given === undefined) continue;
     if (!isKey(key)) {
-      problems.push(`unknown key \`${key}\`${didYouMean(key)}`);
+      problems.push(`unknown key \`${key}\`${didYouMean(key, THREAD_CONFIG_KEYS)}`);
       continue;
     }
     const result = schemas[key].safeParse(given);
@@ -232,29 +236,3 @@ const defined = (config: ThreadConfig): Partial<ResolvedThreadConfig> =>
 
 /** Without node:path, for the machines' sake: a POSIX path, a Windows drive or a share. */
 export const isAbsolutePath = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(path);
-
-function didYouMean(key: string): string {
-  const wanted = squeezed(key);
-  const [nearest] = THREAD_CONFIG_KEYS.map((known) => ({
-    known,
-    distance: editDistance(wanted, squeezed(known)),
-  })).sort((a, b) => a.distance - b.distance);
-  if (nearest === undefined || nearest.distance > Math.max(2, wanted.length / 3)) return "";
-  return `; did you mean \`${nearest.known}\`?`;
-}
-
-/** Codex's config files write the same keys in snake_case. */
-const squeezed = (key: string): string => key.replaceAll(/[_-]/g, "").toLowerCase();
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, left] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, right] of [...b].entries()) {
-      const swap = (row[j] ?? 0) + (left === right ? 0 : 1);
-      next.push(Math.min(swap, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? a.length;
-}

@@ -53,6 +53,10 @@ import type { TurnRun } from "../turn/turn-run.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
+import { LogicThread } from "./logic-thread.ts";
+import { OwnLife } from "./own-life.ts";
+import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
+import type { SubmittedOp } from "./own-turns.ts";
 import { modelChanged } from "./rebuild.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
 import type { Handing } from "./submissions.ts";
@@ -70,6 +74,11 @@ export type IncarnationOptions = {
   readonly tools: ToolSet;
   /** `new` also for a fork or a resume of a thread that has no history yet. */
   readonly origin: "new" | "resumed" | "forked";
+  readonly logic: ChosenLogic;
+  /** What the thread is to emit first. */
+  readonly configured: SessionConfiguredEvent;
+  /** The stored items, oldest first; null when they were not read. */
+  readonly items?: readonly RolloutItem[] | null;
 };
 
 /** Whoever shows a thread's events to its observers. */
@@ -154,8 +163,11 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #onFirst: (() => void) | undefined;
   #prepared: SessionConfiguredEvent | undefined;
   #hasWarnedOfModel = false;
+  /** Where the logic is an embedder's own. */
+  readonly #own: OwnLife | undefined;
+  readonly #logicThread: LogicThread | undefined;
 
-  constructor({ env, store, writer, config, tools, origin }: IncarnationOptions) {
+  constructor({ env, store, writer, config, tools, origin, logic, configured, items = null }: IncarnationOptions) {
     this.threadId = writer.threadId;
     this.epoch = writer.epoch;
     this.env = env;
@@ -168,11 +180,24 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.isFresh = origin === "new";
     this.lastActiveAt = env.clock.now();
     this.log = new EventLog({ capacity: env.eventCapacity, guard: guardFirst });
-    const input: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
-    this.#life = lifeOf(input);
-    this.actor = shownById(createActor(env.logic, { parent: env.parent, id: this.threadId, input }));
-    this.actor.on("*", (emitted: unknown) => this.#admit(emitted));
-    this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.end("closed") });
+    const name: ThreadInput = { threadId: this.threadId, epoch: this.epoch };
+    this.#life = lifeOf(name);
+    this.#prepared = configured;
+    if (logic.isOwn) {
+      this.#own = new OwnLife(this, env.turnSlots);
+      this.#logicThread = new LogicThread(this);
+    }
+    const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#logicThread && {
+      config,
+      extra: config.extra,
+      sessionConfigured: configured,
+      items,
+      thread: this.#logicThread,
+    };
+    const input = { ...name, ...own };
+    this.actor = shownById(createActor(logic.logic, { parent: env.parent, id: this.threadId, input }));
+    this.actor.on("*", (emitted: unknown) => this.hear(emitted));
+    this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.#complete() });
     // A thread that was deleted and made anew under its id begins with the same epoch.
     env.incarnations.get(this.#life)?.end("lost");
     env.incarnations.set(this.#life, this);
@@ -191,15 +216,14 @@ export class Incarnation implements TurnHost, HistoryHolder {
   /**
    * Starts the actor and gives it its session. Answers at once when the first event comes at once.
    *
-   * @param msg what the thread is to emit first
    * @throws SessionConfiguredNotFirstEventError (S4), also when nothing comes within `deadlineMs`; or the signal's reason.
    *   The actor is then closed; what to do with the rollout is the caller's.
    */
-  boot(
-    msg: SessionConfiguredEvent,
-    options: { deadlineMs: number; signal?: AbortSignal | undefined },
-  ): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
-    this.#prepared = msg;
+  boot(options: {
+    deadlineMs: number;
+    signal?: AbortSignal | undefined;
+  }): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
+    const msg = this.#prepared;
     this.#holdFolders();
     this.actor.start();
     this.actor.send({ type: "session.configure", msg });
@@ -278,21 +302,29 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.#refusal;
   }
 
-  #admit(emitted: unknown): void {
-    if (this.#isShut) return;
-    try {
-      const emission = readEmission(emitted);
-      if (this.sessionConfigured === undefined) {
-        this.#admitFirst(emission);
-      } else if (emission.kind === "record") {
-        this.writer.append(emission.item);
-      } else if (emission.kind === "event") {
-        this.#admitEvent(emission);
-      } else {
-        this.env.logger.warn({ threadId: this.threadId, type: emission.type }, "a thread emitted what is no event");
+  /** What the actor emits. That of an embedder's own logic is outside data, and read first. */
+  hear(emitted: unknown): void {
+    if (this.#own === undefined) this.#admit([readEmission(emitted)]);
+    else if (!this.#isShut) this.#admit(this.#own.read(emitted, this.sessionConfigured === undefined));
+    this.#own?.noteRecorded();
+  }
+
+  #admit(emissions: readonly Emission[]): void {
+    for (const emission of emissions) {
+      if (this.#isShut) return;
+      try {
+        if (this.sessionConfigured === undefined) {
+          this.#admitFirst(emission);
+        } else if (emission.kind === "record") {
+          this.writer.append(emission.item);
+        } else if (emission.kind === "event") {
+          this.#admitEvent(emission);
+        } else {
+          this.env.logger.warn({ threadId: this.threadId, type: emission.type }, "a thread emitted what is no event");
+        }
+      } catch (error) {
+        this.env.logger.error({ threadId: this.threadId, err: error }, "an event could not be admitted");
       }
-    } catch (error) {
-      this.env.logger.error({ threadId: this.threadId, err: error }, "an event could not be admitted");
     }
   }
 
@@ -303,11 +335,12 @@ export class Incarnation implements TurnHost, HistoryHolder {
       this.#onFirst?.();
       return;
     }
-    const { configured } = first;
-    const msg: SessionConfiguredEvent = { ...this.#prepared, ...configured, session_id: this.threadId };
-    this.sessionConfigured = this.#prepared === configured ? configured : msg;
+    const prepared = this.#prepared ?? first.configured;
+    const { configured, wrong } = this.#own?.configured(first.configured, prepared) ?? { ...first, wrong: [] };
+    this.sessionConfigured = configured;
     this.#prepared = undefined;
-    this.#show(INITIAL_SUBMISSION_ID, this.sessionConfigured);
+    this.#show(INITIAL_SUBMISSION_ID, configured);
+    this.#own?.reportFirst(wrong);
     this.#onFirst?.();
   }
 
@@ -330,6 +363,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
       }
     }
     this.#show(id, msg);
+    // However its logic goes on: what has said its last word has ended.
+    if (this.#own !== undefined && msg.type === "shutdown_complete") this.end("closed");
   }
 
   /** An input without items is over at once (SPEC 4.8): while a turn runs, that says nothing of the thread. */
@@ -419,8 +454,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
     const joined = task === turn?.id ? turn?.turnId : queue.find((waiting) => waiting.id === task)?.turnId;
     const own = named ?? (starts && isUuid(id) ? id : undefined);
     const hasBegun = turn?.id === id || this.#openTurn?.id === id;
+    const isHeld = this.#own?.holds(id) === true;
     const isWaiting =
-      deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op)));
+      isHeld ||
+      (deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op))));
     const isNamed = chosen !== undefined && isNew !== true;
     if (!isNamed && !isWaiting) return;
     const turnId = hasBegun
@@ -435,13 +472,50 @@ export class Incarnation implements TurnHost, HistoryHolder {
     });
   }
 
+  /** Gives the op to the logic: at once, or when a turn of an own logic's may run. */
+  take(event: SubmittedOp): void {
+    if (event.op.type === "shutdown") this.#logicThread?.close();
+    if (this.#own === undefined) this.deliver(event);
+    else this.#own.give(event);
+  }
+
+  deliver(event: SubmittedOp): void {
+    this.#logicThread?.offer(event);
+    this.actor.send(event);
+  }
+
+  get logger() {
+    return this.env.logger;
+  }
+
+  /** The turn that runs, as an own logic has told of it. */
+  get ownTurn(): OwnLife["turns"]["running"] {
+    return this.#own?.turns.running;
+  }
+
+  /**
+   * Ends an own logic that has not ended by itself when it was asked to, and has no turn to finish: what it had to say is
+   * said. False for any other.
+   */
+  retire(): boolean {
+    if (this.#own === undefined || this.#end !== undefined || this.#own.turns.running !== undefined) return false;
+    this.#own.shutDown();
+    return true;
+  }
+
+  /** The actor has come to its end by itself. */
+  #complete(): void {
+    if (this.sessionConfigured !== undefined && this.#end === undefined) this.#own?.complete();
+    this.end("closed");
+  }
+
   noteTaken(id: SubmissionId): void {
     this.#ledger?.noteTaken(id);
   }
 
   get waitingOps(): number {
     const { deferred = [], questions = [] } = this.#context();
-    return deferred.length + questions.length + (this.#inbox?.size ?? 0);
+    return deferred.length + questions.length + (this.#inbox?.size ?? 0) + (this.#own?.turns.waiting ?? 0);
   }
 
   get approvals(): Approvals {
@@ -450,14 +524,18 @@ export class Incarnation implements TurnHost, HistoryHolder {
   }
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
-    if (this.#end === undefined) this.actor.send({ type: "event.publish", id, msg, ...options });
-    // The actor says nothing any more: last words come straight to the door.
-    else this.#admit({ type: msg.type, id, msg, ...options });
+    if (this.#speaks) this.actor.send({ type: "event.publish", id, msg, ...options });
+    else this.#admit([{ kind: "event", id, msg, recorded: options?.recorded === true }]);
+  }
+
+  /** Whether what is said of the thread goes through its actor. One that has ended, or is another's, gets no word to say. */
+  get #speaks(): boolean {
+    return this.#end === undefined && this.#own === undefined;
   }
 
   record(item: RolloutItem): void {
-    if (this.#end === undefined) this.actor.send({ type: "rollout.record", item });
-    else this.#admit({ type: "rollout_item", item });
+    if (this.#speaks) this.actor.send({ type: "rollout.record", item });
+    else this.#admit([{ kind: "record", item }]);
     if (item.type === "compacted") this.#ledger?.repeat();
   }
 
@@ -551,13 +629,13 @@ export class Incarnation implements TurnHost, HistoryHolder {
   get activity(): Activity {
     if (this.#end !== undefined || this.hasEnded) return "gone";
     if (this.sessionConfigured === undefined) return "starting";
-    const told = ACTIVITIES.find((tag) => this.#hasTag(tag));
-    return told ?? (this.status === "running" ? "running" : "idle");
+    if (this.#own !== undefined) return this.#own.turns.isBusy || this.status === "running" ? "running" : "idle";
+    return ACTIVITIES.find((tag) => this.#hasTag(tag)) ?? "idle";
   }
 
   /** Whether input that comes now joins the running turn. */
   get takesInput(): boolean {
-    return this.#hasTag("takesInput");
+    return this.#own === undefined ? this.#hasTag("takesInput") : this.#own.turns.running !== undefined;
   }
 
   #hasTag(tag: ThreadTag): boolean {
@@ -582,6 +660,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.#end = error === undefined ? { reason, epoch } : { reason, epoch, error };
     if (this.sessionConfigured !== undefined) this.#sayLast(this.#end);
     this.#isShut = true;
+    this.#logicThread?.close();
     const ended = new DOMException("the thread has ended", "AbortError");
     this.turn?.abort(ended);
     this.turn?.vacate();
@@ -610,7 +689,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
     const before = this.status;
     endTurns(this, queue, { failure, isLost: reason === "lost" });
     const open = this.#openTurn;
-    if (open !== undefined) {
+    if (this.#own !== undefined) this.#own.sayLast(failure);
+    else if (open !== undefined) {
       if (failure !== undefined) this.publish(open.id, failure);
       const { turn_id, root_turn_id, started_at } = open.msg;
       const stamp = { turn_id, ...(root_turn_id && { root_turn_id }), ...(started_at && { started_at }) };
@@ -625,6 +705,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
 
   /** The machine's own, where the logic is the built-in one. */
   #context(): Partial<ThreadContext> {
+    if (this.#own !== undefined) return {};
     const { context } = this.actor.getSnapshot() as { context?: Partial<ThreadContext> };
     return Array.isArray(context?.deferred) ? context : {};
   }

@@ -16,7 +16,7 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -58,6 +58,7 @@ export interface ThreadHome {
 export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown): void };
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
+const DEFAULT_INTERRUPT_MS = 10_000;
 
 /** Of how many lives a handle can still say how much they said. */
 const PAST_LIVES = 64;
@@ -233,7 +234,17 @@ export class LiveThread implements Thread, Lives, Observed {
   }
 
   get activeTurn(): ActiveTurn | undefined {
-    const { turn } = this.#incarnation;
+    const { turn, ownTurn } = this.#incarnation;
+    if (ownTurn?.started?.turn_id) {
+      const { id, started, since } = ownTurn;
+      return {
+        turnId: toTurnId(String(started.turn_id)),
+        submissionId: id,
+        kind: "regular",
+        takesInput: true,
+        startedAt: since,
+      };
+    }
     if (turn === undefined || turn.ended) return undefined;
     const { turnId, id: submissionId, kind, startedAt } = turn;
     return { turnId, submissionId, kind, takesInput: this.#incarnation.takesInput, startedAt };
@@ -406,17 +417,19 @@ export class LiveThread implements Thread, Lives, Observed {
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.#closedError();
     const incarnation = this.#incarnation;
-    const running = this.isLoaded ? incarnation.turn : undefined;
+    const running = this.isLoaded ? this.activeTurn : undefined;
     if (turnId !== undefined && running?.turnId !== turnId) {
       throw new NoActiveTurnError(
         running === undefined ? undefined : `expected active turn id ${turnId} but found ${running.turnId}`,
       );
     }
     if (isGone(incarnation)) return;
-    const watch = running === undefined || running.ended ? undefined : endOfTurn(this, running.id);
+    const watch = running === undefined ? undefined : endOfTurn(this, running.submissionId);
+    // A logic of an embedder's own may have no ear for it.
+    const patience = incarnation.ownTurn === undefined ? {} : { deadlineMs: DEFAULT_INTERRUPT_MS };
     try {
       void handOver(incarnation, { op: { type: "interrupt" } });
-      if (watch !== undefined) await this.#bounded("the interrupt", () => watch.ended, options);
+      if (watch !== undefined) await this.#bounded("the interrupt", () => watch.ended, { ...patience, ...options });
     } finally {
       watch?.stop();
     }
@@ -433,6 +446,10 @@ export class LiveThread implements Thread, Lives, Observed {
       return "completed";
     } catch (error) {
       if (!(error instanceof DeadlineExceededError)) throw error;
+      if (this.#incarnation.retire()) {
+        await closed.promise;
+        return this.#incarnation.writer.failure === undefined ? "completed" : "timedOut";
+      }
       await this.#home.kill(this);
       return "timedOut";
     } finally {

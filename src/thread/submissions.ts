@@ -99,9 +99,9 @@ function send(thread: Incarnation, id: SubmissionId, handing: Handing): Submissi
   thread.touch();
   onNamed?.(id);
   const turnId = handing.turnId ?? (taskKindOf(op) === undefined || isUuid(id) ? undefined : newTurnId());
-  const event = turnId === undefined ? { type: "op.submit", id, op } : { type: "op.submit", id, op, turnId };
+  const event = { type: "op.submit" as const, id, op, ...(turnId && { turnId }) };
   // What the thread does with it is no part of a tool call that has sent it.
-  outsideCalls(() => thread.actor.send(event));
+  outsideCalls(() => thread.take(event));
   if (!isUrgent(op) || handing.id !== undefined) thread.noteSubmission({ id, op, ...(turnId && { turnId }) }, handing);
   return id;
 }

@@ -1,17 +1,19 @@
-import type { AnyActorLogic, AnyActorRef } from "xstate";
+import type { AnyActorRef } from "xstate";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { Slots } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
-import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { Agents } from "../turn/agents.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { Incarnation } from "./incarnation.ts";
+import type { Thread } from "./thread.ts";
 
 /** What all threads of one manager share. Made once, in one place. */
 export type ThreadEnv = {
@@ -21,8 +23,8 @@ export type ThreadEnv = {
   readonly parent: AnyActorRef;
   /** Has the supervisor stop the actor: nobody else can. */
   readonly stop: (actor: AnyActorRef) => void;
-  /** The logic of every thread of this manager. */
-  readonly logic: AnyActorLogic;
+  /** Starts a thread for a thread's own logic. */
+  readonly startChild: (parent: ThreadId, config: ThreadConfig | undefined, signal: AbortSignal) => Promise<Thread>;
   /** Who answers a thread's turns. */
   readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   /** How many tokens a model's context holds; null when it has no bound. */

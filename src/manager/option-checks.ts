@@ -1,0 +1,91 @@
+/** Options as they come from a program: each is known by name, and each port has the shape of one. */
+import type { AnyActorLogic } from "xstate";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { didYouMean } from "../protocol/nearest-name.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
+
+const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
+  typeof value === "object" && value !== null && names.every((name) => typeof Reflect.get(value, name) === "function");
+
+export const isLogic = (value: unknown): value is AnyActorLogic =>
+  hasMethods(value, "transition", "getInitialSnapshot", "getPersistedSnapshot");
+
+const isClient = (value: unknown): boolean =>
+  hasMethods(value, "stream") && typeof Reflect.get(value as object, "providerId") === "string";
+const isText = (value: unknown): boolean => typeof value === "string" && value !== "";
+const isModelSource = (value: unknown): boolean =>
+  hasMethods(value, "clientFor") && typeof Reflect.get(value as object, "providerId") === "string";
+
+type Check = { readonly fits: (value: unknown) => boolean; readonly wanted: string };
+const anything: Check = { fits: () => true, wanted: "" };
+const group: Check = { fits: isJsonObject, wanted: "an object" };
+const port = (wanted: string, ...methods: readonly string[]): Check => ({
+  fits: (value) => hasMethods(value, ...methods),
+  wanted: `${wanted} (with ${methods.map((name) => `\`${name}\``).join(", ")})`,
+});
+
+/** What each option has to be. `anything` is checked where it is read. */
+const OPTIONS: Readonly<Record<string, Check>> = {
+  home: { fits: isText, wanted: "the path of a folder" },
+  store: port(
+    "a ThreadStore",
+    "create",
+    "fork",
+    "adopt",
+    "open",
+    "header",
+    "load",
+    "forkBase",
+    "get",
+    "list",
+    "delete",
+    "close",
+  ),
+  model: {
+    fits: (value) => isClient(value) || isModelSource(value),
+    wanted: "a ModelClient (with `providerId` and `stream`) or a ModelSource (with `providerId` and `clientFor`)",
+  },
+  tools: { fits: Array.isArray, wanted: "an array of tools, as made by `tool(...)`" },
+  config: group,
+  mcpServers: group,
+  environment: group,
+  auth: port("an AuthManager", "status", "apiKey"),
+  models: port("a ModelsManager", "listModels", "defaultModel", "contextWindow"),
+  skills: port("a SkillsManager", "skillsFor", "injectionFor"),
+  instructions: { fits: (value) => typeof value === "function", wanted: "a function of a working directory" },
+  sessionSource: anything,
+  originator: { fits: isText, wanted: "a text" },
+  limits: group,
+  residency: group,
+  supervision: group,
+  logger: port("a logger of pino's shape", "debug", "info", "warn", "error"),
+  clock: port("a Clock", "now", "setTimeout", "clearTimeout"),
+  threadLogic: {
+    fits: (value) => isLogic(value) || typeof value === "function",
+    wanted: "an XState logic (fromCallback, fromPromise, a machine, ...) or a function that chooses one",
+  },
+  logics: {
+    fits: (value) => isJsonObject(value) && Object.values(value).every(isLogic),
+    wanted: "an object of XState logics by their names",
+  },
+};
+
+/** @throws InvalidRequestError that names the first wrong option, and for an unknown one the nearest known one */
+export function checkOptions(options: unknown): void {
+  if (!isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const check = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;
+    if (check === undefined) {
+      throw new InvalidRequestError(`options: unknown option \`${name}\`${didYouMean(name, Object.keys(OPTIONS))}`);
+    }
+    if (!check.fits(value)) throw new InvalidRequestError(`${name}: must be ${check.wanted}`);
+  }
+}
+
+/** @throws InvalidRequestError for a name that is not among the known ones */
+export function refuseUnknown(what: string, given: object, known: readonly string[]): void {
+  const unknown = Object.keys(given).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new InvalidRequestError(`${what}: unknown option \`${unknown}\`${didYouMean(unknown, known)}`);
+}

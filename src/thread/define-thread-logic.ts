@@ -1,0 +1,240 @@
+/** A typed start for thread logics of your own: what it makes keeps the contract of docs/thread-logic.md by itself. */
+import { type CallbackActorLogic, fromCallback } from "xstate";
+import type { Submission, ThreadCommand, ThreadEmitted } from "../../machines/thread.machine.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
+import { type CodexErrorInfo, ModelError } from "../protocol/model-error.ts";
+import type { Op } from "../protocol/op.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { ModelAnswer, ModelQuestion } from "./logic-thread.ts";
+import type { OwnLogicInput } from "./own-logic.ts";
+
+/** One turn, as the function that runs it sees it. */
+export type LogicTurn<State> = OwnLogicInput & {
+  readonly turnId: TurnId;
+  readonly submissionId: SubmissionId;
+  readonly input: readonly UserInput[];
+  /** The input's texts, one after another. */
+  readonly text: string;
+  /** What `start` gave. */
+  readonly state: State;
+  /** Fires at an interrupt, and at the thread's end. */
+  readonly signal: AbortSignal;
+  /** Says a message, now. */
+  say(text: string): void;
+  /** Says any event under this turn. */
+  publish(msg: EventMsg): void;
+  /** Asks the thread's model; see LogicThread.ask. */
+  ask(question?: ModelQuestion): Promise<ModelAnswer>;
+};
+
+export type ThreadLogicDefinition<State> = {
+  /** What the logic keeps while the thread is in memory; made anew in each life. */
+  readonly start?: (input: OwnLogicInput) => State | Promise<State>;
+  /**
+   * Runs one turn. A text that it gives is said as the turn's last message. What it throws fails the turn, and not the
+   * thread. At an interrupt the turn is over when it settles, or after a grace of 100 ms.
+   */
+  readonly turn: (turn: LogicTurn<State>) => unknown;
+  /** Ops of other types, one at a time and in order; those without an entry are refused by an event. */
+  readonly ops?: { readonly [type: string]: (op: Op, turn: OpContext<State>) => void | Promise<void> };
+  /** Lets go of what `start` made; within the shutdown's deadline, and also after a failure. */
+  readonly stop?: (state: State) => void | Promise<void>;
+};
+
+export type OpContext<State> = OwnLogicInput & {
+  readonly submissionId: SubmissionId;
+  readonly state: State;
+  publish(msg: EventMsg): void;
+};
+
+export type DefinedThreadLogic = CallbackActorLogic<ThreadCommand, OwnLogicInput, ThreadEmitted>;
+
+const GRACE_MS = 100;
+
+/** @throws InvalidRequestError for a definition without `turn` */
+export function defineThreadLogic<State = undefined>(definition: ThreadLogicDefinition<State>): DefinedThreadLogic {
+  if (typeof definition?.turn !== "function")
+    throw new InvalidRequestError("defineThreadLogic: give `turn`, a function");
+  return fromCallback<ThreadCommand, OwnLogicInput, ThreadEmitted>(({ input, emit, receive }) => {
+    const worker = new Worker(definition, input, emit);
+    receive((command) => worker.take(command));
+    return () => worker.dispose();
+  });
+}
+
+class Worker<State> {
+  readonly #definition: ThreadLogicDefinition<State>;
+  readonly #input: OwnLogicInput;
+  readonly #emit: (emitted: ThreadEmitted) => void;
+  /** Settles when all that was asked for so far is done. */
+  #work: Promise<void> = Promise.resolve();
+  #state: Promise<State> | undefined;
+  #running: AbortController | undefined;
+  /** Inputs whose turns have not begun. */
+  readonly #waiting = new Set<SubmissionId>();
+  /** Of those, the ones that an interrupt has ended. */
+  readonly #cut = new Set<SubmissionId>();
+  #isOver = false;
+
+  constructor(definition: ThreadLogicDefinition<State>, input: OwnLogicInput, emit: (emitted: ThreadEmitted) => void) {
+    this.#definition = definition;
+    this.#input = input;
+    this.#emit = emit;
+  }
+
+  #publish(id: SubmissionId, msg: EventMsg): void {
+    if (!this.#isOver) this.#emit({ type: msg.type, id, msg });
+  }
+
+  take(command: ThreadCommand): void {
+    if (command.type === "session.configure") this.#publish(INITIAL_SUBMISSION_ID, command.msg);
+    if (command.type !== "op.submit") return;
+    const { id, op } = command;
+    if (op.type === "shutdown") void this.#shutDown(id);
+    else if (op.type === "interrupt") this.#interrupt();
+    else if ((op.type === "user_input" || op.type === "user_turn") && op.items.length > 0) {
+      this.#waiting.add(id);
+      this.#next(() => this.#runTurn(command, op.items));
+    } else this.#next(() => this.#answer(id, op));
+  }
+
+  #next(work: () => Promise<void>): void {
+    this.#work = this.#work.then(work);
+  }
+
+  #interrupt(): void {
+    for (const id of this.#waiting) this.#cut.add(id);
+    this.#running?.abort(new DOMException("the turn was interrupted", "AbortError"));
+  }
+
+  /** The state, made once; one that could not be made is tried again by the next op. */
+  #started(): Promise<State> {
+    this.#state ??= this.#start().catch((error: unknown) => {
+      this.#state = undefined;
+      throw error;
+    });
+    return this.#state;
+  }
+
+  async #start(): Promise<State> {
+    return (await this.#definition.start?.(this.#input)) as State;
+  }
+
+  async #runTurn({ id, turnId = newTurnId() }: Submission, items: readonly UserInput[]): Promise<void> {
+    if (this.#isOver) return;
+    this.#waiting.delete(id);
+    this.#publish(id, { type: "task_started", turn_id: turnId });
+    const running = new AbortController();
+    const { signal } = running;
+    if (this.#cut.delete(id)) running.abort(new DOMException("the turn was interrupted", "AbortError"));
+    this.#running = running;
+    try {
+      const last = await this.#carryOut({ id, turnId, items, signal });
+      this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: last });
+    } catch (error) {
+      if (signal.aborted) this.#publish(id, { type: "turn_aborted", reason: "interrupted", turn_id: turnId });
+      else this.#fail(id, turnId, error);
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  /** Runs the turn's function. What the turn has said last. */
+  async #carryOut({ id, turnId, items, signal }: TurnFacts): Promise<string | null> {
+    signal.throwIfAborted();
+    let last: string | null = null;
+    const say = (message: string) => {
+      last = message;
+      this.#publish(id, { type: "agent_message", message });
+    };
+    const work = async () => {
+      const state = await this.#started();
+      return this.#definition.turn({
+        ...this.#input,
+        turnId,
+        submissionId: id,
+        input: items,
+        text: items.map((item) => (item.type === "text" ? item.text : "")).join("\n"),
+        state,
+        signal,
+        say,
+        publish: (msg) => this.#publish(id, msg),
+        ask: (question) => this.#input.thread.ask({ ...question, signal: both(signal, question?.signal) }),
+      });
+    };
+    const given = await Promise.race([work(), overdue(signal)]);
+    signal.throwIfAborted();
+    if (typeof given === "string") say(given);
+    return last;
+  }
+
+  #fail(id: SubmissionId, turnId: TurnId, error: unknown): void {
+    const message = textOfThrown(error);
+    const info: CodexErrorInfo = error instanceof ModelError ? error.info : "other";
+    this.#publish(id, { type: "error", message, codex_error_info: info });
+    this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
+  }
+
+  async #answer(id: SubmissionId, op: Op): Promise<void> {
+    const { ops = {} } = this.#definition;
+    const answer = Object.hasOwn(ops, op.type) ? ops[op.type] : undefined;
+    if (answer === undefined && (op.type === "user_input" || op.type === "user_turn")) {
+      this.#publish(id, { type: "task_complete", last_agent_message: null });
+      return;
+    }
+    try {
+      if (answer === undefined) throw new InvalidRequestError(`this thread's logic takes no \`${op.type}\``);
+      const state = await this.#started();
+      await answer(op, { ...this.#input, submissionId: id, state, publish: (msg) => this.#publish(id, msg) });
+    } catch (error) {
+      this.#publish(id, { type: "error", message: textOfThrown(error), codex_error_info: "bad_request" });
+    }
+  }
+
+  async #shutDown(id: SubmissionId): Promise<void> {
+    this.#interrupt();
+    await this.#work;
+    await this.#letGo();
+    this.#publish(id, { type: "shutdown_complete" });
+    this.#isOver = true;
+  }
+
+  /** The actor was stopped, or has failed. */
+  dispose(): void {
+    this.#isOver = true;
+    this.#interrupt();
+    void this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
+    const state = this.#state;
+    this.#state = undefined;
+    if (state === undefined) return;
+    try {
+      await this.#definition.stop?.(await state);
+    } catch (error) {
+      this.#publish(INITIAL_SUBMISSION_ID, { type: "warning", message: `stop failed: ${textOfThrown(error)}` });
+    }
+  }
+}
+
+type TurnFacts = {
+  readonly id: SubmissionId;
+  readonly turnId: TurnId;
+  readonly items: readonly UserInput[];
+  readonly signal: AbortSignal;
+};
+
+const both = (one: AbortSignal, other: AbortSignal | undefined): AbortSignal =>
+  other === undefined ? one : AbortSignal.any([one, other]);
+
+/** Rejects when a turn that was interrupted has had its grace. */
+const overdue = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const wait = () => setTimeout(() => reject(signal.reason), GRACE_MS).unref();
+    if (signal.aborted) wait();
+    else signal.addEventListener("abort", wait, { once: true });
+  });

@@ -1,0 +1,305 @@
+/**
+ * What the door does for a logic of an embedder's own (docs/thread-logic.md): reads what it emits, adds what the built-in
+ * logic says by itself, so that both are stored by the same rules, and ends its turns where it can't any more.
+ */
+import { taskKindOf } from "../../machines/thread.machine.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
+import type { Slots } from "../kernel/slots.ts";
+import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { legacyEventsOf } from "../protocol/legacy-events.ts";
+import { assistantMessage, type ResponseItem } from "../protocol/response-item.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import { messageOf } from "../turn/user-message.ts";
+import type { Emission } from "./emitted.ts";
+import { readOwnEmission, submissionOf } from "./own-emission.ts";
+import { OwnTurns, type SubmittedOp } from "./own-turns.ts";
+
+/** Whose life it is. */
+export interface OwnThread {
+  readonly threadId: ThreadId;
+  readonly logger: SkeinLogger;
+  readonly clock: Clock;
+  readonly config: Pick<ResolvedThreadConfig, "cwd">;
+  /** To the door, past the logic. */
+  publish(id: SubmissionId, msg: EventMsg): void;
+  /** The input stands in the history now. */
+  noteTaken(id: SubmissionId): void;
+  deliver(event: SubmittedOp): void;
+}
+
+type Said = Extract<Emission, { kind: "event" }>;
+
+/** Inputs that no event of the logic has named yet; the oldest is recorded when there are more. */
+const HELD_INPUTS = 64;
+/** So many messages of the latest turns are known, to tell what is said twice from what was only recorded before. */
+const KNOWN_MESSAGES = 64;
+
+const said = (id: SubmissionId, msg: EventMsg): Said => ({ kind: "event", id, msg, recorded: false });
+
+export class OwnLife {
+  readonly turns: OwnTurns;
+  readonly #thread: OwnThread;
+  readonly #held = new Map<SubmissionId, readonly UserInput[]>();
+  /** What an item of the history, or of the turn, says already; until the turn's end. */
+  readonly #items = new Set<string>();
+  /** Inputs that were recorded, the newest ones. */
+  readonly #recordedInputs = new Set<SubmissionId>();
+  #toNote: SubmissionId[] = [];
+  #closingFor = INITIAL_SUBMISSION_ID;
+  #hasSaidShutdown = false;
+
+  constructor(thread: OwnThread, slots: Slots) {
+    this.#thread = thread;
+    this.turns = new OwnTurns(slots, (event) => thread.deliver(event));
+  }
+
+  // From the thread's holders to the logic.
+
+  give(event: SubmittedOp): void {
+    const { id, op } = event;
+    if (op.type === "shutdown") this.#closingFor = id;
+    if ((op.type === "user_input" || op.type === "user_turn") && op.items.length > 0) this.#hold(id, op.items);
+    for (const cut of this.turns.give(event)) this.#publish(this.#endOf(cut.id, cut.turnId, undefined, undefined));
+  }
+
+  #publish(events: readonly Said[]): void {
+    for (const { id, msg } of events) this.#thread.publish(id, msg);
+    this.noteRecorded();
+  }
+
+  /** Inputs that have come through the door are taken. */
+  noteRecorded(): void {
+    for (const id of this.#toNote.splice(0)) this.#thread.noteTaken(id);
+  }
+
+  /** Whether the input stands in no line yet. */
+  holds(id: SubmissionId): boolean {
+    return this.#held.has(id);
+  }
+
+  #hold(id: SubmissionId, items: readonly UserInput[]): void {
+    this.#held.set(id, items);
+    if (this.#held.size <= HELD_INPUTS) return;
+    const [oldest] = this.#held.keys();
+    if (oldest !== undefined) this.#publish(this.#inputOf(oldest));
+  }
+
+  // From the logic to the door.
+
+  /** What comes through the door for one emission, in order. `isFirst`: nothing has come yet. */
+  read(emitted: unknown, isFirst: boolean): readonly Emission[] {
+    const read = readOwnEmission(emitted);
+    if (isFirst) return [read.kind === "breach" ? { kind: "foreign", type: read.type } : read];
+    const id = submissionOf(emitted);
+    if (read.kind === "breach") return [this.#report(id, `\`${read.type}\` was not shown: ${read.problem}`)];
+    if (read.kind === "foreign") return [this.#report(id, `\`${read.type}\` was not shown: it is no event`)];
+    if (read.kind === "record") {
+      if (read.item.type !== "response_item") return [read];
+      return this.#recorded(said(this.turns.running?.id ?? id, { type: "raw_response_item", item: read.item.payload }));
+    }
+    return read.recorded ? [read] : this.#told(read);
+  }
+
+  /** The first event, with its maker's own word in place of what can't be so; and what that was. */
+  configured(
+    own: SessionConfiguredEvent,
+    prepared: SessionConfiguredEvent,
+  ): { readonly configured: SessionConfiguredEvent; readonly wrong: readonly string[] } {
+    if (own === prepared) return { configured: own, wrong: [] };
+    const given: Record<string, unknown> = { ...prepared };
+    const wrong: string[] = [];
+    for (const [name, value] of Object.entries(own)) {
+      const known: unknown = Reflect.get(prepared, name);
+      const fits = known === undefined || known === null || value === null || typeof known === typeof value;
+      if (value === undefined) continue;
+      if (name === "session_id" ? value === prepared.session_id : fits) given[name] = value;
+      else wrong.push(name);
+    }
+    return { configured: given as SessionConfiguredEvent, wrong };
+  }
+
+  /** Tells of what the first event said that is not so. */
+  reportFirst(wrong: readonly string[]): void {
+    this.#publish(
+      wrong.map((name) => this.#report(INITIAL_SUBMISSION_ID, `its session_configured has another \`${name}\``)),
+    );
+  }
+
+  #report(id: SubmissionId, what: string): Said {
+    const message = `The thread's logic broke its contract: ${what}`;
+    this.#thread.logger.warn({ threadId: this.#thread.threadId }, message);
+    return said(id, { type: "warning", message });
+  }
+
+  #told(event: Said): readonly Emission[] {
+    const { id, msg } = event;
+    switch (msg.type) {
+      case "session_configured":
+        return [this.#report(id, "`session_configured` was not shown: it came a second time")];
+      case "task_started":
+        return this.#begun(id, msg);
+      case "task_complete":
+      case "turn_aborted":
+        return this.#ended(id, msg);
+      case "raw_response_item":
+        return this.#recorded(event);
+      case "item_completed":
+        this.#note(`item ${keyOf(msg.item)}`);
+        return [event];
+      case "user_message":
+        if (this.#recordedInputs.has(id)) return [];
+        return [...this.#inputOf(id, [{ type: "text", text: msg.message }])];
+      case "agent_message":
+        return [...this.#behindMessage(id, msg.message), event];
+      case "shutdown_complete":
+        this.#hasSaidShutdown = true;
+        return [...this.#endsOfOwed(), event];
+      default:
+        return [event];
+    }
+  }
+
+  #begun(id: SubmissionId, msg: TaskStartedEvent): readonly Said[] {
+    const started = msg.turn_id ? msg : { ...msg, turn_id: this.#turnIdOf(id) };
+    this.turns.begin(id, started, this.#thread.clock.now());
+    return [said(id, started), ...this.#inputOf(id)];
+  }
+
+  #ended(id: SubmissionId, msg: Extract<EventMsg, { type: "task_complete" | "turn_aborted" }>): readonly Said[] {
+    const turnId = msg.turn_id ?? this.#turnIdOf(id);
+    const input = this.#inputOf(id);
+    if (!this.turns.end(id)) return [this.#report(id, `\`${msg.type}\` was not shown: the turn has ended already`)];
+    this.#items.clear();
+    return [...input, said(id, msg.turn_id ? msg : { ...msg, turn_id: turnId })];
+  }
+
+  #turnIdOf(id: SubmissionId): string {
+    const turn = this.turns.owed(id);
+    return turn?.started?.turn_id ?? turn?.submission?.turnId ?? id;
+  }
+
+  /** An item of the history. The input is recorded once, whoever does it. */
+  #recorded(event: Said): readonly Said[] {
+    if (event.msg.type !== "raw_response_item") return [event];
+    const key = keyOfItem(event.msg.item);
+    if (key.startsWith("user ") && this.#items.has(`raw ${key}`)) return [];
+    this.#note(`raw ${key}`);
+    return [event];
+  }
+
+  /** The items of an agent's message, unless the logic has recorded them itself. */
+  #behindMessage(id: SubmissionId, text: string): readonly Said[] {
+    const key = `assistant ${text}`;
+    const raw = this.#items.delete(`raw ${key}`) ? [] : [said(id, rawItem(assistantMessage(text)))];
+    const item: TurnItem = { type: "AgentMessage", id: newItemId(), content: [{ type: "Text", text }] };
+    return [...raw, ...(this.#items.delete(`item ${key}`) ? [] : this.#wholeItem(id, item))];
+  }
+
+  #wholeItem(id: SubmissionId, item: TurnItem): Said[] {
+    const place = { thread_id: this.#thread.threadId, turn_id: this.#turnIdOf(this.turns.running?.id ?? id), item };
+    return [said(id, { type: "item_started", ...place }), said(id, { type: "item_completed", ...place })];
+  }
+
+  /** What is recorded of an input. `items`: what the logic calls it, where nobody gave it. */
+  #inputOf(id: SubmissionId, items?: readonly UserInput[]): readonly Said[] {
+    const input = this.#held.get(id) ?? items;
+    if (input === undefined) return [];
+    this.#held.delete(id);
+    keep(this.#recordedInputs, id);
+    const item: TurnItem = { type: "UserMessage", id: newItemId(), content: [...input] };
+    const shown = [...this.#wholeItem(id, item), ...legacyEventsOf(item).map((msg) => said(id, msg))];
+    const message = messageOf(input, { cwd: this.#thread.config.cwd, signal: AbortSignal.timeout(IMAGE_MS) });
+    if (message instanceof Promise) {
+      void message.then((read) => this.#publish([said(id, rawItem(read))]));
+      return shown;
+    }
+    const key = `raw ${keyOfItem(message)}`;
+    const raw = this.#items.has(key) ? [] : [said(id, rawItem(message))];
+    this.#note(key);
+    this.#toNote.push(id);
+    return [...raw, ...shown];
+  }
+
+  #note(key: string): void {
+    keep(this.#items, key);
+  }
+
+  // The end.
+
+  /** The logic has ended by itself: it need not say so. */
+  complete(): void {
+    if (!this.#hasSaidShutdown) this.shutDown();
+  }
+
+  /** Says for the logic that it has ended. */
+  shutDown(): void {
+    this.#hasSaidShutdown = true;
+    this.#publish([...this.#endsOfOwed(), said(this.#closingFor, { type: "shutdown_complete" })]);
+  }
+
+  /** What has no end gets one, and inputs that stand nowhere are recorded. */
+  sayLast(failure: ErrorEvent | undefined): void {
+    this.#publish(this.#endsOfOwed(failure));
+  }
+
+  #endsOfOwed(failure?: ErrorEvent): readonly Said[] {
+    const { owed, waiting } = this.turns.close();
+    const all = [
+      ...owed.map(([id, { submission, started }]) => ({ id, turnId: submission?.turnId, started })),
+      ...waiting
+        .filter(({ op }) => taskKindOf(op) !== undefined)
+        .map(({ id, turnId }) => ({ id, turnId, started: undefined })),
+    ];
+    const ends = all.flatMap(({ id, turnId, started }) => this.#endOf(id, turnId, started, failure));
+    const unseen = [...this.#held.keys()].flatMap((id) => this.#inputOf(id));
+    return [...ends, ...unseen];
+  }
+
+  #endOf(
+    id: SubmissionId,
+    named: string | undefined,
+    started: TaskStartedEvent | undefined,
+    failure: ErrorEvent | undefined,
+  ): Said[] {
+    // Of an op that is no input, and that the logic has said nothing of, there is no turn to end.
+    if (started === undefined && !this.#held.has(id)) return [];
+    const turn_id = started?.turn_id ?? named ?? id;
+    const { root_turn_id, started_at } = started ?? {};
+    const stamp = { turn_id, ...(root_turn_id && { root_turn_id }), ...(started_at && { started_at }) };
+    return [
+      ...(started === undefined ? [said(id, { type: "task_started", turn_id })] : []),
+      ...this.#inputOf(id),
+      ...(failure === undefined ? [] : [said(id, failure)]),
+      said(id, { type: "turn_aborted", reason: "interrupted", ...stamp }),
+    ];
+  }
+}
+
+/** Adds to a set of the newest ones. */
+function keep<T>(newest: Set<T>, one: T): void {
+  newest.delete(one);
+  newest.add(one);
+  const [oldest] = newest;
+  if (newest.size > KNOWN_MESSAGES && oldest !== undefined) newest.delete(oldest);
+}
+
+/** How long a local image of an input may take to be read. */
+const IMAGE_MS = 10_000;
+
+const rawItem = (item: ResponseItem): EventMsg => ({ type: "raw_response_item", item });
+
+const keyOfItem = (item: ResponseItem): string =>
+  item.type === "message"
+    ? `${item.role} ${item.content.map((part) => ("text" in part ? String(part.text) : "")).join("")}`
+    : `${item.type} `;
+
+function keyOf(item: TurnItem): string {
+  if (item.type === "AgentMessage" && Array.isArray(item.content)) {
+    return `assistant ${agentMessageText(item as Parameters<typeof agentMessageText>[0])}`;
+  }
+  return item.type;
+}

@@ -1,0 +1,24 @@
+import type { AnyActorLogic } from "xstate";
+import type { ThreadInput } from "../../machines/thread.machine.ts";
+import type { SessionConfiguredEvent } from "../protocol/event.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { LogicThread } from "./logic-thread.ts";
+
+/** A thread's logic. `isOwn`: an embedder's, which is held to docs/thread-logic.md. */
+export type ChosenLogic = { readonly logic: AnyActorLogic; readonly isOwn: boolean };
+
+/** What a thread logic of your own is started with, as XState's `input`. */
+export type OwnLogicInput = ThreadInput & {
+  readonly config: ResolvedThreadConfig;
+  /** The config's `extra`: what whoever started the thread has to say to its logic. */
+  readonly extra: Readonly<Record<string, unknown>>;
+  /** What the thread has to emit first, under the submission id `""`; also sent as `session.configure`. */
+  readonly sessionConfigured: SessionConfiguredEvent;
+  /**
+   * What is stored of the thread, oldest first: empty for a new one. null where that is long (more than 128 lines) and
+   * `initialMessages: "all"` was not asked for; `thread.history()` reads what the model is to know of it.
+   */
+  readonly items: readonly RolloutItem[] | null;
+  readonly thread: LogicThread;
+};

@@ -1,0 +1,164 @@
+/**
+ * The inputs that a logic of an embedder's own was given, and the turns that it makes of them: which run, which wait for
+ * one of the manager's places (`limits.runningTurns`), and which have no end yet.
+ *
+ * A thread holds one place from the input that starts a turn until nothing of it is without an end. Input for a running
+ * turn goes to the logic at once. Ops keep their order (T3): behind an input that waits, all but urgent ones wait.
+ */
+import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
+import type { Release, Slots } from "../kernel/slots.ts";
+import type { TaskStartedEvent } from "../protocol/event.ts";
+import type { SubmissionId } from "../protocol/ids.ts";
+
+/** One that has no end yet. `started` is what its logic said of its begin. */
+export type OwedTurn = {
+  readonly submission: Submission | undefined;
+  started: TaskStartedEvent | undefined;
+  /** Unix milliseconds of its begin. */
+  since: number;
+};
+
+export type SubmittedOp = { readonly type: "op.submit" } & Submission;
+
+/** So many ids are known as ended, to tell a second end from a first. */
+const ENDED_KEPT = 64;
+
+export class OwnTurns {
+  readonly #slots: Slots;
+  readonly #deliver: (event: SubmittedOp) => void;
+  readonly #owed = new Map<SubmissionId, OwedTurn>();
+  readonly #ended = new Set<SubmissionId>();
+  #waiting: SubmittedOp[] = [];
+  #place: Release | undefined;
+  #asking: AbortController | undefined;
+
+  /** @param deliver gives an op to the logic */
+  constructor(slots: Slots, deliver: (event: SubmittedOp) => void) {
+    this.#slots = slots;
+    this.#deliver = deliver;
+  }
+
+  /** How many ops wait for a place. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** The turn that began first of those that run. */
+  get running(): (OwedTurn & { readonly id: SubmissionId }) | undefined {
+    for (const [id, turn] of this.#owed) if (turn.started !== undefined) return { id, ...turn };
+    return undefined;
+  }
+
+  /** Whether anything was asked for that has no end yet. */
+  get isBusy(): boolean {
+    return this.#owed.size > 0 || this.#waiting.length > 0;
+  }
+
+  owed(id: SubmissionId): OwedTurn | undefined {
+    return this.#owed.get(id);
+  }
+
+  /** Gives an op to the logic, as soon as it may have it. The inputs that an interrupt ends before that. */
+  give(event: SubmittedOp): readonly SubmittedOp[] {
+    if (isUrgent(event.op)) {
+      const cut = event.op.type === "interrupt" ? this.#cutWaiting() : [];
+      this.#deliver(event);
+      return cut;
+    }
+    if (this.#asking === undefined) this.#admit(event);
+    else this.#waiting.push(event);
+    return [];
+  }
+
+  #admit(event: SubmittedOp): void {
+    const { id, op, turnId } = event;
+    const starts = taskKindOf(op) !== undefined && !isEmptyInput(op) && this.running === undefined;
+    if (!starts) {
+      this.#deliver(event);
+      return;
+    }
+    this.#ended.delete(id);
+    const submission = turnId === undefined ? { id, op } : { id, op, turnId };
+    const begin = () => {
+      this.#owed.set(id, { submission, started: undefined, since: 0 });
+      this.#deliver(event);
+    };
+    if (this.#place !== undefined) {
+      begin();
+      return;
+    }
+    const asking = new AbortController();
+    const place = this.#slots.acquire({ signal: asking.signal });
+    if (!(place instanceof Promise)) {
+      this.#place = place;
+      begin();
+      return;
+    }
+    this.#asking = asking;
+    this.#waiting.unshift(event);
+    place.then(
+      (release) => {
+        if (this.#asking !== asking) return release();
+        this.#asking = undefined;
+        this.#place = release;
+        this.#pump();
+      },
+      () => undefined,
+    );
+  }
+
+  /** What has waited goes to the logic, up to the next one that has to wait. */
+  #pump(): void {
+    while (this.#asking === undefined) {
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
+      this.#admit(next);
+    }
+    this.#release();
+  }
+
+  #cutWaiting(): SubmittedOp[] {
+    const cut = this.#waiting.filter(({ op }) => taskKindOf(op) !== undefined);
+    this.#waiting = this.#waiting.filter(({ op }) => taskKindOf(op) === undefined);
+    this.#asking?.abort();
+    this.#asking = undefined;
+    this.#pump();
+    return cut;
+  }
+
+  /** The logic says that a turn has begun; one that nobody asked for counts as well, and does not wait. */
+  begin(id: SubmissionId, started: TaskStartedEvent, since: number): void {
+    const turn = this.#owed.get(id);
+    if (turn === undefined) this.#owed.set(id, { submission: undefined, started, since });
+    else Object.assign(turn, { started, since });
+    this.#ended.delete(id);
+    if (this.#asking === undefined) this.#place ??= this.#slots.tryAcquire();
+  }
+
+  /** The logic says that a turn has ended. False when it has said so already (T4). */
+  end(id: SubmissionId): boolean {
+    if (!this.#owed.delete(id) && this.#ended.has(id)) return false;
+    this.#ended.add(id);
+    const [oldest] = this.#ended;
+    if (this.#ended.size > ENDED_KEPT && oldest !== undefined) this.#ended.delete(oldest);
+    this.#release();
+    return true;
+  }
+
+  #release(): void {
+    if (this.#owed.size > 0) return;
+    this.#place?.();
+    this.#place = undefined;
+  }
+
+  /** The thread has ended: what has no end, in the order of asking, and what the logic was never given. */
+  close(): { readonly owed: readonly [SubmissionId, OwedTurn][]; readonly waiting: readonly SubmittedOp[] } {
+    const left = { owed: [...this.#owed], waiting: this.#waiting };
+    this.#owed.clear();
+    this.#waiting = [];
+    this.#asking?.abort();
+    this.#asking = undefined;
+    this.#release();
+    return left;
+  }
+}
