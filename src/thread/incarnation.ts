@@ -31,6 +31,7 @@ import { SessionConfiguredNotFirstEventError, ThreadBusyError } from "../protoco
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, isUuid, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
@@ -317,6 +318,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
           this.#admitFirst(emission);
         } else if (emission.kind === "record") {
           this.writer.append(emission.item);
+          if (this.#own !== undefined && emission.item.type === "response_item") this.#noteItem(emission.item.payload);
         } else if (emission.kind === "event") {
           this.#admitEvent(emission);
         } else {
@@ -347,9 +349,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #admitEvent({ id, msg, recorded }: { id: SubmissionId; msg: EventMsg; recorded: boolean }): void {
     if (msg.type === "raw_response_item") {
       this.writer.append({ type: "response_item", payload: msg.item });
-      this.isFresh = false;
-      this.history?.append(msg.item);
-      this.#loader?.noteRecorded();
+      this.#noteItem(msg.item);
     } else if (!recorded && isPersisted(msg, this.writer.historyMode)) {
       this.writer.append({ type: "event_msg", payload: msg });
     }
@@ -365,6 +365,12 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.#show(id, msg);
     // However its logic goes on: what has said its last word has ended.
     if (this.#own !== undefined && msg.type === "shutdown_complete") this.end("closed");
+  }
+
+  #noteItem(item: ResponseItem): void {
+    this.isFresh = false;
+    this.history?.append(item);
+    this.#loader?.noteRecorded();
   }
 
   /** An input without items is over at once (SPEC 4.8): while a turn runs, that says nothing of the thread. */
@@ -482,6 +488,10 @@ export class Incarnation implements TurnHost, HistoryHolder {
   deliver(event: SubmittedOp): void {
     this.#logicThread?.offer(event);
     this.actor.send(event);
+  }
+
+  get historyMode() {
+    return this.writer.historyMode;
   }
 
   get logger() {

@@ -10,6 +10,7 @@ import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } f
 import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import { assistantMessage, type ResponseItem } from "../protocol/response-item.ts";
+import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -26,6 +27,8 @@ export interface OwnThread {
   readonly config: Pick<ResolvedThreadConfig, "cwd">;
   /** To the door, past the logic. */
   publish(id: SubmissionId, msg: EventMsg): void;
+  record(item: RolloutItem): void;
+  readonly historyMode: HistoryMode;
   /** The input stands in the history now. */
   noteTaken(id: SubmissionId): void;
   deliver(event: SubmittedOp): void;
@@ -66,8 +69,11 @@ export class OwnLife {
     for (const cut of this.turns.give(event)) this.#publish(this.#endOf(cut.id, cut.turnId, undefined, undefined));
   }
 
-  #publish(events: readonly Said[]): void {
-    for (const { id, msg } of events) this.#thread.publish(id, msg);
+  #publish(emissions: readonly Emission[]): void {
+    for (const emission of emissions) {
+      if (emission.kind === "event") this.#thread.publish(emission.id, emission.msg);
+      else if (emission.kind === "record") this.#thread.record(emission.item);
+    }
     this.noteRecorded();
   }
 
@@ -151,8 +157,8 @@ export class OwnLife {
         this.#note(`item ${keyOf(msg.item)}`);
         return [event];
       case "user_message":
-        if (this.#recordedInputs.has(id)) return [];
-        return [...this.#inputOf(id, [{ type: "text", text: msg.message }])];
+        if (this.#recordedInputs.has(id)) return [{ ...event, recorded: true }];
+        return [...this.#inputOf(id, [{ type: "text", text: msg.message }]), { ...event, recorded: true }];
       case "agent_message":
         return [...this.#behindMessage(id, msg.message), event];
       case "shutdown_complete":
@@ -163,13 +169,13 @@ export class OwnLife {
     }
   }
 
-  #begun(id: SubmissionId, msg: TaskStartedEvent): readonly Said[] {
+  #begun(id: SubmissionId, msg: TaskStartedEvent): readonly Emission[] {
     const started = msg.turn_id ? msg : { ...msg, turn_id: this.#turnIdOf(id) };
     this.turns.begin(id, started, this.#thread.clock.now());
     return [said(id, started), ...this.#inputOf(id)];
   }
 
-  #ended(id: SubmissionId, msg: Extract<EventMsg, { type: "task_complete" | "turn_aborted" }>): readonly Said[] {
+  #ended(id: SubmissionId, msg: Extract<EventMsg, { type: "task_complete" | "turn_aborted" }>): readonly Emission[] {
     const turnId = msg.turn_id ?? this.#turnIdOf(id);
     const input = this.#inputOf(id);
     if (!this.turns.end(id)) return [this.#report(id, `\`${msg.type}\` was not shown: the turn has ended already`)];
@@ -191,37 +197,48 @@ export class OwnLife {
     return [event];
   }
 
-  /** The items of an agent's message, unless the logic has recorded them itself. */
-  #behindMessage(id: SubmissionId, text: string): readonly Said[] {
+  /** The items of an agent's message, unless the logic has recorded them itself. They are stored, and nobody is shown them. */
+  #behindMessage(id: SubmissionId, text: string): readonly Emission[] {
     const key = `assistant ${text}`;
-    const raw = this.#items.delete(`raw ${key}`) ? [] : [said(id, rawItem(assistantMessage(text)))];
+    const raw = this.#items.delete(`raw ${key}`) ? [] : [recorded(assistantMessage(text))];
     const item: TurnItem = { type: "AgentMessage", id: newItemId(), content: [{ type: "Text", text }] };
-    return [...raw, ...(this.#items.delete(`item ${key}`) ? [] : this.#wholeItem(id, item))];
+    return [...raw, ...(this.#items.delete(`item ${key}`) ? [] : this.#turnItem(id, item))];
   }
 
-  #wholeItem(id: SubmissionId, item: TurnItem): Said[] {
-    const place = { thread_id: this.#thread.threadId, turn_id: this.#turnIdOf(this.turns.running?.id ?? id), item };
-    return [said(id, { type: "item_started", ...place }), said(id, { type: "item_completed", ...place })];
+  /** What a paginated thread stores of a turn's item; a legacy one stores the events that follow from it. */
+  #turnItem(id: SubmissionId, item: TurnItem): readonly Emission[] {
+    if (this.#thread.historyMode === "legacy") return [];
+    const place = { thread_id: this.#thread.threadId, turn_id: this.#turnIdOf(this.turns.running?.id ?? id) };
+    return [{ kind: "record", item: { type: "event_msg", payload: { type: "item_completed", ...place, item } } }];
   }
 
-  /** What is recorded of an input. `items`: what the logic calls it, where nobody gave it. */
-  #inputOf(id: SubmissionId, items?: readonly UserInput[]): readonly Said[] {
+  /** What is stored of an input. `items`: what the logic calls it, where nobody gave it. */
+  #inputOf(id: SubmissionId, items?: readonly UserInput[]): readonly Emission[] {
     const input = this.#held.get(id) ?? items;
     if (input === undefined) return [];
     this.#held.delete(id);
     keep(this.#recordedInputs, id);
     const item: TurnItem = { type: "UserMessage", id: newItemId(), content: [...input] };
-    const shown = [...this.#wholeItem(id, item), ...legacyEventsOf(item).map((msg) => said(id, msg))];
+    const events =
+      this.#thread.historyMode === "legacy"
+        ? legacyEventsOf(item).map((payload) => ({
+            kind: "record" as const,
+            item: { type: "event_msg" as const, payload },
+          }))
+        : this.#turnItem(id, item);
     const message = messageOf(input, { cwd: this.#thread.config.cwd, signal: AbortSignal.timeout(IMAGE_MS) });
     if (message instanceof Promise) {
-      void message.then((read) => this.#publish([said(id, rawItem(read))]));
-      return shown;
+      void message.then((read) => {
+        this.#toNote.push(id);
+        this.#publish([recorded(read)]);
+      });
+      return events;
     }
     const key = `raw ${keyOfItem(message)}`;
-    const raw = this.#items.has(key) ? [] : [said(id, rawItem(message))];
+    const raw = this.#items.has(key) ? [] : [recorded(message)];
     this.#note(key);
     this.#toNote.push(id);
-    return [...raw, ...shown];
+    return [...raw, ...events];
   }
 
   #note(key: string): void {
@@ -246,7 +263,7 @@ export class OwnLife {
     this.#publish(this.#endsOfOwed(failure));
   }
 
-  #endsOfOwed(failure?: ErrorEvent): readonly Said[] {
+  #endsOfOwed(failure?: ErrorEvent): readonly Emission[] {
     const { owed, waiting } = this.turns.close();
     const all = [
       ...owed.map(([id, { submission, started }]) => ({ id, turnId: submission?.turnId, started })),
@@ -264,7 +281,7 @@ export class OwnLife {
     named: string | undefined,
     started: TaskStartedEvent | undefined,
     failure: ErrorEvent | undefined,
-  ): Said[] {
+  ): Emission[] {
     // Of an op that is no input, and that the logic has said nothing of, there is no turn to end.
     if (started === undefined && !this.#held.has(id)) return [];
     const turn_id = started?.turn_id ?? named ?? id;
@@ -290,7 +307,7 @@ function keep<T>(newest: Set<T>, one: T): void {
 /** How long a local image of an input may take to be read. */
 const IMAGE_MS = 10_000;
 
-const rawItem = (item: ResponseItem): EventMsg => ({ type: "raw_response_item", item });
+const recorded = (item: ResponseItem): Emission => ({ kind: "record", item: { type: "response_item", payload: item } });
 
 const keyOfItem = (item: ResponseItem): string =>
   item.type === "message"
