@@ -164,7 +164,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       startChild: async (parentThreadId, config, signal) =>
         (await this.maker.spawn(config, { parentThreadId, signal })).thread,
       modelFor,
-      contextWindow: (model) => models.contextWindow(model),
+      contextWindow: (model, provider) => models.contextWindow(model, provider),
       turnSlots: this.turnSlots,
       approvals: this.approvals,
       agents: new TurnAgents(this),

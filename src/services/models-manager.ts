@@ -44,17 +44,31 @@ export interface ModelsManager {
   ): Promise<ModelPreset[]>;
   /** The model of a thread whose config names none, by what is known now. */
   defaultModel(query?: ModelQuery): string;
-  /** How many tokens of the model's window a thread may fill, a usual one where nobody knows it; null when there is no bound. */
-  contextWindow(model: string): number | null;
+  /**
+   * How many tokens of the model's window a thread may fill, a usual one where nobody knows it; null when there is no bound.
+   * What one provider has said of its models says nothing of another's of the same name.
+   */
+  contextWindow(model: string, provider?: string): number | null;
   /** Whether the model's window is known and not guessed. */
-  knows(model: string): boolean;
+  knows(model: string, provider?: string): boolean;
   /** Takes note of a response's `X-Models-Etag`: the same one renews the list, another one makes it stale. */
   noteEtag(etag: string): void;
 }
 
+/** A provider that can be asked for its models. */
+export type RemoteModels = {
+  readonly provider: string;
+  readonly fetch: FetchModels;
+  /**
+   * What its list depends on beside its name, such as its address and the account: a list that was kept for another one is
+   * not used. Only its hash is stored.
+   */
+  readonly identity?: string | undefined;
+};
+
 export type ModelsManagerOptions = {
   /** Where to ask for models, and of which provider they are. Without it there are the built-in ones. */
-  readonly remote?: { readonly provider: string; readonly fetch: FetchModels } | undefined;
+  readonly remote?: RemoteModels | undefined;
   /** The folder of models_cache.json; without it nothing is kept on disk. */
   readonly home?: string | undefined;
   readonly clock?: Clock | undefined;
@@ -87,7 +101,12 @@ class Models implements ModelsManager {
     this.#log = options.logger ?? silentLog;
     if (options.home !== undefined && this.#fetch !== undefined) {
       const path = join(options.home, "models_cache.json");
-      this.#cache = new ModelsCache({ path, provider: this.#provider, log: this.#log });
+      this.#cache = new ModelsCache({
+        path,
+        provider: this.#provider,
+        identity: options.remote?.identity,
+        log: this.#log,
+      });
     }
   }
 
@@ -109,17 +128,18 @@ class Models implements ModelsManager {
     return (models.find((model) => model.isDefault) ?? preferred ?? SCRIPTED_MODEL).model;
   }
 
-  contextWindow(model: string): number | null {
+  contextWindow(model: string, provider = this.#provider): number | null {
     if (model === SCRIPTED) return null;
-    return Math.floor((this.#knownWindow(model) ?? USUAL_WINDOW) * USABLE_SHARE);
+    return Math.floor((this.#knownWindow(model, provider) ?? USUAL_WINDOW) * USABLE_SHARE);
   }
 
-  knows(model: string): boolean {
-    return model === SCRIPTED || this.#knownWindow(model) !== undefined;
+  knows(model: string, provider = this.#provider): boolean {
+    return model === SCRIPTED || this.#knownWindow(model, provider) !== undefined;
   }
 
-  #knownWindow(model: string): number | undefined {
-    const fetched = this.#known?.models.find(({ preset }) => preset.model === model);
+  #knownWindow(model: string, provider: string): number | undefined {
+    const remote = this.#isRemote(provider) ? this.#known?.models : undefined;
+    const fetched = remote?.find(({ preset }) => preset.model === model);
     return fetched?.contextWindow ?? builtInWindow(model);
   }
 

@@ -419,8 +419,8 @@ export class Incarnation implements TurnHost, HistoryHolder {
     return this.env.modelFor(this.config);
   }
 
-  contextWindow(model: string): number | null {
-    return this.env.contextWindow(model);
+  contextWindow(model: string, provider: string): number | null {
+    return this.env.contextWindow(model, provider);
   }
 
   get inbox(): Inbox {

@@ -28,7 +28,7 @@ export type ThreadEnv = {
   /** Who answers a thread's turns. */
   readonly modelFor: (config: ResolvedThreadConfig) => ModelClient;
   /** How many tokens a model's context holds; null when it has no bound. */
-  readonly contextWindow: (model: string) => number | null;
+  readonly contextWindow: (model: string, provider: string) => number | null;
   readonly turnSlots: Slots;
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;

@@ -4,5 +4,5 @@ import type { TurnHost } from "./turn-host.ts";
 /** How many tokens the context holds: as the settings say, else as is known of the model; null when it has no bound. */
 export const contextWindowOf = (
   host: Pick<TurnHost, "contextWindow">,
-  { model, modelContextWindow }: ResolvedThreadConfig,
-): number | null => modelContextWindow ?? host.contextWindow(model);
+  { model, modelProvider, modelContextWindow }: ResolvedThreadConfig,
+): number | null => modelContextWindow ?? host.contextWindow(model, modelProvider);

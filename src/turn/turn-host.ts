@@ -40,7 +40,7 @@ export interface TurnHost {
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
   /** How many tokens a model's context holds; null when it has no bound. */
-  contextWindow(model: string): number | null;
+  contextWindow(model: string, provider: string): number | null;
   usage: TokenUsageInfo | undefined;
   /** What the last response told of the account's limits. */
   rateLimits: RateLimitSnapshot | undefined;

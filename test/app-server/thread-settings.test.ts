@@ -142,6 +142,12 @@ test("a turn's settings stay, and whoever follows the thread is told when they c
   );
   const resumed = await client.request("thread/resume", { threadId: thread.id, excludeTurns: true });
   assert.deepEqual(sandboxOf(resumed), [READ_ONLY, null]);
+  await client.request("turn/start", { threadId: thread.id, input, serviceTier: "flex" });
+  await client.next("turn/completed");
+  assert.equal(told(client).at(-1)?.params.threadSettings.serviceTier, "flex");
+  await update({ serviceTier: null });
+  assert.equal(told(client).at(-1)?.params.threadSettings.serviceTier, null);
+  assert.equal((await client.request("thread/start", { serviceTier: "flex" })).serviceTier, "flex");
 });
 
 test("settings that cannot be are refused, and clients without experimentalApi hear of none", async () => {

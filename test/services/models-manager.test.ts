@@ -191,6 +191,40 @@ test("the list is kept in models_cache.json as Codex writes it, and the next pro
   assert.equal(JSON.parse(await readFile(path, "utf8")).fetched_at, "2026-11-22T00:05:00.000Z");
 });
 
+test("what one provider says of its models says nothing of another's of the same name", async () => {
+  const { fetch } = scriptedFetch(list([remote]));
+  const models = createModelsManager({ remote: { provider: "mine", fetch }, clock: new ManualClock() });
+  await models.listModels({ provider: "mine" });
+  const facts = (provider?: string) => [models.contextWindow("gpt-9", provider), models.knows("gpt-9", provider)];
+  assert.deepEqual(facts("mine"), [950, true]);
+  assert.deepEqual(facts(), [950, true]);
+  assert.deepEqual(facts("other"), [258_400, false]);
+});
+
+test("a list that was kept for another address or account is not used, and no secret of either is stored", async (t) => {
+  const home = await tempHome(t);
+  const clock = new ManualClock({ startMs: START });
+  const askedBy = async (identity: string | undefined) => {
+    const { fetch, asked } = scriptedFetch(list([remote], "e"));
+    const models = createModelsManager({ remote: { provider: "mine", fetch, identity }, home, clock });
+    await models.listModels({ provider: "mine" });
+    return asked.length;
+  };
+  const answers = [];
+  for (const identity of [
+    "http://u:pa55@a",
+    "http://u:pa55@a",
+    "http://u:pa55@b",
+    undefined,
+    undefined,
+    "http://u:pa55@a",
+  ]) {
+    answers.push(await askedBy(identity));
+  }
+  assert.deepEqual(answers, [1, 0, 1, 1, 0, 1]);
+  assert.doesNotMatch(await readFile(join(home, "models_cache.json"), "utf8"), /pa55/);
+});
+
 test("a broken cache, a cache of another provider, and a home that cannot be written do no harm", async (t) => {
   const home = await tempHome(t);
   const clock = new ManualClock({ startMs: START });

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
+import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
@@ -89,7 +90,7 @@ async function start(
   checkContent(params.input);
   checkInput(params.input, thread.activeTurn);
   await changeSettings(server, thread, params, call);
-  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, thread.config.model);
+  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, thread.config);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const { input, outputSchema, clientUserMessageId } = params;
   const items = input.map(inputFromV2);
@@ -145,8 +146,12 @@ function notSteerable(turnKind: "compact" | "review"): RpcError {
 }
 
 /** As stock Codex does before each turn. */
-function warnOfModel({ hub, manager }: ServerContext, threadId: ThreadId, model: string): void {
-  if (manager.modelsManager.knows(model)) return;
+function warnOfModel(
+  { hub, manager }: ServerContext,
+  threadId: ThreadId,
+  { model, modelProvider }: ResolvedThreadConfig,
+): void {
+  if (manager.modelsManager.knows(model, modelProvider)) return;
   const message = `Model metadata for \`${model}\` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.`;
   hub.feedOf(threadId).tell({ method: "warning", params: { threadId, message } });
 }
