@@ -28,6 +28,7 @@ export type {
   Outcome,
   Replies,
   SupervisorMessage,
+  SupervisorRef,
 } from "./manager/service.ts";
 export type { ShutdownReport } from "./manager/shutdown.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-maker.ts";
@@ -81,7 +82,14 @@ export {
 } from "./protocol/errors.ts";
 export type { Event, EventKind, EventMsg, SessionConfiguredEvent, ThreadEvent } from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
-export { newThreadId, parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "./protocol/ids.ts";
+export {
+  newThreadId,
+  parseThreadId,
+  type SubmissionId,
+  submissionId,
+  type ThreadId,
+  type TurnId,
+} from "./protocol/ids.ts";
 export type { ForkAnchor } from "./protocol/initial-history.ts";
 export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
 export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";

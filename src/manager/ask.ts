@@ -2,7 +2,7 @@ import type { AnyActorRef } from "xstate";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
-import type { Outcome, Replies } from "./service.ts";
+import type { Outcome, Replies, SupervisorMessage, SupervisorRef } from "./service.ts";
 
 export type AskOptions = {
   readonly signal?: AbortSignal | undefined;
@@ -12,6 +12,7 @@ export type AskOptions = {
 };
 
 type Message = { readonly type: string };
+type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
 type Answer<M extends Message> = M["type"] extends keyof Replies ? Replies[M["type"]] : unknown;
 
 /**
@@ -21,8 +22,19 @@ type Answer<M extends Message> = M["type"] extends keyof Replies ? Replies[M["ty
  * @throws the reply's error; ManagerClosedError when the actor has ended and so would never answer;
  *   DeadlineExceededError; on abort the signal's reason.
  */
+export function ask<const M extends SupervisorMessage>(
+  actor: SupervisorRef,
+  message: M,
+  options?: AskOptions,
+): Promise<Answer<M>>;
+/** Of any other actor that replies. */
+export function ask<const M extends Message, A extends Askable>(
+  actor: A extends SupervisorRef ? never : A,
+  message: M,
+  options?: AskOptions,
+): Promise<unknown>;
 export async function ask<const M extends Message>(
-  actor: Pick<AnyActorRef, "send" | "getSnapshot">,
+  actor: Askable,
   message: M,
   { signal, deadlineMs, clock = systemClock }: AskOptions = {},
 ): Promise<Answer<M>> {

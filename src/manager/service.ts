@@ -1,5 +1,6 @@
 /** The supervisor's messages, read and carried out. Each is answered once, if an answer is asked for. */
 
+import type { AnyActorRef } from "xstate";
 import type { SupervisorMessage as Message, Outcome } from "../../machines/supervisor.machine.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
@@ -7,6 +8,7 @@ import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids
 import { type ForkAnchor, type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, Thread } from "../thread/thread.ts";
+import { refuseUnknown } from "./option-checks.ts";
 import type { ThreadMaker, ThreadOptions } from "./thread-maker.ts";
 
 /** What the supervisor's actions have done. */
@@ -123,11 +125,36 @@ function textOf(value: unknown, name: string): string {
   return value;
 }
 
-const threadIdOf = ({ threadId }: { threadId?: unknown }): ThreadId => parseThreadId(textOf(threadId, "threadId"));
+function threadIdOf({ threadId }: { threadId?: unknown }): ThreadId {
+  const text = textOf(threadId, "threadId");
+  try {
+    return parseThreadId(text);
+  } catch (cause) {
+    const shown = text.length > 64 ? `${text.slice(0, 64)}...` : text;
+    throw new InvalidRequestError(`threadId: \`${shown}\` is no thread id, which is a UUID such as startThread gives`, {
+      cause,
+    });
+  }
+}
+
+/** The compiler says when one is missing here. */
+const THREAD_OPTIONS = Object.keys({
+  signal: 1,
+  threadId: 1,
+  parentThreadId: 1,
+  agent: 1,
+  source: 1,
+  originator: 1,
+  historyMode: 1,
+  initialMessages: 1,
+  lease: 1,
+  deadlineMs: 1,
+} satisfies Record<keyof ThreadOptions, 1>);
 
 function optionsOf({ options, signal }: { options?: unknown; signal?: AbortSignal | undefined }): ThreadOptions {
   if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
   const given: ThreadOptions = { ...options };
+  refuseUnknown("options", given, THREAD_OPTIONS);
   const { parentThreadId } = given;
   return {
     ...given,
@@ -171,6 +198,8 @@ export type Replies = {
 /** The messages of the supervisor, which an orchestrator can use in place of the facade (DESIGN section 4). */
 export type SupervisorMessage = Message<Replies>;
 export type SupervisorRequest<K extends keyof Replies = keyof Replies> = Extract<SupervisorMessage, { type: K }>;
+/** The supervisor's actor, which takes its messages and nothing else. */
+export type SupervisorRef = Omit<AnyActorRef, "send"> & { readonly send: (message: SupervisorMessage) => void };
 export type { Outcome };
 
 /** Where a thread is resumed from: exactly one of the three. */

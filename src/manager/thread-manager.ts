@@ -1,5 +1,4 @@
 import { Observable } from "rxjs";
-import type { AnyActorRef } from "xstate";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
@@ -19,7 +18,7 @@ import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { ManagerRuntime, type ThreadEnd } from "./runtime.ts";
-import type { ForkSource } from "./service.ts";
+import type { ForkSource, SupervisorMessage, SupervisorRef } from "./service.ts";
 import type { ShutdownReport } from "./shutdown.ts";
 import { supervisorFace } from "./supervisor-face.ts";
 import type { ThreadOptions } from "./thread-maker.ts";
@@ -42,7 +41,7 @@ const DEFAULT_SHUTDOWN_MS = 10_000;
  */
 export class ThreadManager implements AsyncDisposable {
   readonly #runtime: ManagerRuntime;
-  readonly #supervisor: AnyActorRef;
+  readonly #supervisor: SupervisorRef;
 
   private constructor(runtime: ManagerRuntime) {
     this.#runtime = runtime;
@@ -69,7 +68,7 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   /** The supervisor's actor; it takes the messages `thread.spawn`, `resume`, `fork`, `remove`, `get`, `list` and `send`. */
-  get supervisor(): AnyActorRef {
+  get supervisor(): SupervisorRef {
     return this.#supervisor;
   }
 
@@ -131,6 +130,13 @@ export class ThreadManager implements AsyncDisposable {
     return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, options);
   }
 
+  /** Ends the thread where it is open, and deletes what is stored of it; its forks keep what they need. @throws RolloutNotFoundError */
+  async deleteThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<void> {
+    const open = await this.removeThread(threadId, options);
+    await open?.shutdown(options);
+    if (open?.config.ephemeral !== true) await this.store.delete(parseThreadId(threadId));
+  }
+
   /** @throws ThreadNotFoundError */
   getThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread> {
     return this.#ask({ type: "thread.get", threadId: threadId as ThreadId }, options);
@@ -157,7 +163,7 @@ export class ThreadManager implements AsyncDisposable {
     return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...defined({ id }) }, options);
   }
 
-  #ask<T>(message: { type: string; [field: string]: unknown }, { signal, deadlineMs }: WaitOptions): Promise<T> {
+  #ask<T>(message: SupervisorMessage, { signal, deadlineMs }: WaitOptions): Promise<T> {
     return ask(this.supervisor, message, { signal, deadlineMs, clock: this.runtime.setup.clock }) as Promise<T>;
   }
 

@@ -18,6 +18,15 @@ export const newThreadId = (): ThreadId => uuidv7() as ThreadId;
 export const newTurnId = (): TurnId => uuidv7() as TurnId;
 export const newItemId = (): string => uuidv7();
 export const toSubmissionId = (text: string): SubmissionId => text as SubmissionId;
+
+/** Reads a submission id of one's own, e.g. for `submitWithId`. @throws InvalidRequestError for what is no text, or empty */
+export function submissionId(text: string): SubmissionId {
+  if (typeof text !== "string" || text === "") {
+    throw new InvalidRequestError("submission id: must be a text, and not empty");
+  }
+  return text as SubmissionId;
+}
+
 export const toTurnId = (text: string): TurnId => text as TurnId;
 
 const CANONICAL = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

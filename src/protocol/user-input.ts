@@ -25,5 +25,8 @@ const known = new Map<string, z.ZodType>([
   ["skill", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
 ]);
 
+/** Whether this version knows what to do with such an input. */
+export const isKnownInput = ({ type }: { readonly type: string }): boolean => known.has(type);
+
 /** A known kind with wrong fields is an error; an unknown kind passes as it is. */
 export const userInputSchema = schemaByKind(known) as z.ZodType<UserInput>;

@@ -19,7 +19,8 @@ import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/eve
 import { type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { UserInput } from "../protocol/user-input.ts";
+import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import { isKnownInput, type UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
@@ -65,6 +66,16 @@ const PAST_LIVES = 64;
 const NO_LIVES: readonly PastLife[] = [];
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
+
+/** @throws InvalidRequestError for input of which nothing is known: it would be an empty turn */
+function withKnownInput(op: Op): Op {
+  if (op.type !== "user_input" && op.type !== "user_turn") return op;
+  const [first] = op.items;
+  if (first === undefined || op.items.some(isKnownInput)) return op;
+  throw new InvalidRequestError(
+    `op ${op.type}: items[0].type: \`${String(first.type)}\` is no kind of input; known are text, image, local_image and skill`,
+  );
+}
 
 const refuseId = (): Promise<never> =>
   Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
@@ -233,6 +244,10 @@ export class LiveThread implements Thread, Lives, Observed {
     return this.#incarnation.config;
   }
 
+  get tokenUsage(): TokenUsageInfo | null {
+    return this.#incarnation.usage ?? null;
+  }
+
   get activeTurn(): ActiveTurn | undefined {
     const { turn, ownTurn } = this.#incarnation;
     if (ownTurn?.started?.turn_id) {
@@ -289,7 +304,7 @@ export class LiveThread implements Thread, Lives, Observed {
 
   async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
-    const op = parseOp(handing.op);
+    const op = withKnownInput(parseOp(handing.op));
     const { durability } = options;
     return this.#bounded("the submission", (signal) => this.#give({ ...handing, op, signal, durability }), options);
   }
@@ -380,11 +395,50 @@ export class LiveThread implements Thread, Lives, Observed {
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
+    if (typeof input !== "string" && !Array.isArray(input)) {
+      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
+    }
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
     return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+  }
+
+  compact(options: WaitOptions = {}): Promise<TurnResult> {
+    return this.#runOp({ type: "compact" }, options);
+  }
+
+  async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    if (!Number.isSafeInteger(turns) || turns < 1)
+      throw new InvalidRequestError("rollback: give how many turns, from 1 on");
+    const answer = Promise.withResolvers<void>();
+    let own: SubmissionId | undefined;
+    const stop = this.observe({
+      event: ({ id, msg }) => {
+        if (id !== own) return;
+        if (msg.type === "error") answer.reject(new InvalidRequestError(msg.message));
+        if (msg.type === "thread_rolled_back") answer.resolve();
+      },
+      closed: (cause) => answer.reject(new ThreadClosedError(this.id, undefined, cause)),
+    });
+    answer.promise.catch(() => undefined);
+    const onNamed = (id: SubmissionId) => {
+      own = id;
+    };
+    try {
+      await this.#bounded(
+        "the rollback",
+        async (signal) => {
+          await this.#give({ op: { type: "thread_rollback", num_turns: turns }, signal, onNamed });
+          await answer.promise;
+        },
+        options,
+      );
+    } finally {
+      stop();
+    }
   }
 
   review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
@@ -394,7 +448,7 @@ export class LiveThread implements Thread, Lives, Observed {
   /** Hands over an op that starts a turn, and waits for its end; when the wait is given up, the turn is interrupted. */
   async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
     options.signal?.throwIfAborted();
-    const op = parseOp(given);
+    const op = withKnownInput(parseOp(given));
     const watch = new TurnWatch(this);
     try {
       return await waitForTurn(this.id, () =>

@@ -6,7 +6,7 @@ import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { CodexErrorInfo } from "../protocol/model-error.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { TokenUsage } from "../protocol/token-usage.ts";
+import type { TokenUsage, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/approvals.ts";
@@ -104,6 +104,8 @@ export interface Thread extends AsyncDisposable {
   readonly sessionConfigured: SessionConfiguredEvent;
   /** The settings that the next turn runs with. */
   readonly config: ResolvedThreadConfig;
+  /** The tokens of all turns and of the last request, as far as the thread has looked at its history; null when nobody told any. */
+  readonly tokenUsage: TokenUsageInfo | null;
   /** undefined while the thread is idle or unloaded. */
   readonly activeTurn: ActiveTurn | undefined;
   /** Requests for approval that nobody has answered yet. */
@@ -137,14 +139,21 @@ export interface Thread extends AsyncDisposable {
     input: string | readonly UserInput[],
     options?: RunOptions<Output>,
   ): Promise<TurnResult<Output>>;
-  /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
   /**
    * Has the changes of the thread's folder reviewed by a thread made for it, in one turn of this one, which it takes away
    * from whatever runs. `lastAgentMessage` is what was found; the ExitedReviewMode among the items holds the findings.
    * On abort the review is interrupted.
    */
   review(target: ReviewTarget, options?: WaitOptions): Promise<TurnResult>;
+  /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
   interrupt(options?: InterruptOptions): Promise<void>;
+  /** Has the history summarised, in a turn of its own; resolves with its end. */
+  compact(options?: WaitOptions): Promise<TurnResult>;
+  /**
+   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored.
+   * @throws InvalidRequestError while a turn runs, or for less than one turn
+   */
+  rollback(turns: number, options?: WaitOptions): Promise<void>;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }

@@ -51,7 +51,7 @@ suite("supervisor messages", () => {
     });
     supervisor.send({ type: "thread.spawn" });
     await until(() => r.manager.capacity().residentThreads.used === 2);
-    supervisor.send({ type: "thread.get", threadId: "nonsense", reply: 5 });
+    supervisor.send({ type: "thread.get", threadId: "nonsense", reply: 5 } as never);
     supervisor.send({
       type: "thread.list",
       reply: () => {
@@ -120,7 +120,7 @@ suite("supervisor messages", () => {
       { type: "thread.resume", threadId },
     ]) {
       assert.equal((await told(r.manager, message)).error?.code, "manager_closed", message.type);
-      await assert.rejects(ask(r.manager.supervisor, message), { code: "manager_closed" });
+      await assert.rejects(ask(r.manager.supervisor, message as SupervisorMessage), { code: "manager_closed" });
     }
     await assert.rejects(r.manager.startThread(), { code: "manager_closed" });
   });

@@ -4,10 +4,12 @@ import * as z from "zod";
 import {
   ask,
   type Capacity,
+  defineThreadLogic,
   type NewThread,
   type SessionConfiguredEvent,
   type ShutdownReport,
   type SubmissionId,
+  submissionId,
   type Thread,
   type ThreadEvent,
   type ThreadId,
@@ -65,3 +67,32 @@ expectTypeOf(thread.events()).toEqualTypeOf<AsyncIterableIterator<ThreadEvent, u
 expectTypeOf(thread.submit).parameter(0).toExtend<{ type: string }>();
 // @ts-expect-error there is no such option
 void manager.startThread({ modell: "x" });
+
+// The supervisor takes its messages, each with its own fields; a reply follows from its message.
+manager.supervisor.send({ type: "thread.spawn", config: { cwd: "/tmp" } });
+// @ts-expect-error a misspelt message
+manager.supervisor.send({ type: "thread.spwan" });
+// @ts-expect-error no message
+manager.supervisor.send("text");
+// @ts-expect-error no message
+manager.supervisor.send(undefined);
+// @ts-expect-error a misspelt message
+void ask(manager.supervisor, { type: "thread.spwan" });
+// @ts-expect-error a misspelt setting
+void ask(manager.supervisor, { type: "thread.spawn", config: { cwdd: "/tmp" } });
+// @ts-expect-error a config that is none
+void ask(manager.supervisor, { type: "thread.spawn", config: 5 });
+// @ts-expect-error without its thread
+void ask(manager.supervisor, { type: "thread.get" });
+// @ts-expect-error there is no such option
+void ThreadManager.create({ modle: 1 });
+// @ts-expect-error there is no such option
+void manager.startThread({}, { threadid: threadId });
+// @ts-expect-error a number is no input
+void thread.run(5);
+// @ts-expect-error no decision
+void thread.submit({ type: "exec_approval", id: "1", decision: "yes" });
+expectTypeOf(submissionId("x")).toEqualTypeOf<SubmissionId>();
+expectTypeOf(defineThreadLogic({ start: () => ({ n: 1 }), turn: ({ state }) => String(state.n) })).toExtend<
+  NonNullable<Parameters<typeof ThreadManager.create>[0]>["threadLogic"]
+>();
