@@ -17,6 +17,7 @@ const OUTPUT: Readonly<Record<string, readonly (string | RegExp)[]>> = {
     "another client finds 1 question",
     "the first one comes back and reads: I was not allowed to.",
   ],
+  "pipeline.mjs": ["ONE:3", "TWO:3", "THREE:5", "failures 1 threads 3"],
   "own-logic.mjs": ["message 1", "message 2"],
   "mcp-and-ai-sdk.mjs": ["asks weather report", "Sunny in Bern."],
 };
