@@ -69,7 +69,7 @@ type Inode = { readonly dev: bigint; readonly ino: bigint };
 
 const isSame = (one: Inode, other: Inode): boolean => one.dev === other.dev && one.ino === other.ino;
 
-/** Takes a dead socket away. Another server may do so too, and put its own there: then that one is put back. */
+/** Takes a dead socket away. Where it is gone by now, whatever comes to its place is another server's. */
 async function clear(path: string, folder: string): Promise<void> {
   const found = await lstat(path, { bigint: true }).catch(undefinedIfMissing);
   if (found === undefined) return;
@@ -77,8 +77,9 @@ async function clear(path: string, folder: string): Promise<void> {
     throw new InvalidRequestError(`--listen: ${path} is there and is no socket; remove it, or choose another path`);
   }
   await using _alone = await takeOverLock(path);
-  if (!(await isDead(path))) throw inUse(path);
-  await rename(path, join(folder, "dead")).catch(undefinedIfMissing);
+  const state = await stateOf(path);
+  if (state === "alive") throw inUse(path);
+  if (state === "dead") await rename(path, join(folder, "dead")).catch(undefinedIfMissing);
 }
 
 /**
@@ -110,15 +111,17 @@ const inUse = (path: string): StoreIoError =>
   new StoreIoError(`--listen: EADDRINUSE: another server listens at ${path}; stop it, or choose another path`);
 
 /** Only a refused connection says that nobody listens. A queue that is full, a socket of another kind or owner does not. */
-function isDead(path: string): Promise<boolean> {
+function stateOf(path: string): Promise<"alive" | "dead" | "missing"> {
   return new Promise((resolve) => {
     const socket = connect(path);
-    const end = (answer: boolean) => {
+    const end = (state: "alive" | "dead" | "missing") => {
       socket.destroy();
-      resolve(answer);
+      resolve(state);
     };
-    socket.once("connect", () => end(false));
-    socket.on("error", (error) => end(ioCode(error) === "ECONNREFUSED" || isMissing(error)));
+    socket.once("connect", () => end("alive"));
+    socket.on("error", (error) => {
+      end(ioCode(error) === "ECONNREFUSED" ? "dead" : isMissing(error) ? "missing" : "alive");
+    });
   });
 }
 
