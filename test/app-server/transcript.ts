@@ -111,7 +111,7 @@ export class Comparison {
       else assert.equal(ours, before, place);
     } else {
       const known = theirs.replace(TEXT_ID, (id) => this.ids.get(id) ?? id);
-      assert.equal(ours, this.#moved(known), place);
+      assert.equal(ours.replace(MODEL_COUNT, "$1N"), this.#moved(known).replace(MODEL_COUNT, "$1N"), place);
     }
   }
 
@@ -120,6 +120,9 @@ export class Comparison {
     return text.replaceAll(THEIR_HOME, home).replaceAll(THEIR_CWD, cwd);
   }
 }
+
+/** Newer models are listed than the recorded version knew. */
+const MODEL_COUNT = /^(cursor \d+ exceeds total models )\d+$/;
 
 const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
 
