@@ -100,8 +100,7 @@ async function remove(server: ServerContext, given: string, call: Call): Promise
   const threadId = readThreadId(given);
   await stored(server, threadId);
   const { store } = server.manager;
-  const archivedAgents = await agentsUnder(store, threadId, { archived: true });
-  const family = [threadId, ...(await agentsUnder(store, threadId, { archived: false })), ...archivedAgents];
+  const family = [threadId, ...(await agentsUnder(store, threadId, { archived: "either" }))];
   for (const id of family) await stopThread(server, id);
   // Those below before those above: whoever is told of a thread's end has been told of its agents'.
   family.reverse();

@@ -1,9 +1,11 @@
 /** A page of stored threads (SPEC 8 and 13.4). */
 import * as z from "zod";
+import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf as folderOf } from "../../store/place.ts";
 import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
-import type { StoredThread, ThreadQuery } from "../../store/thread-store.ts";
+import type { StoredThread, ThreadQuery, ThreadStore } from "../../store/thread-store.ts";
 import type { ServerContext } from "../server-context.ts";
+import { agentsUnder } from "./agent-family.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Thread } from "./wire-types.ts";
 
@@ -23,6 +25,8 @@ export type ListParams = {
   cwd?: string | string[] | null | undefined;
   searchTerm?: string | null | undefined;
   parentThreadId?: string | null | undefined;
+  ancestorThreadId?: string | null | undefined;
+  includeEmpty?: boolean | null | undefined;
 };
 
 export type ThreadListPage = {
@@ -34,14 +38,22 @@ export type ThreadListPage = {
 
 type StoredPage = { threads: readonly StoredThread[]; nextCursor: string | null };
 type List = (query: ThreadQuery) => Promise<StoredPage>;
+type Fits = (thread: StoredThread) => boolean;
 
 export async function listThreads({ manager, views }: ServerContext, params: ListParams): Promise<ThreadListPage> {
   const query = queryOf(params, manager.config.modelProvider);
-  const cwds = Array.isArray(params.cwd) ? params.cwd : undefined;
-  const needsAll = params.sortDirection === "asc" || (cwds !== undefined && cwds.length > 1);
-  const { threads, nextCursor } = needsAll
-    ? await pageOfAll((page) => manager.listThreads(page), query, params, cwds)
-    : await pageOfSpoken((page) => manager.listThreads(page), query);
+  const cwds = Array.isArray(params.cwd) && params.cwd.length > 1 ? new Set(params.cwd.map(folderOf)) : undefined;
+  const family = params.ancestorThreadId == null ? undefined : await familyOf(manager.store, params.ancestorThreadId);
+  const isAsked = params.includeEmpty === true ? () => true : isShown;
+  const fits: Fits = (thread) =>
+    isAsked(thread) &&
+    (cwds === undefined || cwds.has(folderOf(thread.cwd))) &&
+    (family === undefined || family.has(thread.threadId));
+  const list: List = (page) => manager.listThreads(page);
+  const { threads, nextCursor } =
+    params.sortDirection === "asc" || cwds !== undefined
+      ? await pageOfAll(list, query, params, fits)
+      : await pageOfFitting(list, query, fits);
   return {
     data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
     readStates: {},
@@ -57,22 +69,33 @@ const placeOf = (thread: StoredThread, { orderBy }: ThreadQuery): PagePlace => (
 });
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
-  const { cursor, limit, modelProviders, sourceKinds, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
+  const { cursor, limit, modelProviders, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
   const providers = providersOf(modelProviders, ownProvider);
-  const kinds = sourceKinds == null || sourceKinds.length === 0 ? ["cli", "vscode"] : sourceKinds.map(coreKind);
   const cwdOf = Array.isArray(cwd) ? (cwd.length === 1 ? cwd[0] : undefined) : (cwd ?? undefined);
   return {
     ...(cursor == null ? {} : { cursor }),
     ...(limit == null ? {} : { limit }),
     ...(providers.length === 0 ? {} : { modelProviders: providers }),
     ...(parentThreadId == null
-      ? { sourceKinds: kinds as NonNullable<ThreadQuery["sourceKinds"]> }
+      ? { sourceKinds: kindsOf(params) }
       : { parentThreadId: readThreadId(parentThreadId, "parent thread") }),
     ...(cwdOf === undefined ? {} : { cwd: cwdOf }),
     ...(searchTerm == null || searchTerm === "" ? {} : { search: searchTerm }),
     archived: archived ?? false,
     orderBy: sortKey == null || sortKey === "created_at" ? "createdAt" : "updatedAt",
   };
+}
+
+/** Who asks for a thread's agents asks for no kind. */
+function kindsOf({ sourceKinds, ancestorThreadId }: ListParams): string[] {
+  if (ancestorThreadId != null) return ["subagent"];
+  return sourceKinds == null || sourceKinds.length === 0 ? ["cli", "vscode"] : sourceKinds.map(coreKind);
+}
+
+/** The agents of a thread at any depth, archived ones and those of archived ones too: the query says which are listed. */
+async function familyOf(store: ThreadStore, ancestorThreadId: string): Promise<ReadonlySet<ThreadId>> {
+  const threadId = readThreadId(ancestorThreadId, "ancestor thread");
+  return new Set(await agentsUnder(store, threadId, { archived: "either" }));
 }
 
 /** A thread that names no provider counts as one of the server's own. */
@@ -88,12 +111,15 @@ const coreKind = (kind: string): string =>
 const isShown = ({ preview, name }: StoredThread): boolean => preview !== "" || name !== null;
 
 /** A page of the threads that somebody has written to. */
-export async function pageOfSpoken(list: List, query: ThreadQuery): Promise<StoredPage> {
+export const pageOfSpoken = (list: List, query: ThreadQuery): Promise<StoredPage> =>
+  pageOfFitting(list, query, isShown);
+
+async function pageOfFitting(list: List, query: ThreadQuery, fits: Fits): Promise<StoredPage> {
   const limit = Math.min(100, Math.max(1, query.limit ?? 25));
   const shown: StoredThread[] = [];
   for (let page: ThreadQuery = query; ; ) {
     const { threads, nextCursor } = await list(page);
-    shown.push(...threads.filter(isShown));
+    shown.push(...threads.filter(fits));
     if (shown.length >= limit || nextCursor === null) return cut(shown, limit, nextCursor, query);
     page = { ...query, cursor: nextCursor };
   }
@@ -120,13 +146,11 @@ async function pageOfAll(
   list: List,
   { cursor: _, limit = 25, ...query }: ThreadQuery,
   { sortDirection, cursor }: ListParams,
-  cwds: readonly string[] | undefined,
+  fits: Fits,
 ): Promise<StoredPage> {
   const all: StoredThread[] = [];
-  const places = new Set(cwds?.map(folderOf));
   for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
     const page = await list({ ...query, limit: 100, ...(next === undefined ? {} : { cursor: next }) });
-    const fits = (thread: StoredThread) => isShown(thread) && (cwds === undefined || places.has(folderOf(thread.cwd)));
     all.push(...page.threads.filter(fits));
     next = page.nextCursor;
   }

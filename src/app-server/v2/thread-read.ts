@@ -32,6 +32,8 @@ const listSchema = z.object({
   cwd: z.union([text, z.array(text)]).nullish(),
   searchTerm: optionalText,
   parentThreadId: optionalText,
+  ancestorThreadId: optionalText,
+  includeEmpty: optionalFlag,
 });
 const searchSchema = z.object({ ...query, searchTerm: text });
 

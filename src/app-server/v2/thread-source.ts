@@ -7,7 +7,10 @@ import type { ServerContext } from "../server-context.ts";
 import { findStored } from "./thread-view.ts";
 
 /** @param what `thread` or `session`: Codex says it one way when it reads and the other when it loads */
-export function readThreadId(text: string, what: "thread" | "session" | "parent thread" = "thread"): ThreadId {
+export function readThreadId(
+  text: string,
+  what: "thread" | "session" | "parent thread" | "ancestor thread" = "thread",
+): ThreadId {
   try {
     return parseThreadId(text);
   } catch (error) {
