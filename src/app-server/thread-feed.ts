@@ -10,7 +10,7 @@ import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequest } from "./json-rpc.ts";
-import { isKnownToV1, type Spoken, V1Voice } from "./v1/map-events.ts";
+import { type Spoken, toldToV1, V1Voice } from "./v1/map-events.ts";
 import { changesToV2 } from "./v2/items.ts";
 import { EventMapper, type Told } from "./v2/map-events.ts";
 import { commandBegun } from "./v2/tool-items.ts";
@@ -130,7 +130,7 @@ export class ThreadFeed {
   /** Tells all subscribers something that is no event of the thread. */
   tell(...told: readonly Told[]): void {
     for (const subscription of this.subscriptions.values()) {
-      deliver(subscription, ...(subscription.isV2 ? told : told.filter(isKnownToV1)));
+      deliver(subscription, ...(subscription.isV2 ? told : toldToV1(told)));
     }
   }
 

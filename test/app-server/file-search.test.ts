@@ -1,6 +1,7 @@
 /** fuzzyFileSearch over real folders. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -110,4 +111,23 @@ test("a search with the token of one that runs ends that one", async (t) => {
     client.request("fuzzyFileSearch", { query, roots: [root], cancellationToken: token });
   const [first, other, second] = await Promise.all([search("main", "a"), search("main", "b"), search("mai", "a")]);
   assert.deepEqual([paths(first), paths(other), paths(second)], [[], ["file main.ts"], ["file main.ts"]]);
+});
+
+test("folders that change while they are read, and a term of 30 MB, are answered as any other", {
+  timeout: 60_000,
+}, async (t) => {
+  await using served = await serve();
+  const { client } = served;
+  const root = await files(t, ["main.ts"]);
+  const query = "a".repeat(30_000_000);
+  assert.deepEqual(await client.request("fuzzyFileSearch", { query, roots: [root] }), { files: [] });
+  const search = client.request("fuzzyFileSearch", { query: "cmdline", roots: ["/proc"], cancellationToken: "proc" });
+  // The second search ends the first one: all of /proc takes long.
+  const next = client.request("fuzzyFileSearch", { query: "main", roots: [root], cancellationToken: "proc" });
+  assert.ok(Array.isArray((await search).files));
+  assert.deepEqual(paths(await next), ["file main.ts"]);
+  if (existsSync("/proc/self/task")) {
+    const own = await client.request("fuzzyFileSearch", { query: "cmdline", roots: ["/proc/self"] });
+    assert.ok(paths(own).includes("file cmdline"), paths(own).join("\n"));
+  }
 });

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hang, say } from "../../src/model/script.ts";
+import { fail, hang, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
 import { type Message, serve } from "./test-client.ts";
 
 const items = (text: string) => [{ type: "text", data: { text } }];
@@ -220,4 +221,33 @@ test("a client of both versions is told of its threads as v2 does, and of its co
   assert.equal(told(thread.id).has("turn/started"), true);
   assert.equal(told(conversationId).has("turn/started"), false);
   assert.equal(events(client.log).filter((type) => type === "task_started").length, 1);
+});
+
+test("a failure of a kind that 0.87 does not know is `other` to its clients, and itself to later ones", async () => {
+  const kinds = ["rate_limit_exceeded", "server_overloaded", "model_not_found", "cyber_policy"] as const;
+  const v2 = ["rateLimitExceeded", "serverOverloaded", "modelNotFound", "cyberPolicy"];
+  let asked = 0;
+  const model = scriptedClient(() => [fail(new ModelError("no", { info: kinds[asked++] ?? "unauthorized" }))]);
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const later = served.connect();
+  await later.initialize();
+  const { conversationId } = await client.request("newConversation", {});
+  await client.request("addConversationListener", { conversationId });
+  await later.request("thread/resume", { threadId: conversationId });
+  const infosOf = ({ method, params }: Message): unknown[] => {
+    if (method === "codex/event/error") return [params.msg.codex_error_info];
+    if (method === "error") return [params.error.codexErrorInfo];
+    return method === "turn/completed" ? [params.turn.error.codexErrorInfo] : [];
+  };
+  for (const [n, kind] of [...v2, "unauthorized"].entries()) {
+    const [seen, seenLater] = [client.log.length, later.log.length];
+    await client.request("sendUserMessage", { conversationId, items: items(`m${n}`) });
+    const isEnd = ({ method }: Message) => method === "turn/completed";
+    await Promise.all([client, later].map((each) => each.next("turn/completed")));
+    const shown = kind === "unauthorized" ? kind : "other";
+    assert.deepEqual(client.log.slice(seen).flatMap(infosOf), [shown, shown, shown]);
+    const end = later.log.slice(seenLater).find(isEnd);
+    assert.deepEqual(end === undefined ? [] : infosOf(end), [kind]);
+  }
 });

@@ -5,6 +5,8 @@
 import type { EventMsg, ThreadEvent, TokenCountEvent } from "../../protocol/event.ts";
 import { toSubmissionId } from "../../protocol/ids.ts";
 import { rateLimitsToV2, type Told, usageToV2 } from "../v2/map-events.ts";
+import { camel } from "../v2/settings.ts";
+import type { V2TurnError } from "../v2/wire-types.ts";
 
 /** 0.87's notifications; later ones are not for its clients. */
 const KNOWN: ReadonlySet<string> = new Set([
@@ -30,13 +32,44 @@ const ITEMS: ReadonlySet<string> = new Set(["UserMessage", "AgentMessage", "Reas
 /** Events of later cores, ours among them, and the first one, which 0.87 keeps to itself. */
 const UNSAID: ReadonlySet<string> = new Set(["session_configured", "thread_settings_applied", "lagged"]);
 
-export const isKnownToV1 = ({ method, params }: Told): boolean =>
+/** What its clients cannot read a failure with: the names that came later. They read an unknown one as a broken message. */
+const LATER_FAILURES: ReadonlySet<unknown> = new Set(
+  (["rate_limit_exceeded", "server_overloaded", "model_not_found", "cyber_policy"] as const).flatMap((name) => [
+    name,
+    camel(name),
+  ]),
+);
+/** Our own, which no version of Codex has. */
+const OWN_FAILURES: ReadonlySet<unknown> = new Set(["lease_lost", "store_failed"]);
+
+/** Those that 0.87 has, of what v2's clients are told. */
+export const toldToV1 = (told: readonly Told[]): Told[] => told.filter(isKnown).map(withKnownFailure);
+
+const isKnown = ({ method, params }: Told): boolean =>
   KNOWN.has(method) && (!isObject(params.item) || KNOWN_ITEMS.has(params.item.type));
+
+function withKnownFailure(told: Told): Told {
+  const { params } = told;
+  const turn = params.turn as { readonly error?: V2TurnError | null } | undefined;
+  const error = (params.error ?? turn?.error) as V2TurnError | null | undefined;
+  if (!LATER_FAILURES.has(error?.codexErrorInfo)) return told;
+  const known = { ...error, codexErrorInfo: "other" };
+  return {
+    ...told,
+    params: { ...params, ...(turn === undefined ? { error: known } : { turn: { ...turn, error: known } }) },
+  };
+}
 
 export const rawEvent = (conversationId: string, { id, msg }: Pick<ThreadEvent, "id" | "msg">): Told => ({
   method: `codex/event/${msg.type}`,
-  params: { id, msg, conversationId },
+  params: { id, msg: readable(msg), conversationId },
 });
+
+function readable(msg: EventMsg): EventMsg {
+  if (msg.type !== "error" && msg.type !== "stream_error") return msg;
+  const info = msg.codex_error_info;
+  return LATER_FAILURES.has(info) || OWN_FAILURES.has(info) ? { ...msg, codex_error_info: "other" } : msg;
+}
 
 export type Spoken = {
   /** undefined: 0.87 has no such event. */
@@ -56,7 +89,7 @@ export class V1Voice {
   /** @param said what v2's clients are told of the event, and the turn that it belongs to */
   speak(event: ThreadEvent, said: { told: readonly Told[]; turnId: string }): Spoken {
     const { msg } = event;
-    const own = msg.type === "token_count" ? this.#tokens(msg, said.turnId) : said.told.filter(isKnownToV1);
+    const own = msg.type === "token_count" ? this.#tokens(msg, said.turnId) : toldToV1(said.told);
     if (isLaterItem(msg)) {
       this.#late.push(...own);
       return { event: undefined, derived: [] };
