@@ -1,4 +1,34 @@
-export { restartMachine } from "./restart.machine.ts";
-export { supervisorMachine } from "./supervisor.machine.ts";
-export { threadMachine } from "./thread.machine.ts";
-export { turnMachine } from "./turn.machine.ts";
+export {
+  type RestartContext,
+  type RestartEmitted,
+  type RestartEvent,
+  type RestartInput,
+  restartMachine,
+} from "./restart.machine.ts";
+export {
+  type SupervisorContext,
+  type SupervisorEvent,
+  type SupervisorInput,
+  type SupervisorSignal,
+  supervisorMachine,
+} from "./supervisor.machine.ts";
+export {
+  type QuestionAnswered,
+  type Submission,
+  type Task,
+  type TaskBegun,
+  type TaskKind,
+  type ThreadContext,
+  type ThreadMachineEvent,
+  type ThreadSignal,
+  type ThreadTag,
+  threadMachine,
+} from "./thread.machine.ts";
+export {
+  type SampleOutcome,
+  type TurnAbortReason,
+  type TurnContext,
+  type TurnInput,
+  type TurnMachineEvent,
+  turnMachine,
+} from "./turn.machine.ts";

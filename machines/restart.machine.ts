@@ -12,6 +12,7 @@
  */
 import { assign, emit, setup } from "xstate";
 
+/** The restart rule and the crashes so far (Unix milliseconds). */
 export type RestartInput = {
   maxRestarts: number;
   periodMs: number;
@@ -31,6 +32,7 @@ export type RestartEvent =
   | { type: "thread.crashed"; at: number; chance?: number }
   | { type: "restart.refused"; chance?: number };
 
+/** What the machine decided. */
 export type RestartEmitted = { type: "restart.due"; attempt: number } | { type: "restart.gaveUp"; crashes: number };
 
 /** `crashes` holds times within the period only, so never more than `maxRestarts` + 1. */
@@ -44,6 +46,10 @@ const crashed = [
   { target: "backingOff", reenter: true, actions: "noteCrash" },
 ] as const;
 
+/**
+ * Decides whether, and after how many milliseconds, a failed thread is restarted: OTP's restart intensity. Pure: time comes
+ * with the events.
+ */
 export const restartMachine = setup({
   types: {
     context: {} as RestartContext,

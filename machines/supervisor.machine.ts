@@ -84,11 +84,13 @@ export type SupervisorSignal =
   | { type: "manager.drain" }
   | { type: "manager.stop" };
 
+/** All that the supervisor takes: an orchestrator's messages, and the manager's own signals. */
 export type SupervisorEvent = SupervisorMessage | SupervisorSignal;
 
 /** `makeRegistry` is called once, when the actor is made. */
 export type SupervisorInput<Registry> = { makeRegistry: () => Registry };
 
+/** The supervisor owns the registry, and nobody else. */
 export type SupervisorContext<Registry> = { registry: Registry };
 
 /** The machine, with a registry of the manager's own type. */
@@ -170,4 +172,8 @@ export const supervisorMachineOf = <Registry>() =>
     },
   });
 
+/**
+ * The supervisor: which messages it takes while it accepts, closes and has closed. Its actions are named here and provided by
+ * the manager.
+ */
 export const supervisorMachine = supervisorMachineOf<unknown>();

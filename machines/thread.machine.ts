@@ -64,15 +64,17 @@ export type ThreadSignal =
   | { type: "turn.ending"; task: SubmissionId };
 
 /** What the thread tells itself: a task that waited in the queue has begun. */
-type TaskBegun = { type: "task.begun" };
+export type TaskBegun = { type: "task.begun" };
 
 /** From the child that makes the answer to a question. */
-type Answered =
+export type QuestionAnswered =
   | { type: "xstate.done.actor.answer"; output: EventMsg }
   | { type: "xstate.error.actor.answer"; error: unknown };
 
-export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun | Answered;
+/** All that a thread's machine takes. */
+export type ThreadMachineEvent = ThreadCommand | ThreadSignal | TaskBegun | QuestionAnswered;
 
+/** What kind of turn a task is. */
 export type TaskKind = "regular" | "compact" | "user_shell" | "review";
 
 /** One task to run: a turn, named by the submission that asked for it. */
@@ -84,6 +86,7 @@ export type Task = {
   abort?: TurnAbortReason;
 };
 
+/** What a thread's machine remembers: ids and queues, never history or streams. */
 export type ThreadContext = ThreadInput & {
   /** The running task. */
   task: Task | null;
@@ -298,13 +301,13 @@ const withQuestions = parts.extend({
       enqueue.spawnChild("answer", { id: "answer", input: { life: lifeOf(context), ...next } });
     }),
     publishAnswer: parts.enqueueActions(({ context, event, enqueue }) => {
-      const { output: msg } = event as Extract<Answered, { output: EventMsg }>;
+      const { output: msg } = event as Extract<QuestionAnswered, { output: EventMsg }>;
       const [question] = context.questions;
       if (question !== undefined) enqueue.emit({ type: msg.type, id: question.id, msg });
     }),
     /** The answer can't be made. */
     refuseQuestion: parts.enqueueActions(({ context, event, enqueue }) => {
-      const { error } = event as Extract<Answered, { error: unknown }>;
+      const { error } = event as Extract<QuestionAnswered, { error: unknown }>;
       const msg = refusal(`not listed: ${error instanceof Error ? error.message : String(error)}`);
       const [question] = context.questions;
       if (question !== undefined) enqueue.emit({ type: msg.type, id: question.id, msg });
@@ -320,6 +323,10 @@ const withQuestions = parts.extend({
   },
 });
 
+/**
+ * The life of one thread: configuring, ready, running, closing, closed. Its actions and actors are named here and provided by
+ * the runtime.
+ */
 export const threadMachine = withQuestions.createMachine({
   id: "thread",
   context: ({ input: { threadId, epoch } }) => ({

@@ -20,19 +20,23 @@ import { assign, fromPromise, setup } from "xstate";
 import type { SubmissionId } from "../src/protocol/ids.ts";
 import { notProvided } from "./not-provided.ts";
 
+/** Why a turn was aborted. */
 export type TurnAbortReason = "interrupted" | "replaced" | "review_ended";
 
+/** What a turn is started with. */
 export type TurnInput = {
   /** The name of the thread's incarnation, under which its live parts are found. */
   life: string;
   task: { id: SubmissionId; kind: string; turnId?: string };
 };
 
+/** All that a turn's machine takes. */
 export type TurnMachineEvent =
   | { type: "turn.interrupt"; reason: TurnAbortReason }
   | { type: "approval.requested" }
   | { type: "approval.resolved" };
 
+/** What a turn's machine remembers. */
 export type TurnContext = TurnInput & {
   /** Model requests retried since the last answer. */
   retries: number;
@@ -63,6 +67,10 @@ const failed = {
   actions: { type: "publishError", params: ({ event }: { event: { error: unknown } }) => ({ error: event.error }) },
 } as const;
 
+/**
+ * One turn: sample, run tools, retry, finish, or abort with a grace period. Its actors are named here and provided by the
+ * runtime.
+ */
 export const turnMachine = setup({
   types: {
     context: {} as TurnContext,

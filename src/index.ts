@@ -1,8 +1,9 @@
 import "./node-version.ts";
 
+export type { Outcome } from "../machines/supervisor.machine.ts";
 export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
 export type { Clock } from "./kernel/clock.ts";
-export type { SkeinLogger } from "./kernel/log.ts";
+export type { SkeinLogger, WarningLog } from "./kernel/log.ts";
 export {
   AgentControl,
   type AgentOptions,
@@ -11,7 +12,7 @@ export {
   type WaitForOptions,
   type WaitOutcome,
 } from "./manager/agent-control.ts";
-export { type AskOptions, ask } from "./manager/ask.ts";
+export { type AskAnswer, type AskMessage, type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   InstructionsSource,
@@ -23,21 +24,23 @@ export type {
   Supervision,
   ThreadManagerOptions,
 } from "./manager/options.ts";
-export type {
-  ForkSource,
-  Outcome,
-  Replies,
-  SupervisorMessage,
-  SupervisorRef,
-} from "./manager/service.ts";
-export type { ShutdownReport } from "./manager/shutdown.ts";
-export type { AgentFacts, ThreadOptions } from "./manager/thread-maker.ts";
+export type { ShutdownReport } from "./manager/shutdown-report.ts";
+export type { ForkSource, Replies, SupervisorMessage, SupervisorRef } from "./manager/supervisor-messages.ts";
+export type { ThreadEnd } from "./manager/thread-end.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
+export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
+export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
+export type { ApiKey, EndpointOptions } from "./model/endpoint-options.ts";
 export type { ModelClient, ModelEvent, ModelRequest, ToolNamespace, ToolSpec } from "./model/model-client.ts";
 export type { ModelPreset } from "./model/model-preset.ts";
-export { type ResponsesClient, type ResponsesClientOptions, responsesClient } from "./model/responses-client.ts";
+export {
+  type ModelsAnswer,
+  type ResponsesClient,
+  type ResponsesClientOptions,
+  responsesClient,
+} from "./model/responses-client.ts";
 export {
   call,
   cut,
@@ -50,11 +53,12 @@ export {
   say,
   think,
   usage,
+  type WaitFor,
   wait,
 } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
 export type { AgentRule, AgentStatus } from "./protocol/agent-status.ts";
-export type { BuiltInToolName } from "./protocol/built-in-tool-names.ts";
+export { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./protocol/built-in-tool-names.ts";
 export {
   DeadlineExceededError,
   DuplicateThreadError,
@@ -80,9 +84,39 @@ export {
   ThreadClosedError,
   ThreadNotFoundError,
 } from "./protocol/errors.ts";
-export type { Event, EventKind, EventMsg, SessionConfiguredEvent, ThreadEvent } from "./protocol/event.ts";
+export type {
+  AgentMessageEvent,
+  AnswerFields,
+  ContentEventMsg,
+  ErrorEvent,
+  Event,
+  EventKind,
+  EventMsg,
+  ItemCompletedEvent,
+  ItemDelta,
+  ItemPlace,
+  ItemStartedEvent,
+  KnownEventMsg,
+  LaggedEvent,
+  SessionConfiguredEvent,
+  SessionEventMsg,
+  StreamErrorEvent,
+  TaskCompleteEvent,
+  TaskStartedEvent,
+  ThreadEvent,
+  ThreadRolledBackEvent,
+  ThreadSettingsAppliedEvent,
+  TokenCountEvent,
+  TurnAbortedEvent,
+  TurnEndStamp,
+  TurnEventMsg,
+  TurnStamp,
+  UnknownEventMsg,
+  UserMessageEvent,
+} from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
 export {
+  type Branded,
   newThreadId,
   parseThreadId,
   type SubmissionId,
@@ -94,36 +128,156 @@ export type { ForkAnchor } from "./protocol/initial-history.ts";
 export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
 export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
-export { type Op, parseOp } from "./protocol/op.ts";
-export type { PermissionProfile } from "./protocol/permission-profile.ts";
-export type { AskForApproval, ReviewDecision, SandboxMode, SandboxPolicy } from "./protocol/policy.ts";
+export {
+  type ExecApprovalOp,
+  type InjectItemsOp,
+  type InterruptOp,
+  type KnownOp,
+  type ListSkillsOp,
+  type Op,
+  type OverrideTurnContextOp,
+  type PatchApprovalOp,
+  parseOp,
+  type RefreshMcpServersOp,
+  type ResolveElicitationOp,
+  type ReviewOp,
+  type ThreadRollbackOp,
+  type UnknownOp,
+  type UserInputOp,
+  type UserTurnOp,
+} from "./protocol/op.ts";
+export { PERMISSION_PROFILES, type PermissionProfile } from "./protocol/permission-profile.ts";
+export type {
+  AskForApproval,
+  ModelVerbosity,
+  NetworkAccess,
+  ReasoningEffort,
+  ReasoningSummary,
+  ReviewDecision,
+  SandboxMode,
+  SandboxPolicy,
+} from "./protocol/policy.ts";
 export {
   assistantMessage,
+  type CompactionItem,
   type ContentItem,
+  type CustomToolCallItem,
+  type CustomToolCallOutputItem,
   developerMessage,
+  type FunctionCallItem,
+  type FunctionCallOutputItem,
   functionCallOutput,
+  type GhostSnapshotItem,
+  type LocalShellCallItem,
+  type MessageItem,
+  type MessageRole,
+  type ReasoningItem,
   type ResponseItem,
   userMessage,
+  type WebSearchCallItem,
 } from "./protocol/response-item.ts";
-export { parseRolloutLine, type RolloutItem, type RolloutLine, type SessionMeta } from "./protocol/rollout.ts";
-export type { SessionSource } from "./protocol/session-source.ts";
+export {
+  type BaseInstructions,
+  type CompactedItem,
+  type GitInfo,
+  type HistoryBase,
+  type HistoryMode,
+  parseRolloutLine,
+  type RolloutItem,
+  type RolloutLine,
+  type SessionMeta,
+  type SubmissionItem,
+  type TurnContextItem,
+} from "./protocol/rollout.ts";
+export type { SessionSource, SubAgentSource, ThreadSpawnSource } from "./protocol/session-source.ts";
+export type { ShellEnvironmentPolicy } from "./protocol/shell-environment.ts";
 export { parseThreadConfig, type ResolvedThreadConfig, type ThreadConfig } from "./protocol/thread-config.ts";
-export type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./protocol/token-usage.ts";
+export type {
+  CreditsSnapshot,
+  RateLimitSnapshot,
+  RateLimitWindow,
+  TokenUsage,
+  TokenUsageInfo,
+} from "./protocol/token-usage.ts";
+export type {
+  ApplyPatchApprovalRequestEvent,
+  CollabCall,
+  CollabCallToReceiver,
+  CollabEventMsg,
+  ExecApprovalRequestEvent,
+  ExecCommandBeginEvent,
+  ExecCommandEndEvent,
+  ExecCommandFields,
+  McpStartupStatus,
+  PlanStep,
+  ToolEventMsg,
+} from "./protocol/tool-events.ts";
 export { truncateBeforeNth } from "./protocol/truncation.ts";
-export type { TurnItem } from "./protocol/turn-item.ts";
-export { isUserBoundary } from "./protocol/user-boundary.ts";
-export type { UserInput } from "./protocol/user-input.ts";
-export { type AuthManager, fileAuthManager, memoryAuthManager } from "./services/auth-manager.ts";
+export type {
+  AgentMessageTurnItem,
+  CollabAgentToolCallTurnItem,
+  CommandExecutionTurnItem,
+  ContextCompactionTurnItem,
+  Duration,
+  DynamicToolCallTurnItem,
+  EnteredReviewModeTurnItem,
+  ExitedReviewModeTurnItem,
+  FileChange,
+  FileChanges,
+  FileChangeTurnItem,
+  McpInvocation,
+  McpToolCallTurnItem,
+  ParsedCommand,
+  ReasoningTurnItem,
+  TurnItem,
+  TurnItemStatus,
+  UserMessageTurnItem,
+  WebSearchTurnItem,
+} from "./protocol/turn-item.ts";
+export type { UnknownKind, UnknownTagged } from "./protocol/unknown-kind.ts";
+export { type BoundaryRule, isUserBoundary } from "./protocol/user-boundary.ts";
+export type { TextElement, UserInput } from "./protocol/user-input.ts";
+export {
+  type Account,
+  type AuthManager,
+  type AuthMethod,
+  type AuthStatus,
+  type FileAuthOptions,
+  fileAuthManager,
+  memoryAuthManager,
+} from "./services/auth-manager.ts";
+export type { ConfigFile, ConfigFileContents } from "./services/config-file.ts";
+export type { ConfigLayerName, ConfigOrigin, LoadedConfig } from "./services/config-layers.ts";
 export { type ConfigOverride, parseOverride } from "./services/config-overrides.ts";
-export { createModelsManager, type ModelsManager } from "./services/models-manager.ts";
+export type { ConfigTable, KeyPath } from "./services/config-table.ts";
+export type { FetchedModels, FetchModels } from "./services/model-fetch.ts";
+export {
+  createModelsManager,
+  type ModelQuery,
+  type ModelRefresh,
+  type ModelsManager,
+  type ModelsManagerOptions,
+} from "./services/models-manager.ts";
+export type { ProjectDoc, ProjectDocQuery, ProjectDocs } from "./services/project-docs.ts";
 export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
-export { createSkillsManager, type SkillsManager } from "./services/skills-manager.ts";
+export { type ProviderInfo, WIRE_APIS, type WireApi } from "./services/provider-info.ts";
+export type { Skill, SkillError, SkillInterface, SkillScope, SkillsOutcome } from "./services/skill-file.ts";
+export {
+  createSkillsManager,
+  type SkillInjection,
+  type SkillsManager,
+  type SkillsManagerOptions,
+} from "./services/skills-manager.ts";
 export { type FileStore, type FileStoreOptions, fileStore } from "./store/file/file-store.ts";
+export type { FileInfo, FileSystem, OpenMode } from "./store/file/file-system.ts";
+export type { ExportOptions, FsyncPolicy, ScanProgress } from "./store/file/options.ts";
 export { memoryStore } from "./store/memory/memory-store.ts";
+export type { ProblemKind, ProblemSink, RolloutProblem } from "./store/rollout-problem.ts";
 export type {
   ForkBase,
   LoadRange,
   OpenOptions,
+  OpenTurn,
   Position,
   StoredThread,
   ThreadGit,
@@ -134,7 +288,6 @@ export type {
   ThreadWriter,
   TurnPlace,
 } from "./store/thread-store.ts";
-export type { ThreadApproval } from "./thread/approval-board.ts";
 export {
   type DefinedThreadLogic,
   defineThreadLogic,
@@ -142,10 +295,10 @@ export {
   type OpContext,
   type ThreadLogicDefinition,
 } from "./thread/define-thread-logic.ts";
-export type { Activity, EndReason, LifeEnd } from "./thread/incarnation.ts";
+export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
 export type { LogicThread, ModelAnswer, ModelQuestion } from "./thread/logic-thread.ts";
+export type { OutputSchema } from "./thread/output-schema.ts";
 export type { OwnLogicInput } from "./thread/own-logic.ts";
-export type { SubmissionOutcome } from "./thread/submission-ledger.ts";
 export type {
   ActiveTurn,
   Durability,
@@ -156,14 +309,15 @@ export type {
   NewThread,
   RunOptions,
   ShutdownOutcome,
+  SubmissionOutcome,
   SubmitOptions as ThreadSubmitOptions,
   Thread,
   TurnResult,
   WaitOptions,
 } from "./thread/thread.ts";
-export type { PendingApproval } from "./turn/approvals.ts";
+export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
-export type { JsonSchema, StandardSchema } from "./turn/standard-schema.ts";
+export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
 export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
-export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/terminals.ts";
+export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
 export { VERSION } from "./version.ts";

@@ -6,7 +6,9 @@ import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
-import { Connection, type ConnectionLimits, type ConnectionServer, type Request } from "./connection.ts";
+import type { Connection } from "./client.ts";
+import { type ConnectionServer, type Request, Connection as ServedConnection } from "./connection.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
 import type { RequestId } from "./json-rpc.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
 import { Router } from "./router.ts";
@@ -22,6 +24,7 @@ import { v2Methods } from "./v2/methods.ts";
 import { ThreadViews } from "./v2/thread-view.ts";
 import type { Wire } from "./wire.ts";
 
+/** What an app-server is made with; all of it has a default. */
 export type AppServerOptions = {
   /**
    * The folder whose config.toml counts, and that clients are told of; or what `openHome` gave for the manager, so that
@@ -37,6 +40,7 @@ export type AppServerOptions = {
   readonly limits?: Partial<ConnectionLimits & AdmissionLimits> | undefined;
 };
 
+/** A server of Codex's app-server protocol over one ThreadManager. `[Symbol.asyncDispose]` closes it; the manager goes on. */
 export interface AppServer extends AsyncDisposable {
   /** Takes on a client. */
   connect(wire: Wire): Connection;
@@ -60,7 +64,7 @@ class Server implements AppServer, ConnectionServer {
   readonly clock: Clock;
   readonly #context: ServerContext;
   readonly #router: Router;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Set<ServedConnection>();
   readonly #listeners = new Set<Listener>();
   readonly #limits: ConnectionLimits;
   readonly #listenLimits: Partial<AdmissionLimits> | undefined;
@@ -116,8 +120,8 @@ class Server implements AppServer, ConnectionServer {
     return this.#connections.size;
   }
 
-  connect(wire: Wire): Connection {
-    const connection = new Connection(wire, this, this.#limits);
+  connect(wire: Wire): ServedConnection {
+    const connection = new ServedConnection(wire, this, this.#limits);
     this.#connections.add(connection);
     return connection;
   }
@@ -131,15 +135,15 @@ class Server implements AppServer, ConnectionServer {
     return listener;
   }
 
-  serve(connection: Connection, request: Request): void {
+  serve(connection: ServedConnection, request: Request): void {
     this.#router.serve(connection, request);
   }
 
-  onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
+  onAnswer(connection: ServedConnection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
     this.#context.requests.onAnswer(connection, answer);
   }
 
-  onClosed(connection: Connection): void {
+  onClosed(connection: ServedConnection): void {
     this.#connections.delete(connection);
     this.#context.hub.leave(connection);
     if (this.#connections.size > 0) return;

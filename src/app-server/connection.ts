@@ -6,15 +6,16 @@
  *     no further while its outbox is full. It is never cut off.
  * C3  Nothing but answers goes to a client that has not initialized.
  */
+
 import type { Clock } from "../kernel/clock.ts";
+import type { ClientInfo } from "./client.ts";
+import type { ConnectionLimits } from "./connection-limits.ts";
 import { type Answer, type Incoming, type RequestId, readMessage, type ServerRequest } from "./json-rpc.ts";
-import { Outbox, type OutboxLimits } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
 import { errorObjectOf, invalidRequest, overloaded } from "./rpc-error.ts";
 import type { Told } from "./v2/map-events.ts";
 import type { Wire, WireListener } from "./wire.ts";
-
-export type ClientInfo = { readonly name: string; readonly title: string | null; readonly version: string };
 
 /** What initialize tells of a client. */
 export type Introduction = {
@@ -33,11 +34,6 @@ export interface ConnectionServer {
   onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void;
   onClosed(connection: Connection): void;
 }
-
-export type ConnectionLimits = OutboxLimits & {
-  /** Requests that may be worked on at the same time. Default 1,024. */
-  readonly inFlight: number;
-};
 
 export class Connection implements WireListener {
   readonly #wire: Wire;

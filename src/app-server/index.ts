@@ -1,7 +1,8 @@
 import "../node-version.ts";
 
 export { type AppServer, type AppServerOptions, createAppServer } from "./app-server.ts";
-export type { ClientInfo, Connection, ConnectionLimits } from "./connection.ts";
+export type { ClientInfo, Connection } from "./client.ts";
+export type { ConnectionLimits, OutboxLimits } from "./connection-limits.ts";
 export type { AdmissionLimits } from "./transports/admission.ts";
 export type { ListenAuth, Listener } from "./transports/listener.ts";
 export { type ClientEnd, linkedWires, type Wire, type WireListener } from "./wire.ts";

@@ -8,15 +8,9 @@
  * O4  What waits without deltas is bounded too: beyond `maxBytes` the outbox is full, and the connection takes no more
  *     requests until it has drained.
  */
+import type { OutboxLimits } from "./connection-limits.ts";
 import type { Notification, Outgoing } from "./json-rpc.ts";
 import type { Wire } from "./wire.ts";
-
-export type OutboxLimits = {
-  /** Characters of deltas that may wait. Default 256 Ki. */
-  readonly deltaBytes: number;
-  /** Characters of everything else that may wait before requests are refused. Default 8 Mi. */
-  readonly maxBytes: number;
-};
 
 export const OUTBOX_LIMITS: OutboxLimits = { deltaBytes: 256 * 1024, maxBytes: 8 * 1024 * 1024 };
 

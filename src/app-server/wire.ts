@@ -13,6 +13,7 @@ export interface Wire {
   listener: WireListener | undefined;
 }
 
+/** The server's side of a line: what the transport tells it. */
 export interface WireListener {
   onText(text: string): void;
   onDrain(): void;

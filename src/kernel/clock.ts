@@ -10,6 +10,7 @@
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { onceAborted } from "./abort-listeners.ts";
 
+/** The time that everything in Skein goes by: the system's, or a `ManualClock` that a test moves. */
 export interface Clock {
   /** Unix time in milliseconds. */
   now(): number;

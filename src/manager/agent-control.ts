@@ -11,7 +11,8 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ManagerRuntime } from "./runtime.ts";
-import type { ThreadOptions } from "./thread-maker.ts";
+import { runtimeOf } from "./runtime-of.ts";
+import type { ThreadOptions } from "./thread-options.ts";
 
 /** What some agents had come to when the wait ended: those that were final then, and whether time ran out first. */
 export type WaitOutcome = { readonly status: Readonly<Record<ThreadId, AgentStatus>>; readonly timedOut: boolean };
@@ -23,6 +24,7 @@ const LONGEST_WAIT_MS: Readonly<Record<AgentRule, number>> = { "0.80": 300_000, 
 /** What an agent is told: a text, or a user's items. */
 export type AgentPrompt = string | readonly UserInput[];
 
+/** How an agent is started. */
 export type AgentOptions = ThreadOptions & {
   /** What the agent knows from the beginning, of its parent's conversation; by default nothing. */
   readonly history?: readonly ResponseItem[] | undefined;
@@ -47,15 +49,16 @@ export type WaitForOptions = WaitOptions & { readonly rule?: AgentRule | undefin
  * InvalidRequestError `unsupported operation: thread manager dropped`.
  */
 export class AgentControl {
-  readonly #manager: WeakRef<{ readonly runtime: ManagerRuntime }> | undefined;
+  readonly #manager: WeakRef<object> | undefined;
 
-  /** Without a manager, it behaves as if that were gone. */
-  constructor(manager?: { readonly runtime: ManagerRuntime }) {
+  /** `manager`: a ThreadManager. Without one, it behaves as if that were gone. */
+  constructor(manager?: object) {
     this.#manager = manager === undefined ? undefined : new WeakRef(manager);
   }
 
   #alive(): ManagerRuntime | undefined {
-    const runtime = this.#manager?.deref()?.runtime;
+    const manager = this.#manager?.deref();
+    const runtime = manager === undefined ? undefined : runtimeOf(manager);
     return runtime?.isClosing ? undefined : runtime;
   }
 
@@ -208,8 +211,13 @@ class Wait {
 /** A thread that was ended in the middle of something is there no more, whatever it last said. */
 const statusOf = (agent: Agent): AgentStatus => ("status" in agent ? agent.status : lastStatusOf(agent.thread));
 
-export const lastStatusOf = ({ outcome, isClosed }: LiveThread): AgentStatus =>
-  isClosed && !isFinalStatus(outcome) ? "not_found" : outcome;
+export const lastStatusOf = ({
+  outcome,
+  isClosed,
+}: {
+  readonly outcome: AgentStatus;
+  readonly isClosed: boolean;
+}): AgentStatus => (isClosed && !isFinalStatus(outcome) ? "not_found" : outcome);
 
 function requirePrompt(prompt: AgentPrompt): void {
   const isEmpty = typeof prompt === "string" ? prompt.trim() === "" : prompt.length === 0;

@@ -1,9 +1,11 @@
 import type { AnyActorRef } from "xstate";
+import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
-import type { Outcome, Replies, SupervisorMessage, SupervisorRef } from "./service.ts";
+import type { Replies, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
 
+/** How long `ask` waits: past `deadlineMs` it rejects with DeadlineExceededError, on abort with the signal's reason. */
 export type AskOptions = {
   readonly signal?: AbortSignal | undefined;
   readonly deadlineMs?: number | undefined;
@@ -11,9 +13,12 @@ export type AskOptions = {
   readonly clock?: Clock | undefined;
 };
 
-type Message = { readonly type: string };
-type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
-type Answer<M extends Message> = M["type"] extends keyof Replies ? Replies[M["type"]] : unknown;
+/** What `ask` needs of an actor. */
+export type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
+/** A message to a supervisor: one of SupervisorMessage without its `reply`, or one that an orchestrator's own actor takes. */
+export type AskMessage = { readonly type: string };
+/** The value that such a message is answered with. */
+export type AskAnswer<M extends AskMessage> = M["type"] extends keyof Replies ? Replies[M["type"]] : unknown;
 
 /**
  * Sends a message that carries a `reply`, and waits for the reply's value. An abort, and a deadline that passes, abort
@@ -26,23 +31,23 @@ export function ask<const M extends SupervisorMessage>(
   actor: SupervisorRef,
   message: M,
   options?: AskOptions,
-): Promise<Answer<M>>;
+): Promise<AskAnswer<M>>;
 /** Of any other actor that replies. */
-export function ask<const M extends Message, A extends Askable>(
+export function ask<const M extends AskMessage, A extends Askable>(
   actor: A extends SupervisorRef ? never : A,
   message: M,
   options?: AskOptions,
 ): Promise<unknown>;
-export async function ask<const M extends Message>(
+export async function ask<const M extends AskMessage>(
   actor: Askable,
   message: M,
   { signal, deadlineMs, clock = systemClock }: AskOptions = {},
-): Promise<Answer<M>> {
+): Promise<AskAnswer<M>> {
   signal?.throwIfAborted();
   if (actor.getSnapshot().status !== "active") throw new ManagerClosedError("the actor that was asked has ended");
-  const { promise, resolve, reject } = Promise.withResolvers<Answer<M>>();
+  const { promise, resolve, reject } = Promise.withResolvers<AskAnswer<M>>();
   // The reply settles at once: from then on an abort comes too late, for the one who asks and for the one who answers.
-  const reply = (outcome: Outcome<Answer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
+  const reply = (outcome: Outcome<AskAnswer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
   if (signal === undefined && deadlineMs === undefined) {
     actor.send({ ...message, reply });
     return promise;

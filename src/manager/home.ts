@@ -4,11 +4,11 @@
  */
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import { chatClient } from "../model/chat-client.ts";
+import { type ChatClientOptions, chatClient } from "../model/chat-client.ts";
 import { ClientPool } from "../model/client-pool.ts";
-import type { EndpointOptions } from "../model/http-endpoint.ts";
+import type { EndpointOptions } from "../model/endpoint-options.ts";
 import type { ModelClient } from "../model/model-client.ts";
-import { responsesClient } from "../model/responses-client.ts";
+import { type ResponsesClientOptions, responsesClient } from "../model/responses-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { privateValues } from "../protocol/secrets.ts";
@@ -25,10 +25,17 @@ import { createProjectDocs } from "../services/project-docs.ts";
 import { projectInstructions } from "../services/project-instructions.ts";
 import { accessTo } from "../services/provider-access.ts";
 import { ProviderBook } from "../services/provider-book.ts";
-import type { ProviderInfo } from "../services/provider-info.ts";
+import type { ProviderInfo, WireApi } from "../services/provider-info.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 
+/** A wire API without a client does not compile. */
+const CLIENTS: Readonly<Record<WireApi, (options: ChatClientOptions & ResponsesClientOptions) => ModelClient>> = {
+  responses: responsesClient,
+  chat: chatClient,
+};
+
+/** Where `openHome` looks, and what counts over config.toml. */
 export type HomeOptions = {
   /** The folder of config.toml, auth.json, skills and sessions. */
   readonly home: string;
@@ -48,6 +55,7 @@ export type HomeOptions = {
   readonly clock?: Clock | undefined;
 };
 
+/** What `openHome` found in a home: options for a manager, and the config.toml behind them. */
 export type OpenedHome = {
   readonly home: string;
   /** For `ThreadManager.create`; to be extended as one likes. */
@@ -202,7 +210,7 @@ class ProviderClients implements ModelSource {
     const fallback = () => (provider.requiresOpenaiAuth ? env.OPENAI_API_KEY?.trim() || undefined : undefined);
     const apiKey = () => accessTo(provider, { env, auth }).apiKey ?? fallback();
     const options = { ...endpoint, apiKey, originator, clock };
-    return provider.wireApi === "chat" ? chatClient(options) : responsesClient(options);
+    return CLIENTS[provider.wireApi](options);
   }
 
   close(): Promise<void> {

@@ -47,6 +47,7 @@ export type Limits = {
   readonly roomDeadlineMs: number;
 };
 
+/** When idle threads are trimmed and leave memory. An unloaded thread comes back with the next message. */
 export type Residency = {
   /** An idle thread leaves memory after so many milliseconds; it stays addressable. Default 30 minutes; Infinity for never. */
   readonly unloadAfterMs: number;
@@ -59,6 +60,9 @@ export type Residency = {
 /** What becomes of a thread whose actor ended: OTP's words. `permanent` also restarts after an orderly end. */
 export type RestartStrategy = "permanent" | "transient" | "temporary";
 
+/**
+ * What happens after a thread's actor has failed: whether it is restarted, how often (times in milliseconds), and how soon.
+ */
 export type Supervision = {
   /** Default `transient`: restarted after a crash, not after an orderly end. */
   readonly restart: RestartStrategy;
@@ -72,6 +76,10 @@ export type Supervision = {
   readonly random: () => number;
 };
 
+/**
+ * Everything that a manager can be given; all of it has a default. `ThreadManager.create` checks it, and throws an
+ * InvalidRequestError that names the wrong option.
+ */
 export type ThreadManagerOptions = {
   /** The folder that threads are stored in, as Codex lays it out. Default `~/.skein`. Ignored when `store` is given. */
   home?: string;

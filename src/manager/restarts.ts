@@ -2,7 +2,7 @@ import { type Actor, createActor } from "xstate";
 import { restartMachine } from "../../machines/restart.machine.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import type { EndReason } from "../thread/incarnation.ts";
+import type { EndReason } from "../thread/life-end.ts";
 import type { Supervision } from "./options.ts";
 
 /** What supervision has done to one thread. */

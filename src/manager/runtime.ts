@@ -37,8 +37,10 @@ import { ResidencySweep } from "./residency.ts";
 import { RestartCounters } from "./restarts.ts";
 import { Rooms } from "./rooms.ts";
 import type { Threads } from "./service.ts";
-import { type ShutdownReport, shutDownThreads } from "./shutdown.ts";
+import { shutDownThreads } from "./shutdown.ts";
+import type { ShutdownReport } from "./shutdown-report.ts";
 import { type Lives, Supervisor } from "./supervisor.ts";
+import type { ThreadEnd } from "./thread-end.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import { TurnAgents } from "./turn-agents.ts";
 
@@ -48,20 +50,6 @@ export type Watchers = {
   readonly created: Set<(thread: LiveThread) => void>;
   readonly closed: Set<(end: ThreadEnd) => void>;
   readonly crashed: Set<(end: ThreadEnd) => void>;
-};
-
-/** How a life of a thread ended. */
-export type ThreadEnd = {
-  readonly threadId: ThreadId;
-  /** Which of its lives it was. */
-  readonly epoch: number;
-  /**
-   * `closed`: in order; `killed`: by force; `crashed`: its actor failed; `gaveUp`: it failed too often, or could not be
-   * restarted; `lost`: another process writes the thread now; `refused`: whoever asked for it had given up meanwhile.
-   */
-  readonly reason: "closed" | "killed" | "crashed" | "gaveUp" | "lost" | "refused";
-  /** What it failed by. */
-  readonly error?: unknown;
 };
 
 /** What a forced end may take to store what it can. */

@@ -1,15 +1,16 @@
 /** The supervisor's messages, read and carried out. Each is answered once, if an answer is asked for. */
 
-import type { AnyActorRef } from "xstate";
-import type { SupervisorMessage as Message, Outcome } from "../../machines/supervisor.machine.ts";
+import type { Outcome } from "../../machines/supervisor.machine.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
-import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
-import { type ForkAnchor, type InitialHistory, parseInitialHistory } from "../protocol/initial-history.ts";
+import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, Thread } from "../thread/thread.ts";
 import { refuseUnknown } from "./option-checks.ts";
-import type { ThreadMaker, ThreadOptions } from "./thread-maker.ts";
+import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
+import type { ThreadMaker } from "./thread-maker.ts";
+import type { ThreadOptions } from "./thread-options.ts";
 
 /** What the supervisor's actions have done. */
 export interface Threads {
@@ -183,31 +184,3 @@ function anchorOf(at: unknown): ForkAnchor {
     'at: must be "full", "interrupted", { beforeUserMessage: n }, { throughTurn: id } or { beforeTurn: id }',
   );
 }
-
-/** What each message to the supervisor is answered with. */
-export type Replies = {
-  "thread.spawn": NewThread;
-  "thread.resume": NewThread;
-  "thread.fork": NewThread;
-  "thread.remove": Thread | undefined;
-  "thread.get": Thread;
-  "thread.list": readonly ThreadId[];
-  "thread.send": SubmissionId;
-};
-
-/** The messages of the supervisor, which an orchestrator can use in place of the facade (DESIGN section 4). */
-export type SupervisorMessage = Message<Replies>;
-export type SupervisorRequest<K extends keyof Replies = keyof Replies> = Extract<SupervisorMessage, { type: K }>;
-/** The supervisor's actor, which takes its messages and nothing else. */
-export type SupervisorRef = Omit<AnyActorRef, "send"> & { readonly send: (message: SupervisorMessage) => void };
-export type { Outcome };
-
-/** Where a thread is resumed from: exactly one of the three. */
-export type ResumeSource = { threadId: ThreadId } | { rolloutPath: string } | { history: InitialHistory };
-export type ForkSource = ThreadId | { rolloutPath: string } | { history: InitialHistory };
-export type ForkRequest = {
-  from: ForkSource;
-  at?: ForkAnchor | undefined;
-  config?: import("../protocol/thread-config.ts").ThreadConfig | undefined;
-};
-export type { ThreadOptions };

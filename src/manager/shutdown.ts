@@ -1,15 +1,8 @@
 import type { Clock } from "../kernel/clock.ts";
 import { paced } from "../kernel/pace.ts";
-import type { ThreadId } from "../protocol/ids.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Registry } from "./registry.ts";
-
-/** What became of each thread: ended by itself, ended with its last lines not stored, or ended by force. */
-export type ShutdownReport = {
-  readonly completed: readonly ThreadId[];
-  readonly failed: readonly ThreadId[];
-  readonly timedOut: readonly ThreadId[];
-};
+import type { ShutdownReport } from "./shutdown-report.ts";
 
 type Parts = {
   readonly registry: Registry;

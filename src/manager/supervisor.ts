@@ -6,8 +6,9 @@ import type { ThreadId } from "../protocol/ids.ts";
 import { shownById } from "../protocol/shown-as.ts";
 import type { Limits } from "./options.ts";
 import { Registry } from "./registry.ts";
-import { Service, type SupervisorRequest, type Threads } from "./service.ts";
+import { Service, type Threads } from "./service.ts";
 import { SupervisorGate } from "./supervisor-gate.ts";
+import type { SupervisorRequest } from "./supervisor-messages.ts";
 
 const machine = supervisorMachineOf<Registry>();
 

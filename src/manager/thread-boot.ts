@@ -26,7 +26,7 @@ import type { Parking } from "./parking.ts";
 import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
 import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
-import type { ThreadOptions } from "./thread-maker.ts";
+import type { ThreadOptions } from "./thread-options.ts";
 
 export type Making = {
   readonly writer: ThreadWriter;

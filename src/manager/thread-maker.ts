@@ -1,13 +1,13 @@
 /**
  * How threads come to be: new, from the store, or as forks. What the ways have in common is in thread-boot.ts.
  */
+
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { RolloutNotFoundError, ThreadBusyError } from "../protocol/errors.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
-import type { HistoryMode, RolloutItem, SessionMeta } from "../protocol/rollout.ts";
-import type { SessionSource } from "../protocol/session-source.ts";
+import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import {
   parseThreadConfig,
   type ResolvedThreadConfig,
@@ -27,42 +27,7 @@ import type { ManagerSetup } from "./options.ts";
 import type { Claim, Registry, Unloaded } from "./registry.ts";
 import { agentMetaOf, logicOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
-
-/** What a thread is made with, beside its config. */
-export type ThreadOptions = {
-  readonly signal?: AbortSignal | undefined;
-  /** An id of the caller's choice for a new thread. @throws DuplicateThreadError when it is taken */
-  readonly threadId?: string | undefined;
-  /** Whose agent the thread is: it counts against that thread's limits and is hidden from lists of user threads. */
-  readonly parentThreadId?: ThreadId | undefined;
-  /** What the agent is called and what it is for, and the limits that its parent's settings put on it. */
-  readonly agent?: AgentFacts | undefined;
-  readonly source?: SessionSource | undefined;
-  /** Which program the thread was started for; the manager's own by default. */
-  readonly originator?: string | undefined;
-  /** What a new thread stores: turns and items (`paginated`, the default), or what 0.80 and 0.87 can show as well. */
-  readonly historyMode?: HistoryMode | undefined;
-  /**
-   * What session_configured tells of the stored events: `bounded` (the default) gives them when the history has at most
-   * 128 lines, else null; `all` reads the whole history for it; `none` gives null.
-   */
-  readonly initialMessages?: "bounded" | "all" | "none" | undefined;
-  /** When another process writes the thread: refuse (the default), wait for it, or take it over. */
-  readonly lease?: OpenOptions["lease"] | undefined;
-  readonly deadlineMs?: number | undefined;
-};
-
-export type AgentFacts = {
-  readonly nickname?: string | null | undefined;
-  readonly role?: string | null | undefined;
-  /** Whose conversation it was given. */
-  readonly forkedFrom?: ThreadId | undefined;
-  readonly maxDepth?: number | undefined;
-  /** How many agents may be open under the root of the tree. */
-  readonly maxThreads?: number | undefined;
-  /** Whether it ends when its parent has ended for good. Default false. */
-  readonly endsWithParent?: boolean | undefined;
-};
+import type { ThreadOptions } from "./thread-options.ts";
 
 export class ThreadMaker {
   readonly #setup: ManagerSetup;

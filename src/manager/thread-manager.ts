@@ -11,17 +11,19 @@ import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
-import type { ThreadApproval } from "../thread/approval-board.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
+import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
-import { ManagerRuntime, type ThreadEnd } from "./runtime.ts";
-import type { ForkSource, SupervisorMessage, SupervisorRef } from "./service.ts";
-import type { ShutdownReport } from "./shutdown.ts";
+import { ManagerRuntime } from "./runtime.ts";
+import { bindRuntime } from "./runtime-of.ts";
+import type { ShutdownReport } from "./shutdown-report.ts";
 import { supervisorFace } from "./supervisor-face.ts";
-import type { ThreadOptions } from "./thread-maker.ts";
+import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
+import type { ThreadEnd } from "./thread-end.ts";
+import type { ThreadOptions } from "./thread-options.ts";
 
 /** How much of each limit is in use. */
 /** How much is in use of what is bounded. A bound that is not set is Infinity, and null once it is JSON. */
@@ -46,11 +48,7 @@ export class ThreadManager implements AsyncDisposable {
   private constructor(runtime: ManagerRuntime) {
     this.#runtime = runtime;
     this.#supervisor = supervisorFace(runtime.actor);
-  }
-
-  /** For AgentControl; no part of the public API. */
-  get runtime(): ManagerRuntime {
-    return this.#runtime;
+    bindRuntime(this, runtime);
   }
 
   /** @throws InvalidRequestError that names the wrong option */
@@ -73,7 +71,7 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   get store(): ThreadStore {
-    return this.runtime.setup.store;
+    return this.#runtime.setup.store;
   }
 
   /**
@@ -144,7 +142,7 @@ export class ThreadManager implements AsyncDisposable {
 
   /** A thread that is in memory at this moment; never loads one. */
   loadedThread(threadId: ThreadId): Thread | undefined {
-    return this.runtime.registry.peek(threadId);
+    return this.#runtime.registry.peek(threadId);
   }
 
   /** The threads in memory, in no defined order. */
@@ -164,44 +162,44 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   #ask<T>(message: SupervisorMessage, { signal, deadlineMs }: WaitOptions): Promise<T> {
-    return ask(this.supervisor, message, { signal, deadlineMs, clock: this.runtime.setup.clock }) as Promise<T>;
+    return ask(this.supervisor, message, { signal, deadlineMs, clock: this.#runtime.setup.clock }) as Promise<T>;
   }
 
   /** The models on offer, for a thread of this config (or of the manager's own). */
   listModels(config?: ThreadConfig): Promise<ModelPreset[]> {
-    const provider = config?.modelProvider ?? this.runtime.setup.config.modelProvider;
+    const provider = config?.modelProvider ?? this.#runtime.setup.config.modelProvider;
     return this.modelsManager.listModels({ provider });
   }
 
   /** The settings of a thread whose own config says nothing. */
   get config(): ResolvedThreadConfig {
-    return this.runtime.setup.config;
+    return this.#runtime.setup.config;
   }
 
   /** The variables that commands inherit, but for secrets. */
   get environment(): Readonly<Record<string, string | undefined>> {
-    return this.runtime.setup.environment;
+    return this.#runtime.setup.environment;
   }
 
   /** Whose agent a thread is; undefined for one that no living thread has started. */
   parentOf(threadId: ThreadId): ThreadId | undefined {
-    return this.runtime.registry.parentOf(threadId);
+    return this.#runtime.registry.parentOf(threadId);
   }
 
   get sessionSource(): SessionSource {
-    return this.runtime.setup.sessionSource;
+    return this.#runtime.setup.sessionSource;
   }
 
   get authManager(): AuthManager {
-    return this.runtime.setup.auth;
+    return this.#runtime.setup.auth;
   }
 
   get modelsManager(): ModelsManager {
-    return this.runtime.setup.models;
+    return this.#runtime.setup.models;
   }
 
   get skillsManager(): SkillsManager {
-    return this.runtime.setup.skills;
+    return this.#runtime.setup.skills;
   }
 
   /** What an agent may do with other agents. It holds this manager weakly. */
@@ -211,23 +209,23 @@ export class ThreadManager implements AsyncDisposable {
 
   /** Each thread that comes to be in memory: new, resumed, forked or loaded again. */
   get threadCreated$(): Observable<Thread> {
-    const { created } = this.runtime.watchers;
+    const { created } = this.#runtime.watchers;
     return watch<Thread, LiveThread>(created);
   }
 
   /** Each thread that has ended for good, in whatever way. */
   get threadClosed$(): Observable<ThreadEnd> {
-    return watch(this.runtime.watchers.closed);
+    return watch(this.#runtime.watchers.closed);
   }
 
   /** Each life of a thread that has ended by a failure of its actor, whether the thread is restarted or not. */
   get threadCrashed$(): Observable<ThreadEnd> {
-    return watch(this.runtime.watchers.crashed);
+    return watch(this.#runtime.watchers.crashed);
   }
 
   /** Every event of every thread, from now on. */
   get events$(): Observable<ThreadEvent> {
-    return watch(this.runtime.watchers.events);
+    return watch(this.#runtime.watchers.events);
   }
 
   /**
@@ -235,11 +233,11 @@ export class ThreadManager implements AsyncDisposable {
    * id, sent to any thread above the one that asks, answers it; the first answer wins.
    */
   pendingApprovals(threadId: ThreadId | string): readonly ThreadApproval[] {
-    return this.runtime.approvals.pendingAt(parseThreadId(threadId));
+    return this.#runtime.approvals.pendingAt(parseThreadId(threadId));
   }
 
   capacity(): Capacity {
-    const { registry, rooms, turnSlots, setup } = this.runtime;
+    const { registry, rooms, turnSlots, setup } = this.#runtime;
     return {
       residentThreads: { used: rooms.used, max: setup.limits.residentThreads },
       runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
@@ -261,7 +259,7 @@ export class ThreadManager implements AsyncDisposable {
    * by force. Called again, it gives the same report.
    */
   shutdown({ deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
-    return this.runtime.shutdown(deadlineMs);
+    return this.#runtime.shutdown(deadlineMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

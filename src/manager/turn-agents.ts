@@ -11,41 +11,43 @@ import { EndNotices } from "./end-notices.ts";
 import { lineageOf } from "./kinship.ts";
 import { Nicknames } from "./nicknames.ts";
 import type { ManagerRuntime } from "./runtime.ts";
+import { bindRuntime } from "./runtime-of.ts";
 
 /** A reviewer that does not end by then is ended by force. */
 const REVIEWER_END_MS = 2_000;
 
 /** What turns' tools do with other threads, done by AgentControl. No lock is held while an agent is waited for. */
 export class TurnAgents implements Agents {
-  /** What the control holds weakly. */
-  readonly #holder: { readonly runtime: ManagerRuntime };
+  readonly #runtime: ManagerRuntime;
   readonly #control: AgentControl;
   readonly #notices: EndNotices;
   readonly #nicknames = new Nicknames();
 
   constructor(runtime: ManagerRuntime) {
-    this.#holder = { runtime };
-    this.#control = new AgentControl(this.#holder);
+    this.#runtime = runtime;
+    // The control holds its manager weakly; the runtime holds this, so it is its own holder.
+    bindRuntime(runtime, runtime);
+    this.#control = new AgentControl(runtime);
     this.#notices = new EndNotices(runtime);
   }
 
   /** @throws ManagerClosedError */
   #open(): ManagerRuntime {
-    const { runtime } = this.#holder;
+    const runtime = this.#runtime;
     if (runtime.isClosing) throw new ManagerClosedError();
     return runtime;
   }
 
   depthOf(threadId: ThreadId): number {
-    return this.#holder.runtime.registry.lineageOf(threadId)?.depth ?? 0;
+    return this.#runtime.registry.lineageOf(threadId)?.depth ?? 0;
   }
 
   nicknameOf(threadId: ThreadId): string | null {
-    return this.#holder.runtime.registry.lineageOf(threadId)?.nickname ?? null;
+    return this.#runtime.registry.lineageOf(threadId)?.nickname ?? null;
   }
 
   #treeOf(threadId: ThreadId): string {
-    return this.#holder.runtime.registry.lineageOf(threadId)?.session ?? threadId;
+    return this.#runtime.registry.lineageOf(threadId)?.session ?? threadId;
   }
 
   statusOf(threadId: ThreadId): Promise<AgentStatus> {
@@ -53,7 +55,7 @@ export class TurnAgents implements Agents {
   }
 
   modelsFor({ modelProvider: provider }: ResolvedThreadConfig): Promise<readonly ModelPreset[]> {
-    return this.#holder.runtime.setup.models.listModels({ provider, refresh: "offline" });
+    return this.#runtime.setup.models.listModels({ provider, refresh: "offline" });
   }
 
   async spawn({ parent, rootTurn, config, prompt, history, role, terms, signal }: SpawnRequest): Promise<ThreadId> {

@@ -19,6 +19,7 @@ export interface AiSdkModel {
   doStream(options: AiSdkCallOptions): PromiseLike<{ readonly stream: ReadableStream<unknown> }>;
 }
 
+/** How a model of the AI SDK is called. */
 export type AiSdkClientOptions = {
   /** Default: the model's own, or `"ai-sdk"` when models are chosen by name. */
   readonly providerId?: string | undefined;

@@ -1,14 +1,17 @@
 import { ChatAnswer } from "./chat-answer.ts";
 import { chatBody } from "./chat-body.ts";
-import { type EndpointOptions, HttpEndpoint } from "./http-endpoint.ts";
+import type { EndpointOptions } from "./endpoint-options.ts";
+import { HttpEndpoint } from "./http-endpoint.ts";
 import type { ModelClient } from "./model-client.ts";
 import { streamedAnswer } from "./streamed-answer.ts";
 
+/** How to reach a server of the Chat Completions API. */
 export type ChatClientOptions = EndpointOptions & {
   /** Default `"chat"`. */
   readonly providerId?: string | undefined;
 };
 
+/** A client of the Chat Completions API. */
 export interface ChatClient extends ModelClient {
   close(): Promise<void>;
 }

@@ -9,6 +9,7 @@
  *    reported, with its wish, to the caller.
  * N3 No error holds a secret: not the key, nor values of headers or query parameters that may be one, in whatever form.
  */
+
 import type { Agent, ClientRequest } from "node:http";
 import { backoffDelay, parseRetryAfter } from "../kernel/backoff.ts";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
@@ -16,6 +17,7 @@ import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ModelError } from "../protocol/model-error.ts";
 import { redact, secretValues } from "../protocol/secrets.ts";
+import type { EndpointOptions } from "./endpoint-options.ts";
 import { type Head, HttpExchange, TransportError } from "./http-exchange.ts";
 import { clientClosed, connectionFailed, failureOfStatus, notSendable } from "./model-failure.ts";
 import { headerOf, type ResponseHeaders } from "./rate-limit-headers.ts";
@@ -24,32 +26,6 @@ const MAX_ERROR_BODY_BYTES = 16 * 1024;
 const LONGEST_SILENT_MS = 60_000;
 const IDLE_CONNECTION_MS = 30_000;
 const MAX_RETRIES = 100;
-
-/** A key, or where to ask for it before each try: a login is then seen at once. */
-export type ApiKey = string | ((options: { signal: AbortSignal }) => string | undefined | Promise<string | undefined>);
-
-export type EndpointOptions = {
-  /** Up to the version, for instance `http://127.0.0.1:11434/v1`. */
-  readonly baseUrl: string;
-  /** Sent as `authorization: Bearer`. */
-  readonly apiKey?: ApiKey | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly queryParams?: Readonly<Record<string, string>> | undefined;
-  /** Further texts that no error may show; values whose names say that they are secret never are. */
-  readonly secrets?: readonly string[] | undefined;
-  /** Who asks. Default `skein`. */
-  readonly originator?: string | undefined;
-  /** Default: the originator and the platform. */
-  readonly userAgent?: string | undefined;
-  /** How long the server may be silent, before the first byte and between any two. Default 300,000 ms. */
-  readonly idleTimeoutMs?: number | undefined;
-  /** How often a request is tried again before its failure is reported; at most 100. Default 4. */
-  readonly requestMaxRetries?: number | undefined;
-  /** Default: the system's. */
-  readonly clock?: Clock | undefined;
-  /** Another way to the network: a proxy's agent, or one with a client certificate. It stays its maker's to close. */
-  readonly agent?: Agent | undefined;
-};
 
 export type Ask = {
   readonly method: "GET" | "POST";

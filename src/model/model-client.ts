@@ -23,6 +23,7 @@ export type ToolNamespace = {
   readonly tools: readonly ToolSpec[];
 };
 
+/** One request to a model: the whole conversation, the tools, and how to answer. It is shared, so it must not be changed. */
 export type ModelRequest = {
   readonly threadId: ThreadId;
   readonly turnId: TurnId;
@@ -43,6 +44,10 @@ export type ModelRequest = {
   readonly subagent?: string;
 };
 
+/**
+ * What a model's answer brings, in order: `created`, then items (each `item_added`, its deltas, `item_done`), then `completed`,
+ * which ends it. Deltas are text; `summaryIndex` and `contentIndex` count from 0.
+ */
 export type ModelEvent =
   | { type: "created"; responseId?: string }
   | { type: "rate_limits"; snapshot: RateLimitSnapshot }
@@ -54,6 +59,10 @@ export type ModelEvent =
   | { type: "item_done"; item: ResponseItem }
   | { type: "completed"; responseId?: string; usage?: TokenUsage };
 
+/**
+ * A model service: the port that every client implements (`responsesClient`, `chatClient`, `aiSdkClient`, `scriptedClient`, or
+ * your own). One client serves any number of threads at the same time.
+ */
 export interface ModelClient {
   /** The name that session_configured gives as `model_provider_id`. */
   readonly providerId: string;

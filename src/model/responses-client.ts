@@ -1,5 +1,6 @@
 import { isJsonObject } from "../protocol/unknown-kind.ts";
-import { type EndpointOptions, HttpEndpoint } from "./http-endpoint.ts";
+import type { EndpointOptions } from "./endpoint-options.ts";
+import { HttpEndpoint } from "./http-endpoint.ts";
 import type { ModelClient, ModelRequest } from "./model-client.ts";
 import { closedEarly, disconnected, parseJson } from "./model-failure.ts";
 import { headerOf } from "./rate-limit-headers.ts";
@@ -9,6 +10,7 @@ import { type AnswerReader, streamedAnswer } from "./streamed-answer.ts";
 
 const MAX_MODELS_BYTES = 4 * 1024 * 1024;
 
+/** How to reach a server of the Responses API. */
 export type ResponsesClientOptions = EndpointOptions & {
   /** Default `"openai"`. */
   readonly providerId?: string | undefined;
@@ -19,6 +21,7 @@ export type ModelsAnswer =
   | { readonly notModified: true }
   | { readonly notModified: false; readonly etag?: string | undefined; readonly body: unknown };
 
+/** A client of the Responses API, which also lists the server's models. */
 export interface ResponsesClient extends ModelClient {
   /** `GET <base>/models`, unread. Throws as `stream` does. */
   fetchModels(request: { readonly etag?: string | undefined; readonly signal: AbortSignal }): Promise<ModelsAnswer>;

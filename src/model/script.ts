@@ -8,6 +8,7 @@ import type { ModelEvent, ModelRequest } from "./model-client.ts";
 /** Until when a play waits: so many milliseconds of the client's clock, a promise, or work that may heed the abort. */
 export type WaitFor = number | PromiseLike<unknown> | ((signal: AbortSignal) => PromiseLike<unknown>);
 
+/** One step of a scripted answer. Made by `say`, `think`, `call`, `usage`, `wait`, `fail`, `cut`, `hang` and `raw`. */
 export type Step =
   | { readonly step: "say"; readonly text: string; readonly deltas: readonly string[] }
   | { readonly step: "think"; readonly summary: string; readonly deltas: readonly string[] }

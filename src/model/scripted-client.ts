@@ -16,6 +16,7 @@ import type { RateLimitSnapshot, TokenUsage } from "../protocol/token-usage.ts";
 import type { ModelClient, ModelEvent, ModelRequest } from "./model-client.ts";
 import { type Play, type Script, type Step, say, type WaitFor } from "./script.ts";
 
+/** A ModelClient that plays a script, for tests and demos: no key, no network. */
 export interface ScriptedClient extends ModelClient {
   /** How many answers were asked for so far. */
   readonly asked: number;
@@ -23,6 +24,7 @@ export interface ScriptedClient extends ModelClient {
   readonly requests: readonly ModelRequest[];
 }
 
+/** How a scripted client waits, is called and remembers. */
 export type ScriptedClientOptions = {
   /** Times `wait(ms)`. Default: the system's. */
   readonly clock?: Clock;

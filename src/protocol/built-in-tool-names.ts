@@ -10,6 +10,7 @@ export const BUILT_IN_TOOL_NAMES = [
   "multi_agent",
   "collab",
 ] as const;
+/** The name of a tool that comes with Skein. */
 export type BuiltInToolName = (typeof BUILT_IN_TOOL_NAMES)[number];
 
 /** What clients of Codex take for granted. */

@@ -4,6 +4,7 @@
  */
 const BRAND = Symbol.for("skein.error");
 
+/** The codes of the errors: stable, for programs. */
 export type ErrorCode = keyof typeof ERROR_REGISTRY;
 
 /** code -> JSON-RPC number, and whether the same request may succeed later without any change. */
@@ -28,6 +29,7 @@ export const ERROR_REGISTRY = {
   internal_defect: { rpc: -32603, retryable: false },
 } as const;
 
+/** A SkeinError in JSON: its stable code, its message and its details; never a secret. */
 export type ErrorJson = {
   name: string;
   code: ErrorCode;
@@ -122,6 +124,7 @@ export class ThreadClosedError extends SkeinError {
   }
 }
 
+/** The process that writes a thread; `since` is in ISO 8601. */
 export type LeaseOwner = { pid: number; host: string; since: string };
 
 /** Another writer holds the thread's lease: follow it read-only, wait, fork it, or take it over. */
@@ -155,6 +158,7 @@ export class DuplicateThreadError extends SkeinError {
   }
 }
 
+/** A limit that a thread can be refused by. */
 export type LimitName = "residentThreads" | "runningTurns" | "depth" | "childrenPerParent" | "treeSize";
 
 /** A limit of the manager holds; `limit` names it and `max` is its value. Free a place or raise the limit. */

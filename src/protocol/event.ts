@@ -62,14 +62,15 @@ export type SessionEventMsg =
   | { type: "entered_review_mode"; target: unknown; user_facing_hint?: string | null | undefined }
   | { type: "exited_review_mode"; review_output?: unknown }
   | { type: "get_history_entry_response"; offset: number; log_id: number; entry?: unknown }
-  | ({ type: "mcp_list_tools_response" } & Answer)
-  | ({ type: "list_custom_prompts_response" } & Answer)
-  | ({ type: "list_skills_response" } & Answer)
+  | ({ type: "mcp_list_tools_response" } & AnswerFields)
+  | ({ type: "list_custom_prompts_response" } & AnswerFields)
+  | ({ type: "list_skills_response" } & AnswerFields)
   | { type: "skills_update_available" }
   | { type: "shutdown_complete" }
   | LaggedEvent;
 
-type Answer = { [field: string]: unknown };
+/** The fields of an answer whose form its op's own list gives. */
+export type AnswerFields = { [field: string]: unknown };
 
 /** 0.80 gives only `message` and `codex_error_info`. */
 export type ErrorEvent = { type: "error"; message: string; codex_error_info?: CodexErrorInfo | null | undefined };
@@ -103,24 +104,27 @@ export type TokenCountEvent = {
 export type LaggedEvent = { type: "lagged"; from: number; to: number };
 
 /** What 0.169 adds to the events that open and close a turn. Times are Unix seconds. */
-type TurnStamp = {
+export type TurnStamp = {
   turn_id?: string | null | undefined;
   root_turn_id?: string | null | undefined;
   started_at?: number | null | undefined;
 };
-type TurnEndStamp = TurnStamp & {
+/** What 0.169 adds to the events that close a turn. Times are Unix seconds, durations milliseconds. */
+export type TurnEndStamp = TurnStamp & {
   completed_at?: number | null | undefined;
   duration_ms?: number | null | undefined;
   /** Ours: the tokens of this turn alone. Absent when the model told none. */
   turn_token_usage?: TokenUsage | undefined;
 };
 
+/** A turn has begun. */
 export type TaskStartedEvent = {
   type: "task_started";
   model_context_window?: number | null | undefined;
   collaboration_mode_kind?: string | undefined;
 } & TurnStamp;
 
+/** A turn has ended in order. */
 export type TaskCompleteEvent = {
   type: "task_complete";
   last_agent_message?: string | null | undefined;
@@ -128,15 +132,20 @@ export type TaskCompleteEvent = {
   time_to_first_token_ms?: number | null | undefined;
 } & TurnEndStamp;
 
+/** Why a turn was aborted. */
 export type TurnAbortReason = "interrupted" | "replaced" | "review_ended" | (string & {});
+/** A turn was ended before it was done. */
 export type TurnAbortedEvent = { type: "turn_aborted"; reason: TurnAbortReason } & TurnEndStamp;
 
-type ItemPlace = { thread_id: ThreadId; turn_id: string };
+/** The thread and turn that an item belongs to. */
+export type ItemPlace = { thread_id: ThreadId; turn_id: string };
+/** An item has begun: its deltas follow. */
 export type ItemStartedEvent = {
   type: "item_started";
   item: TurnItem;
   started_at_ms?: number | null | undefined;
 } & ItemPlace;
+/** An item has ended; it is whole now. */
 export type ItemCompletedEvent = {
   type: "item_completed";
   item: TurnItem;
@@ -153,6 +162,7 @@ export type TurnEventMsg =
   | ItemCompletedEvent
   | { type: "raw_response_item"; item: ResponseItem };
 
+/** What the user said. */
 export type UserMessageEvent = {
   type: "user_message";
   message: string;
@@ -160,9 +170,11 @@ export type UserMessageEvent = {
   local_images?: string[] | undefined;
   text_elements?: TextElement[] | undefined;
 };
+/** A whole message of the model's. */
 export type AgentMessageEvent = { type: "agent_message"; message: string; phase?: string | null | undefined };
 
-type ItemDelta = { item_id: string; delta: string } & ItemPlace;
+/** A piece of an item's text. */
+export type ItemDelta = { item_id: string; delta: string } & ItemPlace;
 
 /** What is said and thought, whole and in pieces. */
 export type ContentEventMsg =

@@ -2,7 +2,8 @@ import { v7 as uuidv7 } from "uuid";
 import { InvalidRequestError } from "./errors.ts";
 
 declare const brand: unique symbol;
-type Branded<Name extends string> = string & { readonly [brand]: Name };
+/** A text that only this module's functions make, so that ids are not mixed up. At run time it is a plain string. */
+export type Branded<Name extends string> = string & { readonly [brand]: Name };
 
 /** Names one thread for ever: a UUIDv7 in lower-case hyphenated text. */
 export type ThreadId = Branded<"ThreadId">;
@@ -14,6 +15,7 @@ export type SubmissionId = Branded<"SubmissionId">;
 /** The submission id of a thread's first event in every incarnation. */
 export const INITIAL_SUBMISSION_ID = "" as SubmissionId;
 
+/** A new thread id: a UUID of version 7, so ids sort by their time of creation. */
 export const newThreadId = (): ThreadId => uuidv7() as ThreadId;
 export const newTurnId = (): TurnId => uuidv7() as TurnId;
 export const newItemId = (): string => uuidv7();

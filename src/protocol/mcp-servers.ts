@@ -29,6 +29,7 @@ export type McpServerConfig = {
   disabled_tools?: string[] | undefined;
 };
 
+/** MCP servers by name, as in Codex's `mcp_servers` table. A thread connects to them with its first turn. */
 export type McpServers = Readonly<Record<string, McpServerConfig>>;
 
 const text = z.string().min(1).optional();

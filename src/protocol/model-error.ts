@@ -25,6 +25,7 @@ export type CodexErrorInfo =
   | { response_stream_disconnected: { http_status_code?: number | null } }
   | { response_too_many_failed_attempts: { http_status_code?: number | null } };
 
+/** What a ModelError says beside its message. */
 export type ModelErrorOptions = {
   /** What `error` events carry; `"other"` when absent. */
   info?: CodexErrorInfo;

@@ -19,7 +19,9 @@ import { isTagged, type UnknownTagged } from "./unknown-kind.ts";
 import { type UserInput, userInputSchema } from "./user-input.ts";
 import { parseWith } from "./validation.ts";
 
+/** Ends the running turn, if there is one. */
 export type InterruptOp = { type: "interrupt" };
+/** Starts a turn with a user's input, or steers the one that runs. */
 export type UserInputOp = {
   type: "user_input";
   items: UserInput[];
@@ -59,24 +61,30 @@ export type OverrideTurnContextOp = {
 };
 /** `id` is the submission id of the turn that asked. */
 export type ExecApprovalOp = { type: "exec_approval"; id: string; decision: ReviewDecision };
+/** Answers a patch that waits for approval. */
 export type PatchApprovalOp = { type: "patch_approval"; id: string; decision: ReviewDecision };
+/** Answers what an MCP server asked the user. */
 export type ResolveElicitationOp = {
   type: "resolve_elicitation";
   server_name: string;
   request_id: string | number;
   decision: "accept" | "decline" | "cancel";
 };
+/** Asks for the skills of working directories; the answer is an event. */
 export type ListSkillsOp = {
   type: "list_skills";
   /** Empty: the session's own. */
   cwds?: string[] | undefined;
   force_reload?: boolean | undefined;
 };
+/** Takes the last turns out of the conversation; it may not run beside a turn. */
 export type ThreadRollbackOp = { type: "thread_rollback"; num_turns: number };
+/** Starts a review of changes, as a turn of its own. */
 export type ReviewOp = {
   type: "review";
   review_request: { target: unknown; user_facing_hint?: string | null | undefined };
 };
+/** Replaces the thread's MCP servers, from its next turn on. */
 export type RefreshMcpServersOp = {
   type: "refresh_mcp_servers";
   config: { mcp_servers: unknown; mcp_oauth_credentials_store_mode: unknown };

@@ -2,7 +2,9 @@
 import { InvalidRequestError } from "./errors.ts";
 import { type SandboxPolicy, sandboxPolicyOfMode } from "./policy.ts";
 
+/** The names of the built-in permission profiles. */
 export const PERMISSION_PROFILES = [":read-only", ":workspace", ":danger-full-access"] as const;
+/** Codex's built-in permission profiles, each of which stands for a sandbox policy. */
 export type PermissionProfile = (typeof PERMISSION_PROFILES)[number];
 
 export function policyOfProfile(profile: PermissionProfile): SandboxPolicy {

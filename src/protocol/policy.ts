@@ -2,7 +2,9 @@ import * as z from "zod";
 
 /** When the user is asked before a command runs. Codex's default is `on-request`. */
 export type AskForApproval = "untrusted" | "on-failure" | "on-request" | "never";
+/** Codex's short names for the sandbox policies. */
 export type SandboxMode = "read-only" | "workspace-write" | "danger-full-access";
+/** Whether sandboxed commands reach the network. */
 export type NetworkAccess = "restricted" | "enabled";
 
 /** What a command may touch, as Codex's core writes it (SPEC 2). */
@@ -76,10 +78,12 @@ export const sandboxModeOf = (policy: SandboxPolicy): SandboxMode =>
 
 /** Codex's levels. Models of other providers define their own, so any text that is not empty is taken. */
 export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | (string & {});
+/** How much of its thoughts a model is asked to sum up. */
 export type ReasoningSummary = "auto" | "concise" | "detailed" | "none";
 
 export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1);
 export const modelVerbositySchema = z.enum(["low", "medium", "high"]);
+/** How much a model is asked to say. */
 export type ModelVerbosity = z.infer<typeof modelVerbositySchema>;
 
 export const reasoningSummarySchema: z.ZodType<ReasoningSummary> = z.enum(["auto", "concise", "detailed", "none"]);

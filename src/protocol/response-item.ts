@@ -9,8 +9,10 @@ export type ContentItem =
   | { type: "output_text"; text: string }
   | UnknownTagged;
 
+/** Who says a message. */
 export type MessageRole = "user" | "assistant" | "developer" | "system" | (string & {});
 
+/** A message of the user, the assistant, the developer or the system. */
 export type MessageItem = {
   type: "message";
   id?: string | undefined;
@@ -20,6 +22,7 @@ export type MessageItem = {
   phase?: string | undefined;
 };
 
+/** What the model thought: its summary, and the provider's encrypted form of the whole. */
 export type ReasoningItem = {
   type: "reasoning";
   id?: string | undefined;
@@ -28,6 +31,7 @@ export type ReasoningItem = {
   encrypted_content?: string | null | undefined;
 };
 
+/** A call of a function tool. `arguments` is the JSON text that the model wrote. */
 export type FunctionCallItem = {
   type: "function_call";
   id?: string | undefined;
@@ -38,6 +42,7 @@ export type FunctionCallItem = {
   call_id: string;
 };
 
+/** What a function call came to: a text, or content parts. */
 export type FunctionCallOutputItem = {
   type: "function_call_output";
   id?: string | undefined;
@@ -45,6 +50,7 @@ export type FunctionCallOutputItem = {
   output: string | ContentItem[];
 };
 
+/** A call of a free-form tool, whose input is a text. */
 export type CustomToolCallItem = {
   type: "custom_tool_call";
   id?: string | undefined;
@@ -54,6 +60,7 @@ export type CustomToolCallItem = {
   input: string;
 };
 
+/** What a free-form tool's call came to. */
 export type CustomToolCallOutputItem = {
   type: "custom_tool_call_output";
   id?: string | undefined;
@@ -61,6 +68,7 @@ export type CustomToolCallOutputItem = {
   output: string | ContentItem[];
 };
 
+/** A call of the provider's own shell tool. */
 export type LocalShellCallItem = {
   type: "local_shell_call";
   id?: string | undefined;
@@ -69,6 +77,7 @@ export type LocalShellCallItem = {
   action: { type: string; [field: string]: unknown };
 };
 
+/** A web search, which the provider did itself. */
 export type WebSearchCallItem = {
   type: "web_search_call";
   id?: string | undefined;
@@ -78,6 +87,7 @@ export type WebSearchCallItem = {
 
 /** A commit that Codex keeps for undo; it stays in the file and never goes to the model. */
 export type GhostSnapshotItem = { type: "ghost_snapshot"; ghost_commit?: unknown };
+/** A summary that the provider made, encrypted. */
 export type CompactionItem = { type: "compaction"; encrypted_content: string };
 
 /**
@@ -175,18 +185,21 @@ export const userMessage = (content: string | ContentItem[]): MessageItem => ({
   content: typeof content === "string" ? [{ type: "input_text", text: content }] : content,
 });
 
+/** A message of the model's own, as the history holds it. */
 export const assistantMessage = (message: string): MessageItem => ({
   type: "message",
   role: "assistant",
   content: [{ type: "output_text", text: message }],
 });
 
+/** A message of the developer role: instructions that rank below the system's. */
 export const developerMessage = (message: string): MessageItem => ({
   type: "message",
   role: "developer",
   content: [{ type: "input_text", text: message }],
 });
 
+/** The output of the function call of that id: a text, or content parts (images). */
 export const functionCallOutput = (callId: string, result: string | ContentItem[]): FunctionCallOutputItem => ({
   type: "function_call_output",
   call_id: callId,

@@ -14,6 +14,7 @@ export type HistoryMode = "legacy" | "paginated";
 /** Where a fork's own lines go on: it shares `thread_id`'s lines below the ordinal, which end at the byte offset. */
 export type HistoryBase = { thread_id: ThreadId; end_ordinal_exclusive: number; end_byte_offset: number };
 
+/** The repository that a thread began in, as its header holds it. */
 export type GitInfo = {
   commit_hash?: string | null | undefined;
   branch?: string | null | undefined;

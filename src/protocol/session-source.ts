@@ -10,6 +10,7 @@ export type ThreadSpawnSource = {
   agent_role?: string | null | undefined;
 };
 
+/** Which kind of sub-agent a thread is. */
 export type SubAgentSource = "review" | "compact" | { other: string } | { thread_spawn: ThreadSpawnSource };
 
 /** What started a thread, as session_meta and the wire say it (SPEC 1.4). */

@@ -14,12 +14,14 @@ export type TokenUsageInfo = {
   model_context_window?: number | null | undefined;
 };
 
+/** How much of a rate limit is used, in percent of its window. */
 export type RateLimitWindow = {
   used_percent: number;
   window_minutes?: number | null | undefined;
   resets_at?: number | null | undefined;
 };
 
+/** The account's credits, as the provider says. */
 export type CreditsSnapshot = { has_credits: boolean; unlimited: boolean; balance?: string | null | undefined };
 
 /** What the response headers tell about the account's limits; without such headers all four are null. */

@@ -37,10 +37,13 @@ export type ToolEventMsg =
   | { type: "turn_diff"; unified_diff: string }
   | { type: "plan_update"; explanation?: string | null | undefined; plan: PlanStep[] };
 
+/** How far an MCP server's start is. */
 export type McpStartupStatus = { state: "starting" | "ready" | "cancelled" } | { state: "failed"; error: string };
+/** One step of the model's plan. */
 export type PlanStep = { step: string; status: "pending" | "in_progress" | "completed" };
 
-type ExecCommand = {
+/** What the events of one command have in common. */
+export type ExecCommandFields = {
   call_id: string;
   process_id?: string | null | undefined;
   turn_id: string;
@@ -52,7 +55,9 @@ type ExecCommand = {
   interaction_input?: string | null | undefined;
 };
 
-export type ExecCommandBeginEvent = { type: "exec_command_begin" } & ExecCommand;
+/** A command has started. */
+export type ExecCommandBeginEvent = { type: "exec_command_begin" } & ExecCommandFields;
+/** A command has ended. */
 export type ExecCommandEndEvent = {
   type: "exec_command_end";
   stdout: string;
@@ -62,7 +67,7 @@ export type ExecCommandEndEvent = {
   duration: Duration;
   /** The text that the model gets. */
   formatted_output: string;
-} & ExecCommand;
+} & ExecCommandFields;
 
 /** Answered by op exec_approval; its `id` is the submission id of the turn. */
 export type ExecApprovalRequestEvent = {
@@ -86,23 +91,25 @@ export type ApplyPatchApprovalRequestEvent = {
   grant_root?: string | null | undefined;
 };
 
-type Call = { call_id: string; sender_thread_id: ThreadId };
-type OnReceiver = Call & { receiver_thread_id: ThreadId };
+/** Which agent calls, and by which tool call. */
+export type CollabCall = { call_id: string; sender_thread_id: ThreadId };
+/** Such a call, and the agent that it is for. */
+export type CollabCallToReceiver = CollabCall & { receiver_thread_id: ThreadId };
 
 /** Events of one agent working with others (SPEC 14.3); resuming came after 0.87. None of them is stored. */
 export type CollabEventMsg =
-  | ({ type: "collab_agent_spawn_begin"; prompt: string } & Call)
+  | ({ type: "collab_agent_spawn_begin"; prompt: string } & CollabCall)
   | ({
       type: "collab_agent_spawn_end";
       new_thread_id?: ThreadId | null | undefined;
       prompt: string;
       status: AgentStatus;
-    } & Call)
-  | ({ type: "collab_agent_interaction_begin"; prompt: string } & OnReceiver)
-  | ({ type: "collab_agent_interaction_end"; prompt: string; status: AgentStatus } & OnReceiver)
-  | ({ type: "collab_waiting_begin"; receiver_thread_ids: ThreadId[] } & Call)
-  | ({ type: "collab_waiting_end"; statuses: { [threadId: string]: AgentStatus } } & Call)
-  | ({ type: "collab_close_begin" } & OnReceiver)
-  | ({ type: "collab_close_end"; status: AgentStatus } & OnReceiver)
-  | ({ type: "collab_resume_begin" } & OnReceiver)
-  | ({ type: "collab_resume_end"; status: AgentStatus } & OnReceiver);
+    } & CollabCall)
+  | ({ type: "collab_agent_interaction_begin"; prompt: string } & CollabCallToReceiver)
+  | ({ type: "collab_agent_interaction_end"; prompt: string; status: AgentStatus } & CollabCallToReceiver)
+  | ({ type: "collab_waiting_begin"; receiver_thread_ids: ThreadId[] } & CollabCall)
+  | ({ type: "collab_waiting_end"; statuses: { [threadId: string]: AgentStatus } } & CollabCall)
+  | ({ type: "collab_close_begin" } & CollabCallToReceiver)
+  | ({ type: "collab_close_end"; status: AgentStatus } & CollabCallToReceiver)
+  | ({ type: "collab_resume_begin" } & CollabCallToReceiver)
+  | ({ type: "collab_resume_end"; status: AgentStatus } & CollabCallToReceiver);

@@ -3,12 +3,16 @@ import type { ThreadId } from "./ids.ts";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import type { UserInput } from "./user-input.ts";
 
+/** A duration as Codex writes it: seconds and nanoseconds. */
 export type Duration = { secs: number; nanos: number };
+/** What a patch does to one file. */
 export type FileChange =
   | { type: "add"; content: string }
   | { type: "delete"; content: string }
   | { type: "update"; unified_diff: string; move_path: string | null };
+/** What a patch does, by path. */
 export type FileChanges = { [path: string]: FileChange };
+/** A call to an MCP server's tool. */
 export type McpInvocation = { server: string; tool: string; arguments?: unknown };
 /** How Codex understands a command: read, list_files, search or unknown, with fields by kind. */
 export type ParsedCommand = { type: string; cmd: string; [field: string]: unknown };
@@ -16,6 +20,7 @@ export type ParsedCommand = { type: string; cmd: string; [field: string]: unknow
 /** What a tool's work came to; `in_progress` from item_started to item_completed. */
 export type TurnItemStatus = "in_progress" | "completed" | "failed" | "declined" | (string & {});
 
+/** What the user said. */
 export type UserMessageTurnItem = {
   type: "UserMessage";
   id: string;
@@ -23,14 +28,18 @@ export type UserMessageTurnItem = {
   client_id?: string | undefined;
   content: UserInput[];
 };
+/** What the model said. */
 export type AgentMessageTurnItem = {
   type: "AgentMessage";
   id: string;
   content: ({ type: "Text"; text: string } | UnknownTagged)[];
   phase?: string | null | undefined;
 };
+/** What the model thought. */
 export type ReasoningTurnItem = { type: "Reasoning"; id: string; summary_text: string[]; raw_content: string[] };
+/** A web search of the provider's. */
 export type WebSearchTurnItem = { type: "WebSearch"; id: string; query: string; action?: unknown };
+/** A command that runs, or has run. */
 export type CommandExecutionTurnItem = {
   type: "CommandExecution";
   id: string;
@@ -44,7 +53,9 @@ export type CommandExecutionTurnItem = {
   exit_code?: number | null | undefined;
   duration?: Duration | null | undefined;
 };
+/** A patch to files. */
 export type FileChangeTurnItem = { type: "FileChange"; id: string; changes: FileChanges; status: TurnItemStatus };
+/** A call of an MCP server's tool. */
 export type McpToolCallTurnItem = {
   type: "McpToolCall";
   id: string;
@@ -56,6 +67,7 @@ export type McpToolCallTurnItem = {
   error?: { message: string } | null | undefined;
   duration?: Duration | null | undefined;
 };
+/** A call of an agent tool: what one agent asked of others. */
 export type CollabAgentToolCallTurnItem = {
   type: "CollabAgentToolCall";
   id: string;
@@ -79,15 +91,17 @@ export type DynamicToolCallTurnItem = {
   output?: string | undefined;
   duration_ms?: number | undefined;
 };
+/** The conversation was summed up to fit the model's window. */
 export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
 
+/** A review has begun. */
 export type EnteredReviewModeTurnItem = {
   type: "EnteredReviewMode";
   id: string;
   target: unknown;
   user_facing_hint?: string | null | undefined;
 };
-/** `review_output` is null where the reviewer came to nothing. */
+/** A review has ended. `review_output` is null where the reviewer came to nothing. */
 export type ExitedReviewModeTurnItem = { type: "ExitedReviewMode"; id: string; review_output?: unknown };
 
 /**

@@ -14,8 +14,11 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { AuthFile, AuthMemory, type AuthRecord, type AuthStorage } from "./auth-file.ts";
 
+/** How a user can be signed in. */
 export type AuthMethod = "apikey" | "chatgpt";
+/** How the user is signed in; null when nobody is. */
 export type AuthStatus = { readonly authMethod: AuthMethod | null };
+/** Whose credentials these are, as far as they say. */
 export type Account =
   | { readonly type: "apiKey" }
   | {
@@ -25,6 +28,7 @@ export type Account =
       readonly accountId: string | null;
     };
 
+/** How the user is signed in at model providers, and the credentials for it. */
 export interface AuthManager {
   /** How the user is signed in. A stored API key counts before stored tokens. */
   status(): AuthStatus;
@@ -52,6 +56,7 @@ export interface AuthManager {
   readonly changes$: Observable<AuthStatus>;
 }
 
+/** Where `fileAuthManager` keeps credentials. */
 export type FileAuthOptions = {
   /** The folder of auth.json. */
   readonly home: string;

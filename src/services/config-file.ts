@@ -30,6 +30,7 @@ export type ConfigFileContents = {
   lineOf(path: KeyPath): number | undefined;
 };
 
+/** The file `config.toml` of a home: read whole, and written key by key with its comments and order kept. */
 export interface ConfigFile {
   readonly path: string;
   /**

@@ -21,6 +21,7 @@ import { ioText } from "./io-failure.ts";
 import { SCRIPTED } from "./model-catalog.ts";
 import { MAX_RETRIES, type ProviderInfo, providersOf } from "./provider-info.ts";
 
+/** Where a setting comes from; each layer counts over the ones before it. */
 export type ConfigLayerName = "file" | "profile" | "process" | "request";
 
 /** Which layer decided a key, and where a file's layer has it. */
@@ -42,6 +43,7 @@ export type ConfigSources = {
   readonly embeddedProviders?: readonly string[] | undefined;
 };
 
+/** What the layers of settings (config.toml, profiles, flags, a request's own) say together. */
 export type LoadedConfig = {
   /** What the layers say, and nothing that none of them says; `cwd` is always there and absolute. */
   readonly config: ThreadConfig;

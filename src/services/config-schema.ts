@@ -15,7 +15,7 @@ import {
 import { type ShellEnvironmentPolicy, shellEnvironmentPolicySchema } from "../protocol/shell-environment.ts";
 import { explainIssues } from "../protocol/validation.ts";
 import { type ConfigTable, formatKeyPath, isTable, type KeyPath, valueAt } from "./config-table.ts";
-import type { ProviderTable } from "./provider-info.ts";
+import { type ProviderTable, WIRE_APIS } from "./provider-info.ts";
 
 /** The keys of config.toml that Skein reads; all others are kept and passed on. */
 export type ConfigData = {
@@ -89,7 +89,7 @@ const providerSchema: z.ZodType<ProviderTable> = z.looseObject({
   env_key: name,
   env_key_instructions: text,
   experimental_bearer_token: text,
-  wire_api: z.enum(["responses", "chat"]).optional(),
+  wire_api: z.enum(WIRE_APIS).optional(),
   query_params: texts,
   http_headers: texts,
   env_http_headers: texts,

@@ -7,6 +7,7 @@ import { isJsonObject } from "../protocol/unknown-kind.ts";
  * key such as `__proto__` is a key like any other.
  */
 export type ConfigTable = { readonly [key: string]: unknown };
+/** A dotted key of TOML, in its parts. */
 export type KeyPath = readonly string[];
 
 export const isTable = (value: unknown): value is ConfigTable => isJsonObject(value) && !(value instanceof Date);

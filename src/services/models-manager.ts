@@ -31,12 +31,14 @@ export const RETRY_AFTER_MS = 60_000;
 /** `offline` takes what is known; `ifStale` fetches what is too old or unknown; `online` always fetches. */
 export type ModelRefresh = "offline" | "ifStale" | "online";
 
+/** For whom models are asked for. */
 export type ModelQuery = {
   /** Whose models; OpenAI's when absent. */
   readonly provider?: string | undefined;
   readonly authMethod?: AuthMethod | null | undefined;
 };
 
+/** Knows the models on offer: from the provider while it answers, from the cache, or the built-in list. */
 export interface ModelsManager {
   /** The models in the order in which they are offered, exactly one of them the default. Never rejects. */
   listModels(
@@ -66,6 +68,7 @@ export type RemoteModels = {
   readonly identity?: string | undefined;
 };
 
+/** Where models are asked for and cached. */
 export type ModelsManagerOptions = {
   /** Where to ask for models, and of which provider they are. Without it there are the built-in ones. */
   readonly remote?: RemoteModels | undefined;

@@ -23,6 +23,7 @@ export type ProjectDoc = {
   readonly warnings: readonly string[];
 };
 
+/** For which folder instructions are asked, and how much of them. */
 export type ProjectDocQuery = {
   /** The bound of all files together; 32 KiB when absent, and 0 for no document. */
   readonly maxBytes?: number | undefined;
@@ -32,6 +33,7 @@ export type ProjectDocQuery = {
   readonly maxAgeMs?: number | undefined;
 };
 
+/** Reads a project's AGENTS.md files, and caches them for a short while. */
 export interface ProjectDocs {
   /** The project's instructions for a working directory: from its repository's root down to it. Never rejects. */
   projectDoc(cwd: string, options?: ProjectDocQuery): Promise<ProjectDoc>;

@@ -9,6 +9,7 @@ const UNSAID: DocSettings = { projectDocMaxBytes: null, projectDocFallbackNames:
 /** How old what was read may be: threads that start in one folder within this time read it once. */
 const MAX_AGE_MS = 2_000;
 
+/** Where `projectInstructions` looks. */
 export type ProjectInstructionsOptions = {
   /** Its AGENTS.md is the user's own. */
   readonly home?: string | undefined;

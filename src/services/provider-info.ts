@@ -25,7 +25,10 @@ export type ProviderInfo = {
   readonly requiresOpenaiAuth: boolean;
 };
 
-export type WireApi = "responses" | "chat";
+/** The wire APIs that a provider may name. */
+export const WIRE_APIS = ["responses", "chat"] as const;
+/** How a provider is spoken to: the Responses API or Chat Completions. */
+export type WireApi = (typeof WIRE_APIS)[number];
 
 /** Codex's cap on both kinds of retries. */
 export const MAX_RETRIES = 100;

@@ -3,7 +3,16 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 
 /** What a client shows of a skill; a field that is not given is null. */
-export type SkillInterface = Readonly<Record<(typeof INTERFACE)[number][0], string | null>>;
+export type SkillInterface = {
+  readonly displayName: string | null;
+  readonly shortDescription: string | null;
+  readonly iconSmall: string | null;
+  readonly iconLarge: string | null;
+  readonly iconSmallUrl: string | null;
+  readonly iconLargeUrl: string | null;
+  readonly brandColor: string | null;
+  readonly defaultPrompt: string | null;
+};
 
 /** What `agents/openai.yaml` beside a SKILL.md adds. */
 export type SkillExtras = { readonly interface?: SkillInterface; readonly isImplicit?: false };
@@ -17,7 +26,7 @@ const INTERFACE = [
   ["iconLargeUrl", "icon_large_url"],
   ["brandColor", "brand_color"],
   ["defaultPrompt", "default_prompt"],
-] as const;
+] as const satisfies readonly (readonly [keyof SkillInterface, string])[];
 
 /** Reads an `agents/openai.yaml` (SPEC 24). What is wrong in it is left out: the skill itself is none the worse. */
 export function parseSkillExtras(text: string): SkillExtras {
@@ -115,6 +124,7 @@ export type Skill = {
   readonly isImplicit?: boolean | undefined;
 };
 
+/** A skill file that cannot be used, and why. */
 export type SkillError = { readonly path: string; readonly message: string };
 
 /** What was found for one working directory. Shared by its threads, so not to be changed. */

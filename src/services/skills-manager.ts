@@ -26,6 +26,7 @@ export type SkillInjection = {
   readonly warnings: readonly string[];
 };
 
+/** Finds skills (SKILL.md files), and turns a turn's `skill` inputs into what the model reads. */
 export interface SkillsManager {
   /** The skills for a working directory: from memory, or searched for anew. Never rejects. */
   skillsFor(cwd: string, options?: { readonly forceReload?: boolean | undefined }): Promise<SkillsOutcome>;
@@ -33,6 +34,7 @@ export interface SkillsManager {
   injectionFor(cwd: string, inputs: readonly UserInput[]): Promise<SkillInjection>;
 }
 
+/** Where skills are searched. */
 export type SkillsManagerOptions = {
   /** Its `skills` folder is the user's, `skills/.system` the system's. Without it, neither is searched. */
   readonly home?: string | undefined;

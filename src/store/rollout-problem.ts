@@ -21,6 +21,7 @@ export type ProblemKind =
   | "base_short"
   | "base_loop";
 
+/** One place of a rollout file that reading passed over. */
 export type RolloutProblem = {
   readonly kind: ProblemKind;
   readonly path: string;
@@ -29,6 +30,7 @@ export type RolloutProblem = {
   readonly detail: string;
 };
 
+/** Takes each problem as reading meets it. */
 export type ProblemSink = (problem: RolloutProblem) => void;
 
 const HIDING: ReadonlySet<ProblemKind> = new Set([

@@ -20,6 +20,7 @@ export type Position = { readonly ordinal: number; readonly byteOffset: number }
 /** A thread by its id, or by the path of its rollout file, wherever that lies. */
 export type ThreadLocator = ThreadId | { readonly rolloutPath: string };
 
+/** A turn that is open at the end of what is stored. */
 export type OpenTurn = { readonly turnId: TurnId | null };
 
 /** Where a fork begins. */
@@ -34,6 +35,7 @@ export type ForkBase = {
   readonly openTurn: OpenTurn | null;
 };
 
+/** How a writer is opened. On abort, and past the deadline (milliseconds), nothing is opened and no lease is held. */
 export type OpenOptions = {
   signal?: AbortSignal;
   /** What to do when another writer holds the thread. Default `"refuse"`: ThreadBusyError. `"wait"` needs a signal or deadline. */
@@ -102,6 +104,7 @@ export type StoredThread = {
   readonly archived: boolean;
 };
 
+/** Which stored threads to list; what is left out does not narrow the list. */
 export type ThreadQuery = {
   /** Opaque: the `nextCursor` of a page. */
   cursor?: string;
@@ -123,8 +126,10 @@ export type ThreadQuery = {
   search?: string;
 };
 
+/** One page of a listing. `nextCursor` is null on the last. */
 export type ThreadPage = { readonly threads: readonly StoredThread[]; readonly nextCursor: string | null };
 
+/** Which lines of a thread to load: half open, by ordinal. On abort the load rejects with the signal's reason. */
 export type LoadRange = {
   /** `"compaction"` starts at the last `compacted` line, where there is one: what a model's history needs. Default `"start"`. */
   from?: "start" | "compaction" | { ordinal: number };
@@ -135,8 +140,13 @@ export type LoadRange = {
   signal?: AbortSignal;
 };
 
+/** Where a turn begins and ends in its thread's rollout; `end` is null while it runs, or when it was cut off. */
 export type TurnPlace = { readonly turnId: TurnId; readonly start: Position; readonly end: Position | null };
 
+/**
+ * Where threads last: the port that `fileStore` and `memoryStore` implement, and that another database may. Every method
+ * rejects with the signal's reason on abort, and leaves nothing half done.
+ */
 export interface ThreadStore {
   /** Makes a thread, paginated unless its header says otherwise; the header is stored before this resolves. @throws DuplicateThreadError, StoreIoError */
   create(meta: SessionMeta, options?: OpenOptions): Promise<ThreadWriter>;

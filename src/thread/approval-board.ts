@@ -1,10 +1,7 @@
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
-import type { PendingApproval } from "../turn/approvals.ts";
+import type { ThreadApproval } from "../turn/pending-approval.ts";
 import type { Incarnation } from "./incarnation.ts";
-
-/** An approval that is waited for, and the thread that waits. */
-export type ThreadApproval = PendingApproval & { readonly threadId: ThreadId };
 
 /** The threads of a manager that wait for approvals, so that a sub-agent's are reachable at those above it. */
 export class ApprovalBoard {

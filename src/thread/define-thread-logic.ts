@@ -30,6 +30,7 @@ export type LogicTurn<State> = OwnLogicInput & {
   ask(question?: ModelQuestion): Promise<ModelAnswer>;
 };
 
+/** What a thread does with each op, in place of the built-in turns. */
 export type ThreadLogicDefinition<State> = {
   /** What the logic keeps while the thread is in memory; made anew in each life. */
   readonly start?: (input: OwnLogicInput) => State | Promise<State>;
@@ -44,12 +45,14 @@ export type ThreadLogicDefinition<State> = {
   readonly stop?: (state: State) => void | Promise<void>;
 };
 
+/** What a logic's handler of an op is given. */
 export type OpContext<State> = OwnLogicInput & {
   readonly submissionId: SubmissionId;
   readonly state: State;
   publish(msg: EventMsg): void;
 };
 
+/** A thread logic as `threadLogic` in ThreadManagerOptions takes it. */
 export type DefinedThreadLogic = CallbackActorLogic<ThreadCommand, OwnLogicInput, ThreadEmitted>;
 
 const GRACE_MS = 100;

@@ -5,6 +5,7 @@
  * stores what must last, takes it into the history, stamps it into the log and shows it, in this order (T7). Nothing
  * else appends, nothing else shows. After the end the door is shut: late events of an old incarnation are dropped (S7).
  */
+
 import { type AnyActorRef, createActor } from "xstate";
 import {
   isEmptyInput,
@@ -54,6 +55,7 @@ import type { TurnRun } from "../turn/turn-run.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
+import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
 import { LogicThread } from "./logic-thread.ts";
 import { OwnLife } from "./own-life.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
@@ -86,15 +88,6 @@ export type IncarnationOptions = {
 export interface EventSink {
   notify(event: ThreadEvent): void;
 }
-
-/** Why an incarnation ended. `killed`: by force. `lost`: nothing of it can be stored any more. `refused`: it never came to be. */
-export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "lost" | "refused";
-
-/** How an incarnation ended; `error` is what it crashed of, or what made its end necessary. */
-export type LifeEnd = { readonly reason: EndReason; readonly epoch: number; readonly error?: unknown };
-
-/** What a thread does, as its state tells; `gone` when it has ended. */
-export type Activity = Exclude<ThreadTag, "takesInput"> | "starting" | "gone";
 
 /** How long a turn's end is tried to be stored: about three seconds. */
 const STORE_TRIES = 5;

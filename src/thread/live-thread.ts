@@ -21,14 +21,14 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { isKnownInput, type UserInput } from "../protocol/user-input.ts";
-import type { PendingApproval } from "../turn/approvals.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
-import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
+import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
-import type { Activity, Incarnation, LifeEnd } from "./incarnation.ts";
+import type { Incarnation } from "./incarnation.ts";
+import type { Activity, LifeEnd } from "./life-end.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
-import type { SubmissionOutcome } from "./submission-ledger.ts";
 import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
 import type {
   ActiveTurn,
@@ -37,6 +37,7 @@ import type {
   NamedSubmission,
   RunOptions,
   ShutdownOutcome,
+  SubmissionOutcome,
   SubmitOptions,
   Thread,
   TurnResult,

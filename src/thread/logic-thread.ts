@@ -38,6 +38,7 @@ export interface LogicHost {
   hear(emitted: unknown): void;
 }
 
+/** What a logic asks the model. */
 export type ModelQuestion = {
   /** Recorded before the model is asked. A text becomes a user's message. */
   readonly input?: string | readonly ResponseItem[] | undefined;
@@ -50,6 +51,7 @@ export type ModelQuestion = {
   readonly maxRounds?: number | undefined;
 };
 
+/** What the model answered to a logic's question. */
 export type ModelAnswer = {
   /** The last message. */
   readonly text: string;
@@ -60,6 +62,7 @@ export type ModelAnswer = {
 
 const DEFAULT_ROUNDS = 50;
 
+/** The thread, as its own logic sees it: it emits, asks the model and calls tools. */
 export class LogicThread {
   readonly id: ThreadId;
   readonly epoch: number;

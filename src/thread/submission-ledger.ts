@@ -15,9 +15,6 @@ import type { ThreadStore } from "../store/thread-store.ts";
 /** That an op of a caller's id was taken, or is being taken. */
 export type Acceptance = SubmissionId | Promise<SubmissionId>;
 
-/** What became of a submission. `cut`: its turn was interrupted, or its process died; it can be run again on purpose. */
-export type SubmissionOutcome = "done" | "running" | "cut";
-
 const NEWEST = 256;
 
 /** Whose ledger it is. */

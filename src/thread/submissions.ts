@@ -9,8 +9,7 @@ import { isUuid, newTurnId, type SubmissionId, type TurnId } from "../protocol/i
 import type { Op } from "../protocol/op.ts";
 import { outsideCalls } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
-import type { SubmissionOutcome } from "./submission-ledger.ts";
-import type { Durability } from "./thread.ts";
+import type { Durability, SubmissionOutcome } from "./thread.ts";
 
 export type Handing = {
   readonly op: Op;

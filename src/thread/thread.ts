@@ -9,11 +9,10 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import type { PendingApproval } from "../turn/approvals.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
-import type { BackgroundTerminals } from "../turn/tools/exec/terminals.ts";
+import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
-import type { SubmissionOutcome } from "./submission-ledger.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
 export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
@@ -21,6 +20,7 @@ export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly 
 /** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
 export type Durability = "stored" | "memory";
 
+/** How `submit` waits, and when it counts an op as taken. */
 export type SubmitOptions = WaitOptions & { readonly durability?: Durability | undefined };
 
 /** An op under an id of the caller's. */
@@ -36,12 +36,14 @@ export type NamedSubmission = {
 /** A place in a thread's events: a seq of the current incarnation, or of a given one. -1 is before the first. */
 export type EventPlace = number | { readonly epoch: number; readonly seq: number };
 
+/** Where a subscription starts. On abort it ends. */
 export type EventsOptions = {
   /** Replay what comes after this place, then go on live. Without it, only what comes from now on. */
   readonly after?: EventPlace | undefined;
   readonly signal?: AbortSignal | undefined;
 };
 
+/** How `Thread.run` waits, and what the final message has to fit. */
 export type RunOptions<Output = unknown> = WaitOptions & {
   /** What the final message has to fit; it is read into the result's `output`. A plain JSON Schema is not checked against. */
   readonly outputSchema?: OutputSchema<Output> | undefined;
@@ -77,6 +79,7 @@ export type TurnResult<Output = unknown> = {
   readonly error: { readonly message: string; readonly info: CodexErrorInfo | null } | null;
 };
 
+/** How `Thread.interrupt` waits. */
 export type InterruptOptions = WaitOptions & {
   /** Only if this turn runs. @throws NoActiveTurnError otherwise */
   readonly turnId?: string;
@@ -158,8 +161,12 @@ export interface Thread extends AsyncDisposable {
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }
 
+/** A thread that has been made, with its first event (seq 0), which has already been emitted. */
 export type NewThread = {
   readonly threadId: ThreadId;
   readonly thread: Thread;
   readonly sessionConfigured: SessionConfiguredEvent;
 };
+
+/** What became of a submission. `cut`: its turn was interrupted, or its process died; it can be run again on purpose. */
+export type SubmissionOutcome = "done" | "running" | "cut";

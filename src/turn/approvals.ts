@@ -1,15 +1,6 @@
-import type { EventMsg } from "../protocol/event.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import { Consents } from "./consents.ts";
-
-export type PendingApproval = {
-  /** The submission id of the turn, which an approval op may give instead of the call id. */
-  readonly turn: SubmissionId;
-  readonly callId: string;
-  /** The request as it was published, to be shown again to whoever attaches. */
-  readonly msg: EventMsg;
-};
+import type { PendingApproval } from "./pending-approval.ts";
 
 type Waiting = PendingApproval & { readonly resolve: (decision: ReviewDecision) => void };
 

@@ -10,10 +10,12 @@ export interface StandardSchema<Output = unknown> {
   };
 }
 
+/** What a Standard Schema's check came to: the value, or the issues. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly { readonly message: string; readonly path?: readonly unknown[] | undefined }[] };
 
+/** A JSON Schema, as it is sent to the model; it is not checked. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 export const isStandardSchema = (value: object): value is StandardSchema => "~standard" in value;

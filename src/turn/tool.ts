@@ -12,6 +12,7 @@ export type ToolContext = {
   readonly signal: AbortSignal;
 };
 
+/** A function tool: what the model sees of it, and what runs when the model calls it. */
 export type ToolOptions<Input> = {
   /** Letters, digits, `_` and `-`; at most 64. */
   readonly name: string;

@@ -1,11 +1,12 @@
 /**
  * The public API as Markdown, one page for each door of the package (docs/api), from the compiler's declarations and their
- * comments. `--check` fails where a page differs from what is built, where an exported name has no comment, and where a type can be
- * reached that is not exported: so each change of the API is a diff, and nothing internal leaks.
+ * comments. `--check` fails where a page differs from what is built, where an exported name has no comment, where a type can be
+ * reached that is not exported, and where a door loads a file of internals: so each change of the API is a diff, and nothing
+ * internal leaks.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { Extractor, ExtractorConfig, type ExtractorMessage } from "@microsoft/api-extractor";
 import * as z from "zod";
 
@@ -133,6 +134,26 @@ for (const [door, entry] of Object.entries(DOORS)) {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** A symbol's file, and one whose types stand in signatures of public ones without being named there. They import next to nothing. */
+const LEAVES = ["protocol/shown-as.d.ts", "services/model-catalog.d.ts"];
+/** The declaration files that a door makes a consumer's compiler read. */
+const loaded = new Set<string>();
+function load(path: string): void {
+  if (loaded.has(path)) return;
+  loaded.add(path);
+  for (const [, from = ""] of readFileSync(path, "utf8").matchAll(/(?:from |import |import\()"(\.[^"]+)\.ts"/g))
+    load(join(dirname(path), `${from}.d.ts`));
+}
+for (const entry of Object.values(DOORS)) load(join(root, entry));
+for (const path of loaded) {
+  const names = readFileSync(path, "utf8").matchAll(
+    /^export (?:declare )?(?:abstract )?(?:type|interface|class|function|const) (\w+)/gm,
+  );
+  const own = [...names].map(([, name = ""]) => name);
+  if (own.length > 0 && !LEAVES.some((leaf) => path.endsWith(leaf)) && !own.some((name) => exported.has(name)))
+    problems.push(`${relative(root, path)} is loaded by a door, and no name of it is public`);
 }
 for (const [name, entry] of reached)
   if (!exported.has(name)) problems.push(`${name} can be reached from ${entry}, and no door exports it`);

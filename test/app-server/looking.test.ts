@@ -1,7 +1,7 @@
 /** Who looks at threads is shown what there is, and changes nothing by it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentFacts } from "../../src/manager/thread-maker.ts";
+import type { AgentFacts } from "../../src/manager/thread-options.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
 import { folder } from "../turn/tools/tool-turn.ts";

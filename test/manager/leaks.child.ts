@@ -1,6 +1,7 @@
 /** Many threads come and go; run with --expose-gc by leaks.test.ts. Prints one JSON line. */
 import { setImmediate as macrotask } from "node:timers/promises";
 import { AgentControl, memoryStore, ThreadManager } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 
 const [, , mode, countText] = process.argv;
@@ -34,7 +35,7 @@ async function cycles(): Promise<object> {
   await round(count);
   const last = await collect();
   const { residentThreads, unloadedThreads } = manager.capacity();
-  const left = { used: residentThreads.used, unloadedThreads, ...manager.runtime.left() };
+  const left = { used: residentThreads.used, unloadedThreads, ...runtimeOf(manager)?.left() };
   await manager.shutdown();
   return { grownBy: last - first, left, resources: process.getActiveResourcesInfo().length - before };
 }

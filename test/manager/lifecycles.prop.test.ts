@@ -2,10 +2,12 @@
  * Lives that meet: whatever comes in whatever order, over a store whose answers come in any order, every request is
  * answered, nothing runs twice, an accepted input's turn has one end, and nothing is left.
  */
+
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import type { Thread, ThreadId } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { newTurnId } from "../../src/protocol/ids.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
@@ -183,7 +185,7 @@ suite("lifecycles", () => {
           running.now = false;
           await pump;
           assert.ok(report);
-          assert.deepEqual(r.manager.runtime.left(), { incarnations: 0, parked: 0, removed: 0 });
+          assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 });
           assert.equal(r.clock.pending, 0, "a timer is left");
           for (const [id, threadId] of story.accepted) {
             assert.ok(story.timesRun(id) <= 1, `${id} ran ${story.timesRun(id)} times`);

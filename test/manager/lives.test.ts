@@ -2,12 +2,14 @@
  * One end for every life: what each event does to a thread in each state of the registry, and that whoever waits is
  * answered in each cell. The table is the one of ARCHITECTURE.md, which this test reads.
  */
+
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
 import type { Thread, ThreadId } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
@@ -84,7 +86,7 @@ async function cell(state: State, name: string): Promise<string> {
   assert.ok(outcome, `${name} of a thread that is ${state} is never answered`);
   at.open();
   await at[Symbol.asyncDispose]();
-  assert.deepEqual(at.manager.runtime.left(), { incarnations: 0, parked: 0, removed: 0 }, `${name} in ${state}`);
+  assert.deepEqual(runtimeOf(at.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 }, `${name} in ${state}`);
   return wordOf(name, outcome);
 }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import type { Thread } from "../../src/thread/thread.ts";
 import { type Rig, rig, textsOf } from "../rig.ts";
 
@@ -160,7 +161,7 @@ test("whatever is done to a manager, it has the threads and the histories that a
       const report = await r.manager.shutdown();
       assert.ok(report.completed.length <= open);
       assert.deepEqual(
-        [report.failed, report.timedOut, r.clock.pending, r.manager.runtime.left()],
+        [report.failed, report.timedOut, r.clock.pending, runtimeOf(r.manager)?.left()],
         [[], [], 0, { incarnations: 0, parked: 0, removed: 0 }],
       );
     }),

@@ -1,4 +1,5 @@
 /** What consoles and JSON show of what a manager gives out: ids and counts, none of its insides. */
+
 import assert from "node:assert/strict";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,6 +8,7 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 import { createAppServer, linkedWires } from "../../src/app-server/index.ts";
 import { openHome, responsesClient, ThreadManager } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 
 const SECRET = "s3cr3t-canary-value";
 
@@ -61,7 +63,7 @@ test("nothing that a manager gives out shows a secret or its insides", async (t)
   assert.ok(refused instanceof Error);
   const given = {
     manager,
-    runtime: manager.runtime,
+    runtime: runtimeOf(manager),
     made,
     thread,
     incarnation: Reflect.get(thread, "incarnation"),

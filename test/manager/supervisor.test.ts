@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
+import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { ask } from "../../src/index.ts";
-import type { Outcome } from "../../src/manager/service.ts";
 import { settled } from "../kernel/settled.ts";
 import { type Rig, rig, watch } from "../rig.ts";
 

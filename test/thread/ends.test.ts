@@ -9,7 +9,7 @@ import type { ThreadEvent } from "../../src/protocol/event.ts";
 import type { RolloutLine } from "../../src/protocol/rollout.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
-import type { EndReason } from "../../src/thread/incarnation.ts";
+import type { EndReason } from "../../src/thread/life-end.ts";
 import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { linesOf, overlaid, type Rig, rig, until, watch } from "../rig.ts";

@@ -5,6 +5,8 @@ import {
   ask,
   type Capacity,
   defineThreadLogic,
+  type LimitName,
+  type Limits,
   type NewThread,
   type SessionConfiguredEvent,
   type ShutdownReport,
@@ -96,3 +98,5 @@ expectTypeOf(submissionId("x")).toEqualTypeOf<SubmissionId>();
 expectTypeOf(defineThreadLogic({ start: () => ({ n: 1 }), turn: ({ state }) => String(state.n) })).toExtend<
   NonNullable<Parameters<typeof ThreadManager.create>[0]>["threadLogic"]
 >();
+// A limit that refuses is one that can be set.
+expectTypeOf<LimitName>().toExtend<keyof Limits>();

@@ -10,6 +10,7 @@
 import type { Socket } from "node:net";
 import type { Clock } from "../../kernel/clock.ts";
 
+/** What a listener lets in before its clients have initialized. */
 export type AdmissionLimits = {
   /** Connections of one listener. Default 1,024. */
   readonly connections: number;

@@ -1,7 +1,7 @@
 /** Commands that run beside a thread's agent: those that its agent left in the background, and the user's own. */
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
-import type { TerminalView } from "../../turn/tools/exec/terminals.ts";
+import type { TerminalView } from "../../turn/tools/exec/background-terminals.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";

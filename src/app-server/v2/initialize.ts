@@ -1,7 +1,7 @@
 import { arch, hostname, platform, release } from "node:os";
 import * as z from "zod";
 import { CODEX_VERSION, VERSION } from "../../version.ts";
-import type { ClientInfo } from "../connection.ts";
+import type { ClientInfo } from "../client.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";

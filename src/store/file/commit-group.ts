@@ -8,16 +8,15 @@
  *     that cannot be written stay, however many: nothing is dropped.
  * K4  A file that fails is tried again with growing pauses, at each flush, and as soon as another append comes due.
  */
+
 import { dirname } from "node:path";
 import { backoffDelay } from "../../kernel/backoff.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import { errorCode, type FileSystem } from "./file-system.ts";
 import type { HandlePool } from "./handle-pool.ts";
+import type { FsyncPolicy } from "./options.ts";
 import { type RolloutFile, toStoreError } from "./rollout-file.ts";
-
-/** When bytes are forced to the disk: never; when a sync is asked for, as at a turn's end; or with every flush and batch. */
-export type FsyncPolicy = "never" | "turn" | "always";
 
 const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024;

@@ -25,8 +25,9 @@ import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
 import { errorCode, isMissing } from "./file-system.ts";
 import { ForkPoints } from "./fork-points.ts";
-import { type ExportOptions, exportLines } from "./rollout/export.ts";
-import { type FileStoreOptions, StoreCore } from "./store-core.ts";
+import type { ExportOptions, FileStoreOptions } from "./options.ts";
+import { exportLines } from "./rollout/export.ts";
+import { StoreCore } from "./store-core.ts";
 import { asStoreError } from "./store-error.ts";
 import { ThreadForker } from "./thread-forker.ts";
 import { readNotes } from "./thread-notes.ts";
@@ -38,11 +39,12 @@ const ATTEMPTS = 2;
 const BUSY_FOR_MS = 2_000;
 const BUSY_PAUSE_MS = 50;
 
-export type { FileStoreOptions } from "./store-core.ts";
+export type { FileStoreOptions } from "./options.ts";
 
 /** A store of files under `home`, in the form that Codex 0.169 reads and goes on with. */
 export const fileStore = (options: FileStoreOptions): FileStore => new FileStore(options);
 
+/** A ThreadStore over a home's rollout files and their catalog (SQLite). */
 export class FileStore implements ThreadStore {
   readonly #core: StoreCore;
   readonly #opener: ThreadOpener;

@@ -32,6 +32,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 
+/** What the store asks of a file: its kind, size in bytes and times. */
 export type FileInfo = {
   readonly size: number;
   readonly inode: number;
@@ -47,6 +48,7 @@ export type FileInfo = {
 /** `append` makes the file when it is missing, `create` refuses when it is there, `update` refuses when it is missing. */
 export type OpenMode = "read" | "append" | "create" | "update";
 
+/** The file operations that the file store does: a port, so that tests can make them fail. */
 export interface FileSystem {
   /** Never waits. @throws InvalidRequestError for what is neither a regular file nor a folder: a pipe, a device, a socket */
   open(path: string, mode: OpenMode): number;

@@ -1,4 +1,5 @@
 /** What all parts of one file store share, built in one place. */
+
 import { basename, join, resolve, sep } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
@@ -8,8 +9,8 @@ import { placeOf } from "../place.ts";
 import type { ProblemSink, RolloutProblem } from "../rollout-problem.ts";
 import type { Position, ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
-import { HomeScan, type ScanEnv, type ScanProgress } from "./catalog/scan.ts";
-import { CommitGroup, type FsyncPolicy } from "./commit-group.ts";
+import { HomeScan, type ScanEnv } from "./catalog/scan.ts";
+import { CommitGroup } from "./commit-group.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
 import { HandlePool } from "./handle-pool.ts";
@@ -17,25 +18,10 @@ import { Layout, leasesFolderOf } from "./layout.ts";
 import { ForkMarks } from "./lease/fork-marks.ts";
 import { LeaseKeeper } from "./lease/lease.ts";
 import { LiveThreads } from "./live-threads.ts";
+import type { FileStoreOptions, FsyncPolicy } from "./options.ts";
 import { HistoryReader } from "./rollout/history-reader.ts";
 import { RolloutLocator } from "./rollout-locator.ts";
 import { threadNotStored } from "./store-error.ts";
-
-export type FileStoreOptions = {
-  readonly home: string;
-  /** When bytes are forced to the disk. Default `"turn"`: whenever a flush is awaited. */
-  readonly fsync?: FsyncPolicy;
-  readonly clock?: Clock;
-  readonly logger?: SkeinLogger;
-  /** Rollouts that are open at once, at most. Default 256. */
-  readonly maxOpenFiles?: number;
-  /** Default `"reference"`: a fork shares its source's lines. `"copy"`: it gets a self-contained legacy file. */
-  readonly forkStorage?: "reference" | "copy";
-  /** How far the catalog's background scan is. */
-  readonly onScanProgress?: (progress: ScanProgress) => void;
-  /** For tests: a file system that fails. */
-  readonly fileSystem?: FileSystem;
-};
 
 /** The newest problems that reading met, at most. */
 const MAX_PROBLEMS = 1_000;

@@ -3,14 +3,19 @@ import * as z from "zod";
 
 const text = z.string();
 
-export const reviewTargetSchema = z.discriminatedUnion("type", [
+/** What a review looks at. */
+export type ReviewTarget =
+  | { readonly type: "uncommittedChanges" }
+  | { readonly type: "baseBranch"; readonly branch: string }
+  | { readonly type: "commit"; readonly sha: string; readonly title?: string | null | undefined }
+  | { readonly type: "custom"; readonly instructions: string };
+
+export const reviewTargetSchema: z.ZodType<ReviewTarget> = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("uncommittedChanges") }),
   z.looseObject({ type: z.literal("baseBranch"), branch: text }),
   z.looseObject({ type: z.literal("commit"), sha: text, title: text.nullish() }),
   z.looseObject({ type: z.literal("custom"), instructions: text }),
 ]);
-
-export type ReviewTarget = z.infer<typeof reviewTargetSchema>;
 
 /** How many letters name a commit to a reader. */
 const SHORT_SHA = 7;

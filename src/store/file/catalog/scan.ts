@@ -7,19 +7,19 @@
  * C3  A folder's time is only kept when all its files have their rows, and when the time is old enough that no later
  *     change can bear the same.
  */
+
 import { breathe } from "../../../kernel/breath.ts";
 import { systemClock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { FileSystem } from "../file-system.ts";
 import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
+import type { ScanProgress } from "../options.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
 import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
 import { metadataPath, namesPath, readNotes, type ThreadNotes } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
 import { readRow } from "./thread-row.ts";
-
-export type ScanProgress = { readonly files: number; readonly changed: number; readonly done: boolean };
 
 export type ScanEnv = {
   readonly fs: FileSystem;

@@ -1,14 +1,8 @@
 import { breathe } from "../../../kernel/breath.ts";
-import type { HistoryMode } from "../../../protocol/rollout.ts";
+import type { ExportOptions } from "../options.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
 import { flatMeta, flatRawLines } from "./flatten.ts";
 import type { HistoryReader } from "./history-reader.ts";
-
-export type ExportOptions = {
-  /** `"legacy"`, which 0.80 and 0.87 resume too, or `"paginated"`. Default `"legacy"`. */
-  readonly format?: HistoryMode;
-  readonly signal?: AbortSignal;
-};
 
 /** A thread as one self-contained rollout file, in pieces of whole lines: what it inherits is written out. */
 export async function* exportLines(

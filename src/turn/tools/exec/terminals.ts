@@ -6,32 +6,15 @@
  * X2  A terminal that has ended stays until its end is read, or it has to make room.
  * X3  None outlives its thread.
  */
+
 import { randomInt } from "node:crypto";
+import type { BackgroundTerminals, TerminalView } from "./background-terminals.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Codex's. */
 const MOST = 64;
 
 const ID_RANGE = [1_000, 100_000] as const;
-
-/** A terminal as it is shown to whoever watches the thread. */
-export type TerminalView = {
-  readonly callId: string;
-  readonly processId: string;
-  /** The script, as the model wrote it. */
-  readonly command: string;
-  readonly cwd: string;
-};
-
-/** What a thread's holder may do with its terminals. */
-export interface BackgroundTerminals {
-  /** The commands that go on. */
-  list(): TerminalView[];
-  /** Ends one, with all that it started; its end is told as an event. False when no such command runs. */
-  terminate(processId: string): boolean;
-  /** Ends all; resolves when they have ended. */
-  clean(): Promise<void>;
-}
 
 export class Terminals implements BackgroundTerminals {
   #all: Map<number, Terminal> | undefined;

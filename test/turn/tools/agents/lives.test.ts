@@ -1,6 +1,7 @@
 /** Agents beside their parents: notices of their ends, interrupts, approvals, and what a restart leaves. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { runtimeOf } from "../../../../src/manager/runtime-of.ts";
 import type { ModelRequest } from "../../../../src/model/model-client.ts";
 import { call, hang, type Play, say, wait } from "../../../../src/model/script.ts";
 import type { ThreadId } from "../../../../src/protocol/ids.ts";
@@ -184,7 +185,7 @@ suite("beside the parent's turn", () => {
     void t.lead.run("go").catch(() => undefined);
     await next(t.lead, "collab_waiting_begin");
     await t[Symbol.asyncDispose]();
-    assert.deepEqual([t.manager.runtime.left().incarnations, t.clock.pending], [0, 0]);
+    assert.deepEqual([runtimeOf(t.manager)?.left().incarnations, t.clock.pending], [0, 0]);
   });
 });
 

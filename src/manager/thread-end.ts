@@ -1,0 +1,15 @@
+import type { ThreadId } from "../protocol/ids.ts";
+
+/** How a life of a thread ended. */
+export type ThreadEnd = {
+  readonly threadId: ThreadId;
+  /** Which of its lives it was. */
+  readonly epoch: number;
+  /**
+   * `closed`: in order; `killed`: by force; `crashed`: its actor failed; `gaveUp`: it failed too often, or could not be
+   * restarted; `lost`: another process writes the thread now; `refused`: whoever asked for it had given up meanwhile.
+   */
+  readonly reason: "closed" | "killed" | "crashed" | "gaveUp" | "lost" | "refused";
+  /** What it failed by. */
+  readonly error?: unknown;
+};

@@ -1,0 +1,41 @@
+import type { ThreadId } from "../protocol/ids.ts";
+import type { HistoryMode } from "../protocol/rollout.ts";
+import type { SessionSource } from "../protocol/session-source.ts";
+import type { OpenOptions } from "../store/thread-store.ts";
+
+/** What a thread is made with, beside its config. */
+export type ThreadOptions = {
+  readonly signal?: AbortSignal | undefined;
+  /** An id of the caller's choice for a new thread. @throws DuplicateThreadError when it is taken */
+  readonly threadId?: string | undefined;
+  /** Whose agent the thread is: it counts against that thread's limits and is hidden from lists of user threads. */
+  readonly parentThreadId?: ThreadId | undefined;
+  /** What the agent is called and what it is for, and the limits that its parent's settings put on it. */
+  readonly agent?: AgentFacts | undefined;
+  readonly source?: SessionSource | undefined;
+  /** Which program the thread was started for; the manager's own by default. */
+  readonly originator?: string | undefined;
+  /** What a new thread stores: turns and items (`paginated`, the default), or what 0.80 and 0.87 can show as well. */
+  readonly historyMode?: HistoryMode | undefined;
+  /**
+   * What session_configured tells of the stored events: `bounded` (the default) gives them when the history has at most
+   * 128 lines, else null; `all` reads the whole history for it; `none` gives null.
+   */
+  readonly initialMessages?: "bounded" | "all" | "none" | undefined;
+  /** When another process writes the thread: refuse (the default), wait for it, or take it over. */
+  readonly lease?: OpenOptions["lease"] | undefined;
+  readonly deadlineMs?: number | undefined;
+};
+
+/** What a sub-agent is called, where it comes from, and what its parent's settings allow it. */
+export type AgentFacts = {
+  readonly nickname?: string | null | undefined;
+  readonly role?: string | null | undefined;
+  /** Whose conversation it was given. */
+  readonly forkedFrom?: ThreadId | undefined;
+  readonly maxDepth?: number | undefined;
+  /** How many agents may be open under the root of the tree. */
+  readonly maxThreads?: number | undefined;
+  /** Whether it ends when its parent has ended for good. Default false. */
+  readonly endsWithParent?: boolean | undefined;
+};
