@@ -12,7 +12,7 @@ export {
   type WaitForOptions,
   type WaitOutcome,
 } from "./manager/agent-control.ts";
-export { type AskAnswer, type AskMessage, type AskOptions, ask } from "./manager/ask.ts";
+export { type AskAnswer, type Askable, type AskMessage, type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   InstructionsSource,
@@ -257,9 +257,14 @@ export {
   type ModelRefresh,
   type ModelsManager,
   type ModelsManagerOptions,
+  type RemoteModels,
 } from "./services/models-manager.ts";
 export type { ProjectDoc, ProjectDocQuery, ProjectDocs } from "./services/project-docs.ts";
-export { type ProjectInstructionsOptions, projectInstructions } from "./services/project-instructions.ts";
+export {
+  type DocSettings,
+  type ProjectInstructionsOptions,
+  projectInstructions,
+} from "./services/project-instructions.ts";
 export { type ProviderInfo, WIRE_APIS, type WireApi } from "./services/provider-info.ts";
 export type { Skill, SkillError, SkillInterface, SkillScope, SkillsOutcome } from "./services/skill-file.ts";
 export {

@@ -82,8 +82,8 @@ export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "
 export type ReasoningSummary = "auto" | "concise" | "detailed" | "none";
 
 export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1);
-export const modelVerbositySchema = z.enum(["low", "medium", "high"]);
+export const modelVerbositySchema: z.ZodType<ModelVerbosity> = z.enum(["low", "medium", "high"]);
 /** How much a model is asked to say. */
-export type ModelVerbosity = z.infer<typeof modelVerbositySchema>;
+export type ModelVerbosity = "low" | "medium" | "high";
 
 export const reasoningSummarySchema: z.ZodType<ReasoningSummary> = z.enum(["auto", "concise", "detailed", "none"]);

@@ -3,7 +3,8 @@ import { composeUserInstructions, createProjectDocs, type ProjectDocs } from "./
 import type { SkillsManager } from "./skills-manager.ts";
 import { renderSkillsSection } from "./skills-section.ts";
 
-type DocSettings = Pick<ResolvedThreadConfig, "projectDocMaxBytes" | "projectDocFallbackNames">;
+/** How much of project documents is read, and under which names beside AGENTS.md they are found. */
+export type DocSettings = Pick<ResolvedThreadConfig, "projectDocMaxBytes" | "projectDocFallbackNames">;
 
 const UNSAID: DocSettings = { projectDocMaxBytes: null, projectDocFallbackNames: [] };
 /** How old what was read may be: threads that start in one folder within this time read it once. */

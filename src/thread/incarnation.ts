@@ -56,9 +56,9 @@ import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
 import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
-import { LogicThread } from "./logic-thread.ts";
 import { OwnLife } from "./own-life.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
+import { OwnThread } from "./own-thread.ts";
 import type { SubmittedOp } from "./own-turns.ts";
 import { modelChanged } from "./rebuild.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
@@ -159,7 +159,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #hasWarnedOfModel = false;
   /** Where the logic is an embedder's own. */
   readonly #own: OwnLife | undefined;
-  readonly #logicThread: LogicThread | undefined;
+  readonly #logicThread: OwnThread | undefined;
 
   constructor({ env, store, writer, config, tools, origin, logic, configured, items = null }: IncarnationOptions) {
     this.threadId = writer.threadId;
@@ -179,7 +179,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.#prepared = configured;
     if (logic.isOwn) {
       this.#own = new OwnLife(this, env.turnSlots);
-      this.#logicThread = new LogicThread(this);
+      this.#logicThread = new OwnThread(this);
     }
     const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#logicThread && {
       config,
