@@ -24,7 +24,7 @@ export const inSandbox = { skip: obstacle ?? false };
 export async function place(t: TestContext): Promise<string> {
   const base = process.geteuid?.() === 0 ? "/var/tmp" : tmpdir();
   const path = await realpath(await mkdtemp(join(base, "skein-sandbox-")));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  t.after(() => rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
   return path;
 }
 

@@ -35,7 +35,7 @@ test("a folder that is exchanged with a link meanwhile: nothing lands outside", 
   const many = (round: number) =>
     patch(...Array.from({ length: FILES }, (_, index) => [`*** Add File: d/f${round}-${index}`, "+x"]).flat());
   const plays = [
-    [exec(swapper(outside, 600))],
+    [exec(swapper(outside, Math.max(30, PATCHES / 10)))],
     ...Array.from({ length: rounds }, (_, round) => [many(round)]),
     [patch("*** Delete File: d/kept"), patch("*** Update File: d/kept", "*** Move to: d/moved", "@@", "-kept", "+x")],
     "done",
@@ -43,6 +43,8 @@ test("a folder that is exchanged with a link meanwhile: nothing lands outside", 
   const config = { cwd, sandboxPolicy: workspace(), builtInTools: ["unified_exec", "apply_patch"] as const };
   const { thread, outputs } = await bench(t, plays, { ...config, approvalPolicy: "never" });
   await thread.run("go");
+  // The exchanges end before the folders are removed.
+  await thread.terminals.clean();
   assert.deepEqual(readdirSync(outside), ["kept"]);
   assert.equal(readFileSync(join(outside, "kept"), "utf8"), "kept\n");
   assert.equal(outputs().length, rounds + 3);
