@@ -38,6 +38,7 @@ export function optionsOf<T extends object>(command: Command): T {
     ...disable.map((name) => featureSetting(name, false)),
   ];
   const config = [...(options.config ?? []), ...features];
+  // Commander reads what the command itself has declared; T names those options.
   return { ...options, ...(config.length > 0 && { config }) } as unknown as T;
 }
 

@@ -56,6 +56,7 @@ export class Supervisor {
       },
     });
     const actor = shownById(createActor(provided, { clock, input: { makeRegistry: () => new Registry(limits) } }));
+    // XState's type of an actor of one machine is none of any actor, though each is one.
     this.#gate.guard(actor as unknown as AnyActorRef);
     return actor.start();
   }

@@ -5,9 +5,10 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
-import { type CodexErrorInfo, ModelError } from "../protocol/model-error.ts";
 import type { Op } from "../protocol/op.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import { failureOf } from "../turn/failure.ts";
+import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
 import type { ModelAnswer, ModelQuestion } from "./logic-thread.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
 
@@ -36,7 +37,7 @@ export type ThreadLogicDefinition<State> = {
   readonly start?: (input: OwnLogicInput) => State | Promise<State>;
   /**
    * Runs one turn. A text that it gives is said as the turn's last message. What it throws fails the turn, and not the
-   * thread. At an interrupt the turn is over when it settles, or after a grace of 100 ms.
+   * thread. At an interrupt the turn is over when it settles, or after the grace of a tool, 100 ms.
    */
   readonly turn: (turn: LogicTurn<State>) => unknown;
   /** Ops of other types, one at a time and in order; those without an entry are refused by an event. */
@@ -54,8 +55,6 @@ export type OpContext<State> = OwnLogicInput & {
 
 /** A thread logic as `threadLogic` in ThreadManagerOptions takes it. */
 export type DefinedThreadLogic = CallbackActorLogic<ThreadCommand, OwnLogicInput, ThreadEmitted>;
-
-const GRACE_MS = 100;
 
 /** @throws InvalidRequestError for a definition without `turn` */
 export function defineThreadLogic<State = undefined>(definition: ThreadLogicDefinition<State>): DefinedThreadLogic {
@@ -175,9 +174,7 @@ class Worker<State> {
   }
 
   #fail(id: SubmissionId, turnId: TurnId, error: unknown): void {
-    const message = textOfThrown(error);
-    const info: CodexErrorInfo = error instanceof ModelError ? error.info : "other";
-    this.#publish(id, { type: "error", message, codex_error_info: info });
+    this.#publish(id, { type: "error", ...failureOf(error) });
     this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
   }
 
@@ -237,7 +234,7 @@ const both = (one: AbortSignal, other: AbortSignal | undefined): AbortSignal =>
 /** Rejects when a turn that was interrupted has had its grace. */
 const overdue = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => {
-    const wait = () => setTimeout(() => reject(signal.reason), GRACE_MS).unref();
+    const wait = () => setTimeout(() => reject(signal.reason), TOOL_GRACE_MS).unref();
     if (signal.aborted) wait();
     else signal.addEventListener("abort", wait, { once: true });
   });

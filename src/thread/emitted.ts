@@ -27,9 +27,10 @@ export function readEmission(emitted: unknown): Emission {
   return { kind: "event", id, msg: emitted as unknown as EventMsg, recorded: false };
 }
 
-/** What may come first from a thread: its configuration, under the submission id "" (S4, T1). */
-
-/** The configuration; or, if the thread emitted anything else, what that was. */
+/**
+ * What may come first from a thread: its configuration, under the submission id "" (S4, T1); or, if the thread emitted
+ * anything else, what that was.
+ */
 export function readFirst(emission: Emission): { configured: SessionConfiguredEvent } | { received: string } {
   if (emission.kind === "record") return { received: "rollout_item" };
   if (emission.kind !== "event") return { received: emission.type };

@@ -55,10 +55,10 @@ import type { TurnRun } from "../turn/turn-run.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader } from "./history-loader.ts";
-import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
+import { HostedThread } from "./hosted-thread.ts";
+import { type Activity, type EndReason, interruptionOf, type LifeEnd } from "./life-end.ts";
 import { OwnLife } from "./own-life.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
-import { OwnThread } from "./own-thread.ts";
 import type { SubmittedOp } from "./own-turns.ts";
 import { modelChanged } from "./rebuild.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
@@ -159,7 +159,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
   #hasWarnedOfModel = false;
   /** Where the logic is an embedder's own. */
   readonly #own: OwnLife | undefined;
-  readonly #logicThread: OwnThread | undefined;
+  readonly #logicThread: HostedThread | undefined;
 
   constructor({ env, store, writer, config, tools, origin, logic, configured, items = null }: IncarnationOptions) {
     this.threadId = writer.threadId;
@@ -179,7 +179,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     this.#prepared = configured;
     if (logic.isOwn) {
       this.#own = new OwnLife(this, env.turnSlots);
-      this.#logicThread = new OwnThread(this);
+      this.#logicThread = new HostedThread(this);
     }
     const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#logicThread && {
       config,
@@ -695,9 +695,7 @@ export class Incarnation implements TurnHost, HistoryHolder {
     if (this.#own !== undefined) this.#own.sayLast(failure);
     else if (open !== undefined) {
       if (failure !== undefined) this.publish(open.id, failure);
-      const { turn_id, root_turn_id, started_at } = open.msg;
-      const stamp = { turn_id, ...(root_turn_id && { root_turn_id }), ...(started_at && { started_at }) };
-      this.publish(open.id, { type: "turn_aborted", reason: "interrupted", ...stamp });
+      this.publish(open.id, interruptionOf(open.msg));
     }
     for (const { id } of [...deferred, ...questions]) this.publish(id, failure ?? refusal("the thread has ended"));
     if (failure === undefined) return;

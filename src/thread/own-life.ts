@@ -9,13 +9,14 @@ import type { Slots } from "../kernel/slots.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
-import { assistantMessage, type ResponseItem } from "../protocol/response-item.ts";
+import { assistantMessage, type ResponseItem, textOf } from "../protocol/response-item.ts";
 import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { messageOf } from "../turn/user-message.ts";
 import type { Emission } from "./emitted.ts";
+import { interruptionOf } from "./life-end.ts";
 import { readOwnEmission, submissionOf } from "./own-emission.ts";
 import { OwnTurns, type SubmittedOp } from "./own-turns.ts";
 
@@ -284,14 +285,15 @@ export class OwnLife {
   ): Emission[] {
     // Of an op that is no input, and that the logic has said nothing of, there is no turn to end.
     if (started === undefined && !this.#held.has(id)) return [];
-    const turn_id = started?.turn_id ?? named ?? id;
-    const { root_turn_id, started_at } = started ?? {};
-    const stamp = { turn_id, ...(root_turn_id && { root_turn_id }), ...(started_at && { started_at }) };
+    const begin: TaskStartedEvent = {
+      ...(started ?? { type: "task_started" }),
+      turn_id: started?.turn_id ?? named ?? id,
+    };
     return [
-      ...(started === undefined ? [said(id, { type: "task_started", turn_id })] : []),
+      ...(started === undefined ? [said(id, begin)] : []),
       ...this.#inputOf(id),
       ...(failure === undefined ? [] : [said(id, failure)]),
-      said(id, { type: "turn_aborted", reason: "interrupted", ...stamp }),
+      said(id, interruptionOf(begin)),
     ];
   }
 }
@@ -310,9 +312,7 @@ const IMAGE_MS = 10_000;
 const recorded = (item: ResponseItem): Emission => ({ kind: "record", item: { type: "response_item", payload: item } });
 
 const keyOfItem = (item: ResponseItem): string =>
-  item.type === "message"
-    ? `${item.role} ${item.content.map((part) => ("text" in part ? String(part.text) : "")).join("")}`
-    : `${item.type} `;
+  item.type === "message" ? `${item.role} ${textOf(item)}` : `${item.type} `;
 
 function keyOf(item: TurnItem): string {
   if (item.type === "AgentMessage" && Array.isArray(item.content)) {

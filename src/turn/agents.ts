@@ -1,8 +1,10 @@
 /** What a turn's tools may do with other threads (SPEC 14). The manager's floor has it done. */
+
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { AgentRule, AgentStatus } from "../protocol/agent-status.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
+import type { CodexErrorInfo } from "../protocol/model-error.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -48,7 +50,7 @@ export type ReviewerRequest = {
 export type ReviewerResult = {
   readonly status: "completed" | "interrupted" | "failed";
   readonly lastAgentMessage: string | null;
-  readonly error: { readonly message: string; readonly codex_error_info: unknown } | null;
+  readonly error: { readonly message: string; readonly codex_error_info: CodexErrorInfo | null } | null;
 };
 
 /** All but the reading methods throw InvalidRequestError when there is no manager any more; waits reject with the signal's reason. */

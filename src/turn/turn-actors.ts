@@ -1,4 +1,5 @@
 /** The implementations of turn.machine: each finds the turn's host under the thread actor's session id. */
+
 import { fromPromise } from "xstate";
 import { type SampleOutcome, type Step, type TurnAbortReason, turnMachine } from "../../machines/turn.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
@@ -10,6 +11,7 @@ import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
+import { failureOf } from "./failure.ts";
 import type { Submission } from "./inbox.ts";
 import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
 import { enterReview } from "./review/review.ts";
@@ -182,10 +184,7 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
   omitRefusedPictures(host, run, error);
-  run.error = {
-    message: textOfThrown(error),
-    codex_error_info: error instanceof ModelError ? error.info : "other",
-  };
+  run.error = failureOf(error);
   host.publish(run.id, { type: "error", ...run.error });
 }
 

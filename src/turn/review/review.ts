@@ -5,13 +5,13 @@
  * R1  Between enteredReviewMode and exitedReviewMode comes all that the reviewer does; both come exactly once, however it ends.
  * R2  The reviewer's thread does not outlive the turn.
  */
-import { textOfThrown } from "../../kernel/thrown.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import { newItemId } from "../../protocol/ids.ts";
-import { ModelError } from "../../protocol/model-error.ts";
 import { assistantMessage, userMessage } from "../../protocol/response-item.ts";
 import type { ThreadConfig } from "../../protocol/thread-config.ts";
+import type { ReviewerResult } from "../agents.ts";
 import { publishWholeItem, recordItem } from "../announcement.ts";
+import { failureOf } from "../failure.ts";
 import type { TurnHost } from "../turn-host.ts";
 import type { TurnRun } from "../turn-run.ts";
 import { INTERRUPTED, type ReviewOutput, readReview, renderReview } from "./output.ts";
@@ -91,17 +91,10 @@ function reviewerConfig({ config }: TurnRun): ThreadConfig {
   };
 }
 
-type Failure = { message: string; codex_error_info: unknown };
-
-const failureOf = (error: unknown): Failure => ({
-  message: textOfThrown(error),
-  codex_error_info: error instanceof ModelError ? error.info : "other",
-});
-
 /** The reason first, then the end of the review, then that of the turn. */
-function fail(host: TurnHost, run: TurnRun, { message, codex_error_info }: Failure): void {
-  run.error = { message, codex_error_info: codex_error_info as never };
-  host.publish(run.id, { type: "error", ...run.error });
+function fail(host: TurnHost, run: TurnRun, error: NonNullable<ReviewerResult["error"]>): void {
+  run.error = error;
+  host.publish(run.id, { type: "error", ...error });
 }
 
 function leaveWith(host: TurnHost, run: TurnRun, output: ReviewOutput): void {

@@ -11,11 +11,12 @@ import {
   type FunctionCallItem,
   functionCallOutput,
   type ResponseItem,
+  textOf,
   userMessage,
 } from "../protocol/response-item.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
-import type { TokenUsage } from "../protocol/token-usage.ts";
+import { addUsage, type TokenUsage } from "../protocol/token-usage.ts";
 import type { History } from "../turn/history.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { LogicThread, ModelAnswer, ModelQuestion } from "./logic-thread.ts";
@@ -41,7 +42,7 @@ export interface LogicHost {
 
 const DEFAULT_ROUNDS = 50;
 
-export class OwnThread implements LogicThread {
+export class HostedThread implements LogicThread {
   readonly id: ThreadId;
   readonly epoch: number;
   readonly #host: LogicHost;
@@ -117,7 +118,7 @@ export class OwnThread implements LogicThread {
     let usage: TokenUsage | null = null;
     for (let round = 0; round < maxRounds; round += 1) {
       const answer = await this.#sample({ instructions, outputSchema, signal: both });
-      usage = sum(usage, answer.usage);
+      usage = usage === null || answer.usage === null ? (usage ?? answer.usage) : addUsage(usage, answer.usage);
       for (const item of answer.items) this.record(item);
       items.push(...answer.items);
       const calls = answer.items.filter((item): item is FunctionCallItem => item.type === "function_call");
@@ -194,15 +195,7 @@ export class OwnThread implements LogicThread {
   }
 }
 
-function sum(before: TokenUsage | null, more: TokenUsage | null): TokenUsage | null {
-  if (before === null || more === null) return before ?? more;
-  const both: Record<string, number> = { ...before };
-  for (const [name, count] of Object.entries(more)) both[name] = (both[name] ?? 0) + Number(count);
-  return both as TokenUsage;
-}
-
-function lastText(items: readonly ResponseItem[]): string {
+const lastText = (items: readonly ResponseItem[]): string => {
   const message = items.findLast((item) => item.type === "message" && item.role === "assistant");
-  if (message?.type !== "message") return "";
-  return message.content.map((part) => ("text" in part ? String(part.text) : "")).join("");
-}
+  return message === undefined ? "" : textOf(message);
+};
