@@ -170,8 +170,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       },
       onEnd: (incarnation) => {
         const { threadId } = incarnation;
-        const found = this.registry.peek(threadId) ?? [];
-        for (const thread of [found, this.#removed.find(threadId)].flat()) {
+        for (const thread of this.#holdersOf(threadId, this.registry.peek(threadId))) {
           if (thread.incarnation === incarnation) void this.#endAsItDid(thread);
         }
       },
@@ -222,7 +221,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       const place = await this.registry.locate(threadId);
       if (place === undefined || place.kind === "loaded") return undefined;
       if (place.kind !== "leaving") return this.#removeUnloaded(threadId, place.unloaded, signal);
-      if (!(await this.#hasLeft(place.done, signal))) return this.#cutOff(place.thread);
+      if (!(await this.#inTime(place.done, signal))) return this.#cutOff(place.thread);
     }
   }
 
@@ -244,13 +243,13 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
     }
   }
 
-  /** Whether the thread has left memory before its time is up. */
-  async #hasLeft(done: Promise<void>, signal: AbortSignal | undefined): Promise<boolean> {
+  /** Whether the work is done before its time is up. */
+  async #inTime(work: Promise<void>, signal?: AbortSignal): Promise<boolean> {
     const { clock } = this.setup;
     const late = Promise.withResolvers<false>();
     const timer = clock.setTimeout(() => late.resolve(false), KILL_FLUSH_MS);
     try {
-      return await raceAbort(Promise.race([done.then(() => true), late.promise]), signal);
+      return await raceAbort(Promise.race([work.then(() => true), late.promise]), signal);
     } finally {
       clock.clearTimeout(timer);
     }
@@ -350,8 +349,13 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
 
   /** A thread's actor is said to have ended, by itself or by a failure: it is asked whether that is so. */
   async end(threadId: ThreadId): Promise<void> {
-    const found = (await this.registry.find(threadId)) ?? [];
-    for (const thread of [found, this.#removed.find(threadId)].flat()) await this.#endAsItDid(thread);
+    const member = await this.registry.find(threadId);
+    for (const thread of this.#holdersOf(threadId, member)) await this.#endAsItDid(thread);
+  }
+
+  /** All handles of an id: the registry's, and those that were removed and live on. */
+  #holdersOf(threadId: ThreadId, member: LiveThread | undefined): LiveThread[] {
+    return [...(member === undefined ? [] : [member]), ...this.#removed.find(threadId)];
   }
 
   async #endAsItDid(thread: LiveThread): Promise<void> {
@@ -398,8 +402,8 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
 
   /** Another process writes the thread now: here it is closed at once, and the next resume loads it anew. */
   async lose({ threadId, error }: { threadId: ThreadId; error: Error }): Promise<void> {
-    const found = (await this.registry.find(threadId)) ?? [];
-    for (const thread of [found, this.#removed.find(threadId)].flat()) {
+    const member = await this.registry.find(threadId);
+    for (const thread of this.#holdersOf(threadId, member)) {
       if (thread.isLoaded && thread.incarnation.writer.failure === error) await this.#end(thread, "lost", error);
     }
   }
@@ -410,14 +414,11 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
   }
 
   async #closeWriter({ writer, threadId }: Incarnation): Promise<void> {
-    const { clock, logger } = this.setup;
-    const late = Promise.withResolvers<void>();
-    const timer = clock.setTimeout(late.resolve, KILL_FLUSH_MS);
+    const { logger } = this.setup;
     const closing = writer
       .close()
       .catch((error: unknown) => logger.error({ threadId, err: error }, "a thread's last lines could not be stored"));
-    await Promise.race([closing, late.promise]);
-    clock.clearTimeout(timer);
+    await this.#inTime(closing);
   }
 
   awaitRestart(threadId: ThreadId): void {

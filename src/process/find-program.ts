@@ -10,11 +10,14 @@ export async function findProgram(name: string, path: string): Promise<string | 
   for (const folder of path.split(delimiter)) {
     if (folder === "") continue;
     const file = join(folder, name);
-    const found = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return file;
+    if (await mayBeRun(file)) return file;
   }
   return undefined;
 }
+
+/** Whether this process may run what stands there. */
+export const mayBeRun = (file: string): Promise<boolean> =>
+  access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );

@@ -7,9 +7,9 @@
  *     else can replace what is ours, so that one may be writable.
  * F3  It lies in no folder that commands may write, unless it is shielded there.
  */
-import { constants } from "node:fs";
-import { access, lstat, realpath } from "node:fs/promises";
+import { lstat, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
+import { mayBeRun } from "./find-program.ts";
 import { isWithin } from "./sandbox/paths.ts";
 import type { WritableArea } from "./sandbox/writable-area.ts";
 
@@ -58,11 +58,7 @@ async function distrust(path: string, { roots, shields }: WritableArea): Promise
   const isShielded = (root: string) => shields.some((shield) => isWithin(root, shield) && isWithin(shield, path));
   const root = roots.find((each) => isWithin(each, path) && !isShielded(each));
   if (root !== undefined) return `commands may write in ${root}`;
-  const isExecutable = await access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
-  if (!isExecutable || !(await lstat(path)).isFile()) return "it is no executable file";
+  if (!(await mayBeRun(path)) || !(await lstat(path)).isFile()) return "it is no executable file";
   for (let place = path; ; place = dirname(place)) {
     const { uid, mode } = await lstat(place);
     if (uid !== 0 && uid !== process.geteuid?.()) return `${place} belongs to another user`;

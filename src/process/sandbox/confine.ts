@@ -31,8 +31,7 @@ export type ConfinedCommand = {
  * @throws SandboxUnavailableError when it cannot be confined; it is then not to run at all
  */
 export async function confine(command: ConfinedCommand, options: ConfineOptions): Promise<Launch> {
-  const machine = thisMachine();
-  if (machine === undefined) throw new SandboxUnavailableError(`there is no sandbox here: none for ${process.arch}`);
+  const machine = knownMachine();
   const isPrivate = options.profile === "private";
   const area = await openArea(isPrivate ? withoutHostTmp(options) : options, options.folders);
   const releases = [area.close];
@@ -78,7 +77,7 @@ export async function confine(command: ConfinedCommand, options: ConfineOptions)
  */
 export async function obstacleTo(options: ConfineOptions): Promise<string | undefined> {
   try {
-    if (thisMachine() === undefined) return `there is no sandbox here: none for ${process.arch}`;
+    knownMachine();
     const area = await openArea(options, options.folders);
     area.close();
     await bubblewrap(options.environment, area);
@@ -87,6 +86,13 @@ export async function obstacleTo(options: ConfineOptions): Promise<string | unde
     if (error instanceof SandboxUnavailableError) return error.message;
     throw error;
   }
+}
+
+/** @throws SandboxUnavailableError where no filter is known for the processor */
+function knownMachine() {
+  const machine = thisMachine();
+  if (machine === undefined) throw new SandboxUnavailableError(`there is no sandbox here: none for ${process.arch}`);
+  return machine;
 }
 
 function mountsOf(area: OpenArea, points: { existing: readonly string[]; held: readonly string[] }): Mount[] {

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SandboxUnavailableError } from "../../protocol/errors.ts";
 import { trustedProgram } from "../trusted-program.ts";
-import { openPlace, pathOfHandle } from "./handles.ts";
+import { closeAll, openPlace, pathOfHandle } from "./handles.ts";
 import { realTarget } from "./real-target.ts";
 
 type Identity = { readonly dev: bigint; readonly ino: bigint };
@@ -54,7 +54,7 @@ export class HeldFolders {
     const { dev, ino } = await place.handle.stat({ bigint: true });
     held.identity ??= { dev, ino };
     if (held.identity.dev === dev && held.identity.ino === ino) return place;
-    place.handle.close().catch(() => undefined);
+    closeAll([place.handle]);
     throw changed(path);
   }
 
@@ -84,7 +84,7 @@ async function heldAt(path: string): Promise<Held> {
   const place = real === undefined ? undefined : await openUnlinked(real).catch(() => undefined);
   if (place === undefined) return { path: real, identity: undefined };
   const { dev, ino } = await place.handle.stat({ bigint: true });
-  place.handle.close().catch(() => undefined);
+  closeAll([place.handle]);
   return { path: real, identity: { dev, ino } };
 }
 
@@ -100,6 +100,6 @@ export async function openUnlinked(path: string): Promise<OpenPlace | undefined>
   if (handle === undefined) return undefined;
   const [stats, real] = await Promise.all([handle.stat(), readlink(pathOfHandle(handle))]);
   if (real === path && !stats.isSymbolicLink()) return { path, handle, isFolder: stats.isDirectory() };
-  handle.close().catch(() => undefined);
+  closeAll([handle]);
   throw changed(path);
 }

@@ -22,6 +22,7 @@ import {
 } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { SandboxUnavailableError } from "../../protocol/errors.ts";
+import { isAlive } from "../alive.ts";
 import { stateFolder } from "./state-folder.ts";
 
 export type HeldPoints = {
@@ -156,14 +157,6 @@ const namesIn = (folder: string): string[] => quietly(() => readdirSync(folder))
 const isEmptyFolder = (path: string): boolean => quietly(() => readdirSync(path).length === 0) ?? false;
 
 const ownerOf = (lock: string): number | undefined => quietly(() => Number(readlinkSync(lock)));
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
-}
 
 /** Others may have been here first; what is gone is gone. */
 function quietly<T>(work: () => T): T | undefined {

@@ -1,6 +1,8 @@
 /** Which process this is, and whether another one still runs, so that a pid that was given out anew deceives nobody. */
+
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
+import { isAlive } from "../../../process/alive.ts";
 
 export type ProcessIdentity = {
   readonly pid: number;
@@ -28,7 +30,7 @@ export const thisProcess = (): ProcessIdentity => ({
 export function isRunning(other: ProcessIdentity): boolean | undefined {
   if (other.realm !== realm()) return hasRebooted(other) ? false : undefined;
   if (other.realm === null && other.host !== hostname()) return undefined;
-  if (other.started === null) return answersSignal(other.pid) ? undefined : false;
+  if (other.started === null) return isAlive(other.pid) ? undefined : false;
   const found = readProcess(other.pid);
   return found !== undefined && found.started === other.started && !found.dead;
 }
@@ -77,13 +79,4 @@ function machine(): string | null {
     knownMachine = null;
   }
   return knownMachine;
-}
-
-function answersSignal(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
-  }
 }
