@@ -17,7 +17,7 @@ const ROOTS_AT_ONCE = 8;
 /** No file is named like what is longer. */
 const LONGEST_PATH = 4_096;
 /** A search answers with what it has found by then. */
-export const DEADLINE_MS = 10_000;
+const DEADLINE_MS = 10_000;
 
 type Found = {
   root: string;
@@ -43,13 +43,12 @@ export const fileSearchMethods = (server: ServerContext): MethodTable => {
 
 /** A search with the token of one that runs ends that one: it answers with what it has found until then. */
 async function search(
-  { clock, cwd, manager }: ServerContext,
+  server: ServerContext,
   running: Running,
   { query, roots, cancellationToken: token }: z.infer<typeof searchSchema>,
   call: Call,
 ): Promise<{ files: Found[] }> {
   const given = new AbortController();
-  const timer = clock.setTimeout(() => given.abort(), DEADLINE_MS);
   const tokens = running.get(call.connection) ?? new Map<string, AbortController>();
   running.set(call.connection, tokens);
   if (token != null) {
@@ -57,16 +56,28 @@ async function search(
     tokens.set(token, given);
   }
   try {
-    const signal = AbortSignal.any([given.signal, call.signal]);
-    return { files: await findFiles({ cwd, manager }, { query, roots }, signal) };
+    return { files: await findFiles(server, { query, roots }, [given.signal, call.signal]) };
   } finally {
-    clock.clearTimeout(timer);
     if (token != null && tokens.get(token) === given) tokens.delete(token);
   }
 }
 
-/** The best of all roots; what has been found by the time of an abort. */
+/** The best of all roots; what has been found by the time of an abort, or when the time is up. */
 export async function findFiles(
+  { clock, ...place }: Pick<ServerContext, "clock" | "cwd" | "manager">,
+  asked: { query: string; roots: readonly string[] },
+  signals: readonly AbortSignal[],
+): Promise<Found[]> {
+  const late = new AbortController();
+  const timer = clock.setTimeout(() => late.abort(), DEADLINE_MS);
+  try {
+    return await findUntil(place, asked, AbortSignal.any([late.signal, ...signals]));
+  } finally {
+    clock.clearTimeout(timer);
+  }
+}
+
+async function findUntil(
   { cwd, manager: { environment } }: Pick<ServerContext, "cwd" | "manager">,
   { query, roots }: { query: string; roots: readonly string[] },
   signal: AbortSignal,

@@ -5,7 +5,7 @@ import { type Call, type MethodTable, method } from "../method.ts";
 import { text } from "../params.ts";
 import { INTERNAL_ERROR, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { DEADLINE_MS, findFiles } from "./file-search.ts";
+import { findFiles } from "./file-search.ts";
 
 const startSchema = z.object({ sessionId: text, roots: z.array(z.string()) });
 const updateSchema = z.object({ sessionId: text, query: text });
@@ -69,17 +69,12 @@ type Asked = {
 
 /** A search that a later one has overtaken tells nothing. */
 async function tellFound(server: ServerContext, { session, sessionId, query, running }: Asked, call: Call) {
-  const given = new AbortController();
-  const timer = server.clock.setTimeout(() => given.abort(), DEADLINE_MS);
-  const signal = AbortSignal.any([running, given.signal, call.signal]);
   try {
-    const files = await findFiles(server, { query, roots: session.roots }, signal);
+    const files = await findFiles(server, { query, roots: session.roots }, [running, call.signal]);
     if (running.aborted || call.signal.aborted) return;
     call.connection.tell({ method: "fuzzyFileSearch/sessionUpdated", params: { sessionId, query, files } });
     call.connection.tell({ method: "fuzzyFileSearch/sessionCompleted", params: { sessionId } });
   } catch (err) {
     server.logger.warn({ err }, "a file search session failed");
-  } finally {
-    server.clock.clearTimeout(timer);
   }
 }

@@ -83,10 +83,8 @@ export class Admission {
 
   /** Its client has initialized. */
   admit(socket: Socket): void {
-    const stranger = this.#strangers.get(socket);
-    if (stranger === undefined) return;
-    this.#clock.clearTimeout(stranger.timer);
-    this.#strangers.delete(socket);
+    if (!this.#strangers.has(socket)) return;
+    this.#leave(socket);
     this.#clients.add(socket);
   }
 

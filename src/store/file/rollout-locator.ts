@@ -26,8 +26,6 @@ const REMEMBERED = 10_000;
 const REMEMBERED_FOLDERS = 64;
 /** Years, months, days. */
 const DEEPEST_FOLDER = 3;
-/** File systems keep times in steps of some milliseconds. */
-const SETTLED_MS = 100;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 export class RolloutLocator {
@@ -116,8 +114,7 @@ export class RolloutLocator {
       else if (isFolder && /^\d+$/.test(text) && this.#depthOf(path) < DEEPEST_FOLDER) folders.push(join(path, text));
     }
     const folder = { path, changedMs, files, folders: folders.sort().reverse() };
-    // A time that is not over yet may be that of a later change, too.
-    if (systemClock.now() - changedMs > SETTLED_MS) this.#folders.set(path, folder);
+    if (isSettled(changedMs)) this.#folders.set(path, folder);
     return folder;
   }
 
@@ -179,5 +176,11 @@ export class RolloutLocator {
     }
   }
 }
+
+/** File systems keep times in steps of some milliseconds. */
+const SETTLED_MS = 100;
+
+/** Whether a time is over: until then a later change may bear the same. */
+export const isSettled = (changedMs: number): boolean => systemClock.now() - changedMs > SETTLED_MS;
 
 export const nameOf = (path: string): string => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);

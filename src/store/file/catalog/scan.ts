@@ -9,14 +9,13 @@
  */
 
 import { breathe } from "../../../kernel/breath.ts";
-import { systemClock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { FileSystem } from "../file-system.ts";
 import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
 import type { ScanProgress } from "../options.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
-import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
+import { type FoundRollout, isSettled, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
 import { metadataPath, namesPath, readNotes, type ThreadNotes } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
 import { readRow } from "./thread-row.ts";
@@ -36,8 +35,6 @@ export type ScanEnv = {
 const BATCH = 64;
 /** How many of the newest threads a look asks for their size. */
 const NEWEST = 400;
-/** File systems keep times in steps of some milliseconds. */
-const SETTLED_MS = 100;
 const NEVER = -1;
 
 export class HomeScan {
@@ -82,8 +79,11 @@ export class HomeScan {
       const folder = locator.folder(path);
       if (folder === undefined) continue;
       changed.push(folder);
-      for (const below of folder.folders) if (!seen.has(below)) rest.push(below);
-      for (const below of folder.folders) seen.add(below);
+      for (const below of folder.folders) {
+        if (seen.has(below)) continue;
+        seen.add(below);
+        rest.push(below);
+      }
       if (changed.length % BATCH === 0) await breathe();
     }
     return changed;
@@ -135,8 +135,11 @@ export class HomeScan {
   #put(): void {
     if (this.#batch.length > 0) this.#catalog.put(this.#batch);
     this.#batch = [];
-    const { files, changed } = { files: this.#files, changed: this.#changed };
-    this.#env.onProgress?.({ files, changed, done: false });
+    this.#env.onProgress?.({ ...this.#counts, done: false });
+  }
+
+  get #counts() {
+    return { files: this.#files, changed: this.#changed };
   }
 
   async #dropMissing(folder: string): Promise<void> {
@@ -174,19 +177,17 @@ export class HomeScan {
   /** Names and repositories stand in files of their own (thread-notes.ts). */
   #lookAtNotes(times: ReadonlyMap<string, number>): void {
     const { fs, layout } = this.#env;
-    const changed = [namesPath(layout), metadataPath(layout)].filter(
-      (path) => (fs.infoOf(path)?.changedMs ?? NEVER) !== (times.get(path) ?? NEVER),
-    );
+    const changed = [namesPath(layout), metadataPath(layout)]
+      .map((path) => [path, fs.infoOf(path)?.changedMs ?? NEVER] as const)
+      .filter(([path, changedMs]) => changedMs !== (times.get(path) ?? NEVER));
     if (changed.length === 0) return;
-    const found = changed.map((path) => [path, fs.infoOf(path)?.changedMs ?? NEVER] as const);
     this.#notes = readNotes(fs, layout);
     this.#catalog.note(this.#notes);
-    for (const [path, changedMs] of found) this.#keepTime(path, changedMs);
+    for (const [path, changedMs] of changed) this.#keepTime(path, changedMs);
   }
 
   #keepTime(path: string, changedMs: number): void {
-    const isSettled = systemClock.now() - changedMs > SETTLED_MS;
-    this.#catalog.keepTime(path, isSettled ? changedMs : NEVER);
+    this.#catalog.keepTime(path, isSettled(changedMs) ? changedMs : NEVER);
   }
 
   /** C2. Newest first, with pauses for everything else. */
@@ -207,9 +208,8 @@ export class HomeScan {
     for (const file of known.values()) await this.#dropIfMissing(file);
     this.#put();
     for (const { path, changedMs } of folders) this.#keepTime(path, changedMs);
-    onProgress?.({ files: this.#files, changed: this.#changed, done: true });
-    const counts = { files: this.#files, changed: this.#changed };
-    if (this.#changed > 0) log.info(counts, "the catalog was brought up to date with the files");
+    onProgress?.({ ...this.#counts, done: true });
+    if (this.#changed > 0) log.info(this.#counts, "the catalog was brought up to date with the files");
   }
 }
 
