@@ -205,10 +205,10 @@ export class Registry {
   forget(threadId: ThreadId, epoch?: number): boolean | Promise<boolean> {
     return this.#lock.write(() => {
       if (this.#reserved.has(threadId)) return false;
-      const { unloaded: known = this.#unloaded.get(threadId) } = this.#down.get(threadId) ?? {};
+      const down = this.#down.get(threadId);
+      const known = down?.unloaded ?? this.#unloaded.get(threadId);
       if (epoch !== undefined && known !== undefined && known.epoch !== epoch) return false;
       const leaving = this.#leaving.get(threadId);
-      const down = this.#down.get(threadId);
       const isKnown = this.#unloaded.delete(threadId) || leaving !== undefined || down !== undefined;
       if (!isKnown) return false;
       this.#leaving.delete(threadId);

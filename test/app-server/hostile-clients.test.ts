@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { get } from "node:http";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
-import { serve, TestClient } from "./test-client.ts";
+import { clientOver, serve } from "./test-client.ts";
 
 const MIB = 1024 * 1024;
 
@@ -33,12 +33,7 @@ for (const [what, unit] of [
   }, async (t) => {
     const { url } = await listening(t);
     const socket = new WebSocket(url);
-    await once(socket, "open");
-    const client = new TestClient({
-      ...{ send: (text) => socket.send(text), close: () => socket.close() },
-      ...{ onText: undefined, onClosed: undefined },
-    });
-    socket.on("message", (data) => client.take(data.toString()));
+    const client = await clientOver(socket);
     await client.initialize();
     const piece = unit.repeat(Math.floor(MIB / unit.length));
     for (let left = 64; left > 0; left -= 1) {

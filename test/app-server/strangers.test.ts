@@ -11,7 +11,7 @@ import { WebSocket } from "ws";
 import type { AppServerOptions } from "../../src/app-server/app-server.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
 import { portOf, rawSocket, received, upgradeRequest } from "./raw-client.ts";
-import { serve, TestClient } from "./test-client.ts";
+import { clientOver, serve, type TestClient } from "./test-client.ts";
 
 const TOKEN_SHA256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"; // of "secret"
 const BEARER = "Authorization: Bearer secret";
@@ -30,14 +30,7 @@ async function clientAt(
   headers: Record<string, string> = {},
 ): Promise<{ client: TestClient; socket: WebSocket }> {
   const socket = new WebSocket(url, { headers });
-  await once(socket, "open");
-  const client = new TestClient({
-    send: (text) => socket.send(text),
-    close: () => socket.close(),
-    onText: undefined,
-    onClosed: undefined,
-  });
-  socket.on("message", (data) => client.take(data.toString()));
+  const client = await clientOver(socket);
   socket.on("error", () => undefined);
   return { client, socket };
 }

@@ -1,4 +1,6 @@
 /** A client of the server within the process. Nothing here sleeps: whoever waits is woken by what comes. */
+import { once } from "node:events";
+import type { WebSocket } from "ws";
 import { type AppServer, type AppServerOptions, createAppServer } from "../../src/app-server/app-server.ts";
 import { type ClientEnd, linkedWires } from "../../src/app-server/wire.ts";
 import type { ThreadManagerOptions } from "../../src/manager/options.ts";
@@ -160,4 +162,17 @@ export async function serve(
       await manager.shutdown();
     },
   };
+}
+
+/** A client over a WebSocket, once that is open. */
+export async function clientOver(socket: WebSocket): Promise<TestClient> {
+  await once(socket, "open");
+  const client = new TestClient({
+    send: (text) => socket.send(text),
+    close: () => socket.close(),
+    onText: undefined,
+    onClosed: undefined,
+  });
+  socket.on("message", (data) => client.take(data.toString()));
+  return client;
 }

@@ -11,24 +11,12 @@ import { WebSocket } from "ws";
 import { readListenUrl } from "../../src/app-server/transports/listen.ts";
 import { LineSplitter } from "../../src/app-server/transports/stdio.ts";
 import { InvalidRequestError } from "../../src/protocol/errors.ts";
-import { serve, TestClient } from "./test-client.ts";
+import { clientOver, serve, TestClient } from "./test-client.ts";
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "skein-ws-"));
   t.after(() => rm(path, { recursive: true, force: true }));
   return path;
-}
-
-async function clientOf(socket: WebSocket): Promise<TestClient> {
-  await once(socket, "open");
-  const client = new TestClient({
-    send: (text) => socket.send(text),
-    close: () => socket.close(),
-    onText: undefined,
-    onClosed: undefined,
-  });
-  socket.on("message", (data) => client.take(data.toString()));
-  return client;
 }
 
 const statusOf = (url: string, headers: Record<string, string> = {}): Promise<number | undefined> =>
@@ -60,11 +48,11 @@ test("over a WebSocket: a thread, a turn, two clients, no compression, binary fr
     assert.equal(headers["sec-websocket-extensions"], undefined);
     assert.equal(headers["x-codex-app-server-compression"], undefined);
   });
-  const client = await clientOf(socket);
+  const client = await clientOver(socket);
   socket.send(Buffer.from([1, 2, 3]));
   socket.send("[1]");
   await client.initialize();
-  const second = await clientOf(new WebSocket(listener.url));
+  const second = await clientOver(new WebSocket(listener.url));
   await second.initialize();
   const { thread } = await client.request("thread/start", {});
   await second.next("thread/started", ({ thread: each }) => each.id === thread.id);
@@ -85,7 +73,7 @@ test("the server closes its clients' lines; their threads go on", async () => {
   await using served = await serve();
   const listener = await served.server.listen("ws://127.0.0.1:0");
   const socket = new WebSocket(listener.url);
-  const client = await clientOf(socket);
+  const client = await clientOver(socket);
   await client.initialize();
   const { thread } = await client.request("thread/start", {});
   const closed = once(socket, "close");
@@ -126,7 +114,7 @@ test("over a Unix socket, which only its owner may open", async (t) => {
   await using served = await serve();
   const listener = await served.server.listen(`unix://${path}`);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
-  const client = await clientOf(new WebSocket(`ws+unix://${path}:/`));
+  const client = await clientOver(new WebSocket(`ws+unix://${path}:/`));
   await client.initialize();
   await client.request("thread/list", {});
   await listener.close();
@@ -196,7 +184,7 @@ test("as a process over ws: says where, serves, and ends by a signal with everyt
     });
     const [said] = await once(child.stderr, "data");
     const url = /ws:\/\/\S+/.exec(String(said))?.[0] ?? "";
-    const client = await clientOf(new WebSocket(url));
+    const client = await clientOver(new WebSocket(url));
     await client.initialize();
     return { child, client };
   };
@@ -220,7 +208,7 @@ test("a first signal waits for the turn that runs, a second one interrupts it; a
     const args = [MAIN, "app-server", "--home", home, "--listen", "ws://127.0.0.1:0"];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
     const [said] = await once(child.stderr, "data");
-    const client = await clientOf(new WebSocket(/ws:\/\/\S+/.exec(String(said))?.[0] ?? ""));
+    const client = await clientOver(new WebSocket(/ws:\/\/\S+/.exec(String(said))?.[0] ?? ""));
     await client.initialize();
     const { thread } = await client.request("thread/start", { cwd: home });
     return { child, client, threadId: thread.id as string, ended: once(child, "exit") };
