@@ -13,7 +13,7 @@ import { answering, bench } from "./tool-turn.ts";
 const PATCHES = Number(process.env.SKEIN_RACE_PATCHES ?? 200);
 const FILES = 20;
 
-const exec = (cmd: string) => call("exec_command", { cmd, login: false, yield_time_ms: 250 });
+const exec = (cmd: string, yield_time_ms = 250) => call("exec_command", { cmd, login: false, yield_time_ms });
 const patch = (...lines: string[]) =>
   call("apply_patch", { input: `*** Begin Patch\n${lines.join("\n")}\n*** End Patch` });
 
@@ -36,6 +36,8 @@ test("a folder that is exchanged with a link meanwhile: nothing lands outside", 
     patch(...Array.from({ length: FILES }, (_, index) => [`*** Add File: d/f${round}-${index}`, "+x"]).flat());
   const plays = [
     [exec(swapper(outside, Math.max(30, PATCHES / 10)))],
+    // The first patch comes when the exchanges have begun.
+    [exec("until [ -L lnk ] || [ -L d ]; do sleep 0.05; done", 20_000)],
     ...Array.from({ length: rounds }, (_, round) => [many(round)]),
     [patch("*** Delete File: d/kept"), patch("*** Update File: d/kept", "*** Move to: d/moved", "@@", "-kept", "+x")],
     "done",
@@ -47,7 +49,7 @@ test("a folder that is exchanged with a link meanwhile: nothing lands outside", 
   await thread.terminals.clean();
   assert.deepEqual(readdirSync(outside), ["kept"]);
   assert.equal(readFileSync(join(outside, "kept"), "utf8"), "kept\n");
-  assert.equal(outputs().length, rounds + 3);
+  assert.equal(outputs().length, rounds + 4);
 });
 
 test("what a user has approved goes where it led when it was asked, or nowhere", async (t) => {
