@@ -317,9 +317,9 @@ export type {
   SubmissionOutcome,
   SubmitOptions as ThreadSubmitOptions,
   Thread,
-  TurnResult,
   WaitOptions,
 } from "./thread/thread.ts";
+export type { TurnResult } from "./thread/turn-result.ts";
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";

@@ -14,7 +14,7 @@ import { type Answer, type Incoming, type RequestId, readMessage, type ServerReq
 import { Outbox } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
 import { errorObjectOf, invalidRequest, overloaded } from "./rpc-error.ts";
-import type { Told } from "./v2/map-events.ts";
+import type { Told } from "./v2/wire-types.ts";
 import type { Wire, WireListener } from "./wire.ts";
 
 /** What initialize tells of a client. */

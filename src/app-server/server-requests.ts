@@ -15,21 +15,10 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
+import type { ApprovalMsg, OpenRequest } from "./open-request.ts";
 import type { ThreadFeed } from "./thread-feed.ts";
 import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
 import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
-
-export type ApprovalMsg = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
-
-export type OpenRequest = {
-  readonly id: number;
-  readonly feed: ThreadFeed;
-  readonly msg: ApprovalMsg;
-  readonly turnId: string;
-  /** Unix milliseconds. */
-  readonly startedAt: number;
-  readonly asked: Map<Connection, "v1" | "v2">;
-};
 
 export class ServerRequests {
   readonly #manager: ThreadManager;

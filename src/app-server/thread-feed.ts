@@ -12,8 +12,9 @@ import type { Connection } from "./connection.ts";
 import type { ServerRequest } from "./json-rpc.ts";
 import { type Spoken, toldToV1, V1Voice } from "./v1/map-events.ts";
 import { changesToV2 } from "./v2/items.ts";
-import { EventMapper, type Told } from "./v2/map-events.ts";
+import { EventMapper } from "./v2/map-events.ts";
 import { commandBegun } from "./v2/tool-items.ts";
+import type { Told } from "./v2/wire-types.ts";
 
 export type Subscription = {
   readonly connection: Connection;

@@ -11,8 +11,7 @@ import type { Thread } from "../thread/thread.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import { type Subscription, ThreadFeed } from "./thread-feed.ts";
-import type { Told } from "./v2/map-events.ts";
-import type { V2Status } from "./v2/wire-types.ts";
+import type { Told, V2Status } from "./v2/wire-types.ts";
 
 export type HubOptions = {
   readonly manager: ThreadManager;

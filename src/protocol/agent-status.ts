@@ -1,5 +1,3 @@
-import type { EventMsg } from "./event.ts";
-
 /** What an agent does (SPEC 14.2). `interrupted` comes from versions newer than 0.87 only. */
 export type AgentStatus =
   | "pending_init"
@@ -9,29 +7,6 @@ export type AgentStatus =
   | { errored: string }
   | "shutdown"
   | "not_found";
-
-/**
- * The status after one emitted event. An error is followed by task_complete, so a failed turn ends as `completed: null`.
- *
- * @param rule `0.169` tells an interrupt as `interrupted`, which is not final; `0.80` as an error, which is.
- */
-export function agentStatusAfter(previous: AgentStatus, msg: EventMsg, rule: AgentRule = "0.80"): AgentStatus {
-  switch (msg.type) {
-    case "task_started":
-      return "running";
-    case "task_complete":
-      return { completed: msg.last_agent_message ?? null };
-    case "turn_aborted":
-      if (rule === "0.169" && msg.reason === "interrupted") return "interrupted";
-      return { errored: pascalCase(msg.reason) };
-    case "error":
-      return { errored: msg.message };
-    case "shutdown_complete":
-      return "shutdown";
-    default:
-      return previous;
-  }
-}
 
 const INTERRUPTED = "Interrupted";
 
@@ -47,9 +22,3 @@ export const statusUnder = (rule: AgentRule, status: AgentStatus): AgentStatus =
   rule === "0.169" && typeof status === "object" && "errored" in status && status.errored === INTERRUPTED
     ? "interrupted"
     : status;
-
-const pascalCase = (snake: string): string =>
-  snake
-    .split("_")
-    .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
-    .join("");

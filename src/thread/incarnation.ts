@@ -26,7 +26,7 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
-import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { SessionConfiguredNotFirstEventError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent, ThreadEvent } from "../protocol/event.ts";
@@ -40,6 +40,7 @@ import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import { History } from "../turn/history.ts";

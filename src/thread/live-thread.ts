@@ -40,10 +40,10 @@ import type {
   SubmissionOutcome,
   SubmitOptions,
   Thread,
-  TurnResult,
   WaitOptions,
 } from "./thread.ts";
 import { threadFace } from "./thread-face.ts";
+import type { TurnResult } from "./turn-result.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */

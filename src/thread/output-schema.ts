@@ -6,7 +6,7 @@ import {
   type StandardSchema,
   validate,
 } from "../turn/standard-schema.ts";
-import type { TurnResult } from "./thread.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 /** What a turn's final message has to fit: a zod (or other Standard) schema, or a plain JSON Schema. */
 export type OutputSchema<Output> = StandardSchema<Output> | JsonSchema;

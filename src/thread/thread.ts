@@ -3,16 +3,15 @@ import type { AnyActorRef } from "xstate";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
-import type { CodexErrorInfo } from "../protocol/model-error.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { TokenUsage, TokenUsageInfo } from "../protocol/token-usage.ts";
-import type { TurnItem } from "../protocol/turn-item.ts";
+import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
 export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
@@ -60,23 +59,6 @@ export type ActiveTurn = {
   readonly takesInput: boolean;
   /** Unix milliseconds. */
   readonly startedAt: number;
-};
-
-/** How a turn ended. */
-export type TurnResult<Output = unknown> = {
-  readonly submissionId: SubmissionId;
-  /** null for an empty input, which makes no turn. */
-  readonly turnId: TurnId | null;
-  /** `failed`: the model's error is in `error`; `interrupted`: by an interrupt, or by a task that replaced it. */
-  readonly status: "completed" | "interrupted" | "failed";
-  readonly lastAgentMessage: string | null;
-  /** The final message by the `outputSchema` that was asked for. */
-  readonly output?: Output;
-  /** The items completed in this turn, in order. */
-  readonly items: readonly TurnItem[];
-  /** Tokens of this turn alone; null when the model told none. */
-  readonly usage: TokenUsage | null;
-  readonly error: { readonly message: string; readonly info: CodexErrorInfo | null } | null;
 };
 
 /** How `Thread.interrupt` waits. */

@@ -2,7 +2,7 @@ import { ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toTurnId } from "../protocol/ids.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
-import type { TurnResult } from "./thread.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
   msg.type === "task_complete" || msg.type === "turn_aborted";

@@ -1,38 +1,26 @@
-import type { Clock } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
-import type { HeldFolders } from "../process/sandbox/held-folders.ts";
-import type { EventMsg } from "../protocol/event.ts";
-import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
+import type { SubmissionId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
-import type { Agents } from "./agents.ts";
-import type { Approvals } from "./approvals.ts";
-import type { History } from "./history.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Told } from "./initial-context.ts";
 import type { ToolSet } from "./tool-set.ts";
-import type { Terminals } from "./tools/exec/terminals.ts";
+import type { CallHost } from "./tools/call-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 
 /** What one turn needs of its thread, and all that it may touch. */
-export interface TurnHost {
-  readonly threadId: ThreadId;
+export interface TurnHost extends CallHost {
   readonly model: ModelClient;
   /** The tools of the next request. */
   readonly tools: ToolSet;
-  readonly clock: Clock;
   readonly inbox: Inbox;
-  readonly approvals: Approvals;
-  readonly terminals: Terminals;
-  /** The folders that commands may write, as they were when the thread began. */
-  readonly folders: HeldFolders;
   /** Of what all threads share, that which tools may need: the other threads, and what commands inherit. */
-  readonly env: { readonly agents: Agents; readonly commandEnvironment: ProcessEnvironment };
+  readonly env: CallHost["env"] & { readonly commandEnvironment: ProcessEnvironment };
   /** The settings that the next turns run with; replaced, never changed in place. */
   config: ResolvedThreadConfig;
   /** The settings that the model was last told of; undefined when it is still to be read from the history. */
@@ -47,8 +35,6 @@ export interface TurnHost {
   /** The running turn; at most one. */
   turn: TurnRun | undefined;
 
-  /** Emits through the thread's actor, which is the only way out. `recorded`: its line is stored already. */
-  publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void;
   /** Stores an item that is no event, by the same door. */
   record(item: RolloutItem): void;
   /** Resolves when everything published and recorded so far is stored. @throws StoreIoError */
@@ -57,8 +43,6 @@ export interface TurnHost {
   sync(): Promise<void>;
   /** As {@link sync}, tried again for a while; where that is in vain, the thread ends, and with it the turn. */
   syncOrEnd(): Promise<void>;
-  /** The history in memory; undefined while nobody has needed it. */
-  readonly history: History | undefined;
   /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
   openHistory(signal: AbortSignal): Promise<void> | undefined;
   /** What a submission gave is in the history, or will never be. */
@@ -73,6 +57,4 @@ export interface TurnHost {
   returnTurn(signal: AbortSignal): Release | Promise<Release>;
   /** From the turn's last look at the inbox on, later input starts the next turn (T5). */
   closeInput(run: TurnRun): void;
-  /** Tells the turn's machine of approvals asked for and answered. */
-  signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { HeldFolders } from "../../src/process/sandbox/held-folders.ts";
 import { holdMountPoints } from "../../src/process/sandbox/mount-points.ts";
-import { pinsOf } from "../../src/process/sandbox/writable-area.ts";
+import { pinsOf } from "../../src/process/sandbox/open-area.ts";
 import { SandboxUnavailableError } from "../../src/protocol/errors.ts";
 import { inSandbox, place, shIn, workspace } from "./sandboxed.ts";
 

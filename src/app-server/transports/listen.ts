@@ -20,8 +20,6 @@ export function readListenUrl(url: string): ListenAddress {
   throw new InvalidRequestError(`--listen: \`${url}\` must be stdio://, ws://IP:PORT or unix:///absolute/path`);
 }
 
-export const isLoopback = (host: string): boolean => host.startsWith("127.") || host === "::1";
-
 /** The transports are loaded when they are needed: stdio must not pay for WebSockets. */
 export async function listenOn(url: string, options: ListenOptions): Promise<Listener> {
   const address = readListenUrl(url);

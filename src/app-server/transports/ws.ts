@@ -10,7 +10,6 @@ import { type AddressInfo, isIP, type Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import { ADMISSION_LIMITS, Admission } from "./admission.ts";
-import { isLoopback } from "./listen.ts";
 import { type Listener, type ListenOptions, MAX_MESSAGE_BYTES } from "./listener.ts";
 import { placeSocket } from "./socket-path.ts";
 import { SocketWire } from "./socket-wire.ts";
@@ -18,6 +17,8 @@ import { type TokenCheck, tokenCheckOf } from "./token.ts";
 
 /** After how long a peer that has vanished is looked for. */
 const KEEP_ALIVE_MS = 60_000;
+
+const isLoopback = (host: string): boolean => host.startsWith("127.") || host === "::1";
 
 export async function listenOnTcp(
   { host, port }: { host: string; port: number },

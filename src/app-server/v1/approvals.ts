@@ -1,7 +1,7 @@
 /** Approvals as v1 asks for them (SPEC 10). */
 import * as z from "zod";
 import { type ReviewDecision, reviewDecisionSchema } from "../../protocol/policy.ts";
-import type { OpenRequest } from "../server-requests.ts";
+import type { OpenRequest } from "../open-request.ts";
 
 export function approvalRequest({ msg, feed }: OpenRequest): { method: string; params: unknown } {
   const place = { conversationId: feed.threadId, callId: msg.call_id };

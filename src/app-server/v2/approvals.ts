@@ -1,7 +1,7 @@
 /** Approvals as v2 asks for them (SPEC 11.8, and 0.169's fields). */
 import * as z from "zod";
 import type { ReviewDecision } from "../../protocol/policy.ts";
-import type { OpenRequest } from "../server-requests.ts";
+import type { OpenRequest } from "../open-request.ts";
 import { commandActions, commandLine } from "./shown-command.ts";
 
 export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {

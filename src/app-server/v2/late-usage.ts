@@ -1,6 +1,6 @@
 /** What a response has cost is told when the calls that it made are answered, as stock Codex does. */
 import type { EventMsg } from "../../protocol/event.ts";
-import type { Told } from "./map-events.ts";
+import type { Told } from "./wire-types.ts";
 
 export class LateUsage {
   readonly #awaited = new Set<unknown>();

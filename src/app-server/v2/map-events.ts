@@ -13,10 +13,7 @@ import { itemToV2 } from "./items.ts";
 import { LateUsage } from "./late-usage.ts";
 import { camel, turnErrorOf } from "./settings.ts";
 import { toolItemOf, toolNotification } from "./tool-items.ts";
-import type { V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
-
-/** A notification without its time. */
-export type Told = { readonly method: string; readonly params: Record<string, unknown> };
+import type { Told, V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
 
 export class EventMapper {
   readonly threadId: string;

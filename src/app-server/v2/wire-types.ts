@@ -103,3 +103,6 @@ export type V2Session = {
   reasoningEffort: string | null;
   multiAgentMode: "explicitRequestOnly";
 };
+
+/** A notification without its time. */
+export type Told = { readonly method: string; readonly params: Record<string, unknown> };

@@ -1,8 +1,9 @@
 import { Command, Option } from "commander";
 import { optionsOf, repeated } from "../global-options.ts";
-import { type SessionOptions, withSessionOptions, withTools } from "../session-options.ts";
+import { withSessionOptions, withTools } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { type ThreadOptions, withThread } from "../thread-option.ts";
+import type { ExecOptions, ReviewOptions } from "./options.ts";
 import { readWords, resumedBy } from "./words.ts";
 
 const EXAMPLES = `
@@ -24,21 +25,6 @@ Examples:
   skein exec -c model_provider=ollama -m qwen3 "Hello"
 
 @openai/codex-sdk runs on Skein with codexPathOverride set to the path of \`skein\`: see --experimental-json.`;
-
-export type ExecOptions = SessionOptions & {
-  readonly json?: boolean;
-  readonly experimentalJson?: boolean;
-  readonly outputSchema?: string;
-  readonly outputLastMessage?: string;
-  readonly image?: readonly string[];
-};
-
-export type ReviewOptions = ExecOptions & {
-  readonly uncommitted?: boolean;
-  readonly base?: string;
-  readonly commit?: string;
-  readonly title?: string;
-};
 
 export const execCommand = (io: Io): Command =>
   withTurnOptions(

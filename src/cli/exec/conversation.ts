@@ -3,7 +3,7 @@ import { Interruption } from "../interruption.ts";
 import type { Io } from "../terminal/io.ts";
 import { question } from "../terminal/question.ts";
 import type { ThreadOptions } from "../thread-option.ts";
-import type { ExecOptions } from "./command.ts";
+import type { ExecOptions } from "./options.ts";
 import { runTurn, type Session, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 

@@ -4,7 +4,7 @@ import { InvalidRequestError, type ReviewTarget, type UserInput } from "../../in
 import { readText } from "../../services/bounded-read.ts";
 import { UsageError } from "../failure.ts";
 import type { Io } from "../terminal/io.ts";
-import type { ExecOptions, ReviewOptions } from "./command.ts";
+import type { ExecOptions, ReviewOptions } from "./options.ts";
 
 /** The prompt's text and the images. @throws UsageError when there is nothing to say */
 export async function inputOf(prompt: string | undefined, options: ExecOptions, io: Io): Promise<UserInput[]> {

@@ -3,7 +3,7 @@ import { optionsOf } from "../global-options.ts";
 import { withSessionOptions, withTools } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { type ThreadOptions, withThread } from "../thread-option.ts";
-import type { ExecOptions } from "./command.ts";
+import type { ExecOptions } from "./options.ts";
 import { resumedBy } from "./words.ts";
 
 const EXAMPLES = `

@@ -1,7 +1,8 @@
 import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
-import { type ThreadOptions, withThread } from "../thread-option.ts";
+import { withThread } from "../thread-option.ts";
+import type { ExportOptions } from "./export.ts";
 
 const EXAMPLES = `
 Writes a thread as one self-contained rollout file: what a fork shares with its source is written out.
@@ -10,12 +11,6 @@ The legacy format is resumed by Codex 0.80 and later; the paginated one by 0.169
 Examples:
   skein export ID > thread.jsonl
   skein export ID --format paginated --output thread.jsonl`;
-
-export type ExportOptions = ThreadOptions & {
-  readonly format: "legacy" | "paginated";
-  readonly output?: string;
-  readonly json?: boolean;
-};
 
 export const exportCommand = (io: Io): Command =>
   withThread(new Command("export").description("write a thread as one self-contained file"))

@@ -7,7 +7,13 @@ import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
-import type { ExportOptions } from "./command.ts";
+import type { ThreadOptions } from "../thread-option.ts";
+
+export type ExportOptions = ThreadOptions & {
+  readonly format: "legacy" | "paginated";
+  readonly output?: string;
+  readonly json?: boolean;
+};
 
 export async function exportThread(options: ExportOptions, io: Io): Promise<void> {
   using interruption = new Interruption();

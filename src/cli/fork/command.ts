@@ -2,7 +2,8 @@ import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
-import { type ThreadOptions, withThread } from "../thread-option.ts";
+import { withThread } from "../thread-option.ts";
+import type { ForkOptions } from "./fork.ts";
 
 const EXAMPLES = `
 Makes a new thread that begins as another one does, up to the place that is named; by default all of it. Nothing is
@@ -13,13 +14,6 @@ Examples:
   skein fork ID --before-user-message 1    what came before the second user message
   skein fork ID --through-turn TURN        up to that turn's end
   skein exec resume "$(skein fork ID)" "Try another way."`;
-
-export type ForkOptions = ThreadOptions & {
-  readonly beforeUserMessage?: number;
-  readonly throughTurn?: string;
-  readonly beforeTurn?: string;
-  readonly json?: boolean;
-};
 
 export const forkCommand = (io: Io): Command =>
   withThread(new Command("fork").description("begin a new thread where another one stood"))

@@ -3,7 +3,14 @@ import { type ForkAnchor, ThreadManager, type ThreadStore } from "../../index.ts
 import { homeOf, withStore } from "../home.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
-import type { ForkOptions } from "./command.ts";
+import type { ThreadOptions } from "../thread-option.ts";
+
+export type ForkOptions = ThreadOptions & {
+  readonly beforeUserMessage?: number;
+  readonly throughTurn?: string;
+  readonly beforeTurn?: string;
+  readonly json?: boolean;
+};
 
 export async function forkThread(options: ForkOptions, io: Io): Promise<void> {
   const { from, source } = await withStore(options, io, (store) => sourceOf(options, store, io));

@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
+import type { ListOptions } from "./list.ts";
 
 const EXAMPLES = `
 Prints a page of the stored threads, newest first: a table on a terminal, tab-separated lines in a pipe (id, created,
@@ -12,22 +13,6 @@ Examples:
   skein list --sort updated --cwd .    what was worked on last in this folder
   skein list --search "wind radio"     threads that speak of both
   skein list --all --json              all of them, as one JSON object`;
-
-export type ListOptions = {
-  readonly home?: string;
-  readonly limit: number;
-  readonly cursor?: string;
-  readonly all?: boolean;
-  readonly sort: "created" | "updated";
-  readonly archived?: boolean;
-  readonly cwd?: string;
-  readonly provider?: string[];
-  readonly source?: string[];
-  readonly parent?: string;
-  readonly forksOf?: string;
-  readonly search?: string;
-  readonly json?: boolean;
-};
 
 export const listCommand = (io: Io): Command =>
   new Command("list")

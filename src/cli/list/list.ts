@@ -7,7 +7,22 @@ import { LineWriter } from "../terminal/line-writer.ts";
 import { paintFor } from "../terminal/style.ts";
 import { agoOf, type Column, isoOf, tabLines, tableLines } from "../terminal/table.ts";
 import { findThreadId } from "../thread-locator.ts";
-import type { ListOptions } from "./command.ts";
+
+export type ListOptions = {
+  readonly home?: string;
+  readonly limit: number;
+  readonly cursor?: string;
+  readonly all?: boolean;
+  readonly sort: "created" | "updated";
+  readonly archived?: boolean;
+  readonly cwd?: string;
+  readonly provider?: string[];
+  readonly source?: string[];
+  readonly parent?: string;
+  readonly forksOf?: string;
+  readonly search?: string;
+  readonly json?: boolean;
+};
 
 export async function listThreads(options: ListOptions, io: Io): Promise<void> {
   const page = await withStore(options, io, async (store) => {

@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
 import type { HomeOption } from "../home.ts";
 import type { Io } from "../terminal/io.ts";
+import type { LoginOptions } from "./login.ts";
 
 const EXAMPLES = `
 The key is stored in auth.json of the home folder, which only you can read. \`skein login status\` exits with 0 when
@@ -12,8 +13,6 @@ Examples:
   skein login --with-api-key < key.txt
   printenv OPENAI_API_KEY | skein login --with-api-key
   skein login status`;
-
-export type LoginOptions = HomeOption & { readonly withApiKey?: boolean };
 
 export const loginCommand = (io: Io): Command =>
   new Command("login")

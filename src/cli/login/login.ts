@@ -2,7 +2,8 @@ import { fileAuthManager } from "../../services/auth-manager.ts";
 import { EXIT, Exit, UsageError } from "../failure.ts";
 import { type HomeOption, homeOf } from "../home.ts";
 import type { Io } from "../terminal/io.ts";
-import type { LoginOptions } from "./command.ts";
+
+export type LoginOptions = HomeOption & { readonly withApiKey?: boolean };
 
 /** Stores the key that standard input holds. The texts are Codex's: clients read them. */
 export async function logIn(options: LoginOptions, io: Io): Promise<void> {

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { repeated } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
+import type { SandboxOptions } from "./sandbox.ts";
 
 const EXAMPLES = `
 Runs one command as an agent's would run: the whole disk can be read, only the folder and what is named by --root (and /tmp)
@@ -12,14 +13,6 @@ Examples:
   skein sandbox --mode read-only -- sh -c 'touch x'
   skein sandbox --network -- curl -sI https://example.com
   skein sandbox --profile private -- tmux new-session -d`;
-
-export type SandboxOptions = {
-  readonly mode: "read-only" | "workspace-write";
-  readonly profile: "strict" | "private";
-  readonly network?: boolean;
-  readonly cwd?: string;
-  readonly root?: readonly string[];
-};
 
 export const sandboxCommand = (io: Io): Command =>
   new Command("sandbox")

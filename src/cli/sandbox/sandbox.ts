@@ -7,7 +7,14 @@ import { HeldFolders } from "../../process/sandbox/held-folders.ts";
 import type { SandboxPolicy } from "../../protocol/policy.ts";
 import { EXIT, Exit, UsageError } from "../failure.ts";
 import type { Io } from "../terminal/io.ts";
-import type { SandboxOptions } from "./command.ts";
+
+export type SandboxOptions = {
+  readonly mode: "read-only" | "workspace-write";
+  readonly profile: "strict" | "private";
+  readonly network?: boolean;
+  readonly cwd?: string;
+  readonly root?: readonly string[];
+};
 
 /** Ends with the command's exit status. @throws Exit; SandboxUnavailableError; UsageError */
 export async function runSandboxed(argv: readonly string[], options: SandboxOptions, io: Io): Promise<void> {

@@ -1,16 +1,9 @@
 /** The commands that put threads away: archive, unarchive and delete. */
 import { Command } from "commander";
 import { optionsOf } from "../global-options.ts";
-import type { HomeOption } from "../home.ts";
 import type { Io } from "../terminal/io.ts";
 import { ALL_HELP, LAST_HELP, THREAD_HELP } from "../thread-option.ts";
-
-export type ShelfOptions = HomeOption & {
-  readonly last?: boolean;
-  readonly all?: boolean;
-  readonly json?: boolean;
-  readonly yes?: boolean;
-};
+import type { ShelfOptions } from "./shelf.ts";
 
 const ids = "[thread...]";
 const idsHelp = `each ${THREAD_HELP}`;

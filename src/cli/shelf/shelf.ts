@@ -1,11 +1,17 @@
 import type { ThreadId } from "../../index.ts";
 import { describe, EXIT, Exit } from "../failure.ts";
-import { withStore } from "../home.ts";
+import { type HomeOption, withStore } from "../home.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { question } from "../terminal/question.ts";
 import { findThreadId } from "../thread-locator.ts";
-import type { ShelfOptions } from "./command.ts";
+
+export type ShelfOptions = HomeOption & {
+  readonly last?: boolean;
+  readonly all?: boolean;
+  readonly json?: boolean;
+  readonly yes?: boolean;
+};
 
 const DONE = { archive: "archived", unarchive: "unarchived", delete: "deleted" } as const;
 

@@ -3,6 +3,7 @@ import { optionsOf } from "../global-options.ts";
 import { wholeNumber } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { ALL_HELP, LAST_HELP, THREAD_HELP } from "../thread-option.ts";
+import type { ShowOptions } from "./show.ts";
 
 const EXAMPLES = `
 Prints the conversation of a thread, what it inherits from the thread it was forked from included. Every turn has its
@@ -15,14 +16,6 @@ Examples:
   skein show ID --last 3               the last three turns
   skein show ID --json                 what is known of it, then each stored line, as JSON lines
   skein show ./rollout-2026-01-02T03-04-05-ID.jsonl`;
-
-export type ShowOptions = {
-  readonly home?: string;
-  /** A number: how many of the last turns. true: the thread that was used last. */
-  readonly last?: number | true;
-  readonly all?: boolean;
-  readonly json?: boolean;
-};
 
 export const showCommand = (io: Io): Command =>
   new Command("show")

@@ -6,8 +6,15 @@ import { type Paint, paintFor } from "../terminal/style.ts";
 import { localOf } from "../terminal/table.ts";
 import { oneLine } from "../terminal/text-width.ts";
 import { findThread } from "../thread-locator.ts";
-import type { ShowOptions } from "./command.ts";
 import { Conversation } from "./conversation.ts";
+
+export type ShowOptions = {
+  readonly home?: string;
+  /** A number: how many of the last turns. true: the thread that was used last. */
+  readonly last?: number | true;
+  readonly all?: boolean;
+  readonly json?: boolean;
+};
 
 type Facts = {
   readonly thread: StoredThread;

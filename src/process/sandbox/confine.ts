@@ -10,9 +10,10 @@ import { bubblewrapArguments, type ConfinementPlan, type Mount } from "./confine
 import { closeAll, namelessFile } from "./handles.ts";
 import type { HeldFolders } from "./held-folders.ts";
 import { holdMountPoints } from "./mount-points.ts";
+import { type OpenArea, openArea } from "./open-area.ts";
 import { privateMounts, withoutHostTmp, withoutServers } from "./private-profile.ts";
 import { type SandboxProfile, seccompFilter, thisMachine } from "./seccomp.ts";
-import { type OpenArea, openArea, type PolicyPlace } from "./writable-area.ts";
+import type { PolicyPlace } from "./writable-area.ts";
 
 export type ConfineOptions = PolicyPlace & {
   readonly profile: SandboxProfile;

@@ -6,8 +6,7 @@ import { DeadlineExceededError, type LeaseOwner, StoreIoError, ThreadBusyError }
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem, RolloutLine } from "../../protocol/rollout.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
-import { modelUseOf } from "../thread-summary.ts";
-import { type MemoryThread, positionAt } from "./memory-thread.ts";
+import { type ModelUse, modelUseOf } from "../thread-summary.ts";
 
 /** What every flush without trouble answers. */
 const STORED: Promise<void> = Promise.resolve();
@@ -35,8 +34,25 @@ type Waiter = { readonly grant: () => void; readonly refuse: (error: Error) => v
 /** Who holds a thread. There is none while nobody writes. */
 export type MemoryLease = { writer: MemoryWriter; waiting: Fifo<Waiter> | undefined };
 
+/** What a writer knows of its thread, and changes in it. */
+export type LeasedThread = {
+  readonly id: ThreadId;
+  readonly historyMode: HistoryMode;
+  readonly lines: RolloutLine[];
+  /** The ordinal of the next line. */
+  readonly end: number;
+  epoch: number;
+  modelUse: ModelUse | undefined;
+  /** Unix milliseconds. */
+  updatedAt: number;
+  lease: MemoryLease | undefined;
+};
+
+/** A memory store has no files. */
+export const positionAt = (ordinal: number): Position => ({ ordinal, byteOffset: 0 });
+
 /** The thread's next writer, whatever there was before. */
-export function takeLease(thread: MemoryThread, stamps: Stamps, options: OpenOptions): MemoryWriter {
+export function takeLease(thread: LeasedThread, stamps: Stamps, options: OpenOptions): MemoryWriter {
   const writer = new MemoryWriter(thread, stamps, options.onFailure);
   const { lease } = thread;
   if (lease === undefined) thread.lease = { writer, waiting: undefined };
@@ -50,7 +66,7 @@ export function takeLease(thread: MemoryThread, stamps: Stamps, options: OpenOpt
 
 /** Waits until the writers before have closed. */
 export function waitForLease(
-  thread: MemoryThread,
+  thread: LeasedThread,
   lease: MemoryLease,
   stamps: Stamps,
   options: OpenOptions,
@@ -88,14 +104,14 @@ export function waitForLease(
   });
 }
 
-function handOn(thread: MemoryThread, lease: MemoryLease): void {
+function handOn(thread: LeasedThread, lease: MemoryLease): void {
   const next = lease.waiting?.shift();
   if (next === undefined) thread.lease = undefined;
   else next.grant();
 }
 
 /** Ends the lease of a thread that is gone: those who wait are refused, and the writer is given back. */
-export function endLease(thread: MemoryThread, error: Error): MemoryWriter | undefined {
+export function endLease(thread: LeasedThread, error: Error): MemoryWriter | undefined {
   const { lease } = thread;
   thread.lease = undefined;
   lease?.waiting?.forEach((waiter) => {
@@ -106,14 +122,14 @@ export function endLease(thread: MemoryThread, error: Error): MemoryWriter | und
 
 export class MemoryWriter implements ThreadWriter {
   readonly epoch: number;
-  readonly #thread: MemoryThread;
+  readonly #thread: LeasedThread;
   readonly #stamps: Stamps;
   readonly #since: number;
   readonly #onFailure: ((error: Error) => void) | undefined;
   #failure: Error | undefined = undefined;
   #closed = false;
 
-  constructor(thread: MemoryThread, stamps: Stamps, onFailure: ((error: Error) => void) | undefined) {
+  constructor(thread: LeasedThread, stamps: Stamps, onFailure: ((error: Error) => void) | undefined) {
     thread.epoch += 1;
     this.epoch = thread.epoch;
     this.#thread = thread;

@@ -14,19 +14,16 @@ import { parseSessionSource, type SessionSource } from "../../protocol/session-s
 import { isUserBoundary } from "../../protocol/user-boundary.ts";
 import { AnchorIndex, type AnchorPlace } from "../anchor-index.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
-import type { OpenTurn, Position, StoredThread, ThreadGit, TurnPlace } from "../thread-store.ts";
+import type { OpenTurn, StoredThread, ThreadGit, TurnPlace } from "../thread-store.ts";
 import { factsOf, type ModelUse, parentThreadOf, previewOf, startTimeOf, userTextOf } from "../thread-summary.ts";
-import type { MemoryLease, Stamp } from "./memory-lease.ts";
+import { type LeasedThread, type MemoryLease, positionAt, type Stamp } from "./memory-lease.ts";
 
 export type MemoryBase = { readonly thread: MemoryThread; readonly end: number };
 
 /** The lines of one thread from the ordinal `from` up to `to`. */
 export type Run = { readonly thread: MemoryThread; readonly from: number; readonly to: number };
 
-/** A memory store has no files. */
-export const positionAt = (ordinal: number): Position => ({ ordinal, byteOffset: 0 });
-
-export class MemoryThread {
+export class MemoryThread implements LeasedThread {
   readonly meta: SessionMeta;
   readonly base: MemoryBase | undefined;
   /** The first one is the header. */

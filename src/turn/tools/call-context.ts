@@ -13,8 +13,8 @@ import type { Duration, TurnItem } from "../../protocol/turn-item.ts";
 import { explainIssues } from "../../protocol/validation.ts";
 import type { Agents } from "../agents.ts";
 import type { Consents } from "../consents.ts";
-import type { TurnHost } from "../turn-host.ts";
 import type { RunningCall, TurnRun } from "../turn-run.ts";
+import type { CallHost } from "./call-host.ts";
 import type { Terminals } from "./exec/terminals.ts";
 
 /** What a turn's calls are at: resolved when the last exclusive work, and when all work so far, is done. */
@@ -29,10 +29,10 @@ export class CallContext {
   readonly raw: string;
   /** The turn's settings. */
   readonly config: ResolvedThreadConfig;
-  readonly #host: TurnHost;
+  readonly #host: CallHost;
   readonly #run: TurnRun;
 
-  constructor(host: TurnHost, run: TurnRun, call: Pick<RunningCall, "callId" | "kind"> & { raw: string }) {
+  constructor(host: CallHost, run: TurnRun, call: Pick<RunningCall, "callId" | "kind"> & { raw: string }) {
     this.callId = call.callId;
     this.kind = call.kind;
     this.raw = call.raw;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type AgentStatus, agentStatusAfter, isFinalStatus } from "../../src/protocol/agent-status.ts";
+import { type AgentStatus, isFinalStatus } from "../../src/protocol/agent-status.ts";
 import type { EventMsg } from "../../src/protocol/event.ts";
+import { agentStatusAfter } from "../../src/turn/agent-status-after.ts";
 
 const after = (...events: EventMsg[]): AgentStatus =>
   events.reduce<AgentStatus>((status, msg) => agentStatusAfter(status, msg), "pending_init");

@@ -1,0 +1,25 @@
+import type { Clock } from "../../kernel/clock.ts";
+import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
+import type { EventMsg } from "../../protocol/event.ts";
+import type { SubmissionId, ThreadId } from "../../protocol/ids.ts";
+import type { Agents } from "../agents.ts";
+import type { Approvals } from "../approvals.ts";
+import type { History } from "../history.ts";
+import type { Terminals } from "./exec/terminals.ts";
+
+/** What one call of a tool needs of its thread. */
+export interface CallHost {
+  readonly threadId: ThreadId;
+  readonly clock: Clock;
+  readonly approvals: Approvals;
+  readonly terminals: Terminals;
+  /** The folders that commands may write, as they were when the thread began. */
+  readonly folders: HeldFolders;
+  readonly env: { readonly agents: Agents };
+  /** The history in memory; undefined while nobody has needed it. */
+  readonly history: History | undefined;
+  /** Emits through the thread's actor, which is the only way out. `recorded`: its line is stored already. */
+  publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void;
+  /** Tells the turn's machine of approvals asked for and answered. */
+  signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
+}
