@@ -13,7 +13,7 @@ export type Case = (args: Readonly<Record<string, string>>) => Measured | Promis
 export type Summary = { readonly median: number; readonly min: number; readonly max: number; readonly n: number };
 
 /** Samples of a whole run of benches; `BENCH_SAMPLES` asks for more or fewer. */
-export const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 3);
+const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 3);
 
 /** `BENCH_FULL=1` asks for the sizes too that take minutes to build. */
 export const IS_FULL = process.env.BENCH_FULL === "1";
@@ -21,7 +21,7 @@ export const IS_FULL = process.env.BENCH_FULL === "1";
 /** Cases of the store take the median of many pieces of work within one process; a full run repeats that as well. */
 export const STORE_SAMPLES = IS_FULL ? SAMPLES : 1;
 
-export function summarize(values: readonly number[]): Summary {
+function summarize(values: readonly number[]): Summary {
   const sorted = values.toSorted((a, b) => a - b);
   const at = (share: number): number =>
     sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;

@@ -39,12 +39,12 @@ import { notProvided } from "./not-provided.ts";
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: unknown };
 
 /** Every message may carry where to reply, and a signal that abandons it. */
-export type Asking<T> = { reply?: (outcome: Outcome<T>) => void; signal?: AbortSignal };
+type Asking<T> = { reply?: (outcome: Outcome<T>) => void; signal?: AbortSignal };
 
-export type ThreadSourceRef = ThreadId | { rolloutPath: string } | { history: InitialHistory };
+type ThreadSourceRef = ThreadId | { rolloutPath: string } | { history: InitialHistory };
 
 /** `R` maps each message to the value of its reply; the manager fills in its own thread types. */
-export type SupervisorReplies = {
+type SupervisorReplies = {
   "thread.spawn": unknown;
   "thread.resume": unknown;
   "thread.fork": unknown;

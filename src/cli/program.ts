@@ -38,7 +38,7 @@ const commands: readonly CommandMaker[] = [
   sandboxCommand,
 ];
 
-export function buildProgram(io: Io): Command {
+function buildProgram(io: Io): Command {
   const program = new Command("skein")
     .description("A runtime for agent threads: durable, forkable conversations, any number side by side.")
     .version(`codex-cli ${CODEX_VERSION} (skein ${VERSION})`, "-V, --version", "print the version")
@@ -94,4 +94,4 @@ function endOfReader(error: NodeJS.ErrnoException): void {
 }
 
 /** Makes one command of the program. What the command works with is imported when it runs, so that help is quick. */
-export type CommandMaker = (io: Io) => Command;
+type CommandMaker = (io: Io) => Command;

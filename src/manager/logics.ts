@@ -8,7 +8,7 @@ import { isLogic } from "./option-checks.ts";
 import type { ManagerSetup } from "./options.ts";
 
 /** The name of the logic that Skein has. */
-export const BUILT_IN_LOGIC = "built-in";
+const BUILT_IN_LOGIC = "built-in";
 
 export class Logics {
   readonly #setup: Pick<ManagerSetup, "threadLogic" | "logics">;

@@ -257,6 +257,6 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
 }
 
 /** The store of a manager that was given none: rollouts under the home folder. Nothing is made before it is needed. */
-export function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {
+function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {
   return fileStore(options);
 }

@@ -13,9 +13,9 @@ import { textOf, textOfContent } from "../protocol/response-item.ts";
 import type { ModelRequest, ToolNamespace, ToolSpec } from "./model-client.ts";
 
 export type SpokenPart = { readonly text: string } | { readonly imageUrl: string };
-export type SpokenReasoning = { readonly text: string; readonly item: ReasoningItem };
+type SpokenReasoning = { readonly text: string; readonly item: ReasoningItem };
 /** `item` is where it came from: some APIs keep facts of their own there. */
-export type SpokenCall = {
+type SpokenCall = {
   readonly callId: string;
   readonly name: string;
   readonly args: string;

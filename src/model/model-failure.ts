@@ -145,8 +145,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-export const contextWindowExceeded = (): ModelError =>
-  new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
+const contextWindowExceeded = (): ModelError => new ModelError(CONTEXT_TEXT, { info: "context_window_exceeded" });
 const overloaded = () => new ModelError(CAPACITY_TEXT, { info: "server_overloaded" });
 const rateLimited = (message: string, wait: { retryAfterMs?: number }) =>
   new ModelError(`rate limit exceeded: ${message}`, { info: "rate_limit_exceeded", retryable: true, ...wait });
@@ -178,7 +177,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 /** Codex's words for a used-up plan: what may be done about it, and when the limit ends, if the server said it. */
-export function usageLimitText(error: JsonObject, nowMs: number): string {
+function usageLimitText(error: JsonObject, nowMs: number): string {
   const { plan_type: plan, resets_at: resetsAt } = error;
   const tryAgain =
     typeof resetsAt === "number"

@@ -17,10 +17,6 @@ export const rateLimitsOf = (headers: ResponseHeaders): RateLimitSnapshot => ({
   plan_type: headerOf(headers, "x-codex-plan-type") ?? null,
 });
 
-/** Whether the snapshot says anything at all. */
-export const hasRateLimits = (snapshot: RateLimitSnapshot): boolean =>
-  Object.values(snapshot).some((part) => part !== null);
-
 function windowOf(headers: ResponseHeaders, prefix: string): RateLimitWindow | null {
   const usedPercent = numberOf(headerOf(headers, `${prefix}-used-percent`));
   if (usedPercent === null) return null;

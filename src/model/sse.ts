@@ -9,7 +9,7 @@ import { disconnected, errorObjectOf, failureOfResponse, parseJson, textOfCause 
 import { headerOf } from "./rate-limit-headers.ts";
 
 /** Room for an image in a single event. */
-export const MAX_EVENT_CHARS = 32 * 1024 * 1024;
+const MAX_EVENT_CHARS = 32 * 1024 * 1024;
 const MAX_BODY_CHARS = 16 * 1024;
 
 /**

@@ -13,7 +13,7 @@ import { mayBeRun } from "./find-program.ts";
 import { isWithin } from "./sandbox/paths.ts";
 import type { WritableArea } from "./sandbox/writable-area.ts";
 
-export const SYSTEM_FOLDERS: readonly string[] = [
+const SYSTEM_FOLDERS: readonly string[] = [
   "/usr/bin",
   "/bin",
   "/usr/local/bin",

@@ -133,7 +133,7 @@ export type TaskCompleteEvent = {
 } & TurnEndStamp;
 
 /** Why a turn was aborted. */
-export type TurnAbortReason = "interrupted" | "replaced" | "review_ended" | (string & {});
+type TurnAbortReason = "interrupted" | "replaced" | "review_ended" | (string & {});
 /** A turn was ended before it was done. */
 export type TurnAbortedEvent = { type: "turn_aborted"; reason: TurnAbortReason } & TurnEndStamp;
 

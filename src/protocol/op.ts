@@ -121,7 +121,7 @@ export type KnownOp =
 export type UnknownOp = UnknownTagged;
 /** What is submitted to a thread, tagged by `type`. */
 export type Op = KnownOp | UnknownOp;
-export type OpKind = KnownOp["type"];
+type OpKind = KnownOp["type"];
 
 const of = <K extends OpKind>(kind: K) => z.literal(kind);
 const bare = <K extends OpKind>(kind: K) => z.looseObject({ type: z.literal(kind) });

@@ -120,7 +120,7 @@ const knownContent = new Map<string, z.ZodType>([
   ["output_text", z.looseObject({ type: text, text })],
 ]);
 
-export const contentItemSchema = schemaByKind(knownContent) as z.ZodType<ContentItem>;
+const contentItemSchema = schemaByKind(knownContent) as z.ZodType<ContentItem>;
 
 const output = z.union([text, z.array(contentItemSchema)]);
 const of = <K extends Known["type"]>(kind: K) => z.literal(kind);

@@ -13,7 +13,7 @@ export type UserInput =
   | { type: "skill"; name: string; path: string }
   | UnknownTagged;
 
-export const textElementSchema: z.ZodType<TextElement> = z.looseObject({
+const textElementSchema: z.ZodType<TextElement> = z.looseObject({
   byte_range: z.looseObject({ start: z.int().min(0), end: z.int().min(0) }),
   placeholder: z.string().nullish(),
 });

@@ -14,7 +14,7 @@ export type AuthRecord = {
   [field: string]: unknown;
 };
 
-export type AuthTokens = {
+type AuthTokens = {
   id_token: string;
   access_token: string;
   refresh_token: string;

@@ -59,7 +59,7 @@ export type ConfigData = {
 };
 
 /** Roles stand in it as tables of their own, and are passed on. */
-export type AgentsTable = {
+type AgentsTable = {
   max_threads?: number | undefined;
   /** The newer name of the same. */
   max_concurrent_threads_per_session?: number | undefined;

@@ -19,7 +19,7 @@ export type FetchModels = (request: {
 }) => Promise<FetchedModels>;
 
 /** The part of the platform's fetch that is needed here. */
-export type HttpFetch = (
+type HttpFetch = (
   url: string,
   init: { headers: Record<string, string>; signal: AbortSignal },
 ) => Promise<{ status: number; headers: { get(name: string): string | null }; json(): Promise<unknown> }>;

@@ -51,7 +51,7 @@ export type ProjectDocsOptions = {
 export const createProjectDocs = (options: ProjectDocsOptions = {}): ProjectDocs => new Docs(options);
 
 /** Codex's `project_doc_max_bytes`. */
-export const DEFAULT_PROJECT_DOC_BYTES = 32 * 1024;
+const DEFAULT_PROJECT_DOC_BYTES = 32 * 1024;
 const NAMES = ["AGENTS.override.md", "AGENTS.md"];
 const MAX_CACHED = 1_000;
 const MAX_USER_BYTES = 1 << 20;

@@ -14,7 +14,7 @@ import type { SessionSource } from "../protocol/session-source.ts";
 import { placeOf } from "./place.ts";
 import type { StoredThread, ThreadQuery } from "./thread-store.ts";
 
-export type ThreadOrder = "createdAt" | "updatedAt";
+type ThreadOrder = "createdAt" | "updatedAt";
 export type SourceKind = "cli" | "vscode" | "exec" | "mcp" | "unknown" | "subagent";
 
 /** How much of a thread's user messages is searched. */

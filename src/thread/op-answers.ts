@@ -78,7 +78,7 @@ function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalO
   if (op.decision === "abort") asked.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
 }
 
-export function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {
+function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {
   thread.publish(id, refusal(message));
 }
 

@@ -17,7 +17,7 @@ const OUTPUT_OF: Record<string, string> = {
 const OUTPUTS: ReadonlySet<string> = new Set(Object.values(OUTPUT_OF));
 
 /** What stands in for the output of a call that was never answered. */
-export const ABORTED_OUTPUT = "aborted";
+const ABORTED_OUTPUT = "aborted";
 
 /** About four bytes a token: Codex's own estimate. */
 const BYTES_PER_TOKEN = 4;

@@ -3,7 +3,7 @@ import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../p
 import { ioCode, ioText } from "../../services/io-failure.ts";
 import { invalidRequest } from "../rpc-error.ts";
 
-export const NO_FILE = "No such file or directory (os error 2)";
+const NO_FILE = "No such file or directory (os error 2)";
 
 /** What is loaded: a file, by its path or by the conversation's id. */
 export type Loaded = { readonly path: string; readonly id?: string | null | undefined };

@@ -60,7 +60,7 @@ function withKnownFailure(told: Told): Told {
   };
 }
 
-export const rawEvent = (conversationId: string, { id, msg }: Pick<ThreadEvent, "id" | "msg">): Told => ({
+const rawEvent = (conversationId: string, { id, msg }: Pick<ThreadEvent, "id" | "msg">): Told => ({
   method: `codex/event/${msg.type}`,
   params: { id, msg: readable(msg), conversationId },
 });

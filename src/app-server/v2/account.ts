@@ -47,7 +47,7 @@ export const accountMethods = (server: ServerContext): MethodTable => ({
 });
 
 /** Whether the provider that threads use by default needs OpenAI's sign-in. */
-export async function requiresOpenaiAuth({ configs, manager }: ServerContext): Promise<boolean> {
+async function requiresOpenaiAuth({ configs, manager }: ServerContext): Promise<boolean> {
   const { providers, config } = await configs.load();
   return providers.get(config.modelProvider ?? manager.config.modelProvider)?.requiresOpenaiAuth ?? false;
 }
@@ -94,7 +94,7 @@ function refuse(auth: AuthManager, what: string): never {
 }
 
 /** The token only when it is asked for. */
-export async function authStatus(server: ServerContext, { includeToken }: z.infer<typeof authStatusSchema>) {
+async function authStatus(server: ServerContext, { includeToken }: z.infer<typeof authStatusSchema>) {
   const auth = server.manager.authManager;
   const required = await requiresOpenaiAuth(server);
   if (!required) return { authMethod: null, authToken: null, requiresOpenaiAuth: false };

@@ -16,7 +16,7 @@ import { turnErrorOf } from "./settings.ts";
 import type { ItemsView, V2Item, V2Turn } from "./wire-types.ts";
 
 /** An item with the ordinal of its line, which is its place in pages. */
-export type PlacedItem = { readonly ordinal: number; readonly item: V2Item };
+type PlacedItem = { readonly ordinal: number; readonly item: V2Item };
 export type HistoryTurn = {
   readonly ordinal: number;
   readonly id: string;

@@ -390,7 +390,7 @@ export type RunningTurn = {
 
 type Beginning = Pick<RunningTurn, "id" | "submission" | "startedAt"> & { readonly rootId?: string | null | undefined };
 
-export const runningTurn = ({ id, submission, startedAt, rootId }: Beginning): RunningTurn => ({
+const runningTurn = ({ id, submission, startedAt, rootId }: Beginning): RunningTurn => ({
   id,
   submission,
   rootId: rootId ?? id,

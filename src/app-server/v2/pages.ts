@@ -60,7 +60,7 @@ function readCursor(text: string, threadId: string, entries: readonly Entry[]): 
 type Entry = { readonly ordinal: number; readonly id?: string };
 
 /** @param entries by rising ordinal */
-export function pageOf<E extends Entry, T>(
+function pageOf<E extends Entry, T>(
   kind: PageKind,
   entries: readonly E[],
   query: PageQuery,

@@ -77,7 +77,7 @@ export const sessionOf = (config: ResolvedThreadConfig): V2Session => ({
 });
 
 /** `http_connection_failed` with its status becomes `httpConnectionFailed` with `httpStatusCode`, and so on. */
-export function errorInfoToV2(info: ModelError["info"] | null | undefined): unknown {
+function errorInfoToV2(info: ModelError["info"] | null | undefined): unknown {
   if (info === null || info === undefined) return null;
   if (info === "lease_lost" || info === "store_failed") return "other";
   if (typeof info === "string") return camel(info);

@@ -27,7 +27,7 @@ const metadataSchema = z.object({
 });
 
 /** What a thread gets to end in before its file is moved or removed. */
-export const STOP_DEADLINE_MS = 10_000;
+const STOP_DEADLINE_MS = 10_000;
 
 export const threadEditMethods = (server: ServerContext): MethodTable => ({
   "thread/archive": method({ params: idSchema, handle: (params, call) => archive(server, params.threadId, call) }),

@@ -1,5 +1,5 @@
 /** Finds the stored thread that a request names, and says in 0.169's words why it can't (SPEC 13.4). */
-import { InvalidRequestError, RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
 import { INTERNAL_ERROR, invalidRequest, noRollout, RpcError, textOfError } from "../rpc-error.ts";
@@ -54,5 +54,3 @@ const missing = (place: string, cause: RolloutNotFoundError): RpcError =>
   place.includes("/")
     ? invalidRequest(`failed to resolve rollout path \`${place}\`: file does not exist`, { code: cause.code, cause })
     : invalidRequest(`no rollout found for thread id ${place}`, { code: cause.code, cause });
-
-export const isInvalidRequest = (error: unknown): error is InvalidRequestError => error instanceof InvalidRequestError;

@@ -53,7 +53,7 @@ const FORK_EXPERIMENTAL = [
   ...["attachToSource", "beforeTurnId", "deferGoalContinuation", "path", "permissions", "runtimeWorkspaceRoots"],
 ];
 
-export const HYDRATION_NOTICE = {
+const HYDRATION_NOTICE = {
   method: "deprecationNotice",
   params: {
     summary:
@@ -85,7 +85,7 @@ export const threadStartMethods = (server: ServerContext): MethodTable => ({
 type ThreadAnswer = { thread: V2Thread } & V2Session;
 
 /** Subscribes the caller; what the thread says waits for the answer and for what is told right after it. */
-export function attach({ hub }: ServerContext, call: Call, threadId: ThreadId): void {
+function attach({ hub }: ServerContext, call: Call, threadId: ThreadId): void {
   hub.follow(call.connection, threadId);
   call.finally(hub.feedOf(threadId).hold(call.connection));
 }

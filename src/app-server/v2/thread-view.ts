@@ -181,7 +181,7 @@ const blank = (id: ThreadId, cwd: string, seconds: number): V2Thread => ({
   turns: [],
 });
 
-export function sourceToV2(source: SessionSource): unknown {
+function sourceToV2(source: SessionSource): unknown {
   if (source === "mcp") return "appServer";
   if (typeof source === "string") return source;
   return { subAgent: source.subagent };

@@ -112,7 +112,7 @@ const driveMinutes = tool<Record<string, unknown>>({
 });
 
 /** A folder that is gone at the end, also when the process exits in the middle of its work. */
-export class TemporaryFolder implements Disposable {
+class TemporaryFolder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "skein-demo-"));
 
   constructor() {

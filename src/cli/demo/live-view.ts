@@ -104,7 +104,7 @@ export class LiveView implements DemoView {
 const HEADING = "  agent     turns  tokens  says";
 
 /** Icon, name, turns, tokens, and the end of what the model says, in at most `width` cells. */
-export function rowLine(row: Row, width: number, paint: Paint): string {
+function rowLine(row: Row, width: number, paint: Paint): string {
   const icon = paintStatus(paint, row.status, ICONS[row.status]);
   const name = paint("bold", padEnd(fit(row.name, 9), 9));
   const counts = paint("dim", `${padStart(`${row.turns}`, 5)} ${padStart(`${row.tokens}`, 7)}`);

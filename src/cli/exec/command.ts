@@ -68,7 +68,7 @@ const reviewOf = (command: Command, io: Io): Command =>
 /** `skein review`, with the options of a turn; `skein exec review` has them of `exec`. */
 export const reviewCommand = (io: Io): Command => reviewOf(withTurnOptions(new Command("review")), io);
 
-export const withTurnOptions = (command: Command): Command =>
+const withTurnOptions = (command: Command): Command =>
   withTools(withSessionOptions(command))
     .option("-i, --image <file>", "show this image too; may be repeated", repeated)
     .option("--output-schema <file>", "a JSON Schema that the final message has to fit; only that message is printed")

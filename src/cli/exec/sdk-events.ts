@@ -107,6 +107,6 @@ function mcpCall(item: McpToolCallTurnItem): SdkItemBody {
 }
 
 /** The words of a command as a shell would read them back. */
-export const shellText = (command: readonly string[]): string => command.map(quoted).join(" ");
+const shellText = (command: readonly string[]): string => command.map(quoted).join(" ");
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);

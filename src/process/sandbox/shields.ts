@@ -16,7 +16,7 @@ import { SandboxUnavailableError } from "../../protocol/errors.ts";
 import { readStart } from "../../services/bounded-read.ts";
 import { isBelow, isWithin } from "./paths.ts";
 
-export const PROTECTED_NAMES: readonly string[] = [".git", ".codex", ".skein", ".agents"];
+const PROTECTED_NAMES: readonly string[] = [".git", ".codex", ".skein", ".agents"];
 
 /** Where the programs lie that run with more rights than a command, with all that they load. */
 const SYSTEM: readonly string[] = [

@@ -25,7 +25,7 @@ import { appendEntry, readEntries } from "./rollout/append-index.ts";
 export const metadataPath = (layout: Layout): string => join(layout.home, "thread_metadata.jsonl");
 
 /** null: it was taken away. */
-export function readGit(fs: FileSystem, layout: Layout): Map<ThreadId, ThreadGit | null> {
+function readGit(fs: FileSystem, layout: Layout): Map<ThreadId, ThreadGit | null> {
   const found = new Map<ThreadId, ThreadGit | null>();
   for (const { id, git } of readEntries(fs, metadataPath(layout))) {
     if (git === null || isJsonObject(git)) found.set(id, gitInfoOf(git));
@@ -42,7 +42,7 @@ export function appendGit(fs: FileSystem, layout: Layout, threadId: ThreadId, gi
 
 export const namesPath = (layout: Layout): string => join(layout.home, "session_index.jsonl");
 
-export function readNames(fs: FileSystem, layout: Layout): Map<ThreadId, string> {
+function readNames(fs: FileSystem, layout: Layout): Map<ThreadId, string> {
   const names = new Map<ThreadId, string>();
   for (const { id, thread_name } of readEntries(fs, namesPath(layout))) {
     if (typeof thread_name === "string" && thread_name !== "") names.set(id, thread_name);

@@ -21,7 +21,7 @@ const outputSchema = z.looseObject({
 
 export type ReviewOutput = z.infer<typeof outputSchema>;
 
-export const NO_OUTPUT = "Reviewer failed to output a response.";
+const NO_OUTPUT = "Reviewer failed to output a response.";
 export const INTERRUPTED = "Review was interrupted. Please re-run /review and wait for it to complete.";
 
 /** The JSON that the message is or holds; a message without any is an explanation as a whole. */

@@ -166,7 +166,7 @@ function bytesOf(base64: string): Buffer {
 const invalidParams = (message: string): RpcError => new RpcError(INVALID_PARAMS, message);
 
 /** The commands that run, by the ids that their clients gave them. An id means something to its own client only. */
-export class CommandBoard {
+class CommandBoard {
   readonly #runs = new WeakMap<Connection, Map<string, CommandRun>>();
 
   /** @throws RpcError -32600 when a command of that id runs */

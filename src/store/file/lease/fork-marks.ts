@@ -3,7 +3,7 @@ import type { ThreadId } from "../../../protocol/ids.ts";
 import { type FileSystem, isMissing } from "../file-system.ts";
 import type { LeaseKeeper } from "./lease.ts";
 
-export const HEIRS_FOLDER = "heirs";
+const HEIRS_FOLDER = "heirs";
 
 /**
  * Forks that the catalog does not know yet. Who deletes a thread asks the catalog for its heirs; a fork's row comes there

@@ -39,8 +39,8 @@ type OwnerFile = { readonly path: string; readonly inode: number; readonly text:
 type Holder = { readonly text: string; readonly token: string; readonly since: string } & ProcessIdentity;
 
 /** The folder of the owners' files, so that few are looked at when many threads are held. */
-export const OWNERS_FOLDER = "owners";
-export const CLAIM_SUFFIX = ".claim";
+const OWNERS_FOLDER = "owners";
+const CLAIM_SUFFIX = ".claim";
 const LEDGER_NAME = "epochs.sqlite";
 const HEARTBEAT_MS = 10_000;
 const SWEEP_AFTER_MS = 2_000;

@@ -7,7 +7,7 @@ import type { HistoryMode, RolloutItem, SessionMeta } from "../../../protocol/ro
 import { encodeLine, reordinal } from "./codec.ts";
 import type { PlacedLine, UnreadLine } from "./history-reader.ts";
 
-export type FlatLine = { readonly item: RolloutItem; readonly text: string };
+type FlatLine = { readonly item: RolloutItem; readonly text: string };
 
 /** As {@link flatLines}. A line that says nothing to us goes along as it stands, since somebody else may read it. */
 export function flatRawLines(
@@ -26,7 +26,7 @@ export function flatRawLines(
  *
  * @param ordinal that the first of them gets in a paginated file.
  */
-export function flatLines(
+function flatLines(
   { line, raw }: PlacedLine,
   mode: HistoryMode,
   ordinal: number,

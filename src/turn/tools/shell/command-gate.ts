@@ -28,7 +28,7 @@ export type CommandRequest = {
 /** Where a command runs. */
 export type Place = "open" | "sandbox";
 
-export const REJECTED = "exec command rejected by user";
+const REJECTED = "exec command rejected by user";
 
 export class CommandGate {
   readonly #call: CallContext;

@@ -12,7 +12,7 @@ export type PlainCommand = {
   readonly after: Operator | undefined;
 };
 
-export type Operator = "&&" | "||" | ";" | "|";
+type Operator = "&&" | "||" | ";" | "|";
 
 /** Unquoted, any of these means more than itself. */
 const SPECIAL = /[$`\\<>(){}[\]*?!~#^&]/;
