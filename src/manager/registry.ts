@@ -215,7 +215,7 @@ export class Registry {
       this.#down.delete(threadId);
       this.#giveUpPlace(threadId);
       this.#kinship.release(threadId, "closed");
-      if (leaving !== undefined) leaving.thread.incarnation.left();
+      if (leaving !== undefined) leaving.thread.incarnation.life.left();
       (leaving ?? down)?.done.resolve();
       return true;
     });
@@ -263,7 +263,7 @@ export class Registry {
 
   #leave(thread: LiveThread): void {
     const done = Promise.withResolvers<void>();
-    thread.incarnation.leave(done.promise);
+    thread.incarnation.life.leave(done.promise);
     this.#threads.delete(thread.id);
     this.#candidates.delete(thread.id);
     this.#leaving.set(thread.id, { thread, done });
@@ -277,14 +277,15 @@ export class Registry {
       if (leaving?.thread !== thread) return;
       this.#leaving.delete(id);
       this.#settle(thread, fate);
-      incarnation.left();
+      incarnation.life.left();
       leaving.done.resolve();
     });
   }
 
   #settle(thread: LiveThread, fate: Fate): void {
     const { id, incarnation } = thread;
-    const { config, epoch, status, outcome } = incarnation;
+    const { session, epoch } = incarnation;
+    const { config, status, outcome } = session;
     if (fate === "kept") {
       this.#threads.set(id, thread);
       this.#candidates.set(id, thread);

@@ -35,7 +35,7 @@ export class Removed {
     const { incarnation } = thread;
     const ref = this.#threads.get(incarnation);
     if (ref === undefined) return;
-    incarnation.sink = thread.isObserved ? thread : { notify: (event) => ref.deref()?.notify(event) };
+    incarnation.door.showTo(thread.isObserved ? thread : { notify: (event) => ref.deref()?.notify(event) });
   }
 
   /** The thread has ended a turn, which may have been all that it was still there for. */

@@ -58,11 +58,12 @@ export class ResidencySweep {
   #consider(thread: LiveThread, now: number): void {
     const { incarnation } = thread;
     if (this.#isStopped || !thread.isLoaded || !incarnation.isIdle) return;
-    const idleMs = now - incarnation.lastActiveAt;
+    const { life, door } = incarnation;
+    const idleMs = now - life.lastActiveAt;
     // One store that hangs keeps no other thread in memory.
     if (idleMs >= this.#options.unloadAfterMs) void this.#unload(thread);
-    else if (idleMs >= this.#options.trimAfterMs && incarnation.log.size > TRIMMED_EVENTS) {
-      incarnation.log.trim(TRIMMED_EVENTS);
+    else if (idleMs >= this.#options.trimAfterMs && door.log.size > TRIMMED_EVENTS) {
+      door.log.trim(TRIMMED_EVENTS);
     }
   }
 }

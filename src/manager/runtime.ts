@@ -23,7 +23,7 @@ import { INSPECT } from "../protocol/shown-as.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
-import type { Incarnation } from "../thread/incarnation.ts";
+import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
@@ -64,6 +64,20 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
   readonly #mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
   readonly #env: ThreadEnv;
+  readonly #incarnations: Incarnations = {
+    byName: new Map(),
+    onActive: (incarnation) => {
+      void this.registry.touch(incarnation.threadId);
+      if (this.rooms.hasWaiters) this.rooms.poke();
+      this.#removed.noteActive(incarnation);
+    },
+    onEnd: (incarnation) => {
+      const { threadId } = incarnation;
+      for (const thread of this.#holdersOf(threadId, this.registry.peek(threadId))) {
+        if (thread.incarnation === incarnation) void this.#endAsItDid(thread);
+      }
+    },
+  };
   readonly #ephemeral: ReturnType<typeof memoryStore>;
   readonly #parking = new Parking();
   readonly rooms: Rooms;
@@ -102,12 +116,13 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
     this.maker = new ThreadMaker({
       setup,
       env: this.#env,
+      incarnations: this.#incarnations,
       registry: this.registry,
       home: this,
       ephemeral: this.#ephemeral,
       parking: this.#parking,
       rooms: this.rooms,
-      logics: new Logics(setup, threadLogic(this.#env.incarnations)),
+      logics: new Logics(setup, threadLogic(this.#incarnations.byName)),
       onLost: (threadId, error) => this.#signal({ type: "lease.lost", threadId, error }),
       onLoaded: (thread) => this.#noteLoaded(thread),
     });
@@ -142,7 +157,6 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
 
   #makeEnv(): ThreadEnv {
     const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
-    const incarnations = new Map<string, Incarnation>();
     const { events } = this.watchers;
     return {
       clock,
@@ -162,18 +176,6 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       skills,
       eventCapacity: Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, limits.events)),
       mailboxCapacity: limits.mailbox,
-      incarnations,
-      onActive: (incarnation) => {
-        void this.registry.touch(incarnation.threadId);
-        if (this.rooms.hasWaiters) this.rooms.poke();
-        this.#removed.noteActive(incarnation);
-      },
-      onEnd: (incarnation) => {
-        const { threadId } = incarnation;
-        for (const thread of this.#holdersOf(threadId, this.registry.peek(threadId))) {
-          if (thread.incarnation === incarnation) void this.#endAsItDid(thread);
-        }
-      },
       onEvent: (event) => {
         if (this.rooms.hasWaiters) this.rooms.poke();
         for (const watcher of events) watcher(event);
@@ -336,7 +338,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
       await incarnation.writer.close();
     } catch (error) {
       this.setup.logger.warn({ threadId: thread.id, err: error }, "a thread stays in memory since it can't be stored");
-      await this.registry.left(thread, incarnation.endReason === undefined ? "kept" : "gone");
+      await this.registry.left(thread, incarnation.ended === undefined ? "kept" : "gone");
       return false;
     }
     incarnation.end("unloaded");
@@ -520,7 +522,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
   left(): { readonly incarnations: number; readonly parked: number; readonly removed: number } {
     return {
-      incarnations: this.#env.incarnations.size,
+      incarnations: this.#incarnations.byName.size,
       parked: this.#parking.size,
       removed: this.#removed.size,
     };
@@ -565,7 +567,7 @@ export class ManagerRuntime implements ThreadHome, Threads, Lives {
     });
     for (const thread of await this.registry.leaving()) await this.#cutOff(thread);
     await Promise.all(closing);
-    const left = [...this.#env.incarnations.values()];
+    const left = [...this.#incarnations.byName.values()];
     await paced(left, (incarnation) => incarnation.end("killed"));
     await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
     await paced(this.#parking.clear(), (thread) => thread.close());

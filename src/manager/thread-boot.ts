@@ -14,7 +14,7 @@ import { eventMsgsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
-import { Incarnation } from "../thread/incarnation.ts";
+import { Incarnation, type Incarnations } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
@@ -56,6 +56,7 @@ export type Plan = {
 export type BootParts = {
   readonly setup: ManagerSetup;
   readonly env: ThreadEnv;
+  readonly incarnations: Incarnations;
   readonly registry: Registry;
   readonly home: ThreadHome;
   readonly parking: Parking;
@@ -206,7 +207,7 @@ export class ThreadBoot {
   }
 
   async #boot(made: Making, { config: given, toolsAt, options, status }: Plan): Promise<Incarnation> {
-    const { env, setup, registry } = this.#parts;
+    const { env, incarnations, setup, registry } = this.#parts;
     const config = made.logic === undefined ? given : { ...given, logic: made.logic };
     const { writer, store, origin } = made;
     const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
@@ -216,10 +217,13 @@ export class ThreadBoot {
     const configured = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
     const logic = this.#parts.logics.of(config);
     const known = origin === "new" ? [] : (items ?? null);
-    const incarnation = new Incarnation({ env, store, writer, config, tools, origin, logic, configured, items: known });
-    const booting = incarnation.boot({ deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
+    const incarnation = new Incarnation({
+      ...{ env, incarnations, store, writer, config, tools, origin, logic, configured },
+      items: known,
+    });
+    const booting = incarnation.boot(configured, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;
-    if (status !== undefined && isFinalStatus(status)) incarnation.status = status;
+    if (status !== undefined && isFinalStatus(status)) incarnation.session.cameTo(status);
     const lastContext = items?.findLast((item) => item.type === "turn_context");
     if (lastContext?.type === "turn_context") incarnation.warnOfModel(lastContext.payload.model ?? undefined);
     return incarnation;

@@ -1,11 +1,19 @@
+import type { AnyActorRef } from "xstate";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
+import type { Approvals } from "../turn/approvals.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
-import type { Incarnation } from "./incarnation.ts";
+
+/** A thread whose turns ask for approvals. */
+export interface AskingThread {
+  readonly threadId: ThreadId;
+  readonly approvals: Approvals;
+  readonly actor: AnyActorRef;
+}
 
 /** The threads of a manager that wait for approvals, so that a sub-agent's are reachable at those above it. */
 export class ApprovalBoard {
-  readonly #waiting = new Set<Incarnation>();
+  readonly #waiting = new Set<AskingThread>();
   readonly #isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean;
 
   /** @param isUnder whether a thread was started by another, or by one that it started */
@@ -13,7 +21,7 @@ export class ApprovalBoard {
     this.#isUnder = isUnder;
   }
 
-  note(thread: Incarnation, pending: number): void {
+  note(thread: AskingThread, pending: number): void {
     if (pending > 0) this.#waiting.add(thread);
     else this.#waiting.delete(thread);
   }
@@ -28,7 +36,7 @@ export class ApprovalBoard {
   }
 
   /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */
-  answerBelow(ancestor: ThreadId, callId: string, decision: ReviewDecision): Incarnation | undefined {
+  answerBelow(ancestor: ThreadId, callId: string, decision: ReviewDecision): AskingThread | undefined {
     for (const thread of this.#waiting) {
       if (!thread.approvals.pending.some((request) => request.callId === callId)) continue;
       if (!this.#isUnder(thread.threadId, ancestor)) continue;

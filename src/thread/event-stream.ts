@@ -44,7 +44,7 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
     this.#lives = lives;
     this.#signal = signal;
     this.#incarnation = start;
-    this.#cursor = start.log.cursor({ after, signal });
+    this.#cursor = start.door.log.cursor({ after, signal });
   }
 
   [Symbol.asyncIterator](): this {
@@ -86,7 +86,7 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
       if (next === undefined) return END;
       this.#missed = this.#lives.livesBetween(this.#incarnation.epoch, next.epoch);
       this.#incarnation = next;
-      this.#cursor = next.log.cursor({ after: -1, signal: this.#signal });
+      this.#cursor = next.door.log.cursor({ after: -1, signal: this.#signal });
     }
   }
 

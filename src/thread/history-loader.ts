@@ -1,12 +1,31 @@
 import { breathe } from "../kernel/breath.ts";
-import { toSubmissionId } from "../protocol/ids.ts";
+import type { EventMsg } from "../protocol/event.ts";
+import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
+import type { History } from "../turn/history.ts";
 import { initialContext } from "../turn/initial-context.ts";
 import { messageOf } from "../turn/user-message.ts";
-import type { Incarnation } from "./incarnation.ts";
 import { Rebuilt } from "./rebuild.ts";
+import type { SubmissionLedger } from "./submission-ledger.ts";
+
+/** Whose history is loaded. */
+export interface LoadingThread {
+  readonly threadId: ThreadId;
+  readonly store: ThreadStore;
+  readonly config: ResolvedThreadConfig;
+  readonly ledger: SubmissionLedger;
+  flush(): Promise<void>;
+  publish(id: SubmissionId, msg: EventMsg): void;
+  /** The stored lines were read. */
+  recall(rebuilt: Rebuilt): void;
+}
+
+/** What its owner is told: the history, as soon as it is read, and when everything is done or has failed. */
+export type LoaderOutcomes = { readonly onRead: (history: History) => void; readonly onEnd: () => void };
 
 /** undefined for what this version can't read. */
 function readOp(stored: unknown): Op | undefined {
@@ -26,15 +45,16 @@ function readOp(stored: unknown): Op | undefined {
 export class HistoryLoader {
   /** Resolves when the thread has its history. */
   readonly loaded: Promise<void>;
-  readonly #thread: Incarnation;
+  readonly #thread: LoadingThread;
+  readonly #onRead: LoaderOutcomes["onRead"];
   readonly #controller = new AbortController();
   /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
   #stale = false;
   #hidden: RolloutProblem[] = [];
 
-  /** @param onEnd called when it has loaded or failed */
-  constructor(thread: Incarnation, onEnd: () => void) {
+  constructor(thread: LoadingThread, { onRead, onEnd }: LoaderOutcomes) {
     this.#thread = thread;
+    this.#onRead = onRead;
     this.loaded = this.#load(this.#controller.signal).finally(onEnd);
     this.loaded.catch(() => undefined);
   }
@@ -64,10 +84,8 @@ export class HistoryLoader {
       rebuilt = await this.#read(signal);
       signal.throwIfAborted();
     } while (this.#stale);
-    thread.history = rebuilt.history;
-    thread.usage ??= rebuilt.usage;
-    thread.told ??= rebuilt.told;
-    thread.warnOfModel(rebuilt.model);
+    this.#onRead(rebuilt.history);
+    thread.recall(rebuilt);
     if (this.#hidden.length > 0) thread.publish(INTERNAL_SUBMISSION, { type: "warning", message: this.#hiddenText() });
     for (const item of rebuilt.history.missingOutputs()) {
       const turning = breathe();

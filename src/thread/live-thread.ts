@@ -111,7 +111,7 @@ export class LiveThread implements Thread, Lives, Observed {
   }
 
   get isLoaded(): boolean {
-    return this.#incarnation.endReason === undefined;
+    return this.#incarnation.ended === undefined;
   }
 
   /** What the thread does: the one answer for eviction, unloading, limits and status. */
@@ -148,16 +148,16 @@ export class LiveThread implements Thread, Lives, Observed {
 
   /** The thread lives again: its observers see all that the next incarnation has said so far, its first event first. */
   adopt(next: Incarnation): void {
-    const { epoch, log: told } = this.#incarnation;
+    const { epoch, door } = this.#incarnation;
     if (this.#incarnation !== next)
-      this.#pastLives = [...this.#pastLives, { epoch, last: told.next - 1 }].slice(-PAST_LIVES);
+      this.#pastLives = [...this.#pastLives, { epoch, last: door.log.next - 1 }].slice(-PAST_LIVES);
     this.#incarnation = next;
-    next.sink = this;
+    next.door.showTo(this);
     const waiting = this.#waiting;
     this.#waiting = undefined;
     for (const resolve of waiting ?? []) resolve(next);
     if (this.#observers === undefined) return;
-    const { log } = next;
+    const { log } = next.door;
     for (let seq = log.first; seq < log.next; seq += 1) {
       const event = log.get(seq);
       if (event !== undefined) this.notify(event);
@@ -232,7 +232,7 @@ export class LiveThread implements Thread, Lives, Observed {
 
   /** What its agent has come to, for whoever started it. */
   get outcome(): AgentStatus {
-    return this.#incarnation.outcome;
+    return this.#incarnation.session.outcome;
   }
 
   get sessionConfigured(): SessionConfiguredEvent {
@@ -513,7 +513,8 @@ export class LiveThread implements Thread, Lives, Observed {
   }
 
   async #askToClose(closed: Promise<void>): Promise<void> {
-    if (this.#incarnation.leaving !== undefined) await this.#incarnation.leaving;
+    const { leaving } = this.#incarnation.life;
+    if (leaving !== undefined) await leaving;
     if (this.isLoaded) void handOver(this.#incarnation, { op: { type: "shutdown" } });
     else await this.#home.kill(this);
     await closed;

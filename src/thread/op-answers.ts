@@ -64,7 +64,7 @@ export async function answerTo(thread: Incarnation, { op }: Submission, signal: 
 function refreshMcpServers(thread: Incarnation, id: SubmissionId, table: unknown): void {
   try {
     const { mcpServers = {} } = parseThreadConfig({ mcpServers: table });
-    thread.config = { ...thread.config, mcpServers };
+    thread.session.configure({ ...thread.config, mcpServers });
   } catch (error) {
     refuseOp(thread, id, textOfThrown(error));
   }
@@ -100,7 +100,7 @@ export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTur
     reasoningSummary: op.summary ?? before.reasoningSummary,
     serviceTier: op.type === "user_turn" || op.service_tier === undefined ? before.serviceTier : op.service_tier,
   };
-  thread.config = next;
+  thread.session.configure(next);
 }
 
 function sandboxGivenBy(op: UserTurnOp | OverrideTurnContextOp): Partial<ResolvedThreadConfig> {

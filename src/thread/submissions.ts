@@ -2,7 +2,7 @@
  * How an op gets into a thread: named, checked, and handed to the actor. Whatever allows it happens at once, so that ops
  * keep the order of their submission (T3); what does not gives a promise, and later ops wait for it.
  */
-import { isUrgent, taskKindOf } from "../../machines/thread.machine.ts";
+import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
@@ -85,7 +85,7 @@ function admit(thread: Incarnation, id: SubmissionId, handing: Handing): Submiss
 }
 
 /** Whether the thread is not in memory any more, or about to leave it: it has to be loaded again first. */
-export const isGone = (thread: Incarnation): boolean => thread.ended !== undefined || thread.leaving !== undefined;
+export const isGone = (thread: Incarnation): boolean => thread.ended !== undefined || thread.life.leaving !== undefined;
 
 function send(thread: Incarnation, id: SubmissionId, handing: Handing): SubmissionId {
   const { op, signal, onNamed } = handing;
@@ -101,8 +101,36 @@ function send(thread: Incarnation, id: SubmissionId, handing: Handing): Submissi
   const event = { type: "op.submit" as const, id, op, ...(turnId && { turnId }) };
   // What the thread does with it is no part of a tool call that has sent it.
   outsideCalls(() => thread.take(event));
-  if (!isUrgent(op) || handing.id !== undefined) thread.noteSubmission({ id, op, ...(turnId && { turnId }) }, handing);
+  if (!isUrgent(op) || handing.id !== undefined) note(thread, { id, op, ...(turnId && { turnId }) }, handing);
   return id;
+}
+
+/** The op was given to the thread: whatever of it nothing else will store, is stored now (T7). */
+function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, durability }: Handing): void {
+  const { id, turnId: named } = submission;
+  const { turn, session } = thread;
+  const { openTurn } = session;
+  const task = thread.taskOf(id);
+  const starts = taskKindOf(submission.op) !== undefined;
+  const { deferred, queue = [] } = thread.remembered;
+  const hasBegun = turn?.id === id || openTurn?.id === id;
+  const isWaiting =
+    thread.holds(id) ||
+    (deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op))));
+  const isNamed = chosen !== undefined && isNew !== true;
+  if (!isNamed && !isWaiting) return;
+  const own = named ?? (starts && isUuid(id) ? id : undefined);
+  const joined = task === turn?.id ? turn?.turnId : queue.find((waiting) => waiting.id === task)?.turnId;
+  const turnId = hasBegun
+    ? (turn?.turnId ?? openTurn?.msg.turn_id ?? own)
+    : task === undefined || task === id
+      ? own
+      : joined;
+  thread.ledger.note(submission, {
+    isNamed,
+    isWaiting: isWaiting && durability !== "memory",
+    turnId: turnId ?? undefined,
+  });
 }
 
 /** Resolves when the op, and what the thread had said before it, is stored (T7). @throws StoreIoError, ThreadBusyError */

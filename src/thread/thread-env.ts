@@ -12,7 +12,6 @@ import type { Agents } from "../turn/agents.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
-import type { Incarnation } from "./incarnation.ts";
 import type { Thread } from "./thread.ts";
 
 /** What all threads of one manager share. Made once, in one place. */
@@ -41,12 +40,6 @@ export type ThreadEnv = {
   readonly eventCapacity: number;
   /** How many ops may wait in a thread. */
   readonly mailboxCapacity: number;
-  /** The live incarnations by their actors' session ids: where provided implementations find them. */
-  readonly incarnations: Map<string, Incarnation>;
-  /** A thread was given an op, or has ended a turn. */
-  readonly onActive: (incarnation: Incarnation) => void;
-  /** A thread's life has ended, for whatever reason; told in that moment. */
-  readonly onEnd: (incarnation: Incarnation) => void;
   /** Every event of every thread, for the manager's own observers. */
   readonly onEvent: (event: ThreadEvent) => void;
 };

@@ -74,8 +74,9 @@ async function rollBack(thread: Incarnation, { id, op }: Submission, signal: Abo
   const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
   const rolledBack = thread.history;
   rolledBack?.rollBack(turns);
-  thread.usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
-  thread.publish(id, { type: "token_count", info: thread.usage, rate_limits: thread.rateLimits ?? null });
+  const usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
+  thread.noteUsage(usage);
+  thread.publish(id, { type: "token_count", info: usage, rate_limits: thread.rateLimits ?? null });
   thread.record(marker);
   await thread.sync();
   thread.publish(id, marker.payload, { recorded: true });

@@ -40,7 +40,7 @@ export const turnStamp = ({ turnId, rootTurnId, startedAt }: TurnRun) => ({
 function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): void {
   if (!host.isFresh || host.told !== undefined) return;
   for (const item of initialContext(config)) recordItem(host, INTERNAL_SUBMISSION, item);
-  host.told = config;
+  host.noteTold(config);
 }
 
 /** Records items that the model is to know from its next request on. They make no turn; a running one takes them as input (T5). */
@@ -65,7 +65,7 @@ function tellContext(host: TurnHost, run: TurnRun): void {
   const told = host.told;
   if (told === undefined && host.history === undefined) return;
   const items = told === undefined ? initialContext(run.config) : contextUpdate(told, run.config);
-  host.told = run.config;
+  host.noteTold(run.config);
   for (const item of items) recordItem(host, run.id, item);
 }
 

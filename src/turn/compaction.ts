@@ -54,9 +54,9 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const summary = await askForSummary(host, run, [...history.forModel(), prompt]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   history.compact(message, initialContext(run.config));
-  host.told = run.config;
+  host.noteTold(run.config);
   host.record({ type: "compacted", payload: { message } });
-  host.usage = estimatedUsage(host, history.estimatedTokens);
+  host.noteUsage(estimatedUsage(host, history.estimatedTokens));
   tellUsage(host, run);
   publishItemEnd(host, run, run.compaction);
   run.compaction = undefined;
@@ -79,7 +79,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
     if (turning !== undefined) await turning;
     run.signal.throwIfAborted();
     if (event.type === "rate_limits") {
-      host.rateLimits = event.snapshot;
+      host.noteRateLimits(event.snapshot);
       tellUsage(host, run);
     }
     if (event.type === "item_done" && event.item.type === "message") summary = textOf(event.item);
@@ -94,11 +94,11 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
 /** Adds one response's tokens to the thread's total, and tells. */
 export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | undefined): void {
   if (usage === undefined) return;
-  host.usage = {
+  host.noteUsage({
     total_token_usage: addUsage(host.usage?.total_token_usage ?? zeroUsage, usage),
     last_token_usage: usage,
     model_context_window: contextWindowOf(host, run.config),
-  };
+  });
   run.usage = addUsage(run.usage, usage);
   tellUsage(host, run);
 }
@@ -108,11 +108,11 @@ export function countAsFull(host: TurnHost, run: TurnRun): void {
   const window = contextWindowOf(host, run.config);
   if (window === null) return;
   const before = host.usage?.total_token_usage.total_tokens ?? 0;
-  host.usage = {
+  host.noteUsage({
     total_token_usage: { ...zeroUsage, total_tokens: window },
     last_token_usage: { ...zeroUsage, total_tokens: Math.max(0, window - before) },
     model_context_window: window,
-  };
+  });
   tellUsage(host, run);
 }
 

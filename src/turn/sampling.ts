@@ -136,7 +136,7 @@ class Answer {
       case "created":
         return;
       case "rate_limits":
-        this.#host.rateLimits = event.snapshot;
+        this.#host.noteRateLimits(event.snapshot);
         this.#publish({ type: "token_count", info: this.#host.usage ?? null, rate_limits: event.snapshot });
         return;
       case "item_added":

@@ -36,8 +36,7 @@ export function turnLogic(hostOf: HostLookup) {
   /** A machine that was persisted goes on in a process that has not begun its turn: the turn is taken up there. */
   const takeUp = ({ life, task }: Step): Place => {
     const host = hostOf(life);
-    host.turn ??= startRun(host, task);
-    return { host, run: host.turn };
+    return { host, run: host.turn ?? beginRun(host, task) };
   };
   const stepOf = <Output, Input extends Step = Step>(
     work: (host: TurnHost, run: TurnRun, input: Input) => Promise<Output>,
@@ -79,14 +78,16 @@ const turnEnded = (reason: string | null): DOMException =>
   new DOMException(`the turn was ${reason ?? "ended by an error"}`, "AbortError");
 
 /** The turn's id is the submission's where that is a UUID, so that whoever chose the id knows the turn at once. */
-function startRun(host: TurnHost, task: Step["task"]): TurnRun {
+function beginRun(host: TurnHost, task: Step["task"]): TurnRun {
   const named = task.turnId ?? (isUuid(task.id) ? task.id : undefined);
   const turnId = named === undefined ? newTurnId() : toTurnId(named);
   const op = host.inbox.startOf(task.id)?.op;
   const root = op?.type === "user_input" ? op.root_turn_id : undefined;
   const rootTurnId = typeof root === "string" ? toTurnId(root) : undefined;
   const { id, kind } = task;
-  return new TurnRun({ id, kind, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
+  const run = new TurnRun({ id, kind, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
+  host.beginTurn(run);
+  return run;
 }
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
@@ -177,7 +178,7 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
   if (run.end === undefined) throw new InternalDefect("a turn's end was to be shown before it was stored");
   run.ended = true;
   run.vacate();
-  host.turn = undefined;
+  host.endTurn();
   host.publish(run.id, run.end, { recorded: true });
 }
 
@@ -226,8 +227,7 @@ export function endTurns(
     else publishEnd({ host, run: turn });
   }
   for (const task of waiting) {
-    const run = startRun(host, task);
-    host.turn = run;
+    const run = beginRun(host, task);
     announceTurn(host, run);
     end(run);
   }

@@ -22,18 +22,23 @@ export interface TurnHost extends CallHost {
   /** Of what all threads share, that which tools may need: the other threads, and what commands inherit. */
   readonly env: CallHost["env"] & { readonly commandEnvironment: ProcessEnvironment };
   /** The settings that the next turns run with; replaced, never changed in place. */
-  config: ResolvedThreadConfig;
+  readonly config: ResolvedThreadConfig;
   /** The settings that the model was last told of; undefined when it is still to be read from the history. */
-  told: Told | undefined;
+  readonly told: Told | undefined;
+  noteTold(told: Told): void;
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
   /** How many tokens a model's context holds; null when it has no bound. */
   contextWindow(model: string, provider: string): number | null;
-  usage: TokenUsageInfo | undefined;
+  readonly usage: TokenUsageInfo | undefined;
+  noteUsage(usage: TokenUsageInfo): void;
   /** What the last response told of the account's limits. */
-  rateLimits: RateLimitSnapshot | undefined;
+  readonly rateLimits: RateLimitSnapshot | undefined;
+  noteRateLimits(rateLimits: RateLimitSnapshot): void;
   /** The running turn; at most one. */
-  turn: TurnRun | undefined;
+  readonly turn: TurnRun | undefined;
+  beginTurn(run: TurnRun): void;
+  endTurn(): void;
 
   /** Stores an item that is no event, by the same door. */
   record(item: RolloutItem): void;

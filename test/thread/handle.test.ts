@@ -24,7 +24,7 @@ suite("events", () => {
     const said: number[] = [];
     for (const text of ["one", "two", "three", "four"]) {
       await thread.run(text);
-      said.push(incarnationOf(thread).log.next);
+      said.push(incarnationOf(thread).door.log.next);
       if (text !== "four") await r.clock.advanceAsync(HALF_AN_HOUR);
     }
     await thread.shutdown();

@@ -1,0 +1,67 @@
+/** Where one life of a thread stands: the turn that it runs, whether it leaves memory, and how it ended. */
+import type { TurnRun } from "../turn/turn-run.ts";
+import type { EndReason, LifeEnd } from "./life-end.ts";
+
+/** Nobody writes its fields but these methods. */
+export class Life {
+  readonly epoch: number;
+  #turn: TurnRun | undefined;
+  #leaving: Promise<void> | undefined;
+  #end: LifeEnd | undefined;
+  #lastActiveAt: number;
+
+  constructor(epoch: number, now: number) {
+    this.epoch = epoch;
+    this.#lastActiveAt = now;
+  }
+
+  /** The running turn; at most one. */
+  get turn(): TurnRun | undefined {
+    return this.#turn;
+  }
+
+  beginTurn(turn: TurnRun): void {
+    this.#turn = turn;
+  }
+
+  endTurn(): void {
+    this.#turn = undefined;
+  }
+
+  /** Unix milliseconds of the last op or turn end. */
+  get lastActiveAt(): number {
+    return this.#lastActiveAt;
+  }
+
+  touch(now: number): void {
+    this.#lastActiveAt = now;
+  }
+
+  /** While the thread leaves memory: resolves when it has, or stays after all. New ops wait for it. */
+  get leaving(): Promise<void> | undefined {
+    return this.#leaving;
+  }
+
+  /** The thread begins to leave memory: it takes no more ops until `done`. */
+  leave(done: Promise<void>): void {
+    this.#leaving = done;
+  }
+
+  /** It stays after all, or has left. */
+  left(): void {
+    this.#leaving = undefined;
+  }
+
+  /** How this life ended; undefined while it lasts. */
+  get ended(): LifeEnd | undefined {
+    return this.#end;
+  }
+
+  /** @returns undefined where it has ended already: the first end is the one that counts */
+  end(reason: EndReason, error: unknown): LifeEnd | undefined {
+    if (this.#end !== undefined) return undefined;
+    const { epoch } = this;
+    this.#end = error === undefined ? { reason, epoch } : { reason, epoch, error };
+    return this.#end;
+  }
+}

@@ -1,0 +1,82 @@
+/** One thread's history in memory: loaded when it is needed, kept as long as there is room for it (T9). */
+import { raceAbort } from "../kernel/cancellation.ts";
+import type { ResponseItem } from "../protocol/response-item.ts";
+import { History } from "../turn/history.ts";
+import type { HistoryCache, HistoryHolder } from "./history-cache.ts";
+import { HistoryLoader, type LoadingThread } from "./history-loader.ts";
+
+/** Whose history it is. */
+export type HistoryOwner = LoadingThread & {
+  readonly env: { readonly histories: HistoryCache };
+  /** The running turn, which works with the history. */
+  readonly turn: object | undefined;
+};
+
+/** Nobody writes its fields but these methods. */
+export class ThreadHistory implements HistoryHolder {
+  readonly #owner: HistoryOwner;
+  #items: History | undefined;
+  #isFresh: boolean;
+  #loader: HistoryLoader | undefined;
+
+  /** @param isFresh whether nothing is stored yet */
+  constructor(owner: HistoryOwner, isFresh: boolean) {
+    this.#owner = owner;
+    this.#isFresh = isFresh;
+  }
+
+  /** What the next request is made of; undefined while nobody has needed it. */
+  get history(): History | undefined {
+    return this.#items;
+  }
+
+  /** Whether the history holds nothing yet. */
+  get isFresh(): boolean {
+    return this.#isFresh;
+  }
+
+  get isLoading(): boolean {
+    return this.#loader !== undefined;
+  }
+
+  /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
+  open(signal: AbortSignal): Promise<void> | undefined {
+    if (this.#isFresh) this.#items ??= new History();
+    if (this.#items !== undefined) return undefined;
+    this.#loader ??= new HistoryLoader(this.#owner, {
+      onRead: (history) => {
+        this.#items = history;
+      },
+      onEnd: () => {
+        this.#loader = undefined;
+        this.keep();
+      },
+    });
+    return raceAbort(this.#loader.loaded, signal);
+  }
+
+  /** An item has come through the door. */
+  append(item: ResponseItem): void {
+    this.#isFresh = false;
+    this.#items?.append(item);
+    this.#loader?.noteRecorded();
+  }
+
+  /** What is in memory stays there only as long as there is room for it. */
+  keep(): void {
+    if (this.#items !== undefined && this.#owner.turn === undefined) this.#owner.env.histories.keep(this);
+  }
+
+  dropHistory(): boolean {
+    if (this.#owner.turn !== undefined) return false;
+    this.#items = undefined;
+    return true;
+  }
+
+  /** The thread has ended. */
+  close(reason: unknown): void {
+    this.#loader?.abort(reason);
+    this.#owner.env.histories.forget(this);
+    this.#items = undefined;
+  }
+}
