@@ -27,7 +27,6 @@ import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
-import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";

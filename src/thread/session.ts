@@ -1,9 +1,10 @@
 /** What one session is: its settings, what its model was told of them, what it has used, and what it has come to. */
-import { type AgentStatus, agentStatusAfter } from "../protocol/agent-status.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { EventMsg, TaskStartedEvent } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
+import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import type { Told } from "../turn/initial-context.ts";
 
 /** How a turn began that has not ended, as told by the events. */
