@@ -63,12 +63,6 @@ const STILL_IN_A_CIRCLE = [
   "src/manager/runtime-of.ts",
   "src/manager/runtime.ts",
   "src/manager/turn-agents.ts",
-  "src/thread/approval-board.ts",
-  "src/thread/history-loader.ts",
-  "src/thread/hosted-thread.ts",
-  "src/thread/incarnation.ts",
-  "src/thread/submissions.ts",
-  "src/thread/thread-env.ts",
 ];
 
 /** The strongly connected components of more than one file, and files that import themselves (Tarjan 1972). */
