@@ -8,12 +8,12 @@
  *        ▼                             ├──thread_rollback──▶ rollingBack ──done──▶ idle   (ops wait, in order)
  *     failed                           └──shutdown──▶ closing ──done──▶ closed
  *
- * T1  `session_configured` is emitted by the transition out of `configuring`, for new, resumed and forked threads alike,
- *     and every other emission is refused before it.
- * T3  Ops are handled in the order of arrival: at once, or deferred by `rollingBack` and replayed in order.
- * T4  `running` is left only by the end of the invoked turn, which ends exactly once; `interrupt` and `shutdown` are
- *     answered in every state.
- * T10 What a thread does is told by the tags of its state, {@link ThreadTag}, and by nothing else.
+ * - (T1) `session_configured` is emitted by the transition out of `configuring`, for new, resumed and forked threads alike,
+ *   and every other emission is refused before it.
+ * - (T3) Ops are handled in the order of arrival: at once, or deferred by `rollingBack` and replayed in order.
+ * - (T4) `running` is left only by the end of the invoked turn, which ends exactly once; `interrupt` and `shutdown` are
+ *   answered in every state.
+ * - (T10) What a thread does is told by the tags of its state, {@link ThreadTag}, and by nothing else.
  *
  * The context is plain JSON and names only what every process can find: a persisted snapshot goes on wherever the
  * provided implementations know the life of this name, {@link lifeOf}.

@@ -10,11 +10,11 @@
  *
  *   turn.interrupt, in every state but `failing` and `ending` ──▶ interrupting ──▶ interrupted
  *
- * T4  Only the two final states publish an end, on entry: `task_complete` or `turn_aborted`, exactly one.
- *     `ending` and `interrupting` have stored that end before it is shown; an end once stored is not taken back.
- * T5  `finishing` looks at the inbox a last time; from then on the turn takes no input.
- * M1  Work is never stopped by leaving a state alone: `abortWork` ends it through the turn's own AbortSignal, and
- *     `settle` gives it a short grace and then abandons it.
+ * - (T4) Only the two final states publish an end, on entry: `task_complete` or `turn_aborted`, exactly one.
+ *   `ending` and `interrupting` have stored that end before it is shown; an end once stored is not taken back.
+ * - (T5) `finishing` looks at the inbox a last time; from then on the turn takes no input.
+ * - Work is never stopped by leaving a state alone: `abortWork` ends it through the turn's own AbortSignal, and
+ *   `settle` gives it a short grace and then abandons it.
  */
 import { assign, fromPromise, setup } from "xstate";
 import type { SubmissionId } from "../src/protocol/ids.ts";

@@ -1,10 +1,10 @@
 /**
  * One client: its state, its line and its requests in flight.
  *
- * C1  Every request that came with an id is answered exactly once, or its connection is gone.
- * C2  A client that has too much in flight, or does not read its answers, gets -32001 for further requests, and is read
- *     no further while its outbox is full. It is never cut off.
- * C3  Nothing but answers goes to a client that has not initialized.
+ * - Every request that came with an id is answered exactly once, or its connection is gone.
+ * - A client that has too much in flight, or does not read its answers, gets -32001 for further requests, and is read
+ *   no further while its outbox is full. It is never cut off.
+ * - Nothing but answers goes to a client that has not initialized.
  */
 
 import type { Clock } from "../kernel/clock.ts";

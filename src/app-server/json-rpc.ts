@@ -1,9 +1,9 @@
 /**
  * The messages on the wire: JSON-RPC 2.0 without the `jsonrpc` member (SPEC 9.1).
  *
- * R1  What is no message is ignored without an answer: no JSON, an array, a text, `{}`, an id alone.
- * R2  An id is a text or a whole number, and comes back as it was.
- * R3  What nests too deep or holds too many values is not parsed: a request is refused, an answer counts as failed.
+ * - What is no message is ignored without an answer: no JSON, an array, a text, `{}`, an id alone.
+ * - An id is a text or a whole number, and comes back as it was.
+ * - What nests too deep or holds too many values is not parsed: a request is refused, an answer counts as failed.
  */
 import { envelopeOf, reasonToRefuse } from "./refused-message.ts";
 
@@ -24,7 +24,7 @@ export type ServerRequest = { method: string; id: RequestId; params: unknown };
 export type Notification = { method: string; params: unknown; emittedAtMs: number };
 export type Outgoing = Answer | ServerRequest | Notification;
 
-/** Reads one line or frame; undefined for what is to be ignored (R1). */
+/** Reads one line or frame; undefined for what is to be ignored. */
 export function readMessage(text: string): Incoming | undefined {
   if (!/^\s*\{/.test(text)) return undefined;
   const why = reasonToRefuse(text);

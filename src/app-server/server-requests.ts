@@ -1,11 +1,11 @@
 /**
  * What a thread asks its clients: approvals. Ids come from one counter of the server.
  *
- * A1  Every subscriber is asked, also one that comes later. The first answer wins; the others are told by
- *     serverRequest/resolved.
- * A2  A client that answers with an error, or with what is no decision, declines. One that goes away leaves the
- *     question to the others, and to whoever comes.
- * A3  When the turn ends, its questions are withdrawn in the same way.
+ * - Every subscriber is asked, also one that comes later. The first answer wins; the others are told by
+ *   serverRequest/resolved.
+ * - A client that answers with an error, or with what is no decision, declines. One that goes away leaves the
+ *   question to the others, and to whoever comes.
+ * - When the turn ends, its questions are withdrawn in the same way.
  */
 
 import type { Clock } from "../kernel/clock.ts";
@@ -98,7 +98,7 @@ export class ServerRequests {
     if (!others && mapper.turn !== undefined) feed.tell(...mapper.setStatus({ type: "active", activeFlags: [] }));
   }
 
-  /** A3. */
+  /** The turn has ended: nobody is asked any more. */
   withdraw(feed: ThreadFeed): void {
     for (const request of [...this.#open.values()])
       if (request.feed.threadId === feed.threadId) this.#resolve(request, "abort");

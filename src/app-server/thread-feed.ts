@@ -1,9 +1,9 @@
 /**
  * What one thread tells its clients: its events are mapped once and go to everyone who has subscribed.
  *
- * F1  Each subscriber sees everything from its subscription on, in order; what comes while a request of its own about
- *     the thread is being answered waits for the answer.
- * F2  `codex/event/*` goes to v1 listeners only; they get v2's notifications as well, as 0.87's do.
+ * - Each subscriber sees everything from its subscription on, in order; what comes while a request of its own about
+ *   the thread is being answered waits for the answer.
+ * - `codex/event/*` goes to v1 listeners only; they get v2's notifications as well, as 0.87's do.
  */
 import { SparseMap } from "../kernel/sparse-map.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
@@ -156,7 +156,7 @@ export class ThreadFeed {
     return made;
   }
 
-  /** F1: what the thread says to this client waits until the returned function is called. */
+  /** What the thread says to this client waits until the returned function is called. */
   hold(connection: Connection): () => void {
     const subscription = this.subscriptions.get(connection);
     if (subscription === undefined || subscription.held !== undefined) return () => undefined;

@@ -1,9 +1,9 @@
 /**
  * How long to wait before the next attempt. Pure: randomness and the time of day are given.
  *
- * B1 Without jitter, the delay never falls from one attempt to the next, and never exceeds `maxMs`; with jitter it never
- *    exceeds `maxMs` either.
- * B2 A server's own wish wins over the calculation, unchanged, and also over `maxMs`.
+ * - Without jitter, the delay never falls from one attempt to the next, and never exceeds `maxMs`; with jitter it never
+ *   exceeds `maxMs` either.
+ * - A server's own wish wins over the calculation, unchanged, and also over `maxMs`.
  */
 export type Backoff = {
   /** The delay before the first retry. */

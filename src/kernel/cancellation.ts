@@ -1,9 +1,9 @@
 /**
  * Cancellation as a tree of AbortSignals.
  *
- * A1 An abort travels down only, with its reason unwrapped. A controller fires once; replace it, never re-arm it.
- * A2 Whoever listens on a longer-lived signal stops listening as soon as the outcome is known.
- * A3 The loser of a race is never an unhandled rejection, and its timer does not stay armed.
+ * - An abort travels down only, with its reason unwrapped. A controller fires once; replace it, never re-arm it.
+ * - Whoever listens on a longer-lived signal stops listening as soon as the outcome is known.
+ * - The loser of a race is never an unhandled rejection, and its timer does not stay armed.
  */
 import { DeadlineExceededError } from "../protocol/errors.ts";
 import { onceAborted } from "./abort-listeners.ts";

@@ -1,10 +1,10 @@
 /**
  * Time as a dependency. Nothing above this floor calls Date.now or a global timer.
  *
- * C1 A Clock can be given to XState as an actor system's `clock`.
- * C2 `clearTimeout` takes any handle of the same clock, also one whose timer has fired, and any number of times.
- * C3 ManualClock runs timers in order of their due time, and in order of arming when they are due together. While a
- *    timer's function runs, `now()` is that timer's due time, or later if the clock was already ahead of it.
+ * - A Clock can be given to XState as an actor system's `clock`.
+ * - `clearTimeout` takes any handle of the same clock, also one whose timer has fired, and any number of times.
+ * - ManualClock runs timers in order of their due time, and in order of arming when they are due together. While a
+ *   timer's function runs, `now()` is that timer's due time, or later if the clock was already ahead of it.
  */
 
 import { InvalidRequestError } from "../protocol/errors.ts";

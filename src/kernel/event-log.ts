@@ -1,14 +1,14 @@
 /**
  * A sequenced log in memory: bounded, replayable, read by any number of cursors.
  *
- * E1 Sequence numbers count from 0 without gaps. An append that is refused uses none up.
- * E2 The log retains the events `first` to `next - 1`, at most `capacity` of them, in storage that grows with them.
- * E3 A cursor is an index into the log. It yields every event after its start once and in order; where events were
- *    dropped before it came to them, it yields one `lagged` with exactly their numbers, and goes on at `first`.
- * E4 No consumer's code runs inside append, trim or close. Waiting cursors resume in microtasks, the longest waiting first.
- * E5 The log holds on to a cursor only while that cursor waits. A cursor holds on to its signal from its first wait
- *    until it ends, returns or is aborted.
- * E6 After close nothing is appended; cursors drain what is retained, then end, or reject once with the closing error.
+ * - Sequence numbers count from 0 without gaps. An append that is refused uses none up.
+ * - The log retains the events `first` to `next - 1`, at most `capacity` of them, in storage that grows with them.
+ * - A cursor is an index into the log. It yields every event after its start once and in order; where events were
+ *   dropped before it came to them, it yields one `lagged` with exactly their numbers, and goes on at `first`.
+ * - No consumer's code runs inside append, trim or close. Waiting cursors resume in microtasks, the longest waiting first.
+ * - The log holds on to a cursor only while that cursor waits. A cursor holds on to its signal from its first wait
+ *   until it ends, returns or is aborted.
+ * - After close nothing is appended; cursors drain what is retained, then end, or reject once with the closing error.
  */
 
 import { InternalDefect, InvalidRequestError } from "../protocol/errors.ts";

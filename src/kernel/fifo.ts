@@ -1,8 +1,8 @@
 /**
  * A queue whose members can leave from the middle: a waiter that gives up costs O(1) and leaves nothing behind.
  *
- * F1 Order of leaving by `shift` is order of arrival.
- * F2 A place is in one queue or in none; taking it out twice does nothing.
+ * - Order of leaving by `shift` is order of arrival.
+ * - A place is in one queue or in none; taking it out twice does nothing.
  */
 export type Place<T> = {
   readonly value: T;

@@ -1,13 +1,13 @@
 /**
  * The registry: every thread of the manager, behind an RW mutex (S1).
  *
- * S2  What runs under the lock is synchronous: it touches these maps and nothing else.
- * S3  A thread's place is reserved before it is made, and committed or released afterwards; while it is reserved, whoever
- *     asks for the same thread waits for the same outcome, so that two resumes of one id give one live thread.
- * S6  Limits are checked in `reserve` and nowhere else. A thread holds its place in memory from its reservation until it
- *     has left memory, or has been removed; one that is down keeps it for its restart.
- * S8  An id is in one of these maps or in none: resident, being made, leaving, down, or unloaded. Only one that is being
- *     loaded again is in two, so that it is not forgotten when that fails.
+ * - (S2) What runs under the lock is synchronous: it touches these maps and nothing else.
+ * - (S3) A thread's place is reserved before it is made, and committed or released afterwards; while it is reserved, whoever
+ *   asks for the same thread waits for the same outcome, so that two resumes of one id give one live thread.
+ * - (S6) Limits are checked in `reserve` and nowhere else. A thread holds its place in memory from its reservation until it
+ *   has left memory, or has been removed; one that is down keeps it for its restart.
+ * - (S1) An id is in one of these maps or in none: resident, being made, leaving, down, or unloaded. Only one that is being
+ *   loaded again is in two, so that it is not forgotten when that fails.
  */
 
 import { RwMutex } from "../kernel/rw-mutex.ts";

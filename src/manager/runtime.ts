@@ -2,8 +2,8 @@
  * What stands behind the supervisor actor: it serves the messages that the actor admits, and looks after the threads
  * that exist. It knows nothing of the facade, so that the facade can be let go of.
  *
- * S5  Remove and shutdown answer even when a thread hangs: nothing here waits for a thread without a deadline.
- * S7  A crashed thread leaves the registry at once and comes back under the same handle, in a new incarnation.
+ * - (S5) Remove and shutdown answer even when a thread hangs: nothing here waits for a thread without a deadline.
+ * - (S7) A crashed thread leaves the registry at once and comes back under the same handle, in a new incarnation.
  */
 import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";

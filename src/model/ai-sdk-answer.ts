@@ -92,7 +92,7 @@ export class AiSdkAnswer {
 const metadataOf = ({ providerMetadata }: JsonObject): ProviderMetadata | undefined =>
   isJsonObject(providerMetadata) ? providerMetadata : undefined;
 
-/** V2 has plain numbers, later versions have numbers by kind. */
+/** The second version of the interface has plain numbers, later ones have numbers by kind. */
 function usageOf({
   inputTokens,
   outputTokens,

@@ -1,6 +1,6 @@
 /**
  * Any language model of the AI SDK as a ModelClient. The types are structural, so that nothing of the SDK is imported:
- * its LanguageModelV2, V3 and V4 fit.
+ * its interface LanguageModel fits in the versions 2, 3 and 4.
  */
 import { raceAbort } from "../kernel/cancellation.ts";
 import { ModelError } from "../protocol/model-error.ts";

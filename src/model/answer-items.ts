@@ -1,9 +1,9 @@
 /**
  * Makes items of an answer that comes in pieces of text, for APIs that know no items.
  *
- * A1 An item opens with its first piece and closes when one of another kind begins, or the answer ends: items do not
- *    overlap.
- * A2 An item's deltas, joined, are its text.
+ * - An item opens with its first piece and closes when one of another kind begins, or the answer ends: items do not
+ *   overlap.
+ * - An item's deltas, joined, are its text.
  */
 import { newItemId } from "../protocol/ids.ts";
 import type { FunctionCallItem, MessageItem, ReasoningItem } from "../protocol/response-item.ts";

@@ -16,10 +16,10 @@ type PartialCall = { id: string; name: string; args: string[] };
 /**
  * Reads the chunks of one streamed chat completion.
  *
- * H1 The answer is complete at `[DONE]`, at the chunk of the usage, or at the end of the stream, whichever comes first
- *    after a finish reason; without a finish reason the stream was cut.
- * H2 Calls are given when the answer is complete, in the order of their index: their pieces may be mixed.
- * H3 What an answer has said that was cut short is given before the error; its calls, which may be cut too, are not.
+ * - The answer is complete at `[DONE]`, at the chunk of the usage, or at the end of the stream, whichever comes first
+ *   after a finish reason; without a finish reason the stream was cut.
+ * - Calls are given when the answer is complete, in the order of their index: their pieces may be mixed.
+ * - What an answer has said that was cut short is given before the error; its calls, which may be cut too, are not.
  */
 export class ChatAnswer implements AnswerReader {
   readonly #items = new AnswerItems();

@@ -1,12 +1,12 @@
 /**
  * A request's history as turns of speech, for APIs that know messages and not items.
  *
- * C1 The instructions and the developer's messages before anything else are one system message: many servers want it
- *    first and alone.
- * C2 What the model said in one go (reasoning, text, calls) is one assistant message; it ends at the next item that is
- *    not the model's, and before a text that follows a call.
- * C3 The outputs of calls made in one go stay together. Images in them follow as a user's message, since few servers
- *    take them in an output.
+ * - The instructions and the developer's messages before anything else are one system message: many servers want it
+ *   first and alone.
+ * - What the model said in one go (reasoning, text, calls) is one assistant message; it ends at the next item that is
+ *   not the model's, and before a text that follows a call.
+ * - The outputs of calls made in one go stay together. Images in them follow as a user's message, since few servers
+ *   take them in an output.
  */
 import type { ContentItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
 import { textOf, textOfContent } from "../protocol/response-item.ts";
@@ -34,7 +34,7 @@ export type Speech =
   | {
       readonly role: "user";
       readonly parts: readonly SpokenPart[];
-      /** Set where no user speaks: these are the images of tool outputs (C3). */
+      /** Set where no user speaks: these are the images of tool outputs. */
       readonly ofTools?: true;
     }
   | AssistantSpeech

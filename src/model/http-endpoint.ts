@@ -1,13 +1,13 @@
 /**
  * A model server's base URL: connections, authorization, request retries.
  *
- * N1 Connections are kept alive and belong to the endpoint; an idle one is closed after a while, and does not keep the
- *    process alive. (node:http and not undici 7, which answers an abort by a new connection, and whose import costs
- *    80 ms.)
- * N2 A request is tried again, silently, where no answer came or the answer was 429 or 5xx; at once where a kept
- *    connection turned out to be closed. What cannot get better by itself (a used-up plan or quota) is not. No wait is longer than LONGEST_SILENT_MS: a server that asks for more is
- *    reported, with its wish, to the caller.
- * N3 No error holds a secret: not the key, nor values of headers or query parameters that may be one, in whatever form.
+ * - Connections are kept alive and belong to the endpoint; an idle one is closed after a while, and does not keep the
+ *   process alive. (node:http and not undici 7, which answers an abort by a new connection, and whose import costs
+ *   80 ms.)
+ * - A request is tried again, silently, where no answer came or the answer was 429 or 5xx; at once where a kept
+ *   connection turned out to be closed. What cannot get better by itself (a used-up plan or quota) is not. No wait is longer than LONGEST_SILENT_MS: a server that asks for more is
+ *   reported, with its wish, to the caller.
+ * - No error holds a secret: not the key, nor values of headers or query parameters that may be one, in whatever form.
  */
 
 import type { Agent, ClientRequest } from "node:http";

@@ -1,12 +1,12 @@
 /**
  * One HTTP request and its answer.
  *
- * X1 The exchange is open, ended (the whole answer came) or failed; the latter two are final and leave no timer or
- *    listener behind.
- * X2 An abort and `destroy` close the socket at once, also while it is still connecting.
- * X3 While the reader waits, an idle timer runs; while it does not, none does. At most `HIGH_BYTES` and one chunk wait
- *    for the reader, then the socket is paused.
- * X4 One reader, one `head` or `read` at a time.
+ * - The exchange is open, ended (the whole answer came) or failed; the latter two are final and leave no timer or
+ *   listener behind.
+ * - An abort and `destroy` close the socket at once, also while it is still connecting.
+ * - While the reader waits, an idle timer runs; while it does not, none does. At most `HIGH_BYTES` and one chunk wait
+ *   for the reader, then the socket is paused.
+ * - One reader, one `head` or `read` at a time.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import type { Clock } from "../kernel/clock.ts";

@@ -2,11 +2,11 @@
  * A model that answers from a script, without network or chance: the default of an embedder that names no model, and
  * what tests and benches stand on.
  *
- * S1 Each play begins with `created` and `rate_limits` (all null, as Codex sees a server without such headers) and ends
- *    with `completed`, unless it fails, hangs or is cut.
- * S2 An event that is ready costs one resolved promise: no timer, no other task.
- * S3 An abort rejects at the next event, and at once during a wait; it leaves neither timer nor listener behind.
- * S4 Ids are counted by each client: `resp_1`, `msg_1`, `rs_1`, `fc_1`, `call_1` and so on.
+ * - Each play begins with `created` and `rate_limits` (all null, as Codex sees a server without such headers) and ends
+ *   with `completed`, unless it fails, hangs or is cut.
+ * - An event that is ready costs one resolved promise: no timer, no other task.
+ * - An abort rejects at the next event, and at once during a wait; it leaves neither timer nor listener behind.
+ * - Ids are counted by each client: `resp_1`, `msg_1`, `rs_1`, `fc_1`, `call_1` and so on.
  */
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep, systemClock } from "../kernel/clock.ts";

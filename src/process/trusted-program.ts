@@ -2,10 +2,10 @@
  * Finds the programs that run with more rights than a command has: the sandbox itself, git, the shell that hands over a
  * terminal. PATH is not asked, since a command can write where it points (`node_modules/.bin` under npx).
  *
- * F1  A program lies in a folder of the system, or is named by an absolute path that the user has set.
- * F2  Neither the file nor a folder above it can be changed by anybody but root and this user. In a sticky folder nobody
- *     else can replace what is ours, so that one may be writable.
- * F3  It lies in no folder that commands may write, unless it is shielded there.
+ * - A program lies in a folder of the system, or is named by an absolute path that the user has set.
+ * - Neither the file nor a folder above it can be changed by anybody but root and this user. In a sticky folder nobody
+ *   else can replace what is ours, so that one may be writable.
+ * - It lies in no folder that commands may write, unless it is shielded there.
  */
 import { lstat, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";

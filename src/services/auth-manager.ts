@@ -1,9 +1,9 @@
 /**
  * Who the user is to the model API.
  *
- * A1 Credentials are loaded once. A later change of the file is seen after `reload`, `loginWithApiKey` or `logout` only.
- * A2 No secret leaves but by `apiKey` and `accessToken`: inspection, JSON, logs and errors show the method alone.
- * A3 Changes happen one after another, and are announced after they are stored.
+ * - Credentials are loaded once. A later change of the file is seen after `reload`, `loginWithApiKey` or `logout` only.
+ * - No secret leaves but by `apiKey` and `accessToken`: inspection, JSON, logs and errors show the method alone.
+ * - Changes happen one after another, and are announced after they are stored.
  */
 import { join } from "node:path";
 import { inspect } from "node:util";

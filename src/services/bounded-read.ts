@@ -2,9 +2,9 @@
  * The one way in which files of unknown size and kind are read. A path may come from a client, a model or a repository, and
  * may name a pipe, a device or a file without end.
  *
- * B1 What stands there is looked at before it is opened, since opening a device may set it off, and once more on the
- *    handle, since it may have been replaced in between. Opening never waits.
- * B2 No more is read than the caller says.
+ * - What stands there is looked at before it is opened, since opening a device may set it off, and once more on the
+ *   handle, since it may have been replaced in between. Opening never waits.
+ * - No more is read than the caller says.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
 import { open, stat as statOf } from "node:fs/promises";

@@ -1,10 +1,10 @@
 /**
  * config.toml of a home.
  *
- * F1 A file that is not there is an empty one.
- * F2 The text is parsed again only when the file has changed; who asks after a change gets the new contents.
- * F3 A write changes one value and nothing else of the text, and replaces the file whole. Writes from one process come one
- *    after another; a change that another program makes before the moment of replacement is taken up, not overwritten.
+ * - A file that is not there is an empty one.
+ * - The text is parsed again only when the file has changed; who asks after a change gets the new contents.
+ * - A write changes one value and nothing else of the text, and replaces the file whole. Writes from one process come one
+ *   after another; a change that another program makes before the moment of replacement is taken up, not overwritten.
  */
 import { join } from "node:path";
 import { Mutex } from "async-mutex";

@@ -2,9 +2,9 @@
  * A thread's settings from all their layers (SPEC 9.5), lowest first: the embedder's defaults, config.toml, the chosen
  * profile, the `-c` overrides of the process, the request's `config`, the typed parameters.
  *
- * L1 The later layer wins, key by key; tables merge.
- * L2 What is undefined or null in a layer overrides nothing.
- * L3 Unknown keys survive in `raw`.
+ * - The later layer wins, key by key; tables merge.
+ * - What is undefined or null in a layer overrides nothing.
+ * - Unknown keys survive in `raw`.
  */
 import { dirname, resolve } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";

@@ -1,9 +1,9 @@
 /**
  * Which models a user may choose (SPEC 16).
  *
- * M1 Listing never fails: without a network, a cache or a readable answer, the built-in models are the answer.
- * M2 At most one fetch runs at a time, for at most FETCH_LIMIT_MS, also against a fetcher that ignores its signal.
- * M3 A list is fresh for FRESH_MS; after a failure the next try waits as long as RETRY_AFTER_MS.
+ * - Listing never fails: without a network, a cache or a readable answer, the built-in models are the answer.
+ * - At most one fetch runs at a time, for at most FETCH_LIMIT_MS, also against a fetcher that ignores its signal.
+ * - A list is fresh for FRESH_MS; after a failure the next try waits as long as RETRY_AFTER_MS.
  */
 import { join } from "node:path";
 import { type Clock, systemClock } from "../kernel/clock.ts";

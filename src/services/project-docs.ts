@@ -1,10 +1,10 @@
 /**
  * What the AGENTS.md files say (SPEC 5.2).
  *
- * P1 The answer is that of the files at a moment after the question, or up to `maxAgeMs` before it for a caller who
- *    allows that.
- * P2 Files that have not changed are not read again, and questions that come together share one look at the disk.
- * P3 No answer is larger than `maxBytes`; what is cut off or cannot be read is warned of, and never fails.
+ * - The answer is that of the files at a moment after the question, or up to `maxAgeMs` before it for a caller who
+ *   allows that.
+ * - Files that have not changed are not read again, and questions that come together share one look at the disk.
+ * - No answer is larger than `maxBytes`; what is cut off or cannot be read is warned of, and never fails.
  */
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";

@@ -1,10 +1,10 @@
 /**
  * Which skills there are for a working directory, and what calling one up puts into a turn (SPEC 15 and 24).
  *
- * K1 What was found for a directory stays, whatever becomes of the files, until `forceReload` or until a text mentions a
- *    skill that is not known.
- * K2 Nothing here rejects: what goes wrong is listed or warned of.
- * K3 Threads that ask at once share one search and one outcome.
+ * - What was found for a directory stays, whatever becomes of the files, until `forceReload` or until a text mentions a
+ *   skill that is not known.
+ * - Nothing here rejects: what goes wrong is listed or warned of.
+ * - Threads that ask at once share one search and one outcome.
  */
 import { isAbsolute, join } from "node:path";
 import { LRUCache } from "lru-cache";

@@ -1,10 +1,10 @@
 /**
  * What fork anchors need to know of a thread, folded line by line in order. Pure: no IO, no clock.
  *
- * A1  A user message is cut at the start of its turn when it is the turn's first, else strictly before itself. Lines
- *     between a turn's start and its first user message belong to that turn alone, so SPEC 6.2 is kept to the letter
- *     for every line that makes history.
- * A2  A rollback forgets the last n user messages and their turns; markers and lines stay where they are.
+ * - A user message is cut at the start of its turn when it is the turn's first, else strictly before itself. Lines
+ *   between a turn's start and its first user message belong to that turn alone, so SPEC 6.2 is kept to the letter
+ *   for every line that makes history.
+ * - A rollback forgets the last n user messages and their turns; markers and lines stay where they are.
  */
 import { InvalidForkPointError } from "../protocol/errors.ts";
 import { type TurnId, toTurnId } from "../protocol/ids.ts";

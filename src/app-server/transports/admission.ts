@@ -1,11 +1,11 @@
 /**
  * Who may hold a connection of a listener.
  *
- * D1  A socket has an error listener from its first moment to its last: a reset is nobody's failure.
- * D2  Until its client has initialized, a connection is a stranger's. It has a deadline, may send little, and shares a few
- *     places with all other strangers. When those are taken, the stranger that has been there longest is cut off: it has
- *     had the most time, and whoever comes later still gets in.
- * D3  A client's place is never taken for a stranger.
+ * - A socket has an error listener from its first moment to its last: a reset is nobody's failure.
+ * - Until its client has initialized, a connection is a stranger's. It has a deadline, may send little, and shares a few
+ *   places with all other strangers. When those are taken, the stranger that has been there longest is cut off: it has
+ *   had the most time, and whoever comes later still gets in.
+ * - A client's place is never taken for a stranger.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../../kernel/clock.ts";
@@ -45,7 +45,7 @@ export class Admission {
 
   /** Somebody has connected. */
   enter(socket: Socket): void {
-    // D1: what broke is followed by its close.
+    // What broke is followed by its close.
     socket.on("error", () => undefined);
     const { connections, strangers, initializeMs } = this.#limits;
     const room = Math.min(strangers, connections - this.#clients.size);

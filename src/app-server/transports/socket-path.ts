@@ -1,10 +1,10 @@
 /**
  * A Unix socket's place in the file system.
  *
- * U1  The socket is born in a private folder and moved to its path with its mode set: nobody else can connect before.
- * U2  Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error. One server
- *     at a time may take one away: of two, the later would take what the earlier has put there.
- * U3  The end of a listener takes away its own socket alone, known by its inode.
+ * - The socket is born in a private folder and moved to its path with its mode set: nobody else can connect before.
+ * - Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error. One server
+ *   at a time may take one away: of two, the later would take what the earlier has put there.
+ * - The end of a listener takes away its own socket alone, known by its inode.
  */
 import { createHash } from "node:crypto";
 import { lstatSync, unlinkSync } from "node:fs";

@@ -1,10 +1,10 @@
 /**
  * A stored history as turns: what read, resume, fork and the lists show. Pure: lines in, turns out.
  *
- * H1  A paginated history tells its turns by task_started and their items by item_completed; a legacy one by its
- *     user_message and other message events, with the ids that 0.169 gives them: `rollout-<line>` and `item-<n>`.
- * H2  A rollback takes the last n user messages away, and what followed the first of them.
- * H3  A turn without an end is `inProgress` when it is the one that runs now, else `interrupted`.
+ * - A paginated history tells its turns by task_started and their items by item_completed; a legacy one by its
+ *   user_message and other message events, with the ids that 0.169 gives them: `rollout-<line>` and `item-<n>`.
+ * - A rollback takes the last n user messages away, and what followed the first of them.
+ * - A turn without an end is `inProgress` when it is the one that runs now, else `interrupted`.
  */
 import type { EventMsg, TaskCompleteEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
@@ -156,7 +156,7 @@ export class HistoryFold {
     turn.items.push({ ordinal, item: shown });
   }
 
-  /** H1: in a legacy history each of them begins a turn, unless its turn has just begun by itself. */
+  /** In a legacy history each of them begins a turn, unless its turn has just begun by itself. */
   #userMessage(msg: Extract<EventMsg, { type: "user_message" }>, ordinal: number): void {
     const open = this.#open;
     const joins = open?.explicit === true;

@@ -1,8 +1,8 @@
 /**
  * A thread's events in v2's words (SPEC 11.8 and 13.4). Pure but for the memory of the running turn: no IO, no clock.
  *
- * M1  Each turn/started is followed by exactly one turn/completed, also when the thread's incarnation ended in between.
- * M2  status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
+ * - Each turn/started is followed by exactly one turn/completed, also when the thread's incarnation ended in between.
+ * - status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
  */
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
@@ -87,7 +87,7 @@ export class EventMapper {
     return this.turn === undefined || this.turn.id === msg.turn_id || this.turn.submission === id;
   }
 
-  /** The running turn will not be ended by its thread: it is told as interrupted (M1). */
+  /** The running turn will not be ended by its thread: it is told as interrupted. */
   lost(now: number): Told[] {
     if (this.turn === undefined) return [];
     return this.#end(this.turn.id, { type: "turn_aborted", reason: "interrupted" }, now);

@@ -2,9 +2,9 @@
  * The folders that a thread's commands may write, as they were when the thread began. Resolved anew for each command, a
  * root could be moved away and a link put in its place, and the next command would get whatever the link names.
  *
- * R1  A path is resolved once, when it is first held; from then on it is this folder or nothing.
- * R2  What is handed to the sandbox is a handle, opened without following links and compared; a swap after that changes
- *     a name, not the handle.
+ * - A path is resolved once, when it is first held; from then on it is this folder or nothing.
+ * - What is handed to the sandbox is a handle, opened without following links and compared; a swap after that changes
+ *   a name, not the handle.
  */
 
 import { spawn } from "node:child_process";

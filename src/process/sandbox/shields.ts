@@ -2,13 +2,13 @@
  * What stays read-only in a folder that commands may write: what is in it runs later, outside of the sandbox, by git
  * hooks or as Skein's own settings.
  *
- * H1  A protected name is shielded whether it is there or not; what is not there yet is held by a mount point.
- * H2  A `.git` that is a file names a folder elsewhere, and that one may name another; both are shielded where they lie in
- *     a root.
- * H3  A protected name that is a link cannot be shielded: the sandbox binds what the link leads to, and the link itself
- *     could be replaced. So no command runs there.
- * H4  What the system itself runs stays as it is also where a whole system was made writable (`/` or `/usr` as the root).
- * H5  A root that is named itself is never shielded by the folder around it.
+ * - A protected name is shielded whether it is there or not; what is not there yet is held by a mount point.
+ * - A `.git` that is a file names a folder elsewhere, and that one may name another; both are shielded where they lie in
+ *   a root.
+ * - A protected name that is a link cannot be shielded: the sandbox binds what the link leads to, and the link itself
+ *   could be replaced. So no command runs there.
+ * - What the system itself runs stays as it is also where a whole system was made writable (`/` or `/usr` as the root).
+ * - A root that is named itself is never shielded by the folder around it.
  */
 import { lstat, realpath } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -30,7 +30,7 @@ const MOST_POINTER_BYTES = 4096;
 /**
  * @param folders the roots that are folders; real paths
  * @param roots all roots, those too that are not there yet
- * @throws SandboxUnavailableError for a link (H3)
+ * @throws SandboxUnavailableError for a protected name that is a link
  */
 export async function shieldsOf(folders: readonly string[], roots: readonly string[]): Promise<string[]> {
   const shields = new Set<string>();

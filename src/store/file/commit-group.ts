@@ -115,7 +115,7 @@ export class CommitGroup {
     file.owner.failed(error);
   }
 
-  /** What was written before is only reported as stored by a writer that still holds the thread (lease.ts, E2). */
+  /** What was written before is only reported as stored by a writer that still holds the thread (E2). */
   #checkLease(file: RolloutFile): void {
     try {
       file.owner.fence();

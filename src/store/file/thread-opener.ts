@@ -288,7 +288,7 @@ export class ThreadOpener {
     return row;
   }
 
-  /** From now on an owner that still runs writes into a file that nobody reads (lease.ts, E2). */
+  /** From now on an owner that still runs writes into a file that nobody reads (E2). */
   #renewInode(path: string): void {
     const { fs } = this.#core;
     const copy = `${path}.${process.pid}.tmp`;

@@ -1,11 +1,11 @@
 /**
  * Archives, deletes and names threads (F3).
  *
- * D1  The file of a deleted thread that forks still need goes to the archived sessions, where stock Codex finds it as a
- *     base and lists it among the archived at most; a tombstone in `deleted/` keeps it off our lists and lookups.
- * D2  A tombstone comes before everything else of a deletion, and the file goes last, so a crash in between loses
- *     nothing. Files are only removed when the catalog is complete and names no heir.
- * D3  When the last heir goes, so does what was kept for it, up the line.
+ * - The file of a deleted thread that forks still need goes to the archived sessions, where stock Codex finds it as a
+ *   base and lists it among the archived at most; a tombstone in `deleted/` keeps it off our lists and lookups.
+ * - A tombstone comes before everything else of a deletion, and the file goes last, so a crash in between loses
+ *   nothing. Files are only removed when the catalog is complete and names no heir.
+ * - When the last heir goes, so does what was kept for it, up the line.
  */
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
@@ -109,7 +109,7 @@ export class ThreadShelf {
     await this.#purgeUnneeded(purged?.base);
   }
 
-  /** Up the line, what was only kept for the one that has gone (D3). */
+  /** Up the line, what was only kept for the one that has gone. */
   async #purgeUnneeded(from: ThreadId | undefined): Promise<void> {
     const { locator } = this.#core;
     for (let kept = from; kept !== undefined; ) {

@@ -1,10 +1,10 @@
 /**
  * A thread in the heap: its own lines, and by reference the thread whose lines come before them.
  *
- * H1 `lines[i]` has the ordinal `start + i`. A base holds the last line that is inherited, so chains are never longer
- *    than the forks whose lines they need.
- * H2 Lines are only ever appended, so a prefix never changes under those who share it.
- * H3 What is known beyond the lines (anchors, preview) is folded from them when asked for, and never ahead of time.
+ * - `lines[i]` has the ordinal `start + i`. A base holds the last line that is inherited, so chains are never longer
+ *   than the forks whose lines they need.
+ * - Lines are only ever appended, so a prefix never changes under those who share it.
+ * - What is known beyond the lines (anchors, preview) is folded from them when asked for, and never ahead of time.
  */
 
 import { type ThreadId, type TurnId, toTurnId } from "../../protocol/ids.ts";

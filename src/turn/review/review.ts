@@ -2,8 +2,8 @@
  * A review: a turn whose work another thread does. The reviewer knows nothing of the conversation; what it does is told as
  * this turn's items, and the conversation keeps what it found.
  *
- * R1  Between enteredReviewMode and exitedReviewMode comes all that the reviewer does; both come exactly once, however it ends.
- * R2  The reviewer's thread does not outlive the turn.
+ * - Between enteredReviewMode and exitedReviewMode comes all that the reviewer does; both come exactly once, however it ends.
+ * - The reviewer's thread does not outlive the turn.
  */
 import type { EventMsg } from "../../protocol/event.ts";
 import { newItemId } from "../../protocol/ids.ts";

@@ -1,9 +1,9 @@
 /**
  * One run of a client's command.
  *
- * X1  It belongs to its connection: it ends, with everything that it started, when the client has gone or sends no more.
- * X2  Its id can be used from the moment the request is taken: what is written before the program runs waits for it.
- * X3  A client that reads slowly holds up the program, not this process's memory.
+ * - It belongs to its connection: it ends, with everything that it started, when the client has gone or sends no more.
+ * - Its id can be used from the moment the request is taken: what is written before the program runs waits for it.
+ * - A client that reads slowly holds up the program, not this process's memory.
  */
 import type { Clock } from "../../../kernel/clock.ts";
 import type { Launch } from "../../../process/launch.ts";

@@ -1,11 +1,11 @@
 /**
  * Mends what verifyHome names, as far as that is possible without guessing.
  *
- * M1  Before a file is changed its bytes are kept beside it, as `<file>.orig`, `<file>.orig.1` and so on.
- * M2  Lines that can be read are never taken away. Where a file has heirs, its lines keep their bytes' places: what
- *     cannot be read is overwritten in place, so that the offsets in the heirs' headers stay true.
- * M3  A thread that somebody writes is left alone, and so is what only a person can decide: a missing base, a file
- *     without a header, headers of two threads in one file.
+ * - Before a file is changed its bytes are kept beside it, as `<file>.orig`, `<file>.orig.1` and so on.
+ * - Lines that can be read are never taken away. Where a file has heirs, its lines keep their bytes' places: what
+ *   cannot be read is overwritten in place, so that the offsets in the heirs' headers stay true.
+ * - A thread that somebody writes is left alone, and so is what only a person can decide: a missing base, a file
+ *   without a header, headers of two threads in one file.
  */
 
 import { silentLog } from "../../../kernel/log.ts";

@@ -3,12 +3,12 @@
  * stood there, whatever happened to it since, so nothing is ever taken out of the tables: rows only say until when they
  * hold.
  *
- * V1  A thread's rows tell of its own lines. What lies before is its base's, seen at `base_end`.
- * V2  A message's number is how many stood before it. Of the messages with one number, at most one stands at any
- *     ordinal, and it is the last one before.
- * V3  A rollback's row says how many messages it kept, which turn was the last one then, and the lowest cut of all
- *     rollbacks so far: inherited turns from there on are gone.
- * V4  A turn's end lies in the thread that it began in, or, in `stops`, in a fork that ended it.
+ * - A thread's rows tell of its own lines. What lies before is its base's, seen at `base_end`.
+ * - A message's number is how many stood before it. Of the messages with one number, at most one stands at any
+ *   ordinal, and it is the last one before.
+ * - A rollback's row says how many messages it kept, which turn was the last one then, and the lowest cut of all
+ *   rollbacks so far: inherited turns from there on are gone.
+ * - A turn's end lies in the thread that it began in, or, in `stops`, in a fork that ended it.
  */
 import { type ThreadId, type TurnId, toTurnId } from "../../../protocol/ids.ts";
 import type { OpenTurn, Position, TurnPlace } from "../../thread-store.ts";

@@ -2,8 +2,8 @@
  * An index over a home directory: what its threads are called, when they changed and where their anchors lie. It can be
  * rebuilt from the files at any time and is never the authority.
  *
- * K1  Several processes may have it open. Each change is one transaction.
- * K2  A damaged file is replaced by an empty one when it is opened next; see isCatalogDamage.
+ * - Several processes may have it open. Each change is one transaction.
+ * - A damaged file is replaced by an empty one when it is opened next; see isCatalogDamage.
  */
 import { dirname, sep } from "node:path";
 import type { ThreadId } from "../../../protocol/ids.ts";

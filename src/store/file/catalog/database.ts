@@ -14,7 +14,7 @@ export type SqlRow = Readonly<Record<string, unknown>>;
 
 /**
  * How long the event loop waits for another process, which writes in transactions of a few milliseconds. Whatever takes
- * longer is waited for off the loop (index-of-home.ts, X3).
+ * longer is waited for off the loop (X3).
  */
 const BUSY_MS = 5;
 

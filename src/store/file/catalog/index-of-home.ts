@@ -155,7 +155,7 @@ export class CatalogIndex {
     else if (!this.#closed) this.grew();
   }
 
-  /** Takes in what the folders show to have changed (scan.ts, C1). One look serves all who asked before it began. */
+  /** Takes in what the folders show to have changed (C1). One look serves all who asked before it began. */
   async look(): Promise<void> {
     if (this.#looking === undefined) return this.#look();
     this.#nextLook ??= this.#looking.then(() => {

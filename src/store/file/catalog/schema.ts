@@ -1,11 +1,11 @@
 /**
  * The catalog's tables.
  *
- * D1  A thread's `n` rises with the time of its creation, so that a search yields the newest first by itself.
- * D2  `words` holds for each thread the words that a search looks at, with a blank before each. Where SQLite has FTS5,
- *     `postings` indexes them, and as `tag` what the filters look at: a search with filters is one intersection of
- *     posting lists. Node's SQLite has it from 22.16 on.
- * D3  Every list without a search is one range of one index; the thread's id at its end makes the order total.
+ * - A thread's `n` rises with the time of its creation, so that a search yields the newest first by itself.
+ * - `words` holds for each thread the words that a search looks at, with a blank before each. Where SQLite has FTS5,
+ *   `postings` indexes them, and as `tag` what the filters look at: a search with filters is one intersection of
+ *   posting lists. Node's SQLite has it from 22.16 on.
+ * - Every list without a search is one range of one index; the thread's id at its end makes the order total.
  */
 
 /** Another number, or none: the file is thrown away. The way of searching goes into it, since the tables differ. */

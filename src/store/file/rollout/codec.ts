@@ -1,9 +1,9 @@
 /**
  * The one place that knows how a line of a rollout looks: for the writer, the readers, export and repair.
  *
- * L1  Every line ends in one line feed and holds none inside, so that files can be cut and counted at line feeds alone.
- * L2  What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
- *     and members that this version cannot hold survive.
+ * - Every line ends in one line feed and holds none inside, so that files can be cut and counted at line feeds alone.
+ * - What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
+ *   and members that this version cannot hold survive.
  */
 import { InvalidRequestError } from "../../../protocol/errors.ts";
 import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../../protocol/json-depth.ts";
@@ -100,7 +100,7 @@ export const ordinalOf = (line: RolloutLine): number | undefined =>
 
 const HEAD = /^\{"timestamp":"([^"\\]*)",(?:"ordinal":\d+,)?"type":/;
 
-/** A line of a file under another ordinal, or none; the rest of its bytes as they are, where its head allows (L2). */
+/** A line of a file under another ordinal, or none; the rest of its bytes as they are, where its head allows. */
 export function reordinal(text: string, ordinal: number | undefined, timestamp?: string): string {
   const place = ordinal === undefined ? "" : `"ordinal":${ordinal},`;
   const head = HEAD.exec(text);

@@ -1,9 +1,9 @@
 /**
  * Reads a thread's history: the prefixes of its ancestors' files, then its own lines.
  *
- * R1  Whatever is wrong in a file is reported and passed over; only a thread without any header cannot be read.
- * R2  Memory is bounded by the longest line and a block, whatever the length of the history.
- * R3  Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
+ * - Whatever is wrong in a file is reported and passed over; only a thread without any header cannot be read.
+ * - Memory is bounded by the longest line and a block, whatever the length of the history.
+ * - Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
  */
 import { LRUCache } from "lru-cache";
 import { breathe } from "../../../kernel/breath.ts";

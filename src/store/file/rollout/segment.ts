@@ -1,8 +1,8 @@
 /**
  * A stretch of lines in one file: what a thread inherits from an ancestor, or its own lines.
  *
- * G1  The segments of a thread, the oldest first, cover its ordinals from 0 on without overlap.
- * G2  A position on the border of two segments is the end of the earlier one, so a fork never shares more than it needs.
+ * - The segments of a thread, the oldest first, cover its ordinals from 0 on without overlap.
+ * - A position on the border of two segments is the end of the earlier one, so a fork never shares more than it needs.
  */
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { Position } from "../../thread-store.ts";
@@ -20,7 +20,7 @@ export type Segment = {
   readonly end: { readonly ordinal: number; readonly byteOffset: number | undefined } | undefined;
 };
 
-/** The segment of a position, and the position as a place in that segment's file (G2). */
+/** The segment of a position, and the position as a place in that segment's file. */
 export function segmentAt(
   segments: readonly Segment[],
   position: Position,

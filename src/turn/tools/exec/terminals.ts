@@ -2,9 +2,9 @@
  * The terminals of one thread: commands of exec_command that go on, or whose end nobody has read yet. Commands of the
  * user's are kept beside them.
  *
- * X1  There are never more than {@link MOST}: for a new one the oldest that has ended goes, else the least recently used.
- * X2  A terminal that has ended stays until its end is read, or it has to make room.
- * X3  None outlives its thread.
+ * V1  There are never more than {@link MOST}: for a new one the oldest that has ended goes, else the least recently used.
+ * V2  A terminal that has ended stays until its end is read, or it has to make room.
+ * V3  None outlives its thread.
  */
 
 import { randomInt } from "node:crypto";
@@ -86,13 +86,13 @@ export class Terminals implements BackgroundTerminals {
     await Promise.allSettled([...(this.#ending ?? [])].map(({ ended }) => ended));
   }
 
-  /** The thread is about to end: ends all, and resolves when their ends are told (X3). */
+  /** The thread is about to end: ends all, and resolves when their ends are told (V3). */
   async close(): Promise<void> {
     this.interrupt();
     await Promise.all([this.clean(), ...(this.#attended ?? [])]);
   }
 
-  /** Ends all now (X3). */
+  /** Ends all now (V3). */
   kill(): void {
     this.interrupt();
     for (const terminal of this.#all?.values() ?? []) terminal.kill();
@@ -115,7 +115,7 @@ export class Terminals implements BackgroundTerminals {
     terminal.terminate();
   }
 
-  /** X1. */
+  /** V1. */
   #makeRoom(all: ReadonlyMap<number, Terminal>): void {
     const [oldest, ...others] = all.values();
     if (oldest === undefined) return;
