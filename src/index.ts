@@ -33,7 +33,7 @@ export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/a
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
 export type { ApiKey, EndpointOptions } from "./model/endpoint-options.ts";
-export type { ModelClient, ModelEvent, ModelRequest, ToolNamespace, ToolSpec } from "./model/model-client.ts";
+export type { ModelClient, ModelEvent, ModelRequest, ToolNamespace } from "./model/model-client.ts";
 export type { ModelPreset } from "./model/model-preset.ts";
 export {
   type ModelsAnswer,
@@ -115,6 +115,7 @@ export type {
   UserMessageEvent,
 } from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
+export type { Tool, ToolContext, ToolSpec } from "./protocol/function-tool.ts";
 export {
   type Branded,
   newThreadId,
@@ -323,6 +324,6 @@ export type { TurnResult } from "./thread/turn-result.ts";
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
-export { type Tool, type ToolContext, type ToolOptions, tool } from "./turn/tool.ts";
+export { type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
 export { VERSION } from "./version.ts";

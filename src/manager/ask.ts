@@ -3,7 +3,7 @@ import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
-import type { Replies, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
+import type { Replies, SupervisorMessage, SupervisorRef, SupervisorRequest } from "./supervisor-messages.ts";
 
 /** How long `ask` waits: past `deadlineMs` it rejects with DeadlineExceededError, on abort with the signal's reason. */
 export type AskOptions = {
@@ -17,6 +17,10 @@ export type AskOptions = {
 export type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
 /** A message to a supervisor: one of SupervisorMessage without its `reply`, or one that an orchestrator's own actor takes. */
 export type AskMessage = { readonly type: string };
+/** A field that the message does not have is a mistake; a type parameter would let it pass. */
+type OnlyFieldsOf<M extends SupervisorMessage> = {
+  readonly [K in Exclude<keyof M, keyof SupervisorRequest<M["type"]>>]: never;
+};
 /** The value that such a message is answered with. */
 export type AskAnswer<M extends AskMessage> = M["type"] extends keyof Replies ? Replies[M["type"]] : unknown;
 
@@ -29,7 +33,7 @@ export type AskAnswer<M extends AskMessage> = M["type"] extends keyof Replies ? 
  */
 export function ask<const M extends SupervisorMessage>(
   actor: SupervisorRef,
-  message: M,
+  message: M & OnlyFieldsOf<M>,
   options?: AskOptions,
 ): Promise<AskAnswer<M>>;
 /** Of any other actor that replies. */

@@ -6,6 +6,7 @@ import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import type { Tool } from "../protocol/function-tool.ts";
 import type { McpServers } from "../protocol/mcp-servers.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import {
@@ -19,7 +20,6 @@ import { createModelsManager, type ModelsManager } from "../services/models-mana
 import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
 import { fileStore } from "../store/file/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import type { Tool } from "../turn/tool.ts";
 import { checkOptions } from "./option-checks.ts";
 
 /** Bounds that hold in every interleaving: they are checked where a thread's place is reserved, and nowhere else. */

@@ -7,7 +7,9 @@ import { z } from "zod";
 import type { Outcome, SupervisorEvent, SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { didYouMean } from "../protocol/nearest-name.ts";
 import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
+import type { Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
 
 type Reply = (outcome: Outcome<never>) => void;
 
@@ -17,15 +19,7 @@ const isSignal = (value: unknown): value is AbortSignal =>
 
 /** What every message has. The rest is read by whoever carries it out, whose errors name the field. */
 const ENVELOPE = z.looseObject({
-  type: z.enum([
-    "thread.spawn",
-    "thread.resume",
-    "thread.fork",
-    "thread.remove",
-    "thread.get",
-    "thread.list",
-    "thread.send",
-  ]),
+  type: z.custom<keyof Replies>((type) => typeof type === "string" && Object.hasOwn(FIELDS, type)),
   reply: z.custom<Reply>(isFunction, "must be a function").optional(),
   signal: z.custom<AbortSignal>(isSignal, "must be an AbortSignal").optional(),
 });
@@ -56,13 +50,14 @@ export class SupervisorGate {
   #read(message: unknown): SupervisorEvent {
     const event = isJsonObject(message) ? { ...message } : message;
     const { success, error } = ENVELOPE.safeParse(event);
-    if (success) return event as SupervisorEvent;
+    const unknown = success ? unknownField(event as SupervisorMessage) : undefined;
+    if (success && unknown === undefined) return event as SupervisorEvent;
     if (isTagged(event)) {
       const exited = event.type === "thread.exited" ? event.threadId : EXIT.exec(event.type)?.[1];
       if (typeof exited === "string") return { type: "thread.exited", threadId: exited as ThreadId };
     }
     const reply = typeof event === "object" && event !== null && "reply" in event ? event.reply : undefined;
-    const problem = new InvalidRequestError(problemOf(event, error));
+    const problem = new InvalidRequestError(unknown ?? problemOf(event, error));
     return { type: "message.refused", error: problem, ...(isFunction(reply) ? { reply } : {}) };
   }
 
@@ -76,8 +71,30 @@ export class SupervisorGate {
   }
 }
 
-function problemOf(event: unknown, { issues: [issue] }: z.ZodError): string {
+/** What each message may have; the compiler says when one is missing here. */
+const FIELDS: { readonly [K in keyof Replies]: Readonly<Record<keyof SupervisorRequest<K>, 1>> } = (() => {
+  const all = { type: 1, reply: 1, signal: 1 } as const;
+  return {
+    "thread.spawn": { ...all, config: 1, options: 1 },
+    "thread.resume": { ...all, threadId: 1, rolloutPath: 1, history: 1, config: 1, options: 1 },
+    "thread.fork": { ...all, from: 1, at: 1, config: 1, options: 1 },
+    "thread.remove": { ...all, threadId: 1 },
+    "thread.get": { ...all, threadId: 1 },
+    "thread.list": all,
+    "thread.send": { ...all, threadId: 1, op: 1, id: 1 },
+  };
+})();
+
+function unknownField(message: SupervisorMessage): string | undefined {
+  const known = Object.keys(FIELDS[message.type]);
+  const unknown = Object.entries(message).find(([name, value]) => value !== undefined && !known.includes(name));
+  if (unknown === undefined) return undefined;
+  return `${message.type}: unknown field \`${unknown[0]}\`${didYouMean(unknown[0], known)}`;
+}
+
+function problemOf(event: unknown, error: z.ZodError | undefined): string {
   if (!isTagged(event)) return "a message is an object with a `type`";
+  const issue = error?.issues[0];
   const field = issue?.path.join(".");
   return field === "type" ? `unknown message: ${event.type}` : `${event.type}: ${field}: ${issue?.message}`;
 }

@@ -4,6 +4,7 @@
 
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { RolloutNotFoundError, ThreadBusyError } from "../protocol/errors.ts";
+import type { Tool } from "../protocol/function-tool.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
@@ -17,7 +18,6 @@ import {
 import type { OpenOptions, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
-import type { Tool } from "../turn/tool.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
@@ -91,8 +91,8 @@ export class ThreadMaker {
     return made;
   }
 
-  #makeTools(tools: readonly unknown[], builtIns: readonly BuiltInToolName[]): ToolSet {
-    return new ToolSet([...this.#setup.tools, ...(tools as readonly Tool[])], this.#builtIns.named(builtIns));
+  #makeTools(tools: readonly Tool[], builtIns: readonly BuiltInToolName[]): ToolSet {
+    return new ToolSet([...this.#setup.tools, ...tools], this.#builtIns.named(builtIns));
   }
 
   #storeOf(config: ResolvedThreadConfig): ThreadStore {

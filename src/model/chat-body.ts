@@ -1,7 +1,9 @@
 /** The body of `POST /chat/completions`. */
+
+import type { ToolSpec } from "../protocol/function-tool.ts";
 import type { JsonObject } from "../protocol/unknown-kind.ts";
 import { type AssistantSpeech, conversationOf, flatTools, type Speech, type SpokenPart } from "./conversation.ts";
-import type { ModelRequest, ToolSpec } from "./model-client.ts";
+import type { ModelRequest } from "./model-client.ts";
 import { tierOf } from "./responses-body.ts";
 
 export function chatBody(request: ModelRequest): JsonObject {

@@ -8,9 +8,10 @@
  * - The outputs of calls made in one go stay together. Images in them follow as a user's message, since few servers
  *   take them in an output.
  */
+import type { ToolSpec } from "../protocol/function-tool.ts";
 import type { ContentItem, ReasoningItem, ResponseItem } from "../protocol/response-item.ts";
 import { textOf, textOfContent } from "../protocol/response-item.ts";
-import type { ModelRequest, ToolNamespace, ToolSpec } from "./model-client.ts";
+import type { ModelRequest, ToolNamespace } from "./model-client.ts";
 
 export type SpokenPart = { readonly text: string } | { readonly imageUrl: string };
 type SpokenReasoning = { readonly text: string; readonly item: ReasoningItem };

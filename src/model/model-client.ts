@@ -2,18 +2,10 @@
  * The ModelClient port: one streaming answer of a model. Events follow the Responses API as Codex reads it (SPEC 18);
  * a client of another API translates into them.
  */
+import type { ToolSpec } from "../protocol/function-tool.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RateLimitSnapshot, TokenUsage } from "../protocol/token-usage.ts";
-
-/** A function that the model may call. `parameters` is a JSON Schema. */
-export type ToolSpec = {
-  readonly type: "function";
-  readonly name: string;
-  readonly description: string;
-  readonly parameters: Readonly<Record<string, unknown>>;
-  readonly strict: boolean;
-};
 
 /** Tools under a name of their own, as the Responses API knows them; a call of one names both. */
 export type ToolNamespace = {

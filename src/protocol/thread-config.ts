@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
 import { InvalidRequestError } from "./errors.ts";
+import type { Tool } from "./function-tool.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
 import { didYouMean } from "./nearest-name.ts";
 import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./permission-profile.ts";
@@ -67,8 +68,8 @@ export type ResolvedThreadConfig = {
   /** Tries after a failed stream, at most 100 (Codex's cap). */
   streamMaxRetries: number;
   requestMaxRetries: number;
-  /** Tool objects, kept as they are: they are validated where they are used. */
-  tools: readonly unknown[];
+  /** Functions that the model may call, as made by `tool(...)`; kept as the same objects, and checked where they are used. */
+  tools: readonly Tool[];
   /** Tools of the house that the model may use; none unless named here. */
   builtInTools: readonly BuiltInToolName[];
   /** `multi_agent`: how many agents may be open under one root thread. */
@@ -119,7 +120,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   showRawReasoning: z.boolean(),
   streamMaxRetries: retries.max(100),
   requestMaxRetries: retries.max(100),
-  tools: z.custom<readonly unknown[]>(Array.isArray, "Invalid input: expected array"),
+  tools: z.custom<readonly Tool[]>(Array.isArray, "Invalid input: expected array"),
   builtInTools: z.array(z.enum(BUILT_IN_TOOL_NAMES)),
   agentMaxThreads: z.int().min(1),
   agentMaxDepth: z.int().min(0),

@@ -11,6 +11,7 @@ export type UserInput =
   | { type: "image"; image_url: string; detail?: unknown }
   | { type: "local_image"; path: string }
   | { type: "skill"; name: string; path: string }
+  | { type: "mention"; name: string; path: string }
   | UnknownTagged;
 
 const textElementSchema: z.ZodType<TextElement> = z.looseObject({
@@ -23,10 +24,11 @@ const known = new Map<string, z.ZodType>([
   ["image", z.looseObject({ type: z.string(), image_url: z.string() })],
   ["local_image", z.looseObject({ type: z.string(), path: z.string() })],
   ["skill", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
+  ["mention", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
 ]);
 
-/** Whether this version knows what to do with such an input. */
-export const isKnownInput = ({ type }: { readonly type: string }): boolean => known.has(type);
+/** The kinds of input that this version can do something with. */
+export const INPUT_KINDS: readonly string[] = [...known.keys()];
 
 /** A known kind with wrong fields is an error; an unknown kind passes as it is. */
 export const userInputSchema = schemaByKind(known) as z.ZodType<UserInput>;

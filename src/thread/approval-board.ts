@@ -1,14 +1,16 @@
-import type { AnyActorRef } from "xstate";
+import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import type { Approvals } from "../turn/approvals.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
+import type { SubmittedOp } from "./own-turns.ts";
 
 /** A thread whose turns ask for approvals. */
 export interface AskingThread {
   readonly threadId: ThreadId;
   readonly approvals: Approvals;
-  readonly actor: AnyActorRef;
+  take(event: SubmittedOp): void;
 }
 
 /** The threads of a manager that wait for approvals, so that a sub-agent's are reachable at those above it. */
@@ -33,6 +35,27 @@ export class ApprovalBoard {
       .flatMap(({ threadId, approvals }) =>
         approvals.pending.map(({ turn, callId, msg }) => ({ threadId, turn, callId, msg })),
       );
+  }
+
+  /**
+   * @throws InvalidRequestError for an answer that nobody waits for: the thread's own calls, or those of a sub-agent. Whoever
+   *   gave it would else believe that it counts.
+   */
+  checkAwaited(
+    thread: Pick<AskingThread, "threadId" | "approvals">,
+    { type, id }: ExecApprovalOp | PatchApprovalOp,
+  ): void {
+    if (thread.approvals.isPending(id)) return;
+    const below = [...this.#waiting].some(
+      (other) =>
+        other.approvals.pending.some(({ callId }) => callId === id) && this.#isUnder(other.threadId, thread.threadId),
+    );
+    if (below) return;
+    throw new InvalidRequestError(
+      thread.approvals.wasAnswered(id)
+        ? `op ${type}: call \`${id}\` has been answered already; the first answer counts`
+        : `op ${type}: no call \`${id}\` waits for an answer: nobody has asked, or its turn has ended; see pendingApprovals`,
+    );
   }
 
   /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */

@@ -17,10 +17,11 @@ import {
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { didYouMean } from "../protocol/nearest-name.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
-import { isKnownInput, type UserInput } from "../protocol/user-input.ts";
+import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
@@ -68,13 +69,14 @@ const NO_LIVES: readonly PastLife[] = [];
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 
-/** @throws InvalidRequestError for input of which nothing is known: it would be an empty turn */
+/** @throws InvalidRequestError for input that nobody would read: what its sender means would be lost in silence */
 function withKnownInput(op: Op): Op {
   if (op.type !== "user_input" && op.type !== "user_turn") return op;
-  const [first] = op.items;
-  if (first === undefined || op.items.some(isKnownInput)) return op;
+  const unknown = op.items.findIndex(({ type }) => !INPUT_KINDS.includes(type));
+  if (unknown === -1) return op;
+  const type = String(op.items[unknown]?.type);
   throw new InvalidRequestError(
-    `op ${op.type}: items[0].type: \`${String(first.type)}\` is no kind of input; known are text, image, local_image and skill`,
+    `op ${op.type}: items[${unknown}].type: \`${type}\` is no kind of input${didYouMean(type, INPUT_KINDS)} (known are ${INPUT_KINDS.join(", ")})`,
   );
 }
 
@@ -306,6 +308,10 @@ export class LiveThread implements Thread, Lives, Observed {
   async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
+    if (op.type === "exec_approval" || op.type === "patch_approval") {
+      if (this.#isClosed) throw this.#closedError(op);
+      this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
+    }
     const { durability } = options;
     return this.#bounded("the submission", (signal) => this.#give({ ...handing, op, signal, durability }), options);
   }

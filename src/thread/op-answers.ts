@@ -75,7 +75,7 @@ function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalO
   const asked = thread.approvals.answer(op.id, op.decision)
     ? thread
     : (thread.env.approvals.answerBelow(thread.threadId, op.id, op.decision) ?? thread);
-  if (op.decision === "abort") asked.actor.send({ type: "op.submit", id, op: { type: "interrupt" } });
+  if (op.decision === "abort") asked.take({ type: "op.submit", id, op: { type: "interrupt" } });
 }
 
 function refuseOp(thread: Incarnation, id: SubmissionId, message: string): void {

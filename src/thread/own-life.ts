@@ -14,6 +14,7 @@ import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import type { Approvals } from "../turn/approvals.ts";
 import { messageOf } from "../turn/user-message.ts";
 import type { Emission } from "./emitted.ts";
 import { interruptionOf } from "./life-end.ts";
@@ -33,9 +34,11 @@ export interface OwnThread {
   /** The input stands in the history now. */
   noteTaken(id: SubmissionId): void;
   deliver(event: SubmittedOp): void;
+  readonly approvals: Approvals;
 }
 
 type Said = Extract<Emission, { kind: "event" }>;
+type ApprovalRequest = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
 
 /** Inputs that no event of the logic has named yet; the oldest is recorded when there are more. */
 const HELD_INPUTS = 64;
@@ -55,6 +58,10 @@ export class OwnLife {
   #toNote: SubmissionId[] = [];
   #closingFor = INITIAL_SUBMISSION_ID;
   #hasSaidShutdown = false;
+  /** The submission that has answered last. */
+  #answerId = INITIAL_SUBMISSION_ID;
+  /** Ends the questions that the logic has asked by events, once their turns have ended. */
+  readonly #questions = new Map<SubmissionId, AbortController>();
 
   constructor(thread: OwnThread, slots: Slots) {
     this.#thread = thread;
@@ -65,6 +72,12 @@ export class OwnLife {
 
   give(event: SubmittedOp): void {
     const { id, op } = event;
+    if (op.type === "exec_approval" || op.type === "patch_approval") {
+      this.#answerId = id;
+      // One that the logic has asked for by an event is given to it; others are waited for by whoever asked.
+      this.#thread.approvals.answer(op.id, op.decision);
+      return;
+    }
     if (op.type === "shutdown") this.#closingFor = id;
     if ((op.type === "user_input" || op.type === "user_turn") && op.items.length > 0) this.#hold(id, op.items);
     for (const cut of this.turns.give(event)) this.#publish(this.#endOf(cut.id, cut.turnId, undefined, undefined));
@@ -162,6 +175,10 @@ export class OwnLife {
         return [...this.#inputOf(id, [{ type: "text", text: msg.message }]), { ...event, recorded: true }];
       case "agent_message":
         return [...this.#behindMessage(id, msg.message), event];
+      case "exec_approval_request":
+      case "apply_patch_approval_request":
+        this.#ask(id, msg);
+        return [event];
       case "shutdown_complete":
         this.#hasSaidShutdown = true;
         return [...this.#endsOfOwed(), event];
@@ -181,7 +198,27 @@ export class OwnLife {
     const input = this.#inputOf(id);
     if (!this.turns.end(id)) return [this.#report(id, `\`${msg.type}\` was not shown: the turn has ended already`)];
     this.#items.clear();
+    this.#withdraw(id);
     return [...input, said(id, msg.turn_id ? msg : { ...msg, turn_id: turnId })];
+  }
+
+  /** The logic asks by an event: its answer comes to it as the op that gives it. */
+  #ask(turn: SubmissionId, msg: ApprovalRequest): void {
+    const { approvals } = this.#thread;
+    const { call_id: callId } = msg;
+    if (approvals.isPending(callId)) return;
+    const withdrawn = this.#questions.get(turn) ?? new AbortController();
+    this.#questions.set(turn, withdrawn);
+    const type = msg.type === "exec_approval_request" ? "exec_approval" : "patch_approval";
+    approvals.ask({ turn, callId, msg }, withdrawn.signal).then(
+      (decision) => this.#thread.deliver({ type: "op.submit", id: this.#answerId, op: { type, id: callId, decision } }),
+      () => undefined,
+    );
+  }
+
+  #withdraw(turn: SubmissionId): void {
+    this.#questions.get(turn)?.abort();
+    this.#questions.delete(turn);
   }
 
   #turnIdOf(id: SubmissionId): string {
@@ -265,6 +302,7 @@ export class OwnLife {
   }
 
   #endsOfOwed(failure?: ErrorEvent): readonly Emission[] {
+    for (const turn of [...this.#questions.keys()]) this.#withdraw(turn);
     const { owed, waiting } = this.turns.close();
     const all = [
       ...owed.map(([id, { submission, started }]) => ({ id, turnId: submission?.turnId, started })),

@@ -7,10 +7,10 @@
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import type { Tool } from "../protocol/function-tool.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
-import type { Tool } from "./tool.ts";
 import { truncateMiddle } from "./tool-output.ts";
 import { inCall } from "./tool-scope.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";

@@ -1,8 +1,8 @@
 import { flatName } from "../model/conversation.ts";
-import type { ToolNamespace, ToolSpec } from "../model/model-client.ts";
+import type { ToolNamespace } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import type { Tool, ToolSpec } from "../protocol/function-tool.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
-import type { Tool } from "./tool.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
 
 /** The tools of one thread by name. Immutable, so that threads with the same tools share one. */

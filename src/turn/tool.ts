@@ -1,16 +1,7 @@
 import { textOfThrown } from "../kernel/thrown.ts";
-import type { ToolSpec } from "../model/model-client.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import type { ThreadId, TurnId } from "../protocol/ids.ts";
+import type { Tool, ToolContext, ToolSpec } from "../protocol/function-tool.ts";
 import { type JsonSchema, jsonSchemaOf, type StandardSchema, validate } from "./standard-schema.ts";
-
-/** What a tool is told of the call. `signal` fires when the turn is interrupted or the thread closed. */
-export type ToolContext = {
-  readonly threadId: ThreadId;
-  readonly turnId: TurnId;
-  readonly callId: string;
-  readonly signal: AbortSignal;
-};
 
 /** A function tool: what the model sees of it, and what runs when the model calls it. */
 export type ToolOptions<Input> = {
@@ -27,13 +18,6 @@ export type ToolOptions<Input> = {
    */
   readonly execute: (input: Input, context: ToolContext) => unknown;
 };
-
-/** A function that a thread's model may call. Made by {@link tool}. */
-export interface Tool {
-  readonly spec: ToolSpec;
-  /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
-  call(rawArguments: string, context: ToolContext): Promise<string>;
-}
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const ANY_OBJECT = { type: "object", properties: {}, additionalProperties: true } as const;

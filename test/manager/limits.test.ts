@@ -255,7 +255,7 @@ suite("limits", () => {
     await assert.rejects(r.manager.startThread({}, { threadId: taken, parentThreadId: threadId }), {
       code: "duplicate_thread",
     });
-    await assert.rejects(r.manager.startThread({ tools: [1] }, { parentThreadId: threadId }), {
+    await assert.rejects(r.manager.startThread({ tools: [1 as never] }, { parentThreadId: threadId }), {
       code: "invalid_request",
     });
     await r.manager.startThread({}, { parentThreadId: threadId });

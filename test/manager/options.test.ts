@@ -10,8 +10,8 @@ import {
   ThreadManager,
   type ThreadManagerOptions,
 } from "../../src/index.ts";
-import { say } from "../../src/model/script.ts";
-import { rig } from "../rig.ts";
+import { call, say } from "../../src/model/script.ts";
+import { next, rig } from "../rig.ts";
 
 const wrong: Record<string, { options: unknown; says: RegExp }> = {
   "a misspelt option": { options: { modle: 1 }, says: /unknown option `modle`; did you mean `model`\?/ },
@@ -70,10 +70,41 @@ suite("calls", () => {
     const odd = [{ type: "txt", text: "x" }] as never;
     await assert.rejects(thread.run(odd), { code: "invalid_request", message: /`txt` is no kind of input/ });
     await assert.rejects(thread.submit({ type: "user_input", items: odd }), { code: "invalid_request" });
+    const mixed = [{ type: "text", text: "x" }, { type: "audio" }] as never;
+    await assert.rejects(thread.submit({ type: "user_input", items: mixed }), {
+      code: "invalid_request",
+      message: /items\[1\]\.type: `audio` is no kind of input/,
+    });
     await assert.rejects(manager.getThread("nope"), { code: "invalid_request", message: /`nope` is no thread id/ });
     assert.throws(() => submissionId(""), { code: "invalid_request" });
     assert.equal(await thread.submitWithId({ id: submissionId("mine"), op: { type: "interrupt" } }), "mine");
     assert.equal((await thread.run("x")).lastAgentMessage, "ok");
+  });
+
+  test("an answer that nobody waits for is a typed error: never asked, answered before, withdrawn", async () => {
+    const command = call("shell_command", { command: "mktemp -u" }, { callId: "c1" });
+    await using r = await rig({
+      script: [[command], [say("done")], [call("shell_command", { command: "mktemp -u" }, { callId: "c2" })]],
+      config: { builtInTools: ["shell"], approvalPolicy: "untrusted", sandboxMode: "danger-full-access" },
+    });
+    const { thread } = await r.manager.startThread();
+    const answer = (id: string, type: "exec_approval" | "patch_approval" = "exec_approval") =>
+      thread.submit({ type, id, decision: "denied" });
+    await assert.rejects(answer("nope"), { code: "invalid_request", message: /no call `nope` waits for an answer/ });
+    const turn = thread.run("x");
+    await next(thread, "exec_approval_request");
+    const [first, second] = await Promise.allSettled([answer("c1"), answer("c1")]);
+    assert.deepEqual([first?.status, second?.status], ["fulfilled", "rejected"]);
+    assert.match(Object(second).reason.message, /call `c1` has been answered already/);
+    assert.equal((await turn).status, "completed");
+    await assert.rejects(answer("c1"), { code: "invalid_request", message: /answered already/ });
+    const cut = thread.run("y");
+    await next(thread, "exec_approval_request");
+    await thread.interrupt();
+    assert.equal((await cut).status, "interrupted");
+    await assert.rejects(answer("c2"), { code: "invalid_request", message: /its turn has ended/ });
+    await thread.shutdown();
+    await assert.rejects(answer("c2"), { code: "thread_closed" });
   });
 
   test("rollback, compact, tokenUsage and deleteThread", async () => {

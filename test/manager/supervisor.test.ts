@@ -73,6 +73,20 @@ suite("the supervisor's gate", () => {
     await assert.rejects(ask(r.manager.supervisor, { type: "manager.drain" } as never), { code: "invalid_request" });
   });
 
+  test("a field that a message does not have is refused, and the nearest one is named", async () => {
+    await using r = await rig();
+    const { manager } = r;
+    for (const [message, says] of [
+      [{ type: "thread.spawn", confg: {} }, /thread\.spawn: unknown field `confg`; did you mean `config`\?/],
+      [{ type: "thread.get", threadid: "x" }, /thread\.get: unknown field `threadid`; did you mean `threadId`\?/],
+      [{ type: "thread.list", limit: 5 }, /thread\.list: unknown field `limit`$/],
+      [{ type: "thread.send", thread: "x", op: {} }, /thread\.send: unknown field `thread`/],
+    ] as const) {
+      await assert.rejects(ask(manager.supervisor, message as never), { code: "invalid_request", message: says });
+    }
+    assert.equal(manager.capacity().residentThreads.used, 0);
+  });
+
   test("a type that changes while it is read is read once", async () => {
     await using r = await rig();
     let reads = 0;

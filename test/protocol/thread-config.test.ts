@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InvalidRequestError } from "../../src/protocol/errors.ts";
 import { parseThreadConfig, resolveThreadConfig, type ThreadConfig } from "../../src/protocol/thread-config.ts";
+import { tool } from "../../src/turn/tool.ts";
 
 const refuses = (run: () => unknown, ...parts: string[]) =>
   assert.throws(run, (error) => {
@@ -83,18 +84,26 @@ test("the defaults", () => {
 });
 
 test("the later layer wins; undefined never overrides, null does", () => {
-  const defaults: ThreadConfig = { cwd: "/w", model: "a", reasoningEffort: "high", tools: [1], extra: { a: 1, b: 1 } };
+  const [first, second] = ["1", "2"].map((name) => tool({ name, description: "", execute: () => "" }));
+  assert.ok(first && second);
+  const defaults: ThreadConfig = {
+    cwd: "/w",
+    model: "a",
+    reasoningEffort: "high",
+    tools: [first],
+    extra: { a: 1, b: 1 },
+  };
   const resolved = resolveThreadConfig(defaults, {
     cwd: undefined,
     model: undefined,
     reasoningEffort: null,
-    tools: [2],
+    tools: [second],
     extra: { b: 2 },
   });
   assert.equal(resolved.cwd, "/w");
   assert.equal(resolved.model, "a");
   assert.equal(resolved.reasoningEffort, null);
-  assert.deepEqual(resolved.tools, [2]);
+  assert.equal(resolved.tools[0], second);
   assert.deepEqual(resolved.extra, { a: 1, b: 2 });
   assert.deepEqual(defaults.extra, { a: 1, b: 1 });
 });

@@ -92,6 +92,12 @@ void ThreadManager.create({ modle: 1 });
 void manager.startThread({}, { threadid: threadId });
 // @ts-expect-error a number is no input
 void thread.run(5);
+// @ts-expect-error a number is no tool
+void ThreadManager.create({ config: { tools: [5] } });
+// @ts-expect-error a misspelt field
+void ask(manager.supervisor, { type: "thread.spawn", confg: {} });
+// @ts-expect-error a misspelt field
+manager.supervisor.send({ type: "thread.list", limit: 5 });
 // @ts-expect-error no decision
 void thread.submit({ type: "exec_approval", id: "1", decision: "yes" });
 expectTypeOf(submissionId("x")).toEqualTypeOf<SubmissionId>();

@@ -31,7 +31,7 @@ export function inputFromV2(item: V2Input): UserInput {
     case "skill":
       return { type: "skill", name: item.name, path: item.path };
     case "mention":
-      return { type: "mention", name: item.name, path: item.path } as unknown as UserInput;
+      return { type: "mention", name: item.name, path: item.path };
   }
 }
 
@@ -51,12 +51,12 @@ export function inputToV2(item: UserInput): Record<string, unknown> {
       return { type: "localImage", path: item.path };
     case "skill":
       return { type: "skill", name: item.name, path: item.path };
+    case "mention":
+      return { ...item };
     default:
-      return isMention(item) ? { ...item } : { type: "text", text: "", text_elements: [] };
+      return { type: "text", text: "", text_elements: [] };
   }
 }
-
-const isMention = (item: { type: string }): boolean => item.type === "mention";
 
 const elementToV2 = ({ byte_range: range, placeholder }: TextElement) => ({
   byteRange: { start: range.start, end: range.end },

@@ -1,4 +1,5 @@
-import type { ToolNamespace, ToolSpec } from "../../model/model-client.ts";
+import type { ToolNamespace } from "../../model/model-client.ts";
+import type { ToolSpec } from "../../protocol/function-tool.ts";
 import type { CallContext } from "./call-context.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** 0.169's tools for agents (SPEC 14.4), in a namespace of their own. */
 import * as z from "zod";
-import type { ToolSpec } from "../../../model/model-client.ts";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
+import type { ToolSpec } from "../../../protocol/function-tool.ts";
 import type { AgentTerms } from "../../agents.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import type { CallContext } from "../call-context.ts";
