@@ -31,7 +31,8 @@ export class Rebuilt {
         this.#environment = toldEnvironment(item.payload) ?? this.#environment;
         return;
       case "compacted":
-        if (item.payload.replacement_history) this.history.replaceWith(item.payload.replacement_history);
+        if (item.payload.replacement_history)
+          this.history.replaceWith(item.payload.replacement_history, item.payload.message);
         else this.history.compact(item.payload.message, initialContext());
         return;
       case "submission":

@@ -1,7 +1,8 @@
 /**
  * Compaction (SPEC 5.4, 6.3): the model sums the conversation up, and the history goes on from the context, the newest
- * user messages and the summary. The stored line holds the summary alone: what else it keeps is found in the lines
- * before it, so that nothing is written twice.
+ * user messages and the summary. The stored line of the first one holds the summary alone: what else it keeps is found in
+ * the lines before it, so that nothing is written twice. A later one holds all that it keeps, since the lines before it
+ * hold a summary that it does not keep, which Codex cannot tell from a user's message.
  */
 import { breathe } from "../kernel/breath.ts";
 import type { ModelRequest } from "../model/model-client.ts";
@@ -53,9 +54,11 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const prompt = userMessage(run.config.compactPrompt ?? PROMPT);
   const summary = await askForSummary(host, run, [...history.forModel(), prompt]);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
+  const isFirst = !history.isCompacted;
   history.compact(message, initialContext(run.config));
   host.noteTold(run.config);
-  host.record({ type: "compacted", payload: { message } });
+  const payload = isFirst ? { message } : { message, replacement_history: [...history.forModel()] };
+  host.record({ type: "compacted", payload });
   host.noteUsage(estimatedUsage(host, history.estimatedTokens));
   tellUsage(host, run);
   publishItemEnd(host, run, run.compaction);

@@ -157,7 +157,12 @@ export class History {
       cut = at;
       left -= 1;
     }
-    this.replaceWith(this.#items.slice(0, cut));
+    this.#restart(this.#items.slice(0, cut));
+  }
+
+  /** Whether it holds what was summed up: Codex knows no summaries but its own, and keeps others as user messages. */
+  get isCompacted(): boolean {
+    return this.#summaries.size > 0;
   }
 
   /** Goes on from the context, the newest user messages that fit, and the summary (SPEC 5.4). */
@@ -175,11 +180,16 @@ export class History {
       kept.push(item);
     }
     this.#summaries.add(summary);
-    this.replaceWith([...initialContext, ...kept.toReversed(), userMessage(summary)]);
+    this.#restart([...initialContext, ...kept.toReversed(), userMessage(summary)]);
   }
 
-  /** Starts anew with these items. */
-  replaceWith(items: readonly ResponseItem[]): void {
+  /** Goes on from what a compaction has stored whole, its summary among it. */
+  replaceWith(items: readonly ResponseItem[], summary: string): void {
+    this.#summaries.add(summary);
+    this.#restart(items);
+  }
+
+  #restart(items: readonly ResponseItem[]): void {
     this.#items = [];
     this.#open.clear();
     this.#bytes = 0;

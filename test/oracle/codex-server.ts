@@ -71,6 +71,13 @@ export class CodexServer implements AsyncDisposable {
     await this.#within("turn/completed", done);
   }
 
+  /** A whole compaction of a loaded thread. */
+  async compact(threadId: string): Promise<void> {
+    const done = this.#next((message) => message.method === "turn/completed" && message.params?.threadId === threadId);
+    await this.ask("thread/compact/start", { threadId });
+    await this.#within("turn/completed", done);
+  }
+
   #next(passes: (message: Message) => boolean): Promise<Message> {
     return new Promise((resolve) => {
       const waiting = {

@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { call, fileStore, hang, say, scriptedClient, ThreadManager, tool } from "../../src/index.ts";
+import {
+  call,
+  fileStore,
+  hang,
+  type ModelRequest,
+  type Play,
+  scriptedClient,
+  ThreadManager,
+  tool,
+} from "../../src/index.ts";
 import { ModelServer } from "../clients/model-server.ts";
 import { mockProviderToml } from "../mock-provider.ts";
 import { CodexServer } from "./codex-server.ts";
@@ -11,16 +20,20 @@ import { wordsOf } from "./words.ts";
 
 const add = tool<{ a: number; b: number }>({ name: "add", description: "Adds.", execute: ({ a, b }) => a + b });
 
+const PLAYS: Readonly<Record<string, Play>> = {
+  "user: hello": "Hello.",
+  "user: add them": [call("add", { a: 1, b: 2 })],
+  "user: hang": [hang()],
+  "user: the last": "Last.",
+};
+
 /** Runs a thread in `home` and gives its id, and what the model was last told of it. */
 async function ownThread(home: string, cwd: string): Promise<{ threadId: string; words: string[] }> {
-  const plays = [
-    [say("Hello.")],
-    [call("add", { a: 1, b: 2 })],
-    [say("Three.")],
-    [hang()],
-    [say("Forgotten.")],
-    [say("Last.")],
-  ];
+  // By what is asked, since an interrupt may come before its turn has asked for anything.
+  const plays = ({ input }: ModelRequest): Play => {
+    if (input.at(-1)?.type === "function_call_output") return "Three.";
+    return PLAYS[wordsOf({ input }).at(-1) ?? ""] ?? "Forgotten.";
+  };
   const model = scriptedClient(plays, { recordRequests: 10 });
   const store = fileStore({ home });
   const manager = await ThreadManager.create({ store, model, tools: [add], config: { cwd, modelProvider: "mock" } });

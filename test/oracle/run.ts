@@ -1,6 +1,6 @@
 /**
  * Proves with the real Codex that it goes on with our threads and forks. Not part of `npm test`: installs Codex from npm
- * into `.cache/`. `node test/oracle/run.ts [version ...]`
+ * into `.cache/`. `node test/oracle/run.ts [version ...]`; `SKEIN_MUTATIONS=300` tries so many changed rollouts only.
  */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -16,8 +16,10 @@ import { ModelServer } from "../clients/model-server.ts";
 import { mockProviderToml } from "../mock-provider.ts";
 import { codexBinary } from "./codex-binary.ts";
 import { CodexServer } from "./codex-server.ts";
+import { oracleExports, oracleHistories } from "./histories.ts";
 import { oracleLegacyForks } from "./legacy-forks.ts";
 import { oracleManagerThread } from "./manager-thread.ts";
+import { oracleMutatedRollouts } from "./mutated-rollouts.ts";
 import { oraclePolicies } from "./policies.ts";
 import { wordsOf } from "./words.ts";
 
@@ -221,6 +223,16 @@ for (const version of asked.length > 0 ? asked : ["0.171.0", "0.169.0", "0.87.0"
     say(`ok: forks of legacy threads, of forks and after a rollback, forked and resumed by ${version}`);
     await oraclePolicies(binary);
     say(`ok: threads of every sandbox and approval policy, from ${version} to us and back`);
+    const compared = await oracleHistories(binary);
+    say(`ok: ${compared} threads and forks, ours and Codex's, told to the model alike by ${version} and us`);
+    const { tried, codexOnly, otherWords } = await oracleMutatedRollouts(binary, (at, of) =>
+      say(`rollouts with one field changed: ${at} of ${of}`),
+    );
+    for (const difference of [...codexOnly, ...otherWords]) say(`differs: ${difference}`);
+    assert.equal(codexOnly.length + otherWords.length, 0, `${version} goes on with more than we do`);
+    say(`ok: ${tried} rollouts with one field changed go on here wherever they do in ${version}`);
   }
   await oracleLegacy(version, binary);
+  if (/^0\.8/.test(version))
+    say(`ok: ${await oracleExports(binary)} exported threads and forks, gone on with by ${version} as by us`);
 }

@@ -268,6 +268,38 @@ describe("lists that are right when they answer", () => {
     rmSync(work, { recursive: true });
   });
 
+  test("a home that was copied with its catalog leads to its own files, and one that was moved still does", async () => {
+    await using home = new TempHome();
+    const writer = await home.open().create(header());
+    writer.append(user("a zebra"));
+    await writer.close();
+    await home.open().list();
+    await using copy = new TempHome();
+    for (const name of ["sessions", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"])
+      if (existsSync(join(home.path, name)))
+        cpSync(join(home.path, name), join(copy.path, name), { recursive: true, preserveTimestamps: true });
+    const before = readFileSync(writer.rolloutPath ?? "", "utf8");
+    const store = copy.open();
+    const again = await store.open(writer.threadId);
+    again.append(user("in the copy"));
+    await again.close();
+    assert.equal(readFileSync(writer.rolloutPath ?? "", "utf8"), before, "the other home is as it was");
+    for (const { rolloutPath } of [await store.get(writer.threadId), ...(await store.list()).threads])
+      assert.ok(rolloutPath?.startsWith(copy.path), String(rolloutPath));
+    await store.close();
+    const moved = mkdtempSync(join(tmpdir(), "skein-moved-"));
+    renameSync(copy.path, moved);
+    const after = fileStore({ home: moved, fsync: "never" });
+    assert.deepEqual(
+      (await after.list({ search: "zebra" })).threads.map(({ rolloutPath }) =>
+        dirname(rolloutPath ?? "").startsWith(moved),
+      ),
+      [true],
+    );
+    await after.close();
+    rmSync(moved, { recursive: true });
+  });
+
   test("threads in flat and in linked folders are listed, and opened by their id", async () => {
     await using home = new TempHome();
     const made = new TempHome();

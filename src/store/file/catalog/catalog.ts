@@ -11,7 +11,16 @@ import type { ThreadGit, ThreadPage, ThreadQuery } from "../../thread-store.ts";
 import { CatalogAnchors } from "./anchors.ts";
 import { CatalogDatabase, type DatabaseOptions, type SqlRow } from "./database.ts";
 import { listThreads } from "./list.ts";
-import { type CatalogRow, ROW_COLUMNS, rowValues, STORED_COLUMNS, searchedWords, tagsOf, threadOf } from "./row.ts";
+import {
+  type CatalogRow,
+  pathOf,
+  ROW_COLUMNS,
+  rowValues,
+  STORED_COLUMNS,
+  searchedWords,
+  tagsOf,
+  threadOf,
+} from "./row.ts";
 import { CREATED_SHIFT } from "./schema.ts";
 
 export { isCatalogBusy, isCatalogDamage } from "./database.ts";
@@ -66,7 +75,7 @@ export class Catalog {
     const moved = before !== undefined && before.createdAt !== row.createdAt;
     if (moved) this.#drop(row.threadId);
     if (before === undefined || moved) this.#insert(row);
-    else this.#database.run(UPDATE, ...rowValues(row), row.threadId);
+    else this.#database.run(UPDATE, ...rowValues(row, this.#database.paths), row.threadId);
     const text = row.searchText ?? before?.searchText ?? "";
     if (before === undefined || moved || text !== before.searchText) {
       this.#database.run(`INSERT OR REPLACE INTO texts (n, text) VALUES (${NUMBER}, ?)`, row.threadId, text);
@@ -92,7 +101,7 @@ export class Catalog {
   #insert(row: CatalogRow): void {
     const first = BigInt(row.createdAt) << CREATED_SHIFT;
     this.#database.run("DELETE FROM gone WHERE id = ?", row.threadId);
-    this.#database.run(INSERT, first, first, first + (1n << CREATED_SHIFT), ...rowValues(row));
+    this.#database.run(INSERT, first, first, first + (1n << CREATED_SHIFT), ...rowValues(row, this.#database.paths));
   }
 
   /** Notes growth of threads that are there; others are passed over. One transaction. */
@@ -109,7 +118,7 @@ export class Catalog {
     const row = this.#database.get(GET, threadId);
     if (row === undefined) return undefined;
     return {
-      ...threadOf(row),
+      ...threadOf(row, this.#database.paths),
       baseThreadId: row.base as ThreadId | null,
       fileSize: row.file_size as number,
       mtimeMs: row.mtime as number,
@@ -131,7 +140,7 @@ export class Catalog {
     const sql = `SELECT id, path, archived, file_size, mtime FROM threads ${where}`;
     return this.#database.all(sql, ...values).map((row) => ({
       threadId: row.id as ThreadId,
-      rolloutPath: row.path as string | null,
+      rolloutPath: pathOf(row, this.#database.paths),
       archived: row.archived === 1,
       fileSize: row.file_size as number,
       mtimeMs: row.mtime as number,
@@ -145,7 +154,8 @@ export class Catalog {
 
   /** Those that lie in a folder itself. */
   filesIn(folder: string): CatalogFile[] {
-    const [from, to] = [`${folder}${sep}`, `${folder}${String.fromCharCode(sep.charCodeAt(0) + 1)}`];
+    const kept = this.#database.paths.kept(folder);
+    const [from, to] = [`${kept}${sep}`, `${kept}${String.fromCharCode(sep.charCodeAt(0) + 1)}`];
     const files = this.#filesBy("INDEXED BY threads_path WHERE path IS NOT NULL AND path > ? AND path < ?", from, to);
     return files.filter(({ rolloutPath }) => rolloutPath !== null && dirname(rolloutPath) === folder);
   }
@@ -157,15 +167,19 @@ export class Catalog {
   /** When folders, and files of notes, had changed last as they were taken in. */
   times(): Map<string, number> {
     const rows = this.#database.all("SELECT path, changed FROM times");
-    return new Map(rows.map((row) => [row.path as string, row.changed as number]));
+    return new Map(rows.map((row) => [this.#database.paths.whole(row.path as string), row.changed as number]));
   }
 
   keepTime(path: string, changedMs: number): void {
-    this.#database.run("INSERT OR REPLACE INTO times (path, changed) VALUES (?, ?)", path, changedMs);
+    this.#database.run(
+      "INSERT OR REPLACE INTO times (path, changed) VALUES (?, ?)",
+      this.#database.paths.kept(path),
+      changedMs,
+    );
   }
 
   forgetTime(path: string): void {
-    this.#database.run("DELETE FROM times WHERE path = ?", path);
+    this.#database.run("DELETE FROM times WHERE path = ?", this.#database.paths.kept(path));
   }
 
   /** Takes over what the notes say now: of each thread its name, and its repository where one is noted. */

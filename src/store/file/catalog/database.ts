@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { makePrivateFile, PRIVATE_FOLDER } from "../file-system.ts";
 import { loadSqlite } from "../sqlite.ts";
+import { HomePaths } from "./home-paths.ts";
 import { catalogSchema, catalogVersion } from "./schema.ts";
 
 export type SqlValue = string | number | bigint | null;
@@ -60,6 +61,7 @@ export type DatabaseOptions = {
 
 export class CatalogDatabase {
   readonly path: string;
+  readonly paths: HomePaths;
   /** Whether searches go through FTS5. */
   readonly fullText: boolean;
   readonly #db: DatabaseSync;
@@ -69,6 +71,7 @@ export class CatalogDatabase {
 
   private constructor(path: string, options: DatabaseOptions) {
     this.path = path;
+    this.paths = new HomePaths(path === IN_MEMORY ? undefined : dirname(path));
     if (path !== IN_MEMORY) makePrivateFile(path);
     this.#db = new (loadSqlite().DatabaseSync)(path);
     this.fullText = options.fullText ?? hasFullText();

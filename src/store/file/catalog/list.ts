@@ -65,15 +65,15 @@ const holds = (words: readonly string[]): Condition => ({
   values: [` ${words.join(" ")}`],
 });
 
-function placed(plan: ListPlan, row: SqlRow): Found {
-  const thread = threadOf(row);
+function placed({ paths }: CatalogDatabase, plan: ListPlan, row: SqlRow): Found {
+  const thread = threadOf(row, paths);
   return { at: thread[plan.orderBy], threadId: thread.threadId, thread };
 }
 
 function listed(database: CatalogDatabase, plan: ListPlan, extra: readonly Condition[]): Found[] {
   return armsOf(plan).flatMap((arm) => {
     const { sql, values } = statementOf(plan, arm, extra);
-    return database.all(sql, ...values).map((row) => placed(plan, row));
+    return database.all(sql, ...values).map((row) => placed(database, plan, row));
   });
 }
 
@@ -104,7 +104,7 @@ function foundNear(database: CatalogDatabase, plan: ListPlan, held: readonly Con
   const sql = `SELECT ${ROW_COLUMNS} FROM (${newest.sql}) CROSS JOIN threads ON n = near
     WHERE ${held.map((condition) => condition.sql).join(" AND ")} ORDER BY ${orderOf(plan)} LIMIT ?`;
   const values = [...newest.values, NEAR, ...held.flatMap((condition) => condition.values), plan.limit + 1];
-  return database.all(sql, ...values).map((row) => placed(plan, row));
+  return database.all(sql, ...values).map((row) => placed(database, plan, row));
 }
 
 const placeAfter = (plan: ListPlan): Condition[] =>
@@ -189,7 +189,7 @@ function newestOf(database: CatalogDatabase, plan: ListPlan, match: string): Fou
   const { after } = plan;
   const before = after === undefined ? 2n ** 63n - 1n : (BigInt(after.at) + 1n) << CREATED_SHIFT;
   database.walk(NEWEST_FOUND, [match, before], (row) => {
-    const next = placed(plan, row);
+    const next = placed(database, plan, row);
     const last = found.at(-1);
     if (found.length > plan.limit && last?.at !== next.at) return false;
     if ((after === undefined || comparePlaces(next, after) > 0) && matchesFilters(plan, next.thread)) found.push(next);
@@ -209,5 +209,5 @@ function sorted(database: CatalogDatabase, plan: ListPlan, match: string): Found
   const sql = `SELECT ${ROW_COLUMNS} FROM postings CROSS JOIN threads ON n = postings.rowid WHERE ${where}
     ORDER BY ${orderOf(plan)} LIMIT ?`;
   const values = [...conditions.flatMap((condition) => condition.values), plan.limit + 1];
-  return database.all(sql, ...values).map((row) => placed(plan, row));
+  return database.all(sql, ...values).map((row) => placed(database, plan, row));
 }

@@ -4,6 +4,7 @@ import { placeOf } from "../../place.ts";
 import { type FilteredFacts, sourceKindOf, wordsOf } from "../../thread-query.ts";
 import type { StoredThread } from "../../thread-store.ts";
 import type { SqlRow, SqlValue } from "./database.ts";
+import type { HomePaths } from "./home-paths.ts";
 
 /** One thread as the catalog keeps it: what lists show, and by what a scan sees that its file has changed. */
 export type CatalogRow = StoredThread & {
@@ -22,7 +23,7 @@ export const ROW_COLUMNS =
 export const STORED_COLUMNS =
   "id, created, updated, archived, subagent, kind, provider, cwd, place, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview";
 
-export function rowValues(row: CatalogRow): SqlValue[] {
+export function rowValues(row: CatalogRow, paths: HomePaths): SqlValue[] {
   const kind = sourceKindOf(row.source);
   return [
     row.threadId,
@@ -39,7 +40,7 @@ export function rowValues(row: CatalogRow): SqlValue[] {
     row.baseThreadId,
     row.fileSize,
     row.mtimeMs,
-    row.rolloutPath,
+    row.rolloutPath === null ? null : paths.kept(row.rolloutPath),
     row.cliVersion,
     row.originator,
     row.historyMode,
@@ -53,10 +54,10 @@ export function rowValues(row: CatalogRow): SqlValue[] {
 }
 
 /** A row of {@link ROW_COLUMNS}. The casts hold since the tables are strict and written by rowValues alone. */
-export function threadOf(row: SqlRow): StoredThread {
+export function threadOf(row: SqlRow, paths: HomePaths): StoredThread {
   return {
     threadId: row.id as ThreadId,
-    rolloutPath: row.path as string | null,
+    rolloutPath: pathOf(row, paths),
     createdAt: row.created as number,
     updatedAt: row.updated as number,
     preview: row.preview as string,
@@ -75,6 +76,10 @@ export function threadOf(row: SqlRow): StoredThread {
     archived: row.archived === 1,
   };
 }
+
+/** Where a row says that its file lies. */
+export const pathOf = ({ path }: SqlRow, paths: HomePaths): string | null =>
+  path === null ? null : paths.whole(path as string);
 
 /** What a search finds the thread by: each word with a blank before it. */
 export const searchedWords = (name: string | null, preview: string, text: string): string =>
