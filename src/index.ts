@@ -170,6 +170,7 @@ export {
   functionCallOutput,
   type GhostSnapshotItem,
   type LocalShellCallItem,
+  type MessageFacts,
   type MessageItem,
   type MessageRole,
   type ReasoningItem,

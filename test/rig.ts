@@ -88,8 +88,12 @@ export const textsOf = ({ input }: Pick<ModelRequest, "input">): string[] =>
   input.flatMap((item) => {
     if (item.type !== "message") return [];
     const text = item.content.map((part) => ("text" in part ? part.text : "")).join("");
+    if (text.startsWith("<turn_aborted>")) return [INTERRUPTED];
     return text.startsWith("<environment_context>") ? [] : [text];
   });
+
+/** The mark of an interrupt, as {@link textsOf} shows it. */
+export const INTERRUPTED = "<turn_aborted>";
 
 /** H1: every call is followed by its one output, and no output stands alone. */
 export function assertPaired(items: readonly ResponseItem[]): void {

@@ -1,7 +1,7 @@
 import { type AgentStatus, isFinalStatus, statusUnder } from "../protocol/agent-status.ts";
 import { ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { newTurnId, type ThreadId } from "../protocol/ids.ts";
-import { userMessage } from "../protocol/response-item.ts";
+import { contextMessage } from "../protocol/response-item.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import { lastStatusOf } from "./agent-control.ts";
 import type { ManagerRuntime } from "./runtime.ts";
@@ -40,7 +40,7 @@ export class EndNotices {
     if (this.#runtime.isClosing) return;
     try {
       const thread = await this.#runtime.get(parent);
-      const item = userMessage(noticeOf(agent, status));
+      const item = contextMessage(noticeOf(agent, status), "multi_agent.subagent_notification");
       await thread.submitWithId({ id: newTurnId(), isNew: true, op: { type: "inject_items", items: [item] } });
     } catch (error) {
       if (error instanceof ThreadNotFoundError || error instanceof ThreadClosedError || this.#runtime.isClosing) return;

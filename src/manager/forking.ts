@@ -1,12 +1,9 @@
 /** What a fork takes over of its source, and what it says of a turn that it breaks off in (F2). */
 import type { ForkAnchor } from "../protocol/initial-history.ts";
-import { developerMessage } from "../protocol/response-item.ts";
+import { developerMessage, textOf, turnAbortedMessage } from "../protocol/response-item.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import { AnchorIndex } from "../store/anchor-index.ts";
 import type { ForkBase, OpenOptions, OpenTurn, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
-
-const INTERRUPTED_MARKER =
-  "<turn_aborted>\nThe previous turn was interrupted before it was done. Commands that it had started may have run in part; check before you repeat them.\n</turn_aborted>";
 
 /** The part of a history in memory that a fork inherits; undefined when it is none, so that the fork is a new thread. */
 export type Cut = { readonly items: readonly RolloutItem[]; readonly openTurn: OpenTurn | null };
@@ -47,9 +44,14 @@ async function inheritedItems(store: ThreadStore, { inherits }: ForkBase): Promi
   return items;
 }
 
-/** A fork that breaks off in the middle of a turn says so, in the fork's own lines. */
+/**
+ * A fork that breaks off in the middle of a turn says so, in the fork's own lines: for a legacy thread by the developer's
+ * role, since 0.80 and 0.87 would count any other message of that kind as the user's.
+ */
 export function recordInterruption(writer: ThreadWriter, { turnId }: OpenTurn): void {
-  writer.append({ type: "response_item", payload: developerMessage(INTERRUPTED_MARKER) });
+  const mark = turnAbortedMessage();
+  const payload = writer.historyMode === "legacy" ? developerMessage(textOf(mark)) : mark;
+  writer.append({ type: "response_item", payload });
   writer.append({
     type: "event_msg",
     payload: { type: "turn_aborted", reason: "interrupted", ...(turnId === null ? {} : { turn_id: turnId }) },

@@ -12,6 +12,7 @@ const thoughts = listOf(record({ type: text, text }));
 const tagged = byType(new Map());
 const output: Shape = either(text, parts);
 const id = { id: text };
+const facts = record({}, { content_item_kinds: listOf(text), turn_id: text });
 
 /**
  * What each kind of response item must be for the model's history. Optional fields as Codex has them: an item that lacks
@@ -19,7 +20,10 @@ const id = { id: text };
  */
 export const responseItemShape = byType(
   new Map([
-    ["message", record({ role: text, content: parts }, { ...id, phase: text })],
+    [
+      "message",
+      record({ role: text, content: parts }, { ...id, phase: text, internal_chat_message_metadata_passthrough: facts }),
+    ],
     ["reasoning", record({ summary: thoughts }, { ...id, content: thoughts, encrypted_content: text })],
     ["function_call", record({ name: text, arguments: text, call_id: text }, { ...id, namespace: text })],
     ["function_call_output", record({ call_id: text, output }, id)],

@@ -20,6 +20,15 @@ export type MessageItem = {
   content: ContentItem[];
   /** Newer models say whether an assistant message is a `commentary` or the `final_answer`. */
   phase?: string | undefined;
+  /** What the parts are (`user.text`, `generic.turn_aborted`), as stored since 0.169; it never goes to a model. */
+  internal_chat_message_metadata_passthrough?: MessageFacts | undefined;
+};
+
+/** What a program says of a message's parts, in the rollout alone. */
+export type MessageFacts = {
+  content_item_kinds?: string[] | undefined;
+  content_item_metadata?: unknown[] | undefined;
+  turn_id?: string | undefined;
 };
 
 /** What the model thought: its summary, and the provider's encrypted form of the whole. */
@@ -132,6 +141,13 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
     role: text,
     content: z.array(contentItemSchema),
     phase: text.optional(),
+    internal_chat_message_metadata_passthrough: z
+      .looseObject({
+        content_item_kinds: z.array(text).optional(),
+        content_item_metadata: z.array(z.unknown()).optional(),
+        turn_id: text.optional(),
+      })
+      .optional(),
   }),
   reasoning: z.looseObject({
     type: of("reasoning"),
@@ -184,6 +200,27 @@ export const userMessage = (content: string | ContentItem[]): MessageItem => ({
   role: "user",
   content: typeof content === "string" ? [{ type: "input_text", text: content }] : content,
 });
+
+/**
+ * A user message that the program itself puts into the history, and that says so: it counts as no user's, in any version.
+ *
+ * @param kind what it is, in Codex's words (0.169)
+ */
+export const contextMessage = (content: string, kind: string, turnId?: string): MessageItem => ({
+  ...userMessage(content),
+  internal_chat_message_metadata_passthrough: {
+    ...(turnId !== undefined && { turn_id: turnId }),
+    content_item_kinds: [kind],
+    content_item_metadata: [{ provenance: { type: "harness", hook: false } }],
+  },
+});
+
+/** The mark of an interrupt: the model is told that the work before it may be half done. */
+export const turnAbortedMessage = (turnId?: string): MessageItem =>
+  contextMessage(`<turn_aborted>\n${INTERRUPTED}\n</turn_aborted>`, "generic.turn_aborted", turnId);
+
+const INTERRUPTED =
+  "The previous turn was interrupted before it was done. Commands that it had started may have run in part, or may still be running in the background; check before you repeat them.";
 
 /** A message of the model's own, as the history holds it. */
 export const assistantMessage = (message: string): MessageItem => ({

@@ -25,11 +25,13 @@ const CONTEXT_FRAGMENTS: readonly (readonly [start: string, end?: string])[] = [
 
 /**
  * Whether an item is a user's message that a turn starts with: forks and rollbacks count these. Context that the
- * program itself put into the history under the user's role is not. Empty messages count.
+ * program itself put into the history under the user's role is not. Empty messages count. A message that says what its
+ * parts are was written under the newer rule, and is judged by it.
  */
 export function isUserBoundary(item: ResponseItem, rule: BoundaryRule = "0.80"): boolean {
   if (item.type !== "message" || item.role !== "user") return false;
-  return rule === "0.80" ? !isContext080(item.content) : !isContext0169(item.content);
+  const isNewer = rule === "0.169" || item.internal_chat_message_metadata_passthrough?.content_item_kinds !== undefined;
+  return isNewer ? !isContext0169(item.content) : !isContext080(item.content);
 }
 
 function isContext080(content: readonly ContentItem[]): boolean {

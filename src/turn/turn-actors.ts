@@ -9,6 +9,7 @@ import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { ErrorEvent, TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
+import { turnAbortedMessage } from "../protocol/response-item.ts";
 import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import { failureOf } from "./failure.ts";
@@ -142,6 +143,12 @@ async function settle(host: TurnHost, run: TurnRun, { reason }: Ending): Promise
   const kept = reason === null ? joined : joined.filter((submission) => !isFollowed(submission));
   await recordInOrder(host, run, kept);
   for (const { id } of joined) host.noteTaken(id);
+  if (reason === "interrupted") recordInterrupt(host, run);
+}
+
+/** The model is told that the turn was cut off, since 0.88: older rollouts are gone on with in their own words. */
+function recordInterrupt(host: TurnHost, run: TurnRun): void {
+  if (host.historyMode === "paginated") recordItem(host, run.id, turnAbortedMessage(run.turnId));
 }
 
 /** A client that names its message follows it: one that an interrupted turn has not taken is the client's again. */
@@ -238,6 +245,7 @@ function endNow({ host, run }: Place, reason: TurnAbortReason | null): void {
   run.abort(turnEnded(reason));
   void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
   for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
+  if (reason === "interrupted") recordInterrupt(host, run);
   run.end = endOf(host, run, reason);
   host.record({ type: "event_msg", payload: run.end });
   publishEnd({ host, run });

@@ -2,7 +2,7 @@ import type { Release } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
-import type { RolloutItem } from "../protocol/rollout.ts";
+import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -15,6 +15,8 @@ import type { TurnRun } from "./turn-run.ts";
 
 /** What one turn needs of its thread, and all that it may touch. */
 export interface TurnHost extends CallHost {
+  /** Whose words the rollout is written in. */
+  readonly historyMode: HistoryMode;
   readonly model: ModelClient;
   /** The tools of the next request. */
   readonly tools: ToolSet;

@@ -7,12 +7,13 @@ import { call, hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import {
   assistantMessage,
+  contextMessage,
   functionCallOutput,
   type ResponseItem,
   userMessage,
 } from "../../src/protocol/response-item.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
-import { assertPaired, linesOf, next, type Rig, rig, textsOf, until } from "../rig.ts";
+import { assertPaired, INTERRUPTED, linesOf, next, type Rig, rig, textsOf, until } from "../rig.ts";
 
 const line = (payload: ResponseItem): RolloutItem => ({ type: "response_item", payload });
 const u = (text: string) => line(userMessage(text));
@@ -147,9 +148,35 @@ suite("forks", () => {
     await r.clock.advanceAsync(100);
     await interrupting;
     await running;
+    const marks = (await linesOf(r.store, threadId)).filter((stored) =>
+      JSON.stringify(stored).includes("<turn_aborted>"),
+    );
+    assert.equal(marks.length, 1);
+  });
+
+  test("the mark of an interrupt and the notice of an agent's end count as no user's message", async () => {
+    await using r = await rig({ script: [[hang()], [say("two")], [say("on the fork")]] });
+    const { thread, threadId } = await r.manager.startThread();
+    const running = thread.run("one");
+    await until(() => r.model.asked === 1);
+    await thread.interrupt();
+    await running;
+    const notice = contextMessage(
+      "<subagent_notification>\n{}\n</subagent_notification>",
+      "multi_agent.subagent_notification",
+    );
+    await thread.submit({ type: "inject_items", items: [notice] });
+    await thread.run("two");
+    const fork = await r.manager.forkThread({ from: threadId, at: { beforeUserMessage: 1 } });
+    await fork.thread.run("instead");
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }).slice(0, 2), ["one", INTERRUPTED]);
+    assert.equal(textsOf(r.model.requests[2] ?? { input: [] }).at(-1), "instead");
+    assert.ok(!textsOf(r.model.requests[2] ?? { input: [] }).includes("two"));
+    await thread.rollback(1);
+    await thread.run("three");
     assert.deepEqual(
-      (await linesOf(r.store, threadId)).filter((stored) => JSON.stringify(stored).includes("<turn_aborted>")),
-      [],
+      textsOf(r.model.requests[3] ?? { input: [] }).filter((text) => !text.startsWith("<")),
+      ["one", "three"],
     );
   });
 

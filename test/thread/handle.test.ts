@@ -8,7 +8,7 @@ import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { observe, settled } from "../kernel/settled.ts";
-import { next, overlaid, rig, textsOf, until } from "../rig.ts";
+import { INTERRUPTED, next, overlaid, rig, textsOf, until } from "../rig.ts";
 
 const HALF_AN_HOUR = 31 * 60_000;
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
@@ -231,7 +231,7 @@ suite("run and its ends", () => {
     await until(() => thread.activeTurn === undefined);
     await assert.rejects(thread.run("never", { signal: AbortSignal.abort("before") }), (error) => error === "before");
     assert.equal((await thread.run("c")).lastAgentMessage, "ok");
-    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b", "c"]);
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", INTERRUPTED, "b", INTERRUPTED, "c"]);
   });
 
   test("the end of the thread ends a run, an interrupt and a wait for events", async () => {

@@ -7,7 +7,7 @@ import { newThreadId } from "../../src/protocol/ids.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
-import { latch, next, overlaid, rig, textsOf, until, watch } from "../rig.ts";
+import { INTERRUPTED, latch, next, overlaid, rig, textsOf, until, watch } from "../rig.ts";
 
 const HALF_AN_HOUR = 31 * 60_000;
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
@@ -55,7 +55,7 @@ suite("submitting", () => {
     await thread.interrupt();
     await thread.submitWithId({ id: "mine", op: input("c") });
     await next(thread, "task_complete");
-    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b", "c"]);
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "b", INTERRUPTED, "c"]);
   });
 
   test("the mailbox is bounded; urgent ops always pass", async () => {

@@ -14,7 +14,7 @@ import {
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { History } from "../../src/turn/history.ts";
-import { assertPaired, linesOf, next, rig, textsOf, until, watch } from "../rig.ts";
+import { assertPaired, INTERRUPTED, linesOf, next, rig, textsOf, until, watch } from "../rig.ts";
 
 const callItem = (id: string): ResponseItem => ({ type: "function_call", call_id: id, name: "f", arguments: "{}" });
 
@@ -294,6 +294,6 @@ suite("compaction", () => {
     await until(() => r.model.asked === 2);
     await thread.interrupt();
     await thread.run("b");
-    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "ok", "b"]);
+    assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "ok", INTERRUPTED, "b"]);
   });
 });

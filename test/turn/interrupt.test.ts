@@ -5,7 +5,7 @@ import { ModelError, tool } from "../../src/index.ts";
 import { call, fail, hang, raw, type Script, say } from "../../src/model/script.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
-import { assertPaired, latch, overlaid, type Rig, rig, textsOf, until, watch } from "../rig.ts";
+import { assertPaired, INTERRUPTED, latch, overlaid, type Rig, rig, textsOf, until, watch } from "../rig.ts";
 import { slowFile } from "./slow-files.ts";
 
 const ENDS = new Set(["task_complete", "turn_aborted"]);
@@ -84,7 +84,7 @@ suite("interrupt", () => {
       const request = r.model.requests.at(-1);
       assert.ok(request);
       assertPaired(request.input);
-      assert.deepEqual(textsOf(request), ["one", "two"]);
+      assert.deepEqual(textsOf(request), ["one", INTERRUPTED, "two"]);
       assert.ok(plays > 0);
       const items = seen.flatMap(({ msg }) =>
         msg.type === "item_started" || msg.type === "item_completed"
@@ -153,7 +153,7 @@ suite("interrupt", () => {
     const third = thread.run("third");
     closed.open();
     assert.equal((await third).lastAgentMessage, "three");
-    assert.deepEqual(textsOf(s.model.requests[0] ?? { input: [] }), ["first", "one", "second", "third"]);
+    assert.deepEqual(textsOf(s.model.requests[0] ?? { input: [] }), ["first", "one", "second", INTERRUPTED, "third"]);
   });
 
   test("an idle thread answers an interrupt, and says nothing", async () => {

@@ -41,7 +41,7 @@ const optionsOf = (call: Call) => {
 async function start(server: ServerContext, params: z.infer<typeof overridesSchema>, call: Call) {
   const config = await server.configs.forStart(settingsOf(params), FAILURE);
   const started = await withContext("error creating conversation", () =>
-    server.manager.startThread(config, optionsOf(call)),
+    server.manager.startThread(config, { ...optionsOf(call), historyMode: "legacy" }),
   );
   welcome(server, call, started);
   const { threadId, thread } = started;
