@@ -1,11 +1,14 @@
 /** What a method of the server is. */
 import type * as z from "zod";
 import type { Connection } from "./connection.ts";
+import type { RequestId } from "./json-rpc.ts";
 import { ALONE, type Scope } from "./request-order.ts";
 
 /** One request that is being worked on. */
 export interface Call {
   readonly connection: Connection;
+  /** The client's own, as it came: another request of the same client may bear it too. */
+  readonly requestId: RequestId;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
   /** Runs right after the answer has been sent; not after an error. */

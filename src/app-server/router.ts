@@ -1,5 +1,6 @@
 /** From a request to its answer. */
 import type { Connection, Request } from "./connection.ts";
+import type { RequestId } from "./json-rpc.ts";
 import type { Call, Method, MethodTable } from "./method.ts";
 import { readParams } from "./params.ts";
 import { errorObjectOf, INTERNAL_ERROR, invalidRequest } from "./rpc-error.ts";
@@ -38,7 +39,7 @@ export class Router {
   }
 
   async #work(connection: Connection, { id, method: name }: Request, method: Method, params: unknown): Promise<void> {
-    const call = new RunningCall(connection);
+    const call = new RunningCall(connection, id);
     try {
       const result = method.handle(params, call);
       connection.answer({ id, result: result instanceof Promise ? await result : result });
@@ -66,11 +67,13 @@ const isGiven = (name: string, value: unknown): boolean =>
 
 class RunningCall implements Call {
   readonly connection: Connection;
+  readonly requestId: RequestId;
   #after: (() => void)[] = [];
   #finally: (() => void)[] = [];
 
-  constructor(connection: Connection) {
+  constructor(connection: Connection, requestId: RequestId) {
     this.connection = connection;
+    this.requestId = requestId;
   }
 
   get signal(): AbortSignal {

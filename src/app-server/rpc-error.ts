@@ -2,7 +2,8 @@
 import { type ErrorCode, InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { RpcErrorObject } from "./json-rpc.ts";
 
-const INVALID_REQUEST = -32600;
+export const INVALID_REQUEST = -32600;
+export const METHOD_NOT_FOUND = -32601;
 export const INVALID_PARAMS = -32602;
 export const INTERNAL_ERROR = -32603;
 const OVERLOADED = -32001;

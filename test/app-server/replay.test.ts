@@ -2,20 +2,8 @@
 import { test } from "node:test";
 import { answer, calling, failing, hanging, type ModelScript, type Play, saying, thinking } from "./model-plays.ts";
 import { ANSWERED, replay, type Scenario } from "./replay.ts";
+import { UNTOLD, withoutReloads } from "./retellings.ts";
 import type { Message } from "./test-client.ts";
-
-/** Not told by us; or more often, since stock Codex leaves out what a command writes in its first moments. */
-const UNTOLD = new Set(["thread/readState/changed", "item/commandExecution/outputDelta"]);
-
-/** A revert reloads the thread in stock Codex, and does not here. */
-function withoutReloads(messages: readonly Message[]): Message[] {
-  const typeOf = (message: Message | undefined) =>
-    message?.method === "thread/status/changed" ? message.params.status.type : undefined;
-  return messages.filter((message, index) => {
-    const isLeaving = typeOf(message) === "notLoaded" && typeOf(messages[index + 1]) === "idle";
-    return !isLeaving && !(typeOf(message) === "idle" && typeOf(messages[index - 1]) === "notLoaded");
-  });
-}
 
 /** We tell the context's use after a revert too, and after the resume of every fork. */
 const withoutEstimates = (messages: readonly Message[]): Message[] =>

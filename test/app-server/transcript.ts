@@ -41,7 +41,7 @@ const UNSEEN = new Set([
   ...["createdAt", "updatedAt", "recencyAt", "startedAt", "completedAt", "durationMs", "startedAtMs", "completedAtMs"],
   ...["emittedAtMs", "cliVersion", "userAgent", "platformOs", "readState", "readStates"],
   ...["serverName", "installationId"],
-  ...["originator", "serviceTier", "rolloutOrdinal", "data"],
+  ...["originator", "serviceTier", "rolloutOrdinal", "nextRolloutOrdinal", "position", "version", "data"],
 ]);
 
 /** Those of them that may be null on one side alone. */

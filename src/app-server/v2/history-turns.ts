@@ -22,6 +22,8 @@ export type HistoryTurn = {
   readonly id: string;
   readonly items: readonly PlacedItem[];
   readonly turn: V2Turn;
+  /** The line of its end, where it has one. */
+  readonly endOrdinal: number | undefined;
   /** The totals as they were last told in this turn. */
   readonly usage: TokenUsageInfo | undefined;
 };
@@ -39,6 +41,7 @@ type OpenTurn = {
   /** The user's turn that it is a part of, where that is another one. */
   rootId: string | null;
   status: V2Turn["status"] | undefined;
+  endOrdinal: number | undefined;
   error: V2Turn["error"];
   startedAt: number | null;
   completedAt: number | null;
@@ -100,7 +103,7 @@ export class HistoryFold {
         return;
       case "task_complete":
       case "turn_aborted":
-        this.#end(msg);
+        this.#end(msg, ordinal);
         return;
       case "thread_rolled_back":
         this.#rollBack(msg.num_turns);
@@ -131,6 +134,7 @@ export class HistoryFold {
       isReview: given.isReview ?? false,
       rootId: given.rootId ?? null,
       status: undefined,
+      endOrdinal: undefined,
       error: null,
       startedAt: given.startedAt,
       completedAt: null,
@@ -198,11 +202,12 @@ export class HistoryFold {
     }
   }
 
-  #end(msg: TaskCompleteEvent | TurnAbortedEvent): void {
+  #end(msg: TaskCompleteEvent | TurnAbortedEvent, ordinal: number): void {
     const turn = this.#open;
     if (turn === undefined) return;
     const error = msg.type === "task_complete" ? msg.error : undefined;
     turn.status = msg.type === "turn_aborted" ? "interrupted" : error ? "failed" : "completed";
+    turn.endOrdinal = ordinal;
     if (error) turn.error = turnErrorOf(error.message, error.codex_error_info);
     turn.completedAt = msg.completed_at ?? null;
     turn.durationMs = msg.duration_ms ?? null;
@@ -226,8 +231,8 @@ export class HistoryFold {
   /** @param running the turn that runs now, if any */
   finish(running?: string): HistoryTurn[] {
     return this.#turns.map((turn) => {
-      const { ordinal, id, items, usage } = turn;
-      return { ordinal, id, items, usage, turn: this.#turnOf(turn, running) };
+      const { ordinal, endOrdinal, id, items, usage } = turn;
+      return { ordinal, endOrdinal, id, items, usage, turn: this.#turnOf(turn, running) };
     });
   }
 

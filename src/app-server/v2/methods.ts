@@ -12,8 +12,10 @@ import { providerMethods } from "./providers.ts";
 import { reviewMethods } from "./review.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
+import { threadSearchMethods } from "./thread-search.ts";
 import { threadSettingsMethods } from "./thread-settings.ts";
 import { threadStartMethods } from "./thread-start.ts";
+import { timelineMethods } from "./timeline.ts";
 import { turnMethods } from "./turns.ts";
 
 /** Everything that v2 is spoken with. */
@@ -22,6 +24,8 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...threadStartMethods(server),
   ...threadSettingsMethods(server),
   ...threadReadMethods(server),
+  ...threadSearchMethods(server),
+  ...timelineMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),
   ...reviewMethods(server),

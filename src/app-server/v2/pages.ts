@@ -104,10 +104,14 @@ export function itemsPage(
 ): Page<{ turnId: string; item: V2Item; startedAtMs: number | null; completedAtMs: number | null }> {
   const wanted = query.turnId == null ? turns : turns.filter(({ id }) => id === query.turnId);
   const entries = wanted.flatMap(({ id, items }) => items.map((placed) => ({ ...placed, turnId: id })));
-  return pageOf("itemsByCreatedAtOrdinal", entries, query, { direction: "asc" }, ({ turnId, item }) => ({
-    turnId,
-    item,
-    startedAtMs: item.startedAtMs,
-    completedAtMs: item.completedAtMs,
-  }));
+  return pageOf("itemsByCreatedAtOrdinal", entries, query, { direction: "asc" }, ({ turnId, item }) =>
+    itemRow(turnId, item),
+  );
 }
+
+export const itemRow = (turnId: string, item: V2Item) => ({
+  turnId,
+  item,
+  startedAtMs: item.startedAtMs,
+  completedAtMs: item.completedAtMs,
+});

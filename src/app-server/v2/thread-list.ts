@@ -4,6 +4,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf as folderOf } from "../../store/place.ts";
 import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../store/thread-store.ts";
+import { INVALID_PARAMS, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { agentsUnder } from "./agent-family.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -27,6 +28,9 @@ export type ListParams = {
   parentThreadId?: string | null | undefined;
   ancestorThreadId?: string | null | undefined;
   includeEmpty?: boolean | null | undefined;
+  includedThreadIds?: string[] | null | undefined;
+  excludedThreadIds?: string[] | null | undefined;
+  originators?: string[] | null | undefined;
 };
 
 export type ThreadListPage = {
@@ -39,27 +43,53 @@ export type ThreadListPage = {
 type StoredPage = { threads: readonly StoredThread[]; nextCursor: string | null };
 type List = (query: ThreadQuery) => Promise<StoredPage>;
 type Fits = (thread: StoredThread) => boolean;
+/** What has to be read of a thread to know whether it is wanted: looked at in the order of the list, and no further than a page. */
+export type Wanted = (thread: StoredThread) => Promise<boolean>;
 
-export async function listThreads({ manager, views }: ServerContext, params: ListParams): Promise<ThreadListPage> {
+export async function listThreads(
+  { manager, views }: ServerContext,
+  params: ListParams,
+  isWanted?: Wanted,
+): Promise<ThreadListPage> {
   const query = queryOf(params, manager.config.modelProvider);
   const cwds = Array.isArray(params.cwd) && params.cwd.length > 1 ? new Set(params.cwd.map(folderOf)) : undefined;
   const family = params.ancestorThreadId == null ? undefined : await familyOf(manager.store, params.ancestorThreadId);
   const isAsked = params.includeEmpty === true ? () => true : isShown;
+  const isNamed = namedOnly(params);
   const fits: Fits = (thread) =>
     isAsked(thread) &&
+    isNamed(thread) &&
     (cwds === undefined || cwds.has(folderOf(thread.cwd))) &&
     (family === undefined || family.has(thread.threadId));
   const list: List = (page) => manager.listThreads(page);
   const { threads, nextCursor } =
     params.sortDirection === "asc" || cwds !== undefined
-      ? await pageOfAll(list, query, params, fits)
-      : await pageOfFitting(list, query, fits);
+      ? await pageOfAll(list, query, params, { fits, isWanted })
+      : await pageOfFitting(list, query, { fits, isWanted });
   return {
     data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
     readStates: {},
     nextCursor,
     backwardsCursor: threads[0] === undefined ? null : writeCursor(placeOf(threads[0], query)),
   };
+}
+
+const MOST_NAMED = 100;
+
+/** Of the threads that a request names, those that it does not exclude. @throws RpcError -32602 */
+function namedOnly({ includedThreadIds, excludedThreadIds, originators }: ListParams): Fits {
+  const refuse = (why: string) => new RpcError(INVALID_PARAMS, why);
+  const read = (ids: readonly string[] | null | undefined, what: "included thread" | "excluded thread") =>
+    ids == null ? undefined : new Set(ids.map((id) => readThreadId(id, what, INVALID_PARAMS)));
+  if (originators != null && originators.length > 0) {
+    throw refuse("originator filtering is not supported by the local app-server");
+  }
+  if (includedThreadIds != null && includedThreadIds.length > MOST_NAMED) {
+    throw refuse(`includedThreadIds accepts at most ${MOST_NAMED} entries`);
+  }
+  const included = read(includedThreadIds, "included thread");
+  const excluded = read(excludedThreadIds, "excluded thread");
+  return ({ threadId }) => included?.has(threadId) !== false && excluded?.has(threadId) !== true;
 }
 
 /** A thread's place in the order of a list, which is a cursor for either direction. */
@@ -112,14 +142,32 @@ const isShown = ({ preview, name }: StoredThread): boolean => preview !== "" || 
 
 /** A page of the threads that somebody has written to. */
 export const pageOfSpoken = (list: List, query: ThreadQuery): Promise<StoredPage> =>
-  pageOfFitting(list, query, isShown);
+  pageOfFitting(list, query, { fits: isShown });
 
-async function pageOfFitting(list: List, query: ThreadQuery, fits: Fits): Promise<StoredPage> {
+type Filter = { readonly fits: Fits; readonly isWanted?: Wanted | undefined };
+
+/** @param most how many are enough */
+async function kept(
+  threads: readonly StoredThread[],
+  { fits, isWanted }: Filter,
+  most = Number.POSITIVE_INFINITY,
+): Promise<StoredThread[]> {
+  const fitting = threads.filter(fits);
+  if (isWanted === undefined) return fitting;
+  const found: StoredThread[] = [];
+  for (const thread of fitting) {
+    if (await isWanted(thread)) found.push(thread);
+    if (found.length >= most) break;
+  }
+  return found;
+}
+
+async function pageOfFitting(list: List, query: ThreadQuery, filter: Filter): Promise<StoredPage> {
   const limit = Math.min(100, Math.max(1, query.limit ?? 25));
   const shown: StoredThread[] = [];
   for (let page: ThreadQuery = query; ; ) {
     const { threads, nextCursor } = await list(page);
-    shown.push(...threads.filter(fits));
+    shown.push(...(await kept(threads, filter)));
     if (shown.length >= limit || nextCursor === null) return cut(shown, limit, nextCursor, query);
     page = { ...query, cursor: nextCursor };
   }
@@ -146,7 +194,7 @@ async function pageOfAll(
   list: List,
   { cursor: _, limit = 25, ...query }: ThreadQuery,
   { sortDirection, cursor }: ListParams,
-  fits: Fits,
+  { fits, isWanted }: Filter,
 ): Promise<StoredPage> {
   const all: StoredThread[] = [];
   for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
@@ -157,8 +205,10 @@ async function pageOfAll(
   const isRising = sortDirection === "asc";
   if (isRising) all.reverse();
   const after = cursor == null ? undefined : readCursor(cursor);
-  const rest = after === undefined ? all : all.filter((thread) => isBehind(placeOf(thread, query), after, isRising));
-  const threads = rest.slice(0, Math.min(100, Math.max(1, limit)));
+  const most = Math.min(100, Math.max(1, limit));
+  const behind = (thread: StoredThread) => after === undefined || isBehind(placeOf(thread, query), after, isRising);
+  const rest = await kept(all, { fits: behind, isWanted }, most + 1);
+  const threads = rest.slice(0, most);
   const last = threads.length < rest.length ? threads.at(-1) : undefined;
   return { threads, nextCursor: last === undefined ? null : writeCursor(placeOf(last, query)) };
 }

@@ -4,13 +4,13 @@ import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
-import { INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, METHOD_NOT_FOUND, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { itemsPage, turnsPage } from "./pages.ts";
+import { itemRow, itemsPage, turnsPage } from "./pages.ts";
 import { listThreads, sourceKind } from "./thread-list.ts";
 import { readThreadId } from "./thread-source.ts";
 import { itemsView } from "./thread-start.ts";
-import { fullTurns, type History, modeOf } from "./thread-view.ts";
+import { findStored, fullTurns, type History, modeOf } from "./thread-view.ts";
 
 const readSchema = z.object({ threadId: text, includeTurns: optionalFlag });
 const page = { threadId: text, cursor: optionalText, limit: optionalCount, sortDirection };
@@ -18,24 +18,26 @@ const turnsSchema = z.object({ ...page, itemsView });
 const itemsSchema = z.object({ ...page, turnId: optionalText });
 const readItemsSchema = z.object({ threadId: text, turnId: text, itemIds: z.array(text) });
 const loadedSchema = z.object({ cursor: optionalText, limit: optionalCount });
-const query = {
+export const query = {
   cursor: optionalText,
   limit: optionalCount,
-  sortKey: z.enum(["created_at", "updated_at", "recency_at", "section_position", "relevance"]).nullish(),
   sortDirection,
   sourceKinds: z.array(sourceKind).nullish(),
   archived: optionalFlag,
 };
 const listSchema = z.object({
   ...query,
+  sortKey: z.enum(["created_at", "updated_at", "recency_at", "section_position", "relevance"]).nullish(),
   modelProviders: optionalTexts,
   cwd: z.union([text, z.array(text)]).nullish(),
   searchTerm: optionalText,
   parentThreadId: optionalText,
   ancestorThreadId: optionalText,
   includeEmpty: optionalFlag,
+  includedThreadIds: optionalTexts,
+  excludedThreadIds: optionalTexts,
+  originators: optionalTexts,
 });
-const searchSchema = z.object({ ...query, searchTerm: text });
 
 const LIST_EXPERIMENTAL = [
   "ancestorThreadId",
@@ -63,11 +65,6 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
       return listThreads(server, params);
     },
   }),
-  "thread/search": method({
-    params: searchSchema,
-    experimental: true,
-    handle: (params) => search(server, params, "thread/search"),
-  }),
   "thread/loaded/list": method({ params: loadedSchema, handle: (params) => listLoaded(server, params) }),
   "thread/read": method({ params: readSchema, handle: (params, call) => read(server, params, call) }),
   "thread/turns/list": method({
@@ -83,10 +80,10 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
     experimental: true,
     handle: async ({ threadId: given, turnId, itemIds }, call) => {
       if (itemIds.length === 0 || itemIds.length > 100) throw invalidRequest("itemIds must contain 1 to 100 IDs");
-      const { turns } = await historyOf(server, given, "thread/items/read", call);
+      const { turns } = await paginatedHistory(server, given, "thread/items/read", call);
       const wanted = new Set(itemIds);
       const items = turns.find(({ id }) => id === turnId)?.items ?? [];
-      return { data: items.filter(({ item }) => wanted.has(item.id)).map(({ item }) => ({ turnId, item })) };
+      return { data: items.filter(({ item }) => wanted.has(item.id)).map(({ item }) => itemRow(turnId, item)) };
     },
   }),
   "thread/items/list": method({
@@ -102,16 +99,9 @@ export const threadReadMethods = (server: ServerContext): MethodTable => ({
 const LONGEST_TERM = 65_536;
 
 /** @throws RpcError -32602 */
-function checkTerm(term: string, what: string): void {
+export function checkTerm(term: string, what: string): void {
   if (term.length <= LONGEST_TERM / 4 || Buffer.byteLength(term) <= LONGEST_TERM) return;
   throw new RpcError(INVALID_PARAMS, `${what} searchTerm exceeds ${LONGEST_TERM} UTF-8 bytes`);
-}
-
-async function search(server: ServerContext, params: z.infer<typeof searchSchema>, what: string) {
-  checkTerm(params.searchTerm, what);
-  if (params.searchTerm.trim() === "") throw invalidRequest("thread/search requires a non-empty searchTerm");
-  const { data, nextCursor, backwardsCursor } = await listThreads(server, { ...params, modelProviders: [] });
-  return { data: data.map((thread) => ({ thread, snippet: thread.preview })), nextCursor, backwardsCursor };
 }
 
 async function read(server: ServerContext, params: z.infer<typeof readSchema>, call: Call): Promise<unknown> {
@@ -125,7 +115,7 @@ async function read(server: ServerContext, params: z.infer<typeof readSchema>, c
   return { thread: { ...view, turns: fullTurns(history) }, readState };
 }
 
-async function historyOf(
+export async function historyOf(
   { views }: ServerContext,
   text: string,
   what: string,
@@ -134,6 +124,19 @@ async function historyOf(
   const threadId = readThreadId(text);
   if (views.ephemeral.has(threadId)) throw invalidRequest(`ephemeral threads do not support ${what}`);
   return { ...(await notLoaded(threadId, () => views.history(threadId, call.signal))), threadId };
+}
+
+/** The history of a thread whose items can be told apart for good. @throws RpcError -32601 for any other, as stock Codex */
+export async function paginatedHistory(
+  server: ServerContext,
+  text: string,
+  what: string,
+  call: Call,
+): Promise<History & { threadId: ThreadId }> {
+  const threadId = readThreadId(text);
+  const stored = server.views.ephemeral.has(threadId) ? undefined : await findStored(server.manager, threadId);
+  if (stored !== undefined && stored.historyMode === "paginated") return historyOf(server, text, what, call);
+  throw new RpcError(METHOD_NOT_FOUND, `${what} is not supported yet`);
 }
 
 async function notLoaded<T>(threadId: ThreadId, work: () => Promise<T>): Promise<T> {

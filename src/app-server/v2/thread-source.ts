@@ -2,19 +2,20 @@
 import { RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
-import { INTERNAL_ERROR, invalidRequest, noRollout, RpcError, textOfError } from "../rpc-error.ts";
+import { INTERNAL_ERROR, INVALID_REQUEST, invalidRequest, noRollout, RpcError, textOfError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { findStored } from "./thread-view.ts";
 
 /** @param what `thread` or `session`: Codex says it one way when it reads and the other when it loads */
 export function readThreadId(
   text: string,
-  what: "thread" | "session" | "parent thread" | "ancestor thread" = "thread",
+  what: "thread" | "session" | `${"parent" | "ancestor" | "included" | "excluded"} thread` = "thread",
+  number = INVALID_REQUEST,
 ): ThreadId {
   try {
     return parseThreadId(text);
   } catch (error) {
-    throw invalidRequest(`invalid ${what} id: ${textOfError(error)}`, { cause: error });
+    throw new RpcError(number, `invalid ${what} id: ${textOfError(error)}`, { cause: error });
   }
 }
 
