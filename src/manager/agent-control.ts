@@ -10,9 +10,9 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
-import type { ManagerRuntime } from "./runtime.ts";
 import { runtimeOf } from "./runtime-of.ts";
 import type { ThreadOptions } from "./thread-options.ts";
+import type { AgentThreads } from "./threads.ts";
 
 /** What some agents had come to when the wait ended: those that were final then, and whether time ran out first. */
 export type WaitOutcome = { readonly status: Readonly<Record<ThreadId, AgentStatus>>; readonly timedOut: boolean };
@@ -56,16 +56,16 @@ export class AgentControl {
     this.#manager = manager === undefined ? undefined : new WeakRef(manager);
   }
 
-  #alive(): ManagerRuntime | undefined {
+  #alive(): AgentThreads | undefined {
     const manager = this.#manager?.deref();
-    const runtime = manager === undefined ? undefined : runtimeOf(manager);
-    return runtime?.isClosing ? undefined : runtime;
+    const threads = manager === undefined ? undefined : runtimeOf(manager);
+    return threads?.isClosing ? undefined : threads;
   }
 
-  #runtime(): ManagerRuntime {
-    const runtime = this.#alive();
-    if (runtime === undefined) throw new InvalidRequestError("unsupported operation: thread manager dropped");
-    return runtime;
+  #threads(): AgentThreads {
+    const threads = this.#alive();
+    if (threads === undefined) throw new InvalidRequestError("unsupported operation: thread manager dropped");
+    return threads;
   }
 
   /**
@@ -78,21 +78,21 @@ export class AgentControl {
     prompt: AgentPrompt,
     { history = [], rootTurn, ...options }: AgentOptions = {},
   ): Promise<ThreadId> {
-    const runtime = this.#runtime();
+    const threads = this.#threads();
     requirePrompt(prompt);
     const items = history.map((payload) => ({ type: "response_item" as const, payload }));
     const agent = { endsWithParent: options.parentThreadId !== undefined, ...options.agent };
     const { threadId, thread } =
       items.length === 0
-        ? await runtime.maker.spawn(config, { ...options, agent })
-        : await runtime.maker.fork({ history: { type: "forked", items } }, "full", config, {
+        ? await threads.maker.spawn(config, { ...options, agent })
+        : await threads.maker.fork({ history: { type: "forked", items } }, "full", config, {
             ...options,
             agent: { ...agent, forkedFrom: options.parentThreadId },
           });
     try {
       await submitPrompt(thread, prompt, { rootTurn, signal: options.signal });
     } catch (error) {
-      await runtime.discard(threadId);
+      await threads.discard(threadId);
       throw error;
     }
     return threadId;
@@ -100,35 +100,35 @@ export class AgentControl {
 
   /** @throws ThreadNotFoundError */
   async sendPrompt(id: string, prompt: AgentPrompt, options: SubmitOptions = {}): Promise<SubmissionId> {
-    const runtime = this.#runtime();
+    const threads = this.#threads();
     requirePrompt(prompt);
-    return submitPrompt(await runtime.get(parseThreadId(id), options.signal), prompt, options);
+    return submitPrompt(await threads.get(parseThreadId(id), options.signal), prompt, options);
   }
 
   /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
   async interrupt(id: string, options: WaitOptions = {}): Promise<void> {
-    await (await this.#runtime().get(parseThreadId(id), options.signal)).interrupt(options);
+    await (await this.#threads().get(parseThreadId(id), options.signal)).interrupt(options);
   }
 
   /** `not_found` when the thread is not in the manager, or the manager is gone. */
   async getStatus(id: string): Promise<AgentStatus> {
-    const runtime = this.#alive();
-    if (runtime === undefined) return "not_found";
-    const place = await runtime.registry.locate(parseThreadId(id));
+    const threads = this.#alive();
+    if (threads === undefined) return "not_found";
+    const place = await threads.locate(parseThreadId(id));
     if (place === undefined) return "not_found";
     return "unloaded" in place ? place.unloaded.outcome : place.thread.outcome;
   }
 
   /** The status now, and each change. @throws ThreadNotFoundError */
   async subscribeStatus(id: string): Promise<Observable<AgentStatus>> {
-    return (await this.#runtime().get(parseThreadId(id))).status$;
+    return (await this.#threads().get(parseThreadId(id))).status$;
   }
 
   /** Shuts the thread down and takes it out of the manager, whatever the outcome. @throws ThreadNotFoundError */
   async shutdownAgent(id: string, options: WaitOptions = {}): Promise<void> {
-    const runtime = this.#runtime();
+    const threads = this.#threads();
     const threadId = parseThreadId(id);
-    const thread = await runtime.remove(threadId);
+    const thread = await threads.remove(threadId);
     if (thread === undefined) throw new ThreadNotFoundError(threadId);
     await thread.shutdown(options);
   }
@@ -138,19 +138,19 @@ export class AgentControl {
    * count as final `not_found`. When time runs out first, nothing is told.
    */
   async waitFor(ids: readonly string[], options: WaitForOptions = {}): Promise<WaitOutcome> {
-    const runtime = this.#runtime();
+    const threads = this.#threads();
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
     const isFinal: IsFinal = (status) => isFinalStatus(statusUnder(rule, status));
-    const agents = await Promise.all(ids.map((id) => this.#find(runtime, parseThreadId(id), isFinal)));
+    const agents = await Promise.all(ids.map((id) => this.#find(threads, parseThreadId(id), isFinal)));
     const wait = new Wait(agents, isFinal);
     try {
       await whileWaiting(ids.map(parseThreadId), () =>
         withDeadline("the wait for agents", wait.first, {
           deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
           signal: options.signal,
-          clock: runtime.setup.clock,
+          clock: threads.clock,
         }),
       );
       return { status: wait.final(), timedOut: false };
@@ -162,13 +162,13 @@ export class AgentControl {
     }
   }
 
-  async #find(runtime: ManagerRuntime, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
-    const place = await runtime.registry.locate(threadId);
+  async #find(threads: AgentThreads, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
+    const place = await threads.locate(threadId);
     if (place === undefined) return { threadId, status: "not_found" };
     if ("unloaded" in place && isFinal(place.unloaded.outcome)) {
       return { threadId, status: place.unloaded.outcome };
     }
-    return { threadId, thread: await runtime.get(threadId) };
+    return { threadId, thread: await threads.get(threadId) };
   }
 }
 

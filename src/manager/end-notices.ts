@@ -4,17 +4,17 @@ import { newTurnId, type ThreadId } from "../protocol/ids.ts";
 import { contextMessage } from "../protocol/response-item.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import { lastStatusOf } from "./agent-control.ts";
-import type { ManagerRuntime } from "./runtime.ts";
+import type { AgentThreads } from "./threads.ts";
 
 /**
  * Tells a parent's model of its agents' ends, once for each time that one is started or resumed (SPEC 14.4). The notice
  * joins the turn that the parent runs, or waits in its history for the next one; it starts none.
  */
 export class EndNotices {
-  readonly #runtime: ManagerRuntime;
+  readonly #threads: Pick<AgentThreads, "isClosing" | "get" | "logger">;
 
-  constructor(runtime: ManagerRuntime) {
-    this.#runtime = runtime;
+  constructor(threads: Pick<AgentThreads, "isClosing" | "get" | "logger">) {
+    this.#threads = threads;
   }
 
   /** Follows the agent until it is done or closed. */
@@ -37,14 +37,14 @@ export class EndNotices {
   }
 
   async #tell(parent: ThreadId, agent: ThreadId, status: AgentStatus): Promise<void> {
-    if (this.#runtime.isClosing) return;
+    if (this.#threads.isClosing) return;
     try {
-      const thread = await this.#runtime.get(parent);
+      const thread = await this.#threads.get(parent);
       const item = contextMessage(noticeOf(agent, status), "multi_agent.subagent_notification");
       await thread.submitWithId({ id: newTurnId(), isNew: true, op: { type: "inject_items", items: [item] } });
     } catch (error) {
-      if (error instanceof ThreadNotFoundError || error instanceof ThreadClosedError || this.#runtime.isClosing) return;
-      this.#runtime.setup.logger.warn({ threadId: parent, agent, err: error }, "an agent's end could not be told");
+      if (error instanceof ThreadNotFoundError || error instanceof ThreadClosedError || this.#threads.isClosing) return;
+      this.#threads.logger.warn({ threadId: parent, agent, err: error }, "an agent's end could not be told");
     }
   }
 }

@@ -1,26 +1,15 @@
 /** The supervisor's messages, read and carried out. Each is answered once, if an answer is asked for. */
 
 import type { Outcome } from "../../machines/supervisor.machine.ts";
-import type { SkeinLogger } from "../kernel/log.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
-import type { NewThread, Thread } from "../thread/thread.ts";
+import type { NewThread } from "../thread/thread.ts";
 import { refuseUnknown } from "./option-checks.ts";
 import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
-import type { ThreadMaker } from "./thread-maker.ts";
 import type { ThreadOptions } from "./thread-options.ts";
-
-/** What the supervisor's actions have done. */
-export interface Threads {
-  readonly logger: SkeinLogger;
-  readonly maker: Pick<ThreadMaker, "spawn" | "fork" | "resume" | "resumeFile" | "resumeHistory">;
-  ids(): readonly ThreadId[] | Promise<readonly ThreadId[]>;
-  get(threadId: ThreadId, signal?: AbortSignal): Promise<Thread>;
-  remove(threadId: ThreadId, signal?: AbortSignal): Promise<Thread | undefined>;
-  discard(threadId: ThreadId): Promise<void>;
-}
+import type { Threads } from "./threads.ts";
 
 type Request<K extends keyof Replies> = SupervisorRequest<K>;
 

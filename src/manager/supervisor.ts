@@ -6,9 +6,10 @@ import type { ThreadId } from "../protocol/ids.ts";
 import { shownById } from "../protocol/shown-as.ts";
 import type { Limits } from "./options.ts";
 import { Registry } from "./registry.ts";
-import { Service, type Threads } from "./service.ts";
+import { Service } from "./service.ts";
 import { SupervisorGate } from "./supervisor-gate.ts";
 import type { SupervisorRequest } from "./supervisor-messages.ts";
+import type { Threads } from "./threads.ts";
 
 const machine = supervisorMachineOf<Registry>();
 

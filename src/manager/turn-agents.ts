@@ -4,50 +4,49 @@ import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import type { LiveThread } from "../thread/live-thread.ts";
 import type { Agents, ResumeRequest, ReviewerRequest, ReviewerResult, SpawnRequest } from "../turn/agents.ts";
 import { AgentControl } from "./agent-control.ts";
 import { EndNotices } from "./end-notices.ts";
 import { lineageOf } from "./kinship.ts";
 import { Nicknames } from "./nicknames.ts";
-import type { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
+import type { AgentThreads } from "./threads.ts";
 
 /** A reviewer that does not end by then is ended by force. */
 const REVIEWER_END_MS = 2_000;
 
 /** What turns' tools do with other threads, done by AgentControl. No lock is held while an agent is waited for. */
 export class TurnAgents implements Agents {
-  readonly #runtime: ManagerRuntime;
+  readonly #threads: AgentThreads;
   readonly #control: AgentControl;
   readonly #notices: EndNotices;
   readonly #nicknames = new Nicknames();
 
-  constructor(runtime: ManagerRuntime) {
-    this.#runtime = runtime;
-    // The control holds its manager weakly; the runtime holds this, so it is its own holder.
-    bindRuntime(runtime, runtime);
-    this.#control = new AgentControl(runtime);
-    this.#notices = new EndNotices(runtime);
+  constructor(threads: AgentThreads) {
+    this.#threads = threads;
+    // The control holds its manager weakly; the threads hold this, so they are their own holder.
+    bindRuntime(threads, threads);
+    this.#control = new AgentControl(threads);
+    this.#notices = new EndNotices(threads);
   }
 
   /** @throws ManagerClosedError */
-  #open(): ManagerRuntime {
-    const runtime = this.#runtime;
-    if (runtime.isClosing) throw new ManagerClosedError();
-    return runtime;
+  #open(): AgentThreads {
+    const threads = this.#threads;
+    if (threads.isClosing) throw new ManagerClosedError();
+    return threads;
   }
 
   depthOf(threadId: ThreadId): number {
-    return this.#runtime.registry.lineageOf(threadId)?.depth ?? 0;
+    return this.#threads.lineageOf(threadId)?.depth ?? 0;
   }
 
   nicknameOf(threadId: ThreadId): string | null {
-    return this.#runtime.registry.lineageOf(threadId)?.nickname ?? null;
+    return this.#threads.lineageOf(threadId)?.nickname ?? null;
   }
 
   #treeOf(threadId: ThreadId): string {
-    return this.#runtime.registry.lineageOf(threadId)?.session ?? threadId;
+    return this.#threads.lineageOf(threadId)?.session ?? threadId;
   }
 
   statusOf(threadId: ThreadId): Promise<AgentStatus> {
@@ -55,22 +54,29 @@ export class TurnAgents implements Agents {
   }
 
   modelsFor({ modelProvider: provider }: ResolvedThreadConfig): Promise<readonly ModelPreset[]> {
-    return this.#runtime.setup.models.listModels({ provider, refresh: "offline" });
+    return this.#threads.models.listModels({ provider, refresh: "offline" });
   }
 
   async spawn({ parent, rootTurn, config, prompt, history, role, terms, signal }: SpawnRequest): Promise<ThreadId> {
-    const runtime = this.#open();
+    this.#open();
     const nickname = terms === undefined ? null : this.#nicknames.next(this.#treeOf(parent));
     const threadId = await this.#control.spawnAgent(config, prompt, {
       parentThreadId: parent,
       agent: { nickname, role, ...terms },
-      originator: await originatorOf(runtime.registry.peek(parent)),
+      originator: await this.#originatorOf(parent),
       history,
       rootTurn,
       signal,
     });
     if (terms !== undefined) await this.#follow(threadId, parent);
     return threadId;
+  }
+
+  /** Whatever program the parent works for, its agents do too. */
+  async #originatorOf(parent: ThreadId): Promise<string | undefined> {
+    const place = await this.#threads.locate(parent);
+    if (place?.kind !== "loaded") return undefined;
+    return (await place.thread.incarnation.store.header(parent)).originator;
   }
 
   async #follow(threadId: ThreadId, parent: ThreadId): Promise<void> {
@@ -104,8 +110,7 @@ export class TurnAgents implements Agents {
   }
 
   async close(threadId: ThreadId, signal: AbortSignal): Promise<void> {
-    const { registry } = this.#open();
-    const under = registry.agentsUnder(threadId);
+    const under = this.#open().agentsUnder(threadId);
     const [closed] = await Promise.allSettled(
       [threadId, ...under].map((id) => this.#control.shutdownAgent(id, { signal })),
     );
@@ -133,16 +138,11 @@ export class TurnAgents implements Agents {
   }
 
   async resume(threadId: ThreadId, { parent, config, terms, signal }: ResumeRequest): Promise<void> {
-    const { maker, setup } = this.#open();
-    const nickname = lineageOf(await setup.store.header(threadId))?.nickname ?? null;
+    const { maker, store } = this.#open();
+    const nickname = lineageOf(await store.header(threadId))?.nickname ?? null;
     const agent = { nickname, endsWithParent: true, ...terms };
     await maker.resume(threadId, config, { parentThreadId: parent, agent, initialMessages: "none", signal });
     if (nickname !== null) this.#nicknames.note(this.#treeOf(parent), nickname);
     await this.#follow(threadId, parent);
   }
-}
-
-/** Whatever program the parent works for, its agents do too. */
-async function originatorOf(parent: LiveThread | undefined): Promise<string | undefined> {
-  return parent === undefined ? undefined : (await parent.incarnation.store.header(parent.id)).originator;
 }

@@ -1,0 +1,374 @@
+/**
+ * How the lives of threads go on and end: they are unloaded, crash and come back, are removed, lost or ended by force. What
+ * follows from an end is said here alone, in `endBy`. Nothing here waits for a thread, or for its store, without a deadline.
+ */
+import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
+import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
+import { paced } from "../kernel/pace.ts";
+import { LimitReachedError, ManagerClosedError, ThreadBusyError } from "../protocol/errors.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
+import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+import type { Supervision } from "./options.ts";
+import type { Parking } from "./parking.ts";
+import type { Registry, Unloaded } from "./registry.ts";
+import { Removed } from "./removed.ts";
+import { RestartCounters } from "./restarts.ts";
+import type { Lives } from "./supervisor.ts";
+import type { ThreadEnd } from "./thread-end.ts";
+import type { ThreadMaker } from "./thread-maker.ts";
+
+/** Those who are told of the lives of threads. */
+export type LifeWatchers = {
+  readonly created: Set<(thread: LiveThread) => void>;
+  readonly closed: Set<(end: ThreadEnd) => void>;
+  readonly crashed: Set<(end: ThreadEnd) => void>;
+};
+
+/** Whose threads they are. */
+export interface LivesHost {
+  readonly logger: SkeinLogger;
+  readonly clock: Clock;
+  readonly supervision: Supervision;
+  readonly registry: Registry;
+  readonly maker: Pick<ThreadMaker, "reload">;
+  readonly parking: Parking;
+  /** Where threads live that are never to last. */
+  readonly ephemeral: ThreadStore;
+  readonly watchers: LifeWatchers;
+  readonly isClosing: boolean;
+  signal(signal: SupervisorSignal): void;
+  /** Something has happened that may have made a thread idle. */
+  noteActivity(): void;
+}
+
+/** What a forced end may take to store what it can. */
+const KILL_FLUSH_MS = 1_000;
+
+export class ThreadLives implements Lives {
+  readonly incarnations: Incarnations = {
+    byName: new Map(),
+    onActive: (incarnation) => {
+      void this.#host.registry.touch(incarnation.threadId);
+      this.#host.noteActivity();
+      this.#removed.noteActive(incarnation);
+    },
+    onEnd: (incarnation) => {
+      const { threadId } = incarnation;
+      for (const thread of this.#holdersOf(threadId, this.#host.registry.peek(threadId))) {
+        if (thread.incarnation === incarnation) void this.#endAsItDid(thread);
+      }
+    },
+  };
+  readonly #host: LivesHost;
+  readonly #counters: RestartCounters;
+  /** What threads that are down, or were given up, failed by. */
+  readonly #failures = new Map<ThreadId, ThreadEnd>();
+  /** Threads that were removed and live on for whoever holds them. */
+  readonly #removed = new Removed((incarnation) => {
+    incarnation.end("closed");
+    void this.#closeWriter(incarnation);
+    void this.#deleteEphemeral(incarnation);
+    void this.#host.registry.bury(incarnation.threadId);
+    this.#noteClosed({ threadId: incarnation.threadId, epoch: incarnation.epoch, reason: "closed" });
+  });
+  readonly #reaped = new WeakSet<Incarnation>();
+
+  constructor(host: LivesHost) {
+    this.#host = host;
+    this.#counters = new RestartCounters(host.supervision, host.clock, {
+      restart: (threadId) => host.signal({ type: "restart.due", threadId }),
+      giveUp: (threadId, crashes) => host.signal({ type: "restart.gaveUp", threadId, crashes }),
+    });
+  }
+
+  /** Threads that were taken out and live on for whoever holds them. */
+  get removed(): readonly LiveThread[] {
+    return this.#removed.all();
+  }
+
+  noteObserved(thread: LiveThread): void {
+    this.#host.parking.noteObserved(thread);
+    this.#removed.noteObserved(thread);
+  }
+
+  /** What there is of threads beside the registry. */
+  left(): { readonly incarnations: number; readonly parked: number; readonly removed: number } {
+    return {
+      incarnations: this.incarnations.byName.size,
+      parked: this.#host.parking.size,
+      removed: this.#removed.size,
+    };
+  }
+
+  /** From now on nothing comes back: those that wait for their restart are given up. */
+  async stopRestarts(): Promise<void> {
+    for (const threadId of await this.#host.registry.down()) await this.giveUp({ threadId });
+    this.#counters.close();
+  }
+
+  /** The thread is in memory, new or again. */
+  noteLoaded(thread: LiveThread): void {
+    // Nobody finds one that was loaded to be given away; it lives on with whoever asked for it.
+    if (this.#host.registry.peek(thread.id) !== thread) this.#removed.add(thread);
+    for (const watcher of this.#host.watchers.created) watcher(thread);
+    // Nobody could be told of an end that came before the thread was found.
+    if (thread.incarnation.hasEnded) void this.#endAsItDid(thread);
+  }
+
+  /** Has an idle thread leave memory. */
+  async unload(thread: LiveThread): Promise<void> {
+    if (await this.#host.registry.leave(thread, "idle")) await this.takeOut(thread);
+  }
+
+  /** Takes a leaving thread out of memory, once everything that it said is stored; else it stays. */
+  async takeOut(thread: LiveThread): Promise<boolean> {
+    const { incarnation } = thread;
+    try {
+      await incarnation.writer.close();
+    } catch (error) {
+      this.#host.logger.warn({ threadId: thread.id, err: error }, "a thread stays in memory since it can't be stored");
+      await this.#host.registry.left(thread, incarnation.ended === undefined ? "kept" : "gone");
+      return false;
+    }
+    incarnation.end("unloaded");
+    // It is not to come back to a manager that is closing.
+    if (this.#host.isClosing) thread.close();
+    if (!thread.isClosed) this.#host.parking.park(thread);
+    await this.#host.registry.left(thread, thread.isClosed ? "gone" : "unloaded");
+    return true;
+  }
+
+  /** A thread's actor is said to have ended, by itself or by a failure: it is asked whether that is so. */
+  async end(threadId: ThreadId): Promise<void> {
+    const member = await this.#host.registry.find(threadId);
+    for (const thread of this.#holdersOf(threadId, member)) await this.#endAsItDid(thread);
+  }
+
+  /** All handles of an id: the registry's, and those that were removed and live on. */
+  #holdersOf(threadId: ThreadId, member: LiveThread | undefined): LiveThread[] {
+    return [...(member === undefined ? [] : [member]), ...this.#removed.find(threadId)];
+  }
+
+  async #endAsItDid(thread: LiveThread): Promise<void> {
+    const { incarnation } = thread;
+    const { ended } = incarnation;
+    if (ended === undefined || this.#reaped.has(incarnation)) return;
+    const { reason, error } = ended;
+    if (reason === "closed" || reason === "crashed" || reason === "lost") await this.endBy(thread, reason, error);
+  }
+
+  /** A life ends. The thread leaves the registry at once; it comes back if its restart strategy says so. */
+  async endBy(thread: LiveThread, reason: Exclude<ThreadEnd["reason"], "gaveUp">, error?: unknown): Promise<void> {
+    const { incarnation, id } = thread;
+    const wasLoaded = thread.isLoaded;
+    this.#reaped.add(incarnation);
+    incarnation.end(reason, error);
+    const end: ThreadEnd = {
+      threadId: id,
+      epoch: incarnation.epoch,
+      reason,
+      ...(error === undefined ? {} : { error }),
+    };
+    if (reason === "crashed") this.#noteCrashed(end);
+    const hasLeft = await this.#host.registry.leave(thread, "always");
+    await this.#closeWriter(incarnation);
+    const comesBack = hasLeft && !this.#host.isClosing && !thread.isEnding && this.#counters.restarts(reason);
+    if (comesBack) {
+      this.#failures.set(id, end);
+      this.#host.parking.park(thread);
+      await this.#host.registry.left(thread, "down");
+      this.#host.signal({ type: "thread.down", threadId: id });
+      return;
+    }
+    thread.close();
+    await this.#deleteEphemeral(incarnation);
+    if (hasLeft) await this.#host.registry.left(thread, "gone");
+    else if (this.#removed.find(id).includes(thread)) await this.#host.registry.bury(id);
+    else await this.#host.registry.forget(id, incarnation.epoch);
+    this.#removed.delete(thread);
+    this.#counters.retire(id);
+    // Nothing was cut off where nothing ran.
+    this.#noteClosed(wasLoaded || reason !== "killed" ? end : { ...end, reason: "closed" });
+  }
+
+  /** Another process writes the thread now: here it is closed at once, and the next resume loads it anew. */
+  async lose({ threadId, error }: { threadId: ThreadId; error: Error }): Promise<void> {
+    const member = await this.#host.registry.find(threadId);
+    for (const thread of this.#holdersOf(threadId, member)) {
+      if (thread.isLoaded && thread.incarnation.writer.failure === error) await this.endBy(thread, "lost", error);
+    }
+  }
+
+  /** What was never to last goes with its thread. */
+  async #deleteEphemeral({ store, threadId }: Incarnation): Promise<void> {
+    if (store === this.#host.ephemeral) await store.delete(threadId).catch(() => undefined);
+  }
+
+  async #closeWriter({ writer, threadId }: Incarnation): Promise<void> {
+    const { logger } = this.#host;
+    const closing = writer
+      .close()
+      .catch((error: unknown) => logger.error({ threadId, err: error }, "a thread's last lines could not be stored"));
+    await this.#inTime(closing);
+  }
+
+  awaitRestart(threadId: ThreadId): void {
+    this.#counters.noteEnd(threadId);
+  }
+
+  async restart(threadId: ThreadId): Promise<void> {
+    const place = await this.#host.registry.locate(threadId);
+    if (place?.kind !== "down") return;
+    try {
+      await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
+      this.#failures.delete(threadId);
+    } catch (error) {
+      await this.#restartLater(threadId, error);
+    }
+  }
+
+  /** A restart that failed counts as a crash; one that was refused for what is not the thread's fault does not. */
+  async #restartLater(threadId: ThreadId, error: unknown): Promise<void> {
+    if (this.#host.isClosing) {
+      await this.giveUp({ threadId });
+      return;
+    }
+    const isRefused = error instanceof LimitReachedError || error instanceof ThreadBusyError;
+    this.#host.logger.error(
+      { threadId, err: error },
+      `a crashed thread could not be restarted${isRefused ? " yet" : ""}`,
+    );
+    const { epoch = 0 } = this.#failures.get(threadId) ?? {};
+    this.#failures.set(threadId, { threadId, epoch, reason: "crashed", error });
+    if (!isRefused) this.#counters.noteEnd(threadId);
+    else if (!this.#counters.noteRefusal(threadId)) await this.giveUp({ threadId });
+  }
+
+  async giveUp({ threadId, crashes }: { threadId: ThreadId; crashes?: number }): Promise<void> {
+    const { epoch = 0, error } = this.#failures.get(threadId) ?? {};
+    this.#host.logger.error({ threadId, crashes, err: error }, "a thread that crashed stays down");
+    await this.#closeForGood({ threadId, epoch, reason: "gaveUp", error });
+  }
+
+  /** Closes a thread that is not in memory. */
+  async #closeForGood(end: ThreadEnd): Promise<void> {
+    const { threadId } = end;
+    const wasThere = await this.#host.registry.forget(threadId);
+    this.#host.parking.take(threadId)?.close();
+    this.#failures.delete(threadId);
+    this.#counters.retire(threadId);
+    if (wasThere) this.#noteClosed(end);
+  }
+
+  #noteCrashed(end: ThreadEnd): void {
+    this.#host.logger.error({ threadId: end.threadId, epoch: end.epoch, err: end.error }, "a thread crashed");
+    for (const watcher of this.#host.watchers.crashed) watcher(end);
+  }
+
+  #noteClosed(end: ThreadEnd): void {
+    const { threadId, epoch, reason, error } = end;
+    const level = reason === "closed" ? "debug" : "warn";
+    this.#host.logger[level](
+      { threadId, epoch, reason, ...(error === undefined ? {} : { err: error }) },
+      "a thread closed",
+    );
+    for (const watcher of this.#host.watchers.closed) watcher(end);
+    this.#endAgentsOf(threadId);
+  }
+
+  /** Those agents that a thread's turns have started end with it. */
+  #endAgentsOf(threadId: ThreadId): void {
+    if (this.#host.isClosing) return;
+    for (const agent of this.#host.registry.agentsBoundTo(threadId)) {
+      this.#endAgent(agent).catch((error: unknown) => {
+        this.#host.logger.warn({ threadId: agent, err: error }, "an agent could not be ended with its parent");
+      });
+    }
+  }
+
+  async #endAgent(threadId: ThreadId): Promise<void> {
+    const place = await this.#host.registry.locate(threadId);
+    if (place === undefined) return;
+    if ("thread" in place) await place.thread.shutdown();
+    else await this.#closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed" });
+  }
+
+  /**
+   * Takes the thread out, and gives it back working: one that has left memory is loaded for it. One that can't leave
+   * memory, since its store hangs, is ended.
+   *
+   * @throws what keeps it from being loaded; it is out all the same
+   */
+  async remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined> {
+    for (;;) {
+      const thread = await this.#host.registry.remove(threadId);
+      if (thread !== undefined) {
+        this.#counters.retire(threadId);
+        this.#removed.add(thread);
+        this.#endAgentsOf(threadId);
+        return thread;
+      }
+      const place = await this.#host.registry.locate(threadId);
+      if (place === undefined || place.kind === "loaded") return undefined;
+      if (place.kind !== "leaving") return this.#removeUnloaded(threadId, place.unloaded, signal);
+      if (!(await this.#inTime(place.done, signal))) return this.#cutOff(place.thread);
+    }
+  }
+
+  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
+    this.#counters.retire(threadId);
+    try {
+      if (this.#host.isClosing) throw new ManagerClosedError();
+      const thread = await this.#host.maker.reload(threadId, unloaded, { signal }, "remove");
+      // Somebody else has loaded it meanwhile.
+      if ((await this.#host.registry.find(threadId)) === thread) return this.remove(threadId, signal);
+      this.#failures.delete(threadId);
+      this.#endAgentsOf(threadId);
+      return thread;
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.#host.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
+      await this.#closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
+      throw error;
+    }
+  }
+
+  /** Whether the work is done before its time is up. */
+  async #inTime(work: Promise<void>, signal?: AbortSignal): Promise<boolean> {
+    const { clock } = this.#host;
+    const late = Promise.withResolvers<false>();
+    const timer = clock.setTimeout(() => late.resolve(false), KILL_FLUSH_MS);
+    try {
+      return await raceAbort(Promise.race([work.then(() => true), late.promise]), signal);
+    } finally {
+      clock.clearTimeout(timer);
+    }
+  }
+
+  /** Ends a thread whose store doesn't let it leave memory. */
+  async #cutOff(thread: LiveThread): Promise<LiveThread> {
+    const { id, incarnation } = thread;
+    incarnation.end("killed");
+    thread.close();
+    await this.#closeForGood({ threadId: id, epoch: incarnation.epoch, reason: "killed" });
+    return thread;
+  }
+
+  /** Threads that did not come to be in time, those that nobody holds any more, and handles of those out of memory. */
+  async endWhatIsLeft(): Promise<void> {
+    const closing: Promise<void>[] = [];
+    await paced([...(await this.#host.registry.all())], (thread) => {
+      closing.push(this.endBy(thread, "killed"));
+    });
+    for (const thread of await this.#host.registry.leaving()) await this.#cutOff(thread);
+    await Promise.all(closing);
+    const left = [...this.incarnations.byName.values()];
+    await paced(left, (incarnation) => incarnation.end("killed"));
+    await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
+    await paced(this.#host.parking.clear(), (thread) => thread.close());
+  }
+}

@@ -1,0 +1,34 @@
+import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ModelsManager } from "../services/models-manager.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+import type { Kinship } from "./kinship.ts";
+import type { Whereabouts } from "./registry.ts";
+import type { ThreadMaker } from "./thread-maker.ts";
+
+/** What carries out the supervisor's messages: the threads of one manager, and nothing of how they are kept. */
+export interface Threads {
+  readonly logger: SkeinLogger;
+  readonly maker: Pick<ThreadMaker, "spawn" | "fork" | "resume" | "resumeFile" | "resumeHistory">;
+  ids(): readonly ThreadId[] | Promise<readonly ThreadId[]>;
+  /** The thread, loaded again if it has left memory; one that is down is waited for. @throws ThreadNotFoundError */
+  get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread>;
+  remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined>;
+  /** Ends a thread that nobody was told of, and deletes what was stored of it. */
+  discard(threadId: ThreadId): Promise<void>;
+}
+
+/** The same, as agents know it: who is under whom, and where they are. */
+export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
+  readonly isClosing: boolean;
+  readonly clock: Clock;
+  readonly store: ThreadStore;
+  readonly models: ModelsManager;
+  locate(threadId: ThreadId): Whereabouts | undefined | Promise<Whereabouts | undefined>;
+  /** The living sub-agents of a thread, at any depth. */
+  agentsUnder(threadId: ThreadId): ThreadId[];
+  /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
+  left(): { readonly incarnations: number; readonly parked: number; readonly removed: number };
+}
