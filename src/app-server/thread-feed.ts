@@ -54,6 +54,16 @@ export class ThreadFeed {
     this.#voice = new V1Voice(threadId);
   }
 
+  /** What is told from now on waits for the first listener of this client, unless it waits for another's already. */
+  keepFor(owner: Connection, told: Told[]): void {
+    this.backlog ??= { owner, told };
+  }
+
+  /** The client has gone. */
+  dropBacklogOf(owner: Connection): void {
+    if (this.backlog?.owner === owner) this.backlog = undefined;
+  }
+
   get isNeeded(): boolean {
     return (
       this.subscriptions.size > 0 ||

@@ -156,7 +156,7 @@ export class ThreadHub {
   /** The client has gone. */
   leave(connection: Connection): void {
     for (const feed of this.#feeds.values()) {
-      if (feed.backlog?.owner === connection) feed.backlog = undefined;
+      feed.dropBacklogOf(connection);
       if (feed.subscriptions.delete(connection)) this.#options.requests.forget(feed, connection);
       this.#drop(feed);
     }

@@ -1,9 +1,6 @@
 /**
- * What stands behind the supervisor actor: it serves the messages that the actor admits, and looks after the threads
- * that exist. It knows nothing of the facade, so that the facade can be let go of.
- *
- * - (S5) Remove and shutdown answer even when a thread hangs: nothing here waits for a thread without a deadline.
- * - (S7) A crashed thread leaves the registry at once and comes back under the same handle, in a new incarnation.
+ * What stands behind the supervisor actor: makes the parts of one manager, and answers what messages, handles and agents
+ * ask of its threads. It knows nothing of the facade, so that the facade can be let go of.
  */
 import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";

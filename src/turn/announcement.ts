@@ -75,7 +75,7 @@ export const recordJoinedInput = (host: TurnHost, run: TurnRun): void | Promise<
 
 /** What is taken out of the inbox is recorded, whatever becomes of the turn meanwhile. */
 export function recordInOrder(host: TurnHost, run: TurnRun, taken: readonly Submission[]): void | Promise<void> {
-  if (taken.length > 0) run.recording = recordAll(host, run, taken, run.recording);
+  if (taken.length > 0) run.noteRecording(recordAll(host, run, taken, run.recording));
   return run.recording;
 }
 
@@ -101,7 +101,7 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
   if (op.type !== "user_input" && op.type !== "user_turn") return;
   const { items } = op;
   const clientName = "client_id" in op && op.client_id !== undefined ? { client_id: op.client_id } : {};
-  if ("final_output_json_schema" in op) run.outputSchema = op.final_output_json_schema;
+  if ("final_output_json_schema" in op) run.noteOutputSchema(op.final_output_json_schema);
   const record = (message: ResponseItem, skills: SkillInjection) => {
     for (const warning of skills.warnings) host.publish(id, { type: "warning", message: warning });
     recordItem(host, id, message);

@@ -11,6 +11,7 @@ import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import type { TurnItem } from "../protocol/turn-item.ts";
 import { publishItemEnd, publishItemStart } from "./announcement.ts";
 import { askedOf } from "./asked-model.ts";
 import { contextWindowOf } from "./context-window.ts";
@@ -47,9 +48,10 @@ export function needsCompaction(host: TurnHost, { config }: TurnRun): boolean {
 export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const { history } = host;
   if (history === undefined) throw new InternalDefect("a history was to be compacted before it was loaded");
+  const item: TurnItem = run.compaction ?? { type: "ContextCompaction", id: newItemId() };
   if (run.compaction === undefined) {
-    run.compaction = { type: "ContextCompaction", id: newItemId() };
-    publishItemStart(host, run, run.compaction);
+    run.noteCompaction(item);
+    publishItemStart(host, run, item);
   }
   const prompt = userMessage(run.config.compactPrompt ?? PROMPT);
   const summary = await askForSummary(host, run, [...history.forModel(), prompt]);
@@ -61,8 +63,8 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   host.record({ type: "compacted", payload });
   host.noteUsage(estimatedUsage(host, history.estimatedTokens));
   tellUsage(host, run);
-  publishItemEnd(host, run, run.compaction);
-  run.compaction = undefined;
+  publishItemEnd(host, run, item);
+  run.noteCompaction(undefined);
   host.publish(run.id, { type: "warning", message: LONG_THREAD_WARNING });
 }
 
@@ -102,7 +104,7 @@ export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | und
     last_token_usage: usage,
     model_context_window: contextWindowOf(host, run.config),
   });
-  run.usage = addUsage(run.usage, usage);
+  run.countUsage(usage);
   tellUsage(host, run);
 }
 

@@ -187,7 +187,7 @@ class Answer {
   }
 
   #textDelta(delta: string, itemId: string | undefined): void {
-    this.#run.firstTokenAt ??= this.#host.clock.now();
+    if (this.#run.firstTokenAt === undefined) this.#run.noteToken(this.#host.clock.now());
     if (this.#current === undefined) this.#start({ type: "message", role: "assistant", content: [], id: itemId });
     const item_id = itemId ?? this.#current ?? "";
     this.#publish({ type: "agent_message_content_delta", ...this.#place, item_id, delta });
@@ -213,7 +213,7 @@ class Answer {
       const whole = wholeTurnItem(item, item.id ?? this.#current ?? newItemId());
       this.#publish({ type: "item_completed", ...this.#place, item: whole });
       for (const msg of legacyEventsOf(whole, { showRawReasoning })) this.#publish(msg);
-      if (isAnswer(whole)) this.#run.lastAgentMessage = agentMessageText(whole);
+      if (isAnswer(whole)) this.#run.noteMessage(agentMessageText(whole));
     }
     this.#current = undefined;
     recordItem(this.#host, this.#run.id, item);

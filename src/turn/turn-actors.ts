@@ -157,8 +157,9 @@ const isFollowed = ({ op }: Submission): boolean => op.type === "user_input" && 
 /** The end is stored before it is shown (T7). A thread that cannot store it has ended before it is shown. */
 async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
   host.closeInput(run);
-  run.end = endOf(host, run, reason);
-  host.record({ type: "event_msg", payload: run.end });
+  const end = endOf(host, run, reason);
+  run.decide(end);
+  host.record({ type: "event_msg", payload: end });
   await host.syncOrEnd();
 }
 
@@ -183,8 +184,7 @@ function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): Ta
 
 function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
   if (run.end === undefined) throw new InternalDefect("a turn's end was to be shown before it was stored");
-  run.ended = true;
-  run.vacate();
+  run.finish();
   host.endTurn();
   host.publish(run.id, run.end, { recorded: true });
 }
@@ -192,8 +192,9 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
   omitRefusedPictures(host, run, error);
-  run.error = failureOf(error);
-  host.publish(run.id, { type: "error", ...run.error });
+  const failure = failureOf(error);
+  run.fail(failure);
+  host.publish(run.id, { type: "error", ...failure });
 }
 
 /** The next request goes without the pictures that this one may have been refused for. */
@@ -246,7 +247,8 @@ function endNow({ host, run }: Place, reason: TurnAbortReason | null): void {
   void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
   for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
   if (reason === "interrupted") recordInterrupt(host, run);
-  run.end = endOf(host, run, reason);
-  host.record({ type: "event_msg", payload: run.end });
+  const end = endOf(host, run, reason);
+  run.decide(end);
+  host.record({ type: "event_msg", payload: end });
   publishEnd({ host, run });
 }

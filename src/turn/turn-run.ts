@@ -2,7 +2,7 @@ import type { Release } from "../kernel/slots.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import type { SubmissionId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import { type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 
 /** A call that the model made in this turn, and the work that answers it. */
@@ -119,6 +119,48 @@ export class TurnRun {
     this.#retake = undefined;
     this.#release?.();
     this.#release = undefined;
+  }
+
+  /** Input is being recorded; what comes next waits for it. */
+  noteRecording(recording: Promise<void>): void {
+    this.recording = recording;
+  }
+
+  /** The answer is to be of this form. */
+  noteOutputSchema(schema: unknown): void {
+    this.outputSchema = schema;
+  }
+
+  countUsage(usage: TokenUsage): void {
+    this.usage = addUsage(this.usage, usage);
+  }
+
+  noteToken(now: number): void {
+    this.firstTokenAt = now;
+  }
+
+  noteMessage(text: string): void {
+    this.lastAgentMessage = text;
+  }
+
+  /** undefined when it is done. */
+  noteCompaction(item: TurnItem | undefined): void {
+    this.compaction = item;
+  }
+
+  fail(error: TaskCompleteEvent["error"]): void {
+    this.error = error;
+  }
+
+  /** How it ends; to be stored, and then to be shown. */
+  decide(end: TaskCompleteEvent | TurnAbortedEvent): void {
+    this.end = end;
+  }
+
+  /** Its end is shown: its place is free. */
+  finish(): void {
+    this.ended = true;
+    this.vacate();
   }
 
   /** A call of a tool begins, or begins to wait for other threads, or ceases to. */

@@ -29,7 +29,7 @@ function welcome({ hub }: ServerContext, { connection }: Call, { threadId, threa
   const feed = hub.feedOf(threadId);
   if (feed.subscriptions.size > 0) return;
   const hasServers = Object.keys(thread.config.mcpServers).length > 0;
-  feed.backlog ??= { owner: connection, told: hasServers ? [] : [noMcpServers(threadId)] };
+  feed.keepFor(connection, hasServers ? [] : [noMcpServers(threadId)]);
 }
 
 const optionsOf = (call: Call) => {

@@ -109,8 +109,7 @@ export class CommitGroup {
   /** Nothing is written to the file any more; whoever writes to it hears why. What waits is dropped. */
   end(file: RolloutFile, error: Error): void {
     if (file.ended) return;
-    file.ended = true;
-    file.failure = error;
+    file.end(error);
     this.release(file);
     file.owner.failed(error);
   }
@@ -149,9 +148,7 @@ export class CommitGroup {
     }
     this.#cutLeftover(file);
     this.#handles.discard(file);
-    const first = file.failure === undefined;
-    file.failure ??= error;
-    file.attempts += 1;
+    const first = file.fail(error);
     this.#failing.add(file);
     this.#retryLater();
     if (first) file.owner.failed(error);
@@ -177,8 +174,7 @@ export class CommitGroup {
   }
 
   #recover(file: RolloutFile): void {
-    file.failure = undefined;
-    file.attempts = 0;
+    file.recover();
     this.#failing.delete(file);
   }
 
@@ -211,30 +207,32 @@ export class CommitGroup {
     if (!file.unsynced && file.running === undefined) return Promise.resolve();
     if (file.running === undefined) {
       const run = this.#runSync(file).finally(() => {
-        file.running = undefined;
+        file.noteSync(undefined);
       });
-      file.running = run;
+      file.noteSync(run);
       return run;
     }
     if (!file.unsynced) return file.running;
-    file.next ??= file.running
+    if (file.next !== undefined) return file.next;
+    const next = file.running
       .catch(() => undefined)
       .then(() => {
-        file.next = undefined;
+        file.noteNextSync(undefined);
         return this.#sync(file);
       });
-    return file.next;
+    file.noteNextSync(next);
+    return next;
   }
 
   async #runSync(file: RolloutFile): Promise<void> {
-    file.unsynced = false;
+    file.beginSync();
     await this.#syncSlot();
     try {
       await this.#handles.pinned(file, (fd) => this.#fs.sync(fd));
       if (file.entryUnsynced) await this.#syncFolder(dirname(file.path));
-      file.entryUnsynced = false;
+      file.endSync();
     } catch (error) {
-      file.unsynced = true;
+      file.failSync();
       if (!file.ended) this.#fail(file, error);
       throw file.failure;
     } finally {

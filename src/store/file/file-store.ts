@@ -249,7 +249,7 @@ export class FileStore implements ThreadStore {
     if (this.#core.closed) return;
     const writers = live.all().map(({ writer }) => writer);
     const outcomes = await Promise.allSettled(writers.map((writer) => writer.close()));
-    this.#core.closed = true;
+    this.#core.close();
     for (const writer of writers) {
       group.end(writer.file, new StoreIoError("the store is closed"));
       await writer.close();

@@ -42,6 +42,51 @@ export class RolloutFile {
     return this.#queue.length > 0;
   }
 
+  moveTo(path: string): void {
+    this.path = path;
+  }
+
+  /** Nothing is written any more. */
+  end(error: Error): void {
+    this.ended = true;
+    this.failure = error;
+  }
+
+  /** @returns whether it is the first failure since the last success */
+  fail(error: Error): boolean {
+    const isFirst = this.failure === undefined;
+    this.failure ??= error;
+    this.attempts += 1;
+    return isFirst;
+  }
+
+  recover(): void {
+    this.failure = undefined;
+    this.attempts = 0;
+  }
+
+  beginSync(): void {
+    this.unsynced = false;
+  }
+
+  failSync(): void {
+    this.unsynced = true;
+  }
+
+  endSync(): void {
+    this.entryUnsynced = false;
+  }
+
+  /** The sync that runs; undefined when it has ended. */
+  noteSync(running: Promise<void> | undefined): void {
+    this.running = running;
+  }
+
+  /** The sync that comes after it. */
+  noteNextSync(next: Promise<void> | undefined): void {
+    this.next = next;
+  }
+
   push(text: string, bytes: number): void {
     this.#queue.push(text);
     this.queuedBytes += bytes;

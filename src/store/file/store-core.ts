@@ -80,6 +80,11 @@ export class StoreCore {
     this.writerEnv = this.#makeWriterEnv();
   }
 
+  /** Nothing is opened or written any more. */
+  close(): void {
+    this.closed = true;
+  }
+
   get scanEnv(): ScanEnv {
     const { fs, layout, locator, reader, log, live } = this;
     const isLive = (threadId: ThreadId) => live.get(threadId)?.row !== undefined;

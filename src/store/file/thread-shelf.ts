@@ -42,7 +42,7 @@ export class ThreadShelf {
       const writer = live.get(threadId)?.writer;
       if (writer !== undefined) group.commit(writer.file);
       this.#moveFile(path, to);
-      if (writer !== undefined) writer.file.path = to;
+      writer?.file.moveTo(to);
       locator.remember(threadId, to);
       const known = live.get(threadId);
       if (known?.row !== undefined) known.row = { ...known.row, rolloutPath: to, archived };

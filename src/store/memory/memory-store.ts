@@ -190,19 +190,19 @@ class MemoryStore implements ThreadStore {
   }
 
   async rename(threadId: ThreadId, name: string | null): Promise<void> {
-    this.#find(threadId).name = name;
+    this.#find(threadId).rename(name);
   }
 
   async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
-    this.#find(threadId).gitInfo = gitInfo;
+    this.#find(threadId).setGitInfo(gitInfo);
   }
 
   async archive(threadId: ThreadId): Promise<void> {
-    this.#find(threadId).archived = true;
+    this.#find(threadId).shelve({ archived: true });
   }
 
   async unarchive(threadId: ThreadId): Promise<void> {
-    this.#find(threadId).archived = false;
+    this.#find(threadId).shelve({ archived: false });
   }
 
   async delete(threadId: ThreadId): Promise<void> {

@@ -51,6 +51,18 @@ export class MemoryThread implements LeasedThread {
     this.lines = [{ timestamp: now.text, ordinal: base?.end ?? 0, type: "session_meta", payload: meta }];
   }
 
+  rename(name: string | null): void {
+    this.name = name;
+  }
+
+  setGitInfo(gitInfo: ThreadGit | null): void {
+    this.gitInfo = gitInfo;
+  }
+
+  shelve({ archived }: { readonly archived: boolean }): void {
+    this.archived = archived;
+  }
+
   get id(): ThreadId {
     return this.meta.id;
   }

@@ -93,7 +93,7 @@ function reviewerConfig({ config }: TurnRun): ThreadConfig {
 
 /** The reason first, then the end of the review, then that of the turn. */
 function fail(host: TurnHost, run: TurnRun, error: NonNullable<ReviewerResult["error"]>): void {
-  run.error = error;
+  run.fail(error);
   host.publish(run.id, { type: "error", ...error });
 }
 
@@ -112,7 +112,7 @@ function leave(host: TurnHost, run: TurnRun, review_output: ReviewOutput | null,
   publishWholeItem(host, run, run.id, { type: "ExitedReviewMode", id: newItemId(), review_output });
   recordItem(host, run.id, assistantMessage(text));
   const content = [{ type: "Text" as const, text }];
-  run.lastAgentMessage = text;
+  run.noteMessage(text);
   publishWholeItem(host, run, run.id, { type: "AgentMessage", id: `msg_${newItemId()}`, content });
 }
 

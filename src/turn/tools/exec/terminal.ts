@@ -102,6 +102,10 @@ export class Terminal {
     }
   }
 
+  noteUse(now: number): void {
+    this.usedAt = now;
+  }
+
   /** What came since the last look; it is not given again. */
   take(): Piece {
     const unread = this.#unread;

@@ -56,7 +56,7 @@ async function look(call: CallContext): Promise<string> {
   if (typed !== "" && wasRunning && !terminal.write(typed)) throw new InvalidRequestError(CLOSED);
   const range = typed === "" ? LOOK : TYPED;
   const startedAt = clock.now();
-  terminal.usedAt = startedAt;
+  terminal.noteUse(startedAt);
   const waitMs = Math.min(Math.max(yield_time_ms ?? range.default, range.least), range.most);
   const interaction = interactionOf(terminal, typed);
   try {
