@@ -15,6 +15,7 @@ export {
 export { type AskAnswer, type Askable, type AskMessage, type AskOptions, ask } from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
+  Inspector,
   InstructionsSource,
   Limits,
   LogicSource,

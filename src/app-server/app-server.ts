@@ -62,6 +62,7 @@ const DEFAULT_IN_FLIGHT = 1_024;
 
 class Server implements AppServer, ConnectionServer {
   readonly clock: Clock;
+  readonly logger: SkeinLogger;
   readonly #context: ServerContext;
   readonly #router: Router;
   readonly #connections = new Set<ServedConnection>();
@@ -73,6 +74,7 @@ class Server implements AppServer, ConnectionServer {
   constructor(manager: ThreadManager, options: AppServerOptions) {
     this.clock = options.clock ?? systemClock;
     const logger = options.logger ?? silentLog;
+    this.logger = logger;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
     this.#listenLimits = options.limits;
     this.#context = this.#contextOf(manager, options, logger);

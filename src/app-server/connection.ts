@@ -8,9 +8,11 @@
  */
 
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 import type { ClientInfo } from "./client.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import { type Answer, type Incoming, type RequestId, readMessage, type ServerRequest } from "./json-rpc.ts";
+import { MessageLog } from "./message-log.ts";
 import { Outbox } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
 import { errorObjectOf, invalidRequest, overloaded } from "./rpc-error.ts";
@@ -30,16 +32,21 @@ export type Request = Extract<Incoming, { kind: "request" }>;
 /** Whoever serves the connections' messages. */
 export interface ConnectionServer {
   readonly clock: Clock;
+  readonly logger: SkeinLogger;
   serve(connection: Connection, request: Request): void;
   onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void;
   onClosed(connection: Connection): void;
 }
+
+/** How many there have been in this process: their names in the log. */
+let connections = 0;
 
 export class Connection implements WireListener {
   readonly #wire: Wire;
   readonly #server: ConnectionServer;
   readonly #limits: ConnectionLimits;
   readonly #outbox: Outbox;
+  readonly #log: MessageLog;
   readonly #order = new RequestOrder();
   readonly #gone = new AbortController();
   readonly #ended = new AbortController();
@@ -52,6 +59,8 @@ export class Connection implements WireListener {
     this.#server = server;
     this.#limits = limits;
     this.#outbox = new Outbox(wire, limits, (threadId) => this.tell(deltasLeftOut(threadId)));
+    this.#log = new MessageLog(server, ++connections);
+    this.#log.opened();
     wire.listener = this;
   }
 
@@ -96,6 +105,7 @@ export class Connection implements WireListener {
   onText(text: string): void {
     const message = readMessage(text);
     if (message === undefined) return;
+    this.#log.received(message);
     if (message.kind === "request") this.#take(message);
     else if (message.kind === "refused")
       this.answer({ id: message.id, error: errorObjectOf(invalidRequest(`Invalid request: ${message.why}`)) });
@@ -119,18 +129,23 @@ export class Connection implements WireListener {
   }
 
   answer(answer: Answer): void {
-    if (this.isOpen) this.#outbox.push(answer);
+    if (!this.isOpen) return;
+    this.#log.answered(answer);
+    this.#outbox.push(answer);
   }
 
   tell({ method, params }: Told): void {
     const known = this.#introduction;
     if (known === undefined || !this.isOpen || known.optOut.has(method)) return;
     if (EXPERIMENTAL.has(method) && !known.experimentalApi) return;
+    this.#log.told(method);
     this.#outbox.push({ method, params, emittedAtMs: this.#server.clock.now() });
   }
 
   ask(request: ServerRequest): void {
-    if (this.isOpen) this.#outbox.push(request);
+    if (!this.isOpen) return;
+    this.#log.asked(request);
+    this.#outbox.push(request);
   }
 
   onDrain(): void {
@@ -149,6 +164,7 @@ export class Connection implements WireListener {
     this.#ended.abort();
     this.#gone.abort(new DOMException("the client has gone", "AbortError"));
     this.#outbox.clear();
+    this.#log.closed();
     this.#server.onClosed(this);
   }
 

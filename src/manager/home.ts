@@ -144,7 +144,7 @@ const given = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]
     [K in keyof T]?: NonNullable<T[K]>;
   };
 
-type ProviderParts = Pick<HomeOptions, "env" | "originator" | "clock"> & {
+type ProviderParts = Pick<HomeOptions, "env" | "originator" | "clock" | "logger"> & {
   readonly providerId: string;
   readonly book: ProviderBook;
   readonly auth: AuthManager;
@@ -206,10 +206,10 @@ class ProviderClients implements ModelSource {
   }
 
   #make(provider: ProviderInfo, endpoint: EndpointOptions & { readonly providerId: string }): ModelClient {
-    const { env, auth, originator, clock } = this.#parts;
+    const { env, auth, originator, clock, logger } = this.#parts;
     const fallback = () => (provider.requiresOpenaiAuth ? env.OPENAI_API_KEY?.trim() || undefined : undefined);
     const apiKey = () => accessTo(provider, { env, auth }).apiKey ?? fallback();
-    const options = { ...endpoint, apiKey, originator, clock };
+    const options = { ...endpoint, apiKey, originator, clock, logger };
     return CLIENTS[provider.wireApi](options);
   }
 

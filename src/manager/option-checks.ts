@@ -59,6 +59,10 @@ const OPTIONS: Readonly<Record<string, Check>> = {
   residency: group,
   supervision: group,
   logger: port("a logger of pino's shape", "debug", "info", "warn", "error"),
+  inspect: {
+    fits: (value) => typeof value === "function" || hasMethods(value, "next"),
+    wanted: "an inspector of XState's: a function, or an observer (with `next`)",
+  },
   clock: port("a Clock", "now", "setTimeout", "clearTimeout"),
   threadLogic: {
     fits: (value) => isLogic(value) || typeof value === "function",

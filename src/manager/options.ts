@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import type { AnyActorLogic } from "xstate";
+import type { AnyActorLogic, InspectionEvent } from "xstate";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
@@ -118,6 +118,11 @@ export type ThreadManagerOptions = {
   supervision?: Partial<Supervision>;
   /** Any logger of pino's shape. Default: silent. No content and no secret is ever logged. */
   logger?: SkeinLogger;
+  /**
+   * Sees what XState tells of the supervisor, of every thread and turn: actors, events and snapshots, content included. See
+   * docs/debugging.md. What it throws is logged. Default: none; with one, each event costs more.
+   */
+  inspect?: Inspector;
   clock?: Clock;
   /**
    * The logic of threads whose config names none, in place of the built-in one: any XState logic that keeps the contract of
@@ -128,6 +133,9 @@ export type ThreadManagerOptions = {
   /** Logics by the names that a thread's config may give (`logic`). The name is stored, so that a resumed thread has its logic. */
   logics?: Readonly<Record<string, AnyActorLogic>>;
 };
+
+/** As XState's `createActor` takes it: a function, or an observer, of inspection events. */
+export type Inspector = ((event: InspectionEvent) => void) | { next?: (event: InspectionEvent) => void };
 
 /** Chooses the logic for a thread's settings. */
 export type LogicSource = (config: ResolvedThreadConfig) => AnyActorLogic | string;
@@ -157,6 +165,7 @@ export type ManagerSetup = {
   readonly residency: Residency;
   readonly supervision: Supervision;
   readonly logger: SkeinLogger;
+  readonly inspect: Inspector | undefined;
   readonly clock: Clock;
   readonly threadLogic: AnyActorLogic | LogicSource | undefined;
   readonly logics: Readonly<Record<string, AnyActorLogic>>;
@@ -220,6 +229,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     residency: bounded("residency", RESIDENCY, options.residency),
     supervision: withStrategy(options.supervision),
     logger,
+    inspect: options.inspect && harmless(options.inspect, logger),
     clock,
     threadLogic: options.threadLogic,
     logics: options.logics ?? {},
@@ -260,3 +270,15 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
 function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {
   return fileStore(options);
 }
+
+/** XState calls an inspector in the midst of a transition, which what it throws would break. */
+const harmless =
+  (inspect: Inspector, logger: SkeinLogger) =>
+  (event: InspectionEvent): void => {
+    try {
+      if (typeof inspect === "function") inspect(event);
+      else inspect.next?.(event);
+    } catch (err) {
+      logger.warn({ err }, "the inspector failed");
+    }
+  };

@@ -58,7 +58,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.ephemeral = memoryStore({ clock });
     this.#lives = new ThreadLives(this);
-    this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock });
+    this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
     this.rooms = new Rooms({
       limit: limits.residentThreads,
       patienceMs: limits.roomDeadlineMs,

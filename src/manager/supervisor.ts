@@ -4,7 +4,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { ManagerClosedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { shownById } from "../protocol/shown-as.ts";
-import type { Limits } from "./options.ts";
+import type { Inspector, Limits } from "./options.ts";
 import { Registry } from "./registry.ts";
 import { Service } from "./service.ts";
 import { SupervisorGate } from "./supervisor-gate.ts";
@@ -12,6 +12,14 @@ import type { SupervisorRequest } from "./supervisor-messages.ts";
 import type { Threads } from "./threads.ts";
 
 const machine = supervisorMachineOf<Registry>();
+
+type SupervisorParts = {
+  readonly threads: Threads;
+  readonly lives: Lives;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly inspect: Inspector | undefined;
+};
 
 /** What becomes of threads that end. None of these rejects. */
 export interface Lives {
@@ -29,11 +37,11 @@ export class Supervisor {
   readonly actor: ReturnType<Supervisor["start"]>;
   readonly #gate = new SupervisorGate();
 
-  constructor(parts: { threads: Threads; lives: Lives; limits: Limits; clock: Clock }) {
+  constructor(parts: SupervisorParts) {
     this.actor = this.start(parts);
   }
 
-  private start({ threads, lives, limits, clock }: { threads: Threads; lives: Lives; limits: Limits; clock: Clock }) {
+  private start({ threads, lives, limits, clock, inspect }: SupervisorParts) {
     const service = new Service(threads);
     // The machine has told one event from another: what a state's action is given is of the type that it stands under.
     const asked = <T extends SupervisorRequest>(event: object) => event as T;
@@ -56,7 +64,8 @@ export class Supervisor {
         loseThread: ({ event }) => void lives.lose(told<"lease.lost">(event)),
       },
     });
-    const actor = shownById(createActor(provided, { clock, input: { makeRegistry: () => new Registry(limits) } }));
+    const makeRegistry = () => new Registry(limits);
+    const actor = shownById(createActor(provided, { clock, input: { makeRegistry }, ...(inspect && { inspect }) }));
     // XState's type of an actor of one machine is none of any actor, though each is one.
     this.#gate.guard(actor as unknown as AnyActorRef);
     return actor.start();

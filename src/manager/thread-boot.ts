@@ -7,7 +7,7 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import { Pace } from "../kernel/pace.ts";
 import type { Release } from "../kernel/slots.ts";
 import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
-import { DuplicateThreadError, ManagerClosedError } from "../protocol/errors.ts";
+import { DuplicateThreadError, ManagerClosedError, SkeinError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { eventMsgsOf } from "../protocol/initial-history.ts";
@@ -154,17 +154,21 @@ export class ThreadBoot {
 
   /** Makes the thread for a reserved place, boots it and commits; or undoes all of it. */
   async #fulfil(reservation: Reservation, plan: Plan): Promise<LiveThread> {
-    const { registry, onLoaded } = this.#parts;
+    const { registry, onLoaded, setup } = this.#parts;
+    const { threadId } = reservation;
+    const begun = setup.clock.now();
     let made: Making | undefined;
     let incarnation: Incarnation | undefined;
     try {
       this.#checkOpen(plan.options.signal);
+      setup.logger.debug({ threadId }, "place reserved");
       made = await plan.make();
       this.#checkOpen(plan.options.signal);
       incarnation = await this.#boot(made, plan);
       this.#checkOpen(plan.options.signal);
     } catch (error) {
       incarnation?.end("refused");
+      setup.logger.debug({ threadId, code: codeOf(error) }, "boot failed");
       const why = this.#isClosed ? new ManagerClosedError() : error;
       await this.#undo(reservation, made, plan.options.signal?.aborted ? undefined : { error: why });
       throw why;
@@ -173,6 +177,8 @@ export class ThreadBoot {
     const committing = registry.commit(reservation, thread, made.lineage);
     if (committing !== undefined) await committing;
     thread.adopt(incarnation);
+    const { epoch, origin } = incarnation;
+    setup.logger.debug({ threadId, epoch, origin, ms: setup.clock.now() - begun }, "booted");
     onLoaded(thread);
     return thread;
   }
@@ -245,3 +251,5 @@ export class ThreadBoot {
 
 const placeOf = ({ options: { parentThreadId: parent, agent } }: Plan): Newcomer | undefined =>
   parent === undefined ? undefined : { parent, ...agent };
+
+const codeOf = (error: unknown): string => (error instanceof SkeinError ? error.code : "unknown");

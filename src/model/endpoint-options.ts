@@ -1,5 +1,6 @@
 import type { Agent } from "node:http";
 import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
 
 /** How to reach a model server over HTTP. Secrets in it never show in logs, errors or JSON. */
 export type EndpointOptions = {
@@ -21,6 +22,8 @@ export type EndpointOptions = {
   readonly requestMaxRetries?: number | undefined;
   /** Default: the system's. */
   readonly clock?: Clock | undefined;
+  /** Gets a debug line for each retry. Default: silent. */
+  readonly logger?: Pick<SkeinLogger, "debug"> | undefined;
   /** Another way to the network: a proxy's agent, or one with a client certificate. It stays its maker's to close. */
   readonly agent?: Agent | undefined;
 };

@@ -102,6 +102,8 @@ export class HttpEndpoint {
       const { failure, isTransient, isStale = false } = outcome;
       const delayMs = isStale ? 0 : backoffDelay(attempt, { retryAfterMs: failure.retryAfterMs });
       if (!isTransient || attempt > this.#maxRetries || delayMs > LONGEST_SILENT_MS) throw failure;
+      const { path } = ask;
+      this.#options.logger?.debug({ path, attempt, delayMs, status: failure.httpStatus }, "HTTP request retried");
       await this.#pause(delayMs, ask.signal);
     }
   }

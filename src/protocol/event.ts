@@ -23,8 +23,18 @@ export type EventKind = KnownEventMsg["type"];
 /** An event as a thread emits it. `id` is the submission that caused it, `""` for start-up events. */
 export type Event = { id: SubmissionId; msg: EventMsg };
 
-/** An event with its place in its thread's log. `seq` has no gaps within one `epoch` (incarnation). */
-export type ThreadEvent = { threadId: ThreadId; seq: number; epoch: number; id: SubmissionId; msg: EventMsg };
+/**
+ * An event with its place in its thread's log. `seq` has no gaps within one `epoch` (incarnation). `time` is when it was shown,
+ * in Unix milliseconds by the manager's clock.
+ */
+export type ThreadEvent = {
+  threadId: ThreadId;
+  seq: number;
+  epoch: number;
+  time: number;
+  id: SubmissionId;
+  msg: EventMsg;
+};
 
 /** The first event of every incarnation of a thread. */
 export type SessionConfiguredEvent = {

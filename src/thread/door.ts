@@ -3,6 +3,7 @@
  * the log and shown, in this order (T7). Nothing else appends, nothing else shows. The first thing through it is the
  * thread's session (S4); once it is shut, nothing comes through any more: late events of an old life are dropped (S7).
  */
+import type { Clock } from "../kernel/clock.ts";
 import { EventLog } from "../kernel/event-log.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
@@ -29,6 +30,7 @@ export interface DoorThread {
   readonly past: ThreadHistory;
   readonly turn: object | undefined;
   readonly env: {
+    readonly clock: Clock;
     readonly logger: SkeinLogger;
     readonly eventCapacity: number;
     readonly onEvent: (event: ThreadEvent) => void;
@@ -164,7 +166,10 @@ export class Door {
 
   #show(id: SubmissionId, msg: EventMsg): void {
     const { threadId, epoch, env } = this.#thread;
-    const event = this.log.append((seq) => ({ threadId, seq, epoch, id, msg }));
+    const time = env.clock.now();
+    const event = this.log.append((seq) => ({ threadId, seq, epoch, time, id, msg }));
+    if (!msg.type.endsWith("_delta"))
+      env.logger.debug({ threadId, epoch, seq: event.seq, id, type: msg.type }, "event");
     this.#sink?.notify(event);
     env.onEvent(event);
   }

@@ -105,7 +105,14 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
   }
 
   #told(epoch: number, { from, to }: { from: number; to: number }): ThreadEvent {
-    const { threadId } = this.#incarnation;
-    return { threadId, seq: to, epoch, id: INITIAL_SUBMISSION_ID, msg: { type: "lagged", from, to } };
+    const { threadId, clock } = this.#incarnation;
+    return {
+      threadId,
+      seq: to,
+      epoch,
+      time: clock.now(),
+      id: INITIAL_SUBMISSION_ID,
+      msg: { type: "lagged", from, to },
+    };
   }
 }

@@ -18,6 +18,7 @@ import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { addUsage, type TokenUsage } from "../protocol/token-usage.ts";
 import type { History } from "../turn/history.ts";
+import { logRequest } from "../turn/request-log.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { LogicThread, ModelAnswer, ModelQuestion } from "./logic-thread.ts";
 import type { OwnLife } from "./own-life.ts";
@@ -153,6 +154,7 @@ export class HostedThread implements LogicThread {
       ...(outputSchema === undefined ? {} : { outputSchema }),
     };
     const items: ResponseItem[] = [];
+    using _ = logRequest(this.#host.env, request);
     for await (const event of model.stream(request, { signal })) {
       signal.throwIfAborted();
       if (event.type === "item_done") items.push(event.item);

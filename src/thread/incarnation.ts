@@ -564,6 +564,8 @@ export class Incarnation implements TurnHost {
   end(reason: EndReason, error?: unknown): void {
     const end = this.life.end(reason, error);
     if (end === undefined) return;
+    const { threadId, epoch } = this;
+    this.logger.debug({ threadId, epoch, reason }, "life ended");
     if (this.sessionConfigured !== undefined) sayLastWords(this, end, this.#own);
     this.door.shut();
     this.#logicThread?.close();

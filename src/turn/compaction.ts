@@ -16,6 +16,7 @@ import { publishItemEnd, publishItemStart } from "./announcement.ts";
 import { askedOf } from "./asked-model.ts";
 import { contextWindowOf } from "./context-window.ts";
 import { initialContext } from "./initial-context.ts";
+import { logRequest } from "./request-log.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 
@@ -79,6 +80,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
     parallelToolCalls: false,
   };
   let summary = "";
+  using _ = logRequest(host, request);
   for await (const event of host.model.stream(request, { signal: run.signal })) {
     const turning = breathe();
     if (turning !== undefined) await turning;

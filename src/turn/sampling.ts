@@ -14,6 +14,7 @@ import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
 import { askedOf } from "./asked-model.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
+import { logRequest } from "./request-log.ts";
 import { runReview } from "./review/review.ts";
 import { finishCalls, startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -60,8 +61,10 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
   if (history === undefined) throw new InternalDefect("the model was to be asked before the history was loaded");
   const signal = run.beginRequest();
   const answer = new Answer(host, run);
+  const request = requestOf(host, run, history);
+  using _ = logRequest(host, request);
   try {
-    for await (const event of host.model.stream(requestOf(host, run, history), { signal })) {
+    for await (const event of host.model.stream(request, { signal })) {
       if (signal.aborted) break;
       answer.take(event);
       // A stream that never really waits would keep the loop from turning, so that no deadline and no abort got through.

@@ -117,7 +117,13 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
     codex_error_info: { response_stream_disconnected: { http_status_code: failure?.httpStatus ?? null } },
     additional_details: textOfThrown(error),
   });
-  await sleep(host.clock, backoffDelay(retries, { retryAfterMs: failure?.retryAfterMs }), run.signal);
+  const delayMs = backoffDelay(retries, { retryAfterMs: failure?.retryAfterMs });
+  const { threadId, logger } = host;
+  logger.debug(
+    { threadId, turnId: run.turnId, retries, delayMs, status: failure?.httpStatus },
+    "model request retried",
+  );
+  await sleep(host.clock, delayMs, run.signal);
 }
 
 async function runTools(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {

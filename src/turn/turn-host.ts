@@ -1,3 +1,4 @@
+import type { SkeinLogger } from "../kernel/log.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
@@ -18,6 +19,7 @@ export interface TurnHost extends CallHost {
   /** Whose words the rollout is written in. */
   readonly historyMode: HistoryMode;
   readonly model: ModelClient;
+  readonly logger: SkeinLogger;
   /** The tools of the next request. */
   readonly tools: ToolSet;
   readonly inbox: Inbox;

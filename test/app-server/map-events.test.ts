@@ -5,7 +5,7 @@ import { EventMapper } from "../../src/app-server/v2/map-events.ts";
 import type { ThreadEvent } from "../../src/protocol/event.ts";
 
 const event = (msg: object, id = "s"): ThreadEvent =>
-  ({ threadId: "t", seq: 0, epoch: 1, id, msg }) as unknown as ThreadEvent;
+  ({ threadId: "t", seq: 0, epoch: 1, time: 0, id, msg }) as unknown as ThreadEvent;
 const mapped = (msgs: object[]) => {
   const mapper = new EventMapper("t");
   return msgs.flatMap((msg) => mapper.map(event(msg), 1_000));

@@ -5,6 +5,7 @@ import { OUTBOX_LIMITS } from "../../src/app-server/outbox.ts";
 import { ThreadFeed } from "../../src/app-server/thread-feed.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
+import { silentLog } from "../../src/kernel/log.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import { TestClient } from "./test-client.ts";
 
@@ -12,7 +13,7 @@ function followed() {
   const wires = linkedWires();
   const client = new TestClient(wires.client);
   const unused = () => assert.fail("nobody asks for this");
-  const server = { clock: systemClock, serve: unused, onAnswer: unused, onClosed: () => undefined };
+  const server = { clock: systemClock, logger: silentLog, serve: unused, onAnswer: unused, onClosed: () => undefined };
   const connection = new Connection(wires.server, server, { ...OUTBOX_LIMITS, inFlight: 1 });
   connection.introduce({
     client: { name: "c", title: null, version: "1" },

@@ -233,7 +233,7 @@ test("thread.started is the first line; notes follow it, and other threads stay 
   const view = new SdkView({ stdout: out, stderr: out });
   const other = newThreadId();
   const event = (id: ThreadId, msg: EventMsg) =>
-    view.event({ threadId: id, seq: 0, epoch: 1, id: "" as SubmissionId, msg });
+    view.event({ threadId: id, seq: 0, epoch: 1, time: 0, id: "" as SubmissionId, msg });
   view.note("a note");
   event(threadId, configured());
   event(other, configured(other));

@@ -101,7 +101,10 @@ export class LeaseKeeper {
         const holder = this.#readHolder(path);
         if (holder === undefined) continue;
         const dead = holder === "nonsense" || !this.#isAlive(holder);
-        if (!dead && !options.takeOver) return { busy: ownerOf(holder) };
+        if (!dead && !options.takeOver) {
+          this.#log.debug({ threadId, owner: ownerOf(holder) }, "lease held by another");
+          return { busy: ownerOf(holder) };
+        }
         // Whoever only seems dead, or is alive, might still write.
         const gone = holder === "nonsense" || this.#isSurelyDead(holder);
         if (!this.#replace(owner, path, holder, gone ? undefined : options.fenceOff)) continue;
@@ -109,6 +112,7 @@ export class LeaseKeeper {
       const inode = this.#ownInode(path);
       if (inode === undefined) continue;
       const epoch = thread === "stored" ? this.#epochs.next(threadId) : 1;
+      this.#log.debug({ threadId, epoch }, "lease taken");
       return { lease: { threadId, path, epoch, inode, keeper: this } };
     }
     const holder = this.#readHolder(path);
@@ -134,6 +138,7 @@ export class LeaseKeeper {
   }
 
   release(lease: Lease): void {
+    this.#log.debug({ threadId: lease.threadId, epoch: lease.epoch }, "lease released");
     if (this.#fs.infoOf(lease.path)?.inode === lease.inode) this.#removeIfThere(lease.path);
   }
 
