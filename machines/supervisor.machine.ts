@@ -38,8 +38,15 @@ import { notProvided } from "./not-provided.ts";
 /** The answer to a message: its value, or the error that the facade would have thrown. */
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: unknown };
 
-/** Every message may carry where to reply, and a signal that abandons it. */
-type Asking<T> = { reply?: (outcome: Outcome<T>) => void; signal?: AbortSignal };
+/**
+ * Every message may carry where to reply, a signal that abandons it, and what to do where a mailbox is full, the supervisor's or a
+ * thread's: by default the supervisor refuses the message, and `ask` waits.
+ */
+type Asking<T> = {
+  reply?: (outcome: Outcome<T>) => void;
+  signal?: AbortSignal | undefined;
+  whenFull?: "wait" | "reject" | undefined;
+};
 
 type ThreadSourceRef = ThreadId | { rolloutPath: string } | { history: InitialHistory };
 

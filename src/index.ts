@@ -304,7 +304,7 @@ export {
   type ThreadLogicDefinition,
 } from "./thread/define-thread-logic.ts";
 export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
-export type { LogicThread, ModelAnswer, ModelQuestion } from "./thread/logic-thread.ts";
+export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./thread/logic-thread.ts";
 export type { OutputSchema } from "./thread/output-schema.ts";
 export type { OwnLogicInput } from "./thread/own-logic.ts";
 export type {
@@ -321,6 +321,7 @@ export type {
   SubmitOptions as ThreadSubmitOptions,
   Thread,
   WaitOptions,
+  WhenFull,
 } from "./thread/thread.ts";
 export type { TurnResult } from "./thread/turn-result.ts";
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";

@@ -20,6 +20,10 @@ export class Fifo<T> {
     return this.#size;
   }
 
+  get first(): T | undefined {
+    return this.#head?.value;
+  }
+
   push(value: T): Place<T> {
     const place: Place<T> = { value, queue: this, before: this.#tail, after: undefined };
     if (this.#tail === undefined) this.#head = place;

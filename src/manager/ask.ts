@@ -3,12 +3,16 @@ import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
+import type { WhenFull } from "../thread/thread.ts";
+import { isSupervisorMessage } from "./supervisor-gate.ts";
 import type { Replies, SupervisorMessage, SupervisorRef, SupervisorRequest } from "./supervisor-messages.ts";
 
 /** How long `ask` waits: past `deadlineMs` it rejects with DeadlineExceededError, on abort with the signal's reason. */
 export type AskOptions = {
   readonly signal?: AbortSignal | undefined;
   readonly deadlineMs?: number | undefined;
+  /** What to do where the supervisor's mailbox, or the thread's, is full. Default: wait. */
+  readonly whenFull?: WhenFull | undefined;
   /** What the deadline is measured by. Default: the system's. */
   readonly clock?: Clock | undefined;
 };
@@ -45,15 +49,16 @@ export function ask<const M extends AskMessage, A extends Askable>(
 export async function ask<const M extends AskMessage>(
   actor: Askable,
   message: M,
-  { signal, deadlineMs, clock = systemClock }: AskOptions = {},
+  { signal, deadlineMs, whenFull = "wait", clock = systemClock }: AskOptions = {},
 ): Promise<AskAnswer<M>> {
   signal?.throwIfAborted();
   if (actor.getSnapshot().status !== "active") throw new ManagerClosedError("the actor that was asked has ended");
   const { promise, resolve, reject } = Promise.withResolvers<AskAnswer<M>>();
   // The reply settles at once: from then on an abort comes too late, for the one who asks and for the one who answers.
   const reply = (outcome: Outcome<AskAnswer<M>>) => (outcome.ok ? resolve(outcome.value) : reject(outcome.error));
+  const asked = isSupervisorMessage(message.type) ? { whenFull, ...message } : message;
   if (signal === undefined && deadlineMs === undefined) {
-    actor.send({ ...message, reply });
+    actor.send({ ...asked, reply });
     return promise;
   }
   const link = linkSignals(signal);
@@ -62,7 +67,7 @@ export async function ask<const M extends AskMessage>(
   const late = () => link.abort(new DeadlineExceededError(`the answer to ${message.type}`, deadlineMs ?? 0));
   const timer = deadlineMs === undefined ? undefined : clock.setTimeout(late, deadlineMs);
   try {
-    actor.send({ ...message, reply, signal: link.signal });
+    actor.send({ ...asked, reply, signal: link.signal });
     return await promise;
   } finally {
     if (timer !== undefined) clock.clearTimeout(timer);

@@ -36,13 +36,15 @@ export type Limits = {
   readonly treeSize: number;
   /** Ops that may wait in one thread. Default 1,024. */
   readonly mailbox: number;
+  /** Messages that the supervisor has taken and not answered. Further ones wait (`ask`, the facade) or are refused. Default 10,000. */
+  readonly supervisorMailbox: number;
   /** Events of one thread that stay in memory for replay. Default 4,096. */
   readonly events: number;
   /** Milliseconds that a thread logic has for its first event. Default 10,000. */
   readonly bootDeadlineMs: number;
   /**
    * Milliseconds, of real time, that whoever gives no signal or deadline of its own waits for a place in memory when every
-   * resident thread is at work. Default 5,000.
+   * resident thread is at work, or for room in a mailbox out of which nothing moves. Default 5,000.
    */
   readonly roomDeadlineMs: number;
 };
@@ -178,6 +180,7 @@ const LIMITS: Limits = {
   childrenPerParent: 1_000,
   treeSize: 10_000,
   mailbox: 1_024,
+  supervisorMailbox: 10_000,
   events: 4_096,
   bootDeadlineMs: 10_000,
   roomDeadlineMs: 5_000,

@@ -146,6 +146,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       skills,
       eventCapacity: Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, limits.events)),
       mailboxCapacity: limits.mailbox,
+      roomDeadlineMs: limits.roomDeadlineMs,
       onEvent: (event) => {
         this.noteActivity();
         for (const watcher of events) watcher(event);

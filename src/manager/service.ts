@@ -1,12 +1,15 @@
 /** The supervisor's messages, read and carried out. Each is answered once, if an answer is asked for. */
 
 import type { Outcome } from "../../machines/supervisor.machine.ts";
+import type { Release } from "../kernel/slots.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread } from "../thread/thread.ts";
+import { Admission } from "./admission.ts";
 import { refuseUnknown } from "./option-checks.ts";
+import type { Limits } from "./options.ts";
 import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 import type { Threads } from "./threads.ts";
@@ -17,8 +20,11 @@ type Request<K extends keyof Replies> = SupervisorRequest<K>;
 export class Service {
   readonly #threads: Threads;
 
-  constructor(threads: Threads) {
+  readonly #admission: Admission;
+
+  constructor(threads: Threads, limits: Limits) {
     this.#threads = threads;
+    this.#admission = new Admission(limits);
   }
 
   startThread(message: Request<"thread.spawn">): void {
@@ -50,9 +56,10 @@ export class Service {
 
   sendToThread(message: Request<"thread.send">): void {
     void this.#answer(message, async () => {
-      const { op, id, signal } = message;
+      const { op, id, signal, whenFull } = message;
       const thread = await this.#threads.get(threadIdOf(message), signal);
-      return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
+      const how = { signal, whenFull };
+      return id === undefined ? thread.submit(op, how) : thread.submitWithId({ id, op }, how);
     });
   }
 
@@ -62,13 +69,25 @@ export class Service {
   }
 
   async #answer(message: SupervisorMessage, serve: () => unknown): Promise<void> {
-    let outcome = await outcomeOf(message, serve);
+    let release: Release | undefined;
+    let outcome = await outcomeOf(message, () => {
+      const place = this.#admission.enter(message);
+      if (place instanceof Promise) {
+        return place.then((granted) => {
+          release = granted;
+          return serve();
+        });
+      }
+      release = place;
+      return serve();
+    });
     // The caller has already seen the abort; a thread made now would leak, so undo it. Nothing may be awaited from here
     // to the reply, or an abort could come between them.
     if (outcome.ok && message.signal?.aborted && makesThread(message)) {
       await this.#threads.discard((outcome.value as NewThread).threadId);
       outcome = { ok: false, error: message.signal.reason };
     }
+    release?.();
     this.#reply(message, outcome);
   }
 

@@ -22,6 +22,7 @@ const ENVELOPE = z.looseObject({
   type: z.custom<keyof Replies>((type) => typeof type === "string" && Object.hasOwn(FIELDS, type)),
   reply: z.custom<Reply>(isFunction, "must be a function").optional(),
   signal: z.custom<AbortSignal>(isSignal, "must be an AbortSignal").optional(),
+  whenFull: z.enum(["wait", "reject"]).optional(),
 });
 
 /** XState's own word for a child's end has the child's id in its type, which a machine would remember for ever. */
@@ -71,9 +72,12 @@ export class SupervisorGate {
   }
 }
 
+/** Whether a supervisor takes messages of this type. */
+export const isSupervisorMessage = (type: string): type is keyof Replies => Object.hasOwn(FIELDS, type);
+
 /** What each message may have; the compiler says when one is missing here. */
 const FIELDS: { readonly [K in keyof Replies]: Readonly<Record<keyof SupervisorRequest<K>, 1>> } = (() => {
-  const all = { type: 1, reply: 1, signal: 1 } as const;
+  const all = { type: 1, reply: 1, signal: 1, whenFull: 1 } as const;
   return {
     "thread.spawn": { ...all, config: 1, options: 1 },
     "thread.resume": { ...all, threadId: 1, rolloutPath: 1, history: 1, config: 1, options: 1 },

@@ -42,7 +42,7 @@ export class Supervisor {
   }
 
   private start({ threads, lives, limits, clock, inspect }: SupervisorParts) {
-    const service = new Service(threads);
+    const service = new Service(threads, limits);
     // The machine has told one event from another: what a state's action is given is of the type that it stands under.
     const asked = <T extends SupervisorRequest>(event: object) => event as T;
     const told = <T extends SupervisorSignal["type"]>(event: object) => event as Told<T>;

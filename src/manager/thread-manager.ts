@@ -12,7 +12,7 @@ import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
+import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
@@ -156,13 +156,19 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */
-  sendOp(threadId: ThreadId | string, op: Op, options: WaitOptions & { id?: string } = {}): Promise<SubmissionId> {
+  sendOp(
+    threadId: ThreadId | string,
+    op: Op,
+    options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
+  ): Promise<SubmissionId> {
     const { id } = options;
     return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...defined({ id }) }, options);
   }
 
-  #ask<T>(message: SupervisorMessage, { signal, deadlineMs }: WaitOptions): Promise<T> {
-    return ask(this.supervisor, message, { signal, deadlineMs, clock: this.#runtime.setup.clock }) as Promise<T>;
+  #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {
+    const { signal, deadlineMs, whenFull } = options;
+    const { clock } = this.#runtime.setup;
+    return ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;
   }
 
   /** The models on offer, for a thread of this config (or of the manager's own). */

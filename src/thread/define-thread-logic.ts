@@ -1,6 +1,12 @@
 /** A typed start for thread logics of your own: what it makes keeps the contract of docs/thread-logic.md by itself. */
 import { type CallbackActorLogic, fromCallback } from "xstate";
-import type { Submission, ThreadCommand, ThreadEmitted } from "../../machines/thread.machine.ts";
+import {
+  isEmptyInput,
+  type Submission,
+  type ThreadCommand,
+  type ThreadEmitted,
+  taskKindOf,
+} from "../../machines/thread.machine.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
@@ -71,8 +77,8 @@ class Worker<State> {
   readonly #definition: ThreadLogicDefinition<State>;
   readonly #input: OwnLogicInput;
   readonly #emit: (emitted: ThreadEmitted) => void;
-  /** Settles when all that was asked for so far is done. */
-  #work: Promise<void> = Promise.resolve();
+  /** Settles when nothing more will be asked for, and all that was is done. */
+  readonly #work: Promise<void>;
   #state: Promise<State> | undefined;
   #running: AbortController | undefined;
   /** Inputs whose turns have not begun. */
@@ -85,6 +91,7 @@ class Worker<State> {
     this.#definition = definition;
     this.#input = input;
     this.#emit = emit;
+    this.#work = this.#serve(input.thread.ops({ whileRunning: "hold" }));
   }
 
   #publish(id: SubmissionId, msg: EventMsg): void {
@@ -97,14 +104,17 @@ class Worker<State> {
     const { id, op } = command;
     if (op.type === "shutdown") void this.#shutDown(id);
     else if (op.type === "interrupt") this.#interrupt();
-    else if ((op.type === "user_input" || op.type === "user_turn") && op.items.length > 0) {
-      this.#waiting.add(id);
-      this.#next(() => this.#runTurn(command, op.items));
-    } else this.#next(() => this.#answer(id, op));
+    else if (hasInput(op)) this.#waiting.add(id);
   }
 
-  #next(work: () => Promise<void>): void {
-    this.#work = this.#work.then(work);
+  /** One at a time, in order; what is urgent has been heard already. */
+  async #serve(ops: AsyncIterable<Submission>): Promise<void> {
+    for await (const submission of ops) {
+      const { id, op } = submission;
+      if (hasInput(op)) await this.#runTurn(submission, op.items);
+      else if (taskKindOf(op) !== undefined && !isEmptyInput(op)) await this.#runTask(submission);
+      else if (op.type !== "interrupt") await this.#answer(id, op);
+    }
   }
 
   #interrupt(): void {
@@ -178,6 +188,13 @@ class Worker<State> {
     this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
   }
 
+  /** An op that asks for a turn of another kind: whoever waits for its end is told of it. */
+  async #runTask({ id, op, turnId = newTurnId() }: Submission): Promise<void> {
+    this.#publish(id, { type: "task_started", turn_id: turnId });
+    await this.#answer(id, op);
+    this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
+  }
+
   async #answer(id: SubmissionId, op: Op): Promise<void> {
     const { ops = {} } = this.#definition;
     const answer = Object.hasOwn(ops, op.type) ? ops[op.type] : undefined;
@@ -220,6 +237,9 @@ class Worker<State> {
     }
   }
 }
+
+const hasInput = (op: Op): op is Extract<Op, { type: "user_input" | "user_turn" }> =>
+  (op.type === "user_input" || op.type === "user_turn") && Array.isArray(op.items) && op.items.length > 0;
 
 type TurnFacts = {
   readonly id: SubmissionId;

@@ -20,7 +20,7 @@ import { addUsage, type TokenUsage } from "../protocol/token-usage.ts";
 import type { History } from "../turn/history.ts";
 import { logRequest } from "../turn/request-log.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
-import type { LogicThread, ModelAnswer, ModelQuestion } from "./logic-thread.ts";
+import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./logic-thread.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Thread } from "./thread.ts";
 import type { ThreadEnv } from "./thread-env.ts";
@@ -37,6 +37,7 @@ export interface LogicHost {
   readonly ownTurn: OwnLife["turns"]["running"];
   openHistory(signal: AbortSignal): Promise<void> | undefined;
   keepHistory(): void;
+  holdWhileRunning(): void;
   /** As if the logic had emitted it. */
   hear(emitted: unknown): void;
 }
@@ -86,7 +87,8 @@ export class HostedThread implements LogicThread {
     return items;
   }
 
-  ops(): AsyncGenerator<Submission, undefined> {
+  ops({ whileRunning = "give" }: OpsOptions = {}): AsyncGenerator<Submission, undefined> {
+    if (whileRunning === "hold") this.#host.holdWhileRunning();
     this.#received ??= [];
     return this.#drain(this.#received);
   }
@@ -183,6 +185,11 @@ export class HostedThread implements LogicThread {
   }
 
   // For the thread's life.
+
+  /** How many ops its logic has not read. */
+  get unread(): number {
+    return this.#received?.length ?? 0;
+  }
 
   offer({ id, op, turnId }: Submission): void {
     if (op.type === "shutdown" || this.#received === undefined) return;

@@ -359,7 +359,19 @@ export class Incarnation implements TurnHost {
 
   get waitingOps(): number {
     const { deferred = [], questions = [] } = this.remembered;
-    return deferred.length + questions.length + (this.#inbox?.size ?? 0) + (this.#own?.turns.waiting ?? 0);
+    return deferred.length + questions.length + (this.#inbox?.size ?? 0) + this.#heldByLogic;
+  }
+
+  /** Ops that wait for an own logic's turns, or that it was given and has not begun with. */
+  get #heldByLogic(): number {
+    if (this.#own === undefined) return 0;
+    const { waiting, unnamed } = this.#own.turns;
+    return waiting + Math.max(unnamed, this.#logicThread?.unread ?? 0);
+  }
+
+  /** The logic has its turns one at a time. */
+  holdWhileRunning(): void {
+    this.#own?.turns.holdWhileRunning();
   }
 
   /** The task that the op is held for. */
@@ -507,7 +519,7 @@ export class Incarnation implements TurnHost {
 
   /** Whether input that comes now joins the running turn. */
   get takesInput(): boolean {
-    return this.#own === undefined ? this.#hasTag("takesInput") : this.#own.turns.running !== undefined;
+    return this.#own === undefined ? this.#hasTag("takesInput") : this.#own.turns.takesInput;
   }
 
   #hasTag(tag: ThreadTag): boolean {

@@ -46,6 +46,7 @@ import type {
 import { threadFace } from "./thread-face.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
+import { type Destination, isFull, overloaded, WaitingOps } from "./waiting-ops.ts";
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
 export interface ThreadHome {
@@ -83,7 +84,7 @@ function withKnownInput(op: Op): Op {
 const refuseId = (): Promise<never> =>
   Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
 
-export class LiveThread implements Thread, Lives, Observed {
+export class LiveThread implements Thread, Lives, Observed, Destination {
   readonly id: ThreadId;
   readonly #home: ThreadHome;
   #incarnation: Incarnation;
@@ -94,8 +95,7 @@ export class LiveThread implements Thread, Lives, Observed {
   #pastLives: readonly PastLife[] = NO_LIVES;
   /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
-  /** The last op that could not be handed over at once: settles when it is, or has failed. */
-  #handing: Promise<void> | undefined;
+  #waitingOps: WaitingOps | undefined;
   #pull: EventStream | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
 
@@ -130,7 +130,7 @@ export class LiveThread implements Thread, Lives, Observed {
     return this.#incarnation.ended?.error;
   }
 
-  #closedError(op?: Op): ThreadClosedError {
+  closedError(op?: Op): ThreadClosedError {
     return new ThreadClosedError(this.id, op, this.#cause);
   }
 
@@ -158,6 +158,7 @@ export class LiveThread implements Thread, Lives, Observed {
     const waiting = this.#waiting;
     this.#waiting = undefined;
     for (const resolve of waiting ?? []) resolve(next);
+    this.#waitingOps?.look();
     if (this.#observers === undefined) return;
     const { log } = next.door;
     for (let seq = log.first; seq < log.next; seq += 1) {
@@ -175,11 +176,13 @@ export class LiveThread implements Thread, Lives, Observed {
     this.#waiting = undefined;
     this.#observers = undefined;
     for (const resolve of waiting ?? []) resolve(undefined);
+    this.#waitingOps?.look();
     for (const observer of observers ?? []) observer.closed(this.#cause);
   }
 
   /** Shows an event to the handle's observers. */
   notify(event: ThreadEvent): void {
+    this.#waitingOps?.look();
     if (this.#observers === undefined) return;
     for (const observer of [...this.#observers]) observer.event(event);
   }
@@ -259,7 +262,7 @@ export class LiveThread implements Thread, Lives, Observed {
         turnId: toTurnId(String(started.turn_id)),
         submissionId: id,
         kind: "regular",
-        takesInput: true,
+        takesInput: this.#incarnation.takesInput,
         startedAt: since,
       };
     }
@@ -309,11 +312,12 @@ export class LiveThread implements Thread, Lives, Observed {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
     if (op.type === "exec_approval" || op.type === "patch_approval") {
-      if (this.#isClosed) throw this.#closedError(op);
+      if (this.#isClosed) throw this.closedError(op);
       this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
     }
-    const { durability } = options;
-    return this.#bounded("the submission", (signal) => this.#give({ ...handing, op, signal, durability }), options);
+    const { durability, whenFull } = options;
+    const given = { ...handing, op, durability, whenFull };
+    return this.#bounded("the submission", (signal) => this.#give({ ...given, signal }), options);
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
@@ -322,55 +326,54 @@ export class LiveThread implements Thread, Lives, Observed {
     return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, toSubmissionId(id)), options);
   }
 
-  /**
-   * Hands the op over: at once where that is possible, else behind those that wait already, so that ops keep the order
-   * of their submission (T3). An urgent op waits for nobody where the thread is in memory.
-   */
+  /** Hands the op over; it, and what the thread had said before it, is stored then (T7). */
   async #give(handing: Handing): Promise<SubmissionId> {
-    if (this.#isClosed) throw this.#closedError(handing.op);
-    const isThere = !isGone(this.#incarnation);
-    if (isThere && (this.#handing === undefined || isUrgent(handing.op))) {
-      const handed = handOver(this.#incarnation, handing);
-      if (handed instanceof Promise) this.#follow(handed);
-      const id = await handed;
-      await stored(this.#incarnation, handing);
-      return id;
-    }
-    const id = await this.#follow(this.#giveLater(this.#handing, handing));
+    if (this.#isClosed) throw this.closedError(handing.op);
+    const id = await this.#handIn(handing);
     await stored(this.#incarnation, handing);
     return id;
   }
 
-  async #giveLater(before: Promise<unknown> | undefined, handing: Handing): Promise<SubmissionId> {
-    await before;
-    for (;;) {
-      handing.signal?.throwIfAborted();
-      if (this.#isClosed) throw this.#closedError(handing.op);
-      const incarnation = this.#incarnation;
-      if (!isGone(incarnation)) return handOver(incarnation, handing);
-      if (this.#isEnding && incarnation.ended !== undefined) throw this.#closedError(handing.op);
-      await this.#load(handing);
-      // Whoever loads brings a later life, or says why not: a life that has ended does not come back.
-      if (this.#incarnation === incarnation && incarnation.ended !== undefined) throw this.#closedError(handing.op);
-    }
+  /**
+   * At once where that is possible, else behind those that wait already, so that ops keep the order of their submission
+   * (T3). An urgent op waits for nobody where the thread is in memory.
+   */
+  #handIn(handing: Handing): SubmissionId | Promise<SubmissionId> {
+    const { op, id, rerun, whenFull } = handing;
+    const incarnation = this.#incarnation;
+    const { mailboxCapacity } = incarnation.env;
+    const isThere = !isGone(incarnation);
+    if (isThere && isUrgent(op)) return handOver(incarnation, handing);
+    // What was taken already needs no room.
+    const known = isThere && id !== undefined && !rerun ? incarnation.ledger.newest(id) : undefined;
+    if (known !== undefined) return known;
+    const waiting = this.#waitingOps?.size ?? 0;
+    const held = waiting + (isThere ? incarnation.waitingOps : 0);
+    if (held >= mailboxCapacity && (whenFull === "reject" || mailboxCapacity < 1)) throw overloaded(incarnation);
+    if (!isThere || waiting > 0 || isFull(incarnation)) return this.#line.enter(handing);
+    const handed = handOver(incarnation, handing);
+    return handed instanceof Promise ? this.#line.enter(handing, handed) : handed;
   }
 
-  async #load({ op, signal }: Handing): Promise<void> {
+  get #line(): WaitingOps {
+    this.#waitingOps ??= new WaitingOps(this);
+    return this.#waitingOps;
+  }
+
+  async ready(options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    if (this.#isClosed) throw this.closedError();
+    const isWaiting = (this.#waitingOps?.size ?? 0) > 0;
+    if (!isWaiting && (isGone(this.#incarnation) || !isFull(this.#incarnation))) return;
+    await this.#bounded("room", (signal) => this.#line.room(signal), options);
+  }
+
+  async bringBack({ op, signal }: Handing): Promise<void> {
     try {
       await this.#home.load(this, signal);
     } catch (error) {
-      throw error instanceof ThreadClosedError ? this.#closedError(op) : error;
+      throw error instanceof ThreadClosedError ? this.closedError(op) : error;
     }
-  }
-
-  /** Later ops wait until this one is handed over, or has failed. */
-  #follow(handed: Promise<SubmissionId>): Promise<SubmissionId> {
-    const settle = () => {
-      if (this.#handing === settled) this.#handing = undefined;
-    };
-    const settled = handed.then(settle, settle);
-    this.#handing = settled;
-    return handed;
   }
 
   /** Calls that overlap get an event each, in their order. */
@@ -381,7 +384,7 @@ export class LiveThread implements Thread, Lives, Observed {
       this.#pulled ??= this.#pull.next();
       const pulled = this.#pulled;
       const { done, value } = await this.#bounded("the next event", () => pulled, options);
-      if (done) throw this.#closedError();
+      if (done) throw this.closedError();
       if (this.#pulled !== pulled) continue;
       this.#pulled = undefined;
       if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
@@ -476,7 +479,7 @@ export class LiveThread implements Thread, Lives, Observed {
 
   async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    if (this.#isClosed) throw this.#closedError();
+    if (this.#isClosed) throw this.closedError();
     const incarnation = this.#incarnation;
     const running = this.isLoaded ? this.activeTurn : undefined;
     if (turnId !== undefined && running?.turnId !== turnId) {

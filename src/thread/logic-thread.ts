@@ -29,6 +29,12 @@ export type ModelAnswer = {
   readonly usage: TokenUsage | null;
 };
 
+/** What a logic's `ops` gives while a turn runs. */
+export type OpsOptions = {
+  /** `hold`: ops that come meanwhile, all but urgent ones, are kept for the turn's end. Default `give`. */
+  readonly whileRunning?: "give" | "hold" | undefined;
+};
+
 /** The thread, as its own logic sees it: it emits, asks the model and calls tools. */
 export interface LogicThread {
   readonly id: ThreadId;
@@ -45,7 +51,7 @@ export interface LogicThread {
    * The ops that the thread is given from now on, in order, for logics that receive nothing by themselves (fromPromise).
    * Ends when the thread is asked to shut down. To be called once, before anything is awaited.
    */
-  ops(): AsyncGenerator<Submission, undefined>;
+  ops(options?: OpsOptions): AsyncGenerator<Submission, undefined>;
   /**
    * Asks the thread's model with its history, its settings and the function tools of its config and its manager; calls are
    * answered, and the model is asked again until it makes none. What is said is recorded, and told by nobody: say what is to be

@@ -2,6 +2,8 @@
  * The inputs that a logic of an embedder's own was given, and the turns that it makes of them: which run, which wait for
  * one of the manager's places (`limits.runningTurns`), and which have no end yet.
  *
+ * A logic may have its turns one at a time (`holdWhileRunning`): then all but urgent ops wait here while one runs.
+ *
  * A thread holds one place from the input that starts a turn until nothing of it is without an end. Input for a running
  * turn goes to the logic at once. Ops keep their order (T3): behind an input that waits, all but urgent ones wait.
  */
@@ -29,6 +31,9 @@ export class OwnTurns {
   readonly #owed = new Map<SubmissionId, OwedTurn>();
   readonly #ended = new Set<SubmissionId>();
   #waiting: SubmittedOp[] = [];
+  #holds = false;
+  /** Inputs that the logic was given and has said nothing of, nor ended the turn that they came into. */
+  readonly #unnamed = new Set<SubmissionId>();
   #place: Release | undefined;
   #asking: AbortController | undefined;
 
@@ -38,9 +43,28 @@ export class OwnTurns {
     this.#deliver = deliver;
   }
 
-  /** How many ops wait for a place. */
+  /** How many ops wait for a place, or for the turn that runs. */
   get waiting(): number {
     return this.#waiting.length;
+  }
+
+  /** How many inputs the logic was given and has not begun with. */
+  get unnamed(): number {
+    return this.#unnamed.size;
+  }
+
+  /** From now on no op but urgent ones comes to the logic while a turn runs. */
+  holdWhileRunning(): void {
+    this.#holds = true;
+  }
+
+  /** Whether input that comes now is given to the logic while its turn runs. */
+  get takesInput(): boolean {
+    return !this.#holds && this.running !== undefined;
+  }
+
+  get #isBlocked(): boolean {
+    return this.#asking !== undefined || (this.#holds && this.#owed.size > 0);
   }
 
   /** The turn that began first of those that run. */
@@ -65,15 +89,16 @@ export class OwnTurns {
       this.#deliver(event);
       return cut;
     }
-    if (this.#asking === undefined) this.#admit(event);
-    else this.#waiting.push(event);
+    if (this.#isBlocked || this.#waiting.length > 0) this.#waiting.push(event);
+    else this.#admit(event);
     return [];
   }
 
   #admit(event: SubmittedOp): void {
     const { id, op, turnId } = event;
-    const starts = taskKindOf(op) !== undefined && !isEmptyInput(op) && this.running === undefined;
-    if (!starts) {
+    const isInput = taskKindOf(op) !== undefined && !isEmptyInput(op);
+    if (!isInput || this.running !== undefined) {
+      if (isInput) this.#unnamed.add(id);
       this.#deliver(event);
       return;
     }
@@ -81,6 +106,7 @@ export class OwnTurns {
     const submission = turnId === undefined ? { id, op } : { id, op, turnId };
     const begin = () => {
       this.#owed.set(id, { submission, started: undefined, since: 0 });
+      this.#unnamed.add(id);
       this.#deliver(event);
     };
     if (this.#place !== undefined) {
@@ -109,7 +135,7 @@ export class OwnTurns {
 
   /** What has waited goes to the logic, up to the next one that has to wait. */
   #pump(): void {
-    while (this.#asking === undefined) {
+    while (!this.#isBlocked) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
       this.#admit(next);
@@ -128,6 +154,7 @@ export class OwnTurns {
 
   /** The logic says that a turn has begun; one that nobody asked for counts as well, and does not wait. */
   begin(id: SubmissionId, started: TaskStartedEvent, since: number): void {
+    this.#unnamed.delete(id);
     const turn = this.#owed.get(id);
     if (turn === undefined) this.#owed.set(id, { submission: undefined, started, since });
     else Object.assign(turn, { started, since });
@@ -137,11 +164,16 @@ export class OwnTurns {
 
   /** The logic says that a turn has ended. False when it has said so already (T4). */
   end(id: SubmissionId): boolean {
+    this.#unnamed.delete(id);
     if (!this.#owed.delete(id) && this.#ended.has(id)) return false;
+    // What came into the turn has ended with it.
+    if (this.#owed.size === 0) this.#unnamed.clear();
     this.#ended.add(id);
     const [oldest] = this.#ended;
     if (this.#ended.size > ENDED_KEPT && oldest !== undefined) this.#ended.delete(oldest);
     this.#release();
+    // The end is shown before the next turn begins.
+    if (this.#waiting.length > 0) queueMicrotask(() => this.#pump());
     return true;
   }
 
@@ -155,6 +187,7 @@ export class OwnTurns {
   close(): { readonly owed: readonly [SubmissionId, OwedTurn][]; readonly waiting: readonly SubmittedOp[] } {
     const left = { owed: [...this.#owed], waiting: this.#waiting };
     this.#owed.clear();
+    this.#unnamed.clear();
     this.#waiting = [];
     this.#asking?.abort();
     this.#asking = undefined;

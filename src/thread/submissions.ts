@@ -4,12 +4,12 @@
  */
 import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
+import { ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import { outsideCalls } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
-import type { Durability, SubmissionOutcome } from "./thread.ts";
+import type { Durability, SubmissionOutcome, WhenFull } from "./thread.ts";
 
 export type Handing = {
   readonly op: Op;
@@ -23,12 +23,14 @@ export type Handing = {
   readonly turnId?: TurnId | undefined;
   /** `memory`: taken is enough; a process that dies may forget it. */
   readonly durability?: Durability | undefined;
+  /** What to do while the mailbox has no room. */
+  readonly whenFull?: WhenFull | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Told the id just before the thread hears of the op. */
   readonly onNamed?: ((id: SubmissionId) => void) | undefined;
 };
 
-/** Gives the op to the thread. @throws ThreadClosedError (gives the op back), OverloadedError, StoreIoError */
+/** Gives the op to the thread. @throws ThreadClosedError (gives the op back), StoreIoError */
 export function handOver(thread: Incarnation, handing: Handing): SubmissionId | Promise<SubmissionId> {
   const { id, isNew, rerun, signal } = handing;
   if (id === undefined) return admit(thread, nextId(thread), handing);
@@ -91,10 +93,6 @@ function send(thread: Incarnation, id: SubmissionId, handing: Handing): Submissi
   const { op, signal, onNamed } = handing;
   signal?.throwIfAborted();
   if (isGone(thread)) throw new ThreadClosedError(thread.threadId, op);
-  const { waitingOps, env } = thread;
-  if (!isUrgent(op) && waitingOps >= env.mailboxCapacity) {
-    throw new OverloadedError(`thread ${thread.threadId} has ${waitingOps} ops waiting; try again later`);
-  }
   thread.touch();
   onNamed?.(id);
   const turnId = handing.turnId ?? (taskKindOf(op) === undefined || isUuid(id) ? undefined : newTurnId());

@@ -19,8 +19,18 @@ export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly 
 /** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
 export type Durability = "stored" | "memory";
 
+/** What becomes of an op while its thread's mailbox is full: it waits for room, or is refused by OverloadedError at once. */
+export type WhenFull = "wait" | "reject";
+
 /** How `submit` waits, and when it counts an op as taken. */
-export type SubmitOptions = WaitOptions & { readonly durability?: Durability | undefined };
+export type SubmitOptions = WaitOptions & {
+  readonly durability?: Durability | undefined;
+  /**
+   * Default `wait`: in the order of submission, as long as the signal or the deadline says; without either until nothing in
+   * line has moved for `limits.roomDeadlineMs`, and then OverloadedError.
+   */
+  readonly whenFull?: WhenFull | undefined;
+};
 
 /** An op under an id of the caller's. */
 export type NamedSubmission = {
@@ -105,6 +115,11 @@ export interface Thread extends AsyncDisposable {
    *   it was taken and could not be stored
    */
   submit(op: Op, options?: SubmitOptions): Promise<SubmissionId>;
+  /**
+   * Resolves when there is room for an op, after all that wait for room already. A thread that is out of memory has room.
+   * @throws ThreadClosedError when the thread ends meanwhile
+   */
+  ready(options?: WaitOptions): Promise<void>;
   /**
    * As submit, under an id of the caller's. An id that the thread has ever seen runs nothing again, over reloads and process
    * restarts; {@link outcomeOf} says what became of it. A UUID also names the turn.
