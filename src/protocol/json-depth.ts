@@ -68,6 +68,23 @@ export function isDeepValue(value: unknown, levels = MAX_JSON_DEPTH): boolean {
   return false;
 }
 
+/** How deep an op may nest: lines hold it, or what it gives, two levels deeper. */
+export const MAX_OP_DEPTH = MAX_JSON_DEPTH - 2;
+/** How deep what a model or a tool has said may nest, which lines wrap further. */
+const MAX_SAID_DEPTH = MAX_JSON_DEPTH - 7;
+
+/** A JSON value itself, or a copy in which a text stands for whatever nests deeper than that many levels. */
+export function clippedDepth(value: unknown, levels = MAX_SAID_DEPTH): unknown {
+  return isDeepValue(value, levels) ? clipped(value, levels) : value;
+}
+
+function clipped(value: unknown, levels: number): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (levels === 0) return "[left out: nested too deep to be stored]";
+  if (Array.isArray(value)) return value.map((part) => clipped(part, levels - 1));
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, clipped(part, levels - 1)]));
+}
+
 /** Each once, so that a value which holds itself twice does not grow. */
 const objectsIn = (values: readonly unknown[]): Set<object> =>
   new Set(values.filter((value) => typeof value === "object" && value !== null));

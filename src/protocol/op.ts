@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { InvalidRequestError } from "./errors.ts";
-import { isDeepValue, MAX_JSON_DEPTH } from "./json-depth.ts";
+import { isDeepValue, MAX_OP_DEPTH } from "./json-depth.ts";
 import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profile.ts";
 import {
   type AskForApproval,
@@ -204,10 +204,8 @@ export const opSchemas: ReadonlyMap<string, z.ZodType<KnownOp>> = new Map(Object
  */
 export function parseOp(value: unknown): Op {
   if (!isTagged(value)) throw new InvalidRequestError("op: type: must be a string in an object");
-  if (isDeepValue(value)) {
-    throw new InvalidRequestError(
-      `op ${value.type}: nests deeper than the ${MAX_JSON_DEPTH} levels that can be stored`,
-    );
+  if (isDeepValue(value, MAX_OP_DEPTH)) {
+    throw new InvalidRequestError(`op ${value.type}: nests deeper than the ${MAX_OP_DEPTH} levels that can be stored`);
   }
   const schema = opSchemas.get(value.type);
   return schema === undefined ? (value as unknown as UnknownOp) : parseWith(schema, value, `op ${value.type}`);

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 type Message = { id?: number; method?: string; params?: Record<string, unknown>; result?: unknown; error?: unknown };
 
 const ANSWER_MS = 20_000;
+const START_MS = 120_000;
 
 /** A client of `codex app-server` over stdio. */
 export class CodexServer implements AsyncDisposable {
@@ -33,7 +34,7 @@ export class CodexServer implements AsyncDisposable {
   static async start(binary: string, home: string, cwd: string): Promise<CodexServer> {
     const server = new CodexServer(binary, home, cwd);
     const clientInfo = { name: "oracle", title: "oracle", version: "1.0.0" };
-    await server.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } });
+    await server.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } }, START_MS);
     server.#send({ method: "initialized" });
     return server;
   }
@@ -51,7 +52,7 @@ export class CodexServer implements AsyncDisposable {
   }
 
   /** @throws what the server answers as an error, or that it does not answer. */
-  async ask(method: string, params: Record<string, unknown>): Promise<unknown> {
+  async ask(method: string, params: Record<string, unknown>, deadlineMs = ANSWER_MS): Promise<unknown> {
     const id = this.#nextId++;
     const answer = await this.#within(
       method,
@@ -59,6 +60,7 @@ export class CodexServer implements AsyncDisposable {
         this.#answers.set(id, resolve);
         this.#send({ id, method, params });
       }),
+      deadlineMs,
     );
     if (answer.error !== undefined) throw new Error(`${method}: ${JSON.stringify(answer.error)}`);
     return answer.result;
@@ -91,10 +93,10 @@ export class CodexServer implements AsyncDisposable {
     });
   }
 
-  async #within<T>(what: string, answer: Promise<T>): Promise<T> {
+  async #within<T>(what: string, answer: Promise<T>, deadlineMs = ANSWER_MS): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer to ${what}; stderr: ${this.#stderr}`)), ANSWER_MS);
+      timer = setTimeout(() => reject(new Error(`no answer to ${what}; stderr: ${this.#stderr}`)), deadlineMs);
     });
     try {
       return await Promise.race([answer, late]);

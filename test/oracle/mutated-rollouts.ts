@@ -64,16 +64,19 @@ function isWithin(theirs: readonly string[], ours: readonly string[]): boolean {
   return at === theirs.length;
 }
 
-/** How many were tried, and where the two differ. */
+/** How many were tried, and in how many the two differ, each of which is said as it is found. */
 export async function oracleMutatedRollouts(
   binary: string,
-  onProgress: (tried: number, of: number) => void,
-): Promise<{ tried: number; codexOnly: string[]; otherWords: string[] }> {
+  say: (text: string) => void,
+): Promise<{ tried: number; differ: number }> {
   const all = someOf(mutants(), MOST, 1);
-  const codexOnly: string[] = [];
-  const otherWords: string[] = [];
+  let differ = 0;
+  const differs = (text: string) => {
+    differ += 1;
+    say(`differs: ${text}`);
+  };
   for (let first = 0; first < all.length; first += BATCH) {
-    onProgress(first, all.length);
+    say(`rollouts with one field changed: ${first} of ${all.length}`);
     const batch = all.slice(first, first + BATCH);
     const home = mkdtempSync(join(tmpdir(), "skein-oracle-"));
     const [theirs, ours, cwd] = ["theirs", "ours", "work"].map((name) => join(home, name)) as [string, string, string];
@@ -90,13 +93,13 @@ export async function oracleMutatedRollouts(
         assert.ok(their !== undefined && our !== undefined);
         if ("refused" in their) continue;
         const what = `${basename(source)}, ${nameOfMutation(mutation)} (${mutation.field})`;
-        if ("refused" in our) codexOnly.push(`${what}: ${our.refused}`);
+        if ("refused" in our) differs(`${what}: ${our.refused}`);
         else if (!isWithin(their.words, our.words))
-          otherWords.push(`${what}\n  codex: ${JSON.stringify(their.words)}\n  skein: ${JSON.stringify(our.words)}`);
+          differs(`${what}\n  codex: ${JSON.stringify(their.words)}\n  skein: ${JSON.stringify(our.words)}`);
       }
     } finally {
       rmSync(home, { recursive: true, force: true });
     }
   }
-  return { tried: all.length, codexOnly, otherWords };
+  return { tried: all.length, differ };
 }

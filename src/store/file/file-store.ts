@@ -30,7 +30,7 @@ import { exportLines } from "./rollout/export.ts";
 import { StoreCore } from "./store-core.ts";
 import { asStoreError } from "./store-error.ts";
 import { ThreadForker } from "./thread-forker.ts";
-import { readNotes } from "./thread-notes.ts";
+import { withNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
 import { ThreadShelf } from "./thread-shelf.ts";
 
@@ -139,16 +139,16 @@ export class FileStore implements ThreadStore {
   }
 
   async #get(threadId: ThreadId): Promise<StoredThread> {
-    const { index, layout, fs, live, locator } = this.#core;
+    const { index, fs, live, locator, notes } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const row = locator.isDeleted(threadId) ? undefined : index.row(threadId);
     const writing = live.get(threadId);
     if (row !== undefined && row.rolloutPath === path && (writing !== undefined || isOfFile(row, fs.infoOf(path)))) {
       // Growth is noted later: what is live knows its own.
-      return storedThread({ ...row, updatedAt: writing?.updatedAt ?? row.updatedAt });
+      return storedThread(withNotes({ ...row, updatedAt: writing?.updatedAt ?? row.updatedAt }, notes.now()));
     }
     this.#core.group.writeAll();
-    return storedThread(await readRow(this.#core, path, readNotes(fs, layout)));
+    return storedThread(await readRow(this.#core, path, notes.now()));
   }
 
   async list(query?: ThreadQuery): Promise<ThreadPage> {

@@ -30,6 +30,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { systemClock } from "../../kernel/clock.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 
 /** What the store asks of a file: its kind, size in bytes and times. */
@@ -201,3 +202,9 @@ export function namesIn(fs: FileSystem, folder: string): string[] {
     throw error;
   }
 }
+
+/** File systems keep times in steps of some milliseconds. */
+const SETTLED_MS = 100;
+
+/** Whether a time is over: until then a later change may bear the same. */
+export const isSettled = (changedMs: number): boolean => systemClock.now() - changedMs > SETTLED_MS;

@@ -5,10 +5,9 @@
 import { join, sep } from "node:path";
 import { LRUCache } from "lru-cache";
 import { breathe } from "../../kernel/breath.ts";
-import { systemClock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
-import { type FileSystem, isMissing } from "./file-system.ts";
+import { type FileSystem, isMissing, isSettled } from "./file-system.ts";
 import { isLaterName, type Layout, mintedAt, parseRolloutName, type RolloutName } from "./layout.ts";
 
 export type FoundRollout = { readonly path: string; readonly name: RolloutName };
@@ -176,11 +175,5 @@ export class RolloutLocator {
     }
   }
 }
-
-/** File systems keep times in steps of some milliseconds. */
-const SETTLED_MS = 100;
-
-/** Whether a time is over: until then a later change may bear the same. */
-export const isSettled = (changedMs: number): boolean => systemClock.now() - changedMs > SETTLED_MS;
 
 export const nameOf = (path: string): string => path.slice(Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\")) + 1);

@@ -22,6 +22,7 @@ import type { FileStoreOptions, FsyncPolicy } from "./options.ts";
 import { HistoryReader } from "./rollout/history-reader.ts";
 import { RolloutLocator } from "./rollout-locator.ts";
 import { threadNotStored } from "./store-error.ts";
+import { KnownNotes } from "./thread-notes.ts";
 
 /** The newest problems that reading met, at most. */
 const MAX_PROBLEMS = 1_000;
@@ -41,6 +42,7 @@ export class StoreCore {
   readonly reader: HistoryReader;
   readonly index: CatalogIndex;
   readonly live: LiveThreads;
+  readonly notes: KnownNotes;
   /** One for all writers. */
   readonly writerEnv: WriterEnv;
   readonly problems: RolloutProblem[] = [];
@@ -65,6 +67,7 @@ export class StoreCore {
     this.locator = new RolloutLocator(this.fs, this.layout, (threadId) => this.#cataloguedPath(threadId));
     this.reader = new HistoryReader(this.fs, this.locator, this.report);
     this.live = new LiveThreads(this.fs, this.clock);
+    this.notes = new KnownNotes(this.fs, this.layout);
     this.index = new CatalogIndex({
       path: this.layout.catalog,
       clock: this.clock,
@@ -73,7 +76,7 @@ export class StoreCore {
         await new HomeScan({ ...this.scanEnv, onProgress: options.onScanProgress }, catalog).scan();
         if (!this.closed) this.forkMarks.sweep();
       },
-      look: (catalog) => new HomeScan(this.scanEnv, catalog).look(),
+      look: (catalog, { isFirst }) => new HomeScan(this.scanEnv, catalog).look({ isFirst }),
       growth: () => this.live.growth(),
     });
     this.live.connect(this.index);
@@ -86,9 +89,9 @@ export class StoreCore {
   }
 
   get scanEnv(): ScanEnv {
-    const { fs, layout, locator, reader, log, live } = this;
+    const { fs, layout, locator, reader, log, live, notes } = this;
     const isLive = (threadId: ThreadId) => live.get(threadId)?.row !== undefined;
-    return { fs, layout, locator, reader, log, isClosed: () => this.closed, isLive };
+    return { fs, layout, locator, reader, notes, log, isClosed: () => this.closed, isLive };
   }
 
   /** Each is told once, however often its line is read. */

@@ -1,4 +1,13 @@
-/** What users and clients have noted of threads beside their rollouts. */
+/** What users and clients have noted of threads, in files beside the rollouts: names and repositories. */
+import { join } from "node:path";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import type { StoredThread, ThreadGit } from "../thread-store.ts";
+import { gitInfoOf } from "../thread-summary.ts";
+import { type FileSystem, isSettled } from "./file-system.ts";
+import type { Layout } from "./layout.ts";
+import { appendEntry, readEntries } from "./rollout/append-index.ts";
+
 export type ThreadNotes = {
   readonly names: ReadonlyMap<ThreadId, string>;
   readonly git: ReadonlyMap<ThreadId, ThreadGit | null>;
@@ -9,19 +18,41 @@ export const readNotes = (fs: FileSystem, layout: Layout): ThreadNotes => ({
   git: readGit(fs, layout),
 });
 
-import { join } from "node:path";
+/** A thread with what is noted of it now, whatever was when it was looked at. */
+export function withNotes<T extends Pick<StoredThread, "threadId" | "name" | "gitInfo">>(
+  thread: T,
+  { names, git }: ThreadNotes,
+): T {
+  const gitInfo = git.get(thread.threadId);
+  return { ...thread, name: names.get(thread.threadId) ?? null, ...(gitInfo === undefined ? {} : { gitInfo }) };
+}
+
+/** The notes as they are now: read again when another process, or this one, has changed a file of them. */
+export class KnownNotes {
+  readonly #fs: FileSystem;
+  readonly #layout: Layout;
+  #stamp: string | undefined;
+  #notes: ThreadNotes | undefined;
+
+  constructor(fs: FileSystem, layout: Layout) {
+    this.#fs = fs;
+    this.#layout = layout;
+  }
+
+  now(): ThreadNotes {
+    const infos = [namesPath(this.#layout), metadataPath(this.#layout)].map((path) => this.#fs.infoOf(path));
+    const stamp = infos.map((info) => info && `${info.inode} ${info.size} ${info.changedMs}`).join();
+    if (this.#notes === undefined || stamp !== this.#stamp) this.#notes = readNotes(this.#fs, this.#layout);
+    // Two changes within one step of the clock bear the same time, so one that is still fresh is read again.
+    this.#stamp = infos.every((info) => info === undefined || isSettled(info.changedMs)) ? stamp : undefined;
+    return this.#notes;
+  }
+}
+
 /**
  * What clients have said of threads' repositories since they began: lines of `thread_metadata.jsonl`, in place of what
  * the headers say. Rollouts are never rewritten, and stock Codex keeps this in its database alone.
  */
-import type { ThreadId } from "../../protocol/ids.ts";
-import { isJsonObject } from "../../protocol/unknown-kind.ts";
-import type { ThreadGit } from "../thread-store.ts";
-import { gitInfoOf } from "../thread-summary.ts";
-import type { FileSystem } from "./file-system.ts";
-import type { Layout } from "./layout.ts";
-import { appendEntry, readEntries } from "./rollout/append-index.ts";
-
 export const metadataPath = (layout: Layout): string => join(layout.home, "thread_metadata.jsonl");
 
 /** null: it was taken away. */

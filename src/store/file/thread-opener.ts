@@ -25,7 +25,7 @@ import { fileIdOf } from "./rollout/history-reader.ts";
 import { type RolloutTail, readTail } from "./rollout/tail.ts";
 import type { StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";
-import { readNotes } from "./thread-notes.ts";
+import { withNotes } from "./thread-notes.ts";
 
 const POLL_MS = 100;
 const TORN_PIECE_BYTES = 1024 * 1024;
@@ -280,10 +280,10 @@ export class ThreadOpener {
 
   /** As the file says now: whoever wrote to it last may not have told the catalog, and the first message stays the first. */
   async #rowOf(path: string, head: RolloutHead): Promise<CatalogRow | undefined> {
-    const { index, fs, layout } = this.#core;
+    const { index, fs, notes } = this.#core;
     const known = index.row(head.meta.id);
-    if (known?.rolloutPath === path && isOfFile(known, fs.infoOf(path))) return known;
-    const row = await readRow(this.#core, path, readNotes(fs, layout));
+    if (known?.rolloutPath === path && isOfFile(known, fs.infoOf(path))) return withNotes(known, notes.now());
+    const row = await readRow(this.#core, path, notes.now());
     void index.put(row);
     return row;
   }

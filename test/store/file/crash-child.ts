@@ -4,9 +4,12 @@ import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
 import { addTurn, header } from "../../contract/store-script.ts";
+import { dyingFileSystem } from "./dying-file-system.ts";
 
 const say = (word: string, ...rest: unknown[]): void => void writeSync(1, `${JSON.stringify([word, ...rest])}\n`);
-const store = fileStore({ home: process.argv[2] ?? "", fsync: "never" });
+const [, , home = "", again = "", diesAt = ""] = process.argv;
+const dying = diesAt === "" ? {} : { fileSystem: dyingFileSystem(Number(diesAt)) };
+const store = fileStore({ home, fsync: "never", ...dying });
 
 /** Every text is written once in the life of the home, so what is lost or doubled is seen. */
 async function work(lane: number): Promise<void> {
@@ -37,7 +40,7 @@ async function branch(writer: ThreadWriter): Promise<ThreadWriter> {
   return fork;
 }
 
-const resumed = (process.argv[3] ?? "").split(",").filter((id) => id !== "") as ThreadId[];
+const resumed = again.split(",").filter((id) => id !== "") as ThreadId[];
 for (const id of resumed) {
   const writer = await store.open(id);
   say("epoch", id, writer.epoch);

@@ -23,49 +23,15 @@ import { setTimeout as pause } from "node:timers/promises";
 import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { Catalog } from "../../../src/store/file/catalog/catalog.ts";
-import { type FileStore, fileStore } from "../../../src/store/file/file-store.ts";
+import { fileStore } from "../../../src/store/file/file-store.ts";
 import { Layout } from "../../../src/store/file/layout.ts";
 import { header, user } from "../../contract/store-script.ts";
+import { shownBy, shownByFiles } from "./shown.ts";
 import { TempHome } from "./temp-home.ts";
 
 const ROUNDS = Number(process.env.SKEIN_LIST_ROUNDS ?? 3);
 const STEPS = 25;
 const WORDS = ["zebra", "quince", "lantern", "harbour"];
-
-type Shown = { listed: unknown[]; archived: unknown[]; found: unknown[] };
-
-async function shownBy(store: FileStore): Promise<Shown> {
-  const show = async (query: Parameters<FileStore["list"]>[0]) =>
-    (await store.list({ limit: 100, ...query })).threads
-      .map(({ threadId, preview, name, archived, cwd, forkedFromId }) => ({
-        threadId,
-        preview,
-        name,
-        archived,
-        cwd,
-        forkedFromId,
-      }))
-      .sort((a, b) => (a.threadId < b.threadId ? -1 : 1));
-  const found = await Promise.all(WORDS.map((search) => show({ search })));
-  return { listed: await show({}), archived: await show({ archived: true }), found };
-}
-
-/** What a store says that has nothing but the files. */
-async function shownByFiles(home: string): Promise<Shown> {
-  const copy = mkdtempSync(join(tmpdir(), "skein-files-"));
-  cpSync(home, copy, {
-    recursive: true,
-    filter: (path) => !/catalog\.sqlite|leases/.test(path),
-    verbatimSymlinks: true,
-  });
-  const store = fileStore({ home: copy, fsync: "never" });
-  try {
-    return await shownBy(store);
-  } finally {
-    await store.close();
-    rmSync(copy, { recursive: true });
-  }
-}
 
 function seeded(seed: number): (below: number) => number {
   let state = seed;
@@ -244,8 +210,8 @@ describe("lists that are right when they answer", () => {
       await using _home = life.home;
       for (let step = 0; step < STEPS; step += 1) {
         await life.step();
-        const shown = await shownBy(life.store);
-        assert.deepEqual(shown, await shownByFiles(life.home.path), life.log.join(", "));
+        const shown = await shownBy(life.store, WORDS);
+        assert.deepEqual(shown, await shownByFiles(life.home.path, WORDS), life.log.join(", "));
       }
     });
   }
@@ -323,17 +289,51 @@ describe("lists that are right when they answer", () => {
     rmSync(disk, { recursive: true });
   });
 
+  test("what another process has named, or said of a repository, is read at once", async () => {
+    await using home = new TempHome();
+    const [store, other] = [home.open(), home.open()];
+    const writer = await store.create(header());
+    writer.append(user("a zebra"));
+    await writer.flush();
+    await store.list();
+    for (const name of ["one", "two", null, "three"]) {
+      await other.rename(writer.threadId, name);
+      assert.equal((await store.get(writer.threadId)).name, name);
+    }
+    await other.setGitInfo(writer.threadId, { sha: "abc", branch: "main", originUrl: null });
+    assert.equal((await store.get(writer.threadId)).gitInfo?.sha, "abc");
+    await writer.close();
+    assert.equal((await store.get(writer.threadId)).name, "three");
+    await (await store.open(writer.threadId)).close();
+    assert.equal((await store.list()).threads[0]?.name, "three");
+  });
+
+  test("a process that begins finds what others went on with meanwhile, however old", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const writers = [];
+    for (let at = 0; at < 450; at += 1) writers.push(await store.create(header()));
+    await store.list();
+    await store.close();
+    const [oldest] = writers;
+    assert.ok(oldest?.rolloutPath);
+    const line = { timestamp: new Date().toISOString(), ordinal: 1, ...user("after years") };
+    appendFileSync(oldest.rolloutPath, `${JSON.stringify(line)}\n`);
+    const [first] = (await home.open().list({ limit: 1, orderBy: "updatedAt" })).threads;
+    assert.deepEqual([first?.threadId, first?.preview], [oldest.threadId, "after years"]);
+  });
+
   test("a home that others have written to verifies clean, before and after a list", async () => {
     const life = new Life(5);
     await using _home = life.home;
     await life.create();
-    await shownBy(life.store);
+    await shownBy(life.store, WORDS);
     for (const act of [life.foreign, life.append, life.resume, life.fork, life.rename]) await act.call(life);
     await life.store.close();
     const faultsNow = async () =>
       (await verifyHome({ home: life.home.path })).faults.filter(({ kind }) => kind !== "gap");
     assert.deepEqual(await faultsNow(), []);
-    await shownBy(life.home.open());
+    await shownBy(life.home.open(), WORDS);
     assert.deepEqual(await faultsNow(), []);
   });
 });

@@ -7,8 +7,10 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { flatTools } from "../../../src/model/conversation.ts";
-import { call } from "../../../src/model/script.ts";
+import { call, raw } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
+import type { ResponseItem } from "../../../src/protocol/response-item.ts";
+import { encodeLine } from "../../../src/store/file/rollout/codec.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
 import { gone, isRunning } from "./processes.ts";
 import { bench, folder, kinds, nextOf } from "./tool-turn.ts";
@@ -191,6 +193,20 @@ test("what goes wrong in a call is its output; the server is there again for the
     ["Ok", "Err", "Err", "Ok", "Ok", "Err"],
   );
   assert.ok(ends.every((end) => JSON.stringify(end).length < 300_000));
+});
+
+test("a result that nests deeper than can be stored is cut there, and what the model says too", async (t) => {
+  const cwd = await folder(t);
+  const odd = { type: "future_item", nested: JSON.parse("[".repeat(3_000) + "]".repeat(3_000)) };
+  const item = odd as unknown as ResponseItem;
+  const { thread, outputs, events } = await bench(
+    t,
+    [[raw({ type: "item_done", item }), call("mcp__fix__deep")], "done"],
+    { cwd, mcpServers: { fix: fixture("plain", cwd) } },
+  );
+  assert.equal((await thread.run("go", { deadlineMs: 60_000 })).lastAgentMessage, "done");
+  assert.match(outputs()[0] ?? "", /\[+"\[left out: nested too deep to be stored\]"\]+/);
+  for (const { msg } of events) encodeLine({ type: "event_msg", payload: msg }, "", 1);
 });
 
 test("an interrupt ends a call that never ends", async (t) => {

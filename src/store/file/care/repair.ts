@@ -69,12 +69,11 @@ function byFile(faults: readonly Fault[]): Map<string, Fault[]> {
 }
 
 async function rescan(core: StoreCore): Promise<void> {
-  const { fs, layout, locator, reader } = core;
+  const { fs, layout } = core;
   if (fs.infoOf(layout.catalog) === undefined) return;
   const { catalog } = Catalog.open(layout.catalog);
   try {
-    const env = { fs, layout, locator, reader, log: silentLog, isClosed: () => false, isLive: () => false };
-    await new HomeScan(env, catalog).scan();
+    await new HomeScan({ ...core.scanEnv, log: silentLog, isClosed: () => false, isLive: () => false }, catalog).scan();
   } finally {
     catalog.close();
   }

@@ -26,7 +26,7 @@ export type CatalogIndexOptions = {
   readonly log: SkeinLogger;
   /** Brings the catalog up to date with the files: with all of them, or with those that seem to have changed. */
   readonly scan: (catalog: Catalog) => Promise<void>;
-  readonly look: (catalog: Catalog) => Promise<void>;
+  readonly look: (catalog: Catalog, when: { readonly isFirst: boolean }) => Promise<void>;
   /** What grew since the last time. */
   readonly growth: () => CatalogGrowth[];
 };
@@ -49,6 +49,7 @@ export class CatalogIndex {
   /** The look that runs, and the one that all who came since then share. */
   #looking: Promise<void> | undefined;
   #nextLook: Promise<void> | undefined;
+  #hasLooked = false;
   /** Another process held it when it was last asked. */
   isBusy = false;
 
@@ -179,7 +180,8 @@ export class CatalogIndex {
     if (catalog === undefined) return;
     this.noteGrowth();
     try {
-      await this.#options.look(catalog);
+      await this.#options.look(catalog, { isFirst: !this.#hasLooked });
+      this.#hasLooked = true;
     } catch (error) {
       if (catalog === this.#catalog && !this.#closed) this.#failed(error);
     }

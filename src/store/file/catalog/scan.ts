@@ -2,7 +2,8 @@
  * Keeps the catalog in step with the files, which other programs change too.
  *
  * C1  A look comes before each answer. A folder whose time has not changed holds the same files, so only the others are
- *     listed; files grow without their folder telling, so the newest ones are asked for their size as well.
+ *     listed; files grow without their folder telling, so the newest ones are asked for their size as well: more of them
+ *     in the first look, which may come long after the last one of another process.
  * C2  A scan asks every file. It runs in the background, and when the catalog is built.
  * C3  A folder's time is only kept when all its files have their rows, and when the time is old enough that no later
  *     change can bear the same.
@@ -11,12 +12,12 @@
 import { breathe } from "../../../kernel/breath.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import type { FileSystem } from "../file-system.ts";
+import { type FileSystem, isSettled } from "../file-system.ts";
 import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
 import type { ScanProgress } from "../options.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
-import { type FoundRollout, isSettled, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
-import { metadataPath, namesPath, readNotes, type ThreadNotes } from "../thread-notes.ts";
+import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
+import { type KnownNotes, metadataPath, namesPath } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
 import { readRow } from "./thread-row.ts";
 
@@ -25,6 +26,7 @@ export type ScanEnv = {
   readonly layout: Layout;
   readonly locator: RolloutLocator;
   readonly reader: HistoryReader;
+  readonly notes: KnownNotes;
   readonly log: SkeinLogger;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
   readonly isClosed: () => boolean;
@@ -33,14 +35,14 @@ export type ScanEnv = {
 };
 
 const BATCH = 64;
-/** How many of the newest threads a look asks for their size. */
+/** How many of the newest threads a look asks for their size, and the first look of a process. */
 const NEWEST = 400;
+const NEWEST_AT_FIRST = 20_000;
 const NEVER = -1;
 
 export class HomeScan {
   readonly #env: ScanEnv;
   readonly #catalog: Catalog;
-  #notes: ThreadNotes | undefined;
   #batch: CatalogRow[] = [];
   #files = 0;
   #changed = 0;
@@ -51,30 +53,33 @@ export class HomeScan {
   }
 
   /** C1. Takes about as long as there are folders, and what has changed. */
-  async look(): Promise<void> {
-    const { locator, fs } = this.#env;
+  async look({ isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const times = this.#catalog.times();
     this.#lookAtNotes(times);
     const changed: RolloutFolder[] = [];
-    for (const folder of locator.roots()) changed.push(...(await this.#changedBelow(folder, times)));
+    const gone: string[] = [];
+    for (const root of this.#env.locator.roots()) await this.#lookBelow(root, times, { changed, gone });
     for (const folder of changed) await this.#takeIn(folder);
     this.#put();
     for (const folder of changed) await this.#dropMissing(folder.path);
-    for (const path of times.keys())
-      if (locator.isFolder(path) && fs.infoOf(path) === undefined) await this.#forget(path);
-    await this.#lookAtNewest();
+    for (const path of gone) await this.#forget(path);
+    await this.#lookAtNewest(isFirst ? NEWEST_AT_FIRST : NEWEST);
     this.#put();
     for (const folder of changed) this.#keepTime(folder.path, folder.changedMs);
   }
 
-  /** The folders to be listed again: those whose time is another, wherever they lie. */
-  async #changedBelow(root: string, times: ReadonlyMap<string, number>): Promise<RolloutFolder[]> {
+  /** Adds the folders to be listed again: those whose time is another, wherever they lie. */
+  async #lookBelow(
+    root: string,
+    times: ReadonlyMap<string, number>,
+    { changed, gone }: { changed: RolloutFolder[]; gone: string[] },
+  ): Promise<void> {
     const { fs, locator } = this.#env;
-    const changed: RolloutFolder[] = [];
     const rest = [root, ...[...times.keys()].filter((path) => locator.isBelow(path, root))];
     const seen = new Set(rest);
     for (let path = rest.pop(); path !== undefined; path = rest.pop()) {
       const info = fs.infoOf(path);
+      if (info === undefined && times.has(path)) gone.push(path);
       if (info === undefined || info.changedMs === times.get(path)) continue;
       const folder = locator.folder(path);
       if (folder === undefined) continue;
@@ -86,7 +91,6 @@ export class HomeScan {
       }
       if (changed.length % BATCH === 0) await breathe();
     }
-    return changed;
   }
 
   async #takeIn({ path, files }: RolloutFolder): Promise<void> {
@@ -121,10 +125,9 @@ export class HomeScan {
   }
 
   async #read(path: string): Promise<void> {
-    const { fs, layout, log } = this.#env;
+    const { notes, log } = this.#env;
     try {
-      this.#notes ??= readNotes(fs, layout);
-      this.#batch.push(await readRow(this.#env, path, this.#notes));
+      this.#batch.push(await readRow(this.#env, path, notes.now()));
       this.#changed += 1;
     } catch (error) {
       log.warn({ error, path }, "a rollout cannot be read; it is left out of the catalog");
@@ -161,8 +164,11 @@ export class HomeScan {
     this.#catalog.forgetTime(folder);
   }
 
-  async #lookAtNewest(): Promise<void> {
-    for (const file of this.#catalog.newestFiles(NEWEST)) await this.#ask(file);
+  async #lookAtNewest(count: number): Promise<void> {
+    for (const [at, file] of this.#catalog.newestFiles(count).entries()) {
+      if (at % BATCH === BATCH - 1) await breathe();
+      await this.#ask(file);
+    }
   }
 
   /** Reads a file again that has grown or shrunk. */
@@ -176,13 +182,12 @@ export class HomeScan {
 
   /** Names and repositories stand in files of their own (thread-notes.ts). */
   #lookAtNotes(times: ReadonlyMap<string, number>): void {
-    const { fs, layout } = this.#env;
+    const { fs, layout, notes } = this.#env;
     const changed = [namesPath(layout), metadataPath(layout)]
       .map((path) => [path, fs.infoOf(path)?.changedMs ?? NEVER] as const)
       .filter(([path, changedMs]) => changedMs !== (times.get(path) ?? NEVER));
     if (changed.length === 0) return;
-    this.#notes = readNotes(fs, layout);
-    this.#catalog.note(this.#notes);
+    this.#catalog.note(notes.now());
     for (const [path, changedMs] of changed) this.#keepTime(path, changedMs);
   }
 

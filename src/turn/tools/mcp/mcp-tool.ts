@@ -1,6 +1,7 @@
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
 import * as z from "zod";
 import { textOfThrown } from "../../../kernel/thrown.ts";
+import { clippedDepth } from "../../../protocol/json-depth.ts";
 import type { McpInvocation, McpToolCallTurnItem } from "../../../protocol/turn-item.ts";
 import { truncateMiddle } from "../../tool-output.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
@@ -25,7 +26,11 @@ export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
     },
     async run(call) {
       const args = call.raw.trim() === "" ? undefined : call.argumentsAs(anyObject);
-      const invocation = { server: server.name, tool: tool.name, ...(args === undefined ? {} : { arguments: args }) };
+      const invocation = {
+        server: server.name,
+        tool: tool.name,
+        ...(args === undefined ? {} : { arguments: clippedDepth(args) }),
+      };
       return new McpCall(call, invocation).run(() => server.call(tool.name, args, call.signal));
     },
   };
@@ -53,7 +58,7 @@ class McpCall {
     this.#call.publish({ type: "mcp_tool_call_begin", call_id, invocation: this.#invocation });
     let result: CallToolResult;
     try {
-      result = await work();
+      result = clippedDepth(await work()) as CallToolResult;
     } catch (error) {
       const isAborted = this.#call.signal.aborted;
       const message = isAborted ? "aborted by user" : `tool call error: ${textOfThrown(error)}`;
