@@ -150,7 +150,7 @@ class Conversation {
 }
 
 function partOf(part: ContentItem): SpokenPart[] {
-  if (part.type === "input_image") return [{ imageUrl: part.image_url }];
+  if (part.type === "input_image" && part.image_url !== undefined) return [{ imageUrl: part.image_url }];
   const text = textOfContent(part);
   return text === "" ? [] : [{ text }];
 }

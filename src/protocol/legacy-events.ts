@@ -50,12 +50,12 @@ function userMessageEvent(item: UserMessageTurnItem): UserMessageEvent {
   const elements: TextElement[] = [];
   for (const part of item.content) {
     if (part.type === "text") {
-      if (part.text_elements !== undefined && part.text_elements.length > 0) {
+      if (part.text_elements?.length) {
         const before = Buffer.byteLength(message);
         elements.push(...part.text_elements.map((element) => moved(element, before)));
       }
       message += part.text;
-    } else if (part.type === "image") images.push(part.image_url);
+    } else if (part.type === "image" && part.image_url !== undefined) images.push(part.image_url);
     else if (part.type === "local_image") localImages.push(part.path);
   }
   return { type: "user_message", message, images, local_images: localImages, text_elements: elements };

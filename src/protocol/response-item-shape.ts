@@ -4,7 +4,7 @@ const part = byType(
   new Map([
     ["input_text", record({ text })],
     ["output_text", record({ text })],
-    ["input_image", record({ image_url: text })],
+    ["input_image", either(record({ image_url: text }), record({ file_id: text }))],
   ]),
 );
 const parts = listOf(part);

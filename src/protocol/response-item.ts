@@ -6,6 +6,8 @@ import { schemaByKind } from "./validation.ts";
 export type ContentItem =
   | { type: "input_text"; text: string }
   | { type: "input_image"; image_url: string; detail?: unknown }
+  /** One that lies at the model's server; only stock Codex's threads have them. */
+  | { type: "input_image"; file_id: string; image_url?: never; detail?: unknown }
   | { type: "output_text"; text: string }
   | UnknownTagged;
 

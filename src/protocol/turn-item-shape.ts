@@ -20,7 +20,7 @@ export const textElementsShape = listOf(
 const userInput = byType(
   new Map([
     ["text", record({ text }, { text_elements: textElementsShape })],
-    ["image", record({ image_url: text })],
+    ["image", either(record({ image_url: text }), record({ file_id: text }))],
     ["local_image", record({ path: text })],
     ["skill", record({ name: text, path: text })],
   ]),

@@ -7,8 +7,10 @@ export type TextElement = { byte_range: { start: number; end: number }; placehol
 
 /** One part of what a user sends (SPEC 2). Kinds that this version does not know survive. */
 export type UserInput =
-  | { type: "text"; text: string; text_elements?: TextElement[] | undefined }
+  | { type: "text"; text: string; text_elements?: TextElement[] | null | undefined }
   | { type: "image"; image_url: string; detail?: unknown }
+  /** One that lies at the model's server; only stock Codex's threads have them. */
+  | { type: "image"; file_id: string; image_url?: never; detail?: unknown }
   | { type: "local_image"; path: string }
   | { type: "skill"; name: string; path: string }
   | { type: "mention"; name: string; path: string }

@@ -8,6 +8,8 @@ import { pictureType } from "./picture.ts";
 
 /** Codex's words. */
 export const OMITTED_PICTURE = "image content omitted because it could not be processed";
+/** No model client of ours takes audio. */
+const OMITTED_AUDIO = "audio content omitted because you do not support audio input";
 const REFUSED_PICTURE = "image content omitted because the model's server refused it";
 
 const NOTE_TAG = "<pictures_omitted>";
@@ -38,12 +40,12 @@ export function dataUrlOf(bytes: Buffer): string | undefined {
 /** Histories are rebuilt, and their pictures are large: each item is looked at once. */
 const looked = new WeakMap<ResponseItem, ResponseItem>();
 
-/** The item with a text in the place of every picture that is none. */
+/** The item with a text in the place of every picture that is none, and of what is to be heard. */
 export function withoutBrokenPictures(item: ResponseItem): ResponseItem {
-  if (!hasPicture(item)) return item;
+  if (!hasPicture(item) && !hasAudio(item)) return item;
   const found = looked.get(item);
   if (found !== undefined) return found;
-  const whole = mapPictures(item, (part) => {
+  const whole = mapPictures(withoutAudio(item), (part) => {
     const url = pictureUrl(part.image_url);
     if (url === undefined) return { type: "input_text", text: OMITTED_PICTURE };
     return url === part.image_url ? part : { ...part, image_url: url };
@@ -58,6 +60,13 @@ export const withoutPictures = (item: ResponseItem): ResponseItem =>
 
 export const hasPicture = (item: ResponseItem): boolean => partsOf(item)?.some(isPicture) ?? false;
 
+const isAudio = ({ type }: { type: string }): boolean => type === "input_audio";
+
+const hasAudio = (item: ResponseItem): boolean => partsOf(item)?.some(isAudio) ?? false;
+
+const withoutAudio = (item: ResponseItem): ResponseItem =>
+  mapParts(item, (part) => (isAudio(part) ? { type: "input_text", text: OMITTED_AUDIO } : part));
+
 type Picture = Extract<ContentItem, { type: "input_image"; image_url: string }>;
 
 const isPicture = (part: ContentItem): part is Picture =>
@@ -69,8 +78,11 @@ function partsOf(item: ResponseItem): readonly ContentItem[] | undefined {
   return typeof item.output === "string" ? undefined : item.output;
 }
 
-function mapPictures(item: ResponseItem, change: (part: Picture) => ContentItem): ResponseItem {
-  const parts = partsOf(item)?.map((part) => (isPicture(part) ? change(part) : part));
+const mapPictures = (item: ResponseItem, change: (part: Picture) => ContentItem): ResponseItem =>
+  mapParts(item, (part) => (isPicture(part) ? change(part) : part));
+
+function mapParts(item: ResponseItem, change: (part: ContentItem) => ContentItem): ResponseItem {
+  const parts = partsOf(item)?.map(change);
   if (parts === undefined) return item;
   return item.type === "message" ? { ...item, content: parts } : ({ ...item, output: parts } as ResponseItem);
 }

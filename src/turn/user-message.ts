@@ -32,7 +32,10 @@ export function messageOf(
 
 function contentOf(item: UserInput): ContentItem[] {
   if (item.type === "text") return [text(item.text)];
-  return item.type === "image" ? [imagePart(pictureUrl(item.image_url), item.detail)] : [];
+  if (item.type !== "image") return [];
+  const { image_url: url, detail } = item;
+  if (url === undefined) return [{ type: "input_image", file_id: item.file_id, detail: detail ?? "high" }];
+  return [imagePart(pictureUrl(url), detail)];
 }
 
 async function localImage(

@@ -10,13 +10,26 @@ import { basename, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { turnsOf, viewOf } from "../../src/app-server/v2/history-turns.ts";
-import { fileStore, SkeinError, scriptedClient, ThreadManager } from "../../src/index.ts";
+import { fileStore, type ModelRequest, SkeinError, scriptedClient, ThreadManager } from "../../src/index.ts";
+import { conversationOf } from "../../src/model/conversation.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
 import { eventMsgsOf } from "../../src/protocol/initial-history.ts";
 import type { RolloutLine } from "../../src/protocol/rollout.ts";
 import { verifyHome } from "../../src/store/file/care/verify.ts";
 import { parseRolloutName } from "../../src/store/file/layout.ts";
-import { headerIdOf, mutationsOf, nameOfMutation, rolloutsIn, someOf, textWith } from "./rollout-mutations.ts";
+import { decodeLine, encodeLine } from "../../src/store/file/rollout/codec.ts";
+import { Rebuilt } from "../../src/thread/rebuild.ts";
+import { withoutBrokenPictures } from "../../src/turn/picture-content.ts";
+import {
+  changedLine,
+  FEW_REPLACEMENTS,
+  headerIdOf,
+  mutationsOf,
+  nameOfMutation,
+  rolloutsIn,
+  someOf,
+  textWith,
+} from "./rollout-mutations.ts";
 
 const FOLDER = process.env.SKEIN_ROLLOUTS ?? fileURLToPath(new URL("../data/rollouts/", import.meta.url));
 const EACH =
@@ -89,10 +102,42 @@ async function useThread(home: string, path: string, header: ThreadId | undefine
   await verifyHome({ home, signal });
 }
 
-for (const [seed, path] of rolloutsIn(FOLDER).entries()) {
-  const lines = readFileSync(path, "utf8")
+const REQUEST = { instructions: "", tools: [], model: "m", parallelToolCalls: false } as unknown as ModelRequest;
+
+const linesOf = (path: string): string[] =>
+  readFileSync(path, "utf8")
     .split("\n")
     .filter((line) => line !== "");
+
+test("every field of every kind of line, by every type: told to the model, shown as turns and events, written again", () => {
+  const seen = new Set<string>();
+  for (const path of rolloutsIn(FOLDER)) {
+    const texts = linesOf(path);
+    const decoded = texts.map(decodeLine);
+    for (const mutation of mutationsOf(texts, { replacements: FEW_REPLACEMENTS, seen })) {
+      const changed = decodeLine(changedLine(texts, mutation));
+      const lines = decoded.flatMap((each, index) => {
+        const read = index === mutation.line ? changed : each;
+        return "line" in read ? [read.line] : [];
+      });
+      try {
+        const rebuilt = new Rebuilt();
+        for (const line of lines) rebuilt.add(line, () => []);
+        const told = rebuilt.history.forModel().map(withoutBrokenPictures);
+        conversationOf({ ...REQUEST, input: told });
+        for (const turn of turnsOf(lines)) JSON.stringify(viewOf(turn, "full"));
+        JSON.stringify(eventMsgsOf({ type: "forked", items: lines }));
+        if ("line" in changed) encodeLine(changed.line, changed.line.timestamp, 1);
+      } catch (cause) {
+        throw new Error(`${basename(path)}, ${nameOfMutation(mutation)}: ${cause}`, { cause });
+      }
+    }
+  }
+  assert.ok(seen.size > 900, `${seen.size} fields`);
+});
+
+for (const [seed, path] of rolloutsIn(FOLDER).entries()) {
+  const lines = linesOf(path);
   test(`${basename(path)}: one field changed`, async () => {
     const mutations = someOf(mutationsOf(lines), EACH, seed);
     assert.ok(mutations.length > 0);

@@ -105,13 +105,12 @@ export function someOf<T>(all: readonly T[], count: number, seed: number): T[] {
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
+export const changedLine = (lines: readonly string[], { line, path, to }: Mutation): string =>
+  JSON.stringify(mutated(JSON.parse(lines[line] ?? ""), path, to));
+
 /** The file with the change, ended by a line feed. */
-export function textWith(lines: readonly string[], { line, path, to }: Mutation): string {
-  const changed = lines.map((text, index) =>
-    index === line ? JSON.stringify(mutated(JSON.parse(text), path, to)) : text,
-  );
-  return `${changed.join("\n")}\n`;
-}
+export const textWith = (lines: readonly string[], mutation: Mutation): string =>
+  `${lines.with(mutation.line, changedLine(lines, mutation)).join("\n")}\n`;
 
 export const nameOfMutation = ({ line, path, to }: Mutation): string =>
   `line ${line}, ${path.join(".")} -> ${to === DELETED ? "deleted" : JSON.stringify(to).slice(0, 60)}`;

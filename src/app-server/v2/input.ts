@@ -46,7 +46,11 @@ export function inputToV2(item: UserInput): Record<string, unknown> {
     case "text":
       return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementToV2) };
     case "image":
-      return { type: "image", url: item.image_url, detail: item.detail ?? null };
+      return {
+        type: "image",
+        ...(item.image_url === undefined ? { fileId: item.file_id } : { url: item.image_url }),
+        detail: item.detail ?? null,
+      };
     case "local_image":
       return { type: "localImage", path: item.path };
     case "skill":

@@ -171,7 +171,8 @@ export class FileStore implements ThreadStore {
       if (index.isBusy && attempt > 0) await sleep(clock, BUSY_PAUSE_MS);
       await index.look();
       this.#core.check();
-      const answer = index.use((catalog) => ({ value: question(catalog) }));
+      // One that was found damaged is built anew meanwhile: until then it says nothing of what there is.
+      const answer = index.isComplete ? index.use((catalog) => ({ value: question(catalog) })) : undefined;
       if (answer !== undefined) return answer.value;
     }
     return this.#askFiles(question);

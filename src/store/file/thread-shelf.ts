@@ -11,6 +11,7 @@ import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { ThreadGit } from "../thread-store.ts";
 import { isMissing } from "./file-system.ts";
+import type { LeaseKeeper } from "./lease/lease.ts";
 import { timestampOf } from "./rollout/codec.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
@@ -173,15 +174,20 @@ export class ThreadShelf {
     return true;
   }
 
+  #acquire(threadId: ThreadId, path: string): ReturnType<LeaseKeeper["acquire"]> {
+    try {
+      return this.#core.leasesOf(path).acquire(threadId, "known", { takeOver: false });
+    } catch (error) {
+      throw asStoreError(`cannot take the lease of thread ${threadId}`, error);
+    }
+  }
+
   /** Runs while no other writer holds the thread. @throws ThreadBusyError, RolloutNotFoundError, StoreIoError */
   async #alone(threadId: ThreadId, work: (path: string) => void): Promise<void> {
     const { live } = this.#core;
     const path = await this.#core.pathOf(threadId);
     const held = live.get(threadId);
-    const acquired =
-      held === undefined
-        ? this.#core.leasesOf(path).acquire(threadId, "known", { takeOver: false })
-        : { lease: held.writer.lease };
+    const acquired = held === undefined ? this.#acquire(threadId, path) : { lease: held.writer.lease };
     if ("busy" in acquired) throw new ThreadBusyError(threadId, acquired.busy);
     try {
       work(path);
