@@ -1,5 +1,6 @@
 /** Which files and folders of a home are not their owner's alone. */
 import { join } from "node:path";
+import { breathe } from "../../../kernel/breath.ts";
 import { type FileSystem, isMissing, PRIVATE_FILE, PRIVATE_FOLDER } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
 
@@ -14,10 +15,10 @@ export type WidePath = {
 const GROUP_AND_OTHERS = 0o077;
 
 /** The home, its own files and the folders of threads; not what else the user keeps there, such as skills. */
-export function* widePaths(
+export async function* widePaths(
   fs: FileSystem,
   { home, sessions, archived, tombstones, leases }: Layout,
-): Generator<WidePath> {
+): AsyncGenerator<WidePath> {
   if (process.platform === "win32") return;
   const own = [sessions, archived, tombstones, leases];
   yield* wideFrom({ fs, enters: (folder) => own.some((each) => folder.startsWith(each)) }, home, true);
@@ -25,12 +26,13 @@ export function* widePaths(
 
 type Walk = { readonly fs: FileSystem; readonly enters: (folder: string) => boolean };
 
-function* wideFrom(walk: Walk, folder: string, isReachable: boolean): Generator<WidePath> {
+async function* wideFrom(walk: Walk, folder: string, isReachable: boolean): AsyncGenerator<WidePath> {
   const { fs, enters } = walk;
   const mode = fs.modeOf(folder) ?? 0;
   const isWide = (mode & GROUP_AND_OTHERS) !== 0;
   if (isWide) yield { path: folder, mode, isFolder: true, isReachable };
   for (const { name, isFolder } of entriesOf(fs, folder)) {
+    await breathe();
     const path = join(folder, name);
     if (isFolder) {
       if (enters(path)) yield* wideFrom(walk, path, isReachable && isWide);

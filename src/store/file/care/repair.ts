@@ -8,13 +8,15 @@
  *   without a header, headers of two threads in one file.
  */
 
+import { breathe } from "../../../kernel/breath.ts";
 import { silentLog } from "../../../kernel/log.ts";
+import { paced } from "../../../kernel/pace.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { HomeScan } from "../catalog/scan.ts";
 import { nodeFileSystem } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import { StoreCore } from "../store-core.ts";
-import { protect, widePaths } from "./permissions.ts";
+import { protect, type WidePath, widePaths } from "./permissions.ts";
 import { RolloutMender } from "./rollout-mender.ts";
 import { type Fault, type VerifyOptions, type VerifyReport, verifyHome } from "./verify.ts";
 
@@ -40,10 +42,12 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
       const mender = new RolloutMender(core);
       for (const [path, faults] of byFile(before.faults.filter(({ kind }) => kind !== "open_to_others"))) {
         options.signal?.throwIfAborted();
+        await breathe();
         const original = await mender.mend(path, faults);
         if (original !== undefined) kept.push(original);
       }
       for (const { kind, path } of before.faults) {
+        await breathe();
         if (kind === "leftover" || kind === "tombstone_unneeded") core.fs.remove(path);
       }
       if (before.faults.some(({ kind }) => kind === "orphan_lease")) await core.leases.sweep(async () => undefined);
@@ -54,7 +58,9 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
   }
   const fs = options.fileSystem ?? nodeFileSystem;
   // Also what no others can reach, and what was written just now, such as the originals beside mended files.
-  for (const wide of [...widePaths(fs, new Layout(options.home))]) protect(fs, wide);
+  const wide: WidePath[] = [];
+  for await (const path of widePaths(fs, new Layout(options.home))) wide.push(path);
+  await paced(wide, (path) => protect(fs, path));
   const after = before.faults.length === 0 ? before : await verifyHome(options);
   const left = new Set(after.faults.map(keyOf));
   return { before, after, mended: before.faults.filter((fault) => !left.has(keyOf(fault))), left: after.faults, kept };

@@ -69,7 +69,7 @@ export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> 
   check.leases();
   check.tombstones();
   await check.catalog();
-  check.permissions();
+  await check.permissions();
   return check.report();
 }
 
@@ -190,6 +190,7 @@ class HomeCheck {
       // What the next look takes in by itself is no fault: other programs write here too.
       const willLook = (path: string) => this.#fs.infoOf(dirname(path))?.changedMs !== times.get(dirname(path));
       for (const row of catalog.files()) {
+        await breathe();
         const path = row.rolloutPath ?? this.#layout.catalog;
         missing.delete(row.threadId);
         const info = this.#fs.infoOf(path);
@@ -201,6 +202,7 @@ class HomeCheck {
         }
       }
       for (const threadId of missing) {
+        await breathe();
         const [file] = this.#seen.get(threadId) ?? [];
         if (file === undefined || this.#fs.infoOf(this.#layout.tombstone(threadId)) !== undefined) continue;
         if (willLook(file.path) || !this.#hasHeader(file.path)) continue;
@@ -211,8 +213,8 @@ class HomeCheck {
     }
   }
 
-  permissions(): void {
-    for (const { path, mode, isReachable } of widePaths(this.#fs, this.#layout)) {
+  async permissions(): Promise<void> {
+    for await (const { path, mode, isReachable } of widePaths(this.#fs, this.#layout)) {
       if (isReachable) this.#add("open_to_others", path, null, `its mode is 0${mode.toString(8)}`);
     }
   }
