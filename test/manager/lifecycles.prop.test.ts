@@ -9,6 +9,7 @@ import fc from "fast-check";
 import type { Thread, ThreadId } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { newTurnId } from "../../src/protocol/ids.ts";
+import type { Op } from "../../src/protocol/op.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
@@ -57,10 +58,15 @@ class Story {
   readonly #threads: Thread[] = [];
   readonly #work: Promise<unknown>[] = [];
   readonly accepted = new Map<string, ThreadId>();
+  /** Ops that were taken, by their ids. */
+  readonly #taken = new Map<string, Step["do"]>();
+  /** The ids that any event bore. */
+  readonly #told = new Set<string>();
 
   constructor(r: Rig, store: ThreadStore) {
     this.#r = r;
     this.#store = store;
+    r.manager.events$.subscribe(({ id }) => this.#told.add(id));
     r.manager.threadCreated$.subscribe((thread) => {
       if (!this.#threads.includes(thread)) this.#threads.push(thread);
     });
@@ -94,11 +100,11 @@ class Story {
       case "interrupt":
         return thread.interrupt();
       case "rollback":
-        return thread.submit({ type: "thread_rollback", num_turns: 1 + (n % 2) });
+        return this.#give(thread, what, { type: "thread_rollback", num_turns: 1 + (n % 2) });
       case "compact":
-        return thread.submit({ type: "compact" });
+        return this.#give(thread, what, { type: "compact" });
       case "list":
-        return thread.submit({ type: "list_skills", cwds: [] });
+        return this.#give(thread, what, { type: "list_skills", cwds: [] });
       case "remove":
         return manager.removeThread(id);
       case "end":
@@ -113,6 +119,17 @@ class Story {
     }
   }
 
+  async #give(thread: Thread, what: Step["do"], op: Op): Promise<void> {
+    const id = newTurnId();
+    await thread.submitWithId({ id, op });
+    this.#taken.set(id, what);
+  }
+
+  /** Ops that were taken, and of which nobody was told anything: neither their answer nor an error. */
+  untold(): string[] {
+    return [...this.#taken].filter(([id]) => !this.#told.has(id)).map(([, what]) => what);
+  }
+
   /** Another writer takes the lease, says nothing and gives it back. */
   async #takeOver(id: ThreadId): Promise<void> {
     await (await this.#store.open(id, { lease: "takeOver" })).close();
@@ -122,7 +139,9 @@ class Story {
     const id = newTurnId();
     const op = { type: "user_input" as const, items: [{ type: "text" as const, text: id }] };
     const outcomes = await Promise.allSettled([thread.submitWithId({ id, op }), thread.submitWithId({ id, op })]);
-    if (outcomes.some(({ status }) => status === "fulfilled")) this.accepted.set(id, thread.id);
+    if (!outcomes.some(({ status }) => status === "fulfilled")) return;
+    this.accepted.set(id, thread.id);
+    this.#taken.set(id, "submit");
   }
 
   /** Whether all that was asked has been answered. */
@@ -187,6 +206,7 @@ suite("lifecycles", () => {
           assert.ok(report);
           assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 });
           assert.equal(r.clock.pending, 0, "a timer is left");
+          assert.deepEqual(story.untold(), [], "an op was taken, and nothing was ever told of it");
           for (const [id, threadId] of story.accepted) {
             assert.ok(story.timesRun(id) <= 1, `${id} ran ${story.timesRun(id)} times`);
             const lines = await linesOf(inner, threadId);

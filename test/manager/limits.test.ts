@@ -91,10 +91,9 @@ suite("limits", () => {
             check();
           }
           const outcomes = await Promise.allSettled(work);
-          for (const outcome of outcomes) {
-            if (outcome.status === "rejected")
-              assert.equal(outcome.reason.code, "limit_reached", String(outcome.reason?.stack));
-          }
+          // Each turn ends, so each place comes free: a burst is served one after another, and nobody is refused.
+          const refused = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+          assert.deepEqual(refused, []);
           for (const thread of threads) {
             assert.equal((await r.manager.getThread(thread.id)).id, thread.id);
             assert.equal((await thread.run("still there")).status, "completed");
