@@ -1,0 +1,142 @@
+/** What one batch stores of a thread, and the statement that stores it. */
+import { modelUseOf } from "../thread-summary.ts";
+import type { MarkLookups } from "./anchors.ts";
+import type { Statement } from "./database.ts";
+import { type Mark, markOf, rollbackMark, rolledBack } from "./marks.ts";
+import { columnText, ROW_COLUMNS, type Summary, searchedText, searchedWords, summarize } from "./thread-row.ts";
+import type { PendingLine, PostgresWriter } from "./writer.ts";
+
+const MAX_LINES = 2_000;
+const MAX_CHARS = 8 * 1024 * 1024;
+
+export type Part = {
+  readonly writer: PostgresWriter;
+  readonly from: number;
+  /** The ordinal that the next line will have. */
+  readonly next: number;
+  readonly at: number;
+  readonly lines: readonly PendingLine[];
+  readonly marks: readonly Mark[];
+  readonly summary: Summary;
+};
+
+/** What waits of a thread, or so much of it as one statement should hold. A rollback begins a batch: it looks at what is stored. */
+export async function partOf(writer: PostgresWriter, lookups: MarkLookups): Promise<Part> {
+  const lines: PendingLine[] = [];
+  const marks: Mark[] = [];
+  let { summary } = writer;
+  let chars = 0;
+  for (const line of writer.pending) {
+    if (lines.length > 0 && (rolledBack(line.item) > 0 || lines.length >= MAX_LINES || chars > MAX_CHARS)) break;
+    const mark = await markFor(writer, line, summary, lookups);
+    if (mark !== undefined) marks.push(mark);
+    summary = {
+      ...summarize(summary, line.item, line.ordinal, modelUseOf(line.item)),
+      state: mark?.state ?? summary.state,
+    };
+    lines.push(line);
+    chars += line.text.length;
+  }
+  const last = lines.at(-1);
+  const next = (last?.ordinal ?? writer.stored - 1) + 1;
+  return { writer, from: writer.stored, next, at: last?.at ?? 0, lines, marks, summary };
+}
+
+async function markFor(
+  { t }: PostgresWriter,
+  { item, ordinal }: PendingLine,
+  { state }: Summary,
+  lookups: MarkLookups,
+): Promise<Mark | undefined> {
+  const gone = rolledBack(item);
+  if (gone === 0) return markOf(item, ordinal, state);
+  if (state.messages === 0) return undefined;
+  return rollbackMark(ordinal, await lookups.stateAfterRollback(t, ordinal, Math.max(0, state.messages - gone)));
+}
+
+const jsonOr = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+
+/** The rows of the input, a column each: `unnest` makes them rows again. */
+const columns = <T>(rows: readonly T[], ...of: readonly ((row: T) => unknown)[]): unknown[] =>
+  of.map((value) => rows.map(value));
+
+/** G2: one statement. It gives back the threads that took their part. */
+export function batchStatement(schema: string, parts: readonly Part[]): Statement & { values: unknown[] } {
+  const sorted = parts.toSorted((a, b) => a.writer.t - b.writer.t);
+  const lines = sorted.flatMap(({ writer: { t }, lines }) => lines.map((line) => ({ t, ...line })));
+  const marks = sorted.flatMap(({ writer: { t }, marks }) => marks.map((mark) => ({ t, ...mark })));
+  const told = sorted.map((part) => {
+    const { summary, writer } = part;
+    const hasWords = summary.messages !== writer.summary.messages;
+    const words = hasWords ? searchedWords(searchedText(summary)) : undefined;
+    return { ...part, hasWords, words };
+  });
+  return {
+    text: batchText(schema),
+    values: [
+      ...columns(
+        told,
+        ({ writer }) => writer.t,
+        ({ writer }) => writer.epoch,
+        ({ from }) => from,
+        ({ next }) => next,
+        ({ at }) => at,
+        ({ summary }) => JSON.stringify(summary.state),
+        ({ summary, hasWords }) => (hasWords ? jsonOr(summary.preview) : null),
+        ({ summary, hasWords }) => (hasWords ? summary.previewAt : null),
+        ({ summary, hasWords }) => (hasWords ? JSON.stringify(summary.messages) : null),
+        ({ words }) => words?.words ?? null,
+        ({ words }) => words?.index.join(" ") ?? null,
+        ({ summary, writer }) => (summary.model === writer.summary.model ? null : jsonOr(summary.model)),
+      ),
+      ...columns(
+        lines,
+        ({ t }) => t,
+        ({ ordinal }) => ordinal,
+        ({ text }) => text,
+      ),
+      ...columns(
+        marks,
+        ({ t }) => t,
+        ({ ordinal }) => ordinal,
+        ({ kind }) => kind,
+        ({ height }) => height,
+        ({ cut }) => cut,
+        ({ turn }) => (turn === null ? null : columnText(turn)),
+        ({ begun }) => begun,
+        ({ state }) => JSON.stringify(state),
+      ),
+    ],
+  };
+}
+
+const batchText = (s: string): string => `
+  WITH given AS (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
+      $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[])
+      AS g (t, epoch, start, next, at, state, preview, preview_at, messages, words, index, model)
+  ), fenced AS (
+    UPDATE ${s}.threads AS h SET
+      next = g.next, updated = g.at, state = g.state, preview = coalesce(g.preview, h.preview),
+      preview_at = coalesce(g.preview_at, h.preview_at), messages = coalesce(g.messages, h.messages),
+      text_words = coalesce(g.words, h.text_words), model = coalesce(g.model, h.model),
+      text_index = CASE WHEN g.index IS NULL THEN h.text_index ELSE array_to_tsvector(string_to_array(g.index, ' ')) END
+    FROM given AS g
+    WHERE h.t = g.t AND h.epoch = g.epoch AND h.next = g.start AND h.holder IS NOT NULL AND NOT h.deleted
+    RETURNING h.t
+  ), stored AS (
+    INSERT INTO ${s}.lines (t, ordinal, line)
+    SELECT l.t, l.ordinal, l.line FROM unnest($13::bigint[], $14::bigint[], $15::text[]) AS l (t, ordinal, line)
+    JOIN fenced USING (t)
+  ), marked AS (
+    INSERT INTO ${s}.marks (t, ordinal, kind, height, cut, turn, begun, state)
+    SELECT m.* FROM unnest($16::bigint[], $17::bigint[], $18::text[], $19::integer[], $20::bigint[], $21::text[],
+      $22::bigint[], $23::text[]) AS m (t, ordinal, kind, height, cut, turn, begun, state)
+    JOIN fenced USING (t)
+  )
+  SELECT t FROM fenced`;
+
+export const stateStatement = (schema: string, parts: readonly Part[]): Statement => ({
+  text: `SELECT ${ROW_COLUMNS} FROM ${schema}.threads WHERE t = ANY($1::bigint[])`,
+  values: [parts.map(({ writer }) => writer.t)],
+});

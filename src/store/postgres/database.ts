@@ -1,0 +1,152 @@
+/** Statements on the pool: each with a deadline, given again where that is safe. */
+import { createHash } from "node:crypto";
+import { backoffDelay } from "../../kernel/backoff.ts";
+import { raceAbort } from "../../kernel/cancellation.ts";
+import { type Clock, sleep } from "../../kernel/clock.ts";
+import { importOptional } from "../../kernel/optional-package.ts";
+import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
+import { isConflict, isDisconnection, storeFailure } from "./failure.ts";
+import { MIGRATIONS, migrate } from "./migrations.ts";
+import type { CheckedOptions, PostgresClient, PostgresPool } from "./options.ts";
+
+export type SqlRow = Readonly<Record<string, unknown>>;
+
+export type Statement = {
+  readonly text: string;
+  readonly values?: unknown[];
+  readonly signal?: AbortSignal | undefined;
+};
+
+const TRIES = 3;
+const BACKOFF = { baseMs: 50, factor: 4, maxMs: 1_000 } as const;
+
+type PgModule = { readonly default: { readonly Pool: new (options: object) => PostgresPool } };
+
+const missing = (cause: unknown): Error =>
+  new InvalidRequestError("a PostgreSQL store needs the package pg: npm install pg", { cause });
+
+export class PostgresDatabase {
+  readonly clock: Clock;
+  readonly schema: string;
+  readonly #options: CheckedOptions;
+  readonly #isOwn: boolean;
+  readonly #names = new Map<string, string>();
+  #pool: Promise<PostgresPool> | undefined;
+  #isClosed = false;
+
+  constructor(options: CheckedOptions, clock: Clock) {
+    this.#options = options;
+    this.#isOwn = options.pool === undefined;
+    this.clock = clock;
+    this.schema = `"${options.schema}"`;
+  }
+
+  /** A connection for its own use; the caller releases it. @throws StoreIoError */
+  async connect(signal?: AbortSignal): Promise<PostgresClient> {
+    if (this.#isClosed) throw new StoreIoError("the store is closed");
+    this.#pool ??= this.#open();
+    const pool = await this.#pool;
+    const connecting = pool.connect();
+    try {
+      return await this.#inTime(connecting, signal);
+    } catch (error) {
+      // It comes too late to be of use.
+      connecting.then(
+        (client) => client.release(),
+        () => undefined,
+      );
+      throw error;
+    }
+  }
+
+  async #open(): Promise<PostgresPool> {
+    const { pool, connectionString, maxConnections } = this.#options;
+    if (pool !== undefined) return pool;
+    const { default: pg } = await importOptional<PgModule>("pg", missing);
+    const own = new pg.Pool({ connectionString, max: maxConnections, keepAlive: true, application_name: "skein" });
+    // A connection that drops while nobody uses it: the pool makes another.
+    own.on?.("error", () => undefined);
+    return own;
+  }
+
+  /**
+   * One statement that is a transaction by itself. After a lost connection it is given again: it must do the same when it
+   * is done twice. @throws StoreIoError; the signal's reason
+   */
+  async run({ text, values, signal }: Statement): Promise<readonly SqlRow[]> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.once({ text, ...(values === undefined ? {} : { values }), signal });
+      } catch (error) {
+        if (signal?.aborted || attempt >= TRIES || !(isDisconnection(error) || isConflict(error))) {
+          throw signal?.aborted ? signal.reason : storeFailure(error);
+        }
+        await sleep(this.clock, backoffDelay(attempt, BACKOFF), signal);
+      }
+    }
+  }
+
+  /** As {@link run}, once. @throws what the driver throws */
+  async once({ text, values, signal }: Statement): Promise<readonly SqlRow[]> {
+    const client = await this.connect(signal);
+    let broken: Error | undefined;
+    try {
+      const query = { text, name: this.#nameOf(text), ...(values === undefined ? {} : { values }) };
+      const { rows } = await this.#inTime(client.query(query), signal);
+      return rows as readonly SqlRow[];
+    } catch (error) {
+      // One that still works at the statement is of no use to the next.
+      if (signal?.aborted || error instanceof StoreIoError || isDisconnection(error)) broken = error as Error;
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /** Prepared once for each connection. */
+  #nameOf(text: string): string {
+    const found = this.#names.get(text);
+    if (found !== undefined) return found;
+    // Stores that share a pool share its connections: one name never means two statements.
+    const name = `skein_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
+    this.#names.set(text, name);
+    return name;
+  }
+
+  #inTime<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const { statementMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const timer = this.clock.background(
+        () => reject(new StoreIoError(`PostgreSQL has not answered within ${statementMs} ms`)),
+        statementMs,
+      );
+      raceAbort(work, signal)
+        .then(resolve, reject)
+        .finally(() => this.clock.clearTimeout(timer));
+    });
+  }
+
+  /** Brings the tables to this version. @throws StoreIoError also where a later version has changed them */
+  async migrate(signal?: AbortSignal): Promise<void> {
+    const { schema } = this;
+    const [found] = await this.run({
+      text: "SELECT to_regclass($1) IS NOT NULL AS has",
+      values: [`${schema}.migrations`],
+      signal,
+    });
+    const [{ step = 0 } = {}] =
+      found?.has === true ? await this.run({ text: `SELECT max(step) AS step FROM ${schema}.migrations`, signal }) : [];
+    if (Number(step) > MIGRATIONS.length) {
+      throw new StoreIoError(`the schema ${schema} was made by a later version of Skein (step ${step}); upgrade`);
+    }
+    if (Number(step) < MIGRATIONS.length) await this.run({ text: migrate(schema), signal });
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (!this.#isOwn || this.#pool === undefined) return;
+    const pool = await this.#pool;
+    await pool.end();
+  }
+}

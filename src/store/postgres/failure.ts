@@ -1,0 +1,49 @@
+/** What PostgreSQL and the way to it answer, as errors of the store. */
+import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
+
+const codeOf = (error: unknown): string => {
+  const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
+  return typeof code === "string" ? code : "";
+};
+
+/** A row that another one refers to cannot go; one cannot refer to a row that is gone. */
+export const isForeignKeyViolation = (error: unknown): boolean => codeOf(error) === "23503";
+
+const CONNECTION = /^(?:08...|57P0[123]|E[A-Z]+)$/;
+const LOST = /connection terminated|client has encountered a connection error|timeout exceeded|connection ended/i;
+
+/** The connection was lost, or there was none: whether the statement ran is not known. */
+export const isDisconnection = (error: unknown): boolean =>
+  CONNECTION.test(codeOf(error)) || (error instanceof Error && codeOf(error) === "" && LOST.test(error.message));
+
+/** Another transaction was in the way: nothing of the statement is done, and it may be given again at once. */
+export const isConflict = (error: unknown): boolean => codeOf(error) === "40001" || codeOf(error) === "40P01";
+
+/** The statement itself does not go, whoever gives it: of a batch, one thread's part may be the reason. */
+export const isOfTheStatement = (error: unknown): boolean => /^(?:22|23|54)/.test(codeOf(error));
+
+const ADVICE: Readonly<Record<string, string>> = {
+  "53100": "its disk is full; make room",
+  "53300": "it takes no more connections; raise max_connections or use fewer",
+  "25006": "it is read-only, such as a replica; give the address of the primary",
+  "28P01": "it refuses the password",
+  "28000": "it refuses the user",
+  "3D000": "the database does not exist; create it",
+  "42501": "the user may not do that; grant it the rights on the schema",
+  "42P01": "the tables are gone; open the store anew",
+};
+
+/** The message names neither the address nor the password. */
+export function storeFailure(error: unknown): Error {
+  if (error instanceof SkeinError) return error;
+  const code = codeOf(error);
+  const advice = ADVICE[code];
+  const text = error instanceof Error ? error.message : String(error);
+  if (advice !== undefined) return new StoreIoError(`PostgreSQL: ${advice} (${code})`, { cause: error });
+  if (isDisconnection(error)) {
+    return new StoreIoError(`PostgreSQL cannot be reached; it is tried again${code === "" ? "" : ` (${code})`}`, {
+      cause: error,
+    });
+  }
+  return new StoreIoError(`PostgreSQL: ${text}`, { cause: error });
+}

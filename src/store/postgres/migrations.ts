@@ -1,0 +1,93 @@
+/**
+ * The tables, made and changed by numbered steps. Each runs once for a schema, whoever comes first, under a lock that ends
+ * with its transaction; a step that was released never changes.
+ *
+ * The text of a line is JSON in a `text` column, not `jsonb`: it is given back byte for byte, and `jsonb` takes neither
+ * `\u0000` nor what a later version may write.
+ */
+
+/** Any number that no other program is likely to lock. */
+export const MIGRATION_LOCK = 7_135_223_001;
+
+export const MIGRATIONS: readonly ((schema: string) => string)[] = [
+  (s) => `
+    CREATE TABLE ${s}.threads (
+      t bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      id text COLLATE "C" NOT NULL UNIQUE,
+      header text NOT NULL,
+      began text NOT NULL,
+      base bigint REFERENCES ${s}.threads (t),
+      start bigint NOT NULL,
+      next bigint NOT NULL,
+      epoch bigint NOT NULL,
+      holder integer,
+      owner text,
+      claim text,
+      state text NOT NULL,
+      preview text,
+      preview_at bigint,
+      messages text NOT NULL,
+      model text,
+      name text,
+      git text,
+      created bigint NOT NULL,
+      updated bigint NOT NULL,
+      archived boolean NOT NULL DEFAULT false,
+      deleted boolean NOT NULL DEFAULT false,
+      kind text NOT NULL,
+      subagent boolean NOT NULL,
+      provider text,
+      place text NOT NULL,
+      parent text COLLATE "C",
+      forked_from text COLLATE "C",
+      name_words text NOT NULL DEFAULT '',
+      text_words text NOT NULL DEFAULT '',
+      name_index tsvector NOT NULL DEFAULT '',
+      text_index tsvector NOT NULL DEFAULT '',
+      word_index tsvector GENERATED ALWAYS AS (name_index || text_index) STORED
+    );
+    CREATE INDEX threads_created ON ${s}.threads (archived, subagent, created DESC, id DESC) WHERE NOT deleted;
+    CREATE INDEX threads_updated ON ${s}.threads (archived, subagent, updated DESC, id DESC) WHERE NOT deleted;
+    CREATE INDEX threads_place ON ${s}.threads (place, archived, created DESC, id DESC) WHERE NOT deleted;
+    CREATE INDEX threads_parent ON ${s}.threads (parent, created DESC, id DESC) WHERE parent IS NOT NULL;
+    CREATE INDEX threads_forked ON ${s}.threads (forked_from, created DESC, id DESC) WHERE forked_from IS NOT NULL;
+    CREATE INDEX threads_base ON ${s}.threads (base, start DESC) WHERE base IS NOT NULL;
+    CREATE INDEX threads_holder ON ${s}.threads (holder) WHERE holder IS NOT NULL;
+    CREATE INDEX threads_words ON ${s}.threads USING gin (word_index) WHERE NOT deleted;
+    CREATE TABLE ${s}.lines (
+      t bigint NOT NULL REFERENCES ${s}.threads (t) ON DELETE CASCADE,
+      ordinal bigint NOT NULL,
+      line text NOT NULL,
+      PRIMARY KEY (t, ordinal)
+    );
+    CREATE TABLE ${s}.marks (
+      t bigint NOT NULL REFERENCES ${s}.threads (t) ON DELETE CASCADE,
+      ordinal bigint NOT NULL,
+      kind text NOT NULL,
+      height integer,
+      cut bigint,
+      turn text,
+      begun bigint,
+      state text NOT NULL,
+      PRIMARY KEY (t, ordinal)
+    );
+    CREATE INDEX marks_height ON ${s}.marks (t, kind, height, ordinal DESC) WHERE height IS NOT NULL;
+    CREATE INDEX marks_turn ON ${s}.marks (t, turn, ordinal) WHERE kind = 'begin';
+    CREATE INDEX marks_stop ON ${s}.marks (t, begun, ordinal) WHERE kind = 'stop';
+    CREATE INDEX marks_compacted ON ${s}.marks (t, ordinal DESC) WHERE kind = 'compacted';`,
+];
+
+/** The steps that the schema lacks, in one statement, so that it needs no transaction of the caller's. */
+export const migrate = (schema: string): string => `
+  DO $migration$ BEGIN
+    PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
+    CREATE SCHEMA IF NOT EXISTS ${schema};
+    CREATE TABLE IF NOT EXISTS ${schema}.migrations (step integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
+    ${MIGRATIONS.map(
+      (step, index) => `
+      IF NOT EXISTS (SELECT FROM ${schema}.migrations WHERE step = ${index + 1}) THEN
+        ${step(schema)}
+        INSERT INTO ${schema}.migrations (step) VALUES (${index + 1});
+      END IF;`,
+    ).join("")}
+  END $migration$`;

@@ -1,0 +1,341 @@
+/** Threads in PostgreSQL: many processes share them, each thread with one writer that its epoch fences. */
+import { type Clock, systemClock } from "../../kernel/clock.ts";
+import { silentLog } from "../../kernel/log.ts";
+import {
+  DeadlineExceededError,
+  InvalidForkPointError,
+  InvalidRequestError,
+  RolloutNotFoundError,
+  StoreIoError,
+  ThreadBusyError,
+} from "../../protocol/errors.ts";
+import type { ThreadId, TurnId } from "../../protocol/ids.ts";
+import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import type {
+  ForkBase,
+  LoadRange,
+  OpenOptions,
+  StoredThread,
+  ThreadGit,
+  ThreadLocator,
+  ThreadPage,
+  ThreadQuery,
+  ThreadStore,
+  ThreadWriter,
+  TurnPlace,
+} from "../thread-store.ts";
+import { PostgresAnchors, type View } from "./anchors.ts";
+import { CommitGroup } from "./commit-group.ts";
+import { PostgresDatabase } from "./database.ts";
+import { LeaseNews } from "./lease-news.ts";
+import { listThreads } from "./list.ts";
+import { checkOptions, type PostgresStoreOptions } from "./options.ts";
+import { readLines } from "./reader.ts";
+import { PostgresSession } from "./session.ts";
+import {
+  headerOf,
+  NOTHING_SAID,
+  type Summary,
+  storedThreadOf,
+  summaryBefore,
+  summaryOf,
+  type ThreadRow,
+} from "./thread-row.ts";
+import { ThreadTable } from "./thread-table.ts";
+import { PostgresWriter } from "./writer.ts";
+
+export type { PostgresClient, PostgresPool, PostgresQuery, PostgresStoreOptions } from "./options.ts";
+
+/** How often a thread that is waited for is looked at, where the news of it was lost. */
+const LOOK_MS = 1_000;
+
+/**
+ * A store whose threads lie in a PostgreSQL database (14 or later), for any number of processes. It needs the package
+ * `pg`, and makes its tables at first use.
+ *
+ * - What `flush` has acknowledged is committed. Lines of all threads that come within one turn of the event loop are one
+ *   statement.
+ * - A process that dies, or loses its connection, lets go of its threads; one that merely stands still keeps them until
+ *   somebody takes them over. Whoever lost a thread hears of it by LISTEN, and at its next write in any case.
+ *
+ * @throws InvalidRequestError for wrong options. What the database refuses is a StoreIoError of the first use.
+ */
+export const postgresStore = (options: PostgresStoreOptions): ThreadStore => new PostgresStore(options);
+
+class PostgresStore implements ThreadStore {
+  readonly #clock: Clock;
+  readonly #database: PostgresDatabase;
+  readonly #session: PostgresSession;
+  readonly #threads: ThreadTable;
+  readonly #anchors: PostgresAnchors;
+  readonly #group: CommitGroup;
+  readonly #writers = new Map<ThreadId, PostgresWriter>();
+  readonly #news: LeaseNews;
+  #migrating: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: PostgresStoreOptions) {
+    const checked = checkOptions(options);
+    this.#clock = checked.clock ?? systemClock;
+    this.#database = new PostgresDatabase(checked, this.#clock);
+    this.#news = new LeaseNews(this.#clock, (news) => this.#hear(news));
+    this.#session = new PostgresSession(this.#database, checked.logger ?? silentLog, (text) => this.#news.tell(text));
+    this.#threads = new ThreadTable(this.#database, this.#session.holder);
+    this.#anchors = new PostgresAnchors(this.#database);
+    this.#group = new CommitGroup(this.#database, this.#anchors);
+  }
+
+  async #ready(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new StoreIoError("the store is closed");
+    this.#migrating ??= this.#database.migrate().catch((error: unknown) => {
+      this.#migrating = undefined;
+      throw error;
+    });
+    await this.#migrating;
+    await this.#session.open();
+    signal?.throwIfAborted();
+  }
+
+  /** Another store has taken a thread, or let go of one. */
+  #hear({ threadId, epoch, owner }: { threadId: ThreadId; epoch: number; owner: ThreadRow["owner"] }): void {
+    const writer = this.#writers.get(threadId);
+    if (writer === undefined || writer.epoch >= epoch) return;
+    writer.end(owner === null ? notFound(threadId) : new ThreadBusyError(threadId, owner));
+  }
+
+  async create(meta: SessionMeta, options: OpenOptions = {}): Promise<ThreadWriter> {
+    await this.#ready(options.signal);
+    return this.#add(meta, { base: null, start: 0, summary: NOTHING_SAID }, options);
+  }
+
+  async fork(meta: SessionMeta, base: ForkBase, options: OpenOptions = {}): Promise<ThreadWriter> {
+    await this.#ready(options.signal);
+    const history_mode = base.historyMode ?? "paginated";
+    const forked: SessionMeta = { ...meta, forked_from_id: base.source, history_mode };
+    if (base.inherits === null) return this.#add(forked, { base: null, start: 0, summary: NOTHING_SAID }, options);
+    const { ordinal } = base.inherits.end;
+    const named = await this.#threads.find(base.inherits.threadId, { deleted: true });
+    if (named === undefined) throw notFound(base.inherits.threadId);
+    if (!Number.isInteger(ordinal) || ordinal < 1 || ordinal > named.next) {
+      throw new InvalidForkPointError(`thread ${named.id} has ${named.next} lines; a fork cannot begin at ${ordinal}`);
+    }
+    const holder = await this.#holderOf(named, ordinal);
+    forked.forked_from_ordinal_exclusive = ordinal;
+    forked.history_base = { thread_id: holder.id, end_ordinal_exclusive: ordinal, end_byte_offset: 0 };
+    const state = await this.#anchors.stateBefore(holder.t, ordinal);
+    const summary = summaryBefore(summaryOf(named), ordinal, state);
+    return this.#add(forked, { base: holder.t, start: ordinal, summary }, options);
+  }
+
+  async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<ThreadWriter> {
+    const writer = await this.create(meta, options);
+    try {
+      for (const item of items) writer.append(item);
+      await writer.flush(options);
+      return writer;
+    } catch (error) {
+      await this.delete(meta.id).catch(() => undefined); // what went wrong first is told
+      throw error;
+    }
+  }
+
+  /** @throws DuplicateThreadError; RolloutNotFoundError where the base is gone */
+  async #add(
+    meta: SessionMeta,
+    place: { base: number | null; start: number; summary: Summary },
+    options: OpenOptions,
+  ): Promise<PostgresWriter> {
+    const t = await this.#threads.insert(meta, place, this.#clock.now());
+    const { start, summary } = place;
+    const historyMode = meta.history_mode ?? "paginated";
+    const writer = this.#hold({ t, threadId: meta.id, epoch: 1, next: start + 1, historyMode, summary }, options);
+    if (!options.signal?.aborted) return writer;
+    await this.delete(meta.id);
+    throw options.signal.reason;
+  }
+
+  #hold(start: Omit<ConstructorParameters<typeof PostgresWriter>[1], "onFailure">, { onFailure }: OpenOptions) {
+    const writer = new PostgresWriter(this.#group, { ...start, onFailure }, (ended) => this.#letGo(ended));
+    this.#writers.get(start.threadId)?.end(new ThreadBusyError(start.threadId, this.#threads.owner));
+    this.#writers.set(start.threadId, writer);
+    return writer;
+  }
+
+  async #letGo(writer: PostgresWriter): Promise<void> {
+    if (this.#writers.get(writer.threadId) === writer) this.#writers.delete(writer.threadId);
+    // One that has lost its thread has nothing to give back; one that cannot be reached finds it let go with the connection.
+    if (!writer.hasEnded) await this.#threads.release(writer).catch(() => undefined);
+  }
+
+  async open(locator: ThreadLocator, options: OpenOptions = {}): Promise<ThreadWriter> {
+    const { lease = "refuse" } = options;
+    await this.#ready(options.signal);
+    const id = idOf(locator);
+    if (lease === "wait") return this.#waitFor(id, options);
+    const row = await this.#threads.claim(id, lease === "takeOver");
+    if (row !== undefined) return this.#opened(row, options);
+    throw await this.#refusal(id);
+  }
+
+  async #refusal(id: ThreadId): Promise<Error> {
+    const held = await this.#threads.find(id);
+    return held === undefined ? notFound(id) : new ThreadBusyError(id, held.owner ?? undefined);
+  }
+
+  /** Waits until the thread's writer has let go of it; it is looked at now and then, since news can be lost. */
+  async #waitFor(id: ThreadId, options: OpenOptions): Promise<ThreadWriter> {
+    const { signal, deadlineMs } = options;
+    if (signal === undefined && deadlineMs === undefined) {
+      throw new InvalidRequestError('lease "wait" needs a signal or a deadlineMs');
+    }
+    const until = deadlineMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + deadlineMs;
+    for (;;) {
+      using look = this.#news.listen(id);
+      const row = await this.#threads.claim(id, false);
+      if (row !== undefined) return this.#opened(row, options);
+      const refusal = await this.#refusal(id);
+      if (!(refusal instanceof ThreadBusyError)) throw refusal;
+      const leftMs = until - this.#clock.now();
+      if (leftMs <= 0) throw new DeadlineExceededError(`waiting for the writer of thread ${id}`, deadlineMs ?? 0);
+      await look.within(Math.min(leftMs, LOOK_MS), signal);
+    }
+  }
+
+  async #opened(row: ThreadRow, options: OpenOptions): Promise<PostgresWriter> {
+    const { t, epoch, next } = row;
+    const { id: threadId, history_mode: historyMode = "paginated" } = headerOf(row);
+    const writer = this.#hold({ t, threadId, epoch, next, historyMode, summary: summaryOf(row) }, options);
+    if (!options.signal?.aborted) return writer;
+    await writer.close();
+    throw options.signal.reason;
+  }
+
+  /** The thread as it is stored, with what this store has appended to it. */
+  async #find(locator: ThreadLocator): Promise<ThreadRow> {
+    await this.#ready();
+    const id = idOf(locator);
+    const writer = this.#writers.get(id);
+    if (writer?.dirty) await writer.flush();
+    const row = await this.#threads.find(id);
+    if (row === undefined) throw notFound(id);
+    return row;
+  }
+
+  async #view(locator: ThreadLocator): Promise<View & { readonly row: ThreadRow }> {
+    const row = await this.#find(locator);
+    return { row, t: row.t, end: row.next, state: summaryOf(row).state };
+  }
+
+  async header(locator: ThreadLocator): Promise<SessionMeta> {
+    return headerOf(await this.#find(locator));
+  }
+
+  async *load(locator: ThreadLocator, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
+    range.signal?.throwIfAborted();
+    const row = await this.#find(locator);
+    const to = Math.max(0, Math.min(range.toOrdinal ?? row.next, row.next));
+    const { from = "start" } = range;
+    const begin =
+      from === "start" ? 0 : from === "compaction" ? await this.#anchors.lastCompaction(row.t, to) : from.ordinal;
+    yield* readLines(this.#database, row, { ...range, from: begin, to });
+  }
+
+  async forkBase(locator: ThreadLocator, at: ForkAnchor): Promise<ForkBase | undefined> {
+    const view = await this.#view(locator);
+    const place = await this.#anchors.resolve(view, at);
+    if (place === undefined) return undefined;
+    const { id: source, history_mode: historyMode = "paginated" } = headerOf(view.row);
+    const { id: threadId } = await this.#holderOf(view.row, place.end);
+    return { source, inherits: { threadId, end: position(place.end) }, historyMode, openTurn: place.openTurn };
+  }
+
+  async #holderOf(row: ThreadRow, end: number): Promise<{ t: number; id: ThreadId }> {
+    if (end > row.start) return { t: row.t, id: row.id };
+    const holder = await this.#anchors.holderOf(row.t, end);
+    if (holder === undefined) throw notFound(row.id);
+    return holder;
+  }
+
+  async findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {
+    return this.#anchors.findTurn(await this.#view(threadId), turnId);
+  }
+
+  async get(threadId: ThreadId): Promise<StoredThread> {
+    return storedThreadOf(await this.#find(threadId));
+  }
+
+  async list(query?: ThreadQuery): Promise<ThreadPage> {
+    await this.#ready();
+    const dirty = [...this.#writers.values()].filter((writer) => writer.dirty);
+    await Promise.allSettled(dirty.map((writer) => writer.flush())); // one that fails shows what is stored of it
+    return listThreads(this.#database, query);
+  }
+
+  async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    await this.#find(threadId);
+    return this.#threads.ancestors(threadId);
+  }
+
+  async descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    await this.#find(threadId);
+    return this.#threads.descendants(threadId);
+  }
+
+  async rename(threadId: ThreadId, name: string | null): Promise<void> {
+    await this.#ready();
+    if (!(await this.#threads.rename(threadId, name))) throw notFound(threadId);
+  }
+
+  async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    await this.#ready();
+    if (!(await this.#threads.setGitInfo(threadId, gitInfo))) throw notFound(threadId);
+  }
+
+  archive(threadId: ThreadId): Promise<void> {
+    return this.#shelve(threadId, true);
+  }
+
+  unarchive(threadId: ThreadId): Promise<void> {
+    return this.#shelve(threadId, false);
+  }
+
+  async #shelve(threadId: ThreadId, archived: boolean): Promise<void> {
+    await this.#ready();
+    if (!(await this.#threads.setArchived(threadId, archived))) throw notFound(threadId);
+  }
+
+  async delete(threadId: ThreadId): Promise<void> {
+    await this.#ready();
+    if (!(await this.#threads.delete(threadId))) throw notFound(threadId);
+    this.#writers.get(threadId)?.end(notFound(threadId));
+    this.#writers.delete(threadId);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const closed = await Promise.allSettled([...this.#writers.values()].map((writer) => writer.close()));
+    await this.#group.close();
+    for (const writer of this.#writers.values()) writer.end(new StoreIoError("the store is closed"));
+    this.#writers.clear();
+    await this.#session.close();
+    await this.#database.close();
+    for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
+  }
+}
+
+const position = (ordinal: number) => ({ ordinal, byteOffset: 0 });
+
+/** A database has no files. @throws RolloutNotFoundError */
+function idOf(locator: ThreadLocator): ThreadId {
+  if (typeof locator === "string") return locator;
+  throw new RolloutNotFoundError(`no rollout found at ${locator.rolloutPath}: threads of a database have no files`);
+}
+
+const notFound = (threadId: string): RolloutNotFoundError =>
+  new RolloutNotFoundError(`no rollout found for thread id ${threadId}`);

@@ -1,0 +1,81 @@
+import type { RolloutLine } from "../../protocol/rollout.ts";
+import { decodeLine } from "../file/rollout/codec.ts";
+import type { LoadRange } from "../thread-store.ts";
+import type { PostgresDatabase } from "./database.ts";
+import { headerOf, type ThreadRow } from "./thread-row.ts";
+
+const PAGE_LINES = 256;
+
+type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
+  readonly t: number;
+  readonly start: number;
+  readonly upto: number;
+};
+
+/** The lines of a thread from an ordinal up to another, inherited ones first, in pages. */
+export async function* readLines(
+  database: PostgresDatabase,
+  row: ThreadRow,
+  {
+    from,
+    to,
+    signal,
+    onProblem,
+  }: Pick<LoadRange, "signal" | "onProblem"> & { readonly from: number; readonly to: number },
+): AsyncGenerator<readonly RolloutLine[]> {
+  if (from >= to) return;
+  for (const segment of await segmentsOf(database, row, from, to)) {
+    const { t, start, upto } = segment;
+    if (start >= from && start < upto) {
+      const line = {
+        timestamp: segment.began,
+        ordinal: start,
+        type: "session_meta",
+        payload: headerOf(segment),
+      } as const;
+      yield [line];
+    }
+    for (let at = Math.max(from, start + 1); at < upto; ) {
+      signal?.throwIfAborted();
+      const text = `SELECT ordinal, line FROM ${database.schema}.lines
+        WHERE t = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT ${PAGE_LINES}`;
+      const rows = await database.run({ text, values: [t, at, upto], signal });
+      if (rows.length === 0) break;
+      const page: RolloutLine[] = [];
+      for (const { ordinal, line } of rows) {
+        at = Number(ordinal) + 1;
+        const decoded = decodeLine(String(line));
+        if ("line" in decoded) page.push(decoded.line);
+        const detail = "line" in decoded ? decoded.without : (decoded.why ?? "it cannot be read");
+        if (detail === undefined) continue;
+        const kind = "line" in decoded ? "partial" : "unreadable";
+        onProblem?.({ kind, path: `thread ${segment.id}, line ${ordinal}`, offset: 0, detail });
+      }
+      if (page.length > 0) yield page;
+    }
+  }
+}
+
+/** The threads that hold the lines, the first ones first, each up to where it is seen. */
+async function segmentsOf(database: PostgresDatabase, row: ThreadRow, from: number, to: number): Promise<Segment[]> {
+  if (row.base === null || from >= row.start) return [{ ...row, upto: to }];
+  const s = database.schema;
+  const text = `
+    WITH RECURSIVE chain (t, base, start, upto) AS (
+      SELECT t, base, start, $2::bigint FROM ${s}.threads WHERE t = $1
+      UNION ALL
+      SELECT b.t, b.base, b.start, least(c.start, c.upto) FROM chain AS c JOIN ${s}.threads AS b ON b.t = c.base
+      WHERE c.start > $3::bigint
+    )
+    SELECT c.t, c.start, c.upto, h.id, h.header, h.began FROM chain AS c JOIN ${s}.threads AS h USING (t)
+    WHERE c.start < c.upto ORDER BY c.start`;
+  const rows = await database.run({ text, values: [row.t, to, from] });
+  return rows.map(({ t, start, upto, id, header, began }) => ({
+    t: Number(t),
+    start: Number(start),
+    upto: Number(upto),
+    id: row.id === id ? row.id : (id as ThreadRow["id"]),
+    header: String(header),
+    began: String(began),
+  }));
+}

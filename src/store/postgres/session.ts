@@ -1,0 +1,113 @@
+/**
+ * The store's own connection: it shows to others that this store lives, and hears what they do.
+ *
+ * N1  The store's number is locked for as long as its connection lasts, so a process that dies lets go at once. Whoever
+ *     wants a thread whose holder's number nobody has locked may have it.
+ * N2  A lock that was lost with its connection is only a hint that was lost: what is written is fenced by the epoch.
+ */
+import { randomInt } from "node:crypto";
+import { backoffDelay } from "../../kernel/backoff.ts";
+import { sleep } from "../../kernel/clock.ts";
+import type { SkeinLogger } from "../../kernel/log.ts";
+import { StoreIoError } from "../../protocol/errors.ts";
+import type { PostgresDatabase, SqlRow } from "./database.ts";
+import { storeFailure } from "./failure.ts";
+import type { PostgresClient } from "./options.ts";
+
+/** The first half of the advisory locks' key; the second is the store's number. */
+export const HOLDER_LOCKS = 1_397_442_889;
+/** Told when a thread has got another writer, or none. */
+export const CHANNEL = "skein_threads";
+
+const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
+const TRIES = 3;
+
+export class PostgresSession {
+  readonly holder = randomInt(1, 2 ** 31 - 1);
+  readonly #database: PostgresDatabase;
+  readonly #logger: SkeinLogger;
+  readonly #onMessage: (payload: string) => void;
+  readonly #ending = new AbortController();
+  #client: PostgresClient | undefined;
+  #opening: Promise<void> | undefined;
+
+  constructor(database: PostgresDatabase, logger: SkeinLogger, onMessage: (payload: string) => void) {
+    this.#database = database;
+    this.#logger = logger;
+    this.#onMessage = onMessage;
+  }
+
+  /** @throws StoreIoError */
+  open(): Promise<void> {
+    if (this.#client !== undefined) return Promise.resolve();
+    this.#opening ??= this.#open(TRIES).finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #open(tries: number): Promise<void> {
+    const { signal } = this.#ending;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#connect();
+      } catch (error) {
+        if (signal.aborted || attempt >= tries) throw storeFailure(error);
+        await sleep(this.#database.clock, backoffDelay(attempt, RETRY), signal);
+      }
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const client = await this.#database.connect(this.#ending.signal);
+    let isLost = false;
+    const lose = (error?: Error): void => {
+      if (isLost) return;
+      isLost = true;
+      client.release(error ?? true);
+      if (this.#client !== client) return;
+      this.#client = undefined;
+      if (this.#ending.signal.aborted) return;
+      this.#logger.warn({ err: error }, "the connection that listens was lost");
+      this.#reopen();
+    };
+    client.on("error", lose);
+    client.on("end", () => lose());
+    client.on("notification", ({ channel, payload }) => {
+      if (channel === CHANNEL && payload !== undefined && !isLost) this.#onMessage(payload);
+    });
+    try {
+      await client.query({ text: `LISTEN ${CHANNEL}` });
+      const lock = { text: "SELECT pg_try_advisory_lock($1, $2) AS held", values: [HOLDER_LOCKS, this.holder] };
+      const [row] = (await client.query(lock)).rows as readonly SqlRow[];
+      // A connection of before holds it, whose end the server has not noticed yet.
+      if (row?.held !== true) throw new StoreIoError("the lock of this store is still held");
+    } catch (error) {
+      lose(error as Error);
+      throw error;
+    }
+    this.#client = client;
+  }
+
+  #reopen(): void {
+    this.#opening ??= this.#open(Number.POSITIVE_INFINITY)
+      .catch(() => undefined) // it was closed meanwhile
+      .finally(() => {
+        this.#opening = undefined;
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort(new DOMException("the store is closed", "AbortError"));
+    await this.#opening?.catch(() => undefined);
+    const client = this.#client;
+    this.#client = undefined;
+    if (client === undefined) return;
+    try {
+      await client.query({ text: "SELECT pg_advisory_unlock($1, $2)", values: [HOLDER_LOCKS, this.holder] });
+    } catch {
+      // It is lost, and the lock with it.
+    }
+    client.release(true);
+  }
+}

@@ -1,0 +1,195 @@
+import { raceAbort } from "../../kernel/cancellation.ts";
+import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
+import { encodeLine, timestampOf } from "../file/rollout/codec.ts";
+import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
+import type { CommitGroup } from "./commit-group.ts";
+import type { Summary } from "./thread-row.ts";
+
+/** A line that waits to be stored. */
+export type PendingLine = {
+  readonly ordinal: number;
+  readonly at: number;
+  readonly text: string;
+  readonly item: RolloutItem;
+};
+
+export type WriterStart = {
+  readonly t: number;
+  readonly threadId: ThreadId;
+  readonly epoch: number;
+  readonly next: number;
+  readonly historyMode: HistoryMode;
+  readonly summary: Summary;
+  readonly onFailure: OpenOptions["onFailure"];
+};
+
+type Waiter = { readonly next: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
+
+const STORED: Promise<void> = Promise.resolve();
+
+/** The one writer of a thread's rows. */
+export class PostgresWriter implements ThreadWriter {
+  readonly t: number;
+  readonly threadId: ThreadId;
+  readonly epoch: number;
+  readonly historyMode: HistoryMode;
+  /** What the stored lines have told; written by the group. */
+  #summary: Summary;
+  #stored: number;
+  #next: number;
+  #pending: PendingLine[] = [];
+  #waiting: Waiter[] = [];
+  #failure: Error | undefined;
+  /** Nothing is stored any more: it was closed, or another has the thread. */
+  #hasEnded = false;
+  #closing: Promise<void> | undefined;
+  readonly #group: CommitGroup;
+  readonly #onFailure: OpenOptions["onFailure"];
+  readonly #release: (writer: PostgresWriter) => Promise<void>;
+
+  constructor(group: CommitGroup, start: WriterStart, release: (writer: PostgresWriter) => Promise<void>) {
+    this.t = start.t;
+    this.threadId = start.threadId;
+    this.epoch = start.epoch;
+    this.historyMode = start.historyMode;
+    this.#summary = start.summary;
+    this.#stored = start.next;
+    this.#next = start.next;
+    this.#onFailure = start.onFailure;
+    this.#group = group;
+    this.#release = release;
+  }
+
+  get rolloutPath(): null {
+    return null;
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  get dirty(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  get summary(): Summary {
+    return this.#summary;
+  }
+
+  /** The ordinal up to which lines are stored. */
+  get stored(): number {
+    return this.#stored;
+  }
+
+  get pending(): readonly PendingLine[] {
+    return this.#pending;
+  }
+
+  position(): Position {
+    return { ordinal: this.#next, byteOffset: 0 };
+  }
+
+  append(item: RolloutItem): void {
+    if (this.#closing !== undefined && !this.#hasEnded) {
+      this.end(new StoreIoError(`the writer of thread ${this.threadId} is closed; open the thread anew`));
+    }
+    if (this.#hasEnded) return;
+    const ordinal = this.#next;
+    const at = this.#group.clock.now();
+    const text = this.#encode(item, at, ordinal);
+    if (text === undefined) return;
+    this.#next += 1;
+    this.#pending.push({ ordinal, at, text, item });
+    this.#group.add(this, text.length);
+  }
+
+  #encode(item: RolloutItem, at: number, ordinal: number): string | undefined {
+    try {
+      return encodeLine(item, timestampOf(at), ordinal).trimEnd();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#tell(new InvalidRequestError(`a ${item.type} line cannot be stored as JSON: ${why}`, { cause: error }));
+      return undefined;
+    }
+  }
+
+  flush({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (this.#hasEnded) return this.#failure === undefined ? STORED : Promise.reject(this.#failure);
+    if (this.#pending.length === 0) return STORED;
+    const stored = new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ next: this.#next, resolve, reject });
+    });
+    this.#group.hurry(this);
+    return signal === undefined ? stored : raceAbort(stored, signal);
+  }
+
+  sync(options?: { signal?: AbortSignal }): Promise<void> {
+    return this.flush(options);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.flush();
+    } catch (error) {
+      if (!this.#hasEnded) {
+        this.#closing = undefined;
+        throw error;
+      }
+    }
+    await this.#release(this);
+  }
+
+  /** The group has stored the lines before `next`. */
+  settle(next: number, summary: Summary): void {
+    this.#failure = undefined;
+    this.#summary = summary;
+    this.#stored = next;
+    let count = 0;
+    while ((this.#pending[count]?.ordinal ?? next) < next) count += 1;
+    this.#pending.splice(0, count);
+    const waiting = this.#waiting;
+    this.#waiting = waiting.filter((waiter) => waiter.next > next);
+    for (const waiter of waiting) if (waiter.next <= next) waiter.resolve();
+  }
+
+  /** The group could not store them; it tries again. */
+  fail(error: Error): void {
+    const isFirst = this.#failure === undefined;
+    this.#failure ??= error;
+    if (isFirst) this.#tell(error);
+    this.#rejectAll(error);
+  }
+
+  /** Nothing is stored any more; what waits is dropped. */
+  end(error: Error): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#failure = error;
+    this.#pending = [];
+    this.#tell(error);
+    this.#rejectAll(error);
+  }
+
+  #rejectAll(error: Error): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { reject } of waiting) reject(error);
+  }
+
+  #tell(error: Error): void {
+    const onFailure = this.#onFailure;
+    if (onFailure !== undefined) queueMicrotask(() => onFailure(error));
+  }
+}
