@@ -28,7 +28,7 @@ export class PostgresSession {
   readonly #logger: SkeinLogger;
   readonly #onMessage: (payload: string) => void;
   readonly #ending = new AbortController();
-  #client: PostgresClient | undefined;
+  #connection: Connection | undefined;
   #opening: Promise<void> | undefined;
 
   constructor(database: PostgresDatabase, logger: SkeinLogger, onMessage: (payload: string) => void) {
@@ -39,7 +39,7 @@ export class PostgresSession {
 
   /** @throws StoreIoError */
   open(): Promise<void> {
-    if (this.#client !== undefined) return Promise.resolve();
+    if (this.#connection !== undefined) return Promise.resolve();
     this.#opening ??= this.#open(TRIES).finally(() => {
       this.#opening = undefined;
     });
@@ -60,21 +60,17 @@ export class PostgresSession {
 
   async #connect(): Promise<void> {
     const client = await this.#database.connect(this.#ending.signal);
-    let isLost = false;
+    const connection = new Connection(client);
     const lose = (error?: Error): void => {
-      if (isLost) return;
-      isLost = true;
-      client.release(error ?? true);
-      if (this.#client !== client) return;
-      this.#client = undefined;
-      if (this.#ending.signal.aborted) return;
+      if (!connection.letGo(error ?? true) || this.#connection !== connection) return;
+      this.#connection = undefined;
       this.#logger.warn({ err: error }, "the connection that listens was lost");
       this.#reopen();
     };
     client.on("error", lose);
     client.on("end", () => lose());
     client.on("notification", ({ channel, payload }) => {
-      if (channel === CHANNEL && payload !== undefined && !isLost) this.#onMessage(payload);
+      if (channel === CHANNEL && payload !== undefined && !connection.isLost) this.#onMessage(payload);
     });
     try {
       await client.query({ text: `LISTEN ${CHANNEL}` });
@@ -82,11 +78,12 @@ export class PostgresSession {
       const [row] = (await client.query(lock)).rows as readonly SqlRow[];
       // A connection of before holds it, whose end the server has not noticed yet.
       if (row?.held !== true) throw new StoreIoError("the lock of this store is still held");
+      this.#ending.signal.throwIfAborted();
     } catch (error) {
-      lose(error as Error);
+      connection.letGo(true);
       throw error;
     }
-    this.#client = client;
+    this.#connection = connection;
   }
 
   #reopen(): void {
@@ -100,14 +97,30 @@ export class PostgresSession {
   async close(): Promise<void> {
     this.#ending.abort(new DOMException("the store is closed", "AbortError"));
     await this.#opening?.catch(() => undefined);
-    const client = this.#client;
-    this.#client = undefined;
-    if (client === undefined) return;
-    try {
-      await client.query({ text: "SELECT pg_advisory_unlock($1, $2)", values: [HOLDER_LOCKS, this.holder] });
-    } catch {
-      // It is lost, and the lock with it.
-    }
-    client.release(true);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection === undefined || connection.isLost) return;
+    const unlock = { text: "SELECT pg_advisory_unlock($1, $2)", values: [HOLDER_LOCKS, this.holder] };
+    // Where it is lost, the lock is lost with it.
+    await connection.client.query(unlock).catch(() => undefined);
+    connection.letGo(true);
+  }
+}
+
+/** A pool takes each connection back once. */
+class Connection {
+  readonly client: PostgresClient;
+  isLost = false;
+
+  constructor(client: PostgresClient) {
+    this.client = client;
+  }
+
+  /** false: it has gone already. */
+  letGo(broken: Error | true): boolean {
+    if (this.isLost) return false;
+    this.isLost = true;
+    this.client.release(broken);
+    return true;
   }
 }
