@@ -31,6 +31,7 @@ export class PostgresDatabase {
   readonly #options: CheckedOptions;
   readonly #isOwn: boolean;
   readonly #names = new Map<string, string>();
+  readonly #heard = new WeakSet<PostgresClient>();
   #pool: Promise<PostgresPool> | undefined;
   #isClosed = false;
 
@@ -48,7 +49,9 @@ export class PostgresDatabase {
     const pool = await this.#pool;
     const connecting = pool.connect();
     try {
-      return await this.#inTime(connecting, signal);
+      const client = await this.#inTime(connecting, signal);
+      this.#hear(client);
+      return client;
     } catch (error) {
       // It comes too late to be of use.
       connecting.then(
@@ -57,6 +60,13 @@ export class PostgresDatabase {
       );
       throw error;
     }
+  }
+
+  /** A connection that is lost is an error event too, beside what its statement rejects with: nobody else hears it. */
+  #hear(client: PostgresClient): void {
+    if (this.#heard.has(client)) return;
+    this.#heard.add(client);
+    client.on("error", () => undefined);
   }
 
   async #open(): Promise<PostgresPool> {

@@ -1,0 +1,13 @@
+/** A process that writes threads until it is killed: it prints each line's number once the store has acknowledged it. */
+import { assistantMessage } from "../../src/protocol/response-item.ts";
+import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { header } from "../contract/store-script.ts";
+
+const [connectionString = "", schema = "", id = ""] = process.argv.slice(2);
+const store = postgresStore({ connectionString, schema });
+const writer = await store.create({ ...header(), id: id as never });
+for (let n = 0; ; n += 1) {
+  writer.append({ type: "response_item", payload: assistantMessage(`line ${n}`) });
+  await writer.flush();
+  process.stdout.write(`${n}\n`);
+}
