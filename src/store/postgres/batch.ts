@@ -60,7 +60,7 @@ const jsonOr = (value: unknown): string | null => (value === null ? null : JSON.
 const columns = <T>(rows: readonly T[], ...of: readonly ((row: T) => unknown)[]): unknown[] =>
   of.map((value) => rows.map(value));
 
-/** G2: one statement. It gives back the threads that took their part. */
+/** PB2: one statement. It gives back the threads that took their part. */
 export function batchStatement(schema: string, parts: readonly Part[]): Statement & { values: unknown[] } {
   const sorted = parts.toSorted((a, b) => a.writer.t - b.writer.t);
   const lines = sorted.flatMap(({ writer: { t }, lines }) => lines.map((line) => ({ t, ...line })));

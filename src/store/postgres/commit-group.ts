@@ -1,10 +1,10 @@
 /**
  * Group commit over all threads of a store: one statement stores what waits of all of them.
  *
- * G1  Only one batch is under way, so the lines of a thread are stored in their order; what comes meanwhile is the next.
- * G2  A thread's part is fenced in the statement itself: it is stored only under the epoch that the thread has, and only
+ * PB1  Only one batch is under way, so the lines of a thread are stored in their order; what comes meanwhile is the next.
+ * PB2  A thread's part is fenced in the statement itself: it is stored only under the epoch that the thread has, and only
  *     right after the line that was stored before. A batch that is given twice is stored once.
- * G3  What cannot be stored waits, and is tried again with growing pauses and at each flush. Nothing is dropped but what
+ * PB3  What cannot be stored waits, and is tried again with growing pauses and at each flush. Nothing is dropped but what
  *     another writer's epoch shuts out.
  */
 import { backoffDelay } from "../../kernel/backoff.ts";
@@ -15,13 +15,13 @@ import { batchStatement, type Part, partOf, stateStatement } from "./batch.ts";
 import type { PostgresDatabase } from "./database.ts";
 import { isConflict, isOfTheStatement, storeFailure } from "./failure.ts";
 import { readRow } from "./thread-row.ts";
-import type { PostgresWriter } from "./writer.ts";
+import type { LineGroup, PostgresWriter } from "./writer.ts";
 
 const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
 /** What waits beyond this is stored at once. */
 const HURRY_CHARS = 256 * 1024;
 
-export class CommitGroup {
+export class CommitGroup implements LineGroup {
   readonly clock: Clock;
   readonly #database: PostgresDatabase;
   readonly #lookups: MarkLookups;
@@ -47,7 +47,6 @@ export class CommitGroup {
     else this.#tick ??= setImmediate(() => this.#start());
   }
 
-  /** Somebody waits for the writer's lines. */
   hurry(writer: PostgresWriter): void {
     this.#dirty.add(writer);
     this.#start();

@@ -2,10 +2,10 @@
  * What fork anchors need to know of a thread, by the rules of AnchorIndex, folded so that nothing of the past is needed but
  * a few numbers. Pure: no IO.
  *
- * M1  Messages and turns stand in two stacks, which a rollback cuts. A mark says at which height its own one was put
+ * PM1  Messages and turns stand in two stacks, which a rollback cuts. A mark says at which height its own one was put
  *     there: of all marks of one height before a place, only the last one can stand there.
- * M2  Each mark holds the heights after it, so the last mark before a place tells what stands there.
- * M3  A thread's marks tell of its own lines. What lies before is its base's, up to where the fork began; it never changes.
+ * PM2  Each mark holds the heights after it, so the last mark before a place tells what stands there.
+ * PM3  A thread's marks tell of its own lines. What lies before is its base's, up to where the fork began; it never changes.
  */
 import * as z from "zod";
 import type { RolloutItem } from "../../protocol/rollout.ts";
@@ -41,7 +41,7 @@ export const readState = (text: string): MarkState => stateSchema.parse(JSON.par
 export type Mark = {
   readonly kind: "message" | "begin" | "stop" | "answer" | "rollback" | "compacted";
   readonly ordinal: number;
-  /** The height of a message or of a turn in its stack (M1). */
+  /** The height of a message or of a turn in its stack (PM1). */
   readonly height: number | null;
   /** Of a message: where a fork before it ends. */
   readonly cut: number | null;

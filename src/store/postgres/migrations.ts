@@ -7,7 +7,7 @@
  */
 
 /** Any number that no other program is likely to lock. */
-export const MIGRATION_LOCK = 7_135_223_001;
+const MIGRATION_LOCK = 7_135_223_001;
 
 export const MIGRATIONS: readonly ((schema: string) => string)[] = [
   (s) => `

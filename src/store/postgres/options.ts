@@ -3,6 +3,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import { parseWith } from "../../protocol/validation.ts";
 
+/** One statement with its values; `name` has it prepared once for each connection. */
 export type PostgresQuery = { readonly text: string; readonly values?: unknown[]; readonly name?: string };
 
 /** The part of a `pg` client that the store uses. */

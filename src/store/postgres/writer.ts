@@ -1,10 +1,10 @@
 import { raceAbort } from "../../kernel/cancellation.ts";
+import type { Clock } from "../../kernel/clock.ts";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
 import { encodeLine, timestampOf } from "../file/rollout/codec.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
-import type { CommitGroup } from "./commit-group.ts";
 import type { Summary } from "./thread-row.ts";
 
 /** A line that waits to be stored. */
@@ -24,6 +24,15 @@ export type WriterStart = {
   readonly summary: Summary;
   readonly onFailure: OpenOptions["onFailure"];
 };
+
+/** What stores the lines of all writers. */
+export interface LineGroup {
+  readonly clock: Clock;
+  /** The writer has another line, of so many characters. */
+  add(writer: PostgresWriter, chars: number): void;
+  /** Somebody waits for the writer's lines. */
+  hurry(writer: PostgresWriter): void;
+}
 
 type Waiter = { readonly next: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 
@@ -45,11 +54,11 @@ export class PostgresWriter implements ThreadWriter {
   /** Nothing is stored any more: it was closed, or another has the thread. */
   #hasEnded = false;
   #closing: Promise<void> | undefined;
-  readonly #group: CommitGroup;
+  readonly #group: LineGroup;
   readonly #onFailure: OpenOptions["onFailure"];
   readonly #release: (writer: PostgresWriter) => Promise<void>;
 
-  constructor(group: CommitGroup, start: WriterStart, release: (writer: PostgresWriter) => Promise<void>) {
+  constructor(group: LineGroup, start: WriterStart, release: (writer: PostgresWriter) => Promise<void>) {
     this.t = start.t;
     this.threadId = start.threadId;
     this.epoch = start.epoch;

@@ -2,6 +2,7 @@ import { ask, memoryStore, scriptedClient, type Thread, ThreadManager, type Turn
 import { aiSdkClient } from "skein/ai-sdk";
 import { createAppServer } from "skein/app-server";
 import { threadMachine } from "skein/machines";
+import { postgresStore } from "skein/postgres";
 import { ManualClock } from "skein/testing";
 import { z } from "zod";
 
@@ -29,4 +30,4 @@ export async function use(): Promise<TurnResult> {
   await manager.shutdown({ deadlineMs: n ?? 1000 });
   return thread.run("y");
 }
-export const parts = [aiSdkClient, createAppServer, threadMachine];
+export const parts = [aiSdkClient, createAppServer, postgresStore, threadMachine];
