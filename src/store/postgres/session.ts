@@ -1,9 +1,9 @@
 /**
  * The store's own connection: it shows to others that this store lives, and hears what they do.
  *
- * N1  The store's number is locked for as long as its connection lasts, so a process that dies lets go at once. Whoever
- *     wants a thread whose holder's number nobody has locked may have it.
- * N2  A lock that was lost with its connection is only a hint that was lost: what is written is fenced by the epoch.
+ * The store's number is locked for as long as its connection lasts, so a process that dies lets go at once: whoever wants
+ * a thread whose holder's number nobody has locked may have it. A lock that was lost with its connection is only a hint
+ * that was lost, since what is written is fenced by the epoch.
  */
 import { randomInt } from "node:crypto";
 import { backoffDelay } from "../../kernel/backoff.ts";
