@@ -20,14 +20,16 @@ import {
   someOf,
   textWith,
 } from "../store/rollout-mutations.ts";
-import { nextTurnsHere, nextTurnsInCodex } from "./next-turn.ts";
+import { type NextTurn, nextTurnsHere, nextTurnsInCodex } from "./next-turn.ts";
 
 const FOLDER = process.env.SKEIN_ROLLOUTS ?? fileURLToPath(new URL("../data/rollouts/", import.meta.url));
 const MOST = Number(process.env.SKEIN_MUTATIONS ?? Number.POSITIVE_INFINITY);
 /** How many threads lie in one home. */
 const BATCH = 150;
 
-type Mutant = { readonly source: string; readonly mutation: Mutation; readonly id: ThreadId };
+/** `mutation` undefined: as it was recorded. */
+type Mutant = { readonly source: string; readonly mutation: Mutation | undefined; readonly id: ThreadId };
+type Told = { readonly mutant: Mutant; readonly codex: NextTurn; readonly ours: NextTurn };
 
 const linesOf = (path: string): string[] =>
   readFileSync(path, "utf8")
@@ -52,7 +54,10 @@ function put(home: string, { source, mutation, id }: Mutant): void {
   const lines = linesOf(source).map((line) => line.replaceAll(name.threadId, id));
   const day = join(home, "sessions", "2026", "11", "22");
   mkdirSync(day, { recursive: true });
-  writeFileSync(join(day, `rollout-2026-11-22T00-00-00-${id}.jsonl`), textWith(lines, mutation));
+  writeFileSync(
+    join(day, `rollout-2026-11-22T00-00-00-${id}.jsonl`),
+    mutation === undefined ? `${lines.join("\n")}\n` : textWith(lines, mutation),
+  );
   if (!lines.some((line) => line.includes('"history_base":{'))) return;
   for (const other of rolloutsIn(dirname(source))) cpSync(other, join(day, basename(other)));
 }
@@ -64,42 +69,58 @@ function isWithin(theirs: readonly string[], ours: readonly string[]): boolean {
   return at === theirs.length;
 }
 
-/** How many were tried, and in how many the two differ, each of which is said as it is found. */
-export async function oracleMutatedRollouts(
-  binary: string,
-  say: (text: string) => void,
-): Promise<{ tried: number; differ: number }> {
-  const all = someOf(mutants(), MOST, 1);
-  let differ = 0;
-  const differs = (text: string) => {
-    differ += 1;
-    say(`differs: ${text}`);
-  };
+/** Each batch in two homes, one for Codex and one for us. */
+async function* tryAll(binary: string, all: readonly Mutant[]): AsyncGenerator<Told> {
   for (let first = 0; first < all.length; first += BATCH) {
-    say(`rollouts with one field changed: ${first} of ${all.length}`);
     const batch = all.slice(first, first + BATCH);
     const home = mkdtempSync(join(tmpdir(), "skein-oracle-"));
     const [theirs, ours, cwd] = ["theirs", "ours", "work"].map((name) => join(home, name)) as [string, string, string];
     for (const folder of [theirs, ours, cwd]) mkdirSync(folder);
     try {
       await using model = await ModelServer.listen();
-      writeFileSync(join(theirs, "config.toml"), mockProviderToml(model.baseUrl));
+      // A thread whose last turn filled the context would be summed up before its next one.
+      const toml = `model_context_window = 100000000\n${mockProviderToml(model.baseUrl)}`;
+      writeFileSync(join(theirs, "config.toml"), toml);
       for (const mutant of batch) for (const to of [theirs, ours]) put(to, mutant);
       const threadIds = batch.map(({ id }) => id);
-      const codex = await nextTurnsInCodex(binary, { home: theirs, cwd, threadIds }, model);
-      const skein = await nextTurnsHere({ home: ours, cwd, threadIds });
-      for (const { id, mutation, source } of batch) {
-        const [their, our] = [codex.get(id), skein.get(id)];
-        assert.ok(their !== undefined && our !== undefined);
-        if ("refused" in their) continue;
-        const what = `${basename(source)}, ${nameOfMutation(mutation)} (${mutation.field})`;
-        if ("refused" in our) differs(`${what}: ${our.refused}`);
-        else if (!isWithin(their.words, our.words))
-          differs(`${what}\n  codex: ${JSON.stringify(their.words)}\n  skein: ${JSON.stringify(our.words)}`);
+      const inCodex = await nextTurnsInCodex(binary, { home: theirs, cwd, threadIds }, model);
+      const here = await nextTurnsHere({ home: ours, cwd, threadIds });
+      for (const mutant of batch) {
+        const [codex, our] = [inCodex.get(mutant.id), here.get(mutant.id)];
+        assert.ok(codex !== undefined && our !== undefined);
+        yield { mutant, codex, ours: our };
       }
     } finally {
       rmSync(home, { recursive: true, force: true });
     }
   }
-  return { tried: all.length, differ };
+}
+
+const nameOf = ({ source, mutation }: Mutant): string =>
+  `${basename(source)}${mutation === undefined ? "" : `, ${nameOfMutation(mutation)} (${mutation.field})`}`;
+
+/**
+ * How many were tried, and in how many Codex tells its model what ours is not told, each of which is said as it is found.
+ * Of a changed rollout ours may be told what Codex tells of it unchanged: Codex passes over lines that we can read in part.
+ */
+export async function oracleMutatedRollouts(
+  binary: string,
+  say: (text: string) => void,
+): Promise<{ tried: number; differ: number }> {
+  const changed = someOf(mutants(), MOST, 1);
+  const unchanged = rolloutsIn(FOLDER).map((source) => ({ source, mutation: undefined, id: newThreadId() }));
+  const usual = new Map<string, string>();
+  let [tried, differ] = [0, 0];
+  for await (const { mutant, codex, ours } of tryAll(binary, [...unchanged, ...changed])) {
+    tried += 1;
+    if (tried % BATCH === 0) say(`rollouts with one field changed: ${tried} of ${unchanged.length + changed.length}`);
+    if ("refused" in codex) continue;
+    if (mutant.mutation === undefined) usual.set(mutant.source, codex.words.join("\n"));
+    const words = "words" in ours ? ours.words : [];
+    if (isWithin(codex.words, words) && mutant.mutation !== undefined) continue;
+    if (words.join("\n") === usual.get(mutant.source)) continue;
+    differ += 1;
+    say(`differs: ${nameOf(mutant)}\n  codex: ${JSON.stringify(codex)}\n  skein: ${JSON.stringify(ours)}`);
+  }
+  return { tried, differ };
 }

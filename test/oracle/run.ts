@@ -21,6 +21,7 @@ import { oracleLegacyForks } from "./legacy-forks.ts";
 import { oracleManagerThread } from "./manager-thread.ts";
 import { oracleMutatedRollouts } from "./mutated-rollouts.ts";
 import { oraclePolicies } from "./policies.ts";
+import { oracleSharedHome } from "./shared-home.ts";
 import { wordsOf } from "./words.ts";
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -225,6 +226,7 @@ for (const version of asked.length > 0 ? asked : ["0.171.0", "0.169.0", "0.87.0"
     say(`ok: threads of every sandbox and approval policy, from ${version} to us and back`);
     const compared = await oracleHistories(binary);
     say(`ok: ${compared} threads and forks, ours and Codex's, told to the model alike by ${version} and us`);
+    say(`ok: a home of ${await oracleSharedHome(binary)} threads, used by ${version} and us in turn, verifies clean`);
     const { tried, differ } = await oracleMutatedRollouts(binary, say);
     assert.equal(differ, 0, `${version} goes on with more than we do`);
     say(`ok: ${tried} rollouts with one field changed go on here wherever they do in ${version}`);
