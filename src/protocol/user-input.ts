@@ -5,11 +5,10 @@ import { schemaByKind } from "./validation.ts";
 /** A span of a text that the client shows in another way, e.g. a mention. Offsets are UTF-8 bytes. */
 export type TextElement = { byte_range: { start: number; end: number }; placeholder?: string | null | undefined };
 
-/** One part of what a user sends (SPEC 2). Kinds that this version does not know survive. */
+/** One part of what a user sends (SPEC 2). An image of a `file_id` lies at the model's server; only stock Codex's threads have them. Kinds that this version does not know survive. */
 export type UserInput =
   | { type: "text"; text: string; text_elements?: TextElement[] | null | undefined }
   | { type: "image"; image_url: string; detail?: unknown }
-  /** One that lies at the model's server; only stock Codex's threads have them. */
   | { type: "image"; file_id: string; image_url?: never; detail?: unknown }
   | { type: "local_image"; path: string }
   | { type: "skill"; name: string; path: string }
