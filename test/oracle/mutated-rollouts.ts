@@ -1,6 +1,6 @@
 /**
  * Proves that a thread with one field of its rollout changed goes on here wherever it goes on in the real Codex, and that
- * the model is told the same of it. `SKEIN_ROLLOUTS` names a folder of other rollouts.
+ * the model is told the same of it. `SKEIN_MUTATIONS=all` tries all changes, of which six to each field; `SKEIN_ROLLOUTS` names a folder of other rollouts.
  */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -23,7 +23,8 @@ import {
 import { type NextTurn, nextTurnsHere, nextTurnsInCodex } from "./next-turn.ts";
 
 const FOLDER = process.env.SKEIN_ROLLOUTS ?? fileURLToPath(new URL("../data/rollouts/", import.meta.url));
-const MOST = Number(process.env.SKEIN_MUTATIONS ?? Number.POSITIVE_INFINITY);
+const { SKEIN_MUTATIONS = "600" } = process.env;
+const MOST = SKEIN_MUTATIONS === "all" ? Number.POSITIVE_INFINITY : Number(SKEIN_MUTATIONS);
 /** How many threads lie in one home. */
 const BATCH = 150;
 
@@ -78,9 +79,7 @@ async function* tryAll(binary: string, all: readonly Mutant[]): AsyncGenerator<T
     for (const folder of [theirs, ours, cwd]) mkdirSync(folder);
     try {
       await using model = await ModelServer.listen();
-      // A thread whose last turn filled the context would be summed up before its next one.
-      const toml = `model_context_window = 100000000\n${mockProviderToml(model.baseUrl)}`;
-      writeFileSync(join(theirs, "config.toml"), toml);
+      writeFileSync(join(theirs, "config.toml"), mockProviderToml(model.baseUrl));
       for (const mutant of batch) for (const to of [theirs, ours]) put(to, mutant);
       const threadIds = batch.map(({ id }) => id);
       const inCodex = await nextTurnsInCodex(binary, { home: theirs, cwd, threadIds }, model);
@@ -95,6 +94,11 @@ async function* tryAll(binary: string, all: readonly Mutant[]): AsyncGenerator<T
     }
   }
 }
+
+/** A thread whose last turn has filled the context is summed up before its next one, by each in its own words. */
+const isSummedUpNow = ({ source }: Mutant, words: readonly string[]): boolean =>
+  words.some((word) => word.startsWith("user: Another language model")) &&
+  !linesOf(source).some((line) => line.includes('"type":"compacted"'));
 
 const nameOf = ({ source, mutation }: Mutant): string =>
   `${basename(source)}${mutation === undefined ? "" : `, ${nameOfMutation(mutation)} (${mutation.field})`}`;
@@ -114,7 +118,7 @@ export async function oracleMutatedRollouts(
   for await (const { mutant, codex, ours } of tryAll(binary, [...unchanged, ...changed])) {
     tried += 1;
     if (tried % BATCH === 0) say(`rollouts with one field changed: ${tried} of ${unchanged.length + changed.length}`);
-    if ("refused" in codex) continue;
+    if ("refused" in codex || isSummedUpNow(mutant, codex.words)) continue;
     if (mutant.mutation === undefined) usual.set(mutant.source, codex.words.join("\n"));
     const words = "words" in ours ? ours.words : [];
     if (isWithin(codex.words, words) && mutant.mutation !== undefined) continue;

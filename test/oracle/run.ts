@@ -1,6 +1,6 @@
 /**
  * Proves with the real Codex that it goes on with our threads and forks. Not part of `npm test`: installs Codex from npm
- * into `.cache/`. `node test/oracle/run.ts [version ...]`; `SKEIN_MUTATIONS=300` tries so many changed rollouts only.
+ * into `.cache/`. `node test/oracle/run.ts [version ...]`; `SKEIN_MUTATIONS=all` tries all changed rollouts, not 600.
  */
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
