@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { InvalidRequestError } from "../../src/protocol/errors.ts";
-import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../src/protocol/json-depth.ts";
+import { isDeepText, isDeepValue, MAX_OP_DEPTH } from "../../src/protocol/json-depth.ts";
 import { parseOp } from "../../src/protocol/op.ts";
 
 const nested = (levels: number): unknown => JSON.parse(`${'{"a":['.repeat(levels)}1${"]}".repeat(levels)}`);
@@ -32,7 +32,7 @@ test("what cannot be stored is refused with the op that holds it", () => {
   for (const depth of [70, 5_000]) {
     assert.throws(
       () => parseOp({ type: "inject_items", items: [item(depth)] }),
-      (error) => error instanceof InvalidRequestError && error.message.includes(String(MAX_JSON_DEPTH)),
+      (error) => error instanceof InvalidRequestError && error.message.includes(String(MAX_OP_DEPTH)),
     );
   }
   parseOp({ type: "inject_items", items: [item(50)] });
