@@ -228,6 +228,7 @@ export type {
   FileChange,
   FileChanges,
   FileChangeTurnItem,
+  ImageViewTurnItem,
   McpInvocation,
   McpToolCallTurnItem,
   ParsedCommand,

@@ -7,6 +7,7 @@ export const BUILT_IN_TOOL_NAMES = [
   "unified_exec",
   "apply_patch",
   "update_plan",
+  "view_image",
   "multi_agent",
   "collab",
 ] as const;
@@ -14,4 +15,4 @@ export const BUILT_IN_TOOL_NAMES = [
 export type BuiltInToolName = (typeof BUILT_IN_TOOL_NAMES)[number];
 
 /** What clients of Codex take for granted. */
-export const CODEX_TOOLS: readonly BuiltInToolName[] = ["unified_exec", "apply_patch", "update_plan"];
+export const CODEX_TOOLS: readonly BuiltInToolName[] = ["unified_exec", "apply_patch", "update_plan", "view_image"];

@@ -91,5 +91,6 @@ export const turnItemShape = byType(
       record({ id: text, tool: text, arguments: text, status: text }, { output: text, duration_ms: number }),
     ],
     ["ContextCompaction", record({ id: text })],
+    ["ImageView", record({ id: text, path: text })],
   ]),
 );

@@ -94,6 +94,9 @@ export type DynamicToolCallTurnItem = {
 /** The conversation was summed up to fit the model's window. */
 export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
 
+/** The model has looked at a picture on the disk. `path` is absolute; stock Codex stores it as a `file:` URL. */
+export type ImageViewTurnItem = { type: "ImageView"; id: string; path: string };
+
 /** A review has begun. */
 export type EnteredReviewModeTurnItem = {
   type: "EnteredReviewMode";
@@ -119,6 +122,7 @@ export type TurnItem =
   | CollabAgentToolCallTurnItem
   | DynamicToolCallTurnItem
   | ContextCompactionTurnItem
+  | ImageViewTurnItem
   | EnteredReviewModeTurnItem
   | ExitedReviewModeTurnItem
   | UnknownTagged;

@@ -192,16 +192,22 @@ function threadConfigOf(
     ...retriesOf(data, typed.modelProvider ?? data.model_provider ?? defaults.modelProvider),
     ...withoutSandbox(typed),
     ...sandboxOf(data, sources, layers),
-    ...agentToolsOf(data, typed.builtInTools ?? defaults.builtInTools),
+    ...toolsOf(data, typed.builtInTools ?? defaults.builtInTools),
     ...(Object.keys(extra).length > 0 && { extra }),
     cwd: resolve(sources.cwd, typed.cwd ?? defaults.cwd ?? ""),
   };
 }
 
-/** `multi_agent = false` takes the tools for agents away; `collab = true` gives them the names that 0.87 has for them. */
-function agentToolsOf({ features = {} }: ConfigData, tools: ThreadConfig["builtInTools"]): ThreadConfig {
+/**
+ * `features.multi_agent = false` takes the tools for agents away, `tools.view_image = false` that for pictures; with
+ * `features.collab = true` the first have the names that 0.87 has for them.
+ */
+function toolsOf({ features = {}, tools: chosen = {} }: ConfigData, tools: ThreadConfig["builtInTools"]): ThreadConfig {
   if (tools === undefined) return {};
-  const wanted = features.multi_agent === false ? tools.filter((name) => name !== "multi_agent") : tools;
+  const refused = new Set<string>();
+  if (features.multi_agent === false) refused.add("multi_agent");
+  if (chosen.view_image === false) refused.add("view_image");
+  const wanted = tools.filter((name) => !refused.has(name));
   const isCollab = features.collab === true;
   return { builtInTools: wanted.map((name) => (isCollab && name === "multi_agent" ? "collab" : name)) };
 }

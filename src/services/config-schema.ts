@@ -50,6 +50,7 @@ export type ConfigData = {
   project_doc_max_bytes?: number | undefined;
   project_doc_fallback_filenames?: string[] | undefined;
   features?: Record<string, unknown> | undefined;
+  tools?: Record<string, unknown> | undefined;
   agents?: AgentsTable | undefined;
   mcp_servers?: Record<string, ConfigTable> | undefined;
   shell_environment_policy?: ShellEnvironmentPolicy | undefined;
@@ -133,6 +134,7 @@ const shape = {
   project_doc_max_bytes: count,
   project_doc_fallback_filenames: z.array(z.string().min(1)).optional(),
   features: z.record(z.string(), z.unknown()).optional(),
+  tools: z.record(z.string(), z.unknown()).optional(),
   agents: z
     .looseObject({ max_threads: atLeastOne, max_concurrent_threads_per_session: atLeastOne, max_depth: count })
     .optional(),

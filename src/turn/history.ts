@@ -92,7 +92,9 @@ export class History {
     if (refusal === "pictures") return this.#items.some(hasPicture);
     const fresh = this.#items.slice(this.#unanswered);
     const newest = fresh.findLastIndex((item) => isUserBoundary(item));
-    return fresh.slice(0, Math.max(newest, 0)).some((item) => hasPicture(item) && isUserBoundary(item));
+    return fresh
+      .slice(0, Math.max(newest, 0))
+      .some((item) => hasPicture(item) && (isUserBoundary(item) || OUTPUTS.has(item.type)));
   }
 
   /** Takes the pictures out that were sent since the model last answered; where there are none, all of them (H3). */

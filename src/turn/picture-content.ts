@@ -6,6 +6,9 @@ import { ModelError } from "../protocol/model-error.ts";
 import { type ContentItem, developerMessage, type ResponseItem, textOf } from "../protocol/response-item.ts";
 import { pictureType } from "./picture.ts";
 
+/** What OpenAI takes as a whole request, with base64's third on top. */
+export const MAX_IMAGE_BYTES = 50 * 1024 * 1024;
+
 /** Codex's words. */
 export const OMITTED_PICTURE = "image content omitted because it could not be processed";
 /** No model client of ours takes audio. */

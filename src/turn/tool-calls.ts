@@ -11,7 +11,7 @@ import type { Tool } from "../protocol/function-tool.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
-import { truncateMiddle } from "./tool-output.ts";
+import { type ToolOutput, truncateMiddle } from "./tool-output.ts";
 import { inCall } from "./tool-scope.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
 import { CallContext } from "./tools/call-context.ts";
@@ -48,14 +48,14 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
   run.calls.push(call);
 }
 
-function settled(call: RunningCall, output: Promise<string>): Promise<string> {
-  return output.then((text) => {
+function settled(call: RunningCall, output: Promise<ToolOutput>): Promise<ToolOutput> {
+  return output.then((result) => {
     call.settled = true;
-    return text;
+    return result;
   });
 }
 
-async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<string> {
+async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<ToolOutput> {
   const { callId, kind, name, namespace, startedAt } = call;
   const builtIn = host.tools.builtIn(name, namespace);
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
@@ -87,7 +87,7 @@ async function outcomeOf(
   }
 }
 
-async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<string> {
+async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<ToolOutput> {
   const startedAt = call.clock.now();
   try {
     return await tool.run(call);
@@ -134,7 +134,7 @@ async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<voi
 }
 
 /** The call's output enters the history. */
-export function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: string): void {
+export function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: ToolOutput): void {
   const item: ResponseItem =
     call.kind === "custom_tool_call"
       ? { type: "custom_tool_call_output", call_id: call.callId, output }

@@ -1,3 +1,8 @@
+import type { ContentItem } from "../protocol/response-item.ts";
+
+/** What the model gets for a call: a text, or parts with pictures among them. */
+export type ToolOutput = string | ContentItem[];
+
 /** How much of a tool's output the model gets: Codex's budget for its current models. */
 export const OUTPUT_TOKENS = 10_000;
 

@@ -4,6 +4,7 @@ import type { SubmissionId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
+import type { ToolOutput } from "./tool-output.ts";
 
 /** A call that the model made in this turn, and the work that answers it. */
 export type RunningCall = {
@@ -15,7 +16,7 @@ export type RunningCall = {
   /** Unix milliseconds. */
   readonly startedAt: number;
   /** Resolves with the output for the model; never rejects. */
-  output: Promise<string>;
+  output: Promise<ToolOutput>;
   settled: boolean;
   /** Tells how the work ended; unset where nobody was told of its beginning, or where that has been done. */
   tellEnd: ((status: "completed" | "failed", output: string) => void) | undefined;

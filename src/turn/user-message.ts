@@ -5,10 +5,7 @@ import { type ContentItem, type ResponseItem, userMessage } from "../protocol/re
 import type { UserInput } from "../protocol/user-input.ts";
 import { readBytes } from "../services/bounded-read.ts";
 import { ioText } from "../services/io-failure.ts";
-import { dataUrlOf, OMITTED_PICTURE, pictureUrl } from "./picture-content.ts";
-
-/** What OpenAI takes as a whole request, with base64's third on top. */
-const MAX_IMAGE_BYTES = 50 * 1024 * 1024;
+import { dataUrlOf, MAX_IMAGE_BYTES, OMITTED_PICTURE, pictureUrl } from "./picture-content.ts";
 
 /**
  * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. What is no picture, a

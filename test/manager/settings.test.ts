@@ -180,6 +180,7 @@ const EFFECTS: Record<string, [value: unknown, changes: string]> = {
   project_doc_max_bytes: [1, "projectDocMaxBytes"],
   project_doc_fallback_filenames: [["x"], "projectDocFallbackNames"],
   features: [{ multi_agent: false }, "builtInTools"],
+  tools: [{ view_image: false }, "builtInTools"],
   agents: [{ max_depth: 3 }, "agentMaxDepth"],
   mcp_servers: [{ s: { command: "x" } }, "mcpServers"],
   shell_environment_policy: [{ inherit: "none" }, "shellEnvironmentPolicy"],
@@ -191,7 +192,7 @@ test("every key of config.toml that is checked is of use", async (t) => {
   const cwd = await tempHome(t);
   await writeFile(join(cwd, "FILE"), "text");
   assert.deepEqual(Object.keys(EFFECTS).toSorted(), CONFIG_KEYS.toSorted(), "a new key needs its line here");
-  const defaults: ThreadConfig = { builtInTools: ["shell", "multi_agent"] };
+  const defaults: ThreadConfig = { builtInTools: ["shell", "view_image", "multi_agent"] };
   for (const [key, [value, changed]] of Object.entries(EFFECTS)) {
     if (changed.startsWith("(")) continue;
     const below = key === "sandbox_workspace_write" ? { sandbox_mode: "workspace-write" } : {};

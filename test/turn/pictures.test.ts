@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { ModelRequest } from "../../src/model/model-client.ts";
-import { fail } from "../../src/model/script.ts";
+import { call, fail, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
 import { type ContentItem, functionCallOutput, type ResponseItem } from "../../src/protocol/response-item.ts";
@@ -50,6 +50,42 @@ test("no bytes at all end the look", () => {
     pictureType(bytes);
   }
   assert.equal(pictureType(Buffer.from("version https://git-lfs.github.com/spec/v1\n")), undefined);
+});
+
+test("view_image shows the model a picture, and says in Codex's words why it shows none", async (t) => {
+  const cwd = await folder(t);
+  await writeFile(join(cwd, "ok.png"), PNG);
+  await writeFile(join(cwd, "named.png"), "no picture");
+  const looks = ["ok.png", "gone.png", "named.png", "."].map((path) => call("view_image", { path }));
+  const b = await bench(t, [looks, [say("seen")]], { cwd, builtInTools: ["view_image"] });
+  assert.equal((await b.thread.run("look")).status, "completed");
+  const input = b.model.requests[1]?.input ?? [];
+  assert.deepEqual(
+    input.flatMap((item) => (item.type === "function_call_output" ? [item.output] : [])),
+    [
+      [image(url(PNG))],
+      `unable to locate image at \`${join(cwd, "gone.png")}\`: No such file or directory (os error 2)`,
+      "unable to process image: invalid or unsupported image data",
+      `image path \`${cwd}\` is not a file`,
+    ],
+  );
+  const shown = b.ofType("item_completed").flatMap(({ item }) => (item.type === "ImageView" ? [item.path] : []));
+  assert.deepEqual(shown, [join(cwd, "ok.png")]);
+  assert.deepEqual(
+    b.ofType("view_image_tool_call").map(({ path }) => path),
+    shown,
+  );
+});
+
+test("a picture that a tool gave and the server refused, whatever it says of it, fails one more turn at most", async (t) => {
+  const cwd = await folder(t);
+  await writeFile(join(cwd, "ok.png"), PNG);
+  const refused = () => fail(new ModelError("bad request", { httpStatus: 400 }));
+  const plays = [[call("view_image", { path: "ok.png" })], [refused()], [refused()], [say("on we go")]];
+  const b = await bench(t, plays, { cwd, builtInTools: ["view_image"] });
+  for (const text of ["look", "again"]) assert.equal((await b.thread.run(text)).status, "failed");
+  assert.equal((await b.thread.run("and now")).lastAgentMessage, "on we go");
+  assert.ok(!JSON.stringify(b.model.requests[3]?.input).includes("base64"));
 });
 
 const lastUser = (request: ModelRequest | undefined): ContentItem[] => {

@@ -1,4 +1,5 @@
 /** The items of a turn in v2's words (SPEC 11.8). Pure. */
+import { fileURLToPath } from "node:url";
 import type { AgentStatus } from "../../protocol/agent-status.ts";
 import {
   agentMessageText,
@@ -50,12 +51,22 @@ function bodyOf(item: TurnItem): Body | undefined {
       return dynamicToolCall(item);
     case "ContextCompaction":
       return { type: "contextCompaction", id: item.id };
+    case "ImageView":
+      return { type: "imageView", id: item.id, path: plainPath(item.path) };
     case "EnteredReviewMode":
       return { type: "enteredReviewMode", id: item.id, review: item.user_facing_hint ?? "" };
     case "ExitedReviewMode":
       return { type: "exitedReviewMode", id: item.id, review: shownReview(item.review_output) };
     default:
       return undefined;
+  }
+}
+
+function plainPath(path: string): string {
+  try {
+    return path.startsWith("file:") ? fileURLToPath(path) : path;
+  } catch {
+    return path;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { ToolNamespace } from "../../model/model-client.ts";
 import type { ToolSpec } from "../../protocol/function-tool.ts";
+import type { ToolOutput } from "../tool-output.ts";
 import type { CallContext } from "./call-context.ts";
 
 /**
@@ -13,5 +14,5 @@ export interface BuiltInTool {
   /** `alias`: the model is not told of it, but may call it. */
   readonly offered?: "alias";
   /** Answers with the output for the model. What it throws becomes the output, and never ends the turn. */
-  run(call: CallContext): Promise<string>;
+  run(call: CallContext): Promise<ToolOutput>;
 }

@@ -9,6 +9,7 @@ import { applyPatch } from "./patch/apply-patch.ts";
 import { shellArgv } from "./shell/shell-argv.ts";
 import { shellCommand } from "./shell/shell-command.ts";
 import { updatePlan } from "./update-plan.ts";
+import { viewImage } from "./view-image.ts";
 
 /** The tools of the house, made once for all threads of a manager. */
 export class BuiltIns {
@@ -24,6 +25,7 @@ export class BuiltIns {
       unified_exec: [execCommand(environment), writeStdin],
       apply_patch: [applyPatch(environment)],
       update_plan: [updatePlan],
+      view_image: [viewImage],
       multi_agent: multiAgentTools,
       collab: collabTools,
     };
