@@ -1,11 +1,12 @@
 /**
  * Real clients against our app-server. Not part of `npm test`: installs Codex from npm into `.cache/`, and skips what
- * cannot be had here. `node test/clients/run.ts [schema|schema-v1|tui|commands|acp|codex-sdk ...]`
+ * cannot be had here. `node test/clients/run.ts [schema|schema-v1|tui|tui-0.171|commands|acp|codex-sdk|doors ...]`
  */
 import { codexBinary } from "../oracle/codex-binary.ts";
 import { checkAcp } from "./acp.ts";
 import { checkCodexSdk } from "./codex-sdk.ts";
 import { checkCommands } from "./commands.ts";
+import { checkDoors } from "./doors.ts";
 import { checkSchemas } from "./schema.ts";
 import { checkSchemasOfV1 } from "./schema-v1.ts";
 import { checkTui } from "./tui.ts";
@@ -35,4 +36,9 @@ for (const [name, check] of Object.entries(CHECKS)) {
   if (isAsked(name)) tell(name, binary === undefined ? undefined : await check(binary));
 }
 if (isAsked("schema-v1")) tell("schema-v1", await checkSchemasOfV1());
+if (isAsked("tui-0.171")) {
+  const newest = codexBinary("0.171.0");
+  tell("tui-0.171", newest === undefined ? undefined : await checkTui(newest));
+}
+if (isAsked("doors")) tell("doors", await checkDoors());
 if (isAsked("codex-sdk")) tell("codex-sdk", await checkCodexSdk());

@@ -6,40 +6,56 @@ import { end } from "./skein-server.ts";
 export type Json = any;
 export type Message = { id?: number | string; method?: string; params?: Json; result?: Json; error?: Json };
 
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 45_000;
+
+/** What a client speaks over: whole messages, as text. */
+export type Wire = {
+  hear(take: (text: string) => void): void;
+  send(text: string): void;
+  close(): Promise<void>;
+};
+
+function pipesOf(child: ChildProcess): Wire {
+  const { stdin, stdout } = child;
+  if (stdout === null) throw new Error("no stdout");
+  return {
+    hear: (take) => void createInterface({ input: stdout }).on("line", take),
+    send: (text) => void stdin?.write(`${text}\n`),
+    close: () => end(child),
+  };
+}
 
 /** A client over a server's standard input and output that keeps all it hears, and which request an answer is to. */
 export class StdioClient implements AsyncDisposable {
   readonly heard: { message: Message; answered?: string }[] = [];
   /** Requests that were refused. */
   readonly failed: string[] = [];
-  /** What approvals are answered with. */
-  decision = "accept";
-  readonly #child: ChildProcess;
+  /** What approvals are answered with; undefined: not at all. */
+  decision: string | undefined = "accept";
+  readonly #wire: Wire;
   readonly #head: object;
   readonly #methods = new Map<number | string, string>();
   readonly #waiting = new Set<() => void>();
   #next = 1;
 
   /** @param head goes into every message that is sent */
-  constructor(child: ChildProcess, head: object = {}) {
-    this.#child = child;
+  constructor(over: ChildProcess | Wire, head: object = {}) {
+    this.#wire = "hear" in over ? over : pipesOf(over);
     this.#head = head;
-    if (child.stdout === null) throw new Error("no stdout");
-    createInterface({ input: child.stdout }).on("line", (line) => this.#hear(JSON.parse(line) as Message));
+    this.#wire.hear((text) => this.#hear(JSON.parse(text) as Message));
   }
 
   #hear(message: Message): void {
     const answered = message.method === undefined ? this.#methods.get(message.id ?? "") : undefined;
     this.heard.push(answered === undefined ? { message } : { message, answered });
-    if (message.method !== undefined && message.id !== undefined) {
+    if (message.method !== undefined && message.id !== undefined && this.decision !== undefined) {
       this.send({ id: message.id, result: { decision: this.decision } });
     }
     for (const wake of [...this.#waiting]) wake();
   }
 
   send(message: Message): void {
-    this.#child.stdin?.write(`${JSON.stringify({ ...this.#head, ...message })}\n`);
+    this.#wire.send(JSON.stringify({ ...this.#head, ...message }));
   }
 
   /** The result; a refusal is noted, and ends the session. */
@@ -86,6 +102,6 @@ export class StdioClient implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await end(this.#child);
+    await this.#wire.close();
   }
 }

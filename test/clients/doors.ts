@@ -1,0 +1,274 @@
+/**
+ * What clients of Codex begin with, tried on every program that can be had: stock Codex of two versions, and ours. The
+ * clients themselves are not run here: a driver speaks their command lines and handshakes.
+ */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createServer } from "node:net";
+import { codexBinary } from "../oracle/codex-binary.ts";
+import { CLI, end, Place } from "./skein-server.ts";
+import { type Json, StdioClient, type Wire } from "./stdio-client.ts";
+
+type Program = { readonly name: string; readonly command: readonly string[] };
+type Door = { readonly name: string; readonly run: (program: Program, place: Place) => Promise<void> };
+
+const SKEIN: Program = { name: "Skein", command: [process.execPath, CLI] };
+const VERSIONS = ["0.169.0", "0.171.0"];
+const PATIENCE_MS = 60_000;
+
+const textInput = (text: string) => [{ type: "text", text, text_elements: [] }];
+
+function start({ command }: Program, place: Place, args: readonly string[]): ChildProcess {
+  const [file = "", ...before] = command;
+  return spawn(file, [...before, ...args], { cwd: place.work, env: place.env, stdio: ["pipe", "pipe", "ignore"] });
+}
+
+function outputOf(
+  { command }: Program,
+  place: Place,
+  args: readonly string[],
+): { status: number | null; text: string } {
+  const [file = "", ...before] = command;
+  const options = { cwd: place.work, env: place.env, encoding: "utf8", timeout: PATIENCE_MS } as const;
+  const { status, stdout, stderr } = spawnSync(file, [...before, ...args], options);
+  return { status, text: `${stdout}${stderr}` };
+}
+
+async function greet(client: StdioClient, name: string): Promise<Json> {
+  const clientInfo = { name, title: name, version: "1.0.0" };
+  const answer = await client.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } });
+  client.send({ method: "initialized" });
+  return answer;
+}
+
+/** A client over stdio, greeted, whose program was begun with these arguments. */
+async function stdioClient(program: Program, place: Place, args: readonly string[]): Promise<StdioClient> {
+  const client = new StdioClient(start(program, place, args));
+  await greet(client, "driver");
+  return client;
+}
+
+/** A server on a port of its own, as it is when it answers. */
+class Listener implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #port: number;
+
+  private constructor(child: ChildProcess, port: number) {
+    this.#child = child;
+    this.#port = port;
+  }
+
+  static async start(program: Program, place: Place): Promise<Listener> {
+    const port = await freePort();
+    const listener = new Listener(start(program, place, ["app-server", "--listen", `ws://127.0.0.1:${port}`]), port);
+    const deadline = Date.now() + PATIENCE_MS;
+    while (
+      !(await fetch(`http://127.0.0.1:${port}/readyz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ))
+    ) {
+      if (Date.now() > deadline) throw new Error("the server does not listen");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return listener;
+  }
+
+  async client(name: string): Promise<StdioClient> {
+    const socket = new WebSocket(`ws://127.0.0.1:${this.#port}`);
+    await new Promise((resolve, reject) => {
+      socket.addEventListener("open", resolve, { once: true });
+      socket.addEventListener("error", () => reject(new Error("no connection")), { once: true });
+    });
+    const client = new StdioClient(socketWire(socket));
+    await greet(client, name);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await end(this.#child);
+  }
+}
+
+const socketWire = (socket: WebSocket): Wire => ({
+  hear: (take) => socket.addEventListener("message", ({ data }) => take(String(data))),
+  send: (text) => socket.send(text),
+  close: async () => socket.close(),
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** What the last request to the model says, as text. */
+const lastRequest = ({ model }: Place): string => JSON.stringify(model.requests.at(-1) ?? null);
+
+const DOORS: readonly Door[] = [
+  {
+    name: "Happy: the version line names 0.100 or later",
+    run: async (program, place) => {
+      const { text } = outputOf(program, place, ["--version"]);
+      const [, minor] = /codex-cli 0\.(\d+)\.\d+/.exec(text) ?? [];
+      assert.ok(Number(minor) >= 100, text);
+    },
+  },
+  {
+    name: "OpenClaw: options before app-server take effect",
+    run: async (program, place) => {
+      const args = ["-c", 'model="chosen"', "app-server", "--listen", "stdio://", "--analytics-default-enabled"];
+      await using client = await stdioClient(program, place, args);
+      assert.equal((await client.ask("thread/start", { cwd: place.work })).model, "chosen");
+    },
+  },
+  {
+    name: "Python SDK: --config before app-server, a thread and a turn",
+    run: async (program, place) => {
+      const args = ["--config", 'model_reasoning_effort="high"', "app-server", "--listen", "stdio://"];
+      await using client = await stdioClient(program, place, args);
+      const { thread, reasoningEffort } = await client.ask("thread/start", { cwd: place.work });
+      assert.equal(reasoningEffort, "high");
+      await client.turn(thread.id, "hello");
+    },
+  },
+  {
+    name: "login status: says that nobody is signed in, and fails",
+    run: async (program, place) => {
+      const { status, text } = outputOf(program, place, ["login", "status"]);
+      assert.deepEqual([status, /not logged in/i.test(text)], [1, true], text);
+    },
+  },
+  {
+    name: "review/start: entered, exited, completed",
+    run: async (program, place) => {
+      await using client = await stdioClient(program, place, ["app-server"]);
+      const { thread } = await client.ask("thread/start", { cwd: place.work });
+      const target = { type: "custom", instructions: "look at it" };
+      const { turn } = await client.ask("review/start", { threadId: thread.id, target });
+      await client.nth("item/completed", ({ item }) => item.type === "enteredReviewMode");
+      await client.nth("item/completed", ({ item }) => item.type === "exitedReviewMode");
+      const { params } = await client.nth("turn/completed", (told) => told.turn.id === turn.id);
+      assert.equal(params.turn.status, "completed");
+    },
+  },
+  {
+    name: "an interrupt is told to the model, after a resume by another process too",
+    run: async (program, place) => {
+      let threadId = "";
+      {
+        await using client = await stdioClient(program, place, ["app-server"]);
+        const { thread } = await client.ask("thread/start", { cwd: place.work });
+        threadId = thread.id;
+        const { turn } = await client.ask("turn/start", { threadId, input: textInput("wait for it") });
+        await client.nth("item/agentMessage/delta", () => true);
+        await client.ask("turn/interrupt", { threadId, turnId: turn.id });
+        await client.nth("turn/completed", (told) => told.turn.status === "interrupted");
+        await client.turn(threadId, "go on");
+        assert.match(lastRequest(place), /<turn_aborted>/);
+      }
+      await using client = await stdioClient(program, place, ["app-server"]);
+      await client.ask("thread/resume", { threadId });
+      await client.turn(threadId, "and on");
+      assert.equal(lastRequest(place).split("<turn_aborted>").length, 2);
+    },
+  },
+  {
+    name: "two clients on one thread: both see the turn, either may interrupt it",
+    run: async (program, place) => {
+      await using server = await Listener.start(program, place);
+      await using first = await server.client("first");
+      await using second = await server.client("second");
+      const { thread } = await first.ask("thread/start", { cwd: place.work });
+      const threadId: string = thread.id;
+      await first.turn(threadId, "hello");
+      await second.ask("thread/resume", { threadId });
+      const { turn } = await first.ask("turn/start", { threadId, input: textInput("wait for both") });
+      for (const client of [first, second])
+        await client.nth("item/agentMessage/delta", (told) => told.turnId === turn.id);
+      await second.ask("turn/interrupt", { threadId, turnId: turn.id });
+      for (const client of [first, second]) {
+        await client.nth("turn/completed", (told) => told.turn.id === turn.id && told.turn.status === "interrupted");
+      }
+    },
+  },
+  {
+    name: "a client that went and comes back: the turn has run on",
+    run: async (program, place) => {
+      await using server = await Listener.start(program, place);
+      const first = await server.client("first");
+      const { thread } = await first.ask("thread/start", { cwd: place.work });
+      const { turn } = await first.ask("turn/start", { threadId: thread.id, input: textInput("wait for me") });
+      await first.nth("item/agentMessage/delta", () => true);
+      await first[Symbol.asyncDispose]();
+      await using again = await server.client("first");
+      const resumed = await again.ask("thread/resume", { threadId: thread.id });
+      assert.equal(resumed.thread.turns.at(-1)?.status, "inProgress");
+      place.model.release();
+      const { params } = await again.nth("turn/completed", (told) => told.turn.id === turn.id);
+      assert.equal(params.turn.status, "completed");
+    },
+  },
+  {
+    name: "an approval left by a client that went is asked of the next one",
+    run: async (program, place) => {
+      await using server = await Listener.start(program, place);
+      const first = await server.client("first");
+      first.decision = undefined;
+      const settings = { cwd: place.work, approvalPolicy: "untrusted", sandbox: "danger-full-access" };
+      const { thread } = await first.ask("thread/start", settings);
+      const { turn } = await first.ask("turn/start", { threadId: thread.id, input: textInput("run touch asked.txt") });
+      const asked = await first.nth("item/commandExecution/requestApproval", () => true);
+      await first[Symbol.asyncDispose]();
+      await using second = await server.client("second");
+      await second.ask("thread/resume", { threadId: thread.id });
+      const again = await second.nth("item/commandExecution/requestApproval", () => true);
+      assert.equal(again.params.itemId, asked.params.itemId);
+      const { params } = await second.nth("turn/completed", (told) => told.turn.id === turn.id);
+      assert.equal(params.turn.status, "completed");
+    },
+  },
+];
+
+async function pass(door: Door, program: Program): Promise<string | undefined> {
+  try {
+    await using place = await Place.create();
+    await door.run(program, place);
+    return undefined;
+  } catch (error) {
+    return `${program.name}: ${door.name}: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+/** The doors asked for by words of their names; else all. */
+const asked = DOORS.filter(({ name }) => !process.env.DOOR || name.includes(process.env.DOOR));
+
+/** Prints the table, and gives where ours fails what a stock program passes. */
+export async function checkDoors(): Promise<string[]> {
+  const stock = VERSIONS.flatMap((version): Program[] => {
+    const binary = codexBinary(version);
+    return binary === undefined ? [] : [{ name: `Codex ${version}`, command: [binary] }];
+  });
+  const programs = [...stock, SKEIN];
+  const problems: string[] = [];
+  const passed = new Map(programs.map(({ name }) => [name, 0]));
+  const row = (cells: readonly string[]) => process.stdout.write(`| ${cells.join(" | ")} |\n`);
+  row(["step", ...programs.map(({ name }) => name)]);
+  for (const door of asked) {
+    const failures = new Map<string, string>();
+    for (const program of programs) {
+      const failure = await pass(door, program);
+      if (failure === undefined) passed.set(program.name, (passed.get(program.name) ?? 0) + 1);
+      else failures.set(program.name, failure);
+    }
+    row([door.name, ...programs.map(({ name }) => (failures.has(name) ? "no" : "yes"))]);
+    for (const failure of failures.values()) process.stdout.write(`  ${failure.split("\n")[0]}\n`);
+    const ours = failures.get(SKEIN.name);
+    if (ours !== undefined && (stock.length === 0 || stock.some(({ name }) => !failures.has(name))))
+      problems.push(ours);
+  }
+  row(["passed", ...programs.map(({ name }) => `${passed.get(name)} of ${asked.length}`)]);
+  return problems;
+}
