@@ -6,10 +6,15 @@ import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
+import type { Thread } from "../thread/thread.ts";
 import type { Connection } from "./client.ts";
 import { type ConnectionServer, type Request, Connection as ServedConnection } from "./connection.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { RequestId } from "./json-rpc.ts";
+import { Continuation } from "./memos/continuation.ts";
+import { Goals, type GoalTools, serveGoals } from "./memos/goals.ts";
+import { Queues } from "./memos/queues.ts";
+import { ThreadMemos } from "./memos/thread-memos.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
 import { Router } from "./router.ts";
 import type { ServerContext } from "./server-context.ts";
@@ -22,6 +27,8 @@ import type { ListenAuth, Listener } from "./transports/listener.ts";
 import { v1Methods } from "./v1/methods.ts";
 import { v2Methods } from "./v2/methods.ts";
 import { ThreadViews } from "./v2/thread-view.ts";
+import { warnOfModel } from "./v2/turns.ts";
+import type { Told } from "./v2/wire-types.ts";
 import type { Wire } from "./wire.ts";
 
 /** What an app-server is made with; all of it has a default. */
@@ -33,6 +40,8 @@ export type AppServerOptions = {
   readonly home?: string | OpenedHome | undefined;
   /** The `-c key=value` flags of the process; an opened home has its own. */
   readonly overrides?: readonly ConfigOverride[] | undefined;
+  /** The tools for goals that the manager's threads have; without it no thread can be given a goal. */
+  readonly goalTools?: GoalTools | undefined;
   /** The server's directory; default: the process's. */
   readonly cwd?: string | undefined;
   readonly logger?: SkeinLogger | undefined;
@@ -70,6 +79,7 @@ class Server implements AppServer, ConnectionServer {
   readonly #limits: ConnectionLimits;
   readonly #listenLimits: Partial<AdmissionLimits> | undefined;
   readonly #idle = new Set<() => void>();
+  readonly #continuation: Continuation;
 
   constructor(manager: ThreadManager, options: AppServerOptions) {
     this.clock = options.clock ?? systemClock;
@@ -78,6 +88,7 @@ class Server implements AppServer, ConnectionServer {
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
     this.#listenLimits = options.limits;
     this.#context = this.#contextOf(manager, options, logger);
+    this.#continuation = new Continuation(manager.events$, this.#context);
     this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context)], (err, method) =>
       logger.error({ err, method }, "a request failed by a defect"),
     );
@@ -89,11 +100,18 @@ class Server implements AppServer, ConnectionServer {
     const { home } = options;
     const requests = new ServerRequests(manager, clock);
     const views: ThreadViews = new ThreadViews(manager, () => hub);
+    const memos = new ThreadMemos(typeof home === "object" ? home.home : home, logger);
+    const broadcast = (told: Told) => hub.broadcast(told);
+    const announceTurn = (thread: Thread) => warnOfModel({ hub, manager }, thread);
+    const goals = new Goals({ manager, memos, clock, logger, broadcast, announceTurn });
+    const queues = new Queues({ manager, memos, logger, broadcast, announceTurn });
+    if (options.goalTools !== undefined) serveGoals(options.goalTools, goals);
     const hub: ThreadHub = new ThreadHub({
       manager,
       clock,
       connections: this.#connections,
       requests,
+      onFailure: (event) => goals.onFailure(event),
       announce: async (thread) => {
         try {
           return { method: "thread/started", params: { thread: await views.read(thread.id) } };
@@ -115,6 +133,10 @@ class Server implements AppServer, ConnectionServer {
       hub,
       requests,
       views,
+      memos,
+      queues,
+      goals,
+      hasGoalTools: options.goalTools !== undefined,
     };
   }
 
@@ -161,8 +183,10 @@ class Server implements AppServer, ConnectionServer {
   async close(): Promise<void> {
     await Promise.all([...this.#listeners].map((listener) => listener.close()));
     for (const connection of [...this.#connections]) connection.close();
+    this.#continuation[Symbol.dispose]();
     this.#context.hub.close();
     this.#context.views.close();
+    await this.#context.memos.settled();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

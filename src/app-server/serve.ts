@@ -6,6 +6,7 @@ import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-nam
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import { createAppServer } from "./app-server.ts";
+import { createGoalTools } from "./memos/goals.ts";
 import { RunningTurns } from "./running-turns.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
@@ -54,9 +55,10 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     logger,
   });
   try {
-    await using manager = await ThreadManager.create(home.options);
+    const goalTools = createGoalTools();
+    await using manager = await ThreadManager.create({ ...home.options, tools: goalTools.tools });
     using turns = new RunningTurns(manager);
-    await using server = createAppServer(manager, { home, cwd: command.cwd, logger });
+    await using server = createAppServer(manager, { home, cwd: command.cwd, logger, goalTools });
     const listener = await server.listen(listen, auth);
     if (address.kind === "stdio") {
       await Promise.race([server.whenIdle(), aborted(drain), aborted(signal)]);

@@ -1,6 +1,9 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { Goals } from "./memos/goals.ts";
+import type { Queues } from "./memos/queues.ts";
+import type { ThreadMemos } from "./memos/thread-memos.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import type { ThreadConfigs } from "./thread-configs.ts";
 import type { ThreadHub } from "./thread-hub.ts";
@@ -20,4 +23,9 @@ export type ServerContext = {
   readonly hub: ThreadHub;
   readonly requests: ServerRequests;
   readonly views: ThreadViews;
+  readonly memos: ThreadMemos;
+  readonly queues: Queues;
+  readonly goals: Goals;
+  /** Whether the manager's threads have tools to end a goal with: without them none is begun. */
+  readonly hasGoalTools: boolean;
 };

@@ -3,6 +3,7 @@
  *
  * - Each subscriber sees everything from its subscription on, in order; what comes while a request of its own about
  *   the thread is being answered waits for the answer.
+ * - A change of status goes to every client, whether it follows the thread or not.
  * - `codex/event/*` goes to v1 listeners only; they get v2's notifications as well, as 0.87's do.
  */
 import { SparseMap } from "../kernel/sparse-map.ts";
@@ -48,8 +49,12 @@ export class ThreadFeed {
   readonly #voice: V1Voice;
   readonly #watchers = new SparseMap<(event: ThreadEvent | undefined) => void, true>();
 
-  constructor(threadId: ThreadId) {
+  readonly #tellOthers: TellOthers;
+
+  /** @param tellOthers tells the clients that do not follow the thread */
+  constructor(threadId: ThreadId, tellOthers: TellOthers) {
     this.threadId = threadId;
+    this.#tellOthers = tellOthers;
     this.mapper = new EventMapper(threadId);
     this.#voice = new V1Voice(threadId);
   }
@@ -82,6 +87,7 @@ export class ThreadFeed {
     // A thread that waits for somebody says so, also while nobody follows it.
     const told = isQuestion ? this.#approvalTold(event, now) : this.mapper.map(event, now);
     if (this.subscriptions.size > 0 || this.backlog !== undefined) this.#send(event, told);
+    this.#announce(told);
   }
 
   #note({ id, msg }: ThreadEvent): void {
@@ -131,6 +137,14 @@ export class ThreadFeed {
     }
   }
 
+  #announce(told: readonly Told[]): void {
+    const statuses = told.filter(({ method }) => method === STATUS);
+    if (statuses.length === 0) return;
+    const followers = [...this.subscriptions.values()].filter(({ isV2 }) => isV2);
+    const own = new Set(followers.map(({ connection }) => connection));
+    for (const each of statuses) this.#tellOthers(own, each);
+  }
+
   /** The first listener of a v1 conversation gets what was said before it came. */
   flushBacklog(connection: Connection): void {
     const told = this.backlog?.told ?? [];
@@ -143,6 +157,7 @@ export class ThreadFeed {
     for (const subscription of this.subscriptions.values()) {
       deliver(subscription, ...(subscription.isV2 ? told : toldToV1(told)));
     }
+    this.#announce(told);
   }
 
   /** A question takes its place among what is told. */
@@ -193,6 +208,10 @@ export class ThreadFeed {
   }
 }
 
+/** Tells something to the clients that are not among the followers. */
+export type TellOthers = (followers: ReadonlySet<Connection>, told: Told) => void;
+
+const STATUS = "thread/status/changed";
 const RAW_ITEM = "rawResponseItem/completed";
 const BACKLOG = 4_096;
 

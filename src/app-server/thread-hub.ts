@@ -18,6 +18,8 @@ export type HubOptions = {
   readonly clock: Clock;
   readonly connections: ReadonlySet<Connection>;
   readonly requests: ServerRequests;
+  /** Hears of a thread's failure before its clients do. */
+  readonly onFailure: (event: ThreadEvent) => void;
   /** Makes what is told of a thread that an agent has started. */
   readonly announce: (thread: Thread) => Promise<Told | undefined>;
 };
@@ -26,6 +28,8 @@ export class ThreadHub {
   readonly #options: HubOptions;
   readonly #feeds = new Map<ThreadId, ThreadFeed>();
   readonly #observers: RxSubscription[];
+  /** Threads that somebody has followed, and agents: only of these is everybody told. A reviewer is nobody's to know. */
+  readonly #shown = new Set<ThreadId>();
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -48,6 +52,7 @@ export class ThreadHub {
     if (feed === undefined) return;
     const isEnd = feed.mapper.endsTurn(event) || msg.type === "session_configured";
     if (isEnd) this.#options.requests.withdraw(feed);
+    if (msg.type === "error") this.#options.onFailure(event);
     feed.onEvent(event, this.#options.clock.now());
     if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
       this.#options.requests.open(feed, { turn: id, msg });
@@ -67,6 +72,7 @@ export class ThreadHub {
   /** An agent's thread is followed by those who follow its parent; they hear of it before it says anything. */
   #onCreated(thread: Thread): void {
     const parent = this.#options.manager.parentOf(thread.id);
+    if (parent !== undefined) this.#shown.add(thread.id);
     const followed = parent === undefined ? undefined : this.#feeds.get(parent);
     if (followed === undefined || followed.subscriptions.size === 0 || this.#feeds.has(thread.id)) return;
     const feed = this.feedOf(thread.id);
@@ -90,10 +96,12 @@ export class ThreadHub {
 
   #onClosed(threadId: ThreadId): void {
     const feed = this.#feeds.get(threadId);
-    if (feed === undefined) return;
-    this.#options.requests.withdraw(feed);
-    feed.close(this.#options.clock.now());
-    this.#feeds.delete(threadId);
+    if (feed !== undefined) {
+      this.#options.requests.withdraw(feed);
+      feed.close(this.#options.clock.now());
+      this.#feeds.delete(threadId);
+    }
+    this.#shown.delete(threadId);
   }
 
   #drop(feed: ThreadFeed): void {
@@ -104,7 +112,9 @@ export class ThreadHub {
   feedOf(threadId: ThreadId): ThreadFeed {
     const found = this.#feeds.get(threadId);
     if (found !== undefined) return found;
-    const feed = new ThreadFeed(threadId);
+    const feed = new ThreadFeed(threadId, (followers, told) => {
+      if (this.#shown.has(threadId)) this.tellOthers(followers, told);
+    });
     const turn = this.#options.manager.loadedThread(threadId)?.activeTurn;
     if (turn !== undefined && turn.submissionId !== undefined) feed.mapper.adoptTurn(turn);
     this.#feeds.set(threadId, feed);
@@ -118,6 +128,7 @@ export class ThreadHub {
   /** Subscribes for v2. Requests that wait for an answer are asked again by `replayRequests`. */
   follow(connection: Connection, threadId: ThreadId): Subscription {
     connection.versions.add("v2");
+    this.#shown.add(threadId);
     const subscription = this.feedOf(threadId).subscribe(connection);
     subscription.isV2 = true;
     return subscription;

@@ -21,6 +21,8 @@ export type ToolContext = {
 /** A function that a thread's model may call. Made by {@link tool}. */
 export interface Tool {
   readonly spec: ToolSpec;
+  /** No item tells of its calls: what they change is told by itself. */
+  readonly isQuiet?: boolean;
   /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
   call(rawArguments: string, context: ToolContext): Promise<string>;
 }

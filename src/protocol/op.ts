@@ -33,6 +33,8 @@ export type UserInputOp = {
   client_id?: string | undefined;
   /** Ours: the user's turn that the input is a part of, where an agent is given it. */
   root_turn_id?: string | undefined;
+  /** Ours: what the program itself says to the model. It stands in the history, and no item shows it. */
+  is_internal?: boolean | undefined;
 };
 /** Sets the session's settings, which stay, and then does as user_input. */
 export type UserTurnOp = {
@@ -137,6 +139,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     final_output_json_schema: z.unknown().optional(),
     client_id: text.optional(),
     root_turn_id: text.optional(),
+    is_internal: z.boolean().optional(),
   }),
   user_turn: z.looseObject({
     type: of("user_turn"),

@@ -105,6 +105,7 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
   const record = (message: ResponseItem, skills: SkillInjection) => {
     for (const warning of skills.warnings) host.publish(id, { type: "warning", message: warning });
     recordItem(host, id, message);
+    if ("is_internal" in op && op.is_internal === true) return;
     publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), ...clientName, content: items });
     for (const skill of skills.messages) recordItem(host, id, skill);
   };

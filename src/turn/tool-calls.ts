@@ -61,6 +61,7 @@ async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: stri
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
   const tool = namespace === undefined ? host.tools.get(name) : undefined;
   if (tool === undefined) return `unsupported call: ${namespace ?? ""}${name}`;
+  if (tool.isQuiet === true) return (await outcomeOf(tool, raw, { host, run, call }))[1];
   const place = { thread_id: host.threadId, turn_id: run.turnId };
   const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
   host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });

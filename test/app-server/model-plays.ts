@@ -9,7 +9,10 @@ type Event = { type: string; [field: string]: unknown };
 /** A plain HTTP answer; or events, after which the stream ends or is left open. */
 export type Play =
   | { readonly status: number; readonly body: Json }
-  | { readonly events: readonly Event[]; readonly ending?: "end" | "hang" };
+  | { readonly events: readonly Event[]; readonly ending?: "end" | "hang"; readonly pause?: Pause };
+
+/** After how many of its events an answer rests, and for how long: as long as the recorded one did, or so. */
+export type Pause = { readonly after: number; readonly ms: number };
 
 /** The nth request's body, as it was sent. */
 export type ModelRequest = { readonly body: Json; readonly n: number };
@@ -130,8 +133,14 @@ function perform(play: Play, response: ServerResponse): void {
     return;
   }
   response.writeHead(200, { "content-type": "text/event-stream" });
-  response.write(sse(...play.events));
-  if (play.ending !== "hang") response.end();
+  const { events, ending, pause } = play;
+  response.write(sse(...events.slice(0, pause?.after)));
+  const goOn = () => {
+    if (pause !== undefined) response.write(sse(...events.slice(pause.after)));
+    if (ending !== "hang") response.end();
+  };
+  if (pause === undefined) goOn();
+  else setTimeout(goOn, pause.ms);
 }
 
 const bodyOf = ({ body }: Received): Json => JSON.parse(body);

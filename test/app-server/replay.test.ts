@@ -2,15 +2,8 @@
 import { test } from "node:test";
 import { answer, calling, failing, hanging, type ModelScript, type Play, saying, thinking } from "./model-plays.ts";
 import { ANSWERED, replay, type Scenario } from "./replay.ts";
-import { UNTOLD, withoutReloads } from "./retellings.ts";
+import { UNTOLD, withoutReloads, withoutUsageAtResume } from "./retellings.ts";
 import type { Message } from "./test-client.ts";
-
-/** We tell the context's use after a revert too, and after the resume of every fork. */
-const withoutEstimates = (messages: readonly Message[]): Message[] =>
-  messages.filter(({ method }, index) => {
-    const next = messages[index + 1]?.method ?? "";
-    return method !== "thread/tokenUsage/updated" || !["thread/reverted", "thread/goal/cleared"].includes(next);
-  });
 
 /** We tell of it with the first turn, since resuming reads no history. */
 const isModelChange = ({ method, params }: Message): boolean =>
@@ -18,7 +11,7 @@ const isModelChange = ({ method, params }: Message): boolean =>
 
 function retell(story: readonly Message[]): Message[] {
   const told = story.filter((message) => !UNTOLD.has(message.method ?? "") && !isModelChange(message));
-  return withoutEstimates(withoutReloads(told));
+  return withoutUsageAtResume(withoutReloads(told));
 }
 
 /** Differences on purpose that hold everywhere: see PROTOCOL.md. */

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { createAppServer } from "../../src/app-server/app-server.ts";
+import { createGoalTools } from "../../src/app-server/memos/goals.ts";
 import { DEFAULT_TOOLS } from "../../src/app-server/serve.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { openHome } from "../../src/manager/home.ts";
@@ -109,8 +110,9 @@ async function serveHome(
 ): Promise<AsyncDisposable & { client: TestClient }> {
   const env = { PATH: process.env.PATH, HOME: folder, SHELL: "/bin/bash", TZ: "UTC" };
   const home = await openHome({ home: folder, env, cwd, typed: { builtInTools: tools }, sessionSource: "vscode" });
-  const manager = await ThreadManager.create(home.options);
-  const server = createAppServer(manager, { home, cwd });
+  const goalTools = createGoalTools();
+  const manager = await ThreadManager.create({ ...home.options, tools: goalTools.tools });
+  const server = createAppServer(manager, { home, cwd, goalTools });
   const wires = linkedWires();
   server.connect(wires.server);
   return {

@@ -14,3 +14,10 @@ export function withoutReloads(messages: readonly Message[]): Message[] {
     return !isLeaving && !(comesBack(message) && typeOf(messages[index - 1]) === "notLoaded");
   });
 }
+
+/** We tell the context's use after a revert too, and after the resume of every fork; and none where no history is read. */
+export const withoutUsageAtResume = (messages: readonly Message[]): Message[] =>
+  messages.filter(({ method }, index) => {
+    const next = messages[index + 1]?.method ?? "";
+    return method !== "thread/tokenUsage/updated" || !["thread/reverted", "thread/goal/cleared"].includes(next);
+  });

@@ -20,7 +20,7 @@ function followed() {
     experimentalApi: false,
     optOut: new Set(),
   });
-  const feed = new ThreadFeed(newThreadId());
+  const feed = new ThreadFeed(newThreadId(), () => undefined);
   return { client, connection, feed, subscription: feed.subscribe(connection) };
 }
 

@@ -5,12 +5,11 @@ import type { ModelPreset } from "../../model/model-preset.ts";
 import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
 import { isTable } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
-import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
-import { invalidRequest, threadNotFound } from "../rpc-error.ts";
+import { loose, optionalCount, optionalFlag, optionalText, optionalTexts } from "../params.ts";
+import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { threadWithGoals } from "./goals.ts";
 import { remoteControlOff } from "./initialize.ts";
-import { readThreadId } from "./thread-source.ts";
-import { findStored } from "./thread-view.ts";
 
 const modelsSchema = z.object({
   modelProvider: optionalText,
@@ -23,7 +22,6 @@ const skillsSchema = z.object({ cwds: optionalTexts, forceReload: optionalFlag }
 const cwdsSchema = z.object({ cwds: optionalTexts });
 const serversSchema = z.object({ cursor: optionalText, detail: z.enum(["full", "toolsAndAuthOnly"]).nullish() });
 const anySchema = z.object({});
-const threadSchema = z.object({ threadId: text });
 const featuresSchema = z.object({ cursor: optionalText, limit: optionalCount, threadId: optionalText });
 
 export const catalogMethods = (server: ServerContext): MethodTable => ({
@@ -66,38 +64,7 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
     params: z.object({ enablement: z.record(z.string(), z.boolean()) }),
     handle: () => ({ enablement: {} }),
   }),
-  "thread/goal/clear": method({
-    params: loose(threadSchema),
-    handle: async (params) => {
-      await noGoal(server, params.threadId);
-      return { cleared: false };
-    },
-  }),
-  "thread/goal/set": method({
-    params: loose(threadSchema),
-    handle: async (params) => {
-      await noGoal(server, params.threadId);
-      throw invalidRequest("goals are not supported by this server");
-    },
-  }),
-  "thread/queue/list": method({
-    params: loose(threadSchema),
-    handle: async (params) => {
-      await noGoal(server, params.threadId);
-      return { data: [], nextCursor: null };
-    },
-  }),
-  "thread/goal/get": method({ params: threadSchema, handle: (params) => noGoal(server, params.threadId) }),
 });
-
-/** Threads have none. @throws RpcError for one that there is not */
-async function noGoal({ manager, views }: ServerContext, given: string): Promise<{ goal: null }> {
-  const threadId = readThreadId(given);
-  if (!views.ephemeral.has(threadId) && (await findStored(manager, threadId)) === undefined) {
-    throw threadNotFound(threadId);
-  }
-  return { goal: null };
-}
 
 /** What Skein can switch on and off, under the names that config.toml has for it. */
 const FEATURES: readonly (readonly [name: string, byDefault: boolean])[] = [
@@ -107,7 +74,7 @@ const FEATURES: readonly (readonly [name: string, byDefault: boolean])[] = [
 
 /** As config.toml has them; those that it names and Skein does not know are listed as removed. */
 async function listFeatures(server: ServerContext, params: z.infer<typeof featuresSchema>) {
-  if (params.threadId != null) await noGoal(server, params.threadId);
+  if (params.threadId != null) await threadWithGoals(server, params.threadId);
   const { features } = await server.configs.load();
   const known = new Set(FEATURES.map(([name]) => name));
   const named = Object.keys(features).filter((name) => !known.has(name));

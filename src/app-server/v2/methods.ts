@@ -7,8 +7,10 @@ import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
+import { goalMethods } from "./goals.ts";
 import { initializeMethods } from "./initialize.ts";
 import { providerMethods } from "./providers.ts";
+import { queueMethods } from "./queue.ts";
 import { reviewMethods } from "./review.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
@@ -28,6 +30,8 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...timelineMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),
+  ...goalMethods(server),
+  ...queueMethods(server),
   ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),

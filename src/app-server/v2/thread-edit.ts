@@ -47,10 +47,10 @@ export const threadEditMethods = (server: ServerContext): MethodTable => ({
 export async function stopThread({ manager, hub }: ServerContext, threadId: ThreadId): Promise<void> {
   const thread = manager.loadedThread(threadId);
   if (thread !== undefined) {
-    const followers = new Set(hub.find(threadId)?.subscriptions.keys());
+    const isTold = hub.find(threadId) !== undefined;
     await thread.shutdown({ deadlineMs: STOP_DEADLINE_MS });
     const params = { threadId, status: { type: "notLoaded" } };
-    hub.tellOthers(followers, { method: "thread/status/changed", params });
+    if (!isTold) hub.broadcast({ method: "thread/status/changed", params });
   }
   await manager.removeThread(threadId);
   const feed = hub.find(threadId);
@@ -105,6 +105,7 @@ async function remove(server: ServerContext, given: string, call: Call): Promise
   // Those below before those above: whoever is told of a thread's end has been told of its agents'.
   family.reverse();
   for (const id of family) await store.delete(id);
+  for (const id of family) await server.memos.forget(id);
   call.afterAnswer(() => {
     for (const id of family) server.hub.broadcast({ method: "thread/deleted", params: { threadId: id } });
   });

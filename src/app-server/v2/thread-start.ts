@@ -132,9 +132,10 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
       ? undefined
       : await views.history(threadId, call.signal);
   const view = await views.read(threadId);
+  const goal = views.ephemeral.has(threadId) ? null : await server.goals.read(threadId);
   call.afterAnswer(() => {
     tellUsage(call, threadId, params.excludeTurns === true ? undefined : history);
-    call.connection.tell({ method: "thread/goal/cleared", params: { threadId } });
+    server.goals.tell(threadId, goal);
     hub.replayRequests(call.connection, threadId);
   });
   return {

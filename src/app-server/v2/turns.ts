@@ -1,9 +1,8 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
 import * as z from "zod";
-import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
+import { newTurnId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
-import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
-import type { ActiveTurn } from "../../thread/thread.ts";
+import type { ActiveTurn, Thread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
 import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
@@ -90,7 +89,7 @@ async function start(
   checkContent(params.input);
   checkInput(params.input, thread.activeTurn);
   await changeSettings(server, thread, params, call);
-  if (thread.activeTurn === undefined) warnOfModel(server, thread.id, thread.config);
+  if (thread.activeTurn === undefined) warnOfModel(server, thread);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   const { input, outputSchema, clientUserMessageId } = params;
   const items = input.map(inputFromV2);
@@ -108,7 +107,7 @@ async function start(
 const MOST_CHARS = 1_048_576;
 
 /** @throws RpcError for an input that no model is given */
-function checkContent(input: readonly V2Input[]): void {
+export function checkContent(input: readonly V2Input[]): void {
   const isRemote = input.some((item) => item.type === "image" && /^https?:/i.test(item.url));
   if (isRemote) throw invalidRequest("remote image URLs are not supported; use an inline data URL instead");
   const texts = input.flatMap((item) => (item.type === "text" ? [item.text] : []));
@@ -146,11 +145,9 @@ function notSteerable(turnKind: "compact" | "review"): RpcError {
 }
 
 /** As stock Codex does before each turn. */
-function warnOfModel(
-  { hub, manager }: ServerContext,
-  threadId: ThreadId,
-  { model, modelProvider }: ResolvedThreadConfig,
-): void {
+export function warnOfModel({ hub, manager }: Pick<ServerContext, "hub" | "manager">, thread: Thread): void {
+  const { id: threadId, config } = thread;
+  const { model, modelProvider } = config;
   if (manager.modelsManager.knows(model, modelProvider)) return;
   const message = `Model metadata for \`${model}\` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.`;
   hub.feedOf(threadId).tell({ method: "warning", params: { threadId, message } });

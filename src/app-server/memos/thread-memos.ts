@@ -1,0 +1,132 @@
+/**
+ * What clients leave with a thread beside its rollout: its goal, and input that waits for its turn. A file for each thread
+ * that has any, in the home's `thread_memos`; without a home they last as long as the server.
+ *
+ * What this process has read or written counts for as long as it runs: one server of a home keeps a thread's memo.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import type { SkeinLogger } from "../../kernel/log.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { userInputSchema } from "../../protocol/user-input.ts";
+import { readBytes } from "../../services/bounded-read.ts";
+import { isMissing } from "../../services/io-failure.ts";
+import { replaceFile } from "../../services/replace-file.ts";
+
+export const goalStatusSchema = z.enum(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]);
+
+const goalSchema = z.object({
+  objective: z.string(),
+  status: goalStatusSchema,
+  tokenBudget: z.int().nullable(),
+  tokensUsed: z.int().min(0),
+  timeUsedSeconds: z.int().min(0),
+  /** Unix seconds. */
+  createdAt: z.int(),
+  updatedAt: z.int(),
+});
+export type Goal = z.infer<typeof goalSchema>;
+
+const queuedSchema = z.object({
+  id: z.string(),
+  input: z.array(userInputSchema),
+  clientUserMessageId: z.string(),
+  /** The client's own, given back as it came. */
+  responsesapiClientMetadata: z.record(z.string(), z.string()).nullable(),
+});
+export type QueuedSubmission = z.infer<typeof queuedSchema>;
+
+const memoSchema = z.object({ goal: goalSchema.nullable(), queue: z.array(queuedSchema) });
+export type Memo = z.infer<typeof memoSchema>;
+
+const NOTHING: Memo = { goal: null, queue: [] };
+
+/** A queue of the longest inputs that anybody types. */
+const MOST_BYTES = 64 * 1024 * 1024;
+
+export class ThreadMemos {
+  readonly #folder: string | undefined;
+  readonly #logger: SkeinLogger;
+  readonly #known = new Map<ThreadId, Memo>();
+  /** The last write of each thread's file: they go one after another. */
+  readonly #writing = new Map<ThreadId, Promise<void>>();
+
+  /** @param home undefined: nothing is stored */
+  constructor(home: string | undefined, logger: SkeinLogger) {
+    this.#folder = home === undefined ? undefined : join(home, "thread_memos");
+    this.#logger = logger;
+  }
+
+  /** What is known without looking; a thread that nobody has asked for has nothing. */
+  peek(threadId: ThreadId): Memo {
+    return this.#known.get(threadId) ?? NOTHING;
+  }
+
+  async read(threadId: ThreadId): Promise<Memo> {
+    const known = this.#known.get(threadId);
+    if (known !== undefined || this.#folder === undefined) return known ?? NOTHING;
+    const stored = await this.#stored(this.#pathOf(this.#folder, threadId));
+    const meanwhile = this.#known.get(threadId);
+    if (meanwhile !== undefined) return meanwhile;
+    if (stored !== NOTHING) this.#known.set(threadId, stored);
+    return stored;
+  }
+
+  /** Counts at once, and resolves when it is stored. @throws StoreIoError */
+  async change(threadId: ThreadId, change: Partial<Memo>): Promise<void> {
+    this.#known.set(threadId, { ...this.peek(threadId), ...change });
+    await this.#store(threadId);
+  }
+
+  /** As {@link change}, for what nobody waits for; a failure is logged. */
+  note(threadId: ThreadId, change: Partial<Memo>): void {
+    this.change(threadId, change).catch((err: unknown) => {
+      this.#logger.warn({ err, threadId }, "a thread's memo could not be stored");
+    });
+  }
+
+  /** The thread is gone for good. */
+  async forget(threadId: ThreadId): Promise<void> {
+    await this.change(threadId, NOTHING);
+    this.#known.delete(threadId);
+  }
+
+  #pathOf(folder: string, threadId: ThreadId): string {
+    return join(folder, `${threadId}.json`);
+  }
+
+  /** One that cannot be read counts as none, and is not overwritten before somebody changes it. */
+  async #stored(path: string): Promise<Memo> {
+    try {
+      return memoSchema.parse(JSON.parse((await readBytes(path, MOST_BYTES)).toString("utf8")));
+    } catch (err) {
+      if (!isMissing(err)) this.#logger.warn({ err, path }, "a thread's memo could not be read");
+      return NOTHING;
+    }
+  }
+
+  #store(threadId: ThreadId): Promise<void> {
+    const folder = this.#folder;
+    if (folder === undefined) return Promise.resolve();
+    const before = this.#writing.get(threadId) ?? Promise.resolve();
+    const writing = before.catch(() => undefined).then(() => this.#write(this.#pathOf(folder, threadId), threadId));
+    this.#writing.set(threadId, writing);
+    const done = () => {
+      if (this.#writing.get(threadId) === writing) this.#writing.delete(threadId);
+    };
+    writing.then(done, done);
+    return writing;
+  }
+
+  async #write(path: string, threadId: ThreadId): Promise<void> {
+    const memo = this.peek(threadId);
+    if (memo.goal === null && memo.queue.length === 0) await rm(path, { force: true });
+    else await replaceFile(path, JSON.stringify(memo));
+  }
+
+  /** Resolves when everything that was changed is stored, or has failed to be. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#writing.values());
+  }
+}
