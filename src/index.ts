@@ -12,7 +12,14 @@ export {
   type WaitForOptions,
   type WaitOutcome,
 } from "./manager/agent-control.ts";
-export { type AskAnswer, type Askable, type AskMessage, type AskOptions, ask } from "./manager/ask.ts";
+export {
+  type AskAnswer,
+  type Askable,
+  type AskMessage,
+  type AskOptions,
+  ask,
+  type OnlyFieldsOf,
+} from "./manager/ask.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   Inspector,

@@ -38,7 +38,8 @@ const commands: readonly CommandMaker[] = [
   sandboxCommand,
 ];
 
-function buildProgram(io: Io): Command {
+/** The whole command line, none of its work loaded. */
+export function buildProgram(io: Io): Command {
   const program = new Command("skein")
     .description("A runtime for agent threads: durable, forkable conversations, any number side by side.")
     .version(`codex-cli ${CODEX_VERSION} (skein ${VERSION})`, "-V, --version", "print the version")

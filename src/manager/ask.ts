@@ -22,7 +22,7 @@ export type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
 /** A message to a supervisor: one of SupervisorMessage without its `reply`, or one that an orchestrator's own actor takes. */
 export type AskMessage = { readonly type: string };
 /** A field that the message does not have is a mistake; a type parameter would let it pass. */
-type OnlyFieldsOf<M extends SupervisorMessage> = {
+export type OnlyFieldsOf<M extends SupervisorMessage> = {
   readonly [K in Exclude<keyof M, keyof SupervisorRequest<M["type"]>>]: never;
 };
 /** The value that such a message is answered with. */

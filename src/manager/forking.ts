@@ -3,6 +3,7 @@ import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { developerMessage, textOf, turnAbortedMessage } from "../protocol/response-item.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import { AnchorIndex } from "../store/anchor-index.ts";
+import { forkHeader } from "../store/fork-header.ts";
 import type { ForkBase, OpenOptions, OpenTurn, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 
 /** The part of a history in memory that a fork inherits; undefined when it is none, so that the fork is a new thread. */
@@ -26,16 +27,10 @@ export async function forkRollout(
   const writer =
     target === source
       ? await source.fork(meta, base, open)
-      : await target.adopt(copiedMeta(meta, base), await inheritedItems(source, base), open);
+      : await target.adopt(forkHeader(meta, base), await inheritedItems(source, base), open);
   if (base.openTurn !== null) recordInterruption(writer, base.openTurn);
   return writer;
 }
-
-const copiedMeta = (meta: SessionMeta, { source, historyMode = "paginated" }: ForkBase): SessionMeta => ({
-  ...meta,
-  forked_from_id: source,
-  history_mode: historyMode,
-});
 
 async function inheritedItems(store: ThreadStore, { inherits }: ForkBase): Promise<RolloutItem[]> {
   const items: RolloutItem[] = [];

@@ -1,9 +1,9 @@
-import { InvalidRequestError, LimitReachedError } from "../protocol/errors.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { parentThreadOf } from "../store/thread-summary.ts";
-import type { Limits } from "./options.ts";
+import { type Limits, limitReached } from "./options.ts";
 
 /** What a thread is in the manager: a member; taken out of it, and alive with whoever holds it; or closed. */
 type Presence = "member" | "removed" | "closed";
@@ -114,9 +114,9 @@ export class Kinship {
     const { childrenPerParent } = this.#limits;
     const depth = Math.min(this.#limits.depth, newcomer.maxDepth ?? Number.POSITIVE_INFINITY);
     const treeSize = Math.min(this.#limits.treeSize, 1 + (newcomer.maxThreads ?? Number.POSITIVE_INFINITY));
-    if (above.depth + 1 > depth) throw new LimitReachedError("depth", depth);
-    if (above.members + 1 > childrenPerParent) throw new LimitReachedError("childrenPerParent", childrenPerParent);
-    if (root !== undefined && root.tree + 1 > treeSize) throw new LimitReachedError("treeSize", treeSize);
+    if (above.depth + 1 > depth) throw limitReached("depth", { depth });
+    if (above.members + 1 > childrenPerParent) throw limitReached("childrenPerParent", { childrenPerParent });
+    if (root !== undefined && root.tree + 1 > treeSize) throw limitReached("treeSize", { treeSize });
     this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname, endsWithParent });
   }
 

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
-import { InvalidRequestError } from "../protocol/errors.ts";
+import { InvalidRequestError, type LimitName, LimitReachedError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
 import type { McpServers } from "../protocol/mcp-servers.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
@@ -48,6 +48,12 @@ export type Limits = {
    */
   readonly roomDeadlineMs: number;
 };
+
+/** A limit that a thread was refused by is one of those that a manager can be given. */
+export const limitReached = <Name extends LimitName>(
+  name: Name,
+  { [name]: max }: Pick<Limits, Name>,
+): LimitReachedError => new LimitReachedError(name, max);
 
 /** When idle threads are trimmed and leave memory. An unloaded thread comes back with the next message. */
 export type Residency = {

@@ -9,9 +9,10 @@
  */
 import { systemClock } from "../kernel/clock.ts";
 import { type Release, Slots } from "../kernel/slots.ts";
-import { LimitReachedError } from "../protocol/errors.ts";
+import type { LimitReachedError } from "../protocol/errors.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import { currentCall } from "../turn/tool-scope.ts";
+import { limitReached } from "./options.ts";
 
 type Eventually<T> = T | Promise<T>;
 
@@ -92,7 +93,7 @@ export class Rooms {
   }
 
   #full(): LimitReachedError {
-    return new LimitReachedError("residentThreads", this.#parts.limit);
+    return limitReached("residentThreads", { residentThreads: this.#parts.limit });
   }
 
   /** Something has happened that may have made a thread idle. */

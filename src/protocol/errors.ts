@@ -159,7 +159,7 @@ export class DuplicateThreadError extends SkeinError {
 }
 
 /** A limit that a thread can be refused by. */
-export type LimitName = "residentThreads" | "runningTurns" | "depth" | "childrenPerParent" | "treeSize";
+export type LimitName = "residentThreads" | "depth" | "childrenPerParent" | "treeSize";
 
 /** A limit of the manager holds; `limit` names it and `max` is its value. Free a place or raise the limit. */
 export class LimitReachedError extends SkeinError {

@@ -8,8 +8,10 @@ import type { SubmissionId } from "../protocol/ids.ts";
 import type {
   ExecApprovalOp,
   ListSkillsOp,
+  Op,
   OverrideTurnContextOp,
   PatchApprovalOp,
+  UnknownOp,
   UserTurnOp,
 } from "../protocol/op.ts";
 import {
@@ -47,10 +49,29 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "list_custom_prompts":
       thread.publish(id, { type: "list_custom_prompts_response", custom_prompts: [] });
       return;
+    // Nobody answers these.
+    case "add_to_history":
+    case "get_history_entry_request":
+    case "resolve_elicitation":
+    case "undo":
+    // The machine takes these itself, where its state has a use for them.
+    case "compact":
+    case "list_mcp_tools":
+    case "list_skills":
+    case "review":
+    case "run_user_shell_command":
+    case "shutdown":
+    case "thread_rollback":
+      refuseUnsupported(thread, id, op);
+      return;
     default:
-      refuseOp(thread, id, `unsupported operation: ${op.type}`);
+      refuseUnsupported(thread, id, op satisfies UnknownOp);
   }
 }
+
+/** A known op that has no case above does not compile. */
+const refuseUnsupported = (thread: Incarnation, id: SubmissionId, { type }: Op): void =>
+  refuseOp(thread, id, `unsupported operation: ${type}`);
 
 /** The answer to an op that lists something (see `QUESTIONS` in thread.machine.ts). */
 export async function answerTo(thread: Incarnation, { op }: Submission, signal: AbortSignal): Promise<EventMsg> {

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { buildProgram } from "../../src/cli/program.ts";
+import type { Io } from "../../src/cli/terminal/io.ts";
 import { CODEX_VERSION, VERSION } from "../../src/version.ts";
 import { skein } from "./skein.ts";
 
@@ -22,6 +26,24 @@ const COMMANDS = [
   "repair",
   "sandbox",
 ];
+
+/** The papers that a user of the command line reads. */
+const PAPERS = ["README.md", "docs/sandbox.md", "docs/debugging.md", "examples/README.md"];
+
+test("the program's own commands are those that are tested here, and each is in a paper", async () => {
+  const own = buildProgram(process as Io).commands.map((command) => command.name());
+  assert.deepEqual(own.toSorted(), COMMANDS.toSorted());
+  const root = join(import.meta.dirname, "../..");
+  const papers = PAPERS.map((name) => readFileSync(join(root, name), "utf8")).join("\n");
+  const lost = own.filter((name) => !new RegExp(`skein ${name}\\b`).test(papers));
+  assert.deepEqual(lost, [], "say in README.md what the command is for");
+  const named = [...papers.matchAll(/(?:`|^|; |\$\()skein ([a-z][a-z-]*)\b/gm)].map(([, name = ""]) => name);
+  assert.deepEqual(
+    named.filter((name) => !own.includes(name)),
+    [],
+    "README.md names a command that there is not",
+  );
+});
 
 test("the program's help names every command", async () => {
   const { code, stdout, stderr } = await skein(["--help"]);

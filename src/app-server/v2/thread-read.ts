@@ -115,7 +115,7 @@ async function read(server: ServerContext, params: z.infer<typeof readSchema>, c
   return { thread: { ...view, turns: fullTurns(history) }, readState };
 }
 
-export async function historyOf(
+async function historyOf(
   { views }: ServerContext,
   text: string,
   what: string,

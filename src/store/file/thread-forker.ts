@@ -5,6 +5,7 @@ import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/erro
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
 import { unknownKind } from "../../protocol/unknown-kind.ts";
+import { forkHeader } from "../fork-header.ts";
 import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
 import { readSummary } from "./catalog/thread-row.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
@@ -35,17 +36,15 @@ export class ThreadForker {
   async fork(meta: SessionMeta, from: ForkBase, options: OpenOptions = {}): Promise<FileThreadWriter> {
     const core = this.#core;
     core.check(options.signal);
-    const history_mode = from.historyMode ?? "paginated";
-    const forked: SessionMeta = { ...meta, forked_from_id: from.source, history_mode };
-    if (from.inherits === null) return this.#opener.create(forked, options);
+    const copied = forkHeader(meta, from);
+    if (from.inherits === null) return this.#opener.create(copied, options);
     const inherited = await this.#inherited(from.inherits);
     // Codex reads what a fork shares of paginated threads alone: a legacy file has to hold all of its lines.
-    if (core.forkStorage === "copy" || history_mode === "legacy" || from.inherits.rolloutPath !== undefined) {
-      return this.#copy(forked, inherited, options);
+    if (core.forkStorage === "copy" || copied.history_mode === "legacy" || from.inherits.rolloutPath !== undefined) {
+      return this.#copy(copied, inherited, options);
     }
     const { fileId, end } = inherited;
-    forked.forked_from_ordinal_exclusive = end.ordinal;
-    forked.history_base = { thread_id: fileId, end_ordinal_exclusive: end.ordinal, end_byte_offset: end.byteOffset };
+    const forked = forkHeader(meta, from, { threadId: fileId, end });
     const preview = await this.#previewOf(from.source, inherited);
     core.forkMarks.set(fileId, meta.id);
     const writer = await this.#opener.create(forked, options, { base: { fileId, end }, preview }).catch((error) => {

@@ -13,7 +13,7 @@ export type ThreadNotes = {
   readonly git: ReadonlyMap<ThreadId, ThreadGit | null>;
 };
 
-export const readNotes = (fs: FileSystem, layout: Layout): ThreadNotes => ({
+const readNotes = (fs: FileSystem, layout: Layout): ThreadNotes => ({
   names: readNames(fs, layout),
   git: readGit(fs, layout),
 });

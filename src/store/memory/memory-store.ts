@@ -15,6 +15,7 @@ import {
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import { forkHeader } from "../fork-header.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -28,7 +29,7 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
-import { endLease, type MemoryWriter, Stamps, takeLease, waitForLease } from "./memory-lease.ts";
+import { endLease, type MemoryWriter, positionAt, Stamps, takeLease, waitForLease } from "./memory-lease.ts";
 import { selectPage } from "./memory-list.ts";
 import { type MemoryBase, MemoryThread } from "./memory-thread.ts";
 
@@ -57,17 +58,8 @@ class MemoryStore implements ThreadStore {
   async fork(meta: SessionMeta, base: ForkBase, options: OpenOptions = {}): Promise<ThreadWriter> {
     this.#check(options.signal);
     const inherited = this.#baseOf(base);
-    const history_mode = base.historyMode ?? "paginated";
-    const forked: SessionMeta = { ...meta, forked_from_id: base.source, history_mode };
-    if (inherited !== undefined) {
-      forked.forked_from_ordinal_exclusive = inherited.end;
-      forked.history_base = {
-        thread_id: inherited.thread.id,
-        end_ordinal_exclusive: inherited.end,
-        end_byte_offset: 0,
-      };
-    }
-    return this.#add(forked, inherited, options);
+    const shared = inherited && { threadId: inherited.thread.id, end: positionAt(inherited.end) };
+    return this.#add(forkHeader(meta, base, shared), inherited, options);
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<ThreadWriter> {
