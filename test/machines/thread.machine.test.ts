@@ -232,31 +232,33 @@ suite("thread machine", () => {
     assert.equal(begun.snapshot.context.task?.id, "b");
   });
 
-  test("interrupt reaches the tasks that wait, and input after it is a task of its own", () => {
-    const { snapshot, step } = into("ending");
-    const queued = step(snapshot, input("b")).snapshot;
-    const interrupted = step(queued, op("i", { type: "interrupt" })).snapshot;
-    const after = step(interrupted, input("c"));
-    assert.deepEqual(after.effects, ["hold for c"]);
-    const first = step(after.snapshot, turnDone);
-    assert.deepEqual([first.snapshot.context.task?.id, first.effects], ["b", ["turn.interrupt interrupted"]]);
-    const second = step(first.snapshot, turnDone);
-    assert.deepEqual([second.snapshot.context.task?.id, second.effects], ["c", []]);
-  });
+  for (const [how, turnOver] of Object.entries({ ends: turnDone, breaks: turnBroke })) {
+    test(`interrupt reaches the tasks that wait, and input after it is a task of its own; the turn ${how}`, () => {
+      const { snapshot, step } = into("ending");
+      const queued = step(snapshot, input("b")).snapshot;
+      const interrupted = step(queued, op("i", { type: "interrupt" })).snapshot;
+      const after = step(interrupted, input("c"));
+      assert.deepEqual(after.effects, ["hold for c"]);
+      const first = step(after.snapshot, turnOver);
+      assert.deepEqual([first.snapshot.context.task?.id, first.effects], ["b", ["turn.interrupt interrupted"]]);
+      const second = step(first.snapshot, turnOver);
+      assert.deepEqual([second.snapshot.context.task?.id, second.effects], ["c", []]);
+    });
 
-  test("shutdown lets every waiting task end first, and answers under the first shutdown's id", () => {
-    const { snapshot, step } = into("ending");
-    const queued = step(snapshot, input("b")).snapshot;
-    const asked = step(queued, op("s1", { type: "shutdown" })).snapshot;
-    const twice = step(asked, op("s2", { type: "shutdown" })).snapshot;
-    assert.deepEqual(step(twice, input("no")).effects, ["emit error"]);
-    const first = step(twice, turnDone);
-    assert.deepEqual([tagsOf(first.snapshot), first.effects], ["closing running", ["turn.interrupt interrupted"]]);
-    const closing = step(first.snapshot, turnDone).snapshot;
-    assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":{"closing":"storing"}}', "s1"]);
-    const closed = step(closing, { type: "xstate.done.actor.close", output: undefined, actorId: "close" } as never);
-    assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
-  });
+    test(`shutdown lets every waiting task end first, and answers under the first shutdown's id; the turn ${how}`, () => {
+      const { snapshot, step } = into("ending");
+      const queued = step(snapshot, input("b")).snapshot;
+      const asked = step(queued, op("s1", { type: "shutdown" })).snapshot;
+      const twice = step(asked, op("s2", { type: "shutdown" })).snapshot;
+      assert.deepEqual(step(twice, input("no")).effects, ["emit error"]);
+      const first = step(twice, turnOver);
+      assert.deepEqual([tagsOf(first.snapshot), first.effects], ["closing running", ["turn.interrupt interrupted"]]);
+      const closing = step(first.snapshot, turnOver).snapshot;
+      assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":{"closing":"storing"}}', "s1"]);
+      const closed = step(closing, { type: "xstate.done.actor.close", output: undefined, actorId: "close" } as never);
+      assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
+    });
+  }
 
   test("a turn that breaks ends the turn and not the thread", () => {
     const { snapshot, step } = into("running");

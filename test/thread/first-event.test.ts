@@ -5,6 +5,7 @@ import { suite, test } from "node:test";
 import { NEVER } from "rxjs";
 import { type AnyActorLogic, emit, fromCallback, fromObservable, fromPromise, fromTransition, setup } from "xstate";
 import { SessionConfiguredNotFirstEventError, type Thread } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { next, type Rig, rig, until, watch } from "../rig.ts";
 
 type Emit = (event: { type: string; [field: string]: unknown }) => void;
@@ -24,6 +25,7 @@ async function assertNothingLeft(r: Rig): Promise<void> {
   assert.deepEqual((await r.manager.listThreads()).threads, []);
   assert.deepEqual(r.manager.capacity().residentThreads.used, 0);
   assert.equal(r.clock.pending, 0);
+  assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 });
 }
 
 const broken: Record<string, { logic: AnyActorLogic; received: string | undefined; says: RegExp; isSilent?: true }> = {
@@ -276,6 +278,28 @@ suite("the first event (S4)", () => {
     await assert.rejects(starting, (error) => error === "enough");
     await until(() => r.manager.capacity().residentThreads.used === 0);
     await assertNothingLeft(r);
+    await r[Symbol.asyncDispose]();
+  });
+
+  test("an abort in the moment of the first event undoes the thread, its actor included", async () => {
+    const logic = fromCallback(({ emit, self }) => {
+      actors.push(self);
+      (emit as Emit)(configured);
+    });
+    const actors: { getSnapshot(): { status: string } }[] = [];
+    const r = await rig({ threadLogic: logic });
+    const controller = new AbortController();
+    r.manager.events$.subscribe(() => controller.abort("enough"));
+    await assert.rejects(
+      r.manager.startThread(undefined, { signal: controller.signal }),
+      (error) => error === "enough",
+    );
+    await until(() => r.manager.capacity().residentThreads.used === 0);
+    await assertNothingLeft(r);
+    assert.deepEqual(
+      actors.map((actor) => actor.getSnapshot().status),
+      ["stopped"],
+    );
     await r[Symbol.asyncDispose]();
   });
 
