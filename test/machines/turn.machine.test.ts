@@ -134,6 +134,26 @@ suite("turn machine", () => {
     assert.deepEqual(turn.log.slice(-5), ["error", "abortWork", "settle", "storeEnd", "task_complete"]);
   });
 
+  for (const [how, answer] of Object.entries({
+    calls: { calls: 1, pendingInput: false },
+    "joined input": { calls: 0, pendingInput: true },
+  })) {
+    test(`an answer with ${how} makes the retries of the next request count from the beginning`, async () => {
+      const turn = handled({ mayRetry: true });
+      await turn.last().done();
+      for (let request = 0; request < 3; request += 1) {
+        for (let tries = 0; tries < 2; tries += 1) {
+          await turn.last().fail(retryable);
+          assert.equal((turn.last().input as { retries: number }).retries, tries + 1);
+          await turn.last().done();
+        }
+        await turn.last().done(answer);
+        if (answer.calls > 0) await turn.last().done(NOTHING);
+      }
+      assert.ok(!turn.log.includes("error"));
+    });
+  }
+
   for (const [place, lead] of Object.entries(places)) {
     test(`an interrupt in ${place} ends the turn once, as aborted`, async () => {
       const turn = handled({ mayRetry: true });
