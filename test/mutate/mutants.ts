@@ -4,6 +4,8 @@ import { parseSync, Visitor } from "oxc-parser";
 export type Mutant = {
   readonly path: string;
   readonly line: number;
+  /** The line that it is in, as it was. */
+  readonly code: string;
   readonly start: number;
   readonly end: number;
   readonly before: string;
@@ -25,6 +27,9 @@ const OPERATORS: Readonly<Record<string, string>> = {
   "-=": "+=",
 };
 
+/** What a state machine does is said by these: each one can be forgotten. */
+const OF_MACHINES: ReadonlySet<string> = new Set(["actions", "guard", "target", "tags", "entry", "reenter"]);
+
 type Place = { readonly start: number; readonly end: number };
 
 /** All mutants of a file, in the order of the text. */
@@ -33,7 +38,8 @@ export function mutantsOf(path: string, text: string): Mutant[] {
   const codeOf = ({ start, end }: Place): string => text.slice(start, end);
   const change = ({ start, end }: Place, after: string): void => {
     const line = text.slice(0, start).split("\n").length;
-    found.push({ path, line, start, end, before: text.slice(start, end), after });
+    const code = text.split("\n")[line - 1]?.trim() ?? "";
+    found.push({ path, line, code, start, end, before: text.slice(start, end), after });
   };
   const operator = (node: { left: Place; right: Place; operator: string }): void => {
     const after = OPERATORS[node.operator];
@@ -59,6 +65,13 @@ export function mutantsOf(path: string, text: string): Mutant[] {
     ExpressionStatement: (node) => {
       const isSuper = node.expression.type === "CallExpression" && node.expression.callee.type === "Super";
       if (!isSuper && node.expression.type !== "Literal") change(node, ";");
+    },
+    Property: ({ key, value, start, end }) => {
+      if (!path.startsWith("machines/") || key.type !== "Identifier" || !OF_MACHINES.has(key.name)) return;
+      const named = value.type === "ArrayExpression" ? value.elements : [];
+      if (value.type === "ObjectExpression" && key.name === "actions") return;
+      if (named.length < 2) change({ start, end }, "...{}");
+      for (const element of named.length < 2 ? [] : named) if (element !== null) change(element, "...[]");
     },
     CallExpression: ({ arguments: [first, second] }) => {
       if (first === undefined || second === undefined) return;
