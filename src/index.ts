@@ -314,7 +314,8 @@ export {
 export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
 export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./thread/logic-thread.ts";
 export type { OutputSchema } from "./thread/output-schema.ts";
-export type { OwnLogicInput } from "./thread/own-logic.ts";
+export type { OwnLogicInput, PersistentLogic } from "./thread/own-logic.ts";
+export type { PersistOptions } from "./thread/saved-state.ts";
 export type {
   ActiveTurn,
   Durability,

@@ -2,10 +2,18 @@
 import type { AnyActorLogic } from "xstate";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { ChosenLogic } from "../thread/own-logic.ts";
+import { persistOf } from "../thread/define-thread-logic.ts";
+import type { ChosenLogic, PersistentLogic } from "../thread/own-logic.ts";
 import { withCleanup } from "../thread/with-cleanup.ts";
-import { isLogic } from "./option-checks.ts";
+import { isLogic, isPersistent } from "./option-checks.ts";
 import type { ManagerSetup } from "./options.ts";
+
+/** How a logic's state is kept, where it is. */
+function keptBy(given: AnyActorLogic | PersistentLogic): ChosenLogic["keeps"] {
+  if (!isLogic(given)) return { what: "snapshot", how: given };
+  const how = persistOf(given);
+  return how === undefined ? undefined : { what: "state", how };
+}
 
 /** The name of the logic that Skein has. */
 const BUILT_IN_LOGIC = "built-in";
@@ -13,7 +21,7 @@ const BUILT_IN_LOGIC = "built-in";
 export class Logics {
   readonly #setup: Pick<ManagerSetup, "threadLogic" | "logics">;
   readonly #builtIn: ChosenLogic;
-  readonly #own = new WeakMap<AnyActorLogic, ChosenLogic>();
+  readonly #own = new WeakMap<object, ChosenLogic>();
 
   constructor(setup: Pick<ManagerSetup, "threadLogic" | "logics">, builtIn: AnyActorLogic) {
     this.#setup = setup;
@@ -41,7 +49,7 @@ export class Logics {
     if (threadLogic === undefined) return this.#builtIn;
     const chosen = typeof threadLogic === "function" ? threadLogic(config) : threadLogic;
     if (typeof chosen === "string") return this.#find(chosen);
-    if (!isLogic(chosen)) {
+    if (!isLogic(chosen) && !isPersistent(chosen)) {
       throw new InvalidRequestError("threadLogic: the function must give an XState logic, or a name out of `logics`");
     }
     return this.#wrapped(chosen);
@@ -56,11 +64,12 @@ export class Logics {
     throw new InvalidRequestError(`logic: this manager has no logic \`${name}\`; its \`logics\` are ${known}`);
   }
 
-  #wrapped(logic: AnyActorLogic): ChosenLogic {
-    const known = this.#own.get(logic);
+  #wrapped(given: AnyActorLogic | PersistentLogic): ChosenLogic {
+    const known = this.#own.get(given);
     if (known !== undefined) return known;
-    const chosen = { logic: withCleanup(logic), isOwn: true };
-    this.#own.set(logic, chosen);
+    const logic = isLogic(given) ? given : given.logic;
+    const chosen = { logic: withCleanup(logic), isOwn: true, keeps: keptBy(given) };
+    this.#own.set(given, chosen);
     return chosen;
   }
 }

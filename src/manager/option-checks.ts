@@ -3,12 +3,17 @@ import type { AnyActorLogic } from "xstate";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
+import type { PersistentLogic } from "../thread/own-logic.ts";
 
 const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
   typeof value === "object" && value !== null && names.every((name) => typeof Reflect.get(value, name) === "function");
 
 export const isLogic = (value: unknown): value is AnyActorLogic =>
   hasMethods(value, "transition", "getInitialSnapshot", "getPersistedSnapshot");
+
+/** A machine with how its state is kept. */
+export const isPersistent = (value: unknown): value is PersistentLogic =>
+  isJsonObject(value) && value.persist === "snapshot" && hasMethods(value.logic, "restoreSnapshot", "provide");
 
 const isClient = (value: unknown): boolean =>
   hasMethods(value, "stream") && typeof Reflect.get(value as object, "providerId") === "string";
@@ -65,12 +70,12 @@ const OPTIONS: Readonly<Record<string, Check>> = {
   },
   clock: port("a Clock", "now", "setTimeout", "clearTimeout"),
   threadLogic: {
-    fits: (value) => isLogic(value) || typeof value === "function",
+    fits: (value) => isLogic(value) || isPersistent(value) || typeof value === "function",
     wanted: "an XState logic (fromCallback, fromPromise, a machine, ...) or a function that chooses one",
   },
   logics: {
-    fits: (value) => isJsonObject(value) && Object.values(value).every(isLogic),
-    wanted: "an object of XState logics by their names",
+    fits: (value) => isJsonObject(value) && Object.values(value).every((one) => isLogic(one) || isPersistent(one)),
+    wanted: 'an object of XState logics by their names; of a machine also `{ logic, persist: "snapshot" }`',
   },
 };
 

@@ -20,6 +20,7 @@ import { createModelsManager, type ModelsManager } from "../services/models-mana
 import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
 import { fileStore } from "../store/file/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
+import type { PersistentLogic } from "../thread/own-logic.ts";
 import { checkOptions } from "./option-checks.ts";
 
 /** Bounds that hold in every interleaving: they are checked where a thread's place is reserved, and nowhere else. */
@@ -137,16 +138,19 @@ export type ThreadManagerOptions = {
    * docs/thread-logic.md; or a function of the thread's settings that gives a logic, or a name out of `logics` or
    * `"built-in"`. The function is to be quick and to give the same for the same settings.
    */
-  threadLogic?: AnyActorLogic | LogicSource;
-  /** Logics by the names that a thread's config may give (`logic`). The name is stored, so that a resumed thread has its logic. */
-  logics?: Readonly<Record<string, AnyActorLogic>>;
+  threadLogic?: AnyActorLogic | PersistentLogic | LogicSource;
+  /**
+   * Logics by the names that a thread's config may give (`logic`). The name is stored, so that a resumed thread has its logic. A
+   * machine given as `{ logic, persist: "snapshot" }` goes on in the state that it was in.
+   */
+  logics?: Readonly<Record<string, AnyActorLogic | PersistentLogic>>;
 };
 
 /** As XState's `createActor` takes it: a function, or an observer, of inspection events. */
 export type Inspector = ((event: InspectionEvent) => void) | { next?: (event: InspectionEvent) => void };
 
 /** Chooses the logic for a thread's settings. */
-export type LogicSource = (config: ResolvedThreadConfig) => AnyActorLogic | string;
+export type LogicSource = (config: ResolvedThreadConfig) => AnyActorLogic | PersistentLogic | string;
 
 /** Chooses the client for a thread's settings; `providerId` is the provider of threads that name none. */
 export type ModelSource = { readonly providerId: string; clientFor(config: ResolvedThreadConfig): ModelClient };
@@ -175,8 +179,8 @@ export type ManagerSetup = {
   readonly logger: SkeinLogger;
   readonly inspect: Inspector | undefined;
   readonly clock: Clock;
-  readonly threadLogic: AnyActorLogic | LogicSource | undefined;
-  readonly logics: Readonly<Record<string, AnyActorLogic>>;
+  readonly threadLogic: AnyActorLogic | PersistentLogic | LogicSource | undefined;
+  readonly logics: Readonly<Record<string, AnyActorLogic | PersistentLogic>>;
 };
 
 const LIMITS: Limits = {

@@ -16,6 +16,8 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { Incarnation, type Incarnations } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
+import type { ChosenLogic } from "../thread/own-logic.ts";
+import { readSaved, type Saved } from "../thread/saved-state.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
@@ -222,10 +224,12 @@ export class ThreadBoot {
     const tools = toolsAt(lineage?.depth ?? 0);
     const configured = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
     const logic = this.#parts.logics.of(config);
+    const saved = origin === "new" ? undefined : await savedOf(logic, made, options.signal);
     const known = origin === "new" ? [] : (items ?? null);
     const incarnation = new Incarnation({
       ...{ env, incarnations, store, writer, config, tools, origin, logic, configured },
       items: known,
+      saved,
     });
     const booting = incarnation.boot(configured, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;
@@ -247,6 +251,17 @@ export class ThreadBoot {
     for await (const page of store.load(writer.threadId, signal === undefined ? {} : { signal })) items.push(...page);
     return items;
   }
+}
+
+/** What an own logic goes on from, where it keeps a state. */
+async function savedOf(
+  { keeps }: ChosenLogic,
+  { store, writer }: Pick<Making, "store" | "writer">,
+  signal: AbortSignal | undefined,
+): Promise<Saved | undefined> {
+  if (keeps === undefined) return undefined;
+  await writer.flush();
+  return readSaved(store, { threadId: writer.threadId, end: writer.position().ordinal, signal }, keeps.how);
 }
 
 const placeOf = ({ options: { parentThreadId: parent, agent } }: Plan): Newcomer | undefined =>

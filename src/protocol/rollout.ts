@@ -100,6 +100,8 @@ export type RolloutItem =
   | { type: "turn_context"; payload: TurnContextItem }
   | { type: "compacted"; payload: CompactedItem }
   | { type: "submission"; payload: SubmissionItem }
+  /** Skein's own: what a logic of an embedder's keeps; read by src/thread/saved-state.ts. */
+  | { type: "logic_state"; payload: unknown }
   | { type: UnknownKind; payload: unknown };
 
 /**

@@ -17,6 +17,7 @@ import { failureOf } from "../turn/failure.ts";
 import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
 import type { ModelAnswer, ModelQuestion } from "./logic-thread.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
+import type { PersistOptions } from "./saved-state.ts";
 
 /** One turn, as the function that runs it sees it. */
 export type LogicTurn<State> = OwnLogicInput & {
@@ -38,8 +39,11 @@ export type LogicTurn<State> = OwnLogicInput & {
 };
 
 /** What a thread does with each op, in place of the built-in turns. */
-export type ThreadLogicDefinition<State> = {
-  /** What the logic keeps while the thread is in memory; made anew in each life. */
+export type ThreadLogicDefinition<State> = Partial<PersistOptions> & {
+  /**
+   * What the logic keeps while the thread is in memory; made anew in each life. With `persist` it is stored after each turn and op,
+   * as JSON, and the next life is given it as `saved`.
+   */
   readonly start?: (input: OwnLogicInput) => State | Promise<State>;
   /**
    * Runs one turn. A text that it gives is said as the turn's last message. What it throws fails the turn, and not the
@@ -66,12 +70,20 @@ export type DefinedThreadLogic = CallbackActorLogic<ThreadCommand, OwnLogicInput
 export function defineThreadLogic<State = undefined>(definition: ThreadLogicDefinition<State>): DefinedThreadLogic {
   if (typeof definition?.turn !== "function")
     throw new InvalidRequestError("defineThreadLogic: give `turn`, a function");
-  return fromCallback<ThreadCommand, OwnLogicInput, ThreadEmitted>(({ input, emit, receive }) => {
+  const logic = fromCallback<ThreadCommand, OwnLogicInput, ThreadEmitted>(({ input, emit, receive }) => {
     const worker = new Worker(definition, input, emit);
     receive((command) => worker.take(command));
     return () => worker.dispose();
   });
+  const { persist, version, migrate, unreadable, maxBytes } = definition;
+  if (persist !== undefined) persisting.set(logic, { persist, version, migrate, unreadable, maxBytes });
+  return logic;
 }
+
+/** How the state of each logic that keeps one is kept. */
+const persisting = new WeakMap<object, PersistOptions>();
+
+export const persistOf = (logic: object): PersistOptions | undefined => persisting.get(logic);
 
 class Worker<State> {
   readonly #definition: ThreadLogicDefinition<State>;
@@ -111,10 +123,16 @@ class Worker<State> {
   async #serve(ops: AsyncIterable<Submission>): Promise<void> {
     for await (const submission of ops) {
       const { id, op } = submission;
+
       if (hasInput(op)) await this.#runTurn(submission, op.items);
       else if (taskKindOf(op) !== undefined && !isEmptyInput(op)) await this.#runTask(submission);
       else if (op.type !== "interrupt") await this.#answer(id, op);
     }
+  }
+
+  /** What the state has become is stored. */
+  #keep(state: State): void {
+    if (this.#definition.persist !== undefined && !this.#isOver) this.#input.thread.save(state);
   }
 
   #interrupt(): void {
@@ -164,7 +182,9 @@ class Worker<State> {
     };
     const work = async () => {
       const state = await this.#started();
-      return this.#definition.turn({
+      // What an interrupted or failed turn has done to it is done.
+      using _kept = { [Symbol.dispose]: () => this.#keep(state) };
+      return await this.#definition.turn({
         ...this.#input,
         turnId,
         submissionId: id,
@@ -206,6 +226,7 @@ class Worker<State> {
       if (answer === undefined) throw new InvalidRequestError(`this thread's logic takes no \`${op.type}\``);
       const state = await this.#started();
       await answer(op, { ...this.#input, submissionId: id, state, publish: (msg) => this.#publish(id, msg) });
+      this.#keep(state);
     } catch (error) {
       this.#publish(id, { type: "error", message: textOfThrown(error), codex_error_info: "bad_request" });
     }

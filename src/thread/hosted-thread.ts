@@ -38,6 +38,7 @@ export interface LogicHost {
   openHistory(signal: AbortSignal): Promise<void> | undefined;
   keepHistory(): void;
   holdWhileRunning(): void;
+  saveState(state: unknown): void;
   /** As if the logic had emitted it. */
   hear(emitted: unknown): void;
 }
@@ -182,6 +183,10 @@ export class HostedThread implements LogicThread {
 
   spawn(config?: ThreadConfig, { signal = this.signal }: { signal?: AbortSignal } = {}): Promise<Thread> {
     return this.#host.env.startChild(this.id, config, signal);
+  }
+
+  save(state: unknown): void {
+    this.#host.saveState(state);
   }
 
   // For the thread's life.

@@ -6,7 +6,7 @@
  * that is attached before the actor starts.
  */
 
-import { type AnyActorRef, createActor } from "xstate";
+import type { AnyActorRef } from "xstate";
 import { lifeOf, type ThreadContext, type ThreadInput, type ThreadTag } from "../../machines/thread.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
@@ -17,7 +17,7 @@ import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { ThreadBusyError } from "../protocol/errors.ts";
+import { InvalidRequestError, ThreadBusyError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -42,10 +42,12 @@ import { HostedThread } from "./hosted-thread.ts";
 import { sayLastWords } from "./last-words.ts";
 import { Life } from "./life.ts";
 import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
+import { actorOf, type LogicActor } from "./logic-actor.ts";
 import { OwnLife } from "./own-life.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
 import type { SubmittedOp } from "./own-turns.ts";
 import { modelChanged, type Rebuilt } from "./rebuild.ts";
+import { type Saved, StateKeeper } from "./saved-state.ts";
 import { Session } from "./session.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
 import type { ThreadEnv } from "./thread-env.ts";
@@ -80,6 +82,8 @@ export type IncarnationOptions = {
   readonly configured: SessionConfiguredEvent;
   /** The stored items, oldest first; null when they were not read. */
   readonly items?: readonly RolloutItem[] | null;
+  /** What an own logic goes on from. */
+  readonly saved?: Saved | undefined;
 };
 
 type BootOptions = { readonly deadlineMs: number; readonly signal?: AbortSignal | undefined };
@@ -109,13 +113,27 @@ export class Incarnation implements TurnHost {
   /** Where the logic is an embedder's own. */
   readonly #own: OwnLife | undefined;
   readonly #logicThread: HostedThread | undefined;
+  readonly #made: LogicActor;
+  readonly #keeper: StateKeeper | undefined;
+  /** What the logic says that it keeps. */
+  #state: unknown;
   #submissions = 0;
   #ledger: SubmissionLedger | undefined;
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   #hasWarnedOfModel = false;
 
-  constructor({ env, incarnations, store, writer, logic, configured, items = null, ...options }: IncarnationOptions) {
+  constructor({
+    env,
+    incarnations,
+    store,
+    writer,
+    logic,
+    configured,
+    items = null,
+    saved,
+    ...options
+  }: IncarnationOptions) {
     const { config, origin, tools } = options;
     const { threadId, epoch } = writer;
     this.threadId = threadId;
@@ -144,9 +162,12 @@ export class Incarnation implements TurnHost {
       sessionConfigured: configured,
       items,
       thread: this.#logicThread,
+      ...(logic.keeps?.what === "state" && saved?.state !== undefined && { saved: saved.state }),
     };
     const input = { ...name, ...own };
-    this.actor = shownById(createActor(logic.logic, { parent: env.parent, id: threadId, input }));
+    this.#made = actorOf(logic, { parent: env.parent, id: threadId, input }, saved);
+    this.actor = shownById(this.#made.actor);
+    this.#keeper = this.#keeperFor(logic);
     this.actor.on("*", (emitted: unknown) => this.hear(emitted));
     this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.#complete() });
     // A thread that was deleted and made anew under its id begins with the same epoch.
@@ -164,6 +185,31 @@ export class Incarnation implements TurnHost {
     return this.toJSON();
   }
 
+  /** Who stores the state of an own logic that keeps one. */
+  #keeperFor({ keeps }: ChosenLogic): StateKeeper | undefined {
+    if (keeps === undefined) return undefined;
+    if (keeps.what === "state") return new StateKeeper(this, keeps.how, () => this.#state);
+    const keeper = new StateKeeper(this, keeps.how, () => {
+      const isActive = !this.hasEnded && this.sessionConfigured !== undefined;
+      return isActive ? this.actor.getPersistedSnapshot() : undefined;
+    });
+    this.actor.subscribe({ next: () => keeper.note(), error: () => undefined });
+    return keeper;
+  }
+
+  /** @throws InvalidRequestError for a logic that was not defined to keep any */
+  saveState(state: unknown): void {
+    if (this.#keeper === undefined) {
+      throw new InvalidRequestError('save: this logic keeps no state; define it with `persist: "snapshot"`');
+    }
+    this.#state = state;
+    this.#keeper.note();
+  }
+
+  complain(what: string): void {
+    this.#own?.complain(what);
+  }
+
   // The beginning.
 
   /**
@@ -174,9 +220,15 @@ export class Incarnation implements TurnHost {
    */
   boot(msg: SessionConfiguredEvent, options: BootOptions): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
     this.#holdFolders();
+    const { isRestored, problem } = this.#made;
+    // In the state that it is in, it may have no ear for its configuration.
+    if (isRestored) this.hear({ type: msg.type, id: INITIAL_SUBMISSION_ID, msg });
     this.actor.start();
-    this.actor.send({ type: "session.configure", msg });
-    if (this.sessionConfigured !== undefined) return this.sessionConfigured;
+    if (!isRestored) this.actor.send({ type: "session.configure", msg });
+    if (this.sessionConfigured !== undefined) {
+      if (problem !== undefined) this.complain(`it starts anew, since ${problem}`);
+      return this.sessionConfigured;
+    }
     if (this.door.refusal !== undefined || this.hasEnded) throw this.door.refuse(this.#endedEarly());
     return this.#awaitFirst(options);
   }
@@ -393,7 +445,10 @@ export class Incarnation implements TurnHost {
 
   /** Gives the op to the logic: at once, or when a turn of an own logic's may run. */
   take(event: SubmittedOp): void {
-    if (event.op.type === "shutdown") this.#logicThread?.close();
+    if (event.op.type === "shutdown") {
+      this.#keeper?.close();
+      this.#logicThread?.close();
+    }
     if (this.#own === undefined) this.deliver(event);
     else this.#own.give(event);
   }

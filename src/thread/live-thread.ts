@@ -474,7 +474,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   async #runWatched(watch: TurnWatch, handing: Handing): Promise<TurnResult<never>> {
     await this.#give({ ...handing, onNamed: (id) => watch.begin(id) });
-    return watch.result;
+    const result = await watch.result;
+    // The end of an own logic's turn is shown as it comes.
+    await stored(this.#incarnation, handing);
+    return result;
   }
 
   async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {

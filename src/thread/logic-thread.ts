@@ -60,6 +60,11 @@ export interface LogicThread {
    * @throws ModelError, the signal's reason, InvalidRequestError after too many rounds
    */
   ask(question?: ModelQuestion): Promise<ModelAnswer>;
+  /**
+   * Stores the state that the next life is given as `saved`, once for all that is saved in one step. For logics that are defined with
+   * `persist`; what can't be stored is told by a warning. @throws InvalidRequestError for any other
+   */
+  save(state: unknown): void;
   /** Starts a thread under this one: it counts against this thread's limits. @throws as ThreadManager.startThread */
   spawn(config?: ThreadConfig, options?: { signal?: AbortSignal }): Promise<Thread>;
 }

@@ -149,6 +149,11 @@ export class OwnLife {
     );
   }
 
+  /** Tells of what else is not as it should be. */
+  complain(what: string): void {
+    this.#publish([this.#report(INITIAL_SUBMISSION_ID, what)]);
+  }
+
   #report(id: SubmissionId, what: string): Said {
     const message = `The thread's logic broke its contract: ${what}`;
     this.#thread.logger.warn({ threadId: this.#thread.threadId }, message);

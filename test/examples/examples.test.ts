@@ -19,6 +19,18 @@ const OUTPUT: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   ],
   "pipeline.mjs": ["ONE:3", "TWO:3", "THREE:5", "failures 1 threads 3"],
   "own-logic.mjs": ["message 1", "message 2"],
+  "fan-out.mjs": ["200 answers, never more than 8 at a time"],
+  "tournament.mjs": [/^round 1 /, /^round 3 /, "the winner's line: 3 ancestors"],
+  "supervised-pipeline.mjs": ["40 jobs written, 40 different; many crashes"],
+  "killed-twice.mjs": ["killed after done 3", "killed after done 6", "ended after done 9", "9 of 9 jobs are done"],
+  "persisted-machine.mjs": ["open -> paid 1", "paid -> packed 2", "packed -> sent 3", "sent -> sent 4"],
+  "messages-only.mjs": [
+    "ack: Hello!",
+    "threads 2",
+    "found true",
+    /unknown field `threadid`; did you mean/,
+    "threads 1",
+  ],
   "mcp-and-ai-sdk.mjs": ["asks weather report", "Sunny in Bern."],
 };
 
