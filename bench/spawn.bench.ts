@@ -1,5 +1,5 @@
 /** What does a thread cost to start and to keep, beside a bare XState actor of the same machine? Flat in N? */
-import { createActor, setup } from "xstate";
+import { createActor, emit, setup } from "xstate";
 import { threadMachine } from "../machines/thread.machine.ts";
 import { memoryStore, ThreadManager } from "../src/index.ts";
 import { newThreadId } from "../src/protocol/ids.ts";
@@ -26,11 +26,37 @@ async function kept(n: number, spawn: (keep: unknown[]) => void | Promise<void>)
 
 const idle = setup({}).createMachine({});
 
+/** A thread logic of an embedder's own, as small as the contract lets it be. */
+const ownMachine = setup({ types: { events: {} as { type: string; msg: object } } }).createMachine({
+  on: {
+    "session.configure": {
+      actions: emit(({ event }) => ({ type: "session_configured", id: "", msg: event.msg })),
+    },
+  },
+});
+
 const cases = {
   async skein({ n }: Readonly<Record<string, string>>): Promise<Measured> {
     const manager = await ThreadManager.create({ store: memoryStore(), limits: { residentThreads: 10_000_000 } });
     return kept(Number(n), async (keep) => {
       keep.push((await manager.startThread()).thread);
+    });
+  },
+  async own({ n }: Readonly<Record<string, string>>): Promise<Measured> {
+    const limits = { residentThreads: 10_000_000 };
+    const manager = await ThreadManager.create({ store: memoryStore(), threadLogic: ownMachine, limits });
+    return kept(Number(n), async (keep) => {
+      keep.push((await manager.startThread()).thread);
+    });
+  },
+  async rawOwn({ n }: Readonly<Record<string, string>>): Promise<Measured> {
+    return kept(Number(n), async (keep) => {
+      const actor = createActor(ownMachine, { id: newThreadId() });
+      const first = new Promise((resolve) => actor.on("*", resolve));
+      actor.start();
+      actor.send({ type: "session.configure", msg: { type: "session_configured" } });
+      await first;
+      keep.push(actor);
     });
   },
   /** The same machine as a root actor, with the one listener that sees its first event. */
@@ -91,6 +117,16 @@ await bench(import.meta.url, cases, async (run) => {
       heapBytes: skein.heapBytes,
       rssBytes: skein.rssBytes,
       timesRawRoot: Number(((skein.usPerSpawn?.median ?? 0) / (raw.usPerSpawn?.median ?? 1)).toFixed(2)),
+    });
+    const [rawOwn, own] = [await run.samples("rawOwn", { n }), await run.samples("own", { n })];
+    print({
+      bench: "spawn",
+      case: "an own machine, startThread",
+      n,
+      us: own.usPerSpawn,
+      heapBytes: own.heapBytes,
+      rssBytes: own.rssBytes,
+      timesRawOwn: Number(((own.usPerSpawn?.median ?? 0) / (rawOwn.usPerSpawn?.median ?? 1)).toFixed(2)),
     });
   }
 });

@@ -28,6 +28,11 @@ export class Logics {
     this.#builtIn = { logic: withCleanup(builtIn), isOwn: false };
   }
 
+  /** Whether threads of this manager may have a logic by its name. */
+  get haveNames(): boolean {
+    return Object.keys(this.#setup.logics).length > 0;
+  }
+
   /** The settings with the name of their logic, where it has one. @throws InvalidRequestError for a name that nobody knows */
   named(config: ResolvedThreadConfig): ResolvedThreadConfig {
     const { threadLogic } = this.#setup;

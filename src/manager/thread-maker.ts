@@ -133,8 +133,8 @@ export class ThreadMaker {
     options.signal?.throwIfAborted();
     if (typeof from === "object" && "history" in from)
       return this.#forkItems(rolloutItemsOf(from.history), at, config, options);
-    const resolved = await this.#settingsFor(config);
     const source = await this.#storeToForkFrom(from);
+    const resolved = await this.#settingsFor(await this.#withLogicOf(source, from, config));
     const base = await source.forkBase(from, at);
     if (base === undefined) return this.spawn(config, options);
     const threadId = idOf(options);
@@ -144,6 +144,17 @@ export class ThreadMaker {
       const writer = await forkRollout(base, { meta, source, target, open });
       return { writer, origin: base.inherits === null ? "new" : "forked", forkedFrom: base.source };
     });
+  }
+
+  /** A fork has the logic of its source, unless its settings name another. */
+  async #withLogicOf(
+    source: ThreadStore,
+    from: ThreadId | { rolloutPath: string },
+    config: ThreadConfig | undefined,
+  ): Promise<ThreadConfig | undefined> {
+    if (config?.logic !== undefined || !this.#logics.haveNames) return config;
+    const logic = logicOf(await source.header(from));
+    return logic === undefined ? config : { ...config, logic };
   }
 
   /** The store of the thread that is to be forked; with all that the thread has said so far (F2). */

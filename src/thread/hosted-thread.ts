@@ -1,41 +1,33 @@
 /** The thread as its own logic sees it, over the life that the logic leads. */
 import type { Submission } from "../../machines/thread.machine.ts";
+import { onceAborted } from "../kernel/abort-listeners.ts";
+import { backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import { textOfThrown } from "../kernel/thrown.ts";
-import type { ModelClient } from "../model/model-client.ts";
+import { sleep } from "../kernel/clock.ts";
 import { closedEarly } from "../model/model-failure.ts";
-import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
+import { InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type ThreadId, toTurnId } from "../protocol/ids.ts";
-import {
-  type FunctionCallItem,
-  functionCallOutput,
-  type ResponseItem,
-  textOf,
-  userMessage,
-} from "../protocol/response-item.ts";
+import { ModelError } from "../protocol/model-error.ts";
+import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
-import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
-import { addUsage, type TokenUsage } from "../protocol/token-usage.ts";
-import type { History } from "../turn/history.ts";
-import { logRequest } from "../turn/request-log.ts";
-import type { ToolSet } from "../turn/tool-set.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { TokenUsage } from "../protocol/token-usage.ts";
+import { askedOf } from "../turn/asked-model.ts";
+import { countUsage } from "../turn/compaction.ts";
+import { outputOf, settleCalls, startCall } from "../turn/tool-calls.ts";
+import type { TurnHost } from "../turn/turn-host.ts";
+import { TurnRun } from "../turn/turn-run.ts";
 import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./logic-thread.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Thread } from "./thread.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 
 /** The life that the logic leads. */
-export interface LogicHost {
-  readonly threadId: ThreadId;
+export interface LogicHost extends TurnHost {
   readonly epoch: number;
   readonly env: ThreadEnv;
-  readonly config: ResolvedThreadConfig;
-  readonly tools: ToolSet;
-  readonly model: ModelClient;
-  readonly history: History | undefined;
   readonly ownTurn: OwnLife["turns"]["running"];
-  openHistory(signal: AbortSignal): Promise<void> | undefined;
   keepHistory(): void;
   holdWhileRunning(): void;
   saveState(state: unknown): void;
@@ -107,78 +99,101 @@ export class HostedThread implements LogicThread {
     }
   }
 
-  async ask({
-    input = [],
-    instructions,
-    outputSchema,
-    signal,
-    maxRounds = DEFAULT_ROUNDS,
-  }: ModelQuestion = {}): Promise<ModelAnswer> {
+  async ask({ input = [], signal, maxRounds = DEFAULT_ROUNDS, ...how }: ModelQuestion = {}): Promise<ModelAnswer> {
     const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
     both.throwIfAborted();
-    await this.history({ signal: both });
-    for (const item of typeof input === "string" ? [userMessage(input)] : input) this.record(item);
+    const run = this.#newRun(how);
+    const stopListening = onceAborted(both, () => run.abort(both.reason));
+    try {
+      await this.#host.openTools(both);
+      await this.history({ signal: both });
+      for (const item of typeof input === "string" ? [userMessage(input)] : input) this.record(item);
+      return await this.#converse(run, { signal: both, maxRounds });
+    } catch (error) {
+      // A call that has begun has its output, whatever became of the question.
+      run.abort(error);
+      await settleCalls(this.#host, run);
+      throw error;
+    } finally {
+      stopListening();
+    }
+  }
+
+  /** What tools know as their turn: the one that the logic runs, or one of the question's own. */
+  #newRun({ instructions, outputSchema }: Pick<ModelQuestion, "instructions" | "outputSchema">): TurnRun {
+    const { config, clock, ownTurn } = this.#host;
+    const run = new TurnRun({
+      id: ownTurn?.id ?? INITIAL_SUBMISSION_ID,
+      turnId: ownTurn?.started?.turn_id ? toTurnId(ownTurn.started.turn_id) : newTurnId(),
+      kind: "regular",
+      config: instructions === undefined ? config : { ...config, baseInstructions: instructions },
+      startedAt: clock.now(),
+    });
+    run.outputSchema = outputSchema;
+    return run;
+  }
+
+  async #converse(
+    run: TurnRun,
+    { signal, maxRounds }: { signal: AbortSignal; maxRounds: number },
+  ): Promise<ModelAnswer> {
     const items: ResponseItem[] = [];
-    let usage: TokenUsage | null = null;
+    const take = (item: ResponseItem) => {
+      this.record(item);
+      items.push(item);
+    };
     for (let round = 0; round < maxRounds; round += 1) {
-      const answer = await this.#sample({ instructions, outputSchema, signal: both });
-      usage = usage === null || answer.usage === null ? (usage ?? answer.usage) : addUsage(usage, answer.usage);
-      for (const item of answer.items) this.record(item);
-      items.push(...answer.items);
-      const calls = answer.items.filter((item): item is FunctionCallItem => item.type === "function_call");
-      if (calls.length === 0) return { text: lastText(items), items, usage };
-      for (const output of await Promise.all(calls.map((call) => this.#call(call, both)))) {
-        this.record(output);
-        items.push(output);
+      const answer = await this.#answer(run, signal);
+      countUsage(this.#host, run, answer.usage);
+      for (const item of answer.items) {
+        take(item);
+        startCall(this.#host, run, item);
+      }
+      if (run.calls.length === 0) {
+        return { text: lastText(items), items, usage: run.usage.total_tokens === 0 ? null : run.usage };
+      }
+      for (let call = run.calls[0]; call !== undefined; call = run.calls[0]) {
+        const output = await raceAbort(call.output, signal);
+        run.calls.shift();
+        take(outputOf(call, output));
       }
     }
     throw new InvalidRequestError(`the model was asked ${maxRounds} times and still calls tools; give \`maxRounds\``);
   }
 
-  async #sample({
-    instructions,
-    outputSchema,
-    signal,
-  }: {
-    instructions: string | undefined;
-    outputSchema: unknown;
-    signal: AbortSignal;
-  }) {
-    const { config, model, tools, ownTurn } = this.#host;
+  /** One answer, whole; what fails on the way is tried again as a turn of the house would. */
+  async #answer(run: TurnRun, signal: AbortSignal): Promise<{ items: ResponseItem[]; usage: TokenUsage | undefined }> {
+    for (let retries = 0; ; ) {
+      try {
+        return await this.#sample(run, signal);
+      } catch (error) {
+        const mayRetry = error instanceof SkeinError && error.retryable && retries < run.config.streamMaxRetries;
+        if (signal.aborted || !mayRetry) throw error;
+        retries += 1;
+        const retryAfterMs = error instanceof ModelError ? error.retryAfterMs : undefined;
+        await sleep(this.#host.clock, backoffDelay(retries, { retryAfterMs }), signal);
+      }
+    }
+  }
+
+  async #sample(run: TurnRun, signal: AbortSignal): Promise<{ items: ResponseItem[]; usage: TokenUsage | undefined }> {
+    const { model, tools, threadId } = this.#host;
     const request = {
-      threadId: this.id,
-      turnId: ownTurn?.started?.turn_id ? toTurnId(ownTurn.started.turn_id) : newTurnId(),
-      model: config.model,
-      instructions: instructions ?? config.baseInstructions ?? "",
+      threadId,
+      turnId: run.turnId,
+      ...askedOf(run.config),
       input: await this.history({ signal }),
-      tools: tools.specs.filter((spec) => tools.get(spec.name) !== undefined),
+      tools: tools.specs,
       parallelToolCalls: true,
-      reasoning: { effort: config.reasoningEffort, summary: config.reasoningSummary },
-      ...(outputSchema === undefined ? {} : { outputSchema }),
+      ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
     };
     const items: ResponseItem[] = [];
-    using _ = logRequest(this.#host.env, request);
     for await (const event of model.stream(request, { signal })) {
       signal.throwIfAborted();
       if (event.type === "item_done") items.push(event.item);
-      if (event.type === "completed") return { items, usage: event.usage ?? null };
+      if (event.type === "completed") return { items, usage: event.usage };
     }
     throw closedEarly();
-  }
-
-  /** A call never fails the question: whatever goes wrong is its output. */
-  async #call({ name, arguments: raw, call_id: callId }: FunctionCallItem, signal: AbortSignal): Promise<ResponseItem> {
-    const found = this.#host.tools.get(name);
-    if (found === undefined) return functionCallOutput(callId, `unsupported call: ${name}`);
-    const turnId = toTurnId(this.#host.ownTurn?.started?.turn_id ?? newTurnId());
-    try {
-      return functionCallOutput(
-        callId,
-        await raceAbort(found.call(raw, { threadId: this.id, turnId, callId, signal }), signal),
-      );
-    } catch (error) {
-      return functionCallOutput(callId, signal.aborted ? "aborted" : textOfThrown(error));
-    }
   }
 
   spawn(config?: ThreadConfig, { signal = this.signal }: { signal?: AbortSignal } = {}): Promise<Thread> {

@@ -53,9 +53,10 @@ export interface LogicThread {
    */
   ops(options?: OpsOptions): AsyncGenerator<Submission, undefined>;
   /**
-   * Asks the thread's model with its history, its settings and the function tools of its config and its manager; calls are
-   * answered, and the model is asked again until it makes none. What is said is recorded, and told by nobody: say what is to be
-   * shown with `publish`. Built-in tools are not among those offered, since they belong to the built-in logic's turns.
+   * Asks the thread's model with its history, its settings and all tools of its config and its manager, those of the house and of
+   * MCP servers among them; calls are answered, and the model is asked again until it makes none. What fails on the way is tried
+   * again as in a turn of the house. What the model says is recorded, and told by nobody: say what is to be shown with `publish`.
+   * What its tools do is told, and asked about, as in any turn; tokens are counted.
    *
    * @throws ModelError, the signal's reason, InvalidRequestError after too many rounds
    */

@@ -135,10 +135,11 @@ async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<voi
 }
 
 /** The call's output enters the history. */
-export function recordOutput(host: TurnHost, run: TurnRun, call: RunningCall, output: ToolOutput): void {
-  const item: ResponseItem =
-    call.kind === "custom_tool_call"
-      ? { type: "custom_tool_call_output", call_id: call.callId, output }
-      : functionCallOutput(call.callId, output);
-  recordItem(host, run.id, item);
-}
+export const recordOutput = (host: TurnHost, run: TurnRun, call: RunningCall, output: ToolOutput): void =>
+  recordItem(host, run.id, outputOf(call, output));
+
+/** As the model is told of it. */
+export const outputOf = ({ kind, callId }: RunningCall, output: ToolOutput): ResponseItem =>
+  kind === "custom_tool_call"
+    ? { type: "custom_tool_call_output", call_id: callId, output }
+    : functionCallOutput(callId, output);

@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { type AnyActorLogic, emit, fromCallback, fromObservable, fromPromise, fromTransition, setup } from "xstate";
 import { defineThreadLogic, type OwnLogicInput, type Thread, ThreadManager, tool } from "../../src/index.ts";
-import { call, say } from "../../src/model/script.ts";
+import { call, fail, say } from "../../src/model/script.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { observe, settled } from "../kernel/settled.ts";
-import { linesOf, type Rig, rig, typesOf, until, watch } from "../rig.ts";
+import { assertPaired, linesOf, next, type Rig, rig, typesOf, until, watch } from "../rig.ts";
 
 type Emitted = { type: string; id?: unknown; msg?: unknown; [field: string]: unknown };
 type Command = { type: string; id: string; msg: { type: string }; op: { type: string; items: unknown[] } };
@@ -407,6 +408,70 @@ suite("what a logic may do", () => {
       line.type === "response_item" ? [line.payload.type] : [],
     );
     assert.deepEqual(stored, ["message", "function_call", "function_call_output", "message"]);
+  });
+
+  test("its questions have the tools of the house, their approvals and the retries of a turn", async () => {
+    const logic = defineThreadLogic({ turn: async ({ ask }) => (await ask()).text });
+    const lost = new ModelError("the stream broke", { retryable: true, info: "other" });
+    await using r = await rig({
+      threadLogic: logic,
+      script: [[fail(lost)], [call("shell_command", { command: "mktemp -u" }, { callId: "c1" })], [say("done")]],
+      config: { builtInTools: ["shell"], approvalPolicy: "untrusted", sandboxMode: "danger-full-access" },
+    });
+    const { thread } = await r.manager.startThread();
+    const asked = next(thread, "exec_approval_request");
+    const turn = thread.run("x");
+    await until(() => r.model.asked === 1);
+    await settled();
+    await r.clock.advanceAsync(10_000);
+    await asked;
+    assert.deepEqual(
+      thread.pendingApprovals.map(({ callId }) => callId),
+      ["c1"],
+    );
+    await thread.submit({ type: "exec_approval", id: "c1", decision: "denied" });
+    assert.equal((await turn).lastAgentMessage, "done");
+    assert.deepEqual([r.model.asked, thread.pendingApprovals], [3, []]);
+    assertPaired((r.model.requests.at(-1) ?? { input: [] }).input);
+  });
+
+  test("what it asks by an event is a pending approval, and the answer comes to it once", async () => {
+    const answers: unknown[] = [];
+    const logic = callback((command, send) => {
+      if (command.type !== "op.submit" || command.op.type === "shutdown") return behave(command, send);
+      const { id, op } = command;
+      if (op.type === "exec_approval") answers.push(op);
+      if (op.type !== "user_input") return undefined;
+      send({ type: "task_started", id, msg: { type: "task_started", turn_id: "t" } });
+      const asks = { call_id: "q", turn_id: "t", command: ["rm"], cwd: "/", parsed_cmd: [] };
+      return send({ type: "exec_approval_request", id, msg: { type: "exec_approval_request", ...asks } });
+    });
+    await using r = await rig({ threadLogic: logic });
+    const { thread } = await r.manager.startThread();
+    await thread.submit(input("x"));
+    assert.deepEqual(
+      thread.pendingApprovals.map(({ callId }) => callId),
+      ["q"],
+    );
+    const answer = () => thread.submit({ type: "exec_approval", id: "q", decision: "denied" });
+    await answer();
+    await settled();
+    assert.deepEqual(answers, [{ type: "exec_approval", id: "q", decision: "denied" }]);
+    await assert.rejects(answer(), { code: "invalid_request", message: /answered already/ });
+  });
+
+  test("a fork has the logic of its source, unless its settings name another", async () => {
+    const [one, two] = ["one", "two"].map((name) => defineThreadLogic({ turn: () => name }));
+    assert.ok(one && two);
+    await using r = await rig({ logics: { one, two } });
+    const { thread } = await r.manager.startThread({ logic: "one" });
+    await thread.run("x");
+    const same = await r.manager.forkThread({ from: thread.id });
+    const other = await r.manager.forkThread({ from: thread.id, config: { logic: "two" } });
+    assert.deepEqual(
+      [(await same.thread.run("y")).lastAgentMessage, (await other.thread.run("y")).lastAgentMessage],
+      ["one", "two"],
+    );
   });
 
   test("it starts threads under its own, with the logic that their config names", async () => {
