@@ -33,7 +33,13 @@ export type {
   ThreadManagerOptions,
 } from "./manager/options.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";
-export type { ForkSource, Replies, SupervisorMessage, SupervisorRef } from "./manager/supervisor-messages.ts";
+export type {
+  ForkSource,
+  Replies,
+  SupervisorMessage,
+  SupervisorRef,
+  SupervisorRequest,
+} from "./manager/supervisor-messages.ts";
 export type { ThreadEnd } from "./manager/thread-end.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";

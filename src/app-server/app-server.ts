@@ -12,7 +12,9 @@ import { type ConnectionServer, type Request, Connection as ServedConnection } f
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { RequestId } from "./json-rpc.ts";
 import { Continuation } from "./memos/continuation.ts";
-import { Goals, type GoalTools, serveGoals } from "./memos/goals.ts";
+import { serveGoals } from "./memos/goal-service.ts";
+import type { GoalTools } from "./memos/goal-tools.ts";
+import { Goals } from "./memos/goals.ts";
 import { Queues } from "./memos/queues.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";

@@ -3,7 +3,7 @@ import "../node-version.ts";
 export { type AppServer, type AppServerOptions, createAppServer } from "./app-server.ts";
 export type { ClientInfo, Connection } from "./client.ts";
 export type { ConnectionLimits, OutboxLimits } from "./connection-limits.ts";
-export { createGoalTools, type GoalTools } from "./memos/goals.ts";
+export { createGoalTools, type GoalTools } from "./memos/goal-tools.ts";
 export type { AdmissionLimits } from "./transports/admission.ts";
 export type { ListenAuth, Listener } from "./transports/listener.ts";
 export { type ClientEnd, linkedWires, type Wire, type WireListener } from "./wire.ts";

@@ -6,7 +6,7 @@ import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-nam
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import { createAppServer } from "./app-server.ts";
-import { createGoalTools } from "./memos/goals.ts";
+import { createGoalTools } from "./memos/goal-tools.ts";
 import { RunningTurns } from "./running-turns.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";

@@ -18,6 +18,7 @@ export type Replies = {
 /** The messages of the supervisor, which an orchestrator can use in place of the facade (DESIGN section 4). */
 export type SupervisorMessage = Message<Replies>;
 
+/** The message of one type, or of any. */
 export type SupervisorRequest<K extends keyof Replies = keyof Replies> = Extract<SupervisorMessage, { type: K }>;
 
 /** What a thread is forked from: a stored thread, a rollout file wherever it lies, or a history in memory. */

@@ -122,15 +122,14 @@ export class HostedThread implements LogicThread {
   /** What tools know as their turn: the one that the logic runs, or one of the question's own. */
   #newRun({ instructions, outputSchema }: Pick<ModelQuestion, "instructions" | "outputSchema">): TurnRun {
     const { config, clock, ownTurn } = this.#host;
-    const run = new TurnRun({
+    return new TurnRun({
       id: ownTurn?.id ?? INITIAL_SUBMISSION_ID,
       turnId: ownTurn?.started?.turn_id ? toTurnId(ownTurn.started.turn_id) : newTurnId(),
       kind: "regular",
       config: instructions === undefined ? config : { ...config, baseInstructions: instructions },
       startedAt: clock.now(),
+      outputSchema,
     });
-    run.outputSchema = outputSchema;
-    return run;
   }
 
   async #converse(

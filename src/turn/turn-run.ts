@@ -67,6 +67,7 @@ export class TurnRun {
     kind: string;
     config: ResolvedThreadConfig;
     startedAt: number;
+    outputSchema?: unknown;
   }) {
     this.id = options.id;
     this.turnId = options.turnId;
@@ -74,6 +75,7 @@ export class TurnRun {
     this.kind = options.kind;
     this.config = options.config;
     this.startedAt = options.startedAt;
+    this.outputSchema = options.outputSchema;
   }
 
   get signal(): AbortSignal {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { createGoalTools } from "../../src/app-server/memos/goals.ts";
+import { createGoalTools } from "../../src/app-server/memos/goal-tools.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";

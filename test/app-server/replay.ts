@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { createAppServer } from "../../src/app-server/app-server.ts";
-import { createGoalTools } from "../../src/app-server/memos/goals.ts";
+import { createGoalTools } from "../../src/app-server/memos/goal-tools.ts";
 import { DEFAULT_TOOLS } from "../../src/app-server/serve.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { openHome } from "../../src/manager/home.ts";

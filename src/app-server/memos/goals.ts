@@ -3,17 +3,15 @@
  * one after each turn that is completed, until the model says that it is reached or blocked, its budget is used, a turn
  * fails, or somebody interrupts: then the next turn of the user's has to end first.
  */
-import * as z from "zod";
 import { type Clock, sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { ThreadEvent } from "../../protocol/event.ts";
-import type { Tool, ToolContext } from "../../protocol/function-tool.ts";
+import type { ToolContext } from "../../protocol/function-tool.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import type { TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { Thread } from "../../thread/thread.ts";
-import { tool } from "../../turn/tool.ts";
 import type { Told } from "../v2/wire-types.ts";
 import { goalPrompt } from "./goal-prompt.ts";
 import type { Goal, ThreadMemos } from "./thread-memos.ts";
@@ -231,76 +229,4 @@ function checkGoal({ objective, tokenBudget }: GoalChange): void {
   if (typeof tokenBudget === "number" && tokenBudget <= 0) {
     throw new InvalidRequestError("goal budgets must be positive when provided");
   }
-}
-
-/**
- * The tools by which models work with the goals of their threads. `tools` go into the options of the manager, and the whole
- * into those of its server, which answers them. One server has them at a time.
- */
-export interface GoalTools {
-  readonly tools: readonly Tool[];
-}
-
-const served = new WeakMap<GoalTools, Goals>();
-
-/** Makes the tools for goals, for a manager and the server over it. */
-export function createGoalTools(): GoalTools {
-  const made: GoalTools = { tools: toolsOf(() => served.get(made)) };
-  return made;
-}
-
-/** The tools are answered from these goals from now on. */
-export const serveGoals = (tools: GoalTools, goals: Goals): void => {
-  served.set(tools, goals);
-};
-
-function toolsOf(goalsOf: () => Goals | undefined): readonly Tool[] {
-  const goals = (): Goals => {
-    const found = goalsOf();
-    if (found === undefined) throw new InvalidRequestError("goals are not supported here");
-    return found;
-  };
-  const tools = [
-    tool({
-      name: "get_goal",
-      description:
-        "Gives the goal of this thread, with its status, its budget and what was used of it; null: there is none.",
-      input: z.object({}),
-      execute: async (_, { threadId }) => reportOf(threadId, await goals().read(threadId)),
-    }),
-    tool({
-      name: "create_goal",
-      description:
-        "Sets a goal that this thread works toward over several turns. Only where the user asks for that, and only while no other goal is being worked on.",
-      input: z.object({ objective: z.string(), token_budget: z.int().nullish() }),
-      execute: async ({ objective, token_budget }, call) => {
-        const { threadId } = call;
-        const before = await goals().read(threadId);
-        if (before !== null && before.status !== "complete") {
-          throw new InvalidRequestError("this thread has a goal already; it has to be completed or cleared first");
-        }
-        if (before !== null) await goals().clear(threadId);
-        const change = { objective, status: "active" as const, tokenBudget: token_budget ?? null };
-        return reportOf(threadId, await goals().setByModel(call, change));
-      },
-    }),
-    tool({
-      name: "update_goal",
-      description:
-        "Says that the goal of this thread is reached (complete), that it cannot be reached without the user (blocked), or that the work is to rest (paused).",
-      input: z.object({ status: z.enum(["complete", "blocked", "paused"]) }),
-      execute: async ({ status }, call) => reportOf(call.threadId, await goals().setByModel(call, { status })),
-    }),
-  ];
-  return tools.map((each) => ({ ...each, isQuiet: true }));
-}
-
-function reportOf(threadId: ThreadId, goal: Goal | null) {
-  const budget = goal?.tokenBudget ?? null;
-  const remainingTokens = goal === null || budget === null ? null : Math.max(0, budget - goal.tokensUsed);
-  return {
-    goal: goal === null ? null : shownGoal(threadId, goal),
-    remainingTokens,
-    completionBudgetReport: null,
-  };
 }
