@@ -52,7 +52,7 @@ const machine = threadMachine.provide({
 
 type Snapshot = StateFrom<typeof threadMachine>;
 
-const NAMED = new Set(["holdInput", "answerOp", "refuseRollback", "runBeside"]);
+const NAMED = new Set(["holdInput", "answerOp", "refuseRollback", "runBeside", "reportDefect", "abandonTurn"]);
 
 /** What a transition does, in words: emitted types, interrupts of the turn, and the runtime's actions by name. */
 function effectsOf(actions: readonly { type: string; params?: unknown }[]): string[] {
@@ -232,7 +232,11 @@ suite("thread machine", () => {
     assert.equal(begun.snapshot.context.task?.id, "b");
   });
 
+  /** What the end of a turn comes to before anything else: one that broke is told of, and whatever it left is let go. */
+  const overBy = { ends: [], breaks: ["reportDefect", "abandonTurn"] };
+
   for (const [how, turnOver] of Object.entries({ ends: turnDone, breaks: turnBroke })) {
+    const told = overBy[how as keyof typeof overBy];
     test(`interrupt reaches the tasks that wait, and input after it is a task of its own; the turn ${how}`, () => {
       const { snapshot, step } = into("ending");
       const queued = step(snapshot, input("b")).snapshot;
@@ -240,9 +244,12 @@ suite("thread machine", () => {
       const after = step(interrupted, input("c"));
       assert.deepEqual(after.effects, ["hold for c"]);
       const first = step(after.snapshot, turnOver);
-      assert.deepEqual([first.snapshot.context.task?.id, first.effects], ["b", ["turn.interrupt interrupted"]]);
+      assert.deepEqual(
+        [first.snapshot.context.task?.id, first.effects],
+        ["b", [...told, "turn.interrupt interrupted"]],
+      );
       const second = step(first.snapshot, turnOver);
-      assert.deepEqual([second.snapshot.context.task?.id, second.effects], ["c", []]);
+      assert.deepEqual([second.snapshot.context.task?.id, second.effects], ["c", told]);
     });
 
     test(`shutdown lets every waiting task end first, and answers under the first shutdown's id; the turn ${how}`, () => {
@@ -252,8 +259,13 @@ suite("thread machine", () => {
       const twice = step(asked, op("s2", { type: "shutdown" })).snapshot;
       assert.deepEqual(step(twice, input("no")).effects, ["emit error"]);
       const first = step(twice, turnOver);
-      assert.deepEqual([tagsOf(first.snapshot), first.effects], ["closing running", ["turn.interrupt interrupted"]]);
-      const closing = step(first.snapshot, turnOver).snapshot;
+      assert.deepEqual(
+        [tagsOf(first.snapshot), first.effects],
+        ["closing running", [...told, "turn.interrupt interrupted"]],
+      );
+      const over = step(first.snapshot, turnOver);
+      assert.deepEqual(over.effects, told);
+      const closing = over.snapshot;
       assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":{"closing":"storing"}}', "s1"]);
       const closed = step(closing, { type: "xstate.done.actor.close", output: undefined, actorId: "close" } as never);
       assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
@@ -262,7 +274,8 @@ suite("thread machine", () => {
 
   test("a turn that breaks ends the turn and not the thread", () => {
     const { snapshot, step } = into("running");
-    assert.equal(tagsOf(step(snapshot, turnBroke).snapshot), "idle");
+    const broken = step(snapshot, turnBroke);
+    assert.deepEqual([tagsOf(broken.snapshot), broken.effects], ["idle", overBy.breaks]);
     const closing = step(snapshot, op("s", { type: "shutdown" })).snapshot;
     assert.equal(tagsOf(step(closing, turnBroke).snapshot), "closing");
   });
@@ -285,7 +298,8 @@ suite("thread machine", () => {
         ["b", "c", "q"],
       );
       const after = step(waiting, end);
-      assert.deepEqual(after.effects, ["hold for b", "hold for b", "spawn answer"]);
+      const told = how === "by a defect" ? ["reportDefect"] : [];
+      assert.deepEqual(after.effects, [...told, "hold for b", "hold for b", "spawn answer"]);
       assert.deepEqual([tagsOf(after.snapshot), after.snapshot.context.deferred], ["running takesInput", []]);
     });
   }
