@@ -34,6 +34,13 @@ export function isUserBoundary(item: ResponseItem, rule: BoundaryRule = "0.80"):
   return isNewer ? !isContext0169(item.content) : !isContext080(item.content);
 }
 
+/** A user's message by its role that the program itself has put in, and says so: an interrupt, the end of an agent. */
+export const isOwnNote = (item: ResponseItem): boolean =>
+  item.type === "message" &&
+  item.role === "user" &&
+  item.internal_chat_message_metadata_passthrough?.content_item_kinds !== undefined &&
+  isContext0169(item.content);
+
 function isContext080(content: readonly ContentItem[]): boolean {
   const [first] = content;
   if (content.length === 1 && first?.type === "input_text") {

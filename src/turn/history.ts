@@ -6,7 +6,7 @@
  * H3  No picture that is broken, or that the model's server has refused, goes to the model.
  */
 import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
-import { isUserBoundary } from "../protocol/user-boundary.ts";
+import { isOwnNote, isUserBoundary } from "../protocol/user-boundary.ts";
 import { hasPicture, isRefusedPicturesNote, withoutBrokenPictures, withoutPictures } from "./picture-content.ts";
 
 const OUTPUT_OF: Record<string, string> = {
@@ -159,7 +159,14 @@ export class History {
       cut = at;
       left -= 1;
     }
-    this.#restart(this.#items.slice(0, cut));
+    this.#restart(this.#items.slice(0, this.#beforeNotes(cut)));
+  }
+
+  /** Codex takes the notes before a message that goes with it, but for those before the first message of all. */
+  #beforeNotes(cut: number): number {
+    const first = this.#items.findIndex((item) => isUserBoundary(item));
+    const kept = this.#items.findLastIndex((item, at) => at < cut && (at <= first || !isOwnNote(item)));
+    return first === -1 || cut <= first || cut === this.#items.length ? cut : kept + 1;
   }
 
   /** Whether it holds what was summed up: Codex knows no summaries but its own, and keeps others as user messages. */

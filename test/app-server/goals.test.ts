@@ -1,13 +1,13 @@
 /** Goals and queues: what follows a turn by itself, and what lasts. */
 import assert from "node:assert/strict";
-import { readdir } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { createGoalTools } from "../../src/app-server/memos/goal-tools.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
-import { folder } from "../turn/tools/tool-turn.ts";
 import { input } from "./stories.ts";
 import { type Json, serve } from "./test-client.ts";
 
@@ -24,9 +24,13 @@ function servedAt(home: string, plays: Plays) {
 }
 
 async function begun(t: TestContext, plays: Plays) {
-  const home = await folder(t);
+  const home = await mkdtemp(join(tmpdir(), "skein-goals-"));
   const served = await servedAt(home, plays);
-  t.after(() => served[Symbol.asyncDispose]());
+  // What the server has still to write comes before the folder goes.
+  t.after(async () => {
+    await served[Symbol.asyncDispose]();
+    await rm(home, { recursive: true, force: true });
+  });
   const { thread } = await served.client.request("thread/start", {});
   return { ...served, home, threadId: thread.id as string };
 }

@@ -9,6 +9,7 @@ import {
   assistantMessage,
   functionCallOutput,
   type ResponseItem,
+  turnAbortedMessage,
   userMessage,
 } from "../../src/protocol/response-item.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
@@ -75,6 +76,18 @@ suite("history", () => {
         assertPaired(kept);
       }),
     );
+  });
+
+  test("a rollback takes the program's notes that stand before the first message that goes, as 0.169 does", () => {
+    const note = turnAbortedMessage();
+    const items = [note, userMessage("u"), note, assistantMessage("w"), note, note, userMessage("v"), note];
+    const after = (turns: number) => {
+      const history = new History(items);
+      history.rollBack(turns);
+      return history.forModel().length;
+    };
+    // Those before the first message of all belong to no turn, and those behind the last one to nothing that goes.
+    assert.deepEqual([after(0), after(1), after(2), after(3)], [8, 4, 1, 1]);
   });
 });
 
