@@ -139,6 +139,13 @@ const headerShape = record(
 const contextShape = record({}, { turn_id: text, cwd: text, model: text, effort: filledText });
 const compactedShape = record({ message: text }, { replacement_history: listOf(responseItemShape) });
 
+/** A history that does not fit whole is none: Codex passes over the line, and goes on from the lines before it (SPEC 7.6). */
+function readCompacted(payload: unknown, problems: string[]): unknown {
+  const before = problems.length;
+  const read = compactedShape.read(payload, problems);
+  return problems.slice(before).some((problem) => problem.startsWith("replacement_history")) ? MISFIT : read;
+}
+
 const submissionShape = record({ thread_id: text, id: text }, { turn_id: text });
 
 const PAYLOADS: ReadonlyMap<string, Shape["read"]> = new Map<string, Shape["read"]>([
@@ -146,7 +153,7 @@ const PAYLOADS: ReadonlyMap<string, Shape["read"]> = new Map<string, Shape["read
   ["response_item", responseItemShape.read],
   ["event_msg", (payload, problems) => readStoredEvent(payload, problems) ?? MISFIT],
   ["turn_context", contextShape.read],
-  ["compacted", compactedShape.read],
+  ["compacted", readCompacted],
   ["submission", submissionShape.read],
 ]);
 
