@@ -139,11 +139,15 @@ const headerShape = record(
 const contextShape = record({}, { turn_id: text, cwd: text, model: text, effort: filledText });
 const compactedShape = record({ message: text }, { replacement_history: listOf(responseItemShape) });
 
+/** Codex reads it as far as it fits, and nothing else of a replacing history. */
+const NOTES = "internal_chat_message_metadata_passthrough";
+
 /** A history that does not fit whole is none: Codex passes over the line, and goes on from the lines before it (SPEC 7.6). */
 function readCompacted(payload: unknown, problems: string[]): unknown {
   const before = problems.length;
   const read = compactedShape.read(payload, problems);
-  return problems.slice(before).some((problem) => problem.startsWith("replacement_history")) ? MISFIT : read;
+  const isOfHistory = (problem: string) => problem.startsWith("replacement_history") && !problem.includes(NOTES);
+  return problems.slice(before).some(isOfHistory) ? MISFIT : read;
 }
 
 const submissionShape = record({ thread_id: text, id: text }, { turn_id: text });

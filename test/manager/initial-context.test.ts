@@ -15,6 +15,7 @@ const shown = (items: readonly ResponseItem[] = []): string[] =>
   items.map((item) => {
     const text = JSON.stringify(item);
     if (text.includes("<environment_context>")) return text.includes("<sandbox_mode>") ? "environment" : "change";
+    if (text.includes("<turn_aborted>")) return "interrupted";
     return item.type === "message" ? `${item.role}: ${text.match(/"text":"([^"]*)"/)?.[1]}` : item.type;
   });
 
@@ -79,6 +80,7 @@ test("an interrupt while the history is still being loaded repeats nothing", asy
     "user: one",
     "assistant: ack: one",
     "user: two",
+    "interrupted",
     "user: three",
   ]);
 });

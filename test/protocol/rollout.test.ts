@@ -72,11 +72,25 @@ const unreadable: [string, unknown][] = [
   ["user_message without a message", line("event_msg", { type: "user_message" })],
   ["a rollback of minus one", line("event_msg", { type: "thread_rolled_back", num_turns: -1 })],
   ["a compaction without a message", line("compacted", {})],
+  [
+    "a compaction whose history has a message without content",
+    line("compacted", { message: "m", replacement_history: [{ type: "message", role: "user" }] }),
+  ],
+  ["a compaction whose history is a text", line("compacted", { message: "m", replacement_history: "x" })],
   ["a turn context that is a text", line("turn_context", "x")],
 ];
 for (const [name, value] of [...noLine, ...unreadable]) {
   test(`not read: ${name}`, () => assert.equal(parseRolloutLine(value), undefined));
 }
+
+test("a compaction's history with notes of another form is read", () => {
+  const content = [{ type: "input_text", text: "x" }];
+  const notes = { internal_chat_message_metadata_passthrough: { content_item_kinds: [[]] } };
+  const message = { type: "message", role: "user", content, ...notes };
+  const read = parseRolloutLine(line("compacted", { message: "m", replacement_history: [message] }));
+  assert.ok(read?.type === "compacted");
+  assert.equal(read.payload.replacement_history?.length, 1);
+});
 
 test("an item needs no timestamp", () => {
   const item = { type: "compacted", payload: { message: "m" } };
