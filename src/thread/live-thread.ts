@@ -475,8 +475,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   async #runWatched(watch: TurnWatch, handing: Handing): Promise<TurnResult<never>> {
     await this.#give({ ...handing, onNamed: (id) => watch.begin(id) });
     const result = await watch.result;
-    // The end of an own logic's turn is shown as it comes.
-    await stored(this.#incarnation, handing);
+    // The end of an own logic's turn is shown as it comes. One that failed says why itself, a store that failed too.
+    if (result.status === "completed") await stored(this.#incarnation, handing);
     return result;
   }
 

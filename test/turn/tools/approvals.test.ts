@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { call } from "../../../src/model/script.ts";
+import { InvalidRequestError } from "../../../src/protocol/errors.ts";
 import type { SandboxPolicy } from "../../../src/protocol/policy.ts";
 import { answering, bench, folder, kinds, nextOf } from "./tool-turn.ts";
 
@@ -138,7 +139,10 @@ test("an interrupt withdraws the question, and the call is answered", async (t) 
   assert.deepEqual(thread.pendingApprovals, []);
   assert.match(outputs()[0] ?? "", /^Wall time: [\d.]+ seconds\naborted by user$/);
   assert.equal(kinds(events).at(-1), "turn_aborted");
-  await thread.submit({ type: "exec_approval", id: call_id, decision: "approved" });
+  await assert.rejects(
+    thread.submit({ type: "exec_approval", id: call_id, decision: "approved" }),
+    /nobody has asked, or its turn has ended/,
+  );
   assert.equal((await thread.run("again")).lastAgentMessage, "never");
 });
 
@@ -167,7 +171,10 @@ test("a sub-agent's approval is shown and answered at its root", async (t) => {
   const at = (id: string) => manager.pendingApprovals(id).map(({ threadId, callId }) => [threadId, callId]);
   const pending = [[grandchild.id, call_id]];
   assert.deepEqual([at(root.id), at(child.id), at(grandchild.id), at(stranger.id)], [pending, pending, pending, []]);
-  await stranger.submit({ type: "exec_approval", id: call_id, decision: "denied" });
+  await assert.rejects(
+    stranger.submit({ type: "exec_approval", id: call_id, decision: "denied" }),
+    InvalidRequestError,
+  );
   assert.deepEqual(at(root.id), pending);
   await root.submit({ type: "exec_approval", id: call_id, decision: "approved" });
   assert.equal((await turn).lastAgentMessage, "child done");
