@@ -11,7 +11,13 @@ import { settled } from "./settled.ts";
  * grant and, whenever everything has settled, against what a lock must then look like.
  */
 type Mode = "read" | "write";
-type Ask = { mode: Mode; status: "waiting" | "holding" | "finished" | "gaveUp"; guard?: Guard; abort: AbortController };
+type Ask = {
+  mode: Mode;
+  status: "waiting" | "holding" | "finished" | "gaveUp";
+  guard?: Guard;
+  abort: AbortController;
+  dueAt?: number;
+};
 
 const pause = fc.constantFrom("none", "none", "microtask", "settle");
 const mode = fc.constantFrom<Mode>("read", "read", "write");
@@ -54,6 +60,7 @@ class Trial {
 
   acquire(mode: Mode, deadlineMs: number | null): void {
     const ask = this.ask(mode);
+    if (deadlineMs !== null) ask.dueAt = this.clock.now() + deadlineMs;
     const options = { signal: ask.abort.signal, deadlineMs: deadlineMs ?? undefined, clock: this.clock };
     const acquired = mode === "read" ? this.lock.acquireRead(options) : this.lock.acquireWrite(options);
     acquired.then(
@@ -93,9 +100,15 @@ class Trial {
     ask.status = "holding";
     const writers = this.with("holding", "write").length;
     assert.ok(writers === 0 || this.with("holding").length === 1, "a writer is alone");
-    const passed = this.asks.slice(0, this.asks.indexOf(ask)).filter((other) => other.status === "waiting");
+    const before = this.asks.slice(0, this.asks.indexOf(ask));
+    const passed = before.filter((other) => other.status === "waiting" && !this.givesUp(other));
     if (passable === undefined) assert.equal(passed.length, 0, "first come, first served");
     else assert.ok(!passed.some((other) => other.mode === passable));
+  }
+
+  /** It has left the queue, or is about to: whoever asked hears of it a few microtasks later. */
+  givesUp({ abort, dueAt = Number.POSITIVE_INFINITY }: Ask): boolean {
+    return abort.signal.aborted || this.clock.now() >= dueAt;
   }
 
   release(pick: number): void {
