@@ -12,6 +12,7 @@ import {
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import { forkHeader } from "../fork-header.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -112,9 +113,9 @@ class PostgresStore implements ThreadStore {
 
   async fork(meta: SessionMeta, base: ForkBase, options: OpenOptions = {}): Promise<ThreadWriter> {
     await this.#ready(options.signal);
-    const history_mode = base.historyMode ?? "paginated";
-    const forked: SessionMeta = { ...meta, forked_from_id: base.source, history_mode };
-    if (base.inherits === null) return this.#add(forked, { base: null, start: 0, summary: NOTHING_SAID }, options);
+    if (base.inherits === null) {
+      return this.#add(forkHeader(meta, base), { base: null, start: 0, summary: NOTHING_SAID }, options);
+    }
     const { ordinal } = base.inherits.end;
     const named = await this.#threads.find(base.inherits.threadId, { deleted: true });
     if (named === undefined) throw notFound(base.inherits.threadId);
@@ -122,8 +123,7 @@ class PostgresStore implements ThreadStore {
       throw new InvalidForkPointError(`thread ${named.id} has ${named.next} lines; a fork cannot begin at ${ordinal}`);
     }
     const holder = await this.#holderOf(named, ordinal);
-    forked.forked_from_ordinal_exclusive = ordinal;
-    forked.history_base = { thread_id: holder.id, end_ordinal_exclusive: ordinal, end_byte_offset: 0 };
+    const forked = forkHeader(meta, base, { threadId: holder.id, end: position(ordinal) });
     const state = await this.#anchors.stateBefore(holder.t, ordinal);
     const summary = summaryBefore(summaryOf(named), ordinal, state);
     return this.#add(forked, { base: holder.t, start: ordinal, summary }, options);
