@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { CODEX_VERSION, VERSION } from "../version.ts";
 import { appServerCommand } from "./app-server/command.ts";
+import { archiveCommand, deleteCommand, unarchiveCommand } from "./archive/command.ts";
 import { repairCommand, verifyCommand } from "./check-home/command.ts";
 import { demoCommand } from "./demo/command.ts";
 import { execCommand, reviewCommand } from "./exec/command.ts";
@@ -13,7 +14,6 @@ import { listCommand } from "./list/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { withSessionOptions } from "./session-options.ts";
-import { archiveCommand, deleteCommand, unarchiveCommand } from "./shelf/command.ts";
 import { showCommand } from "./show/command.ts";
 import type { Io } from "./terminal/io.ts";
 

@@ -19,7 +19,6 @@ import { threadLogic } from "../thread/thread-logic.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
-import { Parking } from "./parking.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { ResidencySweep } from "./residency.ts";
 import { Rooms } from "./rooms.ts";
@@ -30,6 +29,7 @@ import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
 import { TurnAgents } from "./turn-agents.ts";
+import { UnloadedHandles } from "./unloaded-handles.ts";
 
 /** Those who watch all threads of a manager. */
 export type Watchers = LifeWatchers & { readonly events: Set<(event: ThreadEvent) => void> };
@@ -44,7 +44,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
   readonly #env: ThreadEnv;
   readonly ephemeral: ReturnType<typeof memoryStore>;
-  readonly parking = new Parking();
+  readonly unloaded = new UnloadedHandles();
   readonly rooms: Rooms;
   readonly #sweep: ResidencySweep;
   readonly #lives: ThreadLives;
@@ -75,7 +75,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       registry: this.registry,
       home: this,
       ephemeral: this.ephemeral,
-      parking: this.parking,
+      unloaded: this.unloaded,
       rooms: this.rooms,
       logics: new Logics(setup, threadLogic(this.#lives.incarnations.byName)),
       onLost: (threadId, error) => this.signal({ type: "lease.lost", threadId, error }),

@@ -24,11 +24,11 @@ import type { ToolSet } from "../turn/tool-set.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
 import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
-import type { Parking } from "./parking.ts";
 import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
 import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
 import type { ThreadOptions } from "./thread-options.ts";
+import type { UnloadedHandles } from "./unloaded-handles.ts";
 
 export type Making = {
   readonly writer: ThreadWriter;
@@ -61,7 +61,7 @@ export type BootParts = {
   readonly incarnations: Incarnations;
   readonly registry: Registry;
   readonly home: ThreadHome;
-  readonly parking: Parking;
+  readonly unloaded: UnloadedHandles;
   readonly rooms: Rooms;
   readonly logics: Logics;
   readonly onLoaded: (thread: LiveThread) => void;
@@ -192,9 +192,9 @@ export class ThreadBoot {
 
   /** A thread that somebody still holds or observes comes back under the same handle. */
   #handleFor(incarnation: Incarnation): LiveThread {
-    const { parking, home } = this.#parts;
-    const parked = parking.take(incarnation.threadId);
-    return parked === undefined || parked.isClosed ? new LiveThread(home, incarnation) : parked;
+    const { unloaded, home } = this.#parts;
+    const known = unloaded.take(incarnation.threadId);
+    return known === undefined || known.isClosed ? new LiveThread(home, incarnation) : known;
   }
 
   async #undo(

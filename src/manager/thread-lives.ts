@@ -13,13 +13,13 @@ import type { ThreadStore } from "../store/thread-store.ts";
 import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Supervision } from "./options.ts";
-import type { Parking } from "./parking.ts";
 import type { Registry, Unloaded } from "./registry.ts";
-import { Removed } from "./removed.ts";
+import { RemovedThreads } from "./removed-threads.ts";
 import { RestartCounters } from "./restarts.ts";
 import type { Lives } from "./supervisor.ts";
 import type { ThreadEnd } from "./thread-end.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
+import type { UnloadedHandles } from "./unloaded-handles.ts";
 
 /** Those who are told of the lives of threads. */
 export type LifeWatchers = {
@@ -35,7 +35,7 @@ export interface LivesHost {
   readonly supervision: Supervision;
   readonly registry: Registry;
   readonly maker: Pick<ThreadMaker, "reload">;
-  readonly parking: Parking;
+  readonly unloaded: UnloadedHandles;
   /** Where threads live that are never to last. */
   readonly ephemeral: ThreadStore;
   readonly watchers: LifeWatchers;
@@ -68,7 +68,7 @@ export class ThreadLives implements Lives {
   /** What threads that are down, or were given up, failed by. */
   readonly #failures = new Map<ThreadId, ThreadEnd>();
   /** Threads that were removed and live on for whoever holds them. */
-  readonly #removed = new Removed((incarnation) => {
+  readonly #removed = new RemovedThreads((incarnation) => {
     incarnation.end("closed");
     void this.#closeWriter(incarnation);
     void this.#deleteEphemeral(incarnation);
@@ -91,15 +91,15 @@ export class ThreadLives implements Lives {
   }
 
   noteObserved(thread: LiveThread): void {
-    this.#host.parking.noteObserved(thread);
+    this.#host.unloaded.noteObserved(thread);
     this.#removed.noteObserved(thread);
   }
 
   /** What there is of threads beside the registry. */
-  left(): { readonly incarnations: number; readonly parked: number; readonly removed: number } {
+  left(): { readonly incarnations: number; readonly handles: number; readonly removed: number } {
     return {
       incarnations: this.incarnations.byName.size,
-      parked: this.#host.parking.size,
+      handles: this.#host.unloaded.size,
       removed: this.#removed.size,
     };
   }
@@ -137,7 +137,7 @@ export class ThreadLives implements Lives {
     incarnation.end("unloaded");
     // It is not to come back to a manager that is closing.
     if (this.#host.isClosing) thread.close();
-    if (!thread.isClosed) this.#host.parking.park(thread);
+    if (!thread.isClosed) this.#host.unloaded.add(thread);
     await this.#host.registry.left(thread, thread.isClosed ? "gone" : "unloaded");
     return true;
   }
@@ -179,7 +179,7 @@ export class ThreadLives implements Lives {
     const comesBack = hasLeft && !this.#host.isClosing && !thread.isEnding && this.#counters.restarts(reason);
     if (comesBack) {
       this.#failures.set(id, end);
-      this.#host.parking.park(thread);
+      this.#host.unloaded.add(thread);
       await this.#host.registry.left(thread, "down");
       this.#host.signal({ type: "thread.down", threadId: id });
       return;
@@ -258,7 +258,7 @@ export class ThreadLives implements Lives {
   async #closeForGood(end: ThreadEnd): Promise<void> {
     const { threadId } = end;
     const wasThere = await this.#host.registry.forget(threadId);
-    this.#host.parking.take(threadId)?.close();
+    this.#host.unloaded.take(threadId)?.close();
     this.#failures.delete(threadId);
     this.#counters.retire(threadId);
     if (wasThere) this.#noteClosed(end);
@@ -369,6 +369,6 @@ export class ThreadLives implements Lives {
     const left = [...this.incarnations.byName.values()];
     await paced(left, (incarnation) => incarnation.end("killed"));
     await Promise.all(left.map((incarnation) => this.#closeWriter(incarnation)));
-    await paced(this.#host.parking.clear(), (thread) => thread.close());
+    await paced(this.#host.unloaded.clear(), (thread) => thread.close());
   }
 }

@@ -30,5 +30,5 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   /** The living sub-agents of a thread, at any depth. */
   agentsUnder(threadId: ThreadId): ThreadId[];
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
-  left(): { readonly incarnations: number; readonly parked: number; readonly removed: number };
+  left(): { readonly incarnations: number; readonly handles: number; readonly removed: number };
 }

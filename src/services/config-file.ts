@@ -15,7 +15,7 @@ import { checkConfig } from "./config-schema.ts";
 import { type ConfigTable, type KeyPath, mergeTables, parseKeyPath, versionOf } from "./config-table.ts";
 import { ioText } from "./io-failure.ts";
 import { replaceFile } from "./replace-file.ts";
-import { SharedLooks } from "./shared-looks.ts";
+import { SingleFlight } from "./single-flight.ts";
 import { editToml } from "./toml-edit.ts";
 import { tomlStatements } from "./toml-statements.ts";
 
@@ -70,7 +70,7 @@ type Seen = { readonly stamp: string | null; readonly contents: ConfigFileConten
 
 class TomlFile implements ConfigFile {
   readonly path: string;
-  readonly #looks = new SharedLooks<Seen>();
+  readonly #looks = new SingleFlight<Seen>();
   #seen: Seen | undefined;
 
   constructor(path: string) {

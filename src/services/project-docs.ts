@@ -12,7 +12,7 @@ import { type Clock, systemClock } from "../kernel/clock.ts";
 import { readStart, stampOf } from "./bounded-read.ts";
 import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
-import { SharedLooks } from "./shared-looks.ts";
+import { SingleFlight } from "./single-flight.ts";
 
 /** Shared by the threads of a working directory, so not to be changed. */
 export type ProjectDoc = {
@@ -77,7 +77,7 @@ class Docs implements ProjectDocs {
   readonly #fallbackNames: readonly string[];
   readonly #clock: Clock;
   readonly #read = new LRUCache<string, Read>({ max: MAX_CACHED });
-  readonly #looks = new SharedLooks<ProjectDoc>();
+  readonly #looks = new SingleFlight<ProjectDoc>();
 
   constructor(options: ProjectDocsOptions) {
     this.#clock = options.clock ?? systemClock;

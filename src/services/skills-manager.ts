@@ -13,7 +13,7 @@ import type { UserInput } from "../protocol/user-input.ts";
 import { readText } from "./bounded-read.ts";
 import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
-import { SharedLooks } from "./shared-looks.ts";
+import { SingleFlight } from "./single-flight.ts";
 import type { Skill, SkillScope, SkillsOutcome } from "./skill-file.ts";
 import { mayMentionSkills, mentionsIn, type SkillMentions } from "./skill-mentions.ts";
 import { type FoundSkill, MAX_SKILL_BYTES, type SkillRoot, searchSkills } from "./skill-search.ts";
@@ -58,7 +58,7 @@ const NOTHING: SkillInjection = { messages: [], warnings: [] };
 class Skills implements SkillsManager {
   readonly #commonRoots: readonly SkillRoot[];
   readonly #outcomes = new LRUCache<string, Promise<SkillsOutcome>>({ max: MAX_CACHED_DIRECTORIES });
-  readonly #searches = new SharedLooks<SkillsOutcome>();
+  readonly #searches = new SingleFlight<SkillsOutcome>();
 
   constructor(options: SkillsManagerOptions) {
     const { home, userFolder, adminRoot = DEFAULT_ADMIN_ROOT } = options;

@@ -1,4 +1,4 @@
-import { breathe } from "../kernel/breath.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
@@ -88,7 +88,7 @@ export class HistoryLoader {
     thread.recall(rebuilt);
     if (this.#hidden.length > 0) thread.publish(INTERNAL_SUBMISSION, { type: "warning", message: this.#hiddenText() });
     for (const item of rebuilt.history.missingOutputs()) {
-      const turning = breathe();
+      const turning = yieldToLoop();
       if (turning !== undefined) await turning;
       signal.throwIfAborted();
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
@@ -129,7 +129,7 @@ export class HistoryLoader {
       const first = rebuilt.isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
       for (const line of page) rebuilt.add(line, context);
-      const turning = breathe();
+      const turning = yieldToLoop();
       if (turning !== undefined) await turning;
     }
     return rebuilt;

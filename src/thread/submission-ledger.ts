@@ -6,8 +6,8 @@
  * the others; what the filter may have is looked up in the lines themselves.
  */
 import { type Submission, taskKindOf } from "../../machines/thread.machine.ts";
-import { breathe } from "../kernel/breath.ts";
 import { IdFilter } from "../kernel/id-filter.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
@@ -95,7 +95,7 @@ export class SubmissionLedger {
         const id = idIn(line, threadId);
         if (id !== undefined) filter.add(id);
       }
-      await breathe();
+      await yieldToLoop();
     }
     this.#others = filter;
     this.#isPartial = false;
@@ -108,7 +108,7 @@ export class SubmissionLedger {
     let trace: Trace | undefined;
     for await (const page of store.load(threadId, signal === undefined ? {} : { signal })) {
       for (const line of page) trace = traced(trace, line, { id, threadId });
-      await breathe();
+      await yieldToLoop();
     }
     return trace;
   }

@@ -4,7 +4,7 @@
  * the lines before it, so that nothing is written twice. A later one holds all that it keeps, since the lines before it
  * hold a summary that it does not keep, which Codex cannot tell from a user's message.
  */
-import { breathe } from "../kernel/breath.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
@@ -82,7 +82,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   let summary = "";
   using _ = logRequest(host, request);
   for await (const event of host.model.stream(request, { signal: run.signal })) {
-    const turning = breathe();
+    const turning = yieldToLoop();
     if (turning !== undefined) await turning;
     run.signal.throwIfAborted();
     if (event.type === "rate_limits") {

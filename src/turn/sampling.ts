@@ -1,6 +1,6 @@
 /** One model request of a turn: the context goes out, and what streams back becomes events and history (SPEC 4.2). */
 import type { SampleOutcome } from "../../machines/turn.machine.ts";
-import { breathe } from "../kernel/breath.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
@@ -29,7 +29,7 @@ import { runOwnShell } from "./user-shell.ts";
  * @throws ModelError; or the reason of the turn's abort.
  */
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
-  await breathe();
+  await yieldToLoop();
   await run.takeBack();
   const opening = run.kind === "user_shell" ? undefined : host.openHistory(run.signal);
   if (opening !== undefined) await opening;
@@ -69,7 +69,7 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
       if (signal.aborted) break;
       answer.take(event);
       // A stream that never really waits would keep the loop from turning, so that no deadline and no abort got through.
-      const turning = breathe();
+      const turning = yieldToLoop();
       if (turning !== undefined) await turning;
       if (answer.isComplete) break;
     }

@@ -18,7 +18,7 @@ async function child(mode: string, count: number): Promise<Record<string, unknow
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-const NOTHING = { used: 0, unloadedThreads: 0, incarnations: 0, parked: 0, removed: 0 };
+const NOTHING = { used: 0, unloadedThreads: 0, incarnations: 0, handles: 0, removed: 0 };
 
 suite("leaks", () => {
   for (const [mode, count, says] of [

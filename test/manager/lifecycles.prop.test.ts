@@ -204,7 +204,7 @@ suite("lifecycles", () => {
           running.now = false;
           await pump;
           assert.ok(report);
-          assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 });
+          assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, handles: 0, removed: 0 });
           assert.equal(r.clock.pending, 0, "a timer is left");
           assert.deepEqual(story.untold(), [], "an op was taken, and nothing was ever told of it");
           for (const [id, threadId] of story.accepted) {

@@ -86,7 +86,7 @@ async function cell(state: State, name: string): Promise<string> {
   assert.ok(outcome, `${name} of a thread that is ${state} is never answered`);
   at.open();
   await at[Symbol.asyncDispose]();
-  assert.deepEqual(runtimeOf(at.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 }, `${name} in ${state}`);
+  assert.deepEqual(runtimeOf(at.manager)?.left(), { incarnations: 0, handles: 0, removed: 0 }, `${name} in ${state}`);
   return wordOf(name, outcome);
 }
 

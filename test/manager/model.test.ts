@@ -162,7 +162,7 @@ test("whatever is done to a manager, it has the threads and the histories that a
       assert.ok(report.completed.length <= open);
       assert.deepEqual(
         [report.failed, report.timedOut, r.clock.pending, runtimeOf(r.manager)?.left()],
-        [[], [], 0, { incarnations: 0, parked: 0, removed: 0 }],
+        [[], [], 0, { incarnations: 0, handles: 0, removed: 0 }],
       );
     }),
     { numRuns: 150 },

@@ -25,7 +25,7 @@ async function assertNothingLeft(r: Rig): Promise<void> {
   assert.deepEqual((await r.manager.listThreads()).threads, []);
   assert.deepEqual(r.manager.capacity().residentThreads.used, 0);
   assert.equal(r.clock.pending, 0);
-  assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, parked: 0, removed: 0 });
+  assert.deepEqual(runtimeOf(r.manager)?.left(), { incarnations: 0, handles: 0, removed: 0 });
 }
 
 const broken: Record<string, { logic: AnyActorLogic; received: string | undefined; says: RegExp; isSilent?: true }> = {

@@ -4,8 +4,9 @@
  */
 import type { EventMsg, ThreadEvent, TokenCountEvent } from "../../protocol/event.ts";
 import { toSubmissionId } from "../../protocol/ids.ts";
-import { rateLimitsToV2, usageToV2 } from "../v2/map-events.ts";
+import { rateLimitsToV2 } from "../v2/map-events.ts";
 import { camel } from "../v2/settings.ts";
+import { usageToV2 } from "../v2/usage.ts";
 import type { Told, V2TurnError } from "../v2/wire-types.ts";
 
 /** 0.87's notifications; later ones are not for its clients. */

@@ -5,14 +5,14 @@
  * - status active precedes turn/started, and idle precedes turn/completed; after a failure the status is systemError.
  */
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
-import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
+import type { RateLimitSnapshot, TokenUsageInfo } from "../../protocol/token-usage.ts";
 import { type CommandExecutionTurnItem, isAnswer, type TurnItem } from "../../protocol/turn-item.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
-import { LateUsage } from "./late-usage.ts";
 import { camel, turnErrorOf } from "./settings.ts";
 import { toolItemOf, toolNotification } from "./tool-items.ts";
+import { LateUsage, usageToV2 } from "./usage.ts";
 import type { Told, V2Item, V2Status, V2Turn, V2TurnError } from "./wire-types.ts";
 
 export class EventMapper {
@@ -318,21 +318,6 @@ const turnOf = (submission: string, { turn_id, root_turn_id, started_at }: TurnS
     startedAt: started_at ?? Math.floor(now / 1000),
     rootId: root_turn_id,
   });
-
-const breakdown = (usage: TokenUsage) => ({
-  totalTokens: usage.total_tokens,
-  inputTokens: usage.input_tokens,
-  cachedInputTokens: usage.cached_input_tokens,
-  cacheWriteInputTokens: 0,
-  outputTokens: usage.output_tokens,
-  reasoningOutputTokens: usage.reasoning_output_tokens,
-});
-
-export const usageToV2 = (info: TokenUsageInfo) => ({
-  total: breakdown(info.total_token_usage),
-  last: breakdown(info.last_token_usage),
-  modelContextWindow: info.model_context_window ?? null,
-});
 
 const window = (limit: RateLimitSnapshot["primary"]) =>
   limit === null

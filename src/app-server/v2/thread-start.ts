@@ -9,13 +9,13 @@ import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
 import { invalidRequest, withContext } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { usageToV2 } from "./map-events.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
 import { sessionOf } from "./settings.ts";
 import { collaborationModeOf } from "./thread-settings.ts";
 import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
 import { fullTurns, type History, modeOf } from "./thread-view.ts";
+import { usageToV2 } from "./usage.ts";
 import type { V2Session, V2Thread } from "./wire-types.ts";
 
 const startSchema = z.object({

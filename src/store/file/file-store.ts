@@ -29,10 +29,10 @@ import type { ExportOptions, FileStoreOptions } from "./options.ts";
 import { exportLines } from "./rollout/export.ts";
 import { StoreCore } from "./store-core.ts";
 import { asStoreError } from "./store-error.ts";
+import { ThreadArchive } from "./thread-archive.ts";
 import { ThreadForker } from "./thread-forker.ts";
 import { withNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
-import { ThreadShelf } from "./thread-shelf.ts";
 
 const ATTEMPTS = 2;
 /** How long a list waits for a catalog that another process holds. */
@@ -50,14 +50,14 @@ export class FileStore implements ThreadStore {
   readonly #opener: ThreadOpener;
   readonly #forker: ThreadForker;
   readonly #points: ForkPoints;
-  readonly #shelf: ThreadShelf;
+  readonly #archive: ThreadArchive;
 
   constructor(options: FileStoreOptions) {
     this.#core = new StoreCore(options);
     this.#opener = new ThreadOpener(this.#core);
     this.#forker = new ThreadForker(this.#core, this.#opener);
     this.#points = new ForkPoints(this.#core, this.#opener);
-    this.#shelf = new ThreadShelf(this.#core);
+    this.#archive = new ThreadArchive(this.#core);
   }
 
   /** What reading met and passed over, the newest thousand. */
@@ -212,23 +212,23 @@ export class FileStore implements ThreadStore {
   }
 
   rename(threadId: ThreadId, name: string | null): Promise<void> {
-    return this.#shelf.rename(threadId, name);
+    return this.#archive.rename(threadId, name);
   }
 
   setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
-    return this.#shelf.setGitInfo(threadId, gitInfo);
+    return this.#archive.setGitInfo(threadId, gitInfo);
   }
 
   archive(threadId: ThreadId): Promise<void> {
-    return this.#shelf.archive(threadId);
+    return this.#archive.archive(threadId);
   }
 
   unarchive(threadId: ThreadId): Promise<void> {
-    return this.#shelf.unarchive(threadId);
+    return this.#archive.unarchive(threadId);
   }
 
   delete(threadId: ThreadId): Promise<void> {
-    return this.#shelf.delete(threadId);
+    return this.#archive.delete(threadId);
   }
 
   /** Brings the catalog up to date with what other programs changed in the files. */

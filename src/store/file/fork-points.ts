@@ -3,7 +3,7 @@
  * file first, from where they end. Without a catalog the history is read once, which gives the same answers slowly.
  */
 
-import { breathe } from "../../kernel/breath.ts";
+import { yieldToLoop } from "../../kernel/yield-to-loop.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { AnchorIndex } from "../anchor-index.ts";
@@ -136,7 +136,7 @@ export class ForkPoints {
         fold.observe(line, { ordinal, byteOffset: raw.start }, end);
         start = end;
       }
-      await breathe();
+      await yieldToLoop();
     }
     return index.peek(() => fold.save()) !== undefined;
   }
@@ -155,7 +155,7 @@ export class ForkPoints {
       } catch {
         return false; // reading stops there too, and says why
       }
-      if (line.size % BREATH_EACH === 0) await breathe();
+      if (line.size % BREATH_EACH === 0) await yieldToLoop();
     }
     for (const each of line) sound.add(each);
     return true;
@@ -172,7 +172,7 @@ export class ForkPoints {
           end = { ordinal: ordinal + 1, byteOffset: raw.end };
           anchors.observe(line, { ordinal, byteOffset: raw.start }, end);
         }
-        await breathe();
+        await yieldToLoop();
       }
     }
     return { anchors, segments, end };

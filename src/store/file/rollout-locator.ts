@@ -4,7 +4,7 @@
  */
 import { join, sep } from "node:path";
 import { LRUCache } from "lru-cache";
-import { breathe } from "../../kernel/breath.ts";
+import { yieldToLoop } from "../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import { type FileSystem, isMissing, isSettled } from "./file-system.ts";
@@ -80,7 +80,7 @@ export class RolloutLocator {
     for (const root of this.roots()) {
       for (const folder of this.#below(root)) {
         yield folder;
-        await breathe();
+        await yieldToLoop();
       }
     }
   }

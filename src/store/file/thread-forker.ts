@@ -1,6 +1,6 @@
 /** Makes forks: by reference, which stores one line, or as copies. */
 
-import { breathe } from "../../kernel/breath.ts";
+import { yieldToLoop } from "../../kernel/yield-to-loop.ts";
 import { InvalidForkPointError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
@@ -142,7 +142,7 @@ export class ThreadForker {
             }
           }
           options.signal?.throwIfAborted();
-          await breathe();
+          await yieldToLoop();
         }
       }
       await writer.flush();
@@ -169,7 +169,7 @@ export class ThreadForker {
     for (const item of items) {
       writer.append(item);
       count += 1;
-      if (count % 1_000 === 0) await breathe();
+      if (count % 1_000 === 0) await yieldToLoop();
     }
     return writer;
   }

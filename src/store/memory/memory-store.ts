@@ -190,11 +190,11 @@ class MemoryStore implements ThreadStore {
   }
 
   async archive(threadId: ThreadId): Promise<void> {
-    this.#find(threadId).shelve({ archived: true });
+    this.#find(threadId).setArchived({ archived: true });
   }
 
   async unarchive(threadId: ThreadId): Promise<void> {
-    this.#find(threadId).shelve({ archived: false });
+    this.#find(threadId).setArchived({ archived: false });
   }
 
   async delete(threadId: ThreadId): Promise<void> {

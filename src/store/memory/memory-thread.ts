@@ -59,7 +59,7 @@ export class MemoryThread implements LeasedThread {
     this.gitInfo = gitInfo;
   }
 
-  shelve({ archived }: { readonly archived: boolean }): void {
+  setArchived({ archived }: { readonly archived: boolean }): void {
     this.archived = archived;
   }
 

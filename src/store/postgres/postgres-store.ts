@@ -294,14 +294,14 @@ class PostgresStore implements ThreadStore {
   }
 
   archive(threadId: ThreadId): Promise<void> {
-    return this.#shelve(threadId, true);
+    return this.#setArchived(threadId, true);
   }
 
   unarchive(threadId: ThreadId): Promise<void> {
-    return this.#shelve(threadId, false);
+    return this.#setArchived(threadId, false);
   }
 
-  async #shelve(threadId: ThreadId, archived: boolean): Promise<void> {
+  async #setArchived(threadId: ThreadId, archived: boolean): Promise<void> {
     await this.#ready();
     if (!(await this.#threads.setArchived(threadId, archived))) throw notFound(threadId);
   }

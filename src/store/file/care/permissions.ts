@@ -1,6 +1,6 @@
 /** Which files and folders of a home are not their owner's alone. */
 import { join } from "node:path";
-import { breathe } from "../../../kernel/breath.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import { type FileSystem, isMissing, PRIVATE_FILE, PRIVATE_FOLDER } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
 
@@ -32,7 +32,7 @@ async function* wideFrom(walk: Walk, folder: string, isReachable: boolean): Asyn
   const isWide = (mode & GROUP_AND_OTHERS) !== 0;
   if (isWide) yield { path: folder, mode, isFolder: true, isReachable };
   for (const { name, isFolder } of entriesOf(fs, folder)) {
-    await breathe();
+    await yieldToLoop();
     const path = join(folder, name);
     if (isFolder) {
       if (enters(path)) yield* wideFrom(walk, path, isReachable && isWide);

@@ -8,9 +8,9 @@
  *   without a header, headers of two threads in one file.
  */
 
-import { breathe } from "../../../kernel/breath.ts";
 import { silentLog } from "../../../kernel/log.ts";
 import { paced } from "../../../kernel/pace.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { HomeScan } from "../catalog/scan.ts";
 import { nodeFileSystem } from "../file-system.ts";
@@ -42,12 +42,12 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
       const mender = new RolloutMender(core);
       for (const [path, faults] of byFile(before.faults.filter(({ kind }) => kind !== "open_to_others"))) {
         options.signal?.throwIfAborted();
-        await breathe();
+        await yieldToLoop();
         const original = await mender.mend(path, faults);
         if (original !== undefined) kept.push(original);
       }
       for (const { kind, path } of before.faults) {
-        await breathe();
+        await yieldToLoop();
         if (kind === "leftover" || kind === "tombstone_unneeded") core.fs.remove(path);
       }
       if (before.faults.some(({ kind }) => kind === "orphan_lease")) await core.leases.sweep(async () => undefined);

@@ -1,8 +1,8 @@
 /** Looks at everything in a home directory and names what is wrong. Changes nothing. */
 import { dirname, join } from "node:path";
-import { breathe } from "../../../kernel/breath.ts";
 import { systemClock } from "../../../kernel/clock.ts";
 import { silentLog } from "../../../kernel/log.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ProblemKind, RolloutProblem } from "../../rollout-problem.ts";
 import { Catalog } from "../catalog/catalog.ts";
@@ -136,7 +136,7 @@ class HomeCheck {
             this.#add("foreign_header", path, threadId, `a header of thread ${line.payload.id}`, raw.start);
           }
         }
-        await breathe();
+        await yieldToLoop();
       }
       const tail = withFile(this.#fs, path, (fd) => readTail(this.#fs, fd, head));
       if (tail.missingFeed) this.#add("unterminated", path, threadId, "the last line lacks its line feed", tail.size);
@@ -190,7 +190,7 @@ class HomeCheck {
       // What the next look takes in by itself is no fault: other programs write here too.
       const willLook = (path: string) => this.#fs.infoOf(dirname(path))?.changedMs !== times.get(dirname(path));
       for (const row of catalog.files()) {
-        await breathe();
+        await yieldToLoop();
         const path = row.rolloutPath ?? this.#layout.catalog;
         missing.delete(row.threadId);
         const info = this.#fs.infoOf(path);
@@ -202,7 +202,7 @@ class HomeCheck {
         }
       }
       for (const threadId of missing) {
-        await breathe();
+        await yieldToLoop();
         const [file] = this.#seen.get(threadId) ?? [];
         if (file === undefined || this.#fs.infoOf(this.#layout.tombstone(threadId)) !== undefined) continue;
         if (willLook(file.path) || !this.#hasHeader(file.path)) continue;

@@ -9,8 +9,8 @@
  *     change can bear the same.
  */
 
-import { breathe } from "../../../kernel/breath.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import { type FileSystem, isSettled } from "../file-system.ts";
 import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
@@ -89,7 +89,7 @@ export class HomeScan {
         seen.add(below);
         rest.push(below);
       }
-      if (changed.length % BATCH === 0) await breathe();
+      if (changed.length % BATCH === 0) await yieldToLoop();
     }
   }
 
@@ -107,7 +107,7 @@ export class HomeScan {
     const { fs, locator, isLive } = this.#env;
     const { path, name } = file;
     this.#files += 1;
-    if (this.#files % BATCH === 0) await breathe();
+    if (this.#files % BATCH === 0) await yieldToLoop();
     if (locator.isDeleted(name.threadId)) return;
     const isKnown = row?.rolloutPath === path;
     if (row !== undefined && !isKnown && this.#isOlder(file, row)) return;
@@ -166,7 +166,7 @@ export class HomeScan {
 
   async #lookAtNewest(count: number): Promise<void> {
     for (const [at, file] of this.#catalog.newestFiles(count).entries()) {
-      if (at % BATCH === BATCH - 1) await breathe();
+      if (at % BATCH === BATCH - 1) await yieldToLoop();
       await this.#ask(file);
     }
   }

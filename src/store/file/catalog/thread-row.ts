@@ -1,6 +1,6 @@
 /** What the catalog says of a thread, read from its files. */
 
-import { breathe } from "../../../kernel/breath.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import { SEARCHED_CHARS } from "../../thread-query.ts";
 import { factsOf, type ModelUse, modelUseOf, previewOf, userTextOf } from "../../thread-summary.ts";
 import type { FileInfo, FileSystem } from "../file-system.ts";
@@ -101,7 +101,7 @@ export async function readSummary(reader: HistoryReader, segments: readonly Segm
         bytes += raw.end - raw.start;
         if (summary.isFull || bytes > LOOKED_AT_BYTES) return summary;
       }
-      await breathe();
+      await yieldToLoop();
     }
   }
   return summary;

@@ -1,4 +1,4 @@
-import { breathe } from "../../../kernel/breath.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ExportOptions } from "../options.ts";
 import { encodeLine, timestampOf } from "./codec.ts";
 import { flatMeta, flatRawLines } from "./flatten.ts";
@@ -28,7 +28,7 @@ export async function* exportLines(
       }
       if (text !== "") yield text;
       text = "";
-      await breathe();
+      await yieldToLoop();
     }
   }
   if (text !== "") yield text;

@@ -6,7 +6,7 @@
  * - Lines are given in the order of the files. Each has an ordinal; in legacy files that is the line's index.
  */
 import { LRUCache } from "lru-cache";
-import { breathe } from "../../../kernel/breath.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
 import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
@@ -74,7 +74,7 @@ export class HistoryReader {
         break;
       }
       seen.add(fileId);
-      if (seen.size % BREATH_EACH === 0) await breathe();
+      if (seen.size % BREATH_EACH === 0) await yieldToLoop();
       const ancestor = await this.#ancestor(heir, heir.base, report);
       if (ancestor === undefined) break;
       segments.push(ancestor);
@@ -123,7 +123,7 @@ export class HistoryReader {
         const lines = page.map((placed) => placed.line);
         if (lines.length > 0) yield lines;
         signal?.throwIfAborted();
-        await breathe();
+        await yieldToLoop();
       }
     }
   }

@@ -6,7 +6,7 @@ import { LineWriter } from "../terminal/line-writer.ts";
 import { question } from "../terminal/question.ts";
 import { findThreadId } from "../thread-locator.ts";
 
-export type ShelfOptions = HomeOption & {
+export type ArchiveOptions = HomeOption & {
   readonly last?: boolean;
   readonly all?: boolean;
   readonly json?: boolean;
@@ -16,10 +16,10 @@ export type ShelfOptions = HomeOption & {
 const DONE = { archive: "archived", unarchive: "unarchived", delete: "deleted" } as const;
 
 /** Does it to each thread; one that cannot be done is told and does not keep the others back. */
-export async function shelve(
+export async function changeArchive(
   verb: keyof typeof DONE,
   texts: readonly string[],
-  options: ShelfOptions,
+  options: ArchiveOptions,
   io: Io,
 ): Promise<void> {
   const choices = texts.length > 0 ? texts.map((thread) => ({ thread })) : [{ last: options.last, all: options.all }];

@@ -10,7 +10,7 @@ let lastTurnAt = performance.now();
 let turning: Promise<void> | undefined;
 
 /** undefined when the loop has turned lately; else a promise for its next turn, shared by all who ask meanwhile. */
-export function breathe(): Promise<void> | undefined {
+export function yieldToLoop(): Promise<void> | undefined {
   if (turning !== undefined) return turning;
   if (performance.now() - lastTurnAt < LONGEST_MS) return undefined;
   turning = new Promise((resolve) => {

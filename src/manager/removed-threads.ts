@@ -6,7 +6,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
  * Threads that were taken out of the manager and live on for whoever holds or observes them. One that nobody does any
  * more, and that has nothing to do, is ended: nothing of it would ever be heard of again.
  */
-export class Removed {
+export class RemovedThreads {
   readonly #threads = new Map<Incarnation, WeakRef<LiveThread>>();
   /** The same by id: one that was taken over and removed again is there twice. */
   readonly #byId = new Map<ThreadId, Incarnation[]>();

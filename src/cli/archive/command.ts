@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { ALL_HELP, LAST_HELP, THREAD_HELP } from "../thread-option.ts";
-import type { ShelfOptions } from "./shelf.ts";
+import type { ArchiveOptions } from "./archive.ts";
 
 const ids = "[thread...]";
 const idsHelp = `each ${THREAD_HELP}`;
@@ -62,6 +62,6 @@ async function putAway(
   command: Command,
   io: Io,
 ): Promise<void> {
-  const { shelve } = await import("./shelf.ts");
-  await shelve(verb, threads, optionsOf<ShelfOptions>(command), io);
+  const { changeArchive } = await import("./archive.ts");
+  await changeArchive(verb, threads, optionsOf<ArchiveOptions>(command), io);
 }

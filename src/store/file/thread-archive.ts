@@ -18,7 +18,7 @@ import { fileNameOf, type StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";
 import { appendGit, appendName } from "./thread-notes.ts";
 
-export class ThreadShelf {
+export class ThreadArchive {
   readonly #core: StoreCore;
 
   constructor(core: StoreCore) {

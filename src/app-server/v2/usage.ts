@@ -1,7 +1,9 @@
-/** What a response has cost is told when the calls that it made are answered, as stock Codex does. */
+/** Token usage as v2 says it. */
 import type { EventMsg } from "../../protocol/event.ts";
+import type { TokenUsage, TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { Told } from "./wire-types.ts";
 
+/** What a response has cost is told when the calls that it made are answered, as stock Codex does. */
 export class LateUsage {
   readonly #awaited = new Set<unknown>();
   #told: Told[] = [];
@@ -31,3 +33,18 @@ export class LateUsage {
     return told;
   }
 }
+
+const breakdown = (usage: TokenUsage) => ({
+  totalTokens: usage.total_tokens,
+  inputTokens: usage.input_tokens,
+  cachedInputTokens: usage.cached_input_tokens,
+  cacheWriteInputTokens: 0,
+  outputTokens: usage.output_tokens,
+  reasoningOutputTokens: usage.reasoning_output_tokens,
+});
+
+export const usageToV2 = (info: TokenUsageInfo) => ({
+  total: breakdown(info.total_token_usage),
+  last: breakdown(info.last_token_usage),
+  modelContextWindow: info.model_context_window ?? null,
+});

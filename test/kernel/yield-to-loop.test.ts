@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { breathe } from "../../src/kernel/breath.ts";
+import { yieldToLoop } from "../../src/kernel/yield-to-loop.ts";
 
 const workFor = (ms: number): void => {
   const until = performance.now() + ms;
@@ -14,16 +14,16 @@ test("a loop of resolved promises lets timers run", async () => {
   }, 0);
   for (let rounds = 0; !fired && rounds < 1_000; rounds += 1) {
     workFor(1);
-    await breathe();
+    await yieldToLoop();
   }
   assert.equal(fired, true);
 });
 
 test("all who ask while the loop is due to turn share one turn, and then it may be kept again", async () => {
   workFor(11);
-  const first = breathe();
+  const first = yieldToLoop();
   assert.ok(first instanceof Promise);
-  assert.equal(breathe(), first);
+  assert.equal(yieldToLoop(), first);
   await first;
-  assert.equal(breathe(), undefined);
+  assert.equal(yieldToLoop(), undefined);
 });

@@ -5,14 +5,14 @@ import type { LiveThread } from "../thread/live-thread.ts";
  * Handles of threads that are not in memory. An observed one is kept, so that its observers see the next incarnation;
  * any other lives only as long as somebody holds it, and then it is found again, so that a thread has one handle.
  */
-export class Parking {
+export class UnloadedHandles {
   readonly #observed = new Map<ThreadId, LiveThread>();
   readonly #held = new Map<ThreadId, WeakRef<LiveThread>>();
   readonly #dropped = new FinalizationRegistry<ThreadId>((id) => {
     if (this.#held.get(id)?.deref() === undefined) this.#held.delete(id);
   });
 
-  park(thread: LiveThread): void {
+  add(thread: LiveThread): void {
     this.#dropped.register(thread, thread.id, thread);
     this.#place(thread);
   }

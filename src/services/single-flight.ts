@@ -3,7 +3,7 @@
  * asks while one runs joins the next, which begins after the question, so that every answer is at least as new as its
  * question.
  */
-export class SharedLooks<T> {
+export class SingleFlight<T> {
   readonly #looks = new Map<string, { running: Promise<T>; next: Promise<T> | undefined }>();
 
   /** Rejects as `look` does. */
