@@ -22,7 +22,7 @@
  *   lease.lost      loseThread     another process writes it now: it is closed here at once
  *
  * While it drains nothing is made and nothing restarts: a thread that crashes then is closed. What exists can be found,
- * spoken to and removed until it has ended. `stopped` is no final state: whoever asks a closed manager is told so.
+ * spoken to and removed until it has ended. `stopped` is no final state: a caller of a closed manager is told so.
  *
  * A signal is told from a message by where it comes from: the manager lets none through that it has not made itself, and
  * turns what nobody knows into `message.refused` (src/manager/supervisor-gate.ts). So no type of event that an outsider
@@ -123,7 +123,7 @@ export const supervisorMachineOf = <Registry>() =>
       loseThread: notProvided("loseThread"),
       /** The manager is closing, or closed. */
       refuse: notProvided("refuse"),
-      /** Nobody knows what the message means; whoever asked is told so. */
+      /** Nobody knows what the message means; its sender is told so. */
       refuseUnknown: notProvided("refuseUnknown"),
       /** Only its parent can stop an actor that has one. */
       stopThread: stopChild(({ event }) => (event as Extract<SupervisorSignal, { type: "thread.stop" }>).ref),

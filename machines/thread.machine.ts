@@ -152,7 +152,7 @@ const submissionOf = (event: { type: string }): Submission => {
 
 const SHUTTING_DOWN = "the thread is shutting down";
 
-/** The event that tells whoever asked that the op is not carried out. */
+/** The event that tells the caller that the op is not carried out. */
 export const refusal = (message: string): EventMsg => ({ type: "error", message, codex_error_info: "bad_request" });
 
 type Picker = (scope: { context: ThreadContext; event: ThreadMachineEvent }) => SubmissionId;
@@ -280,7 +280,7 @@ const parts = setup({
 
 const withQuestions = parts.extend({
   actions: {
-    /** In order, and within the same step: whoever looks at the thread never sees it idle in between. */
+    /** In order, and within the same step: an observer never sees the thread idle in between. */
     replayDeferred: parts.enqueueActions(({ context, enqueue }) => {
       const { deferred, closingFor } = context;
       enqueue.assign({ deferred: [], closingFor: null });

@@ -36,7 +36,7 @@ import type { Wire } from "./wire.ts";
 /** What an app-server is made with; all of it has a default. */
 export type AppServerOptions = {
   /**
-   * The folder whose config.toml counts, and that clients are told of; or what `openHome` gave for the manager, so that
+   * The folder whose config.toml counts, and that clients are given; or what `openHome` gave for the manager, so that
    * providers that config.toml names later can be used. Without it, no config.toml is read or written.
    */
   readonly home?: string | OpenedHome | undefined;

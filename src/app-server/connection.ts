@@ -29,7 +29,7 @@ export type Introduction = {
 
 export type Request = Extract<Incoming, { kind: "request" }>;
 
-/** Whoever serves the connections' messages. */
+/** Serves the connections' messages. */
 export interface ConnectionServer {
   readonly clock: Clock;
   readonly logger: SkeinLogger;
@@ -78,7 +78,7 @@ export class Connection implements WireListener {
     this.#wire.admitted?.();
   }
 
-  /** Such a client is not told of threads that it has not asked for. */
+  /** Such a client hears nothing of threads that it has not asked for. */
   get speaksOnlyV1(): boolean {
     return this.versions.has("v1") && !this.versions.has("v2");
   }

@@ -1,7 +1,7 @@
 /**
  * What waits to be sent to one client.
  *
- * O1  Order is kept: what is told of an item, a turn or a thread goes out in the order in which it happened.
+ * O1  Order is kept: notifications of an item, a turn or a thread go out in the order in which it happened.
  * O2  Answers, requests and everything but deltas are never dropped.
  * O3  While the client reads slowly, deltas of one item grow together; beyond `deltaBytes` they are left out, which the
  *     client is told once by a warning. The whole text comes with item/completed.

@@ -1,4 +1,4 @@
-/** What a client is told of a failure: Codex's number and text, and our own code in `data.code`. */
+/** What a client receives for a failure: Codex's number and text, and our own code in `data.code`. */
 import { type ErrorCode, InternalDefect, SkeinError } from "../protocol/errors.ts";
 import type { RpcErrorObject } from "./json-rpc.ts";
 

@@ -4,7 +4,7 @@
  * - Every subscriber is asked, also one that comes later. The first answer wins; the others are told by
  *   serverRequest/resolved.
  * - A client that answers with an error, or with what is no decision, declines. One that goes away leaves the
- *   question to the others, and to whoever comes.
+ *   question to the others, and to later clients.
  * - When the turn ends, its questions are withdrawn in the same way.
  */
 

@@ -47,7 +47,7 @@ export class ThreadConfigs {
     const { home } = options;
     this.file = typeof home === "string" ? createConfigFile(home) : home?.configFile;
     this.#atStart = this.load().then(({ config }) => config);
-    // A file that is broken at the start is told of by the first request that needs it.
+    // A file that is broken at the start is reported by the first request that needs it.
     this.#atStart.catch(() => undefined);
   }
 

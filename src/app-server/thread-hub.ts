@@ -20,7 +20,7 @@ export type HubOptions = {
   readonly requests: ServerRequests;
   /** Hears of a thread's failure before its clients do. */
   readonly onFailure: (event: ThreadEvent) => void;
-  /** Makes what is told of a thread that an agent has started. */
+  /** Makes the notifications of a thread that an agent has started. */
   readonly announce: (thread: Thread) => Promise<Told | undefined>;
 };
 

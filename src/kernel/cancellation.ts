@@ -2,7 +2,7 @@
  * Cancellation as a tree of AbortSignals.
  *
  * - An abort travels down only, with its reason unwrapped. A controller fires once; replace it, never re-arm it.
- * - Whoever listens on a longer-lived signal stops listening as soon as the outcome is known.
+ * - A listener on a longer-lived signal stops listening as soon as the outcome is known.
  * - The loser of a race is never an unhandled rejection, and its timer does not stay armed.
  */
 import { DeadlineExceededError } from "../protocol/errors.ts";

@@ -1,6 +1,6 @@
 /**
  * Spreads work over turns of the event loop: so many pieces in each, in order of asking. A burst of any size then leaves
- * room for timers, sockets and signals, and whoever comes alone waits for nothing.
+ * room for timers, sockets and signals, and a lone caller waits for nothing.
  */
 import { Fifo } from "./fifo.ts";
 

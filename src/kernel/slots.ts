@@ -3,8 +3,8 @@
  *
  * P1 `inUse` never exceeds `limit`.
  * P2 Nobody passes a waiter: a released permit goes straight to the one that has waited longest, without being free
- *    in between. Whoever comes back for a permit that it had given up meanwhile goes before those that never had one.
- * P3 Whoever gives up leaves the queue at once, and a permit that it was given is its own to release.
+ *    in between. One that comes back for a permit that it had lent goes before those that never had one.
+ * P3 A waiter that gives up leaves the queue at once, and a permit that it was given is its own to release.
  */
 
 import { InvalidRequestError } from "../protocol/errors.ts";
@@ -49,7 +49,7 @@ export class Slots {
     return this.tryAcquire() ?? this.#wait(this.#queue, signal);
   }
 
-  /** As {@link acquire}, for whoever had a permit before. */
+  /** As {@link acquire}, for one that had a permit before. */
   reacquire({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Release | Promise<Release> {
     signal?.throwIfAborted();
     return this.tryAcquire() ?? this.#wait(this.#returning, signal);

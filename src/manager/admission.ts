@@ -45,7 +45,7 @@ export class Admission {
     };
   }
 
-  /** Whoever bounds its wait by nothing is refused once nothing was answered for a while. */
+  /** A caller without a signal or deadline is refused once nothing was answered for a while. */
   async #wait(signal: AbortSignal | undefined): Promise<Release> {
     const link = linkSignals(signal);
     let seen = this.#answered;

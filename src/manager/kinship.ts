@@ -5,7 +5,7 @@ import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts
 import { parentThreadOf } from "../store/thread-summary.ts";
 import { type Limits, limitReached } from "./options.ts";
 
-/** What a thread is in the manager: a member; taken out of it, and alive with whoever holds it; or closed. */
+/** What a thread is in the manager: a member; taken out of it, and alive with its holder; or closed. */
 type Presence = "member" | "removed" | "closed";
 
 type Kin = {
@@ -170,7 +170,7 @@ export class Kinship {
     this.#prune(id);
   }
 
-  /** A thread that was removed has been closed by whoever held it. */
+  /** A thread that was removed has been closed by its holder. */
   bury(id: ThreadId): void {
     const kin = this.#kin.get(id);
     if (kin?.presence !== "removed") return;

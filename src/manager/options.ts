@@ -44,7 +44,7 @@ export type Limits = {
   /** Milliseconds that a thread logic has for its first event. Default 10,000. */
   readonly bootDeadlineMs: number;
   /**
-   * Milliseconds, of real time, that whoever gives no signal or deadline of its own waits for a place in memory when every
+   * Milliseconds, of real time, that a caller without a signal or deadline waits for a place in memory when every
    * resident thread is at work, or for room in a mailbox out of which nothing moves. Default 5,000.
    */
   readonly roomDeadlineMs: number;

@@ -40,7 +40,7 @@ export type Reservation = {
   readonly isAdmitted: boolean;
   /** Its place in memory; none for a thread that is to be given away. */
   readonly place: Release | undefined;
-  /** undefined: whoever made the thread has given up; somebody else may try. */
+  /** undefined: the maker has given up; somebody else may try. */
   readonly outcome: PromiseWithResolvers<LiveThread | undefined>;
 };
 
@@ -58,7 +58,7 @@ export type Unloaded = {
   readonly config: ResolvedThreadConfig;
   readonly epoch: number;
   readonly status: AgentStatus;
-  /** The same for whoever started it. */
+  /** The same for its parent. */
   readonly outcome: AgentStatus;
 };
 
@@ -120,7 +120,7 @@ export class Registry {
       throw error;
     }
     const outcome = Promise.withResolvers<LiveThread | undefined>();
-    // Whoever waits hears of a failure; when nobody does, it is not unhandled: the maker reports it.
+    // Waiters hear of a failure; when there is none, it is not unhandled: the maker reports it.
     outcome.promise.catch(() => undefined);
     const reservation: Reservation = { threadId, for: claim.for, isAdmitted, place, outcome };
     this.#reserved.set(threadId, reservation);
@@ -168,7 +168,7 @@ export class Registry {
     });
   }
 
-  /** The thread did not come to be: its place is free again. Without an error, whoever waits may try again. */
+  /** The thread did not come to be: its place is free again. Without an error, a waiter may try again. */
   release(reservation: Reservation, failure: { error: unknown } | undefined): void | Promise<void> {
     return this.#lock.write(() => {
       this.#reserved.delete(reservation.threadId);
@@ -221,13 +221,13 @@ export class Registry {
     });
   }
 
-  /** A thread that was removed has been closed by whoever held it. */
+  /** A thread that was removed has been closed by its holder. */
   bury(threadId: ThreadId): void | Promise<void> {
     return this.#lock.write(() => this.#kinship.bury(threadId));
   }
 
   /**
-   * The thread begins to leave memory: it takes no more ops, and whoever wants it waits.
+   * The thread begins to leave memory: it takes no more ops, and callers that want it wait.
    * @returns false when it is not in the registry (any more), or is not to leave since it is at work
    */
   leave(thread: LiveThread, when: "idle" | "always"): boolean | Promise<boolean> {
@@ -346,7 +346,7 @@ export class Registry {
     return this.#lock.read(() => this.#threads.get(threadId));
   }
 
-  /** As it is at this moment, whoever waits for the lock. */
+  /** As it is at this moment, without waiting for the lock. */
   peek(threadId: ThreadId): LiveThread | undefined {
     return this.#threads.get(threadId);
   }

@@ -3,7 +3,7 @@ import type { Incarnation } from "../thread/incarnation.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 
 /**
- * Threads that were taken out of the manager and live on for whoever holds or observes them. One that nobody does any
+ * Threads that were taken out of the manager and live on for those who hold or observe them. One that nobody does any
  * more, and that has nothing to do, is ended: nothing of it would ever be heard of again.
  */
 export class RemovedThreads {

@@ -196,7 +196,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     return this.registry.agentsUnder(threadId);
   }
 
-  /** Ends a thread that nobody was told of, and deletes what was stored of it. */
+  /** Ends a thread that nobody has seen, and deletes what was stored of it. */
   async discard(threadId: ThreadId): Promise<void> {
     const thread = await this.registry.find(threadId);
     if (thread === undefined) return;

@@ -63,7 +63,7 @@ export class Service {
     });
   }
 
-  /** Tells whoever asked that it won't be done. */
+  /** Tells the caller that it won't be done. */
   refuse(message: { readonly type: string; readonly reply?: unknown }, error: Error): void {
     this.#reply(message, { ok: false, error });
   }

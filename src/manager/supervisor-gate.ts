@@ -1,5 +1,5 @@
 /**
- * The only way to the supervisor, for whoever holds it, its face or one of its threads: messages are read before its
+ * The only way to the supervisor, for holders of it, its face or one of its threads: messages are read before its
  * machine hears of them, and signals are known by the object itself, which nobody else can make.
  */
 import type { AnyActorRef } from "xstate";
@@ -17,7 +17,7 @@ const isFunction = (value: unknown): value is Reply => typeof value === "functio
 const isSignal = (value: unknown): value is AbortSignal =>
   typeof value === "object" && value !== null && "aborted" in value && "addEventListener" in value;
 
-/** What every message has. The rest is read by whoever carries it out, whose errors name the field. */
+/** What every message has. The rest is read where it is carried out, with errors that name the field. */
 const ENVELOPE = z.looseObject({
   type: z.custom<keyof Replies>((type) => typeof type === "string" && Object.hasOwn(FIELDS, type)),
   reply: z.custom<Reply>(isFunction, "must be a function").optional(),
@@ -31,7 +31,7 @@ const EXIT = /^xstate\.(?:done|error)\.actor\.(.+)$/;
 export class SupervisorGate {
   readonly #signals = new WeakSet<object>();
 
-  /** Makes a signal that the gate lets through: a capability of whoever holds this gate. */
+  /** Makes a signal that the gate lets through: a capability of this gate's holder. */
   signal(signal: SupervisorSignal): SupervisorSignal {
     this.#signals.add(signal);
     return signal;

@@ -96,7 +96,7 @@ export class ThreadBoot {
     return this.#fulfil(reserved, plan);
   }
 
-  /** Finds the thread in memory, waits for whoever loads it, or loads it. */
+  /** Finds the thread in memory, waits for its loading, or loads it. */
   async load(threadId: ThreadId, plan: Plan, purpose: Exclude<Claim["for"], "create"> = "load"): Promise<LiveThread> {
     const pause = this.#pace.enter();
     if (pause !== undefined) await pause;
@@ -239,7 +239,7 @@ export class ThreadBoot {
     return incarnation;
   }
 
-  /** The history's items, when they are to be told of; undefined when not. */
+  /** The history's items, when they are to be published; undefined when not. */
   async #itemsToTell(
     { writer, store }: Making,
     { initialMessages = "bounded", signal }: ThreadOptions,

@@ -7,7 +7,7 @@ export type ThreadEnd = {
   readonly epoch: number;
   /**
    * `closed`: in order; `killed`: by force; `crashed`: its actor failed; `gaveUp`: it failed too often, or could not be
-   * restarted; `lost`: another process writes the thread now; `refused`: whoever asked for it had given up meanwhile.
+   * restarted; `lost`: another process writes the thread now; `refused`: its caller had given up meanwhile.
    */
   readonly reason: "closed" | "killed" | "crashed" | "gaveUp" | "lost" | "refused";
   /** What it failed by. */

@@ -21,7 +21,7 @@ import type { ThreadEnd } from "./thread-end.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
 import type { UnloadedHandles } from "./unloaded-handles.ts";
 
-/** Those who are told of the lives of threads. */
+/** Hear of the lives of threads. */
 export type LifeWatchers = {
   readonly created: Set<(thread: LiveThread) => void>;
   readonly closed: Set<(end: ThreadEnd) => void>;
@@ -67,7 +67,7 @@ export class ThreadLives implements Lives {
   readonly #counters: RestartCounters;
   /** What threads that are down, or were given up, failed by. */
   readonly #failures = new Map<ThreadId, ThreadEnd>();
-  /** Threads that were removed and live on for whoever holds them. */
+  /** Threads that were removed and live on for their holders. */
   readonly #removed = new RemovedThreads((incarnation) => {
     incarnation.end("closed");
     void this.#closeWriter(incarnation);
@@ -85,7 +85,7 @@ export class ThreadLives implements Lives {
     });
   }
 
-  /** Threads that were taken out and live on for whoever holds them. */
+  /** Threads that were taken out and live on for their holders. */
   get removed(): readonly LiveThread[] {
     return this.#removed.all();
   }
@@ -112,10 +112,10 @@ export class ThreadLives implements Lives {
 
   /** The thread is in memory, new or again. */
   noteLoaded(thread: LiveThread): void {
-    // Nobody finds one that was loaded to be given away; it lives on with whoever asked for it.
+    // Nobody finds one that was loaded to be given away; it lives on with its caller.
     if (this.#host.registry.peek(thread.id) !== thread) this.#removed.add(thread);
     for (const watcher of this.#host.watchers.created) watcher(thread);
-    // Nobody could be told of an end that came before the thread was found.
+    // Nobody could hear of an end that came before the thread was found.
     if (thread.incarnation.hasEnded) void this.#endAsItDid(thread);
   }
 

@@ -41,7 +41,7 @@ export class ThreadMaker {
   /** Those of threads that have the manager's own functions, by the tools of the house beside them. */
   readonly #tools = new Map<string, ToolSet>();
 
-  /** @param parts.onLost told of a thread that another process writes now */
+  /** @param parts.onLost called with a thread that another process writes now */
   constructor(
     parts: BootParts & { readonly ephemeral: ThreadStore; readonly onLost: (threadId: ThreadId, error: Error) => void },
   ) {

@@ -16,7 +16,7 @@ export interface Threads {
   /** The thread, loaded again if it has left memory; one that is down is waited for. @throws ThreadNotFoundError */
   get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread>;
   remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined>;
-  /** Ends a thread that nobody was told of, and deletes what was stored of it. */
+  /** Ends a thread that nobody has seen, and deletes what was stored of it. */
   discard(threadId: ThreadId): Promise<void>;
 }
 

@@ -3,7 +3,7 @@
  *
  * - Who asks with an equal key shares a client; nobody else does.
  * - A client that nobody has asked for UNUSED_MS goes, and the one used longest ago where there are more than MAX_CLIENTS.
- * - One that goes finishes its running answers, then closes its connections. Whoever still holds it may go on to use it: it
+ * - One that goes finishes its running answers, then closes its connections. Its holders may go on to use it: it
  *   is then made anew, and closes after that answer.
  */
 import { LRUCache } from "lru-cache";

@@ -64,6 +64,6 @@ export interface ModelClient {
    * On abort the connection is closed at once and the iterable rejects with the signal's reason.
    */
   stream(request: ModelRequest, options: { signal: AbortSignal }): AsyncIterable<ModelEvent>;
-  /** Frees connections. Called by whoever made the client. */
+  /** Frees connections. Called by the client's owner. */
   close?(): Promise<void>;
 }

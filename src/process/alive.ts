@@ -1,4 +1,4 @@
-/** Whether a process of that id is there, whoever it belongs to. */
+/** Whether a process of that id is there, of any user. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);

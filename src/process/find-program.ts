@@ -3,7 +3,7 @@ import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
 /**
- * The file of a program that runs with no more rights than whoever set the path; undefined when no folder of it has one.
+ * The file of a program that runs with no more rights than the setter of the path; undefined when no folder of it has one.
  * What runs with more rights than a command is found by `trustedProgram`.
  */
 export async function findProgram(name: string, path: string): Promise<string | undefined> {

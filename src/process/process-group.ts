@@ -5,7 +5,7 @@
  *     and when it dies of a signal that it could have handled: none outlives its call. A program that leaves the group
  *     by itself (`setsid`) is out of reach, save in a sandbox.
  * G2  No signal is sent to a group after its leader has been waited for and its last sweep is done: its id may be taken.
- *     Until then, whoever still holds the leader's pipes keeps the id.
+ *     Until then, a process that still holds the leader's pipes keeps the id.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
@@ -20,7 +20,7 @@ const TERM_GRACE_MS = 50;
 /** How long what the leader has left behind may go on writing (`exec > >(tee log)`). Codex's. */
 export const LINGER_MS = 2_000;
 
-/** How long the pipes may stay open after the last sweep: whoever holds them has left the group. */
+/** How long the pipes may stay open after the last sweep: their holder has left the group. */
 const DRAIN_MS = 100;
 
 const living = new Set<GroupLeash>();
@@ -148,7 +148,7 @@ export class ProcessGroup {
     this.#clock = clock;
     this.#leash = new GroupLeash(this.child.pid, clock, launch.release);
     this.exit = this.#ended();
-    // Whoever needs to know waits for it.
+    // A caller that needs to know waits for it.
     this.exit.catch(() => undefined);
   }
 

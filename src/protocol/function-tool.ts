@@ -10,7 +10,7 @@ export type ToolSpec = {
   readonly strict: boolean;
 };
 
-/** What a tool is told of the call. `signal` fires when the turn is interrupted or the thread closed. */
+/** What a tool receives with the call. `signal` fires when the turn is interrupted or the thread closed. */
 export type ToolContext = {
   readonly threadId: ThreadId;
   readonly turnId: TurnId;

@@ -1,6 +1,6 @@
 /**
  * How deep stored JSON may nest, a line's own object included. It is what Codex's reader takes (serde_json's limit of 128,
- * which it reaches one level before): a deeper line would be passed over by Codex, and overflow the stack of whoever walks it.
+ * which it reaches one level before): a deeper line would be passed over by Codex, and overflow the stack of a recursive reader.
  */
 export const MAX_JSON_DEPTH = 127;
 

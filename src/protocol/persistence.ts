@@ -16,7 +16,7 @@ const BEFORE_TURNS: readonly EventKind[] = [
   "exited_review_mode",
 ];
 
-/** Since 0.104 turns are told of too. */
+/** Since 0.104 turns are recorded too. */
 const LEGACY: readonly EventKind[] = [...BEFORE_TURNS, "task_started", "task_complete"];
 
 /**

@@ -1,6 +1,6 @@
 /**
  * What `JSON.stringify` and `console.log` show of an object in place of its insides, which hold what is nobody's to read:
- * keys, headers, the environment. Whoever copies the object's fields by hand still has them.
+ * keys, headers, the environment. Code that copies the object's fields by hand still has them.
  */
 
 /** The method that `util.inspect` asks an object for. */

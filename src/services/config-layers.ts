@@ -182,7 +182,7 @@ function threadConfigOf(
     agentMaxThreads: data.agents?.max_threads ?? data.agents?.max_concurrent_threads_per_session,
     agentMaxDepth: data.agents?.max_depth,
     shellEnvironmentPolicy: data.shell_environment_policy,
-    // As the layers gave them: whoever runs threads with this config checks them (parseThreadConfig).
+    // As the layers gave them; parseThreadConfig checks them where threads run with this config.
     mcpServers: data.mcp_servers as McpServers | undefined,
   };
   const extra = { ...defaults.extra, ...typed.extra };

@@ -120,7 +120,7 @@ export type Skill = {
   readonly scope: SkillScope;
   /** How a client may show it; from `agents/openai.yaml` beside SKILL.md. */
   readonly interface?: SkillInterface | undefined;
-  /** False: the model is not told of it, and whoever wants it names it. */
+  /** False: hidden from the model; used when a message names it. */
   readonly isImplicit?: boolean | undefined;
 };
 

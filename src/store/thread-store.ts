@@ -135,7 +135,7 @@ export type LoadRange = {
   from?: "start" | "compaction" | { ordinal: number };
   /** Exclusive. */
   toOrdinal?: number;
-  /** Told of what is wrong in the files and passed over, beside the store's log. */
+  /** Called with what is wrong in the files and passed over, beside the store's log. */
   onProblem?: ProblemSink;
   signal?: AbortSignal;
 };

@@ -1,6 +1,6 @@
 /**
  * An actor as outsiders see it: everything may be read and listened to, what is sent passes its owner first, and nothing
- * ends it. XState trusts whoever holds a reference: `xstate.stop` sent to it, its `_parent`, its system would all do.
+ * ends it. XState trusts every holder of a reference: `xstate.stop` sent to it, its `_parent`, its system would all do.
  */
 import type { AnyActorRef } from "xstate";
 

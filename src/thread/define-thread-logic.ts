@@ -208,7 +208,7 @@ class Worker<State> {
     this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
   }
 
-  /** An op that asks for a turn of another kind: whoever waits for its end is told of it. */
+  /** An op that asks for a turn of another kind: its waiters get an answer. */
   async #runTask({ id, op, turnId = newTurnId() }: Submission): Promise<void> {
     this.#publish(id, { type: "task_started", turn_id: turnId });
     await this.#answer(id, op);

@@ -16,7 +16,7 @@ import type { OwnLife } from "./own-life.ts";
 import type { Session } from "./session.ts";
 import type { ThreadHistory } from "./thread-history.ts";
 
-/** Whoever shows a thread's events to its observers. */
+/** Shows a thread's events to its observers. */
 export interface EventSink {
   notify(event: ThreadEvent): void;
 }

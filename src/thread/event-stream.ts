@@ -32,7 +32,7 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
   readonly #signal: AbortSignal | undefined;
   #incarnation: Incarnation;
   #cursor: Cursor<ThreadEvent>;
-  /** Lives that came and went while nobody asked for the next event: still to be told of (T2). */
+  /** Lives that came and went while nobody asked for the next event: still to be reported (T2). */
   #missed: readonly PastLife[] = [];
   /** The wait for the next incarnation. */
   #waiting: LinkedSignal | undefined;

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { History } from "../turn/history.ts";
 
-/** Whoever keeps a history that can be loaded again. */
+/** Keeps a history that can be loaded again. */
 export interface HistoryHolder {
   readonly history: History | undefined;
   /** Lets go of it. False while a turn works with it. */

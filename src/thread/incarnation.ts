@@ -582,7 +582,7 @@ export class Incarnation implements TurnHost {
     return tags?.has(tag) ?? false;
   }
 
-  /** The turn that runs, as an own logic has told of it. */
+  /** The turn that runs, as an own logic has announced it. */
   get ownTurn(): OwnLife["turns"]["running"] {
     return this.#own?.turns.running;
   }
@@ -624,7 +624,7 @@ export class Incarnation implements TurnHost {
 
   /**
    * Ends this life: shuts the door, stops the actor and whatever it runs, and lets go of all memory. Synchronous and
-   * idempotent; the writer is left to whoever ends it, since closing it takes time.
+   * idempotent; its owner ends the writer, since closing it takes time.
    *
    * @param error what it crashed of, or what made its end necessary
    */

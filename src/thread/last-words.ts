@@ -1,4 +1,4 @@
-/** What a thread says when its life ends: whoever waits for it is answered, and what went wrong is told. */
+/** What a thread publishes when its life ends: waiters get their answer, and the error is reported. */
 import { refusal, type ThreadContext } from "../../machines/thread.machine.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
@@ -56,6 +56,6 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
   for (const { id } of [...deferred, ...questions]) thread.publish(id, failure ?? refusal("the thread has ended"));
   if (failure === undefined) return;
   if (door.log.next === said) thread.publish(INITIAL_SUBMISSION_ID, failure);
-  // Whoever waits for what it was to do hears that it won't be done; one that had nothing to do is as it was.
+  // Waiters hear that their op won't be done; one that had nothing to do is as it was.
   session.cameTo(before === "running" ? { errored: failure.message } : before);
 }

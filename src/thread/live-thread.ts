@@ -2,7 +2,7 @@
  * A thread as its holders see it: one handle over all of its incarnations.
  *
  * The handle outlives restarts and unloading; observers stay attached to it. What is said to an unloaded thread loads
- * it again. `home` is whoever can do that.
+ * it again. `home` can do that.
  */
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
@@ -235,7 +235,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return this.#incarnation.status;
   }
 
-  /** What its agent has come to, for whoever started it. */
+  /** The agent's final status, for its parent. */
   get outcome(): AgentStatus {
     return this.#incarnation.session.outcome;
   }

@@ -76,7 +76,7 @@ const refuseUnsupported = (thread: Incarnation, id: SubmissionId, { type }: Op):
 /** The answer to an op that lists something (see `QUESTIONS` in thread.machine.ts). */
 export async function answerTo(thread: Incarnation, { op }: Submission, signal: AbortSignal): Promise<EventMsg> {
   if (op.type === "list_skills") return listSkills(thread, op);
-  // Connects the servers if no turn has yet. A server that fails is left out, and told of by its own event.
+  // Connects the servers if no turn has yet. A server that fails is left out, and its own event says so.
   const answer = await raceAbort(thread.mcp.list(thread.config.mcpServers), signal);
   return { type: "mcp_list_tools_response", ...answer };
 }
@@ -91,7 +91,7 @@ function refreshMcpServers(thread: Incarnation, id: SubmissionId, table: unknown
   }
 }
 
-/** The thread's own request, or else one of a sub-agent. An `abort` also interrupts whoever asked. */
+/** The thread's own request, or else one of a sub-agent. An `abort` also interrupts the turn that asked. */
 function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalOp | PatchApprovalOp): void {
   const asked = thread.approvals.answer(op.id, op.decision)
     ? thread

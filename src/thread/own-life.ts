@@ -74,7 +74,7 @@ export class OwnLife {
     const { id, op } = event;
     if (op.type === "exec_approval" || op.type === "patch_approval") {
       this.#answerId = id;
-      // One that the logic has asked for by an event is given to it; others are waited for by whoever asked.
+      // One that the logic has asked for by an event is given to it; others are awaited by their caller.
       this.#thread.approvals.answer(op.id, op.decision);
       return;
     }
@@ -231,7 +231,7 @@ export class OwnLife {
     return turn?.started?.turn_id ?? turn?.submission?.turnId ?? id;
   }
 
-  /** An item of the history. The input is recorded once, whoever does it. */
+  /** An item of the history. The input is recorded once, by either side. */
   #recorded(event: Said): readonly Said[] {
     if (event.msg.type !== "raw_response_item") return [event];
     const key = keyOfItem(event.msg.item);

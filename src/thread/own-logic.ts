@@ -20,7 +20,7 @@ export type PersistentLogic = PersistOptions & { readonly logic: AnyActorLogic }
 /** What a thread logic of your own is started with, as XState's `input`. */
 export type OwnLogicInput = ThreadInput & {
   readonly config: ResolvedThreadConfig;
-  /** The config's `extra`: what whoever started the thread has to say to its logic. */
+  /** The config's `extra`: the starter's own input to the thread's logic. */
   readonly extra: Readonly<Record<string, unknown>>;
   /** What the thread has to emit first, under the submission id `""`; also sent as `session.configure`. */
   readonly sessionConfigured: SessionConfiguredEvent;

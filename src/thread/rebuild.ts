@@ -45,7 +45,7 @@ export class Rebuilt {
     }
   }
 
-  /** The settings that the model was last told of. */
+  /** The settings that the model last received. */
   get told(): Told | undefined {
     if (this.#environment === undefined) return undefined;
     return { ...this.#environment, ...toldInstructions(this.history.forModel()) };

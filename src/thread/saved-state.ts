@@ -115,7 +115,7 @@ export class StateKeeper {
   note(): void {
     if (this.#isDue || this.#isOver) return;
     this.#isDue = true;
-    // Before whoever submitted the op is answered: what is acknowledged is stored with what it led to.
+    // Before `submit` resolves: what is acknowledged is stored with what it led to.
     queueMicrotask(() => this.keep());
   }
 

@@ -1,4 +1,4 @@
-/** What one session is: its settings, what its model was told of them, what it has used, and what it has come to. */
+/** What one session is: its settings, what its model knows of them, what it has used, and what it has come to. */
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { EventMsg, TaskStartedEvent } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
@@ -32,7 +32,7 @@ export class Session {
     return this.#config;
   }
 
-  /** The settings that the model was last told of; undefined when it is still to be read from the history. */
+  /** The settings that the model last received; undefined when it is still to be read from the history. */
   get told(): Told | undefined {
     return this.#told;
   }
@@ -49,7 +49,7 @@ export class Session {
     return this.#status;
   }
 
-  /** As {@link status}, for whoever started the thread: a turn that failed is told as failed. */
+  /** As {@link status}, for the thread's parent: a turn that failed is told as failed. */
   get outcome(): AgentStatus {
     const status = this.#status;
     const isDone = typeof status === "object" && "completed" in status;

@@ -40,7 +40,7 @@ export type ThreadEnv = {
   readonly eventCapacity: number;
   /** How many ops may wait in a thread. */
   readonly mailboxCapacity: number;
-  /** How long whoever bounds its wait by nothing waits for room there, in milliseconds. */
+  /** How long a caller without a signal or deadline waits for room there, in milliseconds. */
   readonly roomDeadlineMs: number;
   /** Every event of every thread, for the manager's own observers. */
   readonly onEvent: (event: ThreadEvent) => void;

@@ -2,7 +2,7 @@
  * Ops that can't be handed to their thread at once: it is out of memory or its mailbox is full, or the id of an earlier one is
  * still being looked up. They go in the order of their submission, one at a time, and nobody overtakes them (T3).
  *
- * Whoever gives up leaves the line and no trace. One without a signal or a deadline of its own is refused when for a while
+ * A waiter that gives up leaves the line and no trace. One without a signal or a deadline of its own is refused when for a while
  * nothing in line has moved. A thread that lives again takes them in its next life; the end of the thread answers them all.
  */
 import { onceAborted } from "../kernel/abort-listeners.ts";
@@ -147,7 +147,7 @@ export class WaitingOps {
     const { incarnation } = thread;
     if (thread.isEnding && incarnation.ended !== undefined) throw thread.closedError(handing.op);
     await thread.bringBack(handing);
-    // Whoever loads brings a later life, or says why not: a life that has ended does not come back.
+    // The loader brings a later life, or says why not: a life that has ended does not come back.
     if (thread.incarnation === incarnation && incarnation.ended !== undefined) throw thread.closedError(handing.op);
   }
 

@@ -9,7 +9,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 
-/** What 0.169's agents live under: they count against these limits, have names, and their parent is told of their end. */
+/** What 0.169's agents live under: they count against these limits, have names, and their parent hears of their end. */
 export type AgentTerms = {
   /** How many agents may be open under the root of the tree. */
   readonly maxThreads: number;
@@ -41,7 +41,7 @@ export type ResumeRequest = {
 export type ReviewerRequest = {
   readonly config: ThreadConfig;
   readonly prompt: string;
-  /** Told of all that the reviewer says. */
+  /** Called with all that the reviewer says. */
   readonly onEvent: (msg: EventMsg) => void;
   readonly signal: AbortSignal;
 };

@@ -26,7 +26,7 @@ const PROMPT = [
   "and what is left to do next. Be brief and exact; leave out what no longer matters.",
 ].join("\n");
 
-/** Opens every summary, so that whoever reads the history knows what it is. */
+/** Opens every summary, so that a reader of the history knows what it is. */
 export const SUMMARY_PREFIX =
   "The earlier part of this conversation was summed up to make room. Take what follows as what is known, and go on from it:";
 

@@ -11,7 +11,7 @@ import {
 import type { TurnContextItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 
-/** What the model is told of the settings. */
+/** What the model receives of the settings. */
 export type Told = Environment & Instructions;
 export type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
 type Instructions = Pick<ResolvedThreadConfig, "developerInstructions" | "userInstructions">;

@@ -6,7 +6,7 @@ export type PendingApproval = {
   /** The submission id of the turn, which an approval op may give instead of the call id. */
   readonly turn: SubmissionId;
   readonly callId: string;
-  /** The request as it was published, to be shown again to whoever attaches. */
+  /** The request as it was published, to be shown again to clients that attach. */
   readonly msg: EventMsg;
 };
 

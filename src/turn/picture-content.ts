@@ -17,7 +17,7 @@ const REFUSED_PICTURE = "image content omitted because the model's server refuse
 
 const NOTE_TAG = "<pictures_omitted>";
 
-/** What the model is told of pictures that its server has refused. In the history it takes them out of what is before it. */
+/** What the model receives for pictures that its server has refused. In the history it takes them out of what is before it. */
 export const refusedPicturesNote = (): ResponseItem =>
   developerMessage(
     `${NOTE_TAG}\nThe server refused the pictures above, so they are left out. Go on without them; say so where they matter.\n</pictures_omitted>`,

@@ -138,7 +138,7 @@ async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<voi
 export const recordOutput = (host: TurnHost, run: TurnRun, call: RunningCall, output: ToolOutput): void =>
   recordItem(host, run.id, outputOf(call, output));
 
-/** As the model is told of it. */
+/** As the model receives it. */
 export const outputOf = ({ kind, callId }: RunningCall, output: ToolOutput): ResponseItem =>
   kind === "custom_tool_call"
     ? { type: "custom_tool_call_output", call_id: callId, output }

@@ -78,7 +78,7 @@ export function turnLogic(hostOf: HostLookup) {
 const turnEnded = (reason: string | null): DOMException =>
   new DOMException(`the turn was ${reason ?? "ended by an error"}`, "AbortError");
 
-/** The turn's id is the submission's where that is a UUID, so that whoever chose the id knows the turn at once. */
+/** The turn's id is the submission's where that is a UUID, so that the chooser of the id knows the turn at once. */
 function beginRun(host: TurnHost, task: Step["task"]): TurnRun {
   const named = task.turnId ?? (isUuid(task.id) ? task.id : undefined);
   const turnId = named === undefined ? newTurnId() : toTurnId(named);
@@ -93,7 +93,7 @@ function beginRun(host: TurnHost, task: Step["task"]): TurnRun {
 
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   if (run.kind === "user_shell") return;
-  // A thread that has everything in memory records its input at once: before whoever submitted it is answered.
+  // A thread that has everything in memory records its input at once: before `submit` resolves.
   const opening = host.openHistory(run.signal);
   if (opening !== undefined) await opening;
   // The reviewer takes a place of its own among the running turns.

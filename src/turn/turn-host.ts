@@ -27,7 +27,7 @@ export interface TurnHost extends CallHost {
   readonly env: CallHost["env"] & { readonly commandEnvironment: ProcessEnvironment };
   /** The settings that the next turns run with; replaced, never changed in place. */
   readonly config: ResolvedThreadConfig;
-  /** The settings that the model was last told of; undefined when it is still to be read from the history. */
+  /** The settings that the model last received; undefined when it is still to be read from the history. */
   readonly told: Told | undefined;
   noteTold(told: Told): void;
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
@@ -36,7 +36,7 @@ export interface TurnHost extends CallHost {
   contextWindow(model: string, provider: string): number | null;
   readonly usage: TokenUsageInfo | undefined;
   noteUsage(usage: TokenUsageInfo): void;
-  /** What the last response told of the account's limits. */
+  /** The account's limits in the last response. */
   readonly rateLimits: RateLimitSnapshot | undefined;
   noteRateLimits(rateLimits: RateLimitSnapshot): void;
   /** The running turn; at most one. */

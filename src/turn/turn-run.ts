@@ -18,7 +18,7 @@ export type RunningCall = {
   /** Resolves with the output for the model; never rejects. */
   output: Promise<ToolOutput>;
   settled: boolean;
-  /** Tells how the work ended; unset where nobody was told of its beginning, or where that has been done. */
+  /** Tells how the work ended; unset where its beginning was never published, or its end already was. */
   tellEnd: ((status: "completed" | "failed", output: string) => void) | undefined;
 };
 

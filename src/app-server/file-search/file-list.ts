@@ -74,6 +74,6 @@ async function* entriesOf(folder: string): AsyncGenerator<Dirent> {
   try {
     yield* await opendir(folder);
   } catch {
-    // Whoever searches is told of what is there.
+    // A search answers with what is there.
   }
 }

@@ -142,7 +142,7 @@ export class Goals {
 
   /**
    * A call begins before its answer has ended; what the answer has cost counts before what the call changes.
-   * Where nothing more is told of it, the call goes on all the same.
+   * The call goes on even where it is not reported.
    */
   async #costsOf(threadId: ThreadId, signal: AbortSignal): Promise<void> {
     const timer = new AbortController();

@@ -4,7 +4,7 @@
  * - A socket has an error listener from its first moment to its last: a reset is nobody's failure.
  * - Until its client has initialized, a connection is a stranger's. It has a deadline, may send little, and shares a few
  *   places with all other strangers. When those are taken, the stranger that has been there longest is cut off: it has
- *   had the most time, and whoever comes later still gets in.
+ *   had the most time, and a later client still gets in.
  * - A client's place is never taken for a stranger.
  */
 import type { Socket } from "node:net";

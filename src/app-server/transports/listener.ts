@@ -3,7 +3,7 @@ import type { SkeinLogger } from "../../kernel/log.ts";
 import type { Wire } from "../wire.ts";
 import type { AdmissionLimits } from "./admission.ts";
 
-/** Who may connect over a WebSocket: whoever has the token. One of the two at most. */
+/** Who may connect over a WebSocket: holders of the token. One of the two at most. */
 export type ListenAuth = {
   /** A file that holds the token; blanks around it do not count. */
   readonly tokenFile?: string | undefined;

@@ -1,5 +1,5 @@
 /**
- * What v1's listeners are told of a thread, in 0.87's words and order: each event as it is, then the notifications that
+ * What v1's listeners hear of a thread, in 0.87's words and order: each event as it is, then the notifications that
  * 0.87 derived of it. Those tell nothing of a thread's status, nor that a turn has begun: the events say so.
  */
 import type { EventMsg, ThreadEvent, TokenCountEvent } from "../../protocol/event.ts";
@@ -87,7 +87,7 @@ export class V1Voice {
     this.#conversationId = conversationId;
   }
 
-  /** @param said what v2's clients are told of the event, and the turn that it belongs to */
+  /** @param said what v2's clients receive for the event, and the turn that it belongs to */
   speak(event: ThreadEvent, said: { told: readonly Told[]; turnId: string }): Spoken {
     const { msg } = event;
     const own = msg.type === "token_count" ? this.#tokens(msg, said.turnId) : toldToV1(said.told);

@@ -56,7 +56,7 @@ async function readAccount(server: ServerContext) {
   const required = await requiresOpenaiAuth(server);
   const account = server.manager.authManager.account();
   const rest = { userId: null, requiresOpenaiAuth: required, workspaceRouting: null };
-  // Whoever is signed in is not asked for by a provider that wants none.
+  // A provider that needs no account does not ask for one.
   if (account === null || !required) return { account: null, ...rest };
   if (account.type === "apiKey") return { account: { type: "apiKey" }, ...rest };
   const { email, planType } = account;

@@ -263,7 +263,7 @@ export class EventMapper {
     }
   }
 
-  /** Tool events of the older kind become items, unless the core told of the same item itself. */
+  /** Tool events of the older kind become items, unless the core published the same item itself. */
   #tool(msg: EventMsg, turnId: string, now: number): Told[] {
     // The end follows its item, which has told all.
     if (msg.type === "exec_command_end" && this.#commands.delete(msg.call_id)) return [];
@@ -361,7 +361,7 @@ export type RunningTurn = {
   readonly open: Map<string, V2Item>;
   /** When each item began, in Unix milliseconds. */
   readonly begun: Map<string, number>;
-  /** Those whose end the core told of as items, so that the older event behind it says nothing new. */
+  /** Those whose end the core published as items, so that the older event behind it says nothing new. */
   readonly completed: Set<string>;
   /** Commands that wait for an approval and are shown, though they have not begun. */
   readonly unbegun: Map<string, { readonly type: string; readonly id: string }>;

@@ -102,7 +102,7 @@ async function remove(server: ServerContext, given: string, call: Call): Promise
   const { store } = server.manager;
   const family = [threadId, ...(await agentsUnder(store, threadId, { archived: "either" }))];
   for (const id of family) await stopThread(server, id);
-  // Those below before those above: whoever is told of a thread's end has been told of its agents'.
+  // Those below before those above: a client that hears of a thread's end has heard of its agents'.
   family.reverse();
   for (const id of family) await store.delete(id);
   for (const id of family) await server.memos.forget(id);

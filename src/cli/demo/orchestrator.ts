@@ -22,7 +22,7 @@ export type Play = {
   /** Given to the agent that uses it. */
   readonly tool: Tool;
   readonly signal: AbortSignal;
-  /** Told of every thread before its first event. */
+  /** Called with every thread before its first event. */
   readonly onEnter: (entry: Entry) => void;
   readonly onNote: (note: Note) => void;
 };

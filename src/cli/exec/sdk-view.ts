@@ -3,7 +3,7 @@ import { LineWriter } from "../terminal/line-writer.ts";
 import { SdkLines } from "./sdk-lines.ts";
 import type { TurnView } from "./view.ts";
 
-/** For `@openai/codex-sdk` and whoever reads as it does. Agents that the thread starts are not shown. */
+/** For `@openai/codex-sdk` and readers like it. Agents that the thread starts are not shown. */
 export class SdkView implements TurnView {
   readonly #out: LineWriter;
   readonly #stderr: NodeJS.WriteStream;
@@ -29,7 +29,7 @@ export class SdkView implements TurnView {
   event({ threadId, msg }: ThreadEvent): void {
     const isFirst = this.#speaker === undefined && msg.type === "session_configured";
     if (isFirst) this.#speaker = threadId;
-    // A thread that comes to be again within this process has been told of.
+    // A thread that is loaded again within this process has been announced.
     if (threadId !== this.#speaker || (msg.type === "session_configured" && !isFirst)) return;
     for (const line of this.#lines.linesOf(msg)) this.#out.json(line);
     if (isFirst) for (const note of this.#notes.splice(0)) this.note(note);

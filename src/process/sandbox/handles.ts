@@ -16,7 +16,7 @@ export const pathOfHandle = ({ fd }: { fd: number }): string => `/proc/self/fd/$
 /** A file without a name, so that nobody can swap it, to be read from its start. */
 export async function namelessFile(content: Buffer): Promise<FileHandle> {
   const file = await open(MEMORY_FOLDER, O_TMPFILE | constants.O_RDWR, 0o600);
-  // Written by position, so that whoever inherits the handle reads from the start.
+  // Written by position, so that the process that inherits the handle reads from the start.
   const { bytesWritten } = await file.write(content, 0, content.length, 0);
   if (bytesWritten === content.length) return file;
   await file.close();

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { SandboxPolicy } from "../../protocol/policy.ts";
 import type { ProcessEnvironment } from "../clean-environment.ts";
 
-/** Whether the policy leaves the disk to whoever runs here. */
+/** Whether the policy leaves the whole disk writable. */
 export const isOpen = (policy: SandboxPolicy): boolean =>
   policy.type === "danger-full-access" || policy.type === "external-sandbox";
 

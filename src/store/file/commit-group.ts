@@ -106,7 +106,7 @@ export class CommitGroup {
     this.#checkLease(file);
   }
 
-  /** Nothing is written to the file any more; whoever writes to it hears why. What waits is dropped. */
+  /** Nothing is written to the file any more; writers hear why. What waits is dropped. */
   end(file: RolloutFile, error: Error): void {
     if (file.ended) return;
     file.end(error);

@@ -136,7 +136,7 @@ export class RolloutFile {
   }
 }
 
-/** Whose file it is: it is asked before a batch, and told of what goes wrong and of its end. */
+/** Whose file it is: it is asked before a batch, and hears what goes wrong and of its end. */
 export interface FileOwner {
   /** @throws ThreadBusyError when the thread belongs to another writer. */
   fence(): void;

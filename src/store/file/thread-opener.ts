@@ -278,7 +278,7 @@ export class ThreadOpener {
     }
   }
 
-  /** As the file says now: whoever wrote to it last may not have told the catalog, and the first message stays the first. */
+  /** As the file says now: its last writer may not have told the catalog, and the first message stays the first. */
   async #rowOf(path: string, head: RolloutHead): Promise<CatalogRow | undefined> {
     const { index, fs, notes } = this.#core;
     const known = index.row(head.meta.id);

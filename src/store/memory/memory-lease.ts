@@ -194,7 +194,7 @@ export class MemoryWriter implements ThreadWriter {
     return STORED;
   }
 
-  /** Nothing is stored any more; whoever writes hears of it once. */
+  /** Nothing is stored any more; writers hear of it once. */
   fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;

@@ -1,5 +1,5 @@
 /**
- * The tables, made and changed by numbered steps. Each runs once for a schema, whoever comes first, under a lock that ends
+ * The tables, made and changed by numbered steps. Each runs once for a schema, by the first to come, under a lock that ends
  * with its transaction; a step that was released never changes.
  *
  * The text of a line is JSON in a `text` column, not `jsonb`: it is given back byte for byte, and `jsonb` takes neither

@@ -58,7 +58,7 @@ const LOOK_MS = 1_000;
  * - What `flush` has acknowledged is committed. Lines of all threads that come within one turn of the event loop are one
  *   statement.
  * - A process that dies, or loses its connection, lets go of its threads; one that merely stands still keeps them until
- *   somebody takes them over. Whoever lost a thread hears of it by LISTEN, and at its next write in any case.
+ *   somebody takes them over. The loser of a thread hears of it by LISTEN, and at its next write in any case.
  *
  * @throws InvalidRequestError for wrong options. What the database refuses is a StoreIoError of the first use.
  */

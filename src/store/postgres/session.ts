@@ -1,7 +1,7 @@
 /**
  * The store's own connection: it shows to others that this store lives, and hears what they do.
  *
- * The store's number is locked for as long as its connection lasts, so a process that dies lets go at once: whoever wants
+ * The store's number is locked for as long as its connection lasts, so a process that dies lets go at once: one that wants
  * a thread whose holder's number nobody has locked may have it. A lock that was lost with its connection is only a hint
  * that was lost, since what is written is fenced by the epoch.
  */

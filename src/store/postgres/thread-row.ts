@@ -120,7 +120,7 @@ export function searchedWords(text: string): Words {
   return { words: words.map((word) => ` ${word}`).join(""), index: [...index] };
 }
 
-/** What a thread's lines have told of it so far. */
+/** What a thread's lines have said of it so far. */
 export type Summary = {
   readonly preview: string | null;
   readonly previewAt: number | null;

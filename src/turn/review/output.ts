@@ -46,7 +46,7 @@ const explained = (message: string): ReviewOutput => ({
   overall_confidence_score: 0,
 });
 
-/** What v2's exitedReviewMode says, whoever wrote the output down. */
+/** What v2's exitedReviewMode says, for every writer of the output. */
 export const shownReview = (output: unknown): string => {
   const read = outputSchema.safeParse(output);
   return read.success ? renderReview(read.data) : NO_OUTPUT;

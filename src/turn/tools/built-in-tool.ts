@@ -11,7 +11,7 @@ export interface BuiltInTool {
   readonly spec: ToolSpec;
   /** What the tool is grouped under, where it has no name of its own in the request. */
   readonly namespace?: Pick<ToolNamespace, "name" | "description">;
-  /** `alias`: the model is not told of it, but may call it. */
+  /** `alias`: not listed for the model, which may call it. */
   readonly offered?: "alias";
   /** Answers with the output for the model. What it throws becomes the output, and never ends the turn. */
   run(call: CallContext): Promise<ToolOutput>;

@@ -128,7 +128,7 @@ export class CallContext {
     this.publish({ type: "item_completed", thread_id: this.threadId, turn_id: this.turnId, item });
   }
 
-  /** Asks whoever watches the thread, and waits for the first answer. An abort withdraws the question and rejects. */
+  /** Asks the thread's watchers, and waits for the first answer. An abort withdraws the question and rejects. */
   async ask(msg: ExecApprovalRequestEvent | ApplyPatchApprovalRequestEvent): Promise<ReviewDecision> {
     const host = this.#host;
     const answer = host.approvals.ask({ turn: this.#run.id, callId: this.callId, msg }, this.signal);

@@ -6,7 +6,7 @@ const argumentsSchema = z.looseObject({
   plan: z.array(z.object({ step: z.string(), status: z.enum(["pending", "in_progress", "completed"]) })),
 });
 
-/** Codex's `update_plan`: shows the model's plan to whoever watches, and does nothing else. */
+/** Codex's `update_plan`: shows the model's plan to watchers, and does nothing else. */
 export const updatePlan: BuiltInTool = {
   spec: {
     type: "function",

@@ -7,7 +7,7 @@ export class CommandOutput {
   readonly #kept: Buffer[] = [];
   #seen = 0;
 
-  /** @param tell told of every piece within the cap; without it, the pieces are kept */
+  /** @param tell called with every piece within the cap; without it, the pieces are kept */
   constructor(capBytes: number, tell?: (chunk: Buffer, capReached: boolean) => void) {
     this.#capBytes = capBytes;
     this.#tell = tell;

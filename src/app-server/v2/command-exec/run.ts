@@ -22,7 +22,7 @@ export type CommandRunOptions = {
   readonly timeoutMs: number | undefined;
   /** Of each stream. */
   readonly capBytes: number;
-  /** Told of what the program writes; without it, the answer has it. */
+  /** Called with what the program writes; without it, the answer has it. */
   readonly onOutput: ((stream: OutputStream, chunk: Buffer, capReached: boolean) => void) | undefined;
   /** A promise while the client lags behind. */
   readonly congestion: () => Promise<void> | undefined;
@@ -47,7 +47,7 @@ export class CommandRun {
 
   constructor(options: CommandRunOptions) {
     this.#options = options;
-    // Whoever waits for a start that fails is told by the answer of the run.
+    // A start that fails is reported by the answer of the run.
     this.#started.promise.catch(() => undefined);
   }
 

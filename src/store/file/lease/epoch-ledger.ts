@@ -27,7 +27,7 @@ export class EpochLedger {
     this.#log = log;
   }
 
-  /** The epoch of a thread's next writer. Whoever takes the thread over meanwhile gets another: it is one statement. */
+  /** The epoch of a thread's next writer. A process that takes the thread over meanwhile gets another: it is one statement. */
   next(threadId: ThreadId): number {
     let epoch = (this.#unwritten.get(threadId) ?? FIRST_EPOCH) + 1;
     try {

@@ -105,7 +105,7 @@ export class LeaseKeeper {
           this.#log.debug({ threadId, owner: ownerOf(holder) }, "lease held by another");
           return { busy: ownerOf(holder) };
         }
-        // Whoever only seems dead, or is alive, might still write.
+        // A process that only seems dead might still write.
         const gone = holder === "nonsense" || this.#isSurelyDead(holder);
         if (!this.#replace(owner, path, holder, gone ? undefined : options.fenceOff)) continue;
       }

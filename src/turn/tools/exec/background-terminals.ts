@@ -1,4 +1,4 @@
-/** A terminal as it is shown to whoever watches the thread. */
+/** A terminal as watchers of the thread see it. */
 export type TerminalView = {
   readonly callId: string;
   readonly processId: string;

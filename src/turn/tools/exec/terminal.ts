@@ -72,7 +72,7 @@ export class Terminal {
         throw error;
       },
     );
-    // Whoever waits hears of it; nobody has to.
+    // Waiters hear of it; nobody has to wait.
     this.ended.catch(() => undefined);
   }
 

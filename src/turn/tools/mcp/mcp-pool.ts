@@ -58,7 +58,7 @@ export class McpPool {
     void closing.finally(() => this.#closing.delete(closing));
   }
 
-  /** Closes all servers, whoever uses them. */
+  /** Closes all servers, also those in use. */
   async close(): Promise<void> {
     const servers = [...this.#shared.values()].map(({ server }) => server.close());
     this.#shared.clear();

@@ -51,7 +51,7 @@ type Question = "none" | "ask" | "askOutside" | "refuse";
 
 type Verdict = {
   readonly question: Question;
-  /** Writes the steps; told of each that is done. */
+  /** Writes the steps; reports each that is done. */
   readonly write: (onDone: (step: FileStep) => void) => Promise<void>;
 };
 
