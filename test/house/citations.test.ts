@@ -78,3 +78,16 @@ test("a letter heads the invariants of one file, and only where one of them is c
     "list them without letters",
   );
 });
+
+test("every citation of SEMANTICS is a statement of that page, and each number stands there once", () => {
+  const page = readFileSync(join(root, "SEMANTICS.md"), "utf8");
+  const stated = [...page.matchAll(/^- \*\*(\d+\.\d+)\*\* /gm)].map(([, number]) => number);
+  assert.deepEqual(stated, [...new Set(stated)]);
+  const cited = sources.flatMap((path) =>
+    [...readFileSync(join(root, path), "utf8").matchAll(/\bSEMANTICS ((?:\d+\.\d+)(?:(?:, | and )\d+\.\d+)*)/g)].flatMap(
+      ([, numbers = ""]) => numbers.split(/, | and /).map((number) => `${path}: SEMANTICS ${number}`),
+    ),
+  );
+  const lost = cited.filter((citation) => !stated.includes(citation.split("SEMANTICS ")[1]));
+  assert.deepEqual(lost, [], "state it in SEMANTICS.md, or cite what is stated there");
+});
