@@ -84,9 +84,9 @@ test("every citation of SEMANTICS is a statement of that page, and each number s
   const stated = [...page.matchAll(/^- \*\*(\d+\.\d+)\*\* /gm)].map(([, number]) => number);
   assert.deepEqual(stated, [...new Set(stated)]);
   const cited = sources.flatMap((path) =>
-    [...readFileSync(join(root, path), "utf8").matchAll(/\bSEMANTICS ((?:\d+\.\d+)(?:(?:, | and )\d+\.\d+)*)/g)].flatMap(
-      ([, numbers = ""]) => numbers.split(/, | and /).map((number) => `${path}: SEMANTICS ${number}`),
-    ),
+    [
+      ...readFileSync(join(root, path), "utf8").matchAll(/\bSEMANTICS ((?:\d+\.\d+)(?:(?:, | and )\d+\.\d+)*)/g),
+    ].flatMap(([, numbers = ""]) => numbers.split(/, | and /).map((number) => `${path}: SEMANTICS ${number}`)),
   );
   const lost = cited.filter((citation) => !stated.includes(citation.split("SEMANTICS ")[1]));
   assert.deepEqual(lost, [], "state it in SEMANTICS.md, or cite what is stated there");
