@@ -1,4 +1,11 @@
 export {
+  activeStates,
+  type Chart,
+  type ChartState,
+  type ChartTransition,
+  chartOf,
+} from "./chart.ts";
+export {
   type RestartContext,
   type RestartEmitted,
   type RestartEvent,

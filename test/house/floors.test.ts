@@ -19,6 +19,7 @@ const FLOORS: Record<string, number> = {
   manager: 4,
   "app-server": 5,
   cli: 5,
+  drawing: 5,
 };
 
 const filesIn = (folder: string): string[] =>
