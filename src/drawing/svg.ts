@@ -70,7 +70,7 @@ function edgeOf({ from, points, lines, label, transitions }: DrawnEdge): string 
 }
 
 /** Through the middles between the bends, so that it is smooth. */
-export function curve(points: readonly Point[]): string {
+function curve(points: readonly Point[]): string {
   const [first, ...rest] = points;
   const last = rest.pop();
   if (first === undefined || last === undefined) return "";
