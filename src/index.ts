@@ -290,10 +290,17 @@ export {
   type SkillsManager,
   type SkillsManagerOptions,
 } from "./services/skills-manager.ts";
-export { type FileStore, type FileStoreOptions, fileStore } from "./store/file/file-store.ts";
+export {
+  type FilePosition,
+  type FileStore,
+  type FileStoreOptions,
+  fileStore,
+  type RolloutWriter,
+} from "./store/file/file-store.ts";
 export type { FileInfo, FileSystem, OpenMode } from "./store/file/file-system.ts";
 export type { ExportOptions, FsyncPolicy, ScanProgress } from "./store/file/options.ts";
 export { memoryStore } from "./store/memory/memory-store.ts";
+export type { RolloutFileOwner } from "./store/rollout-path.ts";
 export type { ProblemKind, ProblemSink, RolloutProblem } from "./store/rollout-problem.ts";
 export type {
   ForkBase,

@@ -12,9 +12,8 @@ export type Cut = { readonly items: readonly RolloutItem[]; readonly openTurn: O
 /** @throws InvalidForkPointError */
 export function cutAt(items: readonly RolloutItem[], at: ForkAnchor): Cut | undefined {
   const index = new AnchorIndex();
-  const placeOf = (ordinal: number) => ({ ordinal, byteOffset: 0 });
-  for (const [ordinal, item] of items.entries()) index.observe(item, placeOf(ordinal), placeOf(ordinal + 1));
-  const place = index.resolve(at, placeOf(items.length));
+  for (const [ordinal, item] of items.entries()) index.observe(item, { ordinal }, { ordinal: ordinal + 1 });
+  const place = index.resolve(at, { ordinal: items.length });
   if (place === undefined || place.end.ordinal === 0) return undefined;
   return { items: items.slice(0, place.end.ordinal), openTurn: place.openTurn };
 }

@@ -3,6 +3,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
 import type { Lineage } from "./kinship.ts";
@@ -69,14 +70,14 @@ export function agentMetaOf(
 
 /** What the thread is to emit first. */
 export function sessionConfiguredOf(
-  { threadId, rolloutPath }: Pick<ThreadWriter, "threadId" | "rolloutPath">,
+  writer: Pick<ThreadWriter, "threadId">,
   config: ResolvedThreadConfig,
   initialMessages: EventMsg[] | null,
   forkedFrom: ThreadId | undefined,
 ): SessionConfiguredEvent {
   return {
     type: "session_configured",
-    session_id: threadId,
+    session_id: writer.threadId,
     model: config.model,
     model_provider_id: config.modelProvider,
     approval_policy: config.approvalPolicy,
@@ -86,7 +87,7 @@ export function sessionConfiguredOf(
     history_log_id: 0,
     history_entry_count: 0,
     initial_messages: initialMessages,
-    rollout_path: rolloutPath,
+    rollout_path: rolloutPathOf(writer),
     ...(forkedFrom === undefined ? {} : { forked_from_id: forkedFrom }),
   };
 }

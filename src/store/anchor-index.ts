@@ -6,30 +6,37 @@
  *   for every line that makes history.
  * - A rollback forgets the last n user messages and their turns; markers and lines stay where they are.
  */
-import { InvalidForkPointError } from "../protocol/errors.ts";
 import { type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
+import {
+  assertMessageNumber,
+  isBeyondMessages,
+  type TurnAnchor,
+  turnMissing,
+  turnStillRuns,
+} from "./fork-point-refusals.ts";
 import type { OpenTurn, Position, TurnPlace } from "./thread-store.ts";
 
-export type AnchorPlace = { readonly end: Position; readonly openTurn: OpenTurn | null };
+export type AnchorPlace<P extends Position = Position> = { readonly end: P; readonly openTurn: OpenTurn | null };
 
-type Turn = { turnId: TurnId; start: Position; end: Position | null; messages: number };
+type Turn<P> = { turnId: TurnId; start: P; end: P | null; messages: number };
 
-export class AnchorIndex {
-  readonly #messages: Position[] = [];
-  readonly #turns: Turn[] = [];
+/** `P`: what a store knows of a place between two lines. */
+export class AnchorIndex<P extends Position = Position> {
+  readonly #messages: P[] = [];
+  readonly #turns: Turn<P>[] = [];
   /** A user message without an answer yet, in a history that has no turn events. */
   #unanswered = false;
 
   /** Takes in one line that lies from `start` up to `end`. */
-  observe(item: RolloutItem, start: Position, end: Position): void {
+  observe(item: RolloutItem, start: P, end: P): void {
     if (item.type === "response_item") this.#observeResponseItem(item, start);
     else if (item.type === "event_msg") this.#observeEvent(item, start, end);
   }
 
-  #observeResponseItem(item: Extract<RolloutItem, { type: "response_item" }>, start: Position): void {
+  #observeResponseItem(item: Extract<RolloutItem, { type: "response_item" }>, start: P): void {
     if (isUserBoundary(item.payload)) {
       const turn = this.#running();
       const cut = turn !== undefined && turn.messages === 0 ? turn.start : start;
@@ -41,7 +48,7 @@ export class AnchorIndex {
     }
   }
 
-  #observeEvent(item: Extract<RolloutItem, { type: "event_msg" }>, start: Position, end: Position): void {
+  #observeEvent(item: Extract<RolloutItem, { type: "event_msg" }>, start: P, end: P): void {
     const msg = item.payload;
     switch (msg.type) {
       case "task_started":
@@ -61,7 +68,7 @@ export class AnchorIndex {
     }
   }
 
-  #running(): Turn | undefined {
+  #running(): Turn<P> | undefined {
     const last = this.#turns.at(-1);
     return last !== undefined && last.end === null ? last : undefined;
   }
@@ -80,11 +87,11 @@ export class AnchorIndex {
   }
 
   /** The position of the n-th (0-based) user message. */
-  userMessage(n: number): Position | undefined {
+  userMessage(n: number): P | undefined {
     return this.#messages[n];
   }
 
-  findTurn(turnId: string): TurnPlace | undefined {
+  findTurn(turnId: string): TurnPlace<P> | undefined {
     return this.#turns.find((turn) => turn.turnId === turnId);
   }
 
@@ -99,18 +106,16 @@ export class AnchorIndex {
    * Turns an anchor into a place. undefined: outside the history, so that a fork is a new thread (SPEC 6.2).
    * @throws InvalidForkPointError
    */
-  resolve(at: ForkAnchor, end: Position): AnchorPlace | undefined {
+  resolve(at: ForkAnchor, end: P): AnchorPlace<P> | undefined {
     if (at === "full" || at === "interrupted") return { end, openTurn: this.openTurn };
     if ("beforeUserMessage" in at) return this.#beforeUserMessage(at.beforeUserMessage, end);
     if ("throughTurn" in at) return { end: this.#turnEnd(at.throughTurn), openTurn: null };
     return { end: this.#turn(at.beforeTurn, "beforeTurnId").start, openTurn: null };
   }
 
-  #beforeUserMessage(n: number, end: Position): AnchorPlace | undefined {
-    if (!(n >= 0) || (Number.isFinite(n) && !Number.isInteger(n))) {
-      throw new InvalidForkPointError(`beforeUserMessage must be a whole number from 0 on, not ${n}`);
-    }
-    if (n >= Number.MAX_SAFE_INTEGER) return { end, openTurn: this.openTurn };
+  #beforeUserMessage(n: number, end: P): AnchorPlace<P> | undefined {
+    assertMessageNumber(n);
+    if (isBeyondMessages(n)) return { end, openTurn: this.openTurn };
     const cut = this.#messages[n];
     if (cut === undefined) return undefined;
     const last = this.#turns.findLast((turn) => turn.start.ordinal < cut.ordinal);
@@ -118,18 +123,16 @@ export class AnchorIndex {
     return { end: cut, openTurn: broken === undefined ? null : { turnId: broken.turnId } };
   }
 
-  #turnEnd(turnId: string): Position {
+  #turnEnd(turnId: string): P {
     const turn = this.#turn(turnId, "lastTurnId");
-    if (turn.end === null) throw new InvalidForkPointError(`lastTurnId '${turnId}' identifies an in-progress turn`);
+    if (turn.end === null) throw turnStillRuns(turnId);
     return turn.end;
   }
 
-  #turn(turnId: string, name: string): TurnPlace {
+  #turn(turnId: string, anchor: TurnAnchor): TurnPlace<P> {
     const turn = this.findTurn(turnId);
     if (turn !== undefined) return turn;
-    if (this.#turns.length === 0 && this.#messages.length > 0) {
-      throw new InvalidForkPointError(`${name} '${turnId}' is not a persisted canonical turn in the source thread`);
-    }
-    throw new InvalidForkPointError(`turn not found: ${turnId}`);
+    const [hasTurns, hasMessages] = [this.#turns.length > 0, this.#messages.length > 0];
+    throw turnMissing(anchor, turnId, { hasTurns, hasMessages });
   }
 }

@@ -116,6 +116,9 @@ export const wordsOf = (text: string): string[] =>
     .toLowerCase()
     .match(WORDS) ?? [];
 
+/** Words as stores keep them to be searched: each with a blank before it, so that a phrase is a part of the text (Q2). */
+export const phraseOf = (words: readonly string[]): string => words.map((word) => ` ${word}`).join("");
+
 function readSearch(search: string | undefined): string[][] | undefined {
   const terms = search?.split(/\s+/u).filter((term) => term !== "") ?? [];
   return terms.length === 0 ? undefined : terms.map(wordsOf);

@@ -14,10 +14,13 @@ import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../prot
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ProblemSink } from "./rollout-problem.ts";
 
-/** A place between two lines: how many lines (inherited ones included), and how many bytes of the thread's own file. */
-export type Position = { readonly ordinal: number; readonly byteOffset: number };
+/** A place between two lines: how many lines come before it, inherited ones included. A store may add to it what is its own. */
+export type Position = { readonly ordinal: number };
 
-/** A thread by its id, or by the path of its rollout file, wherever that lies. */
+/**
+ * A thread by its id, or by the path of its rollout file, wherever that lies. A store without files knows ids alone: it reads
+ * a locator by `threadIdOf` (without-files.ts).
+ */
 export type ThreadLocator = ThreadId | { readonly rolloutPath: string };
 
 /** A turn that is open at the end of what is stored. */
@@ -28,7 +31,7 @@ export type ForkBase = {
   /** The thread that was asked to be forked. */
   readonly source: ThreadId;
   /** The thread whose lines below the position are inherited; null when nothing is. Never a copy. */
-  readonly inherits: { readonly threadId: ThreadId; readonly end: Position; readonly rolloutPath?: string } | null;
+  readonly inherits: { readonly threadId: ThreadId; readonly end: Position } | null;
   /** How the source stores; a fork goes on with it. Default `paginated`. */
   readonly historyMode?: HistoryMode;
   /** The turn that the inherited history breaks off in, to be recorded as interrupted; its id where it has one. */
@@ -50,7 +53,6 @@ export interface ThreadWriter {
   readonly threadId: ThreadId;
   /** Rises with every writer that the thread has had, over all processes: the thread's epoch and fencing token. */
   readonly epoch: number;
-  readonly rolloutPath: string | null;
   /** Which events are to be appended. */
   readonly historyMode: HistoryMode;
   /** The failure that holds now, if any; cleared when a retry succeeds. */
@@ -81,6 +83,7 @@ export type ThreadGit = {
 /** What is known of a thread without reading its history. */
 export type StoredThread = {
   readonly threadId: ThreadId;
+  /** null: the store has no files. */
   readonly rolloutPath: string | null;
   /** Unix milliseconds. */
   readonly createdAt: number;
@@ -141,7 +144,11 @@ export type LoadRange = {
 };
 
 /** Where a turn begins and ends in its thread's rollout; `end` is null while it runs, or when it was cut off. */
-export type TurnPlace = { readonly turnId: TurnId; readonly start: Position; readonly end: Position | null };
+export type TurnPlace<P extends Position = Position> = {
+  readonly turnId: TurnId;
+  readonly start: P;
+  readonly end: P | null;
+};
 
 /**
  * Where threads last: the port that `fileStore` and `memoryStore` implement, and that another database may. Every method

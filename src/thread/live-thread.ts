@@ -22,6 +22,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
+import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
@@ -220,7 +221,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   // The public face.
 
   get rolloutPath(): string | null {
-    return this.#incarnation.writer.rolloutPath;
+    return rolloutPathOf(this.#incarnation.writer);
   }
 
   get actor(): AnyActorRef | undefined {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { InvalidRequestError, RolloutNotFoundError } from "../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import type { SessionMeta } from "../../src/protocol/rollout.ts";
+import { rolloutPathOf } from "../../src/store/rollout-path.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../src/store/thread-store.ts";
 import {
   addTurn,
@@ -56,7 +57,7 @@ export function listSuite(make: MakeStore): void {
       const { updatedAt, rolloutPath, ...rest } = await store.get(meta.id);
       assert.ok(Number.isInteger(updatedAt) && updatedAt > 0);
       assert.ok(rolloutPath === null || rolloutPath.length > 0);
-      assert.equal(writer.rolloutPath, rolloutPath);
+      assert.equal(rolloutPathOf(writer), rolloutPath);
       assert.deepEqual(rest, {
         threadId: meta.id,
         createdAt: Date.parse(meta.timestamp),

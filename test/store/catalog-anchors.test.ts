@@ -12,7 +12,7 @@ import { AnchorIndex } from "../../src/store/anchor-index.ts";
 import { LOOKUPS } from "../../src/store/file/catalog/anchor-views.ts";
 import type { AnchorBase } from "../../src/store/file/catalog/anchors.ts";
 import { Catalog } from "../../src/store/file/catalog/catalog.ts";
-import type { Position } from "../../src/store/thread-store.ts";
+import type { FilePosition } from "../../src/store/file/file-position.ts";
 import { aborted, answer, begun, ended, fromTheFuture, rolledBack, user } from "../contract/store-script.ts";
 import { planOf } from "./query-plan.ts";
 
@@ -24,7 +24,7 @@ type Paper = { readonly id: ThreadId; readonly lines: RolloutItem[]; readonly ba
 const startOf = (paper: Paper): number => paper.base?.end.ordinal ?? 0;
 
 /** Where a line of the thread's own file lies. */
-const ownPlace = (paper: Paper, ordinal: number): Position => ({
+const ownPlace = (paper: Paper, ordinal: number): FilePosition => ({
   ordinal,
   byteOffset: (ordinal - startOf(paper)) * LINE_BYTES,
 });
@@ -78,7 +78,7 @@ const inCatalog = async (body: (catalog: Catalog, path: string) => void | Promis
 function indexOf(paper: Paper): AnchorIndex {
   const index = new AnchorIndex();
   for (const [ordinal, item] of paper.lines.entries()) {
-    index.observe(item, { ordinal, byteOffset: 0 }, { ordinal: ordinal + 1, byteOffset: 0 });
+    index.observe(item, { ordinal }, { ordinal: ordinal + 1 });
   }
   return index;
 }

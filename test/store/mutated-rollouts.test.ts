@@ -17,7 +17,7 @@ import { eventMsgsOf } from "../../src/protocol/initial-history.ts";
 import type { RolloutLine } from "../../src/protocol/rollout.ts";
 import { verifyHome } from "../../src/store/file/care/verify.ts";
 import { parseRolloutName } from "../../src/store/file/layout.ts";
-import { decodeLine, encodeLine } from "../../src/store/file/rollout/codec.ts";
+import { decodeLine, encodeLine } from "../../src/store/rollout/codec.ts";
 import { Rebuilt } from "../../src/thread/rebuild.ts";
 import { withoutBrokenPictures } from "../../src/turn/picture-content.ts";
 import {

@@ -16,13 +16,13 @@ import type {
   ThreadPage,
   ThreadQuery,
   ThreadStore,
-  ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { IN_MEMORY } from "./catalog/database.ts";
 import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
+import type { FilePosition, RolloutWriter } from "./file-position.ts";
 import { errorCode, isMissing } from "./file-system.ts";
 import { ForkPoints } from "./fork-points.ts";
 import type { ExportOptions, FileStoreOptions } from "./options.ts";
@@ -39,6 +39,7 @@ const ATTEMPTS = 2;
 const BUSY_FOR_MS = 2_000;
 const BUSY_PAUSE_MS = 50;
 
+export type { FilePosition, RolloutWriter } from "./file-position.ts";
 export type { FileStoreOptions } from "./options.ts";
 
 /** A store of files under `home`, in the form that Codex 0.169 reads and goes on with. */
@@ -70,19 +71,19 @@ export class FileStore implements ThreadStore {
     return this.#core.handles.size;
   }
 
-  create(meta: SessionMeta, options?: OpenOptions): Promise<ThreadWriter> {
+  create(meta: SessionMeta, options?: OpenOptions): Promise<RolloutWriter> {
     return this.#opener.create(meta, options);
   }
 
-  fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<ThreadWriter> {
+  fork(meta: SessionMeta, base: ForkBase, options?: OpenOptions): Promise<RolloutWriter> {
     return this.#finding(() => this.#forker.fork(meta, base, options));
   }
 
-  adopt(meta: SessionMeta, items: readonly RolloutItem[], options?: OpenOptions): Promise<ThreadWriter> {
+  adopt(meta: SessionMeta, items: readonly RolloutItem[], options?: OpenOptions): Promise<RolloutWriter> {
     return this.#forker.adopt(meta, items, options);
   }
 
-  open(thread: ThreadLocator, options?: OpenOptions): Promise<ThreadWriter> {
+  open(thread: ThreadLocator, options?: OpenOptions): Promise<RolloutWriter> {
     return this.#finding(() => this.#opener.open(thread, options));
   }
 
@@ -130,7 +131,7 @@ export class FileStore implements ThreadStore {
     return this.#finding(() => this.#points.forkBase(thread, at));
   }
 
-  findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {
+  findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace<FilePosition> | undefined> {
     return this.#finding(() => this.#points.findTurn(threadId, turnId));
   }
 

@@ -3,10 +3,12 @@ import type { Clock } from "../../kernel/clock.ts";
 import { InvalidRequestError, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
-import type { Position, ThreadWriter } from "../thread-store.ts";
+import { encodeLine, timestampOf } from "../rollout/codec.ts";
+import type { RolloutFileOwner } from "../rollout-path.ts";
+import type { ThreadWriter } from "../thread-store.ts";
 import type { CommitGroup } from "./commit-group.ts";
+import type { FilePosition } from "./file-position.ts";
 import type { Lease } from "./lease/lease.ts";
-import { encodeLine, timestampOf } from "./rollout/codec.ts";
 import { type FileOwner, RolloutFile } from "./rollout-file.ts";
 
 /** What a store gives each of its writers. */
@@ -14,7 +16,7 @@ export type WriterEnv = {
   readonly clock: Clock;
   readonly group: CommitGroup;
   /** A line was appended, and lies in the file from `start` to `end` as soon as it is written. */
-  readonly appended: (writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position) => void;
+  readonly appended: (writer: FileThreadWriter, item: RolloutItem, start: FilePosition, end: FilePosition) => void;
   readonly stored: (writer: FileThreadWriter) => void;
   readonly released: (writer: FileThreadWriter) => void;
 };
@@ -24,12 +26,12 @@ export type WriterStart = {
   readonly fileId: ThreadId;
   readonly path: string;
   readonly lease: Lease;
-  readonly end: Position;
+  readonly end: FilePosition;
   /** Whether lines carry ordinals. */
   readonly numbered: boolean;
   readonly historyMode: HistoryMode;
   /** What the file inherits, where it does. */
-  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  readonly base: { readonly fileId: ThreadId; readonly end: FilePosition } | null;
   readonly isNew: boolean;
   readonly onFailure: ((error: Error) => void) | undefined;
 };
@@ -37,7 +39,7 @@ export type WriterStart = {
 const STORED: Promise<void> = Promise.resolve();
 
 /** The one writer of a thread's file. */
-export class FileThreadWriter implements ThreadWriter, FileOwner {
+export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwner {
   readonly threadId: ThreadId;
   readonly fileId: ThreadId;
   readonly file: RolloutFile;
@@ -48,7 +50,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
   readonly historyMode: HistoryMode;
   readonly #env: WriterEnv;
   readonly #onFailure: ((error: Error) => void) | undefined;
-  #end: Position;
+  #end: FilePosition;
   #hasGrown = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -87,7 +89,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
     return this.file.queuedBytes;
   }
 
-  position(): Position {
+  position(): FilePosition {
     return this.#end;
   }
 
@@ -112,7 +114,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner {
     this.#env.group.append(this.file, text, bytes);
   }
 
-  #encode(item: RolloutItem, at: Position): string | undefined {
+  #encode(item: RolloutItem, at: FilePosition): string | undefined {
     try {
       return encodeLine(item, timestampOf(this.#env.clock.now()), this.numbered ? at.ordinal : undefined);
     } catch (error) {

@@ -7,7 +7,8 @@ import { yieldToLoop } from "../../kernel/yield-to-loop.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { AnchorIndex } from "../anchor-index.ts";
-import type { ForkBase, OpenTurn, Position, ThreadLocator, TurnPlace } from "../thread-store.ts";
+import type { ForkBase, OpenTurn, ThreadLocator, TurnPlace } from "../thread-store.ts";
+import type { FilePosition } from "./file-position.ts";
 import type { RolloutHead } from "./rollout/head.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { withFile } from "./rollout/line-reader.ts";
@@ -16,7 +17,7 @@ import { readTail } from "./rollout/tail.ts";
 import type { StoreCore } from "./store-core.ts";
 import { baseOf, type ThreadOpener } from "./thread-opener.ts";
 
-type Place = { readonly fileId: ThreadId; readonly end: Position; readonly openTurn: OpenTurn | null };
+type Place = { readonly fileId: ThreadId; readonly end: FilePosition; readonly openTurn: OpenTurn | null };
 
 /** Files whose line of ancestors was found to come to an end. */
 type Sound = Set<ThreadId>;
@@ -62,7 +63,7 @@ export class ForkPoints {
     return where && { fileId: where.segment.fileId, end: where.end, openTurn: place.openTurn };
   }
 
-  async findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace | undefined> {
+  async findTurn(threadId: ThreadId, turnId: TurnId): Promise<TurnPlace<FilePosition> | undefined> {
     const path = await this.#core.pathOf(threadId);
     const head = this.#core.reader.head(path);
     if (await this.#bringUp(path, head)) {
@@ -161,11 +162,13 @@ export class ForkPoints {
     return true;
   }
 
-  async #readAnchors(path: string): Promise<{ anchors: AnchorIndex; segments: Segment[]; end: Position }> {
+  async #readAnchors(
+    path: string,
+  ): Promise<{ anchors: AnchorIndex<FilePosition>; segments: Segment[]; end: FilePosition }> {
     const { reader } = this.#core;
-    const anchors = new AnchorIndex();
+    const anchors = new AnchorIndex<FilePosition>();
     const segments = await reader.segments(path);
-    let end: Position = { ordinal: 0, byteOffset: 0 };
+    let end: FilePosition = { ordinal: 0, byteOffset: 0 };
     for (const segment of segments) {
       for (const page of reader.linesOf(segment)) {
         for (const { line, ordinal, raw } of page) {

@@ -1,12 +1,12 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
-import type { Position } from "../thread-store.ts";
 import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { AnchorFold } from "./catalog/anchors.ts";
 import type { CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
 import type { CatalogIndex } from "./catalog/index-of-home.ts";
 import type { SummaryText } from "./catalog/thread-row.ts";
+import type { FilePosition } from "./file-position.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
 
@@ -81,7 +81,7 @@ export class LiveThreads {
     this.#files.delete(writer.fileId);
   }
 
-  appended(writer: FileThreadWriter, item: RolloutItem, start: Position, end: Position): void {
+  appended(writer: FileThreadWriter, item: RolloutItem, start: FilePosition, end: FilePosition): void {
     const live = this.#threads.get(writer.threadId);
     if (live?.writer !== writer) return;
     live.updatedAt = this.#clock.now();
@@ -170,5 +170,5 @@ export class LiveThreads {
   }
 }
 
-const isFirstAfterHeader = ({ base }: FileThreadWriter, start: Position): boolean =>
+const isFirstAfterHeader = ({ base }: FileThreadWriter, start: FilePosition): boolean =>
   start.ordinal === (base?.end.ordinal ?? 0) + 1;

@@ -7,10 +7,11 @@ import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../p
 import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf } from "../place.ts";
 import type { ProblemSink, RolloutProblem } from "../rollout-problem.ts";
-import type { Position, ThreadLocator } from "../thread-store.ts";
+import type { ThreadLocator } from "../thread-store.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
 import { HomeScan, type ScanEnv } from "./catalog/scan.ts";
 import { CommitGroup } from "./commit-group.ts";
+import type { FilePosition } from "./file-position.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
 import { HandlePool } from "./handle-pool.ts";
@@ -50,7 +51,7 @@ export class StoreCore {
   /** Told when a thread has no writer of this store any more. */
   readonly releases = new Map<ThreadId, Set<() => void>>();
   closed = false;
-  readonly #ownPlaces = new WeakSet<Position>();
+  readonly #ownPlaces = new WeakSet<FilePosition>();
   readonly #foreignLeases = new Map<string, LeaseKeeper>();
 
   constructor(options: FileStoreOptions) {
@@ -149,12 +150,12 @@ export class StoreCore {
   }
 
   /** Notes a position that this store found itself, so that it is not checked against the file again. */
-  own(end: Position): Position {
+  own(end: FilePosition): FilePosition {
     this.#ownPlaces.add(end);
     return end;
   }
 
-  isOwnPlace(end: Position): boolean {
+  isOwnPlace(end: FilePosition): boolean {
     return this.#ownPlaces.has(end);
   }
 

@@ -9,10 +9,10 @@
  */
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
 import { isMissing } from "./file-system.ts";
 import type { LeaseKeeper } from "./lease/lease.ts";
-import { timestampOf } from "./rollout/codec.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";

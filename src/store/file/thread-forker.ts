@@ -6,11 +6,12 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
 import { unknownKind } from "../../protocol/unknown-kind.ts";
 import { forkHeader } from "../fork-header.ts";
-import type { ForkBase, OpenOptions, Position } from "../thread-store.ts";
+import { checkStorable, timestampOf } from "../rollout/codec.ts";
+import { flatMeta, flatRawLines } from "../rollout/flatten.ts";
+import type { ForkBase, OpenOptions } from "../thread-store.ts";
 import { readSummary } from "./catalog/thread-row.ts";
+import { type FilePosition, type InheritedFile, inheritedFileOf } from "./file-position.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
-import { checkStorable, timestampOf } from "./rollout/codec.ts";
-import { flatMeta, flatRawLines } from "./rollout/flatten.ts";
 import type { RolloutHead } from "./rollout/head.ts";
 import { withFile } from "./rollout/line-reader.ts";
 import { checkEnd, type Segment } from "./rollout/segment.ts";
@@ -22,7 +23,7 @@ import type { ThreadOpener } from "./thread-opener.ts";
 const UNREAD = unknownKind("unread") as unknown as RolloutItem;
 
 /** The last ancestor's file that is needed, and how far. */
-type Inherited = { readonly fileId: ThreadId; readonly head: RolloutHead; readonly end: Position };
+type Inherited = { readonly fileId: ThreadId; readonly head: RolloutHead; readonly end: FilePosition };
 
 export class ThreadForker {
   readonly #core: StoreCore;
@@ -38,9 +39,10 @@ export class ThreadForker {
     core.check(options.signal);
     const copied = forkHeader(meta, from);
     if (from.inherits === null) return this.#opener.create(copied, options);
-    const inherited = await this.#inherited(from.inherits);
+    const source = inheritedFileOf(from.inherits);
+    const inherited = await this.#inherited(source);
     // Codex reads what a fork shares of paginated threads alone: a legacy file has to hold all of its lines.
-    if (core.forkStorage === "copy" || copied.history_mode === "legacy" || from.inherits.rolloutPath !== undefined) {
+    if (core.forkStorage === "copy" || copied.history_mode === "legacy" || source.rolloutPath !== undefined) {
       return this.#copy(copied, inherited, options);
     }
     const { fileId, end } = inherited;
@@ -71,7 +73,7 @@ export class ThreadForker {
     throw threadNotStored(from.source);
   }
 
-  async #inherited(inherits: NonNullable<ForkBase["inherits"]>): Promise<Inherited> {
+  async #inherited(inherits: InheritedFile): Promise<Inherited> {
     const { live, locator, reader } = this.#core;
     let fileId = inherits.threadId;
     let end = inherits.end;
@@ -121,7 +123,7 @@ export class ThreadForker {
     return (await readSummary(reader, await this.#segmentsUpTo(head, end))).preview;
   }
 
-  async #segmentsUpTo(head: RolloutHead, end: Position): Promise<Segment[]> {
+  async #segmentsUpTo(head: RolloutHead, end: FilePosition): Promise<Segment[]> {
     const segments = await this.#core.reader.segments(head.path);
     const last = segments.pop();
     return last === undefined ? [] : [...segments, { ...last, end }];

@@ -11,15 +11,16 @@ import {
 } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
+import { encodeLine, timestampOf } from "../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
-import type { OpenOptions, Position, ThreadLocator } from "../thread-store.ts";
+import type { OpenOptions, ThreadLocator } from "../thread-store.ts";
 import { factsOf, startTimeOf } from "../thread-summary.ts";
 import type { CatalogRow } from "./catalog/catalog.ts";
 import { isOfFile, readRow, SummaryText } from "./catalog/thread-row.ts";
+import type { FilePosition } from "./file-position.ts";
 import { errorCode, type FileInfo, isMissing } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
 import type { Lease } from "./lease/lease.ts";
-import { encodeLine, timestampOf } from "./rollout/codec.ts";
 import type { RolloutHead } from "./rollout/head.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { type RolloutTail, readTail } from "./rollout/tail.ts";
@@ -32,7 +33,7 @@ const TORN_PIECE_BYTES = 1024 * 1024;
 
 /** What a new thread begins with: the base it shares, and what its lists show from the start. */
 export type NewThreadBase = {
-  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  readonly base: { readonly fileId: ThreadId; readonly end: FilePosition } | null;
   readonly preview: string;
 };
 const NO_BASE: NewThreadBase = { base: null, preview: "" };
@@ -308,7 +309,7 @@ export class ThreadOpener {
   }
 
   /** Cuts a torn tail off, keeping its bytes beside the file, and ends a line that only lacks its line feed. */
-  #mend(path: string, head: RolloutHead, known: Position | undefined): RolloutTail {
+  #mend(path: string, head: RolloutHead, known: FilePosition | undefined): RolloutTail {
     const { fs } = this.#core;
     const fd = fs.open(path, "update");
     try {
@@ -358,5 +359,5 @@ function summaryOf(row: CatalogRow | undefined): SummaryText | undefined {
 }
 
 /** What the anchors' fold is to know of a file's base. */
-export const baseOf = (head: RolloutHead): { threadId: ThreadId; end: Position } | null =>
+export const baseOf = (head: RolloutHead): { threadId: ThreadId; end: FilePosition } | null =>
   head.base === null ? null : { threadId: head.base.fileId, end: head.base.end };

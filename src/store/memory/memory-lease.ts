@@ -48,9 +48,6 @@ export type LeasedThread = {
   lease: MemoryLease | undefined;
 };
 
-/** A memory store has no files. */
-export const positionAt = (ordinal: number): Position => ({ ordinal, byteOffset: 0 });
-
 /** The thread's next writer, whatever there was before. */
 export function takeLease(thread: LeasedThread, stamps: Stamps, options: OpenOptions): MemoryWriter {
   const writer = new MemoryWriter(thread, stamps, options.onFailure);
@@ -142,10 +139,6 @@ export class MemoryWriter implements ThreadWriter {
     return this.#thread.id;
   }
 
-  get rolloutPath(): null {
-    return null;
-  }
-
   get historyMode(): HistoryMode {
     return this.#thread.historyMode;
   }
@@ -183,7 +176,7 @@ export class MemoryWriter implements ThreadWriter {
   }
 
   position(): Position {
-    return positionAt(this.#thread.end);
+    return { ordinal: this.#thread.end };
   }
 
   close(): Promise<void> {

@@ -29,7 +29,8 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
-import { endLease, type MemoryWriter, positionAt, Stamps, takeLease, waitForLease } from "./memory-lease.ts";
+import { threadIdOf } from "../without-files.ts";
+import { endLease, type MemoryWriter, Stamps, takeLease, waitForLease } from "./memory-lease.ts";
 import { selectPage } from "./memory-list.ts";
 import { type MemoryBase, MemoryThread } from "./memory-thread.ts";
 
@@ -58,7 +59,7 @@ class MemoryStore implements ThreadStore {
   async fork(meta: SessionMeta, base: ForkBase, options: OpenOptions = {}): Promise<ThreadWriter> {
     this.#check(options.signal);
     const inherited = this.#baseOf(base);
-    const shared = inherited && { threadId: inherited.thread.id, end: positionAt(inherited.end) };
+    const shared = inherited && { threadId: inherited.thread.id, end: { ordinal: inherited.end } };
     return this.#add(forkHeader(meta, base, shared), inherited, options);
   }
 
@@ -113,9 +114,9 @@ class MemoryStore implements ThreadStore {
 
   #find(locator: ThreadLocator): MemoryThread {
     this.#check();
-    if (typeof locator !== "string") throw notFound(locator.rolloutPath);
-    const thread = this.#threads.get(locator);
-    if (thread === undefined) throw notFound(locator);
+    const id = threadIdOf(locator);
+    const thread = this.#threads.get(id);
+    if (thread === undefined) throw notFound(id);
     return thread;
   }
 

@@ -16,7 +16,7 @@ import { AnchorIndex, type AnchorPlace } from "../anchor-index.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenTurn, StoredThread, ThreadGit, TurnPlace } from "../thread-store.ts";
 import { factsOf, type ModelUse, parentThreadOf, previewOf, startTimeOf, userTextOf } from "../thread-summary.ts";
-import { type LeasedThread, type MemoryLease, positionAt, type Stamp } from "./memory-lease.ts";
+import type { LeasedThread, MemoryLease, Stamp } from "./memory-lease.ts";
 
 export type MemoryBase = { readonly thread: MemoryThread; readonly end: number };
 
@@ -150,7 +150,7 @@ export class MemoryThread implements LeasedThread {
     for (const run of this.runs(folded.through, this.end)) {
       for (let ordinal = run.from; ordinal < run.to; ordinal += 1) {
         const line = run.thread.lines[ordinal - run.thread.start];
-        if (line !== undefined) folded.index.observe(line, positionAt(ordinal), positionAt(ordinal + 1));
+        if (line !== undefined) folded.index.observe(line, { ordinal }, { ordinal: ordinal + 1 });
       }
     }
     folded.through = this.end;
@@ -159,7 +159,7 @@ export class MemoryThread implements LeasedThread {
 
   /** @throws InvalidForkPointError */
   resolve(at: ForkAnchor): AnchorPlace | undefined {
-    const end = positionAt(this.end);
+    const end = { ordinal: this.end };
     if (at === "full" || at === "interrupted") return { end, openTurn: this.#openTurn() };
     return this.#index().resolve(at, end);
   }

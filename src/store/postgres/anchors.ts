@@ -1,7 +1,13 @@
 /** Where forks begin, looked up by marks: no line is read, however long the history is. */
-import { InvalidForkPointError } from "../../protocol/errors.ts";
 import { type ThreadId, toTurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import {
+  assertMessageNumber,
+  isBeyondMessages,
+  type TurnAnchor,
+  turnMissing,
+  turnStillRuns,
+} from "../fork-point-refusals.ts";
 import type { OpenTurn, TurnPlace } from "../thread-store.ts";
 import type { PostgresDatabase, SqlRow } from "./database.ts";
 import { type MarkState, NO_MARKS, readState, runningOf } from "./marks.ts";
@@ -93,8 +99,7 @@ export class PostgresAnchors implements MarkLookups {
     if (row === undefined) return undefined;
     const start = Number(row.ordinal);
     const stop = await this.#stopOf(t, end, start);
-    const at = (ordinal: number) => ({ ordinal, byteOffset: 0 });
-    return { turnId: toTurnId(turnId), start: at(start), end: stop === null ? null : at(stop) };
+    return { turnId: toTurnId(turnId), start: { ordinal: start }, end: stop === null ? null : { ordinal: stop } };
   }
 
   /** undefined: outside the history. @throws InvalidForkPointError */
@@ -107,24 +112,20 @@ export class PostgresAnchors implements MarkLookups {
     }
     const { end } = await this.#turn(view, at.throughTurn, "lastTurnId");
     if (end !== null) return { end: end.ordinal, openTurn: null };
-    throw new InvalidForkPointError(`lastTurnId '${at.throughTurn}' identifies an in-progress turn`);
+    throw turnStillRuns(at.throughTurn);
   }
 
   async #beforeUserMessage(view: View, n: number): Promise<AnchoredPlace | undefined> {
-    if (!(n >= 0) || (Number.isFinite(n) && !Number.isInteger(n))) {
-      throw new InvalidForkPointError(`beforeUserMessage must be a whole number from 0 on, not ${n}`);
-    }
-    if (n >= Number.MAX_SAFE_INTEGER) return endOf(view);
+    assertMessageNumber(n);
+    if (isBeyondMessages(n)) return endOf(view);
     return n >= view.state.messages ? undefined : this.#message(view.t, view.end, n);
   }
 
-  async #turn(view: View, turnId: string, name: string): Promise<TurnPlace> {
+  async #turn(view: View, turnId: string, anchor: TurnAnchor): Promise<TurnPlace> {
     const turn = await this.findTurn(view, turnId);
     if (turn !== undefined) return turn;
-    if (view.state.turns === 0 && view.state.messages > 0) {
-      throw new InvalidForkPointError(`${name} '${turnId}' is not a persisted canonical turn in the source thread`);
-    }
-    throw new InvalidForkPointError(`turn not found: ${turnId}`);
+    const { turns, messages } = view.state;
+    throw turnMissing(anchor, turnId, { hasTurns: turns > 0, hasMessages: messages > 0 });
   }
 
   /** On the way up, the thread that holds the line before `end`. */

@@ -1,6 +1,6 @@
 /** Lists and searches by keyset: each page goes on after the place where the one before ended. */
 
-import { type ListPlan, planList, writeCursor } from "../thread-query.ts";
+import { type ListPlan, phraseOf, planList, writeCursor } from "../thread-query.ts";
 import type { StoredThread, ThreadPage, ThreadQuery } from "../thread-store.ts";
 import type { PostgresDatabase } from "./database.ts";
 import { columnText, MORE_WORDS, ROW_COLUMNS, readRow, storedThreadOf } from "./thread-row.ts";
@@ -69,7 +69,7 @@ function searchedIn(search: readonly (readonly string[])[], values: Values): str
   );
   const match = `(${words.join(" & ")}) | ${quoted(MORE_WORDS)}`;
   const held = search.map((term) => {
-    const phrase = values.add(` ${term.join(" ")}`, "text");
+    const phrase = values.add(phraseOf(term), "text");
     return `position(${phrase} IN name_words || text_words) > 0`;
   });
   return [`word_index @@ ${values.add(match, "tsquery")}`, ...held];

@@ -26,6 +26,7 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
+import { threadIdOf } from "../without-files.ts";
 import { PostgresAnchors, type View } from "./anchors.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { PostgresDatabase } from "./database.ts";
@@ -123,7 +124,7 @@ class PostgresStore implements ThreadStore {
       throw new InvalidForkPointError(`thread ${named.id} has ${named.next} lines; a fork cannot begin at ${ordinal}`);
     }
     const holder = await this.#holderOf(named, ordinal);
-    const forked = forkHeader(meta, base, { threadId: holder.id, end: position(ordinal) });
+    const forked = forkHeader(meta, base, { threadId: holder.id, end: { ordinal } });
     const state = await this.#anchors.stateBefore(holder.t, ordinal);
     const summary = summaryBefore(summaryOf(named), ordinal, state);
     return this.#add(forked, { base: holder.t, start: ordinal, summary }, options);
@@ -172,7 +173,7 @@ class PostgresStore implements ThreadStore {
   async open(locator: ThreadLocator, options: OpenOptions = {}): Promise<ThreadWriter> {
     const { lease = "refuse" } = options;
     await this.#ready(options.signal);
-    const id = idOf(locator);
+    const id = threadIdOf(locator);
     if (lease === "wait") return this.#waitFor(id, options);
     const row = await this.#threads.claim(id, lease === "takeOver");
     if (row !== undefined) return this.#opened(row, options);
@@ -215,7 +216,7 @@ class PostgresStore implements ThreadStore {
   /** The thread as it is stored, with what this store has appended to it. */
   async #find(locator: ThreadLocator): Promise<ThreadRow> {
     await this.#ready();
-    const id = idOf(locator);
+    const id = threadIdOf(locator);
     const writer = this.#writers.get(id);
     if (writer?.dirty) await writer.flush();
     const row = await this.#threads.find(id);
@@ -248,7 +249,7 @@ class PostgresStore implements ThreadStore {
     if (place === undefined) return undefined;
     const { id: source, history_mode: historyMode = "paginated" } = headerOf(view.row);
     const { id: threadId } = await this.#holderOf(view.row, place.end);
-    return { source, inherits: { threadId, end: position(place.end) }, historyMode, openTurn: place.openTurn };
+    return { source, inherits: { threadId, end: { ordinal: place.end } }, historyMode, openTurn: place.openTurn };
   }
 
   async #holderOf(row: ThreadRow, end: number): Promise<{ t: number; id: ThreadId }> {
@@ -327,14 +328,6 @@ class PostgresStore implements ThreadStore {
     await this.#database.close();
     for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
   }
-}
-
-const position = (ordinal: number) => ({ ordinal, byteOffset: 0 });
-
-/** A database has no files. @throws RolloutNotFoundError */
-function idOf(locator: ThreadLocator): ThreadId {
-  if (typeof locator === "string") return locator;
-  throw new RolloutNotFoundError(`no rollout found at ${locator.rolloutPath}: threads of a database have no files`);
 }
 
 const notFound = (threadId: string): RolloutNotFoundError =>

@@ -1,5 +1,5 @@
 import type { RolloutLine } from "../../protocol/rollout.ts";
-import { decodeLine } from "../file/rollout/codec.ts";
+import { decodeLine } from "../rollout/codec.ts";
 import type { LoadRange } from "../thread-store.ts";
 import type { PostgresDatabase } from "./database.ts";
 import { headerOf, type ThreadRow } from "./thread-row.ts";

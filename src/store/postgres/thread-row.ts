@@ -4,7 +4,7 @@ import { RolloutCorruptError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { parseRolloutLine, type RolloutItem, type SessionMeta } from "../../protocol/rollout.ts";
 import { placeOf } from "../place.ts";
-import { SEARCHED_CHARS, sourceKindOf, wordsOf } from "../thread-query.ts";
+import { phraseOf, SEARCHED_CHARS, sourceKindOf, wordsOf } from "../thread-query.ts";
 import type { StoredThread } from "../thread-store.ts";
 import { factsOf, type ModelUse, previewOf, userTextOf } from "../thread-summary.ts";
 import type { SqlRow } from "./database.ts";
@@ -117,7 +117,7 @@ export function searchedWords(text: string): Words {
     if (word.length > MAX_WORD || bytes > MAX_INDEXED_BYTES) index.add(MORE_WORDS);
     else index.add(word);
   }
-  return { words: words.map((word) => ` ${word}`).join(""), index: [...index] };
+  return { words: phraseOf(words), index: [...index] };
 }
 
 /** What a thread's lines have said of it so far. */

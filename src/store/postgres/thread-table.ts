@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { DuplicateThreadError, type LeaseOwner, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
-import { timestampOf } from "../file/rollout/codec.ts";
+import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
 import type { PostgresDatabase, SqlRow } from "./database.ts";
 import { isForeignKeyViolation } from "./failure.ts";

@@ -3,7 +3,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
-import { encodeLine, timestampOf } from "../file/rollout/codec.ts";
+import { encodeLine, timestampOf } from "../rollout/codec.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
 import type { Summary } from "./thread-row.ts";
 
@@ -71,10 +71,6 @@ export class PostgresWriter implements ThreadWriter {
     this.#release = release;
   }
 
-  get rolloutPath(): null {
-    return null;
-  }
-
   get failure(): Error | undefined {
     return this.#failure;
   }
@@ -101,7 +97,7 @@ export class PostgresWriter implements ThreadWriter {
   }
 
   position(): Position {
-    return { ordinal: this.#next, byteOffset: 0 };
+    return { ordinal: this.#next };
   }
 
   append(item: RolloutItem): void {

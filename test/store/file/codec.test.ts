@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { RolloutItem } from "../../../src/protocol/rollout.ts";
 import { parseRolloutName } from "../../../src/store/file/layout.ts";
-import { decodeLine, encodeLine, peekType, reordinal } from "../../../src/store/file/rollout/codec.ts";
+import { decodeLine, encodeLine, peekType, reordinal } from "../../../src/store/rollout/codec.ts";
 import { user } from "../../contract/store-script.ts";
 
 const AT = "2026-01-02T03:04:05.678Z";

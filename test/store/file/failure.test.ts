@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import { ManualClock } from "../../../src/kernel/clock.ts";
 import { StoreIoError } from "../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import type { RolloutWriter } from "../../../src/store/file/file-position.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
@@ -27,10 +28,7 @@ async function begin(home: TempHome, options: { fsync?: "never" | "turn" | "alwa
   return { disk, clock, store, heard, writer, path: pathOf(writer) };
 }
 
-const pathOf = (writer: ThreadWriter): string => {
-  assert.ok(writer.rolloutPath);
-  return writer.rolloutPath;
-};
+const pathOf = (writer: RolloutWriter): string => writer.rolloutPath;
 
 const refused = (writer: ThreadWriter): Promise<void> => assert.rejects(writer.flush(), StoreIoError);
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

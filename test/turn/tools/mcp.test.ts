@@ -10,7 +10,7 @@ import { flatTools } from "../../../src/model/conversation.ts";
 import { call, raw } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
 import type { ResponseItem } from "../../../src/protocol/response-item.ts";
-import { encodeLine } from "../../../src/store/file/rollout/codec.ts";
+import { encodeLine } from "../../../src/store/rollout/codec.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
 import { gone, isRunning } from "./processes.ts";
 import { bench, folder, kinds, nextOf } from "./tool-turn.ts";

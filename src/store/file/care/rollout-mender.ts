@@ -1,8 +1,8 @@
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutItem } from "../../../protocol/rollout.ts";
 import { unknownKind } from "../../../protocol/unknown-kind.ts";
+import { decodeLine, encodeLine, ordinalOf, reordinal, timestampOf } from "../../rollout/codec.ts";
 import type { Lease } from "../lease/lease.ts";
-import { decodeLine, encodeLine, ordinalOf, reordinal, timestampOf } from "../rollout/codec.ts";
 import type { RolloutHead } from "../rollout/head.ts";
 import { fileIdOf } from "../rollout/history-reader.ts";
 import { LineReader, type RawLine } from "../rollout/line-reader.ts";

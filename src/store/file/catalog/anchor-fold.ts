@@ -3,29 +3,30 @@ import { InternalDefect } from "../../../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../../../protocol/ids.ts";
 import type { RolloutItem } from "../../../protocol/rollout.ts";
 import { isUserBoundary } from "../../../protocol/user-boundary.ts";
-import type { Position } from "../../thread-store.ts";
+import type { FilePosition } from "../file-position.ts";
+
 import type { Anchored, AnchorViews, View } from "./anchor-views.ts";
 import type { CatalogDatabase } from "./database.ts";
 
 /** Takes in the lines of one thread's file from where the index ends. */
 export interface AnchorFold {
   /** How far the thread's own file is taken in. */
-  readonly through: Position;
+  readonly through: FilePosition;
   /** Takes in one line; one that was taken in before is passed over. */
-  observe(item: RolloutItem, start: Position, end: Position): void;
+  observe(item: RolloutItem, start: FilePosition, end: FilePosition): void;
   /** Stores what was observed. false: another process has gone on meanwhile; make a new fold and observe again. */
   save(): boolean;
 }
 
 /** The thread whose lines come before, up to the end. */
-export type AnchorBase = { readonly threadId: ThreadId; readonly end: Position };
+export type AnchorBase = { readonly threadId: ThreadId; readonly end: FilePosition };
 
 type Mark =
-  | { readonly kind: "message"; readonly start: Position }
-  | { readonly kind: "answer"; readonly start: Position }
-  | { readonly kind: "begin"; readonly start: Position; readonly turnId: TurnId }
-  | { readonly kind: "stop"; readonly start: Position; readonly end: Position }
-  | { readonly kind: "rollBack"; readonly start: Position; readonly count: number };
+  | { readonly kind: "message"; readonly start: FilePosition }
+  | { readonly kind: "answer"; readonly start: FilePosition }
+  | { readonly kind: "begin"; readonly start: FilePosition; readonly turnId: TurnId }
+  | { readonly kind: "stop"; readonly start: FilePosition; readonly end: FilePosition }
+  | { readonly kind: "rollBack"; readonly start: FilePosition; readonly count: number };
 
 export class LineFold implements AnchorFold {
   readonly #database: CatalogDatabase;
@@ -33,8 +34,8 @@ export class LineFold implements AnchorFold {
   readonly #threadId: ThreadId;
   readonly #base: AnchorBase | null;
   /** As stored; undefined: nothing is. */
-  #stored: Position | undefined;
-  #through: Position;
+  #stored: FilePosition | undefined;
+  #through: FilePosition;
   #marks: Mark[] = [];
 
   constructor(database: CatalogDatabase, views: AnchorViews, threadId: ThreadId, base: AnchorBase | null) {
@@ -46,11 +47,11 @@ export class LineFold implements AnchorFold {
     this.#through = this.#stored ?? { ordinal: base?.end.ordinal ?? 0, byteOffset: 0 };
   }
 
-  get through(): Position {
+  get through(): FilePosition {
     return this.#through;
   }
 
-  observe(item: RolloutItem, start: Position, end: Position): void {
+  observe(item: RolloutItem, start: FilePosition, end: FilePosition): void {
     if (start.byteOffset < this.#through.byteOffset) return;
     this.#through = end;
     const mark = markOf(item, start, end);
@@ -109,7 +110,7 @@ export class LineFold implements AnchorFold {
   }
 }
 
-function markOf(item: RolloutItem, start: Position, end: Position): Mark | undefined {
+function markOf(item: RolloutItem, start: FilePosition, end: FilePosition): Mark | undefined {
   if (item.type === "response_item") {
     if (isUserBoundary(item.payload)) return { kind: "message", start };
     const isAnswer = item.payload.type === "message" && item.payload.role === "assistant";
@@ -133,7 +134,7 @@ function markOf(item: RolloutItem, start: Position, end: Position): Mark | undef
 /** The last turn that stands, as the next line meets it. */
 type LastTurn = {
   readonly turnId: TurnId;
-  readonly start: Position;
+  readonly start: FilePosition;
   readonly interrupts: TurnId | null;
   ended: boolean;
   hasMessage: boolean;
@@ -197,7 +198,7 @@ class MarkWriter {
     return this.#lastTurn?.ended === false ? this.#lastTurn : undefined;
   }
 
-  #message(start: Position): void {
+  #message(start: FilePosition): void {
     const turn = this.#running();
     const opens = turn !== undefined && !turn.hasMessage;
     const cut = opens ? turn.start : start;
@@ -225,7 +226,7 @@ class MarkWriter {
     else this.#database.run("UPDATE messages SET settled = ? WHERE t = ? AND line = ?", line, t, this.#ownMessage);
   }
 
-  #begin(start: Position, turnId: TurnId): void {
+  #begin(start: FilePosition, turnId: TurnId): void {
     const interrupts = this.#running()?.turnId ?? null;
     this.#database.run(
       "INSERT INTO turns (t, start, start_byte, id, interrupts) VALUES (?, ?, ?, ?, ?)",
@@ -238,7 +239,7 @@ class MarkWriter {
     this.#lastTurn = { turnId, start, interrupts, ended: false, hasMessage: false };
   }
 
-  #stop(start: Position, end: Position): void {
+  #stop(start: FilePosition, end: FilePosition): void {
     this.#settle(start.ordinal);
     const turn = this.#running();
     if (turn === undefined) return;

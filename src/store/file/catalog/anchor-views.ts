@@ -11,7 +11,8 @@
  * - A turn's end lies in the thread that it began in, or, in `stops`, in a fork that ended it.
  */
 import { type ThreadId, type TurnId, toTurnId } from "../../../protocol/ids.ts";
-import type { OpenTurn, Position, TurnPlace } from "../../thread-store.ts";
+import type { OpenTurn, TurnPlace } from "../../thread-store.ts";
+import type { FilePosition } from "../file-position.ts";
 import type { CatalogDatabase, SqlRow } from "./database.ts";
 
 /** A thread in the tables. */
@@ -19,12 +20,12 @@ export type Anchored = {
   readonly t: number;
   readonly id: ThreadId;
   readonly base: number | null;
-  readonly baseEnd: Position;
+  readonly baseEnd: FilePosition;
   /** How many messages stood at the end of the base. */
   readonly inherited: number;
   /** The first own line that answers what was inherited without an answer. */
   readonly settled: number | null;
-  readonly through: Position;
+  readonly through: FilePosition;
 };
 
 /** A thread as it stood before the line `end`. */
@@ -35,9 +36,9 @@ export type View = {
   base?: View | null;
 };
 
-export type MessagePlace = { readonly cut: Position; readonly openTurn: TurnId | null };
+export type MessagePlace = { readonly cut: FilePosition; readonly openTurn: TurnId | null };
 /** A turn with the one that ran when it began, and so broke off there. */
-export type SeenTurn = TurnPlace & { readonly interrupts: TurnId | null };
+export type SeenTurn = TurnPlace<FilePosition> & { readonly interrupts: TurnId | null };
 type LastMessage = { readonly n: number; readonly line: number; readonly settled: number | null };
 type Rollback = {
   readonly line: number;
@@ -90,7 +91,7 @@ export class AnchorViews {
   }
 
   /** On the way up, the thread that holds the line before `place`. */
-  holderOf(view: View, place: Position): { readonly thread: Anchored; readonly place: Position } {
+  holderOf(view: View, place: FilePosition): { readonly thread: Anchored; readonly place: FilePosition } {
     let holder = view;
     let at = place;
     for (let base = this.baseOf(view); base !== undefined && at.ordinal <= base.end; base = this.baseOf(base)) {
@@ -189,7 +190,7 @@ export class AnchorViews {
     return undefined;
   }
 
-  #stopOf(row: SqlRow, home: View, forks: readonly View[], start: number): Position | null {
+  #stopOf(row: SqlRow, home: View, forks: readonly View[], start: number): FilePosition | null {
     if (row.stop !== null && (row.stop as number) <= home.end) return position(row.stop, row.stop_byte);
     for (const fork of forks.toReversed()) {
       const stop = this.#database.get(LOOKUPS.stop, fork.thread.t, start, fork.end);
@@ -221,7 +222,7 @@ export class AnchorViews {
   }
 }
 
-const position = (ordinal: unknown, byteOffset: unknown): Position => ({
+const position = (ordinal: unknown, byteOffset: unknown): FilePosition => ({
   ordinal: ordinal as number,
   byteOffset: byteOffset as number,
 });

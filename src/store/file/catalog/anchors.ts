@@ -4,10 +4,17 @@
  * Only a thread's own lines are kept under it; what it inherits is looked up in its base as that stood at the fork:
  * a later rollback of the base changes nothing for it. Every lookup is O(log n) for each fork on the way up.
  */
-import { InvalidForkPointError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ForkAnchor } from "../../../protocol/initial-history.ts";
-import type { OpenTurn, Position, TurnPlace } from "../../thread-store.ts";
+import {
+  assertMessageNumber,
+  isBeyondMessages,
+  type TurnAnchor,
+  turnMissing,
+  turnStillRuns,
+} from "../../fork-point-refusals.ts";
+import type { OpenTurn, TurnPlace } from "../../thread-store.ts";
+import type { FilePosition } from "../file-position.ts";
 import { type AnchorBase, type AnchorFold, LineFold } from "./anchor-fold.ts";
 import { type Anchored, AnchorViews, type SeenTurn, type View } from "./anchor-views.ts";
 import type { CatalogDatabase } from "./database.ts";
@@ -15,7 +22,11 @@ import type { CatalogDatabase } from "./database.ts";
 export type { AnchorBase, AnchorFold } from "./anchor-fold.ts";
 
 /** A place, and the thread in whose file it lies: never one that inherits it. */
-export type AnchoredPlace = { readonly threadId: ThreadId; readonly end: Position; readonly openTurn: OpenTurn | null };
+export type AnchoredPlace = {
+  readonly threadId: ThreadId;
+  readonly end: FilePosition;
+  readonly openTurn: OpenTurn | null;
+};
 
 const TABLES = ["messages", "turns", "stops", "rollbacks", "anchored"] as const;
 
@@ -29,7 +40,7 @@ export class CatalogAnchors {
   }
 
   /** How far the thread's own file is taken in; undefined when nothing of it is. */
-  indexedThrough(threadId: ThreadId): Position | undefined {
+  indexedThrough(threadId: ThreadId): FilePosition | undefined {
     return this.#views.find(threadId)?.through;
   }
 
@@ -62,7 +73,7 @@ export class CatalogAnchors {
     if ("beforeTurn" in at) return this.#placed(view, this.#turn(view, at.beforeTurn, "beforeTurnId").start, null);
     const { end } = this.#turn(view, at.throughTurn, "lastTurnId");
     if (end !== null) return this.#placed(view, end, null);
-    throw new InvalidForkPointError(`lastTurnId '${at.throughTurn}' identifies an in-progress turn`);
+    throw turnStillRuns(at.throughTurn);
   }
 
   #end(view: View): AnchoredPlace {
@@ -70,31 +81,27 @@ export class CatalogAnchors {
   }
 
   #beforeUserMessage(view: View, n: number): AnchoredPlace | undefined {
-    if (!(n >= 0) || (Number.isFinite(n) && !Number.isInteger(n))) {
-      throw new InvalidForkPointError(`beforeUserMessage must be a whole number from 0 on, not ${n}`);
-    }
-    if (n >= Number.MAX_SAFE_INTEGER) return this.#end(view);
+    assertMessageNumber(n);
+    if (isBeyondMessages(n)) return this.#end(view);
     const message = this.#views.nthMessage(view, n);
     if (message === undefined) return undefined;
     return this.#placed(view, message.cut, message.openTurn === null ? null : { turnId: message.openTurn });
   }
 
-  #turn(view: View, turnId: string, name: string): SeenTurn {
+  #turn(view: View, turnId: string, anchor: TurnAnchor): SeenTurn {
     const turn = this.#views.findTurn(view, turnId);
     if (turn !== undefined) return turn;
-    if (this.#views.lastTurn(view) === undefined && this.#views.messageCount(view) > 0) {
-      throw new InvalidForkPointError(`${name} '${turnId}' is not a persisted canonical turn in the source thread`);
-    }
-    throw new InvalidForkPointError(`turn not found: ${turnId}`);
+    const hasTurns = this.#views.lastTurn(view) !== undefined;
+    throw turnMissing(anchor, turnId, { hasTurns, hasMessages: this.#views.messageCount(view) > 0 });
   }
 
-  #placed(view: View, end: Position, openTurn: OpenTurn | null): AnchoredPlace {
+  #placed(view: View, end: FilePosition, openTurn: OpenTurn | null): AnchoredPlace {
     const { thread, place } = this.#views.holderOf(view, end);
     return { threadId: thread.id, end: place, openTurn };
   }
 
   /** The cut before the n-th (0-based) user message. */
-  nthUserMessage(threadId: ThreadId, n: number): Position | undefined {
+  nthUserMessage(threadId: ThreadId, n: number): FilePosition | undefined {
     const view = this.#view(threadId);
     return view && this.#views.nthMessage(view, n)?.cut;
   }
@@ -104,12 +111,12 @@ export class CatalogAnchors {
     return view === undefined ? 0 : this.#views.messageCount(view);
   }
 
-  findTurn(threadId: ThreadId, turnId: string): TurnPlace | undefined {
+  findTurn(threadId: ThreadId, turnId: string): TurnPlace<FilePosition> | undefined {
     const view = this.#view(threadId);
     return placeOf(view && this.#views.findTurn(view, turnId));
   }
 
-  lastTurn(threadId: ThreadId): TurnPlace | undefined {
+  lastTurn(threadId: ThreadId): TurnPlace<FilePosition> | undefined {
     const view = this.#view(threadId);
     return placeOf(view && this.#views.lastTurn(view));
   }
@@ -151,5 +158,5 @@ export class CatalogAnchors {
   }
 }
 
-const placeOf = (turn: SeenTurn | undefined): TurnPlace | undefined =>
+const placeOf = (turn: SeenTurn | undefined): TurnPlace<FilePosition> | undefined =>
   turn && { turnId: turn.turnId, start: turn.start, end: turn.end };

@@ -11,6 +11,7 @@ import {
   type ListPlan,
   matchesFilters,
   type PagePlace,
+  phraseOf,
   planList,
   writeCursor,
 } from "../../thread-query.ts";
@@ -62,7 +63,7 @@ function findAll(database: CatalogDatabase, plan: ListPlan): Found[] {
 /** The words are kept with a blank before each, so a phrase whose last word is cut short is a part of them. */
 const holds = (words: readonly string[]): Condition => ({
   sql: "(SELECT instr(word, ?) FROM words WHERE words.n = threads.n) > 0",
-  values: [` ${words.join(" ")}`],
+  values: [phraseOf(words)],
 });
 
 function placed({ paths }: CatalogDatabase, plan: ListPlan, row: SqlRow): Found {

@@ -1,7 +1,7 @@
 import type { ThreadId } from "../../../protocol/ids.ts";
 import { parseSessionSource } from "../../../protocol/session-source.ts";
 import { placeOf } from "../../place.ts";
-import { type FilteredFacts, sourceKindOf, wordsOf } from "../../thread-query.ts";
+import { type FilteredFacts, phraseOf, sourceKindOf, wordsOf } from "../../thread-query.ts";
 import type { StoredThread } from "../../thread-store.ts";
 import type { SqlRow, SqlValue } from "./database.ts";
 import type { HomePaths } from "./home-paths.ts";
@@ -83,9 +83,7 @@ export const pathOf = ({ path }: SqlRow, paths: HomePaths): string | null =>
 
 /** What a search finds the thread by: each word with a blank before it. */
 export const searchedWords = (name: string | null, preview: string, text: string): string =>
-  wordsOf(`${name ?? ""}\n${preview}\n${text}`)
-    .map((word) => ` ${word}`)
-    .join("");
+  phraseOf(wordsOf(`${name ?? ""}\n${preview}\n${text}`));
 
 /** What the filters of a search find it by: one word of letters and digits for each fact. */
 export function tagsOf(thread: FilteredFacts): string {

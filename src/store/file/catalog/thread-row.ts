@@ -1,11 +1,11 @@
 /** What the catalog says of a thread, read from its files. */
 
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
+import { decodeLine } from "../../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../../thread-query.ts";
 import { factsOf, type ModelUse, modelUseOf, previewOf, userTextOf } from "../../thread-summary.ts";
 import type { FileInfo, FileSystem } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
-import { decodeLine } from "../rollout/codec.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
 import { linesBackwards, withFile } from "../rollout/line-reader.ts";
 import type { Segment } from "../rollout/segment.ts";

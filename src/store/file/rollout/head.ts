@@ -2,9 +2,9 @@ import { RolloutCorruptError, RolloutNotFoundError, SkeinError, StoreIoError } f
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { HistoryBase, HistoryMode, RolloutLine, SessionMeta } from "../../../protocol/rollout.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
-import type { Position } from "../../thread-store.ts";
+import { type DecodedLine, decodeLine, ordinalOf } from "../../rollout/codec.ts";
+import type { FilePosition } from "../file-position.ts";
 import { type FileSystem, isMissing } from "../file-system.ts";
-import { type DecodedLine, decodeLine, ordinalOf } from "./codec.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 
 /** What a rollout's first session_meta says. */
@@ -18,7 +18,7 @@ export type RolloutHead = {
   readonly numbered: boolean;
   /** The ordinal of the file's first line: the end of what it inherits. */
   readonly firstOrdinal: number;
-  readonly base: { readonly fileId: ThreadId; readonly end: Position } | null;
+  readonly base: { readonly fileId: ThreadId; readonly end: FilePosition } | null;
   /** It inherits lines, and does not say which. */
   readonly hasLostBase: boolean;
   /** What of the header does not fit; it is read without. */

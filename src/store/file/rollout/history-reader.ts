@@ -9,12 +9,13 @@ import { LRUCache } from "lru-cache";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
+import { decodeLine, type LineProblem, ordinalOf } from "../../rollout/codec.ts";
 import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
-import type { LoadRange, Position } from "../../thread-store.ts";
+import type { LoadRange } from "../../thread-store.ts";
+import type { FilePosition } from "../file-position.ts";
 import type { FileSystem } from "../file-system.ts";
 import { parseRolloutName } from "../layout.ts";
 import type { RolloutLocator } from "../rollout-locator.ts";
-import { decodeLine, type LineProblem, ordinalOf } from "./codec.ts";
 import { type RolloutHead, readHead } from "./head.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 import { linesHolding } from "./line-search.ts";
@@ -24,7 +25,7 @@ import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
 /** A line that is there and says nothing to us. */
 export type UnreadLine = { readonly line?: undefined; readonly raw: RawLine };
-type LineRange = { from?: number; to?: number; start?: Position };
+type LineRange = { from?: number; to?: number; start?: FilePosition };
 
 const DEEPEST = 10_000;
 /** Ancestors are found and looked at in stretches, with turns of the event loop between them. */
@@ -86,7 +87,7 @@ export class HistoryReader {
 
   async #ancestor(
     heir: RolloutHead,
-    base: { fileId: ThreadId; end: Position },
+    base: { fileId: ThreadId; end: FilePosition },
     report: ProblemSink,
   ): Promise<Segment | undefined> {
     const path = await this.#locator.findFile(base.fileId);
@@ -273,7 +274,7 @@ function reportLine(
   report({ kind, path, offset: raw.start, detail });
 }
 
-const unseen = (end: Position): string => `the lines before ${end.ordinal} are not there for the model`;
+const unseen = (end: FilePosition): string => `the lines before ${end.ordinal} are not there for the model`;
 
 const lostBase = (head: RolloutHead): RolloutProblem => ({
   kind: "base_missing",

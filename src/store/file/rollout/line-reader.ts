@@ -1,5 +1,5 @@
+import { MAX_LINE_BYTES } from "../../rollout/codec.ts";
 import type { FileSystem } from "../file-system.ts";
-import { MAX_LINE_BYTES } from "./codec.ts";
 
 /** One line of a file as it lies there: from `start` up to `end`, its line feed included. */
 export type RawLine = {

@@ -5,7 +5,8 @@
  * - A position on the border of two segments is the end of the earlier one, so a fork never shares more than it needs.
  */
 import type { ThreadId } from "../../../protocol/ids.ts";
-import type { Position } from "../../thread-store.ts";
+import type { FilePosition } from "../file-position.ts";
+
 import type { FileSystem } from "../file-system.ts";
 import type { RolloutHead } from "./head.ts";
 import { readExactly } from "./line-reader.ts";
@@ -23,8 +24,8 @@ export type Segment = {
 /** The segment of a position, and the position as a place in that segment's file. */
 export function segmentAt(
   segments: readonly Segment[],
-  position: Position,
-): { segment: Segment; end: Position } | undefined {
+  position: FilePosition,
+): { segment: Segment; end: FilePosition } | undefined {
   for (const segment of segments) {
     if (segment.end !== undefined && position.ordinal > segment.end.ordinal) continue;
     if (segment.end?.ordinal === position.ordinal && segment.end.byteOffset !== undefined) {
@@ -41,7 +42,7 @@ const ORDINAL_IN_HEAD = /^\{"timestamp":"[^"]*","ordinal":(\d+),/;
 export type EndCheck = "good" | "wrong" | "short";
 
 /** Whether a file has the end of a line, and the lines up to that ordinal, where a fork's base says. */
-export function checkEnd(fs: FileSystem, fd: number, head: RolloutHead, end: Position): EndCheck {
+export function checkEnd(fs: FileSystem, fd: number, head: RolloutHead, end: FilePosition): EndCheck {
   const { size } = fs.info(fd);
   if (end.byteOffset > size) return ordinalAtEnd(fs, fd, head) < end.ordinal ? "short" : "wrong";
   const around = readExactly(fs, fd, end.byteOffset - 1, PEEK_BYTES);

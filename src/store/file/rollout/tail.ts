@@ -4,15 +4,15 @@
  * What follows the last line feed is torn unless it reads as a whole line: then only its line feed is missing.
  */
 import { InvalidRequestError } from "../../../protocol/errors.ts";
-import type { Position } from "../../thread-store.ts";
+import { decodeLine, ordinalOf } from "../../rollout/codec.ts";
+import type { FilePosition } from "../file-position.ts";
 import type { FileSystem } from "../file-system.ts";
-import { decodeLine, ordinalOf } from "./codec.ts";
 import type { RolloutHead } from "./head.ts";
 import { countLines, linesBackwards, readExactly } from "./line-reader.ts";
 
 export type RolloutTail = {
   /** Where the next line goes when the tail is mended. */
-  readonly end: Position;
+  readonly end: FilePosition;
   /** Bytes of `end.byteOffset` that are there; one fewer when the last line lacks its line feed. */
   readonly size: number;
   readonly missingFeed: boolean;
@@ -40,7 +40,7 @@ function assertLineEndNear(fs: FileSystem, fd: number, size: number): void {
  * @param known a place in the file up to which its lines were counted before; spares counting a legacy file's
  * @throws InvalidRequestError where the file's last line is longer than a line may be
  */
-export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: Position): RolloutTail {
+export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: FilePosition): RolloutTail {
   const { size } = fs.info(fd);
   assertLineEndNear(fs, fd, size);
   let torn: RolloutTail["torn"] = null;
@@ -67,7 +67,7 @@ export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: 
   return { end: { ordinal: ordinal + 1, byteOffset }, size: whole, missingFeed, torn };
 }
 
-function countedOrdinal(fs: FileSystem, fd: number, head: RolloutHead, end: number, known?: Position): number {
+function countedOrdinal(fs: FileSystem, fd: number, head: RolloutHead, end: number, known?: FilePosition): number {
   const from = known !== undefined && known.byteOffset <= end ? known : undefined;
   return (from?.ordinal ?? head.firstOrdinal) + countLines(fs, fd, from?.byteOffset ?? 0, end);
 }

@@ -5,10 +5,10 @@
  * - What is copied from file to file is copied as bytes: only the ordinal in the head of the line changes, so numbers
  *   and members that this version cannot hold survive.
  */
-import { InvalidRequestError } from "../../../protocol/errors.ts";
-import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../../protocol/json-depth.ts";
-import { type RolloutItem, type RolloutLine, readStoredLine } from "../../../protocol/rollout.ts";
-import { isJsonObject, type JsonObject } from "../../../protocol/unknown-kind.ts";
+import { InvalidRequestError } from "../../protocol/errors.ts";
+import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../protocol/json-depth.ts";
+import { type RolloutItem, type RolloutLine, readStoredLine } from "../../protocol/rollout.ts";
+import { isJsonObject, type JsonObject } from "../../protocol/unknown-kind.ts";
 
 /** `without`: what of it did not fit and was left out. */
 export type DecodedLine =

@@ -1,22 +1,25 @@
 /** Lines of a thread as they go into a file of their own. */
 
-import type { EventMsg } from "../../../protocol/event.ts";
-import { legacyEventsOf } from "../../../protocol/legacy-events.ts";
-import { isPersisted } from "../../../protocol/persistence.ts";
-import type { HistoryMode, RolloutItem, SessionMeta } from "../../../protocol/rollout.ts";
+import type { EventMsg } from "../../protocol/event.ts";
+import { legacyEventsOf } from "../../protocol/legacy-events.ts";
+import { isPersisted } from "../../protocol/persistence.ts";
+import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { encodeLine, reordinal } from "./codec.ts";
-import type { PlacedLine, UnreadLine } from "./history-reader.ts";
+
+/** A line as it is stored: its text without the line feed, and what it says where it can be read. */
+export type StoredText = { readonly line?: RolloutLine | undefined; readonly raw: { readonly text: string } };
 
 type FlatLine = { readonly item: RolloutItem; readonly text: string };
 
 /** As {@link flatLines}. A line that says nothing to us goes along as it stands, since somebody else may read it. */
 export function flatRawLines(
-  placed: PlacedLine | UnreadLine,
+  placed: StoredText,
   mode: HistoryMode,
   ordinal: number,
   timestamp?: string,
 ): readonly { readonly item?: RolloutItem; readonly text: string }[] {
-  if (placed.line !== undefined) return flatLines(placed, mode, ordinal, timestamp);
+  const { line, raw } = placed;
+  if (line !== undefined) return flatLines({ line, raw }, mode, ordinal, timestamp);
   return [{ text: `${reordinal(placed.raw.text, mode === "paginated" ? ordinal : undefined)}\n` }];
 }
 
@@ -27,7 +30,7 @@ export function flatRawLines(
  * @param ordinal that the first of them gets in a paginated file.
  */
 function flatLines(
-  { line, raw }: PlacedLine,
+  { line, raw }: { readonly line: RolloutLine } & StoredText,
   mode: HistoryMode,
   ordinal: number,
   timestamp = line.timestamp,
