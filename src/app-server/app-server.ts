@@ -21,6 +21,7 @@ import { OUTBOX_LIMITS } from "./outbox.ts";
 import { Router } from "./router.ts";
 import type { ServerContext } from "./server-context.ts";
 import { ServerRequests } from "./server-requests.ts";
+import { studioMethods } from "./studio/methods.ts";
 import { ThreadConfigs } from "./thread-configs.ts";
 import { ThreadHub } from "./thread-hub.ts";
 import type { AdmissionLimits } from "./transports/admission.ts";
@@ -91,8 +92,9 @@ class Server implements AppServer, ConnectionServer {
     this.#listenLimits = options.limits;
     this.#context = this.#contextOf(manager, options, logger);
     this.#continuation = new Continuation(manager.events$, this.#context);
-    this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context)], (err, method) =>
-      logger.error({ err, method }, "a request failed by a defect"),
+    this.#router = new Router(
+      [v2Methods(this.#context), v1Methods(this.#context), studioMethods(this.#context)],
+      (err, method) => logger.error({ err, method }, "a request failed by a defect"),
     );
   }
 

@@ -16,6 +16,7 @@ import { MessageLog } from "./message-log.ts";
 import { Outbox } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
 import { errorObjectOf, invalidRequest, overloaded } from "./rpc-error.ts";
+import type { Access } from "./studio/wire.ts";
 import type { Told } from "./v2/wire-types.ts";
 import type { Wire, WireListener } from "./wire.ts";
 
@@ -51,11 +52,13 @@ export class Connection implements WireListener {
   readonly #gone = new AbortController();
   readonly #ended = new AbortController();
   #introduction: Introduction | undefined;
+  #access: Access;
   /** By whose methods it has asked for threads. */
   readonly versions = new Set<"v1" | "v2">();
 
   constructor(wire: Wire, server: ConnectionServer, limits: ConnectionLimits) {
     this.#wire = wire;
+    this.#access = wire.access ?? "act";
     this.#server = server;
     this.#limits = limits;
     this.#outbox = new Outbox(wire, limits, (threadId) => this.tell(deltasLeftOut(threadId)));
@@ -76,6 +79,16 @@ export class Connection implements WireListener {
   introduce(introduction: Introduction): void {
     this.#introduction = introduction;
     this.#wire.admitted?.();
+  }
+
+  get access(): Access {
+    return this.#access;
+  }
+
+  /** false: it may only look. */
+  beginActing(): boolean {
+    if (this.#access === "ask") this.#access = "act";
+    return this.#access === "act";
   }
 
   /** Such a client hears nothing of threads that it has not asked for. */

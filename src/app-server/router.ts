@@ -4,6 +4,7 @@ import type { RequestId } from "./json-rpc.ts";
 import type { Call, Method, MethodTable } from "./method.ts";
 import { readParams } from "./params.ts";
 import { errorObjectOf, INTERNAL_ERROR, invalidRequest } from "./rpc-error.ts";
+import { mayCall, WHY_NOT } from "./studio/access.ts";
 
 export class Router {
   readonly #methods: ReadonlyMap<string, Method>;
@@ -29,6 +30,9 @@ export class Router {
     if (method === undefined) throw this.#unknown(request.method);
     const params = readParams(method.params, request.params);
     if (connection.client === undefined && !method.isFirst) throw invalidRequest("Not initialized");
+    if (connection.access !== "act" && !mayCall(connection.access, request.method)) {
+      throw invalidRequest(WHY_NOT[connection.access]);
+    }
     if (!connection.experimentalApi) checkExperimental(request.method, method, params);
     return { method, params };
   }

@@ -47,7 +47,9 @@ export class ServerRequests {
     };
     this.#next += 1;
     this.#open.set(request.id, request);
-    for (const connection of feed.subscriptions.keys()) this.#ask(request, connection);
+    for (const { connection, looksOn } of feed.subscriptions.values()) {
+      if (looksOn === undefined) this.#ask(request, connection);
+    }
   }
 
   #ask(request: OpenRequest, connection: Connection): void {
@@ -86,6 +88,13 @@ export class ServerRequests {
     const type = msg.type === "exec_approval_request" ? ("exec_approval" as const) : ("patch_approval" as const);
     const thread = this.#manager.loadedThread(feed.threadId as ThreadId);
     thread?.submit({ type, id: msg.call_id, decision }).catch(() => undefined);
+  }
+
+  /** Somebody has answered who was not asked: those who were are told. */
+  settled(threadId: ThreadId, callId: string, decision: ReviewDecision): void {
+    for (const request of [...this.#open.values()]) {
+      if (request.feed.threadId === threadId && request.msg.call_id === callId) this.#resolve(request, decision);
+    }
   }
 
   #resolve(request: OpenRequest, decision: ReviewDecision): void {

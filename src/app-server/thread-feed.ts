@@ -21,6 +21,8 @@ export type Subscription = {
   readonly connection: Connection;
   /** Subscribed by a v2 method. */
   isV2: boolean;
+  /** Looks on: is asked nothing, and follows no agents. With `deltas` false it is told whole items only. */
+  looksOn: { readonly deltas: boolean } | undefined;
   /** Whether a v2 client wants the model's items as they are. */
   rawItems: boolean;
   /** v1's listeners by their subscription ids. */
@@ -173,6 +175,7 @@ export class ThreadFeed {
     const made: Subscription = {
       connection,
       isV2: false,
+      looksOn: undefined,
       rawItems: false,
       listeners: new SparseMap(),
       held: undefined,
@@ -225,8 +228,9 @@ function keep(backlog: { told: Told[] }, { event, derived }: Spoken): void {
 const wantsEvent = ({ listeners }: Subscription, isRaw: boolean): boolean =>
   isRaw ? [...listeners.values()].some(({ rawItems }) => rawItems) : listeners.size > 0;
 
-function deliver({ connection, held }: Subscription, ...told: readonly Told[]): void {
+function deliver({ connection, held, looksOn }: Subscription, ...told: readonly Told[]): void {
   for (const each of told) {
+    if (looksOn?.deltas === false && /delta$/i.test(each.method)) continue;
     if (held !== undefined) held.push(() => connection.tell(each));
     else connection.tell(each);
   }

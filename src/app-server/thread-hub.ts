@@ -75,8 +75,10 @@ export class ThreadHub {
     if (parent !== undefined) this.#shown.add(thread.id);
     const followed = parent === undefined ? undefined : this.#feeds.get(parent);
     if (followed === undefined || followed.subscriptions.size === 0 || this.#feeds.has(thread.id)) return;
+    const followers = [...followed.subscriptions.values()].filter(({ looksOn }) => looksOn === undefined);
+    if (followers.length === 0) return;
     const feed = this.feedOf(thread.id);
-    const releases = [...followed.subscriptions.values()].map((above) => {
+    const releases = followers.map((above) => {
       const { connection, isV2, listeners } = above;
       const own = feed.subscribe(connection);
       own.isV2 = isV2;
@@ -131,7 +133,23 @@ export class ThreadHub {
     this.#shown.add(threadId);
     const subscription = this.feedOf(threadId).subscribe(connection);
     subscription.isV2 = true;
+    subscription.looksOn = undefined;
     return subscription;
+  }
+
+  /** Tells a client what a thread says, and neither loads it nor asks the client anything. Who follows it already goes on so. */
+  lookOn(connection: Connection, threadId: ThreadId, looksOn: { readonly deltas: boolean }): Subscription {
+    const subscription = this.feedOf(threadId).subscribe(connection);
+    const follows = subscription.isV2 || subscription.listeners.size > 0;
+    if (follows && subscription.looksOn === undefined) return subscription;
+    subscription.isV2 = true;
+    subscription.looksOn = looksOn;
+    return subscription;
+  }
+
+  lookAway(connection: Connection, threadId: ThreadId): boolean {
+    const looksOn = this.#feeds.get(threadId)?.subscriptions.get(connection)?.looksOn;
+    return looksOn !== undefined && this.unfollow(connection, threadId);
   }
 
   replayRequests(connection: Connection, threadId: ThreadId): void {

@@ -1,5 +1,9 @@
+import type { Access } from "./studio/wire.ts";
+
 /** One client's line to the server, whatever carries it. A transport makes it, a connection uses it. */
 export interface Wire {
+  /** What its client may do; everything, unless the transport knows better. See {@link Access}. */
+  readonly access?: Access | undefined;
   /** Hands one message over. false: the peer reads slowly, and nothing more should come before `onDrain`. */
   send(text: string): boolean;
   /** Stops and resumes reading; what the peer sends meanwhile waits at its side. */

@@ -54,7 +54,7 @@ function actionToV2(step: ParsedCommand, cwd: string): Record<string, unknown> {
 }
 
 /** The script that a shell was given, or the command itself. */
-function scriptOf(command: readonly string[]): string {
+export function scriptOf(command: readonly string[]): string {
   const [, option, script] = command;
   return command.length === 3 && script !== undefined && /^-l?c$/.test(option ?? "") ? script : commandLine(command);
 }

@@ -1,0 +1,104 @@
+/** Rows of the tree: what the store knows of a thread, and what of it is in memory. Nothing is loaded for them. */
+import type { ThreadManager } from "../../manager/thread-manager.ts";
+import { RolloutNotFoundError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
+import { threadSpawnOf } from "../../protocol/session-source.ts";
+import type { StoredThread } from "../../store/thread-store.ts";
+import { previewOf } from "../../store/thread-summary.ts";
+import type { Thread } from "../../thread/thread.ts";
+import { oneLine } from "./doing.ts";
+import type { RowStatus, TreePatch, TreeRow } from "./wire.ts";
+
+export const TREE_COLUMNS = [
+  ...["id", "parentThreadId", "forkedFromId", "label", "role", "model", "createdAt", "archived"],
+  ...["status", "tokensIn", "tokensCached", "tokensOut", "pending", "lastAt", "doing"],
+] as const;
+
+/** What the events of a thread have told since somebody looks. */
+export type Heard = { doing: string; lastAt: number; label: string };
+
+export class Rows {
+  readonly #manager: ThreadManager;
+  readonly #heardOf: (threadId: ThreadId) => Heard | undefined;
+
+  constructor(manager: ThreadManager, heardOf: (threadId: ThreadId) => Heard | undefined) {
+    this.#manager = manager;
+    this.#heardOf = heardOf;
+  }
+
+  statusOf(thread: Thread | undefined): RowStatus {
+    if (thread === undefined) return "notLoaded";
+    if (thread.pendingApprovals.length > 0) return "waiting";
+    if (thread.activeTurn !== undefined) return "active";
+    const { status } = thread;
+    return typeof status === "object" && "errored" in status ? "failed" : "idle";
+  }
+
+  patch(threadId: ThreadId, storedAt = 0): TreePatch {
+    const thread = this.#manager.loadedThread(threadId);
+    const heard = this.#heardOf(threadId);
+    const status = this.statusOf(thread);
+    const total = thread?.tokenUsage?.total_token_usage;
+    return [
+      threadId,
+      status,
+      total?.input_tokens ?? null,
+      total?.cached_input_tokens ?? null,
+      total?.output_tokens ?? null,
+      thread?.pendingApprovals.length ?? 0,
+      heard?.lastAt ?? storedAt,
+      heard?.doing || (status === "waiting" ? "asks" : status === "active" ? "at work" : ""),
+    ];
+  }
+
+  ofStored(stored: StoredThread): TreeRow {
+    const { threadId, source, name, preview } = stored;
+    const spawned = threadSpawnOf(source);
+    const label = name ?? (spawned?.agent_nickname || this.#heardOf(threadId)?.label || oneLine(preview));
+    return [
+      threadId,
+      this.#manager.parentOf(threadId) ?? stored.parentThreadId,
+      stored.forkedFromId,
+      label,
+      spawned?.agent_role ?? null,
+      this.#manager.loadedThread(threadId)?.config.model ?? stored.model,
+      stored.createdAt,
+      stored.archived,
+      ...live(this.patch(threadId, stored.updatedAt)),
+    ];
+  }
+
+  /** One that no store lists. */
+  ofUnlisted(thread: Thread): TreeRow {
+    const { forked_from_id } = thread.sessionConfigured;
+    return [
+      thread.id,
+      this.#manager.parentOf(thread.id) ?? null,
+      forked_from_id ?? null,
+      this.#heardOf(thread.id)?.label ?? "",
+      null,
+      thread.config.model,
+      this.#heardOf(thread.id)?.lastAt ?? 0,
+      false,
+      ...live(this.patch(thread.id)),
+    ];
+  }
+
+  /** undefined: there is no such thread, neither stored nor in memory. */
+  async read(threadId: ThreadId): Promise<TreeRow | undefined> {
+    try {
+      return this.ofStored(await this.#manager.store.get(threadId));
+    } catch (error) {
+      if (!(error instanceof RolloutNotFoundError)) throw error;
+      const thread = this.#manager.loadedThread(threadId);
+      return thread === undefined ? undefined : this.ofUnlisted(thread);
+    }
+  }
+}
+
+type Live = TreePatch extends readonly [string, ...infer Rest] ? Rest : never;
+
+const live = ([, ...rest]: TreePatch): Live => rest;
+
+/** What a row is called before its thread has a name: the start of its first message. */
+export const labelOf = (text: string): string => oneLine(previewOf(text));
