@@ -20,6 +20,7 @@ export {
   ask,
   type OnlyFieldsOf,
 } from "./manager/ask.ts";
+export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   Inspector,
@@ -343,9 +344,11 @@ export type {
   SubmitOptions as ThreadSubmitOptions,
   Thread,
   WaitOptions,
+  WatchedThread,
   WhenFull,
 } from "./thread/thread.ts";
 export type { TurnResult } from "./thread/turn-result.ts";
+export type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "./thread/watching.ts";
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";

@@ -102,7 +102,14 @@ export class AgentControl {
   async sendPrompt(id: string, prompt: AgentPrompt, options: SubmitOptions = {}): Promise<SubmissionId> {
     const threads = this.#threads();
     requirePrompt(prompt);
-    return submitPrompt(await threads.get(parseThreadId(id), options.signal), prompt, options);
+    const to = parseThreadId(id);
+    const thread = await threads.get(to, options.signal).catch((error: unknown) => {
+      if (!options.signal?.aborted) {
+        threads.deadLetters.note({ to, id: options.id ?? null, message: promptOf(prompt, options), error });
+      }
+      throw error;
+    });
+    return submitPrompt(thread, prompt, options);
   }
 
   /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
@@ -229,7 +236,11 @@ function submitPrompt(
   prompt: AgentPrompt,
   { id, rootTurn, signal }: SubmitOptions,
 ): Promise<SubmissionId> {
-  const items: UserInput[] = typeof prompt === "string" ? [{ type: "text", text: prompt }] : [...prompt];
-  const op: Op = { type: "user_input", items, ...(rootTurn === undefined ? {} : { root_turn_id: rootTurn }) };
+  const op = promptOf(prompt, { rootTurn });
   return id === undefined ? thread.submit(op, { signal }) : thread.submitWithId({ id, op }, { signal });
+}
+
+function promptOf(prompt: AgentPrompt, { rootTurn }: Pick<SubmitOptions, "rootTurn">): Op {
+  const items: UserInput[] = typeof prompt === "string" ? [{ type: "text", text: prompt }] : [...prompt];
+  return { type: "user_input", items, ...(rootTurn === undefined ? {} : { root_turn_id: rootTurn }) };
 }

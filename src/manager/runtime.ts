@@ -14,10 +14,13 @@ import { memoryStore } from "../store/memory/memory-store.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
+import type { Handing } from "../thread/submissions.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import { Logics } from "./logics.ts";
+import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { ResidencySweep } from "./residency.ts";
@@ -42,6 +45,8 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly approvals: ApprovalBoard;
   readonly #mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
+  readonly deadLetters: DeadLetters;
+  readonly monitors: Monitors;
   readonly #env: ThreadEnv;
   readonly ephemeral: ReturnType<typeof memoryStore>;
   readonly unloaded = new UnloadedHandles();
@@ -57,7 +62,13 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.ephemeral = memoryStore({ clock });
+    this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
+    this.monitors = new Monitors({
+      isKnown: async (threadId) =>
+        this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
+      endLinked: (threadId) => this.#lives.endWithAnother(threadId),
+    });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
     this.rooms = new Rooms({
       limit: limits.residentThreads,
@@ -245,6 +256,10 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.#lives.noteObserved(thread);
   }
 
+  noteUndelivered({ id: to }: LiveThread, { op, id }: Pick<Handing, "op" | "id">, error: unknown): void {
+    this.deadLetters.note({ to, id: id ?? null, message: op, error });
+  }
+
   /** Counts, and none of the settings. */
   toJSON(): object {
     const { registry, turnSlots, isClosing } = this;
@@ -289,6 +304,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     });
     this.maker.close();
     await this.#lives.endWhatIsLeft();
+    this.monitors.close();
     await this.#closeStores();
     this.signal({ type: "manager.stop" });
     return report;

@@ -3,9 +3,10 @@
 import type { Outcome } from "../../machines/supervisor.machine.ts";
 import type { Release } from "../kernel/slots.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
-import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { isUuid, parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
+import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { Admission } from "./admission.ts";
 import { refuseUnknown } from "./option-checks.ts";
@@ -57,21 +58,43 @@ export class Service {
   sendToThread(message: Request<"thread.send">): void {
     void this.#answer(message, async () => {
       const { op, id, signal, whenFull } = message;
-      const thread = await this.#threads.get(threadIdOf(message), signal);
+      const thread = await this.#findFor(message);
       const how = { signal, whenFull };
       return id === undefined ? thread.submit(op, how) : thread.submitWithId({ id, op }, how);
     });
   }
 
+  /** The thread that a message is for. Where there is none, or it can't be loaded, the message is a dead letter. */
+  async #findFor(message: Request<"thread.send">): Promise<LiveThread> {
+    const to = threadIdOf(message);
+    try {
+      return await this.#threads.get(to, message.signal);
+    } catch (error) {
+      if (!message.signal?.aborted) this.#noteDead(message, to, error);
+      throw error;
+    }
+  }
+
+  #noteDead({ op, id }: Request<"thread.send">, to: ThreadId, error: unknown): void {
+    this.#threads.deadLetters.note({ to, id: id ?? null, message: op, error });
+  }
+
   /** Tells the caller that it won't be done. */
   refuse(message: { readonly type: string; readonly reply?: unknown }, error: Error): void {
+    if (message.type === "thread.send") this.#refuseMail(message as Request<"thread.send">, error);
     this.#reply(message, { ok: false, error });
+  }
+
+  #refuseMail(message: Request<"thread.send">, error: Error): void {
+    const { threadId } = message;
+    if (typeof threadId === "string" && isUuid(threadId) && isTagged(message.op))
+      this.#noteDead(message, threadId, error);
   }
 
   async #answer(message: SupervisorMessage, serve: () => unknown): Promise<void> {
     let release: Release | undefined;
     let outcome = await outcomeOf(message, () => {
-      const place = this.#admission.enter(message);
+      const place = this.#enter(message);
       if (place instanceof Promise) {
         return place.then((granted) => {
           release = granted;
@@ -89,6 +112,16 @@ export class Service {
     }
     release?.();
     this.#reply(message, outcome);
+  }
+
+  /** @throws OverloadedError */
+  #enter(message: SupervisorMessage): Release | Promise<Release> {
+    try {
+      return this.#admission.enter(message);
+    } catch (error) {
+      if (message.type === "thread.send") this.#refuseMail(message, error as Error);
+      throw error;
+    }
   }
 
   #reply({ type, reply }: { readonly type: string; readonly reply?: unknown }, outcome: Outcome<unknown>): void {

@@ -10,6 +10,8 @@ export type ThreadEnd = {
    * restarted; `lost`: another process writes the thread now; `refused`: its caller had given up meanwhile.
    */
   readonly reason: "closed" | "killed" | "crashed" | "gaveUp" | "lost" | "refused";
+  /** Whether somebody had asked for it: an own logic may also end by itself. */
+  readonly wasAsked?: boolean;
   /** What it failed by. */
   readonly error?: unknown;
 };

@@ -12,6 +12,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { Monitors } from "./monitors.ts";
 import type { Supervision } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { RemovedThreads } from "./removed-threads.ts";
@@ -39,6 +40,7 @@ export interface LivesHost {
   /** Where threads live that are never to last. */
   readonly ephemeral: ThreadStore;
   readonly watchers: LifeWatchers;
+  readonly monitors: Pick<Monitors, "noteEnded">;
   readonly isClosing: boolean;
   signal(signal: SupervisorSignal): void;
   /** Something has happened that may have made a thread idle. */
@@ -171,6 +173,7 @@ export class ThreadLives implements Lives {
       threadId: id,
       epoch: incarnation.epoch,
       reason,
+      ...(reason === "closed" && { wasAsked: thread.isEnding || incarnation.life.isAskedToEnd }),
       ...(error === undefined ? {} : { error }),
     };
     if (reason === "crashed") this.#noteCrashed(end);
@@ -192,7 +195,7 @@ export class ThreadLives implements Lives {
     this.#removed.delete(thread);
     this.#counters.retire(id);
     // Nothing was cut off where nothing ran.
-    this.#noteClosed(wasLoaded || reason !== "killed" ? end : { ...end, reason: "closed" });
+    this.#noteClosed(wasLoaded || reason !== "killed" ? end : { ...end, reason: "closed", wasAsked: true });
   }
 
   /** Another process writes the thread now: here it is closed at once, and the next resume loads it anew. */
@@ -277,24 +280,28 @@ export class ThreadLives implements Lives {
       "a thread closed",
     );
     for (const watcher of this.#host.watchers.closed) watcher(end);
+    this.#host.monitors.noteEnded(end);
     this.#endAgentsOf(threadId);
   }
 
   /** Those agents that a thread's turns have started end with it. */
   #endAgentsOf(threadId: ThreadId): void {
     if (this.#host.isClosing) return;
-    for (const agent of this.#host.registry.agentsBoundTo(threadId)) {
-      this.#endAgent(agent).catch((error: unknown) => {
-        this.#host.logger.warn({ threadId: agent, err: error }, "an agent could not be ended with its parent");
-      });
-    }
+    for (const agent of this.#host.registry.agentsBoundTo(threadId)) this.endWithAnother(agent);
+  }
+
+  /** Ends a thread since one that it is bound to has ended. */
+  endWithAnother(threadId: ThreadId): void {
+    this.#endAgent(threadId).catch((error: unknown) => {
+      this.#host.logger.warn({ threadId, err: error }, "a thread could not be ended with the one that it is bound to");
+    });
   }
 
   async #endAgent(threadId: ThreadId): Promise<void> {
     const place = await this.#host.registry.locate(threadId);
     if (place === undefined) return;
     if ("thread" in place) await place.thread.shutdown();
-    else await this.#closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed" });
+    else await this.#closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed", wasAsked: true });
   }
 
   /**

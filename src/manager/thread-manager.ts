@@ -16,6 +16,7 @@ import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.
 import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
+import type { DeadLetter } from "./dead-letters.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
@@ -227,6 +228,20 @@ export class ThreadManager implements AsyncDisposable {
   /** Each life of a thread that has ended by a failure of its actor, whether the thread is restarted or not. */
   get threadCrashed$(): Observable<ThreadEnd> {
     return watch(this.#runtime.watchers.crashed);
+  }
+
+  /**
+   * Each message that reached nobody, from now on: its thread was not there, was closed, or refused it (SEMANTICS 2.6). What its sender
+   * took back, by a signal or a deadline, is none.
+   */
+  get deadLetters$(): Observable<DeadLetter> {
+    return watch(this.#runtime.deadLetters.watchers);
+  }
+
+  /** How many of them there have been, and the newest hundred. */
+  get deadLetters(): { readonly total: number; readonly recent: readonly DeadLetter[] } {
+    const { total, recent } = this.#runtime.deadLetters;
+    return { total, recent };
   }
 
   /** Every event of every thread, from now on. */

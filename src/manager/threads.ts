@@ -4,6 +4,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { DeadLetters } from "./dead-letters.ts";
 import type { Kinship } from "./kinship.ts";
 import type { Whereabouts } from "./registry.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
@@ -11,6 +12,7 @@ import type { ThreadMaker } from "./thread-maker.ts";
 /** What carries out the supervisor's messages: the threads of one manager, and nothing of how they are kept. */
 export interface Threads {
   readonly logger: SkeinLogger;
+  readonly deadLetters: DeadLetters;
   readonly maker: Pick<ThreadMaker, "spawn" | "fork" | "resume" | "resumeFile" | "resumeHistory">;
   ids(): readonly ThreadId[] | Promise<readonly ThreadId[]>;
   /** The thread, loaded again if it has left memory; one that is down is waited for. @throws ThreadNotFoundError */

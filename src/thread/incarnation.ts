@@ -446,6 +446,7 @@ export class Incarnation implements TurnHost {
   /** Gives the op to the logic: at once, or when a turn of an own logic's may run. */
   take(event: SubmittedOp): void {
     if (event.op.type === "shutdown") {
+      this.life.askToEnd();
       this.#keeper?.close();
       this.#logicThread?.close();
     }

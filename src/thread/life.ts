@@ -9,6 +9,7 @@ export class Life {
   #leaving: Promise<void> | undefined;
   #end: LifeEnd | undefined;
   #lastActiveAt: number;
+  #isAskedToEnd = false;
 
   constructor(epoch: number, now: number) {
     this.epoch = epoch;
@@ -50,6 +51,15 @@ export class Life {
   /** It stays after all, or has left. */
   left(): void {
     this.#leaving = undefined;
+  }
+
+  /** Whether it was given a `shutdown`. */
+  get isAskedToEnd(): boolean {
+    return this.#isAskedToEnd;
+  }
+
+  askToEnd(): void {
+    this.#isAskedToEnd = true;
   }
 
   /** How this life ended; undefined while it lasts. */

@@ -16,7 +16,7 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
@@ -43,11 +43,13 @@ import type {
   SubmitOptions,
   Thread,
   WaitOptions,
+  WatchedThread,
 } from "./thread.ts";
 import { threadFace } from "./thread-face.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import { type Destination, isFull, overloaded, WaitingOps } from "./waiting-ops.ts";
+import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
 export interface ThreadHome {
@@ -57,6 +59,12 @@ export interface ThreadHome {
   kill(thread: LiveThread): Promise<void>;
   /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
   noteObserved(thread: LiveThread): void;
+  readonly monitors: {
+    monitor(watcher: ThreadId, watched: ThreadId, options?: MonitorOptions): Monitor;
+    link(from: ThreadId, to: ThreadId, options?: LinkOptions): Link;
+  };
+  /** An op that could not be given to the thread. */
+  noteUndelivered(thread: LiveThread, handing: Pick<Handing, "op" | "id">, error: unknown): void;
 }
 
 /** `cause`: what the thread failed by, where it did not end on purpose. */
@@ -313,8 +321,13 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
     if (op.type === "exec_approval" || op.type === "patch_approval") {
-      if (this.#isClosed) throw this.closedError(op);
-      this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
+      try {
+        if (this.#isClosed) throw this.closedError(op);
+        this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
+      } catch (error) {
+        this.#home.noteUndelivered(this, { ...handing, op }, error);
+        throw error;
+      }
     }
     const { durability, whenFull } = options;
     const given = { ...handing, op, durability, whenFull };
@@ -329,8 +342,15 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   /** Hands the op over; it, and what the thread had said before it, is stored then (T7). */
   async #give(handing: Handing): Promise<SubmissionId> {
-    if (this.#isClosed) throw this.closedError(handing.op);
-    const id = await this.#handIn(handing);
+    let id: SubmissionId;
+    try {
+      if (this.#isClosed) throw this.closedError(handing.op);
+      id = await this.#handIn(handing);
+    } catch (error) {
+      // What its sender takes back is no dead letter.
+      if (!handing.signal?.aborted) this.#home.noteUndelivered(this, handing, error);
+      throw error;
+    }
     await stored(this.#incarnation, handing);
     return id;
   }
@@ -501,6 +521,23 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     } finally {
       watch?.stop();
     }
+  }
+
+  monitor(other: WatchedThread, options?: MonitorOptions): Monitor {
+    return this.#home.monitors.monitor(this.id, this.#otherThan(other), options);
+  }
+
+  link(other: WatchedThread, options?: LinkOptions): Link {
+    return this.#home.monitors.link(this.id, this.#otherThan(other), options);
+  }
+
+  /** @throws ThreadClosedError, InvalidRequestError */
+  #otherThan(thread: WatchedThread): ThreadId {
+    if (this.#isClosed) throw this.closedError();
+    const id = parseThreadId(typeof thread === "string" ? thread : thread.id);
+    if (id === this.id)
+      throw new InvalidRequestError("a thread can't watch or be linked with itself; give another one");
+    return id;
   }
 
   async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {

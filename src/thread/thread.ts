@@ -12,6 +12,7 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
 import type { TurnResult } from "./turn-result.ts";
+import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
 /** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
 export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
@@ -154,6 +155,17 @@ export interface Thread extends AsyncDisposable {
    * @throws InvalidRequestError while a turn runs, or for less than one turn
    */
   rollback(turns: number, options?: WaitOptions): Promise<void>;
+  /**
+   * Watches another thread's end: exactly one `down` message with the reason, over restarts and unloading of both; at once
+   * `not_found` for one that is gone (SEMANTICS 6.1 to 6.4). The watch is given up by its signal, by disposing of it, and with this thread.
+   * @throws ThreadClosedError, ManagerClosedError; InvalidRequestError for this thread itself
+   */
+  monitor(other: WatchedThread, options?: MonitorOptions): Monitor;
+  /**
+   * Binds this thread and another one: when one ends, but for an end of its own logic's, the other is asked to end too, unless it traps
+   * (SEMANTICS 6.5). Linking again changes `trap` and makes no second bond.
+   */
+  link(other: WatchedThread, options?: LinkOptions): Link;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }
@@ -164,6 +176,9 @@ export type NewThread = {
   readonly thread: Thread;
   readonly sessionConfigured: SessionConfiguredEvent;
 };
+
+/** A thread by its handle or its id. */
+export type WatchedThread = ThreadId | string | { readonly id: ThreadId };
 
 /** What became of a submission. `cut`: its turn was interrupted, or its process died; it can be run again on purpose. */
 export type SubmissionOutcome = "done" | "running" | "cut";
