@@ -30,6 +30,8 @@ export class ThreadHub {
   readonly #observers: RxSubscription[];
   /** Threads that somebody has followed, and agents: only of these is everybody told. A reviewer is nobody's to know. */
   readonly #shown = new Set<ThreadId>();
+  /** Threads whose last turn has failed and that have no feed any more. */
+  readonly #failed = new Set<ThreadId>();
 
   constructor(options: HubOptions) {
     this.#options = options;
@@ -48,15 +50,15 @@ export class ThreadHub {
   #onEvent(event: ThreadEvent): void {
     const { threadId, id, msg } = event;
     const isStart = msg.type === "task_started";
-    const feed = isStart ? this.feedOf(threadId) : this.#feeds.get(threadId);
+    const isQuestion = msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
+    const known = this.#feeds.get(threadId);
+    const feed = known ?? (isStart ? this.#newFeed(threadId) : isQuestion ? this.feedOf(threadId) : undefined);
     if (feed === undefined) return;
     const isEnd = feed.mapper.endsTurn(event) || msg.type === "session_configured";
     if (isEnd) this.#options.requests.withdraw(feed);
     if (msg.type === "error") this.#options.onFailure(event);
     feed.onEvent(event, this.#options.clock.now());
-    if (msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request") {
-      this.#options.requests.open(feed, { turn: id, msg });
-    }
+    if (isQuestion) this.#options.requests.open(feed, { turn: id, msg });
     const isToEnd = isStart && feed.promised.get(msg.turn_id ?? id) === true;
     if (isStart || isEnd) feed.promised.delete(isStart ? (msg.turn_id ?? id) : id);
     if (isToEnd) this.interrupt(threadId);
@@ -101,25 +103,35 @@ export class ThreadHub {
     if (feed !== undefined) {
       this.#options.requests.withdraw(feed);
       feed.close(this.#options.clock.now());
-      this.#feeds.delete(threadId);
+      onlyOnlookers(feed);
+      this.#drop(feed);
     }
     this.#shown.delete(threadId);
+    this.#failed.delete(threadId);
   }
 
   #drop(feed: ThreadFeed): void {
-    if (!feed.isNeeded) this.#feeds.delete(feed.threadId);
+    if (feed.isNeeded) return;
+    this.#feeds.delete(feed.threadId);
+    if (feed.mapper.status.type === "systemError") this.#failed.add(feed.threadId);
   }
 
   /** The thread's feed, made when there is none. */
   feedOf(threadId: ThreadId): ThreadFeed {
     const found = this.#feeds.get(threadId);
     if (found !== undefined) return found;
+    const status = this.statusOf(threadId);
+    const feed = this.#newFeed(threadId);
+    feed.mapper.adopt(status, this.#options.manager.loadedThread(threadId)?.activeTurn);
+    return feed;
+  }
+
+  #newFeed(threadId: ThreadId): ThreadFeed {
     const feed = new ThreadFeed(threadId, (followers, told) => {
       if (this.#shown.has(threadId)) this.tellOthers(followers, told);
     });
-    const turn = this.#options.manager.loadedThread(threadId)?.activeTurn;
-    if (turn !== undefined && turn.submissionId !== undefined) feed.mapper.adoptTurn(turn);
     this.#feeds.set(threadId, feed);
+    this.#failed.delete(threadId);
     return feed;
   }
 
@@ -197,7 +209,9 @@ export class ThreadHub {
     if (status !== undefined && status.type !== "notLoaded")
       return thread === undefined ? { type: "notLoaded" } : status;
     if (thread === undefined) return { type: "notLoaded" };
-    return thread.activeTurn === undefined ? { type: "idle" } : { type: "active", activeFlags: [] };
+    const { activeTurn, pendingApprovals } = thread;
+    if (activeTurn === undefined) return { type: this.#failed.has(threadId) ? "systemError" : "idle" };
+    return { type: "active", activeFlags: pendingApprovals.length > 0 ? ["waitingOnApproval"] : [] };
   }
 
   /** Tells every v2 client, whether it follows the thread or not. */
@@ -216,4 +230,9 @@ export class ThreadHub {
     for (const observer of this.#observers) observer.unsubscribe();
     this.#feeds.clear();
   }
+}
+
+/** The thread has ended: whoever looks on waits for its next life. */
+function onlyOnlookers({ subscriptions }: ThreadFeed): void {
+  for (const [connection, { looksOn }] of subscriptions) if (looksOn === undefined) subscriptions.delete(connection);
 }

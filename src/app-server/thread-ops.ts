@@ -7,6 +7,7 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { Thread } from "../thread/thread.ts";
 import { invalidRequest, threadNotFound } from "./rpc-error.ts";
 import type { ServerContext } from "./server-context.ts";
+import { findStored } from "./v2/thread-view.ts";
 
 /** A thread that is loaded, or was and has left memory. @throws RpcError `thread not found: ...` */
 export async function threadOf({ manager }: ServerContext, threadId: ThreadId, signal: AbortSignal): Promise<Thread> {
@@ -17,6 +18,17 @@ export async function threadOf({ manager }: ServerContext, threadId: ThreadId, s
   } catch (error) {
     throw error instanceof ThreadNotFoundError ? threadNotFound(threadId) : error;
   }
+}
+
+/** As {@link threadOf}, but loads nothing that is stored: undefined for a thread that is not in memory. */
+export async function liveThreadOf(
+  server: ServerContext,
+  threadId: ThreadId,
+  signal: AbortSignal,
+): Promise<Thread | undefined> {
+  const { manager } = server;
+  const isAway = manager.loadedThread(threadId) === undefined && (await findStored(manager, threadId)) !== undefined;
+  return isAway ? undefined : threadOf(server, threadId, signal);
 }
 
 /**

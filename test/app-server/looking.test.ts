@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentFacts } from "../../src/manager/thread-options.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
 import { type Fixture, type Json, serve, type TestClient } from "./test-client.ts";
@@ -95,6 +97,9 @@ test("to look at threads loads none and puts none out of memory, when as many ar
     await client.request("thread/read", { threadId, includeTurns: true });
     assert.equal((await client.request("thread/turns/list", { threadId })).data.length, 1);
     await client.request("thread/items/list", { threadId });
+    const terminals = await client.request("thread/backgroundTerminals/list", { threadId });
+    assert.deepEqual(terminals.data, []);
+    await client.request("skein/thread/watch", { threadId });
   }
   assert.equal((await idsOf(client, {})).length, 5);
   assert.equal((await client.request("thread/search", { searchTerm: "hi" })).data.length, 5);
@@ -103,4 +108,35 @@ test("to look at threads loads none and puts none out of memory, when as many ar
     client.log.slice(told).filter(({ method }) => method?.startsWith("thread/")),
     [],
   );
+});
+
+test("who watches a thread sees its next life too", async () => {
+  await using served = await serve();
+  const { client, manager } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "hi");
+  const watcher = served.connect();
+  await watcher.initialize();
+  await watcher.request("skein/thread/watch", { threadId: thread.id });
+  const removed = await manager.removeThread(thread.id);
+  await removed?.shutdown();
+  await client.request("thread/resume", { threadId: thread.id });
+  await client.turn(thread.id, "anew");
+  await watcher.next("turn/completed", (params) => params.threadId === thread.id);
+});
+
+test("a thread's status is the same whether anybody follows it or not", async () => {
+  const model = scriptedClient(() => {
+    throw new ModelError("refused");
+  });
+  await using served = await serve({ manager: { model } });
+  const { client, manager } = served;
+  const { thread: followed } = await client.request("thread/start", {});
+  await client.turn(followed.id, "hi");
+  const { thread: alone } = await manager.startThread();
+  await alone.run("hi").catch(() => undefined);
+  for (const id of [followed.id, alone.id]) {
+    const { thread } = await client.request("thread/read", { threadId: id });
+    assert.deepEqual(thread.status, { type: "systemError" }, id === alone.id ? "alone" : "followed");
+  }
 });

@@ -6,7 +6,7 @@ import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { threadOf } from "../thread-ops.ts";
+import { liveThreadOf, threadOf } from "../thread-ops.ts";
 import { readThreadId } from "./thread-source.ts";
 
 const threadSchema = z.object({ threadId: text });
@@ -18,14 +18,14 @@ export const terminalMethods = (server: ServerContext): MethodTable => ({
   "thread/backgroundTerminals/list": method({
     params: listSchema,
     experimental: true,
-    handle: async (params, call) => page((await terminalsOf(server, params, call)).list(), params),
+    handle: async (params, call) => page((await terminalsOf(server, params, call))?.list() ?? [], params),
   }),
   "thread/backgroundTerminals/clean": method({
     params: threadSchema,
     experimental: true,
     handle: async (params, call) => {
       const terminals = await terminalsOf(server, params, call);
-      call.afterAnswer(() => void terminals.clean());
+      call.afterAnswer(() => void terminals?.clean());
       return {};
     },
   }),
@@ -35,14 +35,15 @@ export const terminalMethods = (server: ServerContext): MethodTable => ({
     handle: async (params, call) => {
       const terminals = await terminalsOf(server, params, call);
       const id = numberIn(params.processId, "background terminal process id");
-      return { terminated: terminals.terminate(String(id)) };
+      return { terminated: terminals?.terminate(String(id)) ?? false };
     },
   }),
   "thread/shellCommand": method({ params: shellSchema, handle: (params, call) => runCommand(server, params, call) }),
 });
 
+/** undefined: the thread is not in memory, where it would be if any command of it ran, and is not loaded to be looked at. */
 const terminalsOf = async (server: ServerContext, { threadId }: { threadId: string }, { signal }: Call) =>
-  (await threadOf(server, readThreadId(threadId), signal)).terminals;
+  (await liveThreadOf(server, readThreadId(threadId), signal))?.terminals;
 
 /** In the order of their ids; the cursor is the last one's. */
 function page(all: readonly TerminalView[], { cursor, limit }: z.infer<typeof listSchema>) {

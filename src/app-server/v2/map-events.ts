@@ -33,10 +33,12 @@ export class EventMapper {
     this.threadId = threadId;
   }
 
-  /** Takes up a turn that runs already. */
-  adoptTurn({ turnId, submissionId, startedAt }: ActiveTurn): void {
+  /** Takes a thread up as it is, with the turn that runs already. */
+  adopt(status: V2Status, turn: ActiveTurn | undefined): void {
+    this.status = status;
+    if (turn === undefined) return;
+    const { turnId, submissionId, startedAt } = turn;
     this.turn = runningTurn({ id: turnId, submission: submissionId, startedAt: Math.floor(startedAt / 1000) });
-    this.status = { type: "active", activeFlags: [] };
   }
 
   /** @param now Unix milliseconds */
