@@ -10,7 +10,7 @@ import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-conf
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
-import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
@@ -151,9 +151,20 @@ export class ThreadManager implements AsyncDisposable {
     return [...(await this.#ask<readonly ThreadId[]>({ type: "thread.list" }, {}))];
   }
 
-  /** The threads that are stored, a page at a time. Sub-agents are left out unless asked for. */
-  listThreads(query?: ThreadQuery): Promise<ThreadPage> {
-    return this.store.list(query);
+  /**
+   * The threads that are stored, a page at a time. Sub-agents are left out unless asked for. A thread whose turn runs here
+   * is not interrupted, though its turn is open: `interrupted` finds it neither way, and its page may be shorter for it.
+   */
+  async listThreads(query?: ThreadQuery): Promise<ThreadPage> {
+    const page = await this.store.list(query);
+    const works = ({ threadId, openTurn }: StoredThread) =>
+      openTurn !== null && this.#runtime.registry.peek(threadId)?.activeTurn !== undefined;
+    if (!page.threads.some(works)) return page;
+    const threads =
+      query?.interrupted === undefined
+        ? page.threads.map((row) => (works(row) ? { ...row, interrupted: false } : row))
+        : page.threads.filter((row) => !works(row));
+    return { ...page, threads };
   }
 
   /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */

@@ -32,6 +32,7 @@ export type ListPlan = {
   readonly limit: number;
   readonly after: PagePlace | undefined;
   readonly archived: boolean;
+  readonly interrupted: boolean | undefined;
   /** undefined: all but sub-agents, or all of a parent's. */
   readonly sourceKinds: readonly string[] | undefined;
   readonly subAgents: "hidden" | "shown";
@@ -51,6 +52,7 @@ export function planList(query: ThreadQuery = {}): ListPlan {
     limit: clampLimit(query.limit),
     after: query.cursor === undefined ? undefined : readCursor(query.cursor),
     archived: query.archived ?? false,
+    interrupted: query.interrupted,
     sourceKinds: query.sourceKinds === undefined ? undefined : [...new Set(query.sourceKinds)],
     subAgents: query.sourceKinds === undefined && query.parentThreadId === undefined ? "hidden" : "shown",
     modelProviders: query.modelProviders === undefined ? undefined : [...new Set(query.modelProviders)],
@@ -71,12 +73,13 @@ export const sourceKindOf = (source: SessionSource): SourceKind => (typeof sourc
 /** What the filters of a query look at. */
 export type FilteredFacts = Pick<
   StoredThread,
-  "archived" | "source" | "cwd" | "modelProvider" | "parentThreadId" | "forkedFromId"
+  "archived" | "interrupted" | "source" | "cwd" | "modelProvider" | "parentThreadId" | "forkedFromId"
 >;
 
 /** Everything of a plan but its order, place and search. */
 export function matchesFilters(plan: ListPlan, thread: FilteredFacts): boolean {
   if (thread.archived !== plan.archived) return false;
+  if (plan.interrupted !== undefined && thread.interrupted !== plan.interrupted) return false;
   const kind = sourceKindOf(thread.source);
   if (plan.subAgents === "hidden" && kind === "subagent") return false;
   if (plan.sourceKinds !== undefined && !plan.sourceKinds.includes(kind)) return false;

@@ -105,6 +105,13 @@ export type StoredThread = {
   readonly forkedFromId: ThreadId | null;
   readonly parentThreadId: ThreadId | null;
   readonly archived: boolean;
+  /**
+   * The last turn did not complete: it was left open when its process died, or was ended by `turn_aborted` (an interrupt, a
+   * shutdown, a crash). A turn that runs in another process at this moment counts too.
+   */
+  readonly interrupted: boolean;
+  /** The turn that is open at the end of what is stored; null: none is. */
+  readonly openTurn: OpenTurn | null;
 };
 
 /** Which stored threads to list; what is left out does not narrow the list. */
@@ -123,6 +130,8 @@ export type ThreadQuery = {
   sourceKinds?: readonly string[];
   /** Default false: only those that are not archived. */
   archived?: boolean;
+  /** Only those whose last turn did not complete, or only the others. */
+  interrupted?: boolean;
   parentThreadId?: ThreadId;
   forkedFromId?: ThreadId;
   /** Words that the preview, name or text must hold. */

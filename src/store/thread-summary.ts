@@ -8,7 +8,10 @@ import { isUserBoundary } from "../protocol/user-boundary.ts";
 import type { StoredThread, ThreadGit } from "./thread-store.ts";
 
 /** What the header alone tells. */
-export type ThreadFacts = Omit<StoredThread, "rolloutPath" | "updatedAt" | "preview" | "name" | "archived">;
+export type ThreadFacts = Omit<
+  StoredThread,
+  "rolloutPath" | "updatedAt" | "preview" | "name" | "archived" | "interrupted" | "openTurn"
+>;
 
 /** Whatever a foreign writer put into the header comes out as the types say. */
 export function factsOf(meta: SessionMeta): ThreadFacts {

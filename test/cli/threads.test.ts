@@ -45,6 +45,30 @@ test("list: newest first, by page, by filter and by search", async (t) => {
   );
 });
 
+test("list --interrupted shows what was broken off, until it goes on", async (t) => {
+  const home = await tempFolder(t);
+  const done = await storedThread(home, ["the wind is up"]);
+  const cut = await storedThread(home, ["the radio is on"]);
+  const [newest] = (await one(["list", "--home", home, "--json"])).threads as { rolloutPath: string }[];
+  const rolloutPath = String(newest?.rolloutPath);
+  const lines = (await readFile(rolloutPath, "utf8")).trimEnd().split("\n");
+  // As a process that was killed leaves it.
+  await writeFile(rolloutPath, `${lines.filter((line) => !line.includes('"task_complete"')).join("\n")}\n`);
+  const list = (...args: string[]) => one(["list", "--home", home, "--json", ...args]);
+  assert.deepEqual(idsOf(await list("--interrupted")), [cut.threadId]);
+  const threads = (await list()).threads as { threadId: string; interrupted: boolean; openTurn: unknown }[];
+  assert.deepEqual(
+    threads.map(({ threadId, interrupted, openTurn }) => [threadId, interrupted, openTurn]),
+    [
+      [cut.threadId, true, { turnId: cut.turnIds[0] }],
+      [done.threadId, false, null],
+    ],
+  );
+  const on = await skein(["exec", "--home", home, "resume", cut.threadId, "go on"]);
+  assert.equal(on.code, 0, on.stderr);
+  assert.deepEqual(idsOf(await list("--interrupted")), []);
+});
+
 test("the home is that of --home, SKEIN_HOME or CODEX_HOME, in this order", async (t) => {
   const [first, second, third] = [await tempFolder(t), await tempFolder(t), await tempFolder(t)];
   const [a, b, c] = [

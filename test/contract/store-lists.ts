@@ -1,18 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { InvalidRequestError, RolloutNotFoundError } from "../../src/protocol/errors.ts";
-import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
-import type { SessionMeta } from "../../src/protocol/rollout.ts";
+import { newThreadId, newTurnId, type ThreadId, type TurnId } from "../../src/protocol/ids.ts";
+import type { RolloutItem, SessionMeta } from "../../src/protocol/rollout.ts";
 import { rolloutPathOf } from "../../src/store/rollout-path.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../src/store/thread-store.ts";
 import {
+  aborted,
   addTurn,
   answer,
+  begun,
+  compacted,
   context,
+  ended,
   forkAt,
   header,
   inStore,
   type MakeStore,
+  rolledBack,
   storedThread,
   user,
 } from "./store-script.ts";
@@ -75,6 +80,8 @@ export function listSuite(make: MakeStore): void {
         forkedFromId: null,
         parentThreadId: parent,
         archived: false,
+        interrupted: false,
+        openTurn: null,
       });
       const bare = await small(store, { source: undefined, model_provider: null, timestamp: "no time" });
       const seen = await store.get(bare);
@@ -353,6 +360,102 @@ export function listSuite(make: MakeStore): void {
       await store.close();
       const next = reopen === undefined ? undefined : await reopen();
       if (next !== undefined) assert.deepEqual(await modelOf(next), ["third", null]);
+    }),
+  );
+
+  test(
+    "a thread is interrupted when its last turn was left open or was aborted, until it goes on",
+    inStore(make, async ({ store, reopen }) => {
+      const [first, second, beside] = [newTurnId(), newTurnId(), newTurnId()];
+      const noId: RolloutItem = { type: "event_msg", payload: { type: "task_started" } };
+      const cases: [string, RolloutItem[], boolean, TurnId | null | undefined][] = [
+        ["nothing was ever said", [], false, undefined],
+        ["one that completed", [begun(first), user("x"), answer("y"), ended(first)], false, undefined],
+        ["open", [begun(first), user("x")], true, first],
+        ["open, of no id", [noId, user("x")], true, null],
+        ["aborted", [begun(first), user("x"), aborted(first)], true, undefined],
+        ["the second is open", [begun(first), ended(first), begun(second), answer("so far")], true, second],
+        ["aborted, and went on", [begun(first), aborted(first), begun(second), ended(second)], false, undefined],
+        ["left open, and went on", [begun(first), begun(second), ended(second)], false, undefined],
+        ["open, and a later line of no turn", [begun(first), compacted("sum"), context()], true, first],
+        ["one beside it ended", [begun(beside), begun(first), ended(beside)], true, first],
+        ["aborted and rolled back", [begun(first), user("x"), aborted(first), rolledBack(1)], false, undefined],
+        ["a user's message outside a turn", [user("x")], false, undefined],
+      ];
+      const legacy: typeof cases = [
+        ["legacy, unanswered", [user("x")], true, null],
+        ["legacy, answered", [user("x"), answer("y")], false, undefined],
+        ["legacy, aborted", [user("x"), aborted(first)], true, undefined],
+        ["legacy, went on", [user("x"), aborted(first), user("y"), answer("z")], false, undefined],
+      ];
+      const expected: { id: ThreadId; what: string; interrupted: boolean; openTurn: unknown }[] = [];
+      for (const [what, items, interrupted, turnId] of [...cases, ...legacy]) {
+        const mode = legacy.some(([other]) => other === what) ? "legacy" : "paginated";
+        const writer = await store.create(header({ history_mode: mode }));
+        for (const item of items) {
+          writer.append(item);
+          // As each line comes, and not only in a batch.
+          await writer.flush();
+        }
+        const openTurn = turnId === undefined ? null : { turnId };
+        expected.unshift({ id: writer.threadId, what, interrupted, openTurn });
+        const { interrupted: now, openTurn: openNow } = await store.get(writer.threadId);
+        assert.deepEqual([now, openNow], [interrupted, openTurn], `${what}, live`);
+        await writer.close();
+      }
+      const check = async (from: ThreadStore, when: string) => {
+        const all = (await from.list({ limit: 100 })).threads.map(({ threadId: id, interrupted, openTurn }) => {
+          const what = expected.find((one) => one.id === id)?.what ?? "unexpected";
+          return { id, what, interrupted, openTurn };
+        });
+        assert.deepEqual(all, expected, when);
+        for (const wanted of [true, false]) {
+          const ids = expected.filter(({ interrupted }) => interrupted === wanted).map(({ id }) => id);
+          assert.deepEqual(await walk(from, { interrupted: wanted, limit: 3 }), ids, when);
+          assert.deepEqual(
+            new Set(await walk(from, { interrupted: wanted, limit: 3, orderBy: "updatedAt" })),
+            new Set(ids),
+          );
+          const here = { interrupted: wanted, cwd: "/work/project", modelProviders: ["mock"], sourceKinds: ["cli"] };
+          assert.deepEqual(await walk(from, { ...here, limit: 3 }), ids, when);
+          assert.deepEqual(await idsOf(from, { ...here, parentThreadId: newThreadId() }), []);
+          assert.deepEqual(await idsOf(from, { ...here, forkedFromId: newThreadId() }), []);
+          assert.deepEqual(await idsOf(from, { interrupted: wanted, archived: true }), []);
+          const found = await walk(from, { search: "x", interrupted: wanted, limit: 3 });
+          assert.ok(found.length > 0 && found.every((id) => ids.includes(id)), when);
+          assert.deepEqual(
+            new Set(await walk(from, { search: "x", interrupted: wanted, orderBy: "updatedAt" })),
+            new Set(found),
+          );
+        }
+      };
+      await check(store, "in the same store");
+      const reopened = expected.find(({ what }) => what === "open");
+      assert.ok(reopened);
+      const writer = await store.open(reopened.id);
+      assert.deepEqual((await store.get(reopened.id)).openTurn, { turnId: first });
+      writer.append(aborted(first));
+      addTurn(writer, "x");
+      await writer.close();
+      Object.assign(reopened, { interrupted: false, openTurn: null });
+      await store.close();
+      const next = reopen === undefined ? undefined : await reopen();
+      if (next !== undefined) await check(next, "in another store over the same place");
+    }),
+  );
+
+  test(
+    "a fork is interrupted by what its own lines say",
+    inStore(make, async ({ store }) => {
+      const writer = await store.create(header());
+      const turnId = newTurnId();
+      for (const item of [begun(turnId), user("x")]) writer.append(item);
+      await writer.close();
+      const fork = await forkAt(store, writer.threadId, "full");
+      const broken = await forkAt(store, writer.threadId, "full", (own) => own.append(aborted(turnId)));
+      const on = await forkAt(store, broken, "full", (own) => addTurn(own, "on"));
+      assert.deepEqual(await idsOf(store, { interrupted: true }), [broken, writer.threadId]);
+      assert.deepEqual(await idsOf(store, { interrupted: false }), [on, fork]);
     }),
   );
 }

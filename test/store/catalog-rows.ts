@@ -55,6 +55,8 @@ export function rowOf(fields: Partial<CatalogRow> = {}): CatalogRow {
     forkedFromId: null,
     parentThreadId: null,
     archived: false,
+    interrupted: false,
+    openTurn: null,
     baseThreadId: null,
     fileSize: 100,
     mtimeMs: 1234.5,

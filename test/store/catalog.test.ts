@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
+import { newThreadId, newTurnId, type ThreadId } from "../../src/protocol/ids.ts";
 import type { SessionSource } from "../../src/protocol/session-source.ts";
 import { Catalog, type CatalogRow } from "../../src/store/file/catalog/catalog.ts";
 import { hasFullText } from "../../src/store/file/catalog/database.ts";
@@ -50,15 +50,23 @@ test("a row comes back as it was put, also by another process, and is replaced b
     other.catalog.close();
   }));
 
-test("growth changes times and size alone, and makes no rows", () =>
+test("growth changes times, size and the last turn alone, and makes no rows", () =>
   inCatalog((catalog) => {
     const [older, old] = [rowOf(), rowOf()];
     catalog.put([older, old]);
-    const growth = { threadId: older.threadId, updatedAt: old.updatedAt + 9, fileSize: 200, mtimeMs: 2.25 };
+    const growth = {
+      threadId: older.threadId,
+      updatedAt: old.updatedAt + 9,
+      fileSize: 200,
+      mtimeMs: 2.25,
+      interrupted: true,
+      openTurn: { turnId: newTurnId() },
+    };
     catalog.grow([growth, { ...growth, threadId: newThreadId() }]);
     assert.deepEqual(catalog.get(older.threadId), { ...older, ...growth });
     assert.equal(catalog.files().length, 2);
     assert.deepEqual(idsOf(catalog, { orderBy: "updatedAt" }), [older.threadId, old.threadId]);
+    assert.deepEqual(idsOf(catalog, { interrupted: true }), [older.threadId]);
     assert.deepEqual(idsOf(catalog), [old.threadId, older.threadId]);
   }));
 
@@ -280,6 +288,9 @@ test("every list is one range of one index in its own order, and searches begin 
     const filters: ThreadQuery[] = [
       {},
       { archived: true },
+      { interrupted: true },
+      { interrupted: true, cwd: "/work", parentThreadId: newThreadId() },
+      { interrupted: false },
       { cwd: "/work" },
       { modelProviders: ["a", "b"] },
       { sourceKinds: ["cli", "subagent"] },

@@ -12,6 +12,7 @@ Examples:
   skein list                           the newest 25
   skein list --sort updated --cwd .    what was worked on last in this folder
   skein list --search "wind radio"     threads that speak of both
+  skein list --interrupted             what was broken off, by an interrupt or an end of the process
   skein list --all --json              all of them, as one JSON object`;
 
 export const listCommand = (io: Io): Command =>
@@ -22,6 +23,7 @@ export const listCommand = (io: Io): Command =>
     .option("--all", "every page")
     .addOption(new Option("--sort <time>", "newest first by").choices(["created", "updated"]).default("created"))
     .option("--archived", "only threads that are archived")
+    .option("--interrupted", "only threads whose last turn did not complete")
     .option("--cwd <dir>", "only threads of this folder")
     .option("--provider <id...>", "only threads of these model providers")
     .addOption(

@@ -15,6 +15,7 @@ export type ListOptions = {
   readonly all?: boolean;
   readonly sort: "created" | "updated";
   readonly archived?: boolean;
+  readonly interrupted?: boolean;
   readonly cwd?: string;
   readonly provider?: string[];
   readonly source?: string[];
@@ -46,6 +47,7 @@ async function queryOf(options: ListOptions, store: ThreadStore, io: Io): Promis
     limit: options.all ? 100 : options.limit,
     orderBy: options.sort === "updated" ? "updatedAt" : "createdAt",
     archived: options.archived ?? false,
+    ...(options.interrupted === true && { interrupted: true }),
     ...(cursor !== undefined && { cursor }),
     ...(cwd !== undefined && { cwd: resolve(io.cwd(), cwd) }),
     ...(provider !== undefined && { modelProviders: provider }),

@@ -146,7 +146,9 @@ export class FileStore implements ThreadStore {
     const writing = live.get(threadId);
     if (row !== undefined && row.rolloutPath === path && (writing !== undefined || isOfFile(row, fs.infoOf(path)))) {
       // Growth is noted later: what is live knows its own.
-      return storedThread(withNotes({ ...row, updatedAt: writing?.updatedAt ?? row.updatedAt }, notes.now()));
+      const { interrupted, openTurn } = writing?.row ?? row;
+      const updatedAt = writing?.updatedAt ?? row.updatedAt;
+      return storedThread(withNotes({ ...row, updatedAt, interrupted, openTurn }, notes.now()));
     }
     this.#core.group.writeAll();
     return storedThread(await readRow(this.#core, path, notes.now()));
@@ -274,8 +276,8 @@ const typed = (error: unknown): unknown =>
 
 function storedThread(row: StoredThread): StoredThread {
   const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;
-  const { originator, historyMode, source, gitInfo, model, reasoningEffort, forkedFromId, parentThreadId, archived } =
-    row;
+  const { originator, historyMode, source, gitInfo, model, reasoningEffort, forkedFromId, parentThreadId } = row;
+  const { archived, interrupted, openTurn } = row;
   const times = { createdAt, updatedAt };
   const origin = {
     cwd,
@@ -290,5 +292,5 @@ function storedThread(row: StoredThread): StoredThread {
     forkedFromId,
     parentThreadId,
   };
-  return { threadId, rolloutPath, ...times, preview, name, ...origin, archived };
+  return { threadId, rolloutPath, ...times, preview, name, ...origin, archived, interrupted, openTurn };
 }

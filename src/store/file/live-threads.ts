@@ -1,6 +1,7 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
+import { lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { AnchorFold } from "./catalog/anchors.ts";
 import type { CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
@@ -90,6 +91,7 @@ export class LiveThreads {
       live.fold.observe(item, start, end);
       live.unsaved += 1;
     }
+    this.#noteTurn(live, item);
     this.#noteModel(live, item);
     if (live.summary !== undefined && live.row !== undefined) this.#addText(live, live.row, item);
   }
@@ -102,6 +104,13 @@ export class LiveThreads {
       if (through === undefined || through.ordinal < base.end.ordinal) return undefined;
       return anchors.fold(fileId, { threadId: base.fileId, end: base.end });
     });
+  }
+
+  /** Told with the growth, so that a turn costs no row. */
+  #noteTurn(live: LiveThread, item: RolloutItem): void {
+    if (live.row === undefined) return;
+    const last = lastTurnAfter(live.row, item, live.writer.historyMode);
+    if (last !== live.row) live.row = { ...live.row, ...last };
   }
 
   #noteModel(live: LiveThread, item: RolloutItem): void {
@@ -163,10 +172,18 @@ export class LiveThreads {
     if (growth !== undefined) this.#index?.use((catalog) => catalog.grow([growth]));
   }
 
-  #growthOf({ writer, updatedAt }: LiveThread): CatalogGrowth | undefined {
+  #growthOf({ writer, row, updatedAt }: LiveThread): CatalogGrowth | undefined {
     const info = this.#fs.infoOf(writer.file.path);
-    if (info === undefined) return undefined;
-    return { threadId: writer.threadId, updatedAt, fileSize: info.size, mtimeMs: info.modifiedMs };
+    if (info === undefined || row === undefined) return undefined;
+    const { interrupted, openTurn } = row;
+    return {
+      threadId: writer.threadId,
+      updatedAt,
+      fileSize: info.size,
+      mtimeMs: info.modifiedMs,
+      interrupted,
+      openTurn,
+    };
   }
 }
 

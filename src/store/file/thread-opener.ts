@@ -11,6 +11,7 @@ import {
 } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
+import { NO_TURN } from "../last-turn.ts";
 import { encodeLine, timestampOf } from "../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenOptions, ThreadLocator } from "../thread-store.ts";
@@ -98,6 +99,7 @@ export class ThreadOpener {
       preview: from.preview,
       name: null,
       archived: false,
+      ...NO_TURN,
       baseThreadId: from.base?.fileId ?? null,
       fileSize: info.size,
       mtimeMs: info.modifiedMs,

@@ -13,6 +13,7 @@ import type { HistoryMode, RolloutLine, SessionMeta } from "../../protocol/rollo
 import { parseSessionSource, type SessionSource } from "../../protocol/session-source.ts";
 import { isUserBoundary } from "../../protocol/user-boundary.ts";
 import { AnchorIndex, type AnchorPlace } from "../anchor-index.ts";
+import { type LastTurn, lastTurnAfter, NO_TURN } from "../last-turn.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenTurn, StoredThread, ThreadGit, TurnPlace } from "../thread-store.ts";
 import { factsOf, type ModelUse, parentThreadOf, previewOf, startTimeOf, userTextOf } from "../thread-summary.ts";
@@ -42,6 +43,8 @@ export class MemoryThread implements LeasedThread {
   #firstMessage: { readonly ordinal: number; readonly text: string } | undefined = undefined;
   /** How many of the own lines were looked at for the first message. */
   #looked = 0;
+  #lastTurn = NO_TURN;
+  #lastTurnThrough = 0;
 
   constructor(meta: SessionMeta, base: MemoryBase | undefined, now: Stamp) {
     this.meta = meta;
@@ -233,6 +236,18 @@ export class MemoryThread implements LeasedThread {
     return texts.join("\n");
   }
 
+  get lastTurn(): LastTurn {
+    for (; this.#lastTurnThrough < this.lines.length; this.#lastTurnThrough += 1) {
+      const line = this.lines[this.#lastTurnThrough];
+      if (line !== undefined) this.#lastTurn = lastTurnAfter(this.#lastTurn, line, this.historyMode);
+    }
+    return this.#lastTurn;
+  }
+
+  get interrupted(): boolean {
+    return this.lastTurn.interrupted;
+  }
+
   summary(): StoredThread {
     return {
       ...factsOf(this.meta),
@@ -243,6 +258,7 @@ export class MemoryThread implements LeasedThread {
       preview: this.preview,
       name: this.name,
       archived: this.archived,
+      ...this.lastTurn,
     };
   }
 }

@@ -1,4 +1,5 @@
 /** What one batch stores of a thread, and the statement that stores it. */
+import { lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf } from "../thread-summary.ts";
 import type { MarkLookups } from "./anchors.ts";
 import type { Statement } from "./database.ts";
@@ -32,6 +33,7 @@ export async function partOf(writer: PostgresWriter, lookups: MarkLookups): Prom
     if (mark !== undefined) marks.push(mark);
     summary = {
       ...summarize(summary, line.item, line.ordinal, modelUseOf(line.item)),
+      lastTurn: lastTurnAfter(summary.lastTurn, line.item, writer.historyMode),
       state: mark?.state ?? summary.state,
     };
     lines.push(line);
@@ -88,6 +90,8 @@ export function batchStatement(schema: string, parts: readonly Part[]): Statemen
         ({ words }) => words?.words ?? null,
         ({ words }) => words?.index.join(" ") ?? null,
         ({ summary, writer }) => (summary.model === writer.summary.model ? null : jsonOr(summary.model)),
+        ({ summary }) => summary.lastTurn.interrupted,
+        ({ summary: { lastTurn } }) => (lastTurn.openTurn === null ? null : columnText(lastTurn.openTurn.turnId ?? "")),
       ),
       ...columns(
         lines,
@@ -113,25 +117,26 @@ export function batchStatement(schema: string, parts: readonly Part[]): Statemen
 const batchText = (s: string): string => `
   WITH given AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
-      $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[])
-      AS g (t, epoch, start, next, at, state, preview, preview_at, messages, words, index, model)
+      $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[])
+      AS g (t, epoch, start, next, at, state, preview, preview_at, messages, words, index, model, interrupted, open_turn)
   ), fenced AS (
     UPDATE ${s}.threads AS h SET
       next = g.next, updated = g.at, state = g.state, preview = coalesce(g.preview, h.preview),
       preview_at = coalesce(g.preview_at, h.preview_at), messages = coalesce(g.messages, h.messages),
       text_words = coalesce(g.words, h.text_words), model = coalesce(g.model, h.model),
+      interrupted = g.interrupted, open_turn = g.open_turn,
       text_index = CASE WHEN g.index IS NULL THEN h.text_index ELSE array_to_tsvector(string_to_array(g.index, ' ')) END
     FROM given AS g
     WHERE h.t = g.t AND h.epoch = g.epoch AND h.next = g.start AND h.holder IS NOT NULL AND NOT h.deleted
     RETURNING h.t
   ), stored AS (
     INSERT INTO ${s}.lines (t, ordinal, line)
-    SELECT l.t, l.ordinal, l.line FROM unnest($13::bigint[], $14::bigint[], $15::text[]) AS l (t, ordinal, line)
+    SELECT l.t, l.ordinal, l.line FROM unnest($15::bigint[], $16::bigint[], $17::text[]) AS l (t, ordinal, line)
     JOIN fenced USING (t)
   ), marked AS (
     INSERT INTO ${s}.marks (t, ordinal, kind, height, cut, turn, begun, state)
-    SELECT m.* FROM unnest($16::bigint[], $17::bigint[], $18::text[], $19::integer[], $20::bigint[], $21::text[],
-      $22::bigint[], $23::text[]) AS m (t, ordinal, kind, height, cut, turn, begun, state)
+    SELECT m.* FROM unnest($18::bigint[], $19::bigint[], $20::text[], $21::integer[], $22::bigint[], $23::text[],
+      $24::bigint[], $25::text[]) AS m (t, ordinal, kind, height, cut, turn, begun, state)
     JOIN fenced USING (t)
   )
   SELECT t FROM fenced`;

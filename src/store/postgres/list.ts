@@ -42,6 +42,7 @@ const isEmpty = ({ modelProviders, sourceKinds, search }: ListPlan): boolean =>
 function conditionsOf(plan: ListPlan, values: Values): string[] {
   const found = ["NOT deleted", `archived = ${values.add(plan.archived, "boolean")}`];
   if (plan.subAgents === "hidden") found.push("subagent = false");
+  if (plan.interrupted !== undefined) found.push(plan.interrupted ? "interrupted" : "NOT interrupted");
   if (plan.sourceKinds !== undefined) found.push(`kind = ANY(${values.add(plan.sourceKinds, "text[]")})`);
   if (plan.places !== undefined) found.push(`place = ANY(${values.add(plan.places.map(columnText), "text[]")})`);
   if (plan.parentThreadId !== undefined) found.push(`parent = ${values.add(columnText(plan.parentThreadId), "text")}`);

@@ -75,6 +75,21 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
     CREATE INDEX marks_turn ON ${s}.marks (t, turn, ordinal) WHERE kind = 'begin';
     CREATE INDEX marks_stop ON ${s}.marks (t, begun, ordinal) WHERE kind = 'stop';
     CREATE INDEX marks_compacted ON ${s}.marks (t, ordinal DESC) WHERE kind = 'compacted';`,
+  (s) => `
+    ALTER TABLE ${s}.threads ADD COLUMN interrupted boolean NOT NULL DEFAULT false, ADD COLUMN open_turn text;
+    CREATE INDEX threads_interrupted ON ${s}.threads (archived, created DESC, id DESC) WHERE interrupted AND NOT deleted;
+    WITH last AS (
+      SELECT DISTINCT ON (m.t) m.t, m.ordinal, m.kind, m.turn FROM ${s}.marks AS m
+      JOIN ${s}.threads AS h ON h.t = m.t
+      WHERE m.kind IN ('begin', 'stop', 'rollback')
+        OR (m.kind IN ('message', 'answer') AND h.header LIKE '%"history_mode":"legacy"%')
+      ORDER BY m.t, m.ordinal DESC
+    )
+    UPDATE ${s}.threads AS h SET
+      interrupted = last.kind <> 'stop' OR EXISTS (
+        SELECT FROM ${s}.lines AS l WHERE l.t = last.t AND l.ordinal = last.ordinal AND l.line LIKE '%"turn_aborted"%'),
+      open_turn = CASE last.kind WHEN 'begin' THEN last.turn WHEN 'message' THEN '' END
+    FROM last WHERE last.t = h.t AND last.kind IN ('begin', 'stop', 'message');`,
 ];
 
 /** The steps that the schema lacks, in one statement, so that it needs no transaction of the caller's. */

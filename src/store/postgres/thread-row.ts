@@ -1,8 +1,9 @@
 /** A thread's row: what lists and writers know of it, without its lines. */
 import * as z from "zod";
 import { RolloutCorruptError } from "../../protocol/errors.ts";
-import type { ThreadId } from "../../protocol/ids.ts";
+import { type ThreadId, toTurnId } from "../../protocol/ids.ts";
 import { parseRolloutLine, type RolloutItem, type SessionMeta } from "../../protocol/rollout.ts";
+import { type LastTurn, NO_TURN } from "../last-turn.ts";
 import { placeOf } from "../place.ts";
 import { phraseOf, SEARCHED_CHARS, sourceKindOf, wordsOf } from "../thread-query.ts";
 import type { StoredThread } from "../thread-store.ts";
@@ -48,12 +49,15 @@ const rowSchema = z.object({
   updated: z.coerce.number(),
   archived: z.boolean(),
   deleted: z.boolean(),
+  interrupted: z.boolean(),
+  /** Empty: a turn whose id nobody knows. */
+  open_turn: z.string().nullable(),
 });
 
 export type ThreadRow = z.infer<typeof rowSchema>;
 
 export const ROW_COLUMNS = `t, id, header, began, base, start, next, epoch, owner, state, preview, preview_at, messages, model, name,
-  git, updated, archived, deleted`;
+  git, updated, archived, deleted, interrupted, open_turn`;
 
 /** @throws RolloutCorruptError for what no store wrote */
 export function readRow(row: SqlRow): ThreadRow {
@@ -79,8 +83,14 @@ export function storedThreadOf(row: ThreadRow): StoredThread {
     preview: row.preview ?? "",
     name: row.name,
     archived: row.archived,
+    ...lastTurnOf(row),
   };
 }
+
+const lastTurnOf = ({ interrupted, open_turn }: ThreadRow): LastTurn => ({
+  interrupted,
+  openTurn: open_turn === null ? null : { turnId: open_turn === "" ? null : toTurnId(open_turn) },
+});
 
 /** A `text` column holds no NUL. */
 export const columnText = (text: string): string => text.replaceAll("\0", "\uFFFD");
@@ -126,16 +136,25 @@ export type Summary = {
   readonly previewAt: number | null;
   readonly messages: readonly (readonly [number, string])[];
   readonly model: ModelUse | null;
+  readonly lastTurn: LastTurn;
   readonly state: MarkState;
 };
 
-export const NOTHING_SAID: Summary = { preview: null, previewAt: null, messages: [], model: null, state: NO_MARKS };
+export const NOTHING_SAID: Summary = {
+  preview: null,
+  previewAt: null,
+  messages: [],
+  model: null,
+  lastTurn: NO_TURN,
+  state: NO_MARKS,
+};
 
 export const summaryOf = (row: ThreadRow): Summary => ({
   preview: row.preview,
   previewAt: row.preview_at,
   messages: row.messages,
   model: row.model,
+  lastTurn: lastTurnOf(row),
   state: readState(row.state),
 });
 
@@ -147,6 +166,7 @@ export function summaryBefore({ preview, previewAt, messages }: Summary, end: nu
     previewAt: isSeen ? previewAt : null,
     messages: messages.filter(([ordinal]) => ordinal < end),
     model: null,
+    lastTurn: NO_TURN,
     state,
   };
 }

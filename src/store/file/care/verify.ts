@@ -230,7 +230,7 @@ class HomeCheck {
     });
     const notes = { names: new Map(), git: new Map() };
     const wanted = await readRow({ fs: this.#fs, layout: this.#layout, reader }, path, notes);
-    const wrong = (["preview", "cwd", "createdAt", "forkedFromId", "archived"] as const).filter(
+    const wrong = (["preview", "cwd", "createdAt", "forkedFromId", "archived", "interrupted"] as const).filter(
       (field) => row[field] !== wanted[field],
     );
     // Of a history that is not whole any more the row may know more than the files.

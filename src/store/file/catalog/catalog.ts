@@ -13,6 +13,7 @@ import { CatalogDatabase, type DatabaseOptions, type SqlRow } from "./database.t
 import { listThreads } from "./list.ts";
 import {
   type CatalogRow,
+  lastTurnValues,
   pathOf,
   ROW_COLUMNS,
   rowValues,
@@ -29,7 +30,10 @@ export type { CatalogRow } from "./row.ts";
 export type CatalogFile = Pick<CatalogRow, "threadId" | "rolloutPath" | "archived" | "fileSize" | "mtimeMs">;
 
 /** What changes with each append. */
-export type CatalogGrowth = Pick<CatalogRow, "threadId" | "updatedAt" | "fileSize" | "mtimeMs">;
+export type CatalogGrowth = Pick<
+  CatalogRow,
+  "threadId" | "updatedAt" | "fileSize" | "mtimeMs" | "interrupted" | "openTurn"
+>;
 
 const marks = (columns: string): string => columns.replace(/[^,]+/g, "?");
 
@@ -38,6 +42,7 @@ const INSERT = `
     (SELECT coalesce(max(n) + 1, ?) FROM threads WHERE n >= ? AND n < ?), ${marks(STORED_COLUMNS)}
   )`;
 const UPDATE = `UPDATE threads SET (${STORED_COLUMNS}) = (${marks(STORED_COLUMNS)}) WHERE id = ?`;
+const GROW = "UPDATE threads SET updated = ?, file_size = ?, mtime = ?, interrupted = ?, open_turn = ? WHERE id = ?";
 const GET = `
   SELECT ${ROW_COLUMNS}, base, file_size, mtime, text FROM threads LEFT JOIN texts ON texts.n = threads.n WHERE id = ?`;
 const NUMBER = "(SELECT n FROM threads WHERE id = ?)";
@@ -107,9 +112,8 @@ export class Catalog {
   /** Notes growth of threads that are there; others are passed over. One transaction. */
   grow(rows: Iterable<CatalogGrowth>): void {
     this.#database.transaction(() => {
-      for (const { threadId, updatedAt, fileSize, mtimeMs } of rows) {
-        const set = "UPDATE threads SET updated = ?, file_size = ?, mtime = ? WHERE id = ?";
-        this.#database.run(set, updatedAt, fileSize, mtimeMs, threadId);
+      for (const { threadId, updatedAt, fileSize, mtimeMs, ...lastTurn } of rows) {
+        this.#database.run(GROW, updatedAt, fileSize, mtimeMs, ...lastTurnValues(lastTurn), threadId);
       }
     });
   }

@@ -122,11 +122,17 @@ const oneOf = (column: string, values: readonly (string | null)[]): Condition =>
   return { sql: values.includes(null) ? `(${isNamed} OR ${column} IS NULL)` : isNamed, values: named };
 };
 
+/** A literal, so that the index of those alone can be used. */
+const INTERRUPTED: Condition = { sql: "interrupted = 1", values: [] };
+
 /** The narrowest index that the plan has a use for. */
 function armsOf(plan: ListPlan): Arm[] {
   const order = COLUMN[plan.orderBy];
   const archived = equals("archived", plan.archived ? 1 : 0);
   if (plan.modelProviders?.length === 0 || plan.sourceKinds?.length === 0) return [];
+  if (plan.interrupted === true) {
+    return [{ index: `threads_interrupted_${order}`, range: [INTERRUPTED, archived] }];
+  }
   if (plan.parentThreadId !== undefined) {
     return [{ index: `threads_parent_${order}`, range: [equals("parent", plan.parentThreadId)] }];
   }
@@ -156,12 +162,18 @@ function restOf(plan: ListPlan, arm: Arm): Condition[] {
   const held = new Set(arm.range.map(({ sql }) => sql.slice(0, sql.indexOf(" "))));
   const rest: [string, Condition][] = [["archived", equals("archived", plan.archived ? 1 : 0)]];
   if (plan.subAgents === "hidden") rest.push(["subagent", equals("subagent", 0)]);
+  if (plan.interrupted === false) rest.push(["interrupted", equals("interrupted", 0)]);
+  if (plan.parentThreadId !== undefined) rest.push(["parent", equals("parent", plan.parentThreadId)]);
   if (plan.forkedFromId !== undefined) rest.push(["forked_from", equals("forked_from", plan.forkedFromId)]);
   if (plan.places !== undefined) rest.push(["place", oneOf("place", plan.places)]);
   if (plan.modelProviders !== undefined) rest.push(["provider", oneOf("provider", plan.modelProviders)]);
   if (plan.sourceKinds !== undefined) rest.push(["kind", oneOf("kind", plan.sourceKinds)]);
   return rest.filter(([column]) => !held.has(column)).map(([, condition]) => condition);
 }
+
+/** What changes too often to be a tag. */
+const howItStands = ({ interrupted }: ListPlan): Condition[] =>
+  interrupted === undefined ? [] : [equals("interrupted", interrupted ? 1 : 0)];
 
 /** The search and the filters as an FTS5 query; undefined: nothing can be found. */
 function matchOf(plan: ListPlan, search: readonly (readonly string[])[]): string | undefined {
@@ -205,7 +217,7 @@ const isMany = (database: CatalogDatabase, match: string): boolean =>
   Number(database.get(COUNT_FOUND, match, FEW + 1)?.found) > FEW;
 
 function sorted(database: CatalogDatabase, plan: ListPlan, match: string): Found[] {
-  const conditions = [{ sql: "postings MATCH ?", values: [match] }, ...placeAfter(plan)];
+  const conditions = [{ sql: "postings MATCH ?", values: [match] }, ...howItStands(plan), ...placeAfter(plan)];
   const where = conditions.map(({ sql }) => sql).join(" AND ");
   const sql = `SELECT ${ROW_COLUMNS} FROM postings CROSS JOIN threads ON n = postings.rowid WHERE ${where}
     ORDER BY ${orderOf(plan)} LIMIT ?`;

@@ -1,5 +1,6 @@
-import type { ThreadId } from "../../../protocol/ids.ts";
+import type { ThreadId, TurnId } from "../../../protocol/ids.ts";
 import { parseSessionSource } from "../../../protocol/session-source.ts";
+import type { LastTurn } from "../../last-turn.ts";
 import { placeOf } from "../../place.ts";
 import { type FilteredFacts, phraseOf, sourceKindOf, wordsOf } from "../../thread-query.ts";
 import type { StoredThread } from "../../thread-store.ts";
@@ -17,11 +18,11 @@ export type CatalogRow = StoredThread & {
 };
 
 export const ROW_COLUMNS =
-  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, originator, mode, source, git, model, effort, name, preview";
+  "id, created, updated, archived, provider, cwd, parent, forked_from, path, cli_version, originator, mode, source, git, model, effort, name, preview, interrupted, open_turn";
 
 /** In the order of {@link rowValues}. */
 export const STORED_COLUMNS =
-  "id, created, updated, archived, subagent, kind, provider, cwd, place, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview";
+  "id, created, updated, archived, subagent, kind, provider, cwd, place, parent, forked_from, base, file_size, mtime, path, cli_version, originator, mode, source, git, model, effort, name, preview, interrupted, open_turn";
 
 export function rowValues(row: CatalogRow, paths: HomePaths): SqlValue[] {
   const kind = sourceKindOf(row.source);
@@ -50,8 +51,15 @@ export function rowValues(row: CatalogRow, paths: HomePaths): SqlValue[] {
     row.reasoningEffort,
     row.name,
     row.preview,
+    ...lastTurnValues(row),
   ];
 }
+
+/** Of the columns `interrupted` and `open_turn`; a turn whose id nobody knows has an empty one. */
+export const lastTurnValues = ({ interrupted, openTurn }: LastTurn): [SqlValue, SqlValue] => [
+  interrupted ? 1 : 0,
+  openTurn === null ? null : (openTurn.turnId ?? ""),
+];
 
 /** A row of {@link ROW_COLUMNS}. The casts hold since the tables are strict and written by rowValues alone. */
 export function threadOf(row: SqlRow, paths: HomePaths): StoredThread {
@@ -74,6 +82,8 @@ export function threadOf(row: SqlRow, paths: HomePaths): StoredThread {
     forkedFromId: row.forked_from as ThreadId | null,
     parentThreadId: row.parent as ThreadId | null,
     archived: row.archived === 1,
+    interrupted: row.interrupted === 1,
+    openTurn: row.open_turn === null ? null : { turnId: row.open_turn === "" ? null : (row.open_turn as TurnId) },
   };
 }
 

@@ -9,7 +9,7 @@
  */
 
 /** Another number, or none: the file is thrown away. The way of searching goes into it, since the tables differ. */
-export const catalogVersion = (fullText: boolean): number => 2 * 7 + (fullText ? 1 : 0);
+export const catalogVersion = (fullText: boolean): number => 2 * 8 + (fullText ? 1 : 0);
 
 /** `n` is the creation in milliseconds, and a number among those of one millisecond in the low bits. */
 export const CREATED_SHIFT = 20n;
@@ -40,7 +40,9 @@ CREATE TABLE threads (
   model TEXT,
   effort TEXT,
   name TEXT,
-  preview TEXT NOT NULL
+  preview TEXT NOT NULL,
+  interrupted INTEGER NOT NULL,
+  open_turn TEXT
 ) STRICT;
 CREATE INDEX threads_created ON threads (archived, subagent, created, id);
 CREATE INDEX threads_updated ON threads (archived, subagent, updated, id);
@@ -54,6 +56,8 @@ CREATE INDEX threads_parent_created ON threads (parent, created, id) WHERE paren
 CREATE INDEX threads_parent_updated ON threads (parent, updated, id) WHERE parent IS NOT NULL;
 CREATE INDEX threads_forked_created ON threads (forked_from, created, id) WHERE forked_from IS NOT NULL;
 CREATE INDEX threads_forked_updated ON threads (forked_from, updated, id) WHERE forked_from IS NOT NULL;
+CREATE INDEX threads_interrupted_created ON threads (archived, created, id) WHERE interrupted = 1;
+CREATE INDEX threads_interrupted_updated ON threads (archived, updated, id) WHERE interrupted = 1;
 CREATE INDEX threads_path ON threads (path) WHERE path IS NOT NULL;
 CREATE INDEX threads_newest ON threads (updated);
 CREATE INDEX threads_base ON threads (base) WHERE base IS NOT NULL;

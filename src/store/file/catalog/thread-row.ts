@@ -1,6 +1,8 @@
 /** What the catalog says of a thread, read from its files. */
 
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
+import type { HistoryMode } from "../../../protocol/rollout.ts";
+import { type LastTurn, LastTurnSearch } from "../../last-turn.ts";
 import { decodeLine } from "../../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../../thread-query.ts";
 import { factsOf, type ModelUse, modelUseOf, previewOf, userTextOf } from "../../thread-summary.ts";
@@ -59,7 +61,7 @@ export async function readRow(
   const summary = await readSummary(env.reader, await env.reader.segments(path));
   return {
     ...factsOf(meta),
-    ...lastModelUse(env.fs, path),
+    ...lastLines(env.fs, path, meta.history_mode),
     rolloutPath: path,
     updatedAt: Math.floor(info?.modifiedMs ?? 0),
     preview: summary.preview,
@@ -73,20 +75,27 @@ export async function readRow(
   };
 }
 
-/** How much of a rollout's end is searched for its last request. */
-const LAST_BYTES = 256 * 1024;
+/** How much of a rollout's end is searched for its last request, and for how its last turn stands. */
+const LAST_REQUEST_BYTES = 256 * 1024;
+const LAST_TURN_BYTES = 16 * 1024 * 1024;
 
-/** What the last request ran with, if it stands near the end. */
-const lastModelUse = (fs: FileSystem, path: string): ModelUse | undefined =>
+/** What the last request ran with, if it stands near the end, and how the last turn stands. */
+const lastLines = (fs: FileSystem, path: string, mode: HistoryMode): Partial<ModelUse> & LastTurn =>
   withFile(fs, path, (fd) => {
     const { size } = fs.info(fd);
-    for (const { text } of linesBackwards(fs, fd, size, Math.max(0, size - LAST_BYTES))) {
-      if (!text.includes('"turn_context"')) continue;
+    const requests = Math.max(0, size - LAST_REQUEST_BYTES);
+    const turn = new LastTurnSearch(mode);
+    let use: ModelUse | undefined;
+    for (const { text, start } of linesBackwards(fs, fd, size, Math.max(0, size - LAST_TURN_BYTES))) {
+      if (turn.isKnown && (use !== undefined || start < requests)) break;
+      const wantsUse = use === undefined && start >= requests && text.includes('"turn_context"');
+      if (!wantsUse && !turn.wants(text)) continue;
       const decoded = decodeLine(text);
-      const use = "line" in decoded ? modelUseOf(decoded.line) : undefined;
-      if (use !== undefined) return use;
+      if (!("line" in decoded)) continue;
+      turn.add(decoded.line);
+      use ??= modelUseOf(decoded.line);
     }
-    return undefined;
+    return { ...use, ...turn.found };
   });
 
 /** What the first user messages of these lines say. */
