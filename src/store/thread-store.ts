@@ -13,6 +13,7 @@ import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { ProblemSink } from "./rollout-problem.ts";
+import type { StandingNotes } from "./standing-notes.ts";
 
 /** A place between two lines: how many lines come before it, inherited ones included. A store may add to it what is its own. */
 export type Position = { readonly ordinal: number };
@@ -200,6 +201,12 @@ export interface ThreadStore {
   unarchive(threadId: ThreadId): Promise<void>;
   /** Never breaks a fork, and is never refused because of one: what children still need is kept (F3). */
   delete(threadId: ThreadId): Promise<void>;
+
+  /**
+   * What stands beside the lines of a thread: its budgets' use, its timers, mail that waits. A store without it has them kept in
+   * memory, as long as its manager lives.
+   */
+  readonly notes?: StandingNotes | undefined;
 
   /** Flushes every writer and frees all that the store holds. */
   close(): Promise<void>;

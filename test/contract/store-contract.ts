@@ -5,6 +5,7 @@ import { leaseSuite } from "./store-leases.ts";
 import { lineageSuite } from "./store-lineage.ts";
 import { listSuite } from "./store-lists.ts";
 import { modelSuite } from "./store-model.ts";
+import { noteSuite } from "./store-notes.ts";
 import type { MakeStore } from "./store-script.ts";
 import { threadSuite } from "./store-threads.ts";
 
@@ -20,6 +21,7 @@ export function storeContract(name: string, make: MakeStore, options: StoreContr
     describe("lineage and removal", () => lineageSuite(make));
     describe("leases", () => leaseSuite(make));
     describe("lists", () => listSuite(make));
+    describe("standing notes", () => noteSuite(make));
     describe("any history", () => modelSuite(make, options.modelRuns ?? 200));
   });
 }

@@ -6,6 +6,7 @@ import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import type { RolloutProblem } from "../rollout-problem.ts";
+import type { StandingNotes } from "../standing-notes.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -22,6 +23,7 @@ import { Catalog } from "./catalog/catalog.ts";
 import { IN_MEMORY } from "./catalog/database.ts";
 import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
+import { FileNotes } from "./file-notes.ts";
 import type { FilePosition, RolloutWriter } from "./file-position.ts";
 import { errorCode, isMissing } from "./file-system.ts";
 import { ForkPoints } from "./fork-points.ts";
@@ -52,6 +54,7 @@ export class FileStore implements ThreadStore {
   readonly #forker: ThreadForker;
   readonly #points: ForkPoints;
   readonly #archive: ThreadArchive;
+  readonly #notes: FileNotes;
 
   constructor(options: FileStoreOptions) {
     this.#core = new StoreCore(options);
@@ -59,6 +62,11 @@ export class FileStore implements ThreadStore {
     this.#forker = new ThreadForker(this.#core, this.#opener);
     this.#points = new ForkPoints(this.#core, this.#opener);
     this.#archive = new ThreadArchive(this.#core);
+    this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home);
+  }
+
+  get notes(): StandingNotes {
+    return this.#notes;
   }
 
   /** What reading met and passed over, the newest thousand. */
@@ -230,8 +238,9 @@ export class FileStore implements ThreadStore {
     return this.#archive.unarchive(threadId);
   }
 
-  delete(threadId: ThreadId): Promise<void> {
-    return this.#archive.delete(threadId);
+  async delete(threadId: ThreadId): Promise<void> {
+    await this.#archive.delete(threadId);
+    await this.#notes.forget(threadId);
   }
 
   /** Brings the catalog up to date with what other programs changed in the files. */

@@ -8,6 +8,7 @@
  *     deleted/<base id>_<thread id>      that file in turn needs the lines of its base
  *     leases/heirs/<base id>_<thread id>  a fork that is being made (fork-marks.ts)
  *     leases/<thread id>       who writes the thread (lease.ts)
+ *     standing/<kind>/<thread id>.json   budgets in use, timers, waiting mail (file-notes.ts)
  *     catalog.sqlite           the index, which can be rebuilt
  */
 import { realpathSync } from "node:fs";

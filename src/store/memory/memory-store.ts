@@ -16,6 +16,7 @@ import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { forkHeader } from "../fork-header.ts";
+import { MemoryNotes } from "../standing-notes.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -46,6 +47,7 @@ class MemoryStore implements ThreadStore {
   /** For each thread that was forked the forks; also for a deleted one, so that its forks are found through it. */
   readonly #forks = new Map<ThreadId, Set<ThreadId>>();
   readonly #stamps: Stamps;
+  readonly notes = new MemoryNotes();
   #closed = false;
 
   constructor(clock: Clock) {
@@ -201,6 +203,7 @@ class MemoryStore implements ThreadStore {
   async delete(threadId: ThreadId): Promise<void> {
     const thread = this.#find(threadId);
     this.#threads.delete(threadId);
+    this.notes.forget(threadId);
     endLease(thread, notFound(threadId))?.fail(notFound(threadId));
     this.#forgetFork(thread);
   }
@@ -225,6 +228,7 @@ class MemoryStore implements ThreadStore {
     for (const thread of this.#threads.values()) void endLease(thread, error)?.close();
     this.#threads.clear();
     this.#forks.clear();
+    this.notes.clear();
   }
 }
 

@@ -90,6 +90,13 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
         SELECT FROM ${s}.lines AS l WHERE l.t = last.t AND l.ordinal = last.ordinal AND l.line LIKE '%"turn_aborted"%'),
       open_turn = CASE last.kind WHEN 'begin' THEN last.turn WHEN 'message' THEN '' END
     FROM last WHERE last.t = h.t AND last.kind IN ('begin', 'stop', 'message');`,
+  (s) => `
+    CREATE TABLE ${s}.notes (
+      id text COLLATE "C" NOT NULL,
+      kind text NOT NULL,
+      value text NOT NULL,
+      PRIMARY KEY (id, kind)
+    );`,
 ];
 
 /** The steps that the schema lacks, in one statement, so that it needs no transaction of the caller's. */

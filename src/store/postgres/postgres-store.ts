@@ -32,6 +32,7 @@ import { CommitGroup } from "./commit-group.ts";
 import { PostgresDatabase } from "./database.ts";
 import { LeaseNews } from "./lease-news.ts";
 import { listThreads } from "./list.ts";
+import { PostgresNotes } from "./notes.ts";
 import { checkOptions, type PostgresStoreOptions } from "./options.ts";
 import { readLines } from "./reader.ts";
 import { PostgresSession } from "./session.ts";
@@ -74,6 +75,7 @@ class PostgresStore implements ThreadStore {
   readonly #group: CommitGroup;
   readonly #writers = new Map<ThreadId, PostgresWriter>();
   readonly #news: LeaseNews;
+  readonly notes: PostgresNotes;
   #migrating: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -86,6 +88,7 @@ class PostgresStore implements ThreadStore {
     this.#threads = new ThreadTable(this.#database, this.#session.holder);
     this.#anchors = new PostgresAnchors(this.#database);
     this.#group = new CommitGroup(this.#database, this.#anchors);
+    this.notes = new PostgresNotes(this.#database, () => this.#ready());
   }
 
   async #ready(signal?: AbortSignal): Promise<void> {
@@ -312,6 +315,7 @@ class PostgresStore implements ThreadStore {
     if (!(await this.#threads.delete(threadId))) throw notFound(threadId);
     this.#writers.get(threadId)?.end(notFound(threadId));
     this.#writers.delete(threadId);
+    await this.notes.forget(threadId);
   }
 
   close(): Promise<void> {

@@ -1,0 +1,95 @@
+/** Standing notes in files: `standing/<kind>/<thread id>.json`, replaced by a rename, so that a reader finds one whole. */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { StoreIoError } from "../../protocol/errors.ts";
+import { isUuid, type ThreadId } from "../../protocol/ids.ts";
+import { NOTE_KINDS, type NoteKind, type StandingNotes } from "../standing-notes.ts";
+import type { FileSystem } from "./file-system.ts";
+
+const SUFFIX = ".json";
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+
+export class FileNotes implements StandingNotes {
+  readonly #fs: FileSystem;
+  readonly #folder: string;
+
+  /** @param home the store's; nothing is made in it before something is noted */
+  constructor(fs: FileSystem, home: string) {
+    this.#fs = fs;
+    this.#folder = join(home, "standing");
+  }
+
+  #path(threadId: ThreadId, kind: NoteKind): string {
+    return join(this.#folder, kind, `${threadId}${SUFFIX}`);
+  }
+
+  async read(threadId: ThreadId, kind: NoteKind): Promise<unknown> {
+    const path = this.#path(threadId, kind);
+    let text: string;
+    try {
+      text = this.#fs.readText(path);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw new StoreIoError(`failed to read ${path}`, { cause: error });
+    }
+    try {
+      return JSON.parse(text);
+    } catch (error) {
+      throw new StoreIoError(`${path} holds no JSON; remove it to go on without what it says`, { cause: error });
+    }
+  }
+
+  async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
+    const path = this.#path(threadId, kind);
+    try {
+      if (value === undefined) this.#remove(path);
+      else this.#replace(path, Buffer.from(JSON.stringify(value)));
+    } catch (error) {
+      throw new StoreIoError(`failed to write ${path}`, { cause: error });
+    }
+  }
+
+  #replace(path: string, bytes: Uint8Array): void {
+    const draft = `${path}.${randomUUID()}.tmp`;
+    this.#fs.makeFolder(join(path, ".."));
+    const fd = this.#fs.open(draft, "create");
+    try {
+      for (let done = 0; done < bytes.length; ) done += this.#fs.write(fd, bytes, done, bytes.length - done);
+    } finally {
+      this.#fs.close(fd);
+    }
+    try {
+      this.#fs.rename(draft, path);
+    } catch (error) {
+      this.#remove(draft);
+      throw error;
+    }
+  }
+
+  #remove(path: string): void {
+    try {
+      this.#fs.remove(path);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+  }
+
+  async threads(kind: NoteKind): Promise<readonly ThreadId[]> {
+    try {
+      return this.#fs
+        .list(join(this.#folder, kind))
+        .map(({ name }) => name.slice(0, -SUFFIX.length))
+        .filter((name) => isUuid(name)) as ThreadId[];
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw new StoreIoError(`failed to list ${this.#folder}`, { cause: error });
+    }
+  }
+
+  /** The thread is gone. */
+  async forget(threadId: ThreadId): Promise<void> {
+    for (const kind of NOTE_KINDS) await this.write(threadId, kind, undefined);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * What the runtime keeps of a thread beside its lines: one small JSON value of each kind, replaced as a whole and gone with the
+ * thread. Its budgets' use, its timers and mail that has not been handled stand here and not in the rollout, since they have to
+ * be found without loading the thread, change while another thread runs (a tree's use), and are no part of a fork.
+ */
+import type { ThreadId } from "../protocol/ids.ts";
+
+export const NOTE_KINDS = ["budget", "timers", "mail"] as const;
+export type NoteKind = (typeof NOTE_KINDS)[number];
+
+/** A part of the ThreadStore port: it goes by thread ids alone, and asks for no lease. */
+export interface StandingNotes {
+  /** What was written last; undefined when there is none. It is outside data: read it by a schema. */
+  read(threadId: ThreadId, kind: NoteKind): Promise<unknown>;
+  /** Replaces it whole; undefined takes it away. What was written before this resolves outlives the process. @throws StoreIoError */
+  write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void>;
+  /** The threads that have one of this kind. */
+  threads(kind: NoteKind): Promise<readonly ThreadId[]>;
+}
+
+/** Notes that live as long as this process does. */
+export class MemoryNotes implements StandingNotes {
+  readonly #notes = new Map<string, { readonly threadId: ThreadId; readonly kind: NoteKind; readonly json: string }>();
+
+  async read(threadId: ThreadId, kind: NoteKind): Promise<unknown> {
+    const note = this.#notes.get(`${kind} ${threadId}`);
+    return note === undefined ? undefined : JSON.parse(note.json);
+  }
+
+  async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
+    const key = `${kind} ${threadId}`;
+    if (value === undefined) this.#notes.delete(key);
+    else this.#notes.set(key, { threadId, kind, json: JSON.stringify(value) });
+  }
+
+  async threads(kind: NoteKind): Promise<readonly ThreadId[]> {
+    return [...this.#notes.values()].filter((note) => note.kind === kind).map(({ threadId }) => threadId);
+  }
+
+  /** The thread is gone. */
+  forget(threadId: ThreadId): void {
+    for (const kind of NOTE_KINDS) this.#notes.delete(`${kind} ${threadId}`);
+  }
+
+  clear(): void {
+    this.#notes.clear();
+  }
+}
