@@ -73,8 +73,20 @@ export {
 } from "./model/script.ts";
 export { type ScriptedClient, type ScriptedClientOptions, scriptedClient } from "./model/scripted-client.ts";
 export type { AgentRule, AgentStatus } from "./protocol/agent-status.ts";
+export {
+  BUDGET_KINDS,
+  type Budget,
+  type BudgetAmounts,
+  type BudgetKind,
+  type BudgetScope,
+  type BudgetState,
+  type BudgetUse,
+  type OverBudget,
+  type Price,
+} from "./protocol/budget.ts";
 export { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./protocol/built-in-tool-names.ts";
 export {
+  BudgetExceededError,
   DeadlineExceededError,
   DuplicateThreadError,
   ERROR_REGISTRY,
@@ -102,6 +114,8 @@ export {
 export type {
   AgentMessageEvent,
   AnswerFields,
+  BudgetExceededEvent,
+  BudgetWarningEvent,
   ContentEventMsg,
   ErrorEvent,
   Event,
@@ -303,6 +317,7 @@ export type { ExportOptions, FsyncPolicy, ScanProgress } from "./store/file/opti
 export { memoryStore } from "./store/memory/memory-store.ts";
 export type { RolloutFileOwner } from "./store/rollout-path.ts";
 export type { ProblemKind, ProblemSink, RolloutProblem } from "./store/rollout-problem.ts";
+export { NOTE_KINDS, type NoteKind, type StandingNotes } from "./store/standing-notes.ts";
 export type {
   ForkBase,
   LoadRange,
@@ -351,6 +366,7 @@ export type { TurnResult } from "./thread/turn-result.ts";
 export type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "./thread/watching.ts";
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
+export type { BudgetChange } from "./turn/spending.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
 export { type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";

@@ -21,6 +21,13 @@ const isText = (value: unknown): boolean => typeof value === "string" && value !
 const isModelSource = (value: unknown): boolean =>
   hasMethods(value, "clientFor") && typeof Reflect.get(value as object, "providerId") === "string";
 
+const isAmount = (value: unknown): boolean => typeof value === "number" && value >= 0 && Number.isFinite(value);
+const isPrice = (value: unknown): boolean =>
+  isJsonObject(value) &&
+  isAmount(value.input) &&
+  isAmount(value.output) &&
+  (value.cachedInput === undefined || isAmount(value.cachedInput));
+
 type Check = { readonly fits: (value: unknown) => boolean; readonly wanted: string };
 const anything: Check = { fits: () => true, wanted: "" };
 const group: Check = { fits: isJsonObject, wanted: "an object" };
@@ -61,6 +68,10 @@ const OPTIONS: Readonly<Record<string, Check>> = {
   sessionSource: anything,
   originator: { fits: isText, wanted: "a text" },
   limits: group,
+  prices: {
+    fits: (value) => typeof value === "function" || (isJsonObject(value) && Object.values(value).every(isPrice)),
+    wanted: "an object of prices by model, each `{ input, cachedInput?, output }` for a million tokens, or a function",
+  },
   residency: group,
   supervision: group,
   logger: port("a logger of pino's shape", "debug", "info", "warn", "error"),

@@ -5,6 +5,7 @@ import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
+import type { Price } from "../protocol/budget.ts";
 import { InvalidRequestError, type LimitName, LimitReachedError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
 import type { McpServers } from "../protocol/mcp-servers.ts";
@@ -123,6 +124,8 @@ export type ThreadManagerOptions = {
   /** Who the threads' session_meta names as the program. Default `skein`. */
   originator?: string;
   limits?: Partial<Limits>;
+  /** What models cost, by their names, or by a function of name and provider: for budgets of money. Default: nothing is known. */
+  prices?: Readonly<Record<string, Price>> | ((model: string, provider: string) => Price | undefined);
   residency?: Partial<Residency>;
   supervision?: Partial<Supervision>;
   /** Any logger of pino's shape. Default: silent. No content and no secret is ever logged. */
@@ -174,6 +177,7 @@ export type ManagerSetup = {
   readonly sessionSource: SessionSource;
   readonly originator: string;
   readonly limits: Limits;
+  readonly prices: (model: string, provider: string) => Price | undefined;
   readonly residency: Residency;
   readonly supervision: Supervision;
   readonly logger: SkeinLogger;
@@ -239,6 +243,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     sessionSource: options.sessionSource ?? "exec",
     originator: options.originator ?? "skein",
     limits: bounded("limits", LIMITS, options.limits),
+    prices: pricesOf(options.prices),
     residency: bounded("residency", RESIDENCY, options.residency),
     supervision: withStrategy(options.supervision),
     logger,
@@ -264,6 +269,11 @@ function bounded<T extends Record<string, unknown>>(what: string, defaults: T, g
     merged[name] = value;
   }
   return merged as T;
+}
+
+function pricesOf(given: ThreadManagerOptions["prices"] = {}): ManagerSetup["prices"] {
+  if (typeof given === "function") return given;
+  return (model) => (Object.hasOwn(given, model) ? given[model] : undefined);
 }
 
 function withStrategy(given: Partial<Supervision> = {}): Supervision {

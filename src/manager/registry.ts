@@ -351,6 +351,13 @@ export class Registry {
     return this.#threads.get(threadId);
   }
 
+  /** The settings of a thread that is here, in memory or not. */
+  configOf(threadId: ThreadId): ResolvedThreadConfig | undefined {
+    const thread = this.#threads.get(threadId) ?? this.#leaving.get(threadId)?.thread;
+    if (thread !== undefined) return thread.incarnation.config;
+    return (this.#down.get(threadId)?.unloaded ?? this.#unloaded.get(threadId))?.config;
+  }
+
   ids(): ThreadId[] | Promise<ThreadId[]> {
     return this.#lock.read(() => [...this.#threads.keys()]);
   }

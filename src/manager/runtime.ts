@@ -6,18 +6,22 @@ import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { Slots } from "../kernel/slots.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
 import { ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
-import type { ThreadId } from "../protocol/ids.ts";
+import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
+import { MemoryNotes } from "../store/standing-notes.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { Handing } from "../thread/submissions.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { threadLogic } from "../thread/thread-logic.ts";
+import type { BudgetChange } from "../turn/spending.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
+import { Budgets } from "./budgets.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { Logics } from "./logics.ts";
 import { Monitors } from "./monitors.ts";
@@ -42,6 +46,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly #supervisor: Supervisor;
   readonly maker: ThreadMaker;
   readonly turnSlots: Slots;
+  readonly budgets: Budgets;
   readonly approvals: ApprovalBoard;
   readonly #mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
@@ -69,6 +74,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
         this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
       endLinked: (threadId) => this.#lives.endWithAnother(threadId),
     });
+    this.budgets = this.#makeBudgets();
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
     this.rooms = new Rooms({
       limit: limits.residentThreads,
@@ -88,6 +94,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       ephemeral: this.ephemeral,
       unloaded: this.unloaded,
       rooms: this.rooms,
+      budgets: this.budgets,
       logics: new Logics(setup, threadLogic(this.#lives.incarnations.byName)),
       onLost: (threadId, error) => this.signal({ type: "lease.lost", threadId, error }),
       onLoaded: (thread) => {
@@ -136,6 +143,21 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.#supervisor.signal(signal);
   }
 
+  #makeBudgets(): Budgets {
+    const { clock, logger, prices, store } = this.setup;
+    const lasting = store.notes ?? new MemoryNotes();
+    const passing = this.ephemeral.notes ?? lasting;
+    return new Budgets({
+      ...{ clock, logger, prices },
+      notesOf: ({ ephemeral }) => (ephemeral ? passing : lasting),
+      parentOf: (threadId) => this.registry.parentOf(threadId),
+      hasAgents: (threadId) => this.registry.agentsUnder(threadId).length > 0,
+      configOf: (threadId) => this.registry.configOf(threadId),
+      header: (threadId) => store.header(threadId),
+      tell: (threadId, msg) => this.registry.peek(threadId)?.incarnation.publish(INITIAL_SUBMISSION_ID, msg),
+    });
+  }
+
   #makeEnv(): ThreadEnv {
     const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
     const { events } = this.watchers;
@@ -149,6 +171,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       modelFor,
       contextWindow: (model, provider) => models.contextWindow(model, provider),
       turnSlots: this.turnSlots,
+      budgets: this.budgets,
       approvals: this.approvals,
       agents: new TurnAgents(this),
       commandEnvironment: this.setup.environment,
@@ -248,6 +271,14 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     }
   }
 
+  async changeBudget(thread: LiveThread, change: BudgetChange): Promise<void> {
+    await this.budgets.change(thread.id, thread.config, change);
+  }
+
+  budgetOf(thread: LiveThread): Promise<BudgetUse | undefined> {
+    return this.budgets.useOf(thread.id, thread.config);
+  }
+
   async kill(thread: LiveThread): Promise<void> {
     await this.#lives.endBy(thread, "killed");
   }
@@ -313,6 +344,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   async #closeStores(): Promise<void> {
     try {
       await this.#mcp.close();
+      await this.budgets.settled();
       await this.ephemeral.close();
       if (this.setup.ownsStore) await this.setup.store.close();
     } catch (error) {

@@ -21,6 +21,7 @@ import { readSaved, type Saved } from "../thread/saved-state.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
+import type { Budgets } from "./budgets.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
 import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
@@ -64,6 +65,7 @@ export type BootParts = {
   readonly unloaded: UnloadedHandles;
   readonly rooms: Rooms;
   readonly logics: Logics;
+  readonly budgets: Budgets;
   readonly onLoaded: (thread: LiveThread) => void;
 };
 
@@ -90,6 +92,9 @@ export class ThreadBoot {
   async create(threadId: ThreadId, plan: Plan): Promise<LiveThread> {
     const pause = this.#pace.enter();
     if (pause !== undefined) await pause;
+    const { parentThreadId } = plan.options;
+    const { budgets } = this.#parts;
+    if (budgets.concerns(plan.config, parentThreadId)) await budgets.checkStart(plan.config, parentThreadId);
     const reserving = this.#reserve({ threadId, under: placeOf(plan), for: "create" }, plan.options.signal);
     const reserved = reserving instanceof Promise ? await reserving : reserving;
     if (reserved instanceof LiveThread) throw new DuplicateThreadError(threadId);
@@ -100,6 +105,8 @@ export class ThreadBoot {
   async load(threadId: ThreadId, plan: Plan, purpose: Exclude<Claim["for"], "create"> = "load"): Promise<LiveThread> {
     const pause = this.#pace.enter();
     if (pause !== undefined) await pause;
+    const { budgets } = this.#parts;
+    if (budgets.concerns(plan.config, undefined)) await budgets.checkStart(plan.config, undefined);
     const reserved = await this.#reserve({ threadId, under: placeOf(plan), for: purpose }, plan.options.signal);
     return reserved instanceof LiveThread ? reserved : this.#fulfil(reserved, plan);
   }

@@ -42,6 +42,7 @@ export interface LivesHost {
   readonly watchers: LifeWatchers;
   readonly monitors: Pick<Monitors, "noteEnded">;
   readonly isClosing: boolean;
+  readonly budgets: { forget(threadId: ThreadId): void };
   signal(signal: SupervisorSignal): void;
   /** Something has happened that may have made a thread idle. */
   noteActivity(): void;
@@ -281,6 +282,7 @@ export class ThreadLives implements Lives {
     );
     for (const watcher of this.#host.watchers.closed) watcher(end);
     this.#host.monitors.noteEnded(end);
+    this.#host.budgets.forget(threadId);
     this.#endAgentsOf(threadId);
   }
 

@@ -4,6 +4,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { Budgets } from "./budgets.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Kinship } from "./kinship.ts";
 import type { Whereabouts } from "./registry.ts";
@@ -25,6 +26,7 @@ export interface Threads {
 /** The same, as agents know it: who is under whom, and where they are. */
 export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly isClosing: boolean;
+  readonly budgets: Pick<Budgets, "billTo" | "forget">;
   readonly clock: Clock;
   readonly store: ThreadStore;
   readonly models: ModelsManager;

@@ -117,13 +117,15 @@ export class TurnAgents implements Agents {
     if (closed?.status === "rejected") throw closed.reason;
   }
 
-  async review({ config, prompt, onEvent, signal }: ReviewerRequest): Promise<ReviewerResult> {
+  async review({ threadId: payer, config, prompt, onEvent, signal }: ReviewerRequest): Promise<ReviewerResult> {
     const { maker } = this.#open();
     const { threadId, thread } = await maker.spawn(config, {
       source: { subagent: "review" },
       initialMessages: "none",
       signal,
     });
+    const { budgets } = this.#threads;
+    budgets.billTo(threadId, payer);
     const events = thread.events$.subscribe(({ msg }) => onEvent(msg));
     try {
       const { status, lastAgentMessage, error } = await thread.run(prompt, { signal });

@@ -2,6 +2,8 @@
  * The one registry of what can go wrong. Each class has one stable code, which maps to one JSON-RPC number
  * (Codex's where Codex has one). Cancellation is no error of ours: an abort rethrows `signal.reason`, unwrapped.
  */
+import type { BudgetKind, BudgetScope, BudgetState } from "./budget.ts";
+
 const BRAND = Symbol.for("skein.error");
 
 /** The codes of the errors: stable, for programs. */
@@ -15,6 +17,7 @@ export const ERROR_REGISTRY = {
   thread_busy: { rpc: -32010, retryable: true },
   duplicate_thread: { rpc: -32600, retryable: false },
   limit_reached: { rpc: -32011, retryable: true },
+  budget_exceeded: { rpc: -32014, retryable: false },
   no_active_turn: { rpc: -32600, retryable: false },
   invalid_fork_point: { rpc: -32600, retryable: false },
   rollout_not_found: { rpc: -32600, retryable: false },
@@ -174,6 +177,34 @@ export class LimitReachedError extends SkeinError {
   }
   protected override details() {
     return { limit: this.limit, max: this.max };
+  }
+}
+
+/** A budget is used up, of the thread or of one above it: raise it to go on. Nothing was asked of the model. */
+export class BudgetExceededError extends SkeinError {
+  static readonly code = "budget_exceeded";
+  readonly code = BudgetExceededError.code;
+  readonly which: BudgetKind;
+  readonly used: number;
+  readonly max: number;
+  /** The thread that the budget was given to. */
+  readonly whose: string;
+  readonly scope: BudgetScope;
+  /** All that are used up; the one that is named is the nearest to the thread. */
+  readonly all: readonly BudgetState[];
+  constructor(all: readonly [BudgetState, ...BudgetState[]]) {
+    const [{ which, used, max, whose, scope }] = all;
+    const name = scope === "tree" ? "treeBudget" : "budget";
+    super(`budget exceeded: ${which} of the ${name} of thread ${whose}: ${used} of ${max} used; raise it to go on`);
+    this.which = which;
+    this.used = used;
+    this.max = max;
+    this.whose = whose;
+    this.scope = scope;
+    this.all = all;
+  }
+  protected override details() {
+    return { which: this.which, used: this.used, max: this.max, whose: this.whose, scope: this.scope, all: this.all };
   }
 }
 

@@ -1,3 +1,4 @@
+import type { BudgetState, OverBudget } from "./budget.ts";
 import type { SubmissionId, ThreadId } from "./ids.ts";
 import type { CodexErrorInfo } from "./model-error.ts";
 import type { AskForApproval, ReasoningEffort, SandboxPolicy } from "./policy.ts";
@@ -77,10 +78,17 @@ export type SessionEventMsg =
   | ({ type: "list_skills_response" } & AnswerFields)
   | { type: "skills_update_available" }
   | { type: "shutdown_complete" }
+  | BudgetWarningEvent
+  | BudgetExceededEvent
   | LaggedEvent;
 
 /** The fields of an answer whose form its op's own list gives. */
 export type AnswerFields = { [field: string]: unknown };
+
+/** Ours: a budget that the thread spends from nears its bound. Told once for each bound. Never stored. */
+export type BudgetWarningEvent = { type: "budget_warning"; message: string } & BudgetState;
+/** Ours: a budget that the thread spends from is used up, and what follows from it. Never stored. */
+export type BudgetExceededEvent = { type: "budget_exceeded"; message: string; action: OverBudget } & BudgetState;
 
 /** 0.80 gives only `message` and `codex_error_info`. */
 export type ErrorEvent = { type: "error"; message: string; codex_error_info?: CodexErrorInfo | null | undefined };

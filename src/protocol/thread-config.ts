@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { type Budget, budgetSchema } from "./budget.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
 import { InvalidRequestError } from "./errors.ts";
 import type { Tool } from "./function-tool.ts";
@@ -82,6 +83,10 @@ export type ResolvedThreadConfig = {
   mcpServers: McpServers;
   /** The name of the thread's logic among the manager's `logics`, or `built-in`; absent: the manager's `threadLogic`. */
   logic?: string | undefined;
+  /** What the thread may use; absent: as it was stored, or none; null: none. */
+  budget?: Budget | null | undefined;
+  /** What the thread and all agents under it may use together. Each request needs room in every one up to the root. */
+  treeBudget?: Budget | null | undefined;
   /** What an embedder or another floor keeps with a thread; merged by key. */
   extra: Readonly<Record<string, unknown>>;
 };
@@ -127,6 +132,8 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   shellEnvironmentPolicy: shellEnvironmentPolicySchema,
   mcpServers: mcpServersSchema,
   logic: name,
+  budget: budgetSchema.nullable(),
+  treeBudget: budgetSchema.nullable(),
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),
 };
 

@@ -13,6 +13,7 @@ import { type ResponseItem, textOf, userMessage } from "../protocol/response-ite
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
+import { askModel } from "../turn/ask-model.ts";
 import { askedOf } from "../turn/asked-model.ts";
 import { countUsage } from "../turn/compaction.ts";
 import { outputOf, settleCalls, startCall } from "../turn/tool-calls.ts";
@@ -108,13 +109,14 @@ export class HostedThread implements LogicThread {
       await this.#host.openTools(both);
       await this.history({ signal: both });
       for (const item of typeof input === "string" ? [userMessage(input)] : input) this.record(item);
-      return await this.#converse(run, { signal: both, maxRounds });
+      return await this.#converse(run, { signal: run.signal, maxRounds });
     } catch (error) {
       // A call that has begun has its output, whatever became of the question.
       run.abort(error);
       await settleCalls(this.#host, run);
       throw error;
     } finally {
+      run.vacate();
       stopListening();
     }
   }
@@ -176,7 +178,7 @@ export class HostedThread implements LogicThread {
   }
 
   async #sample(run: TurnRun, signal: AbortSignal): Promise<{ items: ResponseItem[]; usage: TokenUsage | undefined }> {
-    const { model, tools, threadId } = this.#host;
+    const { tools, threadId } = this.#host;
     const request = {
       threadId,
       turnId: run.turnId,
@@ -187,7 +189,7 @@ export class HostedThread implements LogicThread {
       ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
     };
     const items: ResponseItem[] = [];
-    for await (const event of model.stream(request, { signal })) {
+    for await (const event of askModel(this.#host, run, request, signal)) {
       signal.throwIfAborted();
       if (event.type === "item_done") items.push(event.item);
       if (event.type === "completed") return { items, usage: event.usage };

@@ -8,16 +8,17 @@
 
 import type { AnyActorRef } from "xstate";
 import { lifeOf, type ThreadContext, type ThreadInput, type ThreadTag } from "../../machines/thread.machine.ts";
+import type { TurnMachineEvent } from "../../machines/turn.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
-import type { ModelClient } from "../model/model-client.ts";
+import type { ModelClient, ModelRequest } from "../model/model-client.ts";
 import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { InvalidRequestError, ThreadBusyError } from "../protocol/errors.ts";
+import { type BudgetExceededError, InvalidRequestError, ThreadBusyError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -32,6 +33,7 @@ import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";
 import { Inbox } from "../turn/inbox.ts";
 import type { Told } from "../turn/initial-context.ts";
+import type { Reservation } from "../turn/spending.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
@@ -514,6 +516,17 @@ export class Incarnation implements TurnHost {
     return this.env.skills.injectionFor(this.config.cwd, items);
   }
 
+  reserveRequest(run: TurnRun, { model }: ModelRequest): Promise<Reservation | undefined> | undefined {
+    const estimate = () => (this.history?.estimatedTokens ?? 0) + (this.usage?.last_token_usage.output_tokens ?? 0);
+    return this.env.budgets.reserve(this, run, { model, estimate });
+  }
+
+  /** A budget is used up: the turn ends as by an interrupt; a question of an own logic's fails. */
+  cutShort(run: TurnRun, why: BudgetExceededError): void {
+    if (this.#own === undefined) this.signalTurn({ type: "turn.interrupt", reason: "interrupted" });
+    else run.abort(why);
+  }
+
   reserveTurn(signal: AbortSignal): Release | Promise<Release> {
     return this.env.turnSlots.acquire({ signal });
   }
@@ -526,7 +539,7 @@ export class Incarnation implements TurnHost {
     this.actor.send({ type: "turn.ending", task: id });
   }
 
-  signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void {
+  signalTurn(event: TurnMachineEvent): void {
     const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
     snapshot.children?.turn?.send(event);
   }

@@ -6,9 +6,10 @@
  */
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
-import { isUrgent } from "../../machines/thread.machine.ts";
+import { isEmptyInput, isUrgent, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
 import {
   DeadlineExceededError,
   InvalidRequestError,
@@ -25,6 +26,7 @@ import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
+import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
@@ -57,6 +59,8 @@ export interface ThreadHome {
   load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void>;
   /** Ends the thread now, whatever it does, loaded or not. */
   kill(thread: LiveThread): Promise<void>;
+  changeBudget(thread: LiveThread, change: BudgetChange): Promise<void>;
+  budgetOf(thread: LiveThread): Promise<BudgetUse | undefined>;
   /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
   noteObserved(thread: LiveThread): void;
   readonly monitors: {
@@ -76,6 +80,9 @@ const DEFAULT_INTERRUPT_MS = 10_000;
 /** Of how many lives a handle can still say how much they said. */
 const PAST_LIVES = 64;
 const NO_LIVES: readonly PastLife[] = [];
+
+/** The kinds of turns that ask the model. */
+const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 
@@ -280,6 +287,15 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return { turnId, submissionId, kind, takesInput: this.#incarnation.takesInput, startedAt };
   }
 
+  async setBudget(change: BudgetChange): Promise<void> {
+    if (this.#isClosed) throw this.closedError();
+    await this.#home.changeBudget(this, change);
+  }
+
+  budget(): Promise<BudgetUse | undefined> {
+    return this.#home.budgetOf(this);
+  }
+
   get pendingApprovals(): readonly PendingApproval[] {
     return this.#incarnation.approvals.pending;
   }
@@ -329,9 +345,17 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
         throw error;
       }
     }
+    this.#checkBudget(op);
     const { durability, whenFull } = options;
     const given = { ...handing, op, durability, whenFull };
     return this.#bounded("the submission", (signal) => this.#give({ ...given, signal }), options);
+  }
+
+  /** What begins a turn is refused while a budget is used up, and nothing of it is stored. */
+  #checkBudget(op: Op): void {
+    if (!ASKING.has(taskKindOf(op) ?? "") || isEmptyInput(op)) return;
+    const refusal = this.#incarnation.env.budgets.refusal(this.id);
+    if (refusal !== undefined && this.#incarnation.turn === undefined) throw refusal;
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
@@ -480,6 +504,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(given));
+    this.#checkBudget(op);
     const watch = new TurnWatch(this);
     try {
       return await waitForTurn(this.id, () =>

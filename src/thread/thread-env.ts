@@ -9,6 +9,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { Agents } from "../turn/agents.ts";
+import type { Budgeting } from "../turn/spending.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
@@ -29,6 +30,7 @@ export type ThreadEnv = {
   /** How many tokens a model's context holds; null when it has no bound. */
   readonly contextWindow: (model: string, provider: string) => number | null;
   readonly turnSlots: Slots;
+  readonly budgets: Budgeting;
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
   readonly agents: Agents;

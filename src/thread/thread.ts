@@ -1,6 +1,7 @@
 import type { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
 import type { AgentStatus } from "../protocol/agent-status.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
@@ -9,6 +10,7 @@ import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
+import type { BudgetChange } from "../turn/spending.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
 import type { TurnResult } from "./turn-result.ts";
@@ -104,6 +106,13 @@ export interface Thread extends AsyncDisposable {
   readonly tokenUsage: TokenUsageInfo | null;
   /** undefined while the thread is idle or unloaded. */
   readonly activeTurn: ActiveTurn | undefined;
+  /** Its budgets, and what is used of them; undefined while none was ever set. */
+  budget(): Promise<BudgetUse | undefined>;
+  /**
+   * Raises or lowers its budgets, from the next model request on: what is left out stays, null takes a budget away. What is used
+   * stays used. @throws InvalidRequestError, also for a budget of money where the model's price is not known
+   */
+  setBudget(change: BudgetChange): Promise<void>;
   /** Requests for approval that nobody has answered yet. */
   readonly pendingApprovals: readonly PendingApproval[];
   /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */

@@ -39,6 +39,8 @@ export type ResumeRequest = {
 };
 
 export type ReviewerRequest = {
+  /** Whose review it is: it pays for what the reviewer asks. */
+  readonly threadId: ThreadId;
   readonly config: ThreadConfig;
   readonly prompt: string;
   /** Called with all that the reviewer says. */

@@ -13,6 +13,7 @@ import { textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import { publishItemEnd, publishItemStart } from "./announcement.ts";
+import { askModel } from "./ask-model.ts";
 import { askedOf } from "./asked-model.ts";
 import { contextWindowOf } from "./context-window.ts";
 import { initialContext } from "./initial-context.ts";
@@ -81,7 +82,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
   };
   let summary = "";
   using _ = logRequest(host, request);
-  for await (const event of host.model.stream(request, { signal: run.signal })) {
+  for await (const event of askModel(host, run, request, run.signal)) {
     const turning = yieldToLoop();
     if (turning !== undefined) await turning;
     run.signal.throwIfAborted();

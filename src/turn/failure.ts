@@ -1,4 +1,5 @@
 import { textOfThrown } from "../kernel/thrown.ts";
+import { BudgetExceededError } from "../protocol/errors.ts";
 import { type CodexErrorInfo, ModelError } from "../protocol/model-error.ts";
 
 /** What a turn failed by, as its `error` event and its end tell it. */
@@ -6,5 +7,10 @@ export type TurnFailure = { readonly message: string; readonly codex_error_info:
 
 export const failureOf = (error: unknown): TurnFailure => ({
   message: textOfThrown(error),
-  codex_error_info: error instanceof ModelError ? error.info : "other",
+  codex_error_info: infoOf(error),
 });
+
+function infoOf(error: unknown): CodexErrorInfo {
+  if (error instanceof ModelError) return error.info;
+  return error instanceof BudgetExceededError ? "usage_limit_exceeded" : "other";
+}

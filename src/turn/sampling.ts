@@ -12,6 +12,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import { agentMessageText, isAnswer } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
 import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
+import { askModel } from "./ask-model.ts";
 import { askedOf } from "./asked-model.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
@@ -65,7 +66,7 @@ async function takeAnswer(host: TurnHost, run: TurnRun): Promise<void> {
   const request = requestOf(host, run, history);
   using _ = logRequest(host, request);
   try {
-    for await (const event of host.model.stream(request, { signal })) {
+    for await (const event of askModel(host, run, request, signal)) {
       if (signal.aborted) break;
       answer.take(event);
       // A stream that never really waits would keep the loop from turning, so that no deadline and no abort got through.

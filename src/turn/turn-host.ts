@@ -1,6 +1,6 @@
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { Release } from "../kernel/slots.ts";
-import type { ModelClient } from "../model/model-client.ts";
+import type { ModelClient, ModelRequest } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
@@ -10,6 +10,7 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Told } from "./initial-context.ts";
+import type { Reservation } from "./spending.ts";
 import type { ToolSet } from "./tool-set.ts";
 import type { CallHost } from "./tools/call-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -60,6 +61,8 @@ export interface TurnHost extends CallHost {
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection>;
   /** Connects what offers further tools, where the settings name any. @throws the signal's reason */
   openTools(signal: AbortSignal): Promise<void> | undefined;
+  /** Room in the budgets for one request; undefined where none is in force. @throws BudgetExceededError */
+  reserveRequest(run: TurnRun, request: ModelRequest): Promise<Reservation | undefined> | undefined;
   /** A place among the manager's running turns; in order of asking. */
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
   /** The same for a turn that had one, and lent it to others while it waited for them. */

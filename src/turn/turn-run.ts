@@ -39,6 +39,7 @@ export class TurnRun {
   #release: Release | undefined;
   #retake: (() => Release | Promise<Release>) | undefined;
   #returning: Promise<void> | undefined;
+  #onVacated: (() => void) | undefined;
   /** Calls of tools that have not ended, and how many of them wait for other threads. */
   #running = 0;
   #waiting = 0;
@@ -117,8 +118,16 @@ export class TurnRun {
     }
   }
 
+  /** Calls back once, when the turn needs no place any more. */
+  onVacated(call: () => void): void {
+    this.#onVacated = call;
+  }
+
   /** Gives the place back. */
   vacate(): void {
+    const told = this.#onVacated;
+    this.#onVacated = undefined;
+    told?.();
     this.#retake = undefined;
     this.#release?.();
     this.#release = undefined;

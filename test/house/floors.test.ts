@@ -165,6 +165,7 @@ suite("the house", () => {
       rollout_not_found: -32600,
       rollout_corrupt: -32603,
       store_io: -32603,
+      budget_exceeded: -32014,
       deadline_exceeded: -32012,
       overloaded: -32001,
       invalid_request: -32600,

@@ -254,6 +254,9 @@ export class EventMapper {
         return [this.#told("rawResponseItem/completed", { turnId, item: msg.item })];
       case "context_compacted":
         return [this.#told("thread/compacted", { turnId })];
+      case "budget_warning":
+      case "budget_exceeded":
+        return [this.#told("warning", { message: msg.message })];
       case "warning":
         return msg.message === LONG_THREAD_WARNING ? [] : [this.#told("warning", { message: msg.message })];
       case "deprecation_notice":

@@ -52,6 +52,7 @@ async function review(host: TurnHost, run: TurnRun, target: ReviewTarget): Promi
       signal: run.signal,
     });
     const result = await host.env.agents.review({
+      threadId: host.threadId,
       config: reviewerConfig(run),
       prompt,
       onEvent: (msg) => tell(host, run, msg),
