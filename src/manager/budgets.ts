@@ -33,7 +33,7 @@ import { Account, type Bound, type Spend } from "./budget-account.ts";
 import { lineageOf } from "./kinship.ts";
 
 /** The prices of models; undefined for one that is not known. */
-export type Prices = (model: string, provider: string) => Price | undefined;
+type Prices = (model: string, provider: string) => Price | undefined;
 
 /** Whose budgets they are. */
 export interface BudgetHost {

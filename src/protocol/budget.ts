@@ -6,6 +6,7 @@ import type { TokenUsage } from "./token-usage.ts";
  * a tree added up), and money in the unit of the prices.
  */
 export const BUDGET_KINDS = ["tokens", "turns", "modelRequests", "wallClockMs", "cost"] as const;
+/** One of {@link BUDGET_KINDS}. */
 export type BudgetKind = (typeof BUDGET_KINDS)[number];
 
 /** How much of each kind. */

@@ -5,7 +5,9 @@
  */
 import type { ThreadId } from "../protocol/ids.ts";
 
+/** What is kept of a thread beside its lines. */
 export const NOTE_KINDS = ["budget", "timers", "mail"] as const;
+/** One kind of it. */
 export type NoteKind = (typeof NOTE_KINDS)[number];
 
 /** A part of the ThreadStore port: it goes by thread ids alone, and asks for no lease. */
