@@ -34,6 +34,8 @@ export type Ask = {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
   readonly signal: AbortSignal;
+  /** Hears the headers of each answer that is a failure. */
+  readonly onRefusal?: (headers: ResponseHeaders) => void;
 };
 
 /** A successful answer, its body still to be read. */
@@ -126,6 +128,7 @@ export class HttpEndpoint {
       if ((head.status >= 200 && head.status < 300) || accepts.includes(head.status)) {
         return { exchange, head, redact: safe };
       }
+      ask.onRefusal?.(head.headers);
       const failure = await this.#failure(exchange, head, { path: ask.path, safe });
       const isLimit = failure.info === "usage_limit_exceeded";
       return { failure, isTransient: !isLimit && (head.status === 429 || head.status >= 500) };

@@ -1,6 +1,7 @@
-import type { Ask, HttpEndpoint } from "./http-endpoint.ts";
+import type { RateLimitSnapshot } from "../protocol/token-usage.ts";
+import type { Ask, HttpEndpoint, Opened } from "./http-endpoint.ts";
 import type { ModelEvent } from "./model-client.ts";
-import { rateLimitsOf } from "./rate-limit-headers.ts";
+import { type ResponseHeaders, rateLimitsOf } from "./rate-limit-headers.ts";
 import { serverSentEvents } from "./sse.ts";
 
 /** Reads one answer's server-sent events; one is made for each answer. */
@@ -15,7 +16,7 @@ export interface AnswerReader {
 }
 
 /**
- * Asks, and yields `rate_limits` from the answer's headers, then what the reader makes of its events.
+ * Asks, and yields `rate_limits` from the answer's headers, a refusal's too, then what the reader makes of its events.
  *
  * The answer is complete at `completed`: what else the server sends is thrown away, and the connection serves again if
  * its end comes soon. A consumer that leaves before it closes the connection, as an abort does.
@@ -28,7 +29,20 @@ export async function* streamedAnswer(
   const { path, signal } = ask;
   const headers = { accept: "text/event-stream", "content-type": "application/json", ...ask.headers };
   signal.throwIfAborted();
-  const opened = await endpoint.open({ method: "POST", path, headers, body: JSON.stringify(ask.body), signal });
+  let limits: RateLimitSnapshot | undefined;
+  const onRefusal = (told: ResponseHeaders) => {
+    limits = rateLimitsOf(told);
+  };
+  let opened: Opened;
+  try {
+    opened = await endpoint.open({
+      ...{ method: "POST", path, headers, signal, onRefusal },
+      body: JSON.stringify(ask.body),
+    });
+  } catch (error) {
+    if (limits !== undefined && saysSomething(limits)) yield { type: "rate_limits", snapshot: limits };
+    throw error;
+  }
   let isComplete = false;
   try {
     yield { type: "rate_limits", snapshot: rateLimitsOf(opened.head.headers) };
@@ -48,3 +62,5 @@ export async function* streamedAnswer(
     else opened.exchange.destroy(new Error("the reader left"));
   }
 }
+
+const saysSomething = (limits: RateLimitSnapshot): boolean => Object.values(limits).some((each) => each !== null);

@@ -2,7 +2,7 @@ import * as z from "zod";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import { schemaByKind } from "./validation.ts";
 
-/** One part of a message, as the Responses API writes it. An image of a `file_id` lies at the model's server; only stock Codex's threads have them. */
+/** One part of a message, as the Responses API writes it. An image of a `file_id` lies at the model's server. */
 export type ContentItem =
   | { type: "input_text"; text: string }
   | { type: "input_image"; image_url: string; detail?: unknown }

@@ -21,7 +21,9 @@ const userInput = byType(
   new Map([
     ["text", record({ text }, { text_elements: textElementsShape })],
     ["image", either(record({ image_url: text }), record({ file_id: text }))],
-    ["local_image", record({ path: text })],
+    ["local_image", record({ path: text }, { detail: anything })],
+    ["audio", record({ audio_url: text })],
+    ["local_audio", record({ path: text })],
     ["skill", record({ name: text, path: text })],
   ]),
 );

@@ -5,12 +5,14 @@ import { schemaByKind } from "./validation.ts";
 /** A span of a text that the client shows in another way, e.g. a mention. Offsets are UTF-8 bytes. */
 export type TextElement = { byte_range: { start: number; end: number }; placeholder?: string | null | undefined };
 
-/** One part of what a user sends (SPEC 2). An image of a `file_id` lies at the model's server; only stock Codex's threads have them. Kinds that this version does not know survive. */
+/** One part of what a user sends (SPEC 2). An image of a `file_id` lies at the model's server. Kinds that this version does not know survive. */
 export type UserInput =
   | { type: "text"; text: string; text_elements?: TextElement[] | null | undefined }
   | { type: "image"; image_url: string; detail?: unknown }
   | { type: "image"; file_id: string; image_url?: never; detail?: unknown }
-  | { type: "local_image"; path: string }
+  | { type: "local_image"; path: string; detail?: unknown }
+  | { type: "audio"; audio_url: string }
+  | { type: "local_audio"; path: string }
   | { type: "skill"; name: string; path: string }
   | { type: "mention"; name: string; path: string }
   | UnknownTagged;
@@ -22,8 +24,10 @@ const textElementSchema: z.ZodType<TextElement> = z.looseObject({
 
 const known = new Map<string, z.ZodType>([
   ["text", z.looseObject({ type: z.string(), text: z.string(), text_elements: z.array(textElementSchema).optional() })],
-  ["image", z.looseObject({ type: z.string(), image_url: z.string() })],
+  ["image", z.looseObject({ type: z.string(), image_url: z.string() }).or(z.looseObject({ file_id: z.string() }))],
   ["local_image", z.looseObject({ type: z.string(), path: z.string() })],
+  ["audio", z.looseObject({ type: z.string(), audio_url: z.string() })],
+  ["local_audio", z.looseObject({ type: z.string(), path: z.string() })],
   ["skill", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
   ["mention", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
 ]);

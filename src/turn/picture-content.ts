@@ -12,7 +12,7 @@ export const MAX_IMAGE_BYTES = 50 * 1024 * 1024;
 /** Codex's words. */
 export const OMITTED_PICTURE = "image content omitted because it could not be processed";
 /** No model client of ours takes audio. */
-const OMITTED_AUDIO = "audio content omitted because you do not support audio input";
+export const OMITTED_AUDIO = "audio content omitted because you do not support audio input";
 const REFUSED_PICTURE = "image content omitted because the model's server refused it";
 
 const NOTE_TAG = "<pictures_omitted>";

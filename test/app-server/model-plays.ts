@@ -8,7 +8,7 @@ type Event = { type: string; [field: string]: unknown };
 
 /** A plain HTTP answer; or events, after which the stream ends or is left open. */
 export type Play =
-  | { readonly status: number; readonly body: Json }
+  | { readonly status: number; readonly body: Json; readonly headers?: Readonly<Record<string, string>> }
   | { readonly events: readonly Event[]; readonly ending?: "end" | "hang"; readonly pause?: Pause };
 
 /** After how many of its events an answer rests, and for how long: as long as the recorded one did, or so. */
@@ -44,6 +44,19 @@ export function saying(text: string, deltas: readonly string[] = text.match(/\S+
     { type: "response.output_item.added", output_index: 0, item: { ...item, content: [] } },
     ...deltas.map((delta) => ({ type: "response.output_text.delta", ...place, delta })),
     itemDone({ ...item, content: [{ type: "output_text", text }] }),
+  ];
+}
+
+/** The same message in one of a turn's phases. */
+export const inPhase = (phase: string, events: readonly Event[]): Event[] =>
+  events.map((event) => (event.item === undefined ? event : { ...event, item: { ...(event.item as Json), phase } }));
+
+/** A search of the web that the model's server has done. */
+export function searching(action?: Json, status = "completed"): Event[] {
+  const item = { type: "web_search_call", id: freshId("ws") };
+  return [
+    { type: "response.output_item.added", output_index: 0, item: { ...item, status: "in_progress" } },
+    itemDone({ ...item, status, ...(action === undefined ? {} : { action }) }),
   ];
 }
 
@@ -105,6 +118,17 @@ export const hanging = (events: readonly Event[]): Play => ({
   ending: "hang",
 });
 
+/** An answer that the model's server ends early, and says so. */
+export function incomplete(reason: string | undefined, ...items: Event[][]): Play {
+  const id = freshId("resp");
+  const details = reason === undefined ? {} : { incomplete_details: { reason } };
+  const end = { type: "response.incomplete", response: { id, ...details, usage: usageOf(50, 5) } };
+  return { events: [created(id), ...items.flat(), end] };
+}
+
+/** An answer whose stream ends without a word. */
+export const closing = (...items: Event[][]): Play => ({ events: [created(freshId("resp")), ...items.flat()] });
+
 /** An answer that the model's server ends as failed. */
 export function failing(code: string, message: string): Play {
   const id = freshId("resp");
@@ -129,7 +153,8 @@ export function replyOf(script: ModelScript = []): Reply {
 
 function perform(play: Play, response: ServerResponse): void {
   if ("status" in play) {
-    response.writeHead(play.status, { "content-type": "application/json" }).end(JSON.stringify(play.body));
+    const headers = { "content-type": "application/json", ...play.headers };
+    response.writeHead(play.status, headers).end(JSON.stringify(play.body));
     return;
   }
   response.writeHead(200, { "content-type": "text/event-stream" });

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { answer, calling, hanging, lastUserText, type ModelScript, type Play, saying } from "./model-plays.ts";
 import { replay, type Scenario } from "./replay.ts";
+import { withoutArrivals } from "./retellings.ts";
 import type { Json, Message } from "./test-client.ts";
 
 type Step = (agent: string) => [tool: string, args: Json];
@@ -50,20 +51,8 @@ const UNTOLD = new Set([
   ...["account/rateLimits/updated", "warning", "remoteControl/status/changed", "thread/readState/changed"],
 ]);
 
-/** An agent's thread is told of by thread/started here; by its status in stock Codex. */
-function withoutArrivals(story: readonly Message[]): Message[] {
-  const isAgent = story.every(
-    ({ method, params }) => method !== "thread/started" || params.thread.parentThreadId !== null,
-  );
-  const told = story.filter(({ method }) => !UNTOLD.has(method ?? ""));
-  if (!isAgent) return told;
-  const statusOf = (message: Message | undefined) => message?.params?.status?.type;
-  return told.filter((message, index) => {
-    if (message.method === "thread/started") return false;
-    const before = told[index - 1];
-    return statusOf(message) !== "idle" || !(before === undefined || statusOf(before) === "notLoaded");
-  });
-}
+const retell = (story: readonly Message[]): readonly Message[] =>
+  withoutArrivals(story.filter(({ method }) => !UNTOLD.has(method ?? "")));
 
 /** Differences on purpose: see PROTOCOL.md. Names are drawn by lot. */
 function unseen(key: string, place: string): boolean {
@@ -98,7 +87,5 @@ const SCENARIOS: Scenario[] = [
 ];
 
 for (const scenario of SCENARIOS) {
-  test(`as stock Codex does: ${scenario.name}`, { timeout: 60_000 }, (t) =>
-    replay(t, { unseen, retell: withoutArrivals, ...scenario }),
-  );
+  test(`as stock Codex does: ${scenario.name}`, { timeout: 60_000 }, (t) => replay(t, { unseen, retell, ...scenario }));
 }

@@ -5,7 +5,7 @@
  *
  * A line of the client goes out when everything that had come before it in the recording has come here as well; so a
  * scenario that waits for a delta, or for a question, does so here. The client's answers to questions of the server are
- * the recorded ones.
+ * the recorded ones. Where a recording has several connections, each has a client and a story of its own.
  */
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
@@ -44,6 +44,8 @@ export type Scenario = {
   settings?: Readonly<Record<string, string | number>>;
   /** More of config.toml, behind everything else. */
   config?: string;
+  /** Makes what the folder of work and the user's home hold before the first process begins. */
+  prepare?: (place: Place) => Promise<void>;
   /** Default: those of `skein app-server`. */
   tools?: readonly BuiltInToolName[];
   /** Answers that are others on purpose, by `process:id`: our error's text, or {@link ANSWERED}. */
@@ -58,6 +60,8 @@ export type Scenario = {
   retell?: (story: readonly Message[]) => readonly Message[];
 };
 
+export type Place = { readonly home: string; readonly cwd: string; readonly userHome: string };
+
 export const ANSWERED = "answered";
 
 /** What a request that is not made would have told. */
@@ -67,10 +71,10 @@ const DEADLINE_MS = 20_000;
 export async function replay(t: TestContext, scenario: Scenario): Promise<void> {
   const root = await realpath(await mkdtemp(join(tmpdir(), "skein-replay-")));
   t.after(() => rm(root, { recursive: true, force: true }));
-  const place = { home: join(root, "ch"), cwd: join(root, "ws") };
+  const place = { home: join(root, "ch"), cwd: join(root, "ws"), userHome: join(root, "home") };
   await using model = await ModelServer.start(replyOf(scenario.model));
-  await mkdir(place.home);
-  await mkdir(place.cwd);
+  for (const folder of Object.values(place)) await mkdir(folder);
+  await scenario.prepare?.(place);
   await writeFile(join(place.home, "config.toml"), configOf(scenario, model.baseUrl));
   const rows = readTranscript(scenario.name);
   const comparison = new Comparison({
@@ -82,7 +86,7 @@ export async function replay(t: TestContext, scenario: Scenario): Promise<void> 
     const start = session.findIndex(({ dir }) => dir !== "file");
     for (const row of session.slice(0, start)) if (row.dir === "file") await writeInto(place.home, comparison, row);
     await using served = await serveHome(place, scenario);
-    const parts = { rows: session.slice(start), index, comparison, home: place.home, client: served.client };
+    const parts = { rows: session.slice(start), index, comparison, home: place.home, connect: served.connect };
     await new Session(scenario, parts).play();
   }
   const { asked } = scenario;
@@ -105,18 +109,20 @@ function sessionsOf(rows: readonly Row[]): Row[][] {
 
 /** As `skein app-server` does, but for the line: it stays within this process. */
 async function serveHome(
-  { home: folder, cwd }: { home: string; cwd: string },
+  { home: folder, cwd, userHome }: Place,
   { tools = DEFAULT_TOOLS }: Scenario,
-): Promise<AsyncDisposable & { client: TestClient }> {
-  const env = { PATH: process.env.PATH, HOME: folder, SHELL: "/bin/bash", TZ: "UTC" };
+): Promise<AsyncDisposable & { connect: () => TestClient }> {
+  const env = { PATH: process.env.PATH, HOME: userHome, SHELL: "/bin/bash", TZ: "UTC" };
   const home = await openHome({ home: folder, env, cwd, typed: { builtInTools: tools }, sessionSource: "vscode" });
   const goalTools = createGoalTools();
   const manager = await ThreadManager.create({ ...home.options, tools: goalTools.tools });
   const server = createAppServer(manager, { home, cwd, goalTools });
-  const wires = linkedWires();
-  server.connect(wires.server);
   return {
-    client: new TestClient(wires.client),
+    connect: () => {
+      const wires = linkedWires();
+      server.connect(wires.server);
+      return new TestClient(wires.client);
+    },
     [Symbol.asyncDispose]: async () => {
       await server.close();
       await manager.shutdown();
@@ -150,14 +156,22 @@ requires_openai_auth = false`,
   .join("\n")}
 ${config}`;
 
-type SessionParts = { rows: readonly Row[]; index: number; comparison: Comparison; home: string; client: TestClient };
+type SessionParts = {
+  rows: readonly Row[];
+  index: number;
+  comparison: Comparison;
+  home: string;
+  connect: () => TestClient;
+};
+
+/** One connection: our client, and what came over theirs so far, without what belongs to requests that are left out. */
+type Line = { readonly client: TestClient; readonly theirs: Message[]; isClosed: boolean };
 
 /** What one process was sent and said. */
 class Session {
   readonly #scenario: Scenario;
   readonly #parts: SessionParts;
-  /** What came in the recording so far, without what belongs to requests that are left out. */
-  readonly #theirs: Message[] = [];
+  readonly #lines = new Map<number, Line>();
   #isLeft = false;
   readonly #leftTurns = new Set<string>();
 
@@ -169,16 +183,34 @@ class Session {
   async play(): Promise<void> {
     for (const [index, row] of this.#parts.rows.entries()) {
       if (row.dir === "file") await writeInto(this.#parts.home, this.#parts.comparison, row);
-      else if (row.dir === "out") await this.#came(row.msg, index);
-      else if (row.dir === "in") await this.#send(row);
+      else if (row.dir === "out") await this.#came(row.msg, index, this.#lineOf(row));
+      else if (row.dir === "in") await this.#send(row, this.#lineOf(row));
+      else if (row.dir === "note") await this.#closed(row);
     }
     await this.#untilAllCame();
-    this.#compareStories();
+    for (const line of this.#lines.values()) this.#compareStories(line);
   }
 
-  async #send(row: ClientRow): Promise<void> {
+  #lineOf({ conn = 0 }: { conn?: number }): Line {
+    const found = this.#lines.get(conn);
+    if (found !== undefined) return found;
+    const made: Line = { client: this.#parts.connect(), theirs: [], isClosed: false };
+    this.#lines.set(conn, made);
+    return made;
+  }
+
+  async #closed({ note, conn = 0 }: { note: string; conn?: number }): Promise<void> {
+    const line = this.#lines.get(conn);
+    if (!note.startsWith("websocket closed") || line === undefined) return;
     await this.#untilAllCame();
-    const { client, comparison } = this.#parts;
+    line.isClosed = true;
+    line.client.close();
+  }
+
+  async #send(row: ClientRow, line: Line): Promise<void> {
+    await this.#untilAllCame();
+    const { comparison } = this.#parts;
+    const { client } = line;
     if ("raw" in row) {
       client.raw(row.raw);
       return;
@@ -186,7 +218,7 @@ class Session {
     const { id, method } = row.msg;
     this.#isLeft = method !== undefined && id !== undefined && this.#isLeftOut(id);
     if (this.#isLeft) return;
-    if (method === undefined && id !== undefined) client.send({ ...row.msg, id: this.#ourQuestion(id) });
+    if (method === undefined && id !== undefined) client.send({ ...row.msg, id: this.#ourQuestion(id, line) });
     else client.send(comparison.translate(row.msg));
   }
 
@@ -195,23 +227,23 @@ class Session {
   }
 
   /** The id of our question that stands where theirs stands among the questions of its method. */
-  #ourQuestion(id: string | number): string | number {
+  #ourQuestion(id: string | number, { client, theirs }: Line): string | number {
     const isQuestion = (message: Message) => message.method !== undefined && message.id !== undefined;
-    const question = this.#theirs.find((message) => isQuestion(message) && message.id === id);
+    const question = theirs.find((message) => isQuestion(message) && message.id === id);
     const alike = (message: Message) => isQuestion(message) && message.method === question?.method;
-    const at = question === undefined ? -1 : this.#theirs.filter(alike).indexOf(question);
-    const ours = this.#parts.client.log.filter(alike)[at]?.id;
+    const at = question === undefined ? -1 : theirs.filter(alike).indexOf(question);
+    const ours = client.log.filter(alike)[at]?.id;
     assert.ok(ours !== undefined, `no question ${at} of ${question?.method}`);
     return ours;
   }
 
-  async #came(message: Message, at: number): Promise<void> {
+  async #came(message: Message, at: number, line: Line): Promise<void> {
     const { id, method, result } = message;
     if (method !== undefined) {
-      if (!this.#isOfLeftTurn(message, at) && !(this.#isLeft && LEFT_TOLD.has(method))) this.#theirs.push(message);
+      if (!this.#isOfLeftTurn(message, at) && !(this.#isLeft && LEFT_TOLD.has(method))) line.theirs.push(message);
     } else if (id !== undefined && this.#isLeftOut(id)) {
       if (result?.turn !== undefined) this.#leftTurns.add(result.turn.id);
-    } else if (id !== undefined) await this.#compareAnswer(message, id, at);
+    } else if (id !== undefined) await this.#compareAnswer(message, id, { at, line });
   }
 
   /** What names no turn is told beside something that does: a status before it, the account's limits behind it. */
@@ -228,12 +260,15 @@ class Session {
     return this.#leftTurns.has(named?.turn?.id ?? named?.turnId);
   }
 
-  async #compareAnswer(theirs: Message, id: string | number, at: number): Promise<void> {
-    const { client, comparison, index, rows } = this.#parts;
-    const asked = rows.slice(0, at).findLast((row) => row.dir === "in" && messageOf(row)?.id === id);
-    const key = `${index}:${id}`;
+  async #compareAnswer(theirs: Message, id: string | number, { at, line }: { at: number; line: Line }): Promise<void> {
+    const { comparison, index, rows } = this.#parts;
+    const { client } = line;
+    const { conn } = rows[at] as { conn?: number };
+    const isAsked = (row: Row) => row.dir === "in" && row.conn === conn && messageOf(row)?.id === id;
+    const asked = rows.slice(0, at).findLast(isAsked);
+    const key = conn === undefined ? `${index}:${id}` : `${index}:${conn}:${id}`;
     const place = `answer ${key} ${messageOf(asked)?.method}`;
-    await this.#until(place, () => client.log.some((message) => isAnswer(message, id)));
+    await this.#until(place, line, () => client.log.some((message) => isAnswer(message, id)));
     const ours = client.log.find((message) => isAnswer(message, id));
     const other = this.#scenario.others?.[key];
     if (other !== undefined) assert.equal(ours?.error?.message ?? ANSWERED, other, place);
@@ -246,42 +281,50 @@ class Session {
    * turns, whose ids are numbers.
    */
   #meetOthers(): void {
-    const { client, comparison } = this.#parts;
+    for (const line of this.#lines.values()) this.#meetOthersOf(line);
+  }
+
+  #meetOthersOf({ client, theirs: came }: Line): void {
+    const { comparison } = this.#parts;
     const meet = (theirs: readonly string[], ours: readonly string[]) => {
       for (const [at, id] of theirs.entries()) {
         const isNew = id.includes("-") && !comparison.ids.has(id);
         if (isNew && ours[at] !== undefined) comparison.ids.set(id, ours[at]);
       }
     };
-    meet(threadsOf(this.#theirs), threadsOf(client.log));
-    const turns = turnsByThread(this.#theirs);
+    meet(threadsOf(came), threadsOf(client.log));
+    const turns = turnsByThread(came);
     const ourTurns = turnsByThread(client.log);
     for (const [threadId, ids] of turns) meet(ids, ourTurns.get(comparison.ids.get(threadId) ?? "") ?? []);
   }
 
   /** Until we have said of each method as much as they had. */
   async #untilAllCame(): Promise<void> {
-    const { client } = this.#parts;
+    for (const line of this.#lines.values()) if (!line.isClosed) await this.#untilAllCameOver(line);
+    this.#meetOthers();
+  }
+
+  async #untilAllCameOver(line: Line): Promise<void> {
+    const { client, theirs } = line;
     const retell = (messages: readonly Message[]) => this.#retold(messages).flatMap(([, story]) => story);
-    const wanted = Map.groupBy(retell(this.#theirs), ({ method }) => method);
+    const wanted = Map.groupBy(retell(theirs), ({ method }) => method);
     const lacks = () => {
       const came = Map.groupBy(retell(client.log), ({ method }) => method);
       return [...wanted].filter(([method, all]) => (came.get(method)?.length ?? 0) < all.length);
     };
-    await this.#until("what had come before", () => lacks().length === 0);
-    this.#meetOthers();
+    await this.#until("what had come before", line, () => lacks().length === 0);
   }
 
   /** @throws AssertionError that shows the first difference, when the deadline is over */
-  async #until(what: string, isSo: () => boolean): Promise<void> {
+  async #until(what: string, line: Line, isSo: () => boolean): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<"late">((resolve) => {
       timer = setTimeout(() => resolve("late"), DEADLINE_MS);
     });
-    const outcome = await Promise.race([this.#parts.client.until(isSo), late]);
+    const outcome = await Promise.race([line.client.until(isSo), late]);
     clearTimeout(timer);
     if (outcome !== "late") return;
-    this.#compareStories();
+    this.#compareStories(line);
     assert.fail(`${what} did not come`);
   }
 
@@ -291,10 +334,10 @@ class Session {
     return [...storiesOf(known)].map(([id, story]) => [id, retell(story)]);
   }
 
-  #compareStories(): void {
-    const { client, comparison } = this.#parts;
+  #compareStories({ client, theirs }: Line): void {
+    const { comparison } = this.#parts;
     const told = new Map(this.#retold(client.log));
-    for (const [id, story] of this.#retold(this.#theirs)) {
+    for (const [id, story] of this.#retold(theirs)) {
       const own = told.get(comparison.ids.get(id) ?? id) ?? [];
       assert.deepEqual(
         own.map(({ method }) => method),

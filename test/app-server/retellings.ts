@@ -4,6 +4,18 @@ import type { Message } from "./test-client.ts";
 /** Not told by us; or more often, since stock Codex leaves out what a command writes in its first moments. */
 export const UNTOLD: ReadonlySet<string> = new Set(["thread/readState/changed", "item/commandExecution/outputDelta"]);
 
+/** An agent's thread is told of by thread/started here; by its status in stock Codex, which warns of its model too. */
+export function withoutArrivals(told: readonly Message[]): readonly Message[] {
+  const started = told.filter(({ method }) => method === "thread/started");
+  if (!started.every(({ params }) => params.thread.parentThreadId !== null)) return told;
+  const statusOf = (message: Message | undefined) => message?.params?.status?.type;
+  return told.filter((message, index) => {
+    if (message.method === "thread/started") return false;
+    const before = told[index - 1];
+    return statusOf(message) !== "idle" || !(before === undefined || statusOf(before) === "notLoaded");
+  });
+}
+
 /** A revert reloads the thread in stock Codex, and does not here. */
 export function withoutReloads(messages: readonly Message[]): Message[] {
   const typeOf = (message: Message | undefined) =>

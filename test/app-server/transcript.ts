@@ -9,24 +9,28 @@ import type { Json, Message } from "./test-client.ts";
 /**
  * `in` from the client, `out` to it; `raw` is a line that is no message. `file` was written by the recorder at this point
  * (`path` is relative to the home), `note` says that another process took over. `model` is what the model was asked, in
- * order: each item's role and text, or its type.
+ * order: each item's role and text, or its type. `conn` is the client's connection, where there are several.
  */
 export type Row =
-  | { dir: "out"; msg: Message }
+  | { dir: "out"; msg: Message; conn?: number }
   | ClientRow
   | FileRow
   | { dir: "model"; input: string[] }
-  | { dir: "note"; note: string };
+  | { dir: "note"; note: string; conn?: number };
 
 export type FileRow = { dir: "file"; path: string; text: string };
 
-export type ClientRow = { dir: "in"; msg: Message } | { dir: "in"; raw: string };
+export type ClientRow = ({ dir: "in"; msg: Message } | { dir: "in"; raw: string }) & { conn?: number };
 
 export const readTranscript = (name: string): Row[] =>
   readFileSync(new URL(`../data/app-server/${name}.jsonl`, import.meta.url), "utf8")
     .trimEnd()
     .split("\n")
-    .map((line) => JSON.parse(line));
+    .map((line) => JSON.parse(line, (_key, value) => (typeof value === "string" ? written(value) : value)));
+
+/** A run of equal characters that the recorder has shortened, written out. */
+const written = (text: string): string =>
+  text.replace(/<"(.)" repeated (\d+) times>/gu, (_all, char: string, times: string) => char.repeat(Number(times)));
 
 export const messageOf = (row: Row | undefined): Message | undefined =>
   row !== undefined && "msg" in row ? row.msg : undefined;
@@ -34,7 +38,8 @@ export const messageOf = (row: Row | undefined): Message | undefined =>
 /** Where the recorded sessions had their home and their working directory. */
 const THEIR_HOME = "/tmp/ch";
 const THEIR_CWD = "/tmp/ws";
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^(msg|rs)_/;
+const THEIR_USER_HOME = "/tmp/home";
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^(msg|rs|ws)_/;
 const TEXT_ID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 /** Not looked at: when, how long, which version, and the facts that the two programs know of themselves. */
 const UNSEEN = new Set([
@@ -50,6 +55,8 @@ const VARIES = new Set(["serviceTier", "data"]);
 export type ComparisonOptions = {
   readonly home: string;
   readonly cwd: string;
+  /** The user's own. */
+  readonly userHome: string;
   /** Whether ours may have no fields but theirs. */
   readonly isWhole?: boolean | undefined;
   /** Whether a field of theirs may be any other in ours; `place` is e.g. `answer 0:4 thread/list.result.data[0]`. */
@@ -111,18 +118,22 @@ export class Comparison {
       else assert.equal(ours, before, place);
     } else {
       const known = theirs.replace(TEXT_ID, (id) => this.ids.get(id) ?? id);
-      assert.equal(ours.replace(MODEL_COUNT, "$1N"), this.#moved(known).replace(MODEL_COUNT, "$1N"), place);
+      assert.equal(alike(ours), alike(this.#moved(known)), place);
     }
   }
 
   #moved(text: string): string {
-    const { home, cwd } = this.#options;
-    return text.replaceAll(THEIR_HOME, home).replaceAll(THEIR_CWD, cwd);
+    const { home, cwd, userHome } = this.#options;
+    return text.replaceAll(THEIR_HOME, home).replaceAll(THEIR_CWD, cwd).replaceAll(THEIR_USER_HOME, userHome);
   }
 }
 
 /** Newer models are listed than the recorded version knew. */
 const MODEL_COUNT = /^(cursor \d+ exceeds total models )\d+$/;
+/** Where the recorded model's server was, and where ours is. */
+const MODEL_SERVER = /(http:\/\/127\.0\.0\.1:)\d+/g;
+
+const alike = (text: string): string => text.replace(MODEL_COUNT, "$1N").replace(MODEL_SERVER, "$1N");
 
 const inJson = (text: string): string => JSON.stringify(text).slice(1, -1);
 

@@ -9,11 +9,16 @@ const textElement = z.looseObject({
 
 const text = z.string();
 
-/** `image` also knows a `fileId`, and there is `audio`: no model client of ours takes those. */
 export const v2InputSchema = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text"), text, text_elements: z.array(textElement).nullish() }),
-  z.looseObject({ type: z.literal("image"), url: text, detail: text.nullish() }),
-  z.looseObject({ type: z.literal("localImage"), path: text }),
+  z
+    .looseObject({ type: z.literal("image"), url: text.optional(), fileId: text.optional(), detail: text.nullish() })
+    .refine(({ url, fileId }) => url !== undefined || fileId !== undefined, {
+      message: "data did not match any variant of untagged enum ImageReference",
+    }),
+  z.looseObject({ type: z.literal("localImage"), path: text, detail: text.nullish() }),
+  z.looseObject({ type: z.literal("audio"), url: text }),
+  z.looseObject({ type: z.literal("localAudio"), path: text }),
   z.looseObject({ type: z.literal("skill"), name: text, path: text }),
   z.looseObject({ type: z.literal("mention"), name: text, path: text }),
 ]);
@@ -24,10 +29,18 @@ export function inputFromV2(item: V2Input): UserInput {
   switch (item.type) {
     case "text":
       return { type: "text", text: item.text, text_elements: (item.text_elements ?? []).map(elementFromV2) };
-    case "image":
-      return { type: "image", image_url: item.url, ...(item.detail != null && { detail: item.detail }) };
+    case "image": {
+      const detail = item.detail == null ? {} : { detail: item.detail };
+      return item.url === undefined
+        ? { type: "image", file_id: item.fileId ?? "", ...detail }
+        : { type: "image", image_url: item.url, ...detail };
+    }
     case "localImage":
-      return { type: "local_image", path: item.path };
+      return { type: "local_image", path: item.path, ...(item.detail == null ? {} : { detail: item.detail }) };
+    case "audio":
+      return { type: "audio", audio_url: item.url };
+    case "localAudio":
+      return { type: "local_audio", path: item.path };
     case "skill":
       return { type: "skill", name: item.name, path: item.path };
     case "mention":
@@ -52,7 +65,11 @@ export function inputToV2(item: UserInput): Record<string, unknown> {
         detail: item.detail ?? null,
       };
     case "local_image":
-      return { type: "localImage", path: item.path };
+      return { type: "localImage", path: item.path, detail: item.detail ?? null };
+    case "audio":
+      return { type: "audio", url: item.audio_url };
+    case "local_audio":
+      return { type: "localAudio", path: item.path };
     case "skill":
       return { type: "skill", name: item.name, path: item.path };
     case "mention":

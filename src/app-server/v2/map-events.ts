@@ -19,7 +19,7 @@ export class EventMapper {
   readonly threadId: string;
   status: V2Status = { type: "idle" };
   turn: RunningTurn | undefined;
-  #lastTokens: string | undefined;
+  #lastTokens: { readonly info: string; readonly limits: string | null } | undefined;
   /** A report that said nothing new, and is told only if its response ends without one that does. */
   #heldTokens: Told[] = [];
   /** Submissions whose reports of usage are told by nobody: a revert's answer says all. */
@@ -130,7 +130,8 @@ export class EventMapper {
       running.error ??
       (msg.type === "task_complete" && msg.error ? turnErrorOf(msg.error.message, msg.error.codex_error_info) : null);
     const failed = msg.type === "task_complete" && error !== null;
-    const items = running.lastAgentMessage === undefined ? [] : [running.lastAgentMessage];
+    // A message that came before the failure is no answer.
+    const items = running.lastAgentMessage === undefined || failed ? [] : [running.lastAgentMessage];
     const turn: V2Turn = {
       id: running.id,
       rootTurnId: running.rootId,
@@ -185,10 +186,13 @@ export class EventMapper {
       told.push(this.#told("thread/tokenUsage/updated", { turnId: this.#turnId(id), tokenUsage: usageToV2(msg.info) }));
     if (msg.rate_limits)
       told.push({ method: "account/rateLimits/updated", params: { rateLimits: rateLimitsToV2(msg.rate_limits) } });
-    const text = JSON.stringify([msg.info ?? null, meaningful(msg.rate_limits)]);
-    const isBaseline = this.#lastTokens === undefined && this.turn?.hasOutput !== true && !meaningful(msg.rate_limits);
-    const isNew = this.#isCompacting || (text !== this.#lastTokens && !isBaseline);
-    this.#lastTokens = text;
+    const limits = meaningful(msg.rate_limits);
+    const last = this.#lastTokens;
+    const now = { info: JSON.stringify(msg.info ?? null), limits: limits && JSON.stringify(limits) };
+    const isBaseline = last === undefined && this.turn?.hasOutput !== true && limits === null;
+    const isOther = now.info !== last?.info || (now.limits !== null && now.limits !== last.limits);
+    const isNew = this.#isCompacting || (isOther && !isBaseline);
+    this.#lastTokens = now;
     if (this.quiet.delete(id)) return [];
     const held = isOfResponse(msg.info) ? [] : this.flushTokens();
     this.#heldTokens = isNew ? [] : told;

@@ -137,11 +137,14 @@ export class ThreadViews {
 function withOpenItems(turn: HistoryTurn, { id, open }: RunningTurn): HistoryTurn {
   if (turn.id !== id) return turn;
   const stored = new Set(turn.items.map(({ item }) => item.id));
-  const begun = [...open.values()].filter((item) => !stored.has(item.id));
+  const begun = [...open.values()].filter((item) => !stored.has(item.id) && !STREAMED.has(item.type));
   const after = (turn.items.at(-1)?.ordinal ?? turn.ordinal) + 1;
   const items = [...turn.items, ...begun.map((item, index) => ({ ordinal: after + index, item }))];
   return { ...turn, items, turn: { ...turn.turn, items: items.map(({ item }) => item) } };
 }
+
+/** Shown when they are whole: what was streamed before somebody came is not told again. */
+const STREAMED: ReadonlySet<string> = new Set(["agentMessage", "reasoning"]);
 
 export const fullTurns = ({ turns }: History): V2Turn[] => turns.map(({ turn }) => turn);
 

@@ -108,7 +108,7 @@ const MOST_CHARS = 1_048_576;
 
 /** @throws RpcError for an input that no model is given */
 export function checkContent(input: readonly V2Input[]): void {
-  const isRemote = input.some((item) => item.type === "image" && /^https?:/i.test(item.url));
+  const isRemote = input.some((item) => item.type === "image" && /^https?:/i.test(item.url ?? ""));
   if (isRemote) throw invalidRequest("remote image URLs are not supported; use an inline data URL instead");
   const texts = input.flatMap((item) => (item.type === "text" ? [item.text] : []));
   const units = texts.reduce((sum, each) => sum + each.length, 0);
