@@ -6,6 +6,19 @@ export {
   chartOf,
 } from "./chart.ts";
 export {
+  type GroupContext,
+  type GroupEmitted,
+  type GroupEvent,
+  type GroupInput,
+  type GroupMember,
+  type GroupStrategy,
+  groupMachine,
+  type MemberEnd,
+  type MemberRestart,
+  type MemberState,
+  type StopReason,
+} from "./group.machine.ts";
+export {
   type RestartContext,
   type RestartEmitted,
   type RestartEvent,
