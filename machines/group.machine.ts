@@ -54,6 +54,8 @@ export type GroupInput = {
   jitter?: number;
   members?: readonly GroupMember[];
   restarts?: readonly number[];
+  /** What it had come to. Default `running`. */
+  state?: "running" | "gaveUp" | "stopped";
 };
 
 /** `at`: milliseconds of a clock that is never set; `chance`: from 0 up to 1. */
@@ -199,6 +201,8 @@ const machine = setup({
       (event.type === "member.ended" || event.type === "member.startFailed") &&
       counts(context, event) &&
       recent(context, event.at).length > context.maxRestarts,
+    hadGivenUp: ({ context }) => context.state === "gaveUp",
+    hadStopped: ({ context }) => context.state === "stopped",
     nobodyLives: ({ context }) => context.members.every(({ state }) => state === "ended"),
   },
   actions: {
@@ -343,9 +347,16 @@ const revival = {
  */
 export const groupMachine = machine.createMachine({
   id: "group",
-  context: ({ input }) => ({ jitter: 0, members: [], restarts: [], ...input, lastMember: null }),
-  initial: "running",
+  context: ({ input }) => ({ jitter: 0, members: [], restarts: [], state: "running", ...input, lastMember: null }),
+  initial: "opening",
   states: {
+    opening: {
+      always: [
+        { guard: "hadGivenUp", target: "gaveUp" },
+        { guard: "hadStopped", target: "stopped" },
+        { target: "running" },
+      ],
+    },
     running: {
       entry: "goOn",
       on: {
@@ -376,7 +387,7 @@ export const groupMachine = machine.createMachine({
     },
     gaveUp: {
       entry: "tellOfGivingUp",
-      on: { ...revival, "group.stop": "stopped", "member.drop": { actions: "drop" } },
+      on: { ...revival, "group.stop": "stopped", "member.drop": { actions: ["drop", "tellOfLeaving", "stopOn"] } },
     },
     stopping: {
       ...ending,
@@ -385,7 +396,7 @@ export const groupMachine = machine.createMachine({
     },
     stopped: {
       entry: "tellOfStop",
-      on: { ...revival, "member.drop": { actions: "drop" } },
+      on: { ...revival, "member.drop": { actions: ["drop", "tellOfLeaving", "stopOn"] } },
     },
   },
 });

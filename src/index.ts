@@ -21,6 +21,7 @@ export {
   type OnlyFieldsOf,
 } from "./manager/ask.ts";
 export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
+export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
   Inspector,
@@ -42,6 +43,7 @@ export type {
   SupervisorRequest,
 } from "./manager/supervisor-messages.ts";
 export type { ThreadEnd } from "./manager/thread-end.ts";
+export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./manager/thread-group.ts";
 export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";

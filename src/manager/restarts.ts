@@ -3,6 +3,7 @@ import { restartMachine } from "../../machines/restart.machine.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { EndReason } from "../thread/life-end.ts";
+import { type RestartRule, supervisionBy } from "./group-options.ts";
 import type { Supervision } from "./options.ts";
 
 /** What supervision has done to one thread. */
@@ -14,7 +15,7 @@ export type RestartOutcomes = {
 };
 
 /** How much of a back-off is left to chance, so that those that crashed together don't come back together. */
-const JITTER = 0.5;
+export const JITTER = 0.5;
 
 /** What is known of one thread that has crashed. */
 type Count = {
@@ -33,6 +34,8 @@ export class RestartCounters {
   readonly #then: RestartOutcomes;
   readonly #counts = new Map<ThreadId, Count>();
   readonly #timers = new Map<ThreadId, unknown>();
+  /** Of those that have their own. */
+  readonly #rules = new Map<ThreadId, Supervision>();
 
   constructor(options: Supervision, clock: Clock, then: RestartOutcomes) {
     this.#options = options;
@@ -45,9 +48,19 @@ export class RestartCounters {
     return this.#counts.size;
   }
 
+  /** The thread is restarted by its own rule from now on; without one, by the manager's. */
+  setRule(threadId: ThreadId, rule: RestartRule | undefined): void {
+    if (rule === undefined) this.#rules.delete(threadId);
+    else this.#rules.set(threadId, supervisionBy(this.#options, rule));
+  }
+
+  #ruleOf(threadId: ThreadId): Supervision {
+    return this.#rules.get(threadId) ?? this.#options;
+  }
+
   /** Whether a thread that ended for this reason is to be restarted at all. One that was ended on purpose never is. */
-  restarts(reason: EndReason): boolean {
-    const { restart } = this.#options;
+  restarts(threadId: ThreadId, reason: EndReason): boolean {
+    const { restart } = this.#ruleOf(threadId);
     return restart !== "temporary" && (reason === "crashed" || (restart === "permanent" && reason === "closed"));
   }
 
@@ -66,7 +79,7 @@ export class RestartCounters {
     const count = this.#countOf(threadId);
     const now = elapsedBy(this.#clock);
     count.refusedSince ??= now;
-    if (now - count.refusedSince >= this.#options.periodMs) return false;
+    if (now - count.refusedSince >= this.#ruleOf(threadId).periodMs) return false;
     count.counter.send({ type: "restart.refused", chance: this.#options.random() });
     return true;
   }
@@ -74,7 +87,7 @@ export class RestartCounters {
   #countOf(threadId: ThreadId): Count {
     const known = this.#counts.get(threadId);
     if (known?.counter.getSnapshot().status === "active") return known;
-    const { maxRestarts, periodMs, backoffMs, maxBackoffMs } = this.#options;
+    const { maxRestarts, periodMs, backoffMs, maxBackoffMs } = this.#ruleOf(threadId);
     const crashes = known?.counter.getSnapshot().context.crashes ?? [];
     const counter = createActor(restartMachine, {
       input: { maxRestarts, periodMs, backoffMs, maxBackoffMs, jitter: JITTER, crashes },
@@ -90,12 +103,14 @@ export class RestartCounters {
 
   /** The thread is no longer restarted; its crashes are remembered until they do not count any more. */
   retire(threadId: ThreadId): void {
+    const { periodMs } = this.#ruleOf(threadId);
+    this.#rules.delete(threadId);
     const count = this.#counts.get(threadId);
     if (count === undefined) return;
     count.counter.stop();
     this.#clock.clearTimeout(this.#timers.get(threadId));
     const forget = () => this.#forgetIfRetired(threadId);
-    this.#timers.set(threadId, this.#clock.background(forget, this.#options.periodMs));
+    this.#timers.set(threadId, this.#clock.background(forget, periodMs));
   }
 
   #forgetIfRetired(threadId: ThreadId): void {

@@ -23,6 +23,7 @@ import type { BudgetChange } from "../turn/spending.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import { Budgets } from "./budgets.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { Groups } from "./groups.ts";
 import { Logics } from "./logics.ts";
 import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
@@ -52,6 +53,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
   readonly deadLetters: DeadLetters;
   readonly monitors: Monitors;
+  readonly groups: Groups;
   readonly #env: ThreadEnv;
   readonly ephemeral: ReturnType<typeof memoryStore>;
   readonly unloaded = new UnloadedHandles();
@@ -69,6 +71,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.ephemeral = memoryStore({ clock });
     this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
+    this.groups = new Groups(this, this.#lives);
     this.monitors = new Monitors({
       isKnown: async (threadId) =>
         this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
@@ -97,9 +100,9 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       budgets: this.budgets,
       logics: new Logics(setup, threadLogic(this.#lives.incarnations.byName)),
       onLost: (threadId, error) => this.signal({ type: "lease.lost", threadId, error }),
-      onLoaded: (thread) => {
+      onLoaded: (thread, restart) => {
         if (!this.isClosing) this.#sweep.arm();
-        this.#lives.noteLoaded(thread);
+        this.#lives.noteLoaded(thread, restart);
       },
     });
     this.#sweep = new ResidencySweep({
@@ -129,6 +132,10 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
 
   get supervision() {
     return this.setup.supervision;
+  }
+
+  get cwd(): string {
+    return this.setup.config.cwd;
   }
 
   get store() {
@@ -325,6 +332,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
     this.signal({ type: "manager.drain" });
     this.#sweep.stop();
+    await this.groups.close();
     await this.#lives.stopRestarts();
     const report = await shutDownThreads({
       registry: this.registry,

@@ -9,6 +9,7 @@ import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { Admission } from "./admission.ts";
+import { parseRestartRule } from "./group-options.ts";
 import { refuseUnknown } from "./option-checks.ts";
 import type { Limits } from "./options.ts";
 import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
@@ -191,15 +192,17 @@ const THREAD_OPTIONS = Object.keys({
   initialMessages: 1,
   lease: 1,
   deadlineMs: 1,
+  restart: 1,
 } satisfies Record<keyof ThreadOptions, 1>);
 
 function optionsOf({ options, signal }: { options?: unknown; signal?: AbortSignal | undefined }): ThreadOptions {
   if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
   const given: ThreadOptions = { ...options };
   refuseUnknown("options", given, THREAD_OPTIONS);
-  const { parentThreadId } = given;
+  const { parentThreadId, restart } = given;
   return {
     ...given,
+    ...(restart === undefined ? {} : { restart: parseRestartRule(restart) }),
     ...(parentThreadId === undefined
       ? {}
       : { parentThreadId: parseThreadId(textOf(parentThreadId, "parentThreadId")) }),

@@ -6,6 +6,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
+import { type RestartRule, readRestartRule } from "./group-options.ts";
 import type { Lineage } from "./kinship.ts";
 
 export type MetaFacts = {
@@ -16,6 +17,7 @@ export type MetaFacts = {
   /** Unix milliseconds. */
   readonly now: number;
   readonly historyMode?: HistoryMode | undefined;
+  readonly restart?: RestartRule | undefined;
 };
 
 /** Who started the thread, where an agent did, and what it is called and for. */
@@ -27,6 +29,13 @@ export type AgentMetaFacts = Lineage & {
 /** Skein's own: which of the manager's logics the thread has. Codex keeps fields that it does not know. */
 const LOGIC_FIELD = "thread_logic";
 
+/** Skein's own: how the thread is restarted, where it has its own rule. */
+const RESTART_FIELD = "restart_rule";
+
+/** The rule that a header holds. */
+export const restartRuleOf = (header: SessionMeta): RestartRule | undefined =>
+  header[RESTART_FIELD] === undefined ? undefined : readRestartRule(header[RESTART_FIELD]);
+
 /** The logic that a header names. */
 export function logicOf(header: SessionMeta): string | undefined {
   const name = header[LOGIC_FIELD];
@@ -34,7 +43,15 @@ export function logicOf(header: SessionMeta): string | undefined {
 }
 
 /** The header of a new thread's rollout (SPEC 7.3). */
-export function sessionMetaOf({ threadId, config, source, originator, now, historyMode }: MetaFacts): SessionMeta {
+export function sessionMetaOf({
+  threadId,
+  config,
+  source,
+  originator,
+  now,
+  historyMode,
+  restart,
+}: MetaFacts): SessionMeta {
   return {
     id: threadId,
     timestamp: new Date(now).toISOString(),
@@ -46,6 +63,7 @@ export function sessionMetaOf({ threadId, config, source, originator, now, histo
     ...(historyMode === undefined ? {} : { history_mode: historyMode }),
     model: config.model,
     ...(config.logic === undefined ? {} : { [LOGIC_FIELD]: config.logic }),
+    ...(restart === undefined ? {} : { [RESTART_FIELD]: restart }),
     ...(config.reasoningEffort === null ? {} : { reasoning_effort: config.reasoningEffort }),
   };
 }

@@ -22,6 +22,7 @@ import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import type { Budgets } from "./budgets.ts";
+import type { RestartRule } from "./group-options.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
 import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
@@ -43,6 +44,8 @@ export type Making = {
   readonly lineage?: Lineage | undefined;
   /** The name of the logic that the thread was stored with. */
   readonly logic?: string | undefined;
+  /** How it is restarted, where it has its own rule. */
+  readonly restart?: RestartRule | undefined;
 };
 
 /** What a thread is made of. `make` takes the lease of its rollout, making that where it is new. */
@@ -66,7 +69,7 @@ export type BootParts = {
   readonly rooms: Rooms;
   readonly logics: Logics;
   readonly budgets: Budgets;
-  readonly onLoaded: (thread: LiveThread) => void;
+  readonly onLoaded: (thread: LiveThread, restart: RestartRule | undefined) => void;
 };
 
 const BOUNDED_MESSAGES = 128;
@@ -188,7 +191,7 @@ export class ThreadBoot {
     thread.adopt(incarnation);
     const { epoch, origin } = incarnation;
     setup.logger.debug({ threadId, epoch, origin, ms: setup.clock.now() - begun }, "booted");
-    onLoaded(thread);
+    onLoaded(thread, made.restart);
     return thread;
   }
 

@@ -2,6 +2,7 @@
  * How the lives of threads go on and end: they are unloaded, crash and come back, are removed, lost or ended by force. What
  * follows from an end is said here alone, in `endBy`. Nothing here waits for a thread, or for its store, without a deadline.
  */
+import type { MemberEnd } from "../../machines/group.machine.ts";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -12,11 +13,15 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { MemberLives } from "./group.ts";
+import type { RestartRule } from "./group-options.ts";
+import type { Groups } from "./groups.ts";
 import type { Monitors } from "./monitors.ts";
 import type { Supervision } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { RemovedThreads } from "./removed-threads.ts";
 import { RestartCounters } from "./restarts.ts";
+import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Lives } from "./supervisor.ts";
 import type { ThreadEnd } from "./thread-end.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
@@ -35,7 +40,8 @@ export interface LivesHost {
   readonly clock: Clock;
   readonly supervision: Supervision;
   readonly registry: Registry;
-  readonly maker: Pick<ThreadMaker, "reload">;
+  readonly maker: Pick<ThreadMaker, "reload" | "resume">;
+  readonly groups: Pick<Groups, "ownerOf">;
   readonly unloaded: UnloadedHandles;
   /** Where threads live that are never to last. */
   readonly ephemeral: ThreadStore;
@@ -48,10 +54,17 @@ export interface LivesHost {
   noteActivity(): void;
 }
 
+/** What an end is to the thread's group. A lease that is lost is no failure: the thread lives elsewhere. */
+function memberEndOf({ reason, wasAsked }: ThreadEnd, { isEnding }: LiveThread): MemberEnd {
+  if (reason === "closed") return wasAsked ? "asked" : "normal";
+  if (reason === "crashed") return "abnormal";
+  return reason === "killed" && !isEnding ? "abnormal" : "asked";
+}
+
 /** What a forced end may take to store what it can. */
 const KILL_FLUSH_MS = 1_000;
 
-export class ThreadLives implements Lives {
+export class ThreadLives implements Lives, MemberLives {
   readonly incarnations: Incarnations = {
     byName: new Map(),
     onActive: (incarnation) => {
@@ -114,7 +127,9 @@ export class ThreadLives implements Lives {
   }
 
   /** The thread is in memory, new or again. */
-  noteLoaded(thread: LiveThread): void {
+  noteLoaded(thread: LiveThread, restart: RestartRule | undefined): void {
+    this.#counters.setRule(thread.id, restart);
+    this.#host.groups.ownerOf(thread.id)?.noteReturned(thread.id);
     // Nobody finds one that was loaded to be given away; it lives on with its caller.
     if (this.#host.registry.peek(thread.id) !== thread) this.#removed.add(thread);
     for (const watcher of this.#host.watchers.created) watcher(thread);
@@ -180,12 +195,16 @@ export class ThreadLives implements Lives {
     if (reason === "crashed") this.#noteCrashed(end);
     const hasLeft = await this.#host.registry.leave(thread, "always");
     await this.#closeWriter(incarnation);
-    const comesBack = hasLeft && !this.#host.isClosing && !thread.isEnding && this.#counters.restarts(reason);
+    const group = this.#host.groups.ownerOf(id);
+    const comesBack =
+      group === undefined
+        ? hasLeft && !this.#host.isClosing && !thread.isEnding && this.#counters.restarts(id, reason)
+        : group.noteEnd(id, memberEndOf(end, thread), error) && hasLeft;
     if (comesBack) {
       this.#failures.set(id, end);
       this.#host.unloaded.add(thread);
       await this.#host.registry.left(thread, "down");
-      this.#host.signal({ type: "thread.down", threadId: id });
+      if (group === undefined) this.#host.signal({ type: "thread.down", threadId: id });
       return;
     }
     thread.close();
@@ -258,9 +277,68 @@ export class ThreadLives implements Lives {
     await this.#closeForGood({ threadId, epoch, reason: "gaveUp", error });
   }
 
+  // What a group asks for.
+
+  async bringBack(threadId: ThreadId): Promise<void> {
+    for (;;) {
+      if (this.#host.isClosing) throw new ManagerClosedError();
+      const place = await this.#host.registry.locate(threadId);
+      if (place?.kind === "leaving") await place.done;
+      else if (place === undefined) return void (await this.#host.maker.resume(threadId, undefined));
+      else if (place.kind !== "down") return;
+      else {
+        await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
+        this.#failures.delete(threadId);
+        return;
+      }
+    }
+  }
+
+  /** What runs is interrupted and stored, as at an interrupt; one that has left memory stays there, since nothing of it lives. */
+  async suspend(threadId: ThreadId, deadlineMs: number): Promise<void> {
+    const place = await this.#host.registry.locate(threadId);
+    if (place?.kind === "leaving") {
+      await place.done;
+      return this.suspend(threadId, deadlineMs);
+    }
+    if (place?.kind !== "loaded") return;
+    const { thread } = place;
+    await thread.interrupt({ deadlineMs }).catch(() => undefined);
+    if (!(await this.#host.registry.leave(thread, "always"))) return this.suspend(threadId, deadlineMs);
+    const { incarnation } = thread;
+    this.#reaped.add(incarnation);
+    incarnation.end("killed");
+    await this.#closeWriter(incarnation);
+    this.#host.unloaded.add(thread);
+    await this.#host.registry.left(thread, "down");
+  }
+
+  async endMember(
+    threadId: ThreadId,
+    { deadlineMs, hasFailed }: { readonly deadlineMs: number; readonly hasFailed: boolean },
+  ): Promise<keyof ShutdownReport> {
+    for (;;) {
+      const place = await this.#host.registry.locate(threadId);
+      if (place?.kind === "leaving") await place.done;
+      else if (place === undefined) return "completed";
+      else if (place.kind === "loaded") {
+        const outcome = await place.thread.shutdown({ deadlineMs });
+        return place.thread.incarnation.writer.failure === undefined ? outcome : "failed";
+      } else {
+        const { epoch } = place.unloaded;
+        const failure = this.#failures.get(threadId);
+        const asked = { threadId, epoch, reason: "closed", wasAsked: true } as const;
+        const gaveUp = { threadId, epoch, reason: "gaveUp", error: failure?.error } as const;
+        await this.#closeForGood(hasFailed && failure !== undefined ? gaveUp : asked);
+        return "completed";
+      }
+    }
+  }
+
   /** Closes a thread that is not in memory. */
   async #closeForGood(end: ThreadEnd): Promise<void> {
     const { threadId } = end;
+    this.#host.groups.ownerOf(threadId)?.noteEnd(threadId, "asked", end.error);
     const wasThere = await this.#host.registry.forget(threadId);
     this.#host.unloaded.take(threadId)?.close();
     this.#failures.delete(threadId);
@@ -317,6 +395,7 @@ export class ThreadLives implements Lives {
       const thread = await this.#host.registry.remove(threadId);
       if (thread !== undefined) {
         this.#counters.retire(threadId);
+        this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
         this.#removed.add(thread);
         this.#endAgentsOf(threadId);
         return thread;
@@ -330,6 +409,7 @@ export class ThreadLives implements Lives {
 
   async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
     this.#counters.retire(threadId);
+    this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
     try {
       if (this.#host.isClosing) throw new ManagerClosedError();
       const thread = await this.#host.maker.reload(threadId, unloaded, { signal }, "remove");

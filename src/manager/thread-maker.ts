@@ -21,11 +21,12 @@ import type { NewThread } from "../thread/thread.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
 import { cutAt, forkRollout, recordInterruption } from "./forking.ts";
+import { parseRestartRule, type RestartRule } from "./group-options.ts";
 import { lineageOf } from "./kinship.ts";
 import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Claim, Registry, Unloaded } from "./registry.ts";
-import { agentMetaOf, logicOf, sessionMetaOf } from "./session-meta.ts";
+import { agentMetaOf, logicOf, restartRuleOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 
@@ -103,7 +104,8 @@ export class ThreadMaker {
     const { sessionSource, clock } = this.#setup;
     const originator = options.originator ?? this.#setup.originator;
     const { parentThreadId: parent, agent, historyMode, source = sessionSource } = options;
-    const facts = { threadId, config, source, originator, now: clock.now(), historyMode };
+    const restart = ruleOf(options);
+    const facts = { threadId, config, source, originator, now: clock.now(), historyMode, restart };
     const lineage = this.#registry.lineageOf(threadId);
     if (parent === undefined || lineage === undefined) return sessionMetaOf(facts);
     return agentMetaOf(
@@ -199,7 +201,7 @@ export class ThreadMaker {
       config,
       toolsAt: (depth) => this.#toolsOf(config, depth),
       options,
-      make: async () => ({ ...(await make(store)), store, isNew: true }),
+      make: async () => ({ ...(await make(store)), store, isNew: true, restart: ruleOf(options) }),
     });
     return newThreadOf(thread);
   }
@@ -310,6 +312,9 @@ export class ThreadMaker {
   }
 }
 
+const ruleOf = ({ restart }: ThreadOptions): RestartRule | undefined =>
+  restart === undefined ? undefined : parseRestartRule(restart);
+
 const idOf = ({ threadId }: ThreadOptions): ThreadId =>
   threadId === undefined ? newThreadId() : parseThreadId(threadId);
 
@@ -345,6 +350,7 @@ async function goingOn(store: ThreadStore, { writer, isNew }: Pick<Making, "writ
     origin: writer.position().ordinal > 1 ? "resumed" : "new",
     lineage: lineageOf(header),
     logic: logicOf(header),
+    restart: restartRuleOf(header),
   };
 }
 

@@ -17,6 +17,7 @@ import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import { ask } from "./ask.ts";
 import type { DeadLetter } from "./dead-letters.ts";
+import type { GroupOptions } from "./group-options.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
@@ -24,6 +25,7 @@ import type { ShutdownReport } from "./shutdown-report.ts";
 import { supervisorFace } from "./supervisor-face.ts";
 import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
 import type { ThreadEnd } from "./thread-end.ts";
+import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 
 /** How much of each limit is in use. */
@@ -223,6 +225,20 @@ export class ThreadManager implements AsyncDisposable {
   /** What an agent may do with other agents. It holds this manager weakly. */
   agentControl(): AgentControl {
     return new AgentControl(this);
+  }
+
+  /**
+   * A group of threads and groups that are supervised together (SEMANTICS 4.6 to 4.16): a new one, or by its name the one that is open or
+   * stored. Resolves when the members of a stored one are back.
+   * @throws InvalidRequestError, ThreadBusyError when another manager has it, StoreIoError, ManagerClosedError
+   */
+  async group(options: GroupOptions = {}): Promise<ThreadGroup> {
+    return this.#runtime.groups.open(options);
+  }
+
+  /** Groups that gave up with nobody above them. */
+  get escalations$(): Observable<Escalation> {
+    return watch(this.#runtime.groups.watchers);
   }
 
   /** Each thread that comes to be in memory: new, resumed, forked or loaded again. */

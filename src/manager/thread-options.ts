@@ -2,6 +2,8 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import type { OpenOptions } from "../store/thread-store.ts";
+import type { RestartRule } from "./group-options.ts";
+import type { RestartStrategy } from "./options.ts";
 
 /** What a thread is made with, beside its config. */
 export type ThreadOptions = {
@@ -25,6 +27,8 @@ export type ThreadOptions = {
   /** When another process writes the thread: refuse (the default), wait for it, or take it over. */
   readonly lease?: OpenOptions["lease"] | undefined;
   readonly deadlineMs?: number | undefined;
+  /** How the thread is restarted after a crash, where that is not the manager's `supervision`; stored with it. In a group, the group's says. */
+  readonly restart?: RestartStrategy | RestartRule | undefined;
 };
 
 /** What a sub-agent is called, where it comes from, and what its parent's settings allow it. */

@@ -102,6 +102,8 @@ export type RolloutItem =
   | { type: "submission"; payload: SubmissionItem }
   /** Skein's own: what a logic of an embedder's keeps; read by src/thread/saved-state.ts. */
   | { type: "logic_state"; payload: unknown }
+  /** Skein's own: what a group of threads has come to; read by src/manager/group-record.ts. */
+  | { type: "group_event"; payload: unknown }
   | { type: UnknownKind; payload: unknown };
 
 /**
