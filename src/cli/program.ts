@@ -15,7 +15,9 @@ import { loginCommand, logoutCommand } from "./login/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { withSessionOptions } from "./session-options.ts";
 import { showCommand } from "./show/command.ts";
+import { studioCommand } from "./studio/command.ts";
 import type { Io } from "./terminal/io.ts";
+import { topCommand, treeCommand } from "./tree/command.ts";
 
 /** Every command, in the order of the help. */
 const commands: readonly CommandMaker[] = [
@@ -36,6 +38,9 @@ const commands: readonly CommandMaker[] = [
   verifyCommand,
   repairCommand,
   sandboxCommand,
+  studioCommand,
+  treeCommand,
+  topCommand,
 ];
 
 /** The whole command line, none of its work loaded. */

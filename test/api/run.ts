@@ -20,6 +20,7 @@ const DOORS: Readonly<Record<string, string>> = {
   "skein/app-server": "dist/src/app-server/index.d.ts",
   "skein/ai-sdk": "dist/src/model/ai-sdk.d.ts",
   "skein/postgres": "dist/src/store/postgres/postgres-store.d.ts",
+  "skein/studio": "dist/src/studio/index.d.ts",
 };
 
 const model = z.object({

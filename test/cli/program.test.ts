@@ -25,6 +25,9 @@ const COMMANDS = [
   "verify",
   "repair",
   "sandbox",
+  "studio",
+  "tree",
+  "top",
 ];
 
 /** The papers that a user of the command line reads. */

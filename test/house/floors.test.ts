@@ -20,6 +20,7 @@ const FLOORS: Record<string, number> = {
   "app-server": 5,
   cli: 5,
   drawing: 5,
+  studio: 5,
 };
 
 const filesIn = (folder: string): string[] =>

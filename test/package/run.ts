@@ -84,6 +84,17 @@ try {
     if (!/\bskein\b/.test(run(process.execPath, [skein, "--help"], plain))) throw new StepFailed("no help");
     run(process.execPath, [skein, "demo", "--json"], plain);
   });
+  step("the studio's page", () => {
+    const source = `import { ThreadManager, memoryStore } from "skein"; import { createStudio } from "skein/studio";
+const manager = await ThreadManager.create({ store: memoryStore() });
+const studio = await createStudio(manager);
+const page = await fetch(studio.url + "studio.js");
+console.log(page.status, (await page.text()).length > 50_000);
+await studio.close(); await manager.shutdown();`;
+    writeFileSync(join(plain, "studio.mjs"), source);
+    const printed = run(process.execPath, ["--no-warnings", "studio.mjs"], plain);
+    if (!printed.includes("200 true")) throw new StepFailed(printed);
+  });
   step("without optional dependencies", () => {
     const path = project("bare", { "hello.mjs": HELLO }, [tarball, "zod"], ["--omit=optional"]);
     expectHello(run(process.execPath, ["--no-warnings", "hello.mjs"], path));

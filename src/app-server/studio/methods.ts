@@ -6,7 +6,7 @@ import * as z from "zod";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { ReviewDecision } from "../../protocol/policy.ts";
-import { retainedEvents } from "../../thread/retained-events.ts";
+import { retainedEvents } from "../../thread/looked-at.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { VERSION } from "../../version.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
@@ -16,7 +16,7 @@ import type { ServerContext } from "../server-context.ts";
 import { readThreadId } from "../v2/thread-source.ts";
 import { findStored } from "../v2/thread-view.ts";
 import { WHY_NOT } from "./access.ts";
-import { machineGraphs } from "./machine-graph.ts";
+import { machineCharts } from "./machine-charts.ts";
 import { MachineWatch, machinePlace } from "./machine-watch.ts";
 import { METRICS_SECONDS } from "./meter.ts";
 import { type Studio, studioOf } from "./studio.ts";
@@ -162,8 +162,8 @@ export function studioMethods(server: ServerContext): MethodTable {
       params: machinesSchema,
       experimental: true,
       handle: ({ etag }) => {
-        const graphs = machineGraphs();
-        return etag === graphs.etag ? { etag, machines: null } : graphs;
+        const charts = machineCharts();
+        return etag === charts.etag ? { etag, machines: null } : charts;
       },
     }),
     "skein/thread/machine/watch": method({

@@ -5,6 +5,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { threadSpawnOf } from "../../protocol/session-source.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { previewOf } from "../../store/thread-summary.ts";
+import { cameTo } from "../../thread/looked-at.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { oneLine } from "./doing.ts";
 import type { RowStatus, TreePatch, TreeRow } from "./wire.ts";
@@ -30,7 +31,7 @@ export class Rows {
     if (thread === undefined) return "notLoaded";
     if (thread.pendingApprovals.length > 0) return "waiting";
     if (thread.activeTurn !== undefined) return "active";
-    const { status } = thread;
+    const status = cameTo(thread);
     return typeof status === "object" && "errored" in status ? "failed" : "idle";
   }
 

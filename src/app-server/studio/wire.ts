@@ -110,22 +110,6 @@ export type Span = readonly [
   label: string,
 ];
 
-/** A state with those in it; ids are paths of keys. */
-export type MachineState = {
-  readonly id: string;
-  readonly key: string;
-  readonly type: string;
-  readonly children: readonly MachineState[];
-  readonly edges: readonly MachineEdge[];
-};
-
-type MachineEdge = {
-  readonly from: string;
-  readonly to: string;
-  readonly event: string;
-  readonly guard: string | null;
-};
-
 /** A machine's state as XState writes it. */
 export type StateValue = string | { readonly [key: string]: StateValue };
 

@@ -1,5 +1,7 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
+import type { Access } from "../studio/wire.ts";
 import type { Wire } from "../wire.ts";
 import type { AdmissionLimits } from "./admission.ts";
 
@@ -9,7 +11,21 @@ export type ListenAuth = {
   readonly tokenFile?: string | undefined;
   /** The token's SHA-256 in hexadecimal. */
   readonly tokenSha256?: string | undefined;
+  /** A page that the listener serves to browsers, whose lines alone it then takes. On loopback; without a token of the two. */
+  readonly page?: PageDoor | undefined;
 };
+
+/** A status line and what to do, for a request that is not served. */
+export type Refusal = { readonly status: "401 Unauthorized" | "403 Forbidden"; readonly why: string };
+
+/** What a listener serves to browsers, and whom of them it lets in. */
+export interface PageDoor {
+  /** The subprotocol that its lines speak. */
+  readonly protocol: string;
+  /** Answers a request that is none for a WebSocket. */
+  serve(request: IncomingMessage, response: ServerResponse): void;
+  admit(request: IncomingMessage): { readonly access: Access } | Refusal;
+}
 
 export type ListenOptions = {
   readonly auth: ListenAuth;

@@ -1,6 +1,7 @@
 /** One client over a WebSocket: one message a text frame. */
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
+import type { Access } from "../studio/wire.ts";
 import type { Wire, WireListener } from "../wire.ts";
 import type { Admission } from "./admission.ts";
 
@@ -19,7 +20,13 @@ export class SocketWire implements Wire {
   /** What is said within one turn of the event loop goes out with one write: a system call costs what ten messages do. */
   #tick: NodeJS.Immediate | undefined;
 
-  constructor(ws: WebSocket, socket: Socket, admission: Admission) {
+  readonly access: Access | undefined;
+
+  constructor(
+    ws: WebSocket,
+    { socket, admission, access }: { socket: Socket; admission: Admission; access?: Access | undefined },
+  ) {
+    this.access = access;
     this.#ws = ws;
     this.#socket = socket;
     this.#admission = admission;

@@ -1,7 +1,7 @@
 /**
  * Clients over WebSockets, on a TCP port or a Unix socket: one message a text frame.
  *
- * A browser is refused: a request with an Origin is answered 403, and so is one whose Host is a name where no token
+ * A browser is refused, unless the listener serves it a page of its own (see PageDoor): a request with an Origin is answered 403, and so is one whose Host is a name where no token
  * guards a loopback port, since a page may have any name lead here. Off loopback a token is needed. Frames stay plain: the
  * compression that Codex's clients offer is not taken up. `/healthz` and `/readyz` answer 200.
  */
@@ -9,8 +9,9 @@ import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
+import type { Access } from "../studio/wire.ts";
 import { ADMISSION_LIMITS, Admission } from "./admission.ts";
-import { type Listener, type ListenOptions, MAX_MESSAGE_BYTES } from "./listener.ts";
+import { type Listener, type ListenOptions, MAX_MESSAGE_BYTES, type Refusal } from "./listener.ts";
 import { placeSocket } from "./socket-path.ts";
 import { SocketWire } from "./socket-wire.ts";
 import { type TokenCheck, tokenCheckOf } from "./token.ts";
@@ -61,15 +62,18 @@ function listening(server: Server, listen: () => void): Promise<void> {
   });
 }
 
-/** A status line and what to do, for a request that is not served. */
-type Refusal = { readonly status: "401 Unauthorized" | "403 Forbidden"; readonly why: string };
+type Admitted = { readonly access: Access } | Refusal;
 type Screen = (request: IncomingMessage) => Refusal | undefined;
 
-function serverOf(screen: Screen, { accept, logger, clock, limits }: ListenOptions) {
+function serverOf(screen: Screen, { accept, logger, clock, limits, auth: { page } }: ListenOptions) {
   // An import of it would load all of undici, for names of its that nobody here uses.
   const { createServer } = process.getBuiltinModule("node:http");
   const admission = new Admission(clock, { ...ADMISSION_LIMITS, ...limits });
   const http = createServer({ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (request, response) => {
+    if (page !== undefined) {
+      page.serve(request, response);
+      return;
+    }
     const isProbe = request.url === "/healthz" || request.url === "/readyz";
     response.statusCode = request.headers.origin !== undefined ? 403 : isProbe ? 200 : 404;
     // A line that only asks keeps no place.
@@ -81,18 +85,21 @@ function serverOf(screen: Screen, { accept, logger, clock, limits }: ListenOptio
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
     autoPong: false,
+    // Never what was offered first: a page offers its token too.
+    ...(page !== undefined && { handleProtocols: () => page.protocol }),
   });
   http.on("connection", (socket: Socket) => admission.enter(socket));
   http.on("upgrade", (request: IncomingMessage, stream, head: Buffer) => {
     // Over HTTP/1 without TLS it is always a socket.
     const socket = stream as Socket;
-    const refusal = screen(request);
-    if (refusal !== undefined) {
-      refuse(socket, refusal);
+    const admitted: Admitted = page?.admit(request) ?? screen(request) ?? { access: "act" };
+    if ("status" in admitted) {
+      refuse(socket, admitted);
       return;
     }
+    const { access } = admitted;
     admission.meter(socket);
-    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws, socket, admission)));
+    sockets.handleUpgrade(request, socket, head, (ws) => accept(new SocketWire(ws, { socket, admission, access })));
   });
   http.on("clientError", (_error, socket) => socket.destroy());
   // Such as too many open files, at an accept: who waits is taken when there are fewer.

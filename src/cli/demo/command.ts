@@ -18,6 +18,7 @@ a second turn of the agent that is forked.
 Examples:
   skein demo                                  a live view on a terminal, plain lines in a pipe
   skein demo --threads 200 --turns 5          more of it
+  skein demo --studio                         in the browser, where it can be asked, interrupted and forked
   skein demo --threads 10000 --turns 1 --json | tail -n 1
                                               ten thousand agents, and only the summary of them`;
 
@@ -26,6 +27,8 @@ export const demoCommand = (io: Io): Command =>
     .description("watch a small orchestrator drive agents (no key, no network)")
     .option("--threads <n>", "how many agents to start", wholeNumber({ min: 1, max: 1_000_000 }), 5)
     .option("--turns <n>", "turns of each agent", wholeNumber({ min: 1, max: 100_000 }), 3)
+    .option("--studio", "go on until Ctrl-C, and show it in the browser: see `skein studio`")
+    .option("--no-open", "with --studio: only print the address")
     .option("--json", "print a JSON line for each event, and a summary as the last one")
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {

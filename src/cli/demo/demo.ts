@@ -1,25 +1,37 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { fileStore, scriptedClient, ThreadManager, type ThreadStore, tool } from "../../index.ts";
+import { fileStore, scriptedClient, ThreadManager, type ThreadStore } from "../../index.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { Board } from "./board.ts";
+import { driveMinutes } from "./drive-minutes.ts";
 import { JsonView } from "./json-view.ts";
 import { LiveView } from "./live-view.ts";
 import { orchestrate } from "./orchestrator.ts";
 import { PlainView } from "./plain-view.ts";
-import { demoScript, TOOL_SCENE } from "./scenes.ts";
+import { demoScript } from "./scenes.ts";
 import type { DemoSettings, DemoView } from "./view.ts";
 
-export type DemoOptions = DemoSettings & { readonly json?: boolean; readonly home?: string };
+export type DemoOptions = DemoSettings & {
+  readonly json?: boolean;
+  readonly home?: string;
+  readonly studio?: boolean;
+  readonly open?: boolean;
+};
 
 /** How long a word takes on a terminal; nowhere else does anything wait. */
 const WORD_MS = 28;
 
 export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
   using interruption = new Interruption();
+  if (options.studio === true) {
+    const { playForStudio } = await import("./studio-demo.ts");
+    await withStore(options, io, (store) => playForStudio(options, { store, io, signal: interruption.signal }));
+    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    return;
+  }
   const isLive = !options.json && isTerminal(io.stdout, io.env);
   const board = new Board();
   const view = viewFor(options, isLive, board, io);
@@ -98,18 +110,6 @@ async function play(settings: DemoSettings, { store, board, view, interruption, 
   const elapsedMs = performance.now() - startedAt;
   view.end(board, { elapsedMs, shutdown: await manager.shutdown(), interrupted: signal.aborted });
 }
-
-/** A function tool as an embedder writes it: the model may call it, and gets what it returns. */
-const driveMinutes = tool<Record<string, unknown>>({
-  name: TOOL_SCENE.tool,
-  description: "How many minutes a drive takes.",
-  inputJsonSchema: {
-    type: "object",
-    properties: { km: { type: "number" }, kmh: { type: "number" } },
-    required: ["km", "kmh"],
-  },
-  execute: ({ km, kmh }) => String(Math.round((Number(km) / Number(kmh)) * 60)),
-});
 
 /** A folder that is gone at the end, also when the process exits in the middle of its work. */
 class TemporaryFolder implements Disposable {

@@ -174,7 +174,8 @@ function counting(pace: number, n: number): Step[] {
 /** How many words of the endless answer come before it hangs. */
 export const COUNTED = NUMBERS.length;
 
-function lastUserText(input: readonly ResponseItem[]): string {
+/** What the user has said last. */
+export function lastUserText(input: readonly ResponseItem[]): string {
   const message = input.findLast((item) => item.type === "message" && item.role === "user");
   return message === undefined ? "" : textOf(message);
 }

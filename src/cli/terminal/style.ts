@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 
-type Format = Parameters<typeof styleText>[0];
+export type Format = Parameters<typeof styleText>[0];
 
 /** Colours a text as far as the stream shows colours; NO_COLOR and FORCE_COLOR are honoured. */
 export type Paint = (format: Format, text: string) => string;

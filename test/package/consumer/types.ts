@@ -3,6 +3,7 @@ import { aiSdkClient } from "skein/ai-sdk";
 import { createAppServer } from "skein/app-server";
 import { threadMachine } from "skein/machines";
 import { postgresStore } from "skein/postgres";
+import { createStudio } from "skein/studio";
 import { ManualClock } from "skein/testing";
 import { z } from "zod";
 
@@ -30,4 +31,4 @@ export async function use(): Promise<TurnResult> {
   await manager.shutdown({ deadlineMs: n ?? 1000 });
   return thread.run("y");
 }
-export const parts = [aiSdkClient, createAppServer, postgresStore, threadMachine];
+export const parts = [aiSdkClient, createAppServer, createStudio, postgresStore, threadMachine];

@@ -1,0 +1,124 @@
+/** A line to an app-server that is only looked at: one in this process over a home, or a running one. */
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import * as z from "zod";
+import { createAppServer } from "../../app-server/app-server.ts";
+import { linkedWires } from "../../app-server/wire.ts";
+import { InvalidRequestError, StoreIoError, ThreadManager } from "../../index.ts";
+import { lineTo } from "../../studio/bridge.ts";
+import { withStore } from "../home.ts";
+import type { Io } from "../terminal/io.ts";
+
+export type SourceOptions = {
+  readonly home?: string;
+  readonly connect?: string;
+  readonly wsTokenFile?: string;
+};
+
+const messageSchema = z.object({
+  id: z.union([z.string(), z.number()]).optional(),
+  method: z.string().optional(),
+  params: z.unknown().optional(),
+  result: z.unknown().optional(),
+  error: z.object({ message: z.string() }).optional(),
+});
+
+export class Line {
+  readonly #send: (text: string) => void;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #listeners = new Map<string, (params: unknown) => void>();
+  readonly #ended = Promise.withResolvers<void>();
+  #next = 1;
+
+  constructor(send: (text: string) => void) {
+    this.#send = send;
+  }
+
+  /** Resolves when the server has gone. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  take(text: string): void {
+    const { id, method, params, result, error } = messageSchema.parse(JSON.parse(text));
+    if (method !== undefined) {
+      this.#listeners.get(method)?.(params);
+      return;
+    }
+    const waiting = this.#waiting.get(Number(id));
+    this.#waiting.delete(Number(id));
+    if (error === undefined) waiting?.resolve(result);
+    else waiting?.reject(new InvalidRequestError(`the server says: ${error.message}`));
+  }
+
+  end(): void {
+    for (const { reject } of this.#waiting.values()) reject(new StoreIoError("the server has gone"));
+    this.#waiting.clear();
+    this.#ended.resolve();
+  }
+
+  /** The answer, as its schema reads it. @throws InvalidRequestError, StoreIoError */
+  async ask<T>(schema: z.ZodType<T>, method: string, params: object = {}): Promise<T> {
+    const id = this.#next++;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    this.#send(JSON.stringify({ id, method, params }));
+    return schema.parse(await waiting.promise);
+  }
+
+  on<T>(schema: z.ZodType<T>, method: string, listener: (params: T) => void): void {
+    this.#listeners.set(method, (params) => listener(schema.parse(params)));
+  }
+
+  async greet(): Promise<void> {
+    const clientInfo = { name: "skein-tree", title: "skein tree", version: "1" };
+    await this.ask(z.unknown(), "initialize", { clientInfo, capabilities: { experimentalApi: true } });
+  }
+}
+
+export async function withLine(options: SourceOptions, io: Io, use: (line: Line) => Promise<void>): Promise<void> {
+  const { connect } = options;
+  if (connect === undefined) {
+    await withStore(options, io, async (store) => {
+      await using manager = await ThreadManager.create({ store });
+      await using server = createAppServer(manager, { cwd: io.cwd() });
+      const wires = linkedWires();
+      const line = new Line((text) => wires.client.send(text));
+      wires.client.onText = (text) => line.take(text);
+      wires.client.onClosed = () => line.end();
+      server.connect(wires.server);
+      await line.greet();
+      await use(line);
+    });
+    return;
+  }
+  const socket = lineTo(connect, await tokenOf(options, io));
+  const line = new Line((text) => socket.send(text));
+  socket.on("message", (data) => line.take(data.toString()));
+  socket.on("close", () => line.end());
+  try {
+    await once(socket, "open").catch((cause: unknown) => {
+      throw new StoreIoError(`--connect: ${connect} can't be reached: ${cause instanceof Error ? cause.message : ""}`, {
+        cause,
+      });
+    });
+    await line.greet();
+    await use(line);
+  } finally {
+    socket.terminate();
+  }
+}
+
+/** The token of `--ws-token-file`. @throws InvalidRequestError */
+export async function tokenOf(
+  { wsTokenFile }: Pick<SourceOptions, "wsTokenFile">,
+  { cwd }: Io,
+): Promise<string | undefined> {
+  if (wsTokenFile === undefined) return undefined;
+  const path = resolve(cwd(), wsTokenFile);
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new InvalidRequestError(`--ws-token-file: ${path} can't be read`, { cause });
+  });
+  return text.trim();
+}

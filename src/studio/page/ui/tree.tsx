@@ -1,0 +1,190 @@
+/** The forest: only the rows in sight are in the page, in one slab that moves; scrolling uses their elements again. */
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { RowStatus } from "../../../app-server/studio/wire.ts";
+import type { Shown } from "../forest.ts";
+import {
+  counts,
+  isLoaded,
+  nameOf,
+  onlyStatus,
+  readTree,
+  rows,
+  select,
+  selected,
+  showsArchived,
+  type ThreadRow,
+  toggleFold,
+  visibleRows,
+  words,
+} from "../state.ts";
+import { count, visible } from "../words.ts";
+import { FoldMark, ForkMark, STATUS_WORDS, StatusMark } from "./marks.tsx";
+
+const ROW = 26;
+const MORE = 6;
+const DEEPEST = 14;
+const FILTERS: readonly RowStatus[] = ["waiting", "active", "failed", "idle"];
+
+export function Tree() {
+  const box = useRef<HTMLDivElement>(null);
+  const top = useSignal(0);
+  const height = useSignal(600);
+  useEffect(() => {
+    const element = box.current;
+    if (element === null) return;
+    const observer = new ResizeObserver(() => {
+      height.value = element.clientHeight;
+    });
+    observer.observe(element);
+    const stop = selected.subscribe((id) => id !== undefined && queueMicrotask(() => scrollTo(element, id)));
+    return () => {
+      observer.disconnect();
+      stop();
+    };
+  }, [height]);
+  const first = useComputed(() => Math.max(0, Math.floor(top.value / ROW) - MORE));
+  const all = visibleRows.value;
+  const many = Math.ceil(height.value / ROW) + 2 * MORE;
+  const start = Math.min(first.value, Math.max(0, all.length - many));
+  const shown = all.slice(start, start + many);
+  const chosen = selected.value;
+  return (
+    <section class="tree" aria-label="Threads">
+      <div class="find">
+        <input
+          id="find"
+          type="search"
+          placeholder="Find a thread, role or command   /"
+          aria-label="Find a thread, role or command"
+          value={words.value}
+          onInput={({ currentTarget }) => {
+            words.value = currentTarget.value;
+          }}
+        />
+      </div>
+      <div class="filters">
+        {FILTERS.map((status) => (
+          <button
+            key={status}
+            type="button"
+            class="chip"
+            aria-pressed={onlyStatus.value === status}
+            onClick={() => {
+              onlyStatus.value = onlyStatus.value === status ? undefined : status;
+            }}
+          >
+            {status === "waiting" ? "waiting" : STATUS_WORDS[status]} {counts.value[status].toLocaleString("en")}
+          </button>
+        ))}
+        <button
+          type="button"
+          class="chip"
+          aria-pressed={showsArchived.value}
+          onClick={() => {
+            showsArchived.value = !showsArchived.value;
+            void readTree();
+          }}
+        >
+          archived
+        </button>
+      </div>
+      <div
+        ref={box}
+        class="rows"
+        role="tree"
+        tabIndex={0}
+        aria-label="Threads, as a tree"
+        aria-activedescendant={shown.some(({ row }) => row.id === chosen) ? `row-${chosen}` : undefined}
+        onScroll={({ currentTarget }) => {
+          top.value = currentTarget.scrollTop;
+        }}
+      >
+        <div class="whole" style={{ height: `${all.length * ROW}px` }} role="presentation">
+          <div class="slab" style={{ transform: `translateY(${start * ROW}px)` }} role="presentation">
+            {shown.map((each, slot) => (
+              <Row key={slot} shown={each} isChosen={each.row.id === chosen} />
+            ))}
+          </div>
+        </div>
+        {all.length === 0 && isLoaded.value && (
+          <p class="empty">{rows.size === 0 ? "No threads yet." : "Nothing is found."}</p>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function scrollTo(element: HTMLElement, id: string): void {
+  const at = visibleRows.peek().findIndex(({ row }) => row.id === id);
+  if (at === -1) return;
+  const y = at * ROW;
+  if (y < element.scrollTop) element.scrollTop = y - ROW;
+  else if (y + 2 * ROW > element.scrollTop + element.clientHeight)
+    element.scrollTop = y + 2 * ROW - element.clientHeight;
+}
+
+function Row({ shown, isChosen }: { readonly shown: Shown<ThreadRow>; readonly isChosen: boolean }) {
+  const { row, depth, edge, under, isFolded, isPassing, place, siblings } = shown;
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the tree takes the keys
+    <div
+      id={`row-${row.id}`}
+      class={`row ${isPassing ? "passing" : ""}`}
+      role="treeitem"
+      tabIndex={-1}
+      aria-level={depth + 1}
+      aria-posinset={place}
+      aria-setsize={siblings}
+      aria-selected={isChosen}
+      aria-expanded={under > 0 ? !isFolded : undefined}
+      data-thread={row.id}
+      onClick={() => select(row.id)}
+      onDblClick={() => toggleFold(row.id)}
+    >
+      <span class="indent" style={{ width: `${Math.min(depth, DEEPEST) * 16}px` }}>
+        {depth > DEEPEST ? depth : ""}
+      </span>
+      {under > 0 ? (
+        // biome-ignore lint/a11y/useKeyWithClickEvents: the tree takes the keys
+        // biome-ignore lint/a11y/noStaticElementInteractions: the tree item is what is told of to a screen reader
+        <span
+          class="folder"
+          onClick={(event) => {
+            event.stopPropagation();
+            toggleFold(row.id);
+          }}
+        >
+          <FoldMark isFolded={isFolded} />
+        </span>
+      ) : (
+        <span class="folder" />
+      )}
+      <Changing row={row} isFork={edge === "fork"} hidden={isFolded ? under : 0} />
+    </div>
+  );
+}
+
+function Changing({
+  row,
+  isFork,
+  hidden,
+}: {
+  readonly row: ThreadRow;
+  readonly isFork: boolean;
+  readonly hidden: number;
+}) {
+  const { status, doing, tokensIn, tokensOut } = row.live.value;
+  const tokens = tokensIn === null ? "" : count(tokensIn + (tokensOut ?? 0));
+  return (
+    <>
+      <StatusMark status={status} />
+      {isFork && <ForkMark />}
+      <span class="name">{visible(nameOf(row))}</span>
+      {row.role !== null && <span class="role">{visible(row.role)}</span>}
+      {hidden > 0 && <span class="hidden">+{hidden.toLocaleString("en")}</span>}
+      <span class={`doing ${status}`}>{visible(doing)}</span>
+      <span class="tokens">{tokens}</span>
+    </>
+  );
+}

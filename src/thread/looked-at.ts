@@ -1,0 +1,13 @@
+/** What of a thread is there to be looked at without its knowing: no cursor is made, nothing waits, nothing is loaded. */
+import type { EventLog } from "../kernel/event-log.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
+import type { ThreadEvent } from "../protocol/event.ts";
+import { LiveThread } from "./live-thread.ts";
+import type { Thread } from "./thread.ts";
+
+/** The events of a thread's current life that are still in memory; undefined: the thread is none of ours. */
+export const retainedEvents = (thread: Thread): Pick<EventLog<ThreadEvent>, "first" | "next" | "get"> | undefined =>
+  thread instanceof LiveThread ? thread.incarnation.door.log : undefined;
+
+/** What its last turn came to: a failure too, after which the thread is as ready as before. */
+export const cameTo = (thread: Thread): AgentStatus => (thread instanceof LiveThread ? thread.outcome : thread.status);
