@@ -45,6 +45,7 @@ export {
   threadMachine,
 } from "./thread.machine.ts";
 export {
+  type Resumption,
   type SampleOutcome,
   type TurnAbortReason,
   type TurnContext,

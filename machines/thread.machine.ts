@@ -24,7 +24,7 @@ import type { SubmissionId, ThreadId, TurnId } from "../src/protocol/ids.ts";
 import type { Op } from "../src/protocol/op.ts";
 import type { RolloutItem } from "../src/protocol/rollout.ts";
 import { notProvided } from "./not-provided.ts";
-import { type TurnAbortReason, turnMachine } from "./turn.machine.ts";
+import { type Resumption, type TurnAbortReason, turnMachine } from "./turn.machine.ts";
 
 /** What every thread logic is started with. */
 export type ThreadInput = {
@@ -61,7 +61,9 @@ export type ThreadSignal =
   | { type: "event.publish"; id: SubmissionId; msg: EventMsg; recorded?: true }
   | { type: "rollout.record"; item: RolloutItem }
   /** The turn of this task has looked at its inbox for the last time (T5). */
-  | { type: "turn.ending"; task: SubmissionId };
+  | { type: "turn.ending"; task: SubmissionId }
+  /** What an earlier life has left undone: the task that ran, or was to begin, and those behind it. Their ops are held. */
+  | { type: "tasks.takeUp"; task: Task; queue: Task[] };
 
 /** What the thread tells itself: a task that waited in the queue has begun. */
 export type TaskBegun = { type: "task.begun" };
@@ -82,6 +84,8 @@ export type Task = {
   id: SubmissionId;
   kind: TaskKind;
   turnId?: TurnId;
+  /** It is gone on with: an earlier life has left it open. */
+  resumed?: Resumption;
   /** Why it ends as soon as it has begun: it was interrupted or replaced while it waited. Its input is kept all the same. */
   abort?: TurnAbortReason;
 };
@@ -221,6 +225,10 @@ const parts = setup({
     reportDefect: notProvided("reportDefect"),
     /** Gives a turn that broke by a defect the end that it owes (T4). */
     abandonTurn: notProvided("abandonTurn"),
+    takeUpTasks: assign(({ event }) => {
+      const { task, queue } = event as Extract<ThreadMachineEvent, { type: "tasks.takeUp" }>;
+      return { task, queue };
+    }),
     beginTask: assign({ task: ({ event }) => taskOf(submitted(event)) }),
     queueTask: assign({ queue: ({ context, event }) => [...context.queue, taskOf(submitted(event))] }),
     advanceTask: assign({
@@ -362,6 +370,7 @@ export const threadMachine = withQuestions.createMachine({
             answering: { tags: "answering", always: { guard: not("hasQuestions"), target: "ready" } },
           },
           on: {
+            "tasks.takeUp": { target: "running", actions: "takeUpTasks" },
             "op.submit": [
               { guard: "isShutdown", target: "closing", actions: "beginClosing" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },

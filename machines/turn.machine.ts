@@ -18,16 +18,35 @@
  */
 import { assign, fromPromise, setup } from "xstate";
 import type { SubmissionId } from "../src/protocol/ids.ts";
+import type { TokenUsage } from "../src/protocol/token-usage.ts";
 import { notProvided } from "./not-provided.ts";
 
 /** Why a turn was aborted. */
 export type TurnAbortReason = "interrupted" | "replaced" | "review_ended";
 
+/** How far a turn had come in an earlier life that left it open. */
+export type Resumption = {
+  /** Unix milliseconds. */
+  startedAt: number;
+  rootTurnId?: string;
+  /** How many lives have taken it up after the first one, this one included. */
+  attempt: number;
+  /** It was taken up as often as is allowed: all that it gets is its end. */
+  isGivenUp: boolean;
+  /** The model has nothing to add. */
+  isAnswered: boolean;
+  /** Its calls that have no output, by id. Those that were `asking` have done nothing yet. */
+  calls: { callId: string; state: "asking" | "begun" }[];
+  lastAgentMessage: string | null;
+  usage: TokenUsage;
+  outputSchema?: unknown;
+};
+
 /** What a turn is started with. */
 export type TurnInput = {
   /** The name of the thread's incarnation, under which its live parts are found. */
   life: string;
-  task: { id: SubmissionId; kind: string; turnId?: string };
+  task: { id: SubmissionId; kind: string; turnId?: string; resumed?: Resumption };
 };
 
 /** All that a turn's machine takes. */
@@ -78,7 +97,7 @@ export const turnMachine = setup({
     input: {} as TurnInput,
   },
   actors: {
-    /** Publishes task_started at once; then loads the history, records the turn's input and waits for its place. */
+    /** Publishes task_started, or turn_resumed, at once; then loads the history, records the turn's input and waits for its place. */
     prepare: fromPromise<void, Step>(notProvided("prepare")),
     sample: fromPromise<SampleOutcome, Step>(notProvided("sample")),
     backOff: fromPromise<void, Step & { error: unknown }>(notProvided("backOff")),

@@ -112,6 +112,7 @@ export {
   ThreadBusyError,
   ThreadClosedError,
   ThreadNotFoundError,
+  TurnGivenUpError,
 } from "./protocol/errors.ts";
 export type {
   AgentMessageEvent,
@@ -141,6 +142,7 @@ export type {
   TurnAbortedEvent,
   TurnEndStamp,
   TurnEventMsg,
+  TurnResumedEvent,
   TurnStamp,
   UnknownEventMsg,
   UserMessageEvent,
@@ -220,11 +222,17 @@ export {
   type RolloutLine,
   type SessionMeta,
   type SubmissionItem,
+  type TaskItem,
   type TurnContextItem,
 } from "./protocol/rollout.ts";
 export type { SessionSource, SubAgentSource, ThreadSpawnSource } from "./protocol/session-source.ts";
 export type { ShellEnvironmentPolicy } from "./protocol/shell-environment.ts";
-export { parseThreadConfig, type ResolvedThreadConfig, type ThreadConfig } from "./protocol/thread-config.ts";
+export {
+  parseThreadConfig,
+  type Recovery,
+  type ResolvedThreadConfig,
+  type ThreadConfig,
+} from "./protocol/thread-config.ts";
 export type {
   CreditsSnapshot,
   RateLimitSnapshot,

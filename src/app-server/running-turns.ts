@@ -22,11 +22,11 @@ export class RunningTurns implements Disposable {
   }
 
   #take({ threadId, msg }: ThreadEvent): void {
-    if (msg.type === "task_started") this.#turns.set(threadId, msg.turn_id ?? "");
+    if (msg.type === "task_started" || msg.type === "turn_resumed") this.#turns.set(threadId, msg.turn_id ?? "");
     // An empty input ends as soon as it comes, and is not the running turn; a new incarnation runs none.
     else if (msg.type === "task_complete" || msg.type === "turn_aborted") {
       if (this.#turns.get(threadId) === (msg.turn_id ?? "")) this.#forget(threadId);
-    } else if (msg.type === "session_configured") this.#forget(threadId);
+    } else if (msg.type === "session_configured" && msg.resumed_turn_id === undefined) this.#forget(threadId);
   }
 
   #forget(threadId: ThreadId): void {

@@ -49,7 +49,7 @@ export class ThreadHub {
 
   #onEvent(event: ThreadEvent): void {
     const { threadId, id, msg } = event;
-    const isStart = msg.type === "task_started";
+    const isStart = msg.type === "task_started" || msg.type === "turn_resumed";
     const isQuestion = msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
     const known = this.#feeds.get(threadId);
     const feed = known ?? (isStart ? this.#newFeed(threadId) : isQuestion ? this.feedOf(threadId) : undefined);

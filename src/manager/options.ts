@@ -82,6 +82,11 @@ export type Supervision = {
   /** The first restart waits so long (default 100), each further one within the period twice as long, up to the cap (default 10,000). */
   readonly backoffMs: number;
   readonly maxBackoffMs: number;
+  /**
+   * With `recovery: "continue"`, how many lives may take a turn up after the first one (default 2): one that ends each of them
+   * is given up with a TurnGivenUpError. Counted with the turn, over all processes.
+   */
+  readonly maxContinuations: number;
   /** Shortens each wait by up to half, so that threads that crashed together don't come back together. Default Math.random. */
   readonly random: () => number;
 };
@@ -206,6 +211,7 @@ const SUPERVISION: Supervision = {
   periodMs: 60_000,
   backoffMs: 100,
   maxBackoffMs: 10_000,
+  maxContinuations: 2,
   random: Math.random,
 };
 

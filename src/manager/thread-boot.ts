@@ -16,8 +16,10 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { Incarnation, type Incarnations } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
+import type { OpenWork } from "../thread/open-work.ts";
 import type { ChosenLogic } from "../thread/own-logic.ts";
 import { readSaved, type Saved } from "../thread/saved-state.ts";
+import { takeUpWork } from "../thread/take-up.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
@@ -46,6 +48,8 @@ export type Making = {
   readonly logic?: string | undefined;
   /** How it is restarted, where it has its own rule. */
   readonly restart?: RestartRule | undefined;
+  /** What is to be gone on with. */
+  readonly work?: OpenWork | undefined;
 };
 
 /** What a thread is made of. `make` takes the lease of its rollout, making that where it is new. */
@@ -189,6 +193,7 @@ export class ThreadBoot {
     const committing = registry.commit(reservation, thread, made.lineage);
     if (committing !== undefined) await committing;
     thread.adopt(incarnation);
+    takeUpWork(incarnation);
     const { epoch, origin } = incarnation;
     setup.logger.debug({ threadId, epoch, origin, ms: setup.clock.now() - begun }, "booted");
     onLoaded(thread, made.restart);
@@ -232,7 +237,11 @@ export class ThreadBoot {
     const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
     const lineage = registry.lineageOf(writer.threadId) ?? made.lineage;
     const tools = toolsAt(lineage?.depth ?? 0);
-    const configured = sessionConfiguredOf(writer, config, messages, made.forkedFrom);
+    const resumedTurn = made.work?.task.resumed && made.work.task.turnId;
+    const configured = {
+      ...sessionConfiguredOf(writer, config, messages, made.forkedFrom),
+      ...(resumedTurn !== undefined && { resumed_turn_id: resumedTurn }),
+    };
     const logic = this.#parts.logics.of(config);
     const saved = origin === "new" ? undefined : await savedOf(logic, made, options.signal);
     const known = origin === "new" ? [] : (items ?? null);
@@ -240,6 +249,7 @@ export class ThreadBoot {
       ...{ env, incarnations, store, writer, config, tools, origin, logic, configured },
       items: known,
       saved,
+      work: made.work,
     });
     const booting = incarnation.boot(configured, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;

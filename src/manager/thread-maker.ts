@@ -5,7 +5,7 @@
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { RolloutNotFoundError, ThreadBusyError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
-import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
@@ -17,6 +17,7 @@ import {
 } from "../protocol/thread-config.ts";
 import type { OpenOptions, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import { type OpenWork, openTurnOf, readOpenWork } from "../thread/open-work.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { ToolSet } from "../turn/tool-set.ts";
 import { BuiltIns } from "../turn/tools/built-ins.ts";
@@ -264,7 +265,7 @@ export class ThreadMaker {
     const store = this.#storeOf(config);
     const make = async () => {
       const writer = await store.open(threadId, this.#openOptions(threadId, options));
-      return goingOn(store, { writer, isNew: false });
+      return this.#goingOn(store, { writer, isNew: false }, { config, signal: options.signal });
     };
     const toolsAt = (depth: number) => this.#toolsOf(config, depth);
     return this.#boot.load(threadId, { config, toolsAt, status, options, make }, purpose);
@@ -283,9 +284,53 @@ export class ThreadMaker {
       config: resolved,
       toolsAt: (depth) => this.#toolsOf(resolved, depth),
       options,
-      make: async () => goingOn(this.#setup.store, await open(this.#openOptions(threadId, options), resolved)),
+      make: async () => {
+        const opened = await open(this.#openOptions(threadId, options), resolved);
+        return this.#goingOn(this.#setup.store, opened, { config: resolved, signal: options.signal });
+      },
     });
     return newThreadOf(thread);
+  }
+
+  /** What an earlier life has left undone is gone on with, or marked as interrupted, as the thread's settings say. */
+  async #goingOn(
+    store: ThreadStore,
+    { writer, isNew }: Pick<Making, "writer" | "isNew">,
+    { config, signal }: { config: ResolvedThreadConfig; signal: AbortSignal | undefined },
+  ): Promise<Making> {
+    try {
+      const header = await store.header(writer.threadId);
+      const logic = logicOf(header);
+      const goesOn =
+        config.recovery === "continue" && !this.#logics.of(logic === undefined ? config : { ...config, logic }).isOwn;
+      const work = await (goesOn ? this.#workOf({ store, writer, header }, signal) : closeDeadTurn(store, writer));
+      return {
+        writer,
+        store,
+        isNew,
+        origin: writer.position().ordinal > 1 ? "resumed" : "new",
+        lineage: lineageOf(header),
+        logic,
+        restart: restartRuleOf(header),
+        work,
+      };
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
+  }
+
+  async #workOf(
+    of: { store: ThreadStore; writer: ThreadWriter; header: SessionMeta },
+    signal: AbortSignal | undefined,
+  ): Promise<OpenWork | undefined> {
+    const { work, deadTurn } = await readOpenWork(of, { limit: this.#setup.supervision.maxContinuations, signal });
+    if (deadTurn !== undefined) interruptDeadTurn(of.writer, deadTurn);
+    // What was put away is not taken up by merely looking at it.
+    if (work === undefined || !(await of.store.get(of.writer.threadId)).archived) return work;
+    if (work.task.resumed !== undefined && work.task.turnId !== undefined)
+      interruptDeadTurn(of.writer, work.task.turnId);
+    return undefined;
   }
 
   #openOptions(threadId: ThreadId, { signal, lease, deadlineMs }: ThreadOptions): OpenOptions {
@@ -335,29 +380,10 @@ async function isStored(store: ThreadStore, threadId: ThreadId): Promise<boolean
 }
 
 /** A turn that a dead process left open is marked as interrupted, once. */
-async function goingOn(store: ThreadStore, { writer, isNew }: Pick<Making, "writer" | "isNew">): Promise<Making> {
-  let header: SessionMeta;
-  try {
-    [header] = await Promise.all([store.header(writer.threadId), closeDeadTurn(store, writer)]);
-  } catch (error) {
-    await writer.close();
-    throw error;
-  }
-  return {
-    writer,
-    store,
-    isNew,
-    origin: writer.position().ordinal > 1 ? "resumed" : "new",
-    lineage: lineageOf(header),
-    logic: logicOf(header),
-    restart: restartRuleOf(header),
-  };
+async function closeDeadTurn(store: ThreadStore, writer: ThreadWriter): Promise<undefined> {
+  const turnId = await openTurnOf(store, writer.threadId);
+  if (turnId !== null) interruptDeadTurn(writer, turnId);
 }
 
-async function closeDeadTurn(store: ThreadStore, writer: ThreadWriter): Promise<void> {
-  const base = await store.forkBase(writer.threadId, "full");
-  const turnId = base?.openTurn?.turnId;
-  if (turnId) {
-    writer.append({ type: "event_msg", payload: { type: "turn_aborted", reason: "interrupted", turn_id: turnId } });
-  }
-}
+const interruptDeadTurn = (writer: ThreadWriter, turn_id: TurnId): void =>
+  writer.append({ type: "event_msg", payload: { type: "turn_aborted", reason: "interrupted", turn_id } });

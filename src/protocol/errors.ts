@@ -19,6 +19,7 @@ export const ERROR_REGISTRY = {
   limit_reached: { rpc: -32011, retryable: true },
   budget_exceeded: { rpc: -32014, retryable: false },
   no_active_turn: { rpc: -32600, retryable: false },
+  turn_given_up: { rpc: -32603, retryable: false },
   invalid_fork_point: { rpc: -32600, retryable: false },
   rollout_not_found: { rpc: -32600, retryable: false },
   rollout_corrupt: { rpc: -32603, retryable: false },
@@ -214,6 +215,25 @@ export class NoActiveTurnError extends SkeinError {
   readonly code = NoActiveTurnError.code;
   constructor(message = "no active turn to interrupt") {
     super(message);
+  }
+}
+
+/** A turn was taken up again as often as is allowed, and ended its life each time: it is not tried any more. */
+export class TurnGivenUpError extends SkeinError {
+  static readonly code = "turn_given_up";
+  readonly code = TurnGivenUpError.code;
+  readonly turnId: string;
+  /** How many lives have taken it up after the first one. */
+  readonly attempts: number;
+  constructor(turnId: string, attempts: number) {
+    super(
+      `turn ${turnId} is given up: it was begun and ${attempts} times taken up again, and each time its process or its thread died; look for what it does to them, then send its input anew`,
+    );
+    this.turnId = turnId;
+    this.attempts = attempts;
+  }
+  protected override details() {
+    return { turnId: this.turnId, attempts: this.attempts };
   }
 }
 

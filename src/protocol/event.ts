@@ -54,6 +54,8 @@ export type SessionConfiguredEvent = {
   /** null for a thread without a file (ephemeral, or a store that has none). */
   rollout_path: string | null;
   forked_from_id?: ThreadId | null | undefined;
+  /** Ours: the turn that an earlier life has left open, and that this one goes on with. */
+  resumed_turn_id?: string | undefined;
 };
 
 /** Events about the thread as a whole. */
@@ -142,6 +144,17 @@ export type TaskStartedEvent = {
   collaboration_mode_kind?: string | undefined;
 } & TurnStamp;
 
+/**
+ * Ours: a turn that an earlier life of the thread has left open goes on in this one. It has begun by then (`task_started`), and
+ * ends once. Never stored.
+ */
+export type TurnResumedEvent = {
+  type: "turn_resumed";
+  /** How many lives have taken it up after the first one, this one included. */
+  attempt: number;
+  model_context_window?: number | null | undefined;
+} & TurnStamp;
+
 /** A turn has ended in order. */
 export type TaskCompleteEvent = {
   type: "task_complete";
@@ -174,6 +187,7 @@ export type ItemCompletedEvent = {
 /** A turn's bounds and its items. */
 export type TurnEventMsg =
   | TaskStartedEvent
+  | TurnResumedEvent
   | TaskCompleteEvent
   | TurnAbortedEvent
   | ItemStartedEvent

@@ -23,6 +23,8 @@ export interface Tool {
   readonly spec: ToolSpec;
   /** No item tells of its calls: what they change is told by itself. */
   readonly isQuiet?: boolean;
+  /** A call that was cut off by its process's end may be made once more: see `recovery` in ThreadConfig. */
+  readonly idempotent?: boolean;
   /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
   call(rawArguments: string, context: ToolContext): Promise<string>;
 }

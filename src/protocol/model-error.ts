@@ -2,8 +2,9 @@ import { SkeinError } from "./errors.ts";
 import type { TokenUsage } from "./token-usage.ts";
 
 /**
- * Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. Two are our own: `lease_lost`, another
- * writer has taken the thread over, and `store_failed`, what the thread says cannot be stored.
+ * Codex's `codex_error_info`: a name, or one name with the HTTP status of the failure. Three are our own: `lease_lost`,
+ * another writer has taken the thread over; `store_failed`, what the thread says cannot be stored; and `turn_given_up`, the turn
+ * has ended its process too often.
  */
 export type CodexErrorInfo =
   | "context_window_exceeded"
@@ -19,6 +20,7 @@ export type CodexErrorInfo =
   | "thread_rollback_failed"
   | "lease_lost"
   | "store_failed"
+  | "turn_given_up"
   | "other"
   | { http_connection_failed: { http_status_code?: number | null } }
   | { response_stream_connection_failed: { http_status_code?: number | null } }

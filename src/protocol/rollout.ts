@@ -5,7 +5,7 @@ import type { ReasoningEffort } from "./policy.ts";
 import type { ResponseItem } from "./response-item.ts";
 import { responseItemShape } from "./response-item-shape.ts";
 import type { SessionSource } from "./session-source.ts";
-import { count, either, filledText, listOf, MISFIT, record, type Shape, text, textMatching } from "./shape.ts";
+import { count, either, filledText, flag, listOf, MISFIT, record, type Shape, text, textMatching } from "./shape.ts";
 import { isJsonObject, isTagged, type UnknownKind } from "./unknown-kind.ts";
 
 /** Which events a thread stores; see isPersisted. Files of before 0.169 name none, have no ordinals, and are `legacy`. */
@@ -92,6 +92,29 @@ export type SubmissionItem = {
   taken?: boolean | undefined;
 };
 
+/**
+ * Skein's own: what a process has to know of a turn to go on with it. Each line says what is new; all of a turn together say
+ * where it stands. Written only where `recovery` is `continue`.
+ */
+export type TaskItem = {
+  thread_id: string;
+  turn_id: string;
+  /** The submission that the turn bears. */
+  id?: string | undefined;
+  /** What kind of turn: `regular`, `compact`, `review`, `user_shell`. */
+  kind?: string | undefined;
+  /** How many lives have taken the turn up after the first one. */
+  attempt?: number | undefined;
+  /** What the turn is to do, where no message of the history says it. */
+  op?: unknown;
+  /** The form that the answer is to have. */
+  output_schema?: unknown;
+  /** The model has nothing to add: what follows is the turn's end, unless the history goes on. */
+  answered?: boolean | undefined;
+  /** A call that has done nothing so far, since it waits for its approval; or does not wait any more. */
+  asking?: { call_id: string; open: boolean } | undefined;
+};
+
 /** One entry of a thread's history, without the time of its writing. */
 export type RolloutItem =
   | { type: "session_meta"; payload: SessionMeta }
@@ -100,6 +123,7 @@ export type RolloutItem =
   | { type: "turn_context"; payload: TurnContextItem }
   | { type: "compacted"; payload: CompactedItem }
   | { type: "submission"; payload: SubmissionItem }
+  | { type: "task"; payload: TaskItem }
   /** Skein's own: what a logic of an embedder's keeps; read by src/thread/saved-state.ts. */
   | { type: "logic_state"; payload: unknown }
   /** Skein's own: what a group of threads has come to; read by src/manager/group-record.ts. */
@@ -154,6 +178,17 @@ function readCompacted(payload: unknown, problems: string[]): unknown {
 
 const submissionShape = record({ thread_id: text, id: text }, { turn_id: text });
 
+const taskShape = record(
+  { thread_id: text, turn_id: text },
+  {
+    id: text,
+    kind: text,
+    attempt: count,
+    answered: flag,
+    asking: record({ call_id: text, open: flag }),
+  },
+);
+
 const PAYLOADS: ReadonlyMap<string, Shape["read"]> = new Map<string, Shape["read"]>([
   ["session_meta", headerShape.read],
   ["response_item", responseItemShape.read],
@@ -161,6 +196,7 @@ const PAYLOADS: ReadonlyMap<string, Shape["read"]> = new Map<string, Shape["read
   ["turn_context", contextShape.read],
   ["compacted", readCompacted],
   ["submission", submissionShape.read],
+  ["task", taskShape.read],
 ]);
 
 /**

@@ -26,6 +26,7 @@ const leaf = (expected: string, fits: (value: unknown) => boolean): Shape => ({
 export const text = leaf("a string", (value) => typeof value === "string");
 export const filledText = leaf("a string that is not empty", (value) => typeof value === "string" && value !== "");
 export const number = leaf("a number", (value) => typeof value === "number" && Number.isFinite(value));
+export const flag = leaf("true or false", (value) => typeof value === "boolean");
 export const count = leaf(
   "a whole number, 0 or more",
   (value) => Number.isSafeInteger(value) && (value as number) >= 0,

@@ -26,6 +26,11 @@ import { type ShellEnvironmentPolicy, shellEnvironmentPolicySchema } from "./she
 import { isJsonObject } from "./unknown-kind.ts";
 import { explainIssues } from "./validation.ts";
 
+/** What becomes of a turn that was left open; see `recovery` in {@link ThreadConfig}. */
+export type Recovery = "interrupt" | "continue";
+
+export const recoverySchema: z.ZodType<Recovery> = z.enum(["interrupt", "continue"]);
+
 /** A thread's settings with every default filled in. */
 export type ResolvedThreadConfig = {
   model: string;
@@ -81,6 +86,11 @@ export type ResolvedThreadConfig = {
   shellEnvironmentPolicy?: ShellEnvironmentPolicy | undefined;
   /** MCP servers whose tools the model may use; merged by name. */
   mcpServers: McpServers;
+  /**
+   * What becomes of a turn that a process, or a life of the thread, has left open by its death. `interrupt`: it is marked as
+   * interrupted. `continue`: whoever loads the thread goes on with it. Default `interrupt`.
+   */
+  recovery: Recovery;
   /** The name of the thread's logic among the manager's `logics`, or `built-in`; absent: the manager's `threadLogic`. */
   logic?: string | undefined;
   /** What the thread may use; absent: as it was stored, or none; null: none. */
@@ -131,6 +141,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   agentMaxDepth: z.int().min(0),
   shellEnvironmentPolicy: shellEnvironmentPolicySchema,
   mcpServers: mcpServersSchema,
+  recovery: recoverySchema,
   logic: name,
   budget: budgetSchema.nullable(),
   treeBudget: budgetSchema.nullable(),
@@ -191,6 +202,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   agentMaxThreads: 6,
   agentMaxDepth: 1,
   mcpServers: {},
+  recovery: "interrupt",
   extra: {},
 };
 

@@ -182,6 +182,7 @@ function threadConfigOf(
     agentMaxThreads: data.agents?.max_threads ?? data.agents?.max_concurrent_threads_per_session,
     agentMaxDepth: data.agents?.max_depth,
     shellEnvironmentPolicy: data.shell_environment_policy,
+    recovery: data.recovery,
     // As the layers gave them; parseThreadConfig checks them where threads run with this config.
     mcpServers: data.mcp_servers as McpServers | undefined,
   };

@@ -13,6 +13,7 @@ import {
   sandboxModeSchema,
 } from "../protocol/policy.ts";
 import { type ShellEnvironmentPolicy, shellEnvironmentPolicySchema } from "../protocol/shell-environment.ts";
+import { type Recovery, recoverySchema } from "../protocol/thread-config.ts";
 import { explainIssues } from "../protocol/validation.ts";
 import { type ConfigTable, formatKeyPath, isTable, type KeyPath, valueAt } from "./config-table.ts";
 import { type ProviderTable, WIRE_APIS } from "./provider-info.ts";
@@ -54,6 +55,8 @@ export type ConfigData = {
   agents?: AgentsTable | undefined;
   mcp_servers?: Record<string, ConfigTable> | undefined;
   shell_environment_policy?: ShellEnvironmentPolicy | undefined;
+  /** Ours: what becomes of a turn that a process has left open. */
+  recovery?: Recovery | undefined;
   profile?: string | undefined;
   profiles?: Record<string, ConfigTable> | undefined;
   [key: string]: unknown;
@@ -140,6 +143,7 @@ const shape = {
     .optional(),
   mcp_servers: z.record(z.string(), table).optional(),
   shell_environment_policy: shellEnvironmentPolicySchema.optional(),
+  recovery: recoverySchema.optional(),
   profile: name,
   profiles: z.record(z.string(), table).optional(),
 };

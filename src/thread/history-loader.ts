@@ -18,6 +18,8 @@ export interface LoadingThread {
   readonly store: ThreadStore;
   readonly config: ResolvedThreadConfig;
   readonly ledger: SubmissionLedger;
+  /** The running turn, which sees by itself to the calls that it has left open in an earlier life. */
+  readonly turn: { owesOutput(callId: string): boolean } | undefined;
   flush(): Promise<void>;
   publish(id: SubmissionId, msg: EventMsg): void;
   /** The stored lines were read. */
@@ -91,6 +93,7 @@ export class HistoryLoader {
       const turning = yieldToLoop();
       if (turning !== undefined) await turning;
       signal.throwIfAborted();
+      if ("call_id" in item && thread.turn?.owesOutput(String(item.call_id))) continue;
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
     }
     for (const { thread_id, id, op } of rebuilt.waiting.values()) {

@@ -34,6 +34,7 @@ import type { History } from "../turn/history.ts";
 import { Inbox } from "../turn/inbox.ts";
 import type { Told } from "../turn/initial-context.ts";
 import type { Reservation } from "../turn/spending.ts";
+import { noteTask } from "../turn/task-notes.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
@@ -45,6 +46,7 @@ import { sayLastWords } from "./last-words.ts";
 import { Life } from "./life.ts";
 import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
 import { actorOf, type LogicActor } from "./logic-actor.ts";
+import type { OpenWork } from "./open-work.ts";
 import { OwnLife } from "./own-life.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
 import type { SubmittedOp } from "./own-turns.ts";
@@ -86,6 +88,8 @@ export type IncarnationOptions = {
   readonly items?: readonly RolloutItem[] | null;
   /** What an own logic goes on from. */
   readonly saved?: Saved | undefined;
+  /** What earlier lives have left undone, and this one is to go on with. */
+  readonly work?: OpenWork | undefined;
 };
 
 type BootOptions = { readonly deadlineMs: number; readonly signal?: AbortSignal | undefined };
@@ -117,6 +121,8 @@ export class Incarnation implements TurnHost {
   readonly #logicThread: HostedThread | undefined;
   readonly #made: LogicActor;
   readonly #keeper: StateKeeper | undefined;
+  /** What earlier lives have left undone; until it is taken up. */
+  #work: OpenWork | undefined;
   /** What the logic says that it keeps. */
   #state: unknown;
   #submissions = 0;
@@ -134,8 +140,10 @@ export class Incarnation implements TurnHost {
     configured,
     items = null,
     saved,
+    work,
     ...options
   }: IncarnationOptions) {
+    this.#work = work;
     const { config, origin, tools } = options;
     const { threadId, epoch } = writer;
     this.threadId = threadId;
@@ -309,6 +317,30 @@ export class Incarnation implements TurnHost {
     if (this.#speaks) this.actor.send({ type: "rollout.record", item });
     else this.door.admit({ kind: "record", item });
     if (item.type === "compacted") this.#ledger?.repeat();
+  }
+
+  /** The turn's end is about to be stored: what waits behind it is to be found by whoever goes on. */
+  noteEnding(): void {
+    if (this.config.recovery === "continue") this.#ledger?.repeat();
+  }
+
+  /** A call waits for its approval, and has done nothing so far; or may begin now, which is stored before it does. */
+  async noteAsking(run: TurnRun, callId: string, state: "asking" | "begun"): Promise<void> {
+    noteTask(this, run, { asking: { call_id: callId, open: state === "asking" } });
+    if (state === "begun" && run.config.recovery === "continue") await this.flush();
+  }
+
+  /** Whether this life goes on with what the submission has asked for in an earlier one. */
+  goesOnWith(id: SubmissionId): boolean {
+    const { task, queue = [], held = [] } = this.#work ?? {};
+    return task?.id === id || queue.some((each) => each.id === id) || held.some((op) => op.submission.id === id);
+  }
+
+  /** What earlier lives have left undone: once, for whoever has this life take it up. */
+  claimWork(): OpenWork | undefined {
+    const work = this.#work;
+    this.#work = undefined;
+    return work;
   }
 
   /** Whether what is said of the thread goes through its actor. One that has ended, or is another's, gets no word to say. */

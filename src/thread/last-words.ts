@@ -11,12 +11,14 @@ import type { Door } from "./door.ts";
 import { interruptionOf, type LifeEnd } from "./life-end.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Session } from "./session.ts";
+import type { SubmissionLedger } from "./submission-ledger.ts";
 
 /** Whose life ends. */
 export interface EndingThread extends TurnHost {
   readonly session: Session;
   readonly door: Door;
   readonly logger: SkeinLogger;
+  readonly ledger: SubmissionLedger;
   /** What its machine remembers. */
   readonly remembered: Partial<ThreadContext>;
 }
@@ -46,16 +48,19 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
   const { queue = [], deferred = [], questions = [] } = thread.remembered;
   const said = door.log.next;
   const before = session.status;
-  endTurns(thread, queue, { failure, isLost });
-  const open = session.openTurn;
+  // Whoever loads the thread goes on with its turns: they have not ended.
+  const goesOn = end.reason === "crashed" && own === undefined && thread.config.recovery === "continue";
+  if (!goesOn) endTurns(thread, queue, { failure, isLost });
+  const open = goesOn ? undefined : session.openTurn;
   if (own !== undefined) own.sayLast(failure);
   else if (open !== undefined) {
     if (failure !== undefined) thread.publish(open.id, failure);
     thread.publish(open.id, interruptionOf(open.msg));
   }
-  for (const { id } of [...deferred, ...questions]) thread.publish(id, failure ?? refusal("the thread has ended"));
+  const refused = [...deferred, ...questions].filter(({ id }) => !goesOn || !thread.ledger.isWaiting(id));
+  for (const { id } of refused) thread.publish(id, failure ?? refusal("the thread has ended"));
   if (failure === undefined) return;
   if (door.log.next === said) thread.publish(INITIAL_SUBMISSION_ID, failure);
   // Waiters hear that their op won't be done; one that had nothing to do is as it was.
-  session.cameTo(before === "running" ? { errored: failure.message } : before);
+  session.cameTo(before === "running" && !goesOn ? { errored: failure.message } : before);
 }

@@ -229,6 +229,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     });
   }
 
+  goesOnWith(id: SubmissionId): boolean {
+    return this.#incarnation.goesOnWith(id);
+  }
+
   livesBetween(after: number, before: number): readonly PastLife[] {
     return this.#pastLives.filter(({ epoch }) => epoch > after && epoch < before);
   }

@@ -91,6 +91,10 @@ export class Session {
         this.#openTurn = { id, msg };
         this.#lastError = undefined;
         return false;
+      case "turn_resumed":
+        this.#openTurn = { id, msg: { ...msg, type: "task_started" } };
+        this.#lastError = undefined;
+        return false;
       case "task_complete":
         this.#lastError = msg.error?.message;
         this.#openTurn = undefined;

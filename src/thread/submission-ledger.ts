@@ -134,6 +134,12 @@ export class SubmissionLedger {
     this.#thread.record(item);
   }
 
+  /** What an earlier life has stored waits in this one. */
+  restore(id: SubmissionId, line: RolloutItem): void {
+    this.remember(id, id);
+    this.#waiting.set(id, line);
+  }
+
   /** What a submission gave is in the history, or never will be. */
   noteTaken(id: SubmissionId): void {
     if (!this.#waiting.delete(id)) return;
@@ -149,7 +155,7 @@ export class SubmissionLedger {
     return this.#waiting.has(id);
   }
 
-  /** A history is read from its last compaction on: what waits is said again behind it. */
+  /** What waits is said again: a history is read from its last compaction on, and what is undone from near its last turn's end. */
   repeat(): void {
     for (const item of this.#waiting.values()) this.#thread.record(item);
   }

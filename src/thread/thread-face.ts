@@ -11,6 +11,7 @@ const SIGNALS: ReadonlySet<string> = new Set([
   "rollout.record",
   "turn.ending",
   "task.begun",
+  "tasks.takeUp",
 ]);
 
 const faces = new WeakMap<AnyActorRef, AnyActorRef>();

@@ -8,8 +8,6 @@ import { HistoryLoader, type LoadingThread } from "./history-loader.ts";
 /** Whose history it is. */
 export type HistoryOwner = LoadingThread & {
   readonly env: { readonly histories: HistoryCache };
-  /** The running turn, which works with the history. */
-  readonly turn: object | undefined;
 };
 
 /** Nobody writes its fields but these methods. */

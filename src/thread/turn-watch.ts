@@ -10,6 +10,8 @@ const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
 /** Who can be listened to. */
 export interface Observed {
   readonly id: ThreadId;
+  /** Whether the life that has just begun goes on with what the submission asked for. */
+  goesOnWith(id: SubmissionId): boolean;
   observe(observer: { event(event: ThreadEvent): void; closed(cause?: unknown): void }): () => void;
 }
 
@@ -29,6 +31,7 @@ export class TurnWatch {
     promise.catch(() => undefined);
     this.stop = thread.observe({
       event: (event) => {
+        if (event.msg.type === "session_configured" && this.#seen?.isIn(thread)) return;
         const result = this.#seen?.take(event);
         if (result === undefined) return;
         this.#isOver = true;
@@ -78,8 +81,13 @@ class Seen {
     this.#owner = id;
   }
 
+  isIn(thread: Observed): boolean {
+    return thread.goesOnWith(this.#id);
+  }
+
   take({ id, msg }: ThreadEvent): TurnResult<never> | undefined {
-    if (msg.type === "task_started" && id === this.#id) this.#turnId = msg.turn_id ?? null;
+    if ((msg.type === "task_started" || msg.type === "turn_resumed") && id === this.#id)
+      this.#turnId = msg.turn_id ?? null;
     if (msg.type === "item_completed") this.#takeItem(id, msg.turn_id, msg.item);
     if (id !== this.#owner && !(isEnd(msg) && this.#turnId !== null && msg.turn_id === this.#turnId)) {
       return msg.type === "session_configured" ? this.#lost() : undefined;

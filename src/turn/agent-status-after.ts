@@ -9,6 +9,7 @@ import type { EventMsg } from "../protocol/event.ts";
 export function agentStatusAfter(previous: AgentStatus, msg: EventMsg, rule: AgentRule = "0.80"): AgentStatus {
   switch (msg.type) {
     case "task_started":
+    case "turn_resumed":
       return "running";
     case "task_complete":
       return { completed: msg.last_agent_message ?? null };

@@ -1,6 +1,6 @@
 /** What the visible items of an answer show: at their start, and whole. */
 import type { MessageItem, ReasoningItem, ResponseItem, WebSearchCallItem } from "../protocol/response-item.ts";
-import type { AgentMessageTurnItem, TurnItem } from "../protocol/turn-item.ts";
+import { type AgentMessageTurnItem, isAnswer, type TurnItem } from "../protocol/turn-item.ts";
 
 type Shown = MessageItem | ReasoningItem | WebSearchCallItem;
 
@@ -33,6 +33,10 @@ export function wholeTurnItem(item: Shown, id: string): TurnItem {
       return { type: "WebSearch", id, query: queryOf(item.action), action: item.action ?? { type: "other" } };
   }
 }
+
+/** Whether it is what stands for the turn's answer; see {@link isAnswer}. */
+export const isFinalMessage = (item: ResponseItem): item is MessageItem =>
+  isShown(item) && isAnswer(wholeTurnItem(item, ""));
 
 /** The phases that Codex and its clients know; a message of any other is shown as one without. */
 const PHASES: ReadonlySet<string> = new Set(["commentary", "partial_answer", "final_answer"]);

@@ -1,5 +1,5 @@
 import { textOfThrown } from "../kernel/thrown.ts";
-import { BudgetExceededError } from "../protocol/errors.ts";
+import { BudgetExceededError, TurnGivenUpError } from "../protocol/errors.ts";
 import { type CodexErrorInfo, ModelError } from "../protocol/model-error.ts";
 
 /** What a turn failed by, as its `error` event and its end tell it. */
@@ -11,6 +11,7 @@ export const failureOf = (error: unknown): TurnFailure => ({
 });
 
 function infoOf(error: unknown): CodexErrorInfo {
+  if (error instanceof TurnGivenUpError) return "turn_given_up";
   if (error instanceof ModelError) return error.info;
   return error instanceof BudgetExceededError ? "usage_limit_exceeded" : "other";
 }

@@ -28,6 +28,13 @@ const KEPT_USER_TOKENS = 20_000;
 const callIdOf = (item: ResponseItem): string | undefined =>
   "call_id" in item && typeof item.call_id === "string" ? item.call_id : undefined;
 
+/** The id of a call that waits for an output; undefined for what is no such call. */
+export const callOf = (item: ResponseItem): string | undefined => (item.type in OUTPUT_OF ? callIdOf(item) : undefined);
+
+/** The id of the call that an output is for. */
+export const outputFor = (item: ResponseItem): string | undefined =>
+  OUTPUTS.has(item.type) ? callIdOf(item) : undefined;
+
 const isSendable = (item: ResponseItem): boolean =>
   item.type !== "ghost_snapshot" && !(item.type === "message" && item.role === "system");
 
@@ -130,6 +137,11 @@ export class History {
       isLate ||= id === undefined;
     }
     this.#items.splice(isLate ? at + 1 : this.#items.length, 0, output);
+  }
+
+  /** The calls whose outputs are still owed, in no order. */
+  openCalls(): readonly ResponseItem[] {
+    return [...this.#open.values()].flat();
   }
 
   /** The outputs that are still owed, each saying that the call was aborted. */

@@ -17,7 +17,9 @@ import { askedOf } from "./asked-model.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
 import { logRequest } from "./request-log.ts";
+import { takeUpCalls } from "./resumed-turn.ts";
 import { runReview } from "./review/review.ts";
+import { noteTask } from "./task-notes.ts";
 import { finishCalls, startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -38,12 +40,12 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
     await runOwnShell(host, run);
     return { calls: 0, pendingInput: false };
   }
-  if (run.kind === "review") {
-    await runReview(host, run);
-    return { calls: 0, pendingInput: false };
-  }
-  if (run.kind === "compact") {
-    await compact(host, run);
+  const isAnswered = run.resumed?.isAnswered === true;
+  if (takeUpCalls(host, run)) return { calls: run.calls.length, pendingInput: false };
+  if (isAnswered && !host.inbox.hasInput(run.id)) return { calls: 0, pendingInput: false };
+  if (run.kind === "review" || run.kind === "compact") {
+    await (run.kind === "review" ? runReview(host, run) : compact(host, run));
+    noteTask(host, run, { answered: true });
     return { calls: 0, pendingInput: false };
   }
   if (needsCompaction(host, run)) await compact(host, run);
@@ -54,7 +56,9 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
     recordTurnContext(host, run);
     await takeAnswer(host, run);
   }
-  return { calls: run.calls.length, pendingInput: host.inbox.hasInput(run.id) };
+  const pendingInput = host.inbox.hasInput(run.id);
+  if (run.calls.length === 0 && !pendingInput) noteTask(host, run, { answered: true });
+  return { calls: run.calls.length, pendingInput };
 }
 
 /** Resolves when the answer is complete or cut. */

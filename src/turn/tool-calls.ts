@@ -138,8 +138,15 @@ async function grace(host: TurnHost, calls: readonly RunningCall[]): Promise<voi
 export const recordOutput = (host: TurnHost, run: TurnRun, call: RunningCall, output: ToolOutput): void =>
   recordItem(host, run.id, outputOf(call, output));
 
+/** As {@link recordOutput}, of a call that no life of the thread runs. */
+export function recordOutputOf(host: TurnHost, run: TurnRun, item: ResponseItem, output: string): void {
+  if (!("call_id" in item) || typeof item.call_id !== "string") return;
+  const kind = item.type === "custom_tool_call" ? item.type : "function_call";
+  recordItem(host, run.id, outputOf({ kind, callId: item.call_id }, output));
+}
+
 /** As the model receives it. */
-export const outputOf = ({ kind, callId }: RunningCall, output: ToolOutput): ResponseItem =>
+export const outputOf = ({ kind, callId }: Pick<RunningCall, "kind" | "callId">, output: ToolOutput): ResponseItem =>
   kind === "custom_tool_call"
     ? { type: "custom_tool_call_output", call_id: callId, output }
     : functionCallOutput(callId, output);

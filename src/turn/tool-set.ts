@@ -37,6 +37,13 @@ export class ToolSet {
     return this.#builtIns.get(flatName(namespace, name));
   }
 
+  /** Whether a call that was cut off may be made once more. */
+  isIdempotent(name: string, namespace: string | undefined): boolean {
+    const builtIn = this.builtIn(name, namespace);
+    if (builtIn !== undefined) return builtIn.idempotent === true;
+    return namespace === undefined && this.get(name)?.idempotent === true;
+  }
+
   /** These tools and further built-in ones. One whose name is taken already is left out. */
   with(builtIns: readonly BuiltInTool[]): ToolSet {
     const added = builtIns.filter((tool) => {

@@ -13,6 +13,11 @@ export type ToolOptions<Input> = {
   /** The JSON Schema shown to the model. Derived from a zod schema; other vendors need it said. */
   readonly inputJsonSchema?: JsonSchema;
   /**
+   * Whether a call that ran twice has come to the same as one that ran once. Then, where `recovery` is `continue`, a call that
+   * its process's death cut off is made again; else the model is told that nobody knows whether it took effect. Default false.
+   */
+  readonly idempotent?: boolean;
+  /**
    * Answers the call. A text is given to the model as it is, anything else as JSON. What it throws is told to the
    * model as the call's output, and never ends the turn. On interrupt it has 100 ms to end by itself.
    */
@@ -40,6 +45,7 @@ export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input
   };
   return {
     spec,
+    ...(options.idempotent === true && { idempotent: true }),
     async call(rawArguments, context) {
       const input = await readArguments(rawArguments, options.input);
       return outputText(await options.execute(input, context));

@@ -1,7 +1,13 @@
 /** The implementations of turn.machine: each finds the turn's host under the thread actor's session id. */
 
 import { fromPromise } from "xstate";
-import { type SampleOutcome, type Step, type TurnAbortReason, turnMachine } from "../../machines/turn.machine.ts";
+import {
+  type Resumption,
+  type SampleOutcome,
+  type Step,
+  type TurnAbortReason,
+  turnMachine,
+} from "../../machines/turn.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
@@ -15,8 +21,10 @@ import { countAsFull, needsCompaction } from "./compaction.ts";
 import { failureOf } from "./failure.ts";
 import type { Submission } from "./inbox.ts";
 import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
+import { announceResumed, countAttempt } from "./resumed-turn.ts";
 import { enterReview } from "./review/review.ts";
 import { sample } from "./sampling.ts";
+import { noteBegun } from "./task-notes.ts";
 import { abandon, finishCalls, recordOutput, settleCalls } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
 import { TurnRun } from "./turn-run.ts";
@@ -51,8 +59,8 @@ export function turnLogic(hostOf: HostLookup) {
     actors: {
       prepare: fromPromise(({ input }) => {
         const { host, run } = takeUp(input);
-        if (run.kind === "review") enterReview(host, run);
-        announceTurn(host, run);
+        if (run.resumed === undefined) begin(host, run);
+        else announceResumed(host, run, run.resumed.attempt);
         return prepare(host, run);
       }),
       sample: stepOf(sample),
@@ -85,13 +93,27 @@ function beginRun(host: TurnHost, task: Step["task"]): TurnRun {
   const op = host.inbox.startOf(task.id)?.op;
   const root = op?.type === "user_input" ? op.root_turn_id : undefined;
   const rootTurnId = typeof root === "string" ? toTurnId(root) : undefined;
-  const { id, kind } = task;
-  const run = new TurnRun({ id, kind, turnId, rootTurnId, config: host.config, startedAt: host.clock.now() });
+  const { id, kind, resumed } = task;
+  const about = resumed === undefined ? { startedAt: host.clock.now(), rootTurnId } : stampOf(resumed);
+  const run = new TurnRun({ id, kind, turnId, ...about, config: host.config, resumed });
   host.beginTurn(run);
   return run;
 }
 
+const stampOf = ({ startedAt, rootTurnId }: Resumption) => ({
+  startedAt,
+  rootTurnId: rootTurnId === undefined ? undefined : toTurnId(rootTurnId),
+});
+
+function begin(host: TurnHost, run: TurnRun): void {
+  if (run.kind === "review") enterReview(host, run);
+  announceTurn(host, run);
+  noteBegun(host, run);
+}
+
 async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
+  const counting = run.resumed === undefined ? undefined : countAttempt(host, run);
+  if (counting !== undefined) await counting;
   if (run.kind === "user_shell") return;
   // A thread that has everything in memory records its input at once: before `submit` resolves.
   const opening = host.openHistory(run.signal);
@@ -165,6 +187,7 @@ async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promi
   host.closeInput(run);
   const end = endOf(host, run, reason);
   run.decide(end);
+  host.noteEnding();
   host.record({ type: "event_msg", payload: end });
   await host.syncOrEnd();
 }

@@ -55,6 +55,8 @@ export interface TurnHost extends CallHost {
   syncOrEnd(): Promise<void>;
   /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
   openHistory(signal: AbortSignal): Promise<void> | undefined;
+  /** The turn's end is about to be stored. */
+  noteEnding(): void;
   /** What a submission gave is in the history, or will never be. */
   noteTaken(id: SubmissionId): void;
   /** What the skills become that an input calls for (SPEC 15.4 and 24). */

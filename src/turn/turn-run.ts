@@ -1,3 +1,4 @@
+import type { Resumption } from "../../machines/turn.machine.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import type { SubmissionId, TurnId } from "../protocol/ids.ts";
@@ -58,6 +59,8 @@ export class TurnRun {
   error: TaskCompleteEvent["error"];
   /** How it ended, once that is stored. */
   end: TaskCompleteEvent | TurnAbortedEvent | undefined;
+  /** How far it had come in an earlier life; undefined for a turn that began in this one, or once that is made use of. */
+  #resumed: Resumption | undefined;
   /** Its end is published: work that was abandoned publishes nothing any more. */
   ended = false;
 
@@ -69,6 +72,7 @@ export class TurnRun {
     config: ResolvedThreadConfig;
     startedAt: number;
     outputSchema?: unknown;
+    resumed?: Resumption | undefined;
   }) {
     this.id = options.id;
     this.turnId = options.turnId;
@@ -76,7 +80,24 @@ export class TurnRun {
     this.kind = options.kind;
     this.config = options.config;
     this.startedAt = options.startedAt;
-    this.outputSchema = options.outputSchema;
+    this.outputSchema = options.outputSchema ?? options.resumed?.outputSchema;
+    this.#resumed = options.resumed;
+    this.lastAgentMessage = options.resumed?.lastAgentMessage ?? null;
+    this.usage = options.resumed?.usage ?? zeroUsage;
+  }
+
+  get resumed(): Resumption | undefined {
+    return this.#resumed;
+  }
+
+  /** What was left open is taken up: once. */
+  noteTakenUp(): void {
+    this.#resumed = undefined;
+  }
+
+  /** Whether the call was begun in an earlier life, and this one is still to see to it. */
+  owesOutput(callId: string): boolean {
+    return this.#resumed?.calls.some((call) => call.callId === callId) ?? false;
   }
 
   get signal(): AbortSignal {

@@ -34,6 +34,9 @@ type Outcome = {
 export async function runOwnShell(host: TurnHost, run: TurnRun): Promise<void> {
   const op = host.inbox.take(run.id)?.op;
   if (op?.type !== "run_user_shell_command" || typeof op.command !== "string") return;
+  host.noteTaken(run.id);
+  // Nobody is to run it a second time.
+  if (run.config.recovery === "continue") await host.flush();
   await runUserShell(host, run, { command: op.command, record: (message) => recordItem(host, run.id, message) });
 }
 

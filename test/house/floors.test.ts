@@ -162,6 +162,7 @@ suite("the house", () => {
       duplicate_thread: -32600,
       limit_reached: -32011,
       no_active_turn: -32600,
+      turn_given_up: -32603,
       invalid_fork_point: -32600,
       rollout_not_found: -32600,
       rollout_corrupt: -32603,

@@ -184,6 +184,7 @@ const EFFECTS: Record<string, [value: unknown, changes: string]> = {
   agents: [{ max_depth: 3 }, "agentMaxDepth"],
   mcp_servers: [{ s: { command: "x" } }, "mcpServers"],
   shell_environment_policy: [{ inherit: "none" }, "shellEnvironmentPolicy"],
+  recovery: ["continue", "recovery"],
   profile: ["p", "(which of the profiles counts)"],
   profiles: [{ p: { model: "x" } }, "(what profile may name)"],
 };

@@ -79,6 +79,7 @@ test("the defaults", () => {
     agentMaxThreads: 6,
     agentMaxDepth: 1,
     mcpServers: {},
+    recovery: "interrupt",
     extra: {},
   });
 });

@@ -31,7 +31,12 @@ const KNOWN_ITEMS: ReadonlySet<unknown> = new Set([
 /** The items that 0.87's core tells of as items. Of all others it has events of their own. */
 const ITEMS: ReadonlySet<string> = new Set(["UserMessage", "AgentMessage", "Reasoning", "WebSearch"]);
 /** Events of later cores, ours among them, and the first one, which 0.87 keeps to itself. */
-const UNSAID: ReadonlySet<string> = new Set(["session_configured", "thread_settings_applied", "lagged"]);
+const UNSAID: ReadonlySet<string> = new Set([
+  "session_configured",
+  "thread_settings_applied",
+  "turn_resumed",
+  "lagged",
+]);
 
 /** What its clients cannot read a failure with: the names that came later. They read an unknown one as a broken message. */
 const LATER_FAILURES: ReadonlySet<unknown> = new Set(
@@ -41,7 +46,7 @@ const LATER_FAILURES: ReadonlySet<unknown> = new Set(
   ]),
 );
 /** Our own, which no version of Codex has. */
-const OWN_FAILURES: ReadonlySet<unknown> = new Set(["lease_lost", "store_failed"]);
+const OWN_FAILURES: ReadonlySet<unknown> = new Set(["lease_lost", "store_failed", "turn_given_up"]);
 
 /** Those that 0.87 has, of what v2's clients are told. */
 export const toldToV1 = (told: readonly Told[]): Told[] => told.filter(isKnown).map(withKnownFailure);

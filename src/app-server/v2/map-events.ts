@@ -52,8 +52,12 @@ export class EventMapper {
       case "session_configured":
         this.#commands.clear();
         if (this.status.type === "notLoaded") this.status = { type: "idle" };
-        return this.lost(now);
+        // A turn that goes on has not ended.
+        return msg.resumed_turn_id !== undefined && msg.resumed_turn_id === this.turn?.id ? [] : this.lost(now);
       case "task_started":
+        return [...this.lost(now), ...this.#begin(turnOf(id, msg, now))];
+      case "turn_resumed":
+        if (this.turn !== undefined && this.turn.id === msg.turn_id) return [];
         return [...this.lost(now), ...this.#begin(turnOf(id, msg, now))];
       case "task_complete":
       case "turn_aborted":

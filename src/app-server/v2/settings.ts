@@ -79,7 +79,7 @@ export const sessionOf = (config: ResolvedThreadConfig): V2Session => ({
 /** `http_connection_failed` with its status becomes `httpConnectionFailed` with `httpStatusCode`, and so on. */
 function errorInfoToV2(info: ModelError["info"] | null | undefined): unknown {
   if (info === null || info === undefined) return null;
-  if (info === "lease_lost" || info === "store_failed") return "other";
+  if (info === "lease_lost" || info === "store_failed" || info === "turn_given_up") return "other";
   if (typeof info === "string") return camel(info);
   const [[name, detail] = ["other", {}]] = Object.entries(info);
   return {

@@ -36,6 +36,7 @@ function targetOf(host: TurnHost, run: TurnRun): ReviewTarget | undefined {
 export function runReview(host: TurnHost, run: TurnRun): Promise<void> {
   const target = targetOf(host, run);
   host.inbox.take(run.id);
+  host.noteTaken(run.id);
   if (target === undefined) return Promise.resolve();
   const work = review(host, run, target);
   run.beside.add(work);

@@ -13,6 +13,8 @@ export interface BuiltInTool {
   readonly namespace?: Pick<ToolNamespace, "name" | "description">;
   /** `alias`: not listed for the model, which may call it. */
   readonly offered?: "alias";
+  /** A call that was cut off by its process's end may be made once more. */
+  readonly idempotent?: boolean;
   /** Answers with the output for the model. What it throws becomes the output, and never ends the turn. */
   run(call: CallContext): Promise<ToolOutput>;
 }

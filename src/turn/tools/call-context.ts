@@ -20,6 +20,8 @@ import type { Terminals } from "./exec/terminals.ts";
 /** What a turn's calls are at: resolved when the last exclusive work, and when all work so far, is done. */
 type Lane = { exclusive: Promise<unknown>; all: Promise<unknown> };
 
+type ApprovalRequest = ExecApprovalRequestEvent | ApplyPatchApprovalRequestEvent;
+
 const lanes = new WeakMap<TurnRun, Lane>();
 
 export class CallContext {
@@ -128,8 +130,18 @@ export class CallContext {
     this.publish({ type: "item_completed", thread_id: this.threadId, turn_id: this.turnId, item });
   }
 
+  /**
+   * Asks before the call does anything: a life that ends meanwhile leaves a call that can be begun anew. Otherwise as {@link ask}.
+   */
+  async askFirst(msg: ApprovalRequest): Promise<ReviewDecision> {
+    void this.#host.noteAsking(this.#run, this.callId, "asking");
+    const decision = await this.ask(msg);
+    await this.#host.noteAsking(this.#run, this.callId, "begun");
+    return decision;
+  }
+
   /** Asks the thread's watchers, and waits for the first answer. An abort withdraws the question and rejects. */
-  async ask(msg: ExecApprovalRequestEvent | ApplyPatchApprovalRequestEvent): Promise<ReviewDecision> {
+  async ask(msg: ApprovalRequest): Promise<ReviewDecision> {
     const host = this.#host;
     const answer = host.approvals.ask({ turn: this.#run.id, callId: this.callId, msg }, this.signal);
     host.signalTurn({ type: "approval.requested" });

@@ -5,6 +5,7 @@ import type { SubmissionId, ThreadId } from "../../protocol/ids.ts";
 import type { Agents } from "../agents.ts";
 import type { Approvals } from "../approvals.ts";
 import type { History } from "../history.ts";
+import type { TurnRun } from "../turn-run.ts";
 import type { Terminals } from "./exec/terminals.ts";
 
 /** What one call of a tool needs of its thread. */
@@ -20,6 +21,8 @@ export interface CallHost {
   readonly history: History | undefined;
   /** Emits through the thread's actor, which is the only way out. `recorded`: its line is stored already. */
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void;
+  /** A call waits for its approval, and has done nothing so far; or may begin now: resolves when that is stored. */
+  noteAsking(run: TurnRun, callId: string, state: "asking" | "begun"): Promise<void>;
   /** Tells the turn's machine of approvals asked for and answered. */
   signalTurn(event: { type: "approval.requested" } | { type: "approval.resolved" }): void;
 }

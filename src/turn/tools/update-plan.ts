@@ -8,6 +8,7 @@ const argumentsSchema = z.looseObject({
 
 /** Codex's `update_plan`: shows the model's plan to watchers, and does nothing else. */
 export const updatePlan: BuiltInTool = {
+  idempotent: true,
   spec: {
     type: "function",
     name: "update_plan",

@@ -12,6 +12,7 @@ const argumentsSchema = z.looseObject({ path: z.string() });
 
 /** Codex's `view_image`: the model gets to see a picture that lies on the disk. What is none is refused in Codex's words. */
 export const viewImage: BuiltInTool = {
+  idempotent: true,
   spec: {
     type: "function",
     name: "view_image",

@@ -74,6 +74,7 @@ const send: BuiltInTool = {
 const waitArguments = z.looseObject({ ids: z.array(z.string()), timeout_ms: z.int().nullish() });
 
 const wait: BuiltInTool = {
+  idempotent: true,
   spec: {
     type: "function",
     name: "wait",

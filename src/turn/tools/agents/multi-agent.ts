@@ -140,6 +140,7 @@ const waitArguments = z.looseObject({
 
 const wait: BuiltInTool = {
   namespace,
+  idempotent: true,
   spec: spec(
     "wait_agent",
     "Waits until at least one of the agents is done, and gives the status of each that is; none when the time runs out first. You are also told of an agent's end without waiting, so wait only when you cannot go on.",

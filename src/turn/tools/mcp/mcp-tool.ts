@@ -24,6 +24,7 @@ export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
       strict: false,
       parameters: withProperties(tool.inputSchema),
     },
+    idempotent: tool.annotations?.idempotentHint === true || tool.annotations?.readOnlyHint === true,
     async run(call) {
       const args = call.raw.trim() === "" ? undefined : call.argumentsAs(anyObject);
       const invocation = {

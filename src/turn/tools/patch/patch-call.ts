@@ -146,7 +146,7 @@ class PatchCall {
   async #ask(reason: string | null): Promise<void> {
     const { changes, steps } = this.#plan;
     const { consents } = this.#call;
-    const decision = await this.#call.ask({
+    const decision = await this.#call.askFirst({
       type: "apply_patch_approval_request",
       ...this.#place,
       changes,

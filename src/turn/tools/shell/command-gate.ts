@@ -7,6 +7,7 @@ import { type ConfineOptions, confine, obstacleTo } from "../../../process/sandb
 import { looksDenied } from "../../../process/sandbox/denial.ts";
 import { isOpen } from "../../../process/sandbox/writable-area.ts";
 import { SandboxUnavailableError } from "../../../protocol/errors.ts";
+import type { ExecApprovalRequestEvent } from "../../../protocol/tool-events.ts";
 import type { ParsedCommand } from "../../../protocol/turn-item.ts";
 import type { CallContext } from "../call-context.ts";
 import { heed, Rejection } from "../call-context.ts";
@@ -68,7 +69,7 @@ export class CommandGate {
     const verdict = this.#verdict;
     if (verdict.kind === "run" && obstacle === undefined) return place;
     const reason = obstacle === undefined ? this.#request.justification : `${obstacle}; run the command without one?`;
-    await this.#ask({ reason, amendment: this.#amendmentOf(verdict), place });
+    await this.#ask({ reason, amendment: this.#amendmentOf(verdict), place, when: "first" });
     return place;
   }
 
@@ -80,7 +81,12 @@ export class CommandGate {
     const { approvalPolicy } = this.#call.config;
     const asks = approvalPolicy !== "never" && approvalPolicy !== "on-request";
     if (!asks || place === "open" || !looksDenied(result)) return false;
-    await this.#ask({ reason: "command failed; retry without sandbox?", amendment: null, place: "open" });
+    await this.#ask({
+      reason: "command failed; retry without sandbox?",
+      amendment: null,
+      place: "open",
+      when: "again",
+    });
     return true;
   }
 
@@ -111,13 +117,19 @@ export class CommandGate {
     return fits ? prefixRule : words;
   }
 
-  async #ask(question: { reason: string | null; amendment: readonly string[] | null; place: Place }): Promise<void> {
-    const { reason, amendment, place } = question;
+  /** @param question.when whether the command has not run yet, or is to run again */
+  async #ask(question: {
+    reason: string | null;
+    amendment: readonly string[] | null;
+    place: Place;
+    when: "first" | "again";
+  }): Promise<void> {
+    const { reason, amendment, place, when } = question;
     const { consents, callId, turnId } = this.#call;
     const { argv, workdir, parsed } = this.#request;
     const action = JSON.stringify(["exec", argv, workdir, place]);
     if (consents.allows(action)) return;
-    const decision = await this.#call.ask({
+    const request: ExecApprovalRequestEvent = {
       type: "exec_approval_request",
       call_id: callId,
       turn_id: turnId,
@@ -126,7 +138,8 @@ export class CommandGate {
       parsed_cmd: parsed,
       ...(reason === null ? {} : { reason }),
       ...(amendment === null ? {} : { proposed_execpolicy_amendment: [...amendment] }),
-    });
+    };
+    const decision = await (when === "first" ? this.#call.askFirst(request) : this.#call.ask(request));
     heed(decision, consents, action, REJECTED);
   }
 }
