@@ -323,8 +323,16 @@ export {
   type RolloutWriter,
 } from "./store/file/file-store.ts";
 export type { FileInfo, FileSystem, OpenMode } from "./store/file/file-system.ts";
-export type { ExportOptions, FsyncPolicy, ScanProgress } from "./store/file/options.ts";
+export type { FsyncPolicy, ScanProgress } from "./store/file/options.ts";
 export { memoryStore } from "./store/memory/memory-store.ts";
+export type {
+  ExportOptions,
+  ImageRead,
+  MovableStore,
+  StoredImage,
+  StoredLine,
+  ThreadImage,
+} from "./store/movable-store.ts";
 export type { RolloutFileOwner } from "./store/rollout-path.ts";
 export type { ProblemKind, ProblemSink, RolloutProblem } from "./store/rollout-problem.ts";
 export { NOTE_KINDS, type NoteKind, type StandingNotes } from "./store/standing-notes.ts";

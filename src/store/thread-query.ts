@@ -17,6 +17,9 @@ import type { StoredThread, ThreadQuery } from "./thread-store.ts";
 type ThreadOrder = "createdAt" | "updatedAt";
 export type SourceKind = "cli" | "vscode" | "exec" | "mcp" | "unknown" | "subagent";
 
+/** For lists that leave nobody out (Q3). */
+export const ALL_SOURCE_KINDS: readonly SourceKind[] = ["cli", "vscode", "exec", "mcp", "unknown", "subagent"];
+
 /** How much of a thread's user messages is searched. */
 export const SEARCHED_CHARS = 4096;
 

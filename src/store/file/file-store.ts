@@ -5,6 +5,7 @@ import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
 import type { RolloutProblem } from "../rollout-problem.ts";
 import type { StandingNotes } from "../standing-notes.ts";
 import type {
@@ -16,7 +17,6 @@ import type {
   ThreadLocator,
   ThreadPage,
   ThreadQuery,
-  ThreadStore,
   TurnPlace,
 } from "../thread-store.ts";
 import { Catalog } from "./catalog/catalog.ts";
@@ -27,12 +27,13 @@ import { FileNotes } from "./file-notes.ts";
 import type { FilePosition, RolloutWriter } from "./file-position.ts";
 import { errorCode, isMissing } from "./file-system.ts";
 import { ForkPoints } from "./fork-points.ts";
-import type { ExportOptions, FileStoreOptions } from "./options.ts";
+import type { FileStoreOptions } from "./options.ts";
 import { exportLines } from "./rollout/export.ts";
 import { StoreCore } from "./store-core.ts";
 import { asStoreError } from "./store-error.ts";
 import { ThreadArchive } from "./thread-archive.ts";
 import { ThreadForker } from "./thread-forker.ts";
+import { ThreadImages } from "./thread-images.ts";
 import { withNotes } from "./thread-notes.ts";
 import { ThreadOpener } from "./thread-opener.ts";
 
@@ -48,13 +49,15 @@ export type { FileStoreOptions } from "./options.ts";
 export const fileStore = (options: FileStoreOptions): FileStore => new FileStore(options);
 
 /** A ThreadStore over a home's rollout files and their catalog (SQLite). */
-export class FileStore implements ThreadStore {
+export class FileStore implements MovableStore {
   readonly #core: StoreCore;
   readonly #opener: ThreadOpener;
   readonly #forker: ThreadForker;
   readonly #points: ForkPoints;
   readonly #archive: ThreadArchive;
   readonly #notes: FileNotes;
+  readonly #images: ThreadImages;
+  readonly sharesLegacyLines = false;
 
   constructor(options: FileStoreOptions) {
     this.#core = new StoreCore(options);
@@ -62,6 +65,7 @@ export class FileStore implements ThreadStore {
     this.#forker = new ThreadForker(this.#core, this.#opener);
     this.#points = new ForkPoints(this.#core, this.#opener);
     this.#archive = new ThreadArchive(this.#core);
+    this.#images = new ThreadImages(this.#core, this.#opener, this.#forker);
     this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home);
   }
 
@@ -254,6 +258,14 @@ export class FileStore implements ThreadStore {
   async *export(thread: ThreadLocator, options?: ExportOptions): AsyncGenerator<string> {
     this.#core.check(options?.signal);
     yield* this.#reading(thread, (path) => exportLines(this.#core.reader, path, options));
+  }
+
+  image(threadId: ThreadId): Promise<StoredImage> {
+    return this.#finding(async () => this.#images.image(await this.#get(threadId)));
+  }
+
+  place(thread: ThreadImage, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#images.place(thread, signal);
   }
 
   /** @throws the first failure to write, after everything is freed. */

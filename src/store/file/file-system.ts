@@ -73,8 +73,8 @@ export interface FileSystem {
   link(existing: string, path: string): void;
   copy(from: string, to: string): void;
   remove(path: string): void;
-  /** Sets the time of the last change to now. */
-  touch(path: string): void;
+  /** Sets the time of the last change, in Unix milliseconds; by default to now. */
+  touch(path: string, at?: number): void;
   /** The permissions of a file or folder itself; undefined for a link, and where there is nothing. */
   modeOf(path: string): number | undefined;
   setMode(path: string, mode: number): void;
@@ -171,9 +171,8 @@ export const nodeFileSystem: FileSystem = {
     chmodSync(to, PRIVATE_FILE);
   },
   remove: unlinkSync,
-  touch(path) {
-    const now = new Date();
-    utimesSync(path, now, now);
+  touch(path, at = systemClock.now()) {
+    utimesSync(path, at / 1_000, at / 1_000);
   },
   modeOf(path) {
     const stats = lstatSync(path, { throwIfNoEntry: false });

@@ -1,6 +1,5 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
-import type { HistoryMode } from "../../protocol/rollout.ts";
 import type { FileSystem } from "./file-system.ts";
 
 /** How a file store keeps its files; only `home`, the folder, has to be said. */
@@ -25,10 +24,3 @@ export type FsyncPolicy = "never" | "turn" | "always";
 
 /** How far the store is with reading the home's files into its catalog. */
 export type ScanProgress = { readonly files: number; readonly changed: number; readonly done: boolean };
-
-/** How a thread is written out. */
-export type ExportOptions = {
-  /** `"legacy"`, which 0.80 and 0.87 resume too, or `"paginated"`. Default `"legacy"`. */
-  readonly format?: HistoryMode;
-  readonly signal?: AbortSignal;
-};

@@ -40,7 +40,7 @@ export class ThreadForker {
     const copied = forkHeader(meta, from);
     if (from.inherits === null) return this.#opener.create(copied, options);
     const source = inheritedFileOf(from.inherits);
-    const inherited = await this.#inherited(source);
+    const inherited = await this.inherited(source);
     // Codex reads what a fork shares of paginated threads alone: a legacy file has to hold all of its lines.
     if (core.forkStorage === "copy" || copied.history_mode === "legacy" || source.rolloutPath !== undefined) {
       return this.#copy(copied, inherited, options);
@@ -73,7 +73,8 @@ export class ThreadForker {
     throw threadNotStored(from.source);
   }
 
-  async #inherited(inherits: InheritedFile): Promise<Inherited> {
+  /** Whose file holds the last line that is inherited, and where that ends. @throws RolloutNotFoundError, InvalidForkPointError */
+  async inherited(inherits: InheritedFile): Promise<Inherited> {
     const { live, locator, reader } = this.#core;
     let fileId = inherits.threadId;
     let end = inherits.end;

@@ -52,9 +52,9 @@ export class ThreadOpener {
   async create(meta: SessionMeta, options: OpenOptions = {}, from: NewThreadBase = NO_BASE): Promise<FileThreadWriter> {
     const core = this.#core;
     core.check(options.signal);
-    if (await this.#exists(meta.id)) throw new DuplicateThreadError(meta.id);
+    if (await this.exists(meta.id)) throw new DuplicateThreadError(meta.id);
     core.check(options.signal);
-    const acquired = this.#acquireNew(meta.id);
+    const acquired = this.acquireNew(meta.id);
     const now = core.clock.now();
     const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
     try {
@@ -110,7 +110,8 @@ export class ThreadOpener {
     void this.#core.index.put(row);
   }
 
-  #acquireNew(threadId: ThreadId): Lease {
+  /** @throws DuplicateThreadError where somebody makes it just now */
+  acquireNew(threadId: ThreadId): Lease {
     try {
       const acquired = this.#core.leases.acquire(threadId, "new", { takeOver: false });
       if ("busy" in acquired) throw new DuplicateThreadError(threadId);
@@ -120,7 +121,8 @@ export class ThreadOpener {
     }
   }
 
-  async #exists(threadId: ThreadId): Promise<boolean> {
+  /** Whether the id was ever given here. */
+  async exists(threadId: ThreadId): Promise<boolean> {
     const { live, index, locator, fs } = this.#core;
     if (live.get(threadId) !== undefined || locator.isDeleted(threadId)) return true;
     const row = index.row(threadId);

@@ -9,7 +9,7 @@ import {
   turnStillRuns,
 } from "../fork-point-refusals.ts";
 import type { OpenTurn, TurnPlace } from "../thread-store.ts";
-import type { PostgresDatabase, SqlRow } from "./database.ts";
+import type { SqlRow, Statements } from "./database.ts";
 import { type MarkState, NO_MARKS, readState, runningOf } from "./marks.ts";
 import { columnText } from "./thread-row.ts";
 
@@ -44,9 +44,9 @@ const numberOr = <T>(value: unknown, otherwise: T): number | T =>
   value === null || value === undefined ? otherwise : Number(value);
 
 export class PostgresAnchors implements MarkLookups {
-  readonly #database: PostgresDatabase;
+  readonly #database: Statements;
 
-  constructor(database: PostgresDatabase) {
+  constructor(database: Statements) {
     this.#database = database;
   }
 

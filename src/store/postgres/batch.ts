@@ -10,8 +10,11 @@ import type { PendingLine, PostgresWriter } from "./writer.ts";
 const MAX_LINES = 2_000;
 const MAX_CHARS = 8 * 1024 * 1024;
 
-export type Part = {
-  readonly writer: PostgresWriter;
+/** What a batch knows of a thread that it stores lines of. */
+export type BatchWriter = Pick<PostgresWriter, "t" | "epoch" | "stored" | "pending" | "summary">;
+
+export type Part<W extends BatchWriter = PostgresWriter> = {
+  readonly writer: W;
   readonly from: number;
   /** The ordinal that the next line will have. */
   readonly next: number;
@@ -22,7 +25,7 @@ export type Part = {
 };
 
 /** What waits of a thread, or so much of it as one statement should hold. A rollback begins a batch: it looks at what is stored. */
-export async function partOf(writer: PostgresWriter, lookups: MarkLookups): Promise<Part> {
+export async function partOf<W extends BatchWriter>(writer: W, lookups: MarkLookups): Promise<Part<W>> {
   const lines: PendingLine[] = [];
   const marks: Mark[] = [];
   let { summary } = writer;
@@ -45,7 +48,7 @@ export async function partOf(writer: PostgresWriter, lookups: MarkLookups): Prom
 }
 
 async function markFor(
-  { t }: PostgresWriter,
+  { t }: BatchWriter,
   { item, ordinal }: PendingLine,
   { state }: Summary,
   lookups: MarkLookups,
@@ -63,7 +66,7 @@ const columns = <T>(rows: readonly T[], ...of: readonly ((row: T) => unknown)[])
   of.map((value) => rows.map(value));
 
 /** PB2: one statement. It gives back the threads that took their part. */
-export function batchStatement(schema: string, parts: readonly Part[]): Statement & { values: unknown[] } {
+export function batchStatement(schema: string, parts: readonly Part<BatchWriter>[]): Statement & { values: unknown[] } {
   const sorted = parts.toSorted((a, b) => a.writer.t - b.writer.t);
   const lines = sorted.flatMap(({ writer: { t }, lines }) => lines.map((line) => ({ t, ...line })));
   const marks = sorted.flatMap(({ writer: { t }, marks }) => marks.map((mark) => ({ t, ...mark })));

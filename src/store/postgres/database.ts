@@ -9,6 +9,9 @@ import { isConflict, isDisconnection, storeFailure } from "./failure.ts";
 import { MIGRATIONS, migrate } from "./migrations.ts";
 import type { CheckedOptions, PostgresClient, PostgresPool } from "./options.ts";
 
+/** What runs statements: the pool, or one transaction. */
+export type Statements = Pick<PostgresDatabase, "schema" | "clock" | "run">;
+
 export type SqlRow = Readonly<Record<string, unknown>>;
 
 export type Statement = {
@@ -107,6 +110,38 @@ export class PostgresDatabase {
     } catch (error) {
       // One that still works at the statement is of no use to the next.
       if (signal?.aborted || error instanceof StoreIoError || isDisconnection(error)) broken = error as Error;
+      throw error;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /**
+   * Several statements, all of them or none, on a connection of their own. Nothing is given again: after a lost connection
+   * the caller looks what became of it. @throws StoreIoError; what `work` throws; the signal's reason
+   */
+  async transaction<T>(work: (statements: Statements) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const client = await this.connect(signal);
+    const give = async ({ text, values }: Statement): Promise<readonly SqlRow[]> => {
+      try {
+        return (await this.#inTime(client.query({ text, ...(values === undefined ? {} : { values }) }), signal))
+          .rows as readonly SqlRow[];
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : storeFailure(error);
+      }
+    };
+    let broken: Error | undefined;
+    try {
+      await give({ text: "BEGIN" });
+      const result = await work({ schema: this.schema, clock: this.clock, run: give });
+      await give({ text: "COMMIT" });
+      return result;
+    } catch (error) {
+      // Where it cannot be taken back in words, it is by the end of the connection.
+      broken = await this.#inTime(client.query({ text: "ROLLBACK" }), undefined).then(
+        () => undefined,
+        (failure: Error) => failure,
+      );
       throw error;
     } finally {
       client.release(broken);

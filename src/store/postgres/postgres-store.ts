@@ -13,6 +13,8 @@ import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { forkHeader } from "../fork-header.ts";
+import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
+import { flatHistory } from "../rollout/flat-history.ts";
 import type {
   ForkBase,
   LoadRange,
@@ -22,7 +24,6 @@ import type {
   ThreadLocator,
   ThreadPage,
   ThreadQuery,
-  ThreadStore,
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
@@ -36,6 +37,7 @@ import { PostgresNotes } from "./notes.ts";
 import { checkOptions, type PostgresStoreOptions } from "./options.ts";
 import { readLines } from "./reader.ts";
 import { PostgresSession } from "./session.ts";
+import { imageOf, placeThread } from "./thread-images.ts";
 import {
   headerOf,
   NOTHING_SAID,
@@ -46,9 +48,11 @@ import {
   type ThreadRow,
 } from "./thread-row.ts";
 import { ThreadTable } from "./thread-table.ts";
+import { type DatabaseReport, type DatabaseVerifyOptions, verifyDatabase } from "./verify.ts";
 import { PostgresWriter } from "./writer.ts";
 
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresStoreOptions } from "./options.ts";
+export type { DatabaseFault, DatabaseFaultKind, DatabaseReport, DatabaseVerifyOptions } from "./verify.ts";
 
 /** How often a thread that is waited for is looked at, where the news of it was lost. */
 const LOOK_MS = 1_000;
@@ -64,9 +68,18 @@ const LOOK_MS = 1_000;
  *
  * @throws InvalidRequestError for wrong options. What the database refuses is a StoreIoError of the first use.
  */
-export const postgresStore = (options: PostgresStoreOptions): ThreadStore => new PostgresStore(options);
+export const postgresStore = (options: PostgresStoreOptions): PostgresStore => new PostgresThreads(options);
 
-class PostgresStore implements ThreadStore {
+/** A store in a database: what every store does, and what threads need to come and go whole. */
+export interface PostgresStore extends MovableStore {
+  /** Makes the connection, and the tables where they are missing. Everything else does so by itself. @throws StoreIoError */
+  connect(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Reads every thread and names what is wrong; changes nothing. @throws StoreIoError */
+  verify(options?: DatabaseVerifyOptions): Promise<DatabaseReport>;
+}
+
+class PostgresThreads implements PostgresStore {
+  readonly sharesLegacyLines = true;
   readonly #clock: Clock;
   readonly #database: PostgresDatabase;
   readonly #session: PostgresSession;
@@ -316,6 +329,30 @@ class PostgresStore implements ThreadStore {
     this.#writers.get(threadId)?.end(notFound(threadId));
     this.#writers.delete(threadId);
     await this.notes.forget(threadId);
+  }
+
+  connect({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return this.#ready(signal);
+  }
+
+  async *export(locator: ThreadLocator, { format = "legacy", signal }: ExportOptions = {}): AsyncGenerator<string> {
+    signal?.throwIfAborted();
+    const image = await this.image(threadIdOf(locator));
+    for await (const page of flatHistory(image, format, { signal })) yield page.map(({ text }) => `${text}\n`).join("");
+  }
+
+  async image(threadId: ThreadId): Promise<StoredImage> {
+    return imageOf(this.#database, this.#threads, await this.#find(threadId));
+  }
+
+  async place(thread: ThreadImage, { signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    await this.#ready(signal);
+    await placeThread(this.#database, this.#session.holder, thread, signal);
+  }
+
+  async verify(options?: DatabaseVerifyOptions): Promise<DatabaseReport> {
+    await this.#ready(options?.signal);
+    return verifyDatabase(this.#database, options);
   }
 
   close(): Promise<void> {

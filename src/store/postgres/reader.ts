@@ -1,12 +1,14 @@
 import type { RolloutLine } from "../../protocol/rollout.ts";
+import type { StoredLine } from "../movable-store.ts";
 import { decodeLine } from "../rollout/codec.ts";
 import type { LoadRange } from "../thread-store.ts";
-import type { PostgresDatabase } from "./database.ts";
+import type { Statements } from "./database.ts";
 import { headerOf, type ThreadRow } from "./thread-row.ts";
 
 const PAGE_LINES = 256;
 
-type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
+/** The lines of a thread's own, its header at `start`, up to where they are seen. */
+export type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
   readonly t: number;
   readonly start: number;
   readonly upto: number;
@@ -14,7 +16,7 @@ type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
 
 /** The lines of a thread from an ordinal up to another, inherited ones first, in pages. */
 export async function* readLines(
-  database: PostgresDatabase,
+  database: Statements,
   row: ThreadRow,
   {
     from,
@@ -25,27 +27,16 @@ export async function* readLines(
 ): AsyncGenerator<readonly RolloutLine[]> {
   if (from >= to) return;
   for (const segment of await segmentsOf(database, row, from, to)) {
-    const { t, start, upto } = segment;
+    const { start, upto, began: timestamp } = segment;
     if (start >= from && start < upto) {
-      const line = {
-        timestamp: segment.began,
-        ordinal: start,
-        type: "session_meta",
-        payload: headerOf(segment),
-      } as const;
-      yield [line];
+      yield [{ timestamp, ordinal: start, type: "session_meta", payload: headerOf(segment) }];
     }
-    for (let at = Math.max(from, start + 1); at < upto; ) {
-      signal?.throwIfAborted();
-      const text = `SELECT ordinal, line FROM ${database.schema}.lines
-        WHERE t = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT ${PAGE_LINES}`;
-      const rows = await database.run({ text, values: [t, at, upto], signal });
-      if (rows.length === 0) break;
+    for await (const texts of textsOf(database, segment, Math.max(from, start + 1), signal)) {
       const page: RolloutLine[] = [];
-      for (const { ordinal, line } of rows) {
-        at = Number(ordinal) + 1;
-        const decoded = decodeLine(String(line));
-        if ("line" in decoded) page.push(decoded.line);
+      for (const { ordinal, text } of texts) {
+        const decoded = decodeLine(text);
+        // Lines of a legacy file that came here say no ordinal.
+        if ("line" in decoded) page.push({ ...decoded.line, ordinal });
         const detail = "line" in decoded ? decoded.without : (decoded.why ?? "it cannot be read");
         if (detail === undefined) continue;
         const kind = "line" in decoded ? "partial" : "unreadable";
@@ -56,8 +47,27 @@ export async function* readLines(
   }
 }
 
+/** What is stored of a segment from an ordinal on, as it is stored. */
+export async function* textsOf(
+  database: Statements,
+  { t, upto }: Pick<Segment, "t" | "upto">,
+  from: number,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly StoredLine[]> {
+  for (let at = from; at < upto; ) {
+    signal?.throwIfAborted();
+    const text = `SELECT ordinal, line FROM ${database.schema}.lines
+      WHERE t = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT ${PAGE_LINES}`;
+    const rows = await database.run({ text, values: [t, at, upto], signal });
+    if (rows.length === 0) return;
+    const lines = rows.map(({ ordinal, line }) => ({ ordinal: Number(ordinal), text: String(line) }));
+    yield lines;
+    at = (lines.at(-1)?.ordinal ?? upto) + 1;
+  }
+}
+
 /** The threads that hold the lines, the first ones first, each up to where it is seen. */
-async function segmentsOf(database: PostgresDatabase, row: ThreadRow, from: number, to: number): Promise<Segment[]> {
+export async function segmentsOf(database: Statements, row: ThreadRow, from: number, to: number): Promise<Segment[]> {
   if (row.base === null || from >= row.start) return [{ ...row, upto: to }];
   const s = database.schema;
   const text = `

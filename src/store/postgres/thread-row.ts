@@ -1,6 +1,6 @@
 /** A thread's row: what lists and writers know of it, without its lines. */
 import * as z from "zod";
-import { RolloutCorruptError } from "../../protocol/errors.ts";
+import { type LeaseOwner, RolloutCorruptError } from "../../protocol/errors.ts";
 import { type ThreadId, toTurnId } from "../../protocol/ids.ts";
 import { parseRolloutLine, type RolloutItem, type SessionMeta } from "../../protocol/rollout.ts";
 import { type LastTurn, NO_TURN } from "../last-turn.ts";
@@ -58,6 +58,13 @@ export type ThreadRow = z.infer<typeof rowSchema>;
 
 export const ROW_COLUMNS = `t, id, header, began, base, start, next, epoch, owner, state, preview, preview_at, messages, model, name,
   git, updated, archived, deleted, interrupted, open_turn`;
+
+/** What a row says of its owner; null for none, and for what no store wrote. */
+export const readOwner = (text: unknown): LeaseOwner | null =>
+  json(ownerSchema)
+    .nullable()
+    .catch(null)
+    .parse(text ?? null);
 
 /** @throws RolloutCorruptError for what no store wrote */
 export function readRow(row: SqlRow): ThreadRow {

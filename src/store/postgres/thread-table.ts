@@ -6,13 +6,14 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
 import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import type { PostgresDatabase, SqlRow } from "./database.ts";
+import type { SqlRow, Statements } from "./database.ts";
 import { isForeignKeyViolation } from "./failure.ts";
 import { CHANNEL, HOLDER_LOCKS } from "./session.ts";
 import {
   columnText,
   filedUnder,
   ROW_COLUMNS,
+  readOwner,
   readRow,
   type Summary,
   searchedText,
@@ -25,15 +26,20 @@ import type { PostgresWriter } from "./writer.ts";
 export type Beginning = { readonly base: number | null; readonly start: number; readonly summary: Summary };
 
 const NEWS = "json_build_object('threadId', id, 'epoch', epoch, 'owner', owner::json)::text";
+/** Whether the store that has the thread lives: its own connection holds its lock. */
+const LIVES = `EXISTS (
+  SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+  WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() AND l.objsubid = 2
+    AND l.classid::bigint = ${HOLDER_LOCKS} AND l.objid::bigint = h.holder::bigint)`;
 const INDEX = (words: string): string => `array_to_tsvector(string_to_array(${words}, ' '))`;
 
 export class ThreadTable {
   readonly owner: LeaseOwner;
-  readonly #database: PostgresDatabase;
+  readonly #database: Statements;
   readonly #holder: number;
   readonly #s: string;
 
-  constructor(database: PostgresDatabase, holder: number) {
+  constructor(database: Statements, holder: number) {
     this.#database = database;
     this.#holder = holder;
     this.#s = database.schema;
@@ -105,15 +111,28 @@ export class ThreadTable {
     const text = `
       WITH claimed AS (
         UPDATE ${this.#s}.threads AS h SET epoch = epoch + 1, holder = $2::integer, owner = $3, claim = $4
-        WHERE id = $1 AND NOT deleted AND ($5::boolean OR claim = $4 OR holder IS NULL OR NOT EXISTS (
-          SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
-          WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() AND l.objsubid = 2
-            AND l.classid::bigint = ${HOLDER_LOCKS} AND l.objid::bigint = h.holder::bigint))
+        WHERE id = $1 AND NOT deleted AND ($5::boolean OR claim = $4 OR holder IS NULL OR NOT ${LIVES})
         RETURNING ${ROW_COLUMNS}
       )
       SELECT ${ROW_COLUMNS}, pg_notify('${CHANNEL}', ${NEWS}) AS told FROM claimed`;
     const owner = JSON.stringify(this.owner);
     return (await this.#threads(text, columnText(id), this.#holder, owner, randomUUID(), takeOver))[0];
+  }
+
+  /** The thread that it inherits from, and who writes it now. */
+  async ties(t: number): Promise<{ readonly base: ThreadId | null; readonly owner: LeaseOwner | null }> {
+    const text = `
+      SELECT b.id AS base, CASE WHEN h.holder IS NOT NULL AND ${LIVES} THEN h.owner END AS owner
+      FROM ${this.#s}.threads AS h LEFT JOIN ${this.#s}.threads AS b ON b.t = h.base WHERE h.t = $1`;
+    const [row] = await this.#rows(text, t);
+    return { base: (row?.base as ThreadId | null | undefined) ?? null, owner: readOwner(row?.owner) };
+  }
+
+  /** What a thread has that came whole from another store, beside what its lines tell; from now on nobody writes it. */
+  async settle(t: number, { began, updatedAt, archived }: { began: string; updatedAt: number; archived: boolean }) {
+    const text = `UPDATE ${this.#s}.threads SET began = $2, updated = $3, archived = $4, holder = NULL, owner = NULL,
+      claim = NULL WHERE t = $1`;
+    await this.#rows(text, t, began, updatedAt, archived);
   }
 
   async release({ t, epoch }: PostgresWriter): Promise<void> {

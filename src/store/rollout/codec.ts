@@ -110,6 +110,27 @@ export function reordinal(text: string, ordinal: number | undefined, timestamp?:
   return encodeLine(decoded.line, timestamp ?? decoded.line.timestamp, ordinal).trimEnd();
 }
 
+const ORDINAL = /^\{"timestamp":"[^"\\]*","ordinal":(\d+),/;
+
+/** The ordinal that a line's head names, without parsing the line; undefined where the head has another form. */
+export function peekOrdinal(text: string): number | undefined {
+  const found = ORDINAL.exec(text);
+  return found === null ? undefined : Number(found[1]);
+}
+
+/** A line as it stands at an ordinal, or in a file without ordinals: byte for byte as it is, where it says that already. */
+export function lineAt(text: string, ordinal: number | undefined): string {
+  if (!HEAD.test(text)) {
+    const decoded = decodeLine(text);
+    if ("problem" in decoded || decoded.line.ordinal === ordinal) return text;
+  }
+  return reordinal(text, ordinal);
+}
+
+/** A fork's header with the bytes that its base has where it lies. */
+export const withBaseBytes = (header: string, bytes: number): string =>
+  header.replace(/("end_byte_offset":)\s*\d+/, `$1${bytes}`);
+
 /** The type that a line's head names, without parsing the line; undefined where the head has another form. */
 export function peekType(text: string): string | undefined {
   const head = HEAD.exec(text);

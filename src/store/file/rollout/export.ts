@@ -1,7 +1,7 @@
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
+import type { ExportOptions } from "../../movable-store.ts";
 import { encodeLine, timestampOf } from "../../rollout/codec.ts";
 import { flatMeta, flatRawLines } from "../../rollout/flatten.ts";
-import type { ExportOptions } from "../options.ts";
 import type { HistoryReader } from "./history-reader.ts";
 
 /** A thread as one self-contained rollout file, in pieces of whole lines: what it inherits is written out. */

@@ -9,7 +9,7 @@ import { LRUCache } from "lru-cache";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
-import { decodeLine, type LineProblem, ordinalOf } from "../../rollout/codec.ts";
+import { decodeLine, type LineProblem, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
 import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
 import type { LoadRange } from "../../thread-store.ts";
 import type { FilePosition } from "../file-position.ts";
@@ -24,7 +24,7 @@ import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 /** A line, where it lies, and its bytes as text. */
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
 /** A line that is there and says nothing to us. */
-export type UnreadLine = { readonly line?: undefined; readonly raw: RawLine };
+export type UnreadLine = { readonly line?: undefined; readonly ordinal: number | undefined; readonly raw: RawLine };
 type LineRange = { from?: number; to?: number; start?: FilePosition };
 
 const DEEPEST = 10_000;
@@ -214,7 +214,9 @@ export class HistoryReader {
         if ("problem" in decoded) {
           reportLine(report, head.path, raw, decoded);
           const isAsked = hasBegun || (index !== undefined && index >= from);
-          if (isAsked && decoded.problem !== "blank" && raw.complete && raw.isCut === undefined) lines.push({ raw });
+          if (isAsked && decoded.problem !== "blank" && raw.complete && raw.isCut === undefined) {
+            lines.push({ ordinal: head.numbered ? peekOrdinal(raw.text) : index, raw });
+          }
           if (!head.numbered && index !== undefined) index += 1;
           continue;
         }
