@@ -5,6 +5,7 @@ import { ThreadManager } from "../manager/thread-manager.ts";
 import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-names.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
 import { createAppServer } from "./app-server.ts";
 import { createGoalTools } from "./memos/goal-tools.ts";
 import { RunningTurns } from "./running-turns.ts";
@@ -16,6 +17,8 @@ export const DEFAULT_TOOLS: readonly BuiltInToolName[] = [...CODEX_TOOLS, "multi
 
 export type AppServerCommand = {
   readonly home: string;
+  /** Where threads lie, in place of the home's files; the caller closes it. */
+  readonly store?: ThreadStore | undefined;
   readonly listen: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
@@ -56,7 +59,11 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
   });
   try {
     const goalTools = createGoalTools();
-    await using manager = await ThreadManager.create({ ...home.options, tools: goalTools.tools });
+    await using manager = await ThreadManager.create({
+      ...home.options,
+      ...(command.store !== undefined && { store: command.store }),
+      tools: goalTools.tools,
+    });
     using turns = new RunningTurns(manager);
     await using server = createAppServer(manager, { home, cwd: command.cwd, logger, goalTools });
     const listener = await server.listen(listen, auth);

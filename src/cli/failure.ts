@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { SkeinError } from "../index.ts";
+import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { harmless } from "./terminal/text-width.ts";
 
 /** Input on the command line that cannot be meant: told like commander's own errors, with exit code 2. */
@@ -15,8 +16,8 @@ export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): numbe
 }
 
 export function describe(error: unknown): string {
-  if (error instanceof SkeinError) return `${harmless(error.message)} (${error.code})`;
-  return harmless(error instanceof Error ? error.message : String(error));
+  const text = harmless(withoutSecretShapes(error instanceof Error ? error.message : String(error)));
+  return error instanceof SkeinError ? `${text} (${error.code})` : text;
 }
 
 /** What the process answers its caller with. */

@@ -9,6 +9,10 @@ export const repeated = (text: string, before: readonly string[] = []): readonly
 export const withGlobalOptions = (command: Command): Command =>
   command
     .option("--home <dir>", "where threads and config.toml are (default: $SKEIN_HOME, $CODEX_HOME or ~/.skein)")
+    .option(
+      "--store <url>",
+      "threads in a database, postgres://USER@HOST/DATABASE (default: $SKEIN_STORE, else the home's files)",
+    )
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
     .option("--enable <feature>", "the same as -c features.FEATURE=true; may be repeated", repeated)
     .option("--disable <feature>", "the same as -c features.FEATURE=false; may be repeated", repeated)

@@ -1,10 +1,11 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { type FileStore, fileStore } from "../index.ts";
+import { fileStore, type MovableStore } from "../index.ts";
+import { openDatabase, type StoreOption, storeUrlOf } from "./database.ts";
 import type { Io } from "./terminal/io.ts";
 import { Progress } from "./terminal/progress.ts";
 
-export type HomeOption = { readonly home?: string };
+export type HomeOption = StoreOption & { readonly home?: string };
 
 /** The home folder: `--home`, else SKEIN_HOME, else CODEX_HOME, else `~/.skein`. It need not exist. */
 export function homeOf({ home }: HomeOption, { env, cwd }: Io): string {
@@ -12,15 +13,25 @@ export function homeOf({ home }: HomeOption, { env, cwd }: Io): string {
   return chosen === undefined ? join(homedir(), ".skein") : resolve(cwd(), chosen);
 }
 
-/** Opens the threads of a home for a while. What a catalog that is missing or stale has to read first is shown. */
-export async function withStore<T>(option: HomeOption, io: Io, use: (store: FileStore) => Promise<T>): Promise<T> {
+/** Opens the threads of a home, or of the database that is named, for a while. */
+export async function withStore<T>(option: HomeOption, io: Io, use: (store: MovableStore) => Promise<T>): Promise<T> {
+  const url = storeUrlOf(option, io);
+  return url === undefined ? withFiles(homeOf(option, io), io, use) : closing(await openDatabase(url), use);
+}
+
+/** What a catalog that is missing or stale has to read first is shown. */
+export async function withFiles<T>(home: string, io: Io, use: (store: MovableStore) => Promise<T>): Promise<T> {
   using progress = new Progress(io);
   const store = fileStore({
-    home: homeOf(option, io),
+    home,
     onScanProgress: ({ files, changed, done }) => {
       if (!done && changed > 0) progress.show(() => `${files.toLocaleString("en")} files seen, ${changed} read`);
     },
   });
+  return await closing(store, use);
+}
+
+async function closing<S extends MovableStore, T>(store: S, use: (store: S) => Promise<T>): Promise<T> {
   try {
     return await use(store);
   } finally {

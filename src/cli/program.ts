@@ -1,8 +1,10 @@
 import { Command, CommanderError } from "commander";
+import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { CODEX_VERSION, VERSION } from "../version.ts";
 import { appServerCommand } from "./app-server/command.ts";
 import { archiveCommand, deleteCommand, unarchiveCommand } from "./archive/command.ts";
 import { repairCommand, verifyCommand } from "./check-home/command.ts";
+import { copyCommand } from "./copy/command.ts";
 import { demoCommand } from "./demo/command.ts";
 import { execCommand, reviewCommand } from "./exec/command.ts";
 import { resumeCommand } from "./exec/resume-command.ts";
@@ -35,6 +37,7 @@ const commands: readonly CommandMaker[] = [
   unarchiveCommand,
   deleteCommand,
   exportCommand,
+  copyCommand,
   verifyCommand,
   repairCommand,
   sandboxCommand,
@@ -63,7 +66,7 @@ function prepare(command: Command, io: Io): void {
   command.exitOverride().showHelpAfterError(`(see \`${pathOf(command)} --help\`)`);
   command.configureOutput({
     writeOut: (text) => io.stdout.write(text),
-    writeErr: (text) => io.stderr.write(text),
+    writeErr: (text) => io.stderr.write(withoutSecretShapes(text)), // it may quote an address with its password
     getOutHelpWidth: () => io.stdout.columns || 100,
     getErrHelpWidth: () => io.stderr.columns || 100,
   });

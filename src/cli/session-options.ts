@@ -5,6 +5,7 @@ import { repeated } from "./global-options.ts";
 
 export type SessionOptions = {
   readonly home?: string;
+  readonly store?: string;
   readonly model?: string;
   readonly cd?: string;
   readonly sandbox?: "read-only" | "workspace-write" | "danger-full-access";

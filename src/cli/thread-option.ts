@@ -4,6 +4,7 @@ import type { Command } from "commander";
 /** What names a thread, and where it is looked for. */
 export type ThreadOptions = {
   readonly home?: string;
+  readonly store?: string;
   /** An id, the beginning of one, a name, or the path of a rollout file. */
   readonly thread?: string | undefined;
   /** The one that was used last, of this folder. */

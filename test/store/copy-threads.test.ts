@@ -174,7 +174,10 @@ test("what is there is left as it is: the same is passed over, what differs is t
   const made = await furnish(from);
   await copy(from, to);
   const again = await copy(from, to);
-  assert.ok(again.every(({ status }) => status === "present"), JSON.stringify(again));
+  assert.ok(
+    again.every(({ status }) => status === "present"),
+    JSON.stringify(again),
+  );
   const here = await from.open(made.root);
   addTurn(here, "more here");
   await here.close();

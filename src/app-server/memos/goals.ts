@@ -180,7 +180,8 @@ export class Goals {
   async setByModel({ threadId, turnId, signal }: ToolContext, change: GoalChange): Promise<Goal> {
     await this.#costsOf(threadId, signal);
     const thread = this.#parts.manager.loadedThread(threadId);
-    if (thread?.rolloutPath === null) throw new InvalidRequestError("this thread is not stored, and can have no goal");
+    if (thread?.config.ephemeral === true)
+      throw new InvalidRequestError("this thread is not stored, and can have no goal");
     const goal = await this.set(threadId, change);
     if (change.objective !== undefined) this.#roots.set(threadId, turnId);
     this.tell(threadId, goal, turnId);

@@ -19,6 +19,7 @@ Examples:
   skein app-server                                       one client over standard input and output
   skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
   skein app-server --listen unix:///tmp/skein.sock
+  skein app-server --store postgres://skein@db/skein     threads in PostgreSQL, for any number of servers
   skein app-server --listen ws://0.0.0.0:4500 --ws-auth capability-token --ws-token-file token.txt`;
 
 type Options = SessionOptions & {
@@ -56,17 +57,20 @@ export const appServerCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);
-      const [{ runAppServer }, { homeOf }, { ServerSignals }] = await Promise.all([
+      const [{ runAppServer }, { ChosenStore }, { homeOf }, { ServerSignals }] = await Promise.all([
         import("../../app-server/serve.ts"),
+        import("../database.ts"),
         import("../home.ts"),
         import("./signals.ts"),
       ]);
       using signals = new ServerSignals();
+      await using chosen = await ChosenStore.of(options, io);
       await runAppServer({
         ...options,
         listen: options.stdio === true ? "stdio://" : options.listen,
         config: settingsOfOptions(options),
         home: homeOf(options, io),
+        store: chosen.options.store,
         env: io.env,
         cwd: resolve(io.cwd(), options.cd ?? ""),
         logger: stderrLog(options.logLevel, io.stderr),

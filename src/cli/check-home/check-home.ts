@@ -1,6 +1,7 @@
 import { relative } from "node:path";
 import { repairHome } from "../../store/file/care/repair.ts";
 import { type Fault, type VerifyReport, verifyHome } from "../../store/file/care/verify.ts";
+import { assertFiles, storeUrlOf } from "../database.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { type HomeOption, homeOf } from "../home.ts";
 import { Interruption } from "../interruption.ts";
@@ -13,6 +14,11 @@ import { oneLine } from "../terminal/text-width.ts";
 type Options = HomeOption & { readonly json?: boolean };
 
 export async function verify(options: Options, io: Io): Promise<void> {
+  const url = storeUrlOf(options, io);
+  if (url !== undefined) {
+    const { verifyStore } = await import("./check-database.ts");
+    return verifyStore(url, options, io);
+  }
   const report = await watched(options, io, verifyHome);
   const out = new LineWriter(io.stdout);
   const paint = paintFor(io.stdout);
@@ -27,6 +33,7 @@ export async function verify(options: Options, io: Io): Promise<void> {
 }
 
 export async function repair(options: Options, io: Io): Promise<void> {
+  assertFiles("`skein repair` mends rollout files", options, io);
   const report = await watched(options, io, repairHome);
   const { mended, left, kept, after } = report;
   const out = new LineWriter(io.stdout);

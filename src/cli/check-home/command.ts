@@ -3,16 +3,17 @@ import { Command } from "commander";
 import { optionsOf } from "../global-options.ts";
 import type { Io } from "../terminal/io.ts";
 
-type CheckOptions = { readonly home?: string; readonly json?: boolean };
+type CheckOptions = { readonly home?: string; readonly store?: string; readonly json?: boolean };
 
 export const verifyCommand = (io: Io): Command =>
   new Command("verify")
-    .description("look for damage in the home folder; changes nothing")
+    .description("look for damage in the home folder, or in a database; changes nothing")
     .option("--json", "print the whole report as one JSON object")
     .addHelpText(
       "after",
       `
-Reads every rollout and names each fault with its file and place. Exits with 0 when all is well, with 1 when something
+Reads every rollout and names each fault with its file and place; with --store, every thread of the database, and each
+fault with its thread and line. Exits with 0 when all is well, with 1 when something
 is wrong.
 
 Examples:

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileStore, scriptedClient, ThreadManager, type ThreadStore } from "../../index.ts";
+import { openDatabase, storeUrlOf } from "../database.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
@@ -17,6 +18,7 @@ import type { DemoSettings, DemoView } from "./view.ts";
 export type DemoOptions = DemoSettings & {
   readonly json?: boolean;
   readonly home?: string;
+  readonly store?: string;
   readonly studio?: boolean;
   readonly open?: boolean;
 };
@@ -52,15 +54,18 @@ function viewFor(options: DemoOptions, isLive: boolean, board: Board, { stdout }
   return isLive ? new LiveView(stdout, board) : new PlainView(stdout);
 }
 
-/** Threads of a demo last as long as the demo does, unless a home is named for them. */
+/** Threads of a demo last as long as the demo does, unless a home or a database is named for them. */
 async function withStore(
-  { home }: DemoOptions,
+  { home, store: address }: DemoOptions,
   { cwd }: Io,
   use: (store: ThreadStore) => Promise<void>,
 ): Promise<void> {
+  // SKEIN_STORE is for threads that are to last.
+  const url = storeUrlOf({ store: address ?? "" }, { env: {} });
   using temporary = home === undefined ? new TemporaryFolder() : undefined;
   const folder = temporary?.path ?? resolve(cwd(), home ?? ".");
-  const store = fileStore({ home: folder, ...(temporary !== undefined && { fsync: "never" }) });
+  const files = { home: folder, ...(temporary !== undefined && { fsync: "never" as const }) };
+  const store = url === undefined ? fileStore(files) : await openDatabase(url);
   try {
     await use(store);
   } finally {

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { ReviewTarget, RunOptions, TurnResult, UserInput } from "../../index.ts";
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
+import { ChosenStore } from "../database.ts";
 import { homeOf } from "../home.ts";
 import type { SessionOptions } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
@@ -32,7 +33,9 @@ export async function withSession<T>(
   try {
     for (const warning of home.loaded.warnings) view.note(`warning: ${warning}`);
     if (home.isScripted) view.note(scriptedNote(home.home));
-    await using manager = await ThreadManager.create(withWritable(home.options, options, io));
+    await using chosen = await ChosenStore.of(options, io);
+    const made = { ...withWritable(home.options, options, io), ...chosen.options };
+    await using manager = await ThreadManager.create(made);
     const subscription = manager.events$.subscribe((event) => view.event(event));
     try {
       const opened = await openThread(manager, options, wanted, io);

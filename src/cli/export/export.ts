@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type FileStore, StoreIoError } from "../../index.ts";
+import { type MovableStore, StoreIoError } from "../../index.ts";
 import { Exit } from "../failure.ts";
 import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
@@ -30,7 +30,7 @@ export async function exportThread(options: ExportOptions, io: Io): Promise<void
   }
 }
 
-type Pieces = ReturnType<FileStore["export"]>;
+type Pieces = ReturnType<MovableStore["export"]>;
 
 async function toStdout(pieces: Pieces, { stdout }: Io): Promise<void> {
   for await (const piece of pieces) {

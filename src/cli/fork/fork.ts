@@ -1,5 +1,6 @@
 import { isAbsolute } from "node:path";
 import { type ForkAnchor, ThreadManager, type ThreadStore } from "../../index.ts";
+import { ChosenStore } from "../database.ts";
 import { homeOf, withStore } from "../home.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
@@ -15,7 +16,12 @@ export type ForkOptions = ThreadOptions & {
 export async function forkThread(options: ForkOptions, io: Io): Promise<void> {
   const { from, source } = await withStore(options, io, (store) => sourceOf(options, store, io));
   const at = anchorOf(options);
-  await using manager = await ThreadManager.create({ home: homeOf(options, io), sessionSource: "cli" });
+  await using chosen = await ChosenStore.of(options, io);
+  await using manager = await ThreadManager.create({
+    home: homeOf(options, io),
+    sessionSource: "cli",
+    ...chosen.options,
+  });
   const config = source !== undefined && isAbsolute(source.cwd) ? { cwd: source.cwd } : {};
   const { threadId, thread } = await manager.forkThread({ from, at, config });
   const { forkedFromId } = await manager.store.get(threadId);

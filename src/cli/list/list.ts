@@ -10,6 +10,7 @@ import { findThreadId } from "../thread-locator.ts";
 
 export type ListOptions = {
   readonly home?: string;
+  readonly store?: string;
   readonly limit: number;
   readonly cursor?: string;
   readonly all?: boolean;

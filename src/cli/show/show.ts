@@ -1,4 +1,4 @@
-import type { FileStore, RolloutLine, StoredThread, ThreadId } from "../../index.ts";
+import type { RolloutLine, StoredThread, ThreadId, ThreadStore } from "../../index.ts";
 import { withStore } from "../home.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
@@ -10,6 +10,7 @@ import { Conversation } from "./conversation.ts";
 
 export type ShowOptions = {
   readonly home?: string;
+  readonly store?: string;
   /** A number: how many of the last turns. true: the thread that was used last. */
   readonly last?: number | true;
   readonly all?: boolean;
@@ -41,7 +42,7 @@ export async function showThread(thread: string | undefined, options: ShowOption
 }
 
 /** A file that lies elsewhere is shown without what only the home knows. */
-async function factsOf(store: FileStore, threadId: ThreadId | undefined): Promise<Facts | undefined> {
+async function factsOf(store: ThreadStore, threadId: ThreadId | undefined): Promise<Facts | undefined> {
   if (threadId === undefined) return undefined;
   const thread = await store.get(threadId);
   return { thread, ancestors: await store.ancestors(threadId), descendants: await store.descendants(threadId) };

@@ -22,6 +22,9 @@ export const isConflict = (error: unknown): boolean => codeOf(error) === "40001"
 /** The statement itself fails for every sender: of a batch, one thread's part may be the reason. */
 export const isOfTheStatement = (error: unknown): boolean => /^(?:22|23|54)/.test(codeOf(error));
 
+/** What the driver says then has no code. */
+const NO_PASSWORD = /client password must be a string/;
+
 const ADVICE: Readonly<Record<string, string>> = {
   "53100": "its disk is full; make room",
   "53300": "it takes no more connections; raise max_connections or use fewer",
@@ -40,10 +43,13 @@ export function storeFailure(error: unknown): Error {
   const advice = ADVICE[code];
   const text = error instanceof Error ? error.message : String(error);
   if (advice !== undefined) return new StoreIoError(`PostgreSQL: ${advice} (${code})`, { cause: error });
+  if (NO_PASSWORD.test(text)) {
+    return new StoreIoError("PostgreSQL: it asks for a password, and the address has none", { cause: error });
+  }
   if (isDisconnection(error)) {
-    return new StoreIoError(`PostgreSQL cannot be reached; it is tried again${code === "" ? "" : ` (${code})`}`, {
-      cause: error,
-    });
+    const what = `PostgreSQL cannot be reached${code === "" ? "" : ` (${code})`}`;
+    const advice = "see that it runs, and that host and port of its address are right; what waits is kept";
+    return new StoreIoError(`${what}: ${advice}`, { cause: error });
   }
   return new StoreIoError(`PostgreSQL: ${text}`, { cause: error });
 }
