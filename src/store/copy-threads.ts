@@ -12,6 +12,7 @@ import type { MovableStore, StoredImage, StoredLine, ThreadImage } from "./movab
 import { lineAt, peekType, withBaseBytes } from "./rollout/codec.ts";
 import { flatHistory } from "./rollout/flat-history.ts";
 import { flatMeta } from "./rollout/flatten.ts";
+import { NOTE_KINDS } from "./standing-notes.ts";
 import { ALL_SOURCE_KINDS } from "./thread-query.ts";
 
 /**
@@ -170,8 +171,21 @@ class Copy {
       { ...watched, lines: (read) => this.#unlessWritten(image, watched.lines(read)) },
       signal === undefined ? {} : { signal },
     );
+    await this.#takeNotes(threadId);
     this.#same.set(threadId, isShared ? ALL : 0);
     return { threadId, status: "copied", flattened: !isShared, lines, left, detail: null };
+  }
+
+  /** What is kept of the thread beside its lines; what stands there already stays. */
+  async #takeNotes(threadId: ThreadId): Promise<void> {
+    const { notes: here } = this.#options.from;
+    const { notes: there } = this.#options.to;
+    if (here === undefined || there === undefined) return;
+    for (const kind of NOTE_KINDS) {
+      const note = await here.read(threadId, kind);
+      if (note !== undefined && (await there.read(threadId, kind)) === undefined)
+        await there.write(threadId, kind, note);
+    }
   }
 
   /** Somebody may begin to write it meanwhile: then what came is not the whole, and nothing is stored. */
@@ -213,6 +227,7 @@ class Copy {
       if (same !== ALL) why = `its lines differ from line ${same} on`;
     }
     this.#same.set(threadId, isFlat ? 0 : same);
+    if (why === undefined) await this.#takeNotes(threadId);
     const status = why === undefined ? "present" : "differs";
     return { threadId, status, flattened: isFlat, lines: 0, left: [], detail: why ?? null };
   }

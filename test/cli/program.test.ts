@@ -21,6 +21,7 @@ const COMMANDS = [
   "archive",
   "unarchive",
   "delete",
+  "copy",
   "export",
   "verify",
   "repair",

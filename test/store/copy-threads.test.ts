@@ -87,6 +87,7 @@ async function furnish(store: MovableStore) {
   await store.rename(root.id, "a name");
   await store.archive(grandchild);
   await store.setGitInfo(odd.id, { sha: "c0ffee", branch: "x", originUrl: null });
+  await store.notes?.write(root.id, "budget", { used: 3 });
   const gone = await storedThread(store, ["gone"]);
   const orphan = await forkAt(store, gone.id, "full", (w) => addTurn(w, "left behind"));
   await store.delete(gone.id);
@@ -139,6 +140,7 @@ test("a home goes into a database and comes back byte for byte, forks as forks",
   for (const [name, text] of again) if (!name.includes(made.orphan)) assert.equal(text, before.get(name), name);
   assert.equal(again.size, 6);
   assert.equal((await last.get(made.root)).name, "a name");
+  assert.deepEqual(await last.notes.read(made.root, "budget"), { used: 3 });
   assert.equal((await last.get(made.grandchild)).archived, true);
 });
 

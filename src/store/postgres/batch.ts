@@ -11,7 +11,7 @@ const MAX_LINES = 2_000;
 const MAX_CHARS = 8 * 1024 * 1024;
 
 /** What a batch knows of a thread that it stores lines of. */
-export type BatchWriter = Pick<PostgresWriter, "t" | "epoch" | "stored" | "pending" | "summary">;
+export type BatchWriter = Pick<PostgresWriter, "t" | "epoch" | "historyMode" | "stored" | "pending" | "summary">;
 
 export type Part<W extends BatchWriter = PostgresWriter> = {
   readonly writer: W;

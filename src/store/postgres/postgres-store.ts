@@ -31,6 +31,7 @@ import { threadIdOf } from "../without-files.ts";
 import { PostgresAnchors, type View } from "./anchors.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { PostgresDatabase } from "./database.ts";
+import type { DatabaseReport, DatabaseVerifyOptions } from "./database-report.ts";
 import { LeaseNews } from "./lease-news.ts";
 import { listThreads } from "./list.ts";
 import { PostgresNotes } from "./notes.ts";
@@ -48,11 +49,11 @@ import {
   type ThreadRow,
 } from "./thread-row.ts";
 import { ThreadTable } from "./thread-table.ts";
-import { type DatabaseReport, type DatabaseVerifyOptions, verifyDatabase } from "./verify.ts";
+import { verifyDatabase } from "./verify.ts";
 import { PostgresWriter } from "./writer.ts";
 
+export type { DatabaseFault, DatabaseFaultKind, DatabaseReport, DatabaseVerifyOptions } from "./database-report.ts";
 export type { PostgresClient, PostgresPool, PostgresQuery, PostgresStoreOptions } from "./options.ts";
-export type { DatabaseFault, DatabaseFaultKind, DatabaseReport, DatabaseVerifyOptions } from "./verify.ts";
 
 /** How often a thread that is waited for is looked at, where the news of it was lost. */
 const LOOK_MS = 1_000;

@@ -70,7 +70,7 @@ export async function placeThread(
     const anchors = new PostgresAnchors(statements);
     const beginning = await beginningOf(thread, threads, anchors);
     const t = await threads.insert(unplacedMeta(thread), beginning, thread.updatedAt);
-    const rows = new PlacedRows(statements, anchors, { t, ...beginning });
+    const rows = new PlacedRows(statements, anchors, { t, historyMode: thread.historyMode, ...beginning });
     let began: string | undefined;
     for await (const page of thread.lines({ signal })) {
       for (const line of page) {
@@ -112,10 +112,14 @@ class PlacedRows {
   readonly #waiting: PendingLine[] = [];
   #chars = 0;
 
-  constructor(statements: Statements, anchors: PostgresAnchors, { t, start, summary }: Beginning & { t: number }) {
+  constructor(
+    statements: Statements,
+    anchors: PostgresAnchors,
+    { t, historyMode, start, summary }: Beginning & Pick<BatchWriter, "t" | "historyMode">,
+  ) {
     this.#statements = statements;
     this.#anchors = anchors;
-    this.#writer = { t, epoch: 1, stored: start + 1, pending: this.#waiting, summary };
+    this.#writer = { t, epoch: 1, historyMode, stored: start + 1, pending: this.#waiting, summary };
   }
 
   /** Keeps the header's line as it is. @returns its time */

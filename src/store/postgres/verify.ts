@@ -2,36 +2,9 @@
 import type { ThreadId } from "../../protocol/ids.ts";
 import { decodeLine } from "../rollout/codec.ts";
 import type { PostgresDatabase, SqlRow } from "./database.ts";
+import type { DatabaseFault, DatabaseFaultKind, DatabaseReport, DatabaseVerifyOptions } from "./database-report.ts";
 import { textsOf } from "./reader.ts";
 import { headerOf, ROW_COLUMNS, readRow, summaryOf, type ThreadRow } from "./thread-row.ts";
-
-/**
- * - `headless`: the row cannot be read. `gap`: lines are missing, or there are more than the row says. `base_short`: what a
- *   fork inherits is not there.
- * - `unreadable`: a line whose payload does not fit its type. `partial`: one of which only optional fields do not fit.
- */
-export type DatabaseFaultKind = "headless" | "gap" | "base_short" | "unreadable" | "partial";
-
-export type DatabaseFault = {
-  readonly kind: DatabaseFaultKind;
-  readonly threadId: ThreadId;
-  /** The line; null for the thread as a whole. */
-  readonly ordinal: number | null;
-  readonly detail: string;
-};
-
-export type DatabaseReport = {
-  readonly schema: string;
-  readonly threads: number;
-  readonly lines: number;
-  readonly bytes: number;
-  readonly faults: readonly DatabaseFault[];
-};
-
-export type DatabaseVerifyOptions = {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: { readonly threads: number; readonly faults: number }) => void;
-};
 
 const PAGE_THREADS = 100;
 
