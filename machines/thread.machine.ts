@@ -126,7 +126,7 @@ export const isEmptyInput = (op: Op): boolean =>
   NO_INPUT.has(op.type) && "items" in op && Array.isArray(op.items) && op.items.length === 0;
 
 /** Ops whose answer takes time. */
-const QUESTIONS: ReadonlySet<string> = new Set(["list_skills", "list_mcp_tools"]);
+const QUESTIONS: ReadonlySet<string> = new Set(["list_skills", "list_mcp_tools", "list_models"]);
 
 /** Ops that must not wait for anything: never deferred, and no place in the mailbox is needed for them. */
 const URGENT: ReadonlySet<string> = new Set(["interrupt", "shutdown", "exec_approval", "patch_approval"]);

@@ -26,6 +26,7 @@ import { projectInstructions } from "../services/project-instructions.ts";
 import { accessTo } from "../services/provider-access.ts";
 import { ProviderBook } from "../services/provider-book.ts";
 import type { ProviderInfo, WireApi } from "../services/provider-info.ts";
+import { skillRulesOf } from "../services/skill-rules.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 
@@ -90,7 +91,10 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const isOpenAi = Boolean(auth.apiKey() || env.OPENAI_API_KEY?.trim() || loaded.openaiBaseUrl);
   const providerId = loaded.config.modelProvider ?? (isOpenAi ? OPENAI_PROVIDER : SCRIPTED);
   const models = new ProviderClients({ ...options, providerId, book, auth });
-  const skills = createSkillsManager({ home, userFolder: env.HOME });
+  const skills = createSkillsManager({
+    ...{ home, userFolder: env.HOME },
+    rules: async () => skillRulesOf((await configFile.read()).table),
+  });
   const docs = createProjectDocs({ clock });
   const managerOptions: ThreadManagerOptions = {
     home,

@@ -177,6 +177,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
         (await this.maker.spawn(config, { parentThreadId, signal })).thread,
       modelFor,
       contextWindow: (model, provider) => models.contextWindow(model, provider),
+      listModels: (provider) => models.listModels({ provider }),
       turnSlots: this.turnSlots,
       budgets: this.budgets,
       approvals: this.approvals,

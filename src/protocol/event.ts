@@ -78,6 +78,7 @@ export type SessionEventMsg =
   | ({ type: "mcp_list_tools_response" } & AnswerFields)
   | ({ type: "list_custom_prompts_response" } & AnswerFields)
   | ({ type: "list_skills_response" } & AnswerFields)
+  | ({ type: "list_models_response" } & AnswerFields)
   | { type: "skills_update_available" }
   | { type: "shutdown_complete" }
   | BudgetWarningEvent

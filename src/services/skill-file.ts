@@ -122,6 +122,8 @@ export type Skill = {
   readonly interface?: SkillInterface | undefined;
   /** False: hidden from the model; used when a message names it. */
   readonly isImplicit?: boolean | undefined;
+  /** False: config.toml takes it out (`[[skills.config]]`). It is listed, and neither told to the model nor injected. */
+  readonly enabled?: boolean | undefined;
 };
 
 /** A skill file that cannot be used, and why. */

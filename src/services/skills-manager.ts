@@ -2,7 +2,7 @@
  * Which skills there are for a working directory, and what calling one up puts into a turn (SPEC 15 and 24).
  *
  * - What was found for a directory stays, whatever becomes of the files, until `forceReload` or until a text mentions a
- *   skill that is not known.
+ *   skill that is not known. Rules that take skills out count as they are at the moment.
  * - Nothing here rejects: what goes wrong is listed or warned of.
  * - Threads that ask at once share one search and one outcome.
  */
@@ -16,6 +16,7 @@ import { ioText } from "./io-failure.ts";
 import { SingleFlight } from "./single-flight.ts";
 import type { Skill, SkillScope, SkillsOutcome } from "./skill-file.ts";
 import { mayMentionSkills, mentionsIn, type SkillMentions } from "./skill-mentions.ts";
+import { isEnabled, type SkillRule } from "./skill-rules.ts";
 import { type FoundSkill, MAX_SKILL_BYTES, type SkillRoot, searchSkills } from "./skill-search.ts";
 
 /** What the skills that an input calls for become. */
@@ -32,6 +33,8 @@ export interface SkillsManager {
   skillsFor(cwd: string, options?: { readonly forceReload?: boolean | undefined }): Promise<SkillsOutcome>;
   /** What the skills become that a turn's inputs call for, by item or by `$name` in a text, in `cwd`. Never rejects. */
   injectionFor(cwd: string, inputs: readonly UserInput[]): Promise<SkillInjection>;
+  /** Folders that are searched as well, as the user's, for every directory; in place of those given before. */
+  setExtraRoots?(folders: readonly string[]): void;
 }
 
 /** Where skills are searched. */
@@ -44,6 +47,8 @@ export type SkillsManagerOptions = {
   readonly adminRoot?: string | null | undefined;
   /** In place of `<home>/skills/.system`; null for none. */
   readonly systemRoot?: string | null | undefined;
+  /** Which skills are taken out, as it stands now: of config.toml, where there is one. One that fails counts as none. */
+  readonly rules?: (() => Promise<readonly SkillRule[]>) | undefined;
 };
 
 /** Does no IO before somebody asks. */
@@ -59,8 +64,13 @@ class Skills implements SkillsManager {
   readonly #commonRoots: readonly SkillRoot[];
   readonly #outcomes = new LRUCache<string, Promise<SkillsOutcome>>({ max: MAX_CACHED_DIRECTORIES });
   readonly #searches = new SingleFlight<SkillsOutcome>();
+  readonly #rules: () => Promise<readonly SkillRule[]>;
+  /** One outcome for one list and its rules: threads share it. */
+  readonly #ruled = new WeakMap<SkillsOutcome, { readonly by: string; readonly outcome: SkillsOutcome }>();
+  #extraRoots: readonly SkillRoot[] = [];
 
   constructor(options: SkillsManagerOptions) {
+    this.#rules = options.rules ?? noRules;
     const { home, userFolder, adminRoot = DEFAULT_ADMIN_ROOT } = options;
     const userRoot = home === undefined ? undefined : join(home, "skills");
     const { systemRoot = userRoot && join(userRoot, ".system") } = options;
@@ -72,7 +82,27 @@ class Skills implements SkillsManager {
     ];
   }
 
-  skillsFor(cwd: string, options: { readonly forceReload?: boolean | undefined } = {}): Promise<SkillsOutcome> {
+  async skillsFor(cwd: string, options: { readonly forceReload?: boolean | undefined } = {}): Promise<SkillsOutcome> {
+    const [found, rules] = await Promise.all([this.#found(cwd, options), this.#rules().catch(noRules)]);
+    return rules.length === 0 ? found : this.#ruledBy(found, rules);
+  }
+
+  #ruledBy(found: SkillsOutcome, rules: readonly SkillRule[]): SkillsOutcome {
+    const by = JSON.stringify(rules);
+    const known = this.#ruled.get(found);
+    if (known?.by === by) return known.outcome;
+    const skills = found.skills.map((skill) => (isEnabled(skill, rules) ? skill : { ...skill, enabled: false }));
+    const outcome = { ...found, skills };
+    this.#ruled.set(found, { by, outcome });
+    return outcome;
+  }
+
+  setExtraRoots(folders: readonly string[]): void {
+    this.#extraRoots = folders.flatMap((folder) => rootAt(folder, "user"));
+    this.#outcomes.clear();
+  }
+
+  #found(cwd: string, options: { readonly forceReload?: boolean | undefined }): Promise<SkillsOutcome> {
     const known = options.forceReload === true ? undefined : this.#outcomes.get(cwd);
     if (known !== undefined) return known;
     const outcome = this.#searches.ask(cwd, () => this.#search(cwd));
@@ -104,28 +134,32 @@ class Skills implements SkillsManager {
       ({ skills } = await this.skillsFor(cwd, { forceReload: true }));
     }
     // A name that two skills share does not say which is meant.
-    const isOnly = ({ name }: Skill) => skills.filter((other) => other.name === name).length === 1;
+    const usable = skills.filter(({ enabled }) => enabled !== false);
+    const isOnly = ({ name }: Skill) => usable.filter((other) => other.name === name).length === 1;
     return new Set([
-      ...items.flatMap(({ name, path }) => skills.find((skill) => skill.name === name && skill.path === path) ?? []),
-      ...skills.filter((skill) => paths.has(skill.path) || (names.has(skill.name) && isOnly(skill))),
+      ...items.flatMap(({ name, path }) => usable.find((skill) => skill.name === name && skill.path === path) ?? []),
+      ...usable.filter((skill) => paths.has(skill.path) || (names.has(skill.name) && isOnly(skill))),
     ]);
   }
 
   async #search(cwd: string): Promise<SkillsOutcome> {
     if (!isAbsolute(cwd)) return { skills: [], errors: [{ path: cwd, message: `cwd is not absolute: ${cwd}` }] };
     const folders = await foldersUpToRepository(cwd);
-    const common = new Set(this.#commonRoots.map(({ path }) => path));
+    const commonRoots = [...this.#commonRoots, ...this.#extraRoots];
+    const common = new Set(commonRoots.map(({ path }) => path));
     const projectRoots = folders
       .flatMap((folder) => [join(folder, AGENTS_SKILLS), join(folder, ".codex", "skills")])
       .filter((path) => !common.has(path))
       .flatMap((path) => rootAt(path, "repo"));
-    const searches = await Promise.all([...projectRoots, ...this.#commonRoots].map(searchSkills));
+    const searches = await Promise.all([...projectRoots, ...commonRoots].map(searchSkills));
     return {
       skills: onceEach(searches.flatMap(({ found }) => found)).sort(inListOrder),
       errors: searches.flatMap(({ errors }) => errors),
     };
   }
 }
+
+const noRules = async (): Promise<readonly SkillRule[]> => [];
 
 const rootAt = (path: string | null | undefined, scope: SkillScope): SkillRoot[] =>
   path === undefined || path === null || path === "" ? [] : [{ path, scope }];

@@ -11,11 +11,11 @@ const rendered = new WeakMap<readonly Skill[], string>();
 
 /**
  * The part of the user instructions that tells the model which skills there are; undefined without any.
- * Those that have to be named are left out. One text for
+ * Those that have to be named, or are taken out, are left out. One text for
  * one list: the threads of a working directory share it.
  */
 export function renderSkillsSection(skills: readonly Skill[]): string | undefined {
-  const told = skills.filter((skill) => skill.isImplicit !== false);
+  const told = skills.filter((skill) => skill.isImplicit !== false && skill.enabled !== false);
   if (told.length === 0) return undefined;
   const known = rendered.get(skills);
   if (known !== undefined) return known;

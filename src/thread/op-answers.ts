@@ -30,7 +30,6 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
       thread.terminals.interrupt();
       return;
     case "user_input":
-    case "list_models":
       return;
     case "user_turn":
     case "override_turn_context":
@@ -57,6 +56,7 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     // The machine takes these itself, where its state has a use for them.
     case "compact":
     case "list_mcp_tools":
+    case "list_models":
     case "list_skills":
     case "review":
     case "run_user_shell_command":
@@ -76,6 +76,10 @@ const refuseUnsupported = (thread: Incarnation, id: SubmissionId, { type }: Op):
 /** The answer to an op that lists something (see `QUESTIONS` in thread.machine.ts). */
 export async function answerTo(thread: Incarnation, { op }: Submission, signal: AbortSignal): Promise<EventMsg> {
   if (op.type === "list_skills") return listSkills(thread, op);
+  if (op.type === "list_models") {
+    const models = await raceAbort(thread.env.listModels(thread.config.modelProvider), signal);
+    return { type: "list_models_response", models };
+  }
   // Connects the servers if no turn has yet. A server that fails is left out, and its own event says so.
   const answer = await raceAbort(thread.mcp.list(thread.config.mcpServers), signal);
   return { type: "mcp_list_tools_response", ...answer };

@@ -3,6 +3,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { Slots } from "../kernel/slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
+import type { ModelPreset } from "../model/model-preset.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
@@ -38,6 +39,8 @@ export type ThreadEnv = {
   readonly commandEnvironment: ProcessEnvironment;
   readonly mcp: McpPool;
   readonly skills: SkillsManager;
+  /** The models on offer at a provider. */
+  readonly listModels: (provider: string) => Promise<readonly ModelPreset[]>;
   /** How many events of a thread stay in memory for replay. */
   readonly eventCapacity: number;
   /** How many ops may wait in a thread. */

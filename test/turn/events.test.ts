@@ -334,3 +334,15 @@ suite("a turn's events", () => {
     assert.deepEqual(userMessage("x"), r.model.requests[0]?.input.at(-1));
   });
 });
+
+test("the models on offer are asked for by an op and told by an event, as what a thread is asked for else", async () => {
+  await using r = await rig();
+  const { thread } = await r.manager.startThread();
+  const [told] = await Promise.all([
+    next(thread, "list_models_response"),
+    thread.submitWithId({ id: "ask", op: { type: "list_models" } }),
+  ]);
+  const models = await r.manager.listModels();
+  assert.deepEqual([told.id, told.msg], ["ask", { type: "list_models_response", models }]);
+  assert.ok(models.length > 0);
+});

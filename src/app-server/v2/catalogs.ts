@@ -1,5 +1,4 @@
-/** What there is to choose from: models, skills; and lists that Skein has nothing in, which clients ask for all the same. */
-import { resolve } from "node:path";
+/** What there is to choose from: models, profiles; and lists that Skein has nothing in, which clients ask for all the same. */
 import * as z from "zod";
 import type { ModelPreset } from "../../model/model-preset.ts";
 import { PERMISSION_PROFILES } from "../../protocol/permission-profile.ts";
@@ -18,7 +17,6 @@ const modelsSchema = z.object({
   includeHidden: optionalFlag,
 });
 const profilesSchema = z.object({ cursor: optionalText, limit: optionalCount, cwd: optionalText });
-const skillsSchema = z.object({ cwds: optionalTexts, forceReload: optionalFlag });
 const cwdsSchema = z.object({ cwds: optionalTexts });
 const serversSchema = z.object({ cursor: optionalText, detail: z.enum(["full", "toolsAndAuthOnly"]).nullish() });
 const anySchema = z.object({});
@@ -26,7 +24,6 @@ const featuresSchema = z.object({ cursor: optionalText, limit: optionalCount, th
 
 export const catalogMethods = (server: ServerContext): MethodTable => ({
   "model/list": method({ params: modelsSchema, handle: (params) => listModels(server, params) }),
-  "skills/list": method({ params: skillsSchema, handle: (params) => listSkills(server, params) }),
   "hooks/list": method({
     params: cwdsSchema,
     handle: ({ cwds }) => {
@@ -151,27 +148,3 @@ const modelToV2 = (preset: ModelPreset) => ({
   availableAccessPrograms: null,
   isDefault: preset.isDefault,
 });
-
-async function listSkills({ manager, cwd }: ServerContext, { cwds, forceReload }: z.infer<typeof skillsSchema>) {
-  const asked = cwds == null || cwds.length === 0 ? [cwd] : cwds;
-  const data = asked.map(async (each) => {
-    const { skills, errors } = await manager.skillsManager.skillsFor(resolve(cwd, each), {
-      forceReload: forceReload ?? false,
-    });
-    return {
-      cwd: each,
-      skills: skills.map(({ name, description, shortDescription, path, scope, interface: shown }) => ({
-        name,
-        description,
-        ...(shortDescription === undefined ? {} : { shortDescription }),
-        ...(shown === undefined ? {} : { interface: shown }),
-        path,
-        scope,
-        enabled: true,
-        pluginId: null,
-      })),
-      errors,
-    };
-  });
-  return { data: await Promise.all(data) };
-}

@@ -12,6 +12,7 @@ import { initializeMethods } from "./initialize.ts";
 import { providerMethods } from "./providers.ts";
 import { queueMethods } from "./queue.ts";
 import { reviewMethods } from "./review.ts";
+import { skillMethods } from "./skills.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
 import { threadSearchMethods } from "./thread-search.ts";
@@ -35,6 +36,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),
+  ...skillMethods(server),
   ...commandMethods(server),
   ...configMethods(server),
   ...accountMethods(server),
