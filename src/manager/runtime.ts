@@ -18,7 +18,7 @@ import { HistoryCache } from "../thread/history-cache.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
 import type { Handing } from "../thread/submissions.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
-import { threadLogic } from "../thread/thread-logic.ts";
+import { houseTurn, threadLogic } from "../thread/thread-logic.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import { Budgets } from "./budgets.ts";
@@ -180,6 +180,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       listModels: (provider) => models.listModels({ provider }),
       turnSlots: this.turnSlots,
       budgets: this.budgets,
+      turnLogic: houseTurn(this.#lives.incarnations.byName),
       approvals: this.approvals,
       agents: new TurnAgents(this),
       commandEnvironment: this.setup.environment,

@@ -15,9 +15,10 @@ import type { Op } from "../protocol/op.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { failureOf } from "../turn/failure.ts";
 import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
-import type { ModelAnswer, ModelQuestion } from "./logic-thread.ts";
+import type { ModelAnswer, ModelQuestion, StartTurnOptions } from "./logic-thread.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
 import type { PersistOptions } from "./saved-state.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 /** One turn, as the function that runs it sees it. */
 export type LogicTurn<State> = OwnLogicInput & {
@@ -36,6 +37,8 @@ export type LogicTurn<State> = OwnLogicInput & {
   publish(msg: EventMsg): void;
   /** Asks the thread's model; see LogicThread.ask. */
   ask(question?: ModelQuestion): Promise<ModelAnswer>;
+  /** Has the house run a whole turn within this one; see LogicThread.startTurn. */
+  startTurn(input: string | readonly UserInput[], options?: StartTurnOptions): Promise<TurnResult<never>>;
 };
 
 /** What a thread does with each op, in place of the built-in turns. */
@@ -195,6 +198,8 @@ class Worker<State> {
         say,
         publish: (msg) => this.#publish(id, msg),
         ask: (question) => this.#input.thread.ask({ ...question, signal: both(signal, question?.signal) }),
+        startTurn: (given, options) =>
+          this.#input.thread.startTurn(given, { ...options, signal: both(signal, options?.signal) }),
       });
     };
     const given = await Promise.race([work(), overdue(signal)]);

@@ -11,6 +11,7 @@ import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
+import { outsideCalls } from "../turn/tool-scope.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Session } from "./session.ts";
@@ -42,6 +43,9 @@ export interface DoorThread {
   /** An own logic has said its last word. */
   noteLastWord(): void;
 }
+
+const isTurnEvent = ({ type }: EventMsg): boolean =>
+  type === "task_started" || type === "task_complete" || type === "turn_aborted" || type === "error";
 
 /** Why the first thing that a thread said can't be its session. */
 export type Refusal = { readonly received?: string; readonly detail?: string; readonly cause?: unknown };
@@ -153,14 +157,18 @@ export class Door {
     } else if (!recorded && isPersisted(msg, writer.historyMode)) {
       writer.append({ type: "event_msg", payload: msg });
     }
-    if (!this.#isBesideTurn(msg) && session.hear(id, msg)) this.#thread.noteTurnEnd();
+    if (!this.#isBesideTurn(id, msg) && session.hear(id, msg)) this.#thread.noteTurnEnd();
     this.#show(id, msg);
     // However its logic goes on: what has said its last word has ended.
     if (this.#own !== undefined && msg.type === "shutdown_complete") this.#thread.noteLastWord();
   }
 
-  /** An input without items is over at once (SPEC 4.8): while a turn runs, that says nothing of the thread. */
-  #isBesideTurn(msg: EventMsg): boolean {
+  /**
+   * An input without items is over at once (SPEC 4.8): while a turn runs, that says nothing of the thread. Nor does a turn
+   * within another one.
+   */
+  #isBesideTurn(id: SubmissionId, msg: EventMsg): boolean {
+    if (this.#own !== undefined) return isTurnEvent(msg) && this.#own.isWithinTurn(id);
     return msg.type === "task_complete" && msg.turn_id === undefined && this.#thread.turn !== undefined;
   }
 
@@ -170,7 +178,10 @@ export class Door {
     const event = this.log.append((seq) => ({ threadId, seq, epoch, time, id, msg }));
     if (!msg.type.endsWith("_delta"))
       env.logger.debug({ threadId, epoch, seq: event.seq, id, type: msg.type }, "event");
-    this.#sink?.notify(event);
-    env.onEvent(event);
+    // What observers do is no part of what the thread does.
+    outsideCalls(() => {
+      this.#sink?.notify(event);
+      env.onEvent(event);
+    });
   }
 }

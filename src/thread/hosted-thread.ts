@@ -4,25 +4,35 @@ import { onceAborted } from "../kernel/abort-listeners.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { sleep } from "../kernel/clock.ts";
+import type { Release } from "../kernel/slots.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type ThreadId, toTurnId } from "../protocol/ids.ts";
+import {
+  INITIAL_SUBMISSION_ID,
+  newTurnId,
+  type SubmissionId,
+  type ThreadId,
+  toSubmissionId,
+  toTurnId,
+} from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import { askModel } from "../turn/ask-model.ts";
 import { askedOf } from "../turn/asked-model.ts";
 import { countUsage } from "../turn/compaction.ts";
 import { outputOf, settleCalls, startCall } from "../turn/tool-calls.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import { TurnRun } from "../turn/turn-run.ts";
-import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./logic-thread.ts";
+import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./logic-thread.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Thread } from "./thread.ts";
 import type { ThreadEnv } from "./thread-env.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 /** The life that the logic leads. */
 export interface LogicHost extends TurnHost {
@@ -31,6 +41,11 @@ export interface LogicHost extends TurnHost {
   readonly ownTurn: OwnLife["turns"]["running"];
   keepHistory(): void;
   holdWhileRunning(): void;
+  /** Has the house run a turn. */
+  runHouseTurn(submission: Submission, signal: AbortSignal): Promise<TurnResult<never>>;
+  /** The place of the logic's turn, while something works for it. */
+  workInTurn(signal: AbortSignal): Release | Promise<Release>;
+  whileAsking<T>(work: () => Promise<T>): Promise<T>;
   saveState(state: unknown): void;
   /** As if the logic had emitted it. */
   hear(emitted: unknown): void;
@@ -104,8 +119,21 @@ export class HostedThread implements LogicThread {
     const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
     both.throwIfAborted();
     const run = this.#newRun(how);
+    return this.#host.whileAsking(() => this.#ask(run, { input, maxRounds, signal: both }));
+  }
+
+  async #ask(
+    run: TurnRun,
+    {
+      input,
+      maxRounds,
+      signal: both,
+    }: { input: string | readonly ResponseItem[]; maxRounds: number; signal: AbortSignal },
+  ): Promise<ModelAnswer> {
     const stopListening = onceAborted(both, () => run.abort(both.reason));
     try {
+      const place = this.#host.workInTurn(both);
+      run.occupy(place instanceof Promise ? await place : place, () => this.#host.workInTurn(run.signal));
       await this.#host.openTools(both);
       await this.history({ signal: both });
       for (const item of typeof input === "string" ? [userMessage(input)] : input) this.record(item);
@@ -119,6 +147,20 @@ export class HostedThread implements LogicThread {
       run.vacate();
       stopListening();
     }
+  }
+
+  async startTurn(
+    input: string | readonly UserInput[],
+    { signal = this.signal, outputSchema, submission }: StartTurnOptions = {},
+  ): Promise<TurnResult<never>> {
+    const both = signal === this.signal ? signal : AbortSignal.any([signal, this.signal]);
+    both.throwIfAborted();
+    const items = inputOf(input);
+    const schema = outputSchema === undefined ? {} : { final_output_json_schema: outputSchema };
+    const op = { type: "user_input" as const, items, ...schema };
+    if (submission !== undefined) return this.#host.runHouseTurn({ ...submission, op }, both);
+    // Its id is a turn's id too, so that nobody else can have it.
+    return this.#host.runHouseTurn({ id: toSubmissionId(newTurnId()), op }, both);
   }
 
   /** What tools know as their turn: the one that the logic runs, or one of the question's own. */
@@ -144,6 +186,8 @@ export class HostedThread implements LogicThread {
       items.push(item);
     };
     for (let round = 0; round < maxRounds; round += 1) {
+      const back = run.takeBack();
+      if (back !== undefined) await raceAbort(back, signal);
       const answer = await this.#answer(run, signal);
       countUsage(this.#host, run, answer.usage);
       for (const item of answer.items) {
@@ -223,6 +267,15 @@ export class HostedThread implements LogicThread {
     this.#closing.abort(new ThreadClosedError(this.id));
     this.#wake?.();
   }
+}
+
+/** @throws InvalidRequestError */
+function inputOf(input: string | readonly UserInput[]): UserInput[] {
+  if (typeof input === "string") return [{ type: "text", text: input }];
+  if (!Array.isArray(input) || input.length === 0) {
+    throw new InvalidRequestError('startTurn: give a text, or input items such as { type: "text", text }');
+  }
+  return [...input];
 }
 
 const lastText = (items: readonly ResponseItem[]): string => {

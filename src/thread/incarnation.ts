@@ -7,7 +7,15 @@
  */
 
 import type { AnyActorRef } from "xstate";
-import { lifeOf, type ThreadContext, type ThreadInput, type ThreadTag } from "../../machines/thread.machine.ts";
+
+import {
+  lifeOf,
+  type Submission,
+  type ThreadContext,
+  type ThreadInput,
+  type ThreadTag,
+} from "../../machines/thread.machine.ts";
+
 import type { TurnMachineEvent } from "../../machines/turn.machine.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
@@ -35,6 +43,7 @@ import { Inbox } from "../turn/inbox.ts";
 import type { Told } from "../turn/initial-context.ts";
 import type { Reservation } from "../turn/spending.ts";
 import { noteTask } from "../turn/task-notes.ts";
+import { inLogic, type TurnScope } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
@@ -42,6 +51,7 @@ import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
 import { Door, type Refusal } from "./door.ts";
 import { HostedThread } from "./hosted-thread.ts";
+import { HouseTurn } from "./house-turn.ts";
 import { sayLastWords } from "./last-words.ts";
 import { Life } from "./life.ts";
 import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
@@ -57,6 +67,17 @@ import { SubmissionLedger } from "./submission-ledger.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 import { ThreadHistory } from "./thread-history.ts";
 import { ThreadTools } from "./thread-tools.ts";
+import type { TurnResult } from "./turn-result.ts";
+
+/** What an own logic's turns wait for. */
+const scopeOf = (threadId: ThreadId, turns: OwnLife["turns"]): TurnScope => ({
+  threadId,
+  get isOver() {
+    return !turns.hasOwed;
+  },
+  beginWait: () => turns.beginWait(),
+  endWait: async () => turns.endWait(),
+});
 
 /** The tools whose commands and writes go into the sandbox. */
 const confinesWhatItDoes = (tool: BuiltInToolName): boolean =>
@@ -119,6 +140,8 @@ export class Incarnation implements TurnHost {
   /** Where the logic is an embedder's own. */
   readonly #own: OwnLife | undefined;
   readonly #logicThread: HostedThread | undefined;
+  readonly #scope: TurnScope | undefined;
+  #houseTurn: HouseTurn | undefined;
   readonly #made: LogicActor;
   readonly #keeper: StateKeeper | undefined;
   /** What earlier lives have left undone; until it is taken up. */
@@ -162,8 +185,10 @@ export class Incarnation implements TurnHost {
     const name: ThreadInput = { threadId, epoch };
     this.#name = lifeOf(name);
     if (logic.isOwn) {
-      this.#own = new OwnLife(this, env.turnSlots);
+      const life = new OwnLife(this, env.turnSlots);
+      this.#own = life;
       this.#logicThread = new HostedThread(this);
+      this.#scope = scopeOf(threadId, life.turns);
     }
     this.door = new Door(this, configured, this.#own);
     const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#logicThread && {
@@ -233,8 +258,10 @@ export class Incarnation implements TurnHost {
     const { isRestored, problem } = this.#made;
     // In the state that it is in, it may have no ear for its configuration.
     if (isRestored) this.hear({ type: msg.type, id: INITIAL_SUBMISSION_ID, msg });
-    this.actor.start();
-    if (!isRestored) this.actor.send({ type: "session.configure", msg });
+    this.#inLogic(() => {
+      this.actor.start();
+      if (!isRestored) this.actor.send({ type: "session.configure", msg });
+    });
     if (this.sessionConfigured !== undefined) {
       if (problem !== undefined) this.complain(`it starts anew, since ${problem}`);
       return this.sessionConfigured;
@@ -309,8 +336,13 @@ export class Incarnation implements TurnHost {
   }
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
-    if (this.#speaks) this.actor.send({ type: "event.publish", id, msg, ...options });
-    else this.door.admit({ kind: "event", id, msg, recorded: options?.recorded === true });
+    if (this.#speaks) {
+      this.actor.send({ type: "event.publish", id, msg, ...options });
+      return;
+    }
+    if (this.turn?.id === id || this.#houseTurn?.id === id) this.#own?.noteHouse(id, msg);
+    this.door.admit({ kind: "event", id, msg, recorded: options?.recorded === true });
+    this.#houseTurn?.hear(id, msg);
   }
 
   record(item: RolloutItem): void {
@@ -490,7 +522,47 @@ export class Incarnation implements TurnHost {
 
   deliver(event: SubmittedOp): void {
     this.#logicThread?.offer(event);
-    this.actor.send(event);
+    this.#inLogic(() => this.actor.send(event));
+    if (event.op.type === "interrupt") this.#houseTurn?.interrupt();
+  }
+
+  /** What an own logic does from here on is part of its turns. */
+  #inLogic(work: () => void): void {
+    if (this.#scope === undefined) work();
+    else inLogic(this.#scope, work);
+  }
+
+  /** Has the house run a turn for an own logic. @throws InvalidRequestError while one runs */
+  async runHouseTurn(submission: Submission, signal: AbortSignal): Promise<TurnResult<never>> {
+    if (this.#houseTurn !== undefined) {
+      throw new InvalidRequestError("startTurn: the thread runs such a turn already; await it before the next one");
+    }
+    const turn = new HouseTurn(this, submission);
+    this.#houseTurn = turn;
+    const waits = this.#own?.turns;
+    waits?.beginWait();
+    try {
+      return await turn.run(signal);
+    } finally {
+      this.#houseTurn = undefined;
+      const back = waits?.endWait();
+      if (back !== undefined) await back;
+    }
+  }
+
+  /** A request of an own logic's works in the place of its turn. */
+  workInTurn(signal: AbortSignal): Release | Promise<Release> {
+    return this.#own?.turns.work(signal) ?? (() => undefined);
+  }
+
+  /** The logic itself only waits for what works. */
+  async whileAsking<T>(work: () => Promise<T>): Promise<T> {
+    this.#own?.turns.beginWait();
+    try {
+      return await work();
+    } finally {
+      await this.#own?.turns.endWait();
+    }
   }
 
   // What a turn needs of its thread.
@@ -555,23 +627,32 @@ export class Incarnation implements TurnHost {
 
   /** A budget is used up: the turn ends as by an interrupt; a question of an own logic's fails. */
   cutShort(run: TurnRun, why: BudgetExceededError): void {
-    if (this.#own === undefined) this.signalTurn({ type: "turn.interrupt", reason: "interrupted" });
+    if (this.#own === undefined || run === this.turn)
+      this.signalTurn({ type: "turn.interrupt", reason: "interrupted" });
     else run.abort(why);
   }
 
   reserveTurn(signal: AbortSignal): Release | Promise<Release> {
+    if (this.#own !== undefined) return this.#own.turns.work(signal);
     return this.env.turnSlots.acquire({ signal });
   }
 
   returnTurn(signal: AbortSignal): Release | Promise<Release> {
+    if (this.#own !== undefined) return this.#own.turns.work(signal);
     return this.env.turnSlots.reacquire({ signal });
   }
 
   closeInput({ id }: TurnRun): void {
+    // Input for an own logic never joins a turn of the house.
+    if (this.#own !== undefined) return;
     this.actor.send({ type: "turn.ending", task: id });
   }
 
   signalTurn(event: TurnMachineEvent): void {
+    if (this.#own !== undefined) {
+      this.#houseTurn?.send(event);
+      return;
+    }
     const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
     snapshot.children?.turn?.send(event);
   }

@@ -5,7 +5,9 @@ import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import type { Thread } from "./thread.ts";
+import type { TurnResult } from "./turn-result.ts";
 
 /** What a logic asks the model. */
 export type ModelQuestion = {
@@ -27,6 +29,16 @@ export type ModelAnswer = {
   /** All that the model has said, and what its calls came to; recorded already. */
   readonly items: readonly ResponseItem[];
   readonly usage: TokenUsage | null;
+};
+
+/** How a logic begins a turn of the house. */
+export type StartTurnOptions = {
+  /** Interrupts the turn. Default: the thread's own, which fires when it is to end. */
+  readonly signal?: AbortSignal | undefined;
+  /** A JSON Schema that the final message must fit. */
+  readonly outputSchema?: unknown;
+  /** The op that the turn is to answer: the turn bears its id, so `run()` of whoever gave the op resolves with it. */
+  readonly submission?: Pick<Submission, "id" | "turnId"> | undefined;
 };
 
 /** What a logic's `ops` gives while a turn runs. */
@@ -61,6 +73,16 @@ export interface LogicThread {
    * @throws ModelError, the signal's reason, InvalidRequestError after too many rounds
    */
   ask(question?: ModelQuestion): Promise<ModelAnswer>;
+  /**
+   * Has the house run a whole turn with this input: its context, sampling, tools, approvals, compaction, retries, events and
+   * storage are those of the built-in logic, and so is what an interrupt does. It counts as the thread's turn, in its place
+   * (`limits.runningTurns`); within a turn that the logic has announced it is a turn of its own, under an id of its own, unless
+   * `submission` names the op that it answers. One at a time.
+   *
+   * @returns how it ended, failed turns and interrupted ones included
+   * @throws the signal's reason, once the turn has ended; InvalidRequestError for no input, and while another one runs
+   */
+  startTurn(input: string | readonly UserInput[], options?: StartTurnOptions): Promise<TurnResult<never>>;
   /**
    * Stores the state that the next life is given as `saved`, once for all that is saved in one step. For logics that are defined with
    * `persist`; what can't be stored is told by a warning. @throws InvalidRequestError for any other

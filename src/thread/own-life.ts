@@ -288,6 +288,25 @@ export class OwnLife {
     keep(this.#items, key);
   }
 
+  // A turn of the house, which the logic has begun.
+
+  /** Takes in what such a turn publishes past the logic, so that both count alike. */
+  noteHouse(id: SubmissionId, msg: EventMsg): void {
+    if (msg.type === "task_started") {
+      // The turn records its input itself.
+      if (this.#held.delete(id)) keep(this.#recordedInputs, id);
+      this.turns.begin(id, msg, this.#thread.clock.now());
+    } else if (msg.type === "task_complete" || msg.type === "turn_aborted") this.turns.end(id);
+    else if (msg.type === "raw_response_item") this.#note(`raw ${keyOfItem(msg.item)}`);
+    else if (msg.type === "item_completed") this.#note(`item ${keyOf(msg.item)}`);
+  }
+
+  /** Whether the event's turn is within another one, which says what the thread does. */
+  isWithinTurn(id: SubmissionId): boolean {
+    const { running } = this.turns;
+    return running !== undefined && running.id !== id;
+  }
+
   // The end.
 
   /** The logic has ended by itself: it need not say so. */

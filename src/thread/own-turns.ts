@@ -8,6 +8,7 @@
  * turn goes to the logic at once. Ops keep their order (T3): behind an input that waits, all but urgent ones wait.
  */
 import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
 import type { Release, Slots } from "../kernel/slots.ts";
 import type { TaskStartedEvent } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
@@ -36,6 +37,10 @@ export class OwnTurns {
   readonly #unnamed = new Set<SubmissionId>();
   #place: Release | undefined;
   #asking: AbortController | undefined;
+  /** What of the logic's turns waits for other threads, or for its own requests; and what of these works. */
+  #waits = 0;
+  #works = 0;
+  #returning: { readonly asking: AbortController; readonly done: Promise<void> } | undefined;
 
   /** @param deliver gives an op to the logic */
   constructor(slots: Slots, deliver: (event: SubmittedOp) => void) {
@@ -71,6 +76,11 @@ export class OwnTurns {
   get running(): (OwedTurn & { readonly id: SubmissionId }) | undefined {
     for (const [id, turn] of this.#owed) if (turn.started !== undefined) return { id, ...turn };
     return undefined;
+  }
+
+  /** Whether a turn has no end yet. */
+  get hasOwed(): boolean {
+    return this.#owed.size > 0;
   }
 
   /** Whether anything was asked for that has no end yet. */
@@ -159,7 +169,7 @@ export class OwnTurns {
     if (turn === undefined) this.#owed.set(id, { submission: undefined, started, since });
     else Object.assign(turn, { started, since });
     this.#ended.delete(id);
-    if (this.#asking === undefined) this.#place ??= this.#slots.tryAcquire();
+    if (this.#asking === undefined && this.#returning === undefined) this.#place ??= this.#slots.tryAcquire();
   }
 
   /** The logic says that a turn has ended. False when it has said so already (T4). */
@@ -179,8 +189,77 @@ export class OwnTurns {
 
   #release(): void {
     if (this.#owed.size > 0) return;
+    this.#returning?.asking.abort();
     this.#place?.();
     this.#place = undefined;
+  }
+
+  // Lending (D1): a logic whose turns only wait gives their place to others until it goes on.
+
+  beginWait(): void {
+    this.#waits += 1;
+    this.#lendIfIdle();
+  }
+
+  /** Resolves when the turns have their place again, or have ended. */
+  endWait(): Promise<void> | undefined {
+    this.#waits -= 1;
+    return this.#waits > 0 ? undefined : this.#takeBack();
+  }
+
+  /**
+   * A request of the logic's, or a turn of the house that it has begun, works in its place, and asks for one where there is
+   * none. Outside of turns it needs none.
+   */
+  work(signal: AbortSignal): Release | Promise<Release> {
+    signal.throwIfAborted();
+    this.#works += 1;
+    let isOver = false;
+    const release = () => {
+      if (isOver) return;
+      isOver = true;
+      this.#works -= 1;
+      // Where it was the last step of a request, the logic goes on at once.
+      setImmediate(() => this.#lendIfIdle());
+    };
+    const back = this.#takeBack();
+    if (back === undefined) return release;
+    return raceAbort(back, signal).then(
+      () => release,
+      (error: unknown) => {
+        release();
+        throw error;
+      },
+    );
+  }
+
+  #lendIfIdle(): void {
+    if (this.#works > 0 || this.#waits === 0) return;
+    this.#place?.();
+    this.#place = undefined;
+  }
+
+  #takeBack(): Promise<void> | undefined {
+    if (this.#place !== undefined || this.#owed.size === 0) return undefined;
+    this.#returning ??= this.#return();
+    return this.#returning.done;
+  }
+
+  #return(): { readonly asking: AbortController; readonly done: Promise<void> } {
+    const asking = new AbortController();
+    const taken = async () => {
+      try {
+        const release = await this.#slots.reacquire({ signal: asking.signal });
+        if (this.#place !== undefined || this.#owed.size === 0) release();
+        else this.#place = release;
+      } catch {
+        // The turns have ended meanwhile, and need no place.
+      } finally {
+        this.#returning = undefined;
+      }
+      this.#lendIfIdle();
+    };
+    return { asking, done: taken() };
   }
 
   /** The thread has ended: what has no end, in the order of asking, and what the logic was never given. */

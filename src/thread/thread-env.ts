@@ -1,4 +1,5 @@
 import type { AnyActorRef } from "xstate";
+import type { turnMachine } from "../../machines/turn.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { Slots } from "../kernel/slots.ts";
@@ -32,6 +33,8 @@ export type ThreadEnv = {
   readonly contextWindow: (model: string, provider: string) => number | null;
   readonly turnSlots: Slots;
   readonly budgets: Budgeting;
+  /** The house's turn, for threads whose own logic begins one. */
+  readonly turnLogic: typeof turnMachine;
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
   readonly agents: Agents;

@@ -15,13 +15,22 @@ import { answerOp, answerTo, applySettings } from "./op-answers.ts";
 
 const submission = (event: { type: string }): Submission => event as unknown as Submission;
 
-/** @param lives where the actors' live parts are, by the names of their incarnations */
-export function threadLogic(lives: ReadonlyMap<string, Incarnation>) {
-  const liveAt = (life: string): Incarnation => {
+/** Where the actors' live parts are, by the names of their incarnations. */
+type Lives = ReadonlyMap<string, Incarnation>;
+
+const liveIn =
+  (lives: Lives) =>
+  (life: string): Incarnation => {
     const thread = lives.get(life);
     if (thread === undefined) throw new InternalDefect(`no incarnation ${life} lives in this manager`);
     return thread;
   };
+
+/** The turn alone, as own logics begin it. */
+export const houseTurn = (lives: Lives) => turnLogic(liveIn(lives));
+
+export function threadLogic(lives: Lives) {
+  const liveAt = liveIn(lives);
   const threadOf = ({ context }: { context: ThreadInput }) => liveAt(lifeOf(context));
   const machine = threadMachine.provide({
     actors: {

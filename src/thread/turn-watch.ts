@@ -7,12 +7,16 @@ import type { TurnResult } from "./turn-result.ts";
 const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
   msg.type === "task_complete" || msg.type === "turn_aborted";
 
+type Said = Pick<ThreadEvent, "id" | "msg">;
+
+export type TurnObserver = { event(event: Said): void; closed(cause?: unknown): void };
+
 /** Who can be listened to. */
 export interface Observed {
   readonly id: ThreadId;
   /** Whether the life that has just begun goes on with what the submission asked for. */
   goesOnWith(id: SubmissionId): boolean;
-  observe(observer: { event(event: ThreadEvent): void; closed(cause?: unknown): void }): () => void;
+  observe(observer: TurnObserver): () => void;
 }
 
 /**
@@ -85,7 +89,7 @@ class Seen {
     return thread.goesOnWith(this.#id);
   }
 
-  take({ id, msg }: ThreadEvent): TurnResult<never> | undefined {
+  take({ id, msg }: Said): TurnResult<never> | undefined {
     if ((msg.type === "task_started" || msg.type === "turn_resumed") && id === this.#id)
       this.#turnId = msg.turn_id ?? null;
     if (msg.type === "item_completed") this.#takeItem(id, msg.turn_id, msg.item);

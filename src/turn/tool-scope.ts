@@ -1,15 +1,26 @@
 /**
- * Which tool call asks: known to whatever the call does, however deep, without its tool saying so. It serves two rules.
+ * Which tool call, or which thread's own logic, asks: known to whatever it does, however deep, without its saying so. It
+ * serves two rules.
  *
  * D1  A turn that only waits for other threads lends its place among the running turns to them.
- * D2  A call that would wait for its own turn to end, directly or by way of other threads' calls, is refused.
+ * D2  A call, or a turn of an own logic, that would wait for its own turn to end, directly or by way of other threads' calls, is refused.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { TurnRun } from "./turn-run.ts";
 
-class CallScope {
+/** Who waits, as part of a turn. */
+export interface TurnScope {
+  readonly threadId: ThreadId;
+  /** Nothing that it does now is part of a turn. */
+  readonly isOver: boolean;
+  beginWait(): void;
+  /** Resolves when the turn has its place again. */
+  endWait(): Promise<void>;
+}
+
+class CallScope implements TurnScope {
   readonly threadId: ThreadId;
   readonly #run: TurnRun;
   #waits = 0;
@@ -41,7 +52,7 @@ class CallScope {
   }
 }
 
-const scopes = new AsyncLocalStorage<CallScope | undefined>();
+const scopes = new AsyncLocalStorage<TurnScope | undefined>();
 
 /** Which threads' calls wait for which threads' turns, and how many do: of the whole process, since so are tools. */
 const waits = new Map<ThreadId, Map<ThreadId, number>>();
@@ -61,6 +72,9 @@ export async function inCall<T>(threadId: ThreadId, run: TurnRun, work: () => Pr
     scope.end();
   }
 }
+
+/** Does what a thread's own logic does. */
+export const inLogic = <T>(scope: TurnScope, work: () => T): T => scopes.run(scope, work);
 
 /** Does what is no part of the call that has caused it. */
 export const outsideCalls = <T>(work: () => T): T =>
@@ -89,7 +103,7 @@ export async function waitForTurn<T>(target: ThreadId, work: () => Promise<T>): 
   const from = currentCall()?.threadId;
   if (from !== undefined && (from === target || waitsFor(target, from))) {
     throw new InvalidRequestError(
-      `a tool of thread ${from} can't wait for a turn of thread ${target}, which would wait for the tool itself; submit the input without waiting for its end, or run it in another thread`,
+      `what thread ${from} does in its turn can't wait for a turn of thread ${target}, which would wait for it; submit the input without waiting for its end, or run it in another thread`,
     );
   }
   return whileWaiting([target], work);
