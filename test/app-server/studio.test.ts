@@ -229,6 +229,21 @@ test("to watch a thread loads none, puts none out, asks nothing and follows no a
   );
 });
 
+test("to watch again is to go on watching, and to unsubscribe after a resume leaves the watch to be asked for anew", async () => {
+  await using served = await world();
+  const threadId = await start(served.client);
+  const onlooker = await another(served);
+  for (let times = 0; times < 3; times += 1) await onlooker.request("skein/thread/watch", { threadId });
+  await served.client.turn(threadId, "one");
+  await onlooker.next("turn/completed");
+  await onlooker.request("thread/resume", { threadId, excludeTurns: true });
+  await onlooker.request("thread/unsubscribe", { threadId });
+  await onlooker.request("skein/thread/watch", { threadId });
+  await served.client.turn(threadId, "two");
+  await onlooker.next("turn/completed");
+  assert.equal(onlooker.methods.filter((method) => method === "turn/completed").length, 2);
+});
+
 test("without deltas a watcher is told whole items", async () => {
   await using served = await world();
   const threadId = await start(served.client);

@@ -274,9 +274,12 @@ async function watchThread(
   const { hub } = server;
   const { connection } = call;
   const { threadId } = await knownThread(server, given);
+  const name = `thread ${threadId}`;
+  // Its end would end what follows.
+  watches.end(connection, name);
   hub.lookOn(connection, threadId, { deltas: deltas ?? true });
   call.finally(hub.feedOf(threadId).hold(connection));
-  watches.set(connection, `thread ${threadId}`, () => void hub.lookAway(connection, threadId));
+  watches.set(connection, name, () => void hub.lookAway(connection, threadId));
   const thread = server.manager.loadedThread(threadId);
   const events = thread === undefined ? undefined : retainedEvents(thread);
   return {

@@ -1,5 +1,6 @@
 /** Rows of the tree: what the store knows of a thread, and what of it is in memory. Nothing is loaded for them. */
 import type { ThreadManager } from "../../manager/thread-manager.ts";
+import { statusUnder } from "../../protocol/agent-status.ts";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { threadSpawnOf } from "../../protocol/session-source.ts";
@@ -31,7 +32,8 @@ export class Rows {
     if (thread === undefined) return "notLoaded";
     if (thread.pendingApprovals.length > 0) return "waiting";
     if (thread.activeTurn !== undefined) return "active";
-    const status = cameTo(thread);
+    // An interrupt is no failure.
+    const status = statusUnder("0.169", cameTo(thread));
     return typeof status === "object" && "errored" in status ? "failed" : "idle";
   }
 
@@ -55,7 +57,7 @@ export class Rows {
   ofStored(stored: StoredThread): TreeRow {
     const { threadId, source, name, preview } = stored;
     const spawned = threadSpawnOf(source);
-    const label = name ?? (spawned?.agent_nickname || this.#heardOf(threadId)?.label || oneLine(preview));
+    const label = name ?? (spawned?.agent_nickname || labelOf(preview) || this.#heardOf(threadId)?.label || "");
     return [
       threadId,
       this.#manager.parentOf(threadId) ?? stored.parentThreadId,

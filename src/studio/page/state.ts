@@ -41,6 +41,8 @@ export type ThreadRow = {
 export type Note = { readonly id: number; readonly text: string; readonly isError: boolean };
 
 const TREE_PAGE = 2_000;
+/** A shorter word is found in the ids of many. */
+const LEAST_OF_ID = 6;
 const KEPT_SAMPLES = 600;
 const NOTE_MS = 6_000;
 /** What is kept while the view is paused; more is read anew afterwards. */
@@ -122,8 +124,8 @@ export const visibleRows = computed(() => {
       ? (row) => {
           const live = status === undefined ? row.live.peek() : row.live.value;
           if (status !== undefined && live.status !== status) return false;
-          const text = `${row.label} ${row.role ?? ""} ${row.model ?? ""} ${row.id} ${live.doing}`.toLowerCase();
-          return sought.every((word) => text.includes(word));
+          const text = `${row.label} ${row.role ?? ""} ${row.model ?? ""} ${live.doing}`.toLowerCase();
+          return sought.every((word) => text.includes(word) || (word.length >= LEAST_OF_ID && row.id.includes(word)));
         }
       : undefined,
   });

@@ -1,7 +1,7 @@
 /** A question with its answers. What is approved is shown whole, and only what has stood still for a moment can be approved. */
 import { useEffect, useRef } from "preact/hooks";
 import type { Decision, Question } from "../../../app-server/studio/wire.ts";
-import { access, answer, nameOf, questions, rows, select } from "../state.ts";
+import { access, answer, nameOf, note, questions, rows, select } from "../state.ts";
 import { visible } from "../words.ts";
 import { Diff, Text } from "./text.tsx";
 
@@ -15,6 +15,7 @@ export function QuestionCard({ question, keys = false }: { readonly question: Qu
   const row = rows.get(threadId);
   const decide = (decision: Decision) => {
     if (still()) void answer([{ threadId, callId, decision }]);
+    else note("The question has just come or moved; look again, then click.");
   };
   const mayAct = access.value === "act";
   return (

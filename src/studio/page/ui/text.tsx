@@ -2,33 +2,38 @@
 import { useSignal } from "@preact/signals";
 import { bytes, visible } from "../words.ts";
 
-const SHOWN = 20_000;
+/** A browser lays out so much of one line at once without a pause. */
+const CHUNK = 20_000;
+const MORE = 10;
 
 export function Text({ text, kind = "" }: { readonly text: string; readonly kind?: string }) {
-  const isWhole = useSignal(false);
-  const isLong = text.length > SHOWN + 2_000;
-  const shown = isLong && !isWhole.value ? text.slice(0, SHOWN) : text;
+  const chunks = useSignal(1);
+  const isLong = text.length > CHUNK + 2_000;
+  const end = isLong ? chunks.value * CHUNK : text.length;
+  const starts = Array.from({ length: Math.ceil(Math.min(end, text.length) / CHUNK) }, (_, at) => at * CHUNK);
   return (
     <div class={`text ${kind}`} dir="auto">
-      {visible(shown)}
-      {isLong && !isWhole.value && (
+      {isLong ? starts.map((at) => <Chunk key={at} text={text.slice(at, at + CHUNK)} />) : visible(text)}
+      {end < text.length && (
         <button
           type="button"
           class="quiet more"
           onClick={() => {
-            isWhole.value = true;
+            chunks.value += MORE;
           }}
         >
-          show all {bytes(text.length)}
+          show more of {bytes(text.length)}
         </button>
       )}
     </div>
   );
 }
 
+const Chunk = ({ text }: { readonly text: string }) => <div class="chunk">{visible(text)}</div>;
+
 /** A diff, line by line; long ones as one text. */
 export function Diff({ diff }: { readonly diff: string }) {
-  if (diff.length > SHOWN) return <Text text={diff} kind="mono" />;
+  if (diff.length > CHUNK) return <Text text={diff} kind="mono" />;
   return (
     <div class="diff mono">
       {diff.split("\n").map((line, index) => {

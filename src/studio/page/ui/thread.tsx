@@ -78,7 +78,6 @@ function Head({ row }: { readonly row: ThreadRow }) {
           type="button"
           class="quiet mono"
           title="Copy the id"
-          aria-label="Copy the thread's id"
           onClick={() => void navigator.clipboard.writeText(row.id).then(() => note("Copied."))}
         >
           {shortId(row.id)}

@@ -1,0 +1,520 @@
+/**
+ * The studio in a real Chromium: every action is done by clicking or by a key, and what the page shows is what the manager
+ * knows. Run by `npm run test:studio`. Pictures are kept in .cache/studio.
+ */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, suite, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import type { ThreadManager } from "../../src/manager/thread-manager.ts";
+import type { ThreadId } from "../../src/protocol/ids.ts";
+import { createStudio } from "../../src/studio/index.ts";
+import { chromiumPath, launch, openPage, shoot } from "./browser.ts";
+import { HOSTILE, managerOf, populate, type World, world } from "./world.ts";
+
+const executablePath = chromiumPath();
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const row = (page: Page, id: string) => page.locator(`.row[data-thread="${id}"]`);
+const choose = async (page: Page, id: string) => {
+  await row(page, id).click();
+  await page.locator(".head").waitFor();
+};
+const button = (page: Page, name: string | RegExp) => page.getByRole("button", { name });
+const statusOf = (page: Page, id: string) =>
+  row(page, id)
+    .locator(".mark")
+    .first()
+    .getAttribute("aria-label")
+    .catch(() => "");
+
+/** Until the page, or the manager, is as it should be. */
+async function eventually(what: string, isSo: () => unknown): Promise<void> {
+  for (let tries = 0; tries < 400; tries += 1) {
+    if (await isSo()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`never came true: ${what}`);
+}
+
+const threadsOf = async (manager: ThreadManager) =>
+  (await manager.listThreads({ limit: 100, sourceKinds: ["cli", "vscode", "exec", "mcp", "unknown", "subagent"] }))
+    .threads;
+
+suite("the studio in a browser", { skip: executablePath === undefined ? "there is no Chromium here" : false }, () => {
+  let browser: Browser;
+  let scene: World;
+  let ids: Awaited<ReturnType<typeof populate>>;
+
+  before(async () => {
+    browser = await launch(executablePath ?? "");
+    scene = await world();
+    ids = await populate(scene.manager);
+  });
+  after(async () => {
+    await browser?.close();
+    await scene?.[Symbol.asyncDispose]();
+  });
+
+  const open = async (t: Parameters<typeof openPage>[0], options: Parameters<typeof openPage>[2] = {}) => {
+    const opened = await openPage(t, browser, options);
+    await opened.page.goto(scene.studio.invite());
+    await row(opened.page, ids.lead).waitFor();
+    return opened;
+  };
+
+  test("the forest, the inbox, one conversation, the machine and the events are there, in both schemes", async (t) => {
+    for (const colorScheme of ["light", "dark"] as const) {
+      const { page, problems, requests } = await open(t, { colorScheme });
+      assert.ok(!page.url().includes("token"), "the address keeps no token");
+      await choose(page, ids.asking);
+      await page.locator(".talk .question").waitFor();
+      assert.equal(await statusOf(page, ids.asking), "waits for you");
+      assert.match((await row(page, ids.asking).textContent()) ?? "", /Dirac.*explorer/);
+      assert.ok((await page.locator(".inbox .question").count()) >= 2);
+      await page.locator('.machine .state.lit[data-state="runningTools.awaitingApproval"]').waitFor();
+      await page.locator(".events .line").first().waitFor();
+      await page.locator(".plot canvas").first().waitFor();
+      await shoot(page, `asking-${colorScheme}`);
+      await choose(page, ids.lead);
+      await page.locator(".turn").nth(2).waitFor();
+      await shoot(page, `lead-${colorScheme}`);
+      assert.deepEqual(problems, []);
+      const { origin } = new URL(scene.studio.url);
+      assert.deepEqual(
+        requests.filter((url) => !url.startsWith(origin) && !url.startsWith(origin.replace("http", "ws"))),
+        [],
+      );
+    }
+  });
+
+  test("whatever is said stays text", async (t) => {
+    const { page, problems } = await open(t);
+    await choose(page, ids.lead);
+    const said = page.locator(".answer", { hasText: "onerror" });
+    await said.waitFor();
+    const shown = (await said.textContent()) ?? "";
+    assert.ok(shown.includes(HOSTILE.split("\n")[0] ?? ""), shown);
+    assert.match(shown, /safe⟨U\+202E⟩gnp\.exe/);
+    assert.equal(await page.locator(".thread img, .thread script, .thread a, .thread iframe").count(), 0);
+    assert.equal(await page.title(), "skein studio");
+    const { manager } = scene;
+    const { thread } = await manager.startThread();
+    await manager.store.rename(thread.id, HOSTILE);
+    await thread.run("long");
+    void thread.run(`run touch '${HOSTILE.replaceAll("'", "")}'`).catch(() => undefined);
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".talk .question").waitFor();
+    await page.getByRole("button", { name: "show more of 1.0 MB" }).click();
+    await eventually(
+      "more is shown",
+      async () => ((await page.locator(".answer").first().textContent()) ?? "").length >= 200_000,
+    );
+    assert.match((await page.locator(".talk .question .asked").textContent()) ?? "", /<script>.*⟨U\+202E⟩/s);
+    assert.equal(await page.locator("main img, main script, main iframe").count(), 0);
+    assert.equal(await page.title(), "skein studio");
+    await shoot(page, "hostile");
+    await thread.interrupt();
+    assert.deepEqual(problems, []);
+  });
+
+  test("questions are answered by a click, and by a key; in one tab for both", async (t) => {
+    const { page } = await open(t);
+    const { page: other } = await open(t);
+    const { manager } = scene;
+    const asks = async (text: string): Promise<ThreadId> => {
+      const { thread } = await manager.startThread();
+      void thread.run(text).catch(() => undefined);
+      await eventually("it asks", () => thread.pendingApprovals.length > 0);
+      return thread.id;
+    };
+    const done = (id: ThreadId) =>
+      eventually("its turn ends", () => manager.loadedThread(id)?.activeTurn === undefined);
+    const card = (on: Page, id: string) => on.locator(`.inbox .question`, { hasText: id });
+    const first = await asks("run touch first-one");
+    await card(other, "first-one").waitFor();
+    await card(page, "first-one").getByRole("button", { name: "Allow once" }).scrollIntoViewIfNeeded();
+    await page.waitForTimeout(700);
+    await card(page, "first-one").getByRole("button", { name: "Allow once" }).click();
+    await done(first);
+    await card(other, "first-one").waitFor({ state: "detached" });
+    const second = await asks("run touch second-one");
+    await row(page, second).waitFor();
+    await choose(page, second);
+    await page.locator(".talk .question").waitFor();
+    await page.locator(".rows").focus();
+    await page.keyboard.press("n");
+    await page.waitForTimeout(700);
+    if (manager.loadedThread(second)?.pendingApprovals.length) await page.keyboard.press("n");
+    await done(second);
+    assert.match((await page.locator(".turn .tool").first().textContent()) ?? "", /declined/);
+    const third = await asks("patch third.txt");
+    await row(page, third).waitFor();
+    await choose(page, third);
+    await page.locator(".talk .question .diff .added").first().waitFor();
+    await page.locator(".talk .question").getByRole("button", { name: "For session" }).scrollIntoViewIfNeeded();
+    await page.waitForTimeout(700);
+    await page.locator(".talk .question").getByRole("button", { name: "For session" }).click();
+    await done(third);
+    await button(page, "Files").click();
+    await page.locator(".tool", { hasText: "third.txt" }).waitFor();
+    await button(page, "Conversation").click();
+  });
+
+  test("a message is sent, a running turn steered and interrupted", async (t) => {
+    const { page } = await open(t);
+    const { manager } = scene;
+    await button(page, "New thread").click();
+    await page.locator("#say").waitFor();
+    await page.locator("#say").fill("What is in here?");
+    await page.keyboard.press("Enter");
+    await page.locator(".answer", { hasText: "You said: What is in here?" }).waitFor();
+    const id = new URL(page.url()).hash.split("/").at(-1) as ThreadId;
+    await eventually("the turn ends", () => manager.loadedThread(id)?.activeTurn === undefined);
+    await page.locator("#say").fill("slow");
+    await button(page, "Send").click();
+    await button(page, "Steer").waitFor();
+    await page.locator(".answer", { hasText: "word after word" }).waitFor();
+    await page.locator("#say").fill("Be quick");
+    await button(page, "Steer").click();
+    await page.locator(".said", { hasText: "Be quick" }).waitFor();
+    await eventually("the turn ends", () => manager.loadedThread(id)?.activeTurn === undefined);
+    await page.locator("#say").fill("hang");
+    await button(page, "Send").click();
+    await page.locator(".answer", { hasText: "This takes a while" }).waitFor();
+    await button(page, /^Interrupt/)
+      .first()
+      .click();
+    await page.locator(".turn.interrupted").waitFor();
+    assert.equal(manager.loadedThread(id)?.activeTurn, undefined);
+  });
+
+  test("forks: here, before and after any turn, side by side with the source; rolled back", async (t) => {
+    const { page } = await open(t);
+    const { manager } = scene;
+    const { thread } = await manager.startThread();
+    for (const text of ["one", "two", "three"]) await thread.run(text);
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".turn").nth(2).waitFor();
+    const turns = page.locator(".turn");
+    const forked = async (click: () => Promise<void>, kept: number): Promise<string> => {
+      const before = page.url();
+      await click();
+      await eventually("the fork is chosen", () => page.url() !== before);
+      await eventually(`${kept} turns`, async () => (await turns.count()) === kept);
+      const id = new URL(page.url()).hash.split("/").at(-1) ?? "";
+      assert.equal(await row(page, id).locator(".mark.fork").count(), 1);
+      return id;
+    };
+    const inner = await forked(() => turns.nth(0).getByRole("button", { name: "fork after" }).click(), 1);
+    await page.locator("#say").fill("another way");
+    await page.keyboard.press("Enter");
+    await page.locator(".answer", { hasText: "another way" }).waitFor();
+    await button(page, "Compare").click();
+    await page.locator(".side-by", { hasText: "another way" }).waitFor();
+    await page.locator(".side-by", { hasText: "You said: two" }).waitFor();
+    assert.match((await page.locator(".compare .rule").textContent()) ?? "", /1 turn is shared/);
+    await shoot(page, "compare");
+    await button(page, "Conversation").click();
+    await choose(page, thread.id);
+    await eventually("three turns", async () => (await turns.count()) === 3);
+    await forked(() => turns.nth(2).getByRole("button", { name: "fork before" }).click(), 2);
+    await choose(page, thread.id);
+    await eventually("three turns", async () => (await turns.count()) === 3);
+    await forked(() => button(page, /^Fork here/).click(), 3);
+    assert.deepEqual([...(await manager.descendants(thread.id))].length, 3);
+    await choose(page, thread.id);
+    await eventually("three turns", async () => (await turns.count()) === 3);
+    await turns.nth(1).getByRole("button", { name: "roll back" }).click();
+    await page.locator("dialog").getByRole("button", { name: "Roll back" }).click();
+    await eventually("one turn is left", async () => (await turns.count()) === 1);
+    assert.ok(inner !== "");
+  });
+
+  test("compact, rename, save, archive and delete, from the menu", async (t) => {
+    const { page } = await open(t);
+    const { manager } = scene;
+    const { thread } = await manager.startThread();
+    await thread.run("something to sum up");
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    const menu = async (name: string) => {
+      await page.locator(".menu > summary").click();
+      await page.locator(".menu .list").getByRole("button", { name }).click();
+    };
+    await menu("Compact");
+    await page.locator(".turn .rule", { hasText: "summed up" }).waitFor();
+    await eventually("it is over", () => manager.loadedThread(thread.id)?.activeTurn === undefined);
+    await menu("Rename");
+    await page.locator("dialog input").fill("A better name");
+    await page.keyboard.press("Enter");
+    await page.locator("h1", { hasText: "A better name" }).waitFor();
+    const download = page.waitForEvent("download");
+    await menu("Save as JSONL");
+    const saved = await readFile(await (await download).path(), "utf8");
+    assert.match(saved, /^\{.*"session_meta"/);
+    await menu("Archive");
+    await row(page, thread.id).waitFor({ state: "detached" });
+    await button(page, "archived").click();
+    await choose(page, thread.id);
+    await menu("Unarchive");
+    await eventually("it is back", async () => !(await manager.store.get(thread.id)).archived);
+    await button(page, "archived").click();
+    await choose(page, thread.id);
+    await menu("Delete");
+    await page.locator("dialog").getByRole("button", { name: "Delete" }).click();
+    await row(page, thread.id).waitFor({ state: "detached" });
+    assert.ok(!(await threadsOf(manager)).some(({ threadId }) => threadId === thread.id));
+  });
+
+  test("a whole tree is interrupted, after a question with a count", async (t) => {
+    const { page } = await open(t);
+    const { manager } = scene;
+    const { thread } = await manager.startThread();
+    const agents = manager.agentControl();
+    const busy = await Promise.all(
+      ["hang", "hang"].map((text) => agents.spawnAgent(undefined, text, { parentThreadId: thread.id })),
+    );
+    await row(page, busy[1] ?? "").waitFor();
+    await choose(page, thread.id);
+    await eventually(
+      "both run",
+      async () =>
+        (await statusOf(page, busy[0] ?? "")) === "active" && (await statusOf(page, busy[1] ?? "")) === "active",
+    );
+    await page.locator(".rows").focus();
+    await page.keyboard.press("Shift+I");
+    await page.locator("dialog", { hasText: "Interrupt 2 of 3 threads?" }).waitFor();
+    await page.locator("dialog").getByRole("button", { name: "Interrupt" }).click();
+    await eventually("nothing runs", () => busy.every((id) => manager.loadedThread(id)?.activeTurn === undefined));
+  });
+
+  test("by keys alone: moving, folding, finding, waiting, pausing, views", async (t) => {
+    const { page } = await open(t);
+    await page.locator(".rows").focus();
+    await page.keyboard.press("j");
+    const first = await page.locator('.row[aria-selected="true"]').getAttribute("data-thread");
+    await page.keyboard.press("j");
+    const second = await page.locator('.row[aria-selected="true"]').getAttribute("data-thread");
+    assert.notEqual(first, second);
+    await page.keyboard.press("k");
+    assert.equal(await page.locator('.row[aria-selected="true"]').getAttribute("data-thread"), first);
+    await page.keyboard.press("/");
+    await page.keyboard.type("reviewer");
+    await eventually("only what fits", async () => (await page.locator(".row").count()) === 2);
+    assert.ok((await row(page, ids.lead).getAttribute("class"))?.includes("passing"));
+    await page.keyboard.press("Escape");
+    await eventually("all again", async () => (await page.locator(".row").count()) > 5);
+    await choose(page, ids.lead);
+    await page.locator(".rows").focus();
+    await page.keyboard.press("ArrowLeft");
+    await row(page, ids.asking).waitFor({ state: "detached" });
+    assert.equal(await row(page, ids.lead).getAttribute("aria-expanded"), "false");
+    await page.keyboard.press("ArrowRight");
+    await row(page, ids.asking).waitFor();
+    await page.keyboard.press("w");
+    await eventually(
+      "one that waits",
+      async () => (await page.locator('.row[aria-selected="true"] .mark.waiting').count()) === 1,
+    );
+    await page.keyboard.press("e");
+    await eventually(
+      "one that failed",
+      async () => (await page.locator('.row[aria-selected="true"] .mark.failed').count()) === 1,
+    );
+    await page.keyboard.press("p");
+    await button(page, /^Paused/).waitFor();
+    const { thread } = await scene.manager.startThread();
+    await thread.run("while paused");
+    await eventually("changes are counted", async () =>
+      /[1-9]\d* since/.test((await button(page, /^Paused/).textContent()) ?? ""),
+    );
+    assert.equal(await row(page, thread.id).count(), 0);
+    await page.keyboard.press("p");
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".rows").focus();
+    await page.keyboard.press("g");
+    await page.keyboard.press("t");
+    await page.locator(".timeline canvas").waitFor();
+    await page.waitForTimeout(1_200);
+    await shoot(page, "timeline");
+    await page.keyboard.press("g");
+    await page.keyboard.press("c");
+    await page.locator(".talk").waitFor();
+    await page.keyboard.press("?");
+    await page.locator("dialog", { hasText: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.locator("dialog").waitFor({ state: "detached" });
+  });
+
+  test("a reload loses nothing; an address that was used, or none, gets nothing", async (t) => {
+    const { page } = await open(t);
+    await choose(page, ids.lead);
+    const address = page.url();
+    await page.reload();
+    await page.locator(".turn").nth(2).waitFor();
+    assert.equal(page.url(), address);
+    const used = await openPage(t, browser);
+    const invitation = scene.studio.invite();
+    await used.page.goto(invitation);
+    await row(used.page, ids.lead).waitFor();
+    for (const given of [invitation, scene.studio.url, `${scene.studio.url}#token=wrong`]) {
+      const { page: stranger } = await openPage(t, browser);
+      await stranger.goto(given);
+      await stranger.getByText("not known to the server").waitFor();
+      assert.equal(await stranger.locator(".row").count(), 0);
+    }
+    await used.page.goto("about:blank");
+  });
+
+  test("a page of another origin gets nothing", async (t) => {
+    const { page } = await openPage(t, browser);
+    const { host } = new URL(scene.studio.url);
+    await page.route("http://evil.test/**", (route) =>
+      route.fulfill({ contentType: "text/html", body: "<p>hello</p>" }),
+    );
+    await page.goto("http://evil.test/");
+    // Strings are run in the page: its globals are none of this program's.
+    const got = await page.evaluate(`(async () => {
+      const fetched = await fetch("http://${host}/studio/").then((answer) => answer.status, () => "refused");
+      const line = await new Promise((resolve) => {
+        const socket = new WebSocket("ws://${host}/studio/line", ["skein.v2", "skein.token.guess"]);
+        socket.onopen = () => resolve("open");
+        socket.onerror = () => resolve("refused");
+      });
+      return { fetched, line };
+    })()`);
+    assert.deepEqual(got, { fetched: "refused", line: "refused" });
+  });
+
+  test("the server goes and comes back as another: the page says so, and shows the same again", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const { thread } = await own.manager.startThread();
+    await thread.run("before the restart");
+    const { page } = await openPage(t, browser);
+    await page.goto(own.studio.invite());
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".answer", { hasText: "before the restart" }).waitFor();
+    const { port } = new URL(own.studio.url);
+    await own.studio.close();
+    await own.manager.shutdown();
+    await page.locator(".line.away", { hasText: "the server is away" }).waitFor();
+    const manager = await managerOf(own.home);
+    t.after(() => manager.shutdown());
+    await using studio = await createStudio(manager, { home: own.home, listen: `ws://127.0.0.1:${port}` });
+    await page.getByText("not known to the server").waitFor();
+    await page.goto("about:blank");
+    await page.goto(studio.invite());
+    await page.locator(".answer", { hasText: "before the restart" }).waitFor();
+    assert.equal(await statusOf(page, thread.id), "not loaded");
+    assert.equal(manager.loadedThread(thread.id), undefined, "to look loads nothing");
+    await page.locator("#say").fill("and after it");
+    await page.keyboard.press("Enter");
+    await page.locator(".answer", { hasText: "and after it" }).waitFor();
+    await row(page, thread.id).waitFor();
+  });
+
+  test("read-only, and looking until it asks to act", async (t) => {
+    const { page } = await openPage(t, browser);
+    await using looking = await createStudio(scene.manager, { home: scene.home, access: "look" });
+    await page.goto(looking.invite());
+    await choose(page, ids.asking);
+    await page.getByText("read-only").waitFor();
+    assert.equal(await page.locator("#say").count(), 0);
+    assert.equal(await button(page, "Allow once").count(), 0);
+    await using asking = await createStudio(scene.manager, { home: scene.home, access: "ask" });
+    const { page: second } = await openPage(t, browser);
+    await second.goto(asking.invite());
+    await choose(second, ids.asking);
+    assert.equal(await second.locator("#say").count(), 0);
+    await button(second, /Looking only/).click();
+    await second.locator("#say").waitFor();
+  });
+
+  test("axe finds nothing serious; a phone shows one column at a time", async (t) => {
+    for (const [name, options] of [
+      ["wide", { colorScheme: "light" as const }],
+      ["dark", { colorScheme: "dark" as const, viewport: { width: 1280, height: 800 } }],
+      ["phone", { viewport: { width: 390, height: 844 } }],
+    ] as const) {
+      const { page, problems } = await open(t, { ...options, bypassCSP: true });
+      await choose(page, ids.asking);
+      await page.locator(".talk .question").waitFor();
+      await page.waitForTimeout(300);
+      if (name === "phone") {
+        assert.equal(await page.locator(".tree").isVisible(), false);
+        assert.ok(await page.locator(".thread").isVisible());
+        const wide = await page.evaluate<number>("document.documentElement.scrollWidth");
+        assert.ok(wide <= 390, `nothing stands out to the right: ${wide}`);
+      }
+      await shoot(page, name);
+      await page.evaluate(axe);
+      const found = await page.evaluate(`axe.run().then(({ violations }) => violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => id + ": " + nodes.map(({ html, failureSummary }) => html.slice(0, 200) + " " + failureSummary).join("; ")))`);
+      assert.deepEqual(found, [], name);
+      if (name === "phone") {
+        await button(page, /^Waiting/).click();
+        await page.locator(".inbox").waitFor();
+        await shoot(page, "phone-waiting");
+        await button(page, "Threads").click();
+        await page.locator(".tree").waitFor();
+      }
+      assert.deepEqual(problems, []);
+    }
+  });
+
+  test("10,000 threads: only what is in sight is in the page, to the last row", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const { store } = own.manager;
+    const many = 10_000;
+    const seed = await own.manager.startThread();
+    const header = await store.header(seed.threadId);
+    const { newThreadId } = await import("../../src/protocol/ids.ts");
+    const made: ThreadId[] = [];
+    for (let n = 1; n < many; n += 100) {
+      await Promise.all(
+        Array.from({ length: Math.min(100, many - n) }, async (_, index) => {
+          const id = newThreadId();
+          const parent = made[Math.floor((n + index) / 3)] ?? seed.threadId;
+          const source = {
+            subagent: {
+              thread_spawn: {
+                parent_thread_id: parent,
+                depth: 1,
+                agent_nickname: `Agent ${n + index}`,
+                agent_role: "worker",
+              },
+            },
+          };
+          const writer = await store.create({ ...header, id, session_id: id, source } as never);
+          await writer.close();
+          made.push(id);
+        }),
+      );
+    }
+    const { page, problems } = await openPage(t, browser);
+    await page.goto(own.studio.invite());
+    await eventually("all have come", async () =>
+      ((await page.locator(".top").textContent()) ?? "").includes("10,000 threads"),
+    );
+    await eventually("rows are there", async () => (await page.locator(".row").count()) > 20);
+    const elements = () => page.evaluate<number>('document.querySelectorAll("*").length');
+    assert.ok((await elements()) < 1_500, `${await elements()} elements`);
+    await page.evaluate('{ const rows = document.querySelector(".rows"); rows.scrollTop = rows.scrollHeight; }');
+    await eventually("the last row", async () => (await page.locator(".row").last().boundingBox()) !== null);
+    for (let n = 0; n < 40; n += 1) await page.mouse.wheel(0, -400);
+    assert.ok((await elements()) < 1_500);
+    await page.locator("#find").fill("Agent 9876");
+    await page.locator(".row", { hasText: "Agent 9876" }).waitFor();
+    await shoot(page, "many");
+    assert.deepEqual(problems, []);
+  });
+});
