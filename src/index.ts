@@ -12,6 +12,7 @@ export {
   type WaitForOptions,
   type WaitOutcome,
 } from "./manager/agent-control.ts";
+export type { AgentInfo, AgentNode } from "./manager/agent-tree.ts";
 export {
   type AskAnswer,
   type Askable,
@@ -20,6 +21,7 @@ export {
   ask,
   type OnlyFieldsOf,
 } from "./manager/ask.ts";
+export type { Capacity } from "./manager/capacity.ts";
 export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
@@ -44,7 +46,7 @@ export type {
 } from "./manager/supervisor-messages.ts";
 export type { ThreadEnd } from "./manager/thread-end.ts";
 export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./manager/thread-group.ts";
-export { type Capacity, ThreadManager } from "./manager/thread-manager.ts";
+export { ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";

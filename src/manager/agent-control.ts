@@ -1,6 +1,12 @@
 import type { Observable } from "rxjs";
 import { withDeadline } from "../kernel/cancellation.ts";
-import { type AgentRule, type AgentStatus, isFinalStatus, statusUnder } from "../protocol/agent-status.ts";
+import {
+  type AgentRule,
+  type AgentStatus,
+  isFinalStatus,
+  lastStatusOf,
+  statusUnder,
+} from "../protocol/agent-status.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
@@ -10,7 +16,10 @@ import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
+import { type AgentInfo, type AgentNode, flat } from "./agent-tree.ts";
+import type { Capacity } from "./capacity.ts";
 import { runtimeOf } from "./runtime-of.ts";
+import type { ShutdownReport } from "./shutdown-report.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 import type { AgentThreads } from "./threads.ts";
 
@@ -19,6 +28,7 @@ export type WaitOutcome = { readonly status: Readonly<Record<ThreadId, AgentStat
 
 /** Codex: 30 s by default, 5 minutes at most, since then an hour (larger values are cut down). */
 const DEFAULT_WAIT_MS = 30_000;
+const DEFAULT_SHUTDOWN_MS = 10_000;
 const LONGEST_WAIT_MS: Readonly<Record<AgentRule, number>> = { "0.80": 300_000, "0.169": 3_600_000 };
 
 /** What an agent is told: a text, or a user's items. */
@@ -41,7 +51,11 @@ export type SubmitOptions = {
 };
 
 /** `rule`: whether an interrupted agent counts as done, as it does by default (`0.80`). */
-export type WaitForOptions = WaitOptions & { readonly rule?: AgentRule | undefined };
+export type WaitForOptions = WaitOptions & {
+  readonly rule?: AgentRule | undefined;
+  /** How many have to be final: one (`any`, the default), `all`, or so many. */
+  readonly mode?: "any" | "all" | number | undefined;
+};
 
 /**
  * What an agent may do with other agents (SPEC 14.1). It holds the manager weakly, so that threads that are given one
@@ -89,7 +103,11 @@ export class AgentControl {
             ...options,
             agent: { ...agent, forkedFrom: options.parentThreadId },
           });
+    const parent = options.parentThreadId;
     try {
+      // Stored before the agent has its task: a process that dies meanwhile owes the notice still.
+      if (parent !== undefined && agent.notifiesParent !== false)
+        await threads.notices.follow(await threads.get(threadId), parent);
       await submitPrompt(thread, prompt, { rootTurn, signal: options.signal });
     } catch (error) {
       await threads.discard(threadId);
@@ -141,20 +159,22 @@ export class AgentControl {
   }
 
   /**
-   * Waits until at least one of the agents is final, and tells of all that are final then. Agents that are not there
-   * count as final `not_found`. When time runs out first, nothing is told.
+   * Waits until at least one of the agents is final, or as many as `mode` says, and tells of all that are final then. Agents that
+   * are not there count as final `not_found`. When time runs out first, those are told that are final by then.
+   * @throws InvalidRequestError for no ids, no time, or a mode that they can't come to
    */
   async waitFor(ids: readonly string[], options: WaitForOptions = {}): Promise<WaitOutcome> {
     const threads = this.#threads();
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
+    const wanted = wantedOf(options.mode, new Set(ids.map(parseThreadId)).size);
     const isFinal: IsFinal = (status) => isFinalStatus(statusUnder(rule, status));
     const agents = await Promise.all(ids.map((id) => this.#find(threads, parseThreadId(id), isFinal)));
-    const wait = new Wait(agents, isFinal);
+    const wait = new Wait(agents, isFinal, wanted);
     try {
       await whileWaiting(ids.map(parseThreadId), () =>
-        withDeadline("the wait for agents", wait.first, {
+        withDeadline("the wait for agents", wait.enough, {
           deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
           signal: options.signal,
           clock: threads.clock,
@@ -163,10 +183,39 @@ export class AgentControl {
       return { status: wait.final(), timedOut: false };
     } catch (error) {
       if (options.signal?.aborted) throw error;
-      return { status: {}, timedOut: true };
+      return { status: wait.final(), timedOut: true };
     } finally {
       wait.stop();
     }
+  }
+
+  /** The thread and its agents as a tree; without one, those of all open threads that no open thread has started. @throws ThreadNotFoundError */
+  tree(): Promise<readonly AgentNode[]>;
+  tree(root: string): Promise<AgentNode>;
+  async tree(root?: string): Promise<AgentNode | readonly AgentNode[]> {
+    const { tree } = this.#threads();
+    return root === undefined ? tree.all() : tree.of(parseThreadId(root));
+  }
+
+  /** The same as a list, each before its agents. @throws ThreadNotFoundError */
+  async list(root?: string): Promise<readonly AgentInfo[]> {
+    return flat(root === undefined ? await this.tree() : [await this.tree(root)]);
+  }
+
+  /** As `manager.capacity()`. */
+  capacity(): Capacity {
+    return this.#threads().capacity();
+  }
+
+  /**
+   * Ends a thread and all agents under it, children before parents and the last started first; what still runs at the deadline (default
+   * 10,000 ms) is ended by force. Nobody can be started under it meanwhile. @throws ThreadNotFoundError
+   */
+  async shutdownTree(
+    id: string,
+    { deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {},
+  ): Promise<ShutdownReport> {
+    return this.#threads().shutdownTree(parseThreadId(id), deadlineMs);
   }
 
   async #find(threads: AgentThreads, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
@@ -184,25 +233,42 @@ type Agent = { readonly threadId: ThreadId } & ({ readonly thread: LiveThread } 
 
 type IsFinal = (status: AgentStatus) => boolean;
 
-/** Follows some agents until the first of them is final. */
+function wantedOf(mode: WaitForOptions["mode"], agents: number): number {
+  if (mode === undefined || mode === "any") return 1;
+  if (mode === "all") return agents;
+  if (Number.isInteger(mode) && mode >= 1 && mode <= agents) return mode;
+  throw new InvalidRequestError(`mode: must be "any", "all" or a number from 1 to ${agents}`);
+}
+
+/** Follows some agents until so many of them are final. */
 class Wait {
-  readonly first: Promise<void>;
+  readonly enough: Promise<void>;
   readonly #agents: readonly Agent[];
   readonly #isFinal: IsFinal;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
 
-  constructor(agents: readonly Agent[], isFinal: IsFinal) {
+  constructor(agents: readonly Agent[], isFinal: IsFinal, wanted: number) {
     this.#agents = agents;
     this.#isFinal = isFinal;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.first = promise;
+    this.enough = promise;
+    const ended = new Set<ThreadId>();
+    // One that goes on with more input is final no more.
+    const look = () => {
+      const final = Object.keys(this.final()).filter((id) => !ended.has(id as ThreadId)).length;
+      if (ended.size + final >= wanted) resolve();
+    };
     for (const agent of agents) {
-      if ("status" in agent) resolve();
-      else
-        this.#subscriptions.push(
-          agent.thread.status$.subscribe({ next: (status) => isFinal(status) && resolve(), complete: resolve }),
-        );
+      if ("status" in agent) continue;
+      const complete = () => {
+        ended.add(agent.threadId);
+        look();
+      };
+      this.#subscriptions.push(
+        agent.thread.status$.subscribe({ next: (status) => isFinal(status) && look(), complete }),
+      );
     }
+    look();
   }
 
   final(): Record<ThreadId, AgentStatus> {
@@ -215,16 +281,7 @@ class Wait {
   }
 }
 
-/** A thread that was ended in the middle of something is there no more, whatever it last said. */
 const statusOf = (agent: Agent): AgentStatus => ("status" in agent ? agent.status : lastStatusOf(agent.thread));
-
-export const lastStatusOf = ({
-  outcome,
-  isClosed,
-}: {
-  readonly outcome: AgentStatus;
-  readonly isClosed: boolean;
-}): AgentStatus => (isClosed && !isFinalStatus(outcome) ? "not_found" : outcome);
 
 function requirePrompt(prompt: AgentPrompt): void {
   const isEmpty = typeof prompt === "string" ? prompt.trim() === "" : prompt.length === 0;

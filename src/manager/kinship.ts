@@ -1,4 +1,4 @@
-import { InvalidRequestError } from "../protocol/errors.ts";
+import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
@@ -8,8 +8,15 @@ import { type Limits, limitReached } from "./options.ts";
 /** What a thread is in the manager: a member; taken out of it, and alive with its holder; or closed. */
 type Presence = "member" | "removed" | "closed";
 
+/** Where a user's thread stands among names. */
+export const ROOT_PATH = "/root";
+
 type Kin = {
   parent: ThreadId | null;
+  /** Names from the root down, its own last. */
+  path: string;
+  /** How many it has started: the next one's number. */
+  started: number;
   root: ThreadId;
   depth: number;
   session: string;
@@ -28,6 +35,9 @@ type Kin = {
 /** Who comes in under a parent. */
 export type Newcomer = {
   readonly parent: ThreadId;
+  /** What it is called among its siblings. Default: its nickname, else what it is for, and its number. */
+  readonly name?: string | undefined;
+  readonly role?: string | null | undefined;
   readonly nickname?: string | null | undefined;
   /** Limits of the parent's own settings, within those of the manager. */
   readonly maxDepth?: number | undefined;
@@ -44,6 +54,7 @@ export type Newcomer = {
 export class Kinship {
   readonly #kin = new Map<ThreadId, Kin>();
   readonly #limits: Limits;
+  readonly #seals = new Map<object, ThreadId>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -65,7 +76,7 @@ export class Kinship {
   }
 
   /** undefined for a thread that has neither a parent nor children. */
-  lineageOf(id: ThreadId): Pick<Kin, "depth" | "session" | "nickname"> | undefined {
+  lineageOf(id: ThreadId): Pick<Kin, "depth" | "session" | "nickname" | "path"> | undefined {
     return this.#kin.get(id);
   }
 
@@ -80,6 +91,22 @@ export class Kinship {
   /** The members that were started by the thread, at any depth. */
   allUnder(ancestor: ThreadId): ThreadId[] {
     return this.#under(ancestor, (kin) => kin.presence === "member");
+  }
+
+  /** The members that it started itself. */
+  childrenOf(parent: ThreadId): ThreadId[] {
+    return [...(this.#kin.get(parent)?.children ?? [])].filter((id) => this.#kin.get(id)?.presence === "member");
+  }
+
+  /** Nobody comes in under the thread, at any depth, until that is taken back. */
+  seal(id: ThreadId): () => void {
+    const seal = {};
+    this.#seals.set(seal, id);
+    return () => void this.#seals.delete(seal);
+  }
+
+  #isSealed(id: ThreadId): boolean {
+    return [...this.#seals.values()].some((sealed) => sealed === id || this.isUnder(id, sealed));
   }
 
   /** The members that end with the thread itself: those under them end with them. */
@@ -110,6 +137,8 @@ export class Kinship {
       throw new InvalidRequestError(`thread ${id} can't be an agent of ${parent}, which it started itself`);
     }
     const above = this.#kin.get(parent) ?? founder(parent, { depth: 0, session: parent });
+    if (this.#isSealed(parent)) throw new ThreadClosedError(parent);
+    const path = `${above.path}/${this.#nameUnder(above, newcomer)}`;
     const root = above.root === parent ? above : this.#kin.get(above.root);
     const { childrenPerParent } = this.#limits;
     const depth = Math.min(this.#limits.depth, newcomer.maxDepth ?? Number.POSITIVE_INFINITY);
@@ -117,17 +146,43 @@ export class Kinship {
     if (above.depth + 1 > depth) throw limitReached("depth", { depth });
     if (above.members + 1 > childrenPerParent) throw limitReached("childrenPerParent", { childrenPerParent });
     if (root !== undefined && root.tree + 1 > treeSize) throw limitReached("treeSize", { treeSize });
-    this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname, endsWithParent });
+    above.started += 1;
+    this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname, endsWithParent, path });
+  }
+
+  /** @throws InvalidRequestError for a name that one of the living has, or that is none */
+  #nameUnder(above: Kin, { name, nickname, role }: Newcomer): string {
+    const taken = new Set([...above.children].map((id) => nameIn(this.#kin.get(id)?.path ?? "")));
+    if (name !== undefined) {
+      if (!NAME.test(name))
+        throw new InvalidRequestError(
+          `agent.name: \`${name}\` is no name; give letters, digits, \`-\`, \`_\` and \`.\``,
+        );
+      if (taken.has(name))
+        throw new InvalidRequestError(`agent.name: \`${name}\` is taken under ${above.path}; give another one`);
+      return name;
+    }
+    if (nickname != null && NAME.test(nickname) && !taken.has(nickname)) return nickname;
+    const kind = role != null && NAME.test(role) ? role : "agent";
+    let n = above.started + 1;
+    while (taken.has(`${kind}-${n}`)) n += 1;
+    return `${kind}-${n}`;
   }
 
   /** Takes in an agent that was started in an earlier life, as its rollout tells. No limit keeps it out. */
   recall(id: ThreadId, lineage: Lineage): void {
     const { parent, depth, session } = lineage;
     if (this.isAdmitted(id) || parent === id || this.isUnder(parent, id)) return;
-    this.#place(id, this.#kin.get(parent) ?? founder(parent, { depth: depth - 1, session }), lineage);
+    const above = this.#kin.get(parent) ?? founder(parent, { depth: depth - 1, session, path: pathAbove(lineage) });
+    above.started = Math.max(above.started, numberIn(lineage.path ?? ""));
+    this.#place(id, above, { ...lineage, path: lineage.path ?? `${above.path}/${lineage.nickname ?? id}` });
   }
 
-  #place(id: ThreadId, above: Kin, { parent, depth, session, nickname, endsWithParent = false }: Lineage): void {
+  #place(
+    id: ThreadId,
+    above: Kin,
+    { parent, depth, session, nickname, endsWithParent = false, path }: Lineage & { readonly path: string },
+  ): void {
     const { root } = above;
     const own = this.#kin.get(id);
     // Those under it that came in before it, or that it left behind, come with it.
@@ -139,10 +194,10 @@ export class Kinship {
       if (old !== undefined) old.tree -= members;
     }
     this.#kin.set(parent, above);
-    const kin = own ?? founder(id, { depth, session });
+    const kin = own ?? founder(id, { depth, session, path });
     this.#kin.set(
       id,
-      Object.assign(kin, { parent, root, depth, session, nickname, endsWithParent, presence: "member", tree: 0 }),
+      Object.assign(kin, { parent, root, depth, session, nickname, path, endsWithParent, presence: "member", tree: 0 }),
     );
     above.children.add(id);
     above.members += 1;
@@ -192,8 +247,13 @@ export class Kinship {
 }
 
 /** A thread that nobody here has started. */
-const founder = (id: ThreadId, { depth, session }: Pick<Kin, "depth" | "session">): Kin => ({
+const founder = (
+  id: ThreadId,
+  { depth, session, path = ROOT_PATH }: Pick<Kin, "depth" | "session"> & { path?: string },
+): Kin => ({
   parent: null,
+  path,
+  started: 0,
   root: id,
   depth,
   session,
@@ -205,6 +265,13 @@ const founder = (id: ThreadId, { depth, session }: Pick<Kin, "depth" | "session"
   tree: 1,
 });
 
+const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
+const PATH = /^\/root(?:\/[\w.-]+)+$/;
+const nameIn = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+const numberIn = (path: string): number => Number(/-(\d{1,9})$/.exec(path)?.[1] ?? 0);
+const pathAbove = ({ path, depth }: Pick<Lineage, "path" | "depth">): string =>
+  path === undefined || depth <= 1 ? ROOT_PATH : path.slice(0, path.lastIndexOf("/"));
+
 /** Where an agent's thread stands among others. */
 export type Lineage = {
   readonly parent: ThreadId;
@@ -215,6 +282,7 @@ export type Lineage = {
   readonly nickname: string | null;
   /** Whether it ends when its parent does. */
   readonly endsWithParent?: boolean;
+  readonly path?: string | undefined;
 };
 
 /** What a rollout's header tells of it; undefined for a thread that no agent has started. */
@@ -228,5 +296,6 @@ export function lineageOf(meta: SessionMeta): Lineage | undefined {
     depth: Number.isSafeInteger(depth) && depth > 0 ? depth : 1,
     session: typeof meta.session_id === "string" ? meta.session_id : parent,
     nickname: typeof nickname === "string" ? nickname : null,
+    ...(typeof meta.agent_path === "string" && PATH.test(meta.agent_path) && { path: meta.agent_path }),
   };
 }

@@ -391,6 +391,37 @@ export class Registry {
     return this.#kinship.allUnder(threadId);
   }
 
+  /** The agents that a thread has started itself and that are open. */
+  childrenOf(threadId: ThreadId): ThreadId[] {
+    return this.#kinship.childrenOf(threadId);
+  }
+
+  /** No agent is started under the thread, until that is taken back. */
+  seal(threadId: ThreadId): () => void {
+    return this.#kinship.seal(threadId);
+  }
+
+  /** The agents under a thread, children before parents, the last started first. */
+  endOrder(threadId: ThreadId): ThreadId[] {
+    return this.#kinship
+      .childrenOf(threadId)
+      .reverse()
+      .flatMap((child) => [...this.endOrder(child), child]);
+  }
+
+  /** All that are here, in memory or not. */
+  known(): ThreadId[] | Promise<ThreadId[]> {
+    return this.#lock.read(() => [
+      ...new Set([...this.#threads.keys(), ...this.#leaving.keys(), ...this.#down.keys(), ...this.#unloaded.keys()]),
+    ]);
+  }
+
+  /** As {@link locate}, once it has come, where it is being made. */
+  async whereOrArrival(threadId: ThreadId): Promise<Whereabouts | undefined> {
+    await this.#reserved.get(threadId)?.outcome.promise.catch(() => undefined);
+    return this.locate(threadId);
+  }
+
   /** The agents that end when the thread does. */
   agentsBoundTo(threadId: ThreadId): ThreadId[] {
     return this.#kinship.boundTo(threadId);

@@ -12,7 +12,7 @@ import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
-import { MemoryNotes } from "../store/standing-notes.ts";
+import { MemoryNotes, type StandingNotes } from "../store/standing-notes.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
@@ -21,8 +21,11 @@ import type { ThreadEnv } from "../thread/thread-env.ts";
 import { houseTurn, threadLogic } from "../thread/thread-logic.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
+import { AgentTree } from "./agent-tree.ts";
 import { Budgets } from "./budgets.ts";
+import type { Capacity } from "./capacity.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { EndNotices } from "./end-notices.ts";
 import { Groups } from "./groups.ts";
 import { Logics } from "./logics.ts";
 import { Monitors } from "./monitors.ts";
@@ -36,6 +39,7 @@ import { Supervisor } from "./supervisor.ts";
 import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
+import { shutDownTree } from "./tree-shutdown.ts";
 import { TurnAgents } from "./turn-agents.ts";
 import { UnloadedHandles } from "./unloaded-handles.ts";
 
@@ -54,12 +58,16 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly deadLetters: DeadLetters;
   readonly monitors: Monitors;
   readonly groups: Groups;
+  readonly tree: AgentTree;
+  readonly notices: EndNotices;
   readonly #env: ThreadEnv;
   readonly ephemeral: ReturnType<typeof memoryStore>;
   readonly unloaded = new UnloadedHandles();
   readonly rooms: Rooms;
   readonly #sweep: ResidencySweep;
   readonly #lives: ThreadLives;
+  /** Of a store that keeps none. */
+  readonly #passingNotes = new MemoryNotes();
   #closing: Promise<ShutdownReport> | undefined;
 
   constructor(setup: ManagerSetup) {
@@ -72,6 +80,8 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
     this.groups = new Groups(this, this.#lives);
+    this.tree = new AgentTree(this);
+    this.notices = new EndNotices(this);
     this.monitors = new Monitors({
       isKnown: async (threadId) =>
         this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
@@ -103,6 +113,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       onLoaded: (thread, restart) => {
         if (!this.isClosing) this.#sweep.arm();
         this.#lives.noteLoaded(thread, restart);
+        this.notices.noteLoaded(thread);
       },
     });
     this.#sweep = new ResidencySweep({
@@ -150,13 +161,16 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.#supervisor.signal(signal);
   }
 
+  /** What stands beside the lines of threads with these settings. */
+  notesOf({ ephemeral }: { readonly ephemeral: boolean }): StandingNotes {
+    return (ephemeral ? this.ephemeral.notes : this.setup.store.notes) ?? this.#passingNotes;
+  }
+
   #makeBudgets(): Budgets {
     const { clock, logger, prices, store } = this.setup;
-    const lasting = store.notes ?? new MemoryNotes();
-    const passing = this.ephemeral.notes ?? lasting;
     return new Budgets({
       ...{ clock, logger, prices },
-      notesOf: ({ ephemeral }) => (ephemeral ? passing : lasting),
+      notesOf: (config) => this.notesOf(config),
       parentOf: (threadId) => this.registry.parentOf(threadId),
       hasAgents: (threadId) => this.registry.agentsUnder(threadId).length > 0,
       configOf: (threadId) => this.registry.configOf(threadId),
@@ -313,6 +327,19 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
 
   [INSPECT](): object {
     return this.toJSON();
+  }
+
+  capacity(): Capacity {
+    const { registry, rooms, turnSlots, setup } = this;
+    return {
+      residentThreads: { used: rooms.used, max: setup.limits.residentThreads },
+      runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
+      unloadedThreads: registry.unloadedCount,
+    };
+  }
+
+  shutdownTree(threadId: ThreadId, deadlineMs: number): Promise<ShutdownReport> {
+    return shutDownTree(threadId, deadlineMs, { registry: this.registry, lives: this.#lives, clock: this.clock });
   }
 
   left(): ReturnType<ThreadLives["left"]> {

@@ -71,7 +71,7 @@ export function sessionMetaOf({
 /** The same of an agent's thread (SPEC 14.4). A source that the caller gives is kept. */
 export function agentMetaOf(
   { source, ...facts }: Omit<MetaFacts, "source"> & { readonly source: SessionSource | undefined },
-  { parent, depth, session, nickname, role = null, forkedFrom }: AgentMetaFacts,
+  { parent, depth, session, nickname, role = null, forkedFrom, path }: AgentMetaFacts,
 ): SessionMeta {
   const named = { agent_path: null, agent_nickname: nickname, agent_role: role };
   const spawn = { parent_thread_id: parent, depth, ...(nickname === null && role === null ? {} : named) };
@@ -81,6 +81,8 @@ export function agentMetaOf(
     parent_thread_id: parent,
     ...(forkedFrom === undefined ? {} : { forked_from_id: forkedFrom }),
     thread_source: "subagent",
+    // One that has a nickname is called by it; Codex writes no path for it either.
+    ...(path === undefined || path.endsWith(`/${nickname}`) ? {} : { agent_path: path }),
     ...(nickname === null ? {} : { agent_nickname: nickname }),
     ...(role === null ? {} : { agent_role: role }),
   };

@@ -318,7 +318,7 @@ export class ThreadLives implements Lives, MemberLives {
     { deadlineMs, hasFailed }: { readonly deadlineMs: number; readonly hasFailed: boolean },
   ): Promise<keyof ShutdownReport> {
     for (;;) {
-      const place = await this.#host.registry.locate(threadId);
+      const place = await this.#host.registry.whereOrArrival(threadId);
       if (place?.kind === "leaving") await place.done;
       else if (place === undefined) return "completed";
       else if (place.kind === "loaded") {

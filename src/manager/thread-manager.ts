@@ -15,7 +15,9 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
+import type { AgentNode } from "./agent-tree.ts";
 import { ask } from "./ask.ts";
+import type { Capacity } from "./capacity.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { GroupOptions } from "./group-options.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
@@ -27,16 +29,6 @@ import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-
 import type { ThreadEnd } from "./thread-end.ts";
 import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
-
-/** How much of each limit is in use. */
-/** How much is in use of what is bounded. A bound that is not set is Infinity, and null once it is JSON. */
-export type Capacity = {
-  readonly residentThreads: { readonly used: number; readonly max: number };
-  /** `waiting`: turns that have begun and wait for a place. */
-  readonly runningTurns: { readonly used: number; readonly waiting: number; readonly max: number };
-  /** Threads that have left memory and come back with the next message. */
-  readonly unloadedThreads: number;
-};
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
@@ -285,12 +277,29 @@ export class ThreadManager implements AsyncDisposable {
   }
 
   capacity(): Capacity {
-    const { registry, rooms, turnSlots, setup } = this.#runtime;
-    return {
-      residentThreads: { used: rooms.used, max: setup.limits.residentThreads },
-      runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
-      unloadedThreads: registry.unloadedCount,
-    };
+    return this.#runtime.capacity();
+  }
+
+  /**
+   * A thread and its agents, open and stored; without one, the trees of all open threads that no open thread has started.
+   * @throws ThreadNotFoundError
+   */
+  tree(): Promise<readonly AgentNode[]>;
+  tree(root: ThreadId | string): Promise<AgentNode>;
+  tree(root?: ThreadId | string): Promise<AgentNode | readonly AgentNode[]> {
+    const { tree } = this.#runtime;
+    return root === undefined ? tree.all() : tree.of(parseThreadId(root));
+  }
+
+  /**
+   * Ends a thread and all agents under it, children before parents and the last started first; what still runs at the deadline (default
+   * 10,000 ms) is ended by force. Nobody can be started under it meanwhile. @throws ThreadNotFoundError
+   */
+  async shutdownTree(
+    threadId: ThreadId | string,
+    { deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {},
+  ): Promise<ShutdownReport> {
+    return this.#runtime.shutdownTree(parseThreadId(threadId), deadlineMs);
   }
 
   /** The thread's forks and their forks, and its sub-threads' lineage as far as it is stored. */

@@ -33,6 +33,8 @@ export type ThreadOptions = {
 
 /** What a sub-agent is called, where it comes from, and what its parent's settings allow it. */
 export type AgentFacts = {
+  /** What it is called among its siblings, for its path: `/root/NAME`. Default: its nickname, else its role, or `agent`, and a number. */
+  readonly name?: string | undefined;
   readonly nickname?: string | null | undefined;
   readonly role?: string | null | undefined;
   /** Whose conversation it was given. */
@@ -42,4 +44,9 @@ export type AgentFacts = {
   readonly maxThreads?: number | undefined;
   /** Whether it ends when its parent has ended for good. Default false. */
   readonly endsWithParent?: boolean | undefined;
+  /**
+   * Whether its end is told to its parent, exactly once (SEMANTICS 7.5). Default: what `agentControl.spawnAgent` starts under a parent does,
+   * any other thread does not.
+   */
+  readonly notifiesParent?: boolean | undefined;
 };

@@ -4,10 +4,14 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { AgentTree } from "./agent-tree.ts";
 import type { Budgets } from "./budgets.ts";
+import type { Capacity } from "./capacity.ts";
 import type { DeadLetters } from "./dead-letters.ts";
+import type { EndNotices } from "./end-notices.ts";
 import type { Kinship } from "./kinship.ts";
 import type { Whereabouts } from "./registry.ts";
+import type { ShutdownReport } from "./shutdown-report.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
 
 /** What carries out the supervisor's messages: the threads of one manager, and nothing of how they are kept. */
@@ -27,12 +31,17 @@ export interface Threads {
 export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly isClosing: boolean;
   readonly budgets: Pick<Budgets, "billTo" | "forget">;
+  readonly notices: Pick<EndNotices, "follow">;
+  readonly tree: AgentTree;
   readonly clock: Clock;
   readonly store: ThreadStore;
   readonly models: ModelsManager;
   locate(threadId: ThreadId): Whereabouts | undefined | Promise<Whereabouts | undefined>;
   /** The living sub-agents of a thread, at any depth. */
   agentsUnder(threadId: ThreadId): ThreadId[];
+  /** Ends a thread and its agents, children first. @throws ThreadNotFoundError */
+  shutdownTree(threadId: ThreadId, deadlineMs: number): Promise<ShutdownReport>;
+  capacity(): Capacity;
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
   left(): { readonly incarnations: number; readonly handles: number; readonly removed: number };
 }

@@ -6,7 +6,6 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { Agents, ResumeRequest, ReviewerRequest, ReviewerResult, SpawnRequest } from "../turn/agents.ts";
 import { AgentControl } from "./agent-control.ts";
-import { EndNotices } from "./end-notices.ts";
 import { lineageOf } from "./kinship.ts";
 import { Nicknames } from "./nicknames.ts";
 import { bindRuntime } from "./runtime-of.ts";
@@ -19,7 +18,6 @@ const REVIEWER_END_MS = 2_000;
 export class TurnAgents implements Agents {
   readonly #threads: AgentThreads;
   readonly #control: AgentControl;
-  readonly #notices: EndNotices;
   readonly #nicknames = new Nicknames();
 
   constructor(threads: AgentThreads) {
@@ -27,7 +25,6 @@ export class TurnAgents implements Agents {
     // The control holds its manager weakly; the threads hold this, so they are their own holder.
     bindRuntime(threads, threads);
     this.#control = new AgentControl(threads);
-    this.#notices = new EndNotices(threads);
   }
 
   /** @throws ManagerClosedError */
@@ -62,13 +59,12 @@ export class TurnAgents implements Agents {
     const nickname = terms === undefined ? null : this.#nicknames.next(this.#treeOf(parent));
     const threadId = await this.#control.spawnAgent(config, prompt, {
       parentThreadId: parent,
-      agent: { nickname, role, ...terms },
+      agent: { nickname, role, notifiesParent: terms !== undefined, ...terms },
       originator: await this.#originatorOf(parent),
       history,
       rootTurn,
       signal,
     });
-    if (terms !== undefined) await this.#follow(threadId, parent);
     return threadId;
   }
 
@@ -81,7 +77,7 @@ export class TurnAgents implements Agents {
 
   async #follow(threadId: ThreadId, parent: ThreadId): Promise<void> {
     try {
-      this.#notices.follow(await this.#open().get(threadId), parent);
+      await this.#threads.notices.follow(await this.#open().get(threadId), parent);
     } catch (error) {
       if (!(error instanceof ThreadNotFoundError)) throw error;
     }

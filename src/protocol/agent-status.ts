@@ -22,3 +22,12 @@ export const statusUnder = (rule: AgentRule, status: AgentStatus): AgentStatus =
   rule === "0.169" && typeof status === "object" && "errored" in status && status.errored === INTERRUPTED
     ? "interrupted"
     : status;
+
+/** A thread that was ended in the middle of something is there no more, whatever it last said. */
+export const lastStatusOf = ({
+  outcome,
+  isClosed,
+}: {
+  readonly outcome: AgentStatus;
+  readonly isClosed: boolean;
+}): AgentStatus => (isClosed && !isFinalStatus(outcome) ? "not_found" : outcome);

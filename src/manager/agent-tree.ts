@@ -1,0 +1,125 @@
+/** The tree of a thread and its agents, as it stands in memory and in the store. */
+import type { AgentStatus } from "../protocol/agent-status.ts";
+import { ThreadNotFoundError } from "../protocol/errors.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ThreadStore } from "../store/thread-store.ts";
+import { lineageOf, ROOT_PATH } from "./kinship.ts";
+import type { Registry, Whereabouts } from "./registry.ts";
+
+/**
+ * One thread of a tree. `state`: `loaded`; `unloaded` comes back with the next message, `down` by itself; `stored` is not open: it has
+ * ended, or belongs to a process that has.
+ */
+export type AgentInfo = {
+  readonly threadId: ThreadId;
+  /** `/root` for a user's thread, `/root/researcher-3` for an agent of it. */
+  readonly path: string;
+  readonly parent: ThreadId | null;
+  /** 0 for a user's thread. */
+  readonly depth: number;
+  readonly nickname: string | null;
+  readonly state: "loaded" | "unloaded" | "down" | "stored";
+  /** `not_found` for one that is not open. */
+  readonly status: AgentStatus;
+};
+
+/** A thread with its agents, in the order in which they were started. */
+export type AgentNode = AgentInfo & { readonly children: readonly AgentNode[] };
+
+/** What a tree is read from. */
+export interface TreeHost {
+  readonly registry: Registry;
+  readonly store: ThreadStore;
+}
+
+type Facts = Pick<AgentInfo, "path" | "parent" | "depth" | "nickname">;
+
+const STATES = { loaded: "loaded", leaving: "loaded", unloaded: "unloaded", down: "down" } as const;
+const PAGE = 100;
+
+export class AgentTree {
+  readonly #host: TreeHost;
+
+  constructor(host: TreeHost) {
+    this.#host = host;
+  }
+
+  /** The thread and all under it. @throws ThreadNotFoundError when it is neither open nor stored */
+  async of(root: ThreadId): Promise<AgentNode> {
+    const facts = await this.#factsOf(root, undefined);
+    if (facts === undefined) throw new ThreadNotFoundError(root);
+    return this.#node(root, facts, new Set());
+  }
+
+  /** Those of all open threads that no open thread has started. */
+  async all(): Promise<readonly AgentNode[]> {
+    const { registry } = this.#host;
+    const known = await registry.known();
+    const open = new Set(known);
+    const roots = known.filter((id) => {
+      const parent = registry.parentOf(id);
+      return parent === undefined || !open.has(parent);
+    });
+    const nodes: AgentNode[] = [];
+    for (const id of roots) nodes.push(await this.of(id));
+    return nodes;
+  }
+
+  async #node(threadId: ThreadId, facts: Facts, seen: Set<ThreadId>): Promise<AgentNode> {
+    seen.add(threadId);
+    const place = await this.#host.registry.locate(threadId);
+    const children: AgentNode[] = [];
+    for (const child of await this.#childrenOf(threadId)) {
+      // A header can name anybody.
+      if (seen.has(child)) continue;
+      const own = await this.#factsOf(child, { threadId, ...facts });
+      if (own !== undefined) children.push(await this.#node(child, own, seen));
+    }
+    const state = place === undefined ? "stored" : STATES[place.kind];
+    return { threadId, ...facts, state, status: statusOf(place), children };
+  }
+
+  async #childrenOf(parent: ThreadId): Promise<ThreadId[]> {
+    const found = new Set(this.#host.registry.childrenOf(parent));
+    let cursor: string | null = null;
+    do {
+      const page = await this.#host.store.list({
+        parentThreadId: parent,
+        limit: PAGE,
+        ...(cursor !== null && { cursor }),
+      });
+      for (const { threadId } of page.threads) found.add(threadId);
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    // Ids sort by their time of creation.
+    return [...found].sort();
+  }
+
+  async #factsOf(threadId: ThreadId, above: (Facts & { threadId: ThreadId }) | undefined): Promise<Facts | undefined> {
+    const { registry, store } = this.#host;
+    const kin = registry.lineageOf(threadId);
+    if (kin !== undefined) {
+      const { path, depth, nickname } = kin;
+      return { path, depth, nickname, parent: registry.parentOf(threadId) ?? null };
+    }
+    if (above === undefined && (await registry.locate(threadId)) !== undefined) {
+      return { path: ROOT_PATH, depth: 0, nickname: null, parent: null };
+    }
+    const header = await store.header(threadId).catch(() => undefined);
+    if (header === undefined) return undefined;
+    const lineage = lineageOf(header);
+    if (lineage === undefined) return { path: ROOT_PATH, depth: 0, nickname: null, parent: null };
+    const { nickname } = lineage;
+    const { parent, depth, path = `${above?.path ?? ROOT_PATH}/${nickname ?? threadId}` } = lineage;
+    return { path, depth, nickname, parent };
+  }
+}
+
+function statusOf(place: Whereabouts | undefined): AgentStatus {
+  if (place === undefined) return "not_found";
+  return "unloaded" in place ? place.unloaded.outcome : place.thread.outcome;
+}
+
+/** The same without its shape, each before those under it. */
+export const flat = (nodes: readonly AgentNode[]): AgentInfo[] =>
+  nodes.flatMap(({ children, ...info }) => [info, ...flat(children)]);
