@@ -112,7 +112,8 @@ export class Spans {
     const found = [...this.#closed, ...open].filter(
       ([threadId, , start, end]) => start <= to && (end ?? to) >= from && has(threadId),
     );
-    return found.sort((a, b) => a[2] - b[2]).slice(-most);
+    // A turn before what is in it.
+    return found.sort((a, b) => a[2] - b[2] || Number(b[1] === "turn") - Number(a[1] === "turn")).slice(-most);
   }
 }
 

@@ -1,0 +1,162 @@
+/** `skein tree`, `skein top` and `skein studio`: what is seen of a home, and of a running app-server. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { WebSocket } from "ws";
+import { createAppServer } from "../../src/app-server/app-server.ts";
+import { ThreadManager } from "../../src/manager/thread-manager.ts";
+import { say, usage } from "../../src/model/script.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { fileStore } from "../../src/store/file/file-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import { clientOver } from "../app-server/test-client.ts";
+import { ended, jsonLines, printed, skein, start } from "./skein.ts";
+import { tempFolder } from "./temp-home.ts";
+
+const model = () => scriptedClient(() => [say("done"), usage({ input_tokens: 1_500, output_tokens: 20 })]);
+
+/** A running app-server with a lead, its agent and a fork. */
+async function running(t: TestContext, listen = "ws://127.0.0.1:0") {
+  const manager = await ThreadManager.create({ store: memoryStore(), model: model() });
+  const server = createAppServer(manager, { cwd: "/w" });
+  const { url } = await server.listen(listen);
+  t.after(async () => {
+    await server.close();
+    await manager.shutdown();
+  });
+  const { thread: lead } = await manager.startThread();
+  await lead.run("Plan the flight");
+  const agents = manager.agentControl();
+  const agent = { nickname: "Hopper", role: "worker" };
+  await agents.waitFor([await agents.spawnAgent(undefined, "go", { parentThreadId: lead.id, agent })]);
+  const { thread: fork } = await manager.forkThread({ from: lead.id, at: "full" });
+  return { manager, server, url, lead, fork };
+}
+
+test("tree --connect shows agents under their parent and forks under their source, in order", async (t) => {
+  const { url } = await running(t);
+  const { code, stdout, stderr } = await skein(["tree", "--connect", url]);
+  assert.deepEqual([code, stderr], [0, ""]);
+  const lines = stdout.trimEnd().split("\n");
+  assert.match(lines[0] ?? "", /^○ Plan the flight .*1\.5k$/);
+  assert.match(lines[1] ?? "", /^ {2}○ Hopper {2}worker .*1\.5k$/);
+  assert.match(lines[2] ?? "", /^ {2}○ ↳ Plan the flight/);
+  assert.equal(lines.length, 3);
+});
+
+test("tree --json is a line for each thread; with --watch, for each change too, until Ctrl-C", async (t) => {
+  const { url, lead, manager } = await running(t);
+  const { stdout } = await skein(["tree", "--connect", url, "--json"]);
+  const rows = jsonLines(stdout);
+  assert.deepEqual(
+    rows.map(({ parent, fork }) => [parent, fork]),
+    [
+      [null, null],
+      [lead.id, null],
+      [null, lead.id],
+    ],
+  );
+  const child = start(["tree", "--connect", url, "--json", "--watch"]);
+  const over = ended(child);
+  await printed(child, lead.id);
+  const { threadId } = await manager.startThread();
+  await printed(child, threadId);
+  child.kill("SIGINT");
+  const { code, stderr } = await over;
+  assert.deepEqual([code, stderr], [130, ""]);
+});
+
+test("tree over a Unix socket, and of a home whose threads nobody loads", async (t) => {
+  const folder = await tempFolder(t);
+  const socket = join(folder, "skein.sock");
+  const { lead } = await running(t, `unix://${socket}`);
+  assert.ok((await skein(["tree", "--connect", `unix:${socket}`, "--json"])).stdout.includes(lead.id));
+  const home = await tempFolder(t);
+  const store = fileStore({ home, fsync: "never" });
+  const manager = await ThreadManager.create({ store, model: model() });
+  const { thread } = await manager.startThread();
+  await thread.run("hello there");
+  await manager.shutdown();
+  await store.close();
+  assert.match((await skein(["tree", "--home", home])).stdout, /^· hello there/);
+  assert.match((await skein(["tree", "--home", join(home, "none")])).stdout, /no threads/);
+});
+
+test("top prints the figures and the threads, once in a pipe", async (t) => {
+  const { url } = await running(t);
+  const { code, stdout, stderr } = await skein(["top", "--connect", url, "-n", "2"]);
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /^turns 0.* running.*3.* resident/);
+  assert.match(stdout, /THREAD +ROLE +TOKENS +LAST +DOING/);
+  assert.equal(stdout.trimEnd().split("\n").length, 5);
+});
+
+test("a server that is not there, and an address that is none, are said in a line", async () => {
+  for (const command of ["tree", "top"]) {
+    const gone = await skein([command, "--connect", "ws://127.0.0.1:1"]);
+    assert.equal(gone.code, 1);
+    assert.match(gone.stderr, /ws:\/\/127\.0\.0\.1:1 can't be reached/);
+    assert.equal(gone.stderr.trim().split("\n").length, 1);
+  }
+  const wrong = await skein(["studio", "--connect", "http://x", "--no-open"]);
+  assert.match(wrong.stderr, /--connect: .* must be ws:/);
+  assert.match((await skein(["studio", "--listen", "ws://0.0.0.0:0"])).stderr, /whoever has the page has a shell/);
+});
+
+/** The address that a command prints, and a line to its page's server. */
+async function opened(child: ReturnType<typeof start>) {
+  const [chunk] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
+  const address = /http:\S+/.exec(chunk)?.[0] ?? "";
+  const { origin, host, hash } = new URL(address);
+  const headers = { authorization: `Bearer ${hash.replace("#token=", "")}` };
+  const { session } = (await (await fetch(`${origin}/studio/session`, { method: "POST", headers })).json()) as {
+    session: string;
+  };
+  const client = await clientOver(new WebSocket(`ws://${host}/studio/line`, ["skein.v2", `skein.token.${session}`]));
+  await client.initialize();
+  return { address, client };
+}
+
+test("studio shows a home, looking until it asks to act, and ends by Ctrl-C", async (t) => {
+  const home = await tempFolder(t);
+  const child = start(["studio", "--home", home, "--no-open"]);
+  const over = ended(child);
+  const { client } = await opened(child);
+  assert.equal((await client.request("skein/info/read", {})).access, "ask");
+  assert.match((await client.failure("thread/start", {})).message, /skein\/acting\/begin/);
+  await client.request("skein/acting/begin", {});
+  assert.ok((await client.request("thread/start", {})).thread.id);
+  child.kill("SIGINT");
+  assert.equal((await over).code, 130);
+});
+
+test("studio --connect --read-only shows a running app-server, and only looks", async (t) => {
+  const { url, lead } = await running(t);
+  const child = start(["studio", "--connect", url, "--read-only", "--no-open"]);
+  const over = ended(child);
+  const { client } = await opened(child);
+  assert.equal((await client.request("skein/info/read", {})).access, "look");
+  assert.ok(JSON.stringify(await client.request("skein/tree/read", {})).includes(lead.id));
+  assert.match((await client.failure("thread/delete", { threadId: lead.id })).message, /may only look/);
+  client.close();
+  child.kill("SIGTERM");
+  assert.equal((await over).code, 143);
+});
+
+test("demo --studio goes on, and its question can be answered", async () => {
+  const child = start(["demo", "--studio", "--no-open", "--threads", "3", "--turns", "1"]);
+  const over = ended(child);
+  const { client } = await opened(child);
+  await client.request("skein/approvals/watch", {});
+  const { opened: asked } = await client.request("skein/approvals/watch", {});
+  const [question] = asked.length > 0 ? asked : (await client.next("skein/approvals/changed")).params.opened;
+  assert.equal(question.command, "node --version");
+  const { threadId, callId } = question;
+  const { answers } = await client.request("skein/approvals/answer", {
+    answers: [{ threadId, callId, decision: "decline" }],
+  });
+  assert.equal(answers[0].outcome, "accepted");
+  child.kill("SIGINT");
+  assert.equal((await over).code, 130);
+});
