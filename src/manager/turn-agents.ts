@@ -19,6 +19,7 @@ export class TurnAgents implements Agents {
   readonly #threads: AgentThreads;
   readonly #control: AgentControl;
   readonly #nicknames = new Nicknames();
+  readonly #reviewers = new Set<ThreadId>();
 
   constructor(threads: AgentThreads) {
     this.#threads = threads;
@@ -32,6 +33,11 @@ export class TurnAgents implements Agents {
     const threads = this.#threads;
     if (threads.isClosing) throw new ManagerClosedError();
     return threads;
+  }
+
+  kindOf(threadId: ThreadId): "collab_spawn" | "review" | undefined {
+    if (this.#reviewers.has(threadId)) return "review";
+    return this.depthOf(threadId) > 0 ? "collab_spawn" : undefined;
   }
 
   depthOf(threadId: ThreadId): number {
@@ -123,12 +129,14 @@ export class TurnAgents implements Agents {
     const { budgets } = this.#threads;
     budgets.billTo(threadId, payer);
     const events = thread.events$.subscribe(({ msg }) => onEvent(msg));
+    this.#reviewers.add(threadId);
     try {
       const { status, lastAgentMessage, error } = await thread.run(prompt, { signal });
       const failure = error === null ? null : { message: error.message, codex_error_info: error.info };
       return { status, lastAgentMessage, error: failure };
     } finally {
       events.unsubscribe();
+      this.#reviewers.delete(threadId);
       await this.#control.shutdownAgent(threadId, { deadlineMs: REVIEWER_END_MS }).catch((error: unknown) => {
         if (!(error instanceof ThreadNotFoundError)) throw error;
       });

@@ -32,7 +32,7 @@ export type ModelRequest = {
   readonly serviceTier?: string;
   /** A JSON Schema that the final message must fit. */
   readonly outputSchema?: unknown;
-  /** The kind of agent that asks, where it is a sub-agent: `collab_spawn` for one that another agent has started. */
+  /** The kind of agent that asks, where it is a sub-agent: `collab_spawn` for one that another agent has started, `review` for a reviewer. */
   readonly subagent?: string;
 };
 

@@ -59,6 +59,8 @@ export type ReviewerResult = {
 export interface Agents {
   /** 0 for a user's thread. */
   depthOf(threadId: ThreadId): number;
+  /** What a model's server is told that a thread is; undefined for a user's thread. */
+  kindOf(threadId: ThreadId): "collab_spawn" | "review" | undefined;
   nicknameOf(threadId: ThreadId): string | null;
   /** `not_found` for a thread that is not open. */
   statusOf(threadId: ThreadId): Promise<AgentStatus>;

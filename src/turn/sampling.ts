@@ -96,6 +96,7 @@ async function fail(host: TurnHost, run: TurnRun, error: unknown): Promise<never
 
 function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest {
   const { config } = run;
+  const subagent = host.env.agents.kindOf(host.threadId);
   return {
     threadId: host.threadId,
     turnId: run.turnId,
@@ -104,7 +105,7 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
     tools: host.tools.specs,
     parallelToolCalls: true,
     ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
-    ...(host.env.agents.depthOf(host.threadId) > 0 && { subagent: "collab_spawn" }),
+    ...(subagent === undefined ? {} : { subagent }),
   };
 }
 

@@ -205,7 +205,11 @@ test("a second review takes the first one's place, and a review that of an ordin
 test("a failure of the model fails the review, the reason first", async (t) => {
   const ready = await begun(t, [[fail("it broke")]]);
   const { ended } = await reviewed(ready);
-  assert.deepEqual([ended.status, ended.error.message, ended.items[0].text], ["failed", "it broke", AGAIN]);
+  assert.deepEqual([ended.status, ended.error.message, ended.items], ["failed", "it broke", []]);
+  const said = ready.client.log.find(
+    ({ method, params }) => method === "item/completed" && params.item.type === "agentMessage",
+  );
+  assert.equal(said?.params.item.text, AGAIN);
   const order = shape(ready.client, 0).filter((each) => each === "error" || each === "started exitedReviewMode");
   assert.deepEqual(order, ["error", "started exitedReviewMode"]);
 });
@@ -240,10 +244,10 @@ test("a review against a branch names the merge base; outside of a repository it
   assert.equal((await client.request("thread/read", { threadId })).thread.status.type, "idle");
 });
 
-test("the reviewer's model is review_model where that is set", async (t) => {
+test("the reviewer says to the model that it is one; its model is review_model where that is set", async (t) => {
   const ready = await begun(t, ["fine"], { reviewModel: "reviewer-1" });
   await reviewed(ready);
-  assert.equal(ready.requests[0]?.model, "reviewer-1");
+  assert.deepEqual([ready.requests[0]?.model, ready.requests[0]?.subagent], ["reviewer-1", "review"]);
 });
 
 test("wrong targets are refused in Codex's words", async (t) => {

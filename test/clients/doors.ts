@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { on } from "node:events";
 import { createServer } from "node:net";
 import { codexBinary } from "../oracle/codex-binary.ts";
 import { CLI, end, Place } from "./skein-server.ts";
@@ -18,9 +19,11 @@ const PATIENCE_MS = 60_000;
 
 const textInput = (text: string) => [{ type: "text", text, text_elements: [] }];
 
-function start({ command }: Program, place: Place, args: readonly string[]): ChildProcess {
+type Stderr = "ignore" | "pipe";
+
+function start({ command }: Program, place: Place, args: readonly string[], stderr: Stderr = "ignore"): ChildProcess {
   const [file = "", ...before] = command;
-  return spawn(file, [...before, ...args], { cwd: place.work, env: place.env, stdio: ["pipe", "pipe", "ignore"] });
+  return spawn(file, [...before, ...args], { cwd: place.work, env: place.env, stdio: ["pipe", "pipe", stderr] });
 }
 
 function outputOf(
@@ -48,6 +51,18 @@ async function stdioClient(program: Program, place: Place, args: readonly string
   return client;
 }
 
+/** Stock's server and ours both say so on standard error. */
+async function listening({ stderr }: ChildProcess): Promise<void> {
+  if (stderr === null) throw new Error("nobody reads what the server says");
+  let said = "";
+  for await (const [chunk] of on(stderr, "data", { close: ["end"], signal: AbortSignal.timeout(PATIENCE_MS) })) {
+    said += String(chunk);
+    if (said.includes("listening on")) break;
+  }
+  if (!said.includes("listening on")) throw new Error(`the server does not listen: ${said}`);
+  stderr.resume();
+}
+
 /** A server on a port of its own, as it is when it answers. */
 class Listener implements AsyncDisposable {
   readonly #child: ChildProcess;
@@ -60,17 +75,9 @@ class Listener implements AsyncDisposable {
 
   static async start(program: Program, place: Place): Promise<Listener> {
     const port = await freePort();
-    const listener = new Listener(start(program, place, ["app-server", "--listen", `ws://127.0.0.1:${port}`]), port);
-    const deadline = Date.now() + PATIENCE_MS;
-    while (
-      !(await fetch(`http://127.0.0.1:${port}/readyz`).then(
-        ({ ok }) => ok,
-        () => false,
-      ))
-    ) {
-      if (Date.now() > deadline) throw new Error("the server does not listen");
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const child = start(program, place, ["app-server", "--listen", `ws://127.0.0.1:${port}`], "pipe");
+    const listener = new Listener(child, port);
+    await listening(child);
     return listener;
   }
 

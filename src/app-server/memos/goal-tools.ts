@@ -3,7 +3,6 @@ import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { Tool } from "../../protocol/function-tool.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { tool } from "../../turn/tool.ts";
-import { goalsOf } from "./goal-service.ts";
 import { type Goals, shownGoal } from "./goals.ts";
 import type { Goal } from "./thread-memos.ts";
 
@@ -16,9 +15,23 @@ export interface GoalTools {
 }
 
 /** Makes the tools for goals, for a manager and the server over it. */
-export function createGoalTools(): GoalTools {
-  const made: GoalTools = { tools: toolsOf(() => goalsOf(made)) };
-  return made;
+export const createGoalTools = (): GoalTools => new ServedGoalTools();
+
+/** The tools, and the goals of the server that answers them. */
+class ServedGoalTools implements GoalTools {
+  readonly tools = toolsOf(() => this.#goals);
+  #goals: Goals | undefined;
+
+  serveFrom(goals: Goals): void {
+    this.#goals = goals;
+  }
+}
+
+/** The tools are answered from these goals from now on. @throws InvalidRequestError for tools that createGoalTools has not made */
+export function serveGoals(tools: GoalTools, goals: Goals): void {
+  if (!(tools instanceof ServedGoalTools))
+    throw new InvalidRequestError("goalTools: has to be made by createGoalTools");
+  tools.serveFrom(goals);
 }
 
 function toolsOf(goalsOf: () => Goals | undefined): readonly Tool[] {

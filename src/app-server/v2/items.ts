@@ -122,6 +122,7 @@ const mcpToolCall = (item: McpToolCallTurnItem): Body => ({
   arguments: item.arguments ?? null,
   appContext: null,
   mcpAppUi: null,
+  environmentId: null,
   pluginId: null,
   readOnlyHint: null,
   result: item.result ?? null,

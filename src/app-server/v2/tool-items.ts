@@ -106,6 +106,7 @@ const mcpCall = (
   arguments: given ?? null,
   appContext: null,
   mcpAppUi: null,
+  environmentId: null,
   pluginId: null,
   readOnlyHint: null,
   result: null,

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { after, type TestContext } from "node:test";
 import type { ThreadManagerOptions } from "../../../src/manager/options.ts";
 import { ThreadManager } from "../../../src/manager/thread-manager.ts";
 import type { Script } from "../../../src/model/script.ts";
@@ -33,10 +33,14 @@ export const OPEN: ThreadConfig = {
   builtInTools: ["shell", "apply_patch", "update_plan"],
 };
 
-/** A folder that is gone when the test is over. */
-export async function folder(t: TestContext): Promise<string> {
+/** Those of all tests of a file. A test's own hooks run in the order in which they were given, so this cannot be one of them. */
+const folders: string[] = [];
+after(() => Promise.all(folders.map((path) => rm(path, { recursive: true, force: true }))));
+
+/** A new folder, which goes when all tests of the file have ended, and so what still works in it. */
+export async function folder(_t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), "skein-tools-"));
-  t.after(() => rm(path, { recursive: true, force: true }));
+  folders.push(path);
   return path;
 }
 
