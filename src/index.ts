@@ -36,6 +36,7 @@ export type {
   Supervision,
   ThreadManagerOptions,
 } from "./manager/options.ts";
+export type { RecoveredThread, RecoverOptions, RecoverProgress, RecoverReport } from "./manager/recovery.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";
 export type {
   ForkSource,

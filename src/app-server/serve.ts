@@ -67,6 +67,7 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     using turns = new RunningTurns(manager);
     await using server = createAppServer(manager, { home, cwd: command.cwd, logger, goalTools });
     const listener = await server.listen(listen, auth);
+    if (manager.config.recovery === "continue") void recover(manager, command);
     if (address.kind === "stdio") {
       await Promise.race([server.whenIdle(), aborted(drain), aborted(signal)]);
     } else {
@@ -78,6 +79,22 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     }
   } finally {
     await home.close();
+  }
+}
+
+/** Turns that an earlier process has left open go on while clients come in. */
+async function recover(manager: ThreadManager, { signal, logger }: AppServerCommand): Promise<void> {
+  try {
+    const { threads } = await manager.recoverThreads({
+      signal,
+      onProgress: ({ last: { threadId, turnId, outcome, error } }) => {
+        const level = outcome === "failed" ? "warn" : "info";
+        logger?.[level]({ threadId, turnId, outcome, ...(error && { err: error }) }, "an open turn was found");
+      },
+    });
+    logger?.info({ threads: threads.length }, "recovered");
+  } catch (err) {
+    if (!signal.aborted) logger?.error({ err }, "threads could not be recovered");
   }
 }
 

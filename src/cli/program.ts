@@ -14,6 +14,7 @@ import { forkCommand } from "./fork/command.ts";
 import { withGlobalOptions } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
+import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { withSessionOptions } from "./session-options.ts";
 import { showCommand } from "./show/command.ts";
@@ -38,6 +39,7 @@ const commands: readonly CommandMaker[] = [
   deleteCommand,
   exportCommand,
   copyCommand,
+  recoverCommand,
   verifyCommand,
   repairCommand,
   sandboxCommand,

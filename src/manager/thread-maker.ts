@@ -26,7 +26,7 @@ import { parseRestartRule, type RestartRule } from "./group-options.ts";
 import { lineageOf } from "./kinship.ts";
 import type { Logics } from "./logics.ts";
 import type { ManagerSetup } from "./options.ts";
-import type { Claim, Registry, Unloaded } from "./registry.ts";
+import type { Claim, Registry, Unloaded, Whereabouts } from "./registry.ts";
 import { agentMetaOf, logicOf, restartRuleOf, sessionMetaOf } from "./session-meta.ts";
 import { type BootParts, type Making, ThreadBoot } from "./thread-boot.ts";
 import type { ThreadOptions } from "./thread-options.ts";
@@ -210,7 +210,7 @@ export class ThreadMaker {
   /** A thread of the store, by id. One that is loaded, or being loaded, is the answer; one that was unloaded comes back. */
   async resume(threadId: ThreadId, config: ThreadConfig | undefined, options: ThreadOptions = {}): Promise<NewThread> {
     options.signal?.throwIfAborted();
-    const place = await this.#registry.locate(threadId);
+    const place = await this.#whereabouts(threadId);
     if (place === undefined || !("unloaded" in place)) {
       return this.#load(threadId, config, options, async (open) => this.#opened(threadId, open));
     }
@@ -220,6 +220,27 @@ export class ThreadMaker {
     return newThreadOf(await this.reload(threadId, { ...unloaded, config: resolved }, options));
   }
 
+  /** Where the thread is. One that another process has taken meanwhile is nowhere here, though it did not know so far. */
+  async #whereabouts(threadId: ThreadId): Promise<Whereabouts | undefined> {
+    const place = await this.#registry.locate(threadId);
+    if (place?.kind !== "loaded") return place;
+    const { incarnation } = place.thread;
+    try {
+      await incarnation.writer.confirm();
+      return place;
+    } catch (error) {
+      // Other trouble of the store is told by its next write, as ever.
+      if (!(error instanceof ThreadBusyError)) return place;
+      incarnation.end("lost", error);
+    }
+    for (;;) {
+      const now = await this.#registry.locate(threadId);
+      if (now === undefined || !("thread" in now) || now.thread !== place.thread) return now;
+      if (now.kind === "leaving") await now.done;
+      else await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
   async resumeFile(
     rolloutPath: string,
     config: ThreadConfig | undefined,
@@ -227,6 +248,7 @@ export class ThreadMaker {
   ): Promise<NewThread> {
     options.signal?.throwIfAborted();
     const { id } = await this.#setup.store.header({ rolloutPath });
+    await this.#whereabouts(id);
     return this.#load(id, config, options, (open) => this.#opened({ rolloutPath }, open));
   }
 

@@ -21,6 +21,7 @@ import type { Capacity } from "./capacity.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { GroupOptions } from "./group-options.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
+import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
@@ -159,6 +160,18 @@ export class ThreadManager implements AsyncDisposable {
         ? page.threads.map((row) => (works(row) ? { ...row, interrupted: false } : row))
         : page.threads.filter((row) => !works(row));
     return { ...page, threads };
+  }
+
+  /**
+   * Loads the stored threads whose turn a dead process has left open, a few at a time, and goes on with their turns, as
+   * `recovery: "continue"` says: each with the folder, the policies and the model of its last request. Archived ones are left
+   * alone. Resolves when all are loaded; their turns then run.
+   *
+   * @returns what became of each; one that is busy elsewhere, or fails, keeps no other from being loaded
+   * @throws the signal's reason; what the store throws while it lists
+   */
+  recoverThreads(options: RecoverOptions = {}): Promise<RecoverReport> {
+    return recoverThreads(this, options);
   }
 
   /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */

@@ -68,6 +68,11 @@ export interface ThreadWriter {
   flush(options?: { signal?: AbortSignal }): Promise<void>;
   /** As {@link flush}, and it outlives the machine, where the store's policy says so: for a turn's end. */
   sync(options?: { signal?: AbortSignal }): Promise<void>;
+  /**
+   * Asks the store whether the thread is still this writer's, though nothing is to be stored.
+   * @throws ThreadBusyError when another one has taken it over: this one has ended then, as after a failed write
+   */
+  confirm(): Promise<void>;
   /** The end of the thread, with everything appended so far. */
   position(): Position;
   /** Syncs what was appended and gives the lease back. Never rejects for a lease that is lost. */

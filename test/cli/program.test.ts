@@ -25,6 +25,7 @@ const COMMANDS = [
   "export",
   "verify",
   "repair",
+  "recover",
   "sandbox",
   "studio",
   "tree",

@@ -98,6 +98,21 @@ export function leaseSuite(make: MakeStore): void {
   );
 
   test(
+    "a writer is told that it was taken over when it asks, though it stores nothing; one that holds its thread is not",
+    inStore(make, async ({ store }) => {
+      const { id } = await storedThread(store, ["one"]);
+      const old = await store.open(id);
+      await old.confirm();
+      const next = await store.open(id, { lease: "takeOver" });
+      await assert.rejects(old.confirm(), ThreadBusyError);
+      assert.ok(old.failure instanceof ThreadBusyError);
+      await old.close();
+      await next.confirm();
+      await next.close();
+    }),
+  );
+
+  test(
     "taking over a thread that nobody holds is opening it",
     inStore(make, async ({ store }) => {
       const { id } = await storedThread(store, ["one"]);

@@ -48,7 +48,8 @@ export async function withSession<T>(
   }
 }
 
-function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome> {
+/** The home of a session, with what the command line says of its settings. */
+export function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome> {
   const { model, cd, sandbox, askForApproval, tools, profile, config = [] } = options;
   // Who cannot be asked is not: without a terminal nothing waits for an approval, unless the policy is named.
   const approvalPolicy = askForApproval ?? (io.stdin.isTTY ? undefined : "never");

@@ -165,6 +165,16 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
     this.#env.released(this);
   }
 
+  async confirm(): Promise<void> {
+    if (this.#closed || this.file.ended) return this.flush();
+    try {
+      this.fence();
+    } catch (error) {
+      if (error instanceof ThreadBusyError) this.#env.group.end(this.file, error);
+      throw error;
+    }
+  }
+
   fence(): void {
     const { keeper } = this.lease;
     if (keeper.holds(this.lease)) return;

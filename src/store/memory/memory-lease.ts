@@ -175,6 +175,10 @@ export class MemoryWriter implements ThreadWriter {
     return this.flush(options);
   }
 
+  confirm(): Promise<void> {
+    return this.flush();
+  }
+
   position(): Position {
     return { ordinal: this.#thread.end };
   }

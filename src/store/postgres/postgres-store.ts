@@ -175,7 +175,14 @@ class PostgresThreads implements PostgresStore {
   }
 
   #hold(start: Omit<ConstructorParameters<typeof PostgresWriter>[1], "onFailure">, { onFailure }: OpenOptions) {
-    const writer = new PostgresWriter(this.#group, { ...start, onFailure }, (ended) => this.#letGo(ended));
+    const writer = new PostgresWriter(
+      this.#group,
+      { ...start, onFailure },
+      {
+        release: (ended) => this.#letGo(ended),
+        check: (asking) => this.#check(asking),
+      },
+    );
     this.#writers.get(start.threadId)?.end(new ThreadBusyError(start.threadId, this.#threads.owner));
     this.#writers.set(start.threadId, writer);
     return writer;
@@ -185,6 +192,13 @@ class PostgresThreads implements PostgresStore {
     if (this.#writers.get(writer.threadId) === writer) this.#writers.delete(writer.threadId);
     // One that has lost its thread has nothing to give back; one that cannot be reached finds it let go with the connection.
     if (!writer.hasEnded) await this.#threads.release(writer).catch(() => undefined);
+  }
+
+  async #check(writer: PostgresWriter): Promise<void> {
+    const { threadId, epoch } = writer;
+    const row = await this.#threads.find(threadId);
+    if (row === undefined) writer.end(notFound(threadId));
+    else if (row.epoch !== epoch) writer.end(new ThreadBusyError(threadId, row.owner ?? undefined));
   }
 
   async open(locator: ThreadLocator, options: OpenOptions = {}): Promise<ThreadWriter> {

@@ -34,6 +34,14 @@ export interface LineGroup {
   hurry(writer: PostgresWriter): void;
 }
 
+/** The row of a writer's thread. */
+export interface HeldThread {
+  /** Gives the thread back. */
+  release(writer: PostgresWriter): Promise<void>;
+  /** Ends a writer that has lost its thread. @throws StoreIoError where that can't be told */
+  check(writer: PostgresWriter): Promise<void>;
+}
+
 type Waiter = { readonly next: number; readonly resolve: () => void; readonly reject: (error: Error) => void };
 
 const STORED: Promise<void> = Promise.resolve();
@@ -56,9 +64,9 @@ export class PostgresWriter implements ThreadWriter {
   #closing: Promise<void> | undefined;
   readonly #group: LineGroup;
   readonly #onFailure: OpenOptions["onFailure"];
-  readonly #release: (writer: PostgresWriter) => Promise<void>;
+  readonly #thread: HeldThread;
 
-  constructor(group: LineGroup, start: WriterStart, release: (writer: PostgresWriter) => Promise<void>) {
+  constructor(group: LineGroup, start: WriterStart, thread: HeldThread) {
     this.t = start.t;
     this.threadId = start.threadId;
     this.epoch = start.epoch;
@@ -68,7 +76,7 @@ export class PostgresWriter implements ThreadWriter {
     this.#next = start.next;
     this.#onFailure = start.onFailure;
     this.#group = group;
-    this.#release = release;
+    this.#thread = thread;
   }
 
   get failure(): Error | undefined {
@@ -139,6 +147,11 @@ export class PostgresWriter implements ThreadWriter {
     return this.flush(options);
   }
 
+  async confirm(): Promise<void> {
+    if (!this.#hasEnded) await this.#thread.check(this);
+    if (this.#hasEnded) await this.flush();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -153,7 +166,7 @@ export class PostgresWriter implements ThreadWriter {
         throw error;
       }
     }
-    await this.#release(this);
+    await this.#thread.release(this);
   }
 
   /** The group has stored the lines before `next`. */
