@@ -1,6 +1,6 @@
 /**
  * A group of threads and groups under one strategy. Its decisions are the machine's (machines/group.machine.ts); here they are carried
- * out, one stop or start at a time, and what changed is stored before it is acted on.
+ * out, one stop or start at a time, and what changed is stored before it is acted on (S9).
  */
 import { type Actor, createActor } from "xstate";
 import {

@@ -4,12 +4,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 import { and, createActor, not, or, setup } from "xstate";
 import { activeStates, type Chart, chartOf } from "../../machines/chart.ts";
-import { restartMachine, supervisorMachine, threadMachine, turnMachine } from "../../machines/index.ts";
+import { groupMachine, restartMachine, supervisorMachine, threadMachine, turnMachine } from "../../machines/index.ts";
 import { type Drawing, type DrawnState, layOut } from "../../src/drawing/layout.ts";
 import { svgOf } from "../../src/drawing/svg.ts";
 import { FOLDER, pictures } from "./pictures.ts";
 
-const everyMachine = [supervisorMachine, threadMachine, turnMachine, restartMachine];
+const everyMachine = [supervisorMachine, threadMachine, turnMachine, restartMachine, groupMachine];
 
 const example = setup({
   types: { events: {} as { type: "go" } | { type: "stop" } | { type: "look" } },
