@@ -339,8 +339,20 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await page.locator(".rows").focus();
     await page.keyboard.press("g");
     await page.keyboard.press("t");
-    await page.locator(".timeline canvas").waitFor();
-    await page.waitForTimeout(1_200);
+    await page.locator(".timeline .lanes canvas").waitFor();
+    await eventually("there is a lane", async () =>
+      /^1 lane/.test((await page.locator(".timeline .bar").textContent()) ?? ""),
+    );
+    const strip = await page.locator(".overview").boundingBox();
+    if (strip !== null) {
+      await page.mouse.move(strip.x + 300, strip.y + 10);
+      await page.mouse.down();
+      await page.mouse.move(strip.x + 500, strip.y + 10);
+      await page.mouse.up();
+    }
+    const shown = (await page.locator(".timeline .bar").textContent()) ?? "";
+    const [, part, whole] = /· (.+?) of (.+? (?:ms|s|min))/.exec(shown) ?? [];
+    assert.notEqual(part, whole, `the brush zooms: ${shown}`);
     await shoot(page, "timeline");
     await page.keyboard.press("g");
     await page.keyboard.press("c");

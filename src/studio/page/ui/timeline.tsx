@@ -6,9 +6,10 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Span, SpanKind } from "../../../app-server/studio/wire.ts";
 import { familyOf, nameOf, request, rows, select, selected } from "../state.ts";
-import { clockTime, duration, visible } from "../words.ts";
+import { duration, visible } from "../words.ts";
 
 const LANE = 20;
+const STRIP = 32;
 const AXIS = 22;
 const NAMES = 150;
 const EVERY_MS = 1_000;
@@ -34,6 +35,8 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
   const view = useSignal({ start: 0, end: 1 });
   const hovered = useSignal("");
   const canvas = useRef<HTMLCanvasElement>(null);
+  const head = useRef<HTMLCanvasElement>(null);
+  const brush = useRef<number | undefined>(undefined);
   useEffect(() => {
     let isWanted = true;
     let timer = 0;
@@ -56,8 +59,9 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
   const lanes = lanesOf(root, spans.value);
   const clock = clockOf(spans.value, now.value);
   useEffect(() => {
-    if (canvas.current !== null)
-      draw(canvas.current, lanes, { spans: spans.value, clock, view: view.value, now: now.value });
+    const scene = { spans: spans.value, clock, view: view.value, now: now.value };
+    if (canvas.current !== null) draw(canvas.current, lanes, scene);
+    if (head.current !== null) drawHead(head.current, lanes, scene);
   });
   const zoom = (factor: number, at: number) => {
     const { start, end } = view.value;
@@ -74,7 +78,7 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
     const element = canvas.current;
     if (element === null) return undefined;
     const { left, top, width } = element.getBoundingClientRect();
-    const lane = lanes[Math.floor((event.clientY - top - AXIS) / LANE)];
+    const lane = lanes[Math.floor((event.clientY - top) / LANE)];
     const { start, end } = view.value;
     const place = (start + ((event.clientX - left - NAMES) / (width - NAMES)) * (end - start)) * clock.length;
     const hits = spans.value.filter(
@@ -86,7 +90,8 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
     <div class="timeline">
       <div class="bar">
         <span class="dim">
-          {lanes.length} lanes · {duration(clock.length)}
+          {lanes.length === 1 ? "1 lane" : `${lanes.length} lanes`} ·{" "}
+          {duration((view.value.end - view.value.start) * clock.length)} of {duration(clock.length)}
         </span>
         <button type="button" class="quiet" aria-label="Zoom in" onClick={() => zoom(0.6, 0.5)}>
           +
@@ -105,6 +110,24 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
         </button>
         <span class="mono">{hovered.value}</span>
       </div>
+      <canvas
+        ref={head}
+        class="overview"
+        height={STRIP + AXIS}
+        onPointerDown={(event) => {
+          event.currentTarget.setPointerCapture(event.pointerId);
+          brush.current = placeOn(event.currentTarget, event);
+        }}
+        onPointerMove={(event) => {
+          const from = brush.current;
+          if (from === undefined) return;
+          const to = placeOn(event.currentTarget, event);
+          if (Math.abs(to - from) > 0.005) view.value = { start: Math.min(from, to), end: Math.max(from, to) };
+        }}
+        onPointerUp={() => {
+          brush.current = undefined;
+        }}
+      />
       <div
         class="lanes"
         role="application"
@@ -120,7 +143,7 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
       >
         <canvas
           ref={canvas}
-          height={AXIS + LANE * lanes.length}
+          height={LANE * lanes.length}
           onWheel={(event) => {
             if (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY) && event.shiftKey) return;
             event.preventDefault();
@@ -137,7 +160,7 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
           }}
           onClick={(event) => {
             const { top } = event.currentTarget.getBoundingClientRect();
-            const lane = lanes[Math.floor((event.clientY - top - AXIS) / LANE)];
+            const lane = lanes[Math.floor((event.clientY - top) / LANE)];
             if (lane !== undefined) select(lane);
           }}
         />
@@ -183,27 +206,67 @@ type Scene = {
   readonly now: number;
 };
 
-function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, clock, view, now }: Scene): void {
+/** Where the pointer is on the whole of the time, 0 to 1. */
+function placeOn(canvas: HTMLCanvasElement, { clientX }: MouseEvent): number {
+  const { left, width } = canvas.getBoundingClientRect();
+  return Math.min(1, Math.max(0, (clientX - left - NAMES) / (width - NAMES)));
+}
+
+type Pen = { readonly pen: CanvasRenderingContext2D; readonly width: number; readonly color: (name: string) => string };
+
+/** A canvas as wide as what holds it, sharp on every screen, and empty. */
+function penOn(canvas: HTMLCanvasElement, height: number): Pen | undefined {
   const width = canvas.parentElement?.clientWidth ?? 600;
-  const scale = devicePixelRatio;
-  const height = AXIS + LANE * lanes.length;
-  canvas.width = width * scale;
-  canvas.height = height * scale;
+  canvas.width = width * devicePixelRatio;
+  canvas.height = height * devicePixelRatio;
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
   const pen = canvas.getContext("2d");
-  if (pen === null) return;
+  if (pen === null) return undefined;
   const style = getComputedStyle(document.documentElement);
-  const color = (name: string) => style.getPropertyValue(name).trim();
-  pen.scale(scale, scale);
+  pen.scale(devicePixelRatio, devicePixelRatio);
   pen.font = "11px system-ui";
   pen.textBaseline = "middle";
+  return { pen, width, color: (name) => style.getPropertyValue(name).trim() };
+}
+
+/** All of the time in a strip, with what of it is shown; under it the axis. Both stay while the lanes scroll. */
+function drawHead(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, clock, view, now }: Scene): void {
+  const drawn = penOn(canvas, STRIP + AXIS);
+  if (drawn === undefined) return;
+  const { pen, width, color } = drawn;
+  const room = width - NAMES;
+  const whole = (place: number) => NAMES + (place / clock.length) * room;
+  const laneOf = new Map(lanes.map((id, index) => [id, index]));
+  pen.fillStyle = color("--chosen");
+  pen.fillRect(NAMES + view.start * room, 0, (view.end - view.start) * room, STRIP);
+  for (const [id, kind, start, end] of spans) {
+    const y = 2 + ((laneOf.get(id) ?? 0) / Math.max(1, lanes.length)) * (STRIP - 6);
+    pen.fillStyle = color(kind === "turn" ? "--faint" : COLORS[kind]);
+    const left = whole(clock.at(start));
+    pen.fillRect(left, y, Math.max(1, whole(clock.at(end ?? now)) - left), 2);
+  }
+  pen.fillStyle = color("--dim");
+  const from = view.start * clock.length;
+  const shown = (view.end - view.start) * clock.length;
+  for (let tick = 0; tick < 5; tick += 1) {
+    const x = NAMES + (room * tick) / 5;
+    pen.fillText(`+${duration(from + (shown * tick) / 5)}`, x + 4, STRIP + AXIS / 2);
+    pen.fillRect(x, STRIP + 4, 1, AXIS - 4);
+  }
+}
+
+function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, clock, view, now }: Scene): void {
+  const height = LANE * lanes.length;
+  const drawn = penOn(canvas, height);
+  if (drawn === undefined) return;
+  const { pen, width, color } = drawn;
   const from = view.start * clock.length;
   const to = view.end * clock.length;
   const x = (place: number) => NAMES + ((place - from) / (to - from)) * (width - NAMES);
   const laneOf = new Map(lanes.map((id, index) => [id, index]));
   for (const [index, id] of lanes.entries()) {
-    const y = AXIS + index * LANE;
+    const y = index * LANE;
     if (id === selected.peek()) {
       pen.fillStyle = color("--chosen");
       pen.fillRect(0, y, width, LANE);
@@ -216,19 +279,15 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
   pen.rect(NAMES, 0, width - NAMES, height);
   pen.clip();
   pen.fillStyle = color("--dim");
-  for (let tick = 0; tick <= 5; tick += 1) {
-    const place = from + ((to - from) * tick) / 5;
-    pen.fillText(`+${duration(place)}`, x(place) + 2, AXIS / 2);
-    pen.fillRect(x(place), AXIS - 4, 1, height);
+  for (const gap of clock.gaps) {
+    pen.fillText(`${duration(gap.to - gap.from)} of nothing`, x(clock.at(gap.from)) + 2, height - 6);
   }
-  for (const gap of clock.gaps)
-    pen.fillText(`${duration(gap.to - gap.from)} of nothing`, x(clock.at(gap.from)) + 2, AXIS - 4);
   for (const [id, kind, start, end] of spans) {
     const lane = laneOf.get(id);
     if (lane === undefined) continue;
     const left = x(clock.at(start));
     const right = Math.max(left + 1, x(clock.at(end ?? now)));
-    const y = AXIS + lane * LANE;
+    const y = lane * LANE;
     pen.fillStyle = color(COLORS[kind]);
     pen.strokeStyle = color(COLORS[kind]);
     if (kind === "turn") pen.fillRect(left, y + 3, right - left, LANE - 6);
@@ -237,7 +296,6 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
     else pen.fillRect(left, y + 6, right - left, LANE - 12);
   }
   pen.restore();
-  canvas.title = spans.length === 0 ? "" : `from ${clockTime(spans[0]?.[2] ?? 0)}`;
 }
 
 function hatch(
