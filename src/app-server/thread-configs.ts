@@ -62,7 +62,7 @@ export class ThreadConfigs {
       embeddedProviders: [manager.config.modelProvider],
       ...(of.typed === undefined ? {} : { typed: of.typed }),
       ...(of.config === undefined || of.config === null ? {} : { request: of.config }),
-      ...(of.profile === undefined || of.profile === null ? {} : { profile: of.profile }),
+      ...(of.profile === undefined || of.profile === null ? {} : { typedProfile: of.profile }),
     };
     return layerConfig(this.file === undefined ? sources : { ...sources, file: await this.file.read() });
   }

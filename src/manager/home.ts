@@ -119,7 +119,8 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
         overrides,
         request: request.config,
         typed: { ...typed, ...request.typed },
-        profile: request.profile ?? profile,
+        profile,
+        typedProfile: request.profile,
       });
       const its = new ProviderBook(fresh);
       if (request.config === undefined && request.profile === undefined) models.know(its);

@@ -35,6 +35,8 @@ export type ConfigSources = {
   readonly defaults?: ThreadConfig | undefined;
   /** A profile that is named outside of the layers; it wins over their `profile`. */
   readonly profile?: string | undefined;
+  /** One that the request's typed params name: it wins over all others, and over the request's `config`. */
+  readonly typedProfile?: string | undefined;
   readonly overrides?: readonly ConfigOverride[] | undefined;
   /** The request's `config`: dotted keys, JSON values. */
   readonly request?: unknown;
@@ -119,11 +121,13 @@ function rawLayers(sources: ConfigSources): Layer[] {
     { name: "request", table: request },
   ];
   const all = mergeTables(mergeTables(file, process), request);
-  const profile = sources.profile ?? valueAt(all, ["profile"]);
+  const { typedProfile } = sources;
+  const profile = typedProfile ?? sources.profile ?? valueAt(all, ["profile"]);
   if (typeof profile !== "string") return [{ name: "file", table: file }, ...above];
   const body = valueAt(all, ["profiles", profile]);
   if (!isTable(body)) throw new InvalidRequestError(`config profile \`${profile}\` not found`);
-  return [{ name: "file", table: file }, { name: "profile", table: body, profile }, ...above];
+  const own: Layer = { name: "profile", table: body, profile };
+  return [{ name: "file", table: file }, ...(typedProfile === undefined ? [own, ...above] : [...above, own])];
 }
 
 const INSTRUCTIONS_FILES = ["model_instructions_file", "experimental_instructions_file"] as const;

@@ -169,6 +169,9 @@ test("a typed param wins over a wrong value in config of another key only", asyn
 test("v1: a profile, and one that is none", async (t) => {
   const { client } = await served(t);
   assert.equal((await client.request("newConversation", { profile: "quick" })).model, "from-profile");
+  const both = { profile: "quick", config: { model: "from-config" } };
+  assert.equal((await client.request("newConversation", both)).model, "from-profile");
+  assert.equal((await client.request("newConversation", { ...both, model: "typed" })).model, "typed");
   assert.equal(
     (await client.failure("newConversation", { profile: "ghost" })).message,
     "error deriving config: config profile `ghost` not found",
