@@ -1,4 +1,4 @@
-/** Two hundred agents, eight of them at a time: the manager's limit does the queueing, in order of asking. */
+/** Two hundred agents, eight of them at a time, and a pipeline whose steps are tried again and never done twice. */
 import { memoryStore, scriptedClient, ThreadManager } from "skein";
 
 const answers = scriptedClient();
@@ -18,14 +18,14 @@ const model = {
   },
 };
 
-const manager = await ThreadManager.create({ store: memoryStore(), model, limits: { runningTurns: 8 } });
-const results = await Promise.all(
-  Array.from({ length: 200 }, async (_, n) => {
-    const { thread } = await manager.startThread();
-    await using _end = thread;
-    return await thread.run(`question ${n}`);
-  }),
-);
-const answered = results.filter(({ status }) => status === "completed").length;
-console.log(answered, "answers,", peak <= 8 ? "never more than 8 at a time" : `${peak} at a time`);
+const manager = await ThreadManager.create({ store: memoryStore(), model });
+const questions = Array.from({ length: 200 }, (_, n) => `question ${n}`);
+const results = await manager.map(questions, { concurrency: 8 });
+console.log(results.length, "answers,", peak <= 8 ? "never more than 8 at a time" : `${peak} at a time`);
+
+const { thread } = await manager.startThread();
+const draft = await thread.step("draft", async () => (await thread.run("Draft it.")).lastAgentMessage);
+const flaky = ({ attempt }) => (attempt < 3 ? Promise.reject(new Error("busy")) : `sent ${draft}`);
+const sent = await thread.step("send", flaky, { attempts: 5, backoff: { baseMs: 10 } });
+console.log(sent, "|", await thread.step("send", () => "sent twice"));
 await manager.shutdown();

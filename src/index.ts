@@ -23,6 +23,7 @@ export {
 } from "./manager/ask.ts";
 export type { Capacity } from "./manager/capacity.ts";
 export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
+export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
 export type {
@@ -38,6 +39,7 @@ export type {
 } from "./manager/options.ts";
 export type { RecoveredThread, RecoverOptions, RecoverProgress, RecoverReport } from "./manager/recovery.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";
+export type { GatherOptions, Inputs, MapOptions, PromptOptions, ResultOf } from "./manager/side-by-side.ts";
 export type {
   ForkSource,
   Replies,
@@ -49,6 +51,7 @@ export type { ThreadEnd } from "./manager/thread-end.ts";
 export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./manager/thread-group.ts";
 export { ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
+export type { Contender, Entry, ForkPoint, TournamentOptions, TournamentResult } from "./manager/tournament.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
@@ -91,12 +94,14 @@ export {
 } from "./protocol/budget.ts";
 export { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./protocol/built-in-tool-names.ts";
 export {
+  ApprovalDeniedError,
   BudgetExceededError,
   DeadlineExceededError,
   DuplicateThreadError,
   ERROR_REGISTRY,
   type ErrorCode,
   type ErrorJson,
+  FanOutError,
   InternalDefect,
   InvalidForkPointError,
   InvalidRequestError,
@@ -111,10 +116,13 @@ export {
   SandboxUnavailableError,
   SessionConfiguredNotFirstEventError,
   SkeinError,
+  StepFailedError,
   StoreIoError,
+  type TaskOutcome,
   ThreadBusyError,
   ThreadClosedError,
   ThreadNotFoundError,
+  TurnFailedError,
   TurnGivenUpError,
 } from "./protocol/errors.ts";
 export type {
@@ -151,7 +159,7 @@ export type {
   UserMessageEvent,
 } from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
-export type { Tool, ToolContext, ToolSpec } from "./protocol/function-tool.ts";
+export type { ApprovalQuestion, Tool, ToolContext, ToolSpec } from "./protocol/function-tool.ts";
 export {
   type Branded,
   newThreadId,
@@ -362,10 +370,11 @@ export {
   type ThreadLogicDefinition,
 } from "./thread/define-thread-logic.ts";
 export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
-export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions } from "./thread/logic-thread.ts";
+export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./thread/logic-thread.ts";
 export type { OutputSchema } from "./thread/output-schema.ts";
 export type { OwnLogicInput, PersistentLogic } from "./thread/own-logic.ts";
 export type { PersistOptions } from "./thread/saved-state.ts";
+export type { StepContext, StepOptions, StepWork } from "./thread/steps.ts";
 export type {
   ActiveTurn,
   Durability,
@@ -389,6 +398,6 @@ export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { BudgetChange } from "./turn/spending.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
-export { type ToolOptions, tool } from "./turn/tool.ts";
+export { type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
 export { VERSION } from "./version.ts";

@@ -1,5 +1,6 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
+import type { TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
@@ -7,29 +8,49 @@ import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import type { AgentNode } from "./agent-tree.ts";
 import { ask } from "./ask.ts";
 import type { Capacity } from "./capacity.ts";
 import type { DeadLetter } from "./dead-letters.ts";
+import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
+import {
+  type GatherOptions,
+  gather,
+  type Inputs,
+  type MapOptions,
+  map,
+  type PromptOptions,
+  type ResultOf,
+  race,
+} from "./side-by-side.ts";
 import { supervisorFace } from "./supervisor-face.ts";
 import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
 import type { ThreadEnd } from "./thread-end.ts";
 import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
+import {
+  type ForkPoint,
+  type TournamentHost,
+  type TournamentOptions,
+  type TournamentResult,
+  tournament,
+} from "./tournament.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
@@ -188,6 +209,74 @@ export class ThreadManager implements AsyncDisposable {
     const { signal, deadlineMs, whenFull } = options;
     const { clock } = this.#runtime.setup;
     return ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;
+  }
+
+  /**
+   * Puts each input through `run`, at most `concurrency` at once; the results stand in the order of the inputs. Without `run`,
+   * each input is the prompt of one turn of a new thread. Threads that a task starts by its context end with it. The first failure
+   * stops the others, unless `onFailure` is `"settle"`: then each failure stands among the results, as in Promise.allSettled.
+   *
+   * @throws FanOutError, which has the failure as its cause and what the others came to; the signal's reason, or
+   *   DeadlineExceededError, once all that was started has ended; InvalidRequestError
+   */
+  map<I, R>(inputs: Inputs<I>, options: MapOptions<I, R> & { onFailure: "settle" }): Promise<TaskOutcome<Awaited<R>>[]>;
+  map<I, R>(inputs: Inputs<I>, options: MapOptions<I, R>): Promise<Awaited<R>[]>;
+  map(
+    inputs: Inputs<string | readonly UserInput[]>,
+    options: PromptOptions & { onFailure: "settle" },
+  ): Promise<TaskOutcome<TurnResult>[]>;
+  map(inputs: Inputs<string | readonly UserInput[]>, options?: PromptOptions): Promise<TurnResult[]>;
+  async map<I>(inputs: Inputs<I>, options?: MapOptions<I, unknown> | PromptOptions): Promise<unknown[]> {
+    return map(this.#fanOut, inputs, options);
+  }
+
+  /**
+   * Runs different tasks side by side and gives their results, in the order of the tasks. A task is a function of its context, or
+   * a promise, which is only waited for. Failures, and what is thrown, as in {@link map}.
+   */
+  gather<const T extends readonly (Task<unknown> | PromiseLike<unknown>)[]>(
+    tasks: T,
+    options: GatherOptions & { onFailure: "settle" },
+  ): Promise<{ -readonly [K in keyof T]: TaskOutcome<ResultOf<T[K]>> }>;
+  gather<const T extends readonly (Task<unknown> | PromiseLike<unknown>)[]>(
+    tasks: T,
+    options?: GatherOptions,
+  ): Promise<{ -readonly [K in keyof T]: ResultOf<T[K]> }>;
+  async gather(tasks: readonly (Task<unknown> | PromiseLike<unknown>)[], options?: GatherOptions): Promise<unknown> {
+    return gather(this.#fanOut, tasks, options);
+  }
+
+  /**
+   * The result of the first task that has one; the others are stopped, and their threads end. One that fails is out.
+   * @throws FanOutError when all have failed, and as {@link map}
+   */
+  race<T>(tasks: readonly (Task<T> | PromiseLike<T>)[], options?: FanOutOptions): Promise<T> {
+    return race(this.#fanOut, tasks, options);
+  }
+
+  /**
+   * Forks a place `count` times, has each fork go its way, side by side, and keeps the best: by the highest `score`, or by what
+   * `judge` says. A fork that fails is out. The winner's thread lives on; the others end, or as `losers` says.
+   *
+   * @throws FanOutError when no fork has come to a result, and as {@link map}: all forks are then deleted
+   */
+  tournament<R = string | null>(
+    forkPoint: ForkPoint,
+    count: number,
+    options: TournamentOptions<R>,
+  ): Promise<TournamentResult<R>> {
+    return tournament(this.#fanOut, forkPoint, count, options);
+  }
+
+  get #fanOut(): TournamentHost {
+    const { clock, limits } = this.#runtime.setup;
+    return {
+      clock,
+      maxTurns: limits.runningTurns,
+      startThread: (config, options) => this.startThread(config, options),
+      forkThread: ({ from, at, config }, options) => this.forkThread({ from, ...defined({ at, config }) }, options),
+      deleteThread: (threadId) => this.deleteThread(threadId),
+    };
   }
 
   /** The models on offer, for a thread of this config (or of the manager's own). */

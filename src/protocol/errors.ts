@@ -29,6 +29,10 @@ export const ERROR_REGISTRY = {
   invalid_request: { rpc: -32600, retryable: false },
   model_error: { rpc: -32603, retryable: false },
   sandbox_unavailable: { rpc: -32603, retryable: false },
+  fan_out_failed: { rpc: -32603, retryable: false },
+  turn_failed: { rpc: -32603, retryable: false },
+  step_failed: { rpc: -32603, retryable: false },
+  approval_denied: { rpc: -32600, retryable: false },
   manager_closed: { rpc: -32013, retryable: false },
   internal_defect: { rpc: -32603, retryable: false },
 } as const;
@@ -302,6 +306,69 @@ export class InvalidRequestError extends SkeinError {
 export class SandboxUnavailableError extends SkeinError {
   static readonly code = "sandbox_unavailable";
   readonly code = SandboxUnavailableError.code;
+}
+
+/** What one task of a `map`, `gather`, `race` or `tournament` came to: as Promise.allSettled tells it. */
+export type TaskOutcome<T = unknown> = PromiseSettledResult<T>;
+
+/** A task failed, and the others were stopped; or, of a race or a tournament, all failed. The first failure is the cause. */
+export class FanOutError extends SkeinError {
+  static readonly code = "fan_out_failed";
+  readonly code = FanOutError.code;
+  /** Of the task that failed first, counted from 0 in the order of the inputs. */
+  readonly index: number;
+  /** What each task had come to, in the order of the inputs; undefined for one that had not begun, or was stopped. */
+  readonly outcomes: readonly (TaskOutcome | undefined)[];
+  constructor(
+    message: string,
+    { cause, index = 0, outcomes = [] }: Partial<Pick<FanOutError, "index" | "outcomes">> & ErrorOptions = {},
+  ) {
+    super(message, { cause });
+    this.index = index;
+    this.outcomes = outcomes;
+  }
+  protected override details() {
+    return { index: this.index };
+  }
+}
+
+/** A turn that was to give a result was interrupted, or failed by its model's error. */
+export class TurnFailedError extends SkeinError {
+  static readonly code = "turn_failed";
+  readonly code = TurnFailedError.code;
+}
+
+/** A step threw in all of its attempts, or by an error that its policy does not try again; or it was cut, and is not to run again. */
+export class StepFailedError extends SkeinError {
+  static readonly code = "step_failed";
+  readonly code = StepFailedError.code;
+  readonly stepId: string;
+  /** How often its function threw. */
+  readonly attempts: number;
+  readonly reason: "failed" | "cut";
+  constructor(
+    message: string,
+    {
+      cause,
+      stepId = "",
+      attempts = 0,
+      reason = "failed",
+    }: Partial<Pick<StepFailedError, "stepId" | "attempts" | "reason">> & ErrorOptions = {},
+  ) {
+    super(message, { cause });
+    this.stepId = stepId;
+    this.attempts = attempts;
+    this.reason = reason;
+  }
+  protected override details() {
+    return { stepId: this.stepId, attempts: this.attempts, reason: this.reason };
+  }
+}
+
+/** The user said no to what a tool asked for, or the thread's policy lets nobody be asked. Its message is the call's output. */
+export class ApprovalDeniedError extends SkeinError {
+  static readonly code = "approval_denied";
+  readonly code = ApprovalDeniedError.code;
 }
 
 /** The manager is shutting down or gone. */

@@ -16,6 +16,22 @@ export type ToolContext = {
   readonly turnId: TurnId;
   readonly callId: string;
   readonly signal: AbortSignal;
+  /**
+   * Asks the thread's user whether the call may go on, as the tools of the house do: by an `exec_approval_request`, which stands in
+   * `pendingApprovals` until an `exec_approval` op or a client answers it. Resolves when it is allowed; what was allowed for the
+   * session is not asked again for the same `command`. Where the approval policy is `never`, nobody is asked: it is allowed where
+   * the sandbox mode leaves everything open, and denied elsewhere.
+   *
+   * @throws ApprovalDeniedError, whose message is what the model is to hear; the signal's reason after an `abort`, which interrupts the turn
+   */
+  askApproval(question?: ApprovalQuestion): Promise<void>;
+};
+
+/** What the user is asked. */
+export type ApprovalQuestion = {
+  readonly reason?: string | undefined;
+  /** What is to be done, as a user reads it. Default: the tool's name and the call's arguments. */
+  readonly command?: readonly string[] | undefined;
 };
 
 /** A function that a thread's model may call. Made by {@link tool}. */

@@ -518,6 +518,9 @@ export class Incarnation implements TurnHost {
     }
     if (this.#own === undefined) this.deliver(event);
     else this.#own.give(event);
+    const { op } = event;
+    const isAnswer = op.type === "exec_approval" || op.type === "patch_approval";
+    if (isAnswer && op.decision === "abort") this.#houseTurn?.interrupt();
   }
 
   deliver(event: SubmittedOp): void {

@@ -33,6 +33,7 @@ import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
+import { type StepOptions, Steps, type StepWork } from "./steps.ts";
 import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
 import type {
   ActiveTurn,
@@ -111,6 +112,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   #pastLives: readonly PastLife[] = NO_LIVES;
   /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
+  #steps: Steps | undefined;
+  #onClosed: (() => void) | undefined;
   #waitingOps: WaitingOps | undefined;
   #pull: EventStream | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
@@ -193,6 +196,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     this.#observers = undefined;
     for (const resolve of waiting ?? []) resolve(undefined);
     this.#waitingOps?.look();
+    this.#onClosed?.();
     for (const observer of observers ?? []) observer.closed(this.#cause);
   }
 
@@ -528,6 +532,29 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     // The end of an own logic's turn is shown as it comes. One that failed says why itself, a store that failed too.
     if (result.status === "completed") await stored(this.#incarnation, handing);
     return result;
+  }
+
+  async step<T>(id: string, work: StepWork<T>, options: StepOptions = {}): Promise<T> {
+    options.signal?.throwIfAborted();
+    if (this.#isClosed) throw this.closedError();
+    this.#steps ??= new Steps((signal) => this.#inMemory(signal), this.#endSignal());
+    return this.#steps.run(id, work, options);
+  }
+
+  /** The life that the thread leads now, loaded again where it has left memory. */
+  async #inMemory(signal: AbortSignal | undefined): Promise<Incarnation> {
+    while (isGone(this.#incarnation)) {
+      if (this.#isClosed) throw this.closedError();
+      await this.#home.load(this, signal);
+    }
+    return this.#incarnation;
+  }
+
+  /** Fires when the thread has ended. */
+  #endSignal(): AbortSignal {
+    const controller = new AbortController();
+    this.#onClosed = () => controller.abort(this.closedError());
+    return controller.signal;
   }
 
   async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {

@@ -29,7 +29,7 @@ const NEEDED: Readonly<Record<string, string>> = {
 };
 
 /** Items that a thread writes of itself, and a logic does not. */
-const NOT_TO_RECORD: ReadonlySet<string> = new Set(["session_meta", "submission", "logic_state"]);
+const NOT_TO_RECORD: ReadonlySet<string> = new Set(["session_meta", "submission", "logic_state", "durable_step"]);
 
 /** As {@link readEmission}, for what somebody else's code emits. */
 export function readOwnEmission(emitted: unknown): Emission | Breach {

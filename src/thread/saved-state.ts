@@ -149,7 +149,7 @@ export class StateKeeper {
 }
 
 /** @throws InvalidRequestError that names the place of what JSON would lose or change */
-function checkPlain(value: unknown, path: string): void {
+export function checkPlain(value: unknown, path: string): void {
   if (isDeepValue(value))
     throw new InvalidRequestError(`it nests deeper than ${MAX_JSON_DEPTH} levels, or holds itself`);
   walk(value, path);

@@ -13,6 +13,7 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import type { OutputSchema } from "./output-schema.ts";
+import type { StepOptions, StepWork } from "./steps.ts";
 import type { TurnResult } from "./turn-result.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
@@ -155,6 +156,16 @@ export interface Thread extends AsyncDisposable {
    * On abort the review is interrupted.
    */
   review(target: ReviewTarget, options?: WaitOptions): Promise<TurnResult>;
+  /**
+   * Does a piece of work once in the thread's life: its result, plain JSON of at most 1 MiB, is stored in the rollout before this
+   * resolves, and every later call of this id gives it, in whatever process. A function that throws is tried again as the options
+   * say; its failure is not stored, so a later call tries anew. One that was cut, because its process died while it ran, runs
+   * again (`context.cuts` says how often, `context.idempotencyKey` stays the same), unless `onCut` is `"fail"`.
+   *
+   * @throws StepFailedError, with the last error as its cause; the signal's reason; DeadlineExceededError; ThreadClosedError;
+   *   InvalidRequestError for a result that can't be stored; StoreIoError
+   */
+  step<T>(id: string, work: StepWork<T>, options?: StepOptions): Promise<T>;
   /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
   interrupt(options?: InterruptOptions): Promise<void>;
   /** Has the history summarised, in a turn of its own; resolves with its end. */

@@ -7,10 +7,11 @@
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
-import type { Tool } from "../protocol/function-tool.ts";
+import type { ApprovalQuestion, Tool } from "../protocol/function-tool.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
+import { askApproval } from "./tool-approval.ts";
 import { type ToolOutput, truncateMiddle } from "./tool-output.ts";
 import { inCall } from "./tool-scope.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
@@ -81,7 +82,15 @@ async function outcomeOf(
   { host, run, call }: { host: TurnHost; run: TurnRun; call: RunningCall },
 ): Promise<["completed" | "failed", string]> {
   try {
-    const context = { threadId: host.threadId, turnId: run.turnId, callId: call.callId, signal: run.signal };
+    const { callId, kind, name } = call;
+    const context = {
+      threadId: host.threadId,
+      turnId: run.turnId,
+      callId,
+      signal: run.signal,
+      askApproval: (question?: ApprovalQuestion) =>
+        askApproval(new CallContext(host, run, { callId, kind, raw }), name, question),
+    };
     return ["completed", truncateMiddle(await tool.call(raw, context))];
   } catch (error) {
     return ["failed", run.signal.aborted ? abortedText(host.clock, call.startedAt) : textOfThrown(error)];

@@ -1,6 +1,6 @@
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import type { Tool, ToolContext, ToolSpec } from "../protocol/function-tool.ts";
+import type { ApprovalQuestion, Tool, ToolContext, ToolSpec } from "../protocol/function-tool.ts";
 import { type JsonSchema, jsonSchemaOf, type StandardSchema, validate } from "./standard-schema.ts";
 
 /** A function tool: what the model sees of it, and what runs when the model calls it. */
@@ -18,11 +18,21 @@ export type ToolOptions<Input> = {
    */
   readonly idempotent?: boolean;
   /**
+   * Whether the call needs the user's word first: always, or where the function gives what to ask. See ToolContext.askApproval. A
+   * call that is denied is not executed, and the model hears so.
+   */
+  readonly approval?: ToolApproval<Input> | undefined;
+  /**
    * Answers the call. A text is given to the model as it is, anything else as JSON. What it throws is told to the
    * model as the call's output, and never ends the turn. On interrupt it has 100 ms to end by itself.
    */
   readonly execute: (input: Input, context: ToolContext) => unknown;
 };
+
+/** `"always"`, or what is to be asked for these arguments: a reason, a whole question, or nothing (false or undefined). */
+export type ToolApproval<Input> = "always" | ((input: Input, context: ToolContext) => Asked | PromiseLike<Asked>);
+
+type Asked = string | ApprovalQuestion | boolean | undefined;
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const ANY_OBJECT = { type: "object", properties: {}, additionalProperties: true } as const;
@@ -36,6 +46,12 @@ export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input
   if (!NAME.test(options.name)) {
     throw new InvalidRequestError(`tool name \`${options.name}\` must be 1 to 64 letters, digits, \`_\` or \`-\``);
   }
+  const { approval } = options;
+  if (approval !== undefined && approval !== "always" && typeof approval !== "function") {
+    throw new InvalidRequestError(
+      `tool \`${options.name}\`: \`approval\` is "always", or a function that says what to ask`,
+    );
+  }
   const spec: ToolSpec = {
     type: "function",
     name: options.name,
@@ -48,6 +64,8 @@ export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input
     ...(options.idempotent === true && { idempotent: true }),
     async call(rawArguments, context) {
       const input = await readArguments(rawArguments, options.input);
+      const question = await questionOf(options.approval, input, context);
+      if (question !== undefined) await context.askApproval(question);
       return outputText(await options.execute(input, context));
     },
   };
@@ -59,6 +77,18 @@ function describeInput(name: string, schema: StandardSchema | undefined): JsonSc
   throw new InvalidRequestError(
     `tool \`${name}\`: give \`inputJsonSchema\`, since its schema cannot be shown to a model as it is`,
   );
+}
+
+async function questionOf<Input>(
+  approval: ToolOptions<Input>["approval"],
+  input: Input,
+  context: ToolContext,
+): Promise<ApprovalQuestion | undefined> {
+  if (approval === undefined) return undefined;
+  const asked = approval === "always" ? true : await approval(input, context);
+  if (asked === undefined || asked === false) return undefined;
+  if (asked === true) return {};
+  return typeof asked === "string" ? { reason: asked } : asked;
 }
 
 async function readArguments<Input>(raw: string, schema: StandardSchema<Input> | undefined): Promise<Input> {

@@ -12,6 +12,7 @@ import {
   type ShutdownReport,
   type SubmissionId,
   submissionId,
+  type TaskOutcome,
   type Thread,
   type ThreadEvent,
   type ThreadId,
@@ -106,3 +107,33 @@ expectTypeOf(defineThreadLogic({ start: () => ({ n: 1 }), turn: ({ state }) => S
 >();
 // A limit that refuses is one that can be set.
 expectTypeOf<LimitName>().toExtend<keyof Limits>();
+
+// Many at once: results and wrong calls.
+expectTypeOf(manager.map([1, 2], { run: async (n) => String(n) })).resolves.toEqualTypeOf<string[]>();
+expectTypeOf(manager.map(["a"])).resolves.toEqualTypeOf<TurnResult[]>();
+expectTypeOf(manager.map([1], { run: (n) => n, onFailure: "settle" })).resolves.toEqualTypeOf<TaskOutcome<number>[]>();
+expectTypeOf(manager.gather([() => "a", Promise.resolve(1)])).resolves.toEqualTypeOf<[string, number]>();
+expectTypeOf(manager.race([async () => 1, Promise.resolve(2)])).resolves.toEqualTypeOf<number>();
+expectTypeOf(thread.step("x", async () => ({ n: 1 }))).resolves.toEqualTypeOf<{ n: number }>();
+// @ts-expect-error numbers are no prompts
+void manager.map([1]);
+// @ts-expect-error no mode
+void manager.map([1], { run: () => 1, onFailure: "ignore" });
+// @ts-expect-error there is no such option
+void manager.map([1], { run: () => 1, concurency: 5 });
+// @ts-expect-error a number is no task
+void manager.gather([5]);
+// @ts-expect-error a score is a number
+void manager.tournament(thread, 2, { run: () => "x", score: () => "high" });
+// @ts-expect-error a step has a function
+void thread.step("x", 5);
+// @ts-expect-error no decision of what to do
+void thread.step("x", () => 1, { onCut: "ignore" });
+// @ts-expect-error no code of an error
+void thread.step("x", () => 1, { retryOn: ["no_such_code"] });
+// @ts-expect-error no approval
+tool({ name: "x", description: "", approval: "sometimes", execute: () => 1 });
+// @ts-expect-error a turn has an input
+defineThreadLogic({ turn: ({ startTurn }) => startTurn() });
+// @ts-expect-error whether it is interrupted is yes or no
+void manager.listThreads({ interrupted: "yes" });

@@ -1,0 +1,125 @@
+/** What a manager offers over fan-out.ts: many inputs through one function, many tasks at once, the first of many. */
+import { InvalidRequestError, type TaskOutcome, TurnFailedError } from "../protocol/errors.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
+import {
+  allOf,
+  type FailureMode,
+  type FanOutHost,
+  type FanOutOptions,
+  firstOf,
+  settledOf,
+  type Task,
+  type TaskContext,
+} from "./fan-out.ts";
+
+/** Where a `map`'s inputs come from. An asynchronous source is asked for the next input as a place comes free. */
+export type Inputs<I> = Iterable<I> | AsyncIterable<I>;
+
+/** How a `map` goes about its inputs. */
+export type MapOptions<I, R> = FanOutOptions & {
+  /** What is done with each input. */
+  readonly run: (input: I, context: TaskContext) => R | PromiseLike<R>;
+  readonly onFailure?: FailureMode | undefined;
+};
+
+/** How a `map` without a function goes about its prompts: each is one turn of a new thread. */
+export type PromptOptions = FanOutOptions & {
+  readonly run?: undefined;
+  /** Of the threads. */
+  readonly config?: ThreadConfig | undefined;
+  readonly onFailure?: FailureMode | undefined;
+};
+
+export type GatherOptions = FanOutOptions & { readonly onFailure?: FailureMode | undefined };
+
+/** What a task of a `gather` comes to. */
+export type ResultOf<T> = T extends (context: TaskContext) => infer R ? Awaited<R> : Awaited<T>;
+
+type Prompt = string | readonly UserInput[];
+
+export function map<I>(
+  host: FanOutHost,
+  inputs: Inputs<I>,
+  options: MapOptions<I, unknown> | PromptOptions = {},
+): Promise<unknown[]> {
+  if (!isSource(inputs)) throw new InvalidRequestError("map: give the inputs, an array or any other iterable");
+  const { run } = options;
+  if (run !== undefined && typeof run !== "function")
+    throw new InvalidRequestError("map: `run` is a function of an input and its context");
+  const one = run ?? turnOf((options as PromptOptions).config);
+  const plan = { what: "map", tasks: tasksOf(inputs, one as (input: I, context: TaskContext) => unknown) };
+  return carriedOut(host, plan, options);
+}
+
+export function gather(
+  host: FanOutHost,
+  tasks: readonly (Task<unknown> | PromiseLike<unknown>)[],
+  options: GatherOptions = {},
+): Promise<unknown[]> {
+  return carriedOut(host, { what: "gather", tasks: checked("gather", tasks) }, options);
+}
+
+export async function race<T>(
+  host: FanOutHost,
+  tasks: readonly (Task<T> | PromiseLike<T>)[],
+  options: FanOutOptions = {},
+): Promise<T> {
+  const all = checked("race", tasks);
+  if (all.length === 0) throw new InvalidRequestError("race: give a task at least, or nobody ever wins");
+  return firstOf(host, { what: "race", tasks: all }, { concurrency: Number.POSITIVE_INFINITY, ...options });
+}
+
+function carriedOut<T>(
+  host: FanOutHost,
+  plan: Parameters<typeof allOf<T>>[1],
+  { onFailure = "stop", ...options }: GatherOptions,
+): Promise<T[] | TaskOutcome<T>[]> {
+  if (onFailure !== "stop" && onFailure !== "settle")
+    throw new InvalidRequestError(`${plan.what}: \`onFailure\` is "stop" or "settle"`);
+  return onFailure === "stop" ? allOf(host, plan, options) : settledOf(host, plan, options);
+}
+
+const isSource = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
+
+function tasksOf<I, R>(
+  inputs: Inputs<I>,
+  run: (input: I, context: TaskContext) => R,
+): Iterable<Task<R>> | AsyncIterable<Task<R>> {
+  const taskOf = (input: I) => (context: TaskContext) => run(input, context);
+  if (Symbol.asyncIterator in inputs) {
+    return (async function* () {
+      for await (const input of inputs) yield taskOf(input);
+    })();
+  }
+  return (function* () {
+    for (const input of inputs) yield taskOf(input);
+  })();
+}
+
+/** A promise runs already: it is only waited for, and what becomes of it is never unheard. */
+function checked<T>(what: string, tasks: readonly (Task<T> | PromiseLike<T>)[]): Task<T>[] {
+  if (!Array.isArray(tasks)) throw new InvalidRequestError(`${what}: give an array of tasks`);
+  return tasks.map((task: Task<T> | PromiseLike<T>, index) => {
+    if (typeof task === "function") return task;
+    if (typeof task?.then !== "function")
+      throw new InvalidRequestError(`${what}: task ${index} is neither a function nor a promise`);
+    task.then(undefined, () => undefined);
+    return () => task;
+  });
+}
+
+const turnOf =
+  (config: ThreadConfig | undefined) =>
+  async (input: Prompt, { startThread, signal }: TaskContext): Promise<TurnResult> =>
+    completed(await (await startThread(config)).run(input, { signal }));
+
+/** @throws TurnFailedError for a turn that gave no result */
+export function completed(result: TurnResult): TurnResult {
+  if (result.status === "completed") return result;
+  throw new TurnFailedError(
+    result.error === null ? "the turn was interrupted" : `the turn failed: ${result.error.message}`,
+  );
+}
