@@ -5,6 +5,7 @@ import { backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { sleep } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
@@ -235,6 +236,9 @@ export class HostedThread implements LogicThread {
     const items: ResponseItem[] = [];
     for await (const event of askModel(this.#host, run, request, signal)) {
       signal.throwIfAborted();
+      // One that never really waits would keep the loop from turning.
+      const turning = yieldToLoop();
+      if (turning !== undefined) await turning;
       if (event.type === "item_done") items.push(event.item);
       if (event.type === "completed") return { items, usage: event.usage };
     }

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { assign, emit, setup } from "xstate";
 import { defineThreadLogic, fileStore, type PersistentLogic, type Thread, type ThreadStore } from "../../src/index.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import { header } from "../contract/store-script.ts";
 import { settled } from "../kernel/settled.ts";
 import { linesOf, rig, watch } from "../rig.ts";
 
@@ -241,4 +242,41 @@ test("killed in each state, it goes on from there (kill -9)", async () => {
     "packed -> sent 3",
     "sent -> sent 4",
   ]);
+});
+
+test("a resume reads as much of a thread that has stored many states as of one that has stored few", async () => {
+  const read: number[] = [];
+  for (const states of [50, 5_000]) {
+    const store = memoryStore();
+    const writer = await store.create(header());
+    for (let n = 1; n <= states; n += 1) writer.append({ type: "logic_state", payload: { version: 1, state: { n } } });
+    await writer.close();
+    let lines = 0;
+    const counted = new Proxy(store, {
+      get: (target, name) =>
+        name === "load"
+          ? async function* (...args: Parameters<typeof store.load>) {
+              for await (const page of target.load(...args)) {
+                lines += page.length;
+                yield page;
+              }
+            }
+          : Reflect.get(target, name, target).bind?.(target),
+    });
+    let saved: unknown;
+    const logic = defineThreadLogic({
+      persist: "snapshot",
+      start: (input) => {
+        saved = input.saved;
+        return input.saved as { n: number };
+      },
+      turn: () => "done",
+    });
+    await using r = await rig({ store: counted, threadLogic: logic });
+    const { thread } = await r.manager.resumeThread(writer.threadId, undefined, { initialMessages: "none" });
+    await thread.run("x");
+    assert.deepEqual(saved, { n: states });
+    read.push(lines);
+  }
+  assert.ok((read[1] ?? 0) <= 512, `lines read: ${read.join(", ")}`);
 });
