@@ -16,7 +16,7 @@ import { ModelError } from "../protocol/model-error.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import { checkPlain } from "./saved-state.ts";
-import type { WaitOptions } from "./thread.ts";
+import type { WaitOptions } from "./wait-options.ts";
 
 /** What a step's function is given. */
 export type StepContext = {

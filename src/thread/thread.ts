@@ -15,10 +15,10 @@ import type { BackgroundTerminals } from "../turn/tools/exec/background-terminal
 import type { OutputSchema } from "./output-schema.ts";
 import type { StepOptions, StepWork } from "./steps.ts";
 import type { TurnResult } from "./turn-result.ts";
+import type { WaitOptions } from "./wait-options.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
-/** Every wait can be given up (it rejects with the signal's reason) and bounded (DeadlineExceededError). */
-export type WaitOptions = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
+export type { WaitOptions };
 
 /** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
 export type Durability = "stored" | "memory";

@@ -173,6 +173,10 @@ suite("the house", () => {
       invalid_request: -32600,
       model_error: -32603,
       sandbox_unavailable: -32603,
+      fan_out_failed: -32603,
+      turn_failed: -32603,
+      step_failed: -32603,
+      approval_denied: -32600,
       manager_closed: -32013,
       internal_defect: -32603,
     };
