@@ -172,9 +172,15 @@ export class EndNotices {
     if (own?.status === null && !this.#followed.has(thread.id)) this.#watch(thread, own);
     for (const [agent, notice] of [...this.#owed]) {
       if (notice.parent !== thread.id || this.#followed.has(agent)) continue;
-      const ended = notice.status === null ? await this.#endOf(agent) : notice.status;
-      if (ended !== null) await this.#deliver(agent, { ...notice, status: ended }, { ephemeral: false });
+      await this.#settleOne(agent, notice).catch((error: unknown) => {
+        this.#host.logger.warn({ threadId: thread.id, agent, err: error }, "what an agent owes could not be told");
+      });
     }
+  }
+
+  async #settleOne(agent: ThreadId, notice: Owed): Promise<void> {
+    const ended = notice.status === null ? await this.#endOf(agent) : notice.status;
+    if (ended !== null) await this.#deliver(agent, { ...notice, status: ended }, { ephemeral: false });
   }
 
   /** What an agent that nobody has open had come to; null while it has not ended. */
