@@ -21,7 +21,7 @@ export {
   ask,
   type OnlyFieldsOf,
 } from "./manager/ask.ts";
-export type { Capacity } from "./manager/capacity.ts";
+export type { Capacity, Share, ThreadCapacity } from "./manager/capacity.ts";
 export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
@@ -106,6 +106,7 @@ export {
   InvalidForkPointError,
   InvalidRequestError,
   type LeaseOwner,
+  type LimitFacts,
   type LimitName,
   LimitReachedError,
   ManagerClosedError,
@@ -239,6 +240,7 @@ export {
 export type { SessionSource, SubAgentSource, ThreadSpawnSource } from "./protocol/session-source.ts";
 export type { ShellEnvironmentPolicy } from "./protocol/shell-environment.ts";
 export {
+  type Priority,
   parseThreadConfig,
   type Recovery,
   type ResolvedThreadConfig,

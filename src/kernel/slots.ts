@@ -3,7 +3,7 @@
  *
  * P1 `inUse` never exceeds `limit`.
  * P2 Nobody passes a waiter: a released permit goes straight to the one that has waited longest, without being free
- *    in between. One that comes back for a permit that it had lent goes before those that never had one.
+ *    in between.
  * P3 A waiter that gives up leaves the queue at once, and a permit that it was given is its own to release.
  */
 
@@ -17,7 +17,6 @@ export type Release = () => void;
 export class Slots {
   readonly limit: number;
   readonly #queue = new Fifo<(release: Release) => void>();
-  readonly #returning = new Fifo<(release: Release) => void>();
   #inUse = 0;
 
   /** @param limit a whole number from 1 on, or Infinity */
@@ -33,7 +32,7 @@ export class Slots {
   }
 
   get waiting(): number {
-    return this.#queue.size + this.#returning.size;
+    return this.#queue.size;
   }
 
   /** A permit, or undefined when all are in use. */
@@ -46,25 +45,19 @@ export class Slots {
   /** A permit: directly when one is free, else by promise. An abort gives the wait up with `signal.reason`. */
   acquire({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Release | Promise<Release> {
     signal?.throwIfAborted();
-    return this.tryAcquire() ?? this.#wait(this.#queue, signal);
+    return this.tryAcquire() ?? this.#wait(signal);
   }
 
-  /** As {@link acquire}, for one that had a permit before. */
-  reacquire({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Release | Promise<Release> {
-    signal?.throwIfAborted();
-    return this.tryAcquire() ?? this.#wait(this.#returning, signal);
-  }
-
-  #wait(queue: Fifo<(release: Release) => void>, signal: AbortSignal | undefined): Promise<Release> {
+  #wait(signal: AbortSignal | undefined): Promise<Release> {
     return new Promise((resolve, reject) => {
-      const place = queue.push((release) => {
+      const place = this.#queue.push((release) => {
         stopListening?.();
         resolve(release);
       });
       const stopListening =
         signal &&
         onceAborted(signal, () => {
-          queue.remove(place);
+          this.#queue.remove(place);
           reject(signal.reason);
         });
     });
@@ -75,7 +68,7 @@ export class Slots {
     return () => {
       if (!held) return;
       held = false;
-      const admit = this.#returning.shift() ?? this.#queue.shift();
+      const admit = this.#queue.shift();
       if (admit === undefined) this.#inUse -= 1;
       else admit(this.#permit());
     };

@@ -34,7 +34,8 @@ export class Admission {
     if (ALWAYS.has(type)) return free;
     const place = this.#slots.tryAcquire();
     if (place !== undefined) return this.#counted(place);
-    if (whenFull === "reject") throw this.#overloaded();
+    // Nothing that a supervisor is asked may be dropped.
+    if (whenFull !== "wait") throw this.#overloaded();
     return this.#wait(signal);
   }
 

@@ -75,6 +75,18 @@ export class Kinship {
     return kin !== undefined && kin.parent !== null && kin.presence === "member";
   }
 
+  /** The top of the thread's tree: itself, where nobody started it. */
+  rootOf(id: ThreadId): ThreadId {
+    return this.#kin.get(id)?.root ?? id;
+  }
+
+  /** How much of the limits on its agents a thread uses. */
+  roomUnder(id: ThreadId): { readonly depth: number; readonly children: number; readonly tree: number } {
+    const kin = this.#kin.get(id);
+    const root = kin && this.#kin.get(kin.root);
+    return { depth: kin?.depth ?? 0, children: kin?.members ?? 0, tree: root?.tree ?? 1 };
+  }
+
   /** undefined for a thread that has neither a parent nor children. */
   lineageOf(id: ThreadId): Pick<Kin, "depth" | "session" | "nickname" | "path"> | undefined {
     return this.#kin.get(id);
@@ -143,9 +155,13 @@ export class Kinship {
     const { childrenPerParent } = this.#limits;
     const depth = Math.min(this.#limits.depth, newcomer.maxDepth ?? Number.POSITIVE_INFINITY);
     const treeSize = Math.min(this.#limits.treeSize, 1 + (newcomer.maxThreads ?? Number.POSITIVE_INFINITY));
-    if (above.depth + 1 > depth) throw limitReached("depth", { depth });
-    if (above.members + 1 > childrenPerParent) throw limitReached("childrenPerParent", { childrenPerParent });
-    if (root !== undefined && root.tree + 1 > treeSize) throw limitReached("treeSize", { treeSize });
+    if (above.depth + 1 > depth) throw limitReached("depth", { depth }, { used: above.depth, whose: parent });
+    if (above.members + 1 > childrenPerParent) {
+      throw limitReached("childrenPerParent", { childrenPerParent }, { used: above.members, whose: parent });
+    }
+    if (root !== undefined && root.tree + 1 > treeSize) {
+      throw limitReached("treeSize", { treeSize }, { used: root.tree, whose: above.root });
+    }
     above.started += 1;
     this.#place(id, above, { parent, depth: above.depth + 1, session: above.session, nickname, endsWithParent, path });
   }

@@ -6,7 +6,7 @@ import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import { scriptedClient } from "../model/scripted-client.ts";
 import type { Price } from "../protocol/budget.ts";
-import { InvalidRequestError, type LimitName, LimitReachedError } from "../protocol/errors.ts";
+import { InvalidRequestError, type LimitFacts, type LimitName, LimitReachedError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
 import type { McpServers } from "../protocol/mcp-servers.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
@@ -30,6 +30,10 @@ export type Limits = {
   readonly residentThreads: number;
   /** Turns that run at the same time; further ones wait their turn, in order. Default: no bound. */
   readonly runningTurns: number;
+  /** How long a turn waits at most to come before those that began later at the next better priority. Default 30,000. */
+  readonly turnAgingMs: number;
+  /** How many threads may come to be (not again) in any such period: agents, and all others. Default null: any number. */
+  readonly spawnRate: { readonly count: number; readonly periodMs: number } | null;
   /** How deep agents may start agents; a thread without a parent has depth 0. Default 8. */
   readonly depth: number;
   /** Living children of one thread. Default 1,000. */
@@ -52,10 +56,11 @@ export type Limits = {
 };
 
 /** A limit that a thread was refused by is one of those that a manager can be given. */
-export const limitReached = <Name extends LimitName>(
+export const limitReached = <Name extends Exclude<LimitName, "spawnRate">>(
   name: Name,
-  { [name]: max }: Pick<Limits, Name>,
-): LimitReachedError => new LimitReachedError(name, max);
+  { [name]: max }: Pick<Limits, Exclude<Name, "spawnRate">>,
+  facts?: LimitFacts,
+): LimitReachedError => new LimitReachedError(name, max, facts);
 
 /** When idle threads are trimmed and leave memory. An unloaded thread comes back with the next message. */
 export type Residency = {
@@ -195,6 +200,8 @@ export type ManagerSetup = {
 const LIMITS: Limits = {
   residentThreads: 100_000,
   runningTurns: Number.POSITIVE_INFINITY,
+  turnAgingMs: 30_000,
+  spawnRate: null,
   depth: 8,
   childrenPerParent: 1_000,
   treeSize: 10_000,
@@ -248,7 +255,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     instructions: options.instructions,
     sessionSource: options.sessionSource ?? "exec",
     originator: options.originator ?? "skein",
-    limits: bounded("limits", LIMITS, options.limits),
+    limits: withRate(bounded("limits", LIMITS, options.limits)),
     prices: pricesOf(options.prices),
     residency: bounded("residency", RESIDENCY, options.residency),
     supervision: withStrategy(options.supervision),
@@ -275,6 +282,16 @@ function bounded<T extends Record<string, unknown>>(what: string, defaults: T, g
     merged[name] = value;
   }
   return merged as T;
+}
+
+function withRate(limits: Limits): Limits {
+  const { spawnRate } = limits;
+  if (spawnRate === null) return limits;
+  const { count, periodMs } = Object(spawnRate);
+  if (!Number.isInteger(count) || count < 1 || typeof periodMs !== "number" || !(periodMs > 0)) {
+    throw new InvalidRequestError("limits.spawnRate: must be { count, periodMs }, both above 0, or null");
+  }
+  return limits;
 }
 
 function pricesOf(given: ThreadManagerOptions["prices"] = {}): ManagerSetup["prices"] {

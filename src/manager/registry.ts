@@ -10,10 +10,12 @@
  *   loaded again is in two, so that it is not forgotten when that fails.
  */
 
+import type { Clock } from "../kernel/clock.ts";
+import { RateWindow } from "../kernel/rate-window.ts";
 import { RwMutex } from "../kernel/rw-mutex.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
-import { DuplicateThreadError } from "../protocol/errors.ts";
+import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -40,6 +42,8 @@ export type Reservation = {
   readonly isAdmitted: boolean;
   /** Its place in memory; none for a thread that is to be given away. */
   readonly place: Release | undefined;
+  /** It did not come to be: it does not count. */
+  readonly takeBack: (() => void) | undefined;
   /** undefined: the maker has given up; somebody else may try. */
   readonly outcome: PromiseWithResolvers<LiveThread | undefined>;
 };
@@ -89,7 +93,11 @@ export class Registry {
   readonly #places = new Map<ThreadId, Release>();
   readonly #kinship: Kinship;
 
-  constructor(limits: Limits) {
+  /** How many threads came to be of late; undefined where any number may. */
+  readonly #spawns: RateWindow | undefined;
+
+  constructor(limits: Limits, clock: Clock) {
+    if (limits.spawnRate !== null) this.#spawns = new RateWindow(limits.spawnRate, clock);
     this.#kinship = new Kinship(limits);
   }
 
@@ -113,16 +121,19 @@ export class Registry {
     const place = needsPlace ? takePlace() : undefined;
     if (needsPlace && place === undefined) return { kind: "full" };
     const isAdmitted = under !== undefined && !this.#kinship.isAdmitted(threadId);
+    const spawns = claim.for === "create" ? this.#spawns : undefined;
     try {
+      if (spawns !== undefined) refuseOver(spawns);
       if (isAdmitted) this.#kinship.admit(threadId, under);
     } catch (error) {
       place?.();
       throw error;
     }
+    const takeBack = spawns?.take();
     const outcome = Promise.withResolvers<LiveThread | undefined>();
     // Waiters hear of a failure; when there is none, it is not unhandled: the maker reports it.
     outcome.promise.catch(() => undefined);
-    const reservation: Reservation = { threadId, for: claim.for, isAdmitted, place, outcome };
+    const reservation: Reservation = { threadId, for: claim.for, isAdmitted, place, takeBack, outcome };
     this.#reserved.set(threadId, reservation);
     return { kind: "reserved", reservation };
   }
@@ -174,6 +185,7 @@ export class Registry {
       this.#reserved.delete(reservation.threadId);
       if (reservation.isAdmitted) this.#kinship.release(reservation.threadId, "closed");
       reservation.place?.();
+      reservation.takeBack?.();
       if (failure === undefined) reservation.outcome.resolve(undefined);
       else reservation.outcome.reject(failure.error);
     });
@@ -386,6 +398,20 @@ export class Registry {
     return this.#kinship.lineageOf(threadId);
   }
 
+  /** The top of a thread's tree. */
+  rootOf(threadId: ThreadId): ThreadId {
+    return this.#kinship.rootOf(threadId);
+  }
+
+  roomUnder(threadId: ThreadId): ReturnType<Kinship["roomUnder"]> {
+    return this.#kinship.roomUnder(threadId);
+  }
+
+  /** How many threads came to be in the last period, and when the next may; undefined where any number may. */
+  get spawnRate(): RateWindow | undefined {
+    return this.#spawns;
+  }
+
   /** The living sub-agents of a thread, at any depth. */
   agentsUnder(threadId: ThreadId): ThreadId[] {
     return this.#kinship.allUnder(threadId);
@@ -446,4 +472,10 @@ export class Registry {
   toJSON(): { readonly resident: number; readonly unloaded: number; readonly related: number } {
     return { resident: this.size, unloaded: this.unloadedCount, related: this.#kinship.size };
   }
+}
+
+/** @throws LimitReachedError that says when to try again */
+function refuseOver(spawns: RateWindow): void {
+  const { retryAfterMs, rate, used } = spawns;
+  if (retryAfterMs > 0) throw new LimitReachedError("spawnRate", rate.count, { used, retryAfterMs });
 }

@@ -5,12 +5,13 @@
 import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import { Slots } from "../kernel/slots.ts";
+import { type Rank, RankedSlots, type Standing } from "../kernel/ranked-slots.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
+import type { Priority } from "../protocol/thread-config.ts";
 import { memoryStore } from "../store/memory/memory-store.ts";
 import { MemoryNotes, type StandingNotes } from "../store/standing-notes.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
@@ -24,6 +25,7 @@ import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import { AgentTree } from "./agent-tree.ts";
 import { Budgets } from "./budgets.ts";
 import type { Capacity } from "./capacity.ts";
+import { capacityOf } from "./capacity-now.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { EndNotices } from "./end-notices.ts";
 import { Groups } from "./groups.ts";
@@ -50,7 +52,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly setup: ManagerSetup;
   readonly #supervisor: Supervisor;
   readonly maker: ThreadMaker;
-  readonly turnSlots: Slots;
+  readonly turnSlots: RankedSlots;
   readonly budgets: Budgets;
   readonly approvals: ApprovalBoard;
   readonly #mcp: McpPool;
@@ -73,7 +75,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   constructor(setup: ManagerSetup) {
     this.setup = setup;
     const { clock, limits } = setup;
-    this.turnSlots = new Slots(limits.runningTurns);
+    this.turnSlots = new RankedSlots(limits.runningTurns, { clock, agingMs: limits.turnAgingMs });
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.ephemeral = memoryStore({ clock });
@@ -166,6 +168,16 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     return (ephemeral ? this.ephemeral.notes : this.setup.store.notes) ?? this.#passingNotes;
   }
 
+  /** An agent is as urgent as the least urgent thread above it, itself included. */
+  standingOf(threadId: ThreadId): Standing {
+    let rank: Rank | undefined;
+    for (let at: ThreadId | undefined = threadId; at !== undefined; at = this.registry.parentOf(at)) {
+      const { priority } = this.registry.configOf(at) ?? {};
+      if (priority !== undefined) rank = Math.max(rank ?? 1, rankOf(priority)) as Rank;
+    }
+    return { id: threadId, rank: rank ?? USUAL, tree: this.registry.rootOf(threadId) };
+  }
+
   #makeBudgets(): Budgets {
     const { clock, logger, prices, store } = this.setup;
     return new Budgets({
@@ -193,6 +205,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       contextWindow: (model, provider) => models.contextWindow(model, provider),
       listModels: (provider) => models.listModels({ provider }),
       turnSlots: this.turnSlots,
+      standingOf: (threadId) => this.standingOf(threadId),
       budgets: this.budgets,
       turnLogic: houseTurn(this.#lives.incarnations.byName),
       approvals: this.approvals,
@@ -330,12 +343,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   }
 
   capacity(): Capacity {
-    const { registry, rooms, turnSlots, setup } = this;
-    return {
-      residentThreads: { used: rooms.used, max: setup.limits.residentThreads },
-      runningTurns: { used: turnSlots.inUse, waiting: turnSlots.waiting, max: turnSlots.limit },
-      unloadedThreads: registry.unloadedCount,
-    };
+    return capacityOf(this);
   }
 
   shutdownTree(threadId: ThreadId, deadlineMs: number): Promise<ShutdownReport> {
@@ -389,3 +397,8 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     }
   }
 }
+
+const USUAL: Rank = 3;
+
+const rankOf = (priority: Priority): Rank =>
+  priority === "interactive" ? 1 : priority === "background" ? 5 : priority;

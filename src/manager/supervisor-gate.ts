@@ -22,7 +22,7 @@ const ENVELOPE = z.looseObject({
   type: z.custom<keyof Replies>((type) => typeof type === "string" && Object.hasOwn(FIELDS, type)),
   reply: z.custom<Reply>(isFunction, "must be a function").optional(),
   signal: z.custom<AbortSignal>(isSignal, "must be an AbortSignal").optional(),
-  whenFull: z.enum(["wait", "reject"]).optional(),
+  whenFull: z.enum(["wait", "reject", "dropOldest"]).optional(),
 });
 
 /** XState's own word for a child's end has the child's id in its type, which a machine would remember for ever. */

@@ -64,7 +64,7 @@ export class Supervisor {
         loseThread: ({ event }) => void lives.lose(told<"lease.lost">(event)),
       },
     });
-    const makeRegistry = () => new Registry(limits);
+    const makeRegistry = () => new Registry(limits, clock);
     const actor = shownById(createActor(provided, { clock, input: { makeRegistry }, ...(inspect && { inspect }) }));
     // XState's type of an actor of one machine is none of any actor, though each is one.
     this.#gate.guard(actor as unknown as AnyActorRef);

@@ -20,7 +20,8 @@ import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import type { AgentNode } from "./agent-tree.ts";
 import { ask } from "./ask.ts";
-import type { Capacity } from "./capacity.ts";
+import type { Capacity, ThreadCapacity } from "./capacity.ts";
+import { capacityAt, capacityOf } from "./capacity-now.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
@@ -378,8 +379,11 @@ export class ThreadManager implements AsyncDisposable {
     return this.#runtime.approvals.pendingAt(parseThreadId(threadId));
   }
 
-  capacity(): Capacity {
-    return this.#runtime.capacity();
+  /** How much there is room for now; with a thread's id also where it stands. Waits for nothing. */
+  capacity(): Capacity;
+  capacity(threadId: ThreadId | string): ThreadCapacity;
+  capacity(threadId?: ThreadId | string): Capacity | ThreadCapacity {
+    return threadId === undefined ? capacityOf(this.#runtime) : capacityAt(this.#runtime, parseThreadId(threadId));
   }
 
   /**

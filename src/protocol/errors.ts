@@ -167,7 +167,22 @@ export class DuplicateThreadError extends SkeinError {
 }
 
 /** A limit that a thread can be refused by. */
-export type LimitName = "residentThreads" | "depth" | "childrenPerParent" | "treeSize";
+export type LimitName = "residentThreads" | "depth" | "childrenPerParent" | "treeSize" | "spawnRate";
+
+/** How a limit stands that refuses. */
+export type LimitFacts = {
+  /** How much of it is in use. */
+  readonly used?: number | undefined;
+  /** The thread that it bounds; absent: the manager. */
+  readonly whose?: string | undefined;
+  /** When it may be free again, where that is known. */
+  readonly retryAfterMs?: number | undefined;
+};
+
+const REMEDY: { readonly [K in LimitName]?: string } = {
+  spawnRate: "wait a little",
+  depth: "start it from further up",
+};
 
 /** A limit of the manager holds; `limit` names it and `max` is its value. Free a place or raise the limit. */
 export class LimitReachedError extends SkeinError {
@@ -175,13 +190,27 @@ export class LimitReachedError extends SkeinError {
   readonly code = LimitReachedError.code;
   readonly limit: LimitName;
   readonly max: number;
-  constructor(limit: LimitName, max: number) {
-    super(`limit reached: ${limit} is at its maximum of ${max}; close a thread or raise limits.${limit}`);
+  readonly used: number;
+  /** `manager`, or the id of the thread that it bounds. */
+  readonly whose: string;
+  readonly retryAfterMs: number | undefined;
+  constructor(limit: LimitName, max: number, { used = max, whose = "manager", retryAfterMs }: LimitFacts = {}) {
+    super(
+      `limit reached: ${limit} is at its maximum of ${max}; ${REMEDY[limit] ?? "close a thread"} or raise limits.${limit}`,
+    );
     this.limit = limit;
     this.max = max;
+    this.used = used;
+    this.whose = whose;
+    this.retryAfterMs = retryAfterMs;
+  }
+  /** No depth comes to be free by waiting. */
+  override get retryable(): boolean {
+    return this.limit !== "depth";
   }
   protected override details() {
-    return { limit: this.limit, max: this.max };
+    const { limit, max, used, whose, retryAfterMs = null } = this;
+    return { limit, max, used, whose, retryAfterMs };
   }
 }
 

@@ -31,6 +31,9 @@ export type Recovery = "interrupt" | "continue";
 
 export const recoverySchema: z.ZodType<Recovery> = z.enum(["interrupt", "continue"]);
 
+/** `interactive` is 1, `background` 5. */
+export type Priority = 1 | 2 | 3 | 4 | 5 | "interactive" | "background";
+
 /** A thread's settings with every default filled in. */
 export type ResolvedThreadConfig = {
   model: string;
@@ -93,6 +96,11 @@ export type ResolvedThreadConfig = {
   recovery: Recovery;
   /** The name of the thread's logic among the manager's `logics`, or `built-in`; absent: the manager's `threadLogic`. */
   logic?: string | undefined;
+  /**
+   * Which turns run first where `limits.runningTurns` holds some back: from 1 (`interactive`) to 5 (`background`). Absent: its
+   * parent's, else 3. An agent is never before its parent.
+   */
+  priority?: Priority | undefined;
   /** What the thread may use; absent: as it was stored, or none; null: none. */
   budget?: Budget | null | undefined;
   /** What the thread and all agents under it may use together. Each request needs room in every one up to the root. */
@@ -143,6 +151,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   mcpServers: mcpServersSchema,
   recovery: recoverySchema,
   logic: name,
+  priority: z.union([z.literal([1, 2, 3, 4, 5]), z.enum(["interactive", "background"])]),
   budget: budgetSchema.nullable(),
   treeBudget: budgetSchema.nullable(),
   extra: z.custom<Record<string, unknown>>(isJsonObject, "Invalid input: expected object"),

@@ -185,7 +185,7 @@ export class Incarnation implements TurnHost {
     const name: ThreadInput = { threadId, epoch };
     this.#name = lifeOf(name);
     if (logic.isOwn) {
-      const life = new OwnLife(this, env.turnSlots);
+      const life = new OwnLife(this, env.turnSlots, () => env.standingOf(threadId));
       this.#own = life;
       this.#logicThread = new HostedThread(this);
       this.#scope = scopeOf(threadId, life.turns);
@@ -637,12 +637,12 @@ export class Incarnation implements TurnHost {
 
   reserveTurn(signal: AbortSignal): Release | Promise<Release> {
     if (this.#own !== undefined) return this.#own.turns.work(signal);
-    return this.env.turnSlots.acquire({ signal });
+    return this.env.turnSlots.acquire(signal, () => this.env.standingOf(this.threadId));
   }
 
   returnTurn(signal: AbortSignal): Release | Promise<Release> {
     if (this.#own !== undefined) return this.#own.turns.work(signal);
-    return this.env.turnSlots.reacquire({ signal });
+    return this.env.turnSlots.reacquire(signal, this.threadId);
   }
 
   closeInput({ id }: TurnRun): void {

@@ -403,6 +403,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     const waiting = this.#waitingOps?.size ?? 0;
     const held = waiting + (isThere ? incarnation.waitingOps : 0);
     if (held >= mailboxCapacity && (whenFull === "reject" || mailboxCapacity < 1)) throw overloaded(incarnation);
+    if (held >= mailboxCapacity && whenFull === "dropOldest") this.#line.dropOldest();
     if (!isThere || waiting > 0 || isFull(incarnation)) return this.#line.enter(handing);
     const handed = handOver(incarnation, handing);
     return handed instanceof Promise ? this.#line.enter(handing, handed) : handed;

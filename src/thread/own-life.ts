@@ -5,7 +5,7 @@
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import type { Slots } from "../kernel/slots.ts";
+import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
@@ -63,9 +63,9 @@ export class OwnLife {
   /** Ends the questions that the logic has asked by events, once their turns have ended. */
   readonly #questions = new Map<SubmissionId, AbortController>();
 
-  constructor(thread: OwnThread, slots: Slots) {
+  constructor(thread: OwnThread, slots: RankedSlots, standing: () => Standing) {
     this.#thread = thread;
-    this.turns = new OwnTurns(slots, (event) => thread.deliver(event));
+    this.turns = new OwnTurns(slots, standing, (event) => thread.deliver(event));
   }
 
   // From the thread's holders to the logic.

@@ -9,7 +9,8 @@
  */
 import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import type { Release, Slots } from "../kernel/slots.ts";
+import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
+import type { Release } from "../kernel/slots.ts";
 import type { TaskStartedEvent } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 
@@ -27,7 +28,8 @@ export type SubmittedOp = { readonly type: "op.submit" } & Submission;
 const ENDED_KEPT = 64;
 
 export class OwnTurns {
-  readonly #slots: Slots;
+  readonly #slots: RankedSlots;
+  readonly #standing: () => Standing;
   readonly #deliver: (event: SubmittedOp) => void;
   readonly #owed = new Map<SubmissionId, OwedTurn>();
   readonly #ended = new Set<SubmissionId>();
@@ -42,9 +44,10 @@ export class OwnTurns {
   #works = 0;
   #returning: { readonly asking: AbortController; readonly done: Promise<void> } | undefined;
 
-  /** @param deliver gives an op to the logic */
-  constructor(slots: Slots, deliver: (event: SubmittedOp) => void) {
+  /** @param deliver gives an op to the logic; `standing` says where the thread stands among those that wait */
+  constructor(slots: RankedSlots, standing: () => Standing, deliver: (event: SubmittedOp) => void) {
     this.#slots = slots;
+    this.#standing = standing;
     this.#deliver = deliver;
   }
 
@@ -124,7 +127,7 @@ export class OwnTurns {
       return;
     }
     const asking = new AbortController();
-    const place = this.#slots.acquire({ signal: asking.signal });
+    const place = this.#slots.acquire(asking.signal, this.#standing);
     if (!(place instanceof Promise)) {
       this.#place = place;
       begin();
@@ -249,7 +252,7 @@ export class OwnTurns {
     const asking = new AbortController();
     const taken = async () => {
       try {
-        const release = await this.#slots.reacquire({ signal: asking.signal });
+        const release = await this.#slots.reacquire(asking.signal, this.#standing().id);
         if (this.#place !== undefined || this.#owed.size === 0) release();
         else this.#place = release;
       } catch {

@@ -23,8 +23,11 @@ export type { WaitOptions };
 /** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
 export type Durability = "stored" | "memory";
 
-/** What becomes of an op while its thread's mailbox is full: it waits for room, or is refused by OverloadedError at once. */
-export type WhenFull = "wait" | "reject";
+/**
+ * What becomes of an op while its thread's mailbox is full: it waits for room, or is refused by OverloadedError at once.
+ * `dropOldest`: it waits, in place of the last such op that waits, which is refused: for what only the newest of counts.
+ */
+export type WhenFull = "wait" | "reject" | "dropOldest";
 
 /** How `submit` waits, and when it counts an op as taken. */
 export type SubmitOptions = WaitOptions & {

@@ -66,6 +66,15 @@ export class WaitingOps {
     return this.#enter(handing, handing.signal, begun) as Promise<SubmissionId>;
   }
 
+  /** Those that gave way to newer ones are refused, all but what is being handed over: at most one more waits. */
+  dropOldest(): void {
+    const { incarnation } = this.#thread;
+    this.#line.forEach((one) => {
+      if (one.handing?.whenFull === "dropOldest" && one.begun === undefined)
+        one.settle({ error: overloaded(incarnation) });
+    });
+  }
+
   /** Resolves when there is room, after all that wait already. */
   async room(signal: AbortSignal | undefined): Promise<void> {
     await this.#enter(undefined, signal, undefined);

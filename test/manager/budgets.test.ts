@@ -34,7 +34,7 @@ const isOver = (which: string, whose?: string) => (error: unknown) =>
   error instanceof BudgetExceededError && error.which === which && (whose === undefined || error.whose === whose);
 
 suite("budgets", () => {
-  test("tokens: the request that reaches the bound is the last; the next turn is refused, stored nowhere, and told how", async () => {
+  test("SEMANTICS 8.2, 8.4: tokens: the request that reaches the bound is the last; the next turn is refused, stored nowhere, and told how", async () => {
     await using r = await rig({ script: () => spending(60) });
     const { thread } = await r.manager.startThread({ budget: { tokens: 100, reserveTokens: 50 } });
     for (let n = 0; n < 2; n += 1) assert.equal((await thread.run("go")).status, "completed");
@@ -105,7 +105,7 @@ suite("budgets", () => {
     open.open();
   });
 
-  test("ten children ask at once with room for three: exactly three ask the model", async () => {
+  test("SEMANTICS 8.1: ten children ask at once with room for three: exactly three ask the model", async () => {
     const open = latch();
     for (const treeBudget of [{ modelRequests: 3 }, { tokens: 300, reserveTokens: 100 }, { turns: 3 }]) {
       await using r = await rig({ script: () => [wait(open.opened), ...spending(100)] });
@@ -158,7 +158,7 @@ suite("budgets", () => {
     assert.equal((await root.budget())?.tree.used.tokens, 20, "what ended threads have used stays used");
   });
 
-  test("what is set aside and not used is free again; a request that was turned away costs nothing, one that was cut all", async () => {
+  test("SEMANTICS 8.3: what is set aside and not used is free again; a request that was turned away costs nothing, one that was cut all", async () => {
     const open = latch();
     await using r = await rig({
       script: [
@@ -191,7 +191,7 @@ suite("budgets", () => {
     open.open();
   });
 
-  test("used stays over unloading and a restart of the process, limits too; a fork starts at zero", async () => {
+  test("SEMANTICS 8.5: used stays over unloading and a restart of the process, limits too; a fork starts at zero", async () => {
     const store = memoryStore();
     const budget: Budget = { tokens: 100, turns: 10 };
     let id: string;

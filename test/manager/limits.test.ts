@@ -186,7 +186,7 @@ suite("limits", () => {
           }
           for (let n = 0; n < 2 * steps.length + 2; n += 1) await r.clock.advanceAsync(10);
           await Promise.all(runs);
-          assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, waiting: 0, max });
+          assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, free: max, waiting: 0, max });
         },
       ),
       { numRuns: 60 },

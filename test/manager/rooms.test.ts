@@ -16,7 +16,7 @@ suite("places in memory", () => {
     const starts = Array.from({ length: 30 }, (_, n) => r.manager.startThread().then(() => order.push(n)));
     await Promise.all(starts);
     assert.deepEqual(order, Array.from(order.keys()));
-    assert.deepEqual(r.manager.capacity().residentThreads, { used: 3, max: 3 });
+    assert.deepEqual(r.manager.capacity().residentThreads, { used: 3, free: 0, max: 3 });
   });
 
   test("a burst of messages to threads that have left memory is served as others become idle", async () => {
@@ -154,7 +154,7 @@ suite("places among the running turns", () => {
     const { thread } = await r.manager.startThread();
     const result = await thread.run("PARENT");
     assert.deepEqual([result.status, result.lastAgentMessage, most], ["completed", "done", 1]);
-    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, waiting: 0, max: 1 });
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, free: 1, waiting: 0, max: 1 });
   });
 
   test("two calls of one turn: when one is done and works on, the other still gets its turn", async () => {

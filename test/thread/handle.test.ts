@@ -270,8 +270,9 @@ suite("run and its ends", () => {
     assert.equal(await thread.shutdown({ deadlineMs: undefined }), "completed");
     await assert.rejects(r.manager.getThread(threadId), { code: "thread_not_found" });
     assert.deepEqual(r.manager.capacity(), {
-      residentThreads: { used: 0, max: 100_000 },
-      runningTurns: { used: 0, waiting: 0, max: Number.POSITIVE_INFINITY },
+      residentThreads: { used: 0, free: 100_000, max: 100_000 },
+      runningTurns: { used: 0, free: Number.POSITIVE_INFINITY, waiting: 0, max: Number.POSITIVE_INFINITY },
+      spawnRate: null,
       unloadedThreads: 0,
     });
     await assert.rejects(thread.submit({ type: "interrupt" }), ThreadClosedError);

@@ -373,7 +373,7 @@ suite("limits", () => {
     for (let n = 0; n < 6; n += 1) threads.push((await r.manager.startThread()).thread);
     const runs = threads.map((thread) => observe(thread.run("x")));
     await until(() => open.length === 2);
-    assert.deepEqual(r.manager.capacity().runningTurns, { used: 2, waiting: 4, max: 2 });
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 2, free: 0, waiting: 4, max: 2 });
     await threads[5]?.interrupt();
     await settled();
     assert.deepEqual(

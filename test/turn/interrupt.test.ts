@@ -111,11 +111,11 @@ suite("interrupt", () => {
     await until(() => r.manager.capacity().runningTurns.waiting === 2);
     await b.interrupt();
     assert.equal((await second).status, "interrupted");
-    assert.deepEqual(r.manager.capacity().runningTurns, { used: 1, waiting: 1, max: 1 });
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 1, free: 0, waiting: 1, max: 1 });
     await a.interrupt();
     assert.equal((await first).status, "interrupted");
     assert.equal((await third).lastAgentMessage, "third");
-    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, waiting: 0, max: 1 });
+    assert.deepEqual(r.manager.capacity().runningTurns, { used: 0, free: 1, waiting: 0, max: 1 });
   });
 
   test("a place that is granted in the moment of the interrupt goes back", async () => {
