@@ -150,6 +150,7 @@ export type {
   ThreadEvent,
   ThreadRolledBackEvent,
   ThreadSettingsAppliedEvent,
+  TimerFiredEvent,
   TokenCountEvent,
   TurnAbortedEvent,
   TurnEndStamp,
@@ -237,6 +238,7 @@ export {
   type TaskItem,
   type TurnContextItem,
 } from "./protocol/rollout.ts";
+export type { FiredTimer, ScheduledTimer, ScheduleOptions, When } from "./protocol/schedule.ts";
 export type { SessionSource, SubAgentSource, ThreadSpawnSource } from "./protocol/session-source.ts";
 export type { ShellEnvironmentPolicy } from "./protocol/shell-environment.ts";
 export {

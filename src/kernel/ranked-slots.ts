@@ -13,7 +13,7 @@ import { type Clock, elapsedBy } from "./clock.ts";
 import { Fifo, type Place } from "./fifo.ts";
 import type { Release } from "./slots.ts";
 
-export const RANKS = [1, 2, 3, 4, 5] as const;
+const RANKS = [1, 2, 3, 4, 5] as const;
 export type Rank = (typeof RANKS)[number];
 
 /** Where a waiter stands. */

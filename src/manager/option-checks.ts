@@ -72,6 +72,7 @@ const OPTIONS: Readonly<Record<string, Check>> = {
     fits: (value) => typeof value === "function" || (isJsonObject(value) && Object.values(value).every(isPrice)),
     wanted: "an object of prices by model, each `{ input, cachedInput?, output }` for a million tokens, or a function",
   },
+  timers: { fits: (value) => value === "all" || value === "own", wanted: "`all` or `own`" },
   residency: group,
   supervision: group,
   logger: port("a logger of pino's shape", "debug", "info", "warn", "error"),

@@ -134,6 +134,11 @@ export type ThreadManagerOptions = {
   /** Who the threads' session_meta names as the program. Default `skein`. */
   originator?: string;
   limits?: Partial<Limits>;
+  /**
+   * Whose timers fire: those of every stored thread (the default), which are loaded for it; or only those that are set by this
+   * manager's own threads, as it should be for a program that looks at a home for a moment.
+   */
+  timers?: "all" | "own";
   /** What models cost, by their names, or by a function of name and provider: for budgets of money. Default: nothing is known. */
   prices?: Readonly<Record<string, Price>> | ((model: string, provider: string) => Price | undefined);
   residency?: Partial<Residency>;
@@ -187,6 +192,7 @@ export type ManagerSetup = {
   readonly sessionSource: SessionSource;
   readonly originator: string;
   readonly limits: Limits;
+  readonly timers: "all" | "own";
   readonly prices: (model: string, provider: string) => Price | undefined;
   readonly residency: Residency;
   readonly supervision: Supervision;
@@ -256,6 +262,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
     sessionSource: options.sessionSource ?? "exec",
     originator: options.originator ?? "skein",
     limits: withRate(bounded("limits", LIMITS, options.limits)),
+    timers: options.timers ?? "all",
     prices: pricesOf(options.prices),
     residency: bounded("residency", RESIDENCY, options.residency),
     supervision: withStrategy(options.supervision),

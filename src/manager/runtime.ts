@@ -41,6 +41,7 @@ import { Supervisor } from "./supervisor.ts";
 import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
+import { Timers } from "./timers.ts";
 import { shutDownTree } from "./tree-shutdown.ts";
 import { TurnAgents } from "./turn-agents.ts";
 import { UnloadedHandles } from "./unloaded-handles.ts";
@@ -54,6 +55,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly maker: ThreadMaker;
   readonly turnSlots: RankedSlots;
   readonly budgets: Budgets;
+  readonly timers: Timers;
   readonly approvals: ApprovalBoard;
   readonly #mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
@@ -90,6 +92,12 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       endLinked: (threadId) => this.#lives.endWithAnother(threadId),
     });
     this.budgets = this.#makeBudgets();
+    this.timers = new Timers({
+      ...{ clock, logger: setup.logger },
+      lasting: this.notesOf({ ephemeral: false }),
+      notesOf: (threadId) => this.notesOf(this.registry.configOf(threadId) ?? { ephemeral: false }),
+      bring: (threadId) => this.#bring(threadId),
+    });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
     this.rooms = new Rooms({
       limit: limits.residentThreads,
@@ -176,6 +184,25 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       if (priority !== undefined) rank = Math.max(rank ?? 1, rankOf(priority)) as Rank;
     }
     return { id: threadId, rank: rank ?? USUAL, tree: this.registry.rootOf(threadId) };
+  }
+
+  /** What earlier processes have set fires from now on. */
+  beginTimers(): void {
+    if (this.setup.timers === "own") return;
+    this.timers.takeUp().catch((err: unknown) => {
+      if (!this.isClosing) this.setup.logger.warn({ err }, "the timers of stored threads could not be taken up");
+    });
+  }
+
+  /** The thread, also one that only an earlier process had. */
+  async #bring(threadId: ThreadId): Promise<LiveThread> {
+    try {
+      return await this.get(threadId);
+    } catch (error) {
+      if (!(error instanceof ThreadNotFoundError)) throw error;
+      await this.maker.resume(threadId, undefined, { initialMessages: "none" });
+      return this.get(threadId);
+    }
   }
 
   #makeBudgets(): Budgets {
@@ -369,6 +396,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
     this.signal({ type: "manager.drain" });
     this.#sweep.stop();
+    await this.timers.close();
     await this.groups.close();
     await this.#lives.stopRestarts();
     const report = await shutDownThreads({

@@ -49,6 +49,7 @@ export interface LivesHost {
   readonly monitors: Pick<Monitors, "noteEnded">;
   readonly isClosing: boolean;
   readonly budgets: { forget(threadId: ThreadId): void };
+  readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
   signal(signal: SupervisorSignal): void;
   /** Something has happened that may have made a thread idle. */
   noteActivity(): void;
@@ -361,6 +362,7 @@ export class ThreadLives implements Lives, MemberLives {
     for (const watcher of this.#host.watchers.closed) watcher(end);
     this.#host.monitors.noteEnded(end);
     this.#host.budgets.forget(threadId);
+    if (!this.#host.isClosing) this.#host.timers.forget(threadId, reason === "lost" ? "moved" : "ended");
     this.#endAgentsOf(threadId);
   }
 

@@ -67,6 +67,7 @@ export class ThreadManager implements AsyncDisposable {
     this.#runtime = runtime;
     this.#supervisor = supervisorFace(runtime.actor);
     bindRuntime(this, runtime);
+    runtime.beginTimers();
   }
 
   /** @throws InvalidRequestError that names the wrong option */

@@ -3,6 +3,7 @@ import type { SubmissionId, ThreadId } from "./ids.ts";
 import type { CodexErrorInfo } from "./model-error.ts";
 import type { AskForApproval, ReasoningEffort, SandboxPolicy } from "./policy.ts";
 import type { ResponseItem } from "./response-item.ts";
+import type { FiredTimer } from "./schedule.ts";
 import type { RateLimitSnapshot, TokenUsage, TokenUsageInfo } from "./token-usage.ts";
 import type { CollabEventMsg, ToolEventMsg } from "./tool-events.ts";
 import type { TurnItem } from "./turn-item.ts";
@@ -83,10 +84,14 @@ export type SessionEventMsg =
   | { type: "shutdown_complete" }
   | BudgetWarningEvent
   | BudgetExceededEvent
+  | TimerFiredEvent
   | LaggedEvent;
 
 /** The fields of an answer whose form its op's own list gives. */
 export type AnswerFields = { [field: string]: unknown };
+
+/** Ours: a timer has given its op to the thread. Times are Unix milliseconds. Never stored. */
+export type TimerFiredEvent = { type: "timer_fired" } & FiredTimer;
 
 /** Ours: a budget that the thread spends from nears its bound. Told once for each bound. Never stored. */
 export type BudgetWarningEvent = { type: "budget_warning"; message: string } & BudgetState;

@@ -20,6 +20,7 @@ import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/eve
 import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
+import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
@@ -54,12 +55,20 @@ import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import { type Destination, isFull, overloaded, WaitingOps } from "./waiting-ops.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
+/** Whoever keeps the timers of threads. */
+interface Scheduler {
+  schedule(threadId: ThreadId, when: When, op: Op, options: ScheduleOptions): Promise<ScheduledTimer>;
+  of(threadId: ThreadId): readonly { readonly id: string; readonly dueAt: number }[];
+  cancel(threadId: ThreadId, id: string): ReturnType<ScheduledTimer["cancel"]>;
+}
+
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
 export interface ThreadHome {
   /** Loads the thread again. @throws ThreadClosedError when it is closed for good */
   load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void>;
   /** Ends the thread now, whatever it does, loaded or not. */
   kill(thread: LiveThread): Promise<void>;
+  readonly timers: Scheduler;
   changeBudget(thread: LiveThread, change: BudgetChange): Promise<void>;
   budgetOf(thread: LiveThread): Promise<BudgetUse | undefined>;
   /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
@@ -298,6 +307,19 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   async setBudget(change: BudgetChange): Promise<void> {
     if (this.#isClosed) throw this.closedError();
     await this.#home.changeBudget(this, change);
+  }
+
+  async schedule(when: When, op: Op, options: ScheduleOptions = {}): Promise<ScheduledTimer> {
+    if (this.#isClosed || this.#isEnding) throw this.closedError(op);
+    return this.#home.timers.schedule(this.id, when, withKnownInput(parseOp(op)), options);
+  }
+
+  get timers(): readonly { readonly id: string; readonly dueAt: number }[] {
+    return this.#home.timers.of(this.id);
+  }
+
+  cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]> {
+    return this.#home.timers.cancel(this.id, id);
   }
 
   budget(): Promise<BudgetUse | undefined> {

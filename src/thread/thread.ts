@@ -5,6 +5,7 @@ import type { BudgetUse } from "../protocol/budget.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
+import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -141,6 +142,16 @@ export interface Thread extends AsyncDisposable {
   submitWithId(submission: NamedSubmission, options?: SubmitOptions): Promise<SubmissionId>;
   /** What became of a submission; undefined for an id that the thread has not seen. Reads the whole history. */
   outcomeOf(id: string, options?: WaitOptions): Promise<SubmissionOutcome | undefined>;
+  /**
+   * Has the op given to the thread at a time, also over unloading and restarts of the process; resolves when that is stored. The op
+   * says which timer gave it, as its `timer`. The thread's end takes its timers along.
+   * @throws InvalidRequestError, ThreadClosedError, StoreIoError
+   */
+  schedule(when: When, op: Op, options?: ScheduleOptions): Promise<ScheduledTimer>;
+  /** Its timers, the next one first. */
+  readonly timers: readonly { readonly id: string; readonly dueAt: number }[];
+  /** As the timer's own `cancel`, by its id. */
+  cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]>;
   /** The next event in order, starting after SessionConfigured. @throws ThreadClosedError when there will be none */
   nextEvent(options?: WaitOptions): Promise<Event>;
   /**

@@ -35,7 +35,7 @@ export async function withSession<T>(
     if (home.isScripted) view.note(scriptedNote(home.home));
     await using chosen = await ChosenStore.of(options, io);
     const made = { ...withWritable(home.options, options, io), ...chosen.options };
-    await using manager = await ThreadManager.create(made);
+    await using manager = await ThreadManager.create({ timers: "own", ...made });
     const subscription = manager.events$.subscribe((event) => view.event(event));
     try {
       const opened = await openThread(manager, options, wanted, io);

@@ -18,6 +18,7 @@ export async function forkThread(options: ForkOptions, io: Io): Promise<void> {
   const at = anchorOf(options);
   await using chosen = await ChosenStore.of(options, io);
   await using manager = await ThreadManager.create({
+    timers: "own",
     home: homeOf(options, io),
     sessionSource: "cli",
     ...chosen.options,

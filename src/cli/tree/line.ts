@@ -81,7 +81,7 @@ export async function withLine(options: SourceOptions, io: Io, use: (line: Line)
   const { connect } = options;
   if (connect === undefined) {
     await withStore(options, io, async (store) => {
-      await using manager = await ThreadManager.create({ store });
+      await using manager = await ThreadManager.create({ store, timers: "own" });
       await using server = createAppServer(manager, { cwd: io.cwd() });
       const wires = linkedWires();
       const line = new Line((text) => wires.client.send(text));

@@ -1,0 +1,362 @@
+/**
+ * Timers of threads: each gives an op to its thread when it is due, whether that is in memory or not.
+ *
+ * - They stand in the thread's note, and are taken up by whatever manager comes next. One that came due meanwhile fires late, once; of a
+ *   repeating one's missed firings as its policy says. None fires early.
+ * - A firing has a submission id of its own, made of what was set and its number: a process that dies between giving the op and noting
+ *   that fires again under the same id, and nothing runs twice.
+ * - A repeating timer counts from its first time, so it does not drift; while the op of its last firing is still at work, it skips.
+ * - Whoever cancels is told when nothing will fire any more. A thread that has ended takes its timers along; one that moved away keeps
+ *   them for who has it now.
+ * - One timer of the clock waits for the next that is due, however many there are.
+ */
+import type { Clock } from "../kernel/clock.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
+import { Slots } from "../kernel/slots.ts";
+import { RolloutNotFoundError, ThreadBusyError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { type Op, parseOp } from "../protocol/op.ts";
+import {
+  dueAtOf,
+  type FiredTimer,
+  readWhen,
+  type ScheduledTimer,
+  type ScheduleOptions,
+  type StoredTimer,
+  timersNoteSchema,
+  type When,
+} from "../protocol/schedule.ts";
+import { parseWith } from "../protocol/validation.ts";
+import type { StandingNotes } from "../store/standing-notes.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
+
+/** So many timers fire side by side. */
+const MOST_AT_ONCE = 32;
+/** So many missed firings of one timer are made up for, at most. */
+const MOST_MADE_UP = 100;
+/** A thread that another process has, or that can't be reached, is tried again so much later. */
+const TRY_AGAIN_MS = 30_000;
+/** What is later than this was missed. */
+const LATE_MS = 1_000;
+
+/** Whose timers they are. */
+export interface TimerHost {
+  readonly clock: Clock;
+  readonly logger: SkeinLogger;
+  /** Where the timers of a thread stand; `isEphemeral` for one that is never to last. */
+  notesOf(threadId: ThreadId): StandingNotes;
+  /** The notes of all threads that last. */
+  readonly lasting: StandingNotes;
+  /** The thread, loaded for it. @throws ThreadNotFoundError, RolloutNotFoundError, ThreadBusyError */
+  bring(threadId: ThreadId): Promise<LiveThread>;
+}
+
+type Row = {
+  readonly threadId: ThreadId;
+  readonly timer: StoredTimer;
+  retryAt: number | undefined;
+  /** The submission of its last firing, where this process made it. */
+  last: SubmissionId | undefined;
+};
+
+export class Timers {
+  readonly #host: TimerHost;
+  readonly #rows = new Map<ThreadId, Map<string, Row>>();
+  /** What is being stored for each thread, one write after another. */
+  readonly #writing = new Map<ThreadId, Promise<void>>();
+  readonly #firing = new Set<Promise<void>>();
+  readonly #places = new Slots(MOST_AT_ONCE);
+  /** Timers that fired for the last time, the newest ones, for those who cancel them later. */
+  readonly #fired = new Map<string, number>();
+  #wake: unknown;
+  #wakesAt = Number.POSITIVE_INFINITY;
+  #isClosed = false;
+
+  constructor(host: TimerHost) {
+    this.#host = host;
+  }
+
+  /** How many timers wait. */
+  get size(): number {
+    let size = 0;
+    for (const rows of this.#rows.values()) size += rows.size;
+    return size;
+  }
+
+  /** Takes up what earlier processes have left. A note that can't be read is told of, and left alone. */
+  async takeUp(): Promise<void> {
+    const { lasting, logger } = this.#host;
+    for (const threadId of await lasting.threads("timers")) {
+      if (this.#isClosed) return;
+      if (this.#rows.has(threadId)) continue;
+      try {
+        const note = await lasting.read(threadId, "timers");
+        const timers = note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
+        for (const timer of timers) this.#place({ threadId, timer, retryAt: undefined, last: undefined });
+      } catch (err) {
+        logger.warn({ threadId, err }, "the timers of a thread could not be read");
+      }
+    }
+    this.#wakeForNext();
+  }
+
+  /** Resolves when it is stored. @throws InvalidRequestError, StoreIoError */
+  async schedule(
+    threadId: ThreadId,
+    when: When,
+    given: Op,
+    { id = newTurnId() }: ScheduleOptions,
+  ): Promise<ScheduledTimer> {
+    const op = parseOp(given);
+    const timer: StoredTimer = {
+      id,
+      set: newTurnId(),
+      op,
+      ...readWhen(when, this.#host.clock.now()),
+      next: 0,
+      fired: 0,
+    };
+    const row: Row = { threadId, timer, retryAt: undefined, last: undefined };
+    const before = this.#rows.get(threadId)?.get(id);
+    this.#place(row);
+    try {
+      await this.#store(threadId);
+    } catch (error) {
+      if (this.#rows.get(threadId)?.get(id) === row) {
+        this.#remove(row);
+        if (before !== undefined) this.#place(before);
+      }
+      throw error;
+    }
+    this.#wakeAt(dueAtOf(timer));
+    return { id, dueAt: dueAtOf(timer), cancel: () => this.cancel(threadId, id, timer.set) };
+  }
+
+  /** @param set only the one that was set then, and none that has replaced it */
+  async cancel(threadId: ThreadId, id: string, set?: string): Promise<{ cancelled: boolean; fired: number }> {
+    const row = this.#rows.get(threadId)?.get(id);
+    if (row === undefined || (set !== undefined && row.timer.set !== set)) {
+      return { cancelled: false, fired: (set && this.#fired.get(set)) || 0 };
+    }
+    this.#remove(row);
+    await this.#store(threadId);
+    return { cancelled: true, fired: row.timer.fired };
+  }
+
+  /** The timers of a thread, the next one first. */
+  of(threadId: ThreadId): readonly { readonly id: string; readonly dueAt: number }[] {
+    return [...(this.#rows.get(threadId)?.values() ?? [])]
+      .map(({ timer }) => ({ id: timer.id, dueAt: dueAtOf(timer) }))
+      .toSorted((a, b) => a.dueAt - b.dueAt);
+  }
+
+  /** The thread has ended for good: its timers with it; or it has moved away, with its timers. */
+  forget(threadId: ThreadId, fate: "ended" | "moved"): void {
+    if (!this.#rows.delete(threadId)) return;
+    this.#sleepIfEmpty();
+    if (fate === "moved") return;
+    this.#store(threadId).catch((err: unknown) =>
+      this.#host.logger.warn({ threadId, err }, "timers could not be dropped"),
+    );
+  }
+
+  #place(row: Row): void {
+    const rows = this.#rows.get(row.threadId) ?? new Map<string, Row>();
+    rows.set(row.timer.id, row);
+    this.#rows.set(row.threadId, rows);
+  }
+
+  #remove({ threadId, timer }: Row): void {
+    const rows = this.#rows.get(threadId);
+    rows?.delete(timer.id);
+    if (rows?.size === 0) this.#rows.delete(threadId);
+    this.#sleepIfEmpty();
+  }
+
+  #store(threadId: ThreadId): Promise<void> {
+    const before = this.#writing.get(threadId) ?? Promise.resolve();
+    const writing = before
+      .catch(() => undefined)
+      .then(() => {
+        const timers = [...(this.#rows.get(threadId)?.values() ?? [])].map(({ timer }) => timer);
+        return this.#host.notesOf(threadId).write(threadId, "timers", timers.length === 0 ? undefined : timers);
+      });
+    this.#writing.set(threadId, writing);
+    const done = () => {
+      if (this.#writing.get(threadId) === writing) this.#writing.delete(threadId);
+    };
+    writing.then(done, done);
+    return writing;
+  }
+
+  /** Wakes then at the latest. A wake that comes too early, since what it was for is gone, looks for the next one. */
+  #wakeAt(at: number): void {
+    if (this.#isClosed || at >= this.#wakesAt) return;
+    const { clock } = this.#host;
+    clock.clearTimeout(this.#wake);
+    this.#wakesAt = at;
+    const wake = () => {
+      this.#wakesAt = Number.POSITIVE_INFINITY;
+      this.#fireDue();
+    };
+    this.#wake = clock.background(wake, Math.max(0, at - clock.now()));
+  }
+
+  #sleepIfEmpty(): void {
+    if (this.#rows.size > 0 && !this.#isClosed) return;
+    this.#host.clock.clearTimeout(this.#wake);
+    this.#wakesAt = Number.POSITIVE_INFINITY;
+  }
+
+  #wakeForNext(): void {
+    let next = Number.POSITIVE_INFINITY;
+    for (const rows of this.#rows.values()) {
+      for (const row of rows.values()) next = Math.min(next, dueAtOfRow(row));
+    }
+    if (next !== Number.POSITIVE_INFINITY) this.#wakeAt(next);
+  }
+
+  /** The oldest first. */
+  #fireDue(): void {
+    if (this.#isClosed) return;
+    const now = this.#host.clock.now();
+    const due = [...this.#rows.values()]
+      .flatMap((rows) => [...rows.values()])
+      .filter((row) => dueAtOfRow(row) <= now)
+      .toSorted((a, b) => dueAtOf(a.timer) - dueAtOf(b.timer));
+    for (const row of due) {
+      // Nobody fires it a second time while it is at it.
+      row.retryAt = Number.POSITIVE_INFINITY;
+      const firing = this.#fireInTurn(row).finally(() => this.#firing.delete(firing));
+      this.#firing.add(firing);
+    }
+    this.#wakeForNext();
+  }
+
+  /** Only so many threads are loaded for their timers at once. */
+  async #fireInTurn(row: Row): Promise<void> {
+    const release = await this.#places.acquire();
+    try {
+      if (!this.#isClosed) await this.#fire(row, this.#host.clock.now());
+    } catch (err) {
+      this.#host.logger.warn({ threadId: row.threadId, err }, "a timer that fired could not be noted");
+    } finally {
+      release();
+    }
+  }
+
+  async #fire(row: Row, now: number): Promise<void> {
+    const { threadId, timer } = row;
+    const first = timer.next;
+    const last = timer.every === null ? 0 : Math.max(first, Math.floor((now - timer.firstAt) / timer.every));
+    try {
+      const thread = await this.#host.bring(threadId);
+      let given = 0;
+      for (const firing of firingsOf(timer, first, last, now)) {
+        if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
+        if (await this.#give(thread, row, firing, now)) given += 1;
+      }
+      this.#note(row, last + 1, timer.fired + given);
+      await this.#store(threadId);
+    } catch (error) {
+      await this.#failed(row, error);
+    }
+  }
+
+  async #give(thread: LiveThread, row: Row, firing: Firing, now: number): Promise<boolean> {
+    const { timer, last } = row;
+    // Its last op is at work, or waits: two turns of one timer never queue up.
+    const isAtWork =
+      last !== undefined && (thread.activeTurn?.submissionId === last || thread.incarnation.ledger.isWaiting(last));
+    if (isAtWork) return false;
+    const dueAt = dueAtOf({ ...timer, next: firing.n });
+    const fired: FiredTimer = {
+      id: timer.id,
+      due_at: dueAt,
+      fired_at: now,
+      late: now - dueAt > LATE_MS,
+      missed: firing.missed,
+    };
+    const op = { ...timer.op, timer: fired } as unknown as Op;
+    const id = firingId(timer, firing.n);
+    await thread.submitWithId({ id, op });
+    row.last = id;
+    thread.incarnation.publish(id, { type: "timer_fired", ...fired });
+    return true;
+  }
+
+  /** What has fired goes on to its next time, or is over. */
+  #note(row: Row, next: number, fired: number): void {
+    const { threadId, timer } = row;
+    if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
+    if (timer.every !== null) {
+      const later = { ...timer, next, fired };
+      this.#place({ ...row, timer: later, retryAt: undefined });
+      this.#wakeAt(dueAtOf(later));
+      return;
+    }
+    this.#remove(row);
+    this.#fired.set(timer.set, fired);
+    const [oldest] = this.#fired.keys();
+    if (this.#fired.size > 1_000 && oldest !== undefined) this.#fired.delete(oldest);
+  }
+
+  async #failed(row: Row, error: unknown): Promise<void> {
+    const { threadId, timer } = row;
+    const { logger, clock } = this.#host;
+    if (this.#isClosed) return;
+    const isGone =
+      error instanceof ThreadNotFoundError ||
+      error instanceof RolloutNotFoundError ||
+      error instanceof ThreadClosedError;
+    if (isGone) {
+      logger.warn({ threadId, timer: timer.id }, "a timer's thread is not there any more");
+      this.forget(threadId, "ended");
+      return;
+    }
+    // Another process has the thread, and fires its timers; what it leaves is taken up when it is gone.
+    const level = error instanceof ThreadBusyError ? "debug" : "warn";
+    logger[level]({ threadId, timer: timer.id, err: error }, "a timer could not fire yet");
+    row.retryAt = clock.now() + TRY_AGAIN_MS;
+    this.#wakeAt(row.retryAt);
+    if (error instanceof ThreadBusyError) await this.#reread(row);
+  }
+
+  /** What the other process has made of it. */
+  async #reread(row: Row): Promise<void> {
+    const { threadId } = row;
+    const note = await this.#host.notesOf(threadId).read(threadId, "timers");
+    const timers = timersNoteSchema.safeParse(note ?? []);
+    if (!timers.success || this.#rows.get(threadId)?.get(row.timer.id) !== row) return;
+    const now = timers.data.find(({ id }) => id === row.timer.id);
+    if (now === undefined) this.#remove(row);
+    else this.#place({ ...row, timer: now });
+  }
+
+  /** Nothing fires any more; resolves when what was firing is done, and everything is stored or has failed to be. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#sleepIfEmpty();
+    await Promise.allSettled([...this.#firing]);
+    await Promise.allSettled(this.#writing.values());
+  }
+}
+
+type Firing = { readonly n: number; readonly missed: number };
+
+/** Which firings are made now, of those that are due. */
+function firingsOf({ every, firstAt, missed }: StoredTimer, first: number, last: number, now: number): Firing[] {
+  if (every === null || first === last) {
+    const isMissed = every !== null && missed === "skip" && now - (firstAt + every * last) > LATE_MS;
+    return isMissed ? [] : [{ n: last, missed: 0 }];
+  }
+  const isNow = now - (firstAt + every * last) <= LATE_MS;
+  if (missed === "skip") return isNow ? [{ n: last, missed: 0 }] : [];
+  if (missed === "one") return [{ n: last, missed: last - first }];
+  const from = Math.max(first, last - MOST_MADE_UP + 1);
+  return Array.from({ length: last - from + 1 }, (_, at) => ({ n: from + at, missed: at === 0 ? from - first : 0 }));
+}
+
+const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
+
+const firingId = ({ id, set }: StoredTimer, n: number): SubmissionId => toSubmissionId(`timer:${id}:${set}:${n}`);

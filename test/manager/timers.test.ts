@@ -1,0 +1,265 @@
+/** Timers of threads, by a manual clock: never early, once, over restarts, and gone when they are cancelled. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { type Op, say, scriptedClient, type Thread, type ThreadEvent, ThreadManager, wait } from "../../src/index.ts";
+import { ManualClock } from "../../src/kernel/clock.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
+import { settled } from "../kernel/settled.ts";
+import { latch, overlaid, rig, until, watch } from "../rig.ts";
+
+const input = (text: string): Op => ({ type: "user_input", items: [{ type: "text", text }] });
+
+const fired = (events: readonly ThreadEvent[]) =>
+  events.flatMap(({ msg }) =>
+    msg.type === "timer_fired"
+      ? [msg as { due_at: number; fired_at: number; late: boolean; missed: number; id: string }]
+      : [],
+  );
+
+const ended = (events: readonly ThreadEvent[]) => events.filter(({ msg }) => msg.type === "task_complete").length;
+
+const rest = async () => {
+  for (let n = 0; n < 12; n += 1) await settled();
+};
+
+suite("timers", () => {
+  test("SEMANTICS 10.1: after and at fire once, never early; set again under the same id, the first is replaced", async () => {
+    await using r = await rig();
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const now = r.clock.now();
+    await thread.schedule({ after: 1_000 }, input("a"), { id: "one" });
+    const timer = await thread.schedule({ at: new Date(now + 2_000) }, input("b"), { id: "one" });
+    assert.deepEqual([timer.id, timer.dueAt], ["one", now + 2_000]);
+    assert.deepEqual(thread.timers, [{ id: "one", dueAt: now + 2_000 }]);
+    await r.clock.advanceAsync(1_999);
+    await rest();
+    assert.equal(fired(seen).length, 0);
+    await r.clock.advanceAsync(1);
+    await until(() => ended(seen) === 1);
+    assert.deepEqual(
+      fired(seen).map(({ due_at, fired_at, late }) => [due_at - now, fired_at - now, late]),
+      [[2_000, 2_000, false]],
+    );
+    await r.clock.advanceAsync(60_000);
+    assert.deepEqual([r.model.requests.length, thread.timers], [1, []]);
+  });
+
+  test("SEMANTICS 10.4: every counts from its first time: after a thousand periods it has not drifted", async () => {
+    await using r = await rig();
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const begun = r.clock.now();
+    const timer = await thread.schedule({ every: 1_000 }, { type: "inject_items", items: [] });
+    for (let n = 0; n < 200; n += 1) await r.clock.advanceAsync(997 + (n % 7));
+    await rest();
+    const all = fired(seen);
+    assert.ok(all.every(({ due_at }, n) => due_at === begun + (n + 1) * 1_000));
+    assert.equal(all.length, Math.floor((r.clock.now() - begun) / 1_000));
+    assert.deepEqual(await timer.cancel(), { cancelled: true, fired: all.length });
+    await r.clock.advanceAsync(10_000);
+    assert.equal(fired(seen).length, all.length);
+    assert.deepEqual(await timer.cancel(), { cancelled: false, fired: 0 });
+  });
+
+  test("SEMANTICS 10.3: what came due while nobody was there fires at the next start, late; with `one` the last of the missed stands for all of them", async () => {
+    const store = memoryStore();
+    const at = 1_000_000;
+    {
+      await using r = await rig({ store });
+      const { thread } = await r.manager.startThread();
+      for (const missed of ["skip", "one", "all"] as const) {
+        await thread.schedule({ every: 20_000, missed }, { type: "inject_items", items: [] }, { id: missed });
+      }
+      await thread.schedule({ after: 10_000 }, input("once"), { id: "once" });
+    }
+    const clock = new ManualClock({ startMs: at + 85_000 });
+    const seen: ThreadEvent[] = [];
+    const manager = await ThreadManager.create({ store, clock, model: scriptedClient(() => "ok", { clock }) });
+    manager.events$.subscribe((event) => seen.push(event));
+    for (let n = 0; n < 100 && fired(seen).length < 6; n += 1) await clock.advanceAsync(1);
+    await rest();
+    const all = fired(seen).map(({ id, due_at, late, missed }) => [id, due_at - at, late, missed]);
+    assert.deepEqual(all.toSorted(), [
+      ["all", 20_000, true, 0],
+      ["all", 40_000, true, 0],
+      ["all", 60_000, true, 0],
+      ["all", 80_000, true, 0],
+      ["once", 10_000, true, 0],
+      ["one", 80_000, true, 3],
+    ]);
+    await clock.advanceAsync(15_000);
+    await until(() => fired(seen).length >= 9);
+    await rest();
+    assert.deepEqual(
+      fired(seen)
+        .slice(all.length)
+        .map(({ id, due_at, late }) => [id, due_at - at, late])
+        .toSorted(),
+      [
+        ["all", 100_000, false],
+        ["one", 100_000, false],
+        ["skip", 100_000, false],
+      ],
+    );
+    const down = manager.shutdown({ deadlineMs: 10 });
+    await rest();
+    await down;
+  });
+
+  test("SEMANTICS 10.4: while the op of its last firing is at work, a repeating timer skips", async () => {
+    const open = latch();
+    await using r = await rig({ script: () => [wait(open.opened), say("ok")] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    await thread.schedule({ every: 1_000 }, input("tick"));
+    await r.clock.advanceAsync(1_000);
+    await until(() => r.model.requests.length === 1);
+    for (let n = 0; n < 4; n += 1) await r.clock.advanceAsync(1_000);
+    await rest();
+    assert.deepEqual([fired(seen).length, r.model.requests.length], [1, 1]);
+    open.open();
+    await until(() => ended(seen) === 1);
+    await r.clock.advanceAsync(1_000);
+    await until(() => ended(seen) === 2);
+  });
+
+  test("SEMANTICS 10.6: an unloaded thread is loaded for its timer; one that has ended takes its timers along", async () => {
+    await using r = await rig({ residency: { unloadAfterMs: 1_000 } });
+    const { thread } = await r.manager.startThread();
+    const { thread: gone } = await r.manager.startThread();
+    for (const one of [thread, gone]) await one.schedule({ after: 60_000 }, input("wake"));
+    await gone.shutdown();
+    await r.clock.advanceAsync(30_000);
+    assert.equal(thread.actor, undefined);
+    await r.clock.advanceAsync(30_000);
+    await until(() => r.model.requests.length === 1);
+    await rest();
+    assert.equal(r.model.requests.length, 1);
+    assert.deepEqual(await r.store.notes?.threads("timers"), []);
+    await assert.rejects(gone.schedule({ after: 1 }, input("x")), { code: "thread_closed" });
+  });
+
+  test("SEMANTICS 10.5: a process that dies between giving the op and noting that fires again under the same id: one turn", async () => {
+    const inner = memoryStore();
+    let isDead = false;
+    const notes = overlaid(inner.notes ?? assert.fail(), {
+      write: async (...args) => {
+        if (!isDead) await inner.notes?.write(...args);
+      },
+    });
+    const store: ThreadStore = overlaid(inner, { notes });
+    let id = "";
+    {
+      await using r = await rig({ store });
+      const { thread } = await r.manager.startThread();
+      id = thread.id;
+      const seen = watch(thread);
+      await thread.schedule({ after: 1_000 }, input("pay"));
+      isDead = true;
+      await r.clock.advanceAsync(1_000);
+      await until(() => ended(seen) === 1);
+      assert.equal(r.model.requests.length, 1);
+    }
+    isDead = false;
+    assert.deepEqual(await inner.notes?.threads("timers"), [id]);
+    await using r = await rig({ store });
+    await r.clock.advanceAsync(2_000);
+    for (let n = 0; n < 60; n += 1) await settled();
+    assert.equal(r.model.requests.length, 0);
+    assert.deepEqual(await inner.notes?.threads("timers"), []);
+  });
+
+  test("wrong times are refused by name; a failed write sets nothing", async () => {
+    const inner = memoryStore();
+    let fails = false;
+    const notes = overlaid(inner.notes ?? assert.fail(), {
+      write: async (...args) => {
+        if (fails) throw new Error("full");
+        await inner.notes?.write(...args);
+      },
+    });
+    await using r = await rig({ store: overlaid(inner, { notes }) });
+    const { thread } = await r.manager.startThread();
+    for (const when of [
+      {},
+      { after: -1 },
+      { after: 1, at: 2 },
+      { every: 0 },
+      { at: Number.NaN },
+      { every: 5, missed: "x" },
+    ]) {
+      await assert.rejects(thread.schedule(when as never, input("x")), {
+        code: "invalid_request",
+        message: /schedule/,
+      });
+    }
+    await assert.rejects(thread.schedule({ after: 1 }, { type: "user_input" } as never), { code: "invalid_request" });
+    fails = true;
+    await assert.rejects(thread.schedule({ after: 1 }, input("x")), /full/);
+    assert.deepEqual(thread.timers, []);
+    fails = false;
+  });
+
+  test("any interleaving of setting, cancelling, time and restarts: each fires at its time, once, or is cancelled", async () => {
+    const step = fc.oneof(
+      fc.record({ do: fc.constant("set" as const), id: fc.nat(3), ms: fc.integer({ min: 1, max: 5_000 }) }),
+      fc.record({ do: fc.constant("cancel" as const), id: fc.nat(3) }),
+      fc.record({ do: fc.constant("pass" as const), ms: fc.nat(4_000) }),
+      fc.record({ do: fc.constant("restart" as const) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
+        const store = memoryStore();
+        const clock = new ManualClock({ startMs: 1_000_000 });
+        const expected: number[] = [];
+        const happened: number[] = [];
+        const waiting = new Map<number, number>();
+        const open = async () => {
+          const manager = await ThreadManager.create({ store, clock, model: scriptedClient(() => "ok", { clock }) });
+          manager.events$.subscribe((event) => happened.push(...fired([event]).map(({ due_at }) => due_at)));
+          return manager;
+        };
+        let manager = await open();
+        const { threadId } = await manager.startThread();
+        const thread = (): Promise<Thread> => manager.resumeThread(threadId).then(({ thread: one }) => one);
+        const op: Op = { type: "inject_items", items: [] };
+        for (const one of steps) {
+          if (one.do === "set") {
+            await (await thread()).schedule({ after: one.ms }, op, { id: String(one.id) });
+            waiting.set(one.id, clock.now() + one.ms);
+          }
+          if (one.do === "cancel") {
+            const { cancelled } = await (await thread()).cancelTimer(String(one.id));
+            assert.equal(cancelled, waiting.delete(one.id));
+          }
+          if (one.do === "restart") {
+            const down = manager.shutdown({ deadlineMs: 10 });
+            await rest();
+            await down;
+            manager = await open();
+            await rest();
+          }
+          if (one.do === "pass") {
+            await clock.advanceAsync(one.ms);
+            await rest();
+            for (const [id, at] of waiting) {
+              if (at > clock.now()) continue;
+              expected.push(at);
+              waiting.delete(id);
+            }
+          }
+          assert.deepEqual(happened.toSorted(), expected.toSorted());
+          assert.deepEqual(
+            (await thread()).timers.map(({ dueAt }) => dueAt),
+            [...waiting.values()].toSorted((a, b) => a - b),
+          );
+        }
+        await manager.shutdown({ deadlineMs: 10 });
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
