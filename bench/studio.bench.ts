@@ -82,7 +82,7 @@ async function page(): Promise<Measured> {
   await view.goto("about:blank");
   await view.goto(studio.invite());
   // Strings are run in the page: its globals are none of this program's.
-  await view.waitForFunction('document.querySelector(".top")?.textContent?.includes("10,000 threads")');
+  await view.locator(".top", { hasText: "10,000 threads" }).waitFor();
   const loadedMs = await view.evaluate<number>("performance.now()");
   const firstPaintMs = await view.evaluate<number>(
     'performance.getEntriesByName("first-contentful-paint")[0]?.startTime',
