@@ -1,6 +1,7 @@
 /**
  * What does a store in PostgreSQL cost beside files, memory, and the bare driver that inserts the same lines? On a server of its
- * own on the loopback, whose programs come from npm; so it runs only when it is named.
+ * own on the loopback, whose programs come from npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_MESSAGES`
+ * (10,000: of the longest thread), `BENCH_LINES` (20,000) and `BENCH_LISTED` (100,000) say how large it is.
  */
 import pg from "pg";
 import { newThreadId } from "../src/protocol/ids.ts";
@@ -16,9 +17,15 @@ import { appendMessages, metaOf } from "./stored-thread.ts";
 
 type Args = Readonly<Record<string, string>>;
 
-const TURNS = 400;
-const FORKS = 50;
-const LISTED = 10_000;
+const KINDS = ["memory", "files", "postgres"] as const;
+const sizeOf = (name: string, usual: number): number => Number(process.env[name] ?? usual);
+const TURNS = sizeOf("BENCH_TURNS", 400);
+const MESSAGES = sizeOf("BENCH_MESSAGES", 10_000);
+const LINES = sizeOf("BENCH_LINES", 20_000);
+const LISTED = sizeOf("BENCH_LISTED", 100_000);
+const ROUNDS = Math.min(50, TURNS);
+/** Each batch waits for the server, so small ones are not given as often as large ones. */
+const MOST_BATCHES = 1_000;
 
 async function storeOf({ kind, url }: Args): Promise<ThreadStore> {
   if (kind === "memory") return memoryStore();
@@ -40,6 +47,17 @@ async function rate(count: number, width: number, work: (n: number) => Promise<u
   return (count * 1_000_000) / (nowUs() - start);
 }
 
+/** What one call takes, in the middle of many. */
+async function medianUs(work: () => Promise<unknown>): Promise<number> {
+  const taken: number[] = [];
+  for (let left = ROUNDS; left > 0; left -= 1) {
+    const begun = nowUs();
+    await work();
+    taken.push(nowUs() - begun);
+  }
+  return median(taken);
+}
+
 async function work(args: Args): Promise<Measured> {
   const store = await storeOf(args);
   await store.list();
@@ -54,19 +72,42 @@ async function work(args: Args): Promise<Measured> {
   return { starts, turns };
 }
 
-/** The lines of {@link work}'s turns, given to the driver as one insert a turn, on as many connections. */
-async function bare({ url, width }: Args): Promise<Measured> {
-  const pool = new pg.Pool({ connectionString: url, max: Math.min(Number(width), 10) });
-  const table = `bare_${newThreadId().replaceAll("-", "")}`;
-  await pool.query(`CREATE TABLE ${table} (t bigint, ordinal bigint, line text, PRIMARY KEY (t, ordinal))`);
-  const line = JSON.stringify({ timestamp: new Date().toISOString(), payload: assistantMessage("x".repeat(300)) });
-  const text = `INSERT INTO ${table} SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[])`;
-  const lines = Array.from({ length: 5 }, () => line);
-  const turns = await rate(TURNS, Number(width), (n) =>
-    pool.query({ name: "turn", text, values: [lines.map(() => n), lines.map((_, at) => at), lines] }),
-  );
-  await pool.end();
-  return { turns };
+const LINE = JSON.stringify({ timestamp: new Date().toISOString(), payload: assistantMessage("x".repeat(300)) });
+
+/** A table of lines, and what inserts some of them as one statement. */
+class BareTable implements AsyncDisposable {
+  readonly #pool: pg.Pool;
+  readonly #text: string;
+
+  private constructor(pool: pg.Pool, table: string) {
+    this.#pool = pool;
+    this.#text = `INSERT INTO ${table} SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[])`;
+  }
+
+  static async make({ url, width = "1" }: Args): Promise<BareTable> {
+    const pool = new pg.Pool({ connectionString: url, max: Math.min(Number(width), 10) });
+    const table = `bare_${newThreadId().replaceAll("-", "")}`;
+    await pool.query(`CREATE TABLE ${table} (t bigint, ordinal bigint, line text, PRIMARY KEY (t, ordinal))`);
+    return new BareTable(pool, table);
+  }
+
+  insert(t: number, lines: readonly string[]): Promise<unknown> {
+    const values = [lines.map(() => t), lines.map((_, at) => at), lines];
+    return this.#pool.query({ name: "insert", text: this.#text, values });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+/** The lines of {@link work}'s starts and turns, given to the driver as one insert each, on as many connections. */
+async function bare(args: Args): Promise<Measured> {
+  await using table = await BareTable.make(args);
+  const width = Number(args.width);
+  const starts = await rate(TURNS, width, (n) => table.insert(n, [LINE]));
+  const turns = await rate(TURNS, width, (n) => table.insert(TURNS + n, [LINE, LINE, LINE, LINE, LINE]));
+  return { starts, turns };
 }
 
 async function forks(args: Args): Promise<Measured> {
@@ -75,52 +116,66 @@ async function forks(args: Args): Promise<Measured> {
   const writer = await store.create(metaOf());
   await appendMessages(writer, messages);
   await writer.close();
-  const forkUs: number[] = [];
-  for (let left = FORKS; left > 0; left -= 1) {
-    const begun = nowUs();
-    const base = await store.forkBase(writer.threadId, { beforeUserMessage: Math.floor(messages / 4) });
+  const { threadId } = writer;
+  const forkUs = await medianUs(async () => {
+    const base = await store.forkBase(threadId, { beforeUserMessage: Math.floor(messages / 4) });
     if (base !== undefined) await (await store.fork(metaOf(), base)).close();
-    forkUs.push(nowUs() - begun);
-  }
-  const openUs: number[] = [];
-  for (let left = FORKS; left > 0; left -= 1) {
-    const begun = nowUs();
-    await (await store.open(writer.threadId)).close();
-    openUs.push(nowUs() - begun);
-  }
+  });
+  const openUs = await medianUs(async () => (await store.open(threadId)).close());
+  const begun = nowUs();
+  let lines = 0;
+  for await (const page of store.load(threadId)) lines += page.length;
+  const loadUs = nowUs() - begun;
   await store.close();
-  return { forkUs: median(forkUs), openUs: median(openUs) };
+  return { forkUs, openUs, loadUs, lines };
+}
+
+async function batches(args: Args): Promise<Measured> {
+  const store = await storeOf(args);
+  const writer = await store.create(metaOf());
+  const batch = Number(args.batch);
+  const count = Math.max(1, Math.min(MOST_BATCHES, Math.floor(LINES / batch)));
+  const payload = assistantMessage("x".repeat(300));
+  const perSecond = await rate(count, 1, async () => {
+    for (let n = 0; n < batch; n += 1) writer.append({ type: "response_item", payload });
+    await writer.flush();
+  });
+  await store.close();
+  return { linesPerSecond: perSecond * batch };
+}
+
+async function bareBatches(args: Args): Promise<Measured> {
+  await using table = await BareTable.make(args);
+  const batch = Number(args.batch);
+  const count = Math.max(1, Math.min(MOST_BATCHES, Math.floor(LINES / batch)));
+  const lines = Array.from({ length: batch }, () => LINE);
+  return { linesPerSecond: (await rate(count, 1, (n) => table.insert(n, lines))) * batch };
 }
 
 async function lists(args: Args): Promise<Measured> {
   const store = await storeOf(args);
   await rate(LISTED, 32, async () => (await store.create(metaOf())).close());
-  const listUs: number[] = [];
-  for (let left = FORKS; left > 0; left -= 1) {
-    const begun = nowUs();
-    await store.list();
-    listUs.push(nowUs() - begun);
-  }
+  const { nextCursor: cursor } = await store.list();
+  const listUs = await medianUs(() => store.list());
+  const nextPageUs = cursor === null ? Number.NaN : await medianUs(() => store.list({ cursor }));
   await store.close();
-  return { listUs: median(listUs) };
+  return { listUs, nextPageUs };
 }
 
-await bench(import.meta.url, { work, bare, forks, lists }, async (run) => {
+await bench(import.meta.url, { work, bare, forks, batches, bareBatches, lists }, async (run) => {
   await using server = await PostgresServer.start();
   const url = server.connectionString;
+  const tell = (kind: string, facts: object): void => print({ bench: "postgres", case: kind, ...facts });
   for (const width of [1, 16, 64]) {
-    const driver = await run.samples("bare", { url, width });
-    print({ bench: "postgres", case: "bare driver", width, turns: driver.turns });
-    for (const kind of ["memory", "files", "postgres"]) {
-      print({ bench: "postgres", case: kind, width, ...(await run.samples("work", { kind, url, width })) });
-    }
+    tell("bare driver", { width, ...(await run.samples("bare", { url, width })) });
+    for (const kind of KINDS) tell(kind, { width, ...(await run.samples("work", { kind, url, width })) });
   }
-  for (const messages of [10, 1_000, 10_000]) {
-    for (const kind of ["memory", "files", "postgres"]) {
-      print({ bench: "postgres", case: kind, messages, ...(await run.samples("forks", { kind, url, messages }, 1)) });
-    }
+  for (const batch of [1, 16, 256, 2_000]) {
+    tell("bare driver", { batch, ...(await run.samples("bareBatches", { url, batch })) });
+    for (const kind of KINDS) tell(kind, { batch, ...(await run.samples("batches", { kind, url, batch })) });
   }
-  for (const kind of ["memory", "files", "postgres"]) {
-    print({ bench: "postgres", case: kind, threads: LISTED, ...(await run.samples("lists", { kind, url }, 1)) });
+  for (const messages of [10, 1_000, 10_000].filter((size) => size <= MESSAGES)) {
+    for (const kind of KINDS) tell(kind, { messages, ...(await run.samples("forks", { kind, url, messages }, 1)) });
   }
+  for (const kind of KINDS) tell(kind, { threads: LISTED, ...(await run.samples("lists", { kind, url }, 1)) });
 });

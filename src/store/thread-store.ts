@@ -1,11 +1,14 @@
 /**
- * The ThreadStore port: where threads last. Implementations pass test/contract/store-contract.ts.
+ * The ThreadStore port: where threads last. Implementations pass `storeContract` of `skein/testing`.
  *
  * W1  Appends of one thread are stored in the order of `append`; `flush` resolves when all earlier ones are stored.
  * W2  One writer for each thread, over all processes that share the store; a later one fences the earlier one.
  * W3  A fork stores O(1), and reading it stitches the prefix of its ancestors before its own lines.
  * W4  Ordinals count a thread's lines from 0 without gaps; a fork's own lines go on from the end of its base.
  * W5  Lines of unknown kinds are stored and given back as they are.
+ * W6  A writer that was fenced, or whose thread is gone, stores nothing more; it hears of it by `onFailure`, at its next
+ *     flush at the latest, and what it was not told is stored is not there.
+ * W7  What cannot be stored waits and is tried again; it is given up only with the writer, and told by a typed error.
  */
 
 import type { ThreadId, TurnId } from "../protocol/ids.ts";

@@ -3,7 +3,7 @@
  * form that a program may: Node's import and require, one bundled file (esbuild, ESM and CommonJS), a Vite build, and the
  * declarations under several compilers. Needs the npm registry, so it is no part of `npm test`; `.ci/run` calls it.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,7 @@ const COMPILERS = {
   ts7: "typescript@^7",
 };
 const HELLO = readFileSync(join(import.meta.dirname, "consumer/hello.mjs"), "utf8");
+const CONTRACT = readFileSync(join(import.meta.dirname, "consumer/store.test.mjs"), "utf8");
 const TYPES = readFileSync(join(import.meta.dirname, "consumer/types.ts"), "utf8");
 
 class StepFailed extends Error {}
@@ -94,6 +95,17 @@ await studio.close(); await manager.shutdown();`;
     writeFileSync(join(plain, "studio.mjs"), source);
     const printed = run(process.execPath, ["--no-warnings", "studio.mjs"], plain);
     if (!printed.includes("200 true")) throw new StepFailed(printed);
+  });
+  step("the contract of stores", () => {
+    writeFileSync(join(plain, "store.test.mjs"), CONTRACT);
+    const printed = run(process.execPath, ["--no-warnings", "--test", "store.test.mjs"], plain);
+    if (!/(?:ℹ|#) fail 0/.test(printed) || !/(?:ℹ|#) skipped 1/.test(printed)) throw new StepFailed(printed);
+  });
+  step("a database without the package pg", () => {
+    const args = ["node_modules/.bin/skein", "list", "--store", "postgres://skein@127.0.0.1:1/skein"];
+    const { status, stderr } = spawnSync(process.execPath, args, { cwd: plain, encoding: "utf8", timeout: 60_000 });
+    const told = "error: a PostgreSQL store needs the package pg: npm install pg (invalid_request)\n";
+    if (status !== 1 || stderr !== told) throw new StepFailed(stderr);
   });
   step("without optional dependencies", () => {
     const path = project("bare", { "hello.mjs": HELLO }, [tarball, "zod"], ["--omit=optional"]);

@@ -1,7 +1,7 @@
 import { after, before } from "node:test";
+import { storeContract } from "../../src/store/contract/store-contract.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
-import { storeContract } from "../contract/store-contract.ts";
 import { PostgresServer } from "./server.ts";
 
 let server: PostgresServer;

@@ -9,9 +9,9 @@ import { RolloutNotFoundError, StoreIoError, ThreadBusyError } from "../../src/p
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import { assistantMessage } from "../../src/protocol/response-item.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
+import { addTurn, forkAt, gistOf, header, linesOf, storedThread } from "../../src/store/contract/store-script.ts";
 import { type PostgresStoreOptions, postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
-import { addTurn, forkAt, gistOf, header, linesOf, storedThread } from "../contract/store-script.ts";
 import { PostgresServer } from "./server.ts";
 
 const ROUNDS = Number(process.env.SKEIN_POSTGRES_ROUNDS ?? 3);

@@ -1,7 +1,7 @@
 /** A process that writes threads until it is killed: it prints each line's number once the store has acknowledged it. */
 import { assistantMessage } from "../../src/protocol/response-item.ts";
+import { header } from "../../src/store/contract/store-script.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
-import { header } from "../contract/store-script.ts";
 
 const [connectionString = "", schema = "", id = ""] = process.argv.slice(2);
 const store = postgresStore({ connectionString, schema });

@@ -5,6 +5,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+  appendFileSync,
+  chmodSync,
   chownSync,
   cpSync,
   existsSync,
@@ -132,6 +134,28 @@ export class PostgresServer {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
+  }
+
+  /** A replica that follows this server, which is stopped for the moment that the copy of its data takes. */
+  async standby(): Promise<PostgresServer> {
+    await this.#end("SIGINT");
+    const folder = mkdtempSync(join(tmpdir(), "skein-postgres-"));
+    const port = await freePort();
+    const replica = new PostgresServer(folder, port);
+    symlinkSync(join(this.#folder, "native"), join(folder, "native"));
+    cpSync(this.#data, replica.#data, { recursive: true });
+    rmSync(join(replica.#data, "postmaster.pid"), { force: true });
+    writeFileSync(join(replica.#data, "standby.signal"), "");
+    const primary = `host=127.0.0.1 port=${this.#port} user=skein`;
+    appendFileSync(join(replica.#data, "postgresql.auto.conf"), `primary_conninfo = '${primary}'\n`);
+    chmodSync(replica.#data, 0o700);
+    if (process.getuid?.() === 0) {
+      chownSync(folder, NOBODY, NOBODY);
+      execFileSync("chown", ["-R", `${NOBODY}:${NOBODY}`, replica.#data], { timeout: READY_MS });
+    }
+    await this.start();
+    await replica.start();
+    return replica;
   }
 
   /** As a machine that loses its power, but for what the system has in its hands. */

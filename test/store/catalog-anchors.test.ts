@@ -9,11 +9,19 @@ import { newThreadId, newTurnId, type ThreadId } from "../../src/protocol/ids.ts
 import type { ForkAnchor } from "../../src/protocol/initial-history.ts";
 import type { RolloutItem } from "../../src/protocol/rollout.ts";
 import { AnchorIndex } from "../../src/store/anchor-index.ts";
+import {
+  aborted,
+  answer,
+  begun,
+  ended,
+  fromTheFuture,
+  rolledBack,
+  user,
+} from "../../src/store/contract/store-script.ts";
 import { LOOKUPS } from "../../src/store/file/catalog/anchor-views.ts";
 import type { AnchorBase } from "../../src/store/file/catalog/anchors.ts";
 import { Catalog } from "../../src/store/file/catalog/catalog.ts";
 import type { FilePosition } from "../../src/store/file/file-position.ts";
-import { aborted, answer, begun, ended, fromTheFuture, rolledBack, user } from "../contract/store-script.ts";
 import { planOf } from "./query-plan.ts";
 
 const LINE_BYTES = 10;

@@ -6,11 +6,6 @@ import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import type { PGlite } from "@electric-sql/pglite";
 import type { ThreadId } from "../../src/protocol/ids.ts";
-import { type CopyOutcome, copyThreads } from "../../src/store/copy-threads.ts";
-import { type FileStore, fileStore } from "../../src/store/file/file-store.ts";
-import type { MovableStore, StoredLine } from "../../src/store/movable-store.ts";
-import { type PostgresStore, postgresStore } from "../../src/store/postgres/postgres-store.ts";
-import { ALL_SOURCE_KINDS } from "../../src/store/thread-query.ts";
 import {
   addTurn,
   answer,
@@ -22,7 +17,12 @@ import {
   rolledBack,
   storedThread,
   user,
-} from "../contract/store-script.ts";
+} from "../../src/store/contract/store-script.ts";
+import { type CopyOutcome, copyThreads } from "../../src/store/copy-threads.ts";
+import { type FileStore, fileStore } from "../../src/store/file/file-store.ts";
+import type { MovableStore, StoredLine } from "../../src/store/movable-store.ts";
+import { type PostgresStore, postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { ALL_SOURCE_KINDS } from "../../src/store/thread-query.ts";
 import { newPglite, pglitePool } from "./postgres/pglite-pool.ts";
 
 let db: PGlite;

@@ -1,5 +1,5 @@
+import { storeContract } from "../../src/store/contract/store-contract.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
-import { storeContract } from "../contract/store-contract.ts";
 
 storeContract("memoryStore", async () => {
   const store = memoryStore();

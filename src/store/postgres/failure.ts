@@ -19,6 +19,9 @@ export const isDisconnection = (error: unknown): boolean =>
 /** Another transaction was in the way: nothing of the statement is done, and it may be given again at once. */
 export const isConflict = (error: unknown): boolean => codeOf(error) === "40001" || codeOf(error) === "40P01";
 
+/** The server, or the session, only reads. */
+export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
+
 /** The statement itself fails for every sender: of a batch, one thread's part may be the reason. */
 export const isOfTheStatement = (error: unknown): boolean => /^(?:22|23|54)/.test(codeOf(error));
 

@@ -11,7 +11,7 @@ import { sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { PostgresDatabase, SqlRow } from "./database.ts";
-import { storeFailure } from "./failure.ts";
+import { isReadOnly, storeFailure } from "./failure.ts";
 import type { PostgresClient } from "./options.ts";
 
 /** The first half of the advisory locks' key; the second is the store's number. */
@@ -73,7 +73,7 @@ export class PostgresSession {
       if (channel === CHANNEL && payload !== undefined && !connection.isLost) this.#onMessage(payload);
     });
     try {
-      await client.query({ text: `LISTEN ${CHANNEL}` });
+      await this.#listen(client);
       const lock = { text: "SELECT pg_try_advisory_lock($1, $2) AS held", values: [HOLDER_LOCKS, this.holder] };
       const [row] = (await client.query(lock)).rows as readonly SqlRow[];
       // A connection of before holds it, whose end the server has not noticed yet.
@@ -84,6 +84,15 @@ export class PostgresSession {
       throw error;
     }
     this.#connection = connection;
+  }
+
+  /** A replica takes no LISTEN: nobody writes through it, so there is nothing to lose. */
+  async #listen(client: PostgresClient): Promise<void> {
+    try {
+      await client.query({ text: `LISTEN ${CHANNEL}` });
+    } catch (error) {
+      if (!isReadOnly(error)) throw error;
+    }
   }
 
   #reopen(): void {

@@ -3,8 +3,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
+import { addTurn, forkAt, header, storedThread } from "../../../src/store/contract/store-script.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
-import { addTurn, forkAt, header, storedThread } from "../../contract/store-script.ts";
 import { FaultyFileSystem } from "./faulty-file-system.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 

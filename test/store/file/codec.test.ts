@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { RolloutItem } from "../../../src/protocol/rollout.ts";
+import { user } from "../../../src/store/contract/store-script.ts";
 import { parseRolloutName } from "../../../src/store/file/layout.ts";
 import { decodeLine, encodeLine, peekType, reordinal } from "../../../src/store/rollout/codec.ts";
-import { user } from "../../contract/store-script.ts";
 
 const AT = "2026-01-02T03:04:05.678Z";
 

@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { describe, test } from "node:test";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
 import type { RolloutLine } from "../../../src/protocol/rollout.ts";
-import { header, user } from "../../contract/store-script.ts";
+import { header, user } from "../../../src/store/contract/store-script.ts";
 import { homeNames, loaded, parsedLines, TempHome, withoutOrdinals } from "./temp-home.ts";
 
 /** What Codex's own rule gives: the base's lines below the ordinal, then the file's. Legacy files stand alone. */

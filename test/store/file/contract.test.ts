@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { storeContract } from "../../../src/store/contract/store-contract.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
-import { storeContract } from "../../contract/store-contract.ts";
 
 storeContract(
   "the file store",

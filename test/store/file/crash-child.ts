@@ -1,9 +1,9 @@
 /** Writes turns and forks until it is killed, and says on fd 1 what it was told is stored. */
 import { writeSync } from "node:fs";
 import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
+import { addTurn, header } from "../../../src/store/contract/store-script.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
-import { addTurn, header } from "../../contract/store-script.ts";
 import { dyingFileSystem } from "./dying-file-system.ts";
 
 const say = (word: string, ...rest: unknown[]): void => void writeSync(1, `${JSON.stringify([word, ...rest])}\n`);

@@ -7,10 +7,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, test } from "node:test";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { gist } from "../../../src/store/contract/store-script.ts";
 import { repairHome } from "../../../src/store/file/care/repair.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
-import { gist } from "../../contract/store-script.ts";
 import { shownBy, shownByFiles } from "./shown.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 

@@ -4,10 +4,10 @@ import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } fro
 import { describe, test } from "node:test";
 import { scriptedClient, ThreadManager } from "../../../src/index.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { header, user } from "../../../src/store/contract/store-script.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { MAX_LINE_BYTES } from "../../../src/store/rollout/codec.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
-import { header, user } from "../../contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 async function written(home: TempHome, ...texts: string[]): Promise<ThreadWriter & { rolloutPath: string }> {

@@ -5,11 +5,11 @@ import { describe, test } from "node:test";
 import { ManualClock } from "../../../src/kernel/clock.ts";
 import { StoreIoError } from "../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { answer, forkAt, header, storedThread, user } from "../../../src/store/contract/store-script.ts";
 import type { RolloutWriter } from "../../../src/store/file/file-position.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import type { ThreadWriter } from "../../../src/store/thread-store.ts";
-import { answer, forkAt, header, storedThread, user } from "../../contract/store-script.ts";
 import { FaultyFileSystem, systemError } from "./faulty-file-system.ts";
 import { loaded, parsedLines, TempHome } from "./temp-home.ts";
 

@@ -4,8 +4,8 @@ import { rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { newTurnId } from "../../../src/protocol/ids.ts";
+import { answer, begun, ended, header, user } from "../../../src/store/contract/store-script.ts";
 import { Layout } from "../../../src/store/file/layout.ts";
-import { answer, begun, ended, header, user } from "../../contract/store-script.ts";
 import { TempHome } from "./temp-home.ts";
 
 test("a catalog that is gone, of an older version, or wrong about a file that has changed is not believed", async () => {

@@ -5,10 +5,10 @@ import { describe, test } from "node:test";
 import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
 import { silentLog } from "../../../src/kernel/log.ts";
 import { ThreadBusyError } from "../../../src/protocol/errors.ts";
+import { header, user } from "../../../src/store/contract/store-script.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { LeaseKeeper } from "../../../src/store/file/lease/lease.ts";
 import { thisProcess } from "../../../src/store/file/lease/process-identity.ts";
-import { header, user } from "../../contract/store-script.ts";
 import { systemError } from "./faulty-file-system.ts";
 import { TempHome } from "./temp-home.ts";
 

@@ -19,7 +19,7 @@ import { describe, test } from "node:test";
 import { turnsOf } from "../../../src/app-server/v2/history-turns.ts";
 import { SkeinError, scriptedClient, ThreadManager } from "../../../src/index.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
-import { addTurn, header, user } from "../../contract/store-script.ts";
+import { addTurn, header, user } from "../../../src/store/contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 async function written(home: TempHome, ...texts: string[]): Promise<{ threadId: ThreadId; path: string }> {

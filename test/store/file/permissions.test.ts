@@ -6,9 +6,9 @@ import { join, relative } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileAuthManager, fileStore, openHome, ThreadManager } from "../../../src/index.ts";
 import { ModelsCache } from "../../../src/services/models-cache.ts";
+import { addTurn, forkAt, header } from "../../../src/store/contract/store-script.ts";
 import { repairHome } from "../../../src/store/file/care/repair.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
-import { addTurn, forkAt, header } from "../../contract/store-script.ts";
 
 /** A home that is not there yet, in a process that hides nothing from anybody. */
 function newHome(t: TestContext): string {

@@ -5,8 +5,8 @@
 import { writeSync } from "node:fs";
 import { SkeinError, ThreadBusyError } from "../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { user } from "../../../src/store/contract/store-script.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
-import { user } from "../../contract/store-script.ts";
 
 const say = (...words: unknown[]): void => void writeSync(1, `${JSON.stringify(words)}\n`);
 const [, , home = "", mode, ids = "", rounds = "40"] = process.argv;

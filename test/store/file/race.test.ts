@@ -7,8 +7,8 @@ import { describe, test } from "node:test";
 import { ThreadBusyError } from "../../../src/protocol/errors.ts";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
 import type { RolloutLine } from "../../../src/protocol/rollout.ts";
+import { gist, header, user } from "../../../src/store/contract/store-script.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
-import { gist, header, user } from "../../contract/store-script.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 const CHILD = new URL("./race-child.ts", import.meta.url).pathname;

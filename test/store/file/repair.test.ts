@@ -3,11 +3,11 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { addTurn, forkAt, fromTheFuture, header, user } from "../../../src/store/contract/store-script.ts";
 import { repairHome } from "../../../src/store/file/care/repair.ts";
 import { type FaultKind, verifyHome } from "../../../src/store/file/care/verify.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { thisProcess } from "../../../src/store/file/lease/process-identity.ts";
-import { addTurn, forkAt, fromTheFuture, header, user } from "../../contract/store-script.ts";
 import { homeNames, loaded, parsedLines, TempHome, withoutOrdinals } from "./temp-home.ts";
 
 const kinds = async (home: TempHome): Promise<FaultKind[]> =>

@@ -21,11 +21,11 @@ import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
+import { header, user } from "../../../src/store/contract/store-script.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { Catalog } from "../../../src/store/file/catalog/catalog.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
 import { Layout } from "../../../src/store/file/layout.ts";
-import { header, user } from "../../contract/store-script.ts";
 import { shownBy, shownByFiles } from "./shown.ts";
 import { TempHome } from "./temp-home.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { RolloutCorruptError } from "../../../src/protocol/errors.ts";
-import { addTurn, compacted, fromTheFuture, header, user } from "../../contract/store-script.ts";
+import { addTurn, compacted, fromTheFuture, header, user } from "../../../src/store/contract/store-script.ts";
 import { loaded, putFile, TempHome, withoutOrdinals } from "./temp-home.ts";
 
 async function sample(home: TempHome, mode: "legacy" | "paginated") {

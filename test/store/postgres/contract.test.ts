@@ -1,8 +1,8 @@
 import { after, before } from "node:test";
 import type { PGlite } from "@electric-sql/pglite";
+import { storeContract } from "../../../src/store/contract/store-contract.ts";
 import { postgresStore } from "../../../src/store/postgres/postgres-store.ts";
 import type { ThreadStore } from "../../../src/store/thread-store.ts";
-import { storeContract } from "../../contract/store-contract.ts";
 import { newPglite, pglitePool } from "./pglite-pool.ts";
 
 let db: PGlite;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newTurnId } from "../../../src/protocol/ids.ts";
+import { aborted, answer, begun, ended, header, rolledBack, user } from "../../../src/store/contract/store-script.ts";
 import { MIGRATIONS } from "../../../src/store/postgres/migrations.ts";
 import { postgresStore } from "../../../src/store/postgres/postgres-store.ts";
-import { aborted, answer, begun, ended, header, rolledBack, user } from "../../contract/store-script.ts";
 import { newPglite, pglitePool } from "./pglite-pool.ts";
 
 test("the migration tells of threads that an earlier version stored how their last turns stand", async () => {

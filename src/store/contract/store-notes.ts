@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { newThreadId } from "../../src/protocol/ids.ts";
+import { newThreadId } from "../../protocol/ids.ts";
 import { header, inStore, type MakeStore } from "./store-script.ts";
 
 /** Where a store keeps standing notes: each of a thread and a kind is one value, whole, and goes with the thread. */

@@ -1,9 +1,9 @@
 /** Words to write store tests in: items, turns, and what a store gives back of them. */
-import { newThreadId, newTurnId, type ThreadId, type TurnId } from "../../src/protocol/ids.ts";
-import { assistantMessage, userMessage } from "../../src/protocol/response-item.ts";
-import type { RolloutItem, RolloutLine, SessionMeta } from "../../src/protocol/rollout.ts";
-import { unknownKind } from "../../src/protocol/unknown-kind.ts";
-import type { LoadRange, ThreadLocator, ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
+import { newThreadId, newTurnId, type ThreadId, type TurnId } from "../../protocol/ids.ts";
+import { assistantMessage, userMessage } from "../../protocol/response-item.ts";
+import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import { unknownKind } from "../../protocol/unknown-kind.ts";
+import type { LoadRange, ThreadLocator, ThreadStore, ThreadWriter } from "../thread-store.ts";
 
 /** A store under test. `reopen` is for stores that outlive their process: another one over the same place. */
 export type StoreUnderTest = {
@@ -11,6 +11,7 @@ export type StoreUnderTest = {
   readonly reopen?: () => Promise<ThreadStore>;
   readonly dispose: () => Promise<void>;
 };
+/** Gives a test a store of its own. */
 export type MakeStore = () => Promise<StoreUnderTest>;
 
 export const inStore =
@@ -32,7 +33,7 @@ export function header(fields: Partial<SessionMeta> = {}): SessionMeta {
   return {
     id: newThreadId(),
     timestamp: new Date(started).toISOString(),
-    cwd: "/work/project",
+    cwd: "/srv/project",
     originator: "contract",
     cli_version: "0.0.1",
     source: "cli",
@@ -43,7 +44,7 @@ export function header(fields: Partial<SessionMeta> = {}): SessionMeta {
 }
 
 export const user = (text: string): RolloutItem => ({ type: "response_item", payload: userMessage(text) });
-export const context = (): RolloutItem => user("<environment_context>\n  <cwd>/work</cwd>\n</environment_context>");
+export const context = (): RolloutItem => user("<environment_context>\n  <cwd>/srv</cwd>\n</environment_context>");
 export const answer = (text: string): RolloutItem => ({ type: "response_item", payload: assistantMessage(text) });
 export const begun = (turnId: string): RolloutItem => ({
   type: "event_msg",

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InvalidForkPointError } from "../../src/protocol/errors.ts";
-import { newTurnId } from "../../src/protocol/ids.ts";
-import type { ForkBase } from "../../src/store/thread-store.ts";
+import { InvalidForkPointError } from "../../protocol/errors.ts";
+import { newTurnId } from "../../protocol/ids.ts";
+import type { ForkBase } from "../thread-store.ts";
 import {
   aborted,
   addTurn,
@@ -121,7 +121,7 @@ export function forkSuite(make: MakeStore): void {
       const child = await forkAt(store, threadId, { beforeUserMessage: 1 });
       assert.deepEqual(await gistOf(store, child), [
         "[session_meta]",
-        "<environment_context>\n  <cwd>/work</cwd>\n</environment_context>",
+        "<environment_context>\n  <cwd>/srv</cwd>\n</environment_context>",
         "before any turn",
         "ok",
         "[session_meta]",

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DuplicateThreadError, RolloutNotFoundError } from "../../src/protocol/errors.ts";
-import { newThreadId, newTurnId } from "../../src/protocol/ids.ts";
-import type { RolloutItem } from "../../src/protocol/rollout.ts";
+import { DuplicateThreadError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { newThreadId, newTurnId } from "../../protocol/ids.ts";
+import type { RolloutItem } from "../../protocol/rollout.ts";
 import {
   addTurn,
   answer,

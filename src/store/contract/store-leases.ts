@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DeadlineExceededError, InvalidRequestError, ThreadBusyError } from "../../src/protocol/errors.ts";
+import { DeadlineExceededError, InvalidRequestError, ThreadBusyError } from "../../protocol/errors.ts";
 import {
   addTurn,
   gistOf,

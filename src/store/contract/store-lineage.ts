@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { RolloutNotFoundError } from "../../src/protocol/errors.ts";
-import type { ThreadId } from "../../src/protocol/ids.ts";
+import { RolloutNotFoundError } from "../../protocol/errors.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
 import {
   addTurn,
   forkAt,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { InvalidRequestError, RolloutNotFoundError } from "../../src/protocol/errors.ts";
-import { newThreadId, newTurnId, type ThreadId, type TurnId } from "../../src/protocol/ids.ts";
-import type { RolloutItem, SessionMeta } from "../../src/protocol/rollout.ts";
-import { rolloutPathOf } from "../../src/store/rollout-path.ts";
-import type { StoredThread, ThreadQuery, ThreadStore } from "../../src/store/thread-store.ts";
+import { InvalidRequestError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { newThreadId, newTurnId, type ThreadId, type TurnId } from "../../protocol/ids.ts";
+import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
+import { rolloutPathOf } from "../rollout-path.ts";
+import type { StoredThread, ThreadQuery, ThreadStore } from "../thread-store.ts";
 import {
   aborted,
   addTurn,
@@ -416,7 +416,7 @@ export function listSuite(make: MakeStore): void {
             new Set(await walk(from, { interrupted: wanted, limit: 3, orderBy: "updatedAt" })),
             new Set(ids),
           );
-          const here = { interrupted: wanted, cwd: "/work/project", modelProviders: ["mock"], sourceKinds: ["cli"] };
+          const here = { interrupted: wanted, cwd: "/srv/project", modelProviders: ["mock"], sourceKinds: ["cli"] };
           assert.deepEqual(await walk(from, { ...here, limit: 3 }), ids, when);
           assert.deepEqual(await idsOf(from, { ...here, parentThreadId: newThreadId() }), []);
           assert.deepEqual(await idsOf(from, { ...here, forkedFromId: newThreadId() }), []);

@@ -1,4 +1,4 @@
-/** What every ThreadStore keeps, whatever it stores to. Written against the port alone. */
+/** What every ThreadStore keeps, whatever it stores to. Written against the port alone, for node:test. */
 import { describe } from "node:test";
 import { forkSuite } from "./store-forks.ts";
 import { leaseSuite } from "./store-leases.ts";
@@ -9,11 +9,17 @@ import { noteSuite } from "./store-notes.ts";
 import type { MakeStore } from "./store-script.ts";
 import { threadSuite } from "./store-threads.ts";
 
+/** How the contract is tried. */
 export type StoreContractOptions = {
-  /** How many random histories the model test plays. */
+  /** How many random histories are played, where `fast-check` is installed. Default 200. */
   readonly modelRuns?: number;
 };
 
+/**
+ * Registers with node:test the tests that every store has to pass. To be called from a test file; it runs with `node --test`.
+ *
+ * @param make gives each test a store of its own, empty; what tests leave open is closed by `dispose`
+ */
 export function storeContract(name: string, make: MakeStore, options: StoreContractOptions = {}): void {
   describe(`${name} keeps the store contract`, () => {
     describe("threads", () => threadSuite(make));
