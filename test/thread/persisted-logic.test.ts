@@ -8,8 +8,8 @@ import { suite, test } from "node:test";
 import { promisify } from "node:util";
 import { assign, emit, setup } from "xstate";
 import { defineThreadLogic, fileStore, type PersistentLogic, type Thread, type ThreadStore } from "../../src/index.ts";
+import { header } from "../../src/store/contract/store-script.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
-import { header } from "../contract/store-script.ts";
 import { settled } from "../kernel/settled.ts";
 import { linesOf, rig, watch } from "../rig.ts";
 
