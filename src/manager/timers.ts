@@ -10,6 +10,7 @@
  *   them for who has it now.
  * - One timer of the clock waits for the next that is due, however many there are.
  */
+import { taskKindOf } from "../../machines/thread.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { Slots } from "../kernel/slots.ts";
@@ -252,9 +253,11 @@ export class Timers {
     try {
       const thread = await this.#host.bring(threadId);
       let given = 0;
-      for (const firing of firingsOf(timer, first, last, now)) {
+      const firings = isAtWork(thread, row) ? [] : firingsOf(timer, first, last, now);
+      for (const firing of firings) {
         if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
-        if (await this.#give(thread, row, firing, now)) given += 1;
+        await this.#give(thread, row, firing, now);
+        given += 1;
       }
       this.#note(row, last + 1, timer.fired + given);
       await this.#store(threadId);
@@ -263,12 +266,8 @@ export class Timers {
     }
   }
 
-  async #give(thread: LiveThread, row: Row, firing: Firing, now: number): Promise<boolean> {
-    const { timer, last } = row;
-    // Its last op is at work, or waits: two turns of one timer never queue up.
-    const isAtWork =
-      last !== undefined && (thread.activeTurn?.submissionId === last || thread.incarnation.ledger.isWaiting(last));
-    if (isAtWork) return false;
+  async #give(thread: LiveThread, row: Row, firing: Firing, now: number): Promise<void> {
+    const { timer } = row;
     const dueAt = dueAtOf({ ...timer, next: firing.n });
     const fired: FiredTimer = {
       id: timer.id,
@@ -282,7 +281,6 @@ export class Timers {
     await thread.submitWithId({ id, op });
     row.last = id;
     thread.incarnation.publish(id, { type: "timer_fired", ...fired });
-    return true;
   }
 
   /** What has fired goes on to its next time, or is over. */
@@ -356,6 +354,12 @@ function firingsOf({ every, firstAt, missed }: StoredTimer, first: number, last:
   const from = Math.max(first, last - MOST_MADE_UP + 1);
   return Array.from({ length: last - from + 1 }, (_, at) => ({ n: from + at, missed: at === 0 ? from - first : 0 }));
 }
+
+/** The turn of its last firing runs, or waits: two turns of one timer never queue up. */
+const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row): boolean =>
+  last !== undefined &&
+  taskKindOf(timer.op as unknown as Op) !== undefined &&
+  (activeTurn?.submissionId === last || incarnation.ledger.isWaiting(last));
 
 const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
 
