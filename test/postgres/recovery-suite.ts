@@ -1,0 +1,30 @@
+/** A process that is killed at each step of a turn, on a real server: whoever loads its threads goes on with them. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { killedAt } from "../recovery/killed.ts";
+import { liveOn } from "../recovery/lives.ts";
+import { dyingSteps } from "../recovery/steps.ts";
+import { PostgresServer } from "./server.ts";
+
+let server: PostgresServer;
+let left: Awaited<ReturnType<typeof killedAt>>;
+const schema = "recovery";
+before(async () => {
+  server = await PostgresServer.start();
+  left = await killedAt(dyingSteps, { kind: "postgres", place: server.connectionString, schema });
+});
+after(async () => {
+  for (const { folder } of left.values()) folder[Symbol.dispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+for (const step of dyingSteps) {
+  test(step.name, async () => {
+    const { threadId, folder } = left.get(step) ?? {};
+    assert.ok(threadId !== undefined && folder !== undefined);
+    const store = postgresStore({ connectionString: server.connectionString, schema });
+    await liveOn(step, { store, folder: folder.path, threadId });
+    await store.close();
+  });
+}
