@@ -4,6 +4,7 @@ export type { Outcome } from "../machines/supervisor.machine.ts";
 export type { ThreadCommand, ThreadEmitted, ThreadInput } from "../machines/thread.machine.ts";
 export type { Clock } from "./kernel/clock.ts";
 export type { SkeinLogger, WarningLog } from "./kernel/log.ts";
+export type { TracedWork } from "./kernel/traced-work.ts";
 export {
   AgentControl,
   type AgentOptions,
@@ -40,6 +41,7 @@ export type {
 export type { RecoveredThread, RecoverOptions, RecoverProgress, RecoverReport } from "./manager/recovery.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";
 export type { GatherOptions, Inputs, MapOptions, PromptOptions, ResultOf } from "./manager/side-by-side.ts";
+export type { SpawnTrace } from "./manager/spawn-trace.ts";
 export type {
   ForkSource,
   Replies,
@@ -379,6 +381,7 @@ export type { OutputSchema } from "./thread/output-schema.ts";
 export type { OwnLogicInput, PersistentLogic } from "./thread/own-logic.ts";
 export type { PersistOptions } from "./thread/saved-state.ts";
 export type { StepContext, StepOptions, StepWork } from "./thread/steps.ts";
+export type { LeaseTrace, StoreWriteTrace } from "./thread/store-traces.ts";
 export type {
   ActiveTurn,
   Durability,
@@ -404,4 +407,12 @@ export type { BudgetChange } from "./turn/spending.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
 export { type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
+export type {
+  ApprovalTrace,
+  McpRequestNotice,
+  ModelTrace,
+  SubmitNotice,
+  ToolTrace,
+  TurnTrace,
+} from "./turn/traces.ts";
 export { VERSION } from "./version.ts";

@@ -51,6 +51,7 @@ export type Watchers = LifeWatchers & { readonly events: Set<(event: ThreadEvent
 
 export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly setup: ManagerSetup;
+  readonly scope = Object.freeze({});
   readonly #supervisor: Supervisor;
   readonly maker: ThreadMaker;
   readonly turnSlots: RankedSlots;
@@ -222,6 +223,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
     const { events } = this.watchers;
     return {
+      scope: this.scope,
       clock,
       logger,
       parent: this.actor,

@@ -19,6 +19,7 @@ import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
 import type { OpenWork } from "../thread/open-work.ts";
 import type { ChosenLogic } from "../thread/own-logic.ts";
 import { readSaved, type Saved } from "../thread/saved-state.ts";
+import { leaseTracing } from "../thread/store-traces.ts";
 import { takeUpWork } from "../thread/take-up.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
@@ -31,6 +32,7 @@ import type { ManagerSetup } from "./options.ts";
 import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
 import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
+import { type SpawnTrace, spawnTracing } from "./spawn-trace.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 import type { UnloadedHandles } from "./unloaded-handles.ts";
 
@@ -105,7 +107,7 @@ export class ThreadBoot {
     const reserving = this.#reserve({ threadId, under: placeOf(plan), for: "create" }, plan.options.signal);
     const reserved = reserving instanceof Promise ? await reserving : reserving;
     if (reserved instanceof LiveThread) throw new DuplicateThreadError(threadId);
-    return this.#fulfil(reserved, plan);
+    return this.#watched(reserved, plan, "create");
   }
 
   /** Finds the thread in memory, waits for its loading, or loads it. */
@@ -115,7 +117,7 @@ export class ThreadBoot {
     const { budgets } = this.#parts;
     if (budgets.concerns(plan.config, undefined)) await budgets.checkStart(plan.config, undefined);
     const reserved = await this.#reserve({ threadId, under: placeOf(plan), for: purpose }, plan.options.signal);
-    return reserved instanceof LiveThread ? reserved : this.#fulfil(reserved, plan);
+    return reserved instanceof LiveThread ? reserved : this.#watched(reserved, plan, purpose);
   }
 
   #reserve(claim: Claim, signal: AbortSignal | undefined): Reservation | Promise<Reservation | LiveThread> {
@@ -168,8 +170,35 @@ export class ThreadBoot {
     }
   }
 
+  #watched(reservation: Reservation, plan: Plan, purpose: SpawnTrace["purpose"]): Promise<LiveThread> {
+    const { threadId } = reservation;
+    return spawnTracing.run(
+      () => {
+        const { config, options } = plan;
+        const role = options.agent?.role ?? undefined;
+        const nickname = options.agent?.nickname ?? undefined;
+        const { model, modelProvider: provider } = config;
+        const { parentThreadId } = options;
+        return { scope: this.#parts.env.scope, threadId, purpose, parentThreadId, role, nickname, model, provider };
+      },
+      (facts) => this.#fulfil(reservation, plan, facts),
+    );
+  }
+
+  /** Takes the rollout with its lease, making it where it is new. */
+  #make(threadId: ThreadId, { make }: Plan): Promise<Making> {
+    return leaseTracing.run(
+      () => ({ scope: this.#parts.env.scope, threadId, kind: "take" }),
+      async (facts) => {
+        const made = await make();
+        if (facts !== undefined) facts.epoch = made.writer.epoch;
+        return made;
+      },
+    );
+  }
+
   /** Makes the thread for a reserved place, boots it and commits; or undoes all of it. */
-  async #fulfil(reservation: Reservation, plan: Plan): Promise<LiveThread> {
+  async #fulfil(reservation: Reservation, plan: Plan, facts: SpawnTrace | undefined): Promise<LiveThread> {
     const { registry, onLoaded, setup } = this.#parts;
     const { threadId } = reservation;
     const begun = setup.clock.now();
@@ -178,7 +207,8 @@ export class ThreadBoot {
     try {
       this.#checkOpen(plan.options.signal);
       setup.logger.debug({ threadId }, "place reserved");
-      made = await plan.make();
+      made = await this.#make(threadId, plan);
+      if (facts !== undefined) note(facts, made);
       this.#checkOpen(plan.options.signal);
       incarnation = await this.#boot(made, plan);
       this.#checkOpen(plan.options.signal);
@@ -282,6 +312,12 @@ async function savedOf(
   if (keeps === undefined) return undefined;
   await writer.flush();
   return readSaved(store, { threadId: writer.threadId, end: writer.position().ordinal, signal }, keeps.how);
+}
+
+function note(facts: SpawnTrace, { writer, origin, forkedFrom }: Making): void {
+  facts.epoch = writer.epoch;
+  facts.origin = origin;
+  if (forkedFrom !== undefined) facts.forkedFrom = forkedFrom;
 }
 
 const placeOf = ({ options: { parentThreadId: parent, agent } }: Plan): Newcomer | undefined =>

@@ -147,7 +147,7 @@ export class ThreadLives implements Lives, MemberLives {
   async takeOut(thread: LiveThread): Promise<boolean> {
     const { incarnation } = thread;
     try {
-      await incarnation.writer.close();
+      await incarnation.closeWriter();
     } catch (error) {
       this.#host.logger.warn({ threadId: thread.id, err: error }, "a thread stays in memory since it can't be stored");
       await this.#host.registry.left(thread, incarnation.ended === undefined ? "kept" : "gone");
@@ -232,10 +232,11 @@ export class ThreadLives implements Lives, MemberLives {
     if (store === this.#host.ephemeral) await store.delete(threadId).catch(() => undefined);
   }
 
-  async #closeWriter({ writer, threadId }: Incarnation): Promise<void> {
+  async #closeWriter(incarnation: Incarnation): Promise<void> {
     const { logger } = this.#host;
-    const closing = writer
-      .close()
+    const { threadId } = incarnation;
+    const closing = incarnation
+      .closeWriter()
       .catch((error: unknown) => logger.error({ threadId, err: error }, "a thread's last lines could not be stored"));
     await this.#inTime(closing);
   }

@@ -40,6 +40,7 @@ import {
   type ResultOf,
   race,
 } from "./side-by-side.ts";
+import { bindScope } from "./spawn-trace.ts";
 import { supervisorFace } from "./supervisor-face.ts";
 import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-messages.ts";
 import type { ThreadEnd } from "./thread-end.ts";
@@ -67,6 +68,7 @@ export class ThreadManager implements AsyncDisposable {
     this.#runtime = runtime;
     this.#supervisor = supervisorFace(runtime.actor);
     bindRuntime(this, runtime);
+    bindScope(this, runtime.scope);
     runtime.beginTimers();
   }
 

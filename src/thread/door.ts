@@ -7,11 +7,19 @@ import type { Clock } from "../kernel/clock.ts";
 import { EventLog } from "../kernel/event-log.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { SessionConfiguredNotFirstEventError } from "../protocol/errors.ts";
-import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import type {
+  EventMsg,
+  SessionConfiguredEvent,
+  TaskCompleteEvent,
+  TaskStartedEvent,
+  ThreadEvent,
+  TurnAbortedEvent,
+} from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
 import type { ThreadWriter } from "../store/thread-store.ts";
 import { outsideCalls } from "../turn/tool-scope.ts";
+import { type TurnTrace, turnTracing } from "../turn/traces.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Session } from "./session.ts";
@@ -31,6 +39,7 @@ export interface DoorThread {
   readonly past: ThreadHistory;
   readonly turn: object | undefined;
   readonly env: {
+    readonly scope: object;
     readonly clock: Clock;
     readonly logger: SkeinLogger;
     readonly eventCapacity: number;
@@ -60,6 +69,8 @@ export class Door {
   #refusal: SessionConfiguredNotFirstEventError | undefined;
   #onFirst: (() => void) | undefined;
   #sink: EventSink | undefined;
+  /** The turn that is watched. */
+  #turn: TurnTrace | undefined;
   #isShut = false;
 
   /** @param prepared what the thread is to say first, if it has nothing of its own to say of it */
@@ -157,10 +168,35 @@ export class Door {
     } else if (!recorded && isPersisted(msg, writer.historyMode)) {
       writer.append({ type: "event_msg", payload: msg });
     }
-    if (!this.#isBesideTurn(id, msg) && session.hear(id, msg)) this.#thread.noteTurnEnd();
+    if (!this.#isBesideTurn(id, msg)) {
+      if (msg.type === "task_started") this.#turnBegins(id, msg);
+      if (session.hear(id, msg)) {
+        this.#turnEnds(msg);
+        this.#thread.noteTurnEnd();
+      }
+    }
     this.#show(id, msg);
     // However its logic goes on: what has said its last word has ended.
     if (this.#own !== undefined && msg.type === "shutdown_complete") this.#thread.noteLastWord();
+  }
+
+  #turnBegins(submissionId: SubmissionId, { turn_id }: TaskStartedEvent): void {
+    const { threadId, epoch, env, session } = this.#thread;
+    const { model, modelProvider: provider } = session.config;
+    this.#turn = turnTracing.begin(() => ({
+      ...{ scope: env.scope, threadId, turnId: turn_id ?? submissionId, submissionId, epoch, model, provider },
+    }));
+  }
+
+  #turnEnds(outcome: EventMsg): void {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    if (turn === undefined || (outcome.type !== "task_complete" && outcome.type !== "turn_aborted")) return;
+    turn.outcome = outcome as TaskCompleteEvent | TurnAbortedEvent;
+    if (turn.outcome.type === "turn_aborted")
+      turn.error = new DOMException(`the turn was ${turn.outcome.reason}`, "AbortError");
+    else if (turn.outcome.error) turn.error = turn.outcome.error;
+    turnTracing.finish(turn);
   }
 
   /**

@@ -63,6 +63,7 @@ import type { SubmittedOp } from "./own-turns.ts";
 import { modelChanged, type Rebuilt } from "./rebuild.ts";
 import { type Saved, StateKeeper } from "./saved-state.ts";
 import { Session } from "./session.ts";
+import { leaseTracing, type StoreWriteTrace, storeWriteTracing } from "./store-traces.ts";
 import { SubmissionLedger } from "./submission-ledger.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 import { ThreadHistory } from "./thread-history.ts";
@@ -153,6 +154,8 @@ export class Incarnation implements TurnHost {
   #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   #hasWarnedOfModel = false;
+  /** The lease is given back. */
+  #isReleased = false;
 
   constructor({
     env,
@@ -661,17 +664,43 @@ export class Incarnation implements TurnHost {
   }
 
   flush(): Promise<void> {
-    return this.writer.flush();
+    return this.#stored("flush");
   }
 
   sync(): Promise<void> {
-    return this.writer.sync();
+    return this.#stored("sync");
+  }
+
+  #stored(kind: StoreWriteTrace["kind"]): Promise<void> {
+    const { threadId, env, session, writer } = this;
+    return storeWriteTracing.run(
+      () => ({
+        scope: env.scope,
+        threadId,
+        turnId: this.turn?.turnId ?? session.openTurn?.msg.turn_id ?? undefined,
+        kind,
+      }),
+      () => writer[kind](),
+    );
+  }
+
+  /** Stores what was said, and gives the lease back. */
+  closeWriter(): Promise<void> {
+    const { threadId, epoch, env, writer } = this;
+    if (this.#isReleased) return writer.close();
+    return leaseTracing.run(
+      () => ({ scope: env.scope, threadId, kind: "release", epoch }),
+      async () => {
+        await writer.close();
+        this.#isReleased = true;
+      },
+    );
   }
 
   async syncOrEnd(): Promise<void> {
     for (let attempt = 1; this.ended === undefined; attempt += 1) {
       try {
-        await this.writer.sync();
+        await this.sync();
         return;
       } catch (error) {
         this.#noteStoreFailure(error);

@@ -8,6 +8,7 @@ import { ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import { outsideCalls } from "../turn/tool-scope.ts";
+import { submitNotice } from "../turn/traces.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { Durability, SubmissionOutcome, WhenFull } from "./thread.ts";
 
@@ -95,6 +96,10 @@ function send(thread: Incarnation, id: SubmissionId, handing: Handing): Submissi
   if (isGone(thread)) throw new ThreadClosedError(thread.threadId, op);
   thread.touch();
   onNamed?.(id);
+  if (submitNotice.isWatched) {
+    const { threadId, env } = thread;
+    submitNotice.tell({ scope: env.scope, threadId, submissionId: id, type: op.type });
+  }
   const turnId = handing.turnId ?? (taskKindOf(op) === undefined || isUuid(id) ? undefined : newTurnId());
   const event = { type: "op.submit" as const, id, op, ...(turnId && { turnId }) };
   // What the thread does with it is no part of a tool call that has sent it.
@@ -135,5 +140,5 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
 export async function stored(thread: Incarnation, { op, signal, durability }: Handing): Promise<void> {
   const { writer } = thread;
   if (isUrgent(op) || durability === "memory" || (!writer.dirty && writer.failure === undefined)) return;
-  await raceAbort(writer.flush(), signal);
+  await raceAbort(thread.flush(), signal);
 }

@@ -19,6 +19,8 @@ import type { Thread } from "./thread.ts";
 
 /** What all threads of one manager share. Made once, in one place. */
 export type ThreadEnv = {
+  /** Stands for the manager in what is watched; tells nothing. */
+  readonly scope: object;
   readonly clock: Clock;
   readonly logger: SkeinLogger;
   /** The supervisor: parent of every thread's actor. */

@@ -94,7 +94,7 @@ async function rollBack(thread: Incarnation, { id, op }: Submission, signal: Abo
 
 async function close(thread: Incarnation): Promise<void> {
   await thread.terminals.close();
-  await thread.writer.close();
+  await thread.closeWriter();
 }
 
 function reportDefect(thread: Incarnation, event: { type: string; error?: unknown }): void {

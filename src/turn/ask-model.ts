@@ -2,6 +2,7 @@
 import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
+import { modelStream } from "./model-stream.ts";
 import type { Reservation } from "./spending.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
@@ -15,8 +16,8 @@ export function askModel(
 ): AsyncIterable<ModelEvent> {
   const reserving = host.reserveRequest(run, request);
   return reserving === undefined
-    ? host.model.stream(request, { signal })
-    : askWithin(reserving, signal, () => host.model.stream(request, { signal }));
+    ? modelStream(host, request, { signal })
+    : askWithin(reserving, signal, () => modelStream(host, request, { signal }));
 }
 
 async function* askWithin(

@@ -7,6 +7,7 @@
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ApprovalQuestion, Tool } from "../protocol/function-tool.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput } from "../protocol/response-item.ts";
@@ -16,6 +17,7 @@ import { type ToolOutput, truncateMiddle } from "./tool-output.ts";
 import { inCall } from "./tool-scope.ts";
 import type { BuiltInTool } from "./tools/built-in-tool.ts";
 import { CallContext } from "./tools/call-context.ts";
+import { toolTracing } from "./traces.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { RunningCall, TurnRun } from "./turn-run.ts";
 
@@ -37,6 +39,7 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
     namespace,
     startedAt: host.clock.now(),
     settled: false,
+    failure: undefined,
     output: Promise.resolve(""),
     tellEnd: undefined,
   };
@@ -44,7 +47,7 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
     ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
     : settled(
         call,
-        inCall(host.threadId, run, () => answer(host, run, call, raw)),
+        inCall(host.threadId, run, () => watchedAnswer(host, run, call, raw)),
       );
   run.calls.push(call);
 }
@@ -56,12 +59,29 @@ function settled(call: RunningCall, output: Promise<ToolOutput>): Promise<ToolOu
   });
 }
 
+function watchedAnswer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<ToolOutput> {
+  const { callId, name, namespace } = call;
+  const { threadId, env } = host;
+  return toolTracing.run(
+    () => ({ scope: env.scope, threadId, turnId: run.turnId, callId, name, namespace, arguments: raw }),
+    async (facts) => {
+      const output = await answer(host, run, call, raw);
+      if (facts !== undefined) facts.output = output;
+      if (facts !== undefined && call.failure !== undefined) facts.error = call.failure;
+      return output;
+    },
+  );
+}
+
 async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<ToolOutput> {
   const { callId, kind, name, namespace, startedAt } = call;
   const builtIn = host.tools.builtIn(name, namespace);
-  if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }));
+  if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }), call);
   const tool = namespace === undefined ? host.tools.get(name) : undefined;
-  if (tool === undefined) return `unsupported call: ${namespace ?? ""}${name}`;
+  if (tool === undefined) {
+    call.failure = new InvalidRequestError(`unsupported call: ${namespace ?? ""}${name}`);
+    return `unsupported call: ${namespace ?? ""}${name}`;
+  }
   if (tool.isQuiet === true) return (await outcomeOf(tool, raw, { host, run, call }))[1];
   const place = { thread_id: host.threadId, turn_id: run.turnId };
   const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
@@ -93,15 +113,19 @@ async function outcomeOf(
     };
     return ["completed", truncateMiddle(await tool.call(raw, context))];
   } catch (error) {
+    call.failure = run.signal.aborted ? run.signal.reason : error;
     return ["failed", run.signal.aborted ? abortedText(host.clock, call.startedAt) : textOfThrown(error)];
   }
 }
 
-async function answerBuiltIn(tool: BuiltInTool, call: CallContext): Promise<ToolOutput> {
-  const startedAt = call.clock.now();
+async function answerBuiltIn(tool: BuiltInTool, call: CallContext, running: RunningCall): Promise<ToolOutput> {
+  const { startedAt } = running;
   try {
-    return await tool.run(call);
+    const output = await tool.run(call);
+    running.failure = call.failure;
+    return output;
   } catch (error) {
+    running.failure = call.signal.aborted ? call.signal.reason : error;
     return call.signal.aborted ? abortedText(call.clock, startedAt) : textOfThrown(error);
   }
 }

@@ -19,6 +19,8 @@ export type RunningCall = {
   /** Resolves with the output for the model; never rejects. */
   output: Promise<ToolOutput>;
   settled: boolean;
+  /** What the work failed by; its output tells the model of it. */
+  failure: unknown;
   /** Tells how the work ended; unset where its beginning was never published, or its end already was. */
   tellEnd: ((status: "completed" | "failed", output: string) => void) | undefined;
 };

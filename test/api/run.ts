@@ -19,6 +19,7 @@ const DOORS: Readonly<Record<string, string>> = {
   "skein/testing": "dist/src/testing.d.ts",
   "skein/app-server": "dist/src/app-server/index.d.ts",
   "skein/ai-sdk": "dist/src/model/ai-sdk.d.ts",
+  "skein/otel": "dist/src/otel/instrument.d.ts",
   "skein/postgres": "dist/src/store/postgres/postgres-store.d.ts",
   "skein/studio": "dist/src/studio/index.d.ts",
 };

@@ -21,6 +21,7 @@ const FLOORS: Record<string, number> = {
   cli: 5,
   drawing: 5,
   studio: 5,
+  otel: 5,
 };
 
 const filesIn = (folder: string): string[] =>

@@ -107,6 +107,17 @@ await studio.close(); await manager.shutdown();`;
     const told = "error: a PostgreSQL store needs the package pg: npm install pg (invalid_request)\n";
     if (status !== 1 || stderr !== told) throw new StepFailed(stderr);
   });
+  step("skein/otel without its peer says so in one line", () => {
+    const source = `import { instrument } from "skein/otel";\ntry { instrument(); } catch (error) { console.log(error.message); }\n`;
+    const path = project("no-otel", { "otel.mjs": source }, [tarball]);
+    const said = run(process.execPath, ["--no-warnings", "otel.mjs"], path);
+    if (!/^skein\/otel needs the package `@opentelemetry\/api`.*\n$/.test(said)) throw new StepFailed(said);
+  });
+  step("skein/otel with its peer", () => {
+    const source = `import { instrument } from "skein/otel";\nimport { ThreadManager } from "skein";\nawait using manager = await ThreadManager.create();\ninstrument(manager).dispose();\nconsole.log("watched");\n`;
+    const path = project("otel", { "otel.mjs": source }, [tarball, "@opentelemetry/api"]);
+    if (!run(process.execPath, ["--no-warnings", "otel.mjs"], path).includes("watched")) throw new StepFailed("silent");
+  });
   step("without optional dependencies", () => {
     const path = project("bare", { "hello.mjs": HELLO }, [tarball, "zod"], ["--omit=optional"]);
     expectHello(run(process.execPath, ["--no-warnings", "hello.mjs"], path));

@@ -13,6 +13,7 @@ import type { Duration, TurnItem } from "../../protocol/turn-item.ts";
 import { explainIssues } from "../../protocol/validation.ts";
 import type { Agents } from "../agents.ts";
 import type { Consents } from "../consents.ts";
+import { approvalTracing, mcpRequestNotice } from "../traces.ts";
 import type { RunningCall, TurnRun } from "../turn-run.ts";
 import type { CallHost } from "./call-host.ts";
 import type { Terminals } from "./exec/terminals.ts";
@@ -33,6 +34,7 @@ export class CallContext {
   readonly config: ResolvedThreadConfig;
   readonly #host: CallHost;
   readonly #run: TurnRun;
+  #failure: unknown;
 
   constructor(host: CallHost, run: TurnRun, call: Pick<RunningCall, "callId" | "kind"> & { raw: string }) {
     this.callId = call.callId;
@@ -141,7 +143,19 @@ export class CallContext {
   }
 
   /** Asks the thread's watchers, and waits for the first answer. An abort withdraws the question and rejects. */
-  async ask(msg: ApprovalRequest): Promise<ReviewDecision> {
+  ask(msg: ApprovalRequest): Promise<ReviewDecision> {
+    const { callId } = this;
+    return approvalTracing.run(
+      () => ({ ...this.#place, callId, kind: msg.type }),
+      async (facts) => {
+        const decision = await this.#ask(msg);
+        if (facts !== undefined) facts.decision = decision;
+        return decision;
+      },
+    );
+  }
+
+  async #ask(msg: ApprovalRequest): Promise<ReviewDecision> {
     const host = this.#host;
     const answer = host.approvals.ask({ turn: this.#run.id, callId: this.callId, msg }, this.signal);
     host.signalTurn({ type: "approval.requested" });
@@ -151,6 +165,28 @@ export class CallContext {
     } finally {
       host.signalTurn({ type: "approval.resolved" });
     }
+  }
+
+  /** What the work failed by, where its output tells the model of it. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  noteFailure(error: unknown): void {
+    this.#failure = error;
+  }
+
+  /** For those who watch: where the call is made. */
+  get #place(): { scope: object; threadId: ThreadId; turnId: TurnId } {
+    return { scope: this.#host.env.scope, threadId: this.threadId, turnId: this.turnId };
+  }
+
+  /** What goes along with a request to an MCP server; undefined where nobody has anything to say. */
+  metaFor(server: string, tool: string): Record<string, unknown> | undefined {
+    if (!mcpRequestNotice.isWatched) return undefined;
+    const meta: Record<string, unknown> = {};
+    mcpRequestNotice.tell({ ...this.#place, callId: this.callId, server, tool, meta });
+    return Object.keys(meta).length === 0 ? undefined : meta;
   }
 
   /** Runs after the turn's earlier work: what changes the machine goes one by one, in the order of the calls. */

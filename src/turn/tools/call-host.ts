@@ -16,7 +16,7 @@ export interface CallHost {
   readonly terminals: Terminals;
   /** The folders that commands may write, as they were when the thread began. */
   readonly folders: HeldFolders;
-  readonly env: { readonly agents: Agents };
+  readonly env: { readonly agents: Agents; readonly scope: object };
   /** The history in memory; undefined while nobody has needed it. */
   readonly history: History | undefined;
   /** Emits through the thread's actor, which is the only way out. `recorded`: its line is stored already. */

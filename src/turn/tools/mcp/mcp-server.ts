@@ -57,10 +57,17 @@ export class McpServer {
     await this.#connected();
   }
 
-  /** @throws what went wrong, a timeout too; or the signal's reason */
-  async call(tool: string, args: Record<string, unknown> | undefined, signal: AbortSignal): Promise<CallToolResult> {
+  /**
+   * @param options `meta` is what the request says of itself, such as the trace that it belongs to
+   * @throws what went wrong, a timeout too; or the signal's reason
+   */
+  async call(
+    tool: string,
+    args: Record<string, unknown> | undefined,
+    { signal, meta }: { signal: AbortSignal; meta?: Record<string, unknown> | undefined },
+  ): Promise<CallToolResult> {
     const timeout = (this.config.tool_timeout_sec ?? TOOL_SEC) * 1000;
-    const request = { name: tool, ...(args === undefined ? {} : { arguments: args }) };
+    const request = { name: tool, ...(args && { arguments: args }), ...(meta && { _meta: meta }) };
     const ask = (client: Client) =>
       raceAbort(this.#counted(client, client.callTool(request, { signal, timeout })), signal);
     try {

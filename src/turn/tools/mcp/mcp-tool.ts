@@ -32,7 +32,8 @@ export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
         tool: tool.name,
         ...(args === undefined ? {} : { arguments: clippedDepth(args) }),
       };
-      return new McpCall(call, invocation).run(() => server.call(tool.name, args, call.signal));
+      const meta = call.metaFor(server.name, tool.name);
+      return new McpCall(call, invocation).run(() => server.call(tool.name, args, { signal: call.signal, meta }));
     },
   };
 }
@@ -40,6 +41,11 @@ export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
 /** Some model APIs refuse an object schema that does not say its properties. */
 function withProperties({ $schema: _, ...schema }: Record<string, unknown>): Record<string, unknown> {
   return "properties" in schema ? schema : { ...schema, properties: {} };
+}
+
+/** The server ran the tool, and says that it failed. */
+class McpToolError extends Error {
+  override readonly name = "tool_error";
 }
 
 class McpCall {
@@ -65,10 +71,12 @@ class McpCall {
       const message = isAborted ? "aborted by user" : `tool call error: ${textOfThrown(error)}`;
       this.#end({ Err: message }, { status: "failed", error: { message } });
       if (isAborted) throw error;
+      this.#call.noteFailure(error);
       return message;
     }
     const output = truncateMiddle(textOf(result));
     const told = toldResult(result, output);
+    if (result.isError === true) this.#call.noteFailure(new McpToolError(output));
     this.#end({ Ok: told }, { status: result.isError === true ? "failed" : "completed", result: told });
     return output;
   }
