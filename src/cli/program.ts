@@ -13,6 +13,7 @@ import { EXIT } from "./failure.ts";
 import { forkCommand } from "./fork/command.ts";
 import { withGlobalOptions } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
+import { loadCommand } from "./load/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
 import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
@@ -43,6 +44,7 @@ const commands: readonly CommandMaker[] = [
   verifyCommand,
   repairCommand,
   sandboxCommand,
+  loadCommand,
   studioCommand,
   treeCommand,
   topCommand,

@@ -27,6 +27,7 @@ const COMMANDS = [
   "repair",
   "recover",
   "sandbox",
+  "load",
   "studio",
   "tree",
   "top",
