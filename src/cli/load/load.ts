@@ -49,7 +49,7 @@ export async function load(options: LoadOptions, io: Io): Promise<void> {
   if (Object.keys(result.errors).length > 0) throw new Exit(EXIT.failed);
 }
 
-export function planOf({ threads, turns, seconds, rate, forkRate, removeRate }: LoadOptions): LoadPlan {
+function planOf({ threads, turns, seconds, rate, forkRate, removeRate }: LoadOptions): LoadPlan {
   const total = threads * turns;
   return {
     threads,

@@ -22,8 +22,8 @@ export interface LoadClock {
 }
 
 export type Phase = "start" | Kind;
-export type Latency = Readonly<Record<"p50" | "p90" | "p99" | "p999" | "max" | "mean", number>>;
-export type PhaseResult = {
+type Latency = Readonly<Record<"p50" | "p90" | "p99" | "p999" | "max" | "mean", number>>;
+type PhaseResult = {
   readonly begun: number;
   readonly done: number;
   readonly failed: number;
@@ -41,7 +41,7 @@ export type LoadResult = {
 } & Readonly<Record<Phase, PhaseResult>>;
 
 /** What was done so far, for whoever watches. */
-export type LoadProgress = {
+type LoadProgress = {
   readonly elapsed: number;
   readonly done: number;
   readonly failed: number;
