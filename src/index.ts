@@ -13,7 +13,7 @@ export {
   type WaitForOptions,
   type WaitOutcome,
 } from "./manager/agent-control.ts";
-export type { AgentInfo, AgentNode } from "./manager/agent-tree.ts";
+export type { AgentInfo, AgentNode } from "./manager/agent-node.ts";
 export {
   type AskAnswer,
   type Askable,
@@ -326,6 +326,7 @@ export {
 } from "./services/project-instructions.ts";
 export { type ProviderInfo, WIRE_APIS, type WireApi } from "./services/provider-info.ts";
 export type { Skill, SkillError, SkillInterface, SkillScope, SkillsOutcome } from "./services/skill-file.ts";
+export type { SkillKey, SkillRule } from "./services/skill-rules.ts";
 export {
   createSkillsManager,
   type SkillInjection,

@@ -3,28 +3,9 @@ import type { AgentStatus } from "../protocol/agent-status.ts";
 import { ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
+import type { AgentInfo, AgentNode } from "./agent-node.ts";
 import { lineageOf, ROOT_PATH } from "./kinship.ts";
 import type { Registry, Whereabouts } from "./registry.ts";
-
-/**
- * One thread of a tree. `state`: `loaded`; `unloaded` comes back with the next message, `down` by itself; `stored` is not open: it has
- * ended, or belongs to a process that has.
- */
-export type AgentInfo = {
-  readonly threadId: ThreadId;
-  /** `/root` for a user's thread, `/root/researcher-3` for an agent of it. */
-  readonly path: string;
-  readonly parent: ThreadId | null;
-  /** 0 for a user's thread. */
-  readonly depth: number;
-  readonly nickname: string | null;
-  readonly state: "loaded" | "unloaded" | "down" | "stored";
-  /** `not_found` for one that is not open. */
-  readonly status: AgentStatus;
-};
-
-/** A thread with its agents, in the order in which they were started. */
-export type AgentNode = AgentInfo & { readonly children: readonly AgentNode[] };
 
 /** What a tree is read from. */
 export interface TreeHost {

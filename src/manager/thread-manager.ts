@@ -18,7 +18,7 @@ import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.
 import type { TurnResult } from "../thread/turn-result.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
-import type { AgentNode } from "./agent-tree.ts";
+import type { AgentNode } from "./agent-node.ts";
 import { ask } from "./ask.ts";
 import type { Capacity, ThreadCapacity } from "./capacity.ts";
 import { capacityAt, capacityOf } from "./capacity-now.ts";

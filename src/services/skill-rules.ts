@@ -4,6 +4,7 @@ import { type ConfigTable, isTable } from "./config-table.ts";
 
 /** What is told of one file, or of every skill of a name. */
 export type SkillKey = { readonly path: string } | { readonly name: string };
+/** One rule: whether what it names is offered. */
 export type SkillRule = SkillKey & { readonly enabled: boolean };
 
 const ruleSchema: z.ZodType<SkillRule> = z.union([
