@@ -240,7 +240,9 @@ suite("what goes wrong", () => {
     await until(() => r.model.asked === 2);
     await thread.interrupt();
     await running;
-    const requests = record.spans().filter(({ name }) => name === "chat m");
+    const chats = () => record.spans().filter(({ name }) => name === "chat m");
+    await until(() => chats().length === 2);
+    const requests = chats();
     assert.deepEqual(
       requests.map(({ attributes }) => attributes["error.type"]),
       ["interrupted", "interrupted"],
