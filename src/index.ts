@@ -406,7 +406,7 @@ export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { BudgetChange } from "./turn/spending.ts";
 export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
-export { type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";
+export { type ApprovalNeed, type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
 export type {
   ApprovalTrace,

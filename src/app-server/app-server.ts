@@ -12,9 +12,10 @@ import { type ConnectionServer, type Request, Connection as ServedConnection } f
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { RequestId } from "./json-rpc.ts";
 import { Continuation } from "./memos/continuation.ts";
-import { type GoalTools, serveGoals } from "./memos/goal-tools.ts";
+import type { GoalTools } from "./memos/goal-tools.ts";
 import { Goals } from "./memos/goals.ts";
 import { Queues } from "./memos/queues.ts";
+import { serveGoals } from "./memos/served-goal-tools.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
 import { Router } from "./router.ts";

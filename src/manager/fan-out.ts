@@ -30,6 +30,7 @@ export type TaskContext = {
   startThread(config?: ThreadConfig, options?: ThreadOptions): Promise<Thread>;
 };
 
+/** One piece of work of a fan-out. */
 export type Task<T> = (context: TaskContext) => T | PromiseLike<T>;
 
 /** `stop` (the default): the first failure stops the others, and is thrown. `settle`: each failure stands among the results. */

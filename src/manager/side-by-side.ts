@@ -32,6 +32,7 @@ export type PromptOptions = FanOutOptions & {
   readonly onFailure?: FailureMode | undefined;
 };
 
+/** How the tasks of a `gather` run, and what a failure does to the others. */
 export type GatherOptions = FanOutOptions & { readonly onFailure?: FailureMode | undefined };
 
 /** What a task of a `gather` comes to. */

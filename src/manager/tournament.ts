@@ -25,8 +25,10 @@ export type Entry<R> = {
   readonly score?: number;
 };
 
+/** A fork that has come to a result. */
 export type Contender<R> = Entry<R> & { readonly result: R };
 
+/** What the forks of a tournament do, and how the winner is found. */
 export type TournamentOptions<R> = FanOutOptions & {
   /** What each fork does. Default: a turn of `prompt`, whose last message is the result. */
   readonly run?: ((thread: Thread, context: Pick<TaskContext, "index" | "signal">) => R | PromiseLike<R>) | undefined;

@@ -30,8 +30,6 @@ export type StepContext = {
   readonly signal: AbortSignal;
 };
 
-type ErrorClass = abstract new (...args: never[]) => Error;
-
 /** How often a step is tried, and how its caller waits. */
 export type StepOptions = WaitOptions & {
   /** How often its function may throw. Default 3. */
@@ -42,11 +40,15 @@ export type StepOptions = WaitOptions & {
    * Which errors are tried again: a function of the error, or their classes and codes. Default: all but aborts and those of Skein's
    * that say that they would come again.
    */
-  readonly retryOn?: ((error: unknown, attempt: number) => boolean) | readonly (ErrorClass | ErrorCode)[] | undefined;
+  readonly retryOn?:
+    | ((error: unknown, attempt: number) => boolean)
+    | readonly ((abstract new (...args: never[]) => Error) | ErrorCode)[]
+    | undefined;
   /** What becomes of a step whose process died while its function ran: it runs again (the default), or fails with StepFailedError. */
   readonly onCut?: "rerun" | "fail" | undefined;
 };
 
+/** What a step does. Its result has to be JSON, which is stored. */
 export type StepWork<T> = (context: StepContext) => T | PromiseLike<T>;
 
 /** Of its JSON. */

@@ -30,9 +30,12 @@ export type ToolOptions<Input> = {
 };
 
 /** `"always"`, or what is to be asked for these arguments: a reason, a whole question, or nothing (false or undefined). */
-export type ToolApproval<Input> = "always" | ((input: Input, context: ToolContext) => Asked | PromiseLike<Asked>);
+export type ToolApproval<Input> =
+  | "always"
+  | ((input: Input, context: ToolContext) => ApprovalNeed | PromiseLike<ApprovalNeed>);
 
-type Asked = string | ApprovalQuestion | boolean | undefined;
+/** Whether one call needs an approval: the reason or the whole question where it does, or true; else false or undefined. */
+export type ApprovalNeed = string | ApprovalQuestion | boolean | undefined;
 
 const NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const ANY_OBJECT = { type: "object", properties: {}, additionalProperties: true } as const;
