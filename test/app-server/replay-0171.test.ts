@@ -21,6 +21,10 @@ function unseen(key: string, place: string): boolean {
   return /thread\/(list|search\S*)\.result/.test(place) && ["forkedFromId", "backwardsCursor"].includes(key);
 }
 
+/** Whether what the last answer has cost counts is a race in stock Codex; seconds are those of the machine's clock. */
+const goalUnseen = (key: string, place: string): boolean =>
+  unseen(key, place) || key === "tokensUsed" || key === "timeUsedSeconds";
+
 /** A goal that goes on, with what it has cost by now. */
 const isCount = ({ method, params }: Message): boolean =>
   method === "thread/goal/updated" && params.turnId !== null && params.goal.status === "active";
@@ -35,8 +39,7 @@ const USAGE_LIMIT: Play = {
 const SCENARIOS: Scenario[] = [
   {
     name: "0.171-goal-set",
-    // Whether what the last answer has cost counts is a race in stock Codex.
-    unseen: (key, place) => unseen(key, place) || key === "tokensUsed",
+    unseen: goalUnseen,
     retell: (story) => retell(story).filter((message) => !isCount(message)),
     model: [
       answer(saying("goal answer 1")),
@@ -49,7 +52,7 @@ const SCENARIOS: Scenario[] = [
   },
   {
     name: "0.171-goal-run",
-    unseen: (key, place) => unseen(key, place) || key === "tokensUsed",
+    unseen: goalUnseen,
     retell: (story) =>
       retell(story).filter((message) => !isCount(message) && message.method !== "account/rateLimits/updated"),
     model: [
