@@ -18,6 +18,8 @@ export class ResidencySweep {
   readonly #unload: (thread: LiveThread) => Promise<void>;
   #timer: unknown;
   #isStopped = false;
+  #isSweeping = false;
+  #hasNews = false;
 
   constructor(parts: {
     options: Residency;
@@ -33,6 +35,7 @@ export class ResidencySweep {
 
   /** A thread has come to be resident. */
   arm(): void {
+    this.#hasNews = true;
     if (this.#timer !== undefined || this.#isStopped) return;
     const { unloadAfterMs, trimAfterMs } = this.#options;
     const everyMs = Math.max(MIN_SWEEP_MS, Math.min(unloadAfterMs, trimAfterMs) / 2);
@@ -42,17 +45,30 @@ export class ResidencySweep {
   /** For good. */
   stop(): void {
     this.#isStopped = true;
-    this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#disarm();
   }
 
+  /** The next one is due in its time however long this one takes; two never run at once. */
   async #sweep(): Promise<void> {
-    const threads = [...(await this.#threads())];
-    if (this.#timer === undefined) return;
     this.#timer = undefined;
-    const now = this.#clock.now();
-    await paced(threads, (thread) => this.#consider(thread, now));
-    if (threads.length > 0) this.arm();
+    this.arm();
+    if (this.#isSweeping) return;
+    this.#isSweeping = true;
+    try {
+      this.#hasNews = false;
+      const threads = [...(await this.#threads())];
+      // One that came while they were listed wants the next sweep.
+      if (threads.length === 0 && !this.#hasNews) this.#disarm();
+      const now = this.#clock.now();
+      await paced(threads, (thread) => this.#consider(thread, now));
+    } finally {
+      this.#isSweeping = false;
+    }
+  }
+
+  #disarm(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #consider(thread: LiveThread, now: number): void {

@@ -3,6 +3,7 @@
  * ends it. XState trusts every holder of a reference: `xstate.stop` sent to it, its `_parent`, its system would all do.
  */
 import type { AnyActorRef } from "xstate";
+import { shownById } from "../protocol/shown-as.ts";
 
 const HIDDEN: ReadonlySet<PropertyKey> = new Set([
   "system",
@@ -23,13 +24,15 @@ export function actorFace(
     stop: () => face,
     ...own,
   };
-  const face: AnyActorRef = new Proxy(actor, {
-    get(target, name) {
+  // Inspection goes round the traps of a proxy, so the actor itself must not be what it is made of.
+  const shown: AnyActorRef = shownById(Object.create(Object.getPrototypeOf(actor)));
+  const face: AnyActorRef = new Proxy(shown, {
+    get(_, name) {
       if (Object.hasOwn(members, name)) return members[name];
       if (name === "ref") return face;
       if (HIDDEN.has(name) || (typeof name === "string" && name.startsWith("_"))) return undefined;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
+      const value: unknown = Reflect.get(actor, name, actor);
+      return typeof value === "function" ? value.bind(actor) : value;
     },
     set: () => false,
     defineProperty: () => false,
@@ -37,7 +40,7 @@ export function actorFace(
     setPrototypeOf: () => false,
     getOwnPropertyDescriptor: () => undefined,
     ownKeys: () => [],
-    has: (target, name) => !HIDDEN.has(name) && !String(name).startsWith("_") && Reflect.has(target, name),
+    has: (_, name) => !HIDDEN.has(name) && !String(name).startsWith("_") && Reflect.has(actor, name),
   });
   return face;
 }
