@@ -70,10 +70,10 @@ suite("calls", () => {
     const odd = [{ type: "txt", text: "x" }] as never;
     await assert.rejects(thread.run(odd), { code: "invalid_request", message: /`txt` is no kind of input/ });
     await assert.rejects(thread.submit({ type: "user_input", items: odd }), { code: "invalid_request" });
-    const mixed = [{ type: "text", text: "x" }, { type: "audio" }] as never;
+    const mixed = [{ type: "text", text: "x" }, { type: "video" }] as never;
     await assert.rejects(thread.submit({ type: "user_input", items: mixed }), {
       code: "invalid_request",
-      message: /items\[1\]\.type: `audio` is no kind of input/,
+      message: /items\[1\]\.type: `video` is no kind of input/,
     });
     await assert.rejects(manager.getThread("nope"), { code: "invalid_request", message: /`nope` is no thread id/ });
     assert.throws(() => submissionId(""), { code: "invalid_request" });

@@ -1,0 +1,173 @@
+/**
+ * `npm run bench:shapes`: fails when spawn, fork, append, list, unload or reload costs more for what it must not grow with: the
+ * threads there are, or the length of a history. Each piece of work is done at a size and at one four to a hundred times as large,
+ * in this one process; counts of file calls and bytes are exact, times are medians with room for a busy machine.
+ */
+
+import { benchFolder, openRoot } from "./folders.ts";
+import { fsTotals } from "./fs-meter.ts";
+import { memory, print } from "./harness.ts";
+import { type Costs, judge, medianCosts } from "./shape.ts";
+
+// The meter stands before whatever uses files.
+const { ThreadManager, say, scriptedClient, fileStore } = await import("../src/index.ts");
+const { appendMessages, metaOf } = await import("./stored-thread.ts");
+const { userMessage } = await import("../src/protocol/response-item.ts");
+
+const RUNS = 9;
+const TRIES = 3;
+
+type Manager = Awaited<ReturnType<typeof ThreadManager.create>>;
+type Store = ReturnType<typeof fileStore>;
+/** A home that has been made as large as the case asks, and the work that is measured there. */
+type Prepared = { readonly work: (round: number) => Promise<unknown>; readonly close: () => Promise<void> };
+type Case = {
+  readonly name: string;
+  readonly sizes: readonly [small: number, large: number];
+  readonly prepare: (size: number) => Promise<Prepared>;
+};
+
+async function opened(
+  options: { residentThreads?: number } = {},
+): Promise<{ manager: Manager; store: Store; home: string }> {
+  const home = await benchFolder();
+  const store = fileStore({ home, fsync: "never" });
+  const model = scriptedClient(() => [say("done")]);
+  const { residentThreads = 100_000 } = options;
+  const manager = await ThreadManager.create({
+    store,
+    model,
+    limits: { residentThreads },
+    config: { builtInTools: [] },
+  });
+  return { manager, store, home };
+}
+
+const closing =
+  ({ manager, store }: { manager: Manager; store: Store }) =>
+  async () => {
+    await manager.shutdown();
+    await store.close();
+  };
+
+/** A stored thread with so many messages, and a manager beside it. */
+async function withHistory(messages: number) {
+  const parts = await opened();
+  const writer = await parts.store.create(metaOf());
+  await appendMessages(writer, messages);
+  await writer.close();
+  return { ...parts, threadId: writer.threadId };
+}
+
+const cases: readonly Case[] = [
+  {
+    name: "spawn, by resident threads",
+    sizes: [20, 2_000],
+    prepare: async (size) => {
+      const parts = await opened();
+      for (let made = 0; made < size; made += 1) await parts.manager.startThread();
+      return { work: () => parts.manager.startThread(), close: closing(parts) };
+    },
+  },
+  {
+    name: "fork, by messages of its source",
+    sizes: [40, 4_000],
+    prepare: async (size) => {
+      const parts = await withHistory(size);
+      const { manager, threadId: from } = parts;
+      await manager.resumeThread(from, undefined, { initialMessages: "none" });
+      return {
+        work: () => manager.forkThread({ from, at: { beforeUserMessage: size >> 2 } }, { initialMessages: "none" }),
+        close: closing(parts),
+      };
+    },
+  },
+  {
+    name: "append, by lines of the thread",
+    sizes: [40, 4_000],
+    prepare: async (size) => {
+      const parts = await withHistory(size);
+      const writer = await parts.store.open(parts.threadId);
+      const work = async () => {
+        writer.append({ type: "response_item", payload: userMessage("one more") });
+        await writer.flush();
+      };
+      return { work, close: async () => writer.close().then(closing(parts)) };
+    },
+  },
+  {
+    name: "first page of a list, by stored threads",
+    sizes: [500, 2_000],
+    // The newest 400 files are looked at before each answer, so both sizes are above that.
+    prepare: async (size) => {
+      const parts = await opened();
+      for (let made = 0; made < size; made += 1) {
+        const writer = await parts.store.create(metaOf());
+        writer.append({ type: "response_item", payload: userMessage(`question ${made}`) });
+        await writer.close();
+      }
+      await parts.store.list({ limit: 25 });
+      return { work: () => parts.store.list({ limit: 25 }), close: closing(parts) };
+    },
+  },
+  {
+    name: "unload and reload, by messages of the thread",
+    sizes: [1_000, 20_000],
+    prepare: async (size) => {
+      const parts = await withHistory(size);
+      const { manager, threadId } = parts;
+      const reload = async () => {
+        const { thread } = await manager.resumeThread(threadId, undefined, { initialMessages: "none" });
+        await thread.shutdown();
+      };
+      await reload();
+      return { work: reload, close: closing(parts) };
+    },
+  },
+];
+
+async function measure({ work }: Prepared): Promise<Costs> {
+  await work(-1);
+  const runs: Costs[] = [];
+  const before = memory().heap;
+  for (let round = 0; round < RUNS; round += 1) {
+    const files = fsTotals();
+    const cpu = process.cpuUsage();
+    await work(round);
+    const { user, system } = process.cpuUsage(cpu);
+    const after = fsTotals();
+    runs.push({
+      fsCalls: after.fsCalls - files.fsCalls,
+      bytesWritten: after.bytesWritten - files.bytesWritten,
+      bytesRead: after.bytesRead - files.bytesRead,
+      cpuUs: user + system,
+    });
+  }
+  return { ...medianCosts(runs), heap: Math.max(0, Math.round((memory().heap - before) / RUNS)) };
+}
+
+/** What grew in a case. A machine that is busy elsewhere may spoil a try, and then the next one tells. */
+async function grown({ name, sizes, prepare }: Case): Promise<number> {
+  for (let tries = TRIES; ; tries -= 1) {
+    const costs: Costs[] = [];
+    for (const size of sizes) {
+      const prepared = await prepare(size);
+      costs.push(await measure(prepared));
+      await prepared.close();
+    }
+    const [small = {}, large = {}] = costs;
+    const verdicts = judge(small, large);
+    const failures = verdicts.filter(({ holds }) => !holds).length;
+    if (failures > 0 && tries > 1) continue;
+    for (const verdict of verdicts) print({ shape: name, sizes, ...verdict });
+    return failures;
+  }
+}
+
+openRoot();
+let failures = 0;
+for (const each of cases) failures += await grown(each);
+if (failures > 0) {
+  process.stderr.write(`${failures} costs grow with what they must not grow with (holds: false)\n`);
+  process.exitCode = 1;
+}
