@@ -119,7 +119,7 @@ export class LiveThreads {
     if (row === undefined || use === undefined) return;
     if (use.model === row.model && use.reasoningEffort === row.reasoningEffort) return;
     live.row = { ...row, ...use };
-    void this.#index?.put({ ...live.row, updatedAt: live.updatedAt });
+    this.#putRow(live, live.row);
   }
 
   #addText(live: LiveThread, row: CatalogRow, item: RolloutItem): void {
@@ -128,9 +128,14 @@ export class LiveThreads {
     if (live.summary.add(text)) {
       const { preview, searchText } = live.summary;
       live.row = { ...row, preview, searchText };
-      void this.#index?.put({ ...live.row, updatedAt: live.updatedAt });
+      this.#putRow(live, live.row);
     }
     if (live.summary.isFull) live.summary = undefined;
+  }
+
+  /** What is said of lines that are still to be written does not count after a crash: no file has this size. */
+  #putRow({ updatedAt }: LiveThread, row: CatalogRow): void {
+    void this.#index?.put({ ...row, updatedAt, fileSize: NO_SIZE });
   }
 
   /** Lines of this writer are in the file. */
@@ -179,13 +184,15 @@ export class LiveThreads {
     return {
       threadId: writer.threadId,
       updatedAt,
-      fileSize: info.size,
+      fileSize: writer.file.pending ? NO_SIZE : info.size,
       mtimeMs: info.modifiedMs,
       interrupted,
       openTurn,
     };
   }
 }
+
+const NO_SIZE = -1;
 
 const isFirstAfterHeader = ({ base }: FileThreadWriter, start: FilePosition): boolean =>
   start.ordinal === (base?.end.ordinal ?? 0) + 1;
