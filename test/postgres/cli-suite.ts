@@ -47,7 +47,7 @@ test("one thread's way through the commands", async (t) => {
     lines.map(({ ordinal }) => ordinal),
     lines.map((_, n) => n),
   );
-  assert.match(await run("verify"), /^schema commands: no faults in 2 threads, \d+ lines, \d+ bytes\n$/);
+  assert.match(await run("verify"), /^schema commands: no faults in 2 threads, [\d,]+ lines, [\d,]+ bytes\n$/);
   assert.match(await run("delete", "--yes", id), /^deleted/);
   assert.ok((await run("show", made.threadId)).includes("> hello there"));
   // Nothing of it came into the home.
