@@ -27,16 +27,17 @@ export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
-export type {
-  Inspector,
-  InstructionsSource,
-  Limits,
-  LogicSource,
-  ModelSource,
-  Residency,
-  RestartStrategy,
-  Supervision,
-  ThreadManagerOptions,
+export {
+  type Inspector,
+  type InstructionsSource,
+  type Limits,
+  type LogicSource,
+  type ModelSource,
+  RESTART_STRATEGIES,
+  type Residency,
+  type RestartStrategy,
+  type Supervision,
+  type ThreadManagerOptions,
 } from "./manager/options.ts";
 export type { RecoveredThread, RecoverOptions, RecoverProgress, RecoverReport } from "./manager/recovery.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";

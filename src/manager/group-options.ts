@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { GroupStrategy } from "../../machines/group.machine.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
-import type { RestartStrategy, Supervision } from "./options.ts";
+import { RESTART_STRATEGIES, type RestartStrategy, type Supervision } from "./options.ts";
 
 /** How long a restart waits: the first so many milliseconds, each further one within the period twice as long, up to the cap. */
 export type Backoff = number | { readonly ms: number; readonly maxMs?: number | undefined };
@@ -47,7 +47,7 @@ export type GroupRule = {
 
 const duration = z.number().nonnegative();
 const strategy = z.enum(["one_for_one", "one_for_all", "rest_for_one"]);
-const restart = z.enum(["permanent", "transient", "temporary"]);
+const restart = z.enum(RESTART_STRATEGIES);
 const backoff = z.union([duration, z.strictObject({ ms: duration, maxMs: duration.optional() })]);
 
 const RULE = {

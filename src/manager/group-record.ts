@@ -10,6 +10,7 @@ import type { SessionMeta } from "../protocol/rollout.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { VERSION } from "../version.ts";
 import { type GroupRule, storedRule } from "./group-options.ts";
+import { RESTART_STRATEGIES, type RestartStrategy } from "./options.ts";
 
 /** A member as it is stored. `isEnded`: it does not come back by itself; `withGroup`: since the group ended. */
 export type StoredMember = {
@@ -17,7 +18,7 @@ export type StoredMember = {
   readonly kind: "thread" | "group";
   /** Of a group in this group. */
   readonly name?: string | undefined;
-  readonly restart: "permanent" | "transient" | "temporary";
+  readonly restart: RestartStrategy;
   readonly isEnded: boolean;
   readonly withGroup?: "intensity" | "group" | undefined;
 };
@@ -36,7 +37,7 @@ const member = z.object({
   id,
   kind: z.enum(["thread", "group"]),
   name: z.string().optional(),
-  restart: z.enum(["permanent", "transient", "temporary"]),
+  restart: z.enum(RESTART_STRATEGIES),
   isEnded: z.boolean(),
   withGroup: z.enum(["intensity", "group"]).optional(),
 });

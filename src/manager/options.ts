@@ -72,8 +72,11 @@ export type Residency = {
   readonly historyBytes: number;
 };
 
+/** The restart strategies by name. */
+export const RESTART_STRATEGIES = ["permanent", "transient", "temporary"] as const;
+
 /** What becomes of a thread whose actor ended: OTP's words. `permanent` also restarts after an orderly end. */
-export type RestartStrategy = "permanent" | "transient" | "temporary";
+export type RestartStrategy = (typeof RESTART_STRATEGIES)[number];
 
 /**
  * What happens after a thread's actor has failed: whether it is restarted, how often (times in milliseconds), and how soon.
@@ -311,7 +314,7 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
   if (typeof supervision.random !== "function") {
     throw new InvalidRequestError("supervision.random: must be a function that gives numbers from 0 up to 1");
   }
-  if (!["permanent", "transient", "temporary"].includes(supervision.restart)) {
+  if (!RESTART_STRATEGIES.includes(supervision.restart)) {
     throw new InvalidRequestError(
       `supervision.restart: must be permanent, transient or temporary, not ${String(supervision.restart)}`,
     );

@@ -4,7 +4,7 @@ import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { EndReason } from "../thread/life-end.ts";
 import { type RestartRule, supervisionBy } from "./group-options.ts";
-import type { Supervision } from "./options.ts";
+import type { RestartStrategy, Supervision } from "./options.ts";
 
 /** What supervision has done to one thread. */
 export type RestartOutcomes = {
@@ -12,6 +12,13 @@ export type RestartOutcomes = {
   readonly restart: (threadId: ThreadId) => void;
   /** Its restart intensity is exceeded: it stays down. */
   readonly giveUp: (threadId: ThreadId, crashes: number) => void;
+};
+
+/** After which ends a thread lives again. One that was ended on purpose never does. */
+const RESTARTED_AFTER: Readonly<Record<RestartStrategy, readonly EndReason[]>> = {
+  permanent: ["crashed", "closed"],
+  transient: ["crashed"],
+  temporary: [],
 };
 
 /** How much of a back-off is left to chance, so that those that crashed together don't come back together. */
@@ -58,10 +65,9 @@ export class RestartCounters {
     return this.#rules.get(threadId) ?? this.#options;
   }
 
-  /** Whether a thread that ended for this reason is to be restarted at all. One that was ended on purpose never is. */
+  /** Whether a thread that ended for this reason is to be restarted at all. */
   restarts(threadId: ThreadId, reason: EndReason): boolean {
-    const { restart } = this.#ruleOf(threadId);
-    return restart !== "temporary" && (reason === "crashed" || (restart === "permanent" && reason === "closed"));
+    return RESTARTED_AFTER[this.#ruleOf(threadId).restart].includes(reason);
   }
 
   /** The thread has ended and is to live again: after its back-off, unless that happens too often. */
