@@ -9,6 +9,8 @@ import {
   type ThreadLocator,
   type ThreadStore,
 } from "../index.ts";
+import { everyThread } from "../store/every-thread.ts";
+import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import { UsageError } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
 import { oneLine } from "./terminal/text-width.ts";
@@ -71,7 +73,7 @@ async function namedThread(text: string, store: ThreadStore): Promise<ThreadId> 
   const begun: StoredThread[] = [];
   const near: StoredThread[] = [];
   const prefix = text.toLowerCase();
-  for await (const thread of everyThread(store)) {
+  for await (const thread of allThreads(store)) {
     if (thread.name === text) named.push(thread);
     else if (thread.threadId.startsWith(prefix)) begun.push(thread);
     else if (isNear(text, thread)) near.push(thread);
@@ -83,16 +85,8 @@ async function namedThread(text: string, store: ThreadStore): Promise<ThreadId> 
   throw new RolloutNotFoundError(`no thread has the id or the name \`${text}\`${hint}`);
 }
 
-async function* everyThread(store: ThreadStore): AsyncGenerator<StoredThread> {
-  const sourceKinds = ["cli", "vscode", "exec", "mcp", "unknown", "subagent"];
-  for (const archived of [false, true]) {
-    let cursor: string | null = null;
-    do {
-      const page = await store.list({ limit: 100, archived, sourceKinds, ...(cursor !== null && { cursor }) });
-      yield* page.threads;
-      cursor = page.nextCursor;
-    } while (cursor !== null);
-  }
+async function* allThreads(store: ThreadStore): AsyncGenerator<StoredThread> {
+  for (const archived of [false, true]) yield* everyThread(store, { archived, sourceKinds: ALL_SOURCE_KINDS });
 }
 
 const SHOWN = 5;

@@ -2,6 +2,7 @@
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import { ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { everyThread } from "../store/every-thread.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { AgentInfo, AgentNode } from "./agent-node.ts";
 import { lineageOf, ROOT_PATH } from "./kinship.ts";
@@ -16,7 +17,6 @@ export interface TreeHost {
 type Facts = Pick<AgentInfo, "path" | "parent" | "depth" | "nickname">;
 
 const STATES = { loaded: "loaded", leaving: "loaded", unloaded: "unloaded", down: "down" } as const;
-const PAGE = 100;
 
 export class AgentTree {
   readonly #host: TreeHost;
@@ -62,16 +62,7 @@ export class AgentTree {
 
   async #childrenOf(parent: ThreadId): Promise<ThreadId[]> {
     const found = new Set(this.#host.registry.childrenOf(parent));
-    let cursor: string | null = null;
-    do {
-      const page = await this.#host.store.list({
-        parentThreadId: parent,
-        limit: PAGE,
-        ...(cursor !== null && { cursor }),
-      });
-      for (const { threadId } of page.threads) found.add(threadId);
-      cursor = page.nextCursor;
-    } while (cursor !== null);
+    for await (const { threadId } of everyThread(this.#host.store, { parentThreadId: parent })) found.add(threadId);
     // Ids sort by their time of creation.
     return [...found].sort();
   }

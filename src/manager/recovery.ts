@@ -2,7 +2,9 @@
 import { ThreadBusyError } from "../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
-import type { StoredThread, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import { everyThread } from "../store/every-thread.ts";
+import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
+import type { StoredThread, ThreadStore } from "../store/thread-store.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { toldEnvironment } from "../turn/initial-context.ts";
 import type { ThreadOptions } from "./thread-options.ts";
@@ -50,7 +52,6 @@ export interface RecoveringManager {
 }
 
 const DEFAULT_CONCURRENCY = 8;
-const ALL_KINDS = ["cli", "vscode", "exec", "mcp", "unknown", "subagent"];
 /** So many lines before the open turn may hold the settings of the request before. */
 const LOOK_BACK = 256;
 
@@ -79,17 +80,12 @@ type Bounded = RecoverOptions & { readonly signal: AbortSignal };
 
 async function* openThreads(
   store: ThreadStore,
-  { signal, cwd, sourceKinds = ALL_KINDS }: Bounded,
+  { signal, cwd, sourceKinds = ALL_SOURCE_KINDS }: Bounded,
 ): AsyncGenerator<StoredThread, undefined> {
-  const query: ThreadQuery = { interrupted: true, limit: 100, sourceKinds, ...(cwd !== undefined && { cwd }) };
-  for (let cursor: string | null | undefined; cursor !== null; ) {
+  const query = { interrupted: true, sourceKinds, ...(cwd !== undefined && { cwd }) };
+  for await (const row of everyThread(store, query, signal)) {
     signal.throwIfAborted();
-    const page = await store.list(cursor === undefined ? query : { ...query, cursor });
-    for (const row of page.threads) {
-      signal.throwIfAborted();
-      if (row.openTurn !== null) yield row;
-    }
-    cursor = page.nextCursor;
+    if (row.openTurn !== null) yield row;
   }
 }
 

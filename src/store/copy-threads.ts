@@ -8,6 +8,7 @@
  */
 import { RolloutNotFoundError, SkeinError, StoreIoError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { everyThread } from "./every-thread.ts";
 import type { MovableStore, StoredImage, StoredLine, ThreadImage } from "./movable-store.ts";
 import { lineAt, peekType, withBaseBytes } from "./rollout/codec.ts";
 import { flatHistory } from "./rollout/flat-history.ts";
@@ -58,13 +59,8 @@ export async function* copyThreads(options: CopyOptions): AsyncGenerator<CopyOut
 async function everyId(store: MovableStore, signal: AbortSignal | undefined): Promise<ThreadId[]> {
   const ids: ThreadId[] = [];
   for (const archived of [false, true]) {
-    for (let cursor: string | null | undefined; cursor !== null; ) {
-      signal?.throwIfAborted();
-      const query = { limit: 100, archived, sourceKinds: ALL_SOURCE_KINDS };
-      const page = await store.list(cursor === undefined ? query : { ...query, cursor });
-      ids.push(...page.threads.map(({ threadId }) => threadId));
-      cursor = page.nextCursor;
-    }
+    const query = { archived, sourceKinds: ALL_SOURCE_KINDS };
+    for await (const { threadId } of everyThread(store, query, signal)) ids.push(threadId);
   }
   return ids;
 }

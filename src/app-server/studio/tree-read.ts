@@ -2,7 +2,7 @@
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { SourceKind } from "../../store/thread-query.ts";
+import { ALL_SOURCE_KINDS } from "../../store/thread-query.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { agentsUnder } from "../v2/agent-family.ts";
 import { TREE_COLUMNS } from "./rows.ts";
@@ -10,7 +10,6 @@ import type { Studio } from "./studio.ts";
 import type { TreePage, TreeRow } from "./wire.ts";
 
 export const TREE_PAGE = 2_000;
-const ALL_KINDS: readonly SourceKind[] = ["cli", "vscode", "exec", "mcp", "unknown", "subagent"];
 const LIST_PAGE = 100;
 
 export type TreeQuery = {
@@ -26,7 +25,7 @@ export async function readTree(studio: Studio, manager: ThreadManager, query: Tr
   let next: string | null = cursor ?? null;
   do {
     const page = await manager.store.list({
-      sourceKinds: ALL_KINDS,
+      sourceKinds: ALL_SOURCE_KINDS,
       archived,
       limit: Math.min(LIST_PAGE, limit - stored.length),
       ...(next !== null && { cursor: next }),
