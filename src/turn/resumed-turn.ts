@@ -6,6 +6,7 @@ import { TurnGivenUpError } from "../protocol/errors.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { turnStamp } from "./announcement.ts";
 import { contextWindowOf } from "./context-window.ts";
+import { callOf } from "./history.ts";
 import { noteTask } from "./task-notes.ts";
 import { recordOutputOf, startCall } from "./tool-calls.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -40,7 +41,7 @@ export function takeUpCalls(host: TurnHost, run: TurnRun): boolean {
   const { resumed } = run;
   if (resumed === undefined) return false;
   run.noteTakenUp();
-  const open = new Map(host.history?.openCalls().map((item) => [callIdOf(item), item]));
+  const open = new Map(host.history?.openCalls().map((item) => [callOf(item), item]));
   for (const { callId, state } of resumed.calls) {
     const item = open.get(callId);
     if (item === undefined) continue;
@@ -49,9 +50,6 @@ export function takeUpCalls(host: TurnHost, run: TurnRun): boolean {
   }
   return run.calls.length > 0;
 }
-
-const callIdOf = (item: ResponseItem): string | undefined =>
-  "call_id" in item && typeof item.call_id === "string" ? item.call_id : undefined;
 
 function isIdempotent({ tools }: TurnHost, item: ResponseItem): boolean {
   if (item.type === "function_call") return tools.isIdempotent(item.name, item.namespace);

@@ -4,12 +4,9 @@ import { join } from "node:path";
 import { StoreIoError } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
 import { NOTE_KINDS, type NoteKind, type StandingNotes } from "../standing-notes.ts";
-import type { FileSystem } from "./file-system.ts";
+import { type FileSystem, isMissing, namesIn, removeIfThere } from "./file-system.ts";
 
 const SUFFIX = ".json";
-
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
 
 export class FileNotes implements StandingNotes {
   readonly #fs: FileSystem;
@@ -44,7 +41,7 @@ export class FileNotes implements StandingNotes {
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const path = this.#path(threadId, kind);
     try {
-      if (value === undefined) this.#remove(path);
+      if (value === undefined) removeIfThere(this.#fs, path);
       else this.#replace(path, Buffer.from(JSON.stringify(value)));
     } catch (error) {
       throw new StoreIoError(`failed to write ${path}`, { cause: error });
@@ -63,27 +60,17 @@ export class FileNotes implements StandingNotes {
     try {
       this.#fs.rename(draft, path);
     } catch (error) {
-      this.#remove(draft);
+      removeIfThere(this.#fs, draft);
       throw error;
-    }
-  }
-
-  #remove(path: string): void {
-    try {
-      this.#fs.remove(path);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
     }
   }
 
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {
     try {
-      return this.#fs
-        .list(join(this.#folder, kind))
-        .map(({ name }) => name.slice(0, -SUFFIX.length))
+      return namesIn(this.#fs, join(this.#folder, kind))
+        .map((name) => name.slice(0, -SUFFIX.length))
         .filter((name) => isUuid(name)) as ThreadId[];
     } catch (error) {
-      if (isMissing(error)) return [];
       throw new StoreIoError(`failed to list ${this.#folder}`, { cause: error });
     }
   }

@@ -192,6 +192,15 @@ export const isMissing = (error: unknown): boolean => {
   return code === "ENOENT" || code === "ENOTDIR";
 };
 
+/** Removes a file, if it is there. */
+export function removeIfThere(fs: FileSystem, path: string): void {
+  try {
+    fs.remove(path);
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+}
+
 /** The names in a folder; none where there is no such folder. */
 export function namesIn(fs: FileSystem, folder: string): string[] {
   try {

@@ -11,7 +11,7 @@ import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import { isMissing } from "./file-system.ts";
+import { removeIfThere } from "./file-system.ts";
 import type { LeaseKeeper } from "./lease/lease.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
@@ -164,13 +164,7 @@ export class ThreadArchive {
     }
     locator.forget(threadId);
     const marks = [...(base === undefined ? [] : [layout.heirMark(base, threadId)]), layout.tombstone(threadId)];
-    for (const file of [going, `${path}.torn`, ...marks]) {
-      try {
-        fs.remove(file);
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
-    }
+    for (const file of [going, `${path}.torn`, ...marks]) removeIfThere(fs, file);
     return true;
   }
 

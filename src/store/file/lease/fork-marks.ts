@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import { type FileSystem, isMissing } from "../file-system.ts";
+import { type FileSystem, namesIn, removeIfThere } from "../file-system.ts";
 import type { LeaseKeeper } from "./lease.ts";
 
 const HEIRS_FOLDER = "heirs";
@@ -27,39 +27,22 @@ export class ForkMarks {
   }
 
   clear(base: ThreadId, fork: ThreadId): void {
-    this.#remove(this.#path(base, fork));
+    removeIfThere(this.#fs, this.#path(base, fork));
   }
 
   isMarked(base: ThreadId): boolean {
-    return this.#list().some((name) => name.startsWith(`${base}_`));
+    return namesIn(this.#fs, this.#folder).some((name) => name.startsWith(`${base}_`));
   }
 
   /** All files are in the catalog: what dead processes left is not needed any more. */
   sweep(): void {
-    for (const name of this.#list()) {
+    for (const name of namesIn(this.#fs, this.#folder)) {
       const path = join(this.#folder, name);
-      if (this.#leases.isOrphan(path)) this.#remove(path);
+      if (this.#leases.isOrphan(path)) removeIfThere(this.#fs, path);
     }
   }
 
   #path(base: ThreadId, fork: ThreadId): string {
     return join(this.#folder, `${base}_${fork}`);
-  }
-
-  #list(): string[] {
-    try {
-      return this.#fs.list(this.#folder).map((entry) => entry.name);
-    } catch (error) {
-      if (isMissing(error)) return [];
-      throw error;
-    }
-  }
-
-  #remove(path: string): void {
-    try {
-      this.#fs.remove(path);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
   }
 }

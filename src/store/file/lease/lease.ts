@@ -21,7 +21,7 @@ import type { SkeinLogger } from "../../../kernel/log.ts";
 import type { LeaseOwner } from "../../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
-import { errorCode, type FileSystem, isMissing, namesIn } from "../file-system.ts";
+import { errorCode, type FileSystem, isMissing, namesIn, removeIfThere } from "../file-system.ts";
 import { EpochLedger } from "./epoch-ledger.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
@@ -130,7 +130,7 @@ export class LeaseKeeper {
     if (inode === lease.inode) return true;
     if (inode !== undefined || !this.#linkNew(this.#ownerFile(), lease.path)) return false;
     if (this.#epochs.last(lease.threadId) > lease.epoch) {
-      this.#removeIfThere(lease.path);
+      removeIfThere(this.#fs, lease.path);
       return false;
     }
     lease.inode = this.#ownInode(lease.path) ?? -1;
@@ -139,7 +139,7 @@ export class LeaseKeeper {
 
   release(lease: Lease): void {
     this.#log.debug({ threadId: lease.threadId, epoch: lease.epoch }, "lease released");
-    if (this.#fs.infoOf(lease.path)?.inode === lease.inode) this.#removeIfThere(lease.path);
+    if (this.#fs.infoOf(lease.path)?.inode === lease.inode) removeIfThere(this.#fs, lease.path);
   }
 
   /** Who holds the thread now; undefined when nobody that lives does. */
@@ -158,7 +158,7 @@ export class LeaseKeeper {
       if (this.#removeOrphan(path)) removed += 1;
       if (index % 64 === 63) await wait();
     }
-    for (const path of dead) this.#removeIfThere(path);
+    for (const path of dead) removeIfThere(this.#fs, path);
     return removed;
   }
 
@@ -192,7 +192,7 @@ export class LeaseKeeper {
     if (this.#heartbeat !== undefined) this.#clock.clearTimeout(this.#heartbeat);
     if (this.#sweepTimer !== undefined) this.#clock.clearTimeout(this.#sweepTimer);
     this.#heartbeat = undefined;
-    if (this.#owner !== undefined) this.#removeIfThere(this.#owner.path);
+    if (this.#owner !== undefined) removeIfThere(this.#fs, this.#owner.path);
     this.#owner = undefined;
     for (const token of this.#tokens) liveTokens.delete(token);
     this.#epochs.close();
@@ -288,14 +288,14 @@ export class LeaseKeeper {
     return this.#withClaim(owner, path, () => {
       if (!isSame(this.#readHolder(path), expected)) return false;
       const next = `${path}.${owner.path.slice(-13, -5)}`;
-      this.#removeIfThere(next);
+      removeIfThere(this.#fs, next);
       if (!this.#linkNew(owner, next)) return false;
       this.#fs.rename(next, path);
-      this.#removeIfThere(next); // renaming onto a link of the same file leaves both
+      removeIfThere(this.#fs, next); // renaming onto a link of the same file leaves both
       try {
         fenceOff?.();
       } catch (error) {
-        this.#removeIfThere(path);
+        removeIfThere(this.#fs, path);
         throw error;
       }
       return true;
@@ -305,7 +305,7 @@ export class LeaseKeeper {
   #removeOrphan(path: string): boolean {
     return this.#withClaim(this.#ownerFile(), path, () => {
       if (!this.isOrphan(path)) return false;
-      this.#removeIfThere(path);
+      removeIfThere(this.#fs, path);
       return true;
     });
   }
@@ -315,12 +315,13 @@ export class LeaseKeeper {
     const claim = `${path}${CLAIM_SUFFIX}`;
     for (let waitedMs = 0; this.#fs.infoOf(claim) !== undefined && waitedMs < CLAIM_WAIT_MS; waitedMs += 1) {
       const claimant = this.#readHolder(claim);
-      if (claimant !== undefined && claimant !== "nonsense" && this.#isSurelyDead(claimant)) this.#removeIfThere(claim);
+      if (claimant !== undefined && claimant !== "nonsense" && this.#isSurelyDead(claimant))
+        removeIfThere(this.#fs, claim);
       else Atomics.wait(PAUSE, 0, 0, 1);
     }
     const isOurs = this.#fs.infoOf(path)?.inode === this.#ownInode(path);
     if (this.#fs.infoOf(claim) === undefined) return isOurs;
-    if (isOurs) this.#removeIfThere(path);
+    if (isOurs) removeIfThere(this.#fs, path);
     return false;
   }
 
@@ -329,13 +330,14 @@ export class LeaseKeeper {
     if (!this.#linkNew(owner, claim)) {
       const claimant = this.#readHolder(claim);
       // A claim lasts for microseconds; that its owner died within them, and two find it at once, is left aside.
-      if (claimant === "nonsense" || (claimant !== undefined && !this.#isAlive(claimant))) this.#removeIfThere(claim);
+      if (claimant === "nonsense" || (claimant !== undefined && !this.#isAlive(claimant)))
+        removeIfThere(this.#fs, claim);
       return false;
     }
     try {
       return work();
     } finally {
-      this.#removeIfThere(claim);
+      removeIfThere(this.#fs, claim);
     }
   }
 
@@ -368,14 +370,6 @@ export class LeaseKeeper {
     const { path } = this.#ownerFile();
     const now = this.#fs.infoOf(path)?.modifiedMs ?? 0;
     return now - theirs.modifiedMs > SILENT_FOR_MS;
-  }
-
-  #removeIfThere(path: string): void {
-    try {
-      this.#fs.remove(path);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
   }
 }
 
