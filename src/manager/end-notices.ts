@@ -51,6 +51,8 @@ export class EndNotices {
   readonly #host: NoticesHost;
   /** What the store held when it was looked at first, and what came since. */
   readonly #owed = new Map<ThreadId, Owed>();
+  /** The agents that owe each parent, so that a load costs what it is owed itself. */
+  readonly #owing = new Map<ThreadId, Set<ThreadId>>();
   readonly #followed = new Set<ThreadId>();
   #recalling: Promise<void> | undefined;
 
@@ -124,12 +126,28 @@ export class EndNotices {
       }
       return;
     }
-    this.#owed.delete(agent);
+    this.#forget(agent);
     await this.#write(agent, undefined, how);
   }
 
+  #owe(agent: ThreadId, notice: Owed): void {
+    this.#forget(agent);
+    this.#owed.set(agent, notice);
+    const agents = this.#owing.get(notice.parent) ?? new Set();
+    this.#owing.set(notice.parent, agents.add(agent));
+  }
+
+  #forget(agent: ThreadId): void {
+    const parent = this.#owed.get(agent)?.parent;
+    if (parent === undefined) return;
+    this.#owed.delete(agent);
+    const agents = this.#owing.get(parent);
+    agents?.delete(agent);
+    if (agents?.size === 0) this.#owing.delete(parent);
+  }
+
   async #note(agent: LiveThread, notice: Owed): Promise<void> {
-    this.#owed.set(agent.id, notice);
+    this.#owe(agent.id, notice);
     await this.#write(agent.id, notice, agent.config);
   }
 
@@ -159,7 +177,7 @@ export class EndNotices {
     try {
       for (const agent of await notes.threads("notice")) {
         const { success, data } = owed.safeParse(await notes.read(agent, "notice"));
-        if (success && !this.#owed.has(agent)) this.#owed.set(agent, data);
+        if (success && !this.#owed.has(agent)) this.#owe(agent, data);
       }
     } catch (error) {
       this.#recalling = undefined;
@@ -170,8 +188,9 @@ export class EndNotices {
   async #settle(thread: LiveThread): Promise<void> {
     const own = this.#owed.get(thread.id);
     if (own?.status === null && !this.#followed.has(thread.id)) this.#watch(thread, own);
-    for (const [agent, notice] of [...this.#owed]) {
-      if (notice.parent !== thread.id || this.#followed.has(agent)) continue;
+    for (const agent of [...(this.#owing.get(thread.id) ?? [])]) {
+      const notice = this.#owed.get(agent);
+      if (notice === undefined || this.#followed.has(agent)) continue;
       await this.#settleOne(agent, notice).catch((error: unknown) => {
         this.#host.logger.warn({ threadId: thread.id, agent, err: error }, "what an agent owes could not be told");
       });
