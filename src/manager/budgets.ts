@@ -27,6 +27,7 @@ import type { SessionMeta } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import { parseWith } from "../protocol/validation.ts";
+import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { Asking, BudgetChange, Budgeting, Reservation, Spender, SpendingRun } from "../turn/spending.ts";
 import { Account, type Bound, type Spend } from "./budget-account.ts";
@@ -67,10 +68,8 @@ export class Budgets implements Budgeting {
   readonly #spends = new WeakMap<SpendingRun, RunningSpend>();
   /** The turn that was counted last, by the life that it is a part of: the questions of one turn are one turn. */
   readonly #counted = new WeakMap<object, TurnId>();
-  /** The last write of each account's note. */
-  readonly #writing = new Map<Account, Promise<void>>();
-  /** The one that waits for it. */
-  readonly #next = new Map<Account, Promise<void>>();
+  /** Of each account's note. */
+  readonly #writes = new SingleFlight<void, Account>();
   /** undefined: nobody has looked yet. */
   #isInUse: boolean | undefined;
 
@@ -404,40 +403,17 @@ export class Budgets implements Budgeting {
     return [...ids].flatMap((id) => this.#accounts.get(id) ?? []);
   }
 
-  /** Writes of one account go one after another; those that wait are one. */
   #write(account: Account): Promise<void> {
-    const waiting = this.#next.get(account);
-    if (waiting !== undefined) return waiting;
-    const before = this.#writing.get(account);
-    if (before === undefined) return this.#writeNow(account);
-    const next = before
-      .catch(() => undefined)
-      .then(() => {
-        this.#next.delete(account);
-        return this.#writeNow(account);
-      });
-    this.#next.set(account, next);
-    return next;
-  }
-
-  #writeNow(account: Account): Promise<void> {
-    const { threadId, use } = account;
-    const ephemeral = this.#host.configOf(threadId)?.ephemeral ?? false;
-    const writing = this.#host
-      .notesOf({ ephemeral })
-      .write(threadId, "budget", use)
-      .finally(() => {
-        if (this.#writing.get(account) === writing) this.#writing.delete(account);
-      });
-    this.#writing.set(account, writing);
-    return writing;
+    const { threadId } = account;
+    return this.#writes.ask(account, async () => {
+      const ephemeral = this.#host.configOf(threadId)?.ephemeral ?? false;
+      await this.#host.notesOf({ ephemeral }).write(threadId, "budget", account.use);
+    });
   }
 
   /** Resolves when everything is stored, or has failed to be. */
-  async settled(): Promise<void> {
-    while (this.#writing.size + this.#next.size > 0) {
-      await Promise.allSettled([...this.#writing.values(), ...this.#next.values()]);
-    }
+  settled(): Promise<void> {
+    return this.#writes.settled();
   }
 }
 

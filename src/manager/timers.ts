@@ -28,6 +28,7 @@ import {
   type When,
 } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
+import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 
@@ -63,8 +64,8 @@ type Row = {
 export class Timers {
   readonly #host: TimerHost;
   readonly #rows = new Map<ThreadId, Map<string, Row>>();
-  /** What is being stored for each thread, one write after another. */
-  readonly #writing = new Map<ThreadId, Promise<void>>();
+  /** Of each thread's note. */
+  readonly #writes = new SingleFlight<void, ThreadId>();
   readonly #firing = new Set<Promise<void>>();
   readonly #places = new Slots(MOST_AT_ONCE);
   /** Timers that fired for the last time, the newest ones, for those who cancel them later. */
@@ -175,19 +176,10 @@ export class Timers {
   }
 
   #store(threadId: ThreadId): Promise<void> {
-    const before = this.#writing.get(threadId) ?? Promise.resolve();
-    const writing = before
-      .catch(() => undefined)
-      .then(() => {
-        const timers = [...(this.#rows.get(threadId)?.values() ?? [])].map(({ timer }) => timer);
-        return this.#host.notesOf(threadId).write(threadId, "timers", timers.length === 0 ? undefined : timers);
-      });
-    this.#writing.set(threadId, writing);
-    const done = () => {
-      if (this.#writing.get(threadId) === writing) this.#writing.delete(threadId);
-    };
-    writing.then(done, done);
-    return writing;
+    return this.#writes.ask(threadId, async () => {
+      const timers = [...(this.#rows.get(threadId)?.values() ?? [])].map(({ timer }) => timer);
+      await this.#host.notesOf(threadId).write(threadId, "timers", timers.length === 0 ? undefined : timers);
+    });
   }
 
   /** Wakes then at the latest. A wake that comes too early, since what it was for is gone, looks for the next one. */
@@ -336,7 +328,7 @@ export class Timers {
     this.#isClosed = true;
     this.#sleepIfEmpty();
     await Promise.allSettled([...this.#firing]);
-    await Promise.allSettled(this.#writing.values());
+    await this.#writes.settled();
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * Shares a look at the disk among those who ask for the same thing. Of each key at most one look runs and one waits: who
- * asks while one runs joins the next, which begins after the question, so that every answer is at least as new as its
- * question.
+ * Shares work among those who ask for the same thing: a look at the disk, or a write of what is so now. Of each key at most
+ * one runs and one waits: who asks while one runs joins the next, which begins after the question, so that every answer is
+ * at least as new as its question, and every write holds what was so when it was asked for.
  */
-export class SingleFlight<T> {
-  readonly #looks = new Map<string, { running: Promise<T>; next: Promise<T> | undefined }>();
+export class SingleFlight<T, Key = string> {
+  readonly #looks = new Map<Key, { running: Promise<T>; next: Promise<T> | undefined }>();
 
   /** Rejects as `look` does. */
-  ask(key: string, look: () => Promise<T>): Promise<T> {
+  ask(key: Key, look: () => Promise<T>): Promise<T> {
     const looks = this.#looks.get(key);
     if (looks === undefined) return this.#begin(key, look);
     const begin = () => this.#begin(key, look);
@@ -15,7 +15,14 @@ export class SingleFlight<T> {
     return looks.next;
   }
 
-  #begin(key: string, look: () => Promise<T>): Promise<T> {
+  /** Resolves when nothing runs or waits any more, however it ended. */
+  async settled(): Promise<void> {
+    while (this.#looks.size > 0) {
+      await Promise.allSettled([...this.#looks.values()].map(({ running, next }) => next ?? running));
+    }
+  }
+
+  #begin(key: Key, look: () => Promise<T>): Promise<T> {
     const looks: { running: Promise<T>; next: Promise<T> | undefined } = { running: look(), next: undefined };
     this.#looks.set(key, looks);
     const end = () => {
