@@ -7,11 +7,10 @@
  * - Waiting counts: a tree's turn at a rank comes before every turn that begins to wait `agingMs` later for each rank that lies
  *    between, so that none waits for ever behind better ones.
  */
-import { InvalidRequestError } from "../protocol/errors.ts";
 import { onceAborted } from "./abort-listeners.ts";
 import { type Clock, elapsedBy } from "./clock.ts";
 import { Fifo, type Place } from "./fifo.ts";
-import type { Release } from "./slots.ts";
+import { checkedLimit, type Release } from "./slots.ts";
 
 const RANKS = [1, 2, 3, 4, 5] as const;
 export type Rank = (typeof RANKS)[number];
@@ -50,10 +49,7 @@ export class RankedSlots {
 
   /** @param limit a whole number from 1 on, or Infinity */
   constructor(limit: number, { clock, agingMs }: { readonly clock: Clock; readonly agingMs: number }) {
-    if (!(limit >= 1) || (!Number.isInteger(limit) && limit !== Number.POSITIVE_INFINITY)) {
-      throw new InvalidRequestError(`a limit of slots must be a whole number from 1 on, or Infinity; got ${limit}`);
-    }
-    this.limit = limit;
+    this.limit = checkedLimit(limit);
     this.#clock = clock;
     this.#agingMs = agingMs;
   }

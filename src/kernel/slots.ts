@@ -14,6 +14,12 @@ import { Fifo } from "./fifo.ts";
 /** Gives the permit back. Calling it twice does nothing. */
 export type Release = () => void;
 
+/** @throws InvalidRequestError for what is no limit of permits: a whole number from 1 on, or Infinity */
+export function checkedLimit(limit: number): number {
+  if (limit >= 1 && (Number.isInteger(limit) || limit === Number.POSITIVE_INFINITY)) return limit;
+  throw new InvalidRequestError(`a limit of slots must be a whole number from 1 on, or Infinity; got ${limit}`);
+}
+
 export class Slots {
   readonly limit: number;
   readonly #queue = new Fifo<(release: Release) => void>();
@@ -21,10 +27,7 @@ export class Slots {
 
   /** @param limit a whole number from 1 on, or Infinity */
   constructor(limit: number) {
-    if (!(limit >= 1) || (!Number.isInteger(limit) && limit !== Number.POSITIVE_INFINITY)) {
-      throw new InvalidRequestError(`a limit of slots must be a whole number from 1 on, or Infinity; got ${limit}`);
-    }
-    this.limit = limit;
+    this.limit = checkedLimit(limit);
   }
 
   get inUse(): number {

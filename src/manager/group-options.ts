@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { GroupStrategy } from "../../machines/group.machine.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { RESTART_STRATEGIES, type RestartStrategy, type Supervision } from "./options.ts";
@@ -116,14 +117,11 @@ const delaysOf = (
   return { backoffMs: ms, maxBackoffMs: maxMs ?? Math.max(ms, maxBackoffMs) };
 };
 
-const defined = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
-
 /** The manager's supervision, as the thread's own rule changes it. */
 export const supervisionBy = (supervision: Supervision, { backoff: given, ...rule }: RestartRule): Supervision => ({
   ...supervision,
   ...delaysOf(given, supervision.maxBackoffMs),
-  ...defined(rule),
+  ...definedFields(rule),
 });
 
 /** @param before what the group was stored with */
@@ -136,8 +134,8 @@ export function groupRuleOf(
   return {
     ...{ strategy: "one_for_one", restart: kind, periodMs, backoffMs, maxBackoffMs },
     ...{ maxRestarts: isInner ? 1 : maxRestarts, escalate: true, stopDeadlineMs: DEFAULT_STOP_MS },
-    ...defined(before),
+    ...definedFields(before),
     ...delaysOf(given, maxBackoffMs),
-    ...defined(options),
+    ...definedFields(options),
   };
 }

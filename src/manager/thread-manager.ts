@@ -1,5 +1,6 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
 import type { TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
@@ -101,7 +102,7 @@ export class ThreadManager implements AsyncDisposable {
    *   ManagerClosedError. On every error, and on abort, nothing is left behind.
    */
   startThread(config?: ThreadConfig, options: ThreadOptions = {}): Promise<NewThread> {
-    return this.#ask({ type: "thread.spawn", ...defined({ config }), options }, options);
+    return this.#ask({ type: "thread.spawn", ...definedFields({ config }), options }, options);
   }
 
   /** Resumes the thread of a rollout file, wherever it lies; it is appended to. @throws RolloutNotFoundError, RolloutCorruptError, ThreadBusyError */
@@ -110,7 +111,7 @@ export class ThreadManager implements AsyncDisposable {
     rolloutPath: string,
     options: ThreadOptions = {},
   ): Promise<NewThread> {
-    return this.#ask({ type: "thread.resume", rolloutPath, ...defined({ config }), options }, options);
+    return this.#ask({ type: "thread.resume", rolloutPath, ...definedFields({ config }), options }, options);
   }
 
   /** Starts from a history in memory: new, resumed (under its own id) or forked (under a new one). */
@@ -119,13 +120,13 @@ export class ThreadManager implements AsyncDisposable {
     history: InitialHistory,
     options: ThreadOptions = {},
   ): Promise<NewThread> {
-    return this.#ask({ type: "thread.resume", history, ...defined({ config }), options }, options);
+    return this.#ask({ type: "thread.resume", history, ...definedFields({ config }), options }, options);
   }
 
   /** Resumes a stored thread by its id. One that is loaded is given as it is. @throws RolloutNotFoundError, ThreadBusyError */
   resumeThread(threadId: ThreadId | string, config?: ThreadConfig, options: ThreadOptions = {}): Promise<NewThread> {
     return this.#ask(
-      { type: "thread.resume", threadId: threadId as ThreadId, ...defined({ config }), options },
+      { type: "thread.resume", threadId: threadId as ThreadId, ...definedFields({ config }), options },
       options,
     );
   }
@@ -138,7 +139,10 @@ export class ThreadManager implements AsyncDisposable {
     { from, at, config }: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
     options: ThreadOptions = {},
   ): Promise<NewThread> {
-    return this.#ask({ type: "thread.fork", from: from as ForkSource, ...defined({ at, config }), options }, options);
+    return this.#ask(
+      { type: "thread.fork", from: from as ForkSource, ...definedFields({ at, config }), options },
+      options,
+    );
   }
 
   /**
@@ -206,7 +210,7 @@ export class ThreadManager implements AsyncDisposable {
     options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
   ): Promise<SubmissionId> {
     const { id } = options;
-    return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...defined({ id }) }, options);
+    return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...definedFields({ id }) }, options);
   }
 
   #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {
@@ -278,7 +282,8 @@ export class ThreadManager implements AsyncDisposable {
       clock,
       maxTurns: limits.runningTurns,
       startThread: (config, options) => this.startThread(config, options),
-      forkThread: ({ from, at, config }, options) => this.forkThread({ from, ...defined({ at, config }) }, options),
+      forkThread: ({ from, at, config }, options) =>
+        this.forkThread({ from, ...definedFields({ at, config }) }, options),
       deleteThread: (threadId) => this.deleteThread(threadId),
     };
   }
@@ -431,13 +436,6 @@ export class ThreadManager implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
-}
-
-/** The fields that are set: an absent one is left out, and never sent as undefined. */
-function defined<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 function watch<T, S extends T = T>(watchers: Set<(value: S) => void>): Observable<T> {

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type Budget, budgetSchema } from "./budget.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
+import { definedFields } from "./defined-fields.ts";
 import { InvalidRequestError } from "./errors.ts";
 import type { Tool } from "./function-tool.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
@@ -227,8 +228,8 @@ export function resolveThreadConfig(defaults: ThreadConfig, override: ThreadConf
   if (!isAbsolutePath(cwd)) throw new InvalidRequestError(`config: cwd is not absolute: ${cwd}`);
   return {
     ...DEFAULTS,
-    ...defined(defaults),
-    ...defined(override),
+    ...definedFields(defaults),
+    ...definedFields(override),
     ...sandboxOf(override, defaults),
     mcpServers: { ...defaults.mcpServers, ...override.mcpServers },
     extra: { ...defaults.extra, ...override.extra },
@@ -259,9 +260,6 @@ export const sandboxOfProfile = (permissionProfile: PermissionProfile): SandboxS
 });
 
 const isKey = (key: string): key is keyof ResolvedThreadConfig => Object.hasOwn(schemas, key);
-
-const defined = (config: ThreadConfig): Partial<ResolvedThreadConfig> =>
-  Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 
 /** Without node:path, for the machines' sake: a POSIX path, a Windows drive or a share. */
 export const isAbsolutePath = (path: string): boolean => /^(?:\/|[A-Za-z]:[\\/]|\\\\)/.test(path);
