@@ -5,6 +5,7 @@ import { syncBuiltinESMExports } from "node:module";
 const totals = { fsCalls: 0, bytesWritten: 0, bytesRead: 0 };
 
 type AnyCall = (...args: unknown[]) => unknown;
+// Its functions have no type in common, and each is wrapped as it is.
 const calls = fs as unknown as Record<string, AnyCall>;
 
 /** What a call moved: its answer where that is a number of bytes. */

@@ -113,7 +113,7 @@ const TASK_OF_OP: Readonly<Record<string, TaskKind>> = {
 };
 
 /** The kind of task that an op asks for; undefined when it asks for none. */
-export const taskKindOf = (op: Op): TaskKind | undefined => TASK_OF_OP[op.type];
+export const taskKindOf = (op: { readonly type: string }): TaskKind | undefined => TASK_OF_OP[op.type];
 
 const taskOf = ({ id, op, turnId }: Submission): Task => {
   const kind = taskKindOf(op) ?? "regular";

@@ -268,7 +268,7 @@ export class Timers {
       late: now - dueAt > LATE_MS,
       missed: firing.missed,
     };
-    const op = { ...timer.op, timer: fired } as unknown as Op;
+    const op = parseOp({ ...timer.op, timer: fired });
     const id = firingId(timer, firing.n);
     await thread.submitWithId({ id, op });
     row.last = id;
@@ -350,7 +350,7 @@ function firingsOf({ every, firstAt, missed }: StoredTimer, first: number, last:
 /** The turn of its last firing runs, or waits: two turns of one timer never queue up. */
 const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row): boolean =>
   last !== undefined &&
-  taskKindOf(timer.op as unknown as Op) !== undefined &&
+  taskKindOf(timer.op) !== undefined &&
   (activeTurn?.submissionId === last || incarnation.ledger.isWaiting(last));
 
 const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
