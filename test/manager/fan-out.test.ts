@@ -18,7 +18,7 @@ const loaded = ({ manager }: Rig) => manager.capacity().residentThreads.used;
 const later = (ms = 0) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 suite("map", () => {
-  test("results stand in the order of the inputs, and never more than `concurrency` run", () =>
+  test("SEMANTICS 11.1: results stand in the order of the inputs, and never more than `concurrency` run", () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.nat(3), { maxLength: 20 }),
@@ -47,7 +47,7 @@ suite("map", () => {
       { numRuns: 15 },
     ));
 
-  test("without a function each input is a turn of a thread of its own, which ends with it", async () => {
+  test("SEMANTICS 11.2: without a function each input is a turn of a thread of its own, which ends with it", async () => {
     await using r = await rig({ limits: { runningTurns: 2 } });
     const results = await r.manager.map(["one", "two", "three"], { config: { developerInstructions: "be short" } });
     assert.deepEqual(
@@ -58,7 +58,7 @@ suite("map", () => {
     assert.deepEqual(await r.manager.map([]), []);
   });
 
-  test("the first failure stops the others: their signals fire, their threads end, and it is the cause", async () => {
+  test("SEMANTICS 11.3: the first failure stops the others: their signals fire, their threads end, and it is the cause", async () => {
     await using r = await rig({ script: () => [hang()] });
     const stopped: unknown[] = [];
     const boom = new Error("boom");
@@ -124,7 +124,7 @@ suite("map", () => {
     );
   });
 
-  test("an endless source is asked for no more than there are places, and closed", async () => {
+  test("SEMANTICS 11.1: an endless source is asked for no more than there are places, and closed", async () => {
     await using r = await rig();
     let asked = 0;
     let closed = false;

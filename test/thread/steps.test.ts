@@ -26,7 +26,7 @@ async function untilOver(step: { readonly outcome: unknown }, { clock }: Rig): P
   }
 }
 
-test("runs once in the thread's life: over calls, unloading, forks and managers", async () => {
+test("SEMANTICS 11.4, 11.6: runs once in the thread's life: over calls, unloading, forks and managers", async () => {
   await using r = await rig({ residency: { unloadAfterMs: 1_000 } });
   const { thread, threadId } = await r.manager.startThread();
   let runs = 0;
@@ -163,7 +163,7 @@ test("what can't be stored, wrong options and a closed thread are refused", asyn
   );
 });
 
-test("killed between two steps and within one: the stored results are given, the cut one runs again, or is refused", async () => {
+test("SEMANTICS 11.5: killed between two steps and within one: the stored results are given, the cut one runs again, or is refused", async () => {
   const home = await mkdtemp(join(tmpdir(), "skein-steps-"));
   try {
     const source = new URL("../../src/index.ts", import.meta.url);
