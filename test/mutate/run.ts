@@ -2,26 +2,27 @@
  * Mutation testing: changes the sources one small step at a time, in a copy of the project, and sees whether the tests of
  * the rooms concerned notice.
  *
- *   npm run mutate -- [--sample 100] [--seed 1] [--only src/manager] [--minutes 60] [--tests test/kernel]
+ *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--minutes 60]
  *
- * `--sample` 0 takes all mutants. After `--minutes` no further one is tried. With `--tests` those of one folder alone are
- * run, so that the score is a lower bound. A test file gets five times what it takes as the sources are, and at least 20 s:
- * a mutant that makes it never end is dead. What survives is printed, but for those that test/mutate/equivalent.json names
- * by their line, with the reason why no test could tell them from the original.
+ * `--sample` is how many mutants of each room; 0 takes all. After `--minutes` no further one is tried. All tests are run once
+ * as the sources are, to see which places each of them runs: a mutant meets those alone that run its place. A test file then
+ * gets five times what it took, and at least 20 s: a mutant that makes it never end is dead. What survives is printed, but
+ * for those that test/mutate/equivalent.json names by their line, with the reason why no test could tell them from the
+ * original.
  */
-import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { coverageOf, isCovered, passes } from "./coverage.ts";
 import { type Mutant, mutantsOf } from "./mutants.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** Which tests look at which room; the nearest first, since the first that fails ends the search. */
+/** Which tests look at which room. */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
   machines: ["test/machines", "test/thread", "test/manager"],
-  "src/kernel": ["test/kernel"],
+  "src/kernel": ["test/kernel", "test/thread", "test/turn", "test/manager", "test/store", "test/otel"],
   "src/store": ["test/store"],
   "src/turn": ["test/turn", "test/thread"],
   "src/thread": ["test/thread", "test/turn", "test/manager"],
@@ -30,6 +31,9 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
 
 /** Too slow to run for each mutant, and about memory and crashes rather than about words. */
 const LEFT_OUT = /leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
+
+/** Tested beside a real server, which no mutant is to wait for. */
+const NEEDS_A_SERVER = /^src\/store\/postgres\//;
 
 type Equivalent = Pick<Mutant, "path" | "code" | "before" | "after"> & { readonly why: string };
 
@@ -56,29 +60,6 @@ function sampleOf<T>(all: readonly T[], size: number, random: () => number): T[]
   return Array.from({ length: size }, () => left.splice(Math.floor(random() * left.length), 1)).flat();
 }
 
-/** Whether the test file passes within the time. */
-function passes(folder: string, test: string, limitMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--no-warnings", "--test", test], {
-      cwd: folder,
-      stdio: "ignore",
-      detached: true,
-    });
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-    }, limitMs);
-    child.on("exit", (code) => {
-      clearTimeout(timer);
-      resolve(code === 0);
-    });
-  });
-}
-
-async function firstFailure(folder: string, limits: ReadonlyMap<string, number>): Promise<string | undefined> {
-  for (const [test, limitMs] of limits) if (!(await passes(folder, test, limitMs))) return test;
-  return undefined;
-}
-
 function copyOfProject(): string {
   const folder = mkdtempSync(join(tmpdir(), "skein-mutate-"));
   for (const name of ["src", "machines", "test", "bench", "docs", "package.json", "tsconfig.json", "README.md"]) {
@@ -92,11 +73,10 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 const { values } = parseArgs({
   options: {
-    sample: { type: "string", default: "100" },
+    sample: { type: "string", default: "40" },
     seed: { type: "string", default: "1" },
     only: { type: "string" },
     minutes: { type: "string", default: "60" },
-    tests: { type: "string" },
   },
 });
 const endsAt = performance.now() + Number(values.minutes) * 60_000;
@@ -110,52 +90,90 @@ const isEquivalent = ({ path, code, before, after }: Mutant) =>
   );
 
 const roomOf = (path: string): string => rooms.find((room) => path.startsWith(`${room}/`)) ?? "";
-const sources = rooms
-  .flatMap((room) => filesIn(ROOT, room, ".ts"))
-  .filter((path) => values.only === undefined || path.startsWith(values.only));
-const all = sources
-  .flatMap((path) => mutantsOf(path, readFileSync(join(ROOT, path), "utf8")))
-  .filter((m) => !isEquivalent(m));
-const sample = sampleOf(all, Number(values.sample), seeded(Number(values.seed)));
-say(`${sample.length} of ${all.length} mutants of ${sources.length} files (seed ${values.seed})`);
+const sourcesIn = (room: string): string[] =>
+  filesIn(ROOT, room, ".ts").filter(
+    (path) => !NEEDS_A_SERVER.test(path) && (values.only === undefined || path.startsWith(values.only)),
+  );
+const random = seeded(Number(values.seed));
+const samples = rooms.map((room) => {
+  const all = sourcesIn(room)
+    .flatMap((path) => mutantsOf(path, readFileSync(join(ROOT, path), "utf8")))
+    .filter((m) => !isEquivalent(m));
+  const some = sampleOf(all, Number(values.sample), random);
+  say(`${room}: ${some.length} of ${all.length} mutants (seed ${values.seed})`);
+  return some;
+});
+/** In turns, so that whenever the time is up each room has been looked at alike. */
+const sample = Array.from({ length: Math.max(...samples.map(({ length }) => length)) }, (_, at) =>
+  samples.flatMap((some) => some[at] ?? []),
+).flat();
 
 const folder = copyOfProject();
 const testsOf = (room: string): string[] =>
-  (values.tests === undefined ? (TESTS[room] ?? []) : [values.tests])
-    .flatMap((at) => filesIn(ROOT, at, ".test.ts"))
-    .filter((test) => !LEFT_OUT.test(test));
-/** The tests that fail without any mutant: they can tell nothing. */
-const broken = new Set<string>();
+  (TESTS[room] ?? []).flatMap((at) => filesIn(ROOT, at, ".test.ts")).filter((test) => !LEFT_OUT.test(test));
+
+/** The tests that run the mutants' places, and how long each takes. */
+const runBy = new Map<Mutant, string[]>(sample.map((mutant) => [mutant, []]));
 const limits = new Map<string, number>();
-const survivors: Mutant[] = [];
-let tried = 0;
-try {
-  for (const test of new Set([...new Set(sample.map(({ path }) => roomOf(path)))].flatMap(testsOf))) {
+async function lookAtTests(): Promise<void> {
+  const tests = new Set([...new Set(sample.map(({ path }) => roomOf(path)))].flatMap(testsOf));
+  const broken: string[] = [];
+  for (const test of tests) {
     const began = performance.now();
-    if (!(await passes(folder, test, LONGEST_TEST_MS))) broken.add(test);
+    const coverage = await coverageOf(folder, test, LONGEST_TEST_MS);
+    if (coverage === undefined) {
+      broken.push(test);
+      continue;
+    }
     limits.set(test, Math.max(LEAST_TEST_MS, 5 * (performance.now() - began)));
+    for (const [mutant, by] of runBy) {
+      if (testsOf(roomOf(mutant.path)).includes(test) && isCovered(coverage, mutant.path, mutant.start)) by.push(test);
+    }
   }
-  if (broken.size > 0) say(`left out, since they fail as it is: ${[...broken].join(", ")}`);
+  if (broken.length > 0) say(`left out, since they fail as it is: ${broken.join(", ")}`);
+}
+
+/** How often a test has noticed mutants of a file: it is asked first for the next one. */
+const kills = new Map<string, number>();
+
+/** The test that notices the mutant: those that have noticed others of its file are asked first, then the quick ones. */
+async function killerOf(mutant: Mutant): Promise<string | undefined> {
+  const killsOf = (test: string) => kills.get(`${mutant.path} ${test}`) ?? 0;
+  const tests = (runBy.get(mutant) ?? []).toSorted(
+    (a, b) => killsOf(b) - killsOf(a) || (limits.get(a) ?? 0) - (limits.get(b) ?? 0),
+  );
+  for (const test of tests) {
+    if (await passes(folder, test, { limitMs: limits.get(test) ?? LONGEST_TEST_MS })) continue;
+    kills.set(`${mutant.path} ${test}`, killsOf(test) + 1);
+    return test;
+  }
+  return undefined;
+}
+
+const survivors: Mutant[] = [];
+const tried: Mutant[] = [];
+try {
+  await lookAtTests();
   for (const [at, mutant] of sample.entries()) {
     if (performance.now() > endsAt) break;
     const { path, line, start, end, before, after } = mutant;
-    const text = readFileSync(join(ROOT, path), "utf8");
+    const text = readFileSync(join(folder, path), "utf8");
     writeFileSync(join(folder, path), text.slice(0, start) + after + text.slice(end));
-    const tests = testsOf(roomOf(path)).filter((test) => !broken.has(test));
-    const killer = await firstFailure(
-      folder,
-      new Map(tests.map((test) => [test, limits.get(test) ?? LONGEST_TEST_MS])),
-    );
-    tried += 1;
+    const killer = await killerOf(mutant);
     writeFileSync(join(folder, path), text);
+    tried.push(mutant);
     if (killer === undefined) survivors.push(mutant);
     const short = (code: string) => code.replaceAll(/\s+/g, " ").slice(0, 70);
-    say(`${at + 1} ${killer === undefined ? "SURVIVED" : "died"} ${path}:${line} ${short(before)} -> ${short(after)}`);
+    const fate = killer === undefined ? `SURVIVED ${runBy.get(mutant)?.length ?? 0} tests` : `died of ${killer}`;
+    say(`${at + 1} ${path}:${line} ${short(before)} -> ${short(after)}: ${fate}`);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-const died = tried - survivors.length;
-say(`${died} of ${tried} died: ${((100 * died) / Math.max(1, tried)).toFixed(1)} %`);
+for (const room of rooms) {
+  const isHere = ({ path }: Mutant) => roomOf(path) === room;
+  const [all, left] = [tried.filter(isHere).length, survivors.filter(isHere).length];
+  say(`${room}: ${all - left} of ${all} died: ${((100 * (all - left)) / Math.max(1, all)).toFixed(1)} %`);
+}
 for (const { path, line, before, after } of survivors) say(`survivor ${path}:${line}\n  ${before}\n  ${after}`);
-process.exitCode = survivors.length * 20 > tried ? 1 : 0;
+process.exitCode = survivors.length * 20 > tried.length ? 1 : 0;
