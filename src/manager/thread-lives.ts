@@ -147,7 +147,7 @@ export class ThreadLives implements Lives, MemberLives {
   async takeOut(thread: LiveThread): Promise<boolean> {
     const { incarnation } = thread;
     try {
-      await incarnation.closeWriter();
+      await incarnation.storage.close();
     } catch (error) {
       this.#host.logger.warn({ threadId: thread.id, err: error }, "a thread stays in memory since it can't be stored");
       await this.#host.registry.left(thread, incarnation.ended === undefined ? "kept" : "gone");
@@ -235,8 +235,8 @@ export class ThreadLives implements Lives, MemberLives {
   async #closeWriter(incarnation: Incarnation): Promise<void> {
     const { logger } = this.#host;
     const { threadId } = incarnation;
-    const closing = incarnation
-      .closeWriter()
+    const closing = incarnation.storage
+      .close()
       .catch((error: unknown) => logger.error({ threadId, err: error }, "a thread's last lines could not be stored"));
     await this.#inTime(closing);
   }

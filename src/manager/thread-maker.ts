@@ -167,7 +167,7 @@ export class ThreadMaker {
     if (place === undefined) return this.#setup.store;
     if ("unloaded" in place) return this.#storeOf(place.unloaded.config);
     const { incarnation } = place.thread;
-    await incarnation.sync();
+    await incarnation.storage.sync();
     return incarnation.store;
   }
 

@@ -351,7 +351,7 @@ function firingsOf({ every, firstAt, missed }: StoredTimer, first: number, last:
 const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row): boolean =>
   last !== undefined &&
   taskKindOf(timer.op) !== undefined &&
-  (activeTurn?.submissionId === last || incarnation.ledger.isWaiting(last));
+  (activeTurn?.submissionId === last || incarnation.intake.ledger.isWaiting(last));
 
 const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
 

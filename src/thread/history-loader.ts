@@ -17,10 +17,10 @@ export interface LoadingThread {
   readonly threadId: ThreadId;
   readonly store: ThreadStore;
   readonly config: ResolvedThreadConfig;
-  readonly ledger: SubmissionLedger;
+  readonly intake: { readonly ledger: SubmissionLedger };
   /** The running turn, which sees by itself to the calls that it has left open in an earlier life. */
   readonly turn: { owesOutput(callId: string): boolean } | undefined;
-  flush(): Promise<void>;
+  readonly storage: { flush(): Promise<void> };
   publish(id: SubmissionId, msg: EventMsg): void;
   /** The stored lines were read. */
   recall(rebuilt: Rebuilt): void;
@@ -82,7 +82,7 @@ export class HistoryLoader {
     let rebuilt: Rebuilt;
     do {
       this.#stale = false;
-      await thread.flush();
+      await thread.storage.flush();
       rebuilt = await this.#read(signal);
       signal.throwIfAborted();
     } while (this.#stale);
@@ -98,9 +98,9 @@ export class HistoryLoader {
     }
     for (const { thread_id, id, op } of rebuilt.waiting.values()) {
       // A fork inherits the lines of the thread that has taken it, and this life's own ops still wait for their turn.
-      if (thread_id !== thread.threadId || thread.ledger.isWaiting(toSubmissionId(id))) continue;
+      if (thread_id !== thread.threadId || thread.intake.ledger.isWaiting(toSubmissionId(id))) continue;
       await this.#takeUp(op, signal);
-      thread.ledger.noteTakenBefore(toSubmissionId(id));
+      thread.intake.ledger.noteTakenBefore(toSubmissionId(id));
     }
   }
 

@@ -4,7 +4,6 @@ import { onceAborted } from "../kernel/abort-listeners.ts";
 import { backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { sleep } from "../kernel/clock.ts";
-import type { Release } from "../kernel/slots.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
@@ -30,7 +29,7 @@ import { outputOf, settleCalls, startCall } from "../turn/tool-calls.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import { TurnRun } from "../turn/turn-run.ts";
 import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./logic-thread.ts";
-import type { OwnLife } from "./own-life.ts";
+import type { OwnTurns } from "./own-turns.ts";
 import type { Thread } from "./thread.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 import type { TurnResult } from "./turn-result.ts";
@@ -39,17 +38,18 @@ import type { TurnResult } from "./turn-result.ts";
 export interface LogicHost extends TurnHost {
   readonly epoch: number;
   readonly env: ThreadEnv;
-  readonly ownTurn: OwnLife["turns"]["running"];
-  keepHistory(): void;
-  holdWhileRunning(): void;
-  /** Has the house run a turn. */
+  readonly past: TurnHost["past"] & { keep(): void };
+  /** Where it is heard what the logic emits. */
+  readonly door: { hear(emitted: unknown): void };
+}
+
+/** The turns that the logic makes, and what it keeps. */
+export interface LogicTurns {
+  readonly turns: OwnTurns;
+  /** Has the house run a turn. @throws InvalidRequestError while one runs */
   runHouseTurn(submission: Submission, signal: AbortSignal): Promise<TurnResult<never>>;
-  /** The place of the logic's turn, while something works for it. */
-  workInTurn(signal: AbortSignal): Release | Promise<Release>;
-  whileAsking<T>(work: () => Promise<T>): Promise<T>;
-  saveState(state: unknown): void;
-  /** As if the logic had emitted it. */
-  hear(emitted: unknown): void;
+  /** @throws InvalidRequestError for a logic that was not defined to keep any */
+  save(state: unknown): void;
 }
 
 const DEFAULT_ROUNDS = 50;
@@ -58,14 +58,16 @@ export class HostedThread implements LogicThread {
   readonly id: ThreadId;
   readonly epoch: number;
   readonly #host: LogicHost;
+  readonly #own: LogicTurns;
   readonly #closing = new AbortController();
   #received: Submission[] | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(host: LogicHost) {
+  constructor(host: LogicHost, own: LogicTurns) {
     this.id = host.threadId;
     this.epoch = host.epoch;
     this.#host = host;
+    this.#own = own;
   }
 
   /** Ids alone, also where an actor's snapshot shows its input. */
@@ -82,23 +84,23 @@ export class HostedThread implements LogicThread {
   }
 
   publish(id: SubmissionId | string, msg: EventMsg): void {
-    this.#host.hear({ type: msg.type, id, msg });
+    this.#host.door.hear({ type: msg.type, id, msg });
   }
 
   record(item: ResponseItem): void {
-    this.publish(this.#host.ownTurn?.id ?? INITIAL_SUBMISSION_ID, { type: "raw_response_item", item });
+    this.publish(this.#own.turns.running?.id ?? INITIAL_SUBMISSION_ID, { type: "raw_response_item", item });
   }
 
   async history({ signal = this.signal }: { signal?: AbortSignal } = {}): Promise<readonly ResponseItem[]> {
-    const opening = this.#host.openHistory(signal);
+    const opening = this.#host.past.open(signal);
     if (opening !== undefined) await opening;
     const items = this.#host.history?.forModel() ?? [];
-    this.#host.keepHistory();
+    this.#host.past.keep();
     return items;
   }
 
   ops({ whileRunning = "give" }: OpsOptions = {}): AsyncGenerator<Submission, undefined> {
-    if (whileRunning === "hold") this.#host.holdWhileRunning();
+    if (whileRunning === "hold") this.#own.turns.holdWhileRunning();
     this.#received ??= [];
     return this.#drain(this.#received);
   }
@@ -120,7 +122,14 @@ export class HostedThread implements LogicThread {
     const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
     both.throwIfAborted();
     const run = this.#newRun(how);
-    return this.#host.whileAsking(() => this.#ask(run, { input, maxRounds, signal: both }));
+    const { turns } = this.#own;
+    // The logic itself only waits for what works.
+    turns.beginWait();
+    try {
+      return await this.#ask(run, { input, maxRounds, signal: both });
+    } finally {
+      await turns.endWait();
+    }
   }
 
   async #ask(
@@ -133,9 +142,10 @@ export class HostedThread implements LogicThread {
   ): Promise<ModelAnswer> {
     const stopListening = onceAborted(both, () => run.abort(both.reason));
     try {
-      const place = this.#host.workInTurn(both);
-      run.occupy(place instanceof Promise ? await place : place, () => this.#host.workInTurn(run.signal));
-      await this.#host.openTools(both);
+      const { turns } = this.#own;
+      const place = turns.work(both);
+      run.occupy(place instanceof Promise ? await place : place, () => turns.work(run.signal));
+      await this.#host.tools.open(this.#host.config.mcpServers, both);
       await this.history({ signal: both });
       for (const item of typeof input === "string" ? [userMessage(input)] : input) this.record(item);
       return await this.#converse(run, { signal: run.signal, maxRounds });
@@ -159,14 +169,15 @@ export class HostedThread implements LogicThread {
     const items = inputOf(input);
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: outputSchema };
     const op = { type: "user_input" as const, items, ...schema };
-    if (submission !== undefined) return this.#host.runHouseTurn({ ...submission, op }, both);
+    if (submission !== undefined) return this.#own.runHouseTurn({ ...submission, op }, both);
     // Its id is a turn's id too, so that nobody else can have it.
-    return this.#host.runHouseTurn({ id: toSubmissionId(newTurnId()), op }, both);
+    return this.#own.runHouseTurn({ id: toSubmissionId(newTurnId()), op }, both);
   }
 
   /** What tools know as their turn: the one that the logic runs, or one of the question's own. */
   #newRun({ instructions, outputSchema }: Pick<ModelQuestion, "instructions" | "outputSchema">): TurnRun {
-    const { config, clock, ownTurn } = this.#host;
+    const { config, clock } = this.#host;
+    const ownTurn = this.#own.turns.running;
     return new TurnRun({
       id: ownTurn?.id ?? INITIAL_SUBMISSION_ID,
       turnId: ownTurn?.started?.turn_id ? toTurnId(ownTurn.started.turn_id) : newTurnId(),
@@ -229,7 +240,7 @@ export class HostedThread implements LogicThread {
       turnId: run.turnId,
       ...askedOf(run.config),
       input: await this.history({ signal }),
-      tools: tools.specs,
+      tools: tools.current.specs,
       parallelToolCalls: true,
       ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
     };
@@ -250,7 +261,7 @@ export class HostedThread implements LogicThread {
   }
 
   save(state: unknown): void {
-    this.#host.saveState(state);
+    this.#own.save(state);
   }
 
   // For the thread's life.

@@ -33,7 +33,7 @@ export class HouseTurn {
     };
     this.#watch = new TurnWatch({ id: host.threadId, observe, goesOnWith: () => false });
     this.#watch.begin(id);
-    host.inbox.hold(submission, id);
+    host.intake.inbox.hold(submission, id);
     const task = { id, kind: "regular", ...(turnId === undefined ? {} : { turnId }) };
     this.#actor = createActor(host.env.turnLogic, { input: { life: lifeOf(host), task } });
     this.#actor.subscribe({ error: (error) => abandonTurn(host, error) });

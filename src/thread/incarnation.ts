@@ -1,84 +1,60 @@
 /**
  * One life of a thread, from its boot to its end: binds the actor to the store, the turn and the event log.
  *
- * What it knows has three owners, each of which writes its own fields alone: what the session is (session.ts), its history
- * (thread-history.ts), and where its life stands (life.ts). What it says comes through one door (door.ts), the listener
- * that is attached before the actor starts.
+ * What it knows has owners, each of which writes its own fields alone: what the session is (session.ts), its history
+ * (thread-history.ts), what it was given to do (intake.ts), what of it is stored (thread-storage.ts), its tools
+ * (thread-tools.ts), and where its life stands (life.ts). What it says comes through one door (door.ts), the listener that
+ * is attached before the actor starts. A logic of an embedder's own has what it needs beside that in own-host.ts.
  */
 
 import type { AnyActorRef } from "xstate";
-
-import {
-  lifeOf,
-  type Submission,
-  type ThreadContext,
-  type ThreadInput,
-  type ThreadTag,
-} from "../../machines/thread.machine.ts";
-
+import { lifeOf, type ThreadContext, type ThreadInput } from "../../machines/thread.machine.ts";
 import type { TurnMachineEvent } from "../../machines/turn.machine.ts";
-import { backoffDelay } from "../kernel/backoff.ts";
-import { type Clock, sleep } from "../kernel/clock.ts";
+import type { Clock } from "../kernel/clock.ts";
 import type { Release } from "../kernel/slots.ts";
-import { textOfThrown } from "../kernel/thrown.ts";
 import type { ModelClient, ModelRequest } from "../model/model-client.ts";
 import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { type BudgetExceededError, InvalidRequestError, ThreadBusyError } from "../protocol/errors.ts";
+import type { BudgetExceededError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
-import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";
-import { Inbox } from "../turn/inbox.ts";
-import type { Told } from "../turn/initial-context.ts";
 import type { Reservation } from "../turn/spending.ts";
 import { noteTask } from "../turn/task-notes.ts";
-import { inLogic, type TurnScope } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
 import { Terminals } from "../turn/tools/exec/terminals.ts";
 import { McpSession } from "../turn/tools/mcp/mcp-session.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
-import { Door, type Refusal } from "./door.ts";
-import { HostedThread } from "./hosted-thread.ts";
-import { HouseTurn } from "./house-turn.ts";
+import { type BootOptions, boot } from "./boot.ts";
+import { Door } from "./door.ts";
+import { Intake } from "./intake.ts";
 import { sayLastWords } from "./last-words.ts";
 import { Life } from "./life.ts";
 import type { Activity, EndReason, LifeEnd } from "./life-end.ts";
 import { actorOf, type LogicActor } from "./logic-actor.ts";
+import { activityOf, hasTag, rememberedBy } from "./machine-state.ts";
 import type { OpenWork } from "./open-work.ts";
-import { OwnLife } from "./own-life.ts";
+import { OwnHost } from "./own-host.ts";
 import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
-import type { SubmittedOp } from "./own-turns.ts";
+import type { OwnTurns, SubmittedOp } from "./own-turns.ts";
 import { modelChanged, type Rebuilt } from "./rebuild.ts";
-import { type Saved, StateKeeper } from "./saved-state.ts";
+import type { Saved } from "./saved-state.ts";
 import { Session } from "./session.ts";
-import { leaseTracing, type StoreWriteTrace, storeWriteTracing } from "./store-traces.ts";
-import { SubmissionLedger } from "./submission-ledger.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 import { ThreadHistory } from "./thread-history.ts";
+import { ThreadStorage } from "./thread-storage.ts";
 import { ThreadTools } from "./thread-tools.ts";
-import type { TurnResult } from "./turn-result.ts";
-
-/** What an own logic's turns wait for. */
-const scopeOf = (threadId: ThreadId, turns: OwnLife["turns"]): TurnScope => ({
-  threadId,
-  get isOver() {
-    return !turns.hasOwed;
-  },
-  beginWait: () => turns.beginWait(),
-  endWait: async () => turns.endWait(),
-});
 
 /** The tools whose commands and writes go into the sandbox. */
 const confinesWhatItDoes = (tool: BuiltInToolName): boolean =>
@@ -114,14 +90,6 @@ export type IncarnationOptions = {
   readonly work?: OpenWork | undefined;
 };
 
-type BootOptions = { readonly deadlineMs: number; readonly signal?: AbortSignal | undefined };
-
-/** How long a turn's end is tried to be stored: about three seconds. */
-const STORE_TRIES = 5;
-const STORE_BACKOFF = { baseMs: 100, factor: 2 } as const;
-
-const ACTIVITIES = ["idle", "closing", "rollingBack", "running", "answering"] as const satisfies ThreadTag[];
-
 export class Incarnation implements TurnHost {
   readonly threadId: ThreadId;
   readonly env: ThreadEnv;
@@ -131,31 +99,20 @@ export class Incarnation implements TurnHost {
   readonly actor: AnyActorRef;
   readonly session: Session;
   readonly past: ThreadHistory;
+  readonly intake: Intake;
+  readonly storage: ThreadStorage;
+  readonly tools: ThreadTools;
   readonly life: Life;
   readonly door: Door;
   readonly terminals = new Terminals();
   readonly folders = new HeldFolders();
   readonly #name: string;
   readonly #incarnations: Incarnations;
-  readonly #tools: ThreadTools;
   /** Where the logic is an embedder's own. */
-  readonly #own: OwnLife | undefined;
-  readonly #logicThread: HostedThread | undefined;
-  readonly #scope: TurnScope | undefined;
-  #houseTurn: HouseTurn | undefined;
+  readonly #own: OwnHost | undefined;
   readonly #made: LogicActor;
-  readonly #keeper: StateKeeper | undefined;
-  /** What earlier lives have left undone; until it is taken up. */
-  #work: OpenWork | undefined;
-  /** What the logic says that it keeps. */
-  #state: unknown;
-  #submissions = 0;
-  #ledger: SubmissionLedger | undefined;
-  #inbox: Inbox | undefined;
   #approvals: Approvals | undefined;
   #hasWarnedOfModel = false;
-  /** The lease is given back. */
-  #isReleased = false;
 
   constructor({
     env,
@@ -167,10 +124,10 @@ export class Incarnation implements TurnHost {
     items = null,
     saved,
     work,
-    ...options
+    config,
+    origin,
+    tools,
   }: IncarnationOptions) {
-    this.#work = work;
-    const { config, origin, tools } = options;
     const { threadId, epoch } = writer;
     this.threadId = threadId;
     this.env = env;
@@ -181,31 +138,28 @@ export class Incarnation implements TurnHost {
     this.session = new Session(config);
     this.life = new Life(epoch, env.clock.now());
     this.past = new ThreadHistory(this, origin === "new");
-    this.#tools = new ThreadTools(
+    this.intake = new Intake(this, work);
+    this.storage = new ThreadStorage(this);
+    this.tools = new ThreadTools(
       tools,
       () => new McpSession(env.mcp, (msg) => this.publish(INITIAL_SUBMISSION_ID, msg)),
     );
     const name: ThreadInput = { threadId, epoch };
     this.#name = lifeOf(name);
-    if (logic.isOwn) {
-      const life = new OwnLife(this, env.turnSlots, () => env.standingOf(threadId));
-      this.#own = life;
-      this.#logicThread = new HostedThread(this);
-      this.#scope = scopeOf(threadId, life.turns);
-    }
-    this.door = new Door(this, configured, this.#own);
-    const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#logicThread && {
+    this.#own = logic.isOwn ? new OwnHost(this) : undefined;
+    this.door = new Door(this, configured, this.#own?.life);
+    const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#own && {
       config,
       extra: config.extra,
       sessionConfigured: configured,
       items,
-      thread: this.#logicThread,
+      thread: this.#own.thread,
       ...(logic.keeps?.what === "state" && saved?.state !== undefined && { saved: saved.state }),
     };
     const input = { ...name, ...own };
     this.#made = actorOf(logic, { parent: env.parent, id: threadId, input }, saved);
     this.actor = shownById(this.#made.actor);
-    this.#keeper = this.#keeperFor(logic);
+    this.#own?.keep(logic);
     this.actor.on("*", (emitted: unknown) => this.hear(emitted));
     this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.#complete() });
     // A thread that was deleted and made anew under its id begins with the same epoch.
@@ -223,54 +177,12 @@ export class Incarnation implements TurnHost {
     return this.toJSON();
   }
 
-  /** Who stores the state of an own logic that keeps one. */
-  #keeperFor({ keeps }: ChosenLogic): StateKeeper | undefined {
-    if (keeps === undefined) return undefined;
-    if (keeps.what === "state") return new StateKeeper(this, keeps.how, () => this.#state);
-    const keeper = new StateKeeper(this, keeps.how, () => {
-      const isActive = !this.hasEnded && this.sessionConfigured !== undefined;
-      return isActive ? this.actor.getPersistedSnapshot() : undefined;
-    });
-    this.actor.subscribe({ next: () => keeper.note(), error: () => undefined });
-    return keeper;
-  }
-
-  /** @throws InvalidRequestError for a logic that was not defined to keep any */
-  saveState(state: unknown): void {
-    if (this.#keeper === undefined) {
-      throw new InvalidRequestError('save: this logic keeps no state; define it with `persist: "snapshot"`');
-    }
-    this.#state = state;
-    this.#keeper.note();
-  }
-
-  complain(what: string): void {
-    this.#own?.complain(what);
-  }
-
   // The beginning.
 
-  /**
-   * Starts the actor and gives it its session. Answers at once when the first event comes at once.
-   *
-   * @throws SessionConfiguredNotFirstEventError (S4), also when nothing comes within `deadlineMs`; or the signal's reason.
-   *   The actor is then closed; what to do with the rollout is the caller's.
-   */
+  /** What `boot` does (boot.ts), and throws. */
   boot(msg: SessionConfiguredEvent, options: BootOptions): SessionConfiguredEvent | Promise<SessionConfiguredEvent> {
     this.#holdFolders();
-    const { isRestored, problem } = this.#made;
-    // In the state that it is in, it may have no ear for its configuration.
-    if (isRestored) this.hear({ type: msg.type, id: INITIAL_SUBMISSION_ID, msg });
-    this.#inLogic(() => {
-      this.actor.start();
-      if (!isRestored) this.actor.send({ type: "session.configure", msg });
-    });
-    if (this.sessionConfigured !== undefined) {
-      if (problem !== undefined) this.complain(`it starts anew, since ${problem}`);
-      return this.sessionConfigured;
-    }
-    if (this.door.refusal !== undefined || this.hasEnded) throw this.door.refuse(this.#endedEarly());
-    return this.#awaitFirst(options);
+    return boot({ made: this.#made, door: this.door, clock: this.clock, own: this.#own }, msg, options);
   }
 
   /** From the start on, so that no command of another thread can swap them before this thread's first one. */
@@ -280,42 +192,19 @@ export class Incarnation implements TurnHost {
     this.folders.hold(namedRoots({ policy, cwd, environment: this.env.commandEnvironment }));
   }
 
-  async #awaitFirst({ deadlineMs, signal }: BootOptions): Promise<SessionConfiguredEvent> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const settle = () => resolve();
-    this.door.onFirst(settle);
-    const observer = this.actor.subscribe({ complete: settle, error: settle });
-    const timer = this.clock.setTimeout(settle, deadlineMs);
-    signal?.addEventListener("abort", settle, { once: true });
-    if (signal?.aborted) settle();
-    await promise;
-    observer.unsubscribe();
-    this.clock.clearTimeout(timer);
-    signal?.removeEventListener("abort", settle);
-    this.door.onFirst(undefined);
-    if (this.sessionConfigured !== undefined) return this.sessionConfigured;
-    const silent = { detail: `no event came within ${deadlineMs} ms` };
-    const refusal = this.door.refuse(this.hasEnded ? this.#endedEarly() : silent);
-    if (signal?.aborted) throw signal.reason;
-    throw refusal;
-  }
-
   /** Whether the actor has ended, by itself or by a failure. */
   get hasEnded(): boolean {
     return this.actor.getSnapshot().status !== "active";
   }
 
-  #endedEarly(): Refusal {
-    const { status, error } = this.actor.getSnapshot() as { status: string; error?: unknown };
-    return {
-      detail: status === "error" ? `the thread logic failed: ${textOfThrown(error)}` : "the thread logic ended",
-      cause: error,
-    };
-  }
-
   /** What the thread said first; undefined until then. */
   get sessionConfigured(): SessionConfiguredEvent | undefined {
     return this.door.configured;
+  }
+
+  /** Whether the actor takes what it is sent, and has said its first word. */
+  get isUp(): boolean {
+    return !this.hasEnded && this.sessionConfigured !== undefined;
   }
 
   // What comes through the door.
@@ -335,7 +224,7 @@ export class Incarnation implements TurnHost {
   /** From now on the history is only kept as long as there is room for it (T9). */
   noteTurnEnd(): void {
     this.touch();
-    this.keepHistory();
+    this.past.keep();
   }
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
@@ -343,39 +232,21 @@ export class Incarnation implements TurnHost {
       this.actor.send({ type: "event.publish", id, msg, ...options });
       return;
     }
-    if (this.turn?.id === id || this.#houseTurn?.id === id) this.#own?.noteHouse(id, msg);
+    this.#own?.noteHouse(id, msg);
     this.door.admit({ kind: "event", id, msg, recorded: options?.recorded === true });
-    this.#houseTurn?.hear(id, msg);
+    this.#own?.hearHouse(id, msg);
   }
 
   record(item: RolloutItem): void {
     if (this.#speaks) this.actor.send({ type: "rollout.record", item });
     else this.door.admit({ kind: "record", item });
-    if (item.type === "compacted") this.#ledger?.repeat();
-  }
-
-  /** The turn's end is about to be stored: what waits behind it is to be found by whoever goes on. */
-  noteEnding(): void {
-    if (this.config.recovery === "continue") this.#ledger?.repeat();
+    if (item.type === "compacted") this.intake.noteCompacted();
   }
 
   /** A call waits for its approval, and has done nothing so far; or may begin now, which is stored before it does. */
   async noteAsking(run: TurnRun, callId: string, state: "asking" | "begun"): Promise<void> {
     noteTask(this, run, { asking: { call_id: callId, open: state === "asking" } });
-    if (state === "begun" && run.config.recovery === "continue") await this.flush();
-  }
-
-  /** Whether this life goes on with what the submission has asked for in an earlier one. */
-  goesOnWith(id: SubmissionId): boolean {
-    const { task, queue = [], held = [] } = this.#work ?? {};
-    return task?.id === id || queue.some((each) => each.id === id) || held.some((op) => op.submission.id === id);
-  }
-
-  /** What earlier lives have left undone: once, for whoever has this life take it up. */
-  claimWork(): OpenWork | undefined {
-    const work = this.#work;
-    this.#work = undefined;
-    return work;
+    if (state === "begun" && run.config.recovery === "continue") await this.storage.flush();
   }
 
   /** Whether what is said of the thread goes through its actor. One that has ended, or is another's, gets no word to say. */
@@ -397,30 +268,6 @@ export class Incarnation implements TurnHost {
     return this.session.status;
   }
 
-  get told(): Told | undefined {
-    return this.session.told;
-  }
-
-  noteTold(told: Told): void {
-    this.session.noteTold(told);
-  }
-
-  get usage(): TokenUsageInfo | undefined {
-    return this.session.usage;
-  }
-
-  noteUsage(usage: TokenUsageInfo): void {
-    this.session.noteUsage(usage);
-  }
-
-  get rateLimits(): RateLimitSnapshot | undefined {
-    return this.session.rateLimits;
-  }
-
-  noteRateLimits(rateLimits: RateLimitSnapshot): void {
-    this.session.noteRateLimits(rateLimits);
-  }
-
   /** SPEC 5.1: said once, of a resumed thread that was recorded with another model. */
   warnOfModel(recorded: string | undefined): void {
     if (this.origin !== "resumed" || recorded === undefined || this.#hasWarnedOfModel) return;
@@ -434,18 +281,6 @@ export class Incarnation implements TurnHost {
     return this.past.history;
   }
 
-  get isFresh(): boolean {
-    return this.past.isFresh;
-  }
-
-  openHistory(signal: AbortSignal): Promise<void> | undefined {
-    return this.past.open(signal);
-  }
-
-  keepHistory(): void {
-    this.past.keep();
-  }
-
   /** The stored lines were read. */
   recall(rebuilt: Rebuilt): void {
     this.session.recall(rebuilt);
@@ -454,55 +289,14 @@ export class Incarnation implements TurnHost {
 
   // What is submitted to it.
 
-  get inbox(): Inbox {
-    this.#inbox ??= new Inbox();
-    return this.#inbox;
-  }
-
-  /** The submissions that the thread has seen. */
-  get ledger(): SubmissionLedger {
-    this.#ledger ??= new SubmissionLedger(this);
-    return this.#ledger;
-  }
-
-  /** How many submission ids the thread's own counter has given. */
-  get submissions(): number {
-    return this.#submissions;
-  }
-
-  nextSubmissionId(): SubmissionId {
-    return toSubmissionId(String(this.#submissions++));
-  }
-
-  noteTaken(id: SubmissionId): void {
-    this.#ledger?.noteTaken(id);
-  }
-
   get waitingOps(): number {
     const { deferred = [], questions = [] } = this.remembered;
-    return deferred.length + questions.length + (this.#inbox?.size ?? 0) + this.#heldByLogic;
-  }
-
-  /** Ops that wait for an own logic's turns, or that it was given and has not begun with. */
-  get #heldByLogic(): number {
-    if (this.#own === undefined) return 0;
-    const { waiting, unnamed } = this.#own.turns;
-    return waiting + Math.max(unnamed, this.#logicThread?.unread ?? 0);
-  }
-
-  /** The logic has its turns one at a time. */
-  holdWhileRunning(): void {
-    this.#own?.turns.holdWhileRunning();
-  }
-
-  /** The task that the op is held for. */
-  taskOf(id: SubmissionId): SubmissionId | undefined {
-    return this.#inbox?.taskOf(id);
+    return deferred.length + questions.length + this.intake.waiting + (this.#own?.waitingOps ?? 0);
   }
 
   /** Whether an own logic was given the input, which stands in no line yet. */
   holds(id: SubmissionId): boolean {
-    return this.#own?.holds(id) === true;
+    return this.#own?.life.holds(id) === true;
   }
 
   /** Whether the turn runs, or waits for its turn. */
@@ -514,61 +308,9 @@ export class Incarnation implements TurnHost {
 
   /** Gives the op to the logic: at once, or when a turn of an own logic's may run. */
   take(event: SubmittedOp): void {
-    if (event.op.type === "shutdown") {
-      this.life.askToEnd();
-      this.#keeper?.close();
-      this.#logicThread?.close();
-    }
-    if (this.#own === undefined) this.deliver(event);
-    else this.#own.give(event);
-    const { op } = event;
-    const isAnswer = op.type === "exec_approval" || op.type === "patch_approval";
-    if (isAnswer && op.decision === "abort") this.#houseTurn?.interrupt();
-  }
-
-  deliver(event: SubmittedOp): void {
-    this.#logicThread?.offer(event);
-    this.#inLogic(() => this.actor.send(event));
-    if (event.op.type === "interrupt") this.#houseTurn?.interrupt();
-  }
-
-  /** What an own logic does from here on is part of its turns. */
-  #inLogic(work: () => void): void {
-    if (this.#scope === undefined) work();
-    else inLogic(this.#scope, work);
-  }
-
-  /** Has the house run a turn for an own logic. @throws InvalidRequestError while one runs */
-  async runHouseTurn(submission: Submission, signal: AbortSignal): Promise<TurnResult<never>> {
-    if (this.#houseTurn !== undefined) {
-      throw new InvalidRequestError("startTurn: the thread runs such a turn already; await it before the next one");
-    }
-    const turn = new HouseTurn(this, submission);
-    this.#houseTurn = turn;
-    const waits = this.#own?.turns;
-    waits?.beginWait();
-    try {
-      return await turn.run(signal);
-    } finally {
-      this.#houseTurn = undefined;
-      const back = waits?.endWait();
-      if (back !== undefined) await back;
-    }
-  }
-
-  /** A request of an own logic's works in the place of its turn. */
-  workInTurn(signal: AbortSignal): Release | Promise<Release> {
-    return this.#own?.turns.work(signal) ?? (() => undefined);
-  }
-
-  /** The logic itself only waits for what works. */
-  async whileAsking<T>(work: () => Promise<T>): Promise<T> {
-    this.#own?.turns.beginWait();
-    try {
-      return await work();
-    } finally {
-      await this.#own?.turns.endWait();
-    }
+    if (event.op.type === "shutdown") this.life.askToEnd();
+    if (this.#own === undefined) this.actor.send(event);
+    else this.#own.take(event);
   }
 
   // What a turn needs of its thread.
@@ -597,29 +339,9 @@ export class Incarnation implements TurnHost {
     return this.life.turn;
   }
 
-  beginTurn(run: TurnRun): void {
-    this.life.beginTurn(run);
-  }
-
-  endTurn(): void {
-    this.life.endTurn();
-  }
-
   get approvals(): Approvals {
     this.#approvals ??= new Approvals((pending) => this.env.approvals.note(this, pending));
     return this.#approvals;
-  }
-
-  get tools(): ToolSet {
-    return this.#tools.current;
-  }
-
-  get mcp(): McpSession {
-    return this.#tools.mcp;
-  }
-
-  openTools(signal: AbortSignal): Promise<void> | undefined {
-    return this.#tools.open(this.config.mcpServers, signal);
   }
 
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {
@@ -627,7 +349,8 @@ export class Incarnation implements TurnHost {
   }
 
   reserveRequest(run: TurnRun, { model }: ModelRequest): Promise<Reservation | undefined> | undefined {
-    const estimate = () => (this.history?.estimatedTokens ?? 0) + (this.usage?.last_token_usage.output_tokens ?? 0);
+    const estimate = () =>
+      (this.history?.estimatedTokens ?? 0) + (this.session.usage?.last_token_usage.output_tokens ?? 0);
     return this.env.budgets.reserve(this, run, { model, estimate });
   }
 
@@ -656,63 +379,16 @@ export class Incarnation implements TurnHost {
 
   signalTurn(event: TurnMachineEvent): void {
     if (this.#own !== undefined) {
-      this.#houseTurn?.send(event);
+      this.#own.signalTurn(event);
       return;
     }
     const snapshot = this.actor.getSnapshot() as { children?: Record<string, AnyActorRef | undefined> };
     snapshot.children?.turn?.send(event);
   }
 
-  flush(): Promise<void> {
-    return this.#stored("flush");
-  }
-
-  sync(): Promise<void> {
-    return this.#stored("sync");
-  }
-
-  #stored(kind: StoreWriteTrace["kind"]): Promise<void> {
-    const { threadId, env, session, writer } = this;
-    return storeWriteTracing.run(
-      () => ({
-        scope: env.scope,
-        threadId,
-        turnId: this.turn?.turnId ?? session.openTurn?.msg.turn_id ?? undefined,
-        kind,
-      }),
-      () => writer[kind](),
-    );
-  }
-
-  /** Stores what was said, and gives the lease back. */
-  closeWriter(): Promise<void> {
-    const { threadId, epoch, env, writer } = this;
-    if (this.#isReleased) return writer.close();
-    return leaseTracing.run(
-      () => ({ scope: env.scope, threadId, kind: "release", epoch }),
-      async () => {
-        await writer.close();
-        this.#isReleased = true;
-      },
-    );
-  }
-
-  async syncOrEnd(): Promise<void> {
-    for (let attempt = 1; this.ended === undefined; attempt += 1) {
-      try {
-        await this.sync();
-        return;
-      } catch (error) {
-        this.#noteStoreFailure(error);
-        if (attempt > STORE_TRIES) this.end("lost", error);
-        else if (this.ended === undefined) await sleep(this.clock, backoffDelay(attempt, STORE_BACKOFF));
-      }
-    }
-  }
-
-  /** A write has failed. One that can't succeed any more, since another writer has the thread, ends this life. */
-  #noteStoreFailure(error: unknown): void {
-    if (error instanceof ThreadBusyError) this.end("lost", error);
+  /** The turn that runs, as it is called in what is stored. */
+  get turnId(): string | undefined {
+    return this.turn?.turnId ?? this.session.openTurn?.msg.turn_id ?? undefined;
   }
 
   // What it does.
@@ -728,21 +404,16 @@ export class Incarnation implements TurnHost {
     if (this.ended !== undefined || this.hasEnded) return "gone";
     if (this.sessionConfigured === undefined) return "starting";
     if (this.#own !== undefined) return this.#own.turns.isBusy || this.status === "running" ? "running" : "idle";
-    return ACTIVITIES.find((tag) => this.#hasTag(tag)) ?? "idle";
+    return activityOf(this.actor);
   }
 
   /** Whether input that comes now joins the running turn. */
   get takesInput(): boolean {
-    return this.#own === undefined ? this.#hasTag("takesInput") : this.#own.turns.takesInput;
-  }
-
-  #hasTag(tag: ThreadTag): boolean {
-    const { tags } = this.actor.getSnapshot() as { tags?: ReadonlySet<string> };
-    return tags?.has(tag) ?? false;
+    return this.#own === undefined ? hasTag(this.actor, "takesInput") : this.#own.turns.takesInput;
   }
 
   /** The turn that runs, as an own logic has announced it. */
-  get ownTurn(): OwnLife["turns"]["running"] {
+  get ownTurn(): OwnTurns["running"] {
     return this.#own?.turns.running;
   }
 
@@ -753,9 +424,7 @@ export class Incarnation implements TurnHost {
 
   /** What the machine remembers, where the logic is the built-in one. */
   get remembered(): Partial<ThreadContext> {
-    if (this.#own !== undefined) return {};
-    const { context } = this.actor.getSnapshot() as { context?: Partial<ThreadContext> };
-    return Array.isArray(context?.deferred) ? context : {};
+    return this.#own === undefined ? rememberedBy(this.actor) : {};
   }
 
   // The end.
@@ -765,19 +434,14 @@ export class Incarnation implements TurnHost {
     return this.life.ended;
   }
 
-  /**
-   * Ends an own logic that has not ended by itself when it was asked to, and has no turn to finish: what it had to say is
-   * said. False for any other.
-   */
+  /** As {@link OwnHost.retire}; false for the built-in logic. */
   retire(): boolean {
-    if (this.#own === undefined || this.ended !== undefined || this.#own.turns.running !== undefined) return false;
-    this.#own.shutDown();
-    return true;
+    return this.ended === undefined && this.#own?.retire() === true;
   }
 
   /** The actor has come to its end by itself. */
   #complete(): void {
-    if (this.sessionConfigured !== undefined && this.ended === undefined) this.#own?.complete();
+    if (this.sessionConfigured !== undefined && this.ended === undefined) this.#own?.life.complete();
     this.end("closed");
   }
 
@@ -792,14 +456,14 @@ export class Incarnation implements TurnHost {
     if (end === undefined) return;
     const { threadId, epoch } = this;
     this.logger.debug({ threadId, epoch, reason }, "life ended");
-    if (this.sessionConfigured !== undefined) sayLastWords(this, end, this.#own);
+    if (this.sessionConfigured !== undefined) sayLastWords(this, end, this.#own?.life);
     this.door.shut();
-    this.#logicThread?.close();
+    this.#own?.thread.close();
     const why = new DOMException("the thread has ended", "AbortError");
     this.turn?.abort(why);
     this.turn?.vacate();
-    this.endTurn();
-    this.#tools.close();
+    this.life.endTurn();
+    this.tools.close();
     this.terminals.kill();
     void this.folders.dispose();
     this.past.close(why);

@@ -18,7 +18,7 @@ export interface EndingThread extends TurnHost {
   readonly session: Session;
   readonly door: Door;
   readonly logger: SkeinLogger;
-  readonly ledger: SubmissionLedger;
+  readonly intake: TurnHost["intake"] & { readonly ledger: SubmissionLedger };
   /** What its machine remembers. */
   readonly remembered: Partial<ThreadContext>;
 }
@@ -57,7 +57,7 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
     if (failure !== undefined) thread.publish(open.id, failure);
     thread.publish(open.id, interruptionOf(open.msg));
   }
-  const refused = [...deferred, ...questions].filter(({ id }) => !goesOn || !thread.ledger.isWaiting(id));
+  const refused = [...deferred, ...questions].filter(({ id }) => !goesOn || !thread.intake.ledger.isWaiting(id));
   for (const { id } of refused) thread.publish(id, failure ?? refusal("the thread has ended"));
   if (failure === undefined) return;
   if (door.log.next === said) thread.publish(INITIAL_SUBMISSION_ID, failure);

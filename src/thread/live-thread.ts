@@ -243,7 +243,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   goesOnWith(id: SubmissionId): boolean {
-    return this.#incarnation.goesOnWith(id);
+    return this.#incarnation.intake.goesOnWith(id);
   }
 
   livesBetween(after: number, before: number): readonly PastLife[] {
@@ -284,7 +284,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get tokenUsage(): TokenUsageInfo | null {
-    return this.#incarnation.usage ?? null;
+    return this.#incarnation.session.usage ?? null;
   }
 
   get activeTurn(): ActiveTurn | undefined {
@@ -420,7 +420,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     const isThere = !isGone(incarnation);
     if (isThere && isUrgent(op)) return handOver(incarnation, handing);
     // What was taken already needs no room.
-    const known = isThere && id !== undefined && !rerun ? incarnation.ledger.newest(id) : undefined;
+    const known = isThere && id !== undefined && !rerun ? incarnation.intake.ledger.newest(id) : undefined;
     if (known !== undefined) return known;
     const waiting = this.#waitingOps?.size ?? 0;
     const held = waiting + (isThere ? incarnation.waitingOps : 0);

@@ -81,7 +81,7 @@ export async function answerTo(thread: Incarnation, { op }: Submission, signal: 
     return { type: "list_models_response", models };
   }
   // Connects the servers if no turn has yet. A server that fails is left out, and its own event says so.
-  const answer = await raceAbort(thread.mcp.list(thread.config.mcpServers), signal);
+  const answer = await raceAbort(thread.tools.mcp.list(thread.config.mcpServers), signal);
   return { type: "mcp_list_tools_response", ...answer };
 }
 

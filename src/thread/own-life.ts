@@ -31,11 +31,19 @@ export interface OwnThread {
   publish(id: SubmissionId, msg: EventMsg): void;
   record(item: RolloutItem): void;
   readonly historyMode: HistoryMode;
-  /** The input stands in the history now. */
-  noteTaken(id: SubmissionId): void;
-  deliver(event: SubmittedOp): void;
+  readonly intake: {
+    /** The input stands in the history now. */
+    noteTaken(id: SubmissionId): void;
+  };
   readonly approvals: Approvals;
 }
+
+export type OwnLifeParts = {
+  readonly slots: RankedSlots;
+  readonly standing: () => Standing;
+  /** Gives the op to the logic. */
+  readonly deliver: (event: SubmittedOp) => void;
+};
 
 type Said = Extract<Emission, { kind: "event" }>;
 type ApprovalRequest = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
@@ -50,6 +58,7 @@ const said = (id: SubmissionId, msg: EventMsg): Said => ({ kind: "event", id, ms
 export class OwnLife {
   readonly turns: OwnTurns;
   readonly #thread: OwnThread;
+  readonly #deliver: OwnLifeParts["deliver"];
   readonly #held = new Map<SubmissionId, readonly UserInput[]>();
   /** What an item of the history, or of the turn, says already; until the turn's end. */
   readonly #items = new Set<string>();
@@ -63,9 +72,10 @@ export class OwnLife {
   /** Ends the questions that the logic has asked by events, once their turns have ended. */
   readonly #questions = new Map<SubmissionId, AbortController>();
 
-  constructor(thread: OwnThread, slots: RankedSlots, standing: () => Standing) {
+  constructor(thread: OwnThread, { slots, standing, deliver }: OwnLifeParts) {
     this.#thread = thread;
-    this.turns = new OwnTurns(slots, standing, (event) => thread.deliver(event));
+    this.#deliver = deliver;
+    this.turns = new OwnTurns(slots, standing, deliver);
   }
 
   // From the thread's holders to the logic.
@@ -93,7 +103,7 @@ export class OwnLife {
 
   /** Inputs that have come through the door are taken. */
   noteRecorded(): void {
-    for (const id of this.#toNote.splice(0)) this.#thread.noteTaken(id);
+    for (const id of this.#toNote.splice(0)) this.#thread.intake.noteTaken(id);
   }
 
   /** Whether the input stands in no line yet. */
@@ -216,7 +226,7 @@ export class OwnLife {
     this.#questions.set(turn, withdrawn);
     const type = msg.type === "exec_approval_request" ? "exec_approval" : "patch_approval";
     approvals.ask({ turn, callId, msg }, withdrawn.signal).then(
-      (decision) => this.#thread.deliver({ type: "op.submit", id: this.#answerId, op: { type, id: callId, decision } }),
+      (decision) => this.#deliver({ type: "op.submit", id: this.#answerId, op: { type, id: callId, decision } }),
       () => undefined,
     );
   }

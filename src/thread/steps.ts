@@ -70,7 +70,7 @@ export interface SteppingLife {
   readonly store: ThreadStore;
   readonly origin: "new" | "resumed" | "forked";
   record(item: RolloutItem): void;
-  flush(): Promise<void>;
+  readonly storage: { flush(): Promise<void> };
 }
 
 /** What the rollout says of the steps. */
@@ -216,7 +216,7 @@ export class Steps {
 
   async #write(life: SteppingLife, payload: object, signal: AbortSignal): Promise<void> {
     life.record({ type: LINE, payload });
-    await raceAbort(life.flush(), signal);
+    await raceAbort(life.storage.flush(), signal);
   }
 
   /** What the rollout says, read once in each life. */
@@ -236,7 +236,7 @@ class ResultError extends Error {}
 async function readSteps(life: SteppingLife, before: Known | undefined): Promise<Known> {
   const known: Known = { epoch: life.epoch, done: new Map(), cuts: new Map() };
   if (life.origin === "new" && before === undefined) return known;
-  await life.flush();
+  await life.storage.flush();
   for await (const page of life.store.load(life.threadId)) {
     for (const line of page) if (line.type === LINE) take(known, line.payload);
   }

@@ -23,7 +23,7 @@ export interface LedgerThread {
   readonly store: ThreadStore;
   readonly origin: "new" | "resumed" | "forked";
   record(item: RolloutItem): void;
-  flush(): Promise<void>;
+  readonly storage: { flush(): Promise<void> };
 }
 
 export class SubmissionLedger {
@@ -104,7 +104,7 @@ export class SubmissionLedger {
   /** The turn of a submission, and how that ended; undefined for one that the thread has not seen. Reads all lines. */
   async trace(id: SubmissionId, signal: AbortSignal | undefined): Promise<Trace | undefined> {
     const { store, threadId } = this.#thread;
-    await this.#thread.flush().catch(() => undefined);
+    await this.#thread.storage.flush().catch(() => undefined);
     let trace: Trace | undefined;
     for await (const page of store.load(threadId, signal === undefined ? {} : { signal })) {
       for (const line of page) trace = traced(trace, line, { id, threadId });

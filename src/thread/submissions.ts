@@ -34,27 +34,15 @@ export type Handing = {
 /** Gives the op to the thread. @throws ThreadClosedError (gives the op back), StoreIoError */
 export function handOver(thread: Incarnation, handing: Handing): SubmissionId | Promise<SubmissionId> {
   const { id, isNew, rerun, signal } = handing;
-  if (id === undefined) return admit(thread, nextId(thread), handing);
-  const { ledger } = thread;
+  if (id === undefined) return admit(thread, thread.intake.nextId(), handing);
+  const { ledger } = thread.intake;
   const known = ledger.newest(id);
-  if (known !== undefined || isOwnId(thread, id))
+  if (known !== undefined || thread.intake.hasGiven(id))
     return rerun ? ledger.remember(id, runAgain(thread, id, handing)) : (known ?? id);
   const hasSeen = isNew ? false : ledger.hasSeen(id, signal);
   if (hasSeen === false) return ledger.remember(id, admit(thread, id, handing));
   return ledger.remember(id, admitUnlessSeen(thread, id, handing, hasSeen));
 }
-
-/** From "0" on as Codex does, past the ids that callers have taken. */
-function nextId(thread: Incarnation): SubmissionId {
-  let id: SubmissionId;
-  do id = thread.nextSubmissionId();
-  while (thread.ledger.newest(id) !== undefined);
-  return id;
-}
-
-/** Whether the id is one that the thread's counter has given already. */
-const isOwnId = ({ submissions }: Incarnation, id: SubmissionId): boolean =>
-  Number(id) < submissions && String(Number(id)) === id;
 
 async function admitUnlessSeen(
   thread: Incarnation,
@@ -74,8 +62,9 @@ async function runAgain(thread: Incarnation, id: SubmissionId, handing: Handing)
 
 /** What became of a submission; undefined for one that the thread has not seen. */
 export async function outcomeOf(thread: Incarnation, id: SubmissionId): Promise<SubmissionOutcome | undefined> {
-  const trace = await thread.ledger.trace(id, undefined);
-  if (trace === undefined) return isOwnId(thread, id) || thread.ledger.newest(id) !== undefined ? "done" : undefined;
+  const trace = await thread.intake.ledger.trace(id, undefined);
+  if (trace === undefined)
+    return thread.intake.hasGiven(id) || thread.intake.ledger.newest(id) !== undefined ? "done" : undefined;
   if (trace.end !== "open") return trace.end;
   return trace.turnId !== null && thread.isAtWorkOn(trace.turnId) ? "running" : "cut";
 }
@@ -113,7 +102,7 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
   const { id, turnId: named } = submission;
   const { turn, session } = thread;
   const { openTurn } = session;
-  const task = thread.taskOf(id);
+  const task = thread.intake.taskOf(id);
   const starts = taskKindOf(submission.op) !== undefined;
   const { deferred, queue = [] } = thread.remembered;
   const hasBegun = turn?.id === id || openTurn?.id === id;
@@ -129,7 +118,7 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
     : task === undefined || task === id
       ? own
       : joined;
-  thread.ledger.note(submission, {
+  thread.intake.ledger.note(submission, {
     isNamed,
     isWaiting: isWaiting && durability !== "memory",
     turnId: turnId ?? undefined,
@@ -140,5 +129,5 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
 export async function stored(thread: Incarnation, { op, signal, durability }: Handing): Promise<void> {
   const { writer } = thread;
   if (isUrgent(op) || durability === "memory" || (!writer.dirty && writer.failure === undefined)) return;
-  await raceAbort(thread.flush(), signal);
+  await raceAbort(thread.storage.flush(), signal);
 }

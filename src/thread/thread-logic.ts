@@ -54,7 +54,7 @@ export function threadLogic(lives: Lives) {
 
 function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {
   if (held.op.type === "user_turn") applySettings(thread, held.id, held.op);
-  thread.inbox.hold(held, task);
+  thread.intake.inbox.hold(held, task);
   // What is only to be known waits for the next request; what a user says is not kept waiting.
   if (thread.turn?.id === task && held.op.type !== "inject_items") thread.turn.cutRequest();
 }
@@ -78,23 +78,23 @@ async function rollBack(thread: Incarnation, { id, op }: Submission, signal: Abo
     refuseToRollBack(thread, id, "num_turns must be >= 1");
     return;
   }
-  const opening = thread.openHistory(signal);
+  const opening = thread.past.open(signal);
   if (opening !== undefined) await opening;
   const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
   const rolledBack = thread.history;
   rolledBack?.rollBack(turns);
   const usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
-  thread.noteUsage(usage);
-  thread.publish(id, { type: "token_count", info: usage, rate_limits: thread.rateLimits ?? null });
+  thread.session.noteUsage(usage);
+  thread.publish(id, { type: "token_count", info: usage, rate_limits: thread.session.rateLimits ?? null });
   thread.record(marker);
-  await thread.sync();
+  await thread.storage.sync();
   thread.publish(id, marker.payload, { recorded: true });
-  thread.keepHistory();
+  thread.past.keep();
 }
 
 async function close(thread: Incarnation): Promise<void> {
   await thread.terminals.close();
-  await thread.closeWriter();
+  await thread.storage.close();
 }
 
 function reportDefect(thread: Incarnation, event: { type: string; error?: unknown }): void {

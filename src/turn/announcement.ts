@@ -38,9 +38,9 @@ export const turnStamp = ({ turnId, rootTurnId, startedAt }: TurnRun) => ({
 });
 
 function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): void {
-  if (!host.isFresh || host.told !== undefined) return;
+  if (!host.past.isFresh || host.session.told !== undefined) return;
   for (const item of initialContext(config)) recordItem(host, INTERNAL_SUBMISSION, item);
-  host.noteTold(config);
+  host.session.noteTold(config);
 }
 
 /** Records items that the model is to know from its next request on. They make no turn; a running one takes them as input (T5). */
@@ -51,7 +51,7 @@ export function injectItems(host: TurnHost, id: SubmissionId, items: readonly Re
 
 /** Records the input that started the turn, unless that is done. Waits only for images and skills that have to be read. */
 export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> {
-  const submission = host.inbox.take(run.id);
+  const submission = host.intake.inbox.take(run.id);
   if (submission === undefined) return run.recording;
   tellContext(host, run);
   return recordInOrder(host, run, [submission]);
@@ -62,16 +62,16 @@ export function recordInput(host: TurnHost, run: TurnRun): void | Promise<void> 
  * While the history is still being loaded, nobody knows which: an interrupt then leaves it to the next turn.
  */
 function tellContext(host: TurnHost, run: TurnRun): void {
-  const told = host.told;
+  const told = host.session.told;
   if (told === undefined && host.history === undefined) return;
   const items = told === undefined ? initialContext(run.config) : contextUpdate(told, run.config);
-  host.noteTold(run.config);
+  host.session.noteTold(run.config);
   for (const item of items) recordItem(host, run.id, item);
 }
 
 /** Records the input that joined the turn since the last look (T5): ordinary user messages, with their events. */
 export const recordJoinedInput = (host: TurnHost, run: TurnRun): void | Promise<void> =>
-  recordInOrder(host, run, host.inbox.takeInput(run.id));
+  recordInOrder(host, run, host.intake.inbox.takeInput(run.id));
 
 /** What is taken out of the inbox is recorded, whatever becomes of the turn meanwhile. */
 export function recordInOrder(host: TurnHost, run: TurnRun, taken: readonly Submission[]): void | Promise<void> {
@@ -89,7 +89,7 @@ async function recordAll(
   for (const submission of taken) {
     const recorded = recordUserMessage(host, run, submission);
     if (recorded !== undefined) await recorded;
-    host.noteTaken(submission.id);
+    host.intake.noteTaken(submission.id);
   }
 }
 

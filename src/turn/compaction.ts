@@ -10,7 +10,7 @@ import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
 import { textOf, userMessage } from "../protocol/response-item.ts";
-import { addUsage, type TokenUsage, zeroUsage } from "../protocol/token-usage.ts";
+import { addUsage, type TokenUsage, type TokenUsageInfo, zeroUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import { publishItemEnd, publishItemStart } from "./announcement.ts";
 import { askModel } from "./ask-model.ts";
@@ -43,7 +43,7 @@ export function needsCompaction(host: TurnHost, { config }: TurnRun): boolean {
   const limit = config.modelAutoCompactTokenLimit;
   const window = contextWindowOf(host, config);
   const most = limit ?? (window === null ? Number.POSITIVE_INFINITY : window * DEFAULT_LIMIT_SHARE);
-  return (host.usage?.last_token_usage.total_tokens ?? 0) >= most;
+  return (host.session.usage?.last_token_usage.total_tokens ?? 0) >= most;
 }
 
 /** Sums up and goes on from the summary. @throws ModelError; or the reason of the turn's abort */
@@ -60,10 +60,10 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   const isFirst = !history.isCompacted;
   history.compact(message, initialContext(run.config));
-  host.noteTold(run.config);
+  host.session.noteTold(run.config);
   const payload = isFirst ? { message } : { message, replacement_history: [...history.forModel()] };
   host.record({ type: "compacted", payload });
-  host.noteUsage(estimatedUsage(host, history.estimatedTokens));
+  host.session.noteUsage(estimatedUsage(host, history.estimatedTokens));
   tellUsage(host, run);
   publishItemEnd(host, run, item);
   run.noteCompaction(undefined);
@@ -87,7 +87,7 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
     if (turning !== undefined) await turning;
     run.signal.throwIfAborted();
     if (event.type === "rate_limits") {
-      host.noteRateLimits(event.snapshot);
+      host.session.noteRateLimits(event.snapshot);
       tellUsage(host, run);
     }
     if (event.type === "item_done" && event.item.type === "message") summary = textOf(event.item);
@@ -102,8 +102,8 @@ async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["
 /** Adds one response's tokens to the thread's total, and tells. */
 export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | undefined): void {
   if (usage === undefined) return;
-  host.noteUsage({
-    total_token_usage: addUsage(host.usage?.total_token_usage ?? zeroUsage, usage),
+  host.session.noteUsage({
+    total_token_usage: addUsage(host.session.usage?.total_token_usage ?? zeroUsage, usage),
     last_token_usage: usage,
     model_context_window: contextWindowOf(host, run.config),
   });
@@ -115,8 +115,8 @@ export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | und
 export function countAsFull(host: TurnHost, run: TurnRun): void {
   const window = contextWindowOf(host, run.config);
   if (window === null) return;
-  const before = host.usage?.total_token_usage.total_tokens ?? 0;
-  host.noteUsage({
+  const before = host.session.usage?.total_token_usage.total_tokens ?? 0;
+  host.session.noteUsage({
     total_token_usage: { ...zeroUsage, total_tokens: window },
     last_token_usage: { ...zeroUsage, total_tokens: Math.max(0, window - before) },
     model_context_window: window,
@@ -125,14 +125,18 @@ export function countAsFull(host: TurnHost, run: TurnRun): void {
 }
 
 const tellUsage = (host: TurnHost, run: TurnRun): void =>
-  host.publish(run.id, { type: "token_count", info: host.usage ?? null, rate_limits: host.rateLimits ?? null });
+  host.publish(run.id, {
+    type: "token_count",
+    info: host.session.usage ?? null,
+    rate_limits: host.session.rateLimits ?? null,
+  });
 
 /** What is known of the tokens in use when no response has told: the total stays, the last is estimated. */
 export const estimatedUsage = (
-  host: Pick<TurnHost, "usage" | "config" | "contextWindow">,
+  host: Pick<TurnHost, "session" | "config" | "contextWindow">,
   tokens: number,
-): NonNullable<TurnHost["usage"]> => ({
-  total_token_usage: host.usage?.total_token_usage ?? zeroUsage,
+): TokenUsageInfo => ({
+  total_token_usage: host.session.usage?.total_token_usage ?? zeroUsage,
   last_token_usage: { ...zeroUsage, total_tokens: tokens },
   model_context_window: contextWindowOf(host, host.config),
 });

@@ -30,7 +30,7 @@ export async function countAttempt(host: TurnHost, run: TurnRun): Promise<void> 
   if (resumed === undefined) return;
   if (resumed.isGivenUp) throw new TurnGivenUpError(run.turnId, resumed.attempt - 1);
   noteTask(host, run, { id: run.id, kind: run.kind, attempt: resumed.attempt });
-  await host.flush();
+  await host.storage.flush();
 }
 
 /**
@@ -52,6 +52,6 @@ export function takeUpCalls(host: TurnHost, run: TurnRun): boolean {
 }
 
 function isIdempotent({ tools }: TurnHost, item: ResponseItem): boolean {
-  if (item.type === "function_call") return tools.isIdempotent(item.name, item.namespace);
-  return item.type === "custom_tool_call" && tools.isIdempotent(item.name, undefined);
+  if (item.type === "function_call") return tools.current.isIdempotent(item.name, item.namespace);
+  return item.type === "custom_tool_call" && tools.current.isIdempotent(item.name, undefined);
 }

@@ -34,7 +34,7 @@ import { runOwnShell } from "./user-shell.ts";
 export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await yieldToLoop();
   await run.takeBack();
-  const opening = run.kind === "user_shell" ? undefined : host.openHistory(run.signal);
+  const opening = run.kind === "user_shell" ? undefined : host.past.open(run.signal);
   if (opening !== undefined) await opening;
   if (run.kind === "user_shell") {
     await runOwnShell(host, run);
@@ -42,7 +42,7 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   }
   const isAnswered = run.resumed?.isAnswered === true;
   if (takeUpCalls(host, run)) return { calls: run.calls.length, pendingInput: false };
-  if (isAnswered && !host.inbox.hasInput(run.id)) return { calls: 0, pendingInput: false };
+  if (isAnswered && !host.intake.inbox.hasInput(run.id)) return { calls: 0, pendingInput: false };
   if (run.kind === "review" || run.kind === "compact") {
     await (run.kind === "review" ? runReview(host, run) : compact(host, run));
     noteTask(host, run, { answered: true });
@@ -52,11 +52,11 @@ export async function sample(host: TurnHost, run: TurnRun): Promise<SampleOutcom
   await recordInput(host, run);
   await recordJoinedInput(host, run);
   run.signal.throwIfAborted();
-  if (!host.inbox.hasInput(run.id)) {
+  if (!host.intake.inbox.hasInput(run.id)) {
     recordTurnContext(host, run);
     await takeAnswer(host, run);
   }
-  const pendingInput = host.inbox.hasInput(run.id);
+  const pendingInput = host.intake.inbox.hasInput(run.id);
   if (run.calls.length === 0 && !pendingInput) noteTask(host, run, { answered: true });
   return { calls: run.calls.length, pendingInput };
 }
@@ -102,7 +102,7 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
     turnId: run.turnId,
     ...askedOf(config),
     input: history.forModel(),
-    tools: host.tools.specs,
+    tools: host.tools.current.specs,
     parallelToolCalls: true,
     ...(run.outputSchema === undefined ? {} : { outputSchema: run.outputSchema }),
     ...(subagent === undefined ? {} : { subagent }),
@@ -146,8 +146,8 @@ class Answer {
       case "created":
         return;
       case "rate_limits":
-        this.#host.noteRateLimits(event.snapshot);
-        this.#publish({ type: "token_count", info: this.#host.usage ?? null, rate_limits: event.snapshot });
+        this.#host.session.noteRateLimits(event.snapshot);
+        this.#publish({ type: "token_count", info: this.#host.session.usage ?? null, rate_limits: event.snapshot });
         return;
       case "item_added":
         this.#start(event.item);

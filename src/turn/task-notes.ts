@@ -14,7 +14,7 @@ export function noteTask(
 
 /** That the turn has begun. What it is to do is said where the history does not say it. */
 export function noteBegun(host: TurnHost, run: TurnRun): void {
-  const op = host.inbox.startOf(run.id)?.op;
+  const op = host.intake.inbox.startOf(run.id)?.op;
   const schema = op !== undefined && "final_output_json_schema" in op ? op.final_output_json_schema : undefined;
   noteTask(host, run, {
     id: run.id,

@@ -75,9 +75,9 @@ function watchedAnswer(host: TurnHost, run: TurnRun, call: RunningCall, raw: str
 
 async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: string): Promise<ToolOutput> {
   const { callId, kind, name, namespace, startedAt } = call;
-  const builtIn = host.tools.builtIn(name, namespace);
+  const builtIn = host.tools.current.builtIn(name, namespace);
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }), call);
-  const tool = namespace === undefined ? host.tools.get(name) : undefined;
+  const tool = namespace === undefined ? host.tools.current.get(name) : undefined;
   if (tool === undefined) {
     call.failure = new InvalidRequestError(`unsupported call: ${namespace ?? ""}${name}`);
     return `unsupported call: ${namespace ?? ""}${name}`;

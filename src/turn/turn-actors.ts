@@ -90,13 +90,13 @@ const turnEnded = (reason: string | null): DOMException =>
 function beginRun(host: TurnHost, task: Step["task"]): TurnRun {
   const named = task.turnId ?? (isUuid(task.id) ? task.id : undefined);
   const turnId = named === undefined ? newTurnId() : toTurnId(named);
-  const op = host.inbox.startOf(task.id)?.op;
+  const op = host.intake.inbox.startOf(task.id)?.op;
   const root = op?.type === "user_input" ? op.root_turn_id : undefined;
   const rootTurnId = typeof root === "string" ? toTurnId(root) : undefined;
   const { id, kind, resumed } = task;
   const about = resumed === undefined ? { startedAt: host.clock.now(), rootTurnId } : stampOf(resumed);
   const run = new TurnRun({ id, kind, turnId, ...about, config: host.config, resumed });
-  host.beginTurn(run);
+  host.life.beginTurn(run);
   return run;
 }
 
@@ -116,11 +116,11 @@ async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   if (counting !== undefined) await counting;
   if (run.kind === "user_shell") return;
   // A thread that has everything in memory records its input at once: before `submit` resolves.
-  const opening = host.openHistory(run.signal);
+  const opening = host.past.open(run.signal);
   if (opening !== undefined) await opening;
   // The reviewer takes a place of its own among the running turns.
   if (run.kind === "review") return;
-  const connecting = host.openTools(run.signal);
+  const connecting = host.tools.open(host.config.mcpServers, run.signal);
   if (connecting !== undefined) await connecting;
   run.signal.throwIfAborted();
   const recording = needsCompaction(host, run) ? undefined : recordInput(host, run);
@@ -150,13 +150,13 @@ async function backOff(host: TurnHost, run: TurnRun, { retries, error }: Step & 
 
 async function runTools(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
   await finishCalls(host, run);
-  return { calls: 0, pendingInput: host.inbox.hasInput(run.id) };
+  return { calls: 0, pendingInput: host.intake.inbox.hasInput(run.id) };
 }
 
 async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
-  await host.flush();
+  await host.storage.flush();
   run.signal.throwIfAborted();
-  const pendingInput = host.inbox.hasInput(run.id);
+  const pendingInput = host.intake.inbox.hasInput(run.id);
   if (!pendingInput) host.closeInput(run);
   return { calls: 0, pendingInput };
 }
@@ -164,13 +164,13 @@ async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
 /** Whatever was sent to the turn is in the history before it ends, and every call has its output. */
 async function settle(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
   host.closeInput(run);
-  const joined = host.inbox.takeInput(run.id);
+  const joined = host.intake.inbox.takeInput(run.id);
   await recordInput(host, run);
   await Promise.all(run.beside);
   await settleCalls(host, run);
   const kept = reason === null ? joined : joined.filter((submission) => !isFollowed(submission));
   await recordInOrder(host, run, kept);
-  for (const { id } of joined) host.noteTaken(id);
+  for (const { id } of joined) host.intake.noteTaken(id);
   if (reason === "interrupted") recordInterrupt(host, run);
 }
 
@@ -187,9 +187,9 @@ async function storeEnd(host: TurnHost, run: TurnRun, { reason }: Ending): Promi
   host.closeInput(run);
   const end = endOf(host, run, reason);
   run.decide(end);
-  host.noteEnding();
+  host.intake.noteEnding();
   host.record({ type: "event_msg", payload: end });
-  await host.syncOrEnd();
+  await host.storage.syncOrEnd();
 }
 
 function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): TaskCompleteEvent | TurnAbortedEvent {
@@ -214,7 +214,7 @@ function endOf(host: TurnHost, run: TurnRun, reason: TurnAbortReason | null): Ta
 function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
   if (run.end === undefined) throw new InternalDefect("a turn's end was to be shown before it was stored");
   run.finish();
-  host.endTurn();
+  host.life.endTurn();
   host.publish(run.id, run.end, { recorded: true });
 }
 
@@ -273,7 +273,7 @@ export function endTurns(
 /** What can be recorded without waiting is. */
 function endNow({ host, run }: Place, reason: TurnAbortReason | null): void {
   run.abort(turnEnded(reason));
-  void recordInOrder(host, run, [host.inbox.take(run.id) ?? [], host.inbox.takeInput(run.id)].flat());
+  void recordInOrder(host, run, [host.intake.inbox.take(run.id) ?? [], host.intake.inbox.takeInput(run.id)].flat());
   for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
   if (reason === "interrupted") recordInterrupt(host, run);
   const end = endOf(host, run, reason);

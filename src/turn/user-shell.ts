@@ -32,11 +32,11 @@ type Outcome = {
 
 /** The turn's own work: the command that the turn was asked for. */
 export async function runOwnShell(host: TurnHost, run: TurnRun): Promise<void> {
-  const op = host.inbox.take(run.id)?.op;
+  const op = host.intake.inbox.take(run.id)?.op;
   if (op?.type !== "run_user_shell_command" || typeof op.command !== "string") return;
-  host.noteTaken(run.id);
+  host.intake.noteTaken(run.id);
   // Nobody is to run it a second time.
-  if (run.config.recovery === "continue") await host.flush();
+  if (run.config.recovery === "continue") await host.storage.flush();
   await runUserShell(host, run, { command: op.command, record: (message) => recordItem(host, run.id, message) });
 }
 

@@ -27,7 +27,7 @@ export function enterReview(host: TurnHost, run: TurnRun): void {
 }
 
 function targetOf(host: TurnHost, run: TurnRun): ReviewTarget | undefined {
-  const op = host.inbox.startOf(run.id)?.op;
+  const op = host.intake.inbox.startOf(run.id)?.op;
   if (op?.type !== "review") return undefined;
   return reviewTargetSchema.safeParse(Object(op.review_request).target).data;
 }
@@ -35,8 +35,8 @@ function targetOf(host: TurnHost, run: TurnRun): ReviewTarget | undefined {
 /** The turn's own work. It is attended to its end also when the turn is interrupted meanwhile. */
 export function runReview(host: TurnHost, run: TurnRun): Promise<void> {
   const target = targetOf(host, run);
-  host.inbox.take(run.id);
-  host.noteTaken(run.id);
+  host.intake.inbox.take(run.id);
+  host.intake.noteTaken(run.id);
   if (target === undefined) return Promise.resolve();
   const work = review(host, run, target);
   run.beside.add(work);
