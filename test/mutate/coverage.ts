@@ -1,4 +1,4 @@
-/** Which places of the sources a test file runs, as V8 counts them: type stripping moves no character. */
+/** Which places of the sources a test file runs, as the engine counts them: type stripping moves no character. */
 import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
