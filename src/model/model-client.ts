@@ -60,7 +60,8 @@ export interface ModelClient {
   readonly providerId: string;
   /**
    * Asks the model once. The iterable ends after `completed`.
-   * @throws ModelError; an iterable that ends without `completed` counts as a disconnected stream.
+   * @throws ModelError; an iterable that ends without `completed` counts as a disconnected stream, and one that gives what is no
+   *   ModelEvent ends the turn. Events of other kinds are passed over.
    * On abort the connection is closed at once and the iterable rejects with the signal's reason.
    */
   stream(request: ModelRequest, options: { signal: AbortSignal }): AsyncIterable<ModelEvent>;

@@ -1,6 +1,7 @@
 /** The stream of a model's answer, told to whoever watches. */
 import type { Clock } from "../kernel/clock.ts";
 import { runWithin } from "../kernel/traced-work.ts";
+import { CheckedAnswer } from "../model/checked-answer.ts";
 import type { ModelClient, ModelEvent, ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { type ModelTrace, modelTracing } from "./traces.ts";
@@ -14,7 +15,7 @@ export const modelStream = (
   request: ModelRequest,
   options: { signal: AbortSignal },
 ): AsyncIterable<ModelEvent> =>
-  modelTracing.isWatched ? watched(host, request, options) : host.model.stream(request, options);
+  modelTracing.isWatched ? watched(host, request, options) : new CheckedAnswer(host.model.stream(request, options));
 
 async function* watched(
   { model, clock, env }: Asker,
@@ -33,7 +34,7 @@ async function* watched(
   }));
   const begun = clock.now();
   let isComplete = false;
-  const answer = runWithin(facts, () => model.stream(request, options)[Symbol.asyncIterator]());
+  const answer = runWithin(facts, () => new CheckedAnswer(model.stream(request, options)));
   try {
     for (;;) {
       const { done, value } = await runWithin(facts, () => answer.next());
@@ -47,7 +48,7 @@ async function* watched(
     throw error;
   } finally {
     // Whoever asks stops listening when the answer is complete, and when it is not wanted any more.
-    await runWithin(facts, () => answer.return?.());
+    await runWithin(facts, () => answer.return());
     if (facts !== undefined && !isComplete) {
       facts.error ??= options.signal.aborted ? options.signal.reason : closedEarly();
     }

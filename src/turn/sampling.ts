@@ -5,7 +5,6 @@ import type { ModelEvent, ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
-import { clippedDepth } from "../protocol/json-depth.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
@@ -176,7 +175,7 @@ class Answer {
         this.#rawReasoningDelta(event);
         return;
       case "item_done":
-        this.#finish(clippedDepth(event.item) as ResponseItem);
+        this.#finish(event.item);
         return;
       case "completed":
         this.isComplete = true;
