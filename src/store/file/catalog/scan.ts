@@ -12,7 +12,7 @@
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import { type FileSystem, isSettled } from "../file-system.ts";
+import { type FileSystem, isSettled, namesIn } from "../file-system.ts";
 import { isLaterName, type Layout, parseRolloutName } from "../layout.ts";
 import type { ScanProgress } from "../options.ts";
 import type { HistoryReader } from "../rollout/history-reader.ts";
@@ -108,13 +108,13 @@ export class HomeScan {
     const { path, name } = file;
     this.#files += 1;
     if (this.#files % BATCH === 0) await yieldToLoop();
-    if (locator.isDeleted(name.threadId)) return;
     const isKnown = row?.rolloutPath === path;
     if (row !== undefined && !isKnown && this.#isOlder(file, row)) return;
     const info = fs.infoOf(path);
     if (info === undefined) return;
     if (isKnown && ((row.fileSize === info.size && row.mtimeMs === info.modifiedMs) || isLive(name.threadId))) return;
-    await this.#read(path);
+    // Whoever deletes a thread takes its row out; one that is only looked at must not put it back.
+    if (!locator.isDeleted(name.threadId)) await this.#read(path);
   }
 
   /** A thread is its last segment; of two files of one name, the one that the catalog has stays while it is there. */
@@ -197,7 +197,8 @@ export class HomeScan {
 
   /** C2. Newest first, with pauses for everything else. */
   async scan(): Promise<void> {
-    const { locator, log, onProgress, isClosed } = this.#env;
+    const { fs, layout, locator, log, onProgress, isClosed } = this.#env;
+    const deleted = new Set(namesIn(fs, layout.tombstones));
     const known = new Map<ThreadId, CatalogFile>();
     for (const file of this.#catalog.files()) known.set(file.threadId, file);
     this.#lookAtNotes(new Map());
@@ -207,7 +208,7 @@ export class HomeScan {
     for (const [threadId, file] of newest) {
       if (isClosed()) return;
       await this.#takeInFile(file, known.get(threadId));
-      if (!locator.isDeleted(threadId)) known.delete(threadId);
+      if (!deleted.has(threadId)) known.delete(threadId);
     }
     this.#put();
     for (const file of known.values()) await this.#dropIfMissing(file);
