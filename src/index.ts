@@ -54,6 +54,7 @@ export type { ThreadEnd } from "./manager/thread-end.ts";
 export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./manager/thread-group.ts";
 export { ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
+export type { Threads } from "./manager/threads-face.ts";
 export type { Contender, Entry, ForkPoint, TournamentOptions, TournamentResult } from "./manager/tournament.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
@@ -99,6 +100,8 @@ export { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./protocol/built-in-t
 export {
   ApprovalDeniedError,
   BudgetExceededError,
+  ClusterMismatchError,
+  ClusterUnavailableError,
   DeadlineExceededError,
   DuplicateThreadError,
   ERROR_REGISTRY,
@@ -397,6 +400,7 @@ export type {
   SubmissionOutcome,
   SubmitOptions as ThreadSubmitOptions,
   Thread,
+  ThreadHandle,
   WaitOptions,
   WatchedThread,
   WhenFull,

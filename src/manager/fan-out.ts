@@ -11,7 +11,7 @@ import type { Clock } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { DeadlineExceededError, FanOutError, InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import type { NewThread, Thread, WaitOptions } from "../thread/thread.ts";
+import type { NewThread, Thread, ThreadHandle, WaitOptions } from "../thread/thread.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 
 /** How many tasks run at once, and how their caller waits. */
@@ -21,41 +21,41 @@ export type FanOutOptions = WaitOptions & {
 };
 
 /** What a task is given. */
-export type TaskContext = {
+export type TaskContext<H extends ThreadHandle = Thread> = {
   /** Of its input, counted from 0. */
   readonly index: number;
   /** Fires when the task is to stop. */
   readonly signal: AbortSignal;
   /** Starts a thread that ends with the task. @throws as ThreadManager.startThread */
-  startThread(config?: ThreadConfig, options?: ThreadOptions): Promise<Thread>;
+  startThread(config?: ThreadConfig, options?: ThreadOptions): Promise<H>;
 };
 
 /** One piece of work of a fan-out. */
-export type Task<T> = (context: TaskContext) => T | PromiseLike<T>;
+export type Task<T, H extends ThreadHandle = Thread> = (context: TaskContext<H>) => T | PromiseLike<T>;
 
 /** `stop` (the default): the first failure stops the others, and is thrown. `settle`: each failure stands among the results. */
 export type FailureMode = "stop" | "settle";
 
 /** Who starts threads, and bounds how many turns run. */
-export interface FanOutHost {
+export interface FanOutHost<H extends ThreadHandle = Thread> {
   readonly clock: Clock;
   readonly maxTurns: number;
-  startThread(config: ThreadConfig | undefined, options: ThreadOptions): Promise<NewThread>;
+  startThread(config: ThreadConfig | undefined, options: ThreadOptions): Promise<NewThread<H>>;
 }
 
 const DEFAULT_CONCURRENCY = 16;
 
 /** What tasks come to: `when` looks at each outcome, and stops the others by giving true. */
-type Plan<T> = {
+type Plan<T, H extends ThreadHandle> = {
   readonly what: string;
-  readonly tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>;
+  readonly tasks: Iterable<Task<T, H>> | AsyncIterable<Task<T, H>>;
   readonly isDecided: (outcome: TaskOutcome<T>, index: number) => boolean;
 };
 
 /** @returns what each task came to, those that were stopped left out; and which one decided */
-async function runTasks<T>(
-  host: FanOutHost,
-  { what, tasks, isDecided }: Plan<T>,
+async function runTasks<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  { what, tasks, isDecided }: Plan<T, H>,
   { concurrency, signal, deadlineMs }: FanOutOptions,
 ): Promise<{ readonly outcomes: (TaskOutcome<T> | undefined)[]; readonly decided: number | undefined }> {
   signal?.throwIfAborted();
@@ -106,9 +106,9 @@ async function runTasks<T>(
   return { outcomes, decided };
 }
 
-async function runTask<T>(
-  host: FanOutHost,
-  task: Task<T>,
+async function runTask<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  task: Task<T, H>,
   { index, signal }: { index: number; signal: AbortSignal },
 ): Promise<TaskOutcome<T>> {
   const threads = new OwnedThreads(host, signal);
@@ -127,18 +127,18 @@ async function runTask<T>(
 }
 
 /** The threads of one task. */
-class OwnedThreads {
-  readonly #host: FanOutHost;
+class OwnedThreads<H extends ThreadHandle> {
+  readonly #host: FanOutHost<H>;
   readonly #signal: AbortSignal;
-  readonly #threads: Promise<Thread | undefined>[] = [];
+  readonly #threads: Promise<H | undefined>[] = [];
   #isOver = false;
 
-  constructor(host: FanOutHost, signal: AbortSignal) {
+  constructor(host: FanOutHost<H>, signal: AbortSignal) {
     this.#host = host;
     this.#signal = signal;
   }
 
-  readonly start = async (config?: ThreadConfig, options: ThreadOptions = {}): Promise<Thread> => {
+  readonly start = async (config?: ThreadConfig, options: ThreadOptions = {}): Promise<H> => {
     this.#signal.throwIfAborted();
     if (this.#isOver) throw new InvalidRequestError("startThread: the task has ended, and its threads with it");
     const signal = options.signal === undefined ? this.#signal : AbortSignal.any([options.signal, this.#signal]);
@@ -154,17 +154,17 @@ class OwnedThreads {
 }
 
 /** The tasks, given out one at a time, in order. */
-class Source<T> {
-  readonly #iterator: Iterator<Task<T>> | AsyncIterator<Task<T>>;
+class Source<T, H extends ThreadHandle> {
+  readonly #iterator: Iterator<Task<T, H>> | AsyncIterator<Task<T, H>>;
   #index = 0;
   #isDone = false;
   #asking: Promise<unknown> = Promise.resolve();
 
-  constructor(tasks: Iterable<Task<T>> | AsyncIterable<Task<T>>) {
+  constructor(tasks: Iterable<Task<T, H>> | AsyncIterable<Task<T, H>>) {
     this.#iterator = Symbol.asyncIterator in tasks ? tasks[Symbol.asyncIterator]() : tasks[Symbol.iterator]();
   }
 
-  next(): Promise<{ readonly task: Task<T>; readonly index: number } | undefined> {
+  next(): Promise<{ readonly task: Task<T, H>; readonly index: number } | undefined> {
     const asked = this.#asking.then(async () => {
       if (this.#isDone) return undefined;
       const { done, value } = await this.#iterator.next();
@@ -195,9 +195,9 @@ function checkedConcurrency(what: string, given: number | undefined, maxTurns: n
 }
 
 /** All results, in order. @throws FanOutError by the first failure */
-export async function allOf<T>(
-  host: FanOutHost,
-  { what, tasks }: Pick<Plan<T>, "what" | "tasks">,
+export async function allOf<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  { what, tasks }: Pick<Plan<T, H>, "what" | "tasks">,
   options: FanOutOptions,
 ): Promise<T[]> {
   const isDecided = (outcome: TaskOutcome<T>) => outcome.status === "rejected";
@@ -207,9 +207,9 @@ export async function allOf<T>(
 }
 
 /** What each came to, in order. */
-export async function settledOf<T>(
-  host: FanOutHost,
-  { what, tasks }: Pick<Plan<T>, "what" | "tasks">,
+export async function settledOf<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  { what, tasks }: Pick<Plan<T, H>, "what" | "tasks">,
   options: FanOutOptions,
 ): Promise<TaskOutcome<T>[]> {
   const { outcomes } = await runTasks(host, { what, tasks, isDecided: () => false }, options);
@@ -217,9 +217,9 @@ export async function settledOf<T>(
 }
 
 /** The first result. @throws FanOutError when all have failed */
-export async function firstOf<T>(
-  host: FanOutHost,
-  { what, tasks }: Pick<Plan<T>, "what" | "tasks">,
+export async function firstOf<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  { what, tasks }: Pick<Plan<T, H>, "what" | "tasks">,
   options: FanOutOptions,
 ): Promise<T> {
   const isDecided = (outcome: TaskOutcome<T>) => outcome.status === "fulfilled";

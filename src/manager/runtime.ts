@@ -348,6 +348,10 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     await this.#lives.endBy(thread, "killed");
   }
 
+  giveAway(threadId: ThreadId): Promise<void> {
+    return this.#lives.giveAway(threadId);
+  }
+
   noteObserved(thread: LiveThread): void {
     this.#lives.noteObserved(thread);
   }

@@ -2,6 +2,7 @@
 import { InvalidRequestError, type TaskOutcome, TurnFailedError } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import type { Thread, ThreadHandle } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import {
   allOf,
@@ -18,9 +19,9 @@ import {
 export type Inputs<I> = Iterable<I> | AsyncIterable<I>;
 
 /** How a `map` goes about its inputs. */
-export type MapOptions<I, R> = FanOutOptions & {
+export type MapOptions<I, R, H extends ThreadHandle = Thread> = FanOutOptions & {
   /** What is done with each input. */
-  readonly run: (input: I, context: TaskContext) => R | PromiseLike<R>;
+  readonly run: (input: I, context: TaskContext<H>) => R | PromiseLike<R>;
   readonly onFailure?: FailureMode | undefined;
 };
 
@@ -36,35 +37,35 @@ export type PromptOptions = FanOutOptions & {
 export type GatherOptions = FanOutOptions & { readonly onFailure?: FailureMode | undefined };
 
 /** What a task of a `gather` comes to. */
-export type ResultOf<T> = T extends (context: TaskContext) => infer R ? Awaited<R> : Awaited<T>;
+export type ResultOf<T> = T extends (context: never) => infer R ? Awaited<R> : Awaited<T>;
 
 type Prompt = string | readonly UserInput[];
 
-export function map<I>(
-  host: FanOutHost,
+export function map<I, H extends ThreadHandle>(
+  host: FanOutHost<H>,
   inputs: Inputs<I>,
-  options: MapOptions<I, unknown> | PromptOptions = {},
+  options: MapOptions<I, unknown, H> | PromptOptions = {},
 ): Promise<unknown[]> {
   if (!isSource(inputs)) throw new InvalidRequestError("map: give the inputs, an array or any other iterable");
   const { run } = options;
   if (run !== undefined && typeof run !== "function")
     throw new InvalidRequestError("map: `run` is a function of an input and its context");
   const one = run ?? turnOf((options as PromptOptions).config);
-  const plan = { what: "map", tasks: tasksOf(inputs, one as (input: I, context: TaskContext) => unknown) };
+  const plan = { what: "map", tasks: tasksOf(inputs, one as (input: I, context: TaskContext<H>) => unknown) };
   return carriedOut(host, plan, options);
 }
 
-export function gather(
-  host: FanOutHost,
-  tasks: readonly (Task<unknown> | PromiseLike<unknown>)[],
+export function gather<H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  tasks: readonly (Task<unknown, H> | PromiseLike<unknown>)[],
   options: GatherOptions = {},
 ): Promise<unknown[]> {
   return carriedOut(host, { what: "gather", tasks: checked("gather", tasks) }, options);
 }
 
-export async function race<T>(
-  host: FanOutHost,
-  tasks: readonly (Task<T> | PromiseLike<T>)[],
+export async function race<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  tasks: readonly (Task<T, H> | PromiseLike<T>)[],
   options: FanOutOptions = {},
 ): Promise<T> {
   const all = checked("race", tasks);
@@ -72,9 +73,9 @@ export async function race<T>(
   return firstOf(host, { what: "race", tasks: all }, { concurrency: Number.POSITIVE_INFINITY, ...options });
 }
 
-function carriedOut<T>(
-  host: FanOutHost,
-  plan: Parameters<typeof allOf<T>>[1],
+function carriedOut<T, H extends ThreadHandle>(
+  host: FanOutHost<H>,
+  plan: Parameters<typeof allOf<T, H>>[1],
   { onFailure = "stop", ...options }: GatherOptions,
 ): Promise<T[] | TaskOutcome<T>[]> {
   if (onFailure !== "stop" && onFailure !== "settle")
@@ -85,11 +86,11 @@ function carriedOut<T>(
 const isSource = (value: unknown): boolean =>
   typeof value === "object" && value !== null && (Symbol.iterator in value || Symbol.asyncIterator in value);
 
-function tasksOf<I, R>(
+function tasksOf<I, R, H extends ThreadHandle>(
   inputs: Inputs<I>,
-  run: (input: I, context: TaskContext) => R,
-): Iterable<Task<R>> | AsyncIterable<Task<R>> {
-  const taskOf = (input: I) => (context: TaskContext) => run(input, context);
+  run: (input: I, context: TaskContext<H>) => R,
+): Iterable<Task<R, H>> | AsyncIterable<Task<R, H>> {
+  const taskOf = (input: I) => (context: TaskContext<H>) => run(input, context);
   if (Symbol.asyncIterator in inputs) {
     return (async function* () {
       for await (const input of inputs) yield taskOf(input);
@@ -101,9 +102,12 @@ function tasksOf<I, R>(
 }
 
 /** A promise runs already: it is only waited for, and what becomes of it is never unheard. */
-function checked<T>(what: string, tasks: readonly (Task<T> | PromiseLike<T>)[]): Task<T>[] {
+function checked<T, H extends ThreadHandle>(
+  what: string,
+  tasks: readonly (Task<T, H> | PromiseLike<T>)[],
+): Task<T, H>[] {
   if (!Array.isArray(tasks)) throw new InvalidRequestError(`${what}: give an array of tasks`);
-  return tasks.map((task: Task<T> | PromiseLike<T>, index) => {
+  return tasks.map((task: Task<T, H> | PromiseLike<T>, index) => {
     if (typeof task === "function") return task;
     if (typeof task?.then !== "function")
       throw new InvalidRequestError(`${what}: task ${index} is neither a function nor a promise`);
@@ -114,7 +118,7 @@ function checked<T>(what: string, tasks: readonly (Task<T> | PromiseLike<T>)[]):
 
 const turnOf =
   (config: ThreadConfig | undefined) =>
-  async (input: Prompt, { startThread, signal }: TaskContext): Promise<TurnResult> =>
+  async (input: Prompt, { startThread, signal }: TaskContext<ThreadHandle>): Promise<TurnResult> =>
     completed(await (await startThread(config)).run(input, { signal }));
 
 /** @throws TurnFailedError for a turn that gave no result */

@@ -143,6 +143,31 @@ export class ThreadLives implements Lives, MemberLives {
     if (await this.#host.registry.leave(thread, "idle")) await this.takeOut(thread);
   }
 
+  /**
+   * Gives a thread away: its lease is free when this resolves, nobody finds the thread here any more, and a turn that runs stays
+   * open for whoever loads it with `recovery: "continue"`.
+   */
+  async giveAway(threadId: ThreadId): Promise<void> {
+    for (;;) {
+      const place = await this.#host.registry.locate(threadId);
+      if (place?.kind === "leaving") await place.done;
+      else if (place?.kind !== "loaded") return void (await this.#host.registry.forget(threadId));
+      else if (await this.#host.registry.leave(place.thread, "always")) return this.#moveOut(place.thread);
+    }
+  }
+
+  async #moveOut(thread: LiveThread): Promise<void> {
+    const { incarnation, id } = thread;
+    this.#reaped.add(incarnation);
+    incarnation.end("moved");
+    await this.#closeWriter(incarnation);
+    thread.close();
+    await this.#host.registry.left(thread, "gone");
+    this.#counters.retire(id);
+    this.#host.budgets.forget(id);
+    this.#host.timers.forget(id, "moved");
+  }
+
   /** Takes a leaving thread out of memory, once everything that it said is stored; else it stays. */
   async takeOut(thread: LiveThread): Promise<boolean> {
     const { incarnation } = thread;

@@ -47,6 +47,7 @@ import type { ForkSource, SupervisorMessage, SupervisorRef } from "./supervisor-
 import type { ThreadEnd } from "./thread-end.ts";
 import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
+import type { Threads } from "./threads-face.ts";
 import {
   type ForkPoint,
   type TournamentHost,
@@ -61,7 +62,7 @@ const DEFAULT_SHUTDOWN_MS = 10_000;
  * The typed face of one supervisor and its threads. Every method is one message to {@link supervisor}; an orchestrator
  * may send those itself (see `ask`). Every wait can be aborted, and rejects with the signal's reason then.
  */
-export class ThreadManager implements AsyncDisposable {
+export class ThreadManager implements Threads<Thread> {
   readonly #runtime: ManagerRuntime;
   readonly #supervisor: SupervisorRef;
 

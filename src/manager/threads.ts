@@ -41,6 +41,8 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   agentsUnder(threadId: ThreadId): ThreadId[];
   /** Ends a thread and its agents, children first. @throws ThreadNotFoundError */
   shutdownTree(threadId: ThreadId, deadlineMs: number): Promise<ShutdownReport>;
+  /** Gives a thread away, for another manager to go on with: its lease is free then. */
+  giveAway(threadId: ThreadId): Promise<void>;
   capacity(): Capacity;
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
   left(): { readonly incarnations: number; readonly handles: number; readonly removed: number };

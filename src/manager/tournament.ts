@@ -3,22 +3,22 @@ import { FanOutError, InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import type { NewThread, Thread } from "../thread/thread.ts";
+import type { NewThread, Thread, ThreadHandle } from "../thread/thread.ts";
 import { type FanOutHost, type FanOutOptions, settledOf, type TaskContext } from "./fan-out.ts";
 import { completed } from "./side-by-side.ts";
 import type { ForkSource } from "./supervisor-messages.ts";
 
 /** Where a tournament's forks begin: a thread as it stands, or an anchor of one, with the forks' settings. */
 export type ForkPoint =
-  | Thread
+  | ThreadHandle
   | ThreadId
   | string
   | { readonly from: ForkSource | string; readonly at?: ForkAnchor; readonly config?: ThreadConfig };
 
 /** A fork, and what it came to. */
-export type Entry<R> = {
+export type Entry<R, H extends ThreadHandle = Thread> = {
   readonly index: number;
-  readonly thread: Thread;
+  readonly thread: H;
   /** Where its task failed, or its score could not be told. */
   readonly error?: unknown;
   readonly result?: R;
@@ -26,41 +26,44 @@ export type Entry<R> = {
 };
 
 /** A fork that has come to a result. */
-export type Contender<R> = Entry<R> & { readonly result: R };
+export type Contender<R, H extends ThreadHandle = Thread> = Entry<R, H> & { readonly result: R };
 
 /** What the forks of a tournament do, and how the winner is found. */
-export type TournamentOptions<R> = FanOutOptions & {
+export type TournamentOptions<R, H extends ThreadHandle = Thread> = FanOutOptions & {
   /** What each fork does. Default: a turn of `prompt`, whose last message is the result. */
-  readonly run?: ((thread: Thread, context: Pick<TaskContext, "index" | "signal">) => R | PromiseLike<R>) | undefined;
+  readonly run?: ((thread: H, context: Pick<TaskContext, "index" | "signal">) => R | PromiseLike<R>) | undefined;
   readonly prompt?: string | ((index: number) => string) | undefined;
   /** The highest wins; of equals, the first. */
-  readonly score?: ((result: R, entry: Contender<R>) => number | PromiseLike<number>) | undefined;
+  readonly score?: ((result: R, entry: Contender<R, H>) => number | PromiseLike<number>) | undefined;
   /** Names the winner's place among the contenders, in place of scores. */
-  readonly judge?: ((contenders: readonly Contender<R>[]) => number | PromiseLike<number>) | undefined;
+  readonly judge?: ((contenders: readonly Contender<R, H>[]) => number | PromiseLike<number>) | undefined;
   /** What becomes of the other forks: they end and stay stored (the default), are deleted, or live on. */
   readonly losers?: "end" | "delete" | "keep" | undefined;
 };
 
 /** `winner.thread` lives on; `entries` stand in the order of the forks, failed ones too. */
-export type TournamentResult<R> = { readonly winner: Contender<R>; readonly entries: readonly Entry<R>[] };
+export type TournamentResult<R, H extends ThreadHandle = Thread> = {
+  readonly winner: Contender<R, H>;
+  readonly entries: readonly Entry<R, H>[];
+};
 
 /** Who forks threads, and deletes them. */
-export interface TournamentHost extends FanOutHost {
-  forkThread(from: Exclude<ForkPoint, string | Thread>, options: { signal: AbortSignal }): Promise<NewThread>;
+export interface TournamentHost<H extends ThreadHandle = Thread> extends FanOutHost<H> {
+  forkThread(from: Exclude<ForkPoint, string | ThreadHandle>, options: { signal: AbortSignal }): Promise<NewThread<H>>;
   deleteThread(threadId: ThreadId): Promise<void>;
 }
 
-export async function tournament<R>(
-  host: TournamentHost,
+export async function tournament<R, H extends ThreadHandle>(
+  host: TournamentHost<H>,
   forkPoint: ForkPoint,
   count: number,
-  options: TournamentOptions<R>,
-): Promise<TournamentResult<R>> {
+  options: TournamentOptions<R, H>,
+): Promise<TournamentResult<R, H>> {
   const point = pointOf(forkPoint);
   check(count, options);
   const run = options.run ?? promptRun(options.prompt);
-  const forking: Promise<Thread | undefined>[] = [];
-  const play = async ({ index, signal }: TaskContext) => {
+  const forking: Promise<H | undefined>[] = [];
+  const play = async ({ index, signal }: TaskContext<H>) => {
     const made = host.forkThread(point, { signal }).then(({ thread }) => thread);
     forking[index] = made.catch(() => undefined);
     const thread = await made;
@@ -71,14 +74,14 @@ export async function tournament<R>(
     const outcomes = await settledOf(host, { what: "tournament", tasks }, options);
     const forks = await Promise.all(forking);
     const entries = await Promise.all(
-      outcomes.map(async (outcome, index): Promise<Entry<R> | undefined> => {
+      outcomes.map(async (outcome, index): Promise<Entry<R, H> | undefined> => {
         const thread = forks[index];
         if (thread === undefined) return undefined;
         if (outcome.status === "rejected") return { index, thread, error: outcome.reason };
         return scored({ index, thread, result: outcome.value }, options.score);
       }),
     );
-    const contenders = entries.filter((entry): entry is Contender<R> => entry !== undefined && !("error" in entry));
+    const contenders = entries.filter((entry): entry is Contender<R, H> => entry !== undefined && !("error" in entry));
     if (contenders.length === 0) {
       const cause = outcomes
         .map((outcome) => (outcome.status === "rejected" ? outcome.reason : undefined))
@@ -105,7 +108,10 @@ export async function tournament<R>(
   }
 }
 
-async function scored<R>(entry: Contender<R>, score: TournamentOptions<R>["score"]): Promise<Contender<R> | Entry<R>> {
+async function scored<R, H extends ThreadHandle>(
+  entry: Contender<R, H>,
+  score: TournamentOptions<R, H>["score"],
+): Promise<Contender<R, H> | Entry<R, H>> {
   if (score === undefined) return entry;
   try {
     const value = await score(entry.result, entry);
@@ -119,10 +125,10 @@ async function scored<R>(entry: Contender<R>, score: TournamentOptions<R>["score
   }
 }
 
-async function best<R>(
-  contenders: readonly Contender<R>[],
-  judge: TournamentOptions<R>["judge"],
-): Promise<Contender<R>> {
+async function best<R, H extends ThreadHandle>(
+  contenders: readonly Contender<R, H>[],
+  judge: TournamentOptions<R, H>["judge"],
+): Promise<Contender<R, H>> {
   if (judge === undefined)
     return contenders.reduce((one, other) => ((other.score ?? 0) > (one.score ?? 0) ? other : one));
   const at = await judge(contenders);
@@ -134,24 +140,24 @@ async function best<R>(
   return winner;
 }
 
-async function dismiss(
-  host: TournamentHost,
-  forks: readonly (Thread | undefined)[],
+async function dismiss<H extends ThreadHandle>(
+  host: TournamentHost<H>,
+  forks: readonly (H | undefined)[],
   how: "end" | "delete" | "keep",
 ): Promise<void> {
   if (how === "keep") return;
-  const end = (thread: Thread) => (how === "end" ? thread.shutdown() : host.deleteThread(thread.id));
+  const end = (thread: H) => (how === "end" ? thread.shutdown() : host.deleteThread(thread.id));
   await Promise.allSettled(forks.filter((thread) => thread !== undefined).map(end));
 }
 
 const promptRun =
   <R>(prompt: TournamentOptions<R>["prompt"]) =>
-  async (thread: Thread, { index, signal }: Pick<TaskContext, "index" | "signal">): Promise<unknown> => {
+  async (thread: ThreadHandle, { index, signal }: Pick<TaskContext, "index" | "signal">): Promise<unknown> => {
     const text = typeof prompt === "function" ? prompt(index) : String(prompt);
     return completed(await thread.run(text, { signal })).lastAgentMessage;
   };
 
-function pointOf(point: ForkPoint): Exclude<ForkPoint, string | Thread> {
+function pointOf(point: ForkPoint): Exclude<ForkPoint, string | ThreadHandle> {
   if (typeof point === "string") return { from: point };
   if (typeof point !== "object" || point === null) throw wrongPoint();
   if ("from" in point) return point;
@@ -162,7 +168,10 @@ function pointOf(point: ForkPoint): Exclude<ForkPoint, string | Thread> {
 const wrongPoint = () =>
   new InvalidRequestError("tournament: give where the forks begin: a thread, its id, or { from, at, config }");
 
-function check<R>(count: number, { run, prompt, score, judge, losers }: TournamentOptions<R>): void {
+function check<R, H extends ThreadHandle>(
+  count: number,
+  { run, prompt, score, judge, losers }: TournamentOptions<R, H>,
+): void {
   if (!Number.isSafeInteger(count) || count < 1)
     throw new InvalidRequestError(`tournament: give how many forks there are to be, from 1 on; got ${count}`);
   if ((run === undefined) === (prompt === undefined))

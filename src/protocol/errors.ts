@@ -34,6 +34,8 @@ export const ERROR_REGISTRY = {
   step_failed: { rpc: -32603, retryable: false },
   approval_denied: { rpc: -32600, retryable: false },
   manager_closed: { rpc: -32013, retryable: false },
+  cluster_unavailable: { rpc: -32015, retryable: true },
+  cluster_mismatch: { rpc: -32603, retryable: false },
   internal_defect: { rpc: -32603, retryable: false },
 } as const;
 
@@ -407,6 +409,18 @@ export class ManagerClosedError extends SkeinError {
   constructor(message = "the thread manager is closed") {
     super(message);
   }
+}
+
+/** The cluster's engine, or every worker of it, can't be reached: nothing is known to have been taken. Try again under the same id. */
+export class ClusterUnavailableError extends SkeinError {
+  static readonly code = "cluster_unavailable";
+  readonly code = ClusterUnavailableError.code;
+}
+
+/** What belongs together does not: another version of the protocol, or the store of another cluster. */
+export class ClusterMismatchError extends SkeinError {
+  static readonly code = "cluster_mismatch";
+  readonly code = ClusterMismatchError.code;
 }
 
 /** A mistake in Skein or in a thread logic, not in the request. Please report it with its cause. */

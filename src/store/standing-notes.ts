@@ -6,7 +6,7 @@
 import type { ThreadId } from "../protocol/ids.ts";
 
 /** What is kept of a thread beside its lines. */
-export const NOTE_KINDS = ["budget", "timers", "mail", "notice"] as const;
+export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "cluster"] as const;
 /** One kind of it. */
 export type NoteKind = (typeof NOTE_KINDS)[number];
 

@@ -23,6 +23,7 @@ import { type TurnTrace, turnTracing } from "../turn/traces.ts";
 import { type Emission, guardFirst, readEmission, readFirst } from "./emitted.ts";
 import type { OwnLife } from "./own-life.ts";
 import type { Session } from "./session.ts";
+import { appendPlaced } from "./stored-place.ts";
 import type { ThreadHistory } from "./thread-history.ts";
 
 /** Shows a thread's events to its observers. */
@@ -61,6 +62,8 @@ export type Refusal = { readonly received?: string; readonly detail?: string; re
 
 export class Door {
   readonly log: EventLog<ThreadEvent>;
+  /** How many lines the thread had when this life of it began. */
+  readonly start: number;
   readonly #thread: DoorThread;
   /** Where the logic is an embedder's own. */
   readonly #own: OwnLife | undefined;
@@ -78,6 +81,7 @@ export class Door {
     this.#thread = thread;
     this.#prepared = prepared;
     this.#own = own;
+    this.start = thread.writer.position().ordinal;
     this.log = new EventLog({ capacity: thread.env.eventCapacity, guard: guardFirst });
   }
 
@@ -156,7 +160,7 @@ export class Door {
 
   #admitRecord({ item }: Extract<Emission, { kind: "record" }>): void {
     const { writer, past } = this.#thread;
-    writer.append(item);
+    appendPlaced(writer, item);
     if (this.#own !== undefined && item.type === "response_item") past.append(item.payload);
   }
 
@@ -166,7 +170,7 @@ export class Door {
       writer.append({ type: "response_item", payload: msg.item });
       past.append(msg.item);
     } else if (!recorded && isPersisted(msg, writer.historyMode)) {
-      writer.append({ type: "event_msg", payload: msg });
+      appendPlaced(writer, { type: "event_msg", payload: msg });
     }
     if (!this.#isBesideTurn(id, msg)) {
       if (msg.type === "task_started") this.#turnBegins(id, msg);

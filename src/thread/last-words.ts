@@ -49,7 +49,8 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
   const said = door.log.next;
   const before = session.status;
   // Whoever loads the thread goes on with its turns: they have not ended.
-  const goesOn = end.reason === "crashed" && own === undefined && thread.config.recovery === "continue";
+  const isTakenUp = end.reason === "crashed" || end.reason === "moved";
+  const goesOn = isTakenUp && own === undefined && thread.config.recovery === "continue";
   if (!goesOn) endTurns(thread, queue, { failure, isLost });
   const open = goesOn ? undefined : session.openTurn;
   if (own !== undefined) own.sayLast(failure);

@@ -1,8 +1,11 @@
 import type { ThreadTag } from "../../machines/thread.machine.ts";
 import type { TaskStartedEvent, TurnAbortedEvent } from "../protocol/event.ts";
 
-/** Why an incarnation ended. `killed`: by force. `lost`: nothing of it can be stored any more. `refused`: it never came to be. */
-export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "lost" | "refused";
+/**
+ * Why an incarnation ended. `killed`: by force. `lost`: nothing of it can be stored any more. `refused`: it never came to be.
+ * `moved`: another manager goes on with it.
+ */
+export type EndReason = "closed" | "crashed" | "unloaded" | "killed" | "lost" | "refused" | "moved";
 
 /** How an incarnation ended; `error` is what it crashed of, or what made its end necessary. */
 export type LifeEnd = { readonly reason: EndReason; readonly epoch: number; readonly error?: unknown };

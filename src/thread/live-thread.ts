@@ -18,12 +18,11 @@ import {
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
-import { didYouMean } from "../protocol/nearest-name.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
-import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
@@ -32,6 +31,7 @@ import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
+import { withKnownInput } from "./known-input.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import { type StepOptions, Steps, type StepWork } from "./steps.ts";
@@ -95,17 +95,6 @@ const NO_LIVES: readonly PastLife[] = [];
 const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
-
-/** @throws InvalidRequestError for input that nobody would read: what its sender means would be lost in silence */
-function withKnownInput(op: Op): Op {
-  if (op.type !== "user_input" && op.type !== "user_turn") return op;
-  const unknown = op.items.findIndex(({ type }) => !INPUT_KINDS.includes(type));
-  if (unknown === -1) return op;
-  const type = String(op.items[unknown]?.type);
-  throw new InvalidRequestError(
-    `op ${op.type}: items[${unknown}].type: \`${type}\` is no kind of input${didYouMean(type, INPUT_KINDS)} (known are ${INPUT_KINDS.join(", ")})`,
-  );
-}
 
 const refuseId = (): Promise<never> =>
   Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));

@@ -105,12 +105,7 @@ export class SubmissionLedger {
   async trace(id: SubmissionId, signal: AbortSignal | undefined): Promise<Trace | undefined> {
     const { store, threadId } = this.#thread;
     await this.#thread.storage.flush().catch(() => undefined);
-    let trace: Trace | undefined;
-    for await (const page of store.load(threadId, signal === undefined ? {} : { signal })) {
-      for (const line of page) trace = traced(trace, line, { id, threadId });
-      await yieldToLoop();
-    }
-    return trace;
+    return traceOf(store.load(threadId, signal === undefined ? {} : { signal }), { id, threadId });
   }
 
   /**
@@ -163,6 +158,19 @@ export class SubmissionLedger {
 
 /** `open`: nothing says how the turn ended. */
 export type Trace = { readonly turnId: string | null; readonly end: "open" | "done" | "cut" };
+
+/** The turn of a submission in all lines of its thread, and how it ended. */
+export async function traceOf(
+  lines: AsyncIterable<readonly RolloutLine[]>,
+  which: { id: SubmissionId; threadId: ThreadId },
+): Promise<Trace | undefined> {
+  let trace: Trace | undefined;
+  for await (const page of lines) {
+    for (const line of page) trace = traced(trace, line, which);
+    await yieldToLoop();
+  }
+  return trace;
+}
 
 function idIn(line: RolloutLine, threadId: ThreadId): string | undefined {
   if (line.type === "submission") return line.payload.thread_id === threadId ? line.payload.id : undefined;

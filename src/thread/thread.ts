@@ -89,15 +89,13 @@ export type InterruptOptions = WaitOptions & {
 export type ShutdownOutcome = "completed" | "timedOut";
 
 /**
- * One durable conversation. A handle stays good over restarts and unloading: what is said to an unloaded thread loads
- * it again. After `shutdown` every call that needs a living thread throws ThreadClosedError.
+ * One durable conversation, in this process or on a cluster. A handle stays good over restarts and unloading: what is said to
+ * an unloaded thread loads it again. After `shutdown` every call that needs a living thread throws ThreadClosedError.
  */
-export interface Thread extends AsyncDisposable {
+export interface ThreadHandle extends AsyncDisposable {
   readonly id: ThreadId;
   /** The file that the thread is stored in; null where the store has none. */
   readonly rolloutPath: string | null;
-  /** The XState actor of the current incarnation; undefined while the thread is unloaded. */
-  readonly actor: AnyActorRef | undefined;
   readonly epoch: number;
   readonly status: AgentStatus;
   /** The status now, and each change. */
@@ -120,8 +118,6 @@ export interface Thread extends AsyncDisposable {
   setBudget(change: BudgetChange): Promise<void>;
   /** Requests for approval that nobody has answered yet. */
   readonly pendingApprovals: readonly PendingApproval[];
-  /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
-  readonly terminals: BackgroundTerminals;
 
   /**
    * Hands an op to the thread, in order (T3). Resolves when the thread has it, and when it and what the thread had said
@@ -142,16 +138,6 @@ export interface Thread extends AsyncDisposable {
   submitWithId(submission: NamedSubmission, options?: SubmitOptions): Promise<SubmissionId>;
   /** What became of a submission; undefined for an id that the thread has not seen. Reads the whole history. */
   outcomeOf(id: string, options?: WaitOptions): Promise<SubmissionOutcome | undefined>;
-  /**
-   * Has the op given to the thread at a time, also over unloading and restarts of the process; resolves when that is stored. The op
-   * says which timer gave it, as its `timer`. The thread's end takes its timers along.
-   * @throws InvalidRequestError, ThreadClosedError, StoreIoError
-   */
-  schedule(when: When, op: Op, options?: ScheduleOptions): Promise<ScheduledTimer>;
-  /** Its timers, the next one first. */
-  readonly timers: readonly { readonly id: string; readonly dueAt: number }[];
-  /** As the timer's own `cancel`, by its id. */
-  cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]>;
   /** The next event in order, starting after SessionConfigured. @throws ThreadClosedError when there will be none */
   nextEvent(options?: WaitOptions): Promise<Event>;
   /**
@@ -170,6 +156,35 @@ export interface Thread extends AsyncDisposable {
    * On abort the review is interrupted.
    */
   review(target: ReviewTarget, options?: WaitOptions): Promise<TurnResult>;
+  /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
+  interrupt(options?: InterruptOptions): Promise<void>;
+  /** Has the history summarised, in a turn of its own; resolves with its end. */
+  compact(options?: WaitOptions): Promise<TurnResult>;
+  /**
+   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored.
+   * @throws InvalidRequestError while a turn runs, or for less than one turn
+   */
+  rollback(turns: number, options?: WaitOptions): Promise<void>;
+  /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
+  shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
+}
+
+/** A thread of this process: what it has beside its conversation lives in the process too. */
+export interface Thread extends ThreadHandle {
+  /** The XState actor of the current incarnation; undefined while the thread is unloaded. */
+  readonly actor: AnyActorRef | undefined;
+  /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
+  readonly terminals: BackgroundTerminals;
+  /**
+   * Has the op given to the thread at a time, also over unloading and restarts of the process; resolves when that is stored. The op
+   * says which timer gave it, as its `timer`. The thread's end takes its timers along.
+   * @throws InvalidRequestError, ThreadClosedError, StoreIoError
+   */
+  schedule(when: When, op: Op, options?: ScheduleOptions): Promise<ScheduledTimer>;
+  /** Its timers, the next one first. */
+  readonly timers: readonly { readonly id: string; readonly dueAt: number }[];
+  /** As the timer's own `cancel`, by its id. */
+  cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]>;
   /**
    * Does a piece of work once in the thread's life: its result, plain JSON of at most 1 MiB, is stored in the rollout before this
    * resolves, and every later call of this id gives it, in whatever process. A function that throws is tried again as the options
@@ -180,15 +195,6 @@ export interface Thread extends AsyncDisposable {
    *   InvalidRequestError for a result that can't be stored; StoreIoError
    */
   step<T>(id: string, work: StepWork<T>, options?: StepOptions): Promise<T>;
-  /** Ends the running turn, and resolves when it has ended. Without one it resolves at once. */
-  interrupt(options?: InterruptOptions): Promise<void>;
-  /** Has the history summarised, in a turn of its own; resolves with its end. */
-  compact(options?: WaitOptions): Promise<TurnResult>;
-  /**
-   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored.
-   * @throws InvalidRequestError while a turn runs, or for less than one turn
-   */
-  rollback(turns: number, options?: WaitOptions): Promise<void>;
   /**
    * Watches another thread's end: exactly one `down` message with the reason, over restarts and unloading of both; at once
    * `not_found` for one that is gone (SEMANTICS 6.1 to 6.4). The watch is given up by its signal, by disposing of it, and with this thread.
@@ -200,14 +206,12 @@ export interface Thread extends AsyncDisposable {
    * (SEMANTICS 6.5). Linking again changes `trap` and makes no second bond.
    */
   link(other: WatchedThread, options?: LinkOptions): Link;
-  /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
-  shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }
 
 /** A thread that has been made, with its first event (seq 0), which has already been emitted. */
-export type NewThread = {
+export type NewThread<T extends ThreadHandle = Thread> = {
   readonly threadId: ThreadId;
-  readonly thread: Thread;
+  readonly thread: T;
   readonly sessionConfigured: SessionConfiguredEvent;
 };
 

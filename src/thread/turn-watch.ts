@@ -29,7 +29,9 @@ export class TurnWatch {
   #seen: Seen | undefined;
   #isOver = false;
 
-  constructor(thread: Observed) {
+  /** @param id the submission whose turn is followed, where its name is known already */
+  constructor(thread: Observed, id?: SubmissionId) {
+    if (id !== undefined) this.begin(id);
     const { promise, resolve, reject } = Promise.withResolvers<TurnResult<never>>();
     this.result = promise;
     promise.catch(() => undefined);

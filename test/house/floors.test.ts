@@ -22,6 +22,7 @@ const FLOORS: Record<string, number> = {
   drawing: 5,
   studio: 5,
   otel: 5,
+  cluster: 5,
 };
 
 const filesIn = (folder: string): string[] =>
@@ -179,6 +180,8 @@ suite("the house", () => {
       step_failed: -32603,
       approval_denied: -32600,
       manager_closed: -32013,
+      cluster_unavailable: -32015,
+      cluster_mismatch: -32603,
       internal_defect: -32603,
     };
     const codes = Object.values(skein).flatMap((value) =>

@@ -1,0 +1,350 @@
+/**
+ * A worker's care for one thread while an invocation runs it: takes its lease, hands it the messages, waits until it is at rest,
+ * and gives the lease back.
+ *
+ * A life that goes on with an invocation which an earlier worker has begun is told all of its messages again: what the history
+ * knows runs no second time, interrupts count, and approvals are given as soon as they are asked for.
+ */
+import { randomBytes } from "node:crypto";
+import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
+import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
+import type { SkeinLogger } from "../kernel/log.ts";
+import type { ThreadManager } from "../manager/thread-manager.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
+import {
+  DeadlineExceededError,
+  InvalidRequestError,
+  RolloutNotFoundError,
+  ThreadClosedError,
+} from "../protocol/errors.ts";
+import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { StandingNotes } from "../store/standing-notes.ts";
+import { LiveThread } from "../thread/live-thread.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
+import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
+import { isShort, resultOf } from "./turn-results.ts";
+import {
+  type ClusterNote,
+  type Delivery,
+  type Facts,
+  type Message,
+  PROTOCOL_VERSION,
+  readNote,
+  type SentResult,
+  type TurnAnswer,
+} from "./wire.ts";
+import { toWire } from "./wire-error.ts";
+
+/** What of a manager a worker uses. */
+export type WorkerThreads = {
+  readonly manager: ThreadManager;
+  readonly notes: StandingNotes;
+  readonly logger: SkeinLogger;
+  /** How long a lease that a living worker holds is waited for before it is taken: its attempt is over. */
+  readonly leasePatienceMs: number;
+  /** Where clients reach the live side; null before the worker listens. */
+  readonly url: () => string | null;
+  giveAway(threadId: ThreadId): Promise<void>;
+};
+
+/** Hears all that a life has said since it began, then what it says. */
+class WholeLife implements Observed {
+  readonly #thread: LiveThread;
+
+  constructor(thread: LiveThread) {
+    this.#thread = thread;
+  }
+
+  get id(): ThreadId {
+    return this.#thread.id;
+  }
+
+  goesOnWith(id: Parameters<Observed["goesOnWith"]>[0]): boolean {
+    return this.#thread.goesOnWith(id);
+  }
+
+  observe(observer: TurnObserver): () => void {
+    const { log } = this.#thread.incarnation.door;
+    for (let seq = log.first; seq < log.next; seq += 1) {
+      const event = log.get(seq);
+      if (event !== undefined && event.msg.type !== "session_configured") observer.event(event);
+    }
+    return this.#thread.observe(observer);
+  }
+}
+
+type OpMessage = Extract<Message, { kind: "op" }>;
+type Answer = ExecApprovalOp | PatchApprovalOp;
+
+const isAnswer = (message: Message): message is OpMessage & { readonly op: Answer } =>
+  message.kind === "op" && (message.op.type === "exec_approval" || message.op.type === "patch_approval");
+
+const startsTask = (message: Message): message is OpMessage =>
+  message.kind === "op" && taskKindOf(message.op) !== undefined && !isEmptyInput(message.op);
+
+export class Attendance {
+  readonly threadId: ThreadId;
+  readonly invocation: string;
+  /** Opens the thread's live side. */
+  readonly key = randomBytes(16).toString("hex");
+  readonly #worker: WorkerThreads;
+  readonly #stop = linkSignals();
+  readonly #ready = Promise.withResolvers<LiveThread>();
+  readonly #results = new Map<string, Promise<TurnResult<never>>>();
+  /** Decisions that an earlier worker was told, by call. */
+  readonly #decided = new Map<string, Answer>();
+  #done: Promise<unknown> = Promise.resolve();
+  #isListening = false;
+
+  constructor(worker: WorkerThreads, threadId: ThreadId, invocation: string) {
+    this.#worker = worker;
+    this.threadId = threadId;
+    this.invocation = invocation;
+    this.#ready.promise.catch(() => undefined);
+  }
+
+  /** The thread, while it is loaded here; undefined before that. */
+  live: LiveThread | undefined;
+
+  /** Lets go of the thread, whatever it does; a turn that runs stays open for the next worker. Resolves when the lease is free. */
+  async abandon(reason: Error): Promise<void> {
+    this.#stop.abort(reason);
+    this.#ready.reject(reason);
+    await this.#done.catch(() => undefined);
+  }
+
+  /** Carries the message out, and all that come meanwhile. @throws what keeps the thread from being loaded */
+  attend(message: Message): Promise<TurnAnswer> {
+    const work = this.#attend(message);
+    this.#done = work;
+    return work;
+  }
+
+  async #attend(message: Message): Promise<TurnAnswer> {
+    const { signal } = this.#stop;
+    signal.throwIfAborted();
+    const note = await this.#note();
+    try {
+      const isAgain = note.run?.invocation === this.invocation;
+      const thread = await this.#load({ ...note.config, recovery: "continue" }, signal);
+      this.live = thread;
+      this.#answerAgain(thread);
+      const run = {
+        invocation: this.invocation,
+        submissionId: message.id,
+        url: this.#worker.url(),
+        key: this.key,
+        epoch: thread.epoch,
+      };
+      await this.#write({ ...note, run });
+      await this.#hand(thread, message, { isAgain });
+      this.#ready.resolve(thread);
+      await raceAbort(this.#rest(thread), signal);
+      const results = await this.#collect(signal);
+      const facts = await factsOf(thread);
+      await this.#release();
+      const { config } = note;
+      await this.#write({ ...note, config: { ...config, ...changedSettings(config, facts) }, facts, run: null });
+      return { results, facts };
+    } catch (error) {
+      this.#ready.reject(error);
+      await this.#release();
+      throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  async #release(): Promise<void> {
+    this.live = undefined;
+    await this.#worker.giveAway(this.threadId);
+  }
+
+  /** @throws RolloutNotFoundError, ThreadClosedError */
+  async #note(): Promise<ClusterNote> {
+    const note = await noteOf(this.#worker, this.threadId);
+    if (note.state === "closed") throw new ThreadClosedError(this.threadId);
+    return note;
+  }
+
+  async #write(note: ClusterNote): Promise<void> {
+    await this.#worker.notes.write(this.threadId, "cluster", note);
+  }
+
+  /** The lease of a dead worker is free; that of one whose attempt is over may be taken from it. */
+  async #load(config: ThreadConfig, signal: AbortSignal): Promise<LiveThread> {
+    return loadThread(this.#worker, this.threadId, config, signal);
+  }
+
+  /** A message of this invocation, from now on. */
+  async take(message: Message): Promise<Delivery> {
+    try {
+      const thread = await this.#ready.promise;
+      await this.#hand(thread, message, { isAgain: true });
+      return { taken: true };
+    } catch (error) {
+      if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+      return { taken: true, error: toWire(error) };
+    }
+  }
+
+  /** A message that an earlier worker has taken. */
+  takeAgain(message: Message): void {
+    if (isAnswer(message)) this.#decided.set(message.op.id, message.op);
+    else void this.take(message).catch(() => undefined);
+    if (this.live !== undefined) this.#answerAgain(this.live);
+  }
+
+  async #hand(thread: LiveThread, message: Message, { isAgain }: { isAgain: boolean }): Promise<void> {
+    switch (message.kind) {
+      case "interrupt":
+        return thread.interrupt(definedFields({ turnId: message.turnId }));
+      case "rollback":
+        return thread.rollback(message.turns);
+      case "budget":
+        return thread.setBudget(message.change);
+    }
+    const { id, op, rerun } = message;
+    if (op.type === "interrupt") return thread.interrupt();
+    const watch = startsTask(message) ? new TurnWatch(new WholeLife(thread), toSubmissionId(id)) : undefined;
+    if (watch !== undefined) this.#results.set(id, watch.result);
+    const isNew = message.isNew === true && !isAgain;
+    try {
+      await thread.submitWithId({ id, op, ...definedFields({ rerun }), isNew });
+      if (watch !== undefined && !isNew) await this.#settleKnown(thread, id, watch);
+    } catch (error) {
+      this.#results.delete(id);
+      watch?.stop();
+      throw error;
+    }
+  }
+
+  /** One that the thread has seen before runs no second time: what became of it stands in the history. */
+  async #settleKnown(thread: LiveThread, id: string, watch: TurnWatch): Promise<void> {
+    if (!watch.isRunning) return;
+    const outcome = await thread.outcomeOf(id);
+    if (outcome === "running" || !watch.isRunning) return;
+    watch.stop();
+    this.#results.set(id, this.#fromHistory(thread, id));
+  }
+
+  async #fromHistory({ incarnation, id: threadId }: LiveThread, id: string): Promise<TurnResult<never>> {
+    const submission = toSubmissionId(id);
+    const { store } = this.#worker.manager;
+    const turnId = (await incarnation.ledger.trace(submission, undefined))?.turnId ?? id;
+    return resultOf(store.load(threadId), { id: submission, turnId });
+  }
+
+  /** Gives the decisions that were given before to whoever asks again. */
+  #answerAgain(thread: LiveThread): void {
+    for (const { callId } of thread.pendingApprovals) {
+      const op = this.#decided.get(callId);
+      if (op === undefined) continue;
+      this.#decided.delete(callId);
+      void thread.submit(op).catch(() => undefined);
+    }
+    if (this.#isListening || this.#decided.size === 0) return;
+    this.#isListening = true;
+    thread.observe({ event: () => this.#answerAgain(thread), closed: () => undefined });
+  }
+
+  /** Resolves when the thread has nothing to do. */
+  async #rest(thread: LiveThread): Promise<void> {
+    for (;;) {
+      await Promise.all([...this.#results.values()].map((result) => result.catch(() => undefined)));
+      if (thread.activity === "idle" || thread.activity === "gone") return;
+      await new Promise<void>((resolve) => {
+        const stop = thread.observe({ event: () => done(), closed: () => done() });
+        const timer = setTimeout(() => done(), IDLE_POLL_MS);
+        const done = () => {
+          clearTimeout(timer);
+          queueMicrotask(stop);
+          resolve();
+        };
+      });
+    }
+  }
+
+  async #collect(signal: AbortSignal): Promise<TurnAnswer["results"]> {
+    const entries = [...this.#results].map(async ([id, result]) => {
+      const { items, ...rest } = await raceAbort(result, signal);
+      const sent: SentResult = { ...rest, items: isShort(items) ? items : null };
+      return [id, sent] as const;
+    });
+    return Object.fromEntries(await Promise.all(entries));
+  }
+}
+
+const IDLE_POLL_MS = 20;
+
+/** @throws RolloutNotFoundError for a thread that is not stored, or was never the cluster's */
+export async function noteOf({ manager, notes }: WorkerThreads, threadId: ThreadId): Promise<ClusterNote> {
+  const note = readNote(await notes.read(threadId, "cluster"));
+  if (note !== undefined) return note;
+  await manager.store.get(threadId);
+  throw new RolloutNotFoundError(
+    `thread ${threadId} is stored, and no cluster has opened it yet: resume it by resumeThread first`,
+  );
+}
+
+/** Loads a thread, taking its lease. */
+export async function loadThread(
+  { manager, leasePatienceMs, logger }: WorkerThreads,
+  threadId: ThreadId,
+  config: ThreadConfig,
+  signal?: AbortSignal,
+): Promise<LiveThread> {
+  const options = { initialMessages: "none", signal } as const;
+  let made: Awaited<ReturnType<ThreadManager["resumeThread"]>>;
+  try {
+    made = await manager.resumeThread(threadId, config, { ...options, lease: "wait", deadlineMs: leasePatienceMs });
+  } catch (error) {
+    if (!(error instanceof DeadlineExceededError)) throw error;
+    logger.warn({ threadId }, "the lease is held by a worker whose attempt is over: it is taken");
+    made = await manager.resumeThread(threadId, config, { ...options, lease: "takeOver" });
+  }
+  return liveOf(made.thread);
+}
+
+/** @throws InvalidRequestError for a thread of another copy of this package */
+export function liveOf(thread: unknown): LiveThread {
+  if (thread instanceof LiveThread) return thread;
+  throw new InvalidRequestError("createWorker: the manager is of another copy of skein; import both from one");
+}
+
+/** What handles are shown, once all that the thread has said is stored. */
+export async function factsOf(thread: LiveThread): Promise<Facts> {
+  const { incarnation, sessionConfigured, epoch, status, tokenUsage } = thread;
+  await incarnation.flush();
+  const { tools: _, ...config } = thread.config;
+  return {
+    ...{ threadId: thread.id, epoch, status, config, tokenUsage },
+    configured: { ...sessionConfigured, initial_messages: null },
+    position: incarnation.writer.position().ordinal,
+  };
+}
+
+/** Settings that ops have changed stay, whichever worker runs the next turn. */
+const TURN_SETTINGS = [
+  "cwd",
+  "model",
+  "approvalPolicy",
+  "sandboxPolicy",
+  "reasoningEffort",
+  "reasoningSummary",
+  "serviceTier",
+] as const;
+
+function changedSettings(config: ThreadConfig, { config: now, configured }: Facts): ThreadConfig {
+  const began: Record<string, unknown> = {
+    ...{ cwd: configured.cwd, model: configured.model, approvalPolicy: configured.approval_policy },
+    ...{ sandboxPolicy: configured.sandbox_policy, reasoningEffort: configured.reasoning_effort ?? null },
+    ...{ reasoningSummary: config.reasoningSummary ?? now.reasoningSummary, serviceTier: config.serviceTier ?? null },
+  };
+  const changed = TURN_SETTINGS.filter((key) => JSON.stringify(now[key]) !== JSON.stringify(began[key]));
+  return Object.fromEntries(changed.map((key) => [key, now[key]]));
+}
+
+export const newNote = (config: ThreadConfig, facts: Facts): ClusterNote => ({
+  ...{ protocol: PROTOCOL_VERSION, config, state: "open", facts, run: null },
+});

@@ -1,0 +1,396 @@
+/** A program's connection to a cluster. */
+import * as z from "zod";
+import { withDeadline } from "../kernel/cancellation.ts";
+import { systemClock } from "../kernel/clock.ts";
+import type { FanOutOptions, Task } from "../manager/fan-out.ts";
+import type { ShutdownReport } from "../manager/shutdown-report.ts";
+import {
+  type GatherOptions,
+  gather,
+  type Inputs,
+  type MapOptions,
+  map,
+  type PromptOptions,
+  race,
+} from "../manager/side-by-side.ts";
+import type { ForkSource } from "../manager/supervisor-messages.ts";
+import type { ThreadOptions } from "../manager/thread-options.ts";
+import type { Threads } from "../manager/threads-face.ts";
+import {
+  type ForkPoint,
+  type TournamentHost,
+  type TournamentOptions,
+  type TournamentResult,
+  tournament,
+} from "../manager/tournament.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
+import {
+  ClusterMismatchError,
+  InvalidRequestError,
+  ManagerClosedError,
+  RolloutNotFoundError,
+  ThreadNotFoundError,
+} from "../protocol/errors.ts";
+import { newThreadId, newTurnId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
+import type { Op } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
+import { parseWith } from "../protocol/validation.ts";
+import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
+import { type ClusterThread, RemoteThread, type ThreadHost } from "./cluster-thread.ts";
+import { Ingress } from "./ingress.ts";
+import {
+  CONTROL,
+  type Delivery,
+  type Facts,
+  type HistoryPage,
+  type Look,
+  type Message,
+  PROTOCOL_VERSION,
+  readNote,
+  type SentOptions,
+  STORED,
+  sendable,
+  THREAD,
+  type TurnAnswer,
+} from "./wire.ts";
+
+/** How a program reaches a cluster. */
+export type ConnectOptions = {
+  /** The engine's ingress, such as `http://127.0.0.1:8080`. */
+  readonly ingress: string;
+  /** The store that the workers share: histories are then read from it, and not over a worker. It stays open. */
+  readonly store?: ThreadStore | undefined;
+  /** Ends the connection: what waits rejects with its reason. The threads go on. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long an engine that can't be reached is tried again. Default 30,000 ms. */
+  readonly patienceMs?: number | undefined;
+  /** Sent with each request, such as an `authorization` for what stands before the ingress. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+};
+
+/** A cluster's threads: what a ThreadManager does in one process, over all workers. */
+export interface Cluster extends Threads<ClusterThread> {
+  /** Ends the connection. The cluster's threads go on. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_PATIENCE_MS = 30_000;
+
+const optionsSchema = z.strictObject({
+  ingress: z.url({ protocol: /^https?$/, error: "must be the engine's address, such as http://127.0.0.1:8080" }),
+  store: z.custom<ThreadStore>((value) => typeof value === "object" && value !== null && "load" in value).optional(),
+  signal: z.instanceof(AbortSignal).optional(),
+  patienceMs: z.int().min(0).default(DEFAULT_PATIENCE_MS),
+  headers: z.record(z.string(), z.string()).default({}),
+});
+
+/** Opens nothing before the first call. @throws InvalidRequestError that names the wrong option */
+export function connect(options: ConnectOptions): Cluster {
+  return new RemoteThreads(parseWith(optionsSchema, options, "connect"));
+}
+
+type Limited = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
+
+class RemoteThreads implements Cluster, ThreadHost {
+  readonly #ingress: Ingress;
+  readonly #store: ThreadStore | undefined;
+  readonly #closing = new AbortController();
+  readonly signal: AbortSignal;
+  readonly #handles = new Map<ThreadId, WeakRef<RemoteThread>>();
+  #isSameStore = false;
+
+  constructor({ ingress, store, signal, patienceMs, headers }: z.infer<typeof optionsSchema>) {
+    this.#ingress = new Ingress({ url: ingress.replace(/\/+$/, ""), patienceMs, headers });
+    this.#store = store;
+    this.signal = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  // Threads.
+
+  startThread(config?: ThreadConfig, options: ThreadOptions = {}): Promise<NewThread<ClusterThread>> {
+    return this.#make("the start of a thread", { config, options });
+  }
+
+  async forkThread(
+    { from, at, config }: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
+    options: ThreadOptions = {},
+  ): Promise<NewThread<ClusterThread>> {
+    return this.#make("the fork", { config, options, fork: { from: sourceOf(from), ...definedFields({ at }) } });
+  }
+
+  async #make(
+    what: string,
+    { config, options, fork }: { config: ThreadConfig | undefined; options: ThreadOptions; fork?: object },
+  ): Promise<NewThread<ClusterThread>> {
+    const { parentThreadId, agent, source, originator, historyMode, restart } = options;
+    const sent: SentOptions = definedFields({ parentThreadId, agent, source, originator, historyMode, restart });
+    const threadId = options.threadId === undefined ? newThreadId() : parseThreadId(options.threadId);
+    const request = {
+      ...{ protocol: PROTOCOL_VERSION, config: sendable(parseThreadConfig(config)), options: sent },
+      ...{ isNamed: options.threadId !== undefined, ...(fork && { fork }) },
+    };
+    const facts = await this.#bounded(
+      what,
+      (signal) => this.#change<Facts>(threadId, "start", request, signal),
+      options,
+    );
+    return this.#newThread(facts, options);
+  }
+
+  async #newThread(facts: Facts, { signal }: Limited): Promise<NewThread<ClusterThread>> {
+    await this.#checkStore(facts.threadId, signal);
+    const note = { protocol: PROTOCOL_VERSION, config: {}, state: "open", facts, run: null } as const;
+    const thread = this.#handle({ note, position: facts.position }, { isNew: true });
+    return { threadId: facts.threadId, thread, sessionConfigured: facts.configured };
+  }
+
+  /** A thread has one handle here, as long as somebody holds it. */
+  #handle(look: Look, { isNew }: { isNew: boolean }): RemoteThread {
+    const { threadId } = look.note.facts;
+    const known = isNew ? undefined : this.#handles.get(threadId)?.deref();
+    if (known !== undefined && known.status !== "shutdown") return known;
+    const thread = new RemoteThread(this, look);
+    this.#handles.set(threadId, new WeakRef(thread));
+    return thread;
+  }
+
+  /** The first thread that the workers have and the given store does not tells that it is another cluster's. */
+  async #checkStore(threadId: ThreadId, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#store === undefined || this.#isSameStore) return;
+    signal?.throwIfAborted();
+    try {
+      await this.#store.get(threadId);
+      this.#isSameStore = true;
+    } catch (cause) {
+      if (!(cause instanceof RolloutNotFoundError)) throw cause;
+      throw new ClusterMismatchError(
+        `the store that connect was given has no thread ${threadId}, which the cluster's workers have: give it the store that they share, or none`,
+        { cause },
+      );
+    }
+  }
+
+  async resumeThread(
+    id: ThreadId | string,
+    config?: ThreadConfig,
+    options: ThreadOptions = {},
+  ): Promise<NewThread<ClusterThread>> {
+    const threadId = parseThreadId(id);
+    const request = { protocol: PROTOCOL_VERSION, config: sendable(parseThreadConfig(config)) };
+    const facts = await this.#bounded(
+      "the resumption",
+      (signal) => this.#change<Facts>(threadId, "open", request, signal),
+      options,
+    );
+    return this.#newThread(facts, options);
+  }
+
+  async getThread(id: ThreadId | string, options: WaitOptions = {}): Promise<ClusterThread> {
+    const threadId = parseThreadId(id);
+    const look = await this.#bounded("the look", (signal) => this.#found(threadId, signal), options);
+    await this.#checkStore(threadId, options.signal);
+    const thread = this.#handle(look, { isNew: false });
+    return thread;
+  }
+
+  /** @throws ThreadNotFoundError for one that was removed or closed, too */
+  async #found(threadId: ThreadId, signal: AbortSignal): Promise<Look> {
+    try {
+      const look = await this.look(threadId, signal);
+      if (look.note.state === "open") return look;
+    } catch (error) {
+      if (!(error instanceof RolloutNotFoundError)) throw error;
+    }
+    throw new ThreadNotFoundError(threadId);
+  }
+
+  async removeThread(id: ThreadId | string, options: WaitOptions = {}): Promise<ClusterThread | undefined> {
+    const threadId = parseThreadId(id);
+    return this.#bounded(
+      "the removal",
+      async (signal) => {
+        const look = await this.#found(threadId, signal).catch((error: unknown) => {
+          if (error instanceof ThreadNotFoundError) return undefined;
+          throw error;
+        });
+        if (look === undefined) return undefined;
+        await this.#change(threadId, "remove", { protocol: PROTOCOL_VERSION }, signal);
+        return this.#handle(look, { isNew: false });
+      },
+      options,
+    );
+  }
+
+  async deleteThread(id: ThreadId | string, options: WaitOptions = {}): Promise<void> {
+    const threadId = parseThreadId(id);
+    const open = await this.removeThread(threadId, options);
+    await open?.shutdown(options);
+    await this.#bounded(
+      "the deletion",
+      (signal) => this.#change(threadId, "delete", { protocol: PROTOCOL_VERSION }, signal),
+      options,
+    );
+  }
+
+  listThreads(query?: ThreadQuery): Promise<ThreadPage> {
+    if (this.#store !== undefined) return this.#store.list(query);
+    return this.#ask<ThreadPage>([STORED, "list"], { ...definedFields({ query }) }, this.signal);
+  }
+
+  descendants(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.#lineage(parseThreadId(threadId), "descendants");
+  }
+
+  ancestors(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.#lineage(parseThreadId(threadId), "ancestors");
+  }
+
+  #lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]> {
+    if (this.#store !== undefined) return this.#store[direction](threadId);
+    return this.#ask<readonly ThreadId[]>([THREAD, threadId, "lineage"], { direction }, this.signal);
+  }
+
+  async sendOp(
+    threadId: ThreadId | string,
+    op: Op,
+    options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
+  ): Promise<SubmissionId> {
+    const thread = await this.getThread(threadId, options);
+    const { id } = options;
+    return id === undefined ? thread.submit(op, options) : thread.submitWithId({ id, op }, options);
+  }
+
+  // Side by side.
+
+  map<I>(inputs: Inputs<I>, options?: MapOptions<I, unknown, ClusterThread> | PromptOptions): Promise<never[]> {
+    return map(this.#fanOut, inputs, options) as Promise<never[]>;
+  }
+
+  gather(
+    tasks: readonly (Task<unknown, ClusterThread> | PromiseLike<unknown>)[],
+    options?: GatherOptions,
+  ): Promise<never> {
+    return gather(this.#fanOut, tasks, options) as Promise<never>;
+  }
+
+  race<T>(tasks: readonly (Task<T, ClusterThread> | PromiseLike<T>)[], options?: FanOutOptions): Promise<T> {
+    return race(this.#fanOut, tasks, options);
+  }
+
+  tournament<R = string | null>(
+    forkPoint: ForkPoint,
+    count: number,
+    options: TournamentOptions<R, ClusterThread>,
+  ): Promise<TournamentResult<R, ClusterThread>> {
+    return tournament(this.#fanOut, forkPoint, count, options);
+  }
+
+  get #fanOut(): TournamentHost<ClusterThread> {
+    return {
+      ...{ clock: systemClock, maxTurns: Number.POSITIVE_INFINITY },
+      startThread: (config, options) => this.startThread(config, options),
+      forkThread: ({ from, at, config }, options) =>
+        this.forkThread({ from, ...definedFields({ at, config }) }, options),
+      deleteThread: (threadId) => this.deleteThread(threadId),
+    };
+  }
+
+  // What its threads ask for.
+
+  async look(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<Look> {
+    const store = this.#store;
+    if (store?.notes === undefined) return this.#ask<Look>([THREAD, threadId, "look"], {}, signal);
+    const note = readNote(await store.notes.read(threadId, "cluster"));
+    if (note === undefined) return this.#ask<Look>([THREAD, threadId, "look"], {}, signal);
+    return { note, position: note.facts.position };
+  }
+
+  async *lines(
+    threadId: ThreadId,
+    from: number,
+    to: number | undefined,
+    signal: AbortSignal = this.signal,
+  ): AsyncGenerator<readonly RolloutLine[], void> {
+    if (this.#store !== undefined) {
+      yield* this.#store.load(threadId, { from: { ordinal: from }, ...definedFields({ toOrdinal: to }), signal });
+      return;
+    }
+    for (let next: number | null = from; next !== null; ) {
+      const page: HistoryPage = await this.#ask(
+        [THREAD, threadId, "history"],
+        { from: next, ...definedFields({ to }) },
+        signal,
+      );
+      yield page.lines;
+      next = page.next;
+    }
+  }
+
+  begin(threadId: ThreadId, message: Message, signal: AbortSignal = this.signal): Promise<string> {
+    const key = message.kind === "op" && message.rerun ? newTurnId() : message.id;
+    return this.#ingress.send([THREAD, threadId, "turn"], { protocol: PROTOCOL_VERSION, message }, { key, signal });
+  }
+
+  deliver(
+    threadId: ThreadId,
+    invocation: string,
+    message: Message,
+    signal: AbortSignal = this.signal,
+  ): Promise<Delivery> {
+    const request = { protocol: PROTOCOL_VERSION, invocation, message };
+    const key = `${message.id}@${invocation}`;
+    return this.#ingress.call([CONTROL, threadId, "deliver"], request, { key, signal }) as Promise<Delivery>;
+  }
+
+  answerOf(invocation: string, signal: AbortSignal = this.signal): Promise<TurnAnswer> {
+    return this.#ingress.attach(invocation, signal) as Promise<TurnAnswer>;
+  }
+
+  async close(): Promise<void>;
+  async close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
+  async close(threadId?: ThreadId, signal: AbortSignal = this.signal): Promise<void> {
+    if (threadId !== undefined) await this.#change(threadId, "close", { protocol: PROTOCOL_VERSION }, signal);
+    else this.#closing.abort(new ManagerClosedError("the connection to the cluster is closed"));
+  }
+
+  async budgetOf(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<BudgetUse | undefined> {
+    return (await this.#ask<{ budget?: BudgetUse }>([THREAD, threadId, "budget"], {}, signal)).budget;
+  }
+
+  #ask<T>(path: readonly [string, ...string[]], request: object, signal: AbortSignal): Promise<T> {
+    return this.#ingress.call(path, { protocol: PROTOCOL_VERSION, ...request }, { signal }) as Promise<T>;
+  }
+
+  /** One change, done once however often it is sent. */
+  #change<T>(threadId: ThreadId, handler: string, request: object, signal: AbortSignal): Promise<T> {
+    return this.#ingress.call([THREAD, threadId, handler], request, { key: newTurnId(), signal }) as Promise<T>;
+  }
+
+  async #bounded<T>(
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+    { signal, deadlineMs }: Limited,
+  ): Promise<T> {
+    const both = signal === undefined ? this.signal : AbortSignal.any([signal, this.signal]);
+    return withDeadline(what, work, { signal: both, deadlineMs, clock: systemClock });
+  }
+
+  async shutdown(): Promise<ShutdownReport> {
+    await this.close();
+    return { completed: [], failed: [], timedOut: [] };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+function sourceOf(from: ForkSource | string): ThreadId | { readonly history: ReturnType<typeof parseInitialHistory> } {
+  if (typeof from === "string") return parseThreadId(from);
+  if ("history" in from) return { history: parseInitialHistory(from.history) };
+  throw new InvalidRequestError("forkThread: a rollout file is on this machine; give the thread's id, or its history");
+}

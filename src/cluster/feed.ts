@@ -1,0 +1,259 @@
+/**
+ * A thread's events, as one client sees them over all workers and lives.
+ *
+ * - What is stored comes from the history, by ordinal, each line once and none left out, whether a worker tells it live or not.
+ * - What is not stored (deltas, questions) comes from the worker that runs the thread, best effort; with the next life it begins anew.
+ * - Numbers go on without gaps within a life, as this client sees it.
+ */
+import { sleep, systemClock } from "../kernel/clock.ts";
+import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { legacyEventsOf } from "../protocol/legacy-events.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
+import { liveFrames } from "./live-events.ts";
+import type { LiveState, Look, Run } from "./wire.ts";
+
+/** Where a feed reads. */
+export interface FeedSource {
+  readonly threadId: ThreadId;
+  look(signal: AbortSignal): Promise<Look>;
+  lines(from: number, to: number | undefined, signal: AbortSignal): AsyncIterable<readonly RolloutLine[]>;
+  /** Told before the subscribers are. */
+  note(event: ThreadEvent): void;
+  noteState(state: LiveState): void;
+}
+
+export type FeedStart = {
+  readonly ordinal: number;
+  readonly epoch: number;
+  readonly configured: SessionConfiguredEvent;
+};
+
+type Told = { readonly event: ThreadEvent; readonly ordinal: number | null };
+type Subscriber = { readonly from: number; event(event: ThreadEvent): void; closed(): void };
+
+/** What follows from stored items, and was told with them. */
+const FOLLOWING: ReadonlySet<string> = new Set([
+  ...["user_message", "agent_message", "agent_reasoning", "agent_reasoning_raw_content", "web_search_end"],
+  ...["context_compacted", "entered_review_mode", "exited_review_mode"],
+]);
+
+const KEPT_EVENTS = 4_096;
+const FIRST_POLL_MS = 25;
+const LAST_POLL_MS = 1_000;
+
+export class Feed {
+  readonly #source: FeedSource;
+  readonly #stop = new AbortController();
+  readonly #subscribers = new Set<Subscriber>();
+  #told: Told[] = [];
+  /** How many were told and are no longer kept. */
+  #dropped = 0;
+  /** The first line that was not looked at. */
+  #next: number;
+  /** Lines from there on that a worker has told live. */
+  #live = new Set<number>();
+  #epoch: number;
+  #seq = -1;
+  /** The submission whose turn is open, and the names of turns that are not their submission's. */
+  #current: SubmissionId = INITIAL_SUBMISSION_ID;
+  readonly #submissions = new Map<string, SubmissionId>();
+  #poke: (() => void) | undefined;
+  #isPoked = false;
+  #isClosed = false;
+
+  constructor(source: FeedSource, { ordinal, epoch, configured }: FeedStart) {
+    this.#source = source;
+    this.#next = ordinal;
+    this.#epoch = epoch;
+    this.#tell(INITIAL_SUBMISSION_ID, configured, { ordinal: null });
+    void this.#run();
+  }
+
+  /** Something has been sent: there may be news. */
+  poke(): void {
+    this.#isPoked = true;
+    this.#poke?.();
+  }
+
+  /** Nothing more will come. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#stop.abort(new DOMException("the thread's events have ended", "AbortError"));
+    for (const subscriber of [...this.#subscribers]) subscriber.closed();
+    this.#subscribers.clear();
+  }
+
+  /** Stored events of lines before `from` are left out. */
+  subscribe(subscriber: Subscriber): () => void {
+    if (this.#isClosed) subscriber.closed();
+    else this.#subscribers.add(subscriber);
+    return () => void this.#subscribers.delete(subscriber);
+  }
+
+  /** What a worker could not take is told as well, though no thread has said it. */
+  tellFailure(id: SubmissionId, message: string): void {
+    this.#tell(id, { type: "error", message, codex_error_info: "other" }, { ordinal: null });
+  }
+
+  /** The place after an event of the current life, or of a given one; -1 is before the first that is known. */
+  indexAfter(place: number | { readonly epoch: number; readonly seq: number }): number {
+    const { epoch, seq } = typeof place === "number" ? { epoch: this.#epoch, seq: place } : place;
+    const at = this.#told.findLastIndex(({ event }) => event.epoch === epoch && event.seq <= seq);
+    return at === -1 ? 0 : this.#dropped + at + 1;
+  }
+
+  get end(): number {
+    return this.#dropped + this.#told.length;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** The event of an index; the first that is kept where it is no more. */
+  at(index: number): { readonly told: Told; readonly index: number } | undefined {
+    const kept = Math.max(index, this.#dropped);
+    const told = this.#told[kept - this.#dropped];
+    return told && { told, index: kept };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    let pollMs = FIRST_POLL_MS;
+    while (!signal.aborted) {
+      try {
+        const before = this.end;
+        const { note, position } = await this.#source.look(signal);
+        const wasLive = note.run !== null && (await this.#follow(note.run));
+        if (!wasLive) await this.#catchUp(note.run === null ? Math.max(position, note.facts.position) : undefined);
+        if (note.state === "closed" && note.run === null) return this.close();
+        pollMs = this.end > before || wasLive ? FIRST_POLL_MS : Math.min(LAST_POLL_MS, pollMs * 2);
+        if (!wasLive) await this.#pause(pollMs);
+      } catch {
+        if (signal.aborted) return;
+        await this.#pause(LAST_POLL_MS);
+      }
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (!this.#isPoked) {
+      const poked = new AbortController();
+      this.#poke = () => poked.abort();
+      await sleep(systemClock, ms, AbortSignal.any([poked.signal, this.#stop.signal])).catch(() => undefined);
+      this.#poke = undefined;
+    }
+    this.#isPoked = false;
+  }
+
+  /** Follows a life where it runs. @returns whether a worker has told of it */
+  async #follow(run: Run): Promise<boolean> {
+    const { signal } = this.#stop;
+    const after = run.epoch === this.#epoch ? this.#seq : -1;
+    let isKnown = false;
+    let isBehind = false;
+    let isRepeat = false;
+    for await (const frame of liveFrames(this.#source.threadId, run, { after, signal })) {
+      if (signal.aborted) return true;
+      if (frame.kind === "state") {
+        isKnown = true;
+        if (frame.state.epoch !== this.#epoch) await this.#catchUp(frame.state.base);
+        isRepeat = frame.state.base < this.#next;
+        this.#source.noteState(frame.state);
+        continue;
+      }
+      const { event, ordinal } = frame;
+      if (event.msg.type === "lagged") {
+        isBehind = true;
+        continue;
+      }
+      if (isBehind && ordinal !== null) {
+        isBehind = false;
+        await this.#catchUp(ordinal);
+      }
+      if (ordinal !== null && (ordinal < this.#next || this.#live.has(ordinal))) continue;
+      if (ordinal !== null) {
+        this.#live.add(ordinal);
+        isRepeat = false;
+      } else if (isRepeat && FOLLOWING.has(event.msg.type)) continue;
+      this.#take(event, ordinal);
+    }
+    // A worker that ended in the middle, or told less than was stored.
+    await this.#catchUp(undefined);
+    return isKnown;
+  }
+
+  /** Tells what is stored up to a line, and was not told. */
+  async #catchUp(to: number | undefined): Promise<void> {
+    if (to !== undefined && to <= this.#next) return;
+    const { signal } = this.#stop;
+    for await (const page of this.#source.lines(this.#next, to, signal)) {
+      for (const line of page) {
+        const ordinal = this.#next;
+        this.#next += 1;
+        if (!this.#live.delete(ordinal)) this.#tellLine(line, ordinal);
+      }
+    }
+  }
+
+  #tellLine(line: RolloutLine, ordinal: number): void {
+    if (line.type === "submission" && line.payload.turn_id != null)
+      this.#submissions.set(line.payload.turn_id, toSubmissionId(line.payload.id));
+    if (line.type !== "event_msg") return;
+    const { payload } = line;
+    const turnId = "turn_id" in payload && typeof payload.turn_id === "string" ? payload.turn_id : undefined;
+    if (turnId !== undefined) this.#current = this.#submissions.get(turnId) ?? toSubmissionId(turnId);
+    const time = Date.parse(line.timestamp) || Date.now();
+    this.#tell(this.#current, payload, { ordinal, time });
+    if (payload.type !== "item_completed") return;
+    for (const msg of legacyEventsOf(payload.item)) this.#tell(this.#current, msg, { ordinal, time });
+  }
+
+  #tell(
+    id: SubmissionId,
+    msg: EventMsg,
+    { ordinal, time = Date.now() }: { ordinal: number | null; time?: number },
+  ): void {
+    const { threadId } = this.#source;
+    this.#show({ threadId, seq: this.#seq + 1, epoch: this.#epoch, time, id, msg }, ordinal);
+  }
+
+  /** A live event: its life has numbered it; after a gap the numbers go on from ours. */
+  #take(event: ThreadEvent, ordinal: number | null): void {
+    const isNewLife = event.epoch !== this.#epoch;
+    this.#show(isNewLife ? event : { ...event, seq: Math.max(event.seq, this.#seq + 1) }, ordinal);
+  }
+
+  #show(event: ThreadEvent, ordinal: number | null): void {
+    if (this.#isClosed) return;
+    this.#epoch = event.epoch;
+    this.#seq = event.seq;
+    if (event.id !== INITIAL_SUBMISSION_ID) this.#current = event.id;
+    this.#told.push({ event, ordinal });
+    if (this.#told.length > KEPT_EVENTS) {
+      this.#told.shift();
+      this.#dropped += 1;
+    }
+    this.#source.note(event);
+    for (const subscriber of [...this.#subscribers]) {
+      if (ordinal === null || ordinal >= subscriber.from) subscriber.event(event);
+    }
+  }
+}
+
+/** The questions that are open after an event. */
+export function openQuestions(open: readonly PendingApproval[], { id, msg }: ThreadEvent): readonly PendingApproval[] {
+  switch (msg.type) {
+    case "exec_approval_request":
+    case "apply_patch_approval_request":
+      return typeof msg.call_id === "string" ? [...open, { turn: id, callId: msg.call_id, msg }] : open;
+    case "task_complete":
+    case "turn_aborted":
+      return open.length === 0 ? open : [];
+    default:
+      return open;
+  }
+}

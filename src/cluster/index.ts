@@ -1,0 +1,14 @@
+/** `skein/cluster`: threads over many machines. Restate carries the messages, a shared store holds the histories. */
+import "../node-version.ts";
+
+export type { ClusterThread } from "./cluster-thread.ts";
+export { type Cluster, type ConnectOptions, connect } from "./connect.ts";
+export {
+  createWorker,
+  type DrainOptions,
+  type DrainReport,
+  type Listening,
+  type ListenOptions,
+  type Worker,
+  type WorkerOptions,
+} from "./worker.ts";

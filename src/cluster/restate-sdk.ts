@@ -1,0 +1,24 @@
+/** Restate's SDK, which only those have installed who run workers. */
+import { createRequire } from "node:module";
+import type * as Sdk from "@restatedev/restate-sdk";
+import type * as FetchSdk from "@restatedev/restate-sdk/fetch";
+import { InvalidRequestError } from "../protocol/errors.ts";
+
+export type RestateSdk = typeof Sdk;
+
+const load = (name: string): unknown => {
+  try {
+    return createRequire(import.meta.url)(name);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw cause;
+    const why =
+      "skein/cluster needs the package `@restatedev/restate-sdk`, which is not installed: npm install @restatedev/restate-sdk";
+    throw new InvalidRequestError(why, { cause });
+  }
+};
+
+/** @throws InvalidRequestError */
+export const loadSdk = (): RestateSdk => load("@restatedev/restate-sdk") as RestateSdk;
+
+/** @throws InvalidRequestError */
+export const loadFetchSdk = (): typeof FetchSdk => load("@restatedev/restate-sdk/fetch") as typeof FetchSdk;

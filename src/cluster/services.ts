@@ -1,0 +1,236 @@
+/**
+ * What a worker registers with the engine.
+ *
+ * `Thread`, keyed by thread id: exclusive handlers for what changes a thread, one at a time over all workers; shared ones for what
+ * only looks. `ThreadControl`, keyed alike: hands messages to the invocation that runs a thread, as signals that it numbers, and says
+ * whether they were taken. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
+ */
+import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
+import type { BudgetUse } from "../protocol/budget.ts";
+import type { ErrorJson } from "../protocol/errors.ts";
+import { SkeinError } from "../protocol/errors.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import { parseThreadId } from "../protocol/ids.ts";
+import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
+import type { SubmissionOutcome } from "../thread/thread.ts";
+import type { Attendance } from "./attendance.ts";
+import type { RestateSdk } from "./restate-sdk.ts";
+import {
+  type Asked,
+  CONTROL,
+  checkVersion,
+  type DeliverRequest,
+  type Delivery,
+  type Facts,
+  type HistoryPage,
+  type HistoryRequest,
+  type Look,
+  type Message,
+  type OpenRequest,
+  STORED,
+  type StartRequest,
+  THREAD,
+  type TurnAnswer,
+  type TurnRequest,
+} from "./wire.ts";
+import { toWire } from "./wire-error.ts";
+
+/** What a worker does; every method may be called again for what an earlier one has begun. */
+export interface WorkerActions {
+  start(threadId: ThreadId, invocation: string, request: StartRequest): Promise<Facts>;
+  open(threadId: ThreadId, request: OpenRequest): Promise<Facts>;
+  exists(threadId: ThreadId): Promise<boolean>;
+  /** @param signal fires when the attempt is over: the thread is let go of */
+  attend(threadId: ThreadId, invocation: string, signal: AbortSignal): Promise<Attendance>;
+  leave(attendance: Attendance): void;
+  setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean>;
+  remove(threadId: ThreadId): Promise<void>;
+  look(threadId: ThreadId): Promise<Look>;
+  history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
+  outcomeOf(threadId: ThreadId, id: string): Promise<SubmissionOutcome | undefined>;
+  budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
+  list(query: ThreadQuery | undefined): Promise<ThreadPage>;
+  lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]>;
+}
+
+type Told<T> = { readonly value: T } | { readonly error: ErrorJson };
+
+/** A signal to a running invocation: the message, and where the sender waits for its answer. */
+type Signalled = { readonly message: Message; readonly ack: string };
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** A submission that is sent twice within it is answered by the engine; after it, by the history. */
+const REMEMBERED_MS = 10 * 60 * 1000;
+/** About ten minutes: then what a worker can't do is told to its caller, and the thread is free again. */
+const PATIENT: RetryPolicy = {
+  initialInterval: 50,
+  exponentiationFactor: 2,
+  maxInterval: 2_000,
+  maxAttempts: 300,
+  onMaxAttempts: "kill",
+};
+/** Who only looks is told soon. */
+const BRISK: RetryPolicy = {
+  initialInterval: 50,
+  exponentiationFactor: 2,
+  maxInterval: 1_000,
+  maxAttempts: 8,
+  onMaxAttempts: "kill",
+};
+const MAX_RUN_MS = 30 * DAY_MS;
+
+/** Another worker, or this one later, may do what these say. */
+const isPassing = (error: unknown): boolean =>
+  !(error instanceof SkeinError) || error.code === "store_io" || error.code === "manager_closed";
+
+export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
+  const { TerminalError, RestatePromise } = sdk;
+  const fail = (json: ErrorJson) =>
+    new TerminalError(json.message, { errorCode: 500, metadata: { skein: JSON.stringify(json) } });
+
+  /** Work whose typed failure is an answer; any other has the attempt tried again. */
+  const told = async <T>(work: () => Promise<T>): Promise<Told<T>> => {
+    try {
+      return { value: await work() };
+    } catch (error) {
+      if (isPassing(error)) throw error;
+      return { error: toWire(error) };
+    }
+  };
+  const answerOf = <T>(answer: Told<T>): T => {
+    if ("error" in answer) throw fail(answer.error);
+    return answer.value;
+  };
+  const checked = <R extends Asked>(ctx: { key: string }, request: R): ThreadId => {
+    try {
+      checkVersion(request ?? {});
+      return parseThreadId(ctx.key);
+    } catch (error) {
+      throw fail(toWire(error));
+    }
+  };
+  /** A step of an exclusive handler, done once. */
+  const step = async <T>(ctx: Context, name: string, work: () => Promise<T>): Promise<T> =>
+    answerOf(await ctx.run(name, () => told(work)));
+  const look = async <T>(work: () => Promise<T>): Promise<T> => answerOf(await told(work));
+
+  const turn = async (ctx: ObjectContext, request: TurnRequest): Promise<TurnAnswer> => {
+    const threadId = checked(ctx, request);
+    const { id: invocation, attemptCompletedSignal } = ctx.request();
+    const attendance = await worker.attend(threadId, invocation, attemptCompletedSignal);
+    try {
+      const work = ctx.run("turn", () => told(() => attendance.attend(request.message)));
+      for (let n = 0; ; n += 1) {
+        const next = await RestatePromise.race([
+          work.map((answer, failure) => ({ answer, failure })),
+          ctx.signal<Signalled>(signalName(n)).map((signalled) => ({ signalled })),
+        ]);
+        if (!("signalled" in next)) {
+          if (next.failure !== undefined) throw next.failure;
+          return answerOf(next.answer as Told<TurnAnswer>);
+        }
+        if (next.signalled === undefined) continue;
+        const { message, ack } = next.signalled;
+        let isTaken = false;
+        const delivery = await ctx.run(`take-${n}`, () => {
+          isTaken = true;
+          return attendance.take(message);
+        });
+        // An earlier worker has taken it.
+        if (!isTaken) attendance.takeAgain(message);
+        ctx.resolveAwakeable(ack, delivery);
+      }
+    } finally {
+      worker.leave(attendance);
+    }
+  };
+
+  const deliver = async (ctx: ObjectContext, request: DeliverRequest): Promise<Delivery> => {
+    checked(ctx, request);
+    const { message } = request;
+    const sent = await ctx.get<{ invocation: string; next: number }>("sent");
+    const n = sent?.invocation === request.invocation ? sent.next : 0;
+    const running = ctx.invocation(sdk.InvocationIdParser.fromString(request.invocation));
+    const ack = ctx.awakeable<Delivery>();
+    ctx.set("sent", { invocation: request.invocation, next: n + 1 });
+    running.signal<Signalled>(signalName(n)).resolve({ message, ack: ack.id });
+    return RestatePromise.race([ack.promise, running.attach().map((): Delivery => ({ taken: false }))]);
+  };
+
+  const { exclusive, shared } = sdk.handlers.object;
+  const changing = { journalRetention: 0, idempotencyRetention: REMEMBERED_MS, retryPolicy: PATIENT };
+  const running = { ...changing, inactivityTimeout: MAX_RUN_MS, abortTimeout: DAY_MS };
+  const looking = { journalRetention: 0, retryPolicy: BRISK };
+
+  const thread = sdk.object({
+    name: THREAD,
+    handlers: {
+      start: exclusive(running, async (ctx: ObjectContext, request: StartRequest): Promise<Facts> => {
+        const threadId = checked(ctx, request);
+        const invocation = ctx.request().id;
+        if (request.isNamed && (await step(ctx, "exists", () => worker.exists(threadId))))
+          throw fail({
+            name: "DuplicateThreadError",
+            code: "duplicate_thread",
+            message: `thread ${threadId} exists already; resume it or choose another id`,
+            retryable: false,
+            threadId,
+          });
+        return step(ctx, "start", () => worker.start(threadId, invocation, request));
+      }),
+      open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
+        const threadId = checked(ctx, request);
+        return step(ctx, "open", () => worker.open(threadId, request));
+      }),
+      turn: exclusive(running, turn),
+      remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
+        const threadId = checked(ctx, request);
+        return step(ctx, "remove", () => worker.setState(threadId, "removed"));
+      }),
+      close: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
+        const threadId = checked(ctx, request);
+        return step(ctx, "close", () => worker.setState(threadId, "closed"));
+      }),
+      delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {
+        const threadId = checked(ctx, request);
+        await step(ctx, "delete", () => worker.remove(threadId));
+      }),
+      look: shared(looking, (ctx: ObjectSharedContext, request: Asked): Promise<Look> => {
+        const threadId = checked(ctx, request);
+        return look(() => worker.look(threadId));
+      }),
+      history: shared(looking, (ctx: ObjectSharedContext, request: HistoryRequest): Promise<HistoryPage> => {
+        const threadId = checked(ctx, request);
+        return look(() => worker.history(threadId, request));
+      }),
+      outcome: shared(looking, (ctx: ObjectSharedContext, request: Asked & { id: string }) => {
+        const threadId = checked(ctx, request);
+        return look(async () => ({ outcome: await worker.outcomeOf(threadId, request.id) }));
+      }),
+      budget: shared(looking, (ctx: ObjectSharedContext, request: Asked) => {
+        const threadId = checked(ctx, request);
+        return look(async () => ({ budget: await worker.budgetOf(threadId) }));
+      }),
+      lineage: shared(
+        looking,
+        (ctx: ObjectSharedContext, request: Asked & { direction: "ancestors" | "descendants" }) => {
+          const threadId = checked(ctx, request);
+          return look(() => worker.lineage(threadId, request.direction));
+        },
+      ),
+    },
+  });
+  const control = sdk.object({ name: CONTROL, handlers: { deliver: exclusive(running, deliver) } });
+  const stored = sdk.service({
+    name: STORED,
+    handlers: {
+      list: sdk.handlers.handler(looking, async (_: Context, request: Asked & { query?: ThreadQuery }) => {
+        checked({ key: "00000000-0000-7000-8000-000000000000" }, request);
+        return look(() => worker.list(request.query));
+      }),
+    },
+  });
+  return [thread, control, stored];
+}
+
+const signalName = (n: number): string => `message-${n}`;

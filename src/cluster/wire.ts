@@ -1,0 +1,190 @@
+/**
+ * The words of clients and workers. Whoever speaks another version is refused by name; what is stored beside a thread is read by
+ * schema. Nothing here holds a history: messages, ids and short answers go through the engine, lines are read from the store.
+ */
+import * as z from "zod";
+import type { ThreadOptions } from "../manager/thread-options.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
+import { ClusterMismatchError, type ErrorJson, InvalidRequestError } from "../protocol/errors.ts";
+import type { SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
+import type { Op } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { ActiveTurn } from "../thread/thread.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
+import type { BudgetChange } from "../turn/spending.ts";
+
+/** Changes with every change that an older worker or client would misread. */
+export const PROTOCOL_VERSION = 1;
+
+/** The services that a worker registers. */
+export const THREAD = "Thread";
+export const CONTROL = "ThreadControl";
+export const STORED = "StoredThreads";
+
+/** The engine takes 32 MiB at most, headers and framing included. */
+const MAX_MESSAGE_BYTES = 31 * 1024 * 1024;
+const MEBIBYTE = 1024 * 1024;
+
+/** A thread's settings as they can be sent: without functions. */
+type SentConfig = Omit<ResolvedThreadConfig, "tools">;
+
+/** What a handle shows of its thread, as of the last answer of a worker. */
+export type Facts = {
+  readonly threadId: ThreadId;
+  readonly epoch: number;
+  readonly status: AgentStatus;
+  readonly config: SentConfig;
+  readonly tokenUsage: TokenUsageInfo | null;
+  readonly configured: SessionConfiguredEvent;
+  /** How many lines the thread has. */
+  readonly position: number;
+};
+
+/** Which invocation runs the thread, and where its live events are: the worker's address and the key that it gave out. */
+export type Run = {
+  readonly invocation: string;
+  readonly submissionId: string;
+  readonly url: string | null;
+  readonly key: string;
+  readonly epoch: number;
+};
+
+/** What stands beside a thread in the store (`cluster` among the standing notes). */
+export type ClusterNote = {
+  readonly protocol: number;
+  /** What the thread was given in place of the workers' own settings. */
+  readonly config: ThreadConfig;
+  readonly state: "open" | "removed" | "closed";
+  readonly facts: Facts;
+  readonly run: Run | null;
+};
+
+const object = <T>() => z.custom<T>((value) => typeof value === "object" && value !== null);
+
+const runSchema: z.ZodType<Run> = z.object({
+  invocation: z.string(),
+  submissionId: z.string(),
+  url: z.string().nullable(),
+  key: z.string(),
+  epoch: z.number(),
+});
+
+const factsSchema: z.ZodType<Facts> = z.object({
+  threadId: z.custom<ThreadId>((value) => typeof value === "string"),
+  epoch: z.number(),
+  status: z.custom<AgentStatus>((value) => typeof value === "string" || (typeof value === "object" && value !== null)),
+  config: object<SentConfig>(),
+  tokenUsage: object<TokenUsageInfo>().nullable(),
+  configured: object<SessionConfiguredEvent>(),
+  position: z.number(),
+});
+
+const noteSchema: z.ZodType<ClusterNote> = z.object({
+  protocol: z.number(),
+  config: object<ThreadConfig>(),
+  state: z.enum(["open", "removed", "closed"]),
+  facts: factsSchema,
+  run: runSchema.nullable(),
+});
+
+/** undefined where there is none, or none that this version can read. */
+export const readNote = (value: unknown): ClusterNote | undefined => noteSchema.safeParse(value).data;
+
+/** What a thread is told while it may run. */
+export type Message =
+  | {
+      readonly kind: "op";
+      readonly id: string;
+      readonly op: Op;
+      /** The id was made for this message alone. */
+      readonly isNew?: boolean | undefined;
+      readonly rerun?: boolean | undefined;
+    }
+  | { readonly kind: "interrupt"; readonly id: string; readonly turnId?: string | undefined }
+  | { readonly kind: "rollback"; readonly id: string; readonly turns: number }
+  | { readonly kind: "budget"; readonly id: string; readonly change: BudgetChange };
+
+/** A turn's result; `items` is null where they are many: they are read from the history. */
+export type SentResult = Omit<TurnResult<never>, "items"> & { readonly items: TurnResult["items"] | null };
+
+/** What the messages of one invocation came to, by their ids. */
+export type TurnAnswer = { readonly results: { readonly [id: string]: SentResult }; readonly facts: Facts };
+
+/** `ended`: the invocation was over before it heard of the message. */
+export type Delivery = { readonly taken: true; readonly error?: ErrorJson | undefined } | { readonly taken: false };
+
+export type StartRequest = {
+  readonly protocol: number;
+  readonly config: ThreadConfig;
+  readonly options: SentOptions;
+  /** The caller has chosen the id: it may be taken. */
+  readonly isNamed: boolean;
+  readonly fork?: {
+    readonly from: ThreadId | { readonly history: InitialHistory };
+    readonly at?: ForkAnchor | undefined;
+  };
+};
+
+export type SentOptions = Pick<
+  ThreadOptions,
+  "parentThreadId" | "agent" | "source" | "originator" | "historyMode" | "restart"
+>;
+
+export type OpenRequest = { readonly protocol: number; readonly config: ThreadConfig | null };
+export type TurnRequest = { readonly protocol: number; readonly message: Message };
+export type DeliverRequest = { readonly protocol: number; readonly invocation: string; readonly message: Message };
+export type Asked = { readonly protocol: number };
+export type HistoryRequest = Asked & { readonly from: number; readonly to?: number | undefined };
+/** `next` is null on the last page. */
+export type HistoryPage = { readonly lines: readonly RolloutLine[]; readonly next: number | null };
+
+/** A thread as it stands: what is noted of it, and how many lines it has. */
+export type Look = { readonly note: ClusterNote; readonly position: number };
+
+/** What a worker's live side tells of a thread: its state first, then event by event; `ordinal` is the line of a stored one. */
+export type LiveFrame =
+  | { readonly kind: "state"; readonly state: LiveState }
+  | { readonly kind: "event"; readonly event: ThreadEvent; readonly ordinal: number | null };
+
+export type LiveState = {
+  readonly epoch: number;
+  readonly status: AgentStatus;
+  readonly activeTurn: ActiveTurn | null;
+  readonly pendingApprovals: readonly PendingApproval[];
+  /** How many lines the thread had when this life of it began. */
+  readonly base: number;
+};
+
+/** @throws ClusterMismatchError for a client of another version */
+export function checkVersion({ protocol }: { protocol?: unknown }): void {
+  if (protocol === PROTOCOL_VERSION) return;
+  throw new ClusterMismatchError(
+    `the client speaks version ${String(protocol)} of the cluster's protocol, and this worker version ${PROTOCOL_VERSION}: bring both to one release of skein`,
+  );
+}
+
+/** @throws InvalidRequestError for what the engine would refuse */
+export function encode(message: object): string {
+  const json = JSON.stringify(message);
+  const bytes = Buffer.byteLength(json);
+  if (bytes <= MAX_MESSAGE_BYTES) return json;
+  throw new InvalidRequestError(
+    `a message of ${(bytes / MEBIBYTE).toFixed(1)} MiB is too large for a cluster, which takes ${MAX_MESSAGE_BYTES / MEBIBYTE} MiB: put what is large into a file that the workers can read, and name it`,
+  );
+}
+
+/** @throws InvalidRequestError for what only one process can have */
+export function sendable({ tools, ephemeral, ...config }: ThreadConfig): ThreadConfig {
+  if (tools !== undefined && tools.length > 0)
+    throw new InvalidRequestError("config: tools: functions can't be sent; give them to the managers of the workers");
+  if (ephemeral === true)
+    throw new InvalidRequestError(
+      "config: ephemeral: such a thread lives in one process alone; start it by a ThreadManager",
+    );
+  return config;
+}

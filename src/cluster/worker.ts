@@ -1,0 +1,418 @@
+/** One worker of a cluster: a whole ThreadManager behind an endpoint that the engine calls. */
+import {
+  createServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { isIP } from "node:net";
+import * as z from "zod";
+import { raceAbort } from "../kernel/cancellation.ts";
+import { type SkeinLogger, silentLog } from "../kernel/log.ts";
+import { runtimeOf } from "../manager/runtime-of.ts";
+import { ThreadManager } from "../manager/thread-manager.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
+import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
+import type { ThreadId } from "../protocol/ids.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import { parseWith } from "../protocol/validation.ts";
+import { Attendance, factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./attendance.ts";
+import { answerLive, LIVE_PATH, type LiveAnswer } from "./live-side.ts";
+import { loadFetchSdk, loadSdk } from "./restate-sdk.ts";
+import { servicesOf, type WorkerActions } from "./services.ts";
+import {
+  type Facts,
+  type HistoryPage,
+  type HistoryRequest,
+  type Look,
+  type OpenRequest,
+  readNote,
+  type StartRequest,
+  sendable,
+} from "./wire.ts";
+
+/** What a worker is made of. */
+export type WorkerOptions = {
+  /** Whose threads they are. Its store is shared by all workers, and keeps notes: files of one machine, or PostgreSQL. */
+  readonly manager: ThreadManager;
+  /** The engine's public keys (`publickeyv1_...`): only requests that it has signed are answered. Needed off the loopback. */
+  readonly identityKeys?: readonly string[] | undefined;
+  readonly logger?: SkeinLogger | undefined;
+  /** Where clients reach this worker for live events, where that is not the address that it listens on. */
+  readonly advertise?: string | undefined;
+  /** How long a lease that another living worker holds is waited for before it is taken. Default 5,000 ms. */
+  readonly leasePatienceMs?: number | undefined;
+};
+
+/** Where a worker listens. Default: a free port of the loopback. */
+export type ListenOptions = { readonly port?: number | undefined; readonly host?: string | undefined };
+
+/** Where a worker listens: `url` is what is registered with the engine, or stands behind the load balancer. */
+export type Listening = { readonly url: string; readonly host: string; readonly port: number };
+
+/** How long running turns get to end before they are handed over. Default 10,000 ms; at once when the signal fires. */
+export type DrainOptions = { readonly deadlineMs?: number | undefined; readonly signal?: AbortSignal | undefined };
+
+/** What became of what ran when a worker was closed: how many turns ended here, and how many another worker goes on with. */
+export type DrainReport = { readonly completed: number; readonly handedOver: number };
+
+/** A worker of a cluster. */
+export interface Worker extends AsyncDisposable {
+  /**
+   * Serves the engine (HTTP/2 without TLS) and the live events.
+   * @throws InvalidRequestError for an address off the loopback without `identityKeys`; what the system says of the port
+   */
+  listen(options?: ListenOptions): Promise<Listening>;
+  /** The same as a function of the fetch API, for a server of one's own. */
+  handler(): (request: Request) => Promise<Response>;
+  /**
+   * Takes no new turn, waits for those that run, and hands over what still runs at the deadline: another worker goes on with it.
+   * The manager stays open.
+   */
+  close(options?: DrainOptions): Promise<DrainReport>;
+}
+
+const DEFAULT_DRAIN_MS = 10_000;
+const DEFAULT_LEASE_PATIENCE_MS = 5_000;
+/** A page of a history: lines up to about so many characters. */
+const PAGE_CHARS = 1024 * 1024;
+const MAX_LINE_CHARS = 30 * 1024 * 1024;
+
+const optionsSchema = z.strictObject({
+  manager: z.custom<ThreadManager>(
+    (value) => value instanceof ThreadManager,
+    "must be a ThreadManager of this copy of skein",
+  ),
+  identityKeys: z.array(z.string().startsWith("publickeyv1_", "must begin with publickeyv1_")).min(1).optional(),
+  logger: z.custom<SkeinLogger>().optional(),
+  advertise: z.url({ protocol: /^https?$/ }).optional(),
+  leasePatienceMs: z.int().min(0).default(DEFAULT_LEASE_PATIENCE_MS),
+});
+
+/** @throws InvalidRequestError for a wrong option, a store that keeps no notes, or without `@restatedev/restate-sdk` */
+export function createWorker(options: WorkerOptions): Worker {
+  return new ClusterWorker(parseWith(optionsSchema, options, "createWorker"));
+}
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+
+class ClusterWorker implements Worker, WorkerActions {
+  readonly #threads: WorkerThreads;
+  readonly #identityKeys: readonly string[] | undefined;
+  readonly #running = new Map<ThreadId, Attendance>();
+  readonly #sdk = loadSdk();
+  readonly #logger: SkeinLogger;
+  readonly #advertise: string | undefined;
+  #server: Http2Server | undefined;
+  readonly #sessions = new Set<ServerHttp2Session>();
+  #url: string | undefined;
+  #draining: Promise<DrainReport> | undefined;
+  #completed = 0;
+  #onLeft: (() => void) | undefined;
+
+  constructor({
+    manager,
+    identityKeys,
+    logger = silentLog,
+    advertise,
+    leasePatienceMs,
+  }: z.infer<typeof optionsSchema>) {
+    const { notes } = manager.store;
+    if (notes === undefined) {
+      throw new InvalidRequestError(
+        "createWorker: the manager's store keeps no notes (store.notes), which a cluster needs: give the manager a postgresStore",
+      );
+    }
+    const runtime = runtimeOf(manager);
+    if (runtime === undefined) throw new InvalidRequestError("createWorker: the manager is of another copy of skein");
+    this.#identityKeys = identityKeys;
+    this.#logger = logger;
+    this.#advertise = advertise;
+    this.#threads = {
+      ...{ manager, notes, logger, leasePatienceMs },
+      url: () => this.#advertise ?? this.#url ?? null,
+      giveAway: (threadId) => runtime.giveAway(threadId),
+    };
+  }
+
+  // The endpoint.
+
+  get isDraining(): boolean {
+    return this.#draining !== undefined;
+  }
+
+  attendanceOf(threadId: ThreadId): Attendance | undefined {
+    return this.#running.get(threadId);
+  }
+
+  get #endpoint() {
+    return {
+      services: servicesOf(this.#sdk, this),
+      ...(this.#identityKeys && { identityKeys: [...this.#identityKeys] }),
+      logger: this.#log,
+    };
+  }
+
+  /** What the SDK says goes to the worker's log: its trouble as warnings, the rest as details. */
+  readonly #log = ({ level }: { level: string }, ...said: unknown[]): void => {
+    const [message = "", ...details] = said.map((part) => (part instanceof Error ? part.message : String(part)));
+    // Who listens on the loopback alone has no need of keys.
+    const isTrouble = level === "warn" || level === "error";
+    if (isTrouble && !message.startsWith("Accepting requests without validating"))
+      this.#logger.warn({ details }, message);
+    else this.#logger.debug({ details }, message);
+  };
+
+  async listen({ port = 0, host = "127.0.0.1" }: ListenOptions = {}): Promise<Listening> {
+    if (this.#server !== undefined) throw new InvalidRequestError("listen: the worker listens already");
+    if (this.isDraining) throw new ManagerClosedError("the worker is closed");
+    if (this.#identityKeys === undefined && !isLoopback(host)) {
+      throw new InvalidRequestError(
+        `listen: ${host} can be reached from other machines, and whoever reaches a worker runs its threads: give identityKeys, the engine's public keys, or listen on 127.0.0.1`,
+      );
+    }
+    const handle = this.#sdk.createEndpointHandler(this.#endpoint);
+    const server = createServer((request, response) => {
+      if (request.url.startsWith(LIVE_PATH)) void this.#serveLive(request, response);
+      else handle(request, response);
+    });
+    server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.once("close", () => this.#sessions.delete(session));
+      session.on("error", (err) => this.#logger.debug({ err }, "a connection of the engine's failed"));
+    });
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, resolve);
+    });
+    const address = server.address();
+    if (typeof address !== "object" || address === null)
+      throw new InvalidRequestError("listen: give a host and a port");
+    const shown = isIP(host) === 6 ? `[${host}]` : host;
+    this.#url = `http://${shown}:${address.port}`;
+    return { url: this.#url, host, port: address.port };
+  }
+
+  async #serveLive(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.once("close", () => gone.abort());
+    const { authorization } = request.headers;
+    try {
+      const { status, type, body } = this.#live(request.url, authorization, gone.signal);
+      response.writeHead(status, { "content-type": type, "cache-control": "no-store" });
+      for await (const part of body) {
+        if (!response.write(part))
+          await raceAbort(new Promise((resolve) => response.once("drain", resolve)), gone.signal);
+      }
+    } catch (err) {
+      if (!gone.signal.aborted) this.#logger.debug({ err }, "a live stream ended");
+    }
+    response.end();
+  }
+
+  #live(url: string, authorization: string | undefined, signal: AbortSignal): LiveAnswer {
+    return answerLive(this, { url, authorization, signal });
+  }
+
+  handler(): (request: Request) => Promise<Response> {
+    const handle = loadFetchSdk().createEndpointHandler({ ...this.#endpoint, bidirectional: true });
+    return async (request) => {
+      const { pathname, search } = new URL(request.url);
+      if (!pathname.startsWith(LIVE_PATH)) return handle(request);
+      const authorization = request.headers.get("authorization") ?? undefined;
+      const { status, type, body } = this.#live(`${pathname}${search}`, authorization, request.signal);
+      const encoded = (async function* () {
+        const encoder = new TextEncoder();
+        for await (const part of body) yield encoder.encode(part);
+      })();
+      return new Response(ReadableStream.from(encoded), {
+        status,
+        headers: { "content-type": type, "cache-control": "no-store" },
+      });
+    };
+  }
+
+  close({ deadlineMs = DEFAULT_DRAIN_MS, signal }: DrainOptions = {}): Promise<DrainReport> {
+    this.#draining ??= this.#drain(deadlineMs, signal);
+    return this.#draining;
+  }
+
+  async #drain(deadlineMs: number, signal: AbortSignal | undefined): Promise<DrainReport> {
+    const before = this.#completed;
+    const late = AbortSignal.timeout(deadlineMs);
+    const over = signal === undefined ? late : AbortSignal.any([signal, late]);
+    const rest = new Promise<void>((resolve) => {
+      this.#onLeft = () => this.#running.size === 0 && resolve();
+    });
+    // So that `isDraining` holds before anything is asked.
+    await Promise.resolve();
+    this.#onLeft?.();
+    await raceAbort(rest, over).catch(() => undefined);
+    const left = [...this.#running.values()];
+    const completed = this.#completed - before;
+    await Promise.all(left.map((attendance) => attendance.abandon(drainingError())));
+    // The engine hears of the failed attempts before the connections end.
+    await new Promise((resolve) => setTimeout(resolve, left.length > 0 ? HAND_OVER_MS : 0));
+    await this.#endServer();
+    return { completed, handedOver: left.length };
+  }
+
+  async #endServer(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const session of this.#sessions) session.close();
+    const cut = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy();
+    }, CLOSE_MS);
+    await closed;
+    clearTimeout(cut);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // What the engine asks for.
+
+  async attend(threadId: ThreadId, invocation: string, signal: AbortSignal): Promise<Attendance> {
+    if (this.isDraining) throw drainingError();
+    const earlier = this.#running.get(threadId);
+    if (earlier !== undefined) await earlier.abandon(new DOMException("the attempt is over", "AbortError"));
+    const attendance = new Attendance(this.#threads, threadId, invocation);
+    this.#running.set(threadId, attendance);
+    const abandon = () => void attendance.abandon(new DOMException("the attempt is over", "AbortError"));
+    if (signal.aborted) abandon();
+    else signal.addEventListener("abort", abandon, { once: true });
+    return attendance;
+  }
+
+  leave(attendance: Attendance): void {
+    this.#completed += 1;
+    if (this.#running.get(attendance.threadId) === attendance) this.#running.delete(attendance.threadId);
+    void attendance.abandon(new DOMException("the attempt is over", "AbortError"));
+    this.#onLeft?.();
+  }
+
+  #checkOpen(): void {
+    if (this.isDraining) throw drainingError();
+  }
+
+  async exists(threadId: ThreadId): Promise<boolean> {
+    const { store } = this.#threads.manager;
+    return store.get(threadId).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async start(threadId: ThreadId, _invocation: string, { config, options, fork }: StartRequest): Promise<Facts> {
+    this.#checkOpen();
+    const { manager, notes } = this.#threads;
+    const settings = sendable(config);
+    const given = { ...options, threadId };
+    let facts: Facts;
+    try {
+      const { thread } =
+        fork === undefined
+          ? await manager.startThread({ ...settings, recovery: "continue" }, given)
+          : await manager.forkThread(
+              { from: fork.from, ...definedFields({ at: fork.at }), config: { ...settings, recovery: "continue" } },
+              given,
+            );
+      facts = await factsOf(liveOf(thread));
+    } catch (error) {
+      if (!(error instanceof DuplicateThreadError)) throw error;
+      // An earlier attempt has made it.
+      const thread = await loadThread(this.#threads, threadId, { ...settings, recovery: "continue" });
+      facts = await factsOf(thread);
+    }
+    await this.#threads.giveAway(threadId);
+    await notes.write(threadId, "cluster", newNote(settings, facts));
+    return facts;
+  }
+
+  async open(threadId: ThreadId, { config }: OpenRequest): Promise<Facts> {
+    this.#checkOpen();
+    const { manager, notes } = this.#threads;
+    await manager.store.get(threadId);
+    const note = readNote(await notes.read(threadId, "cluster"));
+    const settings = sendable({ ...note?.config, ...config });
+    const facts = await factsOf(await loadThread(this.#threads, threadId, { ...settings, recovery: "continue" }));
+    await this.#threads.giveAway(threadId);
+    await notes.write(threadId, "cluster", newNote(settings, facts));
+    return facts;
+  }
+
+  async setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean> {
+    const note = await noteOf(this.#threads, threadId);
+    if (note.state !== "open") return false;
+    const facts: Facts = state === "closed" ? { ...note.facts, status: "shutdown" } : note.facts;
+    await this.#threads.notes.write(threadId, "cluster", { ...note, state, facts, run: null });
+    return true;
+  }
+
+  async remove(threadId: ThreadId): Promise<void> {
+    await this.#threads.manager.store.delete(threadId);
+    await this.#threads.notes.write(threadId, "cluster", undefined);
+  }
+
+  async look(threadId: ThreadId): Promise<Look> {
+    const { manager } = this.#threads;
+    const note = await noteOf(this.#threads, threadId);
+    const position = note.run === null ? note.facts.position : await endOf(manager, threadId);
+    return { note, position };
+  }
+
+  async history(threadId: ThreadId, { from, to }: HistoryRequest): Promise<HistoryPage> {
+    const lines: RolloutLine[] = [];
+    let chars = 0;
+    const range = { from: { ordinal: from }, ...definedFields({ toOrdinal: to }) };
+    for await (const page of this.#threads.manager.store.load(threadId, range)) {
+      for (const line of page) {
+        const length = JSON.stringify(line).length;
+        if (length > MAX_LINE_CHARS) throw tooLong(threadId, from + lines.length);
+        if (chars + length > PAGE_CHARS && lines.length > 0) return { lines, next: from + lines.length };
+        chars += length;
+        lines.push(line);
+      }
+    }
+    return { lines, next: null };
+  }
+
+  async outcomeOf(threadId: ThreadId, id: string) {
+    const running = this.#running.get(threadId)?.live;
+    if (running !== undefined) return running.outcomeOf(id);
+    return undefined;
+  }
+
+  async budgetOf(threadId: ThreadId) {
+    return this.#running.get(threadId)?.live?.budget();
+  }
+
+  list(query: Parameters<ThreadManager["listThreads"]>[0]) {
+    return this.#threads.manager.listThreads(query);
+  }
+
+  lineage(threadId: ThreadId, direction: "ancestors" | "descendants") {
+    return this.#threads.manager[direction](threadId);
+  }
+}
+
+const HAND_OVER_MS = 200;
+const CLOSE_MS = 2_000;
+
+const drainingError = (): Error => new ManagerClosedError("the worker is closing; another one goes on");
+
+const tooLong = (threadId: ThreadId, ordinal: number) =>
+  new InvalidRequestError(
+    `line ${ordinal} of thread ${threadId} is too long to be read over a worker: give connect the store`,
+  );
+
+async function endOf({ store }: ThreadManager, threadId: ThreadId): Promise<number> {
+  const base = await store.forkBase(threadId, "full");
+  return base?.inherits?.end.ordinal ?? 0;
+}

@@ -1,0 +1,15 @@
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { didYouMean } from "../protocol/nearest-name.ts";
+import type { Op } from "../protocol/op.ts";
+import { INPUT_KINDS } from "../protocol/user-input.ts";
+
+/** @throws InvalidRequestError for input that nobody would read: what its sender means would be lost in silence */
+export function withKnownInput(op: Op): Op {
+  if (op.type !== "user_input" && op.type !== "user_turn") return op;
+  const unknown = op.items.findIndex(({ type }) => !INPUT_KINDS.includes(type));
+  if (unknown === -1) return op;
+  const type = String(op.items[unknown]?.type);
+  throw new InvalidRequestError(
+    `op ${op.type}: items[${unknown}].type: \`${type}\` is no kind of input${didYouMean(type, INPUT_KINDS)} (known are ${INPUT_KINDS.join(", ")})`,
+  );
+}
