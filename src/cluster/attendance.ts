@@ -231,7 +231,7 @@ export class Attendance {
   async #fromHistory({ incarnation, id: threadId }: LiveThread, id: string): Promise<TurnResult<never>> {
     const submission = toSubmissionId(id);
     const { store } = this.#worker.manager;
-    const turnId = (await incarnation.ledger.trace(submission, undefined))?.turnId ?? id;
+    const turnId = (await incarnation.intake.ledger.trace(submission, undefined))?.turnId ?? id;
     return resultOf(store.load(threadId), { id: submission, turnId });
   }
 
@@ -315,7 +315,7 @@ export function liveOf(thread: unknown): LiveThread {
 /** What handles are shown, once all that the thread has said is stored. */
 export async function factsOf(thread: LiveThread): Promise<Facts> {
   const { incarnation, sessionConfigured, epoch, status, tokenUsage } = thread;
-  await incarnation.flush();
+  await incarnation.storage.flush();
   const { tools: _, ...config } = thread.config;
   return {
     ...{ threadId: thread.id, epoch, status, config, tokenUsage },

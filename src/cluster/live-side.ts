@@ -82,7 +82,7 @@ async function* frames(live: LiveThread, after: number, signal: AbortSignal): As
 
 async function placed({ incarnation }: LiveThread, event: ThreadEvent): Promise<LiveFrame> {
   const ordinal = ordinalOf(event.msg) ?? null;
-  if (ordinal !== null) await incarnation.flush();
+  if (ordinal !== null) await incarnation.storage.flush();
   return { kind: "event", event, ordinal };
 }
 
