@@ -6,7 +6,7 @@
  */
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
-import { isEmptyInput, isUrgent, taskKindOf } from "../../machines/thread.machine.ts";
+import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
@@ -29,10 +29,12 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
+import { Audience, type Observer } from "./audience.ts";
 import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
+import { Mailbox } from "./mailbox.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import { type StepOptions, Steps, type StepWork } from "./steps.ts";
 import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
@@ -52,7 +54,7 @@ import type {
 import { threadFace } from "./thread-face.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
-import { type Destination, isFull, overloaded, WaitingOps } from "./waiting-ops.ts";
+import type { Destination } from "./waiting-ops.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
 /** Whoever keeps the timers of threads. */
@@ -81,15 +83,8 @@ export interface ThreadHome {
   noteUndelivered(thread: LiveThread, handing: Pick<Handing, "op" | "id">, error: unknown): void;
 }
 
-/** `cause`: what the thread failed by, where it did not end on purpose. */
-export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown): void };
-
 const DEFAULT_SHUTDOWN_MS = 10_000;
 const DEFAULT_INTERRUPT_MS = 10_000;
-
-/** Of how many lives a handle can still say how much they said. */
-const PAST_LIVES = 64;
-const NO_LIVES: readonly PastLife[] = [];
 
 /** The kinds of turns that ask the model. */
 const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
@@ -105,14 +100,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   #incarnation: Incarnation;
   #isClosed = false;
   #isEnding = false;
-  #observers: Set<Observer> | undefined;
-  /** The newest lives before this one. */
-  #pastLives: readonly PastLife[] = NO_LIVES;
-  /** Those that wait for the next incarnation; resolved with undefined when there will be none. */
-  #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
+  readonly #audience: Audience;
+  readonly #mailbox: Mailbox;
   #steps: Steps | undefined;
   #onClosed: (() => void) | undefined;
-  #waitingOps: WaitingOps | undefined;
   #pull: EventStream | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
 
@@ -120,6 +111,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     this.id = incarnation.threadId;
     this.#home = home;
     this.#incarnation = incarnation;
+    this.#audience = new Audience(() => home.noteObserved(this));
+    this.#mailbox = new Mailbox(this);
   }
 
   // For the manager.
@@ -162,47 +155,31 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get isObserved(): boolean {
-    return (this.#observers?.size ?? 0) > 0 || (this.#waiting?.size ?? 0) > 0;
+    return this.#audience.isThere;
   }
 
   /** The thread lives again: its observers see all that the next incarnation has said so far, its first event first. */
   adopt(next: Incarnation): void {
-    const { epoch, door } = this.#incarnation;
-    if (this.#incarnation !== next)
-      this.#pastLives = [...this.#pastLives, { epoch, last: door.log.next - 1 }].slice(-PAST_LIVES);
+    if (this.#incarnation !== next) this.#audience.noteOver(this.#incarnation);
     this.#incarnation = next;
     next.door.showTo(this);
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    for (const resolve of waiting ?? []) resolve(next);
-    this.#waitingOps?.look();
-    if (this.#observers === undefined) return;
-    const { log } = next.door;
-    for (let seq = log.first; seq < log.next; seq += 1) {
-      const event = log.get(seq);
-      if (event !== undefined) this.notify(event);
-    }
+    this.#mailbox.look();
+    this.#audience.show(next);
   }
 
   /** The thread will not live again. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const waiting = this.#waiting;
-    const observers = this.#observers;
-    this.#waiting = undefined;
-    this.#observers = undefined;
-    for (const resolve of waiting ?? []) resolve(undefined);
-    this.#waitingOps?.look();
+    this.#mailbox.look();
     this.#onClosed?.();
-    for (const observer of observers ?? []) observer.closed(this.#cause);
+    this.#audience.close(this.#cause);
   }
 
   /** Shows an event to the handle's observers. */
   notify(event: ThreadEvent): void {
-    this.#waitingOps?.look();
-    if (this.#observers === undefined) return;
-    for (const observer of [...this.#observers]) observer.event(event);
+    this.#mailbox.look();
+    this.#audience.notify(event);
   }
 
   observe(observer: Observer): () => void {
@@ -210,25 +187,14 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
       observer.closed(this.#cause);
       return () => undefined;
     }
-    this.#observers ??= new Set();
-    this.#observers.add(observer);
-    this.#home.noteObserved(this);
-    return () => {
-      if (this.#observers?.delete(observer)) this.#home.noteObserved(this);
-    };
+    return this.#audience.add(observer);
   }
 
   /** The incarnation that follows, as soon as there is one; undefined when there will be none. */
   following(previous: Incarnation, signal: AbortSignal): Promise<Incarnation | undefined> {
     if (this.#incarnation !== previous) return Promise.resolve(this.#incarnation);
     if (this.#isClosed) return Promise.resolve(undefined);
-    const { promise, resolve } = Promise.withResolvers<Incarnation | undefined>();
-    this.#waiting ??= new Set();
-    this.#waiting.add(resolve);
-    this.#home.noteObserved(this);
-    return raceAbort(promise, signal).finally(() => {
-      if (this.#waiting?.delete(resolve)) this.#home.noteObserved(this);
-    });
+    return this.#audience.next(signal);
   }
 
   goesOnWith(id: SubmissionId): boolean {
@@ -236,7 +202,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   livesBetween(after: number, before: number): readonly PastLife[] {
-    return this.#pastLives.filter(({ epoch }) => epoch > after && epoch < before);
+    return this.#audience.livesBetween(after, before);
   }
 
   // The public face.
@@ -388,7 +354,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     let id: SubmissionId;
     try {
       if (this.#isClosed) throw this.closedError(handing.op);
-      id = await this.#handIn(handing);
+      id = await this.#mailbox.take(handing);
     } catch (error) {
       // What its sender takes back is no dead letter.
       if (!handing.signal?.aborted) this.#home.noteUndelivered(this, handing, error);
@@ -398,39 +364,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return id;
   }
 
-  /**
-   * At once where that is possible, else behind those that wait already, so that ops keep the order of their submission
-   * (T3). An urgent op waits for nobody where the thread is in memory.
-   */
-  #handIn(handing: Handing): SubmissionId | Promise<SubmissionId> {
-    const { op, id, rerun, whenFull } = handing;
-    const incarnation = this.#incarnation;
-    const { mailboxCapacity } = incarnation.env;
-    const isThere = !isGone(incarnation);
-    if (isThere && isUrgent(op)) return handOver(incarnation, handing);
-    // What was taken already needs no room.
-    const known = isThere && id !== undefined && !rerun ? incarnation.intake.ledger.newest(id) : undefined;
-    if (known !== undefined) return known;
-    const waiting = this.#waitingOps?.size ?? 0;
-    const held = waiting + (isThere ? incarnation.waitingOps : 0);
-    if (held >= mailboxCapacity && (whenFull === "reject" || mailboxCapacity < 1)) throw overloaded(incarnation);
-    if (held >= mailboxCapacity && whenFull === "dropOldest") this.#line.dropOldest();
-    if (!isThere || waiting > 0 || isFull(incarnation)) return this.#line.enter(handing);
-    const handed = handOver(incarnation, handing);
-    return handed instanceof Promise ? this.#line.enter(handing, handed) : handed;
-  }
-
-  get #line(): WaitingOps {
-    this.#waitingOps ??= new WaitingOps(this);
-    return this.#waitingOps;
-  }
-
   async ready(options: WaitOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
-    const isWaiting = (this.#waitingOps?.size ?? 0) > 0;
-    if (!isWaiting && (isGone(this.#incarnation) || !isFull(this.#incarnation))) return;
-    await this.#bounded("room", (signal) => this.#line.room(signal), options);
+    if (!this.#mailbox.hasRoom) await this.#bounded("room", (signal) => this.#mailbox.room(signal), options);
   }
 
   async bringBack({ op, signal }: Handing): Promise<void> {
