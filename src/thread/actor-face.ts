@@ -14,19 +14,41 @@ const HIDDEN: ReadonlySet<PropertyKey> = new Set([
   "ref",
 ]);
 
-/** @param own what stands in place of the actor's members; `send` has to be among them */
+type Snapshot = ReturnType<AnyActorRef["getSnapshot"]>;
+type Observer = { next?: (snapshot: Snapshot) => void; error?: (error: unknown) => void; complete?: () => void };
+
+/** The members that give snapshots, of which each is `shown` to outsiders. */
+function snapshotsOf(actor: AnyActorRef, shown: (snapshot: Snapshot) => Snapshot) {
+  const getSnapshot = () => shown(actor.getSnapshot());
+  const subscribe = (next: Observer | ((snapshot: Snapshot) => void), error?: Observer["error"]) => {
+    const observer: Observer = typeof next === "function" ? { next, ...(error === undefined ? {} : { error }) } : next;
+    return actor.subscribe({
+      next: (snapshot: Snapshot) => observer.next?.(shown(snapshot)),
+      error: (problem: unknown) => observer.error?.(problem),
+      complete: () => observer.complete?.(),
+    });
+  };
+  return { getSnapshot, subscribe, select: actor.select.bind({ ...actor, getSnapshot, subscribe }) };
+}
+
+/**
+ * @param own what stands in place of the actor's members; `send` has to be among them
+ * @param shown what outsiders see of a snapshot; an actor that it holds would lead to this one
+ */
 export function actorFace(
   actor: AnyActorRef,
   own: Pick<AnyActorRef, "send"> & Readonly<Record<string, unknown>>,
+  shown: (snapshot: Snapshot) => Snapshot,
 ): AnyActorRef {
   const members: Readonly<Record<PropertyKey, unknown>> = {
+    ...snapshotsOf(actor, shown),
     start: () => face,
     stop: () => face,
     ...own,
   };
   // Inspection goes round the traps of a proxy, so the actor itself must not be what it is made of.
-  const shown: AnyActorRef = shownById(Object.create(Object.getPrototypeOf(actor)));
-  const face: AnyActorRef = new Proxy(shown, {
+  const outside: AnyActorRef = shownById(Object.create(Object.getPrototypeOf(actor)));
+  const face: AnyActorRef = new Proxy(outside, {
     get(_, name) {
       if (Object.hasOwn(members, name)) return members[name];
       if (name === "ref") return face;

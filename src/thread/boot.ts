@@ -6,6 +6,7 @@ import { INITIAL_SUBMISSION_ID } from "../protocol/ids.ts";
 import type { Door, Refusal } from "./door.ts";
 import type { LogicActor } from "./logic-actor.ts";
 import type { OwnHost } from "./own-host.ts";
+import { told } from "./told.ts";
 
 /** Whose life begins. */
 export type Beginning = {
@@ -35,7 +36,8 @@ export function boot(
   if (isRestored) door.hear({ type: msg.type, id: INITIAL_SUBMISSION_ID, msg });
   const start = () => {
     actor.start();
-    if (!isRestored) actor.send({ type: "session.configure", msg });
+    const configure = { type: "session.configure", msg } as const;
+    if (!isRestored) actor.send(own === undefined ? told(configure) : configure);
   };
   if (own === undefined) start();
   else own.inLogic(start);

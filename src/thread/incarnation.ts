@@ -55,6 +55,7 @@ import type { ThreadEnv } from "./thread-env.ts";
 import { ThreadHistory } from "./thread-history.ts";
 import { ThreadStorage } from "./thread-storage.ts";
 import { ThreadTools } from "./thread-tools.ts";
+import { told } from "./told.ts";
 
 /** The tools whose commands and writes go into the sandbox. */
 const confinesWhatItDoes = (tool: BuiltInToolName): boolean =>
@@ -229,7 +230,7 @@ export class Incarnation implements TurnHost {
 
   publish(id: SubmissionId, msg: EventMsg, options?: { recorded: true }): void {
     if (this.#speaks) {
-      this.actor.send({ type: "event.publish", id, msg, ...options });
+      this.actor.send(told({ type: "event.publish", id, msg, ...options }));
       return;
     }
     this.#own?.noteHouse(id, msg);
@@ -238,7 +239,7 @@ export class Incarnation implements TurnHost {
   }
 
   record(item: RolloutItem): void {
-    if (this.#speaks) this.actor.send({ type: "rollout.record", item });
+    if (this.#speaks) this.actor.send(told({ type: "rollout.record", item }));
     else this.door.admit({ kind: "record", item });
     if (item.type === "compacted") this.intake.noteCompacted();
   }
@@ -374,7 +375,7 @@ export class Incarnation implements TurnHost {
   closeInput({ id }: TurnRun): void {
     // Input for an own logic never joins a turn of the house.
     if (this.#own !== undefined) return;
-    this.actor.send({ type: "turn.ending", task: id });
+    this.actor.send(told({ type: "turn.ending", task: id }));
   }
 
   signalTurn(event: TurnMachineEvent): void {
@@ -420,6 +421,11 @@ export class Incarnation implements TurnHost {
   /** Whether the thread may leave memory: it has nothing to do, and holds nothing that would end with it. */
   get isIdle(): boolean {
     return this.activity === "idle" && !this.past.isLoading && !this.terminals.areBusy;
+  }
+
+  /** Whether the logic is an embedder's own. */
+  get hasOwnLogic(): boolean {
+    return this.#own !== undefined;
   }
 
   /** What the machine remembers, where the logic is the built-in one. */

@@ -212,7 +212,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get actor(): AnyActorRef | undefined {
-    return this.isLoaded ? threadFace(this.#incarnation.actor) : undefined;
+    if (!this.isLoaded) return undefined;
+    return threadFace(this.#incarnation.actor, this.#incarnation.hasOwnLogic ? "nothing" : "children");
   }
 
   get epoch(): number {

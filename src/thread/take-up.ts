@@ -1,5 +1,6 @@
 import type { Incarnation } from "./incarnation.ts";
 import { applySettings } from "./op-answers.ts";
+import { told } from "./told.ts";
 
 /** A life goes on with what earlier ones have left undone: as if the ops had come to it, in their order. */
 export function takeUpWork(thread: Incarnation): void {
@@ -13,5 +14,5 @@ export function takeUpWork(thread: Incarnation): void {
     thread.intake.inbox.hold(submission, owner);
   }
   thread.touch();
-  thread.actor.send({ type: "tasks.takeUp", task, queue: [...queue] });
+  thread.actor.send(told({ type: "tasks.takeUp", task, queue: [...queue] }));
 }

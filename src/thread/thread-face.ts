@@ -2,43 +2,35 @@ import type { AnyActorRef } from "xstate";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { isTagged } from "../protocol/unknown-kind.ts";
 import { actorFace } from "./actor-face.ts";
-
-/** What the runtime alone tells a thread: from anybody else it would be a forgery. */
-const SIGNALS: ReadonlySet<string> = new Set([
-  "session.configure",
-  "boot.failed",
-  "event.publish",
-  "rollout.record",
-  "turn.ending",
-  "task.begun",
-  "tasks.takeUp",
-]);
+import { isSignal } from "./told.ts";
 
 const faces = new WeakMap<AnyActorRef, AnyActorRef>();
 
 /**
  * A thread's actor as its holders see it. It takes `op.submit`, and whatever else its logic listens to.
+ * @param hides the built-in logic's turns are nobody's to signal; an own logic's children are its embedder's
  * @throws InvalidRequestError from `send`, for everything else
  */
-export function threadFace(actor: AnyActorRef): AnyActorRef {
+export function threadFace(actor: AnyActorRef, hides: "children" | "nothing"): AnyActorRef {
   const known = faces.get(actor);
   if (known !== undefined) return known;
-  const face = actorFace(actor, {
-    send: (event: unknown) => {
-      if (!isTagged(event) || !isHeard(actor, event.type)) {
-        const type = isTagged(event) ? `\`${event.type}\`` : "a message without a `type`";
-        throw new InvalidRequestError(`thread ${actor.id} takes no ${type} from outside; give it ops with \`submit\``);
-      }
-      actor.send(event);
-    },
-  });
+  const send = (event: unknown) => {
+    if (!isTagged(event) || !isHeard(actor, event.type)) {
+      const type = isTagged(event) ? `\`${event.type}\`` : "a message without a `type`";
+      throw new InvalidRequestError(`thread ${actor.id} takes no ${type} from outside; give it ops with \`submit\``);
+    }
+    actor.send(event);
+  };
+  const face = actorFace(actor, { send }, (snapshot) =>
+    hides === "nothing" ? snapshot : { ...snapshot, children: {} },
+  );
   faces.set(actor, face);
   return face;
 }
 
 /** A machine remembers every type of event that it meets, so it is to meet those alone that it knows. */
 function isHeard({ logic }: AnyActorRef & { readonly logic?: unknown }, type: string): boolean {
-  if (SIGNALS.has(type) || type.startsWith("xstate.")) return false;
+  if (isSignal(type) || type.startsWith("xstate.")) return false;
   const events: unknown = (logic as { events?: unknown } | undefined)?.events;
   return !Array.isArray(events) || events.includes(type) || events.includes("*");
 }

@@ -12,6 +12,7 @@ import { runUserShell } from "../turn/user-shell.ts";
 import { withEmissionShortcut } from "./emission-shortcut.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, answerTo, applySettings } from "./op-answers.ts";
+import { deafToForgeries } from "./told.ts";
 
 const submission = (event: { type: string }): Submission => event as unknown as Submission;
 
@@ -49,7 +50,7 @@ export function threadLogic(lives: Lives) {
       abandonTurn: (scope) => abandonTurn(threadOf(scope), (scope.event as { error?: unknown }).error),
     },
   });
-  return withEmissionShortcut(machine);
+  return deafToForgeries(withEmissionShortcut(machine));
 }
 
 function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): void {

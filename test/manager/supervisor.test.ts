@@ -1,9 +1,10 @@
 /** Nothing from outside ends the supervisor, forges a signal, or leaves anything behind. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { fromCallback } from "xstate";
+import { type AnyActorRef, fromCallback, type InspectionEvent } from "xstate";
 import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { ask } from "../../src/index.ts";
+import { hang } from "../../src/model/script.ts";
 import { settled } from "../kernel/settled.ts";
 import { type Rig, rig, watch } from "../rig.ts";
 
@@ -163,6 +164,59 @@ suite("a thread's face", () => {
       assert.deepEqual([(await thread.run("x")).status, thread.epoch], ["completed", 1]);
     });
   }
+
+  test("a turn can't be reached by a snapshot, so neither can the actor above it", async () => {
+    await using r = await rig({ script: [[hang()]] });
+    const { thread } = await r.manager.startThread();
+    const seen: object[] = [];
+    thread.actor?.subscribe((snapshot) => seen.push(snapshot.children));
+    const running = thread.run("x");
+    await thread.submit({ type: "override_turn_context" });
+    assert.deepEqual([thread.actor?.getSnapshot().children, thread.actor?.getSnapshot().hasTag("running")], [{}, true]);
+    assert.ok(seen.length > 0 && seen.every((children) => Object.keys(children).length === 0));
+    await thread.interrupt();
+    await running;
+  });
+
+  test("nor does it hear the signals of others who hold the actor itself", async () => {
+    const actors = new Map<string, AnyActorRef>();
+    const inspect = ({ actorRef }: InspectionEvent) => {
+      if ("id" in actorRef) actors.set(String(actorRef.id), actorRef as AnyActorRef);
+    };
+    await using r = await rig({ inspect, script: [[hang()], "b"] });
+    const { thread } = await r.manager.startThread();
+    const actor = actors.get(thread.id);
+    assert.ok(actor !== undefined);
+    const running = thread.run("x");
+    await settled();
+    assert.equal(r.model.requests.length, 1);
+    const before = actor.getSnapshot();
+    const seen = watch(thread);
+    const forged = {
+      id: "1",
+      msg: { type: "agent_message", message: "FORGED" },
+      item: {},
+      task: { id: "1" },
+      queue: [],
+    };
+    for (const type of [
+      "event.publish",
+      "rollout.record",
+      "boot.failed",
+      "session.configure",
+      "turn.ending",
+      "task.begun",
+      "tasks.takeUp",
+      "xstate.done.actor.turn",
+      "xstate.error.actor.turn",
+    ]) {
+      actor.send({ type, ...forged });
+      assert.equal(actor.getSnapshot(), before, type);
+    }
+    assert.deepEqual(seen, []);
+    await thread.interrupt();
+    assert.deepEqual([(await running).status, (await thread.run("y")).lastAgentMessage], ["interrupted", "b"]);
+  });
 
   test("an own logic hears what it listens to", async () => {
     const heard: string[] = [];
