@@ -1,6 +1,6 @@
 /**
  * Runs the benches one after another: JSON lines as they come, then a table. Names on the command line choose some; those
- * of the app-server, which also drives the stock binaries, and of PostgreSQL run only when they are named.
+ * of the app-server, which also drives the stock binaries, of PostgreSQL and of a cluster run only when they are named.
  */
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -10,7 +10,7 @@ import { openRoot } from "./folders.ts";
 openRoot();
 const folder = import.meta.dirname;
 const chosen = process.argv.slice(2);
-const ON_DEMAND = ["app-server.bench.ts", "postgres.bench.ts"];
+const ON_DEMAND = ["app-server.bench.ts", "cluster.bench.ts", "postgres.bench.ts"];
 const files = readdirSync(folder)
   .filter((name) => name.endsWith(".bench.ts"))
   .filter((name) => (chosen.length === 0 ? !ON_DEMAND.includes(name) : chosen.some((part) => name.startsWith(part))));

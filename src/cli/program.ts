@@ -4,6 +4,7 @@ import { CODEX_VERSION, VERSION } from "../version.ts";
 import { appServerCommand } from "./app-server/command.ts";
 import { archiveCommand, deleteCommand, unarchiveCommand } from "./archive/command.ts";
 import { repairCommand, verifyCommand } from "./check-home/command.ts";
+import { clusterCommand } from "./cluster/command.ts";
 import { copyCommand } from "./copy/command.ts";
 import { demoCommand } from "./demo/command.ts";
 import { execCommand, reviewCommand } from "./exec/command.ts";
@@ -22,6 +23,7 @@ import { showCommand } from "./show/command.ts";
 import { studioCommand } from "./studio/command.ts";
 import type { Io } from "./terminal/io.ts";
 import { topCommand, treeCommand } from "./tree/command.ts";
+import { workerCommand } from "./worker/command.ts";
 
 /** Every command, in the order of the help. */
 const commands: readonly CommandMaker[] = [
@@ -48,6 +50,8 @@ const commands: readonly CommandMaker[] = [
   studioCommand,
   treeCommand,
   topCommand,
+  clusterCommand,
+  workerCommand,
 ];
 
 /** The whole command line, none of its work loaded. */

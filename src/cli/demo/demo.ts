@@ -34,12 +34,11 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
     if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
     return;
   }
-  const isLive = !options.json && isTerminal(io.stdout, io.env);
   const board = new Board();
-  const view = viewFor(options, isLive, board, io);
+  const view = viewFor(options, board, io);
   try {
     await withStore(options, io, (store) =>
-      play(options, { store, board, view, interruption, paceMs: isLive ? WORD_MS : 0 }),
+      play(options, { store, board, view, interruption, paceMs: view instanceof LiveView ? WORD_MS : 0 }),
     );
   } finally {
     view.close();
@@ -49,9 +48,9 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
   if (board.total((row) => row.failed) > 0) throw new Exit(EXIT.failed);
 }
 
-function viewFor(options: DemoOptions, isLive: boolean, board: Board, { stdout }: Io): DemoView {
-  if (options.json) return new JsonView(stdout);
-  return isLive ? new LiveView(stdout, board) : new PlainView(stdout);
+export function viewFor({ json }: Pick<DemoOptions, "json">, board: Board, { stdout, env }: Io): DemoView {
+  if (json) return new JsonView(stdout);
+  return isTerminal(stdout, env) ? new LiveView(stdout, board) : new PlainView(stdout);
 }
 
 /** Threads of a demo last as long as the demo does, unless a home or a database is named for them. */
@@ -101,6 +100,7 @@ async function play(settings: DemoSettings, { store, board, view, interruption, 
     await orchestrate({
       ...settings,
       manager,
+      supervisor: manager.supervisor,
       signal,
       tool: driveMinutes,
       onEnter: (entry) => board.enter(entry),

@@ -2,7 +2,15 @@
  * The demo's orchestrator: what an embedder would write. It starts agents by messages to the supervisor and by the
  * facade, drives their turns side by side, forks one, interrupts one and removes one.
  */
-import { ask, newThreadId, type Thread, type ThreadId, type ThreadManager, type Tool } from "../../index.ts";
+import {
+  ask,
+  newThreadId,
+  type ThreadHandle,
+  type ThreadId,
+  type ThreadManager,
+  type Threads,
+  type Tool,
+} from "../../index.ts";
 import type { Entry } from "./board.ts";
 import { BRANCH_PROMPTS, COUNTED, ENDLESS_PROMPT, nameOf, promptOf, TOOL_SCENE } from "./scenes.ts";
 
@@ -14,16 +22,21 @@ export type Note = {
 };
 
 export type Play = {
-  readonly manager: ThreadManager;
+  /** A manager, or a cluster. */
+  readonly manager: Threads;
+  /** Who takes `thread.spawn`; without it all are started by the facade. */
+  readonly supervisor?: ThreadManager["supervisor"];
   /** How many agents are started; the fork comes on top. */
   readonly threads: number;
   /** Turns of each. The first agent takes at least two, since it is forked at its second user message. */
   readonly turns: number;
-  /** Given to the agent that uses it. */
-  readonly tool: Tool;
+  /** Given to the agent that uses it; left out where all threads have it. */
+  readonly tool?: Tool;
   readonly signal: AbortSignal;
   /** Called with every thread before its first event. */
   readonly onEnter: (entry: Entry) => void;
+  /** Called with every thread once it is made. */
+  readonly onThread?: (thread: ThreadHandle) => void;
   readonly onNote: (note: Note) => void;
 };
 
@@ -76,33 +89,37 @@ async function perform(stage: Stage, index: number): Promise<void> {
 }
 
 /** The lead and every second agent by a message to the supervisor, the others by the facade. */
-async function start(stage: Stage, index: number): Promise<Thread> {
-  const { manager, lead, leadStarted, tool, signal } = stage;
+async function start(stage: Stage, index: number): Promise<ThreadHandle> {
+  const { manager, supervisor, lead, leadStarted, tool, signal } = stage;
   const isChild = index === 1 || index === 2;
   if (isChild) await leadStarted.promise;
   signal.throwIfAborted();
   const threadId = index === LEAD ? lead : newThreadId();
   const options = { threadId, ...(isChild && { parentThreadId: lead }) };
-  const config = index === stage.parts.tool ? { tools: [tool] } : {};
+  const config = index === stage.parts.tool && tool !== undefined ? { tools: [tool] } : {};
   stage.onEnter({ threadId, name: nameOf(index), parentThreadId: isChild ? lead : null, forkedFromId: null });
-  if (index % 2 === 0) {
-    const { thread } = await ask(manager.supervisor, { type: "thread.spawn", config, options });
-    stage.onNote({ action: "start", threadId, text: "started by the message thread.spawn" });
-    if (index === LEAD) leadStarted.resolve();
-    return thread;
-  }
-  const { thread } = await manager.startThread(config, options);
-  stage.onNote({ action: "start", threadId, text: "started by manager.startThread()" });
+  const isMessage = index % 2 === 0 && supervisor !== undefined;
+  const { thread } = isMessage
+    ? await ask(supervisor, { type: "thread.spawn", config, options })
+    : await manager.startThread(config, options);
+  stage.onThread?.(thread);
+  stage.onNote({
+    action: "start",
+    threadId,
+    text: `started by ${isMessage ? "the message thread.spawn" : "manager.startThread()"}`,
+  });
+  if (index === LEAD) leadStarted.resolve();
   return thread;
 }
 
 /** At the second user message: the fork knows the first turn only. Then both branches go on, side by side. */
-async function fork(stage: Stage, source: Thread): Promise<void> {
+async function fork(stage: Stage, source: ThreadHandle): Promise<void> {
   const { manager, signal } = stage;
   signal.throwIfAborted();
   const threadId = newThreadId();
   stage.onEnter({ threadId, name: `${nameOf(LEAD)}/2`, parentThreadId: null, forkedFromId: source.id });
   const { thread } = await manager.forkThread({ from: source.id, at: { beforeUserMessage: 1 } }, { threadId });
+  stage.onThread?.(thread);
   stage.onNote({
     action: "fork",
     threadId,
@@ -111,7 +128,7 @@ async function fork(stage: Stage, source: Thread): Promise<void> {
   await Promise.all([source.run(BRANCH_PROMPTS.source), thread.run(BRANCH_PROMPTS.fork)]);
 }
 
-async function interrupt(stage: Stage, thread: Thread): Promise<void> {
+async function interrupt(stage: Stage, thread: ThreadHandle): Promise<void> {
   stage.signal.throwIfAborted();
   const words = Promise.withResolvers<void>();
   let heard = 0;
@@ -129,7 +146,7 @@ async function interrupt(stage: Stage, thread: Thread): Promise<void> {
   }
 }
 
-async function remove(stage: Stage, thread: Thread): Promise<void> {
+async function remove(stage: Stage, thread: ThreadHandle): Promise<void> {
   stage.signal.throwIfAborted();
   const removed = await stage.manager.removeThread(thread.id);
   const outcome = await removed?.shutdown();

@@ -40,7 +40,15 @@ function scriptWithQuestion(): (request: ModelRequest, n: number) => Play {
 async function playOn(manager: ThreadManager, settings: DemoSettings, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const nobody = () => undefined;
-    const play = { ...settings, manager, signal, tool: driveMinutes, onEnter: nobody, onNote: nobody };
+    const play = {
+      ...settings,
+      manager,
+      supervisor: manager.supervisor,
+      signal,
+      tool: driveMinutes,
+      onEnter: nobody,
+      onNote: nobody,
+    };
     // Whoever looks may interrupt, delete or answer what this act counts on: then the next begins.
     await orchestrate(play).catch(() => undefined);
     await rest(signal);

@@ -33,7 +33,7 @@ exit "$code"
 export type LeashedLaunch = {
   readonly argv: readonly string[];
   /** On top of what every program needs; settings of the owner's own environment are not the server's. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<NodeJS.ProcessEnv>;
   readonly cwd?: string;
   /** The file that gets what the server says. */
   readonly log: string;

@@ -1,0 +1,212 @@
+/**
+ * What does a cluster cost beside one process with the same store and model, and beside a bare handler of Restate that only
+ * echoes? All on this machine, by servers of npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_FORKS` (30),
+ * `BENCH_MESSAGES` (10,000: of the longest thread that is forked) and `BENCH_WORKERS` (1, 2 and 4) say how large it is.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { Balancer } from "../src/cli/cluster/balancer.ts";
+import { register } from "../src/cli/cluster/registration.ts";
+import { freePort } from "../src/cli/engines/free-port.ts";
+import { answerOf } from "../src/cli/engines/leashed-process.ts";
+import { connect } from "../src/cluster/index.ts";
+import { openHome, type ThreadHandle, ThreadManager, type Threads } from "../src/index.ts";
+import { postgresStore } from "../src/store/postgres/postgres-store.ts";
+import { ClusterRig } from "../test/cluster/cluster-rig.ts";
+import { bench, type Measured, nowUs, print, type Runner } from "./harness.ts";
+import { startSseServer } from "./sse-server.ts";
+import { appendMessages, metaOf } from "./stored-thread.ts";
+
+type Args = Readonly<Record<string, string>>;
+
+const sizeOf = (name: string, usual: number): number => Number(process.env[name] ?? usual);
+const TURNS = sizeOf("BENCH_TURNS", 400);
+const FORKS = sizeOf("BENCH_FORKS", 30);
+const MESSAGES = sizeOf("BENCH_MESSAGES", 10_000);
+const WORKERS = (process.env.BENCH_WORKERS ?? "1,2,4").split(",").map(Number);
+const WIDTHS = [1, 16, 64];
+const DELTAS = 20;
+
+/** Threads of one process or of the cluster, by the same interface. */
+async function withThreads<T>({ kind, ...args }: Args, work: (threads: Threads) => Promise<T>): Promise<T> {
+  if (kind === "cluster") {
+    await using threads = connect({ ingress: args.ingress ?? "" });
+    return await work(threads);
+  }
+  const cwd = args.home ?? "";
+  const home = await openHome({ home: cwd, env: process.env, cwd });
+  const store = postgresStore({ connectionString: args.store ?? "" });
+  try {
+    await using manager = await ThreadManager.create({ ...home.options, store });
+    return await work(manager);
+  } finally {
+    await store.close();
+    await home.close();
+  }
+}
+
+type Taken = { readonly p50Ms: number; readonly p99Ms: number; readonly perSecond: number };
+
+/** Calls of `work`, so many at a time: how long one takes, and how many come to a second. */
+async function timed(count: number, width: number, work: (n: number) => Promise<unknown>): Promise<Taken> {
+  const taken: number[] = [];
+  const start = nowUs();
+  let next = 0;
+  const lane = async () => {
+    while (next < count) {
+      const n = next++;
+      const begun = nowUs();
+      await work(n);
+      taken.push((nowUs() - begun) / 1_000);
+    }
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+  const sorted = taken.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (count * 1_000_000) / (nowUs() - start) };
+}
+
+const named = (name: string, { p50Ms, p99Ms, perSecond }: Taken): Measured => ({
+  [`${name}P50Ms`]: p50Ms,
+  [`${name}P99Ms`]: p99Ms,
+  [`${name}PerSecond`]: perSecond,
+});
+
+const startsAndTurns = (args: Args): Promise<Measured> =>
+  withThreads(args, async (threads) => {
+    const width = Number(args.width);
+    const made: ThreadHandle[] = [];
+    const starts = await timed(Math.max(width, Math.ceil(TURNS / 4)), width, async () => {
+      made.push((await threads.startThread()).thread);
+    });
+    // Each lane has a thread of its own.
+    const lanes = made.slice(0, width);
+    const turns = await timed(TURNS, width, async () => {
+      const thread = lanes.pop();
+      if (thread === undefined) throw new Error("a lane without a thread");
+      await thread.run("hello");
+      lanes.push(thread);
+    });
+    return { ...named("start", starts), ...named("turn", turns) };
+  });
+
+const firstDelta = (args: Args): Promise<Measured> =>
+  withThreads(args, async (threads) => {
+    const { thread } = await threads.startThread();
+    await thread.run("hello");
+    let heard: (() => void) | undefined;
+    thread.events$.subscribe(({ msg }) => msg.type === "agent_message_delta" && heard?.());
+    const rounds = Math.max(1, Math.ceil(TURNS / 10));
+    const taken = await timed(rounds, 1, async () => {
+      const first = new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+      const turn = thread.run("hello");
+      await first;
+      heard = undefined;
+      // What comes after the first delta is not what is timed; the next round begins when it is over.
+      pending.push(turn);
+      if (pending.length > 1) await pending.shift();
+    });
+    await Promise.all(pending);
+    return { deltaP50Ms: taken.p50Ms, deltaP99Ms: taken.p99Ms };
+  });
+const pending: Promise<unknown>[] = [];
+
+const forks = (args: Args): Promise<Measured> =>
+  withThreads(args, async (threads) => {
+    const messages = Number(args.messages);
+    const store = postgresStore({ connectionString: args.store ?? "" });
+    const writer = await store.create(metaOf());
+    await appendMessages(writer, messages);
+    await writer.close();
+    await store.close();
+    const at = { beforeUserMessage: Math.floor(messages / 4) };
+    return named("fork", await timed(FORKS, 1, () => threads.forkThread({ from: writer.threadId, at })));
+  });
+
+async function echo({ ingress, width }: Args): Promise<Measured> {
+  const headers = { "content-type": "application/json" };
+  const taken = await timed(TURNS, Number(width), async (n) => {
+    const key = n % Number(width);
+    const response = await fetch(`${ingress}/Echo/${key}/echo`, { method: "POST", headers, body: '"hello"' });
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`the echo answers ${response.status}`);
+  });
+  return named("echo", taken);
+}
+
+/** Bare handlers behind a balancer of their own, with the same engine. */
+class EchoWorkers implements AsyncDisposable {
+  readonly #children: ChildProcess[] = [];
+  readonly #balancer: Balancer;
+
+  private constructor(balancer: Balancer) {
+    this.#balancer = balancer;
+  }
+
+  static async start(rig: ClusterRig, count: number): Promise<EchoWorkers> {
+    const workers = new EchoWorkers(await Balancer.listen());
+    const urls: string[] = [];
+    for (let n = 0; n < count; n += 1) {
+      const port = await freePort();
+      const child = spawn(
+        process.execPath,
+        [join(import.meta.dirname, "../test/cluster/echo-child.ts"), String(port)],
+        {
+          stdio: ["ignore", "pipe", "inherit"],
+          env: { ...process.env, RESTATE_LOGGING: "ERROR" },
+        },
+      );
+      workers.#children.push(child);
+      await once(child.stdout, "data");
+      urls.push(`http://127.0.0.1:${port}`);
+    }
+    await workers.#balancer.serve(urls);
+    await register({
+      admin: rig.nodes[0]?.admin ?? "",
+      uri: workers.#balancer.url,
+      signal: AbortSignal.timeout(30_000),
+    });
+    await answerOf(() => echo({ ingress: rig.ingress, width: "1" }), { deadlineMs: 30_000 });
+    return workers;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#children) child.kill("SIGKILL");
+    await this.#balancer[Symbol.asyncDispose]();
+  }
+}
+
+async function measure(run: Runner, rig: ClusterRig, count: number): Promise<void> {
+  const tell = (kind: string, facts: object): void => print({ bench: "cluster", case: kind, workers: count, ...facts });
+  const place = { ingress: rig.ingress, store: rig.postgres.url, home: rig.home };
+  await using _echoes = await EchoWorkers.start(rig, count);
+  for (const width of WIDTHS) {
+    tell("echo", { width, ...(await run.samples("echo", { ...place, width })) });
+    tell("process", { width, ...(await run.samples("startsAndTurns", { ...place, kind: "process", width })) });
+    const before = rig.balancer.passed;
+    tell("cluster", { width, ...(await run.samples("startsAndTurns", { ...place, kind: "cluster", width })) });
+    const passed = rig.balancer.passed.map((now, n) => now - (before[n] ?? 0));
+    const all = passed.reduce((sum, share) => sum + share, 0);
+    tell("placement", { width, shares: passed.map((share) => `${Math.round((100 * share) / all)} %`).join(" ") });
+  }
+  for (const kind of ["process", "cluster"]) tell(kind, await run.samples("firstDelta", { ...place, kind }));
+  for (const messages of [10, 100, 1_000, 10_000].filter((size) => size <= MESSAGES)) {
+    for (const kind of ["process", "cluster"])
+      tell(kind, { messages, ...(await run.samples("forks", { ...place, kind, messages }, 1)) });
+  }
+}
+
+await bench(import.meta.url, { startsAndTurns, firstDelta, forks, echo }, async (run) => {
+  const model = await startSseServer(DELTAS);
+  try {
+    for (const workers of WORKERS) {
+      await using rig = await ClusterRig.start({ workers, baseUrl: model.baseUrl });
+      await measure(run, rig, workers);
+    }
+  } finally {
+    model.stop();
+  }
+});
