@@ -129,7 +129,13 @@ export const isEmptyInput = (op: Op): boolean =>
 const QUESTIONS: ReadonlySet<string> = new Set(["list_skills", "list_mcp_tools", "list_models"]);
 
 /** Ops that must not wait for anything: never deferred, and no place in the mailbox is needed for them. */
-const URGENT: ReadonlySet<string> = new Set(["interrupt", "shutdown", "exec_approval", "patch_approval"]);
+const URGENT: ReadonlySet<string> = new Set([
+  "interrupt",
+  "shutdown",
+  "exec_approval",
+  "patch_approval",
+  "user_input_answer",
+]);
 
 export const isUrgent = (op: Op): boolean => URGENT.has(op.type);
 

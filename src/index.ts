@@ -97,6 +97,11 @@ export {
   type Price,
 } from "./protocol/budget.ts";
 export { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./protocol/built-in-tool-names.ts";
+export type {
+  CollaborationMode,
+  CollaborationModeName,
+  GivenCollaborationMode,
+} from "./protocol/collaboration-mode.ts";
 export {
   ApprovalDeniedError,
   BudgetExceededError,
@@ -196,6 +201,7 @@ export {
   type ReviewOp,
   type ThreadRollbackOp,
   type UnknownOp,
+  type UserInputAnswerOp,
   type UserInputOp,
   type UserTurnOp,
 } from "./protocol/op.ts";
@@ -272,6 +278,7 @@ export type {
   ExecCommandFields,
   McpStartupStatus,
   PlanStep,
+  RequestUserInputEvent,
   ToolEventMsg,
 } from "./protocol/tool-events.ts";
 export { truncateBeforeNth } from "./protocol/truncation.ts";
@@ -291,6 +298,7 @@ export type {
   McpInvocation,
   McpToolCallTurnItem,
   ParsedCommand,
+  PlanTurnItem,
   ReasoningTurnItem,
   TurnItem,
   TurnItemStatus,
@@ -300,6 +308,7 @@ export type {
 export type { UnknownKind, UnknownTagged } from "./protocol/unknown-kind.ts";
 export { type BoundaryRule, isUserBoundary } from "./protocol/user-boundary.ts";
 export type { TextElement, UserInput } from "./protocol/user-input.ts";
+export type { UserAnswers, UserQuestion } from "./protocol/user-question.ts";
 export {
   type Account,
   type AuthManager,

@@ -13,7 +13,7 @@ import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
 
 /** As clients of Codex expect. */
-export const DEFAULT_TOOLS: readonly BuiltInToolName[] = [...CODEX_TOOLS, "multi_agent"];
+export const DEFAULT_TOOLS: readonly BuiltInToolName[] = [...CODEX_TOOLS, "request_user_input", "multi_agent"];
 
 export type AppServerCommand = {
   readonly home: string;

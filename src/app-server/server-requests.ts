@@ -1,9 +1,9 @@
 /**
- * What a thread asks its clients: approvals. Ids come from one counter of the server.
+ * What a thread asks its clients: approvals, and what its model asks the user. Ids come from one counter of the server.
  *
  * - Every subscriber is asked, also one that comes later. The first answer wins; the others are told by
  *   serverRequest/resolved.
- * - A client that answers with an error, or with what is no decision, declines. One that goes away leaves the
+ * - A client that answers with an error, or with what is no decision, declines; or gives no answers. v1 knows no questions. One that goes away leaves the
  *   question to the others, and to later clients.
  * - When the turn ends, its questions are withdrawn in the same way.
  */
@@ -12,13 +12,17 @@ import type { Clock } from "../kernel/clock.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import type { Op } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
+import { NO_ANSWERS } from "../protocol/user-question.ts";
+import { isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
-import type { ApprovalMsg, OpenRequest } from "./open-request.ts";
+import type { OpenRequest } from "./open-request.ts";
 import type { ThreadFeed } from "./thread-feed.ts";
 import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
 import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
+import { answersOf, userInputRequest } from "./v2/user-questions.ts";
 
 export class ServerRequests {
   readonly #manager: ThreadManager;
@@ -36,7 +40,7 @@ export class ServerRequests {
   }
 
   open(feed: ThreadFeed, { turn, msg }: { turn: string; msg: EventMsg }): void {
-    if (!isApproval(msg)) return;
+    if (!isApproval(msg) && !isQuestion(msg)) return;
     const request: OpenRequest = {
       id: this.#next,
       feed,
@@ -54,8 +58,15 @@ export class ServerRequests {
 
   #ask(request: OpenRequest, connection: Connection): void {
     const dialect = request.feed.subscriptions.get(connection)?.isV2 ? "v2" : "v1";
+    const { id, msg } = request;
+    if (isQuestion(msg)) {
+      if (dialect === "v1") return;
+      request.feed.ask(connection, { id, ...userInputRequest({ ...request, msg }) });
+    } else {
+      const about = { ...request, msg };
+      request.feed.ask(connection, { id, ...(dialect === "v2" ? v2Request(about) : v1Request(about)) });
+    }
     request.asked.set(connection, dialect);
-    request.feed.ask(connection, { id: request.id, ...(dialect === "v2" ? v2Request(request) : v1Request(request)) });
   }
 
   /** Asks a client that has just come what still waits for an answer. */
@@ -69,7 +80,11 @@ export class ServerRequests {
   /** Questions that the thread had asked before anybody listened. */
   #adopt(feed: ThreadFeed): void {
     const known = new Set([...this.#open.values()].map(({ msg }) => msg.call_id));
-    for (const { turn, msg, callId } of this.#manager.loadedThread(feed.threadId)?.pendingApprovals ?? []) {
+    const thread = this.#manager.loadedThread(feed.threadId);
+    for (const { turn, msg, callId } of [
+      ...(thread?.pendingApprovals ?? []),
+      ...(thread?.pendingUserQuestions ?? []),
+    ]) {
       if (!known.has(callId)) this.open(feed, { turn, msg });
     }
   }
@@ -78,16 +93,22 @@ export class ServerRequests {
     const request = this.#open.get(id);
     const dialect = request?.asked.get(connection);
     if (request === undefined || dialect === undefined) return;
+    const { msg } = request;
+    if (isQuestion(msg)) {
+      const response = failed ? NO_ANSWERS : answersOf(result);
+      this.#answer(request, "approved", { type: "user_input_answer", id: msg.call_id, response });
+      return;
+    }
     const decide = dialect === "v2" ? v2Decision : v1Decision;
-    this.#decide(request, failed ? "denied" : decide(result));
+    const decision = failed ? "denied" : decide(result);
+    const type = msg.type === "exec_approval_request" ? ("exec_approval" as const) : ("patch_approval" as const);
+    this.#answer(request, decision, { type, id: msg.call_id, decision });
   }
 
-  #decide(request: OpenRequest, decision: ReviewDecision): void {
+  #answer(request: OpenRequest, decision: ReviewDecision, op: Op): void {
     this.#resolve(request, decision);
-    const { msg, feed } = request;
-    const type = msg.type === "exec_approval_request" ? ("exec_approval" as const) : ("patch_approval" as const);
-    const thread = this.#manager.loadedThread(feed.threadId as ThreadId);
-    thread?.submit({ type, id: msg.call_id, decision }).catch(() => undefined);
+    const thread = this.#manager.loadedThread(request.feed.threadId);
+    thread?.submit(op).catch(() => undefined);
   }
 
   /** Somebody has answered who was not asked: those who were are told. */
@@ -120,6 +141,3 @@ export class ServerRequests {
     }
   }
 }
-
-const isApproval = (msg: EventMsg): msg is ApprovalMsg =>
-  msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";

@@ -9,6 +9,7 @@
 import { SparseMap } from "../kernel/sparse-map.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { type ApprovalMsg, isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequest } from "./json-rpc.ts";
 import { type Spoken, toldToV1, V1Voice } from "./v1/map-events.ts";
@@ -85,9 +86,12 @@ export class ThreadFeed {
     this.#note(event);
     for (const watcher of this.#watchers.keys()) watcher(event);
     const { msg } = event;
-    const isQuestion = msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
     // A thread that waits for somebody says so, also while nobody follows it.
-    const told = isQuestion ? this.#approvalTold(event, now) : this.mapper.map(event, now);
+    const told = isApproval(msg)
+      ? this.#approvalTold(msg, now)
+      : isQuestion(msg)
+        ? this.mapper.setStatus({ type: "active", activeFlags: ["waitingOnUserInput"] })
+        : this.mapper.map(event, now);
     if (this.subscriptions.size > 0 || this.backlog !== undefined) this.#send(event, told);
     this.#announce(told);
   }
@@ -103,16 +107,14 @@ export class ThreadFeed {
   }
 
   /** The status first, then the item that waits, then (by the caller) the request. */
-  #approvalTold({ msg }: ThreadEvent, now: number): Told[] {
+  #approvalTold(msg: ApprovalMsg, now: number): Told[] {
     const { mapper } = this;
     const told = mapper.setStatus({ type: "active", activeFlags: ["waitingOnApproval"] });
     const body =
       msg.type === "exec_approval_request"
         ? commandBegun({ ...msg, source: "agent" })
-        : msg.type === "apply_patch_approval_request"
-          ? { type: "fileChange", id: msg.call_id, changes: changesToV2(msg.changes), status: "inProgress" }
-          : undefined;
-    if (body === undefined || mapper.turn === undefined || mapper.turn.begun.has(body.id)) return told;
+        : { type: "fileChange", id: msg.call_id, changes: changesToV2(msg.changes), status: "inProgress" };
+    if (mapper.turn === undefined || mapper.turn.begun.has(body.id)) return told;
     mapper.turn.begun.set(body.id, now);
     if (body.type === "commandExecution") mapper.turn.unbegun.set(body.id, body);
     const item = { ...body, startedAtMs: now, completedAtMs: null };

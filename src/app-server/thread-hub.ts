@@ -8,6 +8,7 @@ import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Thread } from "../thread/thread.ts";
+import { isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import { type Subscription, ThreadFeed } from "./thread-feed.ts";
@@ -50,15 +51,15 @@ export class ThreadHub {
   #onEvent(event: ThreadEvent): void {
     const { threadId, id, msg } = event;
     const isStart = msg.type === "task_started" || msg.type === "turn_resumed";
-    const isQuestion = msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
+    const asks = isApproval(msg) || isQuestion(msg);
     const known = this.#feeds.get(threadId);
-    const feed = known ?? (isStart ? this.#newFeed(threadId) : isQuestion ? this.feedOf(threadId) : undefined);
+    const feed = known ?? (isStart ? this.#newFeed(threadId) : asks ? this.feedOf(threadId) : undefined);
     if (feed === undefined) return;
     const isEnd = feed.mapper.endsTurn(event) || msg.type === "session_configured";
     if (isEnd) this.#options.requests.withdraw(feed);
     if (msg.type === "error") this.#options.onFailure(event);
     feed.onEvent(event, this.#options.clock.now());
-    if (isQuestion) this.#options.requests.open(feed, { turn: id, msg });
+    if (asks) this.#options.requests.open(feed, { turn: id, msg });
     const isToEnd = isStart && feed.promised.get(msg.turn_id ?? id) === true;
     if (isStart || isEnd) feed.promised.delete(isStart ? (msg.turn_id ?? id) : id);
     if (isToEnd) this.interrupt(threadId);
@@ -209,9 +210,11 @@ export class ThreadHub {
     if (status !== undefined && status.type !== "notLoaded")
       return thread === undefined ? { type: "notLoaded" } : status;
     if (thread === undefined) return { type: "notLoaded" };
-    const { activeTurn, pendingApprovals } = thread;
+    const { activeTurn, pendingApprovals, pendingUserQuestions } = thread;
     if (activeTurn === undefined) return { type: this.#failed.has(threadId) ? "systemError" : "idle" };
-    return { type: "active", activeFlags: pendingApprovals.length > 0 ? ["waitingOnApproval"] : [] };
+    const approval = pendingApprovals.length > 0 ? (["waitingOnApproval"] as const) : [];
+    const question = pendingUserQuestions.length > 0 ? (["waitingOnUserInput"] as const) : [];
+    return { type: "active", activeFlags: [...approval, ...question] };
   }
 
   /** Tells every v2 client, whether it follows the thread or not. */

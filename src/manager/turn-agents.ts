@@ -63,7 +63,8 @@ export class TurnAgents implements Agents {
   async spawn({ parent, rootTurn, config, prompt, history, role, terms, signal }: SpawnRequest): Promise<ThreadId> {
     this.#open();
     const nickname = terms === undefined ? null : this.#nicknames.next(this.#treeOf(parent));
-    const threadId = await this.#control.spawnAgent(config, prompt, {
+    // The mode is between the user and the thread that they talk to.
+    const threadId = await this.#control.spawnAgent({ ...config, collaborationMode: null }, prompt, {
       parentThreadId: parent,
       agent: { nickname, role, notifiesParent: terms !== undefined, ...terms },
       originator: await this.#originatorOf(parent),

@@ -8,6 +8,7 @@ export const BUILT_IN_TOOL_NAMES = [
   "apply_patch",
   "update_plan",
   "view_image",
+  "request_user_input",
   "multi_agent",
   "collab",
 ] as const;

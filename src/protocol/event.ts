@@ -225,5 +225,7 @@ export type ContentEventMsg =
   | { type: "agent_reasoning_raw_content_delta"; delta: string }
   | { type: "agent_reasoning_section_break"; item_id: string; summary_index: number }
   | ({ type: "agent_message_content_delta" } & ItemDelta)
+  /** A plan streams, in plan mode. */
+  | ({ type: "plan_delta" } & ItemDelta)
   | ({ type: "reasoning_content_delta"; summary_index: number } & ItemDelta)
   | ({ type: "reasoning_raw_content_delta"; content_index: number } & ItemDelta);

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { type GivenCollaborationMode, givenCollaborationModeSchema } from "./collaboration-mode.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { isDeepValue, MAX_OP_DEPTH } from "./json-depth.ts";
 import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profile.ts";
@@ -17,6 +18,7 @@ import {
 import { type ResponseItem, responseItemSchema } from "./response-item.ts";
 import { isTagged, type UnknownTagged } from "./unknown-kind.ts";
 import { type UserInput, userInputSchema } from "./user-input.ts";
+import { type UserAnswers, userAnswersSchema } from "./user-question.ts";
 import { parseWith } from "./validation.ts";
 
 /** Ends the running turn, if there is one. */
@@ -60,11 +62,15 @@ export type OverrideTurnContextOp = {
   effort?: ReasoningEffort | null | undefined;
   summary?: ReasoningSummary | null | undefined;
   service_tier?: string | null | undefined;
+  /** The mode, and over `model` and `effort` its own. */
+  collaboration_mode?: GivenCollaborationMode | null | undefined;
 };
 /** `id` is the submission id of the turn that asked. */
 export type ExecApprovalOp = { type: "exec_approval"; id: string; decision: ReviewDecision };
 /** Answers a patch that waits for approval. */
 export type PatchApprovalOp = { type: "patch_approval"; id: string; decision: ReviewDecision };
+/** Answers a `request_user_input` event. `id` is the call's, or the submission id of the turn that asked. */
+export type UserInputAnswerOp = { type: "user_input_answer"; id: string; response: UserAnswers };
 /** Answers what an MCP server asked the user. */
 export type ResolveElicitationOp = {
   type: "resolve_elicitation";
@@ -103,6 +109,7 @@ export type KnownOp =
   | OverrideTurnContextOp
   | ExecApprovalOp
   | PatchApprovalOp
+  | UserInputAnswerOp
   | ResolveElicitationOp
   | { type: "add_to_history"; text: string }
   | { type: "get_history_entry_request"; offset: number; log_id: number }
@@ -162,9 +169,11 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     effort: reasoningEffortSchema.nullish(),
     summary: reasoningSummarySchema.nullish(),
     service_tier: text.min(1).nullish(),
+    collaboration_mode: givenCollaborationModeSchema.nullish(),
   }),
   exec_approval: z.looseObject({ type: of("exec_approval"), ...approval }),
   patch_approval: z.looseObject({ type: of("patch_approval"), ...approval }),
+  user_input_answer: z.looseObject({ type: of("user_input_answer"), id: text, response: userAnswersSchema }),
   resolve_elicitation: z.looseObject({
     type: of("resolve_elicitation"),
     server_name: text,

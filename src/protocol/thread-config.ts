@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { type Budget, budgetSchema } from "./budget.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "./built-in-tool-names.ts";
+import { type CollaborationMode, collaborationModeSchema } from "./collaboration-mode.ts";
 import { definedFields } from "./defined-fields.ts";
 import { InvalidRequestError } from "./errors.ts";
 import type { Tool } from "./function-tool.ts";
@@ -59,6 +60,8 @@ export type ResolvedThreadConfig = {
   projectDocMaxBytes: number | null;
   /** Further names that count where a folder has no AGENTS.md. */
   projectDocFallbackNames: readonly string[];
+  /** How the model works with its user; null: nobody has chosen, which is as `default`. An agent has none. */
+  collaborationMode: CollaborationMode | null;
   /** What a compaction asks the model for; null: our own words. */
   compactPrompt: string | null;
   /** null: the model's own. */
@@ -133,6 +136,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   userInstructions: text.nullable(),
   projectDocMaxBytes: z.int().min(0).nullable(),
   projectDocFallbackNames: z.array(name),
+  collaborationMode: collaborationModeSchema.nullable(),
   compactPrompt: text.nullable(),
   reasoningEffort: reasoningEffortSchema.nullable(),
   reasoningSummary: reasoningSummarySchema,
@@ -196,6 +200,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   userInstructions: null,
   projectDocMaxBytes: null,
   projectDocFallbackNames: [],
+  collaborationMode: null,
   compactPrompt: null,
   reasoningEffort: null,
   reasoningSummary: "auto",

@@ -1,6 +1,7 @@
 import type { AgentStatus } from "./agent-status.ts";
 import type { ThreadId } from "./ids.ts";
 import type { Duration, FileChanges, McpInvocation, ParsedCommand } from "./turn-item.ts";
+import type { UserQuestion } from "./user-question.ts";
 
 /** Events of tools at work and of the approvals they ask for (SPEC 3). None of them is stored. */
 export type ToolEventMsg =
@@ -24,6 +25,7 @@ export type ToolEventMsg =
   | ExecApprovalRequestEvent
   | { type: "elicitation_request"; server_name: string; id: string | number; message: string }
   | ApplyPatchApprovalRequestEvent
+  | RequestUserInputEvent
   | { type: "patch_apply_begin"; call_id: string; turn_id: string; auto_approved: boolean; changes: FileChanges }
   | {
       type: "patch_apply_end";
@@ -89,6 +91,14 @@ export type ApplyPatchApprovalRequestEvent = {
   changes: FileChanges;
   reason?: string | null | undefined;
   grant_root?: string | null | undefined;
+};
+
+/** What the model asks the user. Answered by op user_input_answer. */
+export type RequestUserInputEvent = {
+  type: "request_user_input";
+  call_id: string;
+  turn_id: string;
+  questions: UserQuestion[];
 };
 
 /** Which agent calls, and by which tool call. */

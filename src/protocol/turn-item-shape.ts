@@ -94,5 +94,6 @@ export const turnItemShape = byType(
     ],
     ["ContextCompaction", record({ id: text })],
     ["ImageView", record({ id: text, path: text })],
+    ["Plan", record({ id: text, text })],
   ]),
 );

@@ -97,6 +97,9 @@ export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string 
 /** The model has looked at a picture on the disk. `path` is absolute; stock Codex stores it as a `file:` URL. */
 export type ImageViewTurnItem = { type: "ImageView"; id: string; path: string };
 
+/** A plan that the model proposes: in plan mode, what it writes between `<proposed_plan>` and `</proposed_plan>`. */
+export type PlanTurnItem = { type: "Plan"; id: string; text: string };
+
 /** A review has begun. */
 export type EnteredReviewModeTurnItem = {
   type: "EnteredReviewMode";
@@ -123,6 +126,7 @@ export type TurnItem =
   | DynamicToolCallTurnItem
   | ContextCompactionTurnItem
   | ImageViewTurnItem
+  | PlanTurnItem
   | EnteredReviewModeTurnItem
   | ExitedReviewModeTurnItem
   | UnknownTagged;

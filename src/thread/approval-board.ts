@@ -1,4 +1,3 @@
-import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
@@ -45,17 +44,11 @@ export class ApprovalBoard {
     thread: Pick<AskingThread, "threadId" | "approvals">,
     { type, id }: ExecApprovalOp | PatchApprovalOp,
   ): void {
-    if (thread.approvals.isPending(id)) return;
     const below = [...this.#waiting].some(
       (other) =>
         other.approvals.pending.some(({ callId }) => callId === id) && this.#isUnder(other.threadId, thread.threadId),
     );
-    if (below) return;
-    throw new InvalidRequestError(
-      thread.approvals.wasAnswered(id)
-        ? `op ${type}: call \`${id}\` has been answered already; the first answer counts`
-        : `op ${type}: no call \`${id}\` waits for an answer: nobody has asked, or its turn has ended; see pendingApprovals`,
-    );
+    if (!below) thread.approvals.checkAwaited({ type, id });
   }
 
   /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */

@@ -24,11 +24,13 @@ import type { RolloutItem } from "../protocol/rollout.ts";
 import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import type { UserAnswers } from "../protocol/user-question.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";
+import { OpenQuestions } from "../turn/open-questions.ts";
 import type { Reservation } from "../turn/spending.ts";
 import { noteTask } from "../turn/task-notes.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
@@ -113,6 +115,7 @@ export class Incarnation implements TurnHost {
   readonly #own: OwnHost | undefined;
   readonly #made: LogicActor;
   #approvals: Approvals | undefined;
+  #userQuestions: OpenQuestions<UserAnswers> | undefined;
   #hasWarnedOfModel = false;
 
   constructor({
@@ -343,6 +346,11 @@ export class Incarnation implements TurnHost {
   get approvals(): Approvals {
     this.#approvals ??= new Approvals((pending) => this.env.approvals.note(this, pending));
     return this.#approvals;
+  }
+
+  get userQuestions(): OpenQuestions<UserAnswers> {
+    this.#userQuestions ??= new OpenQuestions();
+    return this.#userQuestions;
   }
 
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {

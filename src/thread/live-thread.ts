@@ -286,6 +286,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return this.#incarnation.approvals.pending;
   }
 
+  get pendingUserQuestions(): readonly PendingApproval[] {
+    return this.#incarnation.userQuestions.pending;
+  }
+
   get terminals(): BackgroundTerminals {
     return this.#incarnation.terminals;
   }
@@ -322,10 +326,11 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
-    if (op.type === "exec_approval" || op.type === "patch_approval") {
+    if (op.type === "exec_approval" || op.type === "patch_approval" || op.type === "user_input_answer") {
       try {
         if (this.#isClosed) throw this.closedError(op);
-        this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
+        if (op.type === "user_input_answer") this.#incarnation.userQuestions.checkAwaited(op);
+        else this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
       } catch (error) {
         this.#home.noteUndelivered(this, { ...handing, op }, error);
         throw error;

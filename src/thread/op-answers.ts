@@ -3,6 +3,7 @@
 import { refusal, type Submission } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import { collaborationModeOf } from "../protocol/collaboration-mode.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type {
@@ -38,6 +39,9 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "exec_approval":
     case "patch_approval":
       answerApproval(thread, id, op);
+      return;
+    case "user_input_answer":
+      thread.userQuestions.answer(op.id, op.response);
       return;
     case "inject_items":
       injectItems(thread, id, op.items);
@@ -115,13 +119,16 @@ export function applySettings(thread: Incarnation, id: SubmissionId, op: UserTur
     return;
   }
   const before = thread.config;
+  const mode = op.type === "override_turn_context" ? op.collaboration_mode : undefined;
+  const effort = mode ? (mode.settings.reasoning_effort ?? null) : op.effort;
   const next: ResolvedThreadConfig = {
     ...before,
     cwd,
     ...sandboxGivenBy(op),
     approvalPolicy: op.approval_policy ?? before.approvalPolicy,
-    model: op.model ?? before.model,
-    reasoningEffort: op.effort === undefined ? before.reasoningEffort : op.effort,
+    model: mode?.settings.model ?? op.model ?? before.model,
+    reasoningEffort: effort === undefined ? before.reasoningEffort : effort,
+    collaborationMode: mode ? collaborationModeOf(mode) : before.collaborationMode,
     reasoningSummary: op.summary ?? before.reasoningSummary,
     serviceTier: op.type === "user_turn" || op.service_tier === undefined ? before.serviceTier : op.service_tier,
   };

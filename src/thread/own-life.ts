@@ -9,12 +9,16 @@ import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
+import type { Op } from "../protocol/op.ts";
 import { assistantMessage, type ResponseItem, textOf } from "../protocol/response-item.ts";
 import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { RequestUserInputEvent } from "../protocol/tool-events.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import type { UserAnswers } from "../protocol/user-question.ts";
 import type { Approvals } from "../turn/approvals.ts";
+import type { OpenQuestions } from "../turn/open-questions.ts";
 import { messageOf } from "../turn/user-message.ts";
 import type { Emission } from "./emitted.ts";
 import { interruptionOf } from "./life-end.ts";
@@ -36,6 +40,7 @@ export interface OwnThread {
     noteTaken(id: SubmissionId): void;
   };
   readonly approvals: Approvals;
+  readonly userQuestions: OpenQuestions<UserAnswers>;
 }
 
 export type OwnLifeParts = {
@@ -86,6 +91,11 @@ export class OwnLife {
       this.#answerId = id;
       // One that the logic has asked for by an event is given to it; others are awaited by their caller.
       this.#thread.approvals.answer(op.id, op.decision);
+      return;
+    }
+    if (op.type === "user_input_answer") {
+      this.#answerId = id;
+      this.#thread.userQuestions.answer(op.id, op.response);
       return;
     }
     if (op.type === "shutdown") this.#closingFor = id;
@@ -194,6 +204,9 @@ export class OwnLife {
       case "apply_patch_approval_request":
         this.#ask(id, msg);
         return [event];
+      case "request_user_input":
+        this.#askUser(id, msg);
+        return [event];
       case "shutdown_complete":
         this.#hasSaidShutdown = true;
         return [...this.#endsOfOwed(), event];
@@ -222,13 +235,33 @@ export class OwnLife {
     const { approvals } = this.#thread;
     const { call_id: callId } = msg;
     if (approvals.isPending(callId)) return;
-    const withdrawn = this.#questions.get(turn) ?? new AbortController();
-    this.#questions.set(turn, withdrawn);
     const type = msg.type === "exec_approval_request" ? "exec_approval" : "patch_approval";
-    approvals.ask({ turn, callId, msg }, withdrawn.signal).then(
-      (decision) => this.#deliver({ type: "op.submit", id: this.#answerId, op: { type, id: callId, decision } }),
+    this.#deliverAnswer(approvals.ask({ turn, callId, msg }, this.#untilWithdrawn(turn)), (decision) => ({
+      type,
+      id: callId,
+      decision,
+    }));
+  }
+
+  #askUser(turn: SubmissionId, msg: RequestUserInputEvent): void {
+    const { userQuestions } = this.#thread;
+    const { call_id: id } = msg;
+    if (userQuestions.isPending(id)) return;
+    const answer = userQuestions.ask({ turn, callId: id, msg }, this.#untilWithdrawn(turn));
+    this.#deliverAnswer(answer, (response) => ({ type: "user_input_answer", id, response }));
+  }
+
+  #deliverAnswer<T>(answer: Promise<T>, opOf: (answer: T) => Op): void {
+    answer.then(
+      (given) => this.#deliver({ type: "op.submit", id: this.#answerId, op: opOf(given) }),
       () => undefined,
     );
+  }
+
+  #untilWithdrawn(turn: SubmissionId): AbortSignal {
+    const withdrawn = this.#questions.get(turn) ?? new AbortController();
+    this.#questions.set(turn, withdrawn);
+    return withdrawn.signal;
   }
 
   #withdraw(turn: SubmissionId): void {

@@ -175,6 +175,8 @@ export interface Thread extends ThreadHandle {
   readonly actor: AnyActorRef | undefined;
   /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
   readonly terminals: BackgroundTerminals;
+  /** What its model has asked the user, and nobody has answered yet; a `user_input_answer` op with the call's id answers. */
+  readonly pendingUserQuestions: readonly PendingApproval[];
   /**
    * Has the op given to the thread at a time, also over unloading and restarts of the process; resolves when that is stored. The op
    * says which timer gave it, as its `timer`. The thread's end takes its timers along.

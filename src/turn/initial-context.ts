@@ -10,11 +10,12 @@ import {
 } from "../protocol/response-item.ts";
 import type { TurnContextItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { modeMessages, toldMode } from "./collaboration-mode.ts";
 
 /** What the model receives of the settings. */
 export type Told = Environment & Instructions;
 export type Environment = Pick<ResolvedThreadConfig, "cwd" | "approvalPolicy" | "sandboxPolicy">;
-type Instructions = Pick<ResolvedThreadConfig, "developerInstructions" | "userInstructions">;
+type Instructions = Pick<ResolvedThreadConfig, "developerInstructions" | "userInstructions" | "collaborationMode">;
 
 const SHELL = "bash";
 const USER_INSTRUCTIONS = /^# AGENTS\.md instructions for [^\n]*\n\n<INSTRUCTIONS>\n([\s\S]*)\n<\/INSTRUCTIONS>$/;
@@ -24,6 +25,7 @@ const TAG = /^<[a-z_]+[ >]/;
 export const initialContext = (config: Told): ResponseItem[] => [
   ...instructions(config),
   userMessage(environmentContext(environmentLines(config))),
+  ...modeMessages(null, config.collaborationMode),
 ];
 
 /** The messages that tell the model what changed; none when nothing that it knows of did. */
@@ -38,6 +40,7 @@ export function contextUpdate(before: Told, now: Told): ResponseItem[] {
       userInstructions: userInstructions === before.userInstructions ? null : userInstructions,
     }),
     ...(changed.length === 0 ? [] : [userMessage(environmentContext(changed))]),
+    ...modeMessages(before.collaborationMode, now.collaborationMode),
   ];
 }
 
@@ -51,11 +54,11 @@ export function toldEnvironment(context: TurnContextItem): Environment | undefin
 
 /** What of the instructions a history says last. */
 export function toldInstructions(items: readonly ResponseItem[]): Instructions {
-  const said = (read: (item: MessageItem) => string | undefined): string | null => {
+  const said = <T>(read: (item: MessageItem) => T | undefined): T | null => {
     for (let at = items.length - 1; at >= 0; at -= 1) {
       const item = items[at];
-      const text = item?.type === "message" ? read(item) : undefined;
-      if (text !== undefined) return text;
+      const found = item?.type === "message" ? read(item) : undefined;
+      if (found !== undefined) return found;
     }
     return null;
   };
@@ -63,6 +66,7 @@ export function toldInstructions(items: readonly ResponseItem[]): Instructions {
     developerInstructions: said((item) =>
       item.role === "developer" && !TAG.test(textOf(item)) ? textOf(item) : undefined,
     ),
+    collaborationMode: said(toldMode),
     userInstructions: said((item) => (item.role === "user" ? USER_INSTRUCTIONS.exec(textOf(item))?.[1] : undefined)),
   };
 }
@@ -71,7 +75,7 @@ function instructions({
   cwd,
   developerInstructions,
   userInstructions,
-}: Instructions & { cwd: string }): ResponseItem[] {
+}: Omit<Instructions, "collaborationMode"> & { cwd: string }): ResponseItem[] {
   const items: ResponseItem[] = [];
   if (developerInstructions) items.push(developerMessage(developerInstructions));
   if (userInstructions) {

@@ -1,7 +1,7 @@
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 
-/** A question that a turn waits with. An `exec_approval` or `patch_approval` op with the call's id answers it. */
+/** A question that a turn waits with. An `exec_approval`, `patch_approval` or `user_input_answer` op with the call's id answers it. */
 export type PendingApproval = {
   /** The submission id of the turn, which an approval op may give instead of the call id. */
   readonly turn: SubmissionId;

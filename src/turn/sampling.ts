@@ -8,13 +8,14 @@ import { newItemId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
-import { agentMessageText, isAnswer } from "../protocol/turn-item.ts";
+import { agentMessageText, isAnswer, type TurnItem } from "../protocol/turn-item.ts";
 import { recordInput, recordItem, recordJoinedInput } from "./announcement.ts";
 import { emptyTurnItem, isShown, wholeTurnItem } from "./answer-turn-items.ts";
 import { askModel } from "./ask-model.ts";
 import { askedOf } from "./asked-model.ts";
 import { compact, countUsage, needsCompaction } from "./compaction.ts";
 import type { History } from "./history.ts";
+import { PlanMessage } from "./plan-message.ts";
 import { logRequest } from "./request-log.ts";
 import { takeUpCalls } from "./resumed-turn.ts";
 import { runReview } from "./review/review.ts";
@@ -121,9 +122,21 @@ function recordTurnContext(host: TurnHost, run: TurnRun): void {
       model: config.model,
       ...(config.reasoningEffort === null ? {} : { effort: config.reasoningEffort }),
       summary: config.reasoningSummary,
+      ...modeOf(config),
     },
   });
 }
+
+/** The mode that the request ran in, as Codex writes it, where one was chosen. */
+const modeOf = ({ collaborationMode: chosen, model, reasoningEffort }: TurnRun["config"]) =>
+  chosen === null
+    ? {}
+    : {
+        collaboration_mode: {
+          mode: chosen.mode,
+          settings: { model, reasoning_effort: reasoningEffort, developer_instructions: chosen.instructions },
+        },
+      };
 
 /** Turns the events of one answer into the thread's own. An item's deltas come between its start and its end. */
 class Answer {
@@ -132,6 +145,8 @@ class Answer {
   readonly #place: { thread_id: TurnHost["threadId"]; turn_id: string };
   /** The id of the item that streams now. */
   #current: string | undefined;
+  /** The message that streams now, in plan mode. */
+  #planning: PlanMessage | undefined;
   isComplete = false;
 
   constructor(host: TurnHost, run: TurnRun) {
@@ -183,6 +198,11 @@ class Answer {
     }
   }
 
+  /** A thread in the words of 0.87 knows no plans: there the message is shown as it came. */
+  get #isPlanning(): boolean {
+    return this.#run.config.collaborationMode?.mode === "plan" && this.#host.historyMode !== "legacy";
+  }
+
   #publish(msg: Parameters<TurnHost["publish"]>[1]): void {
     this.#host.publish(this.#run.id, msg);
   }
@@ -191,6 +211,11 @@ class Answer {
     if (!isShown(item)) return;
     const id = item.id ?? newItemId();
     this.#current = id;
+    if (item.type === "message" && this.#isPlanning) {
+      const publish = (msg: Parameters<TurnHost["publish"]>[1]) => this.#publish(msg);
+      this.#planning = new PlanMessage(item, { id, place: this.#place, publish });
+      return;
+    }
     this.#publish({ type: "item_started", ...this.#place, item: emptyTurnItem(item, id) });
     if (item.type === "web_search_call") this.#publish({ type: "web_search_begin", call_id: id });
   }
@@ -198,6 +223,10 @@ class Answer {
   #textDelta(delta: string, itemId: string | undefined): void {
     if (this.#run.firstTokenAt === undefined) this.#run.noteToken(this.#host.clock.now());
     if (this.#current === undefined) this.#start({ type: "message", role: "assistant", content: [], id: itemId });
+    if (this.#planning !== undefined) {
+      this.#planning.take(delta);
+      return;
+    }
     const item_id = itemId ?? this.#current ?? "";
     this.#publish({ type: "agent_message_content_delta", ...this.#place, item_id, delta });
     this.#publish({ type: "agent_message_delta", delta });
@@ -215,16 +244,24 @@ class Answer {
     this.#publish({ type: "agent_reasoning_raw_content_delta", delta: event.delta });
   }
 
-  #finish(item: ResponseItem): void {
+  #complete(whole: TurnItem): void {
     const { showRawReasoning } = this.#run.config;
+    this.#publish({ type: "item_completed", ...this.#place, item: whole });
+    for (const msg of legacyEventsOf(whole, { showRawReasoning })) this.#publish(msg);
+    if (isAnswer(whole)) this.#run.noteMessage(agentMessageText(whole));
+  }
+
+  #finish(item: ResponseItem): void {
     if (isShown(item)) {
       if (this.#current === undefined) this.#start(item);
-      const whole = wholeTurnItem(item, item.id ?? this.#current ?? newItemId());
-      this.#publish({ type: "item_completed", ...this.#place, item: whole });
-      for (const msg of legacyEventsOf(whole, { showRawReasoning })) this.#publish(msg);
-      if (isAnswer(whole)) this.#run.noteMessage(agentMessageText(whole));
+      const whole =
+        this.#planning !== undefined && item.type === "message"
+          ? this.#planning.finish(item)
+          : wholeTurnItem(item, item.id ?? this.#current ?? newItemId());
+      if (whole !== undefined) this.#complete(whole);
     }
     this.#current = undefined;
+    this.#planning = undefined;
     recordItem(this.#host, this.#run.id, item);
     startCall(this.#host, this.#run, item);
   }

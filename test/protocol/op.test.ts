@@ -5,7 +5,8 @@ import { type Op, opSchemas, parseOp } from "../../src/protocol/op.ts";
 import { unknownKind } from "../../src/protocol/unknown-kind.ts";
 
 /** SPEC 2's table, and inject_items. */
-const KINDS = `interrupt user_input user_turn override_turn_context exec_approval patch_approval resolve_elicitation
+const KINDS =
+  `interrupt user_input user_turn override_turn_context exec_approval patch_approval user_input_answer resolve_elicitation
   add_to_history get_history_entry_request list_mcp_tools list_custom_prompts list_models list_skills compact inject_items undo
   thread_rollback review run_user_shell_command shutdown refresh_mcp_servers`.split(/\s+/);
 
@@ -30,6 +31,8 @@ const smallest: Op[] = [
   { type: "override_turn_context", effort: null },
   { type: "exec_approval", id: "0", decision: "approved" },
   { type: "patch_approval", id: "0", decision: "abort" },
+  { type: "user_input_answer", id: "0", response: { answers: {} } },
+  { type: "override_turn_context", collaboration_mode: { mode: "plan", settings: { model: "m" } } },
   { type: "list_skills" },
   { type: "thread_rollback", num_turns: 0 },
   { type: "refresh_mcp_servers", config: { mcp_servers: {}, mcp_oauth_credentials_store_mode: "auto" } },

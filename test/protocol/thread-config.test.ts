@@ -60,6 +60,7 @@ test("the defaults", () => {
     baseInstructions: null,
     developerInstructions: null,
     userInstructions: null,
+    collaborationMode: null,
     compactPrompt: null,
     reasoningEffort: null,
     reasoningSummary: "auto",

@@ -19,6 +19,8 @@ export function doingAfter(msg: EventMsg): string | undefined {
       return oneLine(`asks: ${scriptOf(msg.command)}`);
     case "apply_patch_approval_request":
       return oneLine(`asks: patch ${Object.keys(msg.changes).join(", ")}`);
+    case "request_user_input":
+      return oneLine(`asks: ${msg.questions.map(({ question }) => question).join(" ")}`);
     case "stream_error":
       return oneLine(`waits to try again: ${String(msg.message)}`);
     case "error":

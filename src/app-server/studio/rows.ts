@@ -30,7 +30,7 @@ export class Rows {
 
   statusOf(thread: Thread | undefined): RowStatus {
     if (thread === undefined) return "notLoaded";
-    if (thread.pendingApprovals.length > 0) return "waiting";
+    if (thread.pendingApprovals.length > 0 || thread.pendingUserQuestions.length > 0) return "waiting";
     if (thread.activeTurn !== undefined) return "active";
     // An interrupt is no failure.
     const status = statusUnder("0.169", cameTo(thread));

@@ -1,9 +1,10 @@
 /** Approvals as v1 asks for them (SPEC 10). */
 import * as z from "zod";
 import { type ReviewDecision, reviewDecisionSchema } from "../../protocol/policy.ts";
+import type { ApprovalMsg } from "../asked-msg.ts";
 import type { OpenRequest } from "../open-request.ts";
 
-export function approvalRequest({ msg, feed }: OpenRequest): { method: string; params: unknown } {
+export function approvalRequest({ msg, feed }: OpenRequest<ApprovalMsg>): { method: string; params: unknown } {
   const place = { conversationId: feed.threadId, callId: msg.call_id };
   const reason = msg.reason ?? null;
   return msg.type === "apply_patch_approval_request"

@@ -1,10 +1,14 @@
 /** Approvals as v2 asks for them (SPEC 11.8, and 0.169's fields). */
 import * as z from "zod";
 import type { ReviewDecision } from "../../protocol/policy.ts";
+import type { ApprovalMsg } from "../asked-msg.ts";
 import type { OpenRequest } from "../open-request.ts";
 import { commandActions, commandLine } from "./shown-command.ts";
 
-export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest): { method: string; params: unknown } {
+export function approvalRequest({ msg, feed, turnId, startedAt }: OpenRequest<ApprovalMsg>): {
+  method: string;
+  params: unknown;
+} {
   const place = { threadId: feed.threadId, turnId, itemId: msg.call_id, startedAtMs: startedAt };
   if (msg.type === "apply_patch_approval_request") {
     return {

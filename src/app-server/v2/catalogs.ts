@@ -34,7 +34,12 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
   "collaborationMode/list": method({
     params: anySchema,
     experimental: true,
-    handle: () => ({ data: [{ name: "Default", mode: "default", model: null, reasoning_effort: null }] }),
+    handle: () => ({
+      data: [
+        { name: "Plan", mode: "plan", model: null, reasoning_effort: "medium" },
+        { name: "Default", mode: "default", model: null, reasoning_effort: null },
+      ],
+    }),
   }),
   "permissionProfile/list": method({ params: profilesSchema, handle: (params) => listProfiles(server, params) }),
   "mcpServerStatus/list": method({

@@ -53,6 +53,8 @@ function bodyOf(item: TurnItem): Body | undefined {
       return { type: "contextCompaction", id: item.id };
     case "ImageView":
       return { type: "imageView", id: item.id, path: plainPath(item.path) };
+    case "Plan":
+      return { type: "plan", id: item.id, text: item.text };
     case "EnteredReviewMode":
       return { type: "enteredReviewMode", id: item.id, review: item.user_facing_hint ?? "" };
     case "ExitedReviewMode":

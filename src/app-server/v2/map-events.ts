@@ -222,6 +222,8 @@ export class EventMapper {
       }
       case "agent_message_content_delta":
         return [this.#told("item/agentMessage/delta", { turnId: msg.turn_id, itemId: msg.item_id, delta: msg.delta })];
+      case "plan_delta":
+        return [this.#told("item/plan/delta", { turnId: msg.turn_id, itemId: msg.item_id, delta: msg.delta })];
       case "reasoning_content_delta": {
         const { turn_id, item_id, delta, summary_index } = msg;
         return [

@@ -3,6 +3,7 @@ import { fileSearchSessionMethods } from "../file-search/sessions.ts";
 import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
+import { approvedPlanMethods } from "./approved-plan.ts";
 import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
@@ -31,6 +32,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...timelineMethods(server),
   ...threadEditMethods(server),
   ...turnMethods(server),
+  ...approvedPlanMethods(server),
   ...goalMethods(server),
   ...queueMethods(server),
   ...reviewMethods(server),

@@ -5,6 +5,7 @@ import * as z from "zod";
 import { reasoningSummarySchema } from "../../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { Thread } from "../../thread/thread.ts";
+import { instructionsOf } from "../../turn/collaboration-mode.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
@@ -24,7 +25,10 @@ export const settingsFields = {
   summary: reasoningSummarySchema.nullish(),
   serviceTier: z.string().min(1).nullish(),
   collaborationMode: z
-    .looseObject({ settings: z.looseObject({ model: text, reasoning_effort: optionalText }) })
+    .object({
+      mode: text,
+      settings: z.object({ model: text, reasoning_effort: optionalText, developer_instructions: optionalText }),
+    })
     .nullish(),
 };
 const settingsSchema = z.object(settingsFields);
@@ -65,8 +69,7 @@ async function settingsOf({ configs, cwd: home }: ServerContext, given: GivenSet
   if (permissions != null && sandboxPolicy != null) {
     throw invalidRequest("`permissions` cannot be combined with `sandboxPolicy`");
   }
-  const model = collaborationMode?.settings.model ?? given.model;
-  const effort = collaborationMode?.settings.reasoning_effort ?? given.effort;
+  const { model, effort } = given;
   return {
     ...(cwd == null ? {} : { cwd: resolve(home, cwd) }),
     ...(approvalPolicy == null ? {} : { approval_policy: approvalPolicy }),
@@ -75,6 +78,7 @@ async function settingsOf({ configs, cwd: home }: ServerContext, given: GivenSet
     ...(model == null ? {} : { model }),
     ...(effort == null ? {} : { effort }),
     ...(summary == null ? {} : { summary }),
+    ...(collaborationMode == null ? {} : { collaboration_mode: collaborationMode }),
     ...(given.serviceTier === undefined ? {} : { service_tier: given.serviceTier }),
   };
 }
@@ -97,7 +101,14 @@ const shownSettings = (config: ResolvedThreadConfig) => ({
   personality: null,
 });
 
-export const collaborationModeOf = ({ model, reasoningEffort }: { model: string; reasoningEffort: string | null }) => ({
-  mode: "default",
-  settings: { model, reasoning_effort: reasoningEffort, developer_instructions: null },
+type Mode = Pick<ResolvedThreadConfig, "model" | "reasoningEffort" | "collaborationMode">;
+
+/** With what the model is told of it, where a mode was chosen. */
+export const collaborationModeOf = ({ model, reasoningEffort, collaborationMode: chosen }: Mode) => ({
+  mode: chosen?.mode ?? "default",
+  settings: {
+    model,
+    reasoning_effort: reasoningEffort,
+    developer_instructions: chosen === null ? null : instructionsOf(chosen),
+  },
 });

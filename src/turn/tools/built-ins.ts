@@ -6,6 +6,7 @@ import type { BuiltInTool } from "./built-in-tool.ts";
 import { execCommand } from "./exec/exec-command.ts";
 import { writeStdin } from "./exec/write-stdin.ts";
 import { applyPatch } from "./patch/apply-patch.ts";
+import { requestUserInput } from "./request-user-input.ts";
 import { shellArgv } from "./shell/shell-argv.ts";
 import { shellCommand } from "./shell/shell-command.ts";
 import { updatePlan } from "./update-plan.ts";
@@ -26,6 +27,7 @@ export class BuiltIns {
       apply_patch: [applyPatch(environment)],
       update_plan: [updatePlan],
       view_image: [viewImage],
+      request_user_input: [requestUserInput],
       multi_agent: multiAgentTools,
       collab: collabTools,
     };

@@ -10,6 +10,7 @@ import type { ResponseItem } from "../../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { ApplyPatchApprovalRequestEvent, ExecApprovalRequestEvent } from "../../protocol/tool-events.ts";
 import type { Duration, TurnItem } from "../../protocol/turn-item.ts";
+import type { UserAnswers, UserQuestion } from "../../protocol/user-question.ts";
 import { explainIssues } from "../../protocol/validation.ts";
 import type { Agents } from "../agents.ts";
 import type { Consents } from "../consents.ts";
@@ -155,9 +156,20 @@ export class CallContext {
     );
   }
 
-  async #ask(msg: ApprovalRequest): Promise<ReviewDecision> {
+  #ask(msg: ApprovalRequest): Promise<ReviewDecision> {
+    return this.#untilAnswered(msg, this.#host.approvals.ask(this.#asked(msg), this.signal));
+  }
+
+  /** Asks the user what only they know, and waits for the first answer. An abort withdraws the questions and rejects. */
+  askUser(questions: UserQuestion[]): Promise<UserAnswers> {
+    const msg = { type: "request_user_input" as const, call_id: this.callId, turn_id: this.turnId, questions };
+    return this.#untilAnswered(msg, this.#host.userQuestions.ask(this.#asked(msg), this.signal));
+  }
+
+  #asked = (msg: EventMsg) => ({ turn: this.#run.id, callId: this.callId, msg });
+
+  async #untilAnswered<T>(msg: EventMsg, answer: Promise<T>): Promise<T> {
     const host = this.#host;
-    const answer = host.approvals.ask({ turn: this.#run.id, callId: this.callId, msg }, this.signal);
     host.signalTurn({ type: "approval.requested" });
     this.publish(msg);
     try {

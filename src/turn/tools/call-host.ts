@@ -2,9 +2,11 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../../protocol/ids.ts";
+import type { UserAnswers } from "../../protocol/user-question.ts";
 import type { Agents } from "../agents.ts";
 import type { Approvals } from "../approvals.ts";
 import type { History } from "../history.ts";
+import type { OpenQuestions } from "../open-questions.ts";
 import type { TurnRun } from "../turn-run.ts";
 import type { Terminals } from "./exec/terminals.ts";
 
@@ -13,6 +15,8 @@ export interface CallHost {
   readonly threadId: ThreadId;
   readonly clock: Clock;
   readonly approvals: Approvals;
+  /** What the model has asked the user. */
+  readonly userQuestions: OpenQuestions<UserAnswers>;
   readonly terminals: Terminals;
   /** The folders that commands may write, as they were when the thread began. */
   readonly folders: HeldFolders;

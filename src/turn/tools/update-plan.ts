@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { BuiltInTool } from "./built-in-tool.ts";
 
 const argumentsSchema = z.looseObject({
@@ -38,6 +39,9 @@ export const updatePlan: BuiltInTool = {
     },
   },
   async run(call) {
+    if (call.config.collaborationMode?.mode === "plan") {
+      throw new InvalidRequestError("update_plan is a list of steps under way, and cannot be used in Plan mode");
+    }
     const { explanation, plan } = call.argumentsAs(argumentsSchema);
     call.publish({ type: "plan_update", explanation: explanation ?? null, plan });
     return "Plan updated";
