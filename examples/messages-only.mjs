@@ -1,27 +1,38 @@
-/** The supervisor by its messages alone, as another actor would speak to it: no facade, typed answers. */
-import { ask, memoryStore, ThreadManager } from "skein";
+/** Agents that speak by messages alone: told, asked, published, and one that outlives its receiver's memory. */
+import { addressOf, defineThreadLogic, memoryStore, ThreadManager } from "skein";
+import * as z from "zod";
 
-const manager = await ThreadManager.create({ store: memoryStore() });
-const { supervisor } = manager;
-
-const { threadId, thread } = await ask(supervisor, { type: "thread.spawn", config: { model: "any" } });
-const ended = new Promise((resolve) => thread.actor.on("task_complete", ({ msg }) => resolve(msg.last_agent_message)));
-const op = { type: "user_input", items: [{ type: "text", text: "Hello!" }] };
-await ask(supervisor, { type: "thread.send", threadId, op });
-console.log(await ended);
-
-const fork = await ask(supervisor, { type: "thread.fork", from: threadId, at: "full" });
-console.log("threads", (await ask(supervisor, { type: "thread.list" })).length);
-
-// Without `ask`: the answer comes to `reply`.
-supervisor.send({
-  type: "thread.get",
-  threadId: fork.threadId,
-  reply: (outcome) => console.log("found", outcome.ok && outcome.value.id === fork.threadId),
+const clerk = defineThreadLogic({
+  start: () => ({ stock: new Map() }),
+  messages: {
+    delivery: z.object({ sku: z.string(), count: z.number() }),
+    stock: { message: z.object({ sku: z.string() }), reply: z.object({ count: z.number() }) },
+  },
+  receive: {
+    delivery: ({ sku, count }, { state, topic }) => {
+      state.stock.set(sku, (state.stock.get(sku) ?? 0) + count);
+      console.log("clerk has", count, sku, topic === null ? "" : `by ${topic}`);
+    },
+    stock: ({ sku }, { state }) => ({ count: state.stock.get(sku) ?? 0 }),
+  },
+  turn: () => "I only take messages",
 });
-supervisor.send({ type: "thread.get", threadid: threadId, reply: ({ error }) => console.log(error.message) });
 
-const removed = await ask(supervisor, { type: "thread.remove", threadId: fork.threadId });
-await removed.shutdown();
-console.log("threads", (await ask(supervisor, { type: "thread.list" })).length);
-await manager.shutdown();
+await using manager = await ThreadManager.create({ store: memoryStore(), logics: { clerk } });
+const { thread: buyer } = await manager.startThread();
+const { thread } = await manager.startThread({ logic: "clerk" }, { parentThreadId: buyer.id });
+const at = addressOf(thread, clerk.messages);
+
+await buyer.send(at, { type: "delivery", sku: "apples", count: 3 });
+thread.subscribe("deliveries");
+const { reached } = await buyer.publish("deliveries", { type: "delivery", sku: "pears", count: 1 });
+console.log("published to", reached.length);
+console.log("apples", (await buyer.request(at, { type: "stock", sku: "apples" })).count);
+
+// Stored before `send` resolves: whatever becomes of the clerk, or of this process, it comes to be handled.
+await buyer.send(at, { type: "delivery", sku: "plums", count: 2 }, { durable: true });
+while ((await manager.mailOf(thread.id)).waiting.length > 0) await new Promise(setImmediate);
+
+// What can't be is an error to the sender, and what reaches nobody is on manager.deadLetters$ too.
+manager.deadLetters$.subscribe(({ why, message }) => console.log("dead letter:", message.type, why));
+await buyer.send(at, { type: "delivery", sku: "apples", count: "many" }).catch((error) => console.log(error.code));

@@ -27,6 +27,7 @@ export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
+export type { Letter, SetAsideMessage } from "./manager/mail.ts";
 export {
   type Inspector,
   type InstructionsSource,
@@ -55,6 +56,7 @@ export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } 
 export { ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
 export type { Threads } from "./manager/threads-face.ts";
+export type { Published } from "./manager/topics.ts";
 export type { Contender, Entry, ForkPoint, TournamentOptions, TournamentResult } from "./manager/tournament.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
@@ -121,8 +123,12 @@ export {
   type LimitName,
   LimitReachedError,
   ManagerClosedError,
+  type MessageRefusal,
+  MessageRefusedError,
   NoActiveTurnError,
   OverloadedError,
+  RequestFailedError,
+  type RequestFailure,
   RolloutCorruptError,
   RolloutNotFoundError,
   SandboxUnavailableError,
@@ -185,6 +191,22 @@ export {
 export type { ForkAnchor } from "./protocol/initial-history.ts";
 export { type InitialHistory, parseInitialHistory } from "./protocol/initial-history.ts";
 export type { McpServerConfig, McpServers } from "./protocol/mcp-servers.ts";
+export {
+  type Address,
+  addressOf,
+  type Exchange,
+  type GivenFor,
+  type MessageOf,
+  type MessageSchemas,
+  type MessageTo,
+  type ReceivedOf,
+  type Recipient,
+  type ReplyFrom,
+  type ReplyOf,
+  type RequestOf,
+  type RequestTo,
+  type ThreadMessage,
+} from "./protocol/message.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";
 export {
   type ExecApprovalOp,
@@ -199,6 +221,7 @@ export {
   type RefreshMcpServersOp,
   type ResolveElicitationOp,
   type ReviewOp,
+  type ThreadMessageOp,
   type ThreadRollbackOp,
   type UnknownOp,
   type UserInputAnswerOp,
@@ -253,6 +276,7 @@ export {
 export type { FiredTimer, ScheduledTimer, ScheduleOptions, When } from "./protocol/schedule.ts";
 export type { SessionSource, SubAgentSource, ThreadSpawnSource } from "./protocol/session-source.ts";
 export type { ShellEnvironmentPolicy } from "./protocol/shell-environment.ts";
+export type { JsonSchema, StandardResult, StandardSchema } from "./protocol/standard-schema.ts";
 export {
   type Priority,
   parseThreadConfig,
@@ -386,11 +410,22 @@ export {
   type DefinedThreadLogic,
   defineThreadLogic,
   type LogicTurn,
+  type MessageContext,
   type OpContext,
+  type Receivers,
   type ThreadLogicDefinition,
 } from "./thread/define-thread-logic.ts";
 export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
 export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./thread/logic-thread.ts";
+export type {
+  Messenger,
+  PublishReport,
+  ReceivedMessage,
+  RequestOptions,
+  SendOptions,
+  Subscription,
+  ThreadMessenger,
+} from "./thread/messaging.ts";
 export type { OutputSchema } from "./thread/output-schema.ts";
 export type { OwnLogicInput, PersistentLogic } from "./thread/own-logic.ts";
 export type { PersistOptions } from "./thread/saved-state.ts";
@@ -419,7 +454,6 @@ export type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } fro
 export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { BudgetChange } from "./turn/spending.ts";
-export type { JsonSchema, StandardResult, StandardSchema } from "./turn/standard-schema.ts";
 export { type ApprovalNeed, type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";
 export type { BackgroundTerminals, TerminalView } from "./turn/tools/exec/background-terminals.ts";
 export type {

@@ -16,8 +16,12 @@ import {
   InvalidRequestError,
   LimitReachedError,
   ManagerClosedError,
+  MESSAGE_REFUSALS,
+  MessageRefusedError,
   NoActiveTurnError,
   OverloadedError,
+  REQUEST_FAILURES,
+  RequestFailedError,
   RolloutCorruptError,
   RolloutNotFoundError,
   SandboxUnavailableError,
@@ -101,6 +105,17 @@ const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
       stepId: text(stepId),
       attempts: count(attempts),
       reason: reason === "cut" ? "cut" : "failed",
+    }),
+  message_refused: ({ message, reason, threadId, messageType }) =>
+    new MessageRefusedError(message, {
+      reason: MESSAGE_REFUSALS.find((each) => each === reason) ?? "lost",
+      threadId: text(threadId),
+      messageType: text(messageType),
+    }),
+  request_failed: ({ message, reason, threadId }) =>
+    new RequestFailedError(message, {
+      reason: REQUEST_FAILURES.find((each) => each === reason) ?? "threw",
+      threadId: text(threadId),
     }),
   approval_denied: ({ message }) => new ApprovalDeniedError(message),
   manager_closed: ({ message }) => new ManagerClosedError(message),

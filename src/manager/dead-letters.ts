@@ -8,7 +8,8 @@ export type LetterContent = { readonly type: string };
 
 /** A message that reached nobody. */
 export type DeadLetter = {
-  readonly to: ThreadId;
+  /** null: a caller of the library, whom a reply came too late for. */
+  readonly to: ThreadId | null;
   /** The thread that sent it; null for a caller of the library. */
   readonly from: ThreadId | null;
   /** The name that its sender gave it. */
@@ -50,7 +51,7 @@ export class DeadLetters {
     const why = error instanceof SkeinError ? error.code : "unknown";
     const letter: DeadLetter = { to, from, id, message, why, error, at: this.#clock.now(), count: this.#total };
     this.#recent = [...this.#recent.slice(1 - KEPT), letter];
-    this.#logger.debug({ threadId: to, from, message: message.type, why }, "a message reached nobody");
+    this.#logger.debug({ threadId: to ?? undefined, from, message: message.type, why }, "a message reached nobody");
     for (const watcher of this.watchers) watcher(letter);
   }
 

@@ -2,7 +2,7 @@
 import type { AnyActorLogic } from "xstate";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import { persistOf } from "../thread/define-thread-logic.ts";
+import { messagesOf, persistOf } from "../thread/define-thread-logic.ts";
 import type { ChosenLogic, PersistentLogic } from "../thread/own-logic.ts";
 import { withCleanup } from "../thread/with-cleanup.ts";
 import { isLogic, isPersistent } from "./option-checks.ts";
@@ -25,7 +25,7 @@ export class Logics {
 
   constructor(setup: Pick<ManagerSetup, "threadLogic" | "logics">, builtIn: AnyActorLogic) {
     this.#setup = setup;
-    this.#builtIn = { logic: withCleanup(builtIn), isOwn: false };
+    this.#builtIn = { logic: withCleanup(builtIn), isOwn: false, handlesMessages: false };
   }
 
   /** Whether threads of this manager may have a logic by its name. */
@@ -73,7 +73,9 @@ export class Logics {
     const known = this.#own.get(given);
     if (known !== undefined) return known;
     const logic = isLogic(given) ? given : given.logic;
-    const chosen = { logic: withCleanup(logic), isOwn: true, keeps: keptBy(given) };
+    const messages = messagesOf(given);
+    const handlesMessages = messages !== undefined;
+    const chosen = { logic: withCleanup(logic), isOwn: true, keeps: keptBy(given), messages, handlesMessages };
     this.#own.set(given, chosen);
     return chosen;
   }

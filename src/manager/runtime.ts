@@ -30,6 +30,7 @@ import { DeadLetters } from "./dead-letters.ts";
 import { EndNotices } from "./end-notices.ts";
 import { Groups } from "./groups.ts";
 import { Logics } from "./logics.ts";
+import { Messages } from "./messages.ts";
 import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
@@ -63,6 +64,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   readonly deadLetters: DeadLetters;
   readonly monitors: Monitors;
   readonly groups: Groups;
+  readonly messages: Messages;
   readonly tree: AgentTree;
   readonly notices: EndNotices;
   readonly #env: ThreadEnv;
@@ -87,6 +89,8 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.groups = new Groups(this, this.#lives);
     this.tree = new AgentTree(this);
     this.notices = new EndNotices(this);
+    const logics = new Logics(setup, threadLogic(this.#lives.incarnations.byName));
+    this.messages = this.#makeMessages(logics);
     this.monitors = new Monitors({
       isKnown: async (threadId) =>
         this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
@@ -119,12 +123,13 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       unloaded: this.unloaded,
       rooms: this.rooms,
       budgets: this.budgets,
-      logics: new Logics(setup, threadLogic(this.#lives.incarnations.byName)),
+      logics,
       onLost: (threadId, error) => this.signal({ type: "lease.lost", threadId, error }),
       onLoaded: (thread, restart) => {
         if (!this.isClosing) this.#sweep.arm();
         this.#lives.noteLoaded(thread, restart);
         this.notices.noteLoaded(thread);
+        this.messages.noteLoaded(thread);
       },
     });
     this.#sweep = new ResidencySweep({
@@ -219,6 +224,26 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     });
   }
 
+  #makeMessages(logics: Logics): Messages {
+    const runtime = this;
+    const { clock, logger, limits } = this.setup;
+    const messages = new Messages({
+      ...{ clock, logger, mailboxCapacity: limits.mailbox, deadLetters: this.deadLetters },
+      get isClosing() {
+        return runtime.isClosing;
+      },
+      get: (threadId, signal) => this.get(threadId, signal),
+      peek: (threadId) => this.registry.peek(threadId),
+      logicOf: (config) => logics.of(config),
+      rootOf: (threadId) => this.registry.rootOf(threadId),
+      notesOf: (config) => this.notesOf(config),
+    });
+    this.watchers.closed.add(({ threadId, reason }) =>
+      messages.noteEnded(threadId, reason === "lost" ? "moved" : "ended"),
+    );
+    return messages;
+  }
+
   #makeEnv(): ThreadEnv {
     const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
     const { events } = this.watchers;
@@ -239,6 +264,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       turnLogic: houseTurn(this.#lives.incarnations.byName),
       approvals: this.approvals,
       agents: new TurnAgents(this),
+      messages: this.messages,
       commandEnvironment: this.setup.environment,
       mcp: this.#mcp,
       histories: new HistoryCache(residency.historyBytes),
@@ -357,7 +383,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   }
 
   noteUndelivered({ id: to }: LiveThread, { op, id }: Pick<Handing, "op" | "id">, error: unknown): void {
-    this.deadLetters.note({ to, id: id ?? null, message: op, error });
+    if (!this.messages.carries(id)) this.deadLetters.note({ to, id: id ?? null, message: op, error });
   }
 
   /** Counts, and none of the settings. */
@@ -415,6 +441,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     this.maker.close();
     await this.#lives.endWhatIsLeft();
     this.monitors.close();
+    await this.messages.close();
     await this.#closeStores();
     this.signal({ type: "manager.stop" });
     return report;

@@ -5,6 +5,7 @@ import type { TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
+import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
@@ -15,6 +16,7 @@ import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import type { ThreadApproval } from "../turn/pending-approval.ts";
@@ -26,6 +28,7 @@ import { capacityAt, capacityOf } from "./capacity-now.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
+import type { Mail } from "./mail.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import { ManagerRuntime } from "./runtime.ts";
@@ -48,6 +51,7 @@ import type { ThreadEnd } from "./thread-end.ts";
 import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 import type { Threads } from "./threads-face.ts";
+import type { Published } from "./topics.ts";
 import {
   type ForkPoint,
   type TournamentHost,
@@ -212,6 +216,41 @@ export class ThreadManager implements Threads<Thread> {
   ): Promise<SubmissionId> {
     const { id } = options;
     return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...definedFields({ id }) }, options);
+  }
+
+  /** Says something to a thread beside prompts, as {@link Thread.send} does; its receiver sees it as from nobody (null). */
+  async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
+    return this.#runtime.messages.outside.send(to, message, options);
+  }
+
+  /** Asks a thread, as {@link Thread.request} does. */
+  async request<const To extends Recipient, const Message extends RequestTo<To>>(
+    to: To,
+    message: Message,
+    options?: RequestOptions,
+  ): Promise<ReplyFrom<To, Message>> {
+    return this.#runtime.messages.outside.request(to, message, options);
+  }
+
+  /** Publishes in the tree that a thread is in, as {@link Thread.publish} does. */
+  async publish(
+    tree: ThreadId | string,
+    topic: string,
+    message: ThreadMessage,
+    options?: SendOptions,
+  ): Promise<PublishReport> {
+    return this.#runtime.messages.publish({ tree: parseThreadId(tree), from: null }, topic, message, options);
+  }
+
+  /** What is published on a topic in the tree that a thread is in, from now on. @throws InvalidRequestError */
+  published$(tree: ThreadId | string, topic: string): Observable<Published> {
+    return this.#runtime.messages.published(parseThreadId(tree), topic);
+  }
+
+  /** The durable messages that wait for a thread, and those that were set aside (SEMANTICS 9.7). @throws ThreadNotFoundError */
+  async mailOf(threadId: ThreadId | string): ReturnType<Mail["of"]> {
+    const { id, config } = await this.getThread(threadId);
+    return this.#runtime.messages.mail.of(id, config);
   }
 
   #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {

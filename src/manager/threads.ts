@@ -10,6 +10,7 @@ import type { Capacity } from "./capacity.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { EndNotices } from "./end-notices.ts";
 import type { Kinship } from "./kinship.ts";
+import type { Messages } from "./messages.ts";
 import type { Whereabouts } from "./registry.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import type { ThreadMaker } from "./thread-maker.ts";
@@ -33,6 +34,8 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly budgets: Pick<Budgets, "billTo" | "forget">;
   readonly notices: Pick<EndNotices, "follow">;
   readonly tree: AgentTree;
+  /** What is left of messages: for tests, which expect none once all are handled. */
+  readonly messages: Pick<Messages, "left">;
   readonly clock: Clock;
   readonly store: ThreadStore;
   readonly models: ModelsManager;

@@ -32,6 +32,8 @@ export const ERROR_REGISTRY = {
   fan_out_failed: { rpc: -32603, retryable: false },
   turn_failed: { rpc: -32603, retryable: false },
   step_failed: { rpc: -32603, retryable: false },
+  message_refused: { rpc: -32600, retryable: false },
+  request_failed: { rpc: -32603, retryable: false },
   approval_denied: { rpc: -32600, retryable: false },
   manager_closed: { rpc: -32013, retryable: false },
   cluster_unavailable: { rpc: -32015, retryable: true },
@@ -393,6 +395,69 @@ export class StepFailedError extends SkeinError {
   }
   protected override details() {
     return { stepId: this.stepId, attempts: this.attempts, reason: this.reason };
+  }
+}
+
+/** Why a message came to nothing. `lost`: its receiver ended before it had handled it; `killer`: it ended its receiver's lives. */
+export const MESSAGE_REFUSALS = ["unknown_type", "malformed", "no_reply", "lost", "killer"] as const;
+
+/** One of these. */
+export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
+
+/** A message of a type that its receiver does not declare, or unlike that; or one that its receiver did not live to handle. */
+export class MessageRefusedError extends SkeinError {
+  static readonly code = "message_refused";
+  readonly code = MessageRefusedError.code;
+  readonly reason: MessageRefusal;
+  /** The receiver. */
+  readonly threadId: string;
+  readonly messageType: string;
+  constructor(
+    message: string,
+    {
+      cause,
+      reason = "malformed",
+      threadId = "",
+      messageType = "",
+    }: Partial<Pick<MessageRefusedError, "reason" | "threadId" | "messageType">> & ErrorOptions = {},
+  ) {
+    super(message, { cause });
+    this.reason = reason;
+    this.threadId = threadId;
+    this.messageType = messageType;
+  }
+  protected override details() {
+    return { reason: this.reason, threadId: this.threadId, messageType: this.messageType };
+  }
+}
+
+/** Why a request has no reply. `threw`: its handler failed; `bad_reply`: what it gave does not fit; `ended`: the receiver's life has. */
+export const REQUEST_FAILURES = ["threw", "bad_reply", "ended"] as const;
+
+/** One of these. */
+export type RequestFailure = (typeof REQUEST_FAILURES)[number];
+
+/** A request reached its receiver, and there is no reply to it. The cause is what it failed by. */
+export class RequestFailedError extends SkeinError {
+  static readonly code = "request_failed";
+  readonly code = RequestFailedError.code;
+  readonly reason: RequestFailure;
+  /** The receiver. */
+  readonly threadId: string;
+  constructor(
+    message: string,
+    {
+      cause,
+      reason = "threw",
+      threadId = "",
+    }: Partial<Pick<RequestFailedError, "reason" | "threadId">> & ErrorOptions = {},
+  ) {
+    super(message, { cause });
+    this.reason = reason;
+    this.threadId = threadId;
+  }
+  protected override details() {
+    return { reason: this.reason, threadId: this.threadId };
   }
 }
 

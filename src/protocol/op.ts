@@ -2,6 +2,7 @@ import * as z from "zod";
 import { type GivenCollaborationMode, givenCollaborationModeSchema } from "./collaboration-mode.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { isDeepValue, MAX_OP_DEPTH } from "./json-depth.ts";
+import type { ThreadMessage } from "./message.ts";
 import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profile.ts";
 import {
   type AskForApproval,
@@ -101,6 +102,17 @@ export type RefreshMcpServersOp = {
 /** 0.169's thread/inject_items: what the model is to know, without a turn. */
 export type InjectItemsOp = { type: "inject_items"; items: ResponseItem[] };
 
+/** Ours: what brings a message to a thread's own logic (SEMANTICS 9); only who sends messages gives it. */
+export type ThreadMessageOp = {
+  type: "thread_message";
+  message: ThreadMessage;
+  /** The thread that sent it; null: a caller of the library. */
+  from: string | null;
+  topic: string | null;
+  is_request: boolean;
+  attempt: number;
+};
+
 /** Every op of SPEC 2. `thread_rollback` takes 0 here: the session answers it with an error event (SPEC 6.4). */
 export type KnownOp =
   | InterruptOp
@@ -119,6 +131,7 @@ export type KnownOp =
   | ListSkillsOp
   | { type: "compact" }
   | InjectItemsOp
+  | ThreadMessageOp
   | { type: "undo" }
   | ThreadRollbackOp
   | ReviewOp
@@ -192,6 +205,14 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
   }),
   compact: bare("compact"),
   inject_items: z.looseObject({ type: of("inject_items"), items: z.array(responseItemSchema) }),
+  thread_message: z.looseObject({
+    type: of("thread_message"),
+    message: z.looseObject({ type: text }),
+    from: text.nullable(),
+    topic: text.nullable(),
+    is_request: z.boolean(),
+    attempt: count,
+  }),
   undo: bare("undo"),
   thread_rollback: z.looseObject({ type: of("thread_rollback"), num_turns: count }),
   review: z.looseObject({

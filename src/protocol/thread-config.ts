@@ -6,6 +6,7 @@ import { definedFields } from "./defined-fields.ts";
 import { InvalidRequestError } from "./errors.ts";
 import type { Tool } from "./function-tool.ts";
 import { type McpServers, mcpServersSchema } from "./mcp-servers.ts";
+import { areMessageSchemas, type MessageSchemas } from "./message.ts";
 import { didYouMean } from "./nearest-name.ts";
 import { PERMISSION_PROFILES, type PermissionProfile, policyOfProfile } from "./permission-profile.ts";
 import {
@@ -83,6 +84,11 @@ export type ResolvedThreadConfig = {
   requestMaxRetries: number;
   /** Functions that the model may call, as made by `tool(...)`; kept as the same objects, and checked where they are used. */
   tools: readonly Tool[];
+  /**
+   * What other threads may say to the thread beside prompts (SEMANTICS 9): a Standard Schema for each type of message, added to those
+   * of its logic. Kept as the same object, and not stored.
+   */
+  messages?: MessageSchemas | undefined;
   /** Tools of the house that the model may use; none unless named here. */
   builtInTools: readonly BuiltInToolName[];
   /** `multi_agent`: how many agents may be open under one root thread. */
@@ -149,6 +155,10 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   streamMaxRetries: retries.max(100),
   requestMaxRetries: retries.max(100),
   tools: z.custom<readonly Tool[]>(Array.isArray, "Invalid input: expected array"),
+  messages: z.custom<MessageSchemas>(
+    areMessageSchemas,
+    "Invalid input: expected a Standard Schema, or { message, reply }, for each type of message",
+  ),
   builtInTools: z.array(z.enum(BUILT_IN_TOOL_NAMES)),
   agentMaxThreads: z.int().min(1),
   agentMaxDepth: z.int().min(0),

@@ -11,11 +11,13 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
+import { areMessageSchemas, type GivenFor, type MessageSchemas, type ReceivedOf } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { failureOf } from "../turn/failure.ts";
 import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
 import type { ModelAnswer, ModelQuestion, StartTurnOptions } from "./logic-thread.ts";
+import type { ReceivedMessage } from "./messaging.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
 import type { PersistOptions } from "./saved-state.ts";
 import type { TurnResult } from "./turn-result.ts";
@@ -41,8 +43,24 @@ export type LogicTurn<State> = OwnLogicInput & {
   startTurn(input: string | readonly UserInput[], options?: StartTurnOptions): Promise<TurnResult<never>>;
 };
 
+/** What a logic's handler of a message is given beside it. */
+export type MessageContext<State> = OwnLogicInput &
+  Omit<ReceivedMessage, "message"> & {
+    readonly state: State;
+    /** Says any event under the message's id. */
+    publish(msg: EventMsg): void;
+  };
+
+/** By each type of message what is done with it: what it gives is the reply, where one is asked for. */
+export type Receivers<State, M> = {
+  readonly [K in keyof M & string]: (
+    message: ReceivedOf<M, K>,
+    context: MessageContext<State>,
+  ) => GivenFor<M[K]> | Promise<GivenFor<M[K]>>;
+};
+
 /** What a thread does with each op, in place of the built-in turns. */
-export type ThreadLogicDefinition<State> = Partial<PersistOptions> & {
+export type ThreadLogicDefinition<State, M extends MessageSchemas = MessageSchemas> = Partial<PersistOptions> & {
   /**
    * What the logic keeps while the thread is in memory; made anew in each life. With `persist` it is stored after each turn and op,
    * as JSON, and the next life is given it as `saved`.
@@ -53,6 +71,13 @@ export type ThreadLogicDefinition<State> = Partial<PersistOptions> & {
    * thread. At an interrupt the turn is over when it settles, or after the grace of a tool, 100 ms.
    */
   readonly turn: (turn: LogicTurn<State>) => unknown;
+  /** What other threads may say to it beside prompts (SEMANTICS 9); each type is handled by its entry in `receive`. */
+  readonly messages?: M;
+  /**
+   * Handles messages, one at a time with turns and ops, and in order. What one throws fails the message, and not the thread: who asked
+   * gets RequestFailedError, and the thread says an `error` event.
+   */
+  readonly receive?: Receivers<State, NoInfer<M>>;
   /** Ops of other types, one at a time and in order; those without an entry are refused by an event. */
   readonly ops?: { readonly [type: string]: (op: Op, turn: OpContext<State>) => void | Promise<void> };
   /** Lets go of what `start` made; within the shutdown's deadline, and also after a failure. */
@@ -66,13 +91,21 @@ export type OpContext<State> = OwnLogicInput & {
   publish(msg: EventMsg): void;
 };
 
-/** A thread logic as `threadLogic` in ThreadManagerOptions takes it. */
-export type DefinedThreadLogic = CallbackActorLogic<ThreadCommand, OwnLogicInput, ThreadEmitted>;
+/** A thread logic as `threadLogic` in ThreadManagerOptions takes it, with what its threads may be told. */
+export type DefinedThreadLogic<M extends MessageSchemas = MessageSchemas> = CallbackActorLogic<
+  ThreadCommand,
+  OwnLogicInput,
+  ThreadEmitted
+> & { readonly messages: M };
 
-/** @throws InvalidRequestError for a definition without `turn` */
-export function defineThreadLogic<State = undefined>(definition: ThreadLogicDefinition<State>): DefinedThreadLogic {
+/** @throws InvalidRequestError for a definition without `turn`, and for a message that nothing handles */
+export function defineThreadLogic<State = undefined, const M extends MessageSchemas = Record<never, never>>(
+  definition: ThreadLogicDefinition<State, M>,
+): DefinedThreadLogic<M> {
   if (typeof definition?.turn !== "function")
     throw new InvalidRequestError("defineThreadLogic: give `turn`, a function");
+  const messages = definition.messages ?? ({} as M);
+  checkMessages(messages, definition.receive ?? {});
   const logic = fromCallback<ThreadCommand, OwnLogicInput, ThreadEmitted>(({ input, emit, receive }) => {
     const worker = new Worker(definition, input, emit);
     receive((command) => worker.take(command));
@@ -80,16 +113,39 @@ export function defineThreadLogic<State = undefined>(definition: ThreadLogicDefi
   });
   const { persist, version, migrate, unreadable, maxBytes } = definition;
   if (persist !== undefined) persisting.set(logic, { persist, version, migrate, unreadable, maxBytes });
-  return logic;
+  declared.set(logic, messages);
+  return Object.assign(logic, { messages });
 }
+
+/** @throws InvalidRequestError */
+function checkMessages(messages: MessageSchemas, receive: object): void {
+  if (!areMessageSchemas(messages))
+    throw new InvalidRequestError(
+      "defineThreadLogic: messages: give a Standard Schema, or { message, reply }, for each type",
+    );
+  const unhandled = Object.keys(messages).find((type) => typeof own(receive, type) !== "function");
+  if (unhandled !== undefined)
+    throw new InvalidRequestError(`defineThreadLogic: receive: give a function for \`${unhandled}\``);
+  const unknown = Object.keys(receive).find((type) => !Object.hasOwn(messages, type));
+  if (unknown !== undefined)
+    throw new InvalidRequestError(`defineThreadLogic: messages: \`${unknown}\` is in receive, and not declared`);
+}
+
+const own = (of: object, name: string): unknown => (Object.hasOwn(of, name) ? Reflect.get(of, name) : undefined);
+
+/** What each defined logic may be told. */
+const declared = new WeakMap<object, MessageSchemas>();
+
+/** undefined for a logic that was not defined so. */
+export const messagesOf = (logic: object): MessageSchemas | undefined => declared.get(logic);
 
 /** How the state of each logic that keeps one is kept. */
 const persisting = new WeakMap<object, PersistOptions>();
 
 export const persistOf = (logic: object): PersistOptions | undefined => persisting.get(logic);
 
-class Worker<State> {
-  readonly #definition: ThreadLogicDefinition<State>;
+class Worker<State, M extends MessageSchemas> {
+  readonly #definition: ThreadLogicDefinition<State, M>;
   readonly #input: OwnLogicInput;
   readonly #emit: (emitted: ThreadEmitted) => void;
   /** Settles when nothing more will be asked for, and all that was is done. */
@@ -102,7 +158,11 @@ class Worker<State> {
   readonly #cut = new Set<SubmissionId>();
   #isOver = false;
 
-  constructor(definition: ThreadLogicDefinition<State>, input: OwnLogicInput, emit: (emitted: ThreadEmitted) => void) {
+  constructor(
+    definition: ThreadLogicDefinition<State, M>,
+    input: OwnLogicInput,
+    emit: (emitted: ThreadEmitted) => void,
+  ) {
     this.#definition = definition;
     this.#input = input;
     this.#emit = emit;
@@ -126,8 +186,9 @@ class Worker<State> {
   async #serve(ops: AsyncIterable<Submission>): Promise<void> {
     for await (const submission of ops) {
       const { id, op } = submission;
-
-      if (hasInput(op)) await this.#runTurn(submission, op.items);
+      const received = op.type === "thread_message" ? this.#input.thread.message(id) : undefined;
+      if (received !== undefined) await this.#receive(received);
+      else if (hasInput(op)) await this.#runTurn(submission, op.items);
       else if (taskKindOf(op) !== undefined && !isEmptyInput(op)) await this.#runTask(submission);
       else if (op.type !== "interrupt") await this.#answer(id, op);
     }
@@ -218,6 +279,24 @@ class Worker<State> {
     this.#publish(id, { type: "task_started", turn_id: turnId });
     await this.#answer(id, op);
     this.#publish(id, { type: "task_complete", turn_id: turnId, last_agent_message: null });
+  }
+
+  async #receive({ message, ...about }: ReceivedMessage): Promise<void> {
+    const { id } = about;
+    const { thread } = this.#input;
+    try {
+      const handle = own(this.#definition.receive ?? {}, message.type);
+      if (typeof handle !== "function")
+        throw new InvalidRequestError(`this thread's logic has no \`receive\` for \`${message.type}\``);
+      const state = await this.#started();
+      const publish = (msg: EventMsg) => this.#publish(id, msg);
+      const value: unknown = await handle(message, { ...this.#input, ...about, state, publish });
+      this.#keep(state);
+      if (thread.message(id) !== undefined) thread.reply(id, value);
+    } catch (error) {
+      if (thread.message(id) !== undefined) thread.refuse(id, error);
+      this.#publish(id, { type: "error", message: textOfThrown(error), codex_error_info: "bad_request" });
+    }
   }
 
   async #answer(id: SubmissionId, op: Op): Promise<void> {

@@ -29,6 +29,7 @@ import { outputOf, settleCalls, startCall } from "../turn/tool-calls.ts";
 import type { TurnHost } from "../turn/turn-host.ts";
 import { TurnRun } from "../turn/turn-run.ts";
 import type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./logic-thread.ts";
+import type { ReceivedMessage, ThreadMessenger } from "./messaging.ts";
 import type { OwnTurns } from "./own-turns.ts";
 import type { Thread } from "./thread.ts";
 import type { ThreadEnv } from "./thread-env.ts";
@@ -258,6 +259,22 @@ export class HostedThread implements LogicThread {
 
   spawn(config?: ThreadConfig, { signal = this.signal }: { signal?: AbortSignal } = {}): Promise<Thread> {
     return this.#host.env.startChild(this.id, config, signal);
+  }
+
+  get messenger(): ThreadMessenger {
+    return this.#host.env.messages.messengerOf(this.id);
+  }
+
+  message(id: SubmissionId | string): ReceivedMessage | undefined {
+    return this.#host.env.messages.messageOf(this.id, toSubmissionId(id));
+  }
+
+  reply(id: SubmissionId | string, value?: unknown): void {
+    this.#host.env.messages.settle(this.id, toSubmissionId(id), { value });
+  }
+
+  refuse(id: SubmissionId | string, error: unknown): void {
+    this.#host.env.messages.settle(this.id, toSubmissionId(id), { error });
   }
 
   save(state: unknown): void {

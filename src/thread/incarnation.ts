@@ -313,6 +313,9 @@ export class Incarnation implements TurnHost {
   /** Gives the op to the logic: at once, or when a turn of an own logic's may run. */
   take(event: SubmittedOp): void {
     if (event.op.type === "shutdown") this.life.askToEnd();
+    if (this.#own !== undefined && event.op.type === "thread_message") {
+      this.env.messages.noteTaken(this.threadId, event.id, this.epoch);
+    }
     if (this.#own === undefined) this.actor.send(event);
     else this.#own.take(event);
   }
@@ -428,6 +431,7 @@ export class Incarnation implements TurnHost {
 
   /** Whether the thread may leave memory: it has nothing to do, and holds nothing that would end with it. */
   get isIdle(): boolean {
+    if (this.env.messages.isBusy(this.threadId)) return false;
     return this.activity === "idle" && !this.past.isLoading && !this.terminals.areBusy;
   }
 
@@ -473,6 +477,7 @@ export class Incarnation implements TurnHost {
     if (this.sessionConfigured !== undefined) sayLastWords(this, end, this.#own?.life);
     this.door.shut();
     this.#own?.thread.close();
+    this.env.messages.noteLifeEnded(threadId, end);
     const why = new DOMException("the thread has ended", "AbortError");
     this.turn?.abort(why);
     this.turn?.vacate();

@@ -18,6 +18,7 @@ import {
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
@@ -35,6 +36,7 @@ import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
 import { Mailbox } from "./mailbox.ts";
+import type { PublishReport, RequestOptions, SendOptions, Subscription, ThreadMessenger } from "./messaging.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import { type StepOptions, Steps, type StepWork } from "./steps.ts";
 import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
@@ -79,6 +81,7 @@ export interface ThreadHome {
     monitor(watcher: ThreadId, watched: ThreadId, options?: MonitorOptions): Monitor;
     link(from: ThreadId, to: ThreadId, options?: LinkOptions): Link;
   };
+  readonly messages: { messengerOf(threadId: ThreadId): ThreadMessenger };
   /** An op that could not be given to the thread. */
   noteUndelivered(thread: LiveThread, handing: Pick<Handing, "op" | "id">, error: unknown): void;
 }
@@ -549,6 +552,31 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     if (id === this.id)
       throw new InvalidRequestError("a thread can't watch or be linked with itself; give another one");
     return id;
+  }
+
+  get #messenger(): ThreadMessenger {
+    if (this.#isClosed) throw this.closedError();
+    return this.#home.messages.messengerOf(this.id);
+  }
+
+  async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
+    return this.#messenger.send(to, message, options);
+  }
+
+  async request<const To extends Recipient, const Message extends RequestTo<To>>(
+    to: To,
+    message: Message,
+    options?: RequestOptions,
+  ): Promise<ReplyFrom<To, Message>> {
+    return this.#messenger.request(to, message, options);
+  }
+
+  async publish(topic: string, message: ThreadMessage, options?: SendOptions): Promise<PublishReport> {
+    return this.#messenger.publish(topic, message, options);
+  }
+
+  subscribe(topic: string): Subscription {
+    return this.#messenger.subscribe(topic);
   }
 
   async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {

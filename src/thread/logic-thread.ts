@@ -6,6 +6,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import type { ReceivedMessage, ThreadMessenger } from "./messaging.ts";
 import type { Thread } from "./thread.ts";
 import type { TurnResult } from "./turn-result.ts";
 
@@ -88,6 +89,20 @@ export interface LogicThread {
    * `persist`; what can't be stored is told by a warning. @throws InvalidRequestError for any other
    */
   save(state: unknown): void;
+  /** Speaks for this thread to others (SEMANTICS 9). */
+  readonly messenger: ThreadMessenger;
+  /**
+   * The message that the op of this id, of the type `thread_message`, brings: as its schema gives it. undefined once it is handled, and for
+   * an op that nobody has checked.
+   */
+  message(id: SubmissionId | string): ReceivedMessage | undefined;
+  /**
+   * Answers a request. For logics that are made by hand: `defineThreadLogic` does so with what its `receive` gives. A message that is no
+   * request counts as handled once the logic has taken it. @throws InvalidRequestError for what was answered already
+   */
+  reply(id: SubmissionId | string, value?: unknown): void;
+  /** Answers a request by a failure: whoever asked gets RequestFailedError with this cause. @throws as {@link reply} */
+  refuse(id: SubmissionId | string, error: unknown): void;
   /** Starts a thread under this one: it counts against this thread's limits. @throws as ThreadManager.startThread */
   spawn(config?: ThreadConfig, options?: { signal?: AbortSignal }): Promise<Thread>;
 }

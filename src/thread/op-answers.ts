@@ -57,6 +57,7 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "get_history_entry_request":
     case "resolve_elicitation":
     case "undo":
+    case "thread_message":
     // The machine takes these itself, where its state has a use for them.
     case "compact":
     case "list_mcp_tools":

@@ -5,7 +5,7 @@ import {
   jsonSchemaOf,
   type StandardSchema,
   validate,
-} from "../turn/standard-schema.ts";
+} from "../protocol/standard-schema.ts";
 import type { TurnResult } from "./turn-result.ts";
 
 /** What a turn's final message has to fit: a zod (or other Standard) schema, or a plain JSON Schema. */

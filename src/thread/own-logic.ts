@@ -1,6 +1,7 @@
 import type { AnyActorLogic } from "xstate";
 import type { ThreadInput } from "../../machines/thread.machine.ts";
 import type { SessionConfiguredEvent } from "../protocol/event.ts";
+import type { MessageSchemas } from "../protocol/message.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LogicThread } from "./logic-thread.ts";
@@ -10,6 +11,10 @@ import type { PersistOptions } from "./saved-state.ts";
 export type ChosenLogic = {
   readonly logic: AnyActorLogic;
   readonly isOwn: boolean;
+  /** What its threads may be told. */
+  readonly messages?: MessageSchemas | undefined;
+  /** It says itself when it has handled a message. */
+  readonly handlesMessages: boolean;
   /** How its state is kept: a machine's snapshot, or what a defined logic says that it is. */
   readonly keeps?: { readonly what: "snapshot" | "state"; readonly how: PersistOptions } | undefined;
 };

@@ -15,6 +15,7 @@ import type { Budgeting } from "../turn/spending.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
+import type { MessageDesk } from "./messaging.ts";
 import type { Thread } from "./thread.ts";
 
 /** What all threads of one manager share. Made once, in one place. */
@@ -42,6 +43,7 @@ export type ThreadEnv = {
   readonly histories: HistoryCache;
   readonly approvals: ApprovalBoard;
   readonly agents: Agents;
+  readonly messages: MessageDesk;
   /** What commands inherit, secrets left out. */
   readonly commandEnvironment: ProcessEnvironment;
   readonly mcp: McpPool;

@@ -13,22 +13,17 @@ import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
+import type { ThreadMessenger } from "./messaging.ts";
 import type { OutputSchema } from "./output-schema.ts";
 import type { StepOptions, StepWork } from "./steps.ts";
 import type { TurnResult } from "./turn-result.ts";
-import type { WaitOptions } from "./wait-options.ts";
+import type { WaitOptions, WhenFull } from "./wait-options.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
-export type { WaitOptions };
+export type { WaitOptions, WhenFull };
 
 /** `stored` (the default): what is acknowledged outlives the process. `memory`: it is taken, and stored soon after. */
 export type Durability = "stored" | "memory";
-
-/**
- * What becomes of an op while its thread's mailbox is full: it waits for room, or is refused by OverloadedError at once.
- * `dropOldest`: it waits, in place of the last such op that waits, which is refused: for what only the newest of counts.
- */
-export type WhenFull = "wait" | "reject" | "dropOldest";
 
 /** How `submit` waits, and when it counts an op as taken. */
 export type SubmitOptions = WaitOptions & {
@@ -170,7 +165,7 @@ export interface ThreadHandle extends AsyncDisposable {
 }
 
 /** A thread of this process: what it has beside its conversation lives in the process too. */
-export interface Thread extends ThreadHandle {
+export interface Thread extends ThreadHandle, ThreadMessenger {
   /** The XState actor of the current incarnation; undefined while the thread is unloaded. */
   readonly actor: AnyActorRef | undefined;
   /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */

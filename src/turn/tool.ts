@@ -1,7 +1,7 @@
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ApprovalQuestion, Tool, ToolContext, ToolSpec } from "../protocol/function-tool.ts";
-import { type JsonSchema, jsonSchemaOf, type StandardSchema, validate } from "./standard-schema.ts";
+import { type JsonSchema, jsonSchemaOf, type StandardSchema, validate } from "../protocol/standard-schema.ts";
 
 /** A function tool: what the model sees of it, and what runs when the model calls it. */
 export type ToolOptions<Input> = {

@@ -37,11 +37,12 @@ const OUTPUT: Readonly<Record<string, readonly (string | RegExp)[]>> = {
   "killed-twice.mjs": ["killed after done 3", "killed after done 6", "ended after done 9", "9 of 9 jobs are done"],
   "persisted-machine.mjs": ["open -> paid 1", "paid -> packed 2", "packed -> sent 3", "sent -> sent 4"],
   "messages-only.mjs": [
-    "ack: Hello!",
-    "threads 2",
-    "found true",
-    /unknown field `threadid`; did you mean/,
-    "threads 1",
+    "clerk has 3 apples",
+    "clerk has 1 pears by deliveries",
+    "published to 1",
+    "apples 3",
+    "clerk has 2 plums",
+    "dead letter: delivery message_refused",
   ],
   "mcp-and-ai-sdk.mjs": ["asks weather report", "Sunny in Bern."],
 };

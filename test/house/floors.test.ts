@@ -178,6 +178,8 @@ suite("the house", () => {
       fan_out_failed: -32603,
       turn_failed: -32603,
       step_failed: -32603,
+      message_refused: -32600,
+      request_failed: -32603,
       approval_denied: -32600,
       manager_closed: -32013,
       cluster_unavailable: -32015,

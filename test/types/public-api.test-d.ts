@@ -2,6 +2,7 @@
 import { expectTypeOf } from "expect-type";
 import * as z from "zod";
 import {
+  addressOf,
   ask,
   type Capacity,
   defineThreadLogic,
@@ -135,5 +136,47 @@ void thread.step("x", () => 1, { retryOn: ["no_such_code"] });
 tool({ name: "x", description: "", approval: "sometimes", execute: () => 1 });
 // @ts-expect-error a turn has an input
 defineThreadLogic({ turn: ({ startTurn }) => startTurn() });
+
+// Messages: where the receiver's declarations are known, a wrong one does not compile, and a reply has its type.
+const clerk = defineThreadLogic({
+  start: () => ({ orders: 0 }),
+  messages: {
+    order: z.object({ sku: z.string(), count: z.number().default(1) }),
+    price: { message: z.object({ sku: z.string() }), reply: z.object({ cents: z.number() }) },
+  },
+  receive: {
+    order: (message, { state, from }) => {
+      expectTypeOf(message.count).toEqualTypeOf<number>();
+      expectTypeOf(message.type).toEqualTypeOf<"order">();
+      expectTypeOf(from).toEqualTypeOf<ThreadId | null>();
+      state.orders += message.count;
+    },
+    price: ({ sku }) => ({ cents: sku.length }),
+  },
+  turn: ({ state }) => String(state.orders),
+});
+const clerkAt = addressOf(threadId, clerk.messages);
+expectTypeOf(thread.send(clerkAt, { type: "order", sku: "x" })).resolves.toEqualTypeOf<SubmissionId>();
+expectTypeOf(manager.request(clerkAt, { type: "price", sku: "x" })).resolves.toEqualTypeOf<{ cents: number }>();
+expectTypeOf(thread.request(threadId, { type: "anything", at: 1 })).resolves.toEqualTypeOf<unknown>();
+void thread.send(thread, { type: "anything", at: 1 });
+// @ts-expect-error a type that the clerk does not declare
+void thread.send(clerkAt, { type: "ordr", sku: "x" });
+// @ts-expect-error without its fields
+void thread.send(clerkAt, { type: "order" });
+// @ts-expect-error a field of another type
+void manager.send(clerkAt, { type: "order", sku: 5 });
+// @ts-expect-error it is told, and not asked
+void thread.request(clerkAt, { type: "order", sku: "x" });
+// @ts-expect-error a message has a type
+void thread.send(threadId, { sku: "x" });
+// @ts-expect-error no such option
+void thread.send(clerkAt, { type: "order", sku: "x" }, { durabel: true });
+defineThreadLogic({
+  messages: { price: { message: z.object({}), reply: z.object({ cents: z.number() }) } },
+  // @ts-expect-error the reply is another one
+  receive: { price: () => ({ cents: "five" }) },
+  turn: () => "x",
+});
 // @ts-expect-error whether it is interrupted is yes or no
 void manager.listThreads({ interrupted: "yes" });

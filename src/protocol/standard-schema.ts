@@ -27,12 +27,26 @@ export function jsonSchemaOf(schema: StandardSchema, io: "input" | "output"): Js
   return jsonSchema;
 }
 
-/** The value as the schema gives it, or what is wrong with it, by place. */
-export async function validate<Output>(
+/** What a check came to: the value, or what is wrong with it, by place. */
+export type Checked<Output> =
+  | { readonly ok: true; readonly value: Output }
+  | { readonly ok: false; readonly problem: string };
+
+/** The value as the schema gives it, or what is wrong with it. */
+export async function validate<Output>(schema: StandardSchema<Output>, value: unknown): Promise<Checked<Output>> {
+  return check(schema, value);
+}
+
+/** The same, at once where the schema answers at once. */
+export function check<Output>(
   schema: StandardSchema<Output>,
   value: unknown,
-): Promise<{ ok: true; value: Output } | { ok: false; problem: string }> {
-  const result = await schema["~standard"].validate(value);
+): Checked<Output> | Promise<Checked<Output>> {
+  const result = schema["~standard"].validate(value);
+  return result instanceof Promise ? result.then(checked) : checked(result);
+}
+
+function checked<Output>(result: StandardResult<Output>): Checked<Output> {
   if (result.issues === undefined) return { ok: true, value: result.value };
   const problems = result.issues.map(({ message, path = [] }) => {
     const place = path.map((part) =>
