@@ -11,7 +11,7 @@ const send = (message: object): boolean => process.stdout.write(`${JSON.stringif
 const text = (value: string, rest: object = {}) => ({ content: [{ type: "text", text: value }], ...rest });
 const inputSchema = { type: "object" };
 
-let names = ["hang", "huge", "fails", "crash", "spawns", "grow", "odd name!", "env", "structured", "deep"];
+let names = ["hang", "huge", "fails", "crash", "spawns", "grow", "odd name!", "env", "structured", "deep", "pictures"];
 const call = (name: string, args: Record<string, unknown>): object | undefined => {
   switch (name) {
     case "hang":
@@ -38,6 +38,8 @@ const call = (name: string, args: Record<string, unknown>): object | undefined =
       return text("ignored", { structuredContent: { answer: 42 } });
     case "deep":
       return text("ignored", { structuredContent: { nested: JSON.parse("[".repeat(3_000) + "]".repeat(3_000)) } });
+    case "pictures":
+      return { content: args.content };
     default:
       return text(`called ${name} with ${JSON.stringify(args)}`);
   }

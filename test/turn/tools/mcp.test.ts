@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { flatTools } from "../../../src/model/conversation.ts";
-import { call, raw } from "../../../src/model/script.ts";
+import { call, fail, raw } from "../../../src/model/script.ts";
 import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
+import { ModelError } from "../../../src/protocol/model-error.ts";
 import type { ResponseItem } from "../../../src/protocol/response-item.ts";
 import { encodeLine } from "../../../src/store/rollout/codec.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
@@ -312,4 +313,51 @@ test("names stay within what models accept, and apart", () => {
   assert.ok(long.length === 64 && /^[a-zA-Z0-9_-]+$/.test(long));
   assert.notEqual(toolName("server", `${"x".repeat(80)}1`), toolName("server", `${"x".repeat(80)}2`));
   assert.notEqual(toolName("s", "a b"), toolName("s", "a_b"));
+});
+
+const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+const image = (data: string, mimeType = "image/png") => ({ type: "image", data, mimeType });
+const said = (text: string) => ({ type: "input_text", text });
+const shown = { type: "input_image", image_url: `data:image/png;base64,${DOT}`, detail: "high" };
+const omitted = said("image content omitted because it could not be processed");
+
+test("a tool's pictures reach the model in their places, as what their bytes are; what is no picture is told of", async (t) => {
+  const cwd = await folder(t);
+  const contents = [
+    [{ type: "text", text: "before" }, image(DOT), { type: "text", text: "after" }],
+    [image(DOT, "image/jpeg"), image(DOT, "")],
+    [image("AAAA"), image(""), image(Buffer.from("no picture").toString("base64")), image(DOT.slice(0, 40))],
+    [{ type: "audio", data: "AAAA", mimeType: "audio/wav" }, image(DOT)],
+    [image(DOT), { type: "text", text: "x".repeat(100_000) }],
+  ];
+  const calls = contents.map((content) => call("mcp__odd__pictures", { content }));
+  const mcpServers = { odd: fixture("plain", cwd) };
+  const { thread, model, ofType } = await bench(t, [calls, "done"], { mcpServers });
+  await thread.run("go");
+  const outputs = model.requests
+    .at(-1)
+    ?.input.flatMap((item) => (item.type === "function_call_output" ? [item.output] : []));
+  const [inOrder, byBytes, broken, audio, long] = outputs ?? [];
+  assert.deepEqual(inOrder, [said("before"), shown, said("after")]);
+  assert.deepEqual(byBytes, [shown, shown]);
+  assert.deepEqual(broken, [omitted, omitted, omitted, omitted]);
+  assert.deepEqual(audio?.[1], shown);
+  assert.match(JSON.stringify(audio?.[0]), /4 characters of base64/);
+  assert.deepEqual([long?.length, long?.[1]], [2, shown]);
+  assert.match(JSON.stringify(long?.[0]), /tokens truncated/);
+  const [first] = ofType("mcp_tool_call_end");
+  assert.deepEqual((first as { result?: { Ok?: { content?: unknown } } }).result?.Ok?.content, contents[0]);
+});
+
+test("a tool's picture that the model's server refuses is taken out of what is sent next, with a note", async (t) => {
+  const cwd = await folder(t);
+  const refused = fail(new ModelError("Invalid image in your last message.", { httpStatus: 400 }));
+  const look = call("mcp__odd__pictures", { content: [image(DOT)] });
+  const plays = [[look], [refused], "on we go"];
+  const { thread, model } = await bench(t, plays, { mcpServers: { odd: fixture("plain", cwd) } });
+  assert.equal((await thread.run("go")).status, "failed");
+  assert.equal((await thread.run("on")).lastAgentMessage, "on we go");
+  const sent = JSON.stringify(model.requests.at(-1)?.input);
+  assert.doesNotMatch(sent, /input_image/);
+  assert.match(sent, /server refused it.*pictures_omitted/);
 });

@@ -2,8 +2,10 @@ import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
 import * as z from "zod";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import { clippedDepth } from "../../../protocol/json-depth.ts";
+import type { ContentItem } from "../../../protocol/response-item.ts";
 import type { McpInvocation, McpToolCallTurnItem } from "../../../protocol/turn-item.ts";
-import { truncateMiddle } from "../../tool-output.ts";
+import { MAX_IMAGE_BYTES, OMITTED_PICTURE, pictureUrl } from "../../picture-content.ts";
+import { type ToolOutput, truncateMiddle } from "../../tool-output.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import { type CallContext, durationOf } from "../call-context.ts";
 import { toolName } from "./mcp-names.ts";
@@ -59,7 +61,7 @@ class McpCall {
     this.#startedAt = call.clock.now();
   }
 
-  async run(work: () => Promise<CallToolResult>): Promise<string> {
+  async run(work: () => Promise<CallToolResult>): Promise<ToolOutput> {
     const { callId: call_id } = this.#call;
     this.#call.startItem(this.#item({ status: "in_progress" }));
     this.#call.publish({ type: "mcp_tool_call_begin", call_id, invocation: this.#invocation });
@@ -78,7 +80,7 @@ class McpCall {
     const told = toldResult(result, output);
     if (result.isError === true) this.#call.noteFailure(new McpToolError(output));
     this.#end({ Ok: told }, { status: result.isError === true ? "failed" : "completed", result: told });
-    return output;
+    return withPictures(result, output);
   }
 
   #end(
@@ -106,10 +108,34 @@ function textOf({ content, structuredContent }: CallToolResult): string {
   if (structuredContent !== undefined && structuredContent !== null) return JSON.stringify(structuredContent);
   const texts = content.flatMap((part) => (part.type === "text" ? [part.text] : []));
   if (texts.length === content.length) return texts.join("\n");
-  return JSON.stringify(content, (key, value) =>
-    (key === "data" || key === "blob") && typeof value === "string" ? `[${value.length} characters of base64]` : value,
-  );
+  return JSON.stringify(content, withoutData);
 }
+
+const withoutData = (key: string, value: unknown): unknown =>
+  (key === "data" || key === "blob") && typeof value === "string" ? `[${value.length} characters of base64]` : value;
+
+/** As Codex gives a result to the model: with pictures in it, its parts in their order. Structured content stands for all of it. */
+function withPictures({ content, structuredContent }: CallToolResult, output: string): ToolOutput {
+  if (structuredContent !== undefined && structuredContent !== null) return output;
+  if (!content.some(({ type }) => type === "image")) return output;
+  const parts = content.map((part): ContentItem => {
+    if (part.type === "image") return picture(part);
+    return said(part.type === "text" ? part.text : JSON.stringify(part, withoutData));
+  });
+  const words = parts.flatMap((part) => (part.type === "input_text" ? [part.text] : [])).join("\n");
+  const bounded = truncateMiddle(words);
+  return bounded === words ? parts : [said(bounded), ...parts.filter(({ type }) => type === "input_image")];
+}
+
+/** A picture is what its bytes are, whatever the server says of it; one that is none would fail every later turn. */
+function picture({ data, mimeType }: { readonly data: string; readonly mimeType: string }): ContentItem {
+  const whole = data.length > MAX_BASE64 ? undefined : pictureUrl(`data:${mimeType};base64,${data}`);
+  return whole === undefined ? said(OMITTED_PICTURE) : { type: "input_image", image_url: whole, detail: "high" };
+}
+
+const MAX_BASE64 = Math.ceil((MAX_IMAGE_BYTES * 4) / 3);
+
+const said = (text: string): ContentItem => ({ type: "input_text", text });
 
 function toldResult(result: CallToolResult, output: string): unknown {
   if (JSON.stringify(result).length <= TOLD_CHARS) return result;
