@@ -30,10 +30,18 @@ type Line = {
   place: Place<Line> | undefined;
 };
 
+export type RankedSlotsOptions = {
+  readonly clock: Clock;
+  readonly agingMs: number;
+  /** A permit was given back, or on. */
+  readonly onFreed?: (() => void) | undefined;
+};
+
 export class RankedSlots {
   readonly limit: number;
   readonly #clock: Clock;
   readonly #agingMs: number;
+  readonly #onFreed: () => void;
   readonly #returning = new Fifo<Waiter>();
   /** By rank, the lines in the order of their turns. */
   readonly #turns: Readonly<Record<Rank, Fifo<Line>>> = {
@@ -48,8 +56,9 @@ export class RankedSlots {
   #waiting = 0;
 
   /** @param limit a whole number from 1 on, or Infinity */
-  constructor(limit: number, { clock, agingMs }: { readonly clock: Clock; readonly agingMs: number }) {
+  constructor(limit: number, { clock, agingMs, onFreed = () => undefined }: RankedSlotsOptions) {
     this.limit = checkedLimit(limit);
+    this.#onFreed = onFreed;
     this.#clock = clock;
     this.#agingMs = agingMs;
   }
@@ -176,6 +185,7 @@ export class RankedSlots {
       const next = this.#next();
       if (next === undefined) this.#inUse -= 1;
       else next.admit(this.#permit());
+      this.#onFreed();
     };
   }
 }

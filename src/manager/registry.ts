@@ -266,10 +266,11 @@ export class Registry {
     });
   }
 
-  /** Those that were found at work are looked at again. O(n): for when nothing else is left. */
-  reconsider(): void | Promise<void> {
+  /** The thread has nothing to do any more: if it was found at work, it is looked at again. */
+  noteRest(threadId: ThreadId): void | Promise<void> {
     return this.#lock.write(() => {
-      for (const [id, thread] of this.#threads) this.#candidates.set(id, thread);
+      const thread = this.#threads.get(threadId);
+      if (thread !== undefined && !this.#candidates.has(threadId)) this.#candidates.set(threadId, thread);
     });
   }
 

@@ -21,8 +21,6 @@ export type RoomParts = {
   readonly patienceMs: number;
   /** Tells the least recently used idle thread to leave. */
   readonly leaveIdle: () => Eventually<LiveThread | undefined>;
-  /** Looks again at those that were found at work. */
-  readonly reconsider: () => Eventually<void>;
   /** Takes a leaving thread out of memory. False when it stays, since it can't be stored. */
   readonly evict: (thread: LiveThread) => Promise<boolean>;
   /** Whether every place is held by a thread that only waits for others. */
@@ -31,12 +29,6 @@ export type RoomParts = {
 
 /** So many threads in a row that will not leave memory, and there is no room. */
 const EVICTION_TRIES = 3;
-
-/**
- * While anybody waits, all threads are looked at this often: a thread may come to rest without a word, or have done so before
- * anybody waited.
- */
-const LOOK_AGAIN_MS = 100;
 
 /** One that waits, and whether a tool call of a turn does so. */
 type Waiter = { readonly refuse: AbortController; readonly isNested: boolean };
@@ -48,10 +40,9 @@ export class Rooms {
   #evicting = 0;
   #failures = 0;
   #isLooking = false;
+  /** Something has happened since the last look began. */
+  #isDue = false;
   #isPoked = false;
-  /** Pokes since all threads were looked at, which costs what there are threads. */
-  #pokes = Number.POSITIVE_INFINITY;
-  #nextLook: unknown;
 
   constructor(parts: RoomParts) {
     this.#parts = parts;
@@ -96,9 +87,8 @@ export class Rooms {
     return limitReached("residentThreads", { residentThreads: this.#parts.limit });
   }
 
-  /** Something has happened that may have made a thread idle. */
+  /** Something has happened that may have made a thread idle, or have it wait for others. */
   poke(): void {
-    this.#pokes += 1;
     if (this.#isPoked || !this.hasWaiters) return;
     this.#isPoked = true;
     // The thread that spoke has to come to rest first, which may take a moment.
@@ -110,38 +100,27 @@ export class Rooms {
   }
 
   async #makeRoom(): Promise<void> {
+    this.#isDue = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
     try {
-      while (this.#evicting < this.#slots.waiting) {
-        const thread = await this.#nextToLeave();
-        if (thread === undefined) break;
-        this.#evicting += 1;
-        void this.#evict(thread);
+      while (this.#isDue) {
+        this.#isDue = false;
+        await this.#look();
       }
-      if (this.#evicting === 0 && this.hasWaiters && (await this.#parts.allWait())) this.#refuseNested();
     } finally {
       this.#isLooking = false;
     }
-    this.#lookAgain();
   }
 
-  #lookAgain(): void {
-    if (this.#nextLook !== undefined || !this.hasWaiters) return;
-    this.#nextLook = systemClock.setTimeout(() => {
-      this.#nextLook = undefined;
-      if (!this.hasWaiters) return;
-      this.#pokes = Number.POSITIVE_INFINITY;
-      void this.#makeRoom();
-    }, LOOK_AGAIN_MS);
-  }
-
-  async #nextToLeave(): Promise<LiveThread | undefined> {
-    const thread = await this.#parts.leaveIdle();
-    if (thread !== undefined || this.#pokes * 32 < this.#slots.inUse) return thread;
-    this.#pokes = 0;
-    await this.#parts.reconsider();
-    return this.#parts.leaveIdle();
+  async #look(): Promise<void> {
+    while (this.#evicting < this.#slots.waiting) {
+      const thread = await this.#parts.leaveIdle();
+      if (thread === undefined) break;
+      this.#evicting += 1;
+      void this.#evict(thread);
+    }
+    if (this.#evicting === 0 && this.hasWaiters && (await this.#parts.allWait())) this.#refuseNested();
   }
 
   async #evict(thread: LiveThread): Promise<void> {

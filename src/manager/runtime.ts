@@ -80,7 +80,9 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   constructor(setup: ManagerSetup) {
     this.setup = setup;
     const { clock, limits } = setup;
-    this.turnSlots = new RankedSlots(limits.runningTurns, { clock, agingMs: limits.turnAgingMs });
+    // A turn that only waits lends its place.
+    const onFreed = () => this.noteActivity();
+    this.turnSlots = new RankedSlots(limits.runningTurns, { clock, agingMs: limits.turnAgingMs, onFreed });
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.ephemeral = memoryStore({ clock });
@@ -108,7 +110,6 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       limit: limits.residentThreads,
       patienceMs: limits.roomDeadlineMs,
       leaveIdle: () => this.registry.leaveIdle(),
-      reconsider: () => this.registry.reconsider(),
       evict: (thread) => this.#lives.takeOut(thread),
       allWait: () => this.registry.allWait(),
     });
@@ -130,6 +131,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
         this.#lives.noteLoaded(thread, restart);
         this.notices.noteLoaded(thread);
         this.messages.noteLoaded(thread);
+        this.noteActivity();
       },
     });
     this.#sweep = new ResidencySweep({

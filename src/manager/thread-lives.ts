@@ -73,6 +73,10 @@ export class ThreadLives implements Lives, MemberLives {
       this.#host.noteActivity();
       this.#removed.noteActive(incarnation);
     },
+    onRest: ({ threadId }) => {
+      void this.#host.registry.noteRest(threadId);
+      this.#host.noteActivity();
+    },
     onEnd: (incarnation) => {
       const { threadId } = incarnation;
       for (const thread of this.#holdersOf(threadId, this.#host.registry.peek(threadId))) {

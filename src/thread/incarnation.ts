@@ -69,6 +69,8 @@ export type Incarnations = {
   readonly byName: Map<string, Incarnation>;
   /** A thread was given an op, or has ended a turn. */
   readonly onActive: (incarnation: Incarnation) => void;
+  /** A thread has come to have nothing to do. */
+  readonly onRest: (incarnation: Incarnation) => void;
   /** A thread's life has ended, for whatever reason; told in that moment. */
   readonly onEnd: (incarnation: Incarnation) => void;
 };
@@ -107,13 +109,15 @@ export class Incarnation implements TurnHost {
   readonly tools: ThreadTools;
   readonly life: Life;
   readonly door: Door;
-  readonly terminals = new Terminals();
+  readonly terminals = new Terminals(() => this.noteRest());
   readonly folders = new HeldFolders();
   readonly #name: string;
   readonly #incarnations: Incarnations;
   /** Where the logic is an embedder's own. */
   readonly #own: OwnHost | undefined;
   readonly #made: LogicActor;
+  /** The snapshot that was seen last: what the thread only says changes none. */
+  #seen: unknown;
   #approvals: Approvals | undefined;
   #userQuestions: OpenQuestions<UserAnswers> | undefined;
   #hasWarnedOfModel = false;
@@ -165,7 +169,11 @@ export class Incarnation implements TurnHost {
     this.actor = shownById(this.#made.actor);
     this.#own?.keep(logic);
     this.actor.on("*", (emitted: unknown) => this.hear(emitted));
-    this.actor.subscribe({ error: (error) => this.end("crashed", error), complete: () => this.#complete() });
+    this.actor.subscribe({
+      next: (snapshot: unknown) => this.#noteState(snapshot),
+      error: (error) => this.end("crashed", error),
+      complete: () => this.#complete(),
+    });
     // A thread that was deleted and made anew under its id begins with the same epoch.
     incarnations.byName.get(this.#name)?.end("lost");
     incarnations.byName.set(this.#name, this);
@@ -404,6 +412,17 @@ export class Incarnation implements TurnHost {
   }
 
   // What it does.
+
+  #noteState(snapshot: unknown): void {
+    if (snapshot === this.#seen) return;
+    this.#seen = snapshot;
+    this.noteRest();
+  }
+
+  /** Something of it has come to an end: if that was all, the thread may leave memory. */
+  noteRest(): void {
+    if (this.isIdle) this.#incarnations.onRest(this);
+  }
 
   /** The thread is in use. */
   touch(): void {

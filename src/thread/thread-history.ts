@@ -8,6 +8,8 @@ import { HistoryLoader, type LoadingThread } from "./history-loader.ts";
 /** Whose history it is. */
 export type HistoryOwner = LoadingThread & {
   readonly env: { readonly histories: HistoryCache };
+  /** The history is loaded, or can't be. */
+  noteRest(): void;
 };
 
 /** Nobody writes its fields but these methods. */
@@ -48,6 +50,7 @@ export class ThreadHistory implements HistoryHolder {
       onEnd: () => {
         this.#loader = undefined;
         this.keep();
+        this.#owner.noteRest();
       },
     });
     return raceAbort(this.#loader.loaded, signal);

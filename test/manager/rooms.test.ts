@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { type Thread, type ThreadManager, tool } from "../../src/index.ts";
+import type { Release } from "../../src/kernel/slots.ts";
+import { Rooms } from "../../src/manager/rooms.ts";
 import type { ModelRequest } from "../../src/model/model-client.ts";
 import { call, hang, say, wait } from "../../src/model/script.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
+import type { Terminals } from "../../src/turn/tools/exec/terminals.ts";
 import { settled } from "../kernel/settled.ts";
 import { latch, next, rig, until } from "../rig.ts";
 
@@ -71,6 +75,86 @@ suite("places in memory", () => {
     await running;
     await settled();
     await r.manager.startThread();
+    assert.equal(thread.actor, undefined);
+  });
+
+  test("nothing is looked at while nothing happens, and each happening has one look", async () => {
+    let looks = 0;
+    const rooms = new Rooms({
+      limit: 1,
+      patienceMs: 60_000,
+      leaveIdle: () => {
+        looks += 1;
+        return undefined;
+      },
+      evict: async () => true,
+      allWait: () => false,
+    });
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+    const [place, before] = [rooms.tryTake() ?? assert.fail(), timers()];
+    const waiting = rooms.take(new AbortController().signal);
+    await settled();
+    assert.deepEqual([looks, timers()], [1, before]);
+    rooms.poke();
+    await settled();
+    assert.deepEqual([looks, timers()], [3, before]);
+    place();
+    assert.equal(typeof (await waiting), "function");
+    rooms.poke();
+    await settled();
+    assert.equal(looks, 3);
+  });
+
+  test("a waiter that comes while another one is looked after is looked after too", async () => {
+    const idle: LiveThread[] = [];
+    const answers: PromiseWithResolvers<boolean>[] = [];
+    const left: LiveThread[] = [];
+    const places: Release[] = [];
+    const rooms = new Rooms({
+      limit: 2,
+      patienceMs: 60_000,
+      leaveIdle: () => idle.shift(),
+      evict: async (thread) => {
+        left.push(thread);
+        places.pop()?.();
+        return true;
+      },
+      allWait: () => {
+        const answer = Promise.withResolvers<boolean>();
+        answers.push(answer);
+        return answer.promise;
+      },
+    });
+    places.push(rooms.tryTake() ?? assert.fail(), rooms.tryTake() ?? assert.fail());
+    const { signal } = new AbortController();
+    const first = rooms.take(signal);
+    await settled();
+    assert.equal(answers.length, 1);
+    // It comes to rest while the look before has not ended.
+    idle.push({} as LiveThread);
+    const second = rooms.take(signal);
+    answers[0]?.resolve(false);
+    await first;
+    assert.equal(left.length, 1);
+    idle.push({} as LiveThread);
+    rooms.poke();
+    await settled();
+    for (const answer of answers) answer.resolve(false);
+    await second;
+    assert.equal(left.length, 2);
+  });
+
+  test("a thread that comes to rest without a word leaves for whoever waits: a command of the user's beside no turn", async () => {
+    await using r = await rig({ limits: { residentThreads: 1 } });
+    const { thread } = await r.manager.startThread();
+    const { terminals } = thread as LiveThread;
+    const command = Promise.withResolvers<void>();
+    void (terminals as Terminals).attend(() => command.promise);
+    const waiting = r.manager.startThread({}, { signal: new AbortController().signal });
+    await settled();
+    assert.notEqual(thread.actor, undefined);
+    command.resolve();
+    await waiting;
     assert.equal(thread.actor, undefined);
   });
 

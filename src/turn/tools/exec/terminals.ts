@@ -17,6 +17,7 @@ const MOST = 64;
 const ID_RANGE = [1_000, 100_000] as const;
 
 export class Terminals implements BackgroundTerminals {
+  readonly #onRest: () => void;
   #all: Map<number, Terminal> | undefined;
   /** Those that were told to end, and have not yet. */
   #ending: Set<Terminal> | undefined;
@@ -24,6 +25,11 @@ export class Terminals implements BackgroundTerminals {
   /** Commands of the user's that go on, and what ends them. */
   #attended: Set<Promise<void>> | undefined;
   #attendance: AbortController | undefined;
+
+  /** @param onRest called whenever a command has ended */
+  constructor(onRest: () => void) {
+    this.#onRest = onRest;
+  }
 
   /** Whether a command goes on, or is just being ended. */
   get areBusy(): boolean {
@@ -35,7 +41,10 @@ export class Terminals implements BackgroundTerminals {
     this.#attendance ??= new AbortController();
     this.#attended ??= new Set();
     const attended = this.#attended;
-    const done = work(this.#attendance.signal).finally(() => attended.delete(done));
+    const done = work(this.#attendance.signal).finally(() => {
+      attended.delete(done);
+      this.#onRest();
+    });
     attended.add(done);
     return done;
   }
@@ -58,6 +67,7 @@ export class Terminals implements BackgroundTerminals {
     while (this.#all.has(id)) id = randomInt(...ID_RANGE);
     const terminal = make(id);
     this.#all.set(id, terminal);
+    terminal.ended.then(this.#onRest, this.#onRest);
     return terminal;
   }
 
@@ -110,7 +120,10 @@ export class Terminals implements BackgroundTerminals {
     this.#ending ??= new Set();
     const ending = this.#ending;
     ending.add(terminal);
-    const done = () => ending.delete(terminal);
+    const done = () => {
+      ending.delete(terminal);
+      this.#onRest();
+    };
     terminal.ended.then(done, done);
     terminal.terminate();
   }
