@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 
 type Message = { id?: number; method?: string; params?: Record<string, unknown>; result?: unknown; error?: unknown };
 
-const ANSWER_MS = 20_000;
+const ANSWER_MS = 120_000;
 const START_MS = 120_000;
 
 /** A client of `codex app-server` over stdio. */
