@@ -1,4 +1,4 @@
-import { EXIT } from "./failure.ts";
+import { EXIT, Exit } from "./failure.ts";
 
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
 
@@ -22,6 +22,11 @@ export class Interruption implements Disposable {
   /** What to exit with; undefined while nothing has interrupted. */
   get exitCode(): number | undefined {
     return this.#exitCode;
+  }
+
+  /** @throws Exit with that code where something has interrupted */
+  throwIfInterrupted(): void {
+    if (this.#exitCode !== undefined) throw new Exit(this.#exitCode);
   }
 
   readonly #take = (name: NodeJS.Signals): void => {

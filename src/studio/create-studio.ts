@@ -4,6 +4,7 @@ import { createAppServer } from "../app-server/app-server.ts";
 import type { Access } from "../app-server/studio/wire.ts";
 import { readListenUrl } from "../app-server/transports/listen.ts";
 import type { PageDoor } from "../app-server/transports/listener.ts";
+import { isLoopback } from "../kernel/loopback.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { StudioDoor } from "./door.ts";
@@ -61,7 +62,7 @@ export async function servePage(
   close: () => Promise<void>,
 ): Promise<StudioServer> {
   const read = readListenUrl(address);
-  if (read.kind !== "ws" || !(read.host.startsWith("127.") || read.host === "::1")) {
+  if (read.kind !== "ws" || !isLoopback(read.host)) {
     throw new InvalidRequestError(
       `--listen: \`${address}\` must be ws://127.0.0.1:PORT or ws://[::1]:PORT; whoever has the page has a shell. To reach it from elsewhere, forward the port (ssh -L)`,
     );

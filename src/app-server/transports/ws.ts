@@ -8,6 +8,7 @@
 import type { IncomingMessage, Server } from "node:http";
 import { type AddressInfo, isIP, type Socket } from "node:net";
 import { WebSocketServer } from "ws";
+import { isLoopback } from "../../kernel/loopback.ts";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import type { Access } from "../studio/wire.ts";
 import { ADMISSION_LIMITS, Admission } from "./admission.ts";
@@ -18,8 +19,6 @@ import { type TokenCheck, tokenCheckOf } from "./token.ts";
 
 /** After how long a peer that has vanished is looked for. */
 const KEEP_ALIVE_MS = 60_000;
-
-const isLoopback = (host: string): boolean => host.startsWith("127.") || host === "::1";
 
 export async function listenOnTcp(
   { host, port }: { host: string; port: number },

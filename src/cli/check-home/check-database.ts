@@ -34,7 +34,7 @@ async function watched(url: string, io: Io): Promise<DatabaseReport> {
         progress.show(() => `${threads.toLocaleString("en")} threads read, ${faults.toLocaleString("en")} faults`),
     });
   } catch (error) {
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   } finally {
     await store.close();

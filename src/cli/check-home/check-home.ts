@@ -68,7 +68,7 @@ async function watched<T>(options: Options, io: Io, work: Work<T>): Promise<T> {
         progress.show(() => `${files.toLocaleString("en")} files read, ${faults.toLocaleString("en")} faults`),
     });
   } catch (error) {
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   }
 }

@@ -42,7 +42,7 @@ export async function copy(texts: readonly string[], options: CopyCommandOptions
   } catch (error) {
     sum.print();
     await drained(io.stdout);
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   }
   sum.print();

@@ -31,7 +31,7 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
   if (options.studio === true) {
     const { playForStudio } = await import("./studio-demo.ts");
     await withStore(options, io, (store) => playForStudio(options, { store, io, signal: interruption.signal }));
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     return;
   }
   const board = new Board();
@@ -44,7 +44,7 @@ export async function runDemo(options: DemoOptions, io: Io): Promise<void> {
     view.close();
     await drained(io.stdout);
   }
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
   if (board.total((row) => row.failed) > 0) throw new Exit(EXIT.failed);
 }
 

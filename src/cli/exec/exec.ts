@@ -45,7 +45,7 @@ async function runOneTurn(
     const outcome = view instanceof SdkView ? view.outcome : result.status;
     if (outcome !== "completed") throw new Exit(interruption.exitCode ?? EXIT.failed);
   } catch (error) {
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   } finally {
     view.flush();

@@ -2,7 +2,6 @@ import { once } from "node:events";
 import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import { type MovableStore, StoreIoError } from "../../index.ts";
-import { Exit } from "../failure.ts";
 import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
@@ -25,7 +24,7 @@ export async function exportThread(options: ExportOptions, io: Io): Promise<void
       else await toFile(pieces, resolve(io.cwd(), options.output), options, io);
     });
   } catch (error) {
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   }
 }

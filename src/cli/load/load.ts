@@ -1,4 +1,5 @@
 import { sleep, systemClock } from "../../kernel/clock.ts";
+import { isLoopback } from "../../kernel/loopback.ts";
 import { EXIT, Exit, UsageError } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
@@ -45,7 +46,7 @@ export async function load(options: LoadOptions, io: Io): Promise<void> {
   else for (const line of report(result)) out.line(line);
   out.flush();
   await drained(io.stdout);
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
   if (Object.keys(result.errors).length > 0) throw new Exit(EXIT.failed);
 }
 
@@ -86,10 +87,6 @@ function checkUrl(
   if (allowRemote || isLoopback(url.hostname)) return;
   throw new UsageError(`${option}: ${url.hostname} is another machine; --allow-remote says that it may be loaded`);
 }
-
-/** URL has brought addresses into their usual form. */
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(host);
 
 const PHASES: readonly Phase[] = ["start", "turn", "fork", "remove"];
 

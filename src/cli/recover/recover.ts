@@ -35,7 +35,7 @@ export async function recover(options: RecoverCommandOptions, io: Io): Promise<v
     await print(threads, options, io);
     if (threads.some(({ outcome, turn }) => outcome === "failed" || turn === "failed")) throw new Exit(EXIT.failed);
   } catch (error) {
-    if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+    interruption.throwIfInterrupted();
     throw error;
   } finally {
     await home.close();

@@ -2,7 +2,6 @@ import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
 import { openHome, ThreadManager } from "../../index.ts";
 import { bridgeStudio } from "../../studio/bridge.ts";
 import { createStudio, type StudioServer } from "../../studio/create-studio.ts";
-import { Exit } from "../failure.ts";
 import { homeOf } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import type { Io } from "../terminal/io.ts";
@@ -28,7 +27,7 @@ export async function runStudio(options: StudioCommandOptions, io: Io): Promise<
     await using studio = await bridgeStudio({ ...options, connect: options.connect, access, token });
     await show(studio, options, io, interruption);
   }
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
 }
 
 async function showHome(options: StudioCommandOptions, io: Io, interruption: Interruption): Promise<void> {

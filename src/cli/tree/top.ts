@@ -1,6 +1,5 @@
 import * as z from "zod";
 import { bytes, count } from "../../studio/page/words.ts";
-import { Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
@@ -35,7 +34,7 @@ export async function showTop(options: TopOptions, io: Io): Promise<void> {
   using interruption = new Interruption();
   await withLine(options, io, (line) => watchTop(options, io, line, interruption.signal));
   await drained(io.stdout);
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
 }
 
 async function watchTop({ lines }: TopOptions, { stdout, env }: Io, line: Line, signal: AbortSignal): Promise<void> {

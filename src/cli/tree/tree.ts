@@ -1,6 +1,5 @@
 import { rowsShown, type Shown } from "../../studio/page/forest.ts";
 import { count } from "../../studio/page/words.ts";
-import { Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
@@ -19,7 +18,7 @@ export async function showTree(options: TreeOptions, io: Io): Promise<void> {
     else await printTree(options, io, line);
   });
   await drained(io.stdout);
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
 }
 
 async function printTree({ json }: TreeOptions, { stdout }: Io, line: Line): Promise<void> {
