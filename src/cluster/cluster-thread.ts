@@ -85,6 +85,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   #epoch: number;
   #activeTurn: ActiveTurn | undefined;
   #pending: readonly PendingApproval[] = [];
+  #stated: LiveState | undefined;
   #running: Running | undefined;
   #feed: Feed | undefined;
   #pull: RemoteEvents | undefined;
@@ -200,6 +201,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   note(event: ThreadEvent): void {
     this.#epoch = event.epoch;
+    // A state that was told already has taken it into account.
+    if (event.epoch === this.#stated?.epoch && event.seq <= this.#stated.seq) return;
     this.#status = agentStatusAfter(this.#status, event.msg);
     this.#pending = openQuestions(this.#pending, event);
     const { msg, id } = event;
@@ -212,7 +215,9 @@ export class RemoteThread implements ClusterThread, FeedSource {
     if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#activeTurn = undefined;
   }
 
-  noteState({ epoch, status, activeTurn, pendingApprovals }: LiveState): void {
+  noteState(state: LiveState): void {
+    const { epoch, status, activeTurn, pendingApprovals } = state;
+    this.#stated = state;
     this.#epoch = epoch;
     this.#status = status;
     this.#activeTurn = activeTurn ?? undefined;
@@ -433,6 +438,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
           if (running === undefined) throw new InternalDefect("a turn was sent to nobody");
           const answer = await running.answer;
           isOver = true;
+          await this.#feed?.reached(answer.facts.position);
           return this.#resultIn(answer, toSubmissionId(id), signal);
         },
         options,

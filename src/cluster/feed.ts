@@ -61,6 +61,7 @@ export class Feed {
   readonly #submissions = new Map<string, SubmissionId>();
   #poke: (() => void) | undefined;
   #isPoked = false;
+  readonly #onProgress = new Set<() => void>();
   #isClosed = false;
 
   constructor(source: FeedSource, { ordinal, epoch, configured }: FeedStart) {
@@ -77,10 +78,26 @@ export class Feed {
     this.#poke?.();
   }
 
+  /** Resolves when what is stored before a line was told, or nothing more will come. */
+  async reached(ordinal: number): Promise<void> {
+    while (this.#next < ordinal && !this.#isClosed) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onProgress.add(resolve);
+      this.poke();
+      await promise;
+    }
+  }
+
+  #noteProgress(): void {
+    for (const resolve of this.#onProgress) resolve();
+    this.#onProgress.clear();
+  }
+
   /** Nothing more will come. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#noteProgress();
     this.#stop.abort(new DOMException("the thread's events have ended", "AbortError"));
     for (const subscriber of [...this.#subscribers]) subscriber.closed();
     this.#subscribers.clear();
@@ -192,10 +209,11 @@ export class Feed {
     const { signal } = this.#stop;
     for await (const page of this.#source.lines(this.#next, to, signal)) {
       for (const line of page) {
-        const ordinal = this.#next;
-        this.#next += 1;
+        const ordinal = line.ordinal ?? this.#next;
+        this.#next = ordinal + 1;
         if (!this.#live.delete(ordinal)) this.#tellLine(line, ordinal);
       }
+      this.#noteProgress();
     }
   }
 

@@ -64,8 +64,8 @@ const frame = (content: LiveFrame): string => `data: ${JSON.stringify(content)}\
 async function* frames(live: LiveThread, after: number, signal: AbortSignal): AsyncGenerator<string> {
   const { incarnation } = live;
   const { epoch, status, activeTurn = null, pendingApprovals } = live;
-  const base = incarnation.door.start;
-  yield frame({ kind: "state", state: { epoch, status, activeTurn, pendingApprovals, base } });
+  const { start: base, log } = incarnation.door;
+  yield frame({ kind: "state", state: { epoch, status, activeTurn, pendingApprovals, base, seq: log.next - 1 } });
   const events = live.events({ after, signal });
   let next = events.next();
   for (;;) {

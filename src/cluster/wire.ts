@@ -158,6 +158,8 @@ export type LiveState = {
   readonly pendingApprovals: readonly PendingApproval[];
   /** How many lines the thread had when this life of it began. */
   readonly base: number;
+  /** The last event that the rest takes into account. */
+  readonly seq: number;
 };
 
 /** @throws ClusterMismatchError for a client of another version */

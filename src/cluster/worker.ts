@@ -109,7 +109,6 @@ class ClusterWorker implements Worker, WorkerActions {
   readonly #sessions = new Set<ServerHttp2Session>();
   #url: string | undefined;
   #draining: Promise<DrainReport> | undefined;
-  #completed = 0;
   #onLeft: (() => void) | undefined;
 
   constructor({
@@ -241,7 +240,7 @@ class ClusterWorker implements Worker, WorkerActions {
   }
 
   async #drain(deadlineMs: number, signal: AbortSignal | undefined): Promise<DrainReport> {
-    const before = this.#completed;
+    const atWork = this.#running.size;
     const late = AbortSignal.timeout(deadlineMs);
     const over = signal === undefined ? late : AbortSignal.any([signal, late]);
     const rest = new Promise<void>((resolve) => {
@@ -252,7 +251,7 @@ class ClusterWorker implements Worker, WorkerActions {
     this.#onLeft?.();
     await raceAbort(rest, over).catch(() => undefined);
     const left = [...this.#running.values()];
-    const completed = this.#completed - before;
+    const completed = atWork - left.length;
     await Promise.all(left.map((attendance) => attendance.abandon(drainingError())));
     // The engine hears of the failed attempts before the connections end.
     await new Promise((resolve) => setTimeout(resolve, left.length > 0 ? HAND_OVER_MS : 0));
@@ -291,7 +290,6 @@ class ClusterWorker implements Worker, WorkerActions {
   }
 
   leave(attendance: Attendance): void {
-    this.#completed += 1;
     if (this.#running.get(attendance.threadId) === attendance) this.#running.delete(attendance.threadId);
     void attendance.abandon(new DOMException("the attempt is over", "AbortError"));
     this.#onLeft?.();
@@ -370,14 +368,16 @@ class ClusterWorker implements Worker, WorkerActions {
   async history(threadId: ThreadId, { from, to }: HistoryRequest): Promise<HistoryPage> {
     const lines: RolloutLine[] = [];
     let chars = 0;
+    let next = from;
     const range = { from: { ordinal: from }, ...definedFields({ toOrdinal: to }) };
     for await (const page of this.#threads.manager.store.load(threadId, range)) {
       for (const line of page) {
         const length = JSON.stringify(line).length;
-        if (length > MAX_LINE_CHARS) throw tooLong(threadId, from + lines.length);
-        if (chars + length > PAGE_CHARS && lines.length > 0) return { lines, next: from + lines.length };
+        if (length > MAX_LINE_CHARS) throw tooLong(threadId, next);
+        if (chars + length > PAGE_CHARS && lines.length > 0) return { lines, next };
         chars += length;
         lines.push(line);
+        next = (line.ordinal ?? next) + 1;
       }
     }
     return { lines, next: null };

@@ -1,0 +1,182 @@
+/** Messages for a turn that runs on another worker than the one asked, and after the death of the one that ran it. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { after, before, suite, test } from "node:test";
+import { engineCache } from "../../src/cli/engines/engine-package.ts";
+import { PostgresEngine } from "../../src/cli/engines/postgres-engine.ts";
+import type { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
+import { type Cluster, type ClusterThread, connect } from "../../src/cluster/index.ts";
+import { readNote } from "../../src/cluster/wire.ts";
+import { InvalidRequestError, newThreadId, type ThreadEvent, type ThreadStore } from "../../src/index.ts";
+import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts";
+
+const CHILD = new URL("./worker-child.ts", import.meta.url).pathname;
+const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
+
+let postgres: PostgresEngine;
+let engine: RestateEngine;
+let store: ThreadStore;
+const balancer = new RoundRobin();
+const children = new Map<string, ChildProcess>();
+const connections: Cluster[] = [];
+
+async function addWorker(): Promise<string> {
+  const child = spawn(process.execPath, ["--no-warnings", CHILD, postgres.url], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, RESTATE_LOGGING: "ERROR" },
+  });
+  const [line] = await once(child.stdout, "data", { signal: AbortSignal.timeout(60_000) });
+  const url = String(line).trim();
+  children.set(url, child);
+  balancer.targets.push(url);
+  return url;
+}
+
+async function endWorker(url: string, signal: NodeJS.Signals): Promise<void> {
+  const child = children.get(url);
+  children.delete(url);
+  balancer.targets.splice(balancer.targets.indexOf(url), 1);
+  if (child === undefined || child.exitCode !== null) return;
+  child.kill(signal);
+  await once(child, "exit");
+}
+
+const client = (options: { hasStore?: boolean } = {}): Cluster => {
+  const cluster = connect({ ingress: engine.ingress, ...(options.hasStore && { store }) });
+  connections.push(cluster);
+  return cluster;
+};
+
+const until = async <T>(look: () => T | Promise<T>, ms = 60_000): Promise<NonNullable<T>> => {
+  const end = Date.now() + ms;
+  for (;;) {
+    const found = await look();
+    if (found) return found as NonNullable<T>;
+    if (Date.now() > end) assert.fail(`never came true: ${look}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+const runOf = async (thread: ClusterThread) =>
+  readNote(await store.notes?.read(thread.id, "cluster"))?.run ?? undefined;
+
+/** The worker that runs the thread, once its turn is open there. */
+const runningAt = (thread: ClusterThread, but?: string): Promise<string> =>
+  until(async () => {
+    const run = await runOf(thread);
+    return run?.url && run.url !== but && (await store.get(thread.id)).openTurn !== null ? run.url : undefined;
+  });
+
+async function durable(thread: ClusterThread): Promise<string[]> {
+  const types: string[] = [];
+  for await (const page of store.load(thread.id)) {
+    for (const line of page) if (line.type === "event_msg") types.push(line.payload.type);
+  }
+  return types;
+}
+
+const oneEnd = async (thread: ClusterThread, turns: number) => {
+  const types = await durable(thread);
+  const count = (...kinds: string[]) => types.filter((type) => kinds.includes(type)).length;
+  assert.deepEqual([count("task_started"), count("task_complete", "turn_aborted")], [turns, turns]);
+};
+
+suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
+  before(async () => {
+    postgres = await PostgresEngine.create({ cache: engineCache(process.env) });
+    engine = await theEngine();
+    store = postgresStore({ connectionString: postgres.url });
+    await balancer.listen();
+    await Promise.all([addWorker(), addWorker()]);
+    await registerWith(engine, balancer.url);
+  });
+
+  after(async () => {
+    for (const cluster of connections) await cluster.close();
+    for (const url of [...children.keys()]) await endWorker(url, "SIGKILL");
+    await balancer[Symbol.asyncDispose]();
+    await store.close();
+    await endEngine();
+    await postgres[Symbol.asyncDispose]();
+  });
+
+  test("is steered, once though it is sent twice", async () => {
+    const { thread } = await client().startThread();
+    const turn = thread.run("wait here");
+    await runningAt(thread);
+    const id = newThreadId();
+    const other = await client().getThread(thread.id);
+    await other.submitWithId({ id, op: input("and more") });
+    await (await client().getThread(thread.id)).submitWithId({ id, op: input("and more") });
+    const { status, lastAgentMessage } = await turn;
+    assert.deepEqual([status, lastAgentMessage], ["completed", "with more"]);
+    let lines = "";
+    for await (const page of store.load(thread.id)) lines += JSON.stringify(page);
+    assert.equal(lines.split('"type":"UserMessage"').length - 1, 2);
+    await oneEnd(thread, 1);
+  });
+
+  test("is interrupted, also twice", async () => {
+    const { thread } = await client().startThread();
+    const turn = thread.run("wait here");
+    await runningAt(thread);
+    const other = await client().getThread(thread.id);
+    await Promise.all([other.interrupt(), (await client().getThread(thread.id)).interrupt()]);
+    assert.equal((await turn).status, "interrupted");
+    await oneEnd(thread, 1);
+  });
+
+  test("is approved by another client; a second answer is told that it came late", async () => {
+    const { thread } = await client().startThread();
+    const turn = thread.run("guard this");
+    await runningAt(thread);
+    const other = await client().getThread(thread.id);
+    other.events$.subscribe(() => undefined);
+    const asked = await until(() => other.pendingApprovals[0]);
+    await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    const again = { type: "exec_approval", id: asked.callId, decision: "approved" } as const;
+    await assert.rejects((await client().getThread(thread.id)).submit(again), InvalidRequestError);
+    assert.deepEqual([(await turn).status, (await turn).lastAgentMessage], ["completed", "done"]);
+  });
+
+  for (const signal of ["SIGKILL", "SIGTERM"] as const) {
+    test(`goes on elsewhere when its worker ends by ${signal}, and takes what was and is said to it`, async () => {
+      const { thread } = await client({ hasStore: signal === "SIGKILL" }).startThread();
+      const seen: ThreadEvent[] = [];
+      thread.events$.subscribe((event) => seen.push(event));
+      const turn = thread.run("wait here");
+      const first = await runningAt(thread);
+      await Promise.all([endWorker(first, signal), addWorker()]);
+      const second = await runningAt(thread, first);
+      assert.notEqual(second, first);
+      const other = await client().getThread(thread.id);
+      await other.submit(input("and more"));
+      const { status, lastAgentMessage } = await turn;
+      assert.deepEqual([status, lastAgentMessage], ["completed", "with more"]);
+      await oneEnd(thread, 1);
+      // What is stored was told once, in its order.
+      const stored = await durable(thread);
+      const kinds = new Set(stored);
+      assert.deepEqual(
+        seen.map(({ msg }) => msg.type).filter((type) => kinds.has(type)),
+        stored,
+      );
+      assert.ok(seen.some(({ msg }) => msg.type === "turn_resumed"));
+    });
+  }
+
+  test("is interrupted while no worker runs it: the next one ends it", async () => {
+    const { thread } = await client().startThread();
+    const turn = thread.run("wait here");
+    const first = await runningAt(thread);
+    await endWorker(first, "SIGKILL");
+    const other = await client().getThread(thread.id);
+    const interrupted = other.interrupt();
+    await addWorker();
+    await interrupted;
+    assert.equal((await turn).status, "interrupted");
+    await oneEnd(thread, 1);
+  });
+});
