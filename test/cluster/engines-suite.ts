@@ -13,7 +13,12 @@ import { EngineError, engineCache, enginePackage } from "../../src/cli/engines/e
 import { PostgresEngine } from "../../src/cli/engines/postgres-engine.ts";
 import { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
 
-const SMALL = { title: "a small engine", prefix: "@esbuild/", version: "0.28.1", unpackedMb: 10 };
+const SMALL = {
+  title: "a small engine",
+  name: (system: string) => `@esbuild/${system}`,
+  version: "0.28.1",
+  unpackedMb: 10,
+};
 
 const answers = (port: number): Promise<boolean> =>
   new Promise((resolve) => {

@@ -50,6 +50,8 @@ export class Load implements AsyncDisposable {
   #resent = 0;
   #retried = 0;
   #open = 0;
+  /** What tries failed with, and how often. */
+  readonly failures = new Map<string, number>();
 
   private constructor(options: LoadOptions) {
     this.#options = options;
@@ -129,6 +131,7 @@ export class Load implements AsyncDisposable {
       } catch (error) {
         if (tries >= MOST_TRIES) throw error;
         this.#retried += 1;
+        this.failures.set(String(error), (this.failures.get(String(error)) ?? 0) + 1);
         await delay(RETRY_MS);
       }
     }

@@ -16,8 +16,8 @@ export class EngineError extends Error {}
 export type EnginePackage = {
   /** What the engine is called in messages. */
   readonly title: string;
-  /** Without the system, which ends it: `linux-x64`. */
-  readonly prefix: string;
+  /** The package for a system, such as `linux-x64`. */
+  readonly name: (system: string) => string;
   readonly version: string;
   readonly unpackedMb: number;
 };
@@ -52,7 +52,7 @@ export async function enginePackage(wanted: EnginePackage, host: EngineHost): Pr
   if (!PLATFORMS.includes(system)) {
     throw new EngineError(`there is no ${wanted.title} on npm for ${system}, only for ${PLATFORMS.join(", ")}`);
   }
-  const name = `${wanted.prefix}${system}`;
+  const name = wanted.name(system);
   const place = join(host.cache, `${name.replaceAll("/", "+")}@${wanted.version}`);
   const folder = join(place, "node_modules", name);
   if (existsSync(place)) return folder;

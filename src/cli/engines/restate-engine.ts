@@ -9,7 +9,7 @@ import { answerOf, LeashedProcess } from "./leashed-process.ts";
 
 const PACKAGE = {
   title: "restate-server",
-  prefix: "@restatedev/restate-server-",
+  name: (system: string) => `@restatedev/restate-server-${system}`,
   version: "1.7.12",
   unpackedMb: 215,
 };
