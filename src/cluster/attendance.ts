@@ -97,6 +97,10 @@ export class Attendance {
   readonly #decided = new Map<string, Answer>();
   #done: Promise<unknown> = Promise.resolve();
   #isListening = false;
+  /** Messages on their way into the thread: it is not let go of before it has them. */
+  readonly #handing = new Set<Promise<void>>();
+  /** The thread is being let go of: what comes now begins an invocation of its own. */
+  #isOver = false;
 
   constructor(worker: WorkerThreads, threadId: ThreadId, invocation: string) {
     this.#worker = worker;
@@ -142,6 +146,11 @@ export class Attendance {
       await this.#hand(thread, message, { isAgain });
       this.#ready.resolve(thread);
       await raceAbort(this.#rest(thread), signal);
+      while (this.#handing.size > 0) {
+        await raceAbort(Promise.allSettled(this.#handing), signal);
+        await raceAbort(this.#rest(thread), signal);
+      }
+      this.#isOver = true;
       const results = await this.#collect(signal);
       const facts = await factsOf(thread);
       await this.#release();
@@ -180,7 +189,10 @@ export class Attendance {
   async take(message: Message): Promise<Delivery> {
     try {
       const thread = await this.#ready.promise;
-      await this.#hand(thread, message, { isAgain: true });
+      if (this.#isOver) return { taken: false };
+      const handing = this.#hand(thread, message, { isAgain: true });
+      this.#handing.add(handing);
+      await handing.finally(() => this.#handing.delete(handing));
       return { taken: true };
     } catch (error) {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;

@@ -137,7 +137,7 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
           return attendance.take(message);
         });
         // An earlier worker has taken it.
-        if (!isTaken) attendance.takeAgain(message);
+        if (!isTaken && delivery.taken) attendance.takeAgain(message);
         ctx.resolveAwakeable(ack, delivery);
       }
     } finally {

@@ -150,8 +150,8 @@ export class Load implements AsyncDisposable {
       const lines = stored.get(lane.threadId) ?? [];
       assert.deepEqual(
         lines.map(({ ordinal }) => ordinal),
-        lines.map((_, n) => n),
-        "no two writers interleave",
+        lines.map((_, n) => n + 1),
+        "no two writers interleave; the header is line 0",
       );
       assert.deepEqual(inputsIn(lines), lane.inputs, "each input once, in order");
       for (const [turn, ends] of turnsIn(lines)) assert.equal(ends, 1, `turn ${turn} has one end`);
