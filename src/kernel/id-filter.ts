@@ -1,6 +1,6 @@
 /**
  * A set of texts in a fixed number of bytes (a Bloom filter, B. H. Bloom 1970): what was added is always found, and of
- * what was not, about one in 50 at 10,000 texts and the default size. Hashes are FNV-1a, doubled as by Kirsch and
+ * what was not, about one in 23 at 10,000 texts and the default size. Hashes are FNV-1a, doubled as by Kirsch and
  * Mitzenmacher (2006).
  */
 const HASHES = 5;

@@ -44,6 +44,7 @@ test("a start behind an event that does not exist is refused", () => {
   const log = logOf(3);
   assert.ok(log.cursor({ after: 2 }));
   for (const after of [3, -2, 0.5, Number.NaN]) assert.throws(() => log.cursor({ after }), InvalidRequestError);
+  assert.throws(() => log.cursor({ after: 3 }), { message: "no event 3 to start behind; the last one is 2" });
 });
 
 test("for await replays, goes on live, and ends with the log", async () => {

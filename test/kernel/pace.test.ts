@@ -42,6 +42,24 @@ suite("pace", () => {
     assert.deepEqual(order, ["first", "second"]);
   });
 
+  test("what a piece sets in motion counts as its own time", async () => {
+    let turns = 0;
+    let isOver = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    await paced(Array.from({ length: 6 }), () => {
+      queueMicrotask(() => {
+        const until = performance.now() + 6;
+        while (performance.now() < until);
+      });
+    });
+    isOver = true;
+    assert.ok(turns >= 2, `the loop turned ${turns} times`);
+  });
+
   test("a long walk lets the loop turn", async () => {
     let turns = 0;
     let isOver = false;

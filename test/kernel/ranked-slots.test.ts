@@ -72,6 +72,18 @@ suite("ranked slots", () => {
     assert.ok(served.slice(-2).includes("b"), served.slice(-3).join());
   });
 
+  test("all of one tree are served, in order of asking, and those that ask again once none of it waits", async () => {
+    const { ask, next, served, slots } = queue();
+    for (const id of ["a0", "a1", "a2"]) ask(id, 3, "a");
+    for (let n = 0; n < 3; n += 1) await next();
+    ask("a3", 3, "a");
+    ask("a4", 3, "a");
+    await next();
+    assert.deepEqual([served, slots.inUse], [["a0", "a1", "a2", "a3", "a4"], 1]);
+    await next();
+    assert.deepEqual([slots.inUse, slots.waiting], [0, 0]);
+  });
+
   test("whoever comes back goes first, and whoever gives up leaves no trace", async () => {
     const { ask, next, served, slots } = queue();
     const gone = new AbortController();

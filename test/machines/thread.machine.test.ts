@@ -12,10 +12,12 @@ import {
 } from "xstate";
 import { type ThreadMachineEvent, threadMachine } from "../../machines/thread.machine.ts";
 import { turnMachine } from "../../machines/turn.machine.ts";
+import { ManualClock } from "../../src/kernel/clock.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../../src/protocol/event.ts";
 import { type ThreadId, toSubmissionId } from "../../src/protocol/ids.ts";
 import type { Op } from "../../src/protocol/op.ts";
 import { withEmissionShortcut } from "../../src/thread/emission-shortcut.ts";
+import { settled } from "../kernel/settled.ts";
 
 const threadId = "01990000-0000-7000-8000-000000000001" as ThreadId;
 const configured: SessionConfiguredEvent = {
@@ -350,6 +352,37 @@ suite("thread machine", () => {
     const late = step(closing.snapshot, timeUp);
     assert.deepEqual([late.effects, placeIn(late.snapshot)], [["emit error"], '{"open":{"closing":"storing"}}']);
     assert.deepEqual(step(late.snapshot, answered).effects, []);
+  });
+
+  test("whoever makes an answer is stopped when it is not wanted any more, and forgotten when it is made", async () => {
+    const made: PromiseWithResolvers<EventMsg>[] = [];
+    const signals: AbortSignal[] = [];
+    const asking = machine.provide({
+      actors: {
+        answer: fromPromise(({ signal }) => {
+          const answer = Promise.withResolvers<EventMsg>();
+          made.push(answer);
+          signals.push(signal);
+          return answer.promise;
+        }),
+      },
+    });
+    const clock = new ManualClock();
+    const actor = createActor(asking, { clock, input: { threadId, epoch: 1 } }).start();
+    const children = () => Object.keys(actor.getSnapshot().children);
+    const ask = (id: string) => actor.send(op(id, { type: "list_mcp_tools" }));
+    actor.send(OPEN);
+    ask("a");
+    made[0]?.resolve({ type: "list_custom_prompts_response", custom_prompts: [] });
+    await settled();
+    assert.deepEqual([children(), actor.getSnapshot().hasTag("idle")], [[], true]);
+    ask("b");
+    ask("c");
+    assert.deepEqual([made.length, children()], [2, ["answer"]]);
+    actor.send(op("d", { type: "shutdown" }));
+    clock.advance(100);
+    assert.deepEqual([signals[1]?.aborted, children()], [true, ["close"]]);
+    actor.stop();
   });
 
   test("a turn that ends says so for itself alone", () => {

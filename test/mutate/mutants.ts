@@ -30,6 +30,9 @@ const OPERATORS: Readonly<Record<string, string>> = {
 /** What a state machine does is said by these: each one can be forgotten. */
 const OF_MACHINES: ReadonlySet<string> = new Set(["actions", "guard", "target", "tags", "entry", "reenter"]);
 
+/** What comes out the same whatever the order of what goes in. */
+const OF_ANY_ORDER = /^Math\.(?:min|max)$/;
+
 type Place = { readonly start: number; readonly end: number };
 
 /** All mutants of a file, in the order of the text. */
@@ -50,6 +53,8 @@ export function mutantsOf(path: string, text: string): Mutant[] {
     if (start > node.right.start || (isText && node.operator.startsWith("+"))) return;
     change({ start, end: start + node.operator.length }, after);
   };
+  /** A type's words are gone when the program runs. */
+  const types: Place[] = [];
   const negate = (test: Place): void => change(test, `!(${codeOf(test)})`);
   new Visitor({
     BinaryExpression: operator,
@@ -73,12 +78,16 @@ export function mutantsOf(path: string, text: string): Mutant[] {
       if (named.length < 2) change({ start, end }, "...{}");
       for (const element of named.length < 2 ? [] : named) if (element !== null) change(element, "...[]");
     },
-    CallExpression: ({ arguments: [first, second] }) => {
-      if (first === undefined || second === undefined) return;
+    TSLiteralType: (node) => void types.push(node),
+    CallExpression: ({ callee, arguments: [first, second] }) => {
+      if (first === undefined || second === undefined || OF_ANY_ORDER.test(codeOf(callee))) return;
       if (first.type === "SpreadElement" || second.type === "SpreadElement") return;
       const between = text.slice(first.end, second.start);
       change({ start: first.start, end: second.end }, codeOf(second) + between + codeOf(first));
     },
   }).visit(parseSync(path, text).program);
-  return found.filter(({ before, after }) => before !== after).toSorted((a, b) => a.start - b.start);
+  const isType = ({ start, end }: Mutant) => types.some((type) => type.start <= start && end <= type.end);
+  return found
+    .filter((mutant) => mutant.before !== mutant.after && !isType(mutant))
+    .toSorted((a, b) => a.start - b.start);
 }
