@@ -6,7 +6,7 @@ import { call, memoryStore, say, scriptedClient, ThreadManager, tool } from "../
 import { instrument } from "../src/otel/instrument.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";
 
-const CHANNELS = ["spawn", "turn", "model-request", "tool", "approval", "store-write", "lease"];
+const CHANNELS = ["spawn", "turn", "model-request", "tool", "approval", "slot", "store-write", "lease"];
 const nothing = (): void => undefined;
 
 const WATCHERS: Record<string, () => void> = {

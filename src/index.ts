@@ -460,6 +460,7 @@ export type {
   ApprovalTrace,
   McpRequestNotice,
   ModelTrace,
+  SlotTrace,
   SubmitNotice,
   ToolTrace,
   TurnTrace,

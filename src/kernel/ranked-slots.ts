@@ -18,6 +18,12 @@ export type Rank = (typeof RANKS)[number];
 /** Where a waiter stands. */
 export type Standing = { readonly id: string; readonly rank: Rank; readonly tree: string };
 
+/** How a wait is done by whoever watches it; what it resolves with is the wait's own. `isAgain`: it had a permit before. */
+export type SlotWait = (
+  about: { readonly id: string; readonly isAgain: boolean },
+  wait: () => Promise<Release>,
+) => Promise<Release>;
+
 type Waiter = { readonly id: string; readonly admit: (release: Release) => void };
 
 /** Those of one tree and rank that wait. */
@@ -35,6 +41,8 @@ export type RankedSlotsOptions = {
   readonly agingMs: number;
   /** A permit was given back, or on. */
   readonly onFreed?: (() => void) | undefined;
+  /** Does each wait. */
+  readonly watchWait?: SlotWait;
 };
 
 export class RankedSlots {
@@ -42,6 +50,7 @@ export class RankedSlots {
   readonly #clock: Clock;
   readonly #agingMs: number;
   readonly #onFreed: () => void;
+  readonly #watchWait: SlotWait;
   readonly #returning = new Fifo<Waiter>();
   /** By rank, the lines in the order of their turns. */
   readonly #turns: Readonly<Record<Rank, Fifo<Line>>> = {
@@ -56,11 +65,12 @@ export class RankedSlots {
   #waiting = 0;
 
   /** @param limit a whole number from 1 on, or Infinity */
-  constructor(limit: number, { clock, agingMs, onFreed = () => undefined }: RankedSlotsOptions) {
+  constructor(limit: number, { clock, agingMs, onFreed = () => undefined, watchWait }: RankedSlotsOptions) {
     this.limit = checkedLimit(limit);
     this.#onFreed = onFreed;
     this.#clock = clock;
     this.#agingMs = agingMs;
+    this.#watchWait = watchWait ?? ((_, wait) => wait());
   }
 
   get inUse(): number {
@@ -86,16 +96,20 @@ export class RankedSlots {
     const { id, rank, tree } = standing();
     const line = this.#lineOf(rank, tree);
     this.#waiting += 1;
-    return wait(line.waiting, id, signal, () => {
+    const onLeft = () => {
       this.#waiting -= 1;
       if (line.waiting.size === 0) this.#drop(line);
-    });
+    };
+    return this.#watchWait({ id, isAgain: false }, () => wait(line.waiting, id, signal, onLeft));
   }
 
   /** As {@link acquire}, for whoever had a permit before. */
   reacquire(signal: AbortSignal, id: string): Release | Promise<Release> {
     signal.throwIfAborted();
-    return this.tryAcquire() ?? wait(this.#returning, id, signal, () => undefined);
+    return (
+      this.tryAcquire() ??
+      this.#watchWait({ id, isAgain: true }, () => wait(this.#returning, id, signal, () => undefined))
+    );
   }
 
   /** How many would get a permit before this one, if nobody else came; undefined for one that does not wait. */

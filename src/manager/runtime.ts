@@ -22,6 +22,7 @@ import type { ThreadEnv } from "../thread/thread-env.ts";
 import { houseTurn, threadLogic } from "../thread/thread-logic.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
+import { slotTracing } from "../turn/traces.ts";
 import { AgentTree } from "./agent-tree.ts";
 import { Budgets } from "./budgets.ts";
 import type { Capacity } from "./capacity.ts";
@@ -80,9 +81,16 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   constructor(setup: ManagerSetup) {
     this.setup = setup;
     const { clock, limits } = setup;
-    // A turn that only waits lends its place.
-    const onFreed = () => this.noteActivity();
-    this.turnSlots = new RankedSlots(limits.runningTurns, { clock, agingMs: limits.turnAgingMs, onFreed });
+    this.turnSlots = new RankedSlots(limits.runningTurns, {
+      ...{ clock, agingMs: limits.turnAgingMs },
+      // A turn that only waits lends its place.
+      onFreed: () => this.noteActivity(),
+      watchWait: ({ id, isAgain }, wait) =>
+        slotTracing.run(
+          () => ({ scope: this.scope, threadId: id as ThreadId, kind: isAgain ? "again" : "first" }),
+          wait,
+        ),
+    });
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
     this.ephemeral = memoryStore({ clock });

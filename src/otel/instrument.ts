@@ -90,6 +90,7 @@ function watch(subjects: Subjects, watching: Watching): (() => void)[] {
       subjects.storeWriteBegins.bind(subjects),
       subjects.storeWriteEnds.bind(subjects),
     ),
+    work("skein:slot", watching, subjects.slotBegins.bind(subjects), subjects.slotEnds.bind(subjects)),
     work("skein:lease", watching, subjects.leaseBegins.bind(subjects), subjects.leaseEnds.bind(subjects)),
     notice("skein:submit", watching, subjects.submitted.bind(subjects)),
     notice("skein:mcp-request", watching, subjects.mcpRequested.bind(subjects)),

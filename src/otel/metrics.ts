@@ -30,6 +30,7 @@ export class Metrics {
   readonly approval: Histogram;
   readonly storeWrite: Histogram;
   readonly lease: Histogram;
+  readonly slot: Histogram;
 
   constructor(meter: Meter) {
     this.#meter = meter;
@@ -59,6 +60,12 @@ export class Metrics {
       "Time that a thread waits for what it has said to be stored.",
       "s",
       STORE_SECONDS,
+    );
+    this.slot = histogram(
+      "skein.slot.duration",
+      "Time that a turn waits for a place among the running ones.",
+      "s",
+      TURN_SECONDS,
     );
     this.lease = histogram("skein.lease.duration", "Time to take or give back a thread's lease.", "s", STORE_SECONDS);
   }

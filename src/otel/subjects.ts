@@ -7,6 +7,7 @@ import type {
   ApprovalTrace,
   McpRequestNotice,
   ModelTrace,
+  SlotTrace,
   SubmitNotice,
   ToolTrace,
   TurnTrace,
@@ -34,6 +35,8 @@ export class Subjects {
   readonly #metrics: Metrics;
   readonly #recordsContent: boolean;
   readonly #counts = new Map<string, Counts>();
+  /** The key of the turn that a thread is in. */
+  readonly #turnOf = new Map<string, string>();
 
   constructor(api: Api, spans: SpanBook, metrics: Metrics, { recordsContent }: { recordsContent: boolean }) {
     this.#api = api;
@@ -106,6 +109,7 @@ export class Subjects {
     const { parent, links } = this.#originOf(threadId, submissionId);
     const name = this.#spans.names.get(threadId);
     this.#counts.set(turnKey(work), { requests: 0, calls: 0 });
+    this.#turnOf.set(threadId, turnKey(work));
     this.#spans.begin(work, {
       name: name === undefined ? "invoke_agent" : `invoke_agent ${name}`,
       kind: this.#api.SpanKind.INTERNAL,
@@ -159,6 +163,7 @@ export class Subjects {
     });
     const counts = this.#counts.get(turnKey(work));
     this.#counts.delete(turnKey(work));
+    if (this.#turnOf.get(threadId) === turnKey(work)) this.#turnOf.delete(threadId);
     if (counts === undefined) return;
     this.#metrics.turnRequests.record(counts.requests, agent);
     this.#metrics.turnCalls.record(counts.calls, agent);
@@ -285,6 +290,16 @@ export class Subjects {
     this.#waited("storeWrite", work);
   }
 
+  /** A turn of an own logic waits before it begins, and so only is timed. */
+  slotBegins(work: SlotTrace): void {
+    const { threadId } = work;
+    this.#wait(work, "await_slot", { key: `slot ${threadId}`, under: this.#turnOf.get(threadId) ?? "" });
+  }
+
+  slotEnds(work: SlotTrace): void {
+    this.#waited("slot", work);
+  }
+
   leaseBegins(work: LeaseTrace): void {
     const { threadId, kind } = work;
     this.#wait(work, `lease_${kind}`, { key: `lease ${threadId}`, under: spawnKey(threadId) });
@@ -297,7 +312,7 @@ export class Subjects {
   #begun = new WeakMap<object, number>();
 
   /** A wait has a span where it is a part of something that has one; else it is only timed. */
-  #wait(work: StoreWriteTrace | LeaseTrace, name: string, { key, under }: { key: string; under: string }): void {
+  #wait(work: StoreWriteTrace | LeaseTrace | SlotTrace, name: string, { key, under }: { key: string; under: string }): void {
     this.#begun.set(work, performance.now());
     const { threadId, kind } = work;
     if (this.#spans.at(under) === undefined) return;
@@ -310,7 +325,7 @@ export class Subjects {
     });
   }
 
-  #waited(metric: "storeWrite" | "lease", work: StoreWriteTrace | LeaseTrace): void {
+  #waited(metric: "storeWrite" | "lease" | "slot", work: StoreWriteTrace | LeaseTrace | SlotTrace): void {
     const failure = work.error === undefined ? undefined : failureOf(work.error);
     this.#spans.end(work, {}, failure);
     const begun = this.#begun.get(work);
@@ -322,7 +337,7 @@ export class Subjects {
   }
 
   #record(
-    metric: "spawn" | "turn" | "request" | "tool" | "approval" | "storeWrite" | "lease",
+    metric: "spawn" | "turn" | "request" | "tool" | "approval" | "storeWrite" | "lease" | "slot",
     seconds: number | undefined,
     attributes: Attributes,
   ): void {

@@ -56,6 +56,13 @@ export type ApprovalTrace = TracedWork & {
   decision?: ReviewDecision;
 };
 
+/** A turn waits for a place among the running ones (`limits.runningTurns`). */
+export type SlotTrace = TracedWork & {
+  readonly threadId: ThreadId;
+  /** `again`: it had lent its place while it waited for other threads. */
+  readonly kind: "first" | "again";
+};
+
 /** A submission was given to its thread; told in the caller's own context. */
 export type SubmitNotice = {
   readonly scope: object;
@@ -80,5 +87,6 @@ export const turnTracing = new Tracing<TurnTrace>("skein:turn");
 export const modelTracing = new Tracing<ModelTrace>("skein:model-request");
 export const toolTracing = new Tracing<ToolTrace>("skein:tool");
 export const approvalTracing = new Tracing<ApprovalTrace>("skein:approval");
+export const slotTracing = new Tracing<SlotTrace>("skein:slot");
 export const submitNotice = new Notice<SubmitNotice>("skein:submit");
 export const mcpRequestNotice = new Notice<McpRequestNotice>("skein:mcp-request");

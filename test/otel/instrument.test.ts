@@ -14,7 +14,7 @@ import { latch, next, rig, until } from "../rig.ts";
 import { answering, bench } from "../turn/tools/tool-turn.ts";
 import { type Recorder, recorder } from "./recorder.ts";
 
-const CHANNELS = ["spawn", "turn", "model-request", "tool", "approval", "store-write", "lease"].map(
+const CHANNELS = ["spawn", "turn", "model-request", "tool", "approval", "slot", "store-write", "lease"].map(
   (one) => `skein:${one}`,
 );
 const NOTICES = ["skein:submit", "skein:mcp-request"];
@@ -97,6 +97,36 @@ suite("a turn as spans", () => {
       "gen_ai.tool.type": "function",
       "gen_ai.tool.call.id": "call_1",
     });
+  });
+
+  test("waiting for a place among the running turns is a span of the turn that waits, and nothing where none waits", async (t) => {
+    const record = watching(t);
+    const gate = latch();
+    await using r = await rig({
+      script: [[wait(gate.opened), say("one")], "two", "three"],
+      limits: { runningTurns: 1 },
+    });
+    const { thread: first } = await r.manager.startThread();
+    const { thread: second } = await r.manager.startThread();
+    const running = first.run("a");
+    await until(() => r.manager.capacity().runningTurns.used === 1);
+    const waiting = second.run("b");
+    await until(() => r.manager.capacity().runningTurns.waiting === 1);
+    gate.open();
+    await Promise.all([running, waiting]);
+    const slots = record.spans().filter(({ name }) => name === "await_slot");
+    assert.deepEqual(
+      slots.map(({ attributes }) => [attributes["gen_ai.agent.id"], attributes["skein.kind"]]),
+      [[second.id, "first"]],
+    );
+    const turn = record
+      .spans()
+      .find(({ name, attributes }) => name === "invoke_agent" && attributes["gen_ai.agent.id"] === second.id);
+    assert.equal(slots[0]?.parentSpanContext?.spanId, turn?.spanContext().spanId);
+    assert.equal((await record.metrics())["skein.slot.duration"]?.length, 1);
+    const cut = first.run("c");
+    await cut;
+    assert.equal(record.spans().filter(({ name }) => name === "await_slot").length, 1);
   });
 
   test("it is a child of whatever its caller was in, also where it had to wait for its turn", async (t) => {
