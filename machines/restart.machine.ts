@@ -41,6 +41,16 @@ export type RestartContext = Omit<RestartInput, "crashes"> & { crashes: readonly
 const recent = (context: RestartContext, at: number): readonly number[] =>
   [...context.crashes.filter((time) => at - time < context.periodMs), at].slice(-(context.maxRestarts + 1));
 
+/** Milliseconds from now, a back-off's begin, until it is over. */
+export const restartDelayOf = ({
+  crashes,
+  backoffMs,
+  maxBackoffMs,
+  jitter = 0,
+  chance,
+}: Pick<RestartContext, "crashes" | "backoffMs" | "maxBackoffMs" | "jitter" | "chance">): number =>
+  Math.min(maxBackoffMs, backoffMs * 2 ** Math.max(0, crashes.length - 1)) * (1 - jitter * chance);
+
 const crashed = [
   { guard: "exceedsIntensity", target: "gaveUp", actions: "noteCrash" },
   { target: "backingOff", reenter: true, actions: "noteCrash" },
@@ -70,8 +80,7 @@ export const restartMachine = setup({
       event.type === "thread.crashed" && recent(context, event.at).length > context.maxRestarts,
   },
   delays: {
-    backoff: ({ context: { crashes, backoffMs, maxBackoffMs, jitter = 0, chance } }) =>
-      Math.min(maxBackoffMs, backoffMs * 2 ** Math.max(0, crashes.length - 1)) * (1 - jitter * chance),
+    backoff: ({ context }) => restartDelayOf(context),
   },
 }).createMachine({
   id: "restart",

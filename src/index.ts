@@ -41,6 +41,7 @@ export {
   type ThreadManagerOptions,
 } from "./manager/options.ts";
 export type { RecoveredThread, RecoverOptions, RecoverProgress, RecoverReport } from "./manager/recovery.ts";
+export type { RestartStanding } from "./manager/restart-standing.ts";
 export type { ShutdownReport } from "./manager/shutdown-report.ts";
 export type { GatherOptions, Inputs, MapOptions, PromptOptions, ResultOf } from "./manager/side-by-side.ts";
 export type { SpawnTrace } from "./manager/spawn-trace.ts";

@@ -1,10 +1,11 @@
 import { type Actor, createActor } from "xstate";
-import { restartMachine } from "../../machines/restart.machine.ts";
+import { restartDelayOf, restartMachine } from "../../machines/restart.machine.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { EndReason } from "../thread/life-end.ts";
 import { type RestartRule, supervisionBy } from "./group-options.ts";
 import type { RestartStrategy, Supervision } from "./options.ts";
+import type { RestartStanding } from "./restart-standing.ts";
 
 /** What supervision has done to one thread. */
 export type RestartOutcomes = {
@@ -27,6 +28,8 @@ export const JITTER = 0.5;
 /** What is known of one thread that has crashed. */
 type Count = {
   counter: Actor<typeof restartMachine>;
+  /** Since when it backs off. */
+  waitsSince?: number;
   /** Since when its restart has been refused, for reasons that are not the thread's. */
   refusedSince?: number;
 };
@@ -74,6 +77,7 @@ export class RestartCounters {
   noteEnd(threadId: ThreadId): void {
     const count = this.#countOf(threadId);
     delete count.refusedSince;
+    count.waitsSince = elapsedBy(this.#clock);
     count.counter.send({ type: "thread.crashed", at: elapsedBy(this.#clock), chance: this.#options.random() });
   }
 
@@ -86,8 +90,23 @@ export class RestartCounters {
     const now = elapsedBy(this.#clock);
     count.refusedSince ??= now;
     if (now - count.refusedSince >= this.#ruleOf(threadId).periodMs) return false;
+    count.waitsSince = now;
     count.counter.send({ type: "restart.refused", chance: this.#options.random() });
     return true;
+  }
+
+  /** How the thread stands now; nothing is counted by asking. */
+  standingOf(threadId: ThreadId): Omit<RestartStanding, "error" | "group"> {
+    const { restart: strategy, maxRestarts, periodMs } = this.#ruleOf(threadId);
+    const { counter, waitsSince } = this.#counts.get(threadId) ?? {};
+    const { value, context, status } = counter?.getSnapshot() ?? { value: "up" as const, context: undefined };
+    // Nobody waits any more for one that was taken out while it backed off.
+    const state = status === "stopped" ? "up" : value;
+    const now = elapsedBy(this.#clock);
+    const crashes = context?.crashes.filter((at) => now - at < periodMs).length ?? 0;
+    const isBackingOff = state === "backingOff" && context !== undefined && waitsSince !== undefined;
+    const dueInMs = isBackingOff ? Math.max(0, waitsSince + restartDelayOf(context) - now) : null;
+    return { state, strategy, crashes, left: Math.max(0, maxRestarts - crashes), maxRestarts, periodMs, dueInMs };
   }
 
   #countOf(threadId: ThreadId): Count {

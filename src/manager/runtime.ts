@@ -36,6 +36,7 @@ import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { ResidencySweep } from "./residency.ts";
+import type { RestartStanding } from "./restart-standing.ts";
 import { Rooms } from "./rooms.ts";
 import { shutDownThreads } from "./shutdown.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
@@ -386,6 +387,10 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
 
   giveAway(threadId: ThreadId): Promise<void> {
     return this.#lives.giveAway(threadId);
+  }
+
+  restartsOf(threadId: ThreadId): RestartStanding {
+    return this.#lives.restartsOf(threadId);
   }
 
   noteObserved(thread: LiveThread): void {

@@ -8,6 +8,7 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { paced } from "../kernel/pace.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { LimitReachedError, ManagerClosedError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
@@ -20,6 +21,7 @@ import type { Monitors } from "./monitors.ts";
 import type { Supervision } from "./options.ts";
 import type { Registry, Unloaded } from "./registry.ts";
 import { RemovedThreads } from "./removed-threads.ts";
+import type { RestartStanding } from "./restart-standing.ts";
 import { RestartCounters } from "./restarts.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Lives } from "./supervisor.ts";
@@ -122,6 +124,16 @@ export class ThreadLives implements Lives, MemberLives {
       incarnations: this.incarnations.byName.size,
       handles: this.#host.unloaded.size,
       removed: this.#removed.size,
+    };
+  }
+
+  restartsOf(threadId: ThreadId): RestartStanding {
+    const { error } = this.#failures.get(threadId) ?? {};
+    const group = this.#host.groups.ownerOf(threadId);
+    return {
+      ...this.#counters.standingOf(threadId),
+      error: error === undefined ? null : textOfThrown(error),
+      group: group === undefined ? null : (group.name ?? group.id),
     };
   }
 

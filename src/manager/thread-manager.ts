@@ -1,5 +1,6 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
+import type { Price } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import type { TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
@@ -30,6 +31,7 @@ import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
 import type { Mail } from "./mail.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
+import type { RestartStanding } from "./restart-standing.ts";
 import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import { ManagerRuntime } from "./runtime.ts";
 import { bindRuntime } from "./runtime-of.ts";
@@ -432,6 +434,16 @@ export class ThreadManager implements Threads<Thread> {
   capacity(threadId: ThreadId | string): ThreadCapacity;
   capacity(threadId?: ThreadId | string): Capacity | ThreadCapacity {
     return threadId === undefined ? capacityOf(this.#runtime) : capacityAt(this.#runtime, parseThreadId(threadId));
+  }
+
+  /** How a thread stands with its restarts: back-off, and what is left of its intensity. Waits for nothing, and counts nothing. */
+  restartsOf(threadId: ThreadId | string): RestartStanding {
+    return this.#runtime.restartsOf(parseThreadId(threadId));
+  }
+
+  /** What tokens of a model cost by the `prices` that the manager was made with; undefined where these do not say. */
+  priceOf(model: string, provider: string): Price | undefined {
+    return this.#runtime.setup.prices(model, provider);
   }
 
   /**

@@ -11,6 +11,7 @@
  * W7  What cannot be stored waits and is tried again; it is given up only with the writer, and told by a typed error.
  */
 
+import type { LeaseOwner } from "../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { HistoryMode, RolloutItem, RolloutLine, SessionMeta } from "../protocol/rollout.ts";
@@ -209,6 +210,12 @@ export interface ThreadStore {
   unarchive(threadId: ThreadId): Promise<void>;
   /** Never breaks a fork, and is never refused because of one: what children still need is kept (F3). */
   delete(threadId: ThreadId): Promise<void>;
+
+  /**
+   * Who writes a thread now, by its lease: a process that lives, this one too. null: nobody does, or there is no such thread.
+   * Nothing is taken, waited for or written by asking. A store whose leases are of this process alone need not say it.
+   */
+  holderOf?(threadId: ThreadId): Promise<LeaseOwner | null>;
 
   /**
    * What stands beside the lines of a thread: its budgets' use, its timers, mail that waits. A store without it has them kept in

@@ -5,6 +5,8 @@ import type { EndReason, LifeEnd } from "./life-end.ts";
 /** Nobody writes its fields but these methods. */
 export class Life {
   readonly epoch: number;
+  /** Unix milliseconds. */
+  readonly beganAt: number;
   #turn: TurnRun | undefined;
   #leaving: Promise<void> | undefined;
   #end: LifeEnd | undefined;
@@ -13,6 +15,7 @@ export class Life {
 
   constructor(epoch: number, now: number) {
     this.epoch = epoch;
+    this.beganAt = now;
     this.#lastActiveAt = now;
   }
 

@@ -9,5 +9,11 @@ import type { Thread } from "./thread.ts";
 export const retainedEvents = (thread: Thread): Pick<EventLog<ThreadEvent>, "first" | "next" | "get"> | undefined =>
   thread instanceof LiveThread ? thread.incarnation.door.log : undefined;
 
+/** When its current life began (Unix milliseconds), and how many lines it has; undefined: the thread is none of ours. */
+export const lifeLookedAt = (thread: Thread): { readonly beganAt: number; readonly lines: number } | undefined =>
+  thread instanceof LiveThread
+    ? { beganAt: thread.incarnation.life.beganAt, lines: thread.incarnation.writer.position().ordinal }
+    : undefined;
+
 /** What its last turn came to: a failure too, after which the thread is as ready as before. */
 export const cameTo = (thread: Thread): AgentStatus => (thread instanceof LiveThread ? thread.outcome : thread.status);

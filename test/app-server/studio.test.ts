@@ -14,6 +14,7 @@ import type { ThreadId } from "../../src/protocol/ids.ts";
 import { textOf } from "../../src/protocol/response-item.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
 import { settled } from "../kernel/settled.ts";
+import { until } from "../rig.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
 import { clientOver, type Fixture, type Json, serve, TestClient } from "./test-client.ts";
 
@@ -377,6 +378,92 @@ test("spans bound turns, requests, tools and waits", async () => {
   assert.deepEqual([...new Set(kinds)].toSorted(), ["approval", "model", "tool", "turn"]);
   assert.ok(spans.every(([id, , begun, end]: Json[]) => id === threadId && end >= begun));
   assert.deepEqual((await client.request("skein/timeline/read", { root: crypto.randomUUID() })).spans, []);
+});
+
+test("a turn that waits for a place is seen to wait, and stands in line", async () => {
+  await using served = await world({ manager: { limits: { runningTurns: 1 } } });
+  const { client, manager } = served;
+  await client.request("skein/tree/watch", {});
+  const [first, second] = [await start(client), await start(client)];
+  await say_(client, first, "hang");
+  await until(() => manager.capacity().runningTurns.used === 1);
+  await say_(client, second, "hello");
+  await until(() => manager.capacity().runningTurns.waiting === 1);
+  const [row] = rowsOf(await client.request("skein/tree/read", { root: second }));
+  assert.match(row?.doing, /^waits for a place/);
+  const standing = await client.request("skein/thread/standing/read", { threadId: second });
+  assert.deepEqual([standing.placeInQueue, standing.priority > 0], [0, true]);
+  await client.request("turn/interrupt", { threadId: first, turnId: manager.loadedThread(first)?.activeTurn?.turnId });
+  await until(() => manager.loadedThread(second)?.activeTurn === undefined);
+  const { spans } = await client.request("skein/timeline/read", { root: second });
+  const slot = spans.find(([, kind]: Json[]) => kind === "slot");
+  assert.ok(slot !== undefined && slot[3] >= slot[2], JSON.stringify(spans));
+});
+
+test("what ran before anybody looked is told by the threads' own lines; turns by their figures and prices", async (t) => {
+  const home = await folder(t);
+  const store = fileStore({ home });
+  const prices = { scripted: { input: 10, cachedInput: 1, output: 100 } };
+  await using served = await world({ manager: { store, prices } });
+  const { client, manager } = served;
+  const root = await start(client);
+  await client.turn(root, "one");
+  await client.turn(root, "two");
+  const fork = (await client.request("thread/fork", { threadId: root })).thread.id;
+  await client.turn(fork, "three");
+  const lineOf = async (threadId: string) => (await client.request("skein/thread/figures/read", { threadId })).turns;
+  const turns = await lineOf(root);
+  const used = { tokensIn: 100, tokensCached: 40, tokensOut: 7, requests: 1, status: "completed", model: "scripted" };
+  assert.equal(turns.length, 2);
+  for (const turn of turns) {
+    const { turnId, startedAt, durationMs, firstWordMs, cost, ...rest } = turn;
+    assert.deepEqual(rest, used);
+    assert.ok(turnId !== "" && startedAt > 0 && durationMs >= 0 && firstWordMs >= 0);
+    assert.ok(Math.abs(cost - (60 * 10 + 40 * 1 + 7 * 100) / 1e6) < 1e-9);
+  }
+  assert.equal((await lineOf(fork)).length, 1, "what a fork inherits is its source's");
+  const over = Date.now();
+  await until(() => Date.now() > over);
+  await client.request("skein/tree/watch", {});
+  const [row] = rowsOf(await client.request("skein/tree/read", { root }));
+  assert.ok(Math.abs(row?.cost - 2 * 0.00134) < 1e-9);
+  const quiet = await client.request("skein/timeline/read", { root });
+  assert.deepEqual([quiet.spans, quiet.earlier], [[], null]);
+  const told = await client.request("skein/timeline/read", { root, earlier: true });
+  assert.deepEqual(
+    told.earlier.map(([, kind]: Json[]) => kind),
+    ["turn", "model", "turn", "model"],
+  );
+  assert.ok(told.earlier.every(([id, , begun, end]: Json[]) => id === root && end >= begun && end <= told.now));
+  await client.turn(root, "four");
+  const both = await client.request("skein/timeline/read", { root, earlier: true });
+  assert.equal(both.earlier.length, 4, "what runs since is told once");
+  assert.equal(both.spans.filter(([, kind]: Json[]) => kind === "turn").length, 1);
+  const standing = await client.request("skein/thread/standing/read", { threadId: root });
+  assert.deepEqual([standing.epoch, standing.isHere, standing.holder?.pid], [1, true, process.pid]);
+  assert.ok(standing.lines > 10 && standing.heldForMs >= 0 && standing.rolloutPath.endsWith(".jsonl"));
+  assert.deepEqual([standing.restarts.state, standing.restarts.left], ["up", 3]);
+  await manager.loadedThread(root)?.shutdown();
+  const after = await client.request("skein/thread/standing/read", { threadId: root });
+  assert.deepEqual([after.isHere, after.holder, after.saysHolder, after.epoch], [false, null, true, null]);
+});
+
+test("a model without a price costs nothing that is told, and figures told twice count once", async () => {
+  const twice = usage({ input_tokens: 5, cached_input_tokens: 0, output_tokens: 1 });
+  const model = scriptedClient((_, n) => (n % 2 === 0 ? [call("nothing", {}), twice] : [say("done"), twice]));
+  const clock = new ManualClock({ startMs: 1_000_000 });
+  await using served = await world({ server: { clock }, manager: { model } });
+  const { client } = served;
+  await client.request("skein/metrics/watch", {});
+  const threadId = await start(client);
+  await client.turn(threadId, "go");
+  await clock.advanceAsync(1_000);
+  const { params } = await client.next("skein/metrics");
+  assert.deepEqual(params.tokens, { in: 10, cached: 0, out: 2 });
+  const [row] = rowsOf(await client.request("skein/tree/read", { root: threadId }));
+  assert.equal(row?.cost, null);
+  const { turns } = await client.request("skein/thread/figures/read", { threadId });
+  assert.deepEqual([turns[0].requests, turns[0].tokensIn, turns[0].cost], [2, 10, null]);
 });
 
 test("a whole tree is interrupted, and what had nothing to do is counted", async () => {

@@ -56,6 +56,36 @@ suite("restarts", () => {
     await outcomes;
   });
 
+  test("how a thread stands with its restarts can be asked: back-off, what is left, and what it failed by", async () => {
+    await using r = await rig({ threadLogic: crashing, supervision });
+    const { threadId } = await r.manager.startThread();
+    const standing = () => r.manager.restartsOf(threadId);
+    assert.deepEqual(standing(), {
+      ...{ state: "up", strategy: "transient", crashes: 0, left: 2, maxRestarts: 2, periodMs: 60_000 },
+      ...{ dueInMs: null, error: null, group: null },
+    });
+    await r.manager.sendOp(threadId, { type: "compact" });
+    await until(() => standing().state === "backingOff");
+    assert.deepEqual(
+      [standing().crashes, standing().left, standing().dueInMs, standing().error],
+      [1, 1, 100, "disk on fire"],
+    );
+    await r.clock.advanceAsync(40);
+    assert.equal(standing().dueInMs, 60);
+    await r.clock.advanceAsync(60);
+    await until(() => r.manager.loadedThread(threadId) !== undefined);
+    assert.deepEqual([standing().state, standing().crashes, standing().error], ["up", 1, null]);
+    for (const _ of [1, 2]) {
+      await r.manager.sendOp(threadId, { type: "compact" });
+      await until(() => r.manager.loadedThread(threadId) === undefined);
+      await r.clock.advanceAsync(200);
+    }
+    await until(() => standing().state === "gaveUp");
+    assert.deepEqual([standing().left, standing().dueInMs], [0, null]);
+    await r.clock.advanceAsync(60_000);
+    assert.equal(standing().crashes, 0, "what is older than the period does not count");
+  });
+
   test("after it was given up, resuming it by hand neither counts nor begins the count anew, until the period is over", async () => {
     await using r = await rig({ threadLogic: crashing, supervision: { ...supervision, maxRestarts: 1 } });
     const { threadId } = await r.manager.startThread();

@@ -3,9 +3,11 @@
  * knows. Run by `npm run test:studio`. Pictures are kept in .cache/studio.
  */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, suite, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import type { Browser, Page } from "playwright-core";
 import type { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
@@ -361,6 +363,108 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await page.locator("dialog", { hasText: "Keys" }).waitFor();
     await page.keyboard.press("Escape");
     await page.locator("dialog").waitFor({ state: "detached" });
+  });
+
+  test("what was before somebody looked, turn by turn and on the clock; how a thread stands; and what it costs", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const { thread } = await own.manager.startThread();
+    for (const text of ["one", "two", "three"]) await thread.run(text);
+    const { page, problems } = await openPage(t, browser);
+    await page.goto(own.studio.invite());
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    // 1,200 in of which 800 cached, 90 out, three times.
+    await page.locator(".facts", { hasText: "costs 0.0058" }).waitFor();
+    await button(page, "Figures").click();
+    await page.locator(".turns tbody tr").nth(2).waitFor();
+    const cells = await page.locator(".turns tbody tr").first().locator("th,td").allTextContents();
+    assert.deepEqual(
+      [cells[0], cells[1], cells[5], cells[6], cells[7], cells[8]],
+      ["3", "completed", "1", "1.2k", "800", "90"],
+    );
+    await page.locator(".by-turn canvas").nth(1).waitFor();
+    await shoot(page, "figures");
+    await button(page, "Timeline").click();
+    await eventually("there is a lane of what was before", async () =>
+      /^1 lane/.test((await page.locator(".timeline .bar").textContent()) ?? ""),
+    );
+    await button(page, "supervision").click();
+    await page.locator(".standing", { hasText: "3 of 3 left" }).waitFor();
+    const stands = (await page.locator(".standing").textContent()) ?? "";
+    assert.match(stands, new RegExp(`epoch 1 for .* held here · by pid ${process.pid}`));
+    assert.match(stands, /rollout-.*\.jsonl.*line \d+/);
+    await shoot(page, "supervision");
+    assert.deepEqual(problems, []);
+  });
+
+  test("a turn, an item and an event have addresses that lead back to them, without a token", async (t) => {
+    const { page } = await open(t);
+    const { thread } = await scene.manager.startThread();
+    for (const text of ["one", "two", "three"]) await thread.run(text);
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".turn").nth(2).waitFor();
+    const places: string[] = [];
+    const take = async (click: () => Promise<void>) => {
+      await click();
+      places.push(page.url());
+    };
+    await take(() => page.locator(".turn").nth(0).locator("header .link-to").click());
+    const item = page.locator(".turn").nth(1).locator(".item").last();
+    await item.hover();
+    await take(() => item.locator(".link-to").click());
+    await page.locator(".events .line summary").last().click();
+    await take(() => page.locator(".events .line[open] .link-to").click());
+    assert.match(places[0] ?? "", /\/turn\/[^/]+$/);
+    assert.match(places[1] ?? "", /\/turn\/[^/]+\/item\/[^/]+$/);
+    assert.match(places[2] ?? "", /\/event\/\d+$/);
+    for (const [at, selector] of [".turn.pointed", ".item.pointed", ".line.pointed[open]"].entries()) {
+      await choose(page, ids.lead);
+      await page.goto(places[at] ?? "");
+      await page.locator(selector).waitFor();
+      assert.ok(!page.url().includes("token"));
+      assert.equal(await page.locator('.row[aria-selected="true"]').getAttribute("data-thread"), thread.id);
+    }
+    // A tab without a session keeps the place for the invitation that it is given.
+    const { page: other } = await openPage(t, browser);
+    await other.goto(places[0] ?? "");
+    await other.getByText("not known to the server").waitFor();
+    await other.goto(scene.studio.invite());
+    await other.reload();
+    await other.locator(".turn.pointed").waitFor();
+  });
+
+  test("demo --studio: the orchestrator is there, works, and its question is answered by a click", async (t) => {
+    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+    const child = spawn(process.execPath, ["--no-warnings", main, "demo", "--studio", "--no-open", "--threads", "8"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    t.after(() => child.kill("SIGKILL"));
+    let printed = "";
+    child.stdout.on("data", (chunk: Buffer) => {
+      printed += String(chunk);
+    });
+    await eventually("the address is printed", () => /skein studio: \S+#token=\S+\n/.test(printed));
+    const address = /skein studio: (\S+)/.exec(printed)?.[1] ?? "";
+    const { page, problems } = await openPage(t, browser, { colorScheme: "dark" });
+    await page.goto(address);
+    const asked = page.locator(".inbox .question", { hasText: "node --version" });
+    await asked.waitFor();
+    await eventually("threads work", async () => (await page.locator(".row .mark.active").count()) > 0);
+    await page.locator(".row[aria-expanded]").first().waitFor();
+    await eventually("a fork is there", async () => (await page.locator(".row .mark.fork").count()) > 0);
+    await asked.locator(".asker .link").click();
+    await page.locator(".talk .question").waitFor();
+    await page.waitForTimeout(700);
+    await page.locator(".talk .question").getByRole("button", { name: "Allow once" }).click();
+    await page.locator(".turn .tool", { hasText: "node --version" }).waitFor();
+    await page.locator(".facts", { hasText: "costs" }).waitFor();
+    await shoot(page, "demo");
+    assert.deepEqual(problems, []);
+    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
+    child.kill("SIGINT");
+    assert.notEqual(await ended, null, "it ends in order");
   });
 
   test("a reload loses nothing; an address that was used, or none, gets nothing", async (t) => {

@@ -82,6 +82,7 @@ export const managerOf = (home: string): Promise<ThreadManager> =>
   ThreadManager.create({
     store: fileStore({ home, fsync: "never" }),
     model: scriptedClient(answer),
+    prices: { scripted: { input: 2, cachedInput: 0.5, output: 8 } },
     config: {
       cwd: home,
       approvalPolicy: "untrusted",

@@ -5,16 +5,20 @@
  * - A delta costs a count. Any other event marks its thread; what is told of a thread is read when it is told.
  * - Its state is bounded by the threads that are in memory, and by the newest that have changed.
  */
+import { tracingChannel } from "node:diagnostics_channel";
 import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
+import { scopeOf } from "../../manager/spawn-trace.ts";
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import type { ThreadEvent } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import type { SlotTrace } from "../../turn/traces.ts";
 import { doingAfter } from "./doing.ts";
 import type { Meter } from "./meter.ts";
 import { Questions } from "./questions.ts";
 import { type Heard, labelOf, Rows } from "./rows.ts";
 import { Spans } from "./spans.ts";
+import { UsageNews } from "./usage-news.ts";
 import type { MetricsSample, QuestionChanges } from "./wire.ts";
 
 export type CollectorOptions = {
@@ -45,10 +49,13 @@ const DELTAS: ReadonlySet<string> = new Set([
 
 export class Collector implements Disposable {
   readonly spans = new Spans();
+  /** Unix milliseconds: what was before is in the threads' lines. */
+  readonly since: number;
   readonly rows: Rows;
   readonly questions: Questions;
   readonly #options: CollectorOptions;
   readonly #heard = new Map<ThreadId, Heard>();
+  readonly #usage = new UsageNews();
   readonly #loaded = new Set<ThreadId>();
   /** The number of each thread's last change; those that changed before `floor` are forgotten. */
   readonly #changedAt = new Map<ThreadId, number>();
@@ -68,6 +75,7 @@ export class Collector implements Disposable {
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#seq = options.seq;
+    this.since = options.clock.now();
     this.#floor = options.seq;
     const { manager, meter } = options;
     this.rows = new Rows(manager, (threadId) => this.#heard.get(threadId));
@@ -77,6 +85,7 @@ export class Collector implements Disposable {
       manager.events$.subscribe((event) => this.#onEvent(event)),
       manager.threadCreated$.subscribe(({ id }) => this.#arrived(id)),
       manager.threadClosed$.subscribe(({ threadId }) => this.#left(threadId, "row")),
+      this.#watchSlots(),
     ];
     this.#tick();
     this.ready = this.#lookAround();
@@ -84,8 +93,41 @@ export class Collector implements Disposable {
 
   async #lookAround(): Promise<void> {
     const ids = await this.#options.manager.listThreadIds();
-    for (const id of ids) this.#loaded.add(id);
+    for (const id of ids) this.#noteLoaded(id);
     this.#reconcile(ids);
+  }
+
+  #noteLoaded(threadId: ThreadId): void {
+    this.#loaded.add(threadId);
+    this.#usage.begin(threadId, this.#options.manager.loadedThread(threadId)?.tokenUsage?.total_token_usage);
+  }
+
+  #watchSlots(): { unsubscribe(): void } {
+    const { manager, clock } = this.#options;
+    const scope = scopeOf(manager);
+    const channel = tracingChannel<SlotTrace>("skein:slot");
+    const nothing = () => undefined;
+    const told = (tell: (threadId: ThreadId) => void) => (message: object) => {
+      const { scope: whose, threadId } = message as SlotTrace;
+      if (whose === scope) tell(threadId);
+    };
+    const subscribers = {
+      start: told((threadId) => {
+        this.spans.waitsForSlot(threadId, clock.now());
+        this.#heardOf(threadId).doing = "waits for a place";
+        this.#changed(threadId, "patch");
+      }),
+      asyncEnd: told((threadId) => {
+        this.spans.hasSlot(threadId, clock.now());
+        this.#heardOf(threadId).doing = "sampling";
+        this.#changed(threadId, "patch");
+      }),
+      end: nothing,
+      asyncStart: nothing,
+      error: nothing,
+    };
+    channel.subscribe(subscribers);
+    return { unsubscribe: () => void channel.unsubscribe(subscribers) };
   }
 
   get seq(): number {
@@ -120,8 +162,9 @@ export class Collector implements Disposable {
       meter.tick();
       return;
     }
-    meter.count(msg);
-    this.spans.take(event);
+    const used = this.#usage.heed(threadId, msg);
+    meter.count(msg, used);
+    this.spans.take({ threadId, time, msg, used });
     const heard = this.#heardOf(threadId);
     heard.lastAt = time;
     heard.doing = doingAfter(msg) ?? heard.doing;
@@ -151,7 +194,7 @@ export class Collector implements Disposable {
   }
 
   #arrived(threadId: ThreadId): void {
-    this.#loaded.add(threadId);
+    this.#noteLoaded(threadId);
     this.#changed(threadId, "row");
     this.#lookAtQuestions(threadId);
   }
@@ -160,6 +203,7 @@ export class Collector implements Disposable {
   #left(threadId: ThreadId, change: Change): void {
     this.#loaded.delete(threadId);
     this.#heard.delete(threadId);
+    this.#usage.forget(threadId);
     this.spans.forget(threadId, this.#options.clock.now());
     this.#changed(threadId, change);
     if (this.questions.isAsking(threadId)) this.#lookAtQuestions(threadId);
@@ -203,6 +247,7 @@ export class Collector implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isOver = true;
+    this.#options.meter.stop();
     for (const observer of this.#observers) observer.unsubscribe();
     this.#options.clock.clearTimeout(this.#second);
     this.#options.clock.clearTimeout(this.#askingTimer);

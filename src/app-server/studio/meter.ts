@@ -1,9 +1,13 @@
 /** Counts what all threads say, second by second, and remembers ten minutes of it. */
+
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { Clock } from "../../kernel/clock.ts";
 import type { EventMsg } from "../../protocol/event.ts";
+import type { TokenUsage } from "../../protocol/token-usage.ts";
 import type { MetricsSample } from "./wire.ts";
 
 export const METRICS_SECONDS = 600;
+const LAG_RESOLUTION_MS = 20;
 
 type Counts = {
   events: number;
@@ -23,6 +27,8 @@ export class Meter {
   readonly #ring: MetricsSample[] = [];
   #counts = none();
   #loop = performance.eventLoopUtilization();
+  /** While somebody looks. */
+  #lag: IntervalHistogram | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -32,6 +38,24 @@ export class Meter {
   restart(): void {
     this.#counts = none();
     this.#loop = performance.eventLoopUtilization();
+    this.#lag ??= monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+    this.#lag.enable();
+  }
+
+  /** Nobody looks any more. */
+  stop(): void {
+    this.#lag?.disable();
+    this.#lag = undefined;
+  }
+
+  #lagNow(): MetricsSample["loopLag"] {
+    const lag = this.#lag;
+    if (lag === undefined || lag.count === 0) return null;
+    // It measures from one of its own timers to the next.
+    const late = (ns: number) => Math.max(0, Number((ns / 1e6 - LAG_RESOLUTION_MS).toFixed(1)));
+    const told = { p50: late(lag.percentile(50)), p99: late(lag.percentile(99)), max: late(lag.max) };
+    lag.reset();
+    return told;
   }
 
   /** An event that says nothing more than that it came, such as a delta. */
@@ -39,15 +63,14 @@ export class Meter {
     this.#counts.events += 1;
   }
 
-  count(msg: EventMsg): void {
+  /** @param used what the request has used that ends with it */
+  count(msg: EventMsg, used: TokenUsage | undefined): void {
     const counts = this.#counts;
     counts.events += 1;
-    if (msg.type === "token_count") {
-      const last = msg.info?.last_token_usage;
-      if (last == null) return;
-      counts.in += last.input_tokens;
-      counts.cached += last.cached_input_tokens;
-      counts.out += last.output_tokens;
+    if (used !== undefined) {
+      counts.in += used.input_tokens;
+      counts.cached += used.cached_input_tokens;
+      counts.out += used.output_tokens;
     } else if (msg.type === "task_started") counts.begun += 1;
     else if (msg.type === "error") counts.failed += 1;
     else if (msg.type === "turn_aborted") counts.ended += 1;
@@ -74,6 +97,7 @@ export class Meter {
       pending,
       capacity,
       eventLoop: Number(utilization.toFixed(3)),
+      loopLag: this.#lagNow(),
       rss: process.memoryUsage.rss(),
     };
     this.#ring.push(sample);

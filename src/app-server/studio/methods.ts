@@ -20,10 +20,12 @@ import { machineCharts } from "./machine-charts.ts";
 import { MachineWatch, machinePlace } from "./machine-watch.ts";
 import { METRICS_SECONDS } from "./meter.ts";
 import { type Studio, studioOf } from "./studio.ts";
+import { standingOf } from "./supervision.ts";
+import { figuresOf, readEarlier } from "./told-by-lines.ts";
 import { readSubtree, readTree, TREE_PAGE } from "./tree-read.ts";
 import { TreeWatch } from "./tree-watch.ts";
 import { Watches } from "./watches.ts";
-import type { Decision, Span, StudioInfo } from "./wire.ts";
+import type { Decision, Span, StudioInfo, TurnFigures } from "./wire.ts";
 
 const EVENTS_PAGE = 1_000;
 const MOST_SPANS = 5_000;
@@ -59,6 +61,7 @@ const timelineSchema = z.object({
   from: z.number().nullish(),
   to: z.number().nullish(),
   maxSpans: optionalCount,
+  earlier: optionalFlag,
 });
 const rootSchema = z.object({ root: text });
 const nothing = z.object({});
@@ -77,7 +80,7 @@ export function studioMethods(server: ServerContext): MethodTable {
         instanceId: studio.instanceId,
         version: VERSION,
         startedAt: studio.startedAt,
-        features: ["tree", "approvals", "machines", "metrics", "timeline", "events", "rollout"],
+        features: ["tree", "approvals", "machines", "metrics", "timeline", "events", "rollout", "figures", "standing"],
         limits: { treePage: TREE_PAGE, eventsPage: EVENTS_PAGE, metricsSeconds: METRICS_SECONDS },
         access: connection.access,
       }),
@@ -158,6 +161,22 @@ export function studioMethods(server: ServerContext): MethodTable {
         return { lines, next: lines.length < end - start ? null : end };
       },
     }),
+    "skein/thread/figures/read": method({
+      params: threadSchema,
+      experimental: true,
+      handle: async ({ threadId: given }): Promise<{ turns: TurnFigures[] }> => {
+        const { threadId } = await knownThread(server, given);
+        return { turns: await figuresOf(studio, manager, threadId) };
+      },
+    }),
+    "skein/thread/standing/read": method({
+      params: threadSchema,
+      experimental: true,
+      handle: async ({ threadId: given }) => {
+        const { threadId } = await knownThread(server, given);
+        return standingOf(manager, threadId, clock.now());
+      },
+    }),
     "skein/machines/read": method({
       params: machinesSchema,
       experimental: true,
@@ -231,12 +250,14 @@ export function studioMethods(server: ServerContext): MethodTable {
     "skein/timeline/read": method({
       params: timelineSchema,
       experimental: true,
-      handle: ({ root: given, from, to, maxSpans }): { spans: Span[]; now: number } => {
+      handle: async ({ root: given, from, to, maxSpans, earlier }) => {
         const root = given == null ? undefined : readThreadId(given);
         const now = clock.now();
         const has = (id: string) => root === undefined || isUnder(server, id as ThreadId, root);
         const range = { from: from ?? 0, to: to ?? now, most: bound(maxSpans, MOST_SPANS, MOST_SPANS) };
-        return { spans: studio.collector?.spans.within({ has, ...range }) ?? [], now };
+        const spans: Span[] = studio.collector?.spans.within({ has, ...range }) ?? [];
+        const before = earlier === true ? await readEarlier(studio, manager, { root, ...range }) : null;
+        return { spans, now, earlier: before?.spans ?? null, unread: before?.unread ?? 0 };
       },
     }),
     "skein/subtree/interrupt": method({

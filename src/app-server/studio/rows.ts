@@ -1,9 +1,11 @@
 /** Rows of the tree: what the store knows of a thread, and what of it is in memory. Nothing is loaded for them. */
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { statusUnder } from "../../protocol/agent-status.ts";
+import { costOf } from "../../protocol/budget.ts";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { threadSpawnOf } from "../../protocol/session-source.ts";
+import type { TokenUsage } from "../../protocol/token-usage.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { previewOf } from "../../store/thread-summary.ts";
 import { cameTo } from "../../thread/looked-at.ts";
@@ -13,7 +15,7 @@ import type { RowStatus, TreePatch, TreeRow } from "./wire.ts";
 
 export const TREE_COLUMNS = [
   ...["id", "parentThreadId", "forkedFromId", "label", "role", "model", "createdAt", "archived"],
-  ...["status", "tokensIn", "tokensCached", "tokensOut", "pending", "lastAt", "doing"],
+  ...["status", "tokensIn", "tokensCached", "tokensOut", "pending", "lastAt", "doing", "cost"],
 ] as const;
 
 /** What the events of a thread have told since somebody looks. */
@@ -51,7 +53,13 @@ export class Rows {
       thread?.pendingApprovals.length ?? 0,
       heard?.lastAt ?? storedAt,
       heard?.doing || (status === "waiting" ? "asks" : status === "active" ? "at work" : ""),
+      thread === undefined || total === undefined ? null : this.#costOf(thread, total),
     ];
+  }
+
+  #costOf({ config }: Thread, total: TokenUsage): number | null {
+    const price = this.#manager.priceOf(config.model, config.modelProvider);
+    return price === undefined ? null : costOf(total, price);
   }
 
   ofStored(stored: StoredThread): TreeRow {

@@ -1,9 +1,10 @@
 /**
- * What took how long: turns, requests to the model, tools, waits for approval and back-offs, from the events that bound
- * them. A request lasts from the turn's start, or the end of its last tool, until its usage is told. Bounded: the newest
- * spans are kept.
+ * What took how long: turns, requests to the model, tools, waits for approval, for a place among the running turns, and
+ * back-offs, from the events that bound them. A request lasts from the turn's start, or the end of its last tool, until its
+ * usage is told. Bounded: the newest spans are kept.
  */
-import type { ThreadEvent } from "../../protocol/event.ts";
+import type { EventMsg } from "../../protocol/event.ts";
+import type { TokenUsage } from "../../protocol/token-usage.ts";
 import type { TurnItem } from "../../protocol/turn-item.ts";
 import { scriptOf } from "../v2/shown-command.ts";
 import { isWork, oneLine } from "./doing.ts";
@@ -11,13 +12,38 @@ import type { Span, SpanKind } from "./wire.ts";
 
 const KEPT = 20_000;
 
+export type Told = {
+  readonly threadId: string;
+  /** Unix milliseconds. */
+  readonly time: number;
+  readonly msg: EventMsg;
+  /** What the request has used that ends with this. */
+  readonly used: TokenUsage | undefined;
+};
+
 type OpenSpan = { readonly kind: SpanKind; readonly key: string; readonly start: number; readonly label: string };
 
 export class Spans {
+  readonly #kept: number;
   #closed: Span[] = [];
   readonly #open = new Map<string, OpenSpan[]>();
 
-  take({ threadId, time, msg }: ThreadEvent): void {
+  constructor(kept = KEPT) {
+    this.#kept = kept;
+  }
+
+  /** The thread waits for a place among the running turns, and then has one. */
+  waitsForSlot(threadId: string, time: number): void {
+    this.#end(threadId, time, "ok", ({ kind }) => kind === "model");
+    this.#begin(threadId, { kind: "slot", key: "", start: time, label: "waits for a place" });
+  }
+
+  hasSlot(threadId: string, time: number): void {
+    this.#end(threadId, time, "ok", ({ kind }) => kind === "slot");
+    this.#goOn(threadId, time);
+  }
+
+  take({ threadId, time, msg, used }: Told): void {
     switch (msg.type) {
       case "task_started":
         this.#closeAll(threadId, time, "lost");
@@ -25,7 +51,8 @@ export class Spans {
         this.#begin(threadId, { kind: "model", key: "", start: time, label: "" });
         return;
       case "token_count":
-        this.#end(threadId, time, "ok", ({ kind }) => kind === "model");
+        this.#end(threadId, time, "ok", ({ kind }) => kind === "backoff" || (kind === "model" && used !== undefined));
+        if (used === undefined) this.#goOn(threadId, time);
         return;
       case "stream_error":
         this.#end(threadId, time, "failed", ({ kind }) => kind === "model");
@@ -44,6 +71,7 @@ export class Spans {
         this.#end(threadId, time, "ok", ({ kind }) => kind === "backoff");
         this.#end(threadId, time, "answered", ({ kind, key }) => kind === "approval" && key === msg.item.id);
         if (isWork(msg.item)) this.#beginTool(threadId, time, msg.item);
+        else this.#goOn(threadId, time);
         return;
       case "item_completed":
         if (isWork(msg.item)) this.#endTool(threadId, time, msg.item);
@@ -62,9 +90,14 @@ export class Spans {
   #endTool(threadId: string, time: number, item: TurnItem): void {
     const status = "status" in item ? String(item.status) : "completed";
     this.#end(threadId, time, status, ({ key, kind }) => kind !== "turn" && kind !== "model" && key === item.id);
-    const left = this.#open.get(threadId) ?? [];
-    const works = left.some(({ kind }) => kind === "tool" || kind === "approval" || kind === "model");
-    if (left.length > 0 && !works) this.#begin(threadId, { kind: "model", key: "", start: time, label: "" });
+    this.#goOn(threadId, time);
+  }
+
+  /** In a turn in which nothing else is under way, the model is asked. */
+  #goOn(threadId: string, time: number): void {
+    const open = this.#open.get(threadId) ?? [];
+    if (open.some(({ kind }) => kind === "turn") && open.every(({ kind }) => kind === "turn"))
+      this.#begin(threadId, { kind: "model", key: "", start: time, label: "" });
   }
 
   #begin(threadId: string, span: OpenSpan): void {
@@ -82,7 +115,7 @@ export class Spans {
     const left = open.filter((span) => !fits(span));
     if (left.length === 0) this.#open.delete(threadId);
     else this.#open.set(threadId, left);
-    if (this.#closed.length > 2 * KEPT) this.#closed = this.#closed.slice(-KEPT);
+    if (this.#closed.length > 2 * this.#kept) this.#closed = this.#closed.slice(-this.#kept);
   }
 
   #closeAll(threadId: string, time: number, status: string): void {

@@ -4,6 +4,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { Collector } from "./collector.ts";
+import { Histories } from "./history.ts";
 import { Meter } from "./meter.ts";
 import { Rows } from "./rows.ts";
 
@@ -14,6 +15,7 @@ export class Studio {
   readonly instanceId = randomUUID();
   readonly startedAt: number;
   readonly meter: Meter;
+  readonly histories: Histories;
   readonly #options: StudioOptions;
   readonly #rows: Rows;
   #collector: Collector | undefined;
@@ -24,6 +26,7 @@ export class Studio {
     this.#options = options;
     this.startedAt = options.clock.now();
     this.meter = new Meter(options.clock);
+    this.histories = new Histories(options.manager.store);
     this.#rows = new Rows(options.manager, () => undefined);
   }
 

@@ -3,7 +3,8 @@
 /** One shape and colour each: at work, waits for somebody, failed, has nothing to do, not in memory. */
 export type RowStatus = "active" | "waiting" | "failed" | "idle" | "notLoaded";
 
-/** What stands in a row of the tree, in the order of {@link TREE_COLUMNS}. Times are Unix milliseconds; null: not known. */
+/** What stands in a row of the tree, in the order of {@link TREE_COLUMNS}. Times are Unix milliseconds; null: not known.
+ * `cost`: of its tokens, at the price of the model that it has now; null where the manager has no price of it. */
 export type TreeRow = readonly [
   id: string,
   parentThreadId: string | null,
@@ -20,6 +21,7 @@ export type TreeRow = readonly [
   pending: number,
   lastAt: number,
   doing: string,
+  cost: number | null,
 ];
 
 /** What of a row changes while its thread works. */
@@ -32,6 +34,7 @@ export type TreePatch = readonly [
   pending: number,
   lastAt: number,
   doing: string,
+  cost: number | null,
 ];
 
 export type TreePage = {
@@ -87,6 +90,8 @@ export type MetricsSample = {
   readonly capacity: CapacityShown;
   /** 0 to 1. */
   readonly eventLoop: number;
+  /** How late the event loop was in this second, in milliseconds; null where it was not measured. */
+  readonly loopLag: { readonly p50: number; readonly p99: number; readonly max: number } | null;
   /** Bytes. */
   readonly rss: number;
 };
@@ -98,7 +103,7 @@ type CapacityShown = {
   readonly unloadedThreads: number;
 };
 
-export type SpanKind = "turn" | "model" | "tool" | "approval" | "backoff";
+export type SpanKind = "turn" | "model" | "tool" | "approval" | "backoff" | "slot";
 
 /** `end` is null while it goes on. */
 export type Span = readonly [
@@ -109,6 +114,53 @@ export type Span = readonly [
   status: string,
   label: string,
 ];
+
+/** A turn of a thread, as its own lines tell it. Times are Unix milliseconds; null: not known. */
+export type TurnFigures = {
+  readonly turnId: string;
+  readonly startedAt: number;
+  readonly model: string | null;
+  readonly status: "running" | "completed" | "failed" | "interrupted";
+  readonly durationMs: number | null;
+  readonly firstWordMs: number | null;
+  readonly requests: number;
+  readonly tokensIn: number;
+  readonly tokensCached: number;
+  readonly tokensOut: number;
+  /** By the model of the turn; null where the manager has no price of it. */
+  readonly cost: number | null;
+};
+
+/** How a thread stands with whoever supervises and holds it. */
+export type ThreadStanding = {
+  readonly restarts: {
+    readonly state: "up" | "backingOff" | "gaveUp";
+    readonly strategy: string;
+    readonly crashes: number;
+    readonly left: number;
+    readonly maxRestarts: number;
+    readonly periodMs: number;
+    readonly dueInMs: number | null;
+    readonly error: string | null;
+    readonly group: string | null;
+  };
+  /** Of its life here; null: it is not in memory here. */
+  readonly epoch: number | null;
+  readonly isHere: boolean;
+  readonly heldForMs: number | null;
+  /** The process that has its lease; null: none, or the store does not say (`saysHolder`). */
+  readonly holder: { readonly pid: number; readonly host: string; readonly since: string } | null;
+  readonly saysHolder: boolean;
+  readonly rolloutPath: string | null;
+  /** The place of its next line. */
+  readonly lines: number | null;
+  readonly priority: number;
+  /** How many turns get a place before its own; null: none of its turns waits for one. */
+  readonly placeInQueue: number | null;
+  readonly depth: number;
+  /** What its budget has counted; null without a budget. */
+  readonly cost: number | null;
+};
 
 /** A machine's state as XState writes it. */
 export type StateValue = string | { readonly [key: string]: StateValue };

@@ -9,6 +9,8 @@ import { demoScript, lastUserText } from "./scenes.ts";
 import type { DemoSettings } from "./view.ts";
 
 const WORD_MS = 60;
+/** Enough for the demo as it is; with more threads some wait, which is to be seen. */
+const PLACES = 8;
 const REST_MS = 3_000;
 const ASK_PROMPT = "Which Node does the ground station run?";
 
@@ -16,14 +18,25 @@ export async function playForStudio(
   settings: DemoSettings & { readonly open?: boolean },
   { store, io, signal }: { readonly store: ThreadStore; readonly io: Io; readonly signal: AbortSignal },
 ): Promise<void> {
-  await using manager = await ThreadManager.create({
+  await using manager = await demoManager(store);
+  await using studio = await createStudio(manager, { cwd: io.cwd() });
+  using _shown = showAddress(studio, io, { opens: settings.open !== false });
+  await playForever(manager, settings, signal);
+}
+
+/** Its model is made up, and so are its prices. */
+export const demoManager = (store: ThreadStore): Promise<ThreadManager> =>
+  ThreadManager.create({
     store,
     model: scriptedClient(scriptWithQuestion()),
+    prices: { scripted: { input: 2, cachedInput: 0.2, output: 8 } },
+    limits: { runningTurns: PLACES },
     sessionSource: "cli",
     config: { approvalPolicy: "untrusted", sandboxMode: "read-only", builtInTools: ["shell"] },
   });
-  await using studio = await createStudio(manager, { cwd: io.cwd() });
-  using _shown = showAddress(studio, io, { opens: settings.open !== false });
+
+/** Until the signal aborts. */
+export async function playForever(manager: ThreadManager, settings: DemoSettings, signal: AbortSignal): Promise<void> {
   await Promise.all([playOn(manager, settings, signal), askOn(manager, signal)]);
 }
 

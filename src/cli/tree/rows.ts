@@ -6,7 +6,7 @@ import type { Line } from "./line.ts";
 
 const status = z.enum(["active", "waiting", "failed", "idle", "notLoaded"]);
 const tokens = z.number().nullable();
-const live = [status, tokens, tokens, tokens, z.number(), z.number(), z.string()] as const;
+const live = [status, tokens, tokens, tokens, z.number(), z.number(), z.string(), tokens] as const;
 const rowSchema = z.tuple([
   z.string(),
   z.string().nullable(),

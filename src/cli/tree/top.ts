@@ -25,6 +25,7 @@ const sampleSchema = z.object({
     unloadedThreads: z.number(),
   }),
   eventLoop: z.number(),
+  loopLag: z.object({ p99: z.number() }).nullable(),
   rss: z.number(),
 });
 type Sample = z.infer<typeof sampleSchema>;
@@ -70,7 +71,7 @@ const busiest = ({ all }: Rows, most: number): Row[] =>
   [...all.values()].sort((a, b) => ORDER[a.status] - ORDER[b.status] || b.lastAt - a.lastAt).slice(0, most);
 
 function headOf(
-  { events, tokens, turns, ttft, pending, capacity, eventLoop, rss }: Sample,
+  { events, tokens, turns, ttft, pending, capacity, eventLoop, loopLag, rss }: Sample,
   width: number,
   paint: Paint,
 ) {
@@ -83,7 +84,7 @@ function headOf(
       width,
     ),
     fit(
-      `tokens/s ${count(tokens.in)} in ${count(tokens.out)} out   first word p50 ${ms(ttft.p50)} p95 ${ms(ttft.p95)}   ${events} events/s   loop ${Math.round(eventLoop * 100)} %   ${bytes(rss)}`,
+      `tokens/s ${count(tokens.in)} in ${count(tokens.out)} out   first word p50 ${ms(ttft.p50)} p95 ${ms(ttft.p95)}   ${events} events/s   loop ${Math.round(eventLoop * 100)} %, ${ms(loopLag?.p99 ?? null)} late   ${bytes(rss)}`,
       width,
     ),
     paint(

@@ -38,6 +38,20 @@ export function leaseSuite(make: MakeStore): void {
   );
 
   test(
+    "who holds a thread is told where the store says it: its writer while it has one, nobody else",
+    inStore(make, async ({ store }) => {
+      if (store.holderOf === undefined) return;
+      const { id } = await storedThread(store, ["one"]);
+      assert.equal(await store.holderOf(id), null);
+      const writer = await store.open(id);
+      assert.equal((await store.holderOf(id))?.pid, process.pid);
+      await writer.close();
+      assert.equal(await store.holderOf(id), null);
+      assert.equal(await store.holderOf(header().id), null, "of a thread that there is not");
+    }),
+  );
+
+  test(
     "of many that open one thread at once, one writes",
     inStore(make, async ({ store }) => {
       const { id } = await storedThread(store, ["one"]);

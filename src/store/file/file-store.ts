@@ -1,7 +1,7 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
 import { sleep } from "../../kernel/clock.ts";
-import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
+import { type LeaseOwner, RolloutNotFoundError, SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
@@ -260,6 +260,13 @@ export class FileStore implements MovableStore {
     yield* this.#reading(thread, (path) => exportLines(this.#core.reader, path, options));
   }
 
+  async holderOf(threadId: ThreadId): Promise<LeaseOwner | null> {
+    const { live, leases } = this.#core;
+    if (live.get(threadId) !== undefined) return leases.self;
+    const path = await this.#core.pathOf(threadId).catch(undefinedWhenUnknown);
+    return path === undefined ? null : (this.#core.leasesOf(path).holderOf(threadId) ?? null);
+  }
+
   image(threadId: ThreadId): Promise<StoredImage> {
     return this.#finding(async () => this.#images.image(await this.#get(threadId)));
   }
@@ -286,6 +293,10 @@ export class FileStore implements MovableStore {
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }
+}
+
+function undefinedWhenUnknown(error: unknown): undefined {
+  if (!(error instanceof RolloutNotFoundError)) throw error;
 }
 
 /** What of ours and of the system's says that a file is not where it was. */

@@ -5,6 +5,7 @@ import {
   DeadlineExceededError,
   InvalidForkPointError,
   InvalidRequestError,
+  type LeaseOwner,
   RolloutNotFoundError,
   StoreIoError,
   ThreadBusyError,
@@ -354,6 +355,12 @@ class PostgresThreads implements PostgresStore {
     signal?.throwIfAborted();
     const image = await this.image(threadIdOf(locator));
     for await (const page of flatHistory(image, format, { signal })) yield page.map(({ text }) => `${text}\n`).join("");
+  }
+
+  async holderOf(threadId: ThreadId): Promise<LeaseOwner | null> {
+    await this.#ready();
+    const row = await this.#threads.find(threadId);
+    return row === undefined ? null : (await this.#threads.ties(row.t)).owner;
   }
 
   async image(threadId: ThreadId): Promise<StoredImage> {

@@ -12,7 +12,7 @@ import {
   visibleRows,
   words,
 } from "./state.ts";
-import { middle, pane, showsKeys } from "./ui/panes.ts";
+import { inner, middle, pane, showsKeys } from "./ui/panes.ts";
 import { askInterruptFamily } from "./ui/thread.tsx";
 
 const STILL_MS = 400;
@@ -114,6 +114,9 @@ function decide(decision: "accept" | "decline"): void {
 function chord(key: string): boolean {
   if (key === "c") middle.value = "talk";
   else if (key === "t") middle.value = "time";
+  else if (key === "u") middle.value = "figures";
+  else if (key === "m") inner.value = "turn";
+  else if (key === "s") inner.value = "supervision";
   else if (key === "f") middle.value = "files";
   else return false;
   return true;

@@ -45,6 +45,8 @@ export class Line {
       const answer = await fetch("session", { method: "POST", headers }).catch(() => undefined);
       if (answer?.ok) sessionStorage.setItem(SESSION, ((await answer.json()) as { session: string }).session);
     }
+    // Where the session is not known, the next invitation that this tab opens leads to the place.
+    else if (location.hash.startsWith("#/")) sessionStorage.setItem("skein.place", location.hash);
     await this.#connect();
   }
 

@@ -1,42 +1,77 @@
-/** The address says what is selected, so that it can be kept and shared; it never holds a token. */
+/** The address says what is selected and shown, so that it can be kept and shared; it never holds a token. */
+import { signal } from "@preact/signals";
 import { turns } from "./conversation.ts";
 import { isLoaded, rows, select, selected, shape } from "./state.ts";
-import { pane } from "./ui/panes.ts";
+import { middle, pane } from "./ui/panes.ts";
 
-const FORM = /^#\/thread\/([\w-]+)(?:\/turn\/([\w-]+))?$/;
+/** A thread, or a place in it: a turn, an item of one, an event of its current life. */
+export type Place = {
+  readonly threadId: string;
+  readonly turnId?: string;
+  readonly itemId?: string;
+  readonly event?: number;
+};
 
-function readPlace(): void {
-  const [, threadId, turnId] = FORM.exec(location.hash) ?? [];
-  if (threadId === undefined || threadId === selected.peek()) return;
-  if (!rows.has(threadId)) return;
-  select(threadId);
-  pane.value = "thread";
-  if (turnId !== undefined) goToTurn(turnId);
+const FORM = /^#\/thread\/([\w-]+)(?:\/turn\/([^/]+)(?:\/item\/([^/]+))?|\/event\/(\d+))?$/;
+
+/** The event that the address points at, until it has been shown. */
+export const wantedEvent = signal<number | undefined>(undefined);
+
+export function addressOf({ threadId, turnId, itemId, event }: Place): string {
+  const thread = `#/thread/${threadId}`;
+  if (event !== undefined) return `${thread}/event/${event}`;
+  if (turnId === undefined) return thread;
+  const turn = `${thread}/turn/${encodeURIComponent(turnId)}`;
+  return itemId === undefined ? turn : `${turn}/item/${encodeURIComponent(itemId)}`;
 }
 
-function goToTurn(turnId: string): void {
+/** false: the thread is not known (yet). */
+function readPlace(): boolean {
+  const [, threadId, turnId, itemId, event] = FORM.exec(location.hash) ?? [];
+  if (threadId === undefined || !rows.has(threadId)) return false;
+  if (event !== undefined) wantedEvent.value = Number(event);
+  if (threadId !== selected.peek()) select(threadId);
+  pane.value = event === undefined ? "thread" : "side";
+  if (turnId !== undefined) {
+    const turn = decodeURIComponent(turnId);
+    middle.value = "talk";
+    showElement(itemId === undefined ? `turn-${turn}` : `item-${decodeURIComponent(itemId)}`, turn);
+  }
+  return true;
+}
+
+/** As soon as the turn has been read. */
+function showElement(id: string, turnId: string): void {
   const stop = turns.subscribe((all) => {
-    if (!all.some(({ id }) => id === turnId)) return;
-    requestAnimationFrame(() => document.getElementById(`turn-${turnId}`)?.scrollIntoView());
+    if (!all.some((turn) => turn.id === turnId)) return;
+    requestAnimationFrame(() => point(document.getElementById(id)));
     queueMicrotask(() => stop());
   });
+}
+
+/** Brings it into sight and marks it for a while. */
+export function point(element: HTMLElement | null): void {
+  if (element === null) return;
+  element.scrollIntoView({ block: "center" });
+  element.classList.add("pointed");
+  setTimeout(() => element.classList.remove("pointed"), 3_000);
 }
 
 /** Begins with the page. */
 export function followPlace(): void {
   addEventListener("hashchange", readPlace);
-  let isFirst = true;
-  shape.subscribe(() => {
-    if (isFirst && rows.size > 0) readPlace();
-  });
+  let hasArrived = false;
+  const arrive = () => {
+    if (!hasArrived) hasArrived = readPlace();
+  };
+  shape.subscribe(arrive);
   isLoaded.subscribe((loaded) => {
-    if (!loaded) return;
-    readPlace();
-    isFirst = false;
+    arrive();
+    if (loaded) hasArrived = true;
   });
   selected.subscribe((id) => {
     if (id === undefined) return;
-    const place = `#/thread/${id}`;
+    const place = addressOf({ threadId: id });
     sessionStorage.setItem("skein.place", place);
     if (!location.hash.startsWith(place)) history.replaceState(null, "", `${location.pathname}${place}`);
   });

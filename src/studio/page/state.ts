@@ -24,6 +24,8 @@ type Live = {
   readonly pending: number;
   readonly lastAt: number;
   readonly doing: string;
+  /** null: its model has no price that is known. */
+  readonly cost: number | null;
 };
 
 export type ThreadRow = {
@@ -213,7 +215,7 @@ function patchRow(patch: TreePatch): void {
 }
 
 /** Tokens that are not known any more stay as they were told. */
-function liveOf([, status, tIn, cached, out, pending, lastAt, doing]: TreePatch, before: Live | undefined): Live {
+function liveOf([, status, tIn, cached, out, pending, lastAt, doing, cost]: TreePatch, before: Live | undefined): Live {
   return {
     status,
     tokensIn: tIn ?? before?.tokensIn ?? null,
@@ -222,6 +224,7 @@ function liveOf([, status, tIn, cached, out, pending, lastAt, doing]: TreePatch,
     pending,
     lastAt: lastAt || (before?.lastAt ?? 0),
     doing,
+    cost: cost ?? before?.cost ?? null,
   };
 }
 

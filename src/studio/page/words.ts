@@ -23,6 +23,9 @@ export function duration(ms: number): string {
   return minutes < 2_880 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.floor(minutes / 1_440)} days`;
 }
 
+/** Money, in the unit of the manager's prices: two digits that count, at least. */
+export const money = (n: number): string => (n >= 1 || n === 0 ? n.toFixed(2) : Number(n.toPrecision(2)).toString());
+
 export const bytes = (n: number): string => (n < 1e6 ? `${Math.round(n / 1e3)} kB` : `${(n / 1e6).toFixed(1)} MB`);
 
 export const clockTime = (t: number): string => new Date(t).toISOString().slice(11, 23);

@@ -31,7 +31,7 @@ export function App() {
       <Top />
       <Tree />
       <Thread />
-      <aside class="side" aria-label="Questions, machine and events">
+      <aside class="side" aria-label="Questions, machine, supervision and events">
         <Inbox />
         <Machine />
         <Events />

@@ -75,7 +75,8 @@ const KEYS: readonly (readonly [string, string])[] = [
   ["f", "fork here"],
   ["i  Shift+I", "interrupt; with all under it"],
   ["m", "write a message"],
-  ["g c  g t  g f", "conversation, timeline, files"],
+  ["g c  g t  g u  g f", "conversation, timeline, figures, files"],
+  ["g m  g s", "machine, supervision"],
   ["p", "pause the view"],
   ["[  ]", "on a narrow screen: tree, and what waits"],
 ];

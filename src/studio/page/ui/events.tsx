@@ -1,23 +1,27 @@
 /** The events of the selected thread by epoch and seq: what is in memory of them, then each as it comes. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { point, wantedEvent } from "../place.ts";
 import { request, selected } from "../state.ts";
 import { clockTime, visible } from "../words.ts";
+import { LinkTo } from "./link-to.tsx";
 import { Text } from "./text.tsx";
 
 type Event = { seq: number; epoch: number; time: number; id: string; msg: { type: string; [field: string]: unknown } };
 type Read = {
   epoch: number | null;
   read?: number;
+  first: number;
   next: number;
   events: Event[];
   lagged: { from: number; to: number } | null;
 };
-/** Deltas of one kind that follow each other are one row. */
+/** Deltas that follow each other are one row. */
 type Shown = { readonly event: Event; readonly folded: number; readonly gap: string };
 
 const EVERY_MS = 500;
 const KEPT = 400;
+const BEFORE = 20;
 
 export function Events() {
   const shown = useSignal<readonly Shown[]>([]);
@@ -34,6 +38,13 @@ export function Events() {
       const params: object = { threadId: id, limit: 300, ...(place !== undefined && { after: place }) };
       const read = await request<Read>("skein/thread/events/read", params).catch(() => undefined);
       if (!isWanted) return;
+      const wanted = wantedEvent.peek();
+      const oldest = read?.events[0]?.seq ?? 0;
+      if (read?.epoch != null && place === undefined && wanted !== undefined && wanted < oldest) {
+        // It lies before the newest: what is shown begins a little before it.
+        place = { epoch: read.epoch, seq: Math.max(read.first, wanted - BEFORE) - 1 };
+        return void look();
+      }
       if (read?.epoch != null) {
         const gap =
           read.lagged !== null
@@ -53,6 +64,15 @@ export function Events() {
       clearTimeout(timer);
     };
   }, [id, isOpen.value, shown]);
+  useEffect(() => {
+    const wanted = wantedEvent.value;
+    const found = wanted === undefined ? undefined : shown.value.findLast(({ event }) => event.seq <= wanted);
+    if (wanted === undefined || found === undefined || found.event.seq + found.folded < wanted) return;
+    const element = document.getElementById(`event-${found.event.seq}`);
+    element?.setAttribute("open", "");
+    point(element);
+    wantedEvent.value = undefined;
+  }, [shown.value, wantedEvent.value]);
   const fits = shown.value.filter(({ event }) => event.msg.type.includes(kind.value));
   return (
     <section class="events" aria-label="Events">
@@ -82,7 +102,7 @@ export function Events() {
       <div class="lines" role="log" aria-live="off" aria-label="Events by number">
         {fits.toReversed().map(({ event, folded, gap }) => (
           <div key={`${event.epoch} ${event.seq}`}>
-            <details class="line">
+            <details class="line" id={`event-${event.seq}`}>
               <summary>
                 <span class="seq">{event.seq}</span>
                 <span class="kind">
@@ -92,6 +112,9 @@ export function Events() {
                 <span class="brief">{visible(briefOf(event))}</span>
                 <time>{clockTime(event.time)}</time>
               </summary>
+              {id !== undefined && (
+                <LinkTo place={{ threadId: id, event: event.seq }}>link to event {event.seq}</LinkTo>
+              )}
               <Text text={JSON.stringify(event, null, 1)} kind="mono output" />
             </details>
             {gap !== "" && <p class="rule">{gap}</p>}
@@ -108,7 +131,8 @@ function fold(before: readonly Shown[], events: readonly Event[], gap: string): 
   for (const [index, event] of events.entries()) {
     const last = all.at(-1);
     const { type } = event.msg;
-    const continues = type.endsWith("delta") && last?.event.msg.type === type && last.event.epoch === event.epoch;
+    const continues =
+      type.endsWith("delta") && last?.event.msg.type.endsWith("delta") === true && last.event.epoch === event.epoch;
     if (continues) all[all.length - 1] = { event, folded: last.folded + 1, gap: last.gap };
     else all.push({ event, folded: 0, gap: index === 0 ? gap : "" });
   }

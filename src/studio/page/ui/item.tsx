@@ -1,7 +1,9 @@
 /** One item of a turn: what was said, thought, called, run or changed. */
 import type { Item, ShownItem } from "../conversation.ts";
+import type { Place } from "../place.ts";
 import { select } from "../state.ts";
 import { duration } from "../words.ts";
+import { LinkTo } from "./link-to.tsx";
 import { Diff, Text } from "./text.tsx";
 
 const stringOf = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -11,7 +13,17 @@ const fieldOf = (value: unknown, name: string): unknown =>
 
 const jsonOf = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value, null, 1) ?? ""));
 
-export function ItemView({ shown }: { readonly shown: ShownItem }) {
+/** @param place what its link leads to; without one it has no link */
+export function ItemView({ shown, place }: { readonly shown: ShownItem; readonly place?: Place }) {
+  return (
+    <div id={place && `item-${place.itemId}`} class="item">
+      <Said shown={shown} />
+      {place !== undefined && <LinkTo place={place}>#</LinkTo>}
+    </div>
+  );
+}
+
+function Said({ shown }: { readonly shown: ShownItem }) {
   const item = shown.item.value;
   switch (item.type) {
     case "userMessage":

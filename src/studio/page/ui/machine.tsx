@@ -4,7 +4,8 @@ import { useEffect } from "preact/hooks";
 import type { StateValue } from "../../../app-server/studio/wire.ts";
 import { machine } from "../conversation.ts";
 import type { Picture } from "../picture.ts";
-import { machineName } from "./panes.ts";
+import { inner } from "./panes.ts";
+import { Standing } from "./standing.tsx";
 
 const pictures = signal<Readonly<Record<string, Picture>> | undefined>(undefined);
 
@@ -13,23 +14,23 @@ async function load(): Promise<void> {
   if (answer?.ok) pictures.value = (await answer.json()) as Record<string, Picture>;
 }
 
-const NAMES = ["turn", "thread"] as const;
+const NAMES = ["turn", "thread", "supervision"] as const;
 
 export function Machine() {
   const hovered = useSignal("");
   useEffect(() => {
     if (pictures.peek() === undefined) void load();
   }, []);
-  const name = machineName.value;
+  const name = inner.value;
   const place = machine.value;
-  const value = name === "turn" ? place?.turn : name === "thread" ? place?.thread : null;
+  const value = name === "turn" ? place?.turn : place?.thread;
   const lit = new Set(value == null ? [] : statesIn(value));
   const picture = pictures.value?.[name];
   const where = value == null ? (place?.epoch == null ? "not in memory" : "no turn runs") : [...lit].at(-1);
   return (
-    <section class="machine" aria-label="Machine">
+    <section class="machine" aria-label="Machine and supervision">
       <h2>
-        Machine
+        {name === "supervision" ? "Supervision" : "Machine"}
         <span class="spring" />
         {NAMES.map((each) => (
           <button
@@ -38,13 +39,14 @@ export function Machine() {
             class="chip"
             aria-pressed={name === each}
             onClick={() => {
-              machineName.value = each;
+              inner.value = each;
             }}
           >
             {each}
           </button>
         ))}
       </h2>
+      {name === "supervision" && <Standing />}
       {picture !== undefined && (
         <svg
           viewBox={`-4 -4 ${picture.width + 8} ${picture.height + 8}`}
@@ -83,12 +85,14 @@ export function Machine() {
           ))}
         </svg>
       )}
-      <p class="where">
-        {hovered.value ||
-          `${where ?? ""}${place && place.retries > 0 ? ` · retry ${place.retries}` : ""}${
-            place && place.approvals > 0 ? ` · ${place.approvals} asked` : ""
-          }`}
-      </p>
+      {name !== "supervision" && (
+        <p class="where">
+          {hovered.value ||
+            `${where ?? ""}${place && place.retries > 0 ? ` · retry ${place.retries}` : ""}${
+              place && place.approvals > 0 ? ` · ${place.approvals} asked` : ""
+            }`}
+        </p>
+      )}
     </section>
   );
 }

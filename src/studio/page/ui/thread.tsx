@@ -3,12 +3,14 @@ import { useSignal } from "@preact/signals";
 import { archive, compact, fork, interrupt, interruptFamily, remove, rename, rollBackTo, save, send } from "../acts.ts";
 import { earlier, facts, isReading, readEarlier, readFailure, type Turn, turns } from "../conversation.ts";
 import { access, familyOf, nameOf, note, questions, rows, select, selected, shape, type ThreadRow } from "../state.ts";
-import { count, duration, shortId, visible } from "../words.ts";
+import { count, duration, money, shortId, visible } from "../words.ts";
 import { Compare } from "./compare.tsx";
 import { ask } from "./dialog.tsx";
+import { Figures } from "./figures.tsx";
 import { Files } from "./files.tsx";
 import { Flame } from "./flame.tsx";
 import { ItemView } from "./item.tsx";
+import { LinkTo } from "./link-to.tsx";
 import { ForkMark, StatusMark } from "./marks.tsx";
 import { type Middle, middle } from "./panes.ts";
 import { QuestionCard } from "./question.tsx";
@@ -18,6 +20,7 @@ import { Timeline } from "./timeline.tsx";
 const TABS: readonly (readonly [Middle, string])[] = [
   ["talk", "Conversation"],
   ["time", "Timeline"],
+  ["figures", "Figures"],
   ["files", "Files"],
   ["compare", "Compare"],
 ];
@@ -52,6 +55,7 @@ export function Thread() {
       )}
       {middle.value === "time" && <Timeline root={row?.id} />}
       {row !== undefined && middle.value === "talk" && <Talk row={row} />}
+      {row !== undefined && middle.value === "figures" && <Figures id={row.id} />}
       {row !== undefined && middle.value === "files" && <Files root={row.id} />}
       {row?.fork != null && middle.value === "compare" && <Compare id={row.id} source={row.fork} />}
     </section>
@@ -59,7 +63,7 @@ export function Thread() {
 }
 
 function Head({ row }: { readonly row: ThreadRow }) {
-  const { status, tokensIn, tokensCached, tokensOut, doing } = row.live.value;
+  const { status, tokensIn, tokensCached, tokensOut, doing, cost } = row.live.value;
   const mayAct = access.value === "act";
   const above = rows.get(row.parent ?? row.fork ?? "");
   const family = familyOf(row.id, { forks: false });
@@ -116,6 +120,12 @@ function Head({ row }: { readonly row: ThreadRow }) {
             {count(together)} with {family.length - 1} under it
           </span>
         )}
+        {cost !== null && (
+          <span title="its tokens, at the price of the model that it has now; Figures counts each turn by its own">
+            costs {money(cost)}
+          </span>
+        )}
+        {family.length > 1 && costOf(family) !== "" && <span>{costOf(family)}</span>}
         {facts.value?.epoch != null && (
           <span title="the life of the thread, which its lease is numbered by, and its next event">
             epoch {facts.value.epoch} · event {facts.value.next}
@@ -130,6 +140,15 @@ function Head({ row }: { readonly row: ThreadRow }) {
       </div>
     </header>
   );
+}
+
+/** Of all under it, as far as prices are known. */
+function costOf(family: readonly ThreadRow[]): string {
+  const costs = family.map(({ live }) => live.peek().cost);
+  const known = costs.filter((cost) => cost !== null);
+  if (known.length === 0) return "";
+  const sum = money(known.reduce((all, cost) => all + cost, 0));
+  return known.length === costs.length ? `${sum} together` : `${sum} together, of ${known.length} whose cost is known`;
 }
 
 function More({ row }: { readonly row: ThreadRow }) {
@@ -236,7 +255,7 @@ function TurnView({ turn, threadId }: { readonly turn: Turn; readonly threadId: 
   return (
     <article id={`turn-${turn.id}`} class={`turn ${status}`}>
       <header>
-        <span class="mono">turn {turn.id.slice(-6)}</span>
+        <LinkTo place={{ threadId, turnId: turn.id }}>turn {turn.id.slice(-6)}</LinkTo>
         <span class={`state ${status}`}>{status}</span>
         {durationMs !== null && <span>{duration(durationMs)}</span>}
         {startedAt !== null && <time>{new Date(startedAt).toLocaleTimeString("en-GB")}</time>}
@@ -277,7 +296,11 @@ function TurnView({ turn, threadId }: { readonly turn: Turn; readonly threadId: 
       </header>
       {showsFlame.value && <Flame turn={turn} />}
       {turn.items.value.map((shown) => (
-        <ItemView key={shown.item.peek().id} shown={shown} />
+        <ItemView
+          key={shown.item.peek().id}
+          shown={shown}
+          place={{ threadId, turnId: turn.id, itemId: shown.item.peek().id }}
+        />
       ))}
       {error !== null && <Text text={error} kind="error" />}
       {diff !== "" && (

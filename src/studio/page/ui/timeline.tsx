@@ -2,7 +2,7 @@
  * A tree on one clock: a lane for each thread, a bar for each turn, request, tool and wait. Where nothing happens
  * anywhere for long, the time is squeezed. Wheel and W A S D zoom and move, as in DevTools.
  */
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Span, SpanKind } from "../../../app-server/studio/wire.ts";
 import { familyOf, nameOf, request, rows, select, selected } from "../state.ts";
@@ -23,14 +23,25 @@ const COLORS: Readonly<Record<SpanKind, string>> = {
   tool: "--idle-plot",
   approval: "--waiting",
   backoff: "--failed",
+  slot: "--dim",
 };
 
 /** Time as it is drawn: long gaps are taken out of it. */
 type Clock = { readonly at: (t: number) => number; readonly length: number; readonly gaps: readonly Gap[] };
 type Gap = { readonly from: number; readonly to: number };
 
+type Read = {
+  readonly spans: Span[];
+  readonly now: number;
+  readonly earlier: Span[] | null;
+  readonly unread: number;
+};
+
 export function Timeline({ root }: { readonly root: string | undefined }) {
-  const spans = useSignal<readonly Span[]>([]);
+  const live = useSignal<readonly Span[]>([]);
+  /** What began before the studio looked. */
+  const earlier = useSignal<readonly Span[] | undefined>(undefined);
+  const unread = useSignal(0);
   const now = useSignal(0);
   const view = useSignal({ start: 0, end: 1 });
   const hovered = useSignal("");
@@ -41,21 +52,30 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
     let isWanted = true;
     let timer = 0;
     const look = async () => {
-      const params = root === undefined ? {} : { root };
-      const read = await request<{ spans: Span[]; now: number }>("skein/timeline/read", params).catch(() => undefined);
+      // Asked for again only while something of it goes on.
+      const wantsEarlier = earlier.value?.some(([, , , end]) => end === null) ?? true;
+      const params = { ...(root !== undefined && { root }), earlier: wantsEarlier };
+      const read = await request<Read>("skein/timeline/read", params).catch(() => undefined);
       if (!isWanted) return;
       if (read !== undefined) {
-        spans.value = read.spans;
+        live.value = read.spans;
         now.value = read.now;
+        if (read.earlier !== null) {
+          earlier.value = read.earlier;
+          unread.value = read.unread;
+        }
       }
       timer = setTimeout(() => void look(), EVERY_MS);
     };
+    earlier.value = undefined;
+    live.value = [];
     void look();
     return () => {
       isWanted = false;
       clearTimeout(timer);
     };
-  }, [root, spans, now]);
+  }, [root, live, earlier, unread, now]);
+  const spans = useComputed(() => [...(earlier.value ?? []), ...live.value]);
   const lanes = lanesOf(root, spans.value);
   const clock = clockOf(spans.value, now.value);
   useEffect(() => {
@@ -165,7 +185,10 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
           }}
         />
       </div>
-      {spans.value.length === 0 && <p class="empty">Nothing has run here since the studio looks.</p>}
+      {unread.value > 0 && <p class="dim">The lines of {unread.value} more threads were not read.</p>}
+      {spans.value.length === 0 && (
+        <p class="empty">{earlier.value === undefined ? "Reading…" : "Nothing has run here yet."}</p>
+      )}
     </div>
   );
 }
@@ -292,6 +315,7 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
     pen.strokeStyle = color(COLORS[kind]);
     if (kind === "turn") pen.fillRect(left, y + 3, right - left, LANE - 6);
     else if (kind === "tool") pen.strokeRect(left + 0.5, y + 5.5, right - left - 1, LANE - 11);
+    else if (kind === "slot") pen.fillRect(left, y + LANE / 2 - 1, right - left, 2);
     else if (kind === "approval") hatch(pen, { left, right, top: y + 5, bottom: y + LANE - 5 });
     else pen.fillRect(left, y + 6, right - left, LANE - 12);
   }
