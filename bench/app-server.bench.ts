@@ -188,12 +188,8 @@ await bench(import.meta.url, cases, async (run) => {
   for (const server of ["skein", ...stock]) {
     const isStock = server !== "skein";
     const report = async (name: keyof typeof cases, label: string, args: Record<string, number | string>) => {
-      const line = { bench: "app-server", server, case: label, ...args };
-      try {
-        print({ ...line, ...(await run.samples(name, { server, ...args }, isStock ? 1 : undefined)) });
-      } catch (error) {
-        print({ ...line, failed: error instanceof Error ? error.message.slice(0, 80) : String(error) });
-      }
+      const numbers = await run.samples(name, { server, ...args }, isStock ? 1 : undefined);
+      if (Object.keys(numbers).length > 0) print({ bench: "app-server", server, case: label, ...args, ...numbers });
     };
     const knowsExcludeTurns = server !== "codex 0.80.0";
     await report("startUp", "start-up to initialize", {});

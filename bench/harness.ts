@@ -2,33 +2,26 @@
  * How every bench measures and tells: a case is run several times, each time in a process of its own, side by side with
  * its baseline, and printed as one JSON line with the median, the extremes and the number of samples.
  */
-import { spawn } from "node:child_process";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runBounded } from "./bounded-run.ts";
 import { openRoot } from "./folders.ts";
+import { type Summary, summarize } from "./summary.ts";
 
 /** What one run of a case measured: numbers by name. */
 export type Measured = Record<string, number>;
 export type Case = (args: Readonly<Record<string, string>>) => Measured | Promise<Measured>;
 
-export type Summary = { readonly median: number; readonly min: number; readonly max: number; readonly n: number };
-
 /** Samples of a whole run of benches; `BENCH_SAMPLES` asks for more or fewer. */
 const SAMPLES = Number(process.env.BENCH_SAMPLES ?? 3);
+/** What one sample of a case may take. */
+const CASE_SECONDS = Number(process.env.BENCH_CASE_SECONDS ?? 60);
 
 /** `BENCH_FULL=1` asks for the sizes too that take minutes to build. */
 export const IS_FULL = process.env.BENCH_FULL === "1";
 
 /** Cases of the store take the median of many pieces of work within one process; a full run repeats that as well. */
 export const STORE_SAMPLES = IS_FULL ? SAMPLES : 1;
-
-function summarize(values: readonly number[]): Summary {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { median: rounded(at(0.5)), min: rounded(at(0)), max: rounded(at(1)), n: sorted.length };
-}
-
-const rounded = (value: number): number => Number(value.toPrecision(4));
 
 /** Prints one result as a JSON line. */
 export function print(line: Record<string, unknown>): void {
@@ -65,34 +58,32 @@ export class Runner {
     this.#file = fileURLToPath(url);
   }
 
-  /** One run of a case in a fresh process with its own heap. */
-  once(name: string, args: Record<string, string | number> = {}): Promise<Measured> {
+  /** One run of a case in a fresh process with its own heap. @throws Error when it fails, or takes too long */
+  async once(name: string, args: Record<string, string | number> = {}): Promise<Measured> {
     const flags = ["--expose-gc", "--no-warnings", "--max-old-space-size=8192"];
-    const child = spawn(process.execPath, [...flags, this.#file, ISOLATED, name, JSON.stringify(args)], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let out = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      out += chunk.toString();
-    });
-    return new Promise((resolve, reject) => {
-      child.on("error", reject);
-      child.on("close", (code) => {
-        const last = out.trim().split("\n").at(-1);
-        if (code === 0 && last !== undefined) resolve(JSON.parse(last) as Measured);
-        else reject(new Error(`bench case ${name} ended with code ${code}: ${out}`));
-      });
-    });
+    const command = [process.execPath, ...flags, this.#file, ISOLATED, name, JSON.stringify(args)];
+    const { lines, failure } = await runBounded({ command, seconds: CASE_SECONDS });
+    const last = lines.at(-1);
+    if (failure !== undefined || last === undefined) throw new Error(failure ?? "it printed nothing");
+    return last as Measured;
   }
 
-  /** The case's numbers over several fresh processes. */
+  /**
+   * The case's numbers over several fresh processes; none of a case that fails, which is told in a line of its own so that the
+   * other cases go on.
+   */
   async samples(
     name: string,
     args: Record<string, string | number> = {},
     count = SAMPLES,
   ): Promise<Record<string, Summary>> {
     const runs: Measured[] = [];
-    for (let left = count; left > 0; left -= 1) runs.push(await this.once(name, args));
+    try {
+      for (let left = count; left > 0; left -= 1) runs.push(await this.once(name, args));
+    } catch (error) {
+      const failed = error instanceof Error ? error.message : String(error);
+      print({ bench: basename(this.#file, ".bench.ts"), case: name, ...args, failed });
+    }
     const keys = Object.keys(runs[0] ?? {});
     return Object.fromEntries(keys.map((key) => [key, summarize(runs.map((run) => run[key] ?? Number.NaN))]));
   }

@@ -1,42 +1,119 @@
 /**
- * Runs the benches one after another: JSON lines as they come, then a table. Names on the command line choose some; those
- * of the app-server, which also drives the stock binaries, of PostgreSQL and of a cluster run only when they are named.
+ * `npm run bench`: every bench file, round after round, so that each sample of a case has a process of its own and stands beside
+ * samples of its baselines, and of all other cases, in the same minutes. It ends in time (BENCH_MINUTES, default 14): the first
+ * round takes all files, later ones what still fits. A case that fails or hangs is told, and loses nothing of the others.
+ *
+ * The results are in bench/results/latest.json after each file; `npm run bench:report` makes tables and plots of them. Names on
+ * the command line choose files by their beginnings, and then only print. Some run only when they are named.
  */
-import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
+import { runBounded } from "./bounded-run.ts";
 import { openRoot } from "./folders.ts";
+import { isSummary, type Line, merged } from "./summary.ts";
 
 openRoot();
-const folder = import.meta.dirname;
+const FOLDER = import.meta.dirname;
+const RESULTS = join(FOLDER, "results");
+const MINUTES = Number(process.env.BENCH_MINUTES ?? 14);
+const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
+/** What no file takes; cases have bounds of their own. */
+const FILE_SECONDS = 240;
+/** What takes minutes for one figure, or needs more than this folder. */
+const ON_DEMAND = ["cluster", "hostile", "loop", "million", "postgres"].map((name) => `${name}.bench.ts`);
+/** What the report draws comes first. */
+const FIRST = ["fork", "resume", "list", "spawn", "start", "app-server", "turn"];
+
 const chosen = process.argv.slice(2);
-const ON_DEMAND = ["app-server.bench.ts", "cluster.bench.ts", "postgres.bench.ts"];
-const files = readdirSync(folder)
+const rankOf = (name: string): number => {
+  const at = FIRST.indexOf(name.slice(0, -".bench.ts".length));
+  return at === -1 ? FIRST.length : at;
+};
+const files = readdirSync(FOLDER)
   .filter((name) => name.endsWith(".bench.ts"))
-  .filter((name) => (chosen.length === 0 ? !ON_DEMAND.includes(name) : chosen.some((part) => name.startsWith(part))));
+  .filter((name) => (chosen.length === 0 ? !ON_DEMAND.includes(name) : chosen.some((part) => name.startsWith(part))))
+  .sort((a, b) => rankOf(a) - rankOf(b));
 
-type Line = Record<string, unknown>;
-const lines: Line[] = [];
+type Failure = { readonly file: string; readonly round: number; readonly why: string };
 
-for (const file of files) {
-  await new Promise<void>((resolve, reject) => {
-    const child = spawn(process.execPath, ["--no-warnings", join(folder, file)], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let rest = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      process.stdout.write(chunk);
-      const parts = (rest + chunk.toString()).split("\n");
-      rest = parts.pop() ?? "";
-      for (const part of parts) lines.push(JSON.parse(part) as Line);
-    });
-    child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`${file} ended with code ${code}`))));
+const begun = Date.now();
+const minutesGone = (): number => (Date.now() - begun) / 60_000;
+const all: Line[] = [];
+const failures: Failure[] = [];
+const took = new Map<string, number>();
+let rounds = 0;
+
+for (let round = 1; round <= ROUNDS; round += 1) {
+  const fitting = files.filter((file) => round === 1 || took.has(file));
+  let ran = 0;
+  for (const file of fitting) {
+    const left = MINUTES - minutesGone();
+    if (left * 60 < (took.get(file) ?? 0)) {
+      if (round === 1) failures.push({ file, round, why: "there was no time left for it" });
+      continue;
+    }
+    await runFile(file, round, Math.min(FILE_SECONDS, left * 60));
+    ran += 1;
+  }
+  if (ran > 0) rounds = round;
+  if (ran === 0) break;
+}
+print(merged(all.filter((line) => line.failed === undefined)));
+for (const { file, round, why } of failures) process.stdout.write(`FAILED in round ${round}: ${file}: ${why}\n`);
+if (failures.length > 0) process.exitCode = 1;
+
+async function runFile(file: string, round: number, seconds: number): Promise<void> {
+  process.stdout.write(`-- round ${round}, ${minutesGone().toFixed(1)} min: ${file}\n`);
+  const ended = await runBounded({
+    command: [process.execPath, "--no-warnings", join(FOLDER, file)],
+    seconds,
+    env: { BENCH_SAMPLES: process.env.BENCH_SAMPLES ?? "1" },
+    onLine: (line) => process.stdout.write(`${JSON.stringify(line)}\n`),
   });
+  took.set(file, ended.seconds);
+  all.push(...ended.lines);
+  if (ended.failure !== undefined) failures.push({ file, round, why: ended.failure });
+  for (const { case: name, failed } of ended.lines)
+    if (failed !== undefined) failures.push({ file, round, why: `${String(name)}: ${String(failed)}` });
+  if (chosen.length === 0) save(round);
 }
 
-const cell = (value: unknown): unknown =>
-  typeof value === "object" && value !== null && "median" in value && "min" in value && "max" in value
-    ? `${String(value.median)} (${String(value.min)}-${String(value.max)})`
-    : value;
-console.table(lines.map((line) => Object.fromEntries(Object.entries(line).map(([key, value]) => [key, cell(value)]))));
+/** Whole at every moment: an interrupted run leaves what it had. */
+function save(round: number): void {
+  const about = {
+    when: new Date(begun).toISOString(),
+    minutes: Number(minutesGone().toFixed(1)),
+    rounds: round,
+    commit: commit(),
+    node: process.version,
+    cpu: cpus()[0]?.model ?? "",
+    cores: cpus().length,
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    load: loadavg().map((value) => Number(value.toFixed(2))),
+  };
+  const lines = merged(all.filter((line) => line.failed === undefined));
+  mkdirSync(RESULTS, { recursive: true });
+  const path = join(RESULTS, "latest.json");
+  const rows = lines.map((line) => `  ${JSON.stringify(line)}`).join(",\n");
+  const text = `{"about": ${JSON.stringify(about)},\n"failures": ${JSON.stringify(failures)},\n"lines": [\n${rows}\n]}\n`;
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+function commit(): string {
+  try {
+    return execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: FOLDER, encoding: "utf8" }).trim();
+  } catch {
+    return "";
+  }
+}
+
+function print(lines: readonly Line[]): void {
+  const cell = (value: unknown): unknown => (isSummary(value) ? `${value.median} (${value.min}-${value.max})` : value);
+  console.table(
+    lines.map((line) => Object.fromEntries(Object.entries(line).map(([key, value]) => [key, cell(value)]))),
+  );
+  process.stdout.write(`${rounds} rounds in ${minutesGone().toFixed(1)} min\n`);
+}

@@ -312,7 +312,11 @@ export class Subjects {
   #begun = new WeakMap<object, number>();
 
   /** A wait has a span where it is a part of something that has one; else it is only timed. */
-  #wait(work: StoreWriteTrace | LeaseTrace | SlotTrace, name: string, { key, under }: { key: string; under: string }): void {
+  #wait(
+    work: StoreWriteTrace | LeaseTrace | SlotTrace,
+    name: string,
+    { key, under }: { key: string; under: string },
+  ): void {
     this.#begun.set(work, performance.now());
     const { threadId, kind } = work;
     if (this.#spans.at(under) === undefined) return;

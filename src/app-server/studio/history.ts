@@ -19,7 +19,7 @@ const KEPT_TURNS = 1_000;
 const KEPT_SPANS = 5_000;
 
 /** One turn, as the thread's lines tell it. Times are Unix milliseconds. */
-export type StoredTurn = {
+type StoredTurn = {
   readonly turnId: string;
   readonly startedAt: number;
   readonly provider: string;

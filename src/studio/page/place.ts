@@ -15,7 +15,7 @@ export type Place = {
 const FORM = /^#\/thread\/([\w-]+)(?:\/turn\/([^/]+)(?:\/item\/([^/]+))?|\/event\/(\d+))?$/;
 
 /** The event that the address points at, until it has been shown. */
-export const wantedEvent = signal<number | undefined>(undefined);
+export const wantedEvent = signal<{ readonly threadId: string; readonly seq: number } | undefined>(undefined);
 
 export function addressOf({ threadId, turnId, itemId, event }: Place): string {
   const thread = `#/thread/${threadId}`;
@@ -29,7 +29,7 @@ export function addressOf({ threadId, turnId, itemId, event }: Place): string {
 function readPlace(): boolean {
   const [, threadId, turnId, itemId, event] = FORM.exec(location.hash) ?? [];
   if (threadId === undefined || !rows.has(threadId)) return false;
-  if (event !== undefined) wantedEvent.value = Number(event);
+  if (event !== undefined) wantedEvent.value = { threadId, seq: Number(event) };
   if (threadId !== selected.peek()) select(threadId);
   pane.value = event === undefined ? "thread" : "side";
   if (turnId !== undefined) {

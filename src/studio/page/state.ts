@@ -183,7 +183,7 @@ function apply(told: Told): void {
 
 function applyChanges({ rows: fresh, patches, removed, seq }: TreeChanges): void {
   place = { instanceId: info.peek()?.instanceId ?? "", seq };
-  for (const row of fresh) put(row);
+  for (const row of fresh) putShown(row);
   for (const patch of patches) patchRow(patch);
   for (const id of removed) drop(id);
   if (fresh.length + removed.length > 0) shape.value += 1;
@@ -198,6 +198,12 @@ function applyQuestions({ opened: asked, resolved }: QuestionChanges): void {
     return !gone.has(key) && !come.has(key);
   });
   questions.value = [...left, ...asked.filter(({ threadId, callId }) => !gone.has(`${threadId} ${callId}`))];
+}
+
+/** Archived threads and the others are shown apart. */
+function putShown(row: TreeRow): void {
+  if (row[7] === showsArchived.peek()) put(row);
+  else rows.delete(row[0]);
 }
 
 function put(given: TreeRow): void {
@@ -243,10 +249,7 @@ function recount(): void {
 async function reread(threadId: string): Promise<void> {
   const page = await request<TreePage>("skein/tree/read", { root: threadId }).catch(() => undefined);
   batch(() => {
-    for (const row of page?.rows ?? []) {
-      put(row);
-      if (row[7] !== showsArchived.peek()) rows.delete(row[0]);
-    }
+    for (const row of page?.rows ?? []) putShown(row);
     shape.value += 1;
     recount();
   });

@@ -111,8 +111,8 @@ async function take(page: Page, name: string): Promise<void> {
 async function writeTexts(): Promise<void> {
   let doc = await readFile(DOC, "utf8");
   for (const name of ["tree", "top"]) {
-    const args = [join(ROOT, "src/cli/main.ts"), name, "--connect", listener.url];
-    const { stdout } = await promisify(execFile)(process.execPath, ["--no-warnings", ...args], { timeout: 30_000 });
+    const args = [join(ROOT, "dist/src/cli/main.js"), name, "--connect", listener.url];
+    const { stdout } = await promisify(execFile)(process.execPath, ["--no-warnings", ...args], { timeout: 120_000 });
     const shown = stdout
       .trimEnd()
       .split("\n")

@@ -7,7 +7,14 @@ import { clockTime, visible } from "../words.ts";
 import { LinkTo } from "./link-to.tsx";
 import { Text } from "./text.tsx";
 
-type Event = { seq: number; epoch: number; time: number; id: string; msg: { type: string; [field: string]: unknown } };
+type Event = {
+  threadId: string;
+  seq: number;
+  epoch: number;
+  time: number;
+  id: string;
+  msg: { type: string; [field: string]: unknown };
+};
 type Read = {
   epoch: number | null;
   read?: number;
@@ -38,7 +45,8 @@ export function Events() {
       const params: object = { threadId: id, limit: 300, ...(place !== undefined && { after: place }) };
       const read = await request<Read>("skein/thread/events/read", params).catch(() => undefined);
       if (!isWanted) return;
-      const wanted = wantedEvent.peek();
+      const pointed = wantedEvent.peek();
+      const wanted = pointed?.threadId === id ? pointed.seq : undefined;
       const oldest = read?.events[0]?.seq ?? 0;
       if (read?.epoch != null && place === undefined && wanted !== undefined && wanted < oldest) {
         // It lies before the newest: what is shown begins a little before it.
@@ -66,8 +74,9 @@ export function Events() {
   }, [id, isOpen.value, shown]);
   useEffect(() => {
     const wanted = wantedEvent.value;
-    const found = wanted === undefined ? undefined : shown.value.findLast(({ event }) => event.seq <= wanted);
-    if (wanted === undefined || found === undefined || found.event.seq + found.folded < wanted) return;
+    const found = wanted && shown.value.findLast(({ event }) => event.seq <= wanted.seq);
+    if (wanted === undefined || found === undefined || found.event.threadId !== wanted.threadId) return;
+    if (found.event.seq + found.folded < wanted.seq) return;
     const element = document.getElementById(`event-${found.event.seq}`);
     element?.setAttribute("open", "");
     point(element);

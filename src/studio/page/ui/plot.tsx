@@ -20,6 +20,9 @@ export type PlotProps = {
 
 const DASHES: readonly (number[] | undefined)[] = [undefined, [5, 3], [2, 3]];
 
+/** Of the day, here. */
+const timeAt = (seconds: number): string => new Date(seconds * 1_000).toTimeString().slice(0, 8);
+
 const colorOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export function Plot(props: PlotProps) {
@@ -91,7 +94,14 @@ function optionsOf(
       y: { range: (_plot, _min, max) => [0, Math.max(1, max * 1.1 || 1)] },
     },
     axes: [
-      { ...axis, size: 22, space: 60, ...(!isTime && { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }) },
+      {
+        ...axis,
+        size: 22,
+        space: 60,
+        ...(isTime
+          ? { values: (_plot: uPlot, ticks: number[]) => ticks.map(timeAt) }
+          : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }),
+      },
       { ...axis, size: 54, values: (_plot, ticks) => ticks.map(shown) },
     ],
     series: [
