@@ -4,7 +4,8 @@
  */
 import { execFileSync } from "node:child_process";
 import { fromCallback } from "xstate";
-import { memoryStore, say, scriptedClient, ThreadManager } from "../src/index.ts";
+import * as z from "zod";
+import { addressOf, defineThreadLogic, memoryStore, say, scriptedClient, ThreadManager } from "../src/index.ts";
 import { bench, type Measured, memory, nowUs, print } from "./harness.ts";
 
 const SIZES = (process.env.BENCH_TREE_SIZES ?? "1000,10000,100000").split(",").map(Number);
@@ -27,6 +28,12 @@ const crashing = fromCallback<Message>(({ receive, emit }) =>
     if (op?.type === "compact") throw new Error("as told");
   }),
 );
+
+const echo = defineThreadLogic({
+  messages: { ping: { message: z.object({ n: z.number() }), reply: z.number() }, tell: z.object({ n: z.number() }) },
+  receive: { ping: ({ n }) => n, tell: () => undefined },
+  turn: () => "done",
+});
 
 const create = (options = {}) =>
   ThreadManager.create({
@@ -100,6 +107,25 @@ const cases = {
     }
     return spread(times);
   },
+  /** A typed message to a child whose logic answers it, and its reply; and one that is only told, until it is in the child's mailbox. */
+  async request(): Promise<Measured> {
+    const manager = await create({ logics: { echo } });
+    const { threadId: parentThreadId, thread: parent } = await manager.startThread();
+    const { thread } = await manager.startThread({ logic: "echo" }, { parentThreadId });
+    const at = addressOf(thread, echo.messages);
+    const times: number[] = [];
+    const sends: number[] = [];
+    for (let n = 0; n < ROUNDS; n += 1) {
+      const start = nowUs();
+      await parent.request(at, { type: "ping", n });
+      times.push(nowUs() - start);
+      const sent = nowUs();
+      await parent.send(at, { type: "tell", n });
+      sends.push(nowUs() - sent);
+    }
+    const { p50Us: sendP50Us = 0, p99Us: sendP99Us = 0 } = spread(sends);
+    return { ...spread(times), sendP50Us, sendP99Us };
+  },
   /** A crash of a group's member until it has said its first event again, without a back-off. */
   async crash(): Promise<Measured> {
     const manager = await create({ threadLogic: crashing });
@@ -160,6 +186,12 @@ await bench(import.meta.url, cases, async (run) => {
     print({ bench: "tree", case: "OTP processes, to completion", n, agentsPerSecond });
     if (n === SIZES[0]) print({ bench: "tree", case: "OTP: message and back, crash and respawn", n, ...rest });
   }
-  print({ bench: "tree", case: "skein: message to an agent and back", n: ROUNDS, ...(await run.samples("message")) });
+  print({ bench: "tree", case: "skein: message to an agent and back", n: ROUNDS, ...(await run.samples("request")) });
+  print({
+    bench: "tree",
+    case: "skein: prompt to an agent and its turn",
+    n: ROUNDS,
+    ...(await run.samples("message")),
+  });
   print({ bench: "tree", case: "skein: crash until it lives again", n: ROUNDS, ...(await run.samples("crash")) });
 });

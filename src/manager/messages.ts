@@ -10,25 +10,15 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import {
   InvalidRequestError,
   ManagerClosedError,
-  type MessageRefusal,
   MessageRefusedError,
   RequestFailedError,
   type RequestFailure,
   ThreadClosedError,
 } from "../protocol/errors.ts";
-import { newTurnId, parseThreadId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import {
-  type Exchange,
-  isExchange,
-  type MessageSchemas,
-  type Recipient,
-  type ThreadMessage,
-} from "../protocol/message.ts";
+import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { Exchange, Recipient, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
-import { contextMessage } from "../protocol/response-item.ts";
-import { type Checked, check, type StandardSchema } from "../protocol/standard-schema.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import { isTagged } from "../protocol/unknown-kind.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { LifeEnd } from "../thread/life-end.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -43,18 +33,18 @@ import type {
   ThreadMessenger,
 } from "../thread/messaging.ts";
 import type { ChosenLogic } from "../thread/own-logic.ts";
-import { checkPlain } from "../thread/saved-state.ts";
 import type { NamedSubmission } from "../thread/thread.ts";
 import { waitForTurn, whileWaiting } from "../turn/tool-scope.ts";
 import type { DeadLetters } from "./dead-letters.ts";
+import { exchangeFor, type Reader, readBy, readMessage } from "./declared-messages.ts";
 import { type Letter, Mail } from "./mail.ts";
 import { type MessageOutcome, OpenMessages } from "./open-messages.ts";
+import { type Post, plain, plainMessage, postOf, textForModel, toldToModel } from "./post.ts";
 import { SendLines } from "./send-lines.ts";
 import { checkTopic, type Published, Topics } from "./topics.ts";
 
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;
-const MAX_BYTES = 256 * 1024;
 
 /** Whose threads speak to each other. */
 export interface MessagesHost {
@@ -71,14 +61,6 @@ export interface MessagesHost {
   rootOf(threadId: ThreadId): ThreadId;
   notesOf(config: { readonly ephemeral: boolean }): StandingNotes;
 }
-
-type Post = {
-  readonly id: SubmissionId;
-  readonly from: ThreadId | null;
-  readonly to: ThreadId;
-  readonly message: ThreadMessage;
-  readonly topic: string | null;
-};
 
 type How = Pick<SendOptions, "whenFull"> & {
   readonly attempt?: number;
@@ -150,7 +132,7 @@ export class Messages implements MessageDesk {
   }
 
   async #send(from: ThreadId | null, to: Recipient, given: unknown, options: SendOptions = {}): Promise<SubmissionId> {
-    const post: Post = { id: newMessageId(), from, to: idOf(to), message: plainMessage(given), topic: null };
+    const post = postOf(from, to, given);
     await this.#post(post, options);
     return post.id;
   }
@@ -200,7 +182,7 @@ export class Messages implements MessageDesk {
 
   #noteLost({ id, from, to, message }: Post, { error: cause }: LifeEnd): void {
     const text = `message \`${message.type}\` was in the mailbox of thread ${to} when a life of it ended; send it anew, or with \`durable\``;
-    const error = refused("lost", to, message.type, text, { cause });
+    const error = new MessageRefusedError(text, { cause, reason: "lost", threadId: to, messageType: message.type });
     this.#host.deadLetters.note({ to, from, id, message, error });
   }
 
@@ -209,7 +191,7 @@ export class Messages implements MessageDesk {
     const { id, from, to, message, topic } = post;
     const given = await this.#lines.run(`durable ${from} ${to}`, async () => {
       const thread = await this.#host.get(to, signal);
-      await this.#checked(thread, post, signal);
+      await raceAbort(Promise.resolve(readMessage(this.#readerOf(thread), message)), signal);
       const letter: Letter = { id, from, message, topic, attempts: 0, sentAt: this.#host.clock.now() };
       return { done: this.mail.accept(thread, letter) };
     });
@@ -237,34 +219,16 @@ export class Messages implements MessageDesk {
     give: (thread: LiveThread, value: ThreadMessage) => Given<T>,
   ): Given<T> | Promise<Given<T>> {
     const read = (thread: LiveThread): Given<T> | Promise<Given<T>> => {
-      const checked = this.#checked(thread, post, signal);
-      return checked instanceof Promise ? checked.then((value) => give(thread, value)) : give(thread, checked);
+      const message = readMessage(this.#readerOf(thread), post.message);
+      if (!(message instanceof Promise)) return give(thread, message);
+      return raceAbort(message, signal).then((value) => give(thread, value));
     };
     const thread = this.#host.peek(post.to);
     return thread === undefined ? this.#host.get(post.to, signal).then(read) : read(thread);
   }
 
-  /** What the thread's logic declares, and its settings. @throws MessageRefusedError */
-  #declared({ config, id }: LiveThread, type: string): StandardSchema | Exchange {
-    const schemas: MessageSchemas = { ...this.#host.logicOf(config).messages, ...config.messages };
-    const declared = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
-    if (declared !== undefined) return declared;
-    const known = Object.keys(schemas).map((name) => `\`${name}\``);
-    const names = known.length === 0 ? "it declares none" : `it declares ${known.join(", ")}`;
-    throw refused("unknown_type", id, type, `thread ${id} takes no message \`${type}\`: ${names}`);
-  }
-
-  /** @throws MessageRefusedError */
-  #checked(thread: LiveThread, { message }: Post, signal: AbortSignal): ThreadMessage | Promise<ThreadMessage> {
-    const { type, ...fields } = message;
-    const declared = this.#declared(thread, type);
-    const read = readBy(isExchange(declared) ? declared.message : declared, fields);
-    const received = (checked: Checked<unknown>): ThreadMessage => {
-      if (checked.ok && typeof checked.value === "object" && checked.value !== null) return { ...checked.value, type };
-      const problem = checked.ok ? "its schema gives no object" : checked.problem;
-      throw refused("malformed", thread.id, type, `message \`${type}\` to thread ${thread.id}: ${problem}`);
-    };
-    return read instanceof Promise ? raceAbort(read, signal).then(received) : received(read);
+  #readerOf({ id: threadId, config }: LiveThread): Reader {
+    return { threadId, schemas: { ...this.#host.logicOf(config).messages, ...config.messages } };
   }
 
   #hand(thread: LiveThread, post: Post, value: ThreadMessage, how: How): Given {
@@ -314,7 +278,7 @@ export class Messages implements MessageDesk {
     given: unknown,
     { signal, deadlineMs = REPLY_MS }: RequestOptions = {},
   ): Promise<unknown> {
-    const post: Post = { id: newMessageId(), from, to: idOf(to), message: plainMessage(given), topic: null };
+    const post = postOf(from, to, given);
     if (from === post.to) throw new InvalidRequestError("request: a thread can't wait for a reply of its own");
     const what = `the reply of thread ${post.to} to \`${post.message.type}\``;
     return this.#carry(post, what, { signal, deadlineMs }, (bound) => this.#ask(post, bound));
@@ -328,8 +292,7 @@ export class Messages implements MessageDesk {
     try {
       const given = await this.#lines.run(`${from} ${to}`, () =>
         this.#find(post, signal, (thread, value) => {
-          const declared = this.#declared(thread, post.message.type);
-          if (!isExchange(declared)) throw unanswered(post);
+          const declared = exchangeFor(this.#readerOf(thread), post.message.type);
           const { isOwn, handlesMessages } = this.#host.logicOf(thread.config);
           if (!isOwn) return { done: this.#askModel(thread, post, declared, signal) };
           const wait = async () => {
@@ -404,7 +367,7 @@ export class Messages implements MessageDesk {
     for (const watcher of this.#topics.watchers(topic))
       if (isWithin(watcher.in)) watcher.tell({ topic, from, message });
     const listeners = this.#topics.threads(topic).filter((threadId) => threadId !== from && isWithin(threadId));
-    const posting = listeners.map((to) => this.#post({ id: newMessageId(), from, to, message, topic }, options));
+    const posting = listeners.map((to) => this.#post(postOf(from, to, message, topic), options));
     const outcomes = await Promise.allSettled(posting);
     options.signal?.throwIfAborted();
     const reached: ThreadId[] = [];
@@ -473,67 +436,5 @@ export class Messages implements MessageDesk {
   }
 }
 
-const newMessageId = (): SubmissionId => toSubmissionId(newTurnId());
-
-/** @throws InvalidRequestError */
-const idOf = (to: Recipient): ThreadId => parseThreadId(typeof to === "string" ? to : to?.id);
-
-/** A copy, so that no two threads hold one object. @throws InvalidRequestError for what is no plain JSON, or too long */
-function plain(value: unknown, what: string): unknown {
-  if (value === undefined) return undefined;
-  try {
-    checkPlain(value, what);
-  } catch (cause) {
-    throw new InvalidRequestError(`${what}: ${textOfThrown(cause)}`, { cause });
-  }
-  const json = JSON.stringify(value);
-  if (json.length <= MAX_BYTES) return JSON.parse(json);
-  throw new InvalidRequestError(`${what}: it has ${json.length} bytes, of at most ${MAX_BYTES}`);
-}
-
-/** @throws InvalidRequestError */
-function plainMessage(given: unknown): ThreadMessage {
-  const message = plain(given, "message");
-  if (isTagged(message) && message.type !== "") return message;
-  throw new InvalidRequestError('message: give an object with a text `type`, such as { type: "order", sku: "a" }');
-}
-
-/** A schema is its author's code, and may throw. */
-function readBy(schema: StandardSchema, value: unknown): Checked<unknown> | Promise<Checked<unknown>> {
-  const thrown = (error: unknown): Checked<unknown> => ({ ok: false, problem: textOfThrown(error) });
-  try {
-    const read = check(schema, value);
-    return read instanceof Promise ? read.catch(thrown) : read;
-  } catch (error) {
-    return thrown(error);
-  }
-}
-
-const refused = (
-  reason: MessageRefusal,
-  threadId: ThreadId,
-  messageType: string,
-  text: string,
-  options?: ErrorOptions,
-): MessageRefusedError => new MessageRefusedError(text, { reason, threadId, messageType, ...options });
-
-const unanswered = ({ to, message: { type } }: Post): MessageRefusedError =>
-  refused(
-    "no_reply",
-    to,
-    type,
-    `thread ${to} declares no reply for \`${type}\`; send it, or declare { message, reply }`,
-  );
-
 const failed = (reason: RequestFailure, { to, message }: Post, text: string, cause?: unknown): RequestFailedError =>
   new RequestFailedError(`thread ${to} has not answered \`${message.type}\`: ${text}`, { reason, threadId: to, cause });
-
-/** As agents' ends reach their parents: what Codex too takes for context and not for a user's message. */
-function textForModel({ from, topic, message }: Post): string {
-  const told = { agent_path: from, ...(topic !== null && { topic }), message };
-  // What another agent says ends no tag.
-  const json = JSON.stringify(told).replaceAll("<", "\\u003c");
-  return `<subagent_notification>\n${json}\n</subagent_notification>`;
-}
-
-const toldToModel = (post: Post) => contextMessage(textForModel(post), "multi_agent.subagent_notification");

@@ -1,3 +1,4 @@
+import { raceAbort } from "../kernel/cancellation.ts";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { AgentRule, AgentStatus } from "../protocol/agent-status.ts";
 import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
@@ -13,6 +14,8 @@ import type { AgentThreads } from "./threads.ts";
 
 /** A reviewer that does not end by then is ended by force. */
 const REVIEWER_END_MS = 2_000;
+/** What an agent that is closed, and those under it, have to end in, children first. */
+const CLOSE_MS = 10_000;
 
 /** What turns' tools do with other threads, done by AgentControl. No lock is held while an agent is waited for. */
 export class TurnAgents implements Agents {
@@ -113,11 +116,7 @@ export class TurnAgents implements Agents {
   }
 
   async close(threadId: ThreadId, signal: AbortSignal): Promise<void> {
-    const under = this.#open().agentsUnder(threadId);
-    const [closed] = await Promise.allSettled(
-      [threadId, ...under].map((id) => this.#control.shutdownAgent(id, { signal })),
-    );
-    if (closed?.status === "rejected") throw closed.reason;
+    await raceAbort(this.#open().shutdownTree(threadId, CLOSE_MS), signal);
   }
 
   async review({ threadId: payer, config, prompt, onEvent, signal }: ReviewerRequest): Promise<ReviewerResult> {
