@@ -13,7 +13,8 @@
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import { Slots } from "../kernel/slots.ts";
+import { MinHeap } from "../kernel/min-heap.ts";
+import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import { RolloutNotFoundError, ThreadBusyError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
@@ -38,6 +39,8 @@ const MOST_AT_ONCE = 32;
 const MOST_MADE_UP = 100;
 /** A thread that another process has, or that can't be reached, is tried again so much later. */
 const TRY_AGAIN_MS = 30_000;
+/** So many entries of what is not due any more are left lying, beside as many as there are timers. */
+const SPARE_ENTRIES = 64;
 /** What is later than this was missed. */
 const LATE_MS = 1_000;
 
@@ -57,6 +60,8 @@ type Row = {
   readonly threadId: ThreadId;
   readonly timer: StoredTimer;
   retryAt: number | undefined;
+  /** Somebody is at it: nobody fires it a second time. */
+  isFiring: boolean;
   /** The submission of its last firing, where this process made it. */
   last: SubmissionId | undefined;
 };
@@ -66,8 +71,10 @@ export class Timers {
   readonly #rows = new Map<ThreadId, Map<string, Row>>();
   /** Of each thread's note. */
   readonly #writes = new SingleFlight<void, ThreadId>();
+  /** When each is due. A row that was replaced, or is due at another time, has left an entry that nobody heeds. */
+  readonly #due = new MinHeap<Row>();
+  #mostEntries = SPARE_ENTRIES;
   readonly #firing = new Set<Promise<void>>();
-  readonly #places = new Slots(MOST_AT_ONCE);
   /** Timers that fired for the last time, the newest ones, for those who cancel them later. */
   readonly #fired = new Map<string, number>();
   #wake: unknown;
@@ -94,7 +101,8 @@ export class Timers {
       try {
         const note = await lasting.read(threadId, "timers");
         const timers = note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
-        for (const timer of timers) this.#place({ threadId, timer, retryAt: undefined, last: undefined });
+        for (const timer of timers)
+          this.#place({ threadId, timer, retryAt: undefined, isFiring: false, last: undefined });
       } catch (err) {
         logger.warn({ threadId, err }, "the timers of a thread could not be read");
       }
@@ -118,7 +126,7 @@ export class Timers {
       next: 0,
       fired: 0,
     };
-    const row: Row = { threadId, timer, retryAt: undefined, last: undefined };
+    const row: Row = { threadId, timer, retryAt: undefined, isFiring: false, last: undefined };
     const before = this.#rows.get(threadId)?.get(id);
     this.#place(row);
     try {
@@ -166,6 +174,31 @@ export class Timers {
     const rows = this.#rows.get(row.threadId) ?? new Map<string, Row>();
     rows.set(row.timer.id, row);
     this.#rows.set(row.threadId, rows);
+    this.#await(row);
+  }
+
+  #await(row: Row): void {
+    this.#due.push(dueAtOfRow(row), row);
+    if (this.#due.size > this.#mostEntries) this.#rebuild();
+  }
+
+  #rebuild(): void {
+    this.#due.clear();
+    for (const rows of this.#rows.values()) {
+      for (const row of rows.values()) if (!row.isFiring) this.#due.push(dueAtOfRow(row), row);
+    }
+    this.#mostEntries = 2 * this.#due.size + SPARE_ENTRIES;
+  }
+
+  /** When the next one is due; entries that are none any more are left behind. */
+  #nextDue(): number {
+    for (let first = this.#due.first; first !== undefined; first = this.#due.first) {
+      const { key, value: row } = first;
+      const isCurrent = this.#rows.get(row.threadId)?.get(row.timer.id) === row;
+      if (isCurrent && !row.isFiring && key === dueAtOfRow(row)) return key;
+      this.#due.pop();
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
   #remove({ threadId, timer }: Row): void {
@@ -202,40 +235,35 @@ export class Timers {
   }
 
   #wakeForNext(): void {
-    let next = Number.POSITIVE_INFINITY;
-    for (const rows of this.#rows.values()) {
-      for (const row of rows.values()) next = Math.min(next, dueAtOfRow(row));
-    }
+    const next = this.#nextDue();
     if (next !== Number.POSITIVE_INFINITY) this.#wakeAt(next);
   }
 
-  /** The oldest first. */
+  /** So many at once as may be, each as long as any is due. */
   #fireDue(): void {
     if (this.#isClosed) return;
-    const now = this.#host.clock.now();
-    const due = [...this.#rows.values()]
-      .flatMap((rows) => [...rows.values()])
-      .filter((row) => dueAtOfRow(row) <= now)
-      .toSorted((a, b) => dueAtOf(a.timer) - dueAtOf(b.timer));
-    for (const row of due) {
-      // Nobody fires it a second time while it is at it.
-      row.retryAt = Number.POSITIVE_INFINITY;
-      const firing = this.#fireInTurn(row).finally(() => this.#firing.delete(firing));
+    while (this.#firing.size < MOST_AT_ONCE && this.#nextDue() <= this.#host.clock.now()) {
+      const firing = this.#fireAll().finally(() => this.#firing.delete(firing));
       this.#firing.add(firing);
     }
-    this.#wakeForNext();
+    if (this.#firing.size < MOST_AT_ONCE) this.#wakeForNext();
   }
 
-  /** Only so many threads are loaded for their timers at once. */
-  async #fireInTurn(row: Row): Promise<void> {
-    const release = await this.#places.acquire();
-    try {
-      if (!this.#isClosed) await this.#fire(row, this.#host.clock.now());
-    } catch (err) {
-      this.#host.logger.warn({ threadId: row.threadId, err }, "a timer that fired could not be noted");
-    } finally {
-      release();
+  /** One after another, the oldest due first; however many there are, the loop turns. */
+  async #fireAll(): Promise<void> {
+    while (!this.#isClosed && this.#nextDue() <= this.#host.clock.now()) {
+      const row = this.#due.pop();
+      if (row === undefined) break;
+      row.isFiring = true;
+      try {
+        await this.#fire(row, this.#host.clock.now());
+      } catch (err) {
+        this.#host.logger.warn({ threadId: row.threadId, err }, "a timer that fired could not be noted");
+      }
+      const turning = yieldToLoop();
+      if (turning !== undefined) await turning;
     }
+    this.#wakeForNext();
   }
 
   async #fire(row: Row, now: number): Promise<void> {
@@ -281,7 +309,7 @@ export class Timers {
     if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
     if (timer.every !== null) {
       const later = { ...timer, next, fired };
-      this.#place({ ...row, timer: later, retryAt: undefined });
+      this.#place({ ...row, timer: later, retryAt: undefined, isFiring: false });
       this.#wakeAt(dueAtOf(later));
       return;
     }
@@ -308,6 +336,8 @@ export class Timers {
     const level = error instanceof ThreadBusyError ? "debug" : "warn";
     logger[level]({ threadId, timer: timer.id, err: error }, "a timer could not fire yet");
     row.retryAt = clock.now() + TRY_AGAIN_MS;
+    row.isFiring = false;
+    if (this.#rows.get(threadId)?.get(timer.id) === row) this.#await(row);
     this.#wakeAt(row.retryAt);
     if (error instanceof ThreadBusyError) await this.#reread(row);
   }

@@ -2,10 +2,23 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
-import { type Op, say, scriptedClient, type Thread, type ThreadEvent, ThreadManager, wait } from "../../src/index.ts";
+import {
+  newThreadId,
+  type Op,
+  say,
+  scriptedClient,
+  type Thread,
+  type ThreadEvent,
+  ThreadManager,
+  wait,
+} from "../../src/index.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
+import { silentLog } from "../../src/kernel/log.ts";
+import { Timers } from "../../src/manager/timers.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import { MemoryNotes } from "../../src/store/standing-notes.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { settled } from "../kernel/settled.ts";
 import { latch, overlaid, rig, until, watch } from "../rig.ts";
 
@@ -262,4 +275,38 @@ suite("timers", () => {
       { numRuns: 40 },
     );
   });
+});
+
+test("SEMANTICS 10.7: however many are due at once, each fires once, and the event loop turns meanwhile", async () => {
+  const clock = new ManualClock({ startMs: 1_000 });
+  const notes = new MemoryNotes();
+  const [threads, each] = [50, 100];
+  for (let t = 0; t < threads; t += 1) {
+    const timer = { op: { type: "interrupt" }, every: null, missed: "one", next: 0, fired: 0 };
+    const rows = Array.from({ length: each }, (_, n) => ({
+      ...timer,
+      id: `t${n}`,
+      set: newThreadId(),
+      firstAt: 2_000 + n,
+    }));
+    await notes.write(newThreadId(), "timers", rows);
+  }
+  const firings = new Map<string, number>();
+  const thread = {
+    incarnation: { publish: () => undefined, ledger: { isWaiting: () => false } },
+    submitWithId: async ({ id }: { id: string }) => void firings.set(id, (firings.get(id) ?? 0) + 1),
+  } as unknown as LiveThread;
+  const host = { clock, logger: silentLog, lasting: notes, notesOf: () => notes, bring: async () => thread };
+  const timers = new Timers(host);
+  await timers.takeUp();
+  clock.advance(5_000);
+  const atTurns: number[] = [];
+  while (timers.size > 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+    atTurns.push(firings.size);
+  }
+  assert.ok((atTurns[0] ?? 0) < threads * each, "the loop has turned before all have fired");
+  assert.deepEqual([firings.size, Math.max(...firings.values())], [threads * each, 1]);
+  await timers.close();
+  assert.equal(clock.pending, 0);
 });
