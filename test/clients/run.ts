@@ -1,6 +1,6 @@
 /**
  * Real clients against our app-server. Not part of `npm test`: installs Codex from npm into `.cache/`, and skips what
- * cannot be had here. `node test/clients/run.ts [schema|schema-v1|tui|tui-0.171|commands|acp|codex-sdk|doors ...]`
+ * cannot be had here. `node test/clients/run.ts [schema|schema-0.171|schema-v1|tui|tui-0.171|commands|acp|codex-sdk|doors ...]`
  */
 import { codexBinary } from "../oracle/codex-binary.ts";
 import { checkAcp } from "./acp.ts";
@@ -36,9 +36,10 @@ for (const [name, check] of Object.entries(CHECKS)) {
   if (isAsked(name)) tell(name, binary === undefined ? undefined : await check(binary));
 }
 if (isAsked("schema-v1")) tell("schema-v1", await checkSchemasOfV1());
-if (isAsked("tui-0.171")) {
+for (const name of ["schema", "tui"]) {
+  if (!isAsked(`${name}-0.171`)) continue;
   const newest = codexBinary("0.171.0");
-  tell("tui-0.171", newest === undefined ? undefined : await checkTui(newest));
+  tell(`${name}-0.171`, newest === undefined ? undefined : await CHECKS[name]?.(newest));
 }
 if (isAsked("doors")) tell("doors", await checkDoors());
 if (isAsked("codex-sdk")) tell("codex-sdk", await checkCodexSdk());

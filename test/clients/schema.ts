@@ -15,6 +15,7 @@ const TO_HEAR = [
   ...["thread/archived", "thread/unarchived", "thread/deleted", "turn/started", "turn/completed", "turn/diff/updated"],
   ...["item/started", "item/completed", "item/agentMessage/delta", "item/reasoning/summaryTextDelta", "error"],
   ...["item/commandExecution/outputDelta", "item/commandExecution/requestApproval", "item/fileChange/requestApproval"],
+  ...["item/plan/delta", "thread/goal/updated", "thread/goal/cleared", "thread/queue/changed"],
   ...["serverRequest/resolved", "account/updated", "account/login/completed", "deprecationNotice"],
 ];
 
@@ -52,6 +53,7 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   await lists(client, threadId);
   await commands(client, cwd);
   await settings(client, threadId);
+  await modes(client);
   await client.ask("thread/inject_items", {
     threadId,
     items: [{ type: "message", role: "user", content: [{ type: "input_text", text: "put in" }] }],
@@ -94,6 +96,13 @@ async function catalogs(client: StdioClient, cwd: string): Promise<void> {
     ["permissionProfile/list", {}],
     ["mcpServerStatus/list", {}],
     ["plugin/installed", {}],
+    ["plugin/list", {}],
+    ["app/list", {}],
+    ["app/installed", {}],
+    ["experimentalFeature/list", {}],
+    ["modelProvider/list", {}],
+    ["modelProvider/capabilities/read", {}],
+    ["memory/status", {}],
     ["thread/list", {}],
     ["thread/loaded/list", {}],
   ];
@@ -114,6 +123,27 @@ async function commands(client: StdioClient, cwd: string): Promise<void> {
 async function settings(client: StdioClient, threadId: string): Promise<void> {
   await client.ask("thread/settings/update", { threadId, permissions: ":workspace", effort: "low" });
   await client.nth("thread/settings/updated", (params) => params.threadId === threadId);
+}
+
+/** A plan, a review, a goal and a queue: on a thread of their own. */
+async function modes(client: StdioClient): Promise<void> {
+  const { thread } = await client.ask("thread/start", {});
+  const threadId: string = thread.id;
+  await client.ask("thread/prepareApprovedPlan", { threadId, markdown: "# Plan" });
+  const collaborationMode = { mode: "plan", settings: { model: "gpt-5.1-codex" } };
+  const input = text("plan\n<proposed_plan>\n# Plan\n</proposed_plan>\n");
+  const { turn } = await client.ask("turn/start", { threadId, input, collaborationMode });
+  await client.nth("turn/completed", (params) => params.turn.id === turn.id);
+  const target = { type: "custom", instructions: "look" };
+  const review = await client.ask("review/start", { threadId, target });
+  await client.nth("turn/completed", (params) => params.turn.id === review.turn.id);
+  await client.ask("thread/goal/set", { threadId, objective: "x", status: "paused" });
+  await client.ask("thread/goal/get", { threadId });
+  await client.ask("thread/goal/clear", { threadId });
+  await client.ask("thread/queue/add", { threadId, input: text("queued"), clientUserMessageId: "q" });
+  await client.nth("turn/completed", (params) => params.threadId === threadId && params.turn.id !== review.turn.id);
+  await client.ask("thread/queue/list", { threadId });
+  await client.ask("thread/turns/list", { threadId, itemsView: "full" });
 }
 
 /** A turn that is steered, and one that is interrupted. */

@@ -73,14 +73,16 @@ async function logIn({ manager, hub }: ServerContext, params: z.infer<typeof log
   call.afterAnswer(() => {
     const login = { loginId: null, success: true, error: null, onboardingEntrypoint: null };
     call.connection.tell({ method: "account/login/completed", params: login });
-    hub.broadcast({ method: "account/updated", params: { authMode: "apikey", planType: null } });
+    hub.broadcast({ method: "account/updated", params: { authMode: "apikey", planType: null, reason: null } });
   });
   return { type: "apiKey" };
 }
 
 async function logOut({ manager, hub }: ServerContext, call: Call) {
   await manager.authManager.logout();
-  call.afterAnswer(() => hub.broadcast({ method: "account/updated", params: { authMode: null, planType: null } }));
+  call.afterAnswer(() =>
+    hub.broadcast({ method: "account/updated", params: { authMode: null, planType: null, reason: null } }),
+  );
   return {};
 }
 

@@ -134,8 +134,9 @@ export class EventMapper {
       running.error ??
       (msg.type === "task_complete" && msg.error ? turnErrorOf(msg.error.message, msg.error.codex_error_info) : null);
     const failed = msg.type === "task_complete" && error !== null;
-    // A message that came before the failure is no answer.
-    const items = running.lastAgentMessage === undefined || failed ? [] : [running.lastAgentMessage];
+    // A message that came before the failure, or the interrupt, is no answer.
+    const isWhole = msg.type === "task_complete" && !failed;
+    const items = running.lastAgentMessage === undefined || !isWhole ? [] : [running.lastAgentMessage];
     const turn: V2Turn = {
       id: running.id,
       rootTurnId: running.rootId,
