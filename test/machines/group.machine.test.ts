@@ -365,3 +365,93 @@ suite("group machine, any walk", () => {
     );
   });
 });
+
+/** A group whose stops and starts are answered by the test: each step gives what the group tells. */
+function stepped(rule: Parameters<typeof group>[0], ids: string[], restart: MemberRestart = "permanent") {
+  const g = group(rule, { ids, restart, answers: false });
+  const step = (...events: GroupEvent[]) => {
+    for (const event of events) g.send(event);
+    return g.run();
+  };
+  const restarts = () => g.actor.getSnapshot().context.restarts.length;
+  return { ...g, step, restarts };
+}
+
+suite("a group that ends", () => {
+  test("who leaves is told of, whether it was stopped or ended by itself, before what follows", () => {
+    const { step, is } = stepped({}, ["a", "b", "c"], "temporary");
+    assert.deepEqual(step({ type: "group.stop" }), ["stop c"]);
+    assert.deepEqual(step({ type: "member.ended", id: "b", reason: "normal", at: 0 }), ["left b"]);
+    assert.deepEqual(step({ type: "member.stopped", id: "c" }), ["left c", "stop a"]);
+    assert.deepEqual([step({ type: "member.stopped", id: "a" }), is()], [["left a", "stopped"], "stopped"]);
+  });
+
+  const ends: [string, GroupEvent][] = [
+    ["has started", { type: "member.started", id: "a" }],
+    ["could not start", { type: "member.startFailed", id: "a", at: 0 }],
+    ["was refused its start", { type: "member.startRefused", id: "a" }],
+    ["has ended meanwhile", { type: "member.ended", id: "a", reason: "abnormal", at: 0 }],
+  ];
+  for (const [what, event] of ends) {
+    test(`one that was starting is stopped once it ${what}`, () => {
+      const { step, is, restarts } = stepped({}, ["a", "b"]);
+      assert.deepEqual(step({ type: "member.ended", id: "a", reason: "abnormal", at: 0 }), ["start a"]);
+      assert.deepEqual(step({ type: "group.stop" }), ["stop b"]);
+      assert.deepEqual(step({ type: "member.stopped", id: "b" }), []);
+      assert.deepEqual(step(event), ["stop a"]);
+      assert.deepEqual([step({ type: "member.stopped", id: "a" }), is(), restarts()], [["stopped"], "stopped", 1]);
+    });
+  }
+
+  test("a member can be dropped while it ends, and when it has", () => {
+    const { step, states, is } = stepped({}, ["a", "b", "c"]);
+    step({ type: "group.stop" });
+    assert.deepEqual(step({ type: "member.drop", id: "a" }), ["left a"]);
+    step({ type: "member.stopped", id: "c" });
+    assert.deepEqual([step({ type: "member.stopped", id: "b" }), is()], [["stopped"], "stopped"]);
+    assert.deepEqual([step({ type: "member.drop", id: "c" }), states()], [["left c"], { b: "ended" }]);
+  });
+
+  test("one that gave up can be dropped from as well, and comes back whole and uncounted with the group above", () => {
+    const { step, states, is, restarts } = stepped({ maxRestarts: 0 }, ["a", "b", "c"]);
+    step({ type: "member.ended", id: "b", reason: "abnormal", at: 0 });
+    for (const id of ["c", "b", "a"]) step({ type: "member.stopped", id });
+    assert.deepEqual([is(), restarts()], ["gaveUp", 1]);
+    assert.deepEqual([step({ type: "member.drop", id: "c" }), Object.keys(states())], [["left c"], ["a", "b"]]);
+    assert.deepEqual([step({ type: "group.restart" }), is(), restarts()], [["start a"], "running", 0]);
+    assert.deepEqual(states(), { a: "starting", b: "due" });
+  });
+});
+
+suite("what a group counts", () => {
+  test("an end of a member that is not known, or a start that failed of one that was not starting, is none", () => {
+    const { step, restarts, states } = stepped({}, ["a"]);
+    step({ type: "member.ended", id: "x", reason: "abnormal", at: 0 });
+    step({ type: "member.startFailed", id: "a", at: 0 });
+    assert.deepEqual([restarts(), states()], [0, { a: "up" }]);
+  });
+
+  test("a crash in the midst of a sweep is a part of the restart that was counted, whatever is left of the sweep", () => {
+    const { step, restarts, states } = stepped({ strategy: "rest_for_one" }, ["a", "b", "c", "d"]);
+    assert.deepEqual(step({ type: "member.stop", id: "d" }), ["stop d"]);
+    step({ type: "member.ended", id: "b", reason: "abnormal", at: 0 });
+    assert.deepEqual([states(), restarts()], [{ a: "up", b: "due", c: "marked", d: "stopping" }, 1]);
+    step({ type: "member.ended", id: "a", reason: "abnormal", at: 0 });
+    assert.equal(restarts(), 1);
+  });
+
+  test("one while another member is stopped because somebody asked is a restart of its own", () => {
+    const { step, restarts } = stepped({ strategy: "rest_for_one" }, ["a", "b"]);
+    assert.deepEqual(step({ type: "member.stop", id: "b" }), ["stop b"]);
+    step({ type: "member.ended", id: "a", reason: "abnormal", at: 0 });
+    assert.equal(restarts(), 1);
+  });
+
+  test("a member that somebody else has brought back is up, if it had ended, and is as it was else", () => {
+    const { step, states } = stepped({}, ["a", "b"], "transient");
+    step({ type: "member.ended", id: "a", reason: "normal", at: 0 }, { type: "member.stop", id: "b" });
+    assert.deepEqual(states(), { a: "ended", b: "stopping" });
+    step({ type: "member.returned", id: "a" }, { type: "member.returned", id: "b" });
+    assert.deepEqual(states(), { a: "up", b: "stopping" });
+  });
+});
