@@ -84,6 +84,26 @@ suite("ranked slots", () => {
     assert.deepEqual([slots.inUse, slots.waiting], [0, 0]);
   });
 
+  test("whoever gives up keeps nobody behind it waiting, alone in its tree as it was", async () => {
+    const { ask, next, served, slots } = queue();
+    const gone = new AbortController();
+    ask("running", 3);
+    ask("gone", 3, "gone", gone.signal);
+    ask("other", 3);
+    gone.abort();
+    await next();
+    assert.deepEqual([served, slots.inUse, slots.waiting], [["running", "other"], 1, 0]);
+  });
+
+  test("a tree that was served begins to wait anew: its age counts once", async () => {
+    const { ask, next, served, clock } = queue();
+    for (const id of ["a0", "a1", "a2"]) ask(id, 3, "a");
+    clock.advance(2 * AGING + 1);
+    ask("first", 1);
+    for (let n = 0; n < 3; n += 1) await next();
+    assert.deepEqual(served, ["a0", "a1", "first", "a2"]);
+  });
+
   test("whoever comes back goes first, and whoever gives up leaves no trace", async () => {
     const { ask, next, served, slots } = queue();
     const gone = new AbortController();
