@@ -50,7 +50,7 @@ export async function repairHome(options: VerifyOptions): Promise<RepairReport> 
         await yieldToLoop();
         if (kind === "leftover" || kind === "tombstone_unneeded") core.fs.remove(path);
       }
-      if (before.faults.some(({ kind }) => kind === "orphan_lease")) await core.leases.sweep(async () => undefined);
+      if (before.faults.some(({ kind }) => kind === "orphan_lease")) await core.leases.sweep();
       if (kept.length > 0 || before.faults.some(({ kind }) => INDEX_FAULTS.has(kind))) await rescan(core);
     } finally {
       core.closeLeases();

@@ -1,3 +1,4 @@
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutItem } from "../../../protocol/rollout.ts";
 import { unknownKind } from "../../../protocol/unknown-kind.ts";
@@ -60,6 +61,7 @@ export class RolloutMender {
       const heirs = new Map<ThreadId, string[]>();
       for await (const { files } of this.#core.locator.walk()) {
         for (const { path } of files) {
+          await yieldToLoop();
           const base = this.#baseOf(path);
           if (base !== undefined) heirs.set(base, [...(heirs.get(base) ?? []), path]);
         }

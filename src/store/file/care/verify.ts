@@ -66,8 +66,8 @@ export type VerifyOptions = {
 export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> {
   const check = new HomeCheck(options);
   await check.rollouts();
-  check.leases();
-  check.tombstones();
+  await check.leases();
+  await check.tombstones();
   await check.catalog();
   await check.permissions();
   return check.report();
@@ -164,15 +164,16 @@ class HomeCheck {
     return found;
   }
 
-  leases(): void {
+  async leases(): Promise<void> {
     const keeper = new LeaseKeeper(this.#fs, this.#layout.leases, systemClock, silentLog);
-    for (const { path, threadId } of keeper.orphans()) {
+    for await (const { path, threadId } of keeper.orphans()) {
       this.#add("orphan_lease", path, threadId, "its owner is gone");
     }
   }
 
-  tombstones(): void {
+  async tombstones(): Promise<void> {
     for (const name of namesIn(this.#fs, this.#layout.tombstones)) {
+      await yieldToLoop();
       const threadId = name.slice(name.indexOf("_") + 1) as ThreadId;
       if (this.#seen.has(threadId)) continue;
       this.#add("tombstone_unneeded", join(this.#layout.tombstones, name), threadId, "the thread's file is gone");

@@ -18,6 +18,7 @@ import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Clock, systemClock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
+import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { LeaseOwner } from "../../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
@@ -148,23 +149,21 @@ export class LeaseKeeper {
     return holder === undefined || holder === "nonsense" || !this.#isAlive(holder) ? undefined : ownerOf(holder);
   }
 
-  /** Removes the leases of dead owners, as a crash leaves them; `wait` is called now and then. */
-  async sweep(wait: () => Promise<void>): Promise<number> {
+  /** Removes the leases of dead owners, as a crash leaves them. */
+  async sweep(): Promise<number> {
     const owners = namesIn(this.#fs, this.#owners).map((name) => join(this.#owners, name));
     const dead = owners.filter((path) => this.isOrphan(path));
     let removed = 0;
     if (dead.length === 0) return removed;
-    for (const [index, { path }] of [...this.orphans()].entries()) {
-      if (this.#removeOrphan(path)) removed += 1;
-      if (index % 64 === 63) await wait();
-    }
+    for await (const { path } of this.orphans()) if (this.#removeOrphan(path)) removed += 1;
     for (const path of dead) removeIfThere(this.#fs, path);
     return removed;
   }
 
   /** Entries of owners that are gone. */
-  *orphans(): Generator<{ path: string; threadId: ThreadId }> {
+  async *orphans(): AsyncGenerator<{ path: string; threadId: ThreadId }> {
     for (const name of namesIn(this.#fs, this.#folder)) {
+      await yieldToLoop();
       const threadId = name.endsWith(CLAIM_SUFFIX) ? name.slice(0, -CLAIM_SUFFIX.length) : name;
       const path = join(this.#folder, name);
       if (isUuid(threadId) && this.isOrphan(path)) yield { path, threadId: threadId as ThreadId };
@@ -238,7 +237,7 @@ export class LeaseKeeper {
   async #sweepLater(): Promise<void> {
     if (this.#heartbeat === undefined) return;
     try {
-      const removed = await this.sweep(() => new Promise((resolve) => setImmediate(resolve)));
+      const removed = await this.sweep();
       if (removed > 0) this.#log.info({ removed }, "leases that dead processes left were removed");
     } catch (error) {
       this.#log.warn({ error }, "leases that dead processes left could not be removed");
