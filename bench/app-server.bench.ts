@@ -14,7 +14,7 @@ type Args = Readonly<Record<string, string>>;
 type Started = { thread: { id: string } };
 
 const root = join(import.meta.dirname, "..");
-const STOCK = ["0.80.0", "0.169.0"].map((version) => ({
+const STOCK = ["0.80.0", "0.169.0", "0.171.0"].map((version) => ({
   name: `codex ${version}`,
   program: join(root, `.cache/codex-${version}/node_modules/.bin/codex`),
 }));

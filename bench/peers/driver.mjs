@@ -40,8 +40,9 @@ async function measure(work, facts, task) {
     const until = performance.now() + SECONDS * 1_000;
     while (us.length < task.most && (us.length < LEAST || performance.now() < until)) {
       const begun = performance.now();
-      await task.work();
-      us.push((performance.now() - begun) * 1_000);
+      const told = await task.work();
+      // A peer of another runtime times its work there.
+      us.push(told?.tookUs ?? (performance.now() - begun) * 1_000);
     }
   } catch (error) {
     console.log(

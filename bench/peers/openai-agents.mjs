@@ -1,4 +1,4 @@
-import { Agent, MemorySession, run, setTracingDisabled } from "@openai/agents";
+import { Agent, MemorySession, run, setTracingDisabled, Usage } from "@openai/agents";
 import { check, messagesOf, TEXT } from "./words.mjs";
 
 setTracingDisabled(true);
@@ -6,9 +6,8 @@ setTracingDisabled(true);
 /** Answers at once. */
 const model = {
   async getResponse() {
-    const usage = { requests: 1, inputTokens: 0, outputTokens: 0, totalTokens: 0 };
     const content = [{ type: "output_text", text: TEXT }];
-    return { usage, output: [{ type: "message", role: "assistant", status: "completed", content }] };
+    return { usage: new Usage(), output: [{ type: "message", role: "assistant", status: "completed", content }] };
   },
 };
 

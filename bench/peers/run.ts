@@ -46,6 +46,11 @@ const PEERS: readonly Peer[] = [
     ...{ name: "claude-agent-sdk", folder: "claude-agent-sdk", module: "claude-agent-sdk.mjs" },
     packages: ["@anthropic-ai/claude-agent-sdk"],
   },
+  {
+    ...{ name: "mastra", folder: "mastra", module: "mastra.mjs" },
+    packages: ["@mastra/core", "@mastra/libsql", "@mastra/memory"],
+  },
+  { name: "erlang", folder: "erlang", packages: [], module: "erlang.mjs" },
 ];
 const CODEX = ["0.80.0", "0.169.0", "0.171.0"];
 

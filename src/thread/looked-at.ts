@@ -15,5 +15,9 @@ export const lifeLookedAt = (thread: Thread): { readonly beganAt: number; readon
     ? { beganAt: thread.incarnation.life.beganAt, lines: thread.incarnation.writer.position().ordinal }
     : undefined;
 
+/** The snapshot of its actor, with the turn that runs under it; outsiders get one without. Only to be read. */
+export const snapshotLookedAt = (thread: Thread): unknown =>
+  (thread instanceof LiveThread ? thread.incarnation.actor : thread.actor)?.getSnapshot();
+
 /** What its last turn came to: a failure too, after which the thread is as ready as before. */
 export const cameTo = (thread: Thread): AgentStatus => (thread instanceof LiveThread ? thread.outcome : thread.status);

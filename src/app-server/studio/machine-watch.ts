@@ -3,6 +3,7 @@ import type { Clock } from "../../kernel/clock.ts";
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import { snapshotLookedAt } from "../../thread/looked-at.ts";
 import type { MachinePlace, StateValue } from "./wire.ts";
 
 const LOOK_MS = 100;
@@ -10,7 +11,7 @@ const LOOK_MS = 100;
 /** null where it is not in memory. Never its context. */
 export function machinePlace(manager: ThreadManager, threadId: ThreadId, at: number): MachinePlace {
   const thread = manager.loadedThread(threadId);
-  const own: unknown = thread?.actor?.getSnapshot();
+  const own = thread === undefined ? undefined : snapshotLookedAt(thread);
   const child = isJsonObject(own) && isJsonObject(own.children) ? own.children.turn : undefined;
   const turn = snapshotOf(child);
   const retries = isJsonObject(turn) && isJsonObject(turn.context) ? turn.context.retries : 0;
