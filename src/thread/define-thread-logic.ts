@@ -294,6 +294,8 @@ class Worker<State, M extends MessageSchemas> {
       this.#keep(state);
       if (thread.message(id) !== undefined) thread.reply(id, value);
     } catch (error) {
+      // It gave up since the thread ends: the message is not handled, and a durable one comes again.
+      if (thread.signal.aborted) return;
       if (thread.message(id) !== undefined) thread.refuse(id, error);
       this.#publish(id, { type: "error", message: textOfThrown(error), codex_error_info: "bad_request" });
     }

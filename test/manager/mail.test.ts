@@ -79,6 +79,32 @@ suite("durable messages", () => {
     ]);
   });
 
+  test("SEMANTICS 9.9: one whose handler gives up since its thread ends comes again", async () => {
+    const attempts: number[] = [];
+    const giving = defineThreadLogic({
+      messages: { job: z.object({}) },
+      receive: {
+        job: async (_, { thread, attempt }) => {
+          attempts.push(attempt);
+          if (attempts.length > 1) return;
+          await new Promise((resolve) => thread.signal.addEventListener("abort", resolve, { once: true }));
+          thread.signal.throwIfAborted();
+        },
+      },
+      turn: () => "x",
+    });
+    const store = memoryStore();
+    const first = await rig({ store, threadLogic: giving });
+    const { thread } = await first.manager.startThread();
+    await first.manager.send(thread, { type: "job" }, { durable: true });
+    await until(() => attempts.length === 1);
+    await first[Symbol.asyncDispose]();
+    await using r = await rig({ store, threadLogic: giving });
+    await r.manager.resumeThread(thread.id);
+    await until(() => attempts.length === 2 && mailSize(r) === 0);
+    assert.deepEqual(attempts, [1, 1], "an orderly end is not counted");
+  });
+
   test("SEMANTICS 9.7: one that crashes its receiver twice is set aside, and the next is handled", async () => {
     type Command = { type: string; id: string; msg?: object; op?: { type: string; message: { type: string } } };
     const seen: string[] = [];
