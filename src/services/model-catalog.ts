@@ -74,7 +74,7 @@ export const SCRIPTED_MODEL: ModelPreset = {
 /** The window that Codex takes a model to have whose facts it does not know. */
 export const USUAL_WINDOW = 272_000;
 
-/** Whole windows in tokens, as Codex 0.169 knows them by itself; a name stands for all that begin with it. */
+/** Whole windows in tokens, as Codex 0.169, and 0.171 for its newest, know them by themselves; a name stands for all that begin with it. */
 const WINDOWS: readonly (readonly [name: string, tokens: number])[] = [
   ...[
     "gpt-5.5",
@@ -91,6 +91,7 @@ const WINDOWS: readonly (readonly [name: string, tokens: number])[] = [
   .map((name): readonly [string, number] => [name, USUAL_WINDOW])
   .concat([
     ["gpt-6.1-terra", 500_000],
+    ["gpt-6.2-sol", 500_000],
     ["gpt-daybreak-red-latest", 372_000],
   ]);
 

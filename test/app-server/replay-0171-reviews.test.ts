@@ -1,4 +1,4 @@
-/** Recorded sessions of stock Codex 0.171 with reviews, played against our server: see replay.ts. */
+/** Recorded sessions of stock Codex 0.171 with reviews, and with a model that it knows, played against our server: see replay.ts. */
 import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -46,6 +46,8 @@ async function repository({ cwd }: Place): Promise<void> {
     git("commit", "--quiet", "--message", message);
   }
 }
+
+const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
 type Finding = readonly [title: string, file: string, start: number, end: number];
 
@@ -133,6 +135,38 @@ const SCENARIOS: Scenario[] = [
     // The one id of a review is that of its answer: whoever names it means the turn that runs.
     left: ["0:6", "0:8", "0:10"],
     others: { "0:19": ANSWERED },
+  },
+  {
+    name: "0.171-known-model",
+    settings: { model: "gpt-6.2-sol" },
+    prepare: async (place) => {
+      await repository(place);
+      await writeFile(join(place.cwd, "ok.png"), Buffer.from(DOT, "base64"));
+    },
+    model: (request) => {
+      const plan = { plan: [{ step: "one", status: "in_progress" }] };
+      switch (request.n) {
+        case 1:
+          return answer(thinking("**Do** it"), calling("exec_command", { cmd: "echo known" }, { callId: "call_x" }));
+        case 2:
+          return answer(calling("update_plan", plan, { callId: "call_u" }));
+        case 3:
+          return answer(saying("ran"));
+        case 4:
+          return answer(saying("Before\n<proposed_plan>\n1. a\n</proposed_plan>\n"));
+        case 5:
+          return answer(calling("update_plan", plan, { callId: "call_v" }));
+        case 6:
+          return answer(saying("no"));
+        case 7:
+          return answer(saying(reviewing(request, ["[P1] Off by one", "a.txt", 1, 2])));
+        default:
+          return undefined;
+      }
+    },
+    // In the default mode update_plan works here.
+    retell: (story) => retell(story).filter(({ method }) => method !== "turn/plan/updated"),
+    others: { "0:9": ANSWERED },
   },
 ];
 
