@@ -16,7 +16,7 @@ import type { CallHost } from "./tools/call-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 
 /** What the session is, beside its settings. */
-export interface TurnSession {
+interface TurnSession {
   /** The settings that the model last received; undefined when it is still to be read from the history. */
   readonly told: Told | undefined;
   noteTold(told: Told): void;
@@ -28,7 +28,7 @@ export interface TurnSession {
 }
 
 /** The history in memory. */
-export interface TurnHistory {
+interface TurnHistory {
   /** Whether the history holds nothing yet, so that the initial context is still to be recorded. */
   readonly isFresh: boolean;
   /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
@@ -36,7 +36,7 @@ export interface TurnHistory {
 }
 
 /** What was submitted to the thread. */
-export interface TurnIntake {
+interface TurnIntake {
   readonly inbox: Inbox;
   /** What a submission gave is in the history, or will never be. */
   noteTaken(id: SubmissionId): void;
@@ -45,7 +45,7 @@ export interface TurnIntake {
 }
 
 /** What was published and recorded so far is stored. */
-export interface TurnStorage {
+interface TurnStorage {
   /** @throws StoreIoError */
   flush(): Promise<void>;
   /** As {@link flush}, and on the disk, where the store's policy says so. */
@@ -54,7 +54,7 @@ export interface TurnStorage {
   syncOrEnd(): Promise<void>;
 }
 
-export interface TurnTools {
+interface TurnTools {
   /** The tools of the next request. */
   readonly current: ToolSet;
   /** Connects what offers further tools, where the settings name any. @throws the signal's reason */
