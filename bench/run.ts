@@ -60,6 +60,7 @@ for (let round = 1; round <= ROUNDS; round += 1) {
   if (ran > 0) rounds = round;
   if (ran === 0) break;
 }
+if (chosen.length === 0) save(rounds);
 print(merged(all.filter((line) => line.failed === undefined)));
 for (const { file, round, why } of failures) process.stdout.write(`FAILED in round ${round}: ${file}: ${why}\n`);
 // What failed is told, here and in the results; a run that has measured something is one to report.
