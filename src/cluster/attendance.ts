@@ -10,6 +10,7 @@ import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import {
   DeadlineExceededError,
@@ -19,8 +20,10 @@ import {
 } from "../protocol/errors.ts";
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
-import type { ThreadConfig } from "../protocol/thread-config.ts";
+import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import { everyThread } from "../store/every-thread.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
+import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
@@ -47,6 +50,10 @@ export type WorkerThreads = {
   /** Where clients reach the live side; null before the worker listens. */
   readonly url: () => string | null;
   giveAway(threadId: ThreadId): Promise<void>;
+  /** The living agents under a thread, at any depth, but for those that an invocation of their own runs here. */
+  agentsUnder(threadId: ThreadId): readonly ThreadId[];
+  /** Of a thread that is not loaded here. */
+  budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;
 };
 
 /** Hears all that a life has said since it began, then what it says. */
@@ -135,6 +142,7 @@ export class Attendance {
       const thread = await this.#load({ ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       this.#answerAgain(thread);
+      if (isAgain) await takeUpAgents(this.#worker, this.threadId, signal);
       const run = {
         invocation: this.invocation,
         submissionId: message.id,
@@ -164,8 +172,19 @@ export class Attendance {
     }
   }
 
+  /** The agents of the thread that are in memory, parents first. */
+  #agents(): LiveThread[] {
+    return this.#worker
+      .agentsUnder(this.threadId)
+      .flatMap((threadId) => this.#worker.manager.loadedThread(threadId) ?? [])
+      .map(liveOf);
+  }
+
+  /** An agent's lease is free as its parent's is: whoever opens the tree next may be another worker. */
   async #release(): Promise<void> {
     this.live = undefined;
+    for (const threadId of [...this.#worker.agentsUnder(this.threadId)].reverse())
+      await this.#worker.giveAway(threadId);
     await this.#worker.giveAway(this.threadId);
   }
 
@@ -260,11 +279,11 @@ export class Attendance {
     thread.observe({ event: () => this.#answerAgain(thread), closed: () => undefined });
   }
 
-  /** Resolves when the thread has nothing to do. */
+  /** Resolves when the thread has nothing to do, nor has any agent that it has started. */
   async #rest(thread: LiveThread): Promise<void> {
     for (;;) {
       await Promise.all([...this.#results.values()].map((result) => result.catch(() => undefined)));
-      if (thread.activity === "idle" || thread.activity === "gone") return;
+      if (isAtRest(thread) && this.#agents().every(isAtRest)) return;
       await new Promise<void>((resolve) => {
         const stop = thread.observe({ event: () => done(), closed: () => done() });
         const timer = setTimeout(() => done(), IDLE_POLL_MS);
@@ -288,6 +307,28 @@ export class Attendance {
 }
 
 const IDLE_POLL_MS = 20;
+
+const isAtRest = ({ activity }: LiveThread): boolean => activity === "idle" || activity === "gone";
+
+/** The agents whose turns an earlier worker has left open go on beside their parent. */
+async function takeUpAgents(
+  worker: Pick<WorkerThreads, "manager" | "logger">,
+  parentThreadId: ThreadId,
+  signal: AbortSignal,
+): Promise<void> {
+  const { manager, logger } = worker;
+  const query = { parentThreadId, sourceKinds: ALL_SOURCE_KINDS };
+  for await (const { threadId, openTurn } of everyThread(manager.store, query, signal)) {
+    if (openTurn === null) continue;
+    try {
+      await manager.resumeThread(threadId, { recovery: "continue" }, { signal, initialMessages: "none" });
+      await takeUpAgents(worker, threadId, signal);
+    } catch (err) {
+      signal.throwIfAborted();
+      logger.warn({ threadId, err }, "an agent whose turn is open could not be taken up");
+    }
+  }
+}
 
 /** @throws RolloutNotFoundError for a thread that is not stored, or was never the cluster's */
 export async function noteOf({ manager, notes }: WorkerThreads, threadId: ThreadId): Promise<ClusterNote> {

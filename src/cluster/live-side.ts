@@ -82,7 +82,9 @@ async function* frames(live: LiveThread, after: number, signal: AbortSignal): As
 
 async function placed({ incarnation }: LiveThread, event: ThreadEvent): Promise<LiveFrame> {
   const ordinal = ordinalOf(event.msg) ?? null;
-  if (ordinal !== null) await incarnation.storage.flush();
+  // What a question stands on is stored before anybody sees the question, so that the next worker asks it again.
+  const isQuestion = event.msg.type.endsWith("_approval_request") || event.msg.type === "elicitation_request";
+  if (ordinal !== null || isQuestion) await incarnation.storage.flush();
   return { kind: "event", event, ordinal };
 }
 

@@ -12,7 +12,6 @@ import { SkeinError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { parseThreadId } from "../protocol/ids.ts";
 import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
-import type { SubmissionOutcome } from "../thread/thread.ts";
 import type { Attendance } from "./attendance.ts";
 import type { RestateSdk } from "./restate-sdk.ts";
 import {
@@ -47,7 +46,6 @@ export interface WorkerActions {
   remove(threadId: ThreadId): Promise<void>;
   look(threadId: ThreadId): Promise<Look>;
   history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
-  outcomeOf(threadId: ThreadId, id: string): Promise<SubmissionOutcome | undefined>;
   budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
   list(query: ThreadQuery | undefined): Promise<ThreadPage>;
   lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]>;
@@ -202,10 +200,6 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       history: shared(looking, (ctx: ObjectSharedContext, request: HistoryRequest): Promise<HistoryPage> => {
         const threadId = checked(ctx, request);
         return look(() => worker.history(threadId, request));
-      }),
-      outcome: shared(looking, (ctx: ObjectSharedContext, request: Asked & { id: string }) => {
-        const threadId = checked(ctx, request);
-        return look(async () => ({ outcome: await worker.outcomeOf(threadId, request.id) }));
       }),
       budget: shared(looking, (ctx: ObjectSharedContext, request: Asked) => {
         const threadId = checked(ctx, request);

@@ -89,8 +89,11 @@ const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
   turn_given_up: ({ turnId, attempts }) => new TurnGivenUpError(text(turnId), count(attempts)),
   invalid_fork_point: ({ message }) => new InvalidForkPointError(message),
   rollout_not_found: ({ message }) => new RolloutNotFoundError(message),
-  rollout_corrupt: ({ message }) =>
-    new RolloutCorruptError(/: (\S+)$/.exec(message)?.[1] ?? message, /^empty/.test(message) ? "empty" : "headless"),
+  rollout_corrupt: ({ message }) => {
+    const [, empty, headless] =
+      /^empty session file: (.*)$|rollout file (.*): no session_meta line$/s.exec(message) ?? [];
+    return new RolloutCorruptError(empty ?? headless ?? message, empty === undefined ? "headless" : "empty");
+  },
   store_io: ({ message }) => new StoreIoError(message),
   deadline_exceeded: ({ message, deadlineMs }) =>
     new DeadlineExceededError(message.replace(/ did not finish within .*$/, ""), count(deadlineMs)),

@@ -12,6 +12,7 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
@@ -133,6 +134,12 @@ class ClusterWorker implements Worker, WorkerActions {
       ...{ manager, notes, logger, leasePatienceMs },
       url: () => this.#advertise ?? this.#url ?? null,
       giveAway: (threadId) => runtime.giveAway(threadId),
+      agentsUnder: (threadId) => runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent)),
+      async budgetOf(threadId, config) {
+        const use = await runtime.budgets.useOf(threadId, config);
+        runtime.budgets.forget(threadId);
+        return use;
+      },
     };
   }
 
@@ -383,14 +390,11 @@ class ClusterWorker implements Worker, WorkerActions {
     return { lines, next: null };
   }
 
-  async outcomeOf(threadId: ThreadId, id: string) {
+  async budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined> {
     const running = this.#running.get(threadId)?.live;
-    if (running !== undefined) return running.outcomeOf(id);
-    return undefined;
-  }
-
-  async budgetOf(threadId: ThreadId) {
-    return this.#running.get(threadId)?.live?.budget();
+    if (running !== undefined) return running.budget();
+    const { facts } = await noteOf(this.#threads, threadId);
+    return this.#threads.budgetOf(threadId, { ...facts.config, tools: [] });
   }
 
   list(query: Parameters<ThreadManager["listThreads"]>[0]) {

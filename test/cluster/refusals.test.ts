@@ -1,0 +1,199 @@
+/** Bad input and trouble, as a client and a worker tell of it; without an engine. */
+import assert from "node:assert/strict";
+import { createServer, type Server } from "node:http";
+import { suite, type TestContext, test } from "node:test";
+import * as z from "zod";
+import { connect, createWorker, type WorkerOptions } from "../../src/cluster/index.ts";
+import {
+  ClusterMismatchError,
+  ClusterUnavailableError,
+  InvalidRequestError,
+  ManagerClosedError,
+  memoryStore,
+  newThreadId,
+  SkeinError,
+  scriptedClient,
+  ThreadManager,
+  type ThreadStore,
+  tool,
+} from "../../src/index.ts";
+import { overlaid } from "../rig.ts";
+
+async function managerOf(t: TestContext, store: ThreadStore = memoryStore()): Promise<ThreadManager> {
+  const manager = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd: "/tmp" } });
+  t.after(() => manager.shutdown());
+  return manager;
+}
+
+/** What stands where an engine should. */
+async function standIn(t: TestContext, answer: (path: string) => { status: number; body: object }): Promise<string> {
+  const server: Server = createServer((request, response) => {
+    request.resume();
+    request.on("end", () => {
+      const { status, body } = answer(request.url ?? "");
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const address = server.address();
+  return typeof address === "object" && address !== null ? `http://127.0.0.1:${address.port}` : "";
+}
+
+/** Where nobody listens. */
+async function nowhere(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? `http://127.0.0.1:${address.port}` : "";
+}
+
+suite("a worker", () => {
+  test("refuses to listen off the loopback without identity keys, and listens on the loopback", async (t) => {
+    const worker = createWorker({ manager: await managerOf(t) });
+    t.after(() => worker.close());
+    for (const host of ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+      await assert.rejects(
+        worker.listen({ host }),
+        (error) => error instanceof InvalidRequestError && /identityKeys/.test(error.message),
+      );
+    const { url, port, host } = await worker.listen();
+    assert.deepEqual([url, host], [`http://127.0.0.1:${port}`, "127.0.0.1"]);
+    await assert.rejects(worker.listen(), InvalidRequestError);
+  });
+
+  test("names a wrong option, and a store that keeps no notes", async (t) => {
+    const manager = await managerOf(t);
+    const wrong: [object, RegExp][] = [
+      [{}, /manager/],
+      [{ manager, identityKeys: ["secret"] }, /publickeyv1_/],
+      [{ manager, leasePatienceMs: -1 }, /leasePatienceMs/],
+      [{ manager, colour: "red" }, /colour/],
+      [{ manager: await managerOf(t, overlaid(memoryStore(), { notes: undefined })) }, /postgresStore/],
+    ];
+    for (const [options, message] of wrong)
+      assert.throws(
+        () => createWorker(options as WorkerOptions),
+        (error) => error instanceof InvalidRequestError && message.test(error.message),
+      );
+  });
+
+  test("takes nothing once it is closed, and closes twice with one report", async (t) => {
+    const worker = createWorker({ manager: await managerOf(t) });
+    await worker.listen();
+    const [one, two] = await Promise.all([worker.close({ deadlineMs: 10 }), worker.close()]);
+    assert.deepEqual(
+      [one, two],
+      [
+        { completed: 0, handedOver: 0 },
+        { completed: 0, handedOver: 0 },
+      ],
+    );
+    await assert.rejects(worker.listen(), SkeinError);
+  });
+
+  test("tells strangers nothing on its live side", async (t) => {
+    const worker = createWorker({ manager: await managerOf(t) });
+    t.after(() => worker.close());
+    const fetchIt = worker.handler();
+    const ask = async (path: string, headers: Record<string, string> = {}) =>
+      (await fetchIt(new Request(`http://worker${path}`, { headers }))).status;
+    assert.equal(await ask("/skein/health"), 200);
+    assert.equal(await ask(`/skein/threads/${newThreadId()}/events`), 403);
+    assert.equal(await ask(`/skein/threads/${newThreadId()}/events`, { authorization: "Bearer x" }), 403);
+    assert.equal(await ask("/skein/threads/../x/events"), 404);
+    await worker.close();
+    assert.equal(await ask("/skein/health"), 503);
+  });
+});
+
+suite("connect", () => {
+  test("names a wrong option", () => {
+    for (const options of [
+      {},
+      { ingress: "8080" },
+      { ingress: "ftp://x" },
+      { ingress: "http://x", patienceMs: -1 },
+      { ingress: "http://x", stor: 1 },
+    ])
+      assert.throws(() => connect(options as { ingress: string }), InvalidRequestError);
+  });
+
+  test("an engine that is away is told after a while, and what to do", async () => {
+    const cluster = connect({ ingress: await nowhere(), patienceMs: 100 });
+    await assert.rejects(cluster.startThread(), (error) => {
+      assert.ok(error instanceof ClusterUnavailableError && error.retryable);
+      return /restate-server/.test(error.message) && /ECONNREFUSED/.test(error.message);
+    });
+  });
+
+  test("an engine without workers, and workers of another version, are told at once", async (t) => {
+    const empty = await standIn(t, () => ({
+      status: 404,
+      body: { message: "service 'Thread' not found", source: "ingress" },
+    }));
+    await assert.rejects(
+      connect({ ingress: empty }).startThread(),
+      (error) => error instanceof ClusterUnavailableError && /register/.test(error.message),
+    );
+    const older = await standIn(t, () => ({
+      status: 404,
+      body: { message: "the service 'Thread' exists, but the handler 'start' was not found", source: "ingress" },
+    }));
+    await assert.rejects(connect({ ingress: older }).startThread(), ClusterMismatchError);
+    const json = new ClusterMismatchError("the client speaks version 1").toJSON();
+    const other = await standIn(t, () => ({
+      status: 500,
+      body: { message: "x", source: "invocation", metadata: { skein: JSON.stringify(json) } },
+    }));
+    await assert.rejects(connect({ ingress: other }).startThread(), ClusterMismatchError);
+  });
+
+  test("what the engine has given up is not tried again", async (t) => {
+    let asked = 0;
+    const url = await standIn(t, () => {
+      asked += 1;
+      return { status: 503, body: { message: "killed", source: "invocation" } };
+    });
+    await assert.rejects(connect({ ingress: url }).startThread(), ClusterUnavailableError);
+    assert.equal(asked, 1);
+  });
+
+  test("an engine that is busy for a moment is asked again under the same key", async (t) => {
+    let asked = 0;
+    const url = await standIn(t, () => {
+      asked += 1;
+      return asked < 3 ? { status: 503, body: {} } : { status: 500, body: { message: "x", source: "ingress" } };
+    });
+    await assert.rejects(connect({ ingress: url }).startThread(), SkeinError);
+    assert.equal(asked, 3);
+  });
+
+  test("a message of 40 MiB is refused before it is sent, and so is what can't be sent", async () => {
+    const cluster = connect({ ingress: await nowhere(), patienceMs: 0 });
+    const large = "x".repeat(40 * 1024 * 1024);
+    await assert.rejects(
+      cluster.startThread({ baseInstructions: large }),
+      (error) => error instanceof InvalidRequestError && /40\.0 MiB/.test(error.message),
+    );
+    const add = tool({ name: "add", description: "Adds.", input: z.object({}), execute: () => "3" });
+    for (const config of [{ tools: [add] }, { ephemeral: true }])
+      await assert.rejects(async () => cluster.startThread(config), InvalidRequestError);
+    await assert.rejects(cluster.forkThread({ from: { rolloutPath: "/tmp/x.jsonl" } }), InvalidRequestError);
+  });
+
+  test("a signal, a deadline and close end what waits", async () => {
+    const away = { ingress: await nowhere() };
+    await assert.rejects(
+      connect(away).startThread({}, { deadlineMs: 30 }),
+      (error) => error instanceof SkeinError && error.code === "deadline_exceeded",
+    );
+    await assert.rejects(connect(away).startThread({}, { signal: AbortSignal.abort(new Error("no")) }), /no/);
+    const cluster = connect(away);
+    const waiting = assert.rejects(cluster.startThread(), ManagerClosedError);
+    await cluster.close();
+    await waiting;
+    await assert.rejects(cluster.startThread(), ManagerClosedError);
+  });
+});
