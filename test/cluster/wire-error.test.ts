@@ -30,6 +30,12 @@ const SAMPLES: { readonly [K in skein.ErrorCode]: skein.SkeinError } = {
   fan_out_failed: new skein.FanOutError("map: task 2 failed", { index: 2 }),
   turn_failed: new skein.TurnFailedError("the turn was interrupted"),
   step_failed: new skein.StepFailedError("step failed", { stepId: "a", attempts: 2, reason: "cut" }),
+  message_refused: new skein.MessageRefusedError("no such request", {
+    reason: "lost",
+    threadId: THREAD,
+    messageType: "sum",
+  }),
+  request_failed: new skein.RequestFailedError("it threw", { reason: "threw", threadId: THREAD }),
   approval_denied: new skein.ApprovalDeniedError("denied"),
   manager_closed: new skein.ManagerClosedError(),
   cluster_unavailable: new skein.ClusterUnavailableError("away"),
