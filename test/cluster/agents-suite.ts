@@ -1,7 +1,7 @@
-/** Agents that a client starts under a thread of a cluster. */
+/** Agents of a cluster's threads: those that a turn starts, and those that a client starts under a thread. */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
-import { hang, type ModelRequest, memoryStore, type Step, say, scriptedClient } from "../../src/index.ts";
+import { call, hang, type ModelRequest, memoryStore, type Step, say, scriptedClient } from "../../src/index.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
@@ -9,12 +9,43 @@ const input = (text: string) => ({ type: "user_input" as const, items: [{ type: 
 /** What is said follows from a thread's own texts alone. */
 function answer({ input: items }: ModelRequest): Step[] {
   const texts = JSON.stringify(items);
+  const agentId = /agent_id[^0-9a-f]+([0-9a-f-]{36})/.exec(texts)?.[1];
+  if (texts.includes("lead on")) {
+    if (agentId === undefined)
+      return [call("spawn_agent", { message: "CHILD TASK" }, { callId: "spawn", namespace: "multi_agent_v1" })];
+    if (!texts.includes("wait-1"))
+      return [
+        call(
+          "wait_agent",
+          { targets: [agentId], timeout_ms: 15_000 },
+          { callId: "wait-1", namespace: "multi_agent_v1" },
+        ),
+      ];
+    return [say(texts.includes("the child is done") ? "the child has told me" : "I have heard nothing")];
+  }
+  if (texts.includes("CHILD TASK")) return [say("the child is done")];
   if (texts.includes("and more")) return [say("with more")];
   return texts.includes("wait here") ? [hang()] : [say("at once")];
 }
 
 suite("agents of a cluster", { timeout: 120_000 }, () => {
   after(endEngine);
+
+  test("a turn starts an agent and waits for it; then nothing of the tree holds a lease", async () => {
+    const store = memoryStore();
+    await using cluster = await testCluster(store, { model: scriptedClient(answer) });
+    const threads = cluster.connect();
+    const { thread, threadId } = await threads.startThread({ builtInTools: ["multi_agent"] });
+    const { status, lastAgentMessage } = await thread.run("lead on");
+    assert.deepEqual([status, lastAgentMessage], ["completed", "the child has told me"]);
+    const { threads: agents } = await threads.listThreads({ parentThreadId: threadId, sourceKinds: ["subagent"] });
+    assert.equal(agents.length, 1);
+    for (const { manager } of cluster.places) assert.deepEqual(await manager.listThreadIds(), []);
+    const agent = agents[0]?.threadId ?? "";
+    await (await store.open(threadId)).close();
+    const { thread: child } = await threads.resumeThread(agent);
+    assert.equal((await child.run("again, after the CHILD TASK")).lastAgentMessage, "the child is done");
+  });
 
   test("a thread that a client starts under another one runs on, whatever that one does, on any worker", async () => {
     await using cluster = await testCluster(memoryStore(), { model: scriptedClient(answer) });
