@@ -38,7 +38,7 @@ test("the first block runs alone, and shows seq 0", async () => {
 });
 
 test("the blocks run pasted one after another, and print what they say", async () => {
-  assert.equal(blocks.length, 5);
+  assert.equal(blocks.length, 6);
   const source = blocks.join("\n");
   const lines = await run("all.mjs", source);
   const expected = promised(source).filter((text) => !text.includes("..."));
