@@ -1,7 +1,8 @@
 /** `skein cluster dev` and `skein worker` as their users have them: what they show, how they end, and what they refuse. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "../../src/cluster/index.ts";
@@ -10,36 +11,43 @@ import { jsonLines, skein, start } from "../cli/skein.ts";
 /** The engines are in the cache of whoever runs this. */
 const env = { SKEIN_CACHE: process.env.SKEIN_CACHE ?? process.env.XDG_CACHE_HOME ?? `${process.env.HOME}/.cache` };
 
-/** What a cluster would leave behind: its folders, and processes that name one of them or are its workers. */
-const foldersNow = (): string[] =>
-  readdirSync(tmpdir()).filter((name) => /^skein-(postgres|restate|worker)-/.test(name));
+/** A temporary folder of a run's own, which whoever PostgreSQL runs as can enter: what is left in it was left behind. */
+class Run implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "skein-dev-run-"));
+  readonly env = { ...env, TMPDIR: this.folder };
 
-function processesOf(parent: string): string[] {
-  return readdirSync("/proc").flatMap((pid) => {
-    if (!/^\d+$/.test(pid)) return [];
-    try {
-      const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
-      return environment.includes(`SKEIN_TEST_RUN=${parent}`) || line.includes(parent) ? [line] : [];
-    } catch {
-      return [];
+  constructor() {
+    chmodSync(this.folder, 0o755);
+  }
+
+  get #left(): string[] {
+    const processes = readdirSync("/proc").flatMap((pid) => {
+      try {
+        const [line, environment] = ["cmdline", "environ"].map((name) => readFileSync(`/proc/${pid}/${name}`, "utf8"));
+        const isOurs = line?.includes(this.folder) || environment?.includes(this.folder);
+        return isOurs ? [String(line).replaceAll("\0", " ")] : [];
+      } catch {
+        return []; // no process, or one that has just ended
+      }
+    });
+    const folders = readdirSync(this.folder).filter((name) => /^skein-(postgres|restate|worker)-/.test(name));
+    return [...folders, ...processes];
+  }
+
+  async nothingLeft(): Promise<void> {
+    for (const until = Date.now() + 60_000; this.#left.length > 0; await delay(200)) {
+      assert.ok(Date.now() < until, this.#left.join("\n"));
     }
-  });
-}
+  }
 
-async function nothingLeft(before: readonly string[], run: string): Promise<void> {
-  const until = Date.now() + 30_000;
-  for (;;) {
-    const left = [...foldersNow().filter((name) => !before.includes(name)), ...processesOf(run)];
-    if (left.length === 0) return;
-    assert.ok(Date.now() < until, left.join("\n"));
-    await delay(100);
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
 /** Starts the command, and gives what it has said on standard error so far. */
-function started(args: readonly string[], run: string) {
-  const child = start(["cluster", "dev", ...args], { env: { ...env, SKEIN_TEST_RUN: run } });
+function started(args: readonly string[], run: Run) {
+  const child = start(["cluster", "dev", ...args], { env: run.env });
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     said += text;
@@ -56,19 +64,21 @@ function started(args: readonly string[], run: string) {
 
 suite("skein cluster dev", { timeout: 900_000 }, () => {
   test("plays the demo over two workers, and leaves nothing", async () => {
-    const before = foldersNow();
-    const { code, stdout, stderr } = await skein(["cluster", "dev", "--json"], {
-      env: { ...env, SKEIN_TEST_RUN: "played" },
-    });
+    using run = new Run();
+    const { code, stdout, stderr } = await skein(["cluster", "dev", "--json"], { env: run.env });
     assert.equal(code, 0, stderr);
-    const { threads, turns, forks, interrupted, removed, failed, toolCalls } = jsonLines(stdout).at(-1) ?? {};
+    const { threads, turns, forks, interrupted, removed, failed } = jsonLines(stdout).at(-1) ?? {};
     assert.deepEqual(
-      { threads, turns, forks, interrupted, removed, failed, toolCalls },
-      { threads: 6, turns: 18, forks: 1, interrupted: 1, removed: 1, failed: 0, toolCalls: 1 },
+      { threads, turns, forks, interrupted, removed, failed },
+      { threads: 6, turns: 18, forks: 1, interrupted: 1, removed: 1, failed: 0 },
     );
+    // That a call has begun is told live alone; that it has ended is in the history.
+    assert.match(stdout, /"item_completed".*"drive_minutes".*"80"/);
+    // That a call has begun is told live alone; that it has ended is in the history.
+    assert.match(stdout, /"item_completed".*"drive_minutes".*"80"/);
     for (const step of ["starting PostgreSQL", "starting restate-server", "starting 2 workers", "waiting for"])
       assert.ok(stderr.includes(step), step);
-    await nothingLeft(before, "played");
+    await run.nothingLeft();
   });
 
   for (const phase of [
@@ -78,18 +88,18 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
     "waiting for the first",
   ]) {
     test(`Ctrl-C while it is ${phase} leaves nothing`, async () => {
-      const before = foldersNow();
-      const dev = started([], "stopped");
+      using run = new Run();
+      const dev = started([], run);
       await dev.until(phase);
       dev.child.kill("SIGINT");
       assert.equal(await dev.exited, 130);
-      await nothingLeft(before, "stopped");
+      await run.nothingLeft();
     });
   }
 
   test("--keep says how to use it, serves whoever connects, and a killed owner leaves nothing", async () => {
-    const before = foldersNow();
-    const dev = started(["--keep", "--threads", "2", "--turns", "1"], "kept");
+    using run = new Run();
+    const dev = started(["--keep", "--threads", "2", "--turns", "1"], run);
     await dev.until("the engine ");
     const ingress = /connect\(\{ ingress: "([^"]+)" \}\)/.exec(dev.said())?.[1] ?? "";
     const store = /--store (\S+)/.exec(dev.said())?.[1] ?? "";
@@ -100,7 +110,7 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
     const { stdout } = await skein(["list", "--store", store, "--json"]);
     assert.match(stdout, new RegExp(thread.id));
     dev.child.kill("SIGKILL");
-    await nothingLeft(before, "kept");
+    await run.nothingLeft();
   });
 });
 

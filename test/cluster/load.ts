@@ -35,7 +35,8 @@ type Lane = {
   heardAt: number;
 };
 
-const inputOf = (lane: number, n: number): string => `input ${lane}-${n}.`;
+let loads = 0;
+const inputOf = (load: number, lane: number, n: number): string => `input ${load}-${lane}-${n}.`;
 const TWICE_EVERY = 10;
 const RETRY_MS = 250;
 const MOST_TRIES = 200;
@@ -45,6 +46,7 @@ export class Load implements AsyncDisposable {
   readonly #first: Cluster;
   readonly #second: Cluster;
   readonly #lanes: Lane[] = [];
+  readonly #load = loads++;
   #longestAckMs = 0;
   #longestGapMs = 0;
   #resent = 0;
@@ -105,7 +107,7 @@ export class Load implements AsyncDisposable {
     const index = n % this.#lanes.length;
     const lane = this.#lanes[index];
     assert.ok(lane !== undefined);
-    const text = inputOf(index, lane.inputs.length);
+    const text = inputOf(this.#load, index, lane.inputs.length);
     if (lane.inputs.length === lane.ends.size) lane.heardAt = performance.now();
     lane.inputs.push(text);
     const isTwice = n % TWICE_EVERY === 0;
@@ -195,7 +197,9 @@ async function storedOf(connectionString: string): Promise<Map<string, StoredLin
 
 const inputsIn = (lines: readonly StoredLine[]): string[] =>
   lines.flatMap(({ type, payload }) =>
-    type === "response_item" && payload.role === "user" ? (/input \d+-\d+\./.exec(JSON.stringify(payload)) ?? []) : [],
+    type === "response_item" && payload.role === "user"
+      ? (/input \d+-\d+-\d+\./.exec(JSON.stringify(payload)) ?? [])
+      : [],
   );
 
 /** How many ends each turn has that has begun. */

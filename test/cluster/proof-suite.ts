@@ -1,7 +1,8 @@
 /**
- * Everything that a cluster is made of dies, stands still or is replaced while submissions come at a steady pace. Counted from
- * outside: by the model's server, by SQL, by the clients. `SKEIN_CLUSTER_SUBMISSIONS` (500) and `SKEIN_CLUSTER_PAUSE_S` (4) say how
- * long it goes; `npm run soak` has the long form.
+ * What a cluster is made of dies, stands still or is replaced while submissions come at a steady pace. Counted from outside: by
+ * the model's server, by SQL, by the clients. The short form has one trouble at a time, and each is over before the next. With
+ * `SKEIN_CLUSTER_SUBMISSIONS` the long form runs as well: all troubles one upon the other, over `SKEIN_CLUSTER_THREADS` (50)
+ * threads, `SKEIN_CLUSTER_PER_SECOND` (25) submissions a second, a worker standing still for `SKEIN_CLUSTER_PAUSE_S` (30).
  */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
@@ -9,10 +10,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { ClusterRig } from "./cluster-rig.ts";
 import { Load, type LoadReport } from "./load.ts";
 
-const SUBMISSIONS = Number(process.env.SKEIN_CLUSTER_SUBMISSIONS ?? 500);
-const PAUSE_S = Number(process.env.SKEIN_CLUSTER_PAUSE_S ?? 4);
-const THREADS = 50;
-const PER_SECOND = 25;
+const SUBMISSIONS = Number(process.env.SKEIN_CLUSTER_SUBMISSIONS ?? 0);
+const THREADS = Number(process.env.SKEIN_CLUSTER_THREADS ?? 50);
+const PER_SECOND = Number(process.env.SKEIN_CLUSTER_PER_SECOND ?? 25);
+const PAUSE_S = Number(process.env.SKEIN_CLUSTER_PAUSE_S ?? 30);
+const SHORT = { threads: 10, submissions: 50, perSecond: 10 };
+const LONG = { threads: THREADS, submissions: SUBMISSIONS, perSecond: PER_SECOND };
+const isShort = SUBMISSIONS === 0 && "SKEIN_CLUSTER_SUBMISSIONS is not set";
+/** From the last trouble on. */
+const TAKEN_MS = 180_000;
 const BREATH_MS = 1_000;
 const SETTLED_MS = 180_000;
 
@@ -56,13 +62,9 @@ const upgrade: Trouble = async (rig) => {
   }
 };
 
-async function under(
-  rig: ClusterRig,
-  submissions: number,
-  troubles: readonly [string, Trouble][],
-): Promise<LoadReport> {
+async function under(rig: ClusterRig, size: typeof SHORT, troubles: readonly [string, Trouble][]): Promise<LoadReport> {
   const before = rig.model.repeated;
-  await using load = await Load.prepare({ ingress: rig.ingress, threads: THREADS, submissions, perSecond: PER_SECOND });
+  await using load = await Load.prepare({ ingress: rig.ingress, ...size });
   const running = load.run();
   const told: string[] = [];
   for (const [name, trouble] of troubles) {
@@ -72,7 +74,13 @@ async function under(
     told.push(`${name} ${Math.round(performance.now() - beganAt)} ms`);
     process.stderr.write(`${told.at(-1)}; ${load.open} submissions are open\n`);
   }
-  await running;
+  await Promise.race([
+    running,
+    delay(TAKEN_MS, undefined, { ref: false }).then(() => {
+      const why = JSON.stringify(Object.fromEntries(load.failures));
+      throw new Error(`${load.open} submissions are not taken ${TAKEN_MS} ms after the last trouble: ${why}`);
+    }),
+  ]);
   const report = await load.check(rig.postgres.url, SETTLED_MS);
   const repeated = rig.model.repeated - before;
   process.stdout.write(`${JSON.stringify({ ...report, modelCallsRepeated: repeated, troubles: told })}\n`);
@@ -80,9 +88,24 @@ async function under(
 }
 
 suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
-  test("workers, the server and the database die and come back, a worker stands still, both are replaced", async () => {
+  test("a worker, the server and the database are killed, one at a time", async () => {
     await using rig = await ClusterRig.start();
-    const report = await under(rig, SUBMISSIONS, [
+    for (const [name, trouble] of [
+      ["worker 1 killed", killWorker(0)],
+      ["server killed", killNode(0)],
+      ["database killed", killPostgres],
+    ] as const) {
+      const report = await under(rig, SHORT, [[name, trouble]]);
+      assert.equal(report.resent, SHORT.submissions / 10);
+      await rig.untilWell(2);
+    }
+  });
+
+  test("workers, the server and the database die and come back, a worker stands still, both are replaced", {
+    skip: isShort,
+  }, async () => {
+    await using rig = await ClusterRig.start();
+    const report = await under(rig, LONG, [
       ["worker 1 killed", killWorker(0)],
       ["server killed", killNode(0)],
       ["worker 2 killed", killWorker(1)],
@@ -94,9 +117,9 @@ suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
     assert.equal(report.resent, Math.ceil(SUBMISSIONS / 10));
   });
 
-  test("of three servers one dies, then all", async () => {
+  test("of three servers one dies, then all", { skip: isShort }, async () => {
     await using rig = await ClusterRig.start({ nodes: 3 });
-    await under(rig, Math.ceil(SUBMISSIONS / 2), [
+    await under(rig, LONG, [
       ["one of three killed", killNode(2)],
       [
         "all three killed",
