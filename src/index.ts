@@ -27,7 +27,7 @@ export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
-export type { Letter, SetAsideMessage } from "./manager/mail.ts";
+export type { Letter, SetAsideMessage, ThreadMail } from "./manager/mail.ts";
 export {
   type Inspector,
   type InstructionsSource,
@@ -198,6 +198,7 @@ export {
   type Exchange,
   type GivenFor,
   type MessageOf,
+  type MessageSchemaOf,
   type MessageSchemas,
   type MessageTo,
   type ReceivedOf,
@@ -206,6 +207,10 @@ export {
   type ReplyOf,
   type RequestOf,
   type RequestTo,
+  type RequestTypes,
+  type SchemaInput,
+  type SchemaOutput,
+  type SchemaTypes,
   type ThreadMessage,
 } from "./protocol/message.ts";
 export { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "./protocol/model-error.ts";

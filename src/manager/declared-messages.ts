@@ -9,7 +9,7 @@ import { type Checked, check, type StandardSchema } from "../protocol/standard-s
 export type Reader = { readonly threadId: ThreadId; readonly schemas: MessageSchemas };
 
 /** @throws MessageRefusedError */
-export function declaredFor({ threadId, schemas }: Reader, type: string): StandardSchema | Exchange {
+function declaredFor({ threadId, schemas }: Reader, type: string): StandardSchema | Exchange {
   const declared = Object.hasOwn(schemas, type) ? schemas[type] : undefined;
   if (declared !== undefined) return declared;
   const known = Object.keys(schemas).map((name) => `\`${name}\``);

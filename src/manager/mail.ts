@@ -17,7 +17,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { MessageOutcome } from "./open-messages.ts";
 
 /** So often a message may be given to its receiver, where each time ends the receiver's life. */
-export const MOST_ATTEMPTS = 2;
+const MOST_ATTEMPTS = 2;
 /** So many that were set aside are kept, the newest. */
 const KEPT_ASIDE = 100;
 
@@ -35,16 +35,29 @@ const asideSchema = letterSchema.extend({ why: z.string() });
 const mailSchema = z.object({ waiting: z.array(letterSchema), setAside: z.array(asideSchema) });
 
 /** A durable message. */
-export type Letter = z.infer<typeof letterSchema>;
+export type Letter = {
+  readonly id: SubmissionId;
+  /** null: a caller of the library. */
+  readonly from: ThreadId | null;
+  readonly message: ThreadMessage;
+  readonly topic: string | null;
+  /** How often it was given to its receiver. */
+  attempts: number;
+  /** Unix milliseconds. */
+  readonly sentAt: number;
+};
 
 /** One that is not given to its receiver any more; `why` says so in words. */
-export type SetAsideMessage = Omit<Letter, "message"> & { readonly message: ThreadMessage; readonly why: string };
+export type SetAsideMessage = Letter & { readonly why: string };
+
+/** The durable messages of a thread, the oldest first. */
+export type ThreadMail = { readonly waiting: readonly Letter[]; readonly setAside: readonly SetAsideMessage[] };
 
 type Box = {
   readonly threadId: ThreadId;
   readonly notes: StandingNotes;
   waiting: Letter[];
-  setAside: z.infer<typeof asideSchema>[];
+  setAside: SetAsideMessage[];
   /** Those that `send` has not answered for yet: they wait until they are stored. */
   readonly unstored: Set<Letter>;
   isServed: boolean;
@@ -108,10 +121,7 @@ export class Mail {
   }
 
   /** What waits, and what was set aside. */
-  async of(
-    threadId: ThreadId,
-    config: { readonly ephemeral: boolean },
-  ): Promise<{ readonly waiting: readonly Letter[]; readonly setAside: readonly SetAsideMessage[] }> {
+  async of(threadId: ThreadId, config: { readonly ephemeral: boolean }): Promise<ThreadMail> {
     const box = await this.#boxOf(threadId, config);
     this.#leaveIfEmpty(box);
     return { waiting: [...box.waiting], setAside: [...box.setAside] };

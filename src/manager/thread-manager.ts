@@ -29,7 +29,7 @@ import { capacityAt, capacityOf } from "./capacity-now.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
-import type { Mail } from "./mail.ts";
+import type { ThreadMail } from "./mail.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import type { RestartStanding } from "./restart-standing.ts";
@@ -250,7 +250,7 @@ export class ThreadManager implements Threads<Thread> {
   }
 
   /** The durable messages that wait for a thread, and those that were set aside (SEMANTICS 9.7). @throws ThreadNotFoundError */
-  async mailOf(threadId: ThreadId | string): ReturnType<Mail["of"]> {
+  async mailOf(threadId: ThreadId | string): Promise<ThreadMail> {
     const { id, config } = await this.getThread(threadId);
     return this.#runtime.messages.mail.of(id, config);
   }

@@ -399,10 +399,10 @@ export class StepFailedError extends SkeinError {
 }
 
 /** Why a message came to nothing. `lost`: its receiver ended before it had handled it; `killer`: it ended its receiver's lives. */
-export const MESSAGE_REFUSALS = ["unknown_type", "malformed", "no_reply", "lost", "killer"] as const;
+export const MESSAGE_REFUSALS: readonly MessageRefusal[] = ["unknown_type", "malformed", "no_reply", "lost", "killer"];
 
 /** One of these. */
-export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
+export type MessageRefusal = "unknown_type" | "malformed" | "no_reply" | "lost" | "killer";
 
 /** A message of a type that its receiver does not declare, or unlike that; or one that its receiver did not live to handle. */
 export class MessageRefusedError extends SkeinError {
@@ -432,10 +432,10 @@ export class MessageRefusedError extends SkeinError {
 }
 
 /** Why a request has no reply. `threw`: its handler failed; `bad_reply`: what it gave does not fit; `ended`: the receiver's life has. */
-export const REQUEST_FAILURES = ["threw", "bad_reply", "ended"] as const;
+export const REQUEST_FAILURES: readonly RequestFailure[] = ["threw", "bad_reply", "ended"];
 
 /** One of these. */
-export type RequestFailure = (typeof REQUEST_FAILURES)[number];
+export type RequestFailure = "threw" | "bad_reply" | "ended";
 
 /** A request reached its receiver, and there is no reply to it. The cause is what it failed by. */
 export class RequestFailedError extends SkeinError {

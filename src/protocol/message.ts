@@ -12,28 +12,37 @@ export type Exchange = { readonly message: StandardSchema; readonly reply: Stand
 /** What a thread may be told: by each type of message a schema of its other fields; of one that may be asked, also of the reply. */
 export type MessageSchemas = { readonly [type: string]: StandardSchema | Exchange };
 
-type TypesOf<S> = S extends { readonly "~standard": { readonly types?: infer T } } ? NonNullable<T> : never;
-type InputOf<S> = TypesOf<S> extends { readonly input: infer I } ? I : unknown;
-type OutputOf<S> = TypesOf<S> extends { readonly output: infer O } ? O : unknown;
-type MessageSchemaOf<D> = D extends { readonly "~standard": unknown } ? D : D extends { message: infer S } ? S : never;
-type Requests<M> = { [K in keyof M & string]: M[K] extends Exchange ? K : never }[keyof M & string];
+/** What a schema takes and gives, where its library says so. */
+export type SchemaTypes<S> = S extends { readonly "~standard": { readonly types?: infer T } } ? NonNullable<T> : never;
+/** What fits a schema. */
+export type SchemaInput<S> = SchemaTypes<S> extends { readonly input: infer I } ? I : unknown;
+/** What a schema makes of it. */
+export type SchemaOutput<S> = SchemaTypes<S> extends { readonly output: infer O } ? O : unknown;
+/** The schema of a message, whether it is told or asked. */
+export type MessageSchemaOf<D> = D extends { readonly "~standard": unknown }
+  ? D
+  : D extends { message: infer S }
+    ? S
+    : never;
+/** The types of those messages that are answered. */
+export type RequestTypes<M> = { [K in keyof M & string]: M[K] extends Exchange ? K : never }[keyof M & string];
 
 /** What may be sent to a thread that declares these. */
 export type MessageOf<M> = {
-  [K in keyof M & string]: { readonly type: K } & InputOf<MessageSchemaOf<M[K]>>;
+  [K in keyof M & string]: { readonly type: K } & SchemaInput<MessageSchemaOf<M[K]>>;
 }[keyof M & string];
 
 /** What may be asked of it. */
-export type RequestOf<M> = Extract<MessageOf<M>, { readonly type: Requests<M> }>;
+export type RequestOf<M> = Extract<MessageOf<M>, { readonly type: RequestTypes<M> }>;
 
 /** A message of one type as its receiver gets it. */
-export type ReceivedOf<M, K extends keyof M & string> = { readonly type: K } & OutputOf<MessageSchemaOf<M[K]>>;
+export type ReceivedOf<M, K extends keyof M & string> = { readonly type: K } & SchemaOutput<MessageSchemaOf<M[K]>>;
 
 /** What the receiver's handler gives for one: the reply, or nothing where none is asked for. */
-export type GivenFor<D> = D extends Exchange ? InputOf<D["reply"]> : unknown;
+export type GivenFor<D> = D extends Exchange ? SchemaInput<D["reply"]> : unknown;
 
 /** What the one who asked gets. */
-export type ReplyOf<D> = D extends Exchange ? OutputOf<D["reply"]> : unknown;
+export type ReplyOf<D> = D extends Exchange ? SchemaOutput<D["reply"]> : unknown;
 
 /** A thread by its id, with what it may be told: so that a wrong message does not compile. */
 export type Address<M extends MessageSchemas = MessageSchemas> = { readonly id: ThreadId; readonly messages: M };

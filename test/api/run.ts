@@ -18,6 +18,7 @@ const DOORS: Readonly<Record<string, string>> = {
   "skein/machines": "dist/machines/index.d.ts",
   "skein/testing": "dist/src/testing.d.ts",
   "skein/app-server": "dist/src/app-server/index.d.ts",
+  "skein/cluster": "dist/src/cluster/index.d.ts",
   "skein/ai-sdk": "dist/src/model/ai-sdk.d.ts",
   "skein/otel": "dist/src/otel/instrument.d.ts",
   "skein/postgres": "dist/src/store/postgres/postgres-store.d.ts",
