@@ -27,7 +27,7 @@ export type { DeadLetter, LetterContent } from "./manager/dead-letters.ts";
 export type { FailureMode, FanOutOptions, Task, TaskContext } from "./manager/fan-out.ts";
 export type { Backoff, GroupOptions, GroupRule, RestartRule } from "./manager/group-options.ts";
 export { type HomeOptions, type OpenedHome, openHome } from "./manager/home.ts";
-export type { Letter, SetAsideMessage, ThreadMail } from "./manager/mail.ts";
+export type { Letter, SetAsideMessage, ThreadMail } from "./manager/letter.ts";
 export {
   type Inspector,
   type InstructionsSource,

@@ -40,8 +40,9 @@ import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.
 import { parseWith } from "../protocol/validation.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
-import { type ClusterThread, RemoteThread, type ThreadHost } from "./cluster-thread.ts";
+import type { ClusterThread } from "./cluster-thread.ts";
 import { Ingress } from "./ingress.ts";
+import { RemoteThread, type ThreadHost } from "./remote-thread.ts";
 import {
   CONTROL,
   type Delivery,

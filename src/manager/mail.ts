@@ -9,11 +9,11 @@ import { z } from "zod";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { MessageRefusedError, OverloadedError, type SkeinError, ThreadClosedError } from "../protocol/errors.ts";
-import { isUuid, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
-import type { ThreadMessage } from "../protocol/message.ts";
+import type { ThreadId } from "../protocol/ids.ts";
 import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import { asideSchema, type Letter, letterSchema, type SetAsideMessage, type ThreadMail } from "./letter.ts";
 import type { MessageOutcome } from "./open-messages.ts";
 
 /** So often a message may be given to its receiver, where each time ends the receiver's life. */
@@ -21,37 +21,7 @@ const MOST_ATTEMPTS = 2;
 /** So many that were set aside are kept, the newest. */
 const KEPT_ASIDE = 100;
 
-const uuid = z.string().refine(isUuid);
-const letterSchema = z.object({
-  id: uuid.transform((id) => id as SubmissionId),
-  from: uuid.transform((id) => id as ThreadId).nullable(),
-  message: z.looseObject({ type: z.string() }),
-  topic: z.string().nullable(),
-  attempts: z.int().min(0),
-  /** Unix milliseconds. */
-  sentAt: z.number(),
-});
-const asideSchema = letterSchema.extend({ why: z.string() });
 const mailSchema = z.object({ waiting: z.array(letterSchema), setAside: z.array(asideSchema) });
-
-/** A durable message. */
-export type Letter = {
-  readonly id: SubmissionId;
-  /** null: a caller of the library. */
-  readonly from: ThreadId | null;
-  readonly message: ThreadMessage;
-  readonly topic: string | null;
-  /** How often it was given to its receiver. */
-  attempts: number;
-  /** Unix milliseconds. */
-  readonly sentAt: number;
-};
-
-/** One that is not given to its receiver any more; `why` says so in words. */
-export type SetAsideMessage = Letter & { readonly why: string };
-
-/** The durable messages of a thread, the oldest first. */
-export type ThreadMail = { readonly waiting: readonly Letter[]; readonly setAside: readonly SetAsideMessage[] };
 
 type Box = {
   readonly threadId: ThreadId;

@@ -29,7 +29,7 @@ import { capacityAt, capacityOf } from "./capacity-now.ts";
 import type { DeadLetter } from "./dead-letters.ts";
 import type { FanOutOptions, Task } from "./fan-out.ts";
 import type { GroupOptions } from "./group-options.ts";
-import type { ThreadMail } from "./mail.ts";
+import type { ThreadMail } from "./letter.ts";
 import { setUp, type ThreadManagerOptions } from "./options.ts";
 import { type RecoverOptions, type RecoverReport, recoverThreads } from "./recovery.ts";
 import type { RestartStanding } from "./restart-standing.ts";

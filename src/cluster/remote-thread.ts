@@ -1,0 +1,515 @@
+/** A thread of a cluster, as a program holds it: the same face as a thread of a manager, over any workers that come to run it. */
+import { Observable } from "rxjs";
+import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
+import { withDeadline } from "../kernel/cancellation.ts";
+import { systemClock } from "../kernel/clock.ts";
+import type { AgentStatus } from "../protocol/agent-status.ts";
+import type { BudgetUse } from "../protocol/budget.ts";
+import {
+  InternalDefect,
+  InvalidRequestError,
+  NoActiveTurnError,
+  SkeinError,
+  ThreadClosedError,
+} from "../protocol/errors.ts";
+import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { type Op, parseOp } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import { withKnownInput } from "../thread/known-input.ts";
+import { shownToModel, withOutput } from "../thread/output-schema.ts";
+import { traceOf } from "../thread/submission-ledger.ts";
+import type {
+  ActiveTurn,
+  EventsOptions,
+  InterruptOptions,
+  NamedSubmission,
+  RunOptions,
+  ShutdownOutcome,
+  SubmissionOutcome,
+  SubmitOptions,
+  WaitOptions,
+} from "../thread/thread.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
+import { agentStatusAfter } from "../turn/agent-status-after.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
+import type { ReviewTarget } from "../turn/review/target.ts";
+import type { BudgetChange } from "../turn/spending.ts";
+import type { ClusterThread } from "./cluster-thread.ts";
+import { Feed, type FeedSource, openQuestions } from "./feed.ts";
+import { RemoteEvents } from "./remote-events.ts";
+import { resultOf } from "./turn-results.ts";
+import type { Delivery, Facts, LiveState, Look, Message, TurnAnswer } from "./wire.ts";
+import { fromWire } from "./wire-error.ts";
+
+/** Whose threads they are. */
+export interface ThreadHost {
+  look(threadId: ThreadId, signal?: AbortSignal): Promise<Look>;
+  lines(
+    threadId: ThreadId,
+    from: number,
+    to: number | undefined,
+    signal?: AbortSignal,
+  ): AsyncIterable<readonly RolloutLine[]>;
+  /** Hands a message in as an invocation of its own. */
+  begin(threadId: ThreadId, message: Message, signal?: AbortSignal): Promise<string>;
+  /** Hands a message to the invocation that runs the thread. */
+  deliver(threadId: ThreadId, invocation: string, message: Message, signal?: AbortSignal): Promise<Delivery>;
+  /** What an invocation came to. */
+  answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
+  close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
+  budgetOf(threadId: ThreadId, signal?: AbortSignal): Promise<BudgetUse | undefined>;
+  /** Fires when the connection is closed. */
+  readonly signal: AbortSignal;
+}
+
+const DEFAULT_SHUTDOWN_MS = 10_000;
+
+type Running = { readonly invocation: string; readonly answer: Promise<TurnAnswer> };
+
+export class RemoteThread implements ClusterThread, FeedSource {
+  readonly id: ThreadId;
+  readonly #host: ThreadHost;
+  readonly #origin: Facts;
+  #facts: Facts;
+  #status: AgentStatus;
+  #epoch: number;
+  #activeTurn: ActiveTurn | undefined;
+  #pending: readonly PendingApproval[] = [];
+  #stated: LiveState | undefined;
+  #running: Running | undefined;
+  #feed: Feed | undefined;
+  #pull: RemoteEvents | undefined;
+  #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
+  #isClosed = false;
+  /** Messages go out in the order in which they are given. */
+  #line: Promise<unknown> = Promise.resolve();
+
+  constructor(host: ThreadHost, { note: { facts, state, run } }: Pick<Look, "note">) {
+    this.id = facts.threadId;
+    this.#host = host;
+    this.#origin = facts;
+    this.#facts = facts;
+    this.#status = run === null ? facts.status : "running";
+    this.#epoch = run?.epoch ?? facts.epoch;
+    this.#isClosed = state === "closed";
+    if (run !== null) this.#follow(run.invocation);
+    host.signal.addEventListener("abort", () => this.#feed?.close(), { once: true });
+  }
+
+  // What it shows.
+
+  get threadId(): ThreadId {
+    return this.id;
+  }
+
+  get rolloutPath(): string | null {
+    return this.#facts.configured.rollout_path;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get status(): AgentStatus {
+    return this.#status;
+  }
+
+  get sessionConfigured(): SessionConfiguredEvent {
+    return this.#facts.configured;
+  }
+
+  get config(): ResolvedThreadConfig {
+    return { ...this.#facts.config, tools: [] };
+  }
+
+  get tokenUsage(): TokenUsageInfo | null {
+    return this.#facts.tokenUsage;
+  }
+
+  get activeTurn(): ActiveTurn | undefined {
+    return this.#activeTurn;
+  }
+
+  get pendingApprovals(): readonly PendingApproval[] {
+    return this.#pending;
+  }
+
+  get events$(): Observable<ThreadEvent> {
+    return new Observable((subscriber) =>
+      this.#listen({
+        from: this.#facts.position,
+        event: (event) => subscriber.next(event),
+        closed: () => subscriber.complete(),
+      }),
+    );
+  }
+
+  get status$(): Observable<AgentStatus> {
+    return new Observable((subscriber) => {
+      let last = this.status;
+      subscriber.next(last);
+      return this.events$.subscribe({
+        next: () => {
+          if (this.status === last) return;
+          last = this.status;
+          subscriber.next(last);
+        },
+        complete: () => subscriber.complete(),
+      });
+    });
+  }
+
+  async refresh(options: WaitOptions = {}): Promise<void> {
+    const { note, position } = await this.#bounded("the look", (signal) => this.look(signal), options);
+    this.#takeLook({ note, position });
+  }
+
+  #takeLook({ note: { facts, run, state } }: Look): void {
+    if (state === "closed") this.#isClosed = true;
+    if (run === null) this.#absorb(facts);
+    else if (run.invocation !== this.#running?.invocation) this.#follow(run.invocation);
+  }
+
+  #absorb(facts: Facts): void {
+    if (facts.epoch < this.#facts.epoch) return;
+    this.#facts = facts;
+    this.#epoch = Math.max(this.#epoch, facts.epoch);
+    this.#status = facts.status;
+    this.#activeTurn = undefined;
+    this.#pending = [];
+  }
+
+  // Its events.
+
+  look(signal?: AbortSignal): Promise<Look> {
+    return this.#host.look(this.id, signal);
+  }
+
+  lines(from: number, to: number | undefined, signal?: AbortSignal): AsyncIterable<readonly RolloutLine[]> {
+    return this.#host.lines(this.id, from, to, signal);
+  }
+
+  note(event: ThreadEvent): void {
+    this.#epoch = event.epoch;
+    // A state that was told already has taken it into account.
+    if (event.epoch === this.#stated?.epoch && event.seq <= this.#stated.seq) return;
+    this.#status = agentStatusAfter(this.#status, event.msg);
+    this.#pending = openQuestions(this.#pending, event);
+    const { msg, id } = event;
+    if ((msg.type === "task_started" || msg.type === "turn_resumed") && msg.turn_id) {
+      this.#activeTurn = {
+        ...{ turnId: toTurnId(msg.turn_id), submissionId: id, kind: "regular", takesInput: true },
+        startedAt: msg.started_at ? msg.started_at * 1_000 : event.time,
+      };
+    }
+    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#activeTurn = undefined;
+  }
+
+  noteState(state: LiveState): void {
+    const { epoch, status, activeTurn, pendingApprovals } = state;
+    this.#stated = state;
+    this.#epoch = epoch;
+    this.#status = status;
+    this.#activeTurn = activeTurn ?? undefined;
+    this.#pending = pendingApprovals;
+  }
+
+  get #events(): Feed {
+    const { position: ordinal, epoch, configured } = this.#origin;
+    this.#feed ??= new Feed(this, { ordinal, epoch, configured });
+    if (this.#isClosed || this.#host.signal.aborted) this.#feed.close();
+    return this.#feed;
+  }
+
+  #listen(subscriber: Parameters<Feed["subscribe"]>[0]): () => void {
+    return this.#events.subscribe(subscriber);
+  }
+
+  events({ after, signal }: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
+    const feed = this.#events;
+    const start =
+      after === undefined
+        ? { index: feed.end, from: this.#facts.position }
+        : { index: feed.indexAfter(after), from: 0 };
+    return new RemoteEvents(feed, { ...start, signal });
+  }
+
+  /** Calls that overlap get an event each, in their order. */
+  async nextEvent(options: WaitOptions = {}): Promise<Event> {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      this.#pull ??= new RemoteEvents(this.#events, { index: 1, from: 0 });
+      this.#pulled ??= this.#pull.next();
+      const pulled = this.#pulled;
+      const { done, value } = await this.#bounded("the next event", () => pulled, options);
+      if (done) throw new ThreadClosedError(this.id);
+      if (this.#pulled !== pulled) continue;
+      this.#pulled = undefined;
+      if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
+    }
+  }
+
+  // What it is told.
+
+  submit(op: Op, options: SubmitOptions = {}): Promise<SubmissionId> {
+    return this.#submit({ id: newTurnId(), op, isNew: true }, options);
+  }
+
+  submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
+    if (typeof submission.id !== "string" || submission.id === "")
+      return Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
+    return this.#submit(submission, options);
+  }
+
+  async #submit({ id, op: given, isNew, rerun }: NamedSubmission, options: SubmitOptions): Promise<SubmissionId> {
+    options.signal?.throwIfAborted();
+    const op = withKnownInput(parseOp(given));
+    await this.#bounded(
+      "the submission",
+      async (signal) => {
+        if (this.#running === undefined) this.#takeLook(await this.look(signal));
+        await this.#send({ kind: "op", id, op, isNew, rerun }, signal);
+      },
+      options,
+      op,
+    );
+    if (op.type === "exec_approval" || op.type === "patch_approval")
+      this.#pending = this.#pending.filter(({ callId }) => callId !== op.id);
+    return toSubmissionId(id);
+  }
+
+  /** In the order of the calls: to the invocation that runs, or as one of its own. */
+  #send(message: Message, signal: AbortSignal): Promise<Running | undefined> {
+    const sent = this.#line.then(() => this.#sendNow(message, signal));
+    this.#line = sent.catch(() => undefined);
+    return sent;
+  }
+
+  async #sendNow(message: Message, signal: AbortSignal): Promise<Running | undefined> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, message.kind === "op" ? message.op : undefined);
+    this.#feed?.poke();
+    const running = this.#running;
+    if (running !== undefined) {
+      const delivery = await this.#host.deliver(this.id, running.invocation, message, signal);
+      if (delivery.taken && delivery.error !== undefined) throw fromWire(delivery.error);
+      if (delivery.taken) return running;
+      if (this.#running === running) this.#running = undefined;
+    }
+    if (!needsTurn(message)) return this.#missed(message);
+    const begun = this.#follow(await this.#host.begin(this.id, message, signal));
+    if (message.kind === "op" && taskKindOf(message.op) !== undefined) this.#noteBegun(message);
+    this.#feed?.poke();
+    return begun;
+  }
+
+  #noteBegun({ id, op }: Extract<Message, { kind: "op" }>): void {
+    this.#status = "running";
+    this.#activeTurn = {
+      ...{ turnId: toTurnId(id), submissionId: toSubmissionId(id), kind: taskKindOf(op) ?? "regular" },
+      ...{ takesInput: taskKindOf(op) === "regular", startedAt: Date.now() },
+    };
+  }
+
+  /** Nothing runs that it could be for. */
+  #missed(message: Message): undefined {
+    if (message.kind === "interrupt" && message.turnId !== undefined) throw new NoActiveTurnError();
+    if (message.kind !== "op" || message.op.type === "interrupt") return undefined;
+    throw new InvalidRequestError(
+      `op ${message.op.type}: no call \`${String((message.op as { id?: unknown }).id)}\` waits for an answer: nobody has asked, or its turn has ended; see pendingApprovals`,
+    );
+  }
+
+  /** Waits for an invocation's end, so that it is known what runs. */
+  #follow(invocation: string): Running {
+    const answer = this.#host.answerOf(invocation, this.#host.signal);
+    const running: Running = { invocation, answer };
+    this.#running = running;
+    const over = () => {
+      if (this.#running === running) this.#running = undefined;
+      this.#feed?.poke();
+    };
+    answer.then(
+      ({ facts }) => {
+        if (this.#running === running) this.#absorb(facts);
+        over();
+      },
+      (error: unknown) => {
+        over();
+        if (error instanceof ThreadClosedError) this.#isClosed = true;
+        if (this.#host.signal.aborted) return;
+        this.#status = { errored: error instanceof Error ? error.message : String(error) };
+        this.#activeTurn = undefined;
+        if (error instanceof SkeinError) this.#feed?.tellFailure(toSubmissionId(""), error.message);
+      },
+    );
+    return running;
+  }
+
+  async ready(options: WaitOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+  }
+
+  async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
+    if (typeof id !== "string" || id === "")
+      throw new InvalidRequestError("submission id: must be a text, and not empty");
+    return this.#bounded(
+      "the outcome",
+      async (signal) => {
+        const { note } = await this.look(signal);
+        const trace = await traceOf(this.lines(0, undefined, signal), { id: toSubmissionId(id), threadId: this.id });
+        if (trace === undefined) return note.run?.submissionId === id ? "running" : undefined;
+        if (trace.end !== "open") return trace.end;
+        return note.run === null ? "cut" : "running";
+      },
+      options,
+    );
+  }
+
+  budget(): Promise<BudgetUse | undefined> {
+    return this.#host.budgetOf(this.id);
+  }
+
+  async setBudget(change: BudgetChange): Promise<void> {
+    await this.#message({ kind: "budget", id: newTurnId(), change });
+  }
+
+  /** Hands a message in, and waits until it was carried out. */
+  async #message(message: Message, options: WaitOptions = {}, what = "the message"): Promise<void> {
+    await this.#bounded(
+      what,
+      async (signal) => {
+        if (this.#running === undefined) this.#takeLook(await this.look(signal));
+        const before = this.#running;
+        const running = await this.#send(message, signal);
+        if (running !== undefined && running !== before) await running.answer;
+      },
+      options,
+    );
+  }
+
+  // Turns.
+
+  async run<Output = unknown>(
+    input: string | readonly UserInput[],
+    options: RunOptions<Output> = {},
+  ): Promise<TurnResult<Output>> {
+    if (typeof input !== "string" && !Array.isArray(input)) {
+      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
+    }
+    const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
+    const { outputSchema } = options;
+    const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
+    const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
+    return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+  }
+
+  compact(options: WaitOptions = {}): Promise<TurnResult> {
+    return this.#runOp({ type: "compact" }, options);
+  }
+
+  review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+    return this.#runOp({ type: "review", review_request: { target } }, options);
+  }
+
+  async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
+    options.signal?.throwIfAborted();
+    const op = withKnownInput(parseOp(given));
+    const id = newTurnId();
+    if (isEmptyInput(op)) return nothingOf(toSubmissionId(id));
+    let isSent = false;
+    let isOver = false;
+    try {
+      return await this.#bounded(
+        "the turn",
+        async (signal) => {
+          const running = await this.#send({ kind: "op", id, op, isNew: true }, signal);
+          isSent = true;
+          if (running === undefined) throw new InternalDefect("a turn was sent to nobody");
+          const answer = await running.answer;
+          isOver = true;
+          await this.#feed?.reached(answer.facts.position);
+          return this.#resultIn(answer, toSubmissionId(id), signal);
+        },
+        options,
+        op,
+      );
+    } catch (error) {
+      const isGivenUp = options.signal?.aborted || (error instanceof SkeinError && error.code === "deadline_exceeded");
+      if (isSent && !isOver && isGivenUp) void this.interrupt().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #resultIn({ results }: TurnAnswer, id: SubmissionId, signal: AbortSignal): Promise<TurnResult<never>> {
+    const sent = results[id];
+    if (sent === undefined) throw new InternalDefect(`no worker says what became of submission ${id}`);
+    const { items, ...rest } = sent;
+    if (items !== null) return { ...rest, items };
+    const turnId = rest.turnId ?? id;
+    const whole = await resultOf(this.lines(this.#origin.position, undefined, signal), { id, turnId });
+    return { ...rest, items: whole.items };
+  }
+
+  async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    await this.#message({ kind: "interrupt", id: newTurnId(), turnId }, options, "the interrupt");
+  }
+
+  async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
+    if (!Number.isSafeInteger(turns) || turns < 1)
+      throw new InvalidRequestError("rollback: give how many turns, from 1 on");
+    await this.#message({ kind: "rollback", id: newTurnId(), turns }, options, "the rollback");
+  }
+
+  async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {
+    if (this.#isClosed) return "completed";
+    await this.#bounded(
+      "the shutdown",
+      async (inner) => {
+        await this.interrupt({ signal: inner }).catch(() => undefined);
+        await this.#host.close(this.id, inner);
+      },
+      { signal, deadlineMs },
+    );
+    this.#isClosed = true;
+    this.#status = "shutdown";
+    this.#feed?.poke();
+    return "completed";
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  async #bounded<T>(
+    what: string,
+    work: (signal: AbortSignal) => Promise<T>,
+    { signal, deadlineMs }: WaitOptions,
+    op?: Op,
+  ): Promise<T> {
+    const { signal: end } = this.#host;
+    const both = signal === undefined ? end : AbortSignal.any([signal, end]);
+    try {
+      return await withDeadline(what, work, { signal: both, deadlineMs, clock: systemClock });
+    } catch (error) {
+      if (!(error instanceof ThreadClosedError)) throw error;
+      this.#isClosed = true;
+      throw new ThreadClosedError(this.id, op);
+    }
+  }
+}
+
+/** What only the turn that runs could take is for nobody when none runs. */
+function needsTurn(message: Message): boolean {
+  if (message.kind === "interrupt") return false;
+  return message.kind !== "op" || !["interrupt", "exec_approval", "patch_approval"].includes(message.op.type);
+}
+
+const nothingOf = (submissionId: SubmissionId): TurnResult<never> => ({
+  ...{ submissionId, turnId: null, status: "completed", lastAgentMessage: null, items: [], usage: null, error: null },
+});
