@@ -260,7 +260,8 @@ export function endTurns(
   };
   const { turn } = host;
   if (turn !== undefined && !turn.ended) {
-    if (turn.end === undefined || isLost) end(turn);
+    if (turn.end === undefined) end(turn);
+    else if (isLost) endUnstored({ host, run: turn }, failure);
     else publishEnd({ host, run: turn });
   }
   for (const task of waiting) {
@@ -268,6 +269,14 @@ export function endTurns(
     announceTurn(host, run);
     end(run);
   }
+}
+
+/** The end that waits to be stored may be stored yet, or is already: what is shown in its place is stored nowhere, or there would be two. */
+function endUnstored({ host, run }: Place, failure: ErrorEvent | undefined): void {
+  if (failure !== undefined) host.publish(run.id, failure);
+  run.abort(turnEnded("interrupted"));
+  run.decide(endOf(host, run, "interrupted"));
+  publishEnd({ host, run });
 }
 
 /** What can be recorded without waiting is. */

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { StoreIoError, type Thread, ThreadBusyError, ThreadClosedError, tool } from "../../src/index.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import type { ThreadEvent } from "../../src/protocol/event.ts";
+import type { ThreadId } from "../../src/protocol/ids.ts";
 import type { RolloutLine } from "../../src/protocol/rollout.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
@@ -73,6 +74,18 @@ const rigged = (options: Parameters<typeof rig>[0] = {}) =>
   });
 
 const incarnationOf = (thread: Thread) => (thread as LiveThread).incarnation;
+
+/** The ends of turns that are stored, in order. */
+async function storedEnds(store: ThreadStore, threadId: ThreadId): Promise<string[]> {
+  const ends: string[] = [];
+  for await (const page of store.load(threadId)) {
+    for (const { type, payload } of page) {
+      if (type !== "event_msg") continue;
+      if (payload.type === "task_complete" || payload.type === "turn_aborted") ends.push(payload.type);
+    }
+  }
+  return ends;
+}
 
 suite("ends", () => {
   for (const [state, enter] of Object.entries(states)) {
@@ -205,6 +218,7 @@ suite("ends", () => {
     broken = false;
     const { thread: again } = await r.manager.resumeThread(thread.id);
     assert.deepEqual([(await again.run("again")).status, again.epoch], ["completed", 2]);
+    assert.deepEqual(await storedEnds(store, thread.id), ["task_complete", "task_complete"], "each turn has one end");
   });
 
   test("a store that fails for a while holds a turn's end up, and no longer", async () => {
