@@ -11,7 +11,7 @@ const clerk = defineThreadLogic({
   receive: {
     delivery: ({ sku, count }, { state, topic }) => {
       state.stock.set(sku, (state.stock.get(sku) ?? 0) + count);
-      console.log("clerk has", count, sku, topic === null ? "" : `by ${topic}`);
+      console.log(`clerk has ${count} ${sku}${topic === null ? "" : ` by ${topic}`}`);
     },
     stock: ({ sku }, { state }) => ({ count: state.stock.get(sku) ?? 0 }),
   },

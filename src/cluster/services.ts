@@ -130,10 +130,13 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
         if (next.signalled === undefined) continue;
         const { message, ack } = next.signalled;
         let isTaken = false;
-        const delivery = await ctx.run(`take-${n}`, () => {
+        const taking = ctx.run(`take-${n}`, () => {
           isTaken = true;
           return attendance.take(message);
         });
+        // A step begins only when it is waited for, and this one waits for what the other one loads: after a replay that has not begun.
+        await RestatePromise.race([taking, work.map(() => undefined)]);
+        const delivery = await taking;
         // An earlier worker has taken it.
         if (!isTaken && delivery.taken) attendance.takeAgain(message);
         ctx.resolveAwakeable(ack, delivery);
