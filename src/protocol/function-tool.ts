@@ -41,6 +41,11 @@ export interface Tool {
   readonly isQuiet?: boolean;
   /** A call that was cut off by its process's end may be made once more: see `recovery` in ThreadConfig. */
   readonly idempotent?: boolean;
+  /**
+   * What the user is to be asked before the call does anything; undefined where nothing. A life that ends while they are asked leaves a
+   * call that has done nothing, so one that goes on with the turn asks again.
+   */
+  asksFirst?(rawArguments: string, context: ToolContext): Promise<ApprovalQuestion | undefined>;
   /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
   call(rawArguments: string, context: ToolContext): Promise<string>;
 }

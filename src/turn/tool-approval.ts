@@ -9,6 +9,7 @@ export async function askApproval(
   call: CallContext,
   name: string,
   { reason, command }: ApprovalQuestion = {},
+  ask: CallContext["ask"] = (msg) => call.ask(msg),
 ): Promise<void> {
   const { config, consents, callId, turnId } = call;
   if (config.approvalPolicy === "never") {
@@ -20,7 +21,7 @@ export async function askApproval(
   const shown = command ?? [name, call.raw];
   const action = JSON.stringify(["tool", name, shown]);
   if (consents.allows(action)) return;
-  const decision = await call.ask({
+  const decision = await ask({
     type: "exec_approval_request",
     call_id: callId,
     turn_id: turnId,

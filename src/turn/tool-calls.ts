@@ -103,14 +103,16 @@ async function outcomeOf(
 ): Promise<["completed" | "failed", string]> {
   try {
     const { callId, kind, name } = call;
+    const place = new CallContext(host, run, { callId, kind, raw });
     const context = {
       threadId: host.threadId,
       turnId: run.turnId,
       callId,
       signal: run.signal,
-      askApproval: (question?: ApprovalQuestion) =>
-        askApproval(new CallContext(host, run, { callId, kind, raw }), name, question),
+      askApproval: (question?: ApprovalQuestion) => askApproval(place, name, question),
     };
+    const question = await tool.asksFirst?.(raw, context);
+    if (question !== undefined) await askApproval(place, name, question, (msg) => place.askFirst(msg));
     return ["completed", truncateMiddle(await tool.call(raw, context))];
   } catch (error) {
     call.failure = run.signal.aborted ? run.signal.reason : error;

@@ -65,11 +65,12 @@ export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input
   return {
     spec,
     ...(options.idempotent === true && { idempotent: true }),
+    ...(approval !== undefined && {
+      asksFirst: async (rawArguments: string, context: ToolContext) =>
+        questionOf(approval, await readArguments(rawArguments, options.input), context),
+    }),
     async call(rawArguments, context) {
-      const input = await readArguments(rawArguments, options.input);
-      const question = await questionOf(options.approval, input, context);
-      if (question !== undefined) await context.askApproval(question);
-      return outputText(await options.execute(input, context));
+      return outputText(await options.execute(await readArguments(rawArguments, options.input), context));
     },
   };
 }
@@ -83,11 +84,10 @@ function describeInput(name: string, schema: StandardSchema | undefined): JsonSc
 }
 
 async function questionOf<Input>(
-  approval: ToolOptions<Input>["approval"],
+  approval: ToolApproval<Input>,
   input: Input,
   context: ToolContext,
 ): Promise<ApprovalQuestion | undefined> {
-  if (approval === undefined) return undefined;
   const asked = approval === "always" ? true : await approval(input, context);
   if (asked === undefined || asked === false) return undefined;
   if (asked === true) return {};

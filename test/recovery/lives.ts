@@ -26,11 +26,12 @@ const effectsIn = (folder: string): string[] =>
 
 /** Tools that leave a line for each call. Those of the life that dies never answer, but for `quick`. */
 function toolsOf(folder: string, mode: "hangs" | "answers"): ThreadManagerOptions["tools"] {
-  return ["push", "put", "quick"].map((name) =>
+  return ["push", "put", "quick", "guarded"].map((name) =>
     tool({
       name,
       description: "",
       idempotent: name === "put",
+      ...(name === "guarded" && { approval: "always" as const }),
       execute: () => {
         appendFileSync(join(folder, "effects"), `${name}\n`);
         return mode === "answers" || name === "quick" ? `did ${name}` : never();

@@ -167,6 +167,21 @@ export const dyingSteps: readonly DyingStep[] = [
     effects: ["shell"],
   },
   {
+    name: "in an approval of an embedder's tool",
+    plays: [[call("guarded")]],
+    reached: (lines) => lines.some((line) => line.type === "task" && line.payload.asking?.open === true),
+    asked: [["user: go", "call guarded", "output: did guarded"]],
+    approvals: 1,
+    effects: ["guarded"],
+  },
+  {
+    name: "in an embedder's tool that was approved",
+    plays: [[call("guarded")]],
+    reached: inTool,
+    asked: [["user: go", "call guarded", `output: ${UNKNOWN_EFFECT}`]],
+    effects: ["guarded"],
+  },
+  {
     name: "in a command that was approved",
     runsPrograms: true,
     plays: [[call("shell_command", { command: "echo shell >> effects; sleep 15" })]],
