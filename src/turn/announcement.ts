@@ -75,7 +75,9 @@ export const recordJoinedInput = (host: TurnHost, run: TurnRun): void | Promise<
 
 /** What is taken out of the inbox is recorded, whatever becomes of the turn meanwhile. */
 export function recordInOrder(host: TurnHost, run: TurnRun, taken: readonly Submission[]): void | Promise<void> {
-  if (taken.length > 0) run.noteRecording(recordAll(host, run, taken, run.recording));
+  if (taken.length === 0) return run.recording;
+  run.noteTaken(taken);
+  run.noteRecording(recordAll(host, run, taken, run.recording));
   return run.recording;
 }
 
@@ -89,8 +91,25 @@ async function recordAll(
   for (const submission of taken) {
     const recorded = recordUserMessage(host, run, submission);
     if (recorded !== undefined) await recorded;
-    host.intake.noteTaken(submission.id);
+    if (run.noteRecorded(submission)) host.intake.noteTaken(submission.id);
   }
+}
+
+/**
+ * The thread ends, and nothing can be waited for: records what can be recorded at once, also of what others were about to.
+ * @returns what could not be
+ */
+export function recordNow(host: TurnHost, run: TurnRun, taken: readonly Submission[]): Submission[] {
+  const left: Submission[] = [];
+  for (const submission of [...run.takeUnrecorded(), ...taken]) {
+    const recording = recordUserMessage(host, run, submission);
+    if (recording === undefined) host.intake.noteTaken(submission.id);
+    else {
+      recording.catch(() => undefined); // its failure is nobody's any more
+      left.push(submission);
+    }
+  }
+  return left;
 }
 
 function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission): void | Promise<void> {

@@ -1,6 +1,7 @@
 /** The implementations of turn.machine: each finds the turn's host under the thread actor's session id. */
 
 import { fromPromise } from "xstate";
+import { refusal } from "../../machines/thread.machine.ts";
 import {
   type Resumption,
   type SampleOutcome,
@@ -16,7 +17,7 @@ import type { ErrorEvent, TaskCompleteEvent, TurnAbortedEvent } from "../protoco
 import { isUuid, newTurnId, toTurnId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import { turnAbortedMessage } from "../protocol/response-item.ts";
-import { announceTurn, recordInOrder, recordInput, recordItem, turnStamp } from "./announcement.ts";
+import { announceTurn, recordInOrder, recordInput, recordItem, recordNow, turnStamp } from "./announcement.ts";
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import { failureOf } from "./failure.ts";
 import type { Submission } from "./inbox.ts";
@@ -228,8 +229,8 @@ function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: un
 
 /** The next request goes without the pictures that this one may have been refused for. */
 function omitRefusedPictures(host: TurnHost, run: TurnRun, error: unknown): void {
-  const refusal = refusalIn(error);
-  if (refusal === "none" || host.history?.mayBeRefusedFor(refusal) !== true) return;
+  const refusedFor = refusalIn(error);
+  if (refusedFor === "none" || host.history?.mayBeRefusedFor(refusedFor) !== true) return;
   recordItem(host, run.id, refusedPicturesNote());
   const message = "The model's server refused a picture; from now on it is left out of what is sent.";
   host.publish(run.id, { type: "warning", message });
@@ -240,6 +241,8 @@ export function abandonTurn(host: TurnHost, error: unknown): void {
   const run = host.turn;
   if (run === undefined || run.ended) return;
   publishError({ host, run }, error);
+  run.abort(turnEnded(null));
+  void recordInOrder(host, run, takeAll({ host, run }));
   endNow({ host, run }, null);
 }
 
@@ -256,6 +259,9 @@ export function endTurns(
 ): void {
   const end = (run: TurnRun) => {
     if (failure !== undefined) host.publish(run.id, failure);
+    run.abort(turnEnded("interrupted"));
+    for (const { id } of recordNow(host, run, takeAll({ host, run })))
+      if (id !== run.id) host.publish(id, failure ?? refusal("the thread has ended"));
     endNow({ host, run }, "interrupted");
   };
   const { turn } = host;
@@ -279,10 +285,12 @@ function endUnstored({ host, run }: Place, failure: ErrorEvent | undefined): voi
   publishEnd({ host, run });
 }
 
-/** What can be recorded without waiting is. */
+/** All that waits for the turn. */
+const takeAll = ({ host: { intake }, run }: Place): Submission[] =>
+  [intake.inbox.take(run.id) ?? [], intake.inbox.takeInput(run.id)].flat();
+
+/** The end of a turn that is aborted, and to whose history nothing is added any more. */
 function endNow({ host, run }: Place, reason: TurnAbortReason | null): void {
-  run.abort(turnEnded(reason));
-  void recordInOrder(host, run, [host.intake.inbox.take(run.id) ?? [], host.intake.inbox.takeInput(run.id)].flat());
   for (const call of run.calls.splice(0)) recordOutput(host, run, call, abandon(host, call));
   if (reason === "interrupted") recordInterrupt(host, run);
   const end = endOf(host, run, reason);

@@ -1,3 +1,4 @@
+import type { Submission } from "../../machines/thread.machine.ts";
 import type { Resumption } from "../../machines/turn.machine.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { TaskCompleteEvent, TurnAbortedEvent } from "../protocol/event.ts";
@@ -57,6 +58,7 @@ export class TurnRun {
   compaction: TurnItem | undefined;
   /** Resolves when the input that was taken so far is in the history. */
   recording: Promise<void> | undefined;
+  readonly #unrecorded = new Set<Submission>();
   /** What the turn failed by. */
   error: TaskCompleteEvent["error"];
   /** How it ended, once that is stored. */
@@ -159,6 +161,23 @@ export class TurnRun {
   /** Input is being recorded; what comes next waits for it. */
   noteRecording(recording: Promise<void>): void {
     this.recording = recording;
+  }
+
+  /** These were taken to be recorded, and are not yet. */
+  noteTaken(submissions: readonly Submission[]): void {
+    for (const submission of submissions) this.#unrecorded.add(submission);
+  }
+
+  /** @returns whether it was still to be recorded */
+  noteRecorded(submission: Submission): boolean {
+    return this.#unrecorded.delete(submission);
+  }
+
+  /** What was taken and is not recorded: whoever asks records it. */
+  takeUnrecorded(): Submission[] {
+    const left = [...this.#unrecorded];
+    this.#unrecorded.clear();
+    return left;
   }
 
   /** The answer is to be of this form. */

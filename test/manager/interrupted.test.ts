@@ -16,6 +16,7 @@ import {
   type ThreadStore,
   wait,
 } from "../../src/index.ts";
+import { observe } from "../kernel/settled.ts";
 import { next, rig } from "../rig.ts";
 
 const found = async (manager: ThreadManager, query: { interrupted?: boolean } = { interrupted: true }) =>
@@ -67,7 +68,9 @@ test("a turn that runs here is not interrupted", async () => {
     [row?.threadId, row?.interrupted, row?.openTurn?.turnId],
     [threadId, false, thread.activeTurn?.turnId],
   );
-  await r.clock.advanceAsync(2_000);
+  const turn = observe(running);
+  // The model may not have been asked yet.
+  for (let n = 0; n < 40 && turn.outcome === "pending"; n += 1) await r.clock.advanceAsync(2_000);
   await running;
   assert.deepEqual(await found(r.manager, { interrupted: false }), [threadId]);
 });

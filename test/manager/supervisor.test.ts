@@ -6,7 +6,7 @@ import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { ask } from "../../src/index.ts";
 import { hang } from "../../src/model/script.ts";
 import { settled } from "../kernel/settled.ts";
-import { type Rig, rig, watch } from "../rig.ts";
+import { type Rig, rig, until, watch } from "../rig.ts";
 
 const FORGED: readonly unknown[] = [
   {},
@@ -188,8 +188,7 @@ suite("a thread's face", () => {
     const actor = actors.get(thread.id);
     assert.ok(actor !== undefined);
     const running = thread.run("x");
-    await settled();
-    assert.equal(r.model.requests.length, 1);
+    await until(() => r.model.requests.length === 1);
     const before = actor.getSnapshot();
     const seen = watch(thread);
     const forged = {

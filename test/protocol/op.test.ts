@@ -4,11 +4,11 @@ import { InvalidRequestError } from "../../src/protocol/errors.ts";
 import { type Op, opSchemas, parseOp } from "../../src/protocol/op.ts";
 import { unknownKind } from "../../src/protocol/unknown-kind.ts";
 
-/** SPEC 2's table, and inject_items. */
+/** SPEC 2's table, inject_items, and Skein's own thread_message. */
 const KINDS =
   `interrupt user_input user_turn override_turn_context exec_approval patch_approval user_input_answer resolve_elicitation
   add_to_history get_history_entry_request list_mcp_tools list_custom_prompts list_models list_skills compact inject_items undo
-  thread_rollback review run_user_shell_command shutdown refresh_mcp_servers`.split(/\s+/);
+  thread_message thread_rollback review run_user_shell_command shutdown refresh_mcp_servers`.split(/\s+/);
 
 test("every op of the specification is known", () => {
   assert.deepEqual([...opSchemas.keys()].sort(), KINDS.sort());
