@@ -31,7 +31,7 @@ suite("leaks", () => {
       const { grownBy, left, resources } = await child(mode, count);
       assert.deepEqual([left, resources], [NOTHING, 0]);
       // Compiled code and the like cost something once; a leak of one small object a thread costs more than the rest.
-      const allowed = 600_000 + 60 * count;
+      const allowed = 1_000_000 + 60 * count;
       assert.ok(Number(grownBy) < allowed, `the heap grew by ${Number(grownBy) / count} bytes for each thread`);
     });
   }
