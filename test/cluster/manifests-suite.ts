@@ -1,6 +1,6 @@
 /**
- * The manifests of examples/kubernetes: every object fits the type that the Kubernetes API has for it, names no field that the
- * type does not know, and refers to what is there. The types come from npm (`kubernetes-models`, made from the API's own description).
+ * The manifests of examples/kubernetes: every object fits the type that the Kubernetes API has for it (an optional field
+ * that is misspelt passes), and refers to what is there. The types come from npm (`kubernetes-models`, made from the API's own description).
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

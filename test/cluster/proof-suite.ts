@@ -88,11 +88,12 @@ async function under(rig: ClusterRig, size: typeof SHORT, troubles: readonly [st
 }
 
 suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
-  test("a worker is killed, then the server", async () => {
+  test("a worker is killed, then the server, then the database", async () => {
     await using rig = await ClusterRig.start();
     for (const [name, trouble] of [
       ["worker 1 killed", killWorker(0)],
       ["server killed", killNode(0)],
+      ["database killed", killPostgres],
     ] as const) {
       const report = await under(rig, SHORT, [[name, trouble]]);
       assert.equal(report.resent, SHORT.submissions / 10);
