@@ -10,11 +10,17 @@ import { isIP } from "node:net";
 import * as z from "zod";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
+import { isLoopback } from "../kernel/loopback.ts";
 import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
+import {
+  DuplicateThreadError,
+  InvalidRequestError,
+  ManagerClosedError,
+  RolloutNotFoundError,
+} from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { parseWith } from "../protocol/validation.ts";
@@ -95,9 +101,6 @@ const optionsSchema = z.strictObject({
 export function createWorker(options: WorkerOptions): Worker {
   return new ClusterWorker(parseWith(optionsSchema, options, "createWorker"));
 }
-
-const isLoopback = (host: string): boolean =>
-  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
 class ClusterWorker implements Worker, WorkerActions {
   readonly #threads: WorkerThreads;
@@ -190,10 +193,16 @@ class ClusterWorker implements Worker, WorkerActions {
       session.on("error", (err) => this.#logger.debug({ err }, "a connection of the engine's failed"));
     });
     this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(port, host, resolve);
-    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(port, host, resolve);
+      });
+    } catch (error) {
+      this.#server = undefined; // another port may be free
+      throw error;
+    }
+    server.on("error", (err) => this.#logger.warn({ err }, "the worker's server failed"));
     const address = server.address();
     if (typeof address !== "object" || address === null)
       throw new InvalidRequestError("listen: give a host and a port");
@@ -308,10 +317,13 @@ class ClusterWorker implements Worker, WorkerActions {
 
   async exists(threadId: ThreadId): Promise<boolean> {
     const { store } = this.#threads.manager;
-    return store.get(threadId).then(
-      () => true,
-      () => false,
-    );
+    try {
+      await store.get(threadId);
+      return true;
+    } catch (error) {
+      if (error instanceof RolloutNotFoundError) return false;
+      throw error;
+    }
   }
 
   async start(threadId: ThreadId, _invocation: string, { config, options, fork }: StartRequest): Promise<Facts> {

@@ -1,6 +1,7 @@
 /** Bad input and trouble, as a client and a worker tell of it; without an engine. */
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import * as z from "zod";
 import { connect, createWorker, type WorkerOptions } from "../../src/cluster/index.ts";
@@ -61,6 +62,17 @@ suite("a worker", () => {
     const { url, port, host } = await worker.listen();
     assert.deepEqual([url, host], [`http://127.0.0.1:${port}`, "127.0.0.1"]);
     await assert.rejects(worker.listen(), InvalidRequestError);
+  });
+
+  test("whose port is taken may listen on another one", async (t) => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+    t.after(() => taken.close());
+    const { port } = taken.address() as AddressInfo;
+    const worker = createWorker({ manager: await managerOf(t) });
+    t.after(() => worker.close());
+    await assert.rejects(worker.listen({ port }), /EADDRINUSE/);
+    assert.notEqual((await worker.listen()).port, port);
   });
 
   test("names a wrong option, and a store that keeps no notes", async (t) => {
