@@ -1,4 +1,5 @@
 /** A thread as a command line names it. */
+
 import { resolve } from "node:path";
 import {
   InvalidRequestError,
@@ -10,6 +11,7 @@ import {
   type ThreadStore,
 } from "../index.ts";
 import { everyThread } from "../store/every-thread.ts";
+import { isStored } from "../store/is-stored.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import { UsageError } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
@@ -30,7 +32,7 @@ export async function findThread(choice: ThreadOptions, store: ThreadStore, io: 
   }
   if (thread.includes("/") || thread.endsWith(".jsonl")) return { rolloutPath: resolve(io.cwd(), thread) };
   const threadId = asId(thread);
-  return threadId !== undefined && (await isStored(threadId, store)) ? threadId : await namedThread(thread, store);
+  return threadId !== undefined && (await isStored(store, threadId)) ? threadId : await namedThread(thread, store);
 }
 
 /** As {@link findThread}, and always an id. */
@@ -44,16 +46,6 @@ function asId(text: string): ThreadId | undefined {
     return parseThreadId(text);
   } catch {
     return undefined;
-  }
-}
-
-async function isStored(threadId: ThreadId, store: ThreadStore): Promise<boolean> {
-  try {
-    await store.get(threadId);
-    return true;
-  } catch (error) {
-    if (error instanceof RolloutNotFoundError) return false;
-    throw error;
   }
 }
 

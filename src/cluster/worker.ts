@@ -1,4 +1,5 @@
 /** One worker of a cluster: a whole ThreadManager behind an endpoint that the engine calls. */
+
 import {
   createServer,
   type Http2Server,
@@ -15,15 +16,11 @@ import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import {
-  DuplicateThreadError,
-  InvalidRequestError,
-  ManagerClosedError,
-  RolloutNotFoundError,
-} from "../protocol/errors.ts";
+import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { parseWith } from "../protocol/validation.ts";
+import { isStored } from "../store/is-stored.ts";
 import { Attendance, factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./attendance.ts";
 import { answerLive, LIVE_PATH, type LiveAnswer } from "./live-side.ts";
 import { loadFetchSdk, loadSdk } from "./restate-sdk.ts";
@@ -315,15 +312,8 @@ class ClusterWorker implements Worker, WorkerActions {
     if (this.isDraining) throw drainingError();
   }
 
-  async exists(threadId: ThreadId): Promise<boolean> {
-    const { store } = this.#threads.manager;
-    try {
-      await store.get(threadId);
-      return true;
-    } catch (error) {
-      if (error instanceof RolloutNotFoundError) return false;
-      throw error;
-    }
+  exists(threadId: ThreadId): Promise<boolean> {
+    return isStored(this.#threads.manager.store, threadId);
   }
 
   async start(threadId: ThreadId, _invocation: string, { config, options, fork }: StartRequest): Promise<Facts> {

@@ -3,7 +3,7 @@
  */
 
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { RolloutNotFoundError, ThreadBusyError } from "../protocol/errors.ts";
+import { ThreadBusyError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
 import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
@@ -15,6 +15,7 @@ import {
   resolveThreadConfig,
   type ThreadConfig,
 } from "../protocol/thread-config.ts";
+import { isStored } from "../store/is-stored.ts";
 import type { OpenOptions, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import { type OpenWork, openTurnOf, readOpenWork } from "../thread/open-work.ts";
@@ -390,16 +391,6 @@ const newThreadOf = (thread: LiveThread): NewThread => ({
   thread,
   sessionConfigured: thread.sessionConfigured,
 });
-
-async function isStored(store: ThreadStore, threadId: ThreadId): Promise<boolean> {
-  try {
-    await store.header(threadId);
-    return true;
-  } catch (error) {
-    if (error instanceof RolloutNotFoundError) return false;
-    throw error;
-  }
-}
 
 /** A turn that a dead process left open is marked as interrupted, once. */
 async function closeDeadTurn(store: ThreadStore, writer: ThreadWriter): Promise<undefined> {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { Pace, paced } from "../../src/kernel/pace.ts";
+import { countLoopTurns } from "./loop-turns.ts";
 import { settled } from "./settled.ts";
 
 suite("pace", () => {
@@ -43,36 +44,24 @@ suite("pace", () => {
   });
 
   test("what a piece sets in motion counts as its own time", async () => {
-    let turns = 0;
-    let isOver = false;
-    const count = (): void => {
-      turns += 1;
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const loop = countLoopTurns();
     await paced(Array.from({ length: 6 }), () => {
       queueMicrotask(() => {
         const until = performance.now() + 6;
         while (performance.now() < until);
       });
     });
-    isOver = true;
+    const turns = loop.stop();
     assert.ok(turns >= 2, `the loop turned ${turns} times`);
   });
 
   test("a long walk lets the loop turn", async () => {
-    let turns = 0;
-    let isOver = false;
-    const count = (): void => {
-      turns += 1;
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const loop = countLoopTurns();
     await paced(Array.from({ length: 6 }), () => {
       const until = performance.now() + 6;
       while (performance.now() < until);
     });
-    isOver = true;
+    const turns = loop.stop();
     assert.ok(turns >= 2, `the loop turned ${turns} times`);
   });
 });

@@ -9,6 +9,7 @@ import { header, user } from "../../../src/store/contract/store-script.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { LeaseKeeper } from "../../../src/store/file/lease/lease.ts";
 import { thisProcess } from "../../../src/store/file/lease/process-identity.ts";
+import { countLoopTurns } from "../../kernel/loop-turns.ts";
 import { systemError } from "./faulty-file-system.ts";
 import { TempHome } from "./temp-home.ts";
 
@@ -203,16 +204,10 @@ describe("leases", () => {
     const live = await store.create(header());
     const folder = join(home.path, "leases");
     for (let n = 0; n < 3_000; n += 1) nodeFileSystem.link(join(folder, live.threadId), join(folder, header().id));
-    let turns = 0;
-    let isOver = false;
-    const count = (): void => {
-      turns += 1;
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const loop = countLoopTurns();
     const keeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentLog);
     for await (const { path } of keeper.orphans()) assert.fail(path);
-    isOver = true;
+    const turns = loop.stop();
     keeper.close();
     assert.ok(turns >= 1, `the loop turned ${turns} times`);
     await live.close();
