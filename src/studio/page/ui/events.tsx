@@ -78,7 +78,8 @@ export function Events() {
     if (wanted === undefined || found === undefined || found.event.threadId !== wanted.threadId) return;
     if (found.event.seq + found.folded < wanted.seq) return;
     const element = document.getElementById(`event-${found.event.seq}`);
-    element?.setAttribute("open", "");
+    if (element === null) return; // known, and not drawn yet
+    element.setAttribute("open", "");
     point(element);
     wantedEvent.value = undefined;
   }, [shown.value, wantedEvent.value]);
