@@ -63,14 +63,7 @@ export class Mail {
 
   /** Resolves when the message is stored. @throws OverloadedError, StoreIoError */
   async accept({ id, config }: LiveThread, letter: Letter): Promise<void> {
-    const box = await this.#current(id, config);
-    if (box.waiting.length >= this.#host.capacity) {
-      throw new OverloadedError(
-        `thread ${id} has ${box.waiting.length} durable messages waiting, and no room; try again later`,
-      );
-    }
-    box.waiting.push(letter);
-    box.unstored.add(letter);
+    const box = await this.#putIn(id, config, letter);
     try {
       await this.#store(box);
     } catch (error) {
@@ -127,12 +120,20 @@ export class Mail {
     return opening;
   }
 
-  /** The box that is in use once the wait for it is over. */
-  async #current(threadId: ThreadId, config: { readonly ephemeral: boolean }): Promise<Box> {
+  /** Puts the letter into the box that is in use once the wait for it is over: in one step, so that the box is not left meanwhile. */
+  async #putIn(threadId: ThreadId, config: { readonly ephemeral: boolean }, letter: Letter): Promise<Box> {
     for (;;) {
       const opening = this.#boxOf(threadId, config);
       const box = await opening;
-      if (this.#boxes.get(threadId) === opening) return box;
+      if (this.#boxes.get(threadId) !== opening) continue;
+      if (box.waiting.length >= this.#host.capacity) {
+        throw new OverloadedError(
+          `thread ${threadId} has ${box.waiting.length} durable messages waiting, and no room; try again later`,
+        );
+      }
+      box.waiting.push(letter);
+      box.unstored.add(letter);
+      return box;
     }
   }
 
