@@ -1,4 +1,5 @@
 /** What `skein app-server` does. */
+import { untilAborted } from "../kernel/abort-listeners.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { openHome } from "../manager/home.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
@@ -69,11 +70,11 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     const listener = await server.listen(listen, auth);
     if (manager.config.recovery === "continue") void recover(manager, command);
     if (address.kind === "stdio") {
-      await Promise.race([server.whenIdle(), aborted(drain), aborted(signal)]);
+      await Promise.race([server.whenIdle(), untilAborted(drain), untilAborted(signal)]);
     } else {
       command.onListening?.(listener.url);
-      await Promise.race([aborted(drain), aborted(signal)]);
-      await Promise.race([turns.whenNone(), aborted(signal)]);
+      await Promise.race([untilAborted(drain), untilAborted(signal)]);
+      await Promise.race([turns.whenNone(), untilAborted(signal)]);
       // The end of the last turn is to reach its clients: what they are told goes out with the next turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -107,11 +108,4 @@ function authOf({ wsAuth, wsTokenFile, wsTokenSha256 }: AppServerCommand): Liste
     throw new InvalidRequestError("--ws-auth capability-token goes together with --ws-token-file or --ws-token-sha256");
   }
   return { tokenFile: wsTokenFile, tokenSha256: wsTokenSha256 };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -23,6 +23,12 @@ export function onceAborted(signal: AbortSignal, call: () => void): () => void {
   };
 }
 
+/** Resolves when the signal is aborted, at once where it is. */
+export async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => onceAborted(signal, resolve));
+}
+
 function callAll(this: AbortSignal): void {
   const calls = listening.get(this);
   listening.delete(this);

@@ -1,4 +1,5 @@
 /** What `skein cluster dev` does. */
+import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { engineCache } from "../engines/engine-package.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { homeOf } from "../home.ts";
@@ -45,7 +46,7 @@ export async function runDevCluster(options: DevOptions, io: Io): Promise<void> 
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  if (interruption.exitCode !== undefined) throw new Exit(interruption.exitCode);
+  interruption.throwIfInterrupted();
   if (failed > 0) throw new Exit(EXIT.failed);
 }
 
@@ -73,11 +74,7 @@ class Steps {
 
 /** Until the interruption, or until a part of the cluster ends by itself. @throws EngineError */
 async function stillness(cluster: DevCluster, signal: AbortSignal): Promise<void> {
-  const asked = new Promise<void>((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", () => done(), { once: true });
-  });
-  await Promise.race([asked, cluster.broken]);
+  await Promise.race([untilAborted(signal), cluster.broken]);
 }
 
 const howToUse = ({ ingress, store, admin, workers }: DevCluster): string => `

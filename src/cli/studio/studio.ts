@@ -1,5 +1,6 @@
 import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
 import { openHome, ThreadManager } from "../../index.ts";
+import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { bridgeStudio } from "../../studio/bridge.ts";
 import { createStudio, type StudioServer } from "../../studio/create-studio.ts";
 import { homeOf } from "../home.ts";
@@ -56,5 +57,5 @@ async function show(
   { signal }: Interruption,
 ): Promise<void> {
   using _shown = showAddress(studio, io, { opens: open });
-  await new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
+  await untilAborted(signal);
 }

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
 import { createWorker } from "../../cluster/worker.ts";
 import { openHome, scriptedClient, ThreadManager } from "../../index.ts";
+import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ServerSignals } from "../app-server/signals.ts";
 import { adminOf, register, untilInvoked } from "../cluster/registration.ts";
@@ -66,7 +67,7 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
       const { url } = await worker.listen({ port: options.port, host: options.host });
       io.stderr.write(`listening on ${url}\n`);
       await introduce(url, options, signals.asked, io);
-      await aborted(signals.asked);
+      await untilAborted(signals.asked);
     } finally {
       const { completed, handedOver } = await worker.close({
         deadlineMs: options.drain * 1_000,
@@ -114,10 +115,3 @@ const closing = <T extends { close(): Promise<void> }>(value: T): { readonly val
   value,
   [Symbol.asyncDispose]: () => value.close(),
 });
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", () => done(), { once: true });
-  });
-}
