@@ -139,7 +139,7 @@ export class Attendance {
     const note = await this.#note();
     try {
       const isAgain = note.run?.invocation === this.invocation;
-      const thread = await this.#load({ ...note.config, recovery: "continue" }, signal);
+      const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       this.#answerAgain(thread);
       if (isAgain) await takeUpAgents(this.#worker, this.threadId, signal);
@@ -197,11 +197,6 @@ export class Attendance {
 
   async #write(note: ClusterNote): Promise<void> {
     await this.#worker.notes.write(this.threadId, "cluster", note);
-  }
-
-  /** The lease of a dead worker is free; that of one whose attempt is over may be taken from it. */
-  async #load(config: ThreadConfig, signal: AbortSignal): Promise<LiveThread> {
-    return loadThread(this.#worker, this.threadId, config, signal);
   }
 
   /** A message of this invocation, from now on. */
@@ -340,7 +335,7 @@ export async function noteOf({ manager, notes }: WorkerThreads, threadId: Thread
   );
 }
 
-/** Loads a thread, taking its lease. */
+/** Loads a thread, taking its lease: that of a dead worker is free, and that of one whose attempt is over may be taken from it. */
 export async function loadThread(
   { manager, leasePatienceMs, logger }: WorkerThreads,
   threadId: ThreadId,

@@ -194,8 +194,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     const threadId = parseThreadId(id);
     const look = await this.#bounded("the look", (signal) => this.#found(threadId, signal), options);
     await this.#checkStore(threadId, options.signal);
-    const thread = this.#handle(look, { isNew: false });
-    return thread;
+    return this.#handle(look, { isNew: false });
   }
 
   /** @throws ThreadNotFoundError for one that was removed or closed, too */

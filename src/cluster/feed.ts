@@ -5,7 +5,9 @@
  * - What is not stored (deltas, questions) comes from the worker that runs the thread, best effort; with the next life it begins anew.
  * - Numbers go on without gaps within a life, as this client sees it.
  */
+
 import { sleep, systemClock } from "../kernel/clock.ts";
+import { EventLog } from "../kernel/event-log.ts";
 import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
@@ -47,9 +49,7 @@ export class Feed {
   readonly #source: FeedSource;
   readonly #stop = new AbortController();
   readonly #subscribers = new Set<Subscriber>();
-  #told: Told[] = [];
-  /** How many were told and are no longer kept. */
-  #dropped = 0;
+  readonly #told = new EventLog<Told>({ capacity: KEPT_EVENTS });
   /** The first line that was not looked at. */
   #next: number;
   /** Lines from there on that a worker has told live. */
@@ -118,12 +118,15 @@ export class Feed {
   /** The place after an event of the current life, or of a given one; -1 is before the first that is known. */
   indexAfter(place: number | { readonly epoch: number; readonly seq: number }): number {
     const { epoch, seq } = typeof place === "number" ? { epoch: this.#epoch, seq: place } : place;
-    const at = this.#told.findLastIndex(({ event }) => event.epoch === epoch && event.seq <= seq);
-    return at === -1 ? 0 : this.#dropped + at + 1;
+    for (let index = this.#told.next - 1; index >= this.#told.first; index -= 1) {
+      const event = this.#told.get(index)?.event;
+      if (event?.epoch === epoch && event.seq <= seq) return index + 1;
+    }
+    return 0;
   }
 
   get end(): number {
-    return this.#dropped + this.#told.length;
+    return this.#told.next;
   }
 
   get isClosed(): boolean {
@@ -132,8 +135,8 @@ export class Feed {
 
   /** The event of an index; the first that is kept where it is no more. */
   at(index: number): { readonly told: Told; readonly index: number } | undefined {
-    const kept = Math.max(index, this.#dropped);
-    const told = this.#told[kept - this.#dropped];
+    const kept = Math.max(index, this.#told.first);
+    const told = this.#told.get(kept);
     return told && { told, index: kept };
   }
 
@@ -250,11 +253,7 @@ export class Feed {
     this.#epoch = event.epoch;
     this.#seq = event.seq;
     if (event.id !== INITIAL_SUBMISSION_ID) this.#current = event.id;
-    this.#told.push({ event, ordinal });
-    if (this.#told.length > KEPT_EVENTS) {
-      this.#told.shift();
-      this.#dropped += 1;
-    }
+    this.#told.append(() => ({ event, ordinal }));
     this.#source.note(event);
     for (const subscriber of [...this.#subscribers]) {
       if (ordinal === null || ordinal >= subscriber.from) subscriber.event(event);

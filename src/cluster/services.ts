@@ -36,7 +36,7 @@ import { toWire } from "./wire-error.ts";
 
 /** What a worker does; every method may be called again for what an earlier one has begun. */
 export interface WorkerActions {
-  start(threadId: ThreadId, invocation: string, request: StartRequest): Promise<Facts>;
+  start(threadId: ThreadId, request: StartRequest): Promise<Facts>;
   open(threadId: ThreadId, request: OpenRequest): Promise<Facts>;
   exists(threadId: ThreadId): Promise<boolean>;
   /** @param signal fires when the attempt is over: the thread is let go of */
@@ -168,7 +168,6 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     handlers: {
       start: exclusive(running, async (ctx: ObjectContext, request: StartRequest): Promise<Facts> => {
         const threadId = checked(ctx, request);
-        const invocation = ctx.request().id;
         if (request.isNamed && (await step(ctx, "exists", () => worker.exists(threadId))))
           throw fail({
             name: "DuplicateThreadError",
@@ -177,7 +176,7 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
             retryable: false,
             threadId,
           });
-        return step(ctx, "start", () => worker.start(threadId, invocation, request));
+        return step(ctx, "start", () => worker.start(threadId, request));
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
         const threadId = checked(ctx, request);

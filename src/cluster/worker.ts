@@ -316,7 +316,7 @@ class ClusterWorker implements Worker, WorkerActions {
     return isStored(this.#threads.manager.store, threadId);
   }
 
-  async start(threadId: ThreadId, _invocation: string, { config, options, fork }: StartRequest): Promise<Facts> {
+  async start(threadId: ThreadId, { config, options, fork }: StartRequest): Promise<Facts> {
     this.#checkOpen();
     const { manager, notes } = this.#threads;
     const settings = sendable(config);
