@@ -144,6 +144,11 @@ export class LiveGroup implements ThreadGroup {
     }));
   }
 
+  /** Its threads in their order, those of groups in it in their groups' places. */
+  threads(): ThreadId[] {
+    return this.#members.flatMap(({ id }) => this.#inner.get(id as ThreadId)?.threads() ?? [id as ThreadId]);
+  }
+
   get #members(): readonly GroupMember[] {
     return this.#actor.getSnapshot().context.members;
   }

@@ -136,6 +136,20 @@ export class Groups {
     return this.#isClosed ? undefined : this.#owners.get(threadId);
   }
 
+  /** For each thread of a group who joined it next; the threads of a group in a group stand in its place. */
+  joinedAfter(): ReadonlyMap<ThreadId, ThreadId> {
+    const after = new Map<ThreadId, ThreadId>();
+    for (const group of this.#all) {
+      if (group.parent !== undefined) continue;
+      const threads = group.threads();
+      for (const [at, threadId] of threads.entries()) {
+        const next = threads[at + 1];
+        if (next !== undefined) after.set(threadId, next);
+      }
+    }
+    return after;
+  }
+
   /** The manager ends: nothing is decided any more. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -105,6 +105,11 @@ export class Kinship {
     return this.#under(ancestor, (kin) => kin.presence === "member");
   }
 
+  /** All that it started itself and that are known, whatever has become of them. */
+  startedBy(parent: ThreadId): readonly ThreadId[] {
+    return [...(this.#kin.get(parent)?.children ?? [])];
+  }
+
   /** The members that it started itself. */
   childrenOf(parent: ThreadId): ThreadId[] {
     return [...(this.#kin.get(parent)?.children ?? [])].filter((id) => this.#kin.get(id)?.presence === "member");

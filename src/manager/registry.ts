@@ -428,12 +428,14 @@ export class Registry {
     return this.#kinship.seal(threadId);
   }
 
-  /** The agents under a thread, children before parents, the last started first. */
-  endOrder(threadId: ThreadId): ThreadId[] {
-    return this.#kinship
-      .childrenOf(threadId)
-      .reverse()
-      .flatMap((child) => [...this.endOrder(child), child]);
+  /** Those that a thread has started itself and that are known, whatever has become of them: others may be under them. */
+  startedBy(threadId: ThreadId): readonly ThreadId[] {
+    return this.#kinship.startedBy(threadId);
+  }
+
+  /** Whether the thread is open under another. */
+  isMember(threadId: ThreadId): boolean {
+    return this.#kinship.isAdmitted(threadId);
   }
 
   /** All that are here, in memory or not. */

@@ -38,14 +38,13 @@ import type { Registry, Unloaded } from "./registry.ts";
 import { ResidencySweep } from "./residency.ts";
 import type { RestartStanding } from "./restart-standing.ts";
 import { Rooms } from "./rooms.ts";
-import { shutDownThreads } from "./shutdown.ts";
+import { shutDownThreads, shutDownTree } from "./shutdown.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import { Supervisor } from "./supervisor.ts";
 import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
 import { Timers } from "./timers.ts";
-import { shutDownTree } from "./tree-shutdown.ts";
 import { TurnAgents } from "./turn-agents.ts";
 import { UnloadedHandles } from "./unloaded-handles.ts";
 
@@ -442,6 +441,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
 
   async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
     this.signal({ type: "manager.drain" });
+    const joinedAfter = this.groups.joinedAfter();
     this.#sweep.stop();
     await this.timers.close();
     await this.groups.close();
@@ -449,9 +449,9 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     const report = await shutDownThreads({
       registry: this.registry,
       removed: () => this.#lives.removed,
-      clock: this.setup.clock,
+      joinedAfter,
+      clock: this.clock,
       deadlineMs,
-      kill: (thread) => this.kill(thread),
     });
     this.maker.close();
     await this.#lives.endWhatIsLeft();

@@ -1,84 +1,92 @@
-import type { Clock } from "../kernel/clock.ts";
-import { paced } from "../kernel/pace.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
+import { ThreadNotFoundError } from "../protocol/errors.ts";
+import type { ThreadId } from "../protocol/ids.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { MemberLives } from "./group.ts";
+import { endInOrder, endOrder, inTurn } from "./ordered-end.ts";
 import type { Registry } from "./registry.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
+
+type TreeParts = {
+  readonly registry: Registry;
+  readonly lives: Pick<MemberLives, "endMember">;
+  readonly clock: Clock;
+};
+
+/**
+ * Ends a thread and all agents under it, children before parents and the last started first. Nobody can be started under it meanwhile.
+ *
+ * @throws ThreadNotFoundError when the thread is not open and has no agents
+ */
+export async function shutDownTree(
+  root: ThreadId,
+  deadlineMs: number,
+  { registry, lives, clock }: TreeParts,
+): Promise<ShutdownReport> {
+  if ((await registry.whereOrArrival(root)) === undefined && registry.agentsUnder(root).length === 0)
+    throw new ThreadNotFoundError(root);
+  const unseal = registry.seal(root);
+  try {
+    const order = [...endOrder([root], (threadId) => registry.startedBy(threadId)).keys()];
+    const members = order.filter((threadId) => threadId === root || registry.isMember(threadId));
+    return await endInOrder(inTurn(members), { clock, deadlineMs }, (threadId, ownMs) =>
+      lives.endMember(threadId, { deadlineMs: ownMs, hasFailed: false }),
+    );
+  } finally {
+    unseal();
+  }
+}
 
 type Parts = {
   readonly registry: Registry;
   readonly removed: () => readonly LiveThread[];
+  /** Who joined a group right after a thread. */
+  readonly joinedAfter: ReadonlyMap<ThreadId, ThreadId>;
   readonly clock: Clock;
   readonly deadlineMs: number;
-  readonly kill: (thread: LiveThread) => Promise<void>;
 };
 
 /**
- * Ends all threads side by side, those that are still being made included. One deadline for all of them; between one
- * thread and the next the event loop turns, so that it can pass.
+ * Ends all threads, those that are still being made included: agents before whoever started them, and of a group the last that joined
+ * first; else side by side.
  */
-export async function shutDownThreads({ registry, removed, clock, deadlineMs, kill }: Parts): Promise<ShutdownReport> {
-  const timeUp = new AbortController();
-  const timer = clock.setTimeout(
-    () => timeUp.abort(new DOMException("the deadline has passed", "TimeoutError")),
-    deadlineMs,
-  );
-  try {
-    await raceTime(Promise.allSettled(await registry.pending()), timeUp.signal);
-    // Those that came while others were waited for are among them.
-    const threads = [...(await registry.all()), ...removed()].filter((thread) => thread.isLoaded);
-    const outcomes = new Map<LiveThread, Outcome>();
-    const ending: Promise<void>[] = [];
-    const ask = (thread: LiveThread) => {
-      ending.push(endOne(thread).then((outcome) => void outcomes.set(thread, outcome)));
-    };
-    await raceTime(paced(untilAborted(threads, timeUp.signal), ask), timeUp.signal);
-    if (!timeUp.signal.aborted) await raceTime(Promise.all(ending), timeUp.signal);
-    const left = threads.filter((thread) => !outcomes.has(thread));
-    const late = new Set<LiveThread>();
-    // A logic that can't end by itself, and has nothing to finish, has done what it could.
-    await paced(left, (thread) => void (thread.incarnation.retire() || late.add(thread)));
-    const killing: Promise<void>[] = [];
-    await paced(late, (thread) => void killing.push(kill(thread)));
-    await Promise.all([...killing, ...left.filter((thread) => !late.has(thread)).map(endOfLife)]);
-    const outcomeOf = (thread: LiveThread) =>
-      late.has(thread) ? "timedOut" : (outcomes.get(thread) ?? storedOf(thread));
-    const of = (wanted: Outcome) => threads.filter((thread) => outcomeOf(thread) === wanted).map(({ id }) => id);
-    return { completed: of("completed"), failed: of("failed"), timedOut: of("timedOut") };
-  } finally {
-    clock.clearTimeout(timer);
-  }
+export async function shutDownThreads(parts: Parts): Promise<ShutdownReport> {
+  const { registry, removed, joinedAfter, clock, deadlineMs } = parts;
+  const deadlineAt = elapsedBy(clock) + deadlineMs;
+  await inTime(Promise.allSettled(await registry.pending()), parts);
+  // Those that came while others were waited for are among them.
+  const handles = Map.groupBy([...(await registry.all()), ...removed()], ({ id }) => id);
+  const order = endOrder(handles.keys(), (threadId) => {
+    const after = joinedAfter.get(threadId);
+    return [...registry.startedBy(threadId), ...(after === undefined ? [] : [after])];
+  });
+  const leftMs = Math.max(0, deadlineAt - elapsedBy(clock));
+  return endInOrder(order, { clock, deadlineMs: leftMs }, async (threadId, ownMs) => {
+    const loaded = (handles.get(threadId) ?? []).filter((thread) => thread.isLoaded);
+    const outcomes = await Promise.all(loaded.map((thread) => endOne(thread, ownMs)));
+    return OUTCOMES.find((outcome) => outcomes.includes(outcome));
+  });
 }
 
 type Outcome = keyof ShutdownReport;
+/** The worst first. */
+const OUTCOMES: readonly Outcome[] = ["timedOut", "failed", "completed"];
 
-/** Without a deadline of its own: all threads have the same. Never rejects. */
-async function endOne(thread: LiveThread): Promise<Outcome> {
+/** Whether all that it said is stored decides what it has come to. */
+async function endOne(thread: LiveThread, deadlineMs: number): Promise<Outcome> {
+  const outcome = await thread.shutdown({ deadlineMs });
+  return outcome === "completed" && thread.incarnation.writer.failure !== undefined ? "failed" : outcome;
+}
+
+async function inTime(
+  work: Promise<unknown>,
+  { clock, deadlineMs }: Pick<Parts, "clock" | "deadlineMs">,
+): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = clock.setTimeout(late.resolve, deadlineMs);
   try {
-    await thread.shutdown({ deadlineMs: Number.POSITIVE_INFINITY });
-    return thread.incarnation.writer.failure === undefined ? "completed" : "failed";
-  } catch {
-    return "failed";
+    await Promise.race([work, late.promise]);
+  } finally {
+    clock.clearTimeout(timer);
   }
-}
-
-/** What an own logic's thread came to: completed, once what it said is stored. */
-const storedOf = ({ incarnation: { writer } }: LiveThread): Outcome =>
-  writer.failure === undefined && !writer.dirty ? "completed" : "failed";
-
-const endOfLife = (thread: LiveThread): Promise<void> =>
-  new Promise((closed) => void thread.observe({ event: () => undefined, closed: () => closed() }));
-
-function* untilAborted<T>(all: Iterable<T>, signal: AbortSignal): Iterable<T> {
-  for (const one of all) {
-    if (signal.aborted) return;
-    yield one;
-  }
-}
-
-function raceTime(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const onAbort = () => resolve();
-  if (signal.aborted) resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  return Promise.race([work, promise]).finally(() => signal.removeEventListener("abort", onAbort));
 }

@@ -99,6 +99,15 @@ suite("trees of agents", () => {
     assert.equal(r.manager.capacity().residentThreads.used, 0);
   });
 
+  test("SEMANTICS 7.4: those under one that has gone end as well", async () => {
+    await using r = await rig();
+    const { root, a, b, a1, a2 } = await family(r);
+    await (await r.manager.getThread(a)).shutdown();
+    const report = await r.manager.shutdownTree(root);
+    assert.deepEqual(report.completed, [b, a2, a1, root]);
+    assert.equal(r.manager.capacity().residentThreads.used, 0);
+  });
+
   test("SEMANTICS 7.4: one that hangs leaves time to the others, and is named; those out of memory are not loaded for it", async () => {
     const deaf = fromCallback<{ type: string; msg?: object }>(({ receive, emit }) =>
       receive(({ type, msg }) => {
