@@ -6,7 +6,7 @@ import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { OpenedHome } from "../manager/home.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
-import type { Thread } from "../thread/thread.ts";
+
 import type { Connection } from "./client.ts";
 import { type ConnectionServer, type Request, Connection as ServedConnection } from "./connection.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
@@ -18,7 +18,9 @@ import { Queues } from "./memos/queues.ts";
 import { serveGoals } from "./memos/served-goal-tools.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
+import { refusedElsewhere } from "./refused-elsewhere.ts";
 import { Router } from "./router.ts";
+import type { ServedThread, ServedThreads } from "./served-threads.ts";
 import type { ServerContext } from "./server-context.ts";
 import { ServerRequests } from "./server-requests.ts";
 import { studioMethods } from "./studio/methods.ts";
@@ -68,7 +70,13 @@ export interface AppServer extends AsyncDisposable {
 
 /** Serves Codex's app-server protocol, v1 and v2, over a manager. */
 export const createAppServer = (manager: ThreadManager, options: AppServerOptions = {}): AppServer =>
-  new Server(manager, options);
+  new Server({ threads: manager, manager }, options);
+
+/** Serves it over threads that run elsewhere: what their processes alone could tell is refused. */
+export const serveThreads = (threads: ServedThreads, options: AppServerOptions = {}): AppServer =>
+  new Server({ threads, manager: undefined }, options);
+
+type Served = { readonly threads: ServedThreads; readonly manager: ThreadManager | undefined };
 
 const DEFAULT_IN_FLIGHT = 1_024;
 
@@ -84,21 +92,22 @@ class Server implements AppServer, ConnectionServer {
   readonly #idle = new Set<() => void>();
   readonly #continuation: Continuation;
 
-  constructor(manager: ThreadManager, options: AppServerOptions) {
+  constructor({ threads, manager }: Served, options: AppServerOptions) {
     this.clock = options.clock ?? systemClock;
     const logger = options.logger ?? silentLog;
     this.logger = logger;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
     this.#listenLimits = options.limits;
-    this.#context = this.#contextOf(manager, options, logger);
-    this.#continuation = new Continuation(manager.events$, this.#context);
-    this.#router = new Router(
-      [v2Methods(this.#context), v1Methods(this.#context), studioMethods(this.#context)],
-      (err, method) => logger.error({ err, method }, "a request failed by a defect"),
-    );
+    this.#context = this.#contextOf(threads, options, logger);
+    this.#continuation = new Continuation(threads.events$, this.#context);
+    const own = manager === undefined ? {} : studioMethods({ ...this.#context, manager });
+    this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
+      refusal: manager === undefined ? refusedElsewhere : () => undefined,
+      onDefect: (err, method) => logger.error({ err, method }, "a request failed by a defect"),
+    });
   }
 
-  #contextOf(manager: ThreadManager, options: AppServerOptions, logger: SkeinLogger): ServerContext {
+  #contextOf(manager: ServedThreads, options: AppServerOptions, logger: SkeinLogger): ServerContext {
     const { clock } = this;
     const cwd = options.cwd ?? process.cwd();
     const { home } = options;
@@ -106,7 +115,7 @@ class Server implements AppServer, ConnectionServer {
     const views: ThreadViews = new ThreadViews(manager, () => hub);
     const memos = new ThreadMemos(typeof home === "object" ? home.home : home, logger);
     const broadcast = (told: Told) => hub.broadcast(told);
-    const announceTurn = (thread: Thread) => warnOfModel({ hub, manager }, thread);
+    const announceTurn = (thread: ServedThread) => warnOfModel({ hub, manager }, thread);
     const goals = new Goals({ manager, memos, clock, logger, broadcast, announceTurn });
     const queues = new Queues({ manager, memos, logger, broadcast, announceTurn });
     if (options.goalTools !== undefined) serveGoals(options.goalTools, goals);

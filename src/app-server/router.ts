@@ -6,13 +6,19 @@ import { readParams } from "./params.ts";
 import { errorObjectOf, INTERNAL_ERROR, invalidRequest } from "./rpc-error.ts";
 import { mayCall, WHY_NOT } from "./studio/access.ts";
 
+export type RouterOptions = {
+  /** Why a method is not served here, whatever is asked. */
+  readonly refusal: (method: string) => Error | undefined;
+  readonly onDefect: (error: unknown, method: string) => void;
+};
+
 export class Router {
   readonly #methods: ReadonlyMap<string, Method>;
-  readonly #onDefect: (error: unknown, method: string) => void;
+  readonly #options: RouterOptions;
 
-  constructor(tables: readonly MethodTable[], onDefect: (error: unknown, method: string) => void) {
+  constructor(tables: readonly MethodTable[], options: RouterOptions) {
     this.#methods = new Map(tables.flatMap((table) => Object.entries(table)));
-    this.#onDefect = onDefect;
+    this.#options = options;
   }
 
   serve(connection: Connection, request: Request): void {
@@ -26,6 +32,8 @@ export class Router {
 
   /** In Codex's order: the shape of the request, whether the client may ask, what it has opted in to. */
   #admit(connection: Connection, request: Request): { method: Method; params: unknown } {
+    const refusal = this.#options.refusal(request.method);
+    if (refusal !== undefined) throw refusal;
     const method = this.#methods.get(request.method);
     if (method === undefined) throw this.#unknown(request.method);
     const params = readParams(method.params, request.params);
@@ -50,7 +58,7 @@ export class Router {
       call.answered();
     } catch (error) {
       const told = errorObjectOf(error);
-      if (told.code === INTERNAL_ERROR) this.#onDefect(error, name);
+      if (told.code === INTERNAL_ERROR) this.#options.onDefect(error, name);
       connection.answer({ id, error: told });
     } finally {
       call.end();

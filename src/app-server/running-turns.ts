@@ -1,6 +1,6 @@
-import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import type { ServedThreads } from "./served-threads.ts";
 
 /** Which threads run a turn, from when this is made on. */
 export class RunningTurns implements Disposable {
@@ -8,7 +8,7 @@ export class RunningTurns implements Disposable {
   readonly #subscriptions: readonly { unsubscribe(): void }[];
   readonly #waiting = new Set<() => void>();
 
-  constructor(manager: Pick<ThreadManager, "events$" | "threadClosed$">) {
+  constructor(manager: Pick<ServedThreads, "events$" | "threadClosed$">) {
     this.#subscriptions = [
       manager.events$.subscribe((event) => this.#take(event)),
       manager.threadClosed$.subscribe(({ threadId }) => this.#forget(threadId)),

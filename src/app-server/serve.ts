@@ -1,13 +1,15 @@
 /** What `skein app-server` does. */
 import { untilAborted } from "../kernel/abort-listeners.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import { openHome } from "../manager/home.ts";
+import { type OpenedHome, openHome } from "../manager/home.ts";
+import { setUp } from "../manager/options.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-names.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import { createAppServer } from "./app-server.ts";
+import { type AppServer, createAppServer, serveThreads } from "./app-server.ts";
+import { ClusterThreads } from "./cluster-threads.ts";
 import { createGoalTools } from "./memos/goal-tools.ts";
 import { RunningTurns } from "./running-turns.ts";
 import { readListenUrl } from "./transports/listen.ts";
@@ -20,6 +22,8 @@ export type AppServerCommand = {
   readonly home: string;
   /** Where threads lie, in place of the home's files; the caller closes it. */
   readonly store?: ThreadStore | undefined;
+  /** The ingress of a cluster that runs the threads; its workers share `store`, which is needed then. */
+  readonly cluster?: string | undefined;
   readonly listen: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
@@ -32,7 +36,7 @@ export type AppServerCommand = {
   readonly wsTokenFile?: string | undefined;
   readonly wsTokenSha256?: string | undefined;
   readonly logger?: SkeinLogger | undefined;
-  /** Ends the server; turns that run are interrupted, and stored as that. */
+  /** Ends the server; turns that run are interrupted, and stored as that. Those of a cluster go on. */
   readonly signal: AbortSignal;
   /** Ends it as soon as no turn runs; over stdio at once. */
   readonly drain?: AbortSignal | undefined;
@@ -59,28 +63,70 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     logger,
   });
   try {
-    const goalTools = createGoalTools();
-    await using manager = await ThreadManager.create({
-      ...home.options,
-      ...(command.store !== undefined && { store: command.store }),
-      tools: goalTools.tools,
-    });
-    using turns = new RunningTurns(manager);
-    await using server = createAppServer(manager, { home, cwd: command.cwd, logger, goalTools });
+    const serve = command.cluster === undefined ? overManager : overCluster;
+    await using serving = await serve(command, home);
+    const { server } = serving;
     const listener = await server.listen(listen, auth);
-    if (manager.config.recovery === "continue") void recover(manager, command);
+    serving.begin();
     if (address.kind === "stdio") {
       await Promise.race([server.whenIdle(), untilAborted(drain), untilAborted(signal)]);
     } else {
       command.onListening?.(listener.url);
       await Promise.race([untilAborted(drain), untilAborted(signal)]);
-      await Promise.race([turns.whenNone(), untilAborted(signal)]);
+      await Promise.race([serving.whenNoTurn(), untilAborted(signal)]);
       // The end of the last turn is to reach its clients: what they are told goes out with the next turn of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
     }
   } finally {
     await home.close();
   }
+}
+
+type Serving = AsyncDisposable & {
+  readonly server: AppServer;
+  /** What goes on beside the clients, from their coming in on. */
+  begin(): void;
+  /** Resolves as soon as no turn runs that the server's end would interrupt. */
+  whenNoTurn(): Promise<void>;
+};
+
+async function overManager(command: AppServerCommand, home: OpenedHome): Promise<Serving> {
+  const { store, cwd, logger } = command;
+  await using stack = new AsyncDisposableStack();
+  const goalTools = createGoalTools();
+  const options = { ...home.options, ...(store !== undefined && { store }), tools: goalTools.tools };
+  const manager = stack.use(await ThreadManager.create(options));
+  const turns = stack.use(new RunningTurns(manager));
+  const server = stack.use(createAppServer(manager, { home, cwd, logger, goalTools }));
+  const made = stack.move();
+  return {
+    server,
+    begin() {
+      if (manager.config.recovery === "continue") void recover(manager, command);
+    },
+    whenNoTurn: () => turns.whenNone(),
+    [Symbol.asyncDispose]: () => made.disposeAsync(),
+  };
+}
+
+async function overCluster(
+  { cluster: ingress = "", store, cwd, logger }: AppServerCommand,
+  home: OpenedHome,
+): Promise<Serving> {
+  if (store === undefined)
+    throw new InvalidRequestError("a server over a cluster needs the store that its workers share");
+  const { connect } = await import("../cluster/connect.ts");
+  await using stack = new AsyncDisposableStack();
+  const cluster = stack.use(connect({ ingress, store }));
+  const threads = stack.use(new ClusterThreads(cluster, setUp({ ...home.options, store })));
+  const server = stack.use(serveThreads(threads, { home, cwd, logger }));
+  const made = stack.move();
+  return {
+    server,
+    begin: () => undefined,
+    whenNoTurn: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => made.disposeAsync(),
+  };
 }
 
 /** Turns that an earlier process has left open go on while clients come in. */

@@ -4,6 +4,7 @@ import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { Goals } from "./memos/goals.ts";
 import type { Queues } from "./memos/queues.ts";
 import type { ThreadMemos } from "./memos/thread-memos.ts";
+import type { ServedThreads } from "./served-threads.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import type { ThreadConfigs } from "./thread-configs.ts";
 import type { ThreadHub } from "./thread-hub.ts";
@@ -11,7 +12,7 @@ import type { ThreadViews } from "./v2/thread-view.ts";
 
 /** What the methods work with. Made once, in one place. */
 export type ServerContext = {
-  readonly manager: ThreadManager;
+  readonly manager: ServedThreads;
   readonly clock: Clock;
   readonly logger: SkeinLogger;
   /** Shown as `codexHome`; relative rollout paths of v1 are taken from here. */
@@ -29,3 +30,6 @@ export type ServerContext = {
   /** Whether the manager's threads have tools to end a goal with: without them none is begun. */
   readonly hasGoalTools: boolean;
 };
+
+/** What only a manager of this process has something to tell for. */
+export type ManagerContext = Omit<ServerContext, "manager"> & { readonly manager: ThreadManager };

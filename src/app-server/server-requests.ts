@@ -9,7 +9,6 @@
  */
 
 import type { Clock } from "../kernel/clock.ts";
-import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
@@ -19,18 +18,19 @@ import { isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import type { OpenRequest } from "./open-request.ts";
+import type { ServedThreads } from "./served-threads.ts";
 import type { ThreadFeed } from "./thread-feed.ts";
 import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
 import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
 import { answersOf, userInputRequest } from "./v2/user-questions.ts";
 
 export class ServerRequests {
-  readonly #manager: ThreadManager;
+  readonly #manager: ServedThreads;
   readonly #clock: Clock;
   readonly #open = new Map<RequestId, OpenRequest>();
   #next = 0;
 
-  constructor(manager: ThreadManager, clock: Clock) {
+  constructor(manager: ServedThreads, clock: Clock) {
     this.#manager = manager;
     this.#clock = clock;
   }

@@ -7,7 +7,6 @@
  */
 import { LRUCache } from "lru-cache";
 import type { OpenedHome } from "../manager/home.ts";
-import type { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { type PermissionProfile, profileNamed } from "../protocol/permission-profile.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
@@ -16,6 +15,7 @@ import { type ConfigSources, type LoadedConfig, layerConfig } from "../services/
 import type { ConfigOverride } from "../services/config-overrides.ts";
 import { type ConfigTable, isTable } from "../services/config-table.ts";
 import { invalidRequest, textOfError } from "./rpc-error.ts";
+import type { ServedThreads } from "./served-threads.ts";
 
 export type ThreadSettings = {
   /** Typed params. */
@@ -27,7 +27,7 @@ export type ThreadSettings = {
 };
 
 export type ThreadConfigOptions = {
-  readonly manager: ThreadManager;
+  readonly manager: ServedThreads;
   /** Where config.toml is, or the home that the manager was made from; undefined: there is none. */
   readonly home: string | OpenedHome | undefined;
   readonly overrides: readonly ConfigOverride[];

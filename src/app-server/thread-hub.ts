@@ -2,27 +2,27 @@
  * Where the threads' events meet the clients: one observer of the whole manager, and a feed for each thread that
  * somebody follows or that is at work.
  */
+
 import type { Subscription as RxSubscription } from "rxjs";
 import type { Clock } from "../kernel/clock.ts";
-import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import type { Thread } from "../thread/thread.ts";
 import { isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
+import type { ServedThread, ServedThreads } from "./served-threads.ts";
 import type { ServerRequests } from "./server-requests.ts";
 import { type Subscription, ThreadFeed } from "./thread-feed.ts";
 import type { Told, V2Status } from "./v2/wire-types.ts";
 
 export type HubOptions = {
-  readonly manager: ThreadManager;
+  readonly manager: ServedThreads;
   readonly clock: Clock;
   readonly connections: ReadonlySet<Connection>;
   readonly requests: ServerRequests;
   /** Hears of a thread's failure before its clients do. */
   readonly onFailure: (event: ThreadEvent) => void;
   /** Makes the notifications of a thread that an agent has started. */
-  readonly announce: (thread: Thread) => Promise<Told | undefined>;
+  readonly announce: (thread: ServedThread) => Promise<Told | undefined>;
 };
 
 export class ThreadHub {
@@ -73,7 +73,7 @@ export class ThreadHub {
   }
 
   /** An agent's thread is followed by those who follow its parent; they hear of it before it says anything. */
-  #onCreated(thread: Thread): void {
+  #onCreated(thread: ServedThread): void {
     const parent = this.#options.manager.parentOf(thread.id);
     if (parent !== undefined) this.#shown.add(thread.id);
     const followed = parent === undefined ? undefined : this.#feeds.get(parent);

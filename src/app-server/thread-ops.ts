@@ -4,13 +4,17 @@ import type { EventMsg } from "../protocol/event.ts";
 import { newTurnId, type ThreadId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import type { Thread } from "../thread/thread.ts";
 import { invalidRequest, threadNotFound } from "./rpc-error.ts";
+import type { ServedThread } from "./served-threads.ts";
 import type { ServerContext } from "./server-context.ts";
 import { findStored } from "./v2/thread-view.ts";
 
 /** A thread that is loaded, or was and has left memory. @throws RpcError `thread not found: ...` */
-export async function threadOf({ manager }: ServerContext, threadId: ThreadId, signal: AbortSignal): Promise<Thread> {
+export async function threadOf(
+  { manager }: ServerContext,
+  threadId: ThreadId,
+  signal: AbortSignal,
+): Promise<ServedThread> {
   const loaded = manager.loadedThread(threadId);
   if (loaded !== undefined) return loaded;
   try {
@@ -25,7 +29,7 @@ export async function liveThreadOf(
   server: ServerContext,
   threadId: ThreadId,
   signal: AbortSignal,
-): Promise<Thread | undefined> {
+): Promise<ServedThread | undefined> {
   const { manager } = server;
   const isAway = manager.loadedThread(threadId) === undefined && (await findStored(manager, threadId)) !== undefined;
   return isAway ? undefined : threadOf(server, threadId, signal);
@@ -37,7 +41,7 @@ export async function liveThreadOf(
  */
 export async function answerOfOp(
   { hub }: ServerContext,
-  thread: Thread,
+  thread: ServedThread,
   submission: { id: string; op: Op },
   signal: AbortSignal,
   isAnswer: (msg: EventMsg) => boolean,
@@ -64,7 +68,7 @@ export type TurnSettings = Omit<Extract<Op, { type: "override_turn_context" }>, 
 /** Submits input for a turn, and says which turn takes it: a new one, or the running one, which it joins. */
 export async function submitInput(
   { hub }: ServerContext,
-  thread: Thread,
+  thread: ServedThread,
   {
     items,
     outputSchema,

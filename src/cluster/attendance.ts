@@ -19,7 +19,7 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
+import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
@@ -83,10 +83,13 @@ class WholeLife implements Observed {
 }
 
 type OpMessage = Extract<Message, { kind: "op" }>;
-type Answer = ExecApprovalOp | PatchApprovalOp;
+type Answer = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp;
 
 const isAnswer = (message: Message): message is OpMessage & { readonly op: Answer } =>
-  message.kind === "op" && (message.op.type === "exec_approval" || message.op.type === "patch_approval");
+  message.kind === "op" && ["exec_approval", "patch_approval", "user_input_answer"].includes(message.op.type);
+
+const changesSettings = (message: Message): boolean =>
+  message.kind === "op" && message.op.type === "override_turn_context";
 
 const startsTask = (message: Message): message is OpMessage =>
   message.kind === "op" && taskKindOf(message.op) !== undefined && !isEmptyInput(message.op);
@@ -207,7 +210,7 @@ export class Attendance {
       const handing = this.#hand(thread, message, { isAgain: true });
       this.#handing.add(handing);
       await handing.finally(() => this.#handing.delete(handing));
-      return { taken: true };
+      return { taken: true, ...(changesSettings(message) && { config: sentConfig(thread) }) };
     } catch (error) {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
       return { taken: true, error: toWire(error) };
@@ -263,7 +266,7 @@ export class Attendance {
 
   /** Gives the decisions that were given before to whoever asks again. */
   #answerAgain(thread: LiveThread): void {
-    for (const { callId } of thread.pendingApprovals) {
+    for (const { callId } of [...thread.pendingApprovals, ...thread.pendingUserQuestions]) {
       const op = this.#decided.get(callId);
       if (op === undefined) continue;
       this.#decided.delete(callId);
@@ -360,13 +363,16 @@ export function liveOf(thread: unknown): LiveThread {
   throw new InvalidRequestError("createWorker: the manager is of another copy of skein; import both from one");
 }
 
+function sentConfig({ config: { tools: _, ...config } }: LiveThread): Facts["config"] {
+  return config;
+}
+
 /** What handles are shown, once all that the thread has said is stored. */
 export async function factsOf(thread: LiveThread): Promise<Facts> {
   const { incarnation, sessionConfigured, epoch, status, tokenUsage } = thread;
   await incarnation.storage.flush();
-  const { tools: _, ...config } = thread.config;
   return {
-    ...{ threadId: thread.id, epoch, status, config, tokenUsage },
+    ...{ threadId: thread.id, epoch, status, config: sentConfig(thread), tokenUsage },
     configured: { ...sessionConfigured, initial_messages: null },
     position: incarnation.writer.position().ordinal,
   };

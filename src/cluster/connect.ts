@@ -102,12 +102,20 @@ class RemoteThreads implements Cluster, ThreadHost {
   readonly #closing = new AbortController();
   readonly signal: AbortSignal;
   readonly #handles = new Map<ThreadId, WeakRef<RemoteThread>>();
+  readonly #forgotten = new FinalizationRegistry((threadId: ThreadId) => {
+    if (this.#handles.get(threadId)?.deref() === undefined) this.#handles.delete(threadId);
+  });
   #isSameStore = false;
 
   constructor({ ingress, store, signal, patienceMs, headers }: z.infer<typeof optionsSchema>) {
     this.#ingress = new Ingress({ url: ingress.replace(/\/+$/, ""), patienceMs, headers });
     this.#store = store;
     this.signal = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+    const disconnect = () => {
+      for (const handle of this.#handles.values()) handle.deref()?.disconnect();
+    };
+    if (this.signal.aborted) return;
+    this.signal.addEventListener("abort", disconnect, { once: true });
   }
 
   // Threads.
@@ -153,9 +161,13 @@ class RemoteThreads implements Cluster, ThreadHost {
   #handle(look: Look, { isNew }: { isNew: boolean }): RemoteThread {
     const { threadId } = look.note.facts;
     const known = isNew ? undefined : this.#handles.get(threadId)?.deref();
-    if (known !== undefined && known.status !== "shutdown") return known;
+    if (known !== undefined && known.status !== "shutdown") {
+      known.takeLook(look);
+      return known;
+    }
     const thread = new RemoteThread(this, look);
     this.#handles.set(threadId, new WeakRef(thread));
+    this.#forgotten.register(thread, threadId);
     return thread;
   }
 
@@ -182,6 +194,12 @@ class RemoteThreads implements Cluster, ThreadHost {
   ): Promise<NewThread<ClusterThread>> {
     const threadId = parseThreadId(id);
     const request = { protocol: PROTOCOL_VERSION, config: sendable(parseThreadConfig(config)) };
+    const atWork = await this.#bounded("the look", (signal) => this.#atWork(threadId, signal), options);
+    if (atWork !== undefined) {
+      await this.#checkStore(threadId, options.signal);
+      const thread = this.#handle(atWork, { isNew: false });
+      return { threadId, thread, sessionConfigured: atWork.note.facts.configured };
+    }
     const facts = await this.#bounded(
       "the resumption",
       (signal) => this.#change<Facts>(threadId, "open", request, signal),
@@ -195,6 +213,17 @@ class RemoteThreads implements Cluster, ThreadHost {
     const look = await this.#bounded("the look", (signal) => this.#found(threadId, signal), options);
     await this.#checkStore(threadId, options.signal);
     return this.#handle(look, { isNew: false });
+  }
+
+  /** A thread that a worker has in memory is given as it is. */
+  async #atWork(threadId: ThreadId, signal: AbortSignal): Promise<Look | undefined> {
+    try {
+      const look = await this.look(threadId, signal);
+      return look.note.state === "open" && look.note.run !== null ? look : undefined;
+    } catch (error) {
+      if (error instanceof RolloutNotFoundError) return undefined;
+      throw error;
+    }
   }
 
   /** @throws ThreadNotFoundError for one that was removed or closed, too */
@@ -259,9 +288,9 @@ class RemoteThreads implements Cluster, ThreadHost {
     op: Op,
     options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
   ): Promise<SubmissionId> {
-    const thread = await this.getThread(threadId, options);
-    const { id } = options;
-    return id === undefined ? thread.submit(op, options) : thread.submitWithId({ id, op }, options);
+    const look = await this.#bounded("the look", (signal) => this.#found(parseThreadId(threadId), signal), options);
+    await this.#checkStore(look.note.facts.threadId, options.signal);
+    return this.#handle(look, { isNew: false }).submitAfter(look, { id: options.id, op }, options);
   }
 
   // Side by side.

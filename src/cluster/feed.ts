@@ -8,12 +8,14 @@
 
 import { sleep, systemClock } from "../kernel/clock.ts";
 import { EventLog } from "../kernel/event-log.ts";
+import { RolloutNotFoundError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import { liveFrames } from "./live-events.ts";
+import { NOW } from "./live-side.ts";
 import type { LiveState, Look, Run } from "./wire.ts";
 
 /** Where a feed reads. */
@@ -30,6 +32,8 @@ export type FeedStart = {
   readonly ordinal: number;
   readonly epoch: number;
   readonly configured: SessionConfiguredEvent;
+  /** The life in which the thread was at work already: of that one it tells what comes from now on. */
+  readonly lateIn: number | undefined;
 };
 
 type Told = { readonly event: ThreadEvent; readonly ordinal: number | null };
@@ -59,15 +63,21 @@ export class Feed {
   /** The submission whose turn is open, and the names of turns that are not their submission's. */
   #current: SubmissionId = INITIAL_SUBMISSION_ID;
   readonly #submissions = new Map<string, SubmissionId>();
+  /** By which submissions the next rollbacks come: their lines do not say so. */
+  readonly #rollbacks = new Set<SubmissionId>();
   #poke: (() => void) | undefined;
   #isPoked = false;
   readonly #onProgress = new Set<() => void>();
+  readonly #onInterest = new Set<() => void>();
+  readonly #onState = new Set<() => void>();
+  readonly #lateIn: number | undefined;
   #isClosed = false;
 
-  constructor(source: FeedSource, { ordinal, epoch, configured }: FeedStart) {
+  constructor(source: FeedSource, { ordinal, epoch, configured, lateIn }: FeedStart) {
     this.#source = source;
     this.#next = ordinal;
     this.#epoch = epoch;
+    this.#lateIn = lateIn;
     this.#tell(INITIAL_SUBMISSION_ID, configured, { ordinal: null });
     void this.#run();
   }
@@ -83,9 +93,33 @@ export class Feed {
     while (this.#next < ordinal && !this.#isClosed) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#onProgress.add(resolve);
+      this.#noteInterest();
       this.poke();
       await promise;
     }
+  }
+
+  /** Resolves when a worker has told how the thread stands there, or could not be asked. */
+  stated(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.poke();
+    return new Promise((resolve) => this.#onState.add(resolve));
+  }
+
+  #noteState(): void {
+    for (const resolve of this.#onState) resolve();
+    this.#onState.clear();
+  }
+
+  /** Resolves while somebody listens or waits; without anybody nothing is asked, and the feed and its thread can be forgotten. */
+  async #untilWanted(): Promise<void> {
+    while (this.#subscribers.size === 0 && this.#onProgress.size === 0 && !this.#isClosed)
+      await new Promise<void>((resolve) => this.#onInterest.add(resolve));
+  }
+
+  #noteInterest(): void {
+    for (const resolve of this.#onInterest) resolve();
+    this.#onInterest.clear();
   }
 
   #noteProgress(): void {
@@ -98,6 +132,8 @@ export class Feed {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#noteProgress();
+    this.#noteInterest();
+    this.#noteState();
     this.#stop.abort(new DOMException("the thread's events have ended", "AbortError"));
     for (const subscriber of [...this.#subscribers]) subscriber.closed();
     this.#subscribers.clear();
@@ -106,8 +142,17 @@ export class Feed {
   /** Stored events of lines before `from` are left out. */
   subscribe(subscriber: Subscriber): () => void {
     if (this.#isClosed) subscriber.closed();
-    else this.#subscribers.add(subscriber);
+    else {
+      this.#subscribers.add(subscriber);
+      this.#noteInterest();
+    }
     return () => void this.#subscribers.delete(subscriber);
+  }
+
+  /** The next rollback that is stored is told as this submission's. @returns what ends that */
+  expectRollback(id: SubmissionId): () => void {
+    this.#rollbacks.add(id);
+    return () => void this.#rollbacks.delete(id);
   }
 
   /** What a worker could not take is told as well, though no thread has said it. */
@@ -129,6 +174,11 @@ export class Feed {
     return this.#told.next;
   }
 
+  /** Whether somebody listens. */
+  get isHeard(): boolean {
+    return this.#subscribers.size > 0;
+  }
+
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -143,7 +193,9 @@ export class Feed {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     let pollMs = FIRST_POLL_MS;
-    while (!signal.aborted) {
+    for (;;) {
+      await this.#untilWanted();
+      if (signal.aborted) return;
       try {
         const before = this.end;
         const { note, position } = await this.#source.look(signal);
@@ -151,9 +203,12 @@ export class Feed {
         if (!wasLive) await this.#catchUp(note.run === null ? Math.max(position, note.facts.position) : undefined);
         if (note.state === "closed" && note.run === null) return this.close();
         pollMs = this.end > before || wasLive ? FIRST_POLL_MS : Math.min(LAST_POLL_MS, pollMs * 2);
+        this.#noteState();
         if (!wasLive) await this.#pause(pollMs);
-      } catch {
+      } catch (error) {
         if (signal.aborted) return;
+        // The thread was deleted.
+        if (error instanceof RolloutNotFoundError) return this.close();
         await this.#pause(LAST_POLL_MS);
       }
     }
@@ -172,7 +227,8 @@ export class Feed {
   /** Follows a life where it runs. @returns whether a worker has told of it */
   async #follow(run: Run): Promise<boolean> {
     const { signal } = this.#stop;
-    const after = run.epoch === this.#epoch ? this.#seq : -1;
+    const isLate = run.epoch === this.#lateIn && run.epoch !== this.#epoch;
+    const after = isLate ? NOW : run.epoch === this.#epoch ? this.#seq : -1;
     let isKnown = false;
     let isBehind = false;
     let isRepeat = false;
@@ -180,9 +236,11 @@ export class Feed {
       if (signal.aborted) return true;
       if (frame.kind === "state") {
         isKnown = true;
-        if (frame.state.epoch !== this.#epoch) await this.#catchUp(frame.state.base);
-        isRepeat = frame.state.base < this.#next;
+        if (isLate) await this.#catchUp(frame.state.position);
+        else if (frame.state.epoch !== this.#epoch) await this.#catchUp(frame.state.base);
+        isRepeat = !isLate && frame.state.base < this.#next;
         this.#source.noteState(frame.state);
+        this.#noteState();
         continue;
       }
       const { event, ordinal } = frame;
@@ -228,7 +286,10 @@ export class Feed {
     const turnId = "turn_id" in payload && typeof payload.turn_id === "string" ? payload.turn_id : undefined;
     if (turnId !== undefined) this.#current = this.#submissions.get(turnId) ?? toSubmissionId(turnId);
     const time = Date.parse(line.timestamp) || Date.now();
-    this.#tell(this.#current, payload, { ordinal, time });
+    const [rollback] = this.#rollbacks;
+    const isRollback = payload.type === "thread_rolled_back" && rollback !== undefined;
+    if (isRollback) this.#rollbacks.delete(rollback);
+    this.#tell(isRollback ? rollback : this.#current, payload, { ordinal, time });
     if (payload.type !== "item_completed") return;
     for (const msg of legacyEventsOf(payload.item)) this.#tell(this.#current, msg, { ordinal, time });
   }
@@ -244,6 +305,7 @@ export class Feed {
 
   /** A live event: its life has numbered it; after a gap the numbers go on from ours. */
   #take(event: ThreadEvent, ordinal: number | null): void {
+    this.#rollbacks.delete(event.id);
     const isNewLife = event.epoch !== this.#epoch;
     this.#show(isNewLife ? event : { ...event, seq: Math.max(event.seq, this.#seq + 1) }, ordinal);
   }
@@ -261,16 +323,20 @@ export class Feed {
   }
 }
 
-/** The questions that are open after an event. */
-export function openQuestions(open: readonly PendingApproval[], { id, msg }: ThreadEvent): readonly PendingApproval[] {
-  switch (msg.type) {
-    case "exec_approval_request":
-    case "apply_patch_approval_request":
-      return typeof msg.call_id === "string" ? [...open, { turn: id, callId: msg.call_id, msg }] : open;
-    case "task_complete":
-    case "turn_aborted":
-      return open.length === 0 ? open : [];
-    default:
-      return open;
+/** By which events a thread asks for an approval, and by which its model asks the user. */
+export const APPROVALS: ReadonlySet<string> = new Set(["exec_approval_request", "apply_patch_approval_request"]);
+export const USER_QUESTIONS: ReadonlySet<string> = new Set(["request_user_input"]);
+
+/** The questions of some kinds that are open after an event. */
+export function openQuestions(
+  open: readonly PendingApproval[],
+  { id, msg }: ThreadEvent,
+  kinds: ReadonlySet<string>,
+): readonly PendingApproval[] {
+  if (kinds.has(msg.type)) {
+    const { call_id: callId } = msg as { call_id?: unknown };
+    return typeof callId === "string" ? [...open, { turn: id, callId, msg }] : open;
   }
+  const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
+  return isEnd && open.length > 0 ? [] : open;
 }

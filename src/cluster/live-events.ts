@@ -2,7 +2,7 @@
 import { connect } from "node:http2";
 import { createParser } from "eventsource-parser";
 import type { ThreadId } from "../protocol/ids.ts";
-import { LIVE_PATH } from "./live-side.ts";
+import { LIVE_PATH, type NOW } from "./live-side.ts";
 import type { LiveFrame, Run } from "./wire.ts";
 
 const SILENCE_MS = 30_000;
@@ -14,7 +14,7 @@ const SILENCE_MS = 30_000;
 export async function* liveFrames(
   threadId: ThreadId,
   { url, key }: Run,
-  { after, signal }: { readonly after: number; readonly signal: AbortSignal },
+  { after, signal }: { readonly after: number | typeof NOW; readonly signal: AbortSignal },
 ): AsyncGenerator<LiveFrame, void> {
   if (url === null) return;
   const frames: LiveFrame[] = [];

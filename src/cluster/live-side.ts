@@ -18,6 +18,9 @@ export type LiveAnswer = {
   readonly body: AsyncIterable<string>;
 };
 
+/** A client that has joined in the middle: what was said before is in the state, or stored. */
+export const NOW = "now";
+
 const HEARTBEAT_MS = 10_000;
 
 async function* said(text: string): AsyncGenerator<string> {
@@ -45,12 +48,9 @@ export function answerLive(
   // Whoever has no key learns nothing, not even whether the thread is here.
   if (attendance === undefined || live === undefined || !isKey(authorization, attendance.key))
     return plain(403, "forbidden");
-  const after = Number(searchParams.get("after") ?? -1);
-  return {
-    status: 200,
-    type: "text/event-stream",
-    body: frames(live, Number.isSafeInteger(after) ? after : -1, signal),
-  };
+  const after = searchParams.get("after");
+  const place = after === NOW ? NOW : Number.isSafeInteger(Number(after ?? -1)) ? Number(after ?? -1) : -1;
+  return { status: 200, type: "text/event-stream", body: frames(live, place, signal) };
 }
 
 function isKey(authorization: string | undefined, key: string): boolean {
@@ -61,12 +61,14 @@ function isKey(authorization: string | undefined, key: string): boolean {
 
 const frame = (content: LiveFrame): string => `data: ${JSON.stringify(content)}\n\n`;
 
-async function* frames(live: LiveThread, after: number, signal: AbortSignal): AsyncGenerator<string> {
-  const { incarnation } = live;
-  const { epoch, status, activeTurn = null, pendingApprovals } = live;
-  const { start: base, log } = incarnation.door;
-  yield frame({ kind: "state", state: { epoch, status, activeTurn, pendingApprovals, base, seq: log.next - 1 } });
-  const events = live.events({ after, signal });
+async function* frames(live: LiveThread, after: number | typeof NOW, signal: AbortSignal): AsyncGenerator<string> {
+  const position = await storedPosition(live);
+  const { epoch, status, activeTurn = null, pendingApprovals, pendingUserQuestions } = live;
+  const { start: base, log } = live.incarnation.door;
+  const seq = log.next - 1;
+  const events = live.events({ after: after === NOW ? seq : after, signal });
+  const shown = { epoch, status, activeTurn, pendingApprovals, pendingUserQuestions };
+  yield frame({ kind: "state", state: { ...shown, base, position, seq } });
   let next = events.next();
   for (;;) {
     const result = await orBeat(next);
@@ -80,10 +82,19 @@ async function* frames(live: LiveThread, after: number, signal: AbortSignal): As
   }
 }
 
+/** Where the thread's lines end, once nothing more comes while they are stored. */
+async function storedPosition({ incarnation: { writer, storage } }: LiveThread): Promise<number> {
+  for (;;) {
+    const { ordinal } = writer.position();
+    await storage.flush();
+    if (writer.position().ordinal === ordinal) return ordinal;
+  }
+}
+
 async function placed({ incarnation }: LiveThread, event: ThreadEvent): Promise<LiveFrame> {
   const ordinal = ordinalOf(event.msg) ?? null;
   // What a question stands on is stored before anybody sees the question, so that the next worker asks it again.
-  const isQuestion = event.msg.type.endsWith("_approval_request") || event.msg.type === "elicitation_request";
+  const isQuestion = /_approval_request$|^elicitation_request$|^request_user_input$/.test(event.msg.type);
   if (ordinal !== null || isQuestion) await incarnation.storage.flush();
   return { kind: "event", event, ordinal };
 }

@@ -39,7 +39,7 @@ import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
-import { Feed, type FeedSource, openQuestions } from "./feed.ts";
+import { APPROVALS, Feed, type FeedSource, openQuestions, USER_QUESTIONS } from "./feed.ts";
 import { RemoteEvents } from "./remote-events.ts";
 import { resultOf } from "./turn-results.ts";
 import type { Delivery, Facts, LiveState, Look, Message, TurnAnswer } from "./wire.ts";
@@ -79,6 +79,9 @@ export class RemoteThread implements ClusterThread, FeedSource {
   #epoch: number;
   #activeTurn: ActiveTurn | undefined;
   #pending: readonly PendingApproval[] = [];
+  #questions: readonly PendingApproval[] = [];
+  /** Where what it tells from the start begins, and the life in which it was at work then. */
+  readonly #from: { readonly position: number; readonly lateIn: number | undefined };
   #stated: LiveState | undefined;
   #running: Running | undefined;
   #feed: Feed | undefined;
@@ -88,7 +91,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   /** Messages go out in the order in which they are given. */
   #line: Promise<unknown> = Promise.resolve();
 
-  constructor(host: ThreadHost, { note: { facts, state, run } }: Pick<Look, "note">) {
+  constructor(host: ThreadHost, { note: { facts, state, run }, position }: Look) {
     this.id = facts.threadId;
     this.#host = host;
     this.#origin = facts;
@@ -96,8 +99,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#status = run === null ? facts.status : "running";
     this.#epoch = run?.epoch ?? facts.epoch;
     this.#isClosed = state === "closed";
+    this.#from = { position: Math.max(position, facts.position), lateIn: run?.epoch };
     if (run !== null) this.#follow(run.invocation);
-    host.signal.addEventListener("abort", () => this.#feed?.close(), { once: true });
+  }
+
+  /** The connection has been closed. */
+  disconnect(): void {
+    this.#feed?.close();
   }
 
   // What it shows.
@@ -138,10 +146,14 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#pending;
   }
 
+  get pendingUserQuestions(): readonly PendingApproval[] {
+    return this.#questions;
+  }
+
   get events$(): Observable<ThreadEvent> {
     return new Observable((subscriber) =>
       this.#listen({
-        from: this.#facts.position,
+        from: Math.max(this.#from.position, this.#facts.position),
         event: (event) => subscriber.next(event),
         closed: () => subscriber.complete(),
       }),
@@ -164,14 +176,25 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async refresh(options: WaitOptions = {}): Promise<void> {
-    const { note, position } = await this.#bounded("the look", (signal) => this.look(signal), options);
-    this.#takeLook({ note, position });
+    await this.#bounded(
+      "the look",
+      async (signal) => {
+        const look = await this.look(signal);
+        this.takeLook(look);
+        const { run } = look.note;
+        if (run !== null && run.epoch !== this.#stated?.epoch && this.#feed?.isHeard) await this.#feed.stated();
+      },
+      options,
+    );
   }
 
-  #takeLook({ note: { facts, run, state } }: Look): void {
+  /** How the thread stood just now, as somebody has asked. */
+  takeLook({ note: { facts, run, state } }: Look): void {
     if (state === "closed") this.#isClosed = true;
-    if (run === null) this.#absorb(facts);
-    else if (run.invocation !== this.#running?.invocation) this.#follow(run.invocation);
+    if (run === null) {
+      // What was begun just now may not have reached its worker yet.
+      if (this.#running === undefined) this.#absorb(facts);
+    } else if (run.invocation !== this.#running?.invocation) this.#follow(run.invocation);
   }
 
   #absorb(facts: Facts): void {
@@ -181,6 +204,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#status = facts.status;
     this.#activeTurn = undefined;
     this.#pending = [];
+    this.#questions = [];
   }
 
   // Its events.
@@ -198,29 +222,35 @@ export class RemoteThread implements ClusterThread, FeedSource {
     // A state that was told already has taken it into account.
     if (event.epoch === this.#stated?.epoch && event.seq <= this.#stated.seq) return;
     this.#status = agentStatusAfter(this.#status, event.msg);
-    this.#pending = openQuestions(this.#pending, event);
+    this.#pending = openQuestions(this.#pending, event, APPROVALS);
+    this.#questions = openQuestions(this.#questions, event, USER_QUESTIONS);
     const { msg, id } = event;
     if ((msg.type === "task_started" || msg.type === "turn_resumed") && msg.turn_id) {
+      const begun = this.#activeTurn?.turnId === msg.turn_id ? this.#activeTurn : undefined;
+      const { kind, takesInput } = begun ?? { kind: "regular", takesInput: true };
       this.#activeTurn = {
-        ...{ turnId: toTurnId(msg.turn_id), submissionId: id, kind: "regular", takesInput: true },
+        ...{ turnId: toTurnId(msg.turn_id), submissionId: id, kind, takesInput },
         startedAt: msg.started_at ? msg.started_at * 1_000 : event.time,
       };
     }
-    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#activeTurn = undefined;
+    const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
+    // The next turn may have been handed in before the end of this one is told.
+    if (isEnd && (msg.turn_id ?? id) === this.#activeTurn?.turnId) this.#activeTurn = undefined;
   }
 
   noteState(state: LiveState): void {
-    const { epoch, status, activeTurn, pendingApprovals } = state;
+    const { epoch, status, activeTurn, pendingApprovals, pendingUserQuestions } = state;
     this.#stated = state;
     this.#epoch = epoch;
     this.#status = status;
     this.#activeTurn = activeTurn ?? undefined;
     this.#pending = pendingApprovals;
+    this.#questions = pendingUserQuestions;
   }
 
   get #events(): Feed {
     const { position: ordinal, epoch, configured } = this.#origin;
-    this.#feed ??= new Feed(this, { ordinal, epoch, configured });
+    this.#feed ??= new Feed(this, { ordinal, epoch, configured, lateIn: this.#from.lateIn });
     if (this.#isClosed || this.#host.signal.aborted) this.#feed.close();
     return this.#feed;
   }
@@ -233,7 +263,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     const feed = this.#events;
     const start =
       after === undefined
-        ? { index: feed.end, from: this.#facts.position }
+        ? { index: feed.end, from: Math.max(this.#from.position, this.#facts.position) }
         : { index: feed.indexAfter(after), from: 0 };
     return new RemoteEvents(feed, { ...start, signal });
   }
@@ -259,27 +289,53 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#submit({ id: newTurnId(), op, isNew: true }, options);
   }
 
-  submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
-    if (typeof submission.id !== "string" || submission.id === "")
-      return Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
+  async submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
+    checkSubmissionId(submission.id);
     return this.#submit(submission, options);
   }
 
-  async #submit({ id, op: given, isNew, rerun }: NamedSubmission, options: SubmitOptions): Promise<SubmissionId> {
+  /** @param look how the thread stood just now, where somebody has asked */
+  async #submit(
+    { id, op: given, isNew, rerun }: NamedSubmission,
+    options: SubmitOptions,
+    look?: Look,
+  ): Promise<SubmissionId> {
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(given));
     await this.#bounded(
       "the submission",
       async (signal) => {
-        if (this.#running === undefined) this.#takeLook(await this.look(signal));
-        await this.#send({ kind: "op", id, op, isNew, rerun }, signal);
+        if (look !== undefined) this.takeLook(look);
+        else if (this.#running === undefined) this.takeLook(await this.look(signal));
+        if (op.type === "thread_rollback") return this.#rollBack({ id, turns: op.num_turns }, signal);
+        const before = this.#running;
+        const running = await this.#send({ kind: "op", id, op, isNew, rerun }, signal);
+        // What the settings are from now on is known when it has been carried out.
+        if (op.type === "override_turn_context" && running !== before) await running?.answer;
       },
       options,
       op,
     );
-    if (op.type === "exec_approval" || op.type === "patch_approval")
-      this.#pending = this.#pending.filter(({ callId }) => callId !== op.id);
+    this.#noteAnswered(op);
     return toSubmissionId(id);
+  }
+
+  #noteAnswered(op: Op): void {
+    const isOpen = ({ callId }: PendingApproval) => callId !== (op as { id?: unknown }).id;
+    if (op.type === "exec_approval" || op.type === "patch_approval") this.#pending = this.#pending.filter(isOpen);
+    if (op.type === "user_input_answer") this.#questions = this.#questions.filter(isOpen);
+  }
+
+  /** As submit, for whoever has just looked. */
+  submitAfter(
+    look: Look,
+    submission: { readonly id?: string | undefined; readonly op: Op },
+    options: SubmitOptions = {},
+  ): Promise<SubmissionId> {
+    const { id, op } = submission;
+    if (id === undefined) return this.#submit({ id: newTurnId(), op, isNew: true }, options, look);
+    checkSubmissionId(id);
+    return this.#submit({ id, op }, options, look);
   }
 
   /** In the order of the calls: to the invocation that runs, or as one of its own. */
@@ -295,15 +351,20 @@ export class RemoteThread implements ClusterThread, FeedSource {
     const running = this.#running;
     if (running !== undefined) {
       const delivery = await this.#host.deliver(this.id, running.invocation, message, signal);
-      if (delivery.taken && delivery.error !== undefined) throw fromWire(delivery.error);
-      if (delivery.taken) return running;
+      if (delivery.taken) return this.#delivered(running, delivery);
       if (this.#running === running) this.#running = undefined;
     }
     if (!needsTurn(message)) return this.#missed(message);
-    const begun = this.#follow(await this.#host.begin(this.id, message, signal));
+    const begun = this.#follow(await this.#host.begin(this.id, message, signal), message);
     if (message.kind === "op" && taskKindOf(message.op) !== undefined) this.#noteBegun(message);
     this.#feed?.poke();
     return begun;
+  }
+
+  #delivered(running: Running, { error, config }: Extract<Delivery, { taken: true }>): Running {
+    if (error !== undefined) throw fromWire(error);
+    if (config !== undefined) this.#facts = { ...this.#facts, config };
+    return running;
   }
 
   #noteBegun({ id, op }: Extract<Message, { kind: "op" }>): void {
@@ -324,7 +385,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   /** Waits for an invocation's end, so that it is known what runs. */
-  #follow(invocation: string): Running {
+  #follow(invocation: string, message?: Message): Running {
     const answer = this.#host.answerOf(invocation, this.#host.signal);
     const running: Running = { invocation, answer };
     this.#running = running;
@@ -340,7 +401,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
       (error: unknown) => {
         over();
         if (error instanceof ThreadClosedError) this.#isClosed = true;
-        if (this.#host.signal.aborted) return;
+        // Of a message that is no op its sender is told, who waits for it.
+        if (this.#host.signal.aborted || (message !== undefined && message.kind !== "op")) return;
         this.#status = { errored: error instanceof Error ? error.message : String(error) };
         this.#activeTurn = undefined;
         if (error instanceof SkeinError) this.#feed?.tellFailure(toSubmissionId(""), error.message);
@@ -355,8 +417,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
-    if (typeof id !== "string" || id === "")
-      throw new InvalidRequestError("submission id: must be a text, and not empty");
+    checkSubmissionId(id);
     return this.#bounded(
       "the outcome",
       async (signal) => {
@@ -380,16 +441,15 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   /** Hands a message in, and waits until it was carried out. */
   async #message(message: Message, options: WaitOptions = {}, what = "the message"): Promise<void> {
-    await this.#bounded(
-      what,
-      async (signal) => {
-        if (this.#running === undefined) this.#takeLook(await this.look(signal));
-        const before = this.#running;
-        const running = await this.#send(message, signal);
-        if (running !== undefined && running !== before) await running.answer;
-      },
-      options,
-    );
+    await this.#bounded(what, (signal) => this.#carryOut(message, signal), options);
+  }
+
+  /** @returns what the invocation came to that was made for the message */
+  async #carryOut(message: Message, signal: AbortSignal): Promise<TurnAnswer | undefined> {
+    if (this.#running === undefined) this.takeLook(await this.look(signal));
+    const before = this.#running;
+    const running = await this.#send(message, signal);
+    return running === undefined || running === before ? undefined : running.answer;
   }
 
   // Turns.
@@ -463,7 +523,17 @@ export class RemoteThread implements ClusterThread, FeedSource {
   async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
     if (!Number.isSafeInteger(turns) || turns < 1)
       throw new InvalidRequestError("rollback: give how many turns, from 1 on");
-    await this.#message({ kind: "rollback", id: newTurnId(), turns }, options, "the rollback");
+    await this.#bounded("the rollback", (signal) => this.#rollBack({ id: newTurnId(), turns }, signal), options);
+  }
+
+  async #rollBack({ id, turns }: { id: string; turns: number }, signal: AbortSignal): Promise<void> {
+    const stop = this.#feed?.expectRollback(toSubmissionId(id));
+    try {
+      const answer = await this.#carryOut({ kind: "rollback", id, turns }, signal);
+      await this.#feed?.reached(answer?.facts.position ?? 0);
+    } finally {
+      stop?.();
+    }
   }
 
   async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {
@@ -473,12 +543,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
       async (inner) => {
         await this.interrupt({ signal: inner }).catch(() => undefined);
         await this.#host.close(this.id, inner);
+        await this.#feed?.reached((await this.look(inner)).position);
       },
       { signal, deadlineMs },
     );
     this.#isClosed = true;
     this.#status = "shutdown";
-    this.#feed?.poke();
+    this.#feed?.close();
     return "completed";
   }
 
@@ -507,7 +578,20 @@ export class RemoteThread implements ClusterThread, FeedSource {
 /** What only the turn that runs could take is for nobody when none runs. */
 function needsTurn(message: Message): boolean {
   if (message.kind === "interrupt") return false;
-  return message.kind !== "op" || !["interrupt", "exec_approval", "patch_approval"].includes(message.op.type);
+  return message.kind !== "op" || !FOR_THE_TURN.has(message.op.type);
+}
+
+const FOR_THE_TURN: ReadonlySet<string> = new Set([
+  "interrupt",
+  "exec_approval",
+  "patch_approval",
+  "user_input_answer",
+]);
+
+/** @throws InvalidRequestError */
+function checkSubmissionId(id: unknown): void {
+  if (typeof id !== "string" || id === "")
+    throw new InvalidRequestError("submission id: must be a text, and not empty");
 }
 
 const nothingOf = (submissionId: SubmissionId): TurnResult<never> => ({

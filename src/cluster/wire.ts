@@ -116,7 +116,14 @@ export type SentResult = Omit<TurnResult<never>, "items"> & { readonly items: Tu
 export type TurnAnswer = { readonly results: { readonly [id: string]: SentResult }; readonly facts: Facts };
 
 /** `ended`: the invocation was over before it heard of the message. */
-export type Delivery = { readonly taken: true; readonly error?: ErrorJson | undefined } | { readonly taken: false };
+export type Delivery =
+  | {
+      readonly taken: true;
+      readonly error?: ErrorJson | undefined;
+      /** The settings that the thread has now, where the message was to change them. */
+      readonly config?: SentConfig | undefined;
+    }
+  | { readonly taken: false };
 
 export type StartRequest = {
   readonly protocol: number;
@@ -156,8 +163,11 @@ export type LiveState = {
   readonly status: AgentStatus;
   readonly activeTurn: ActiveTurn | null;
   readonly pendingApprovals: readonly PendingApproval[];
+  readonly pendingUserQuestions: readonly PendingApproval[];
   /** How many lines the thread had when this life of it began. */
   readonly base: number;
+  /** How many it has now; all of them are stored. */
+  readonly position: number;
   /** The last event that the rest takes into account. */
   readonly seq: number;
 };

@@ -1,5 +1,5 @@
-import type { ThreadManager } from "../../manager/thread-manager.ts";
 import type { ThreadEvent } from "../../protocol/event.ts";
+import type { ServedThreads } from "../served-threads.ts";
 import type { Goals } from "./goals.ts";
 import type { Queues } from "./queues.ts";
 
@@ -10,7 +10,7 @@ export class Continuation implements Disposable {
   readonly #subscription: { unsubscribe(): void };
 
   /** To be made after what tells clients of the same events: they hear of the end first. */
-  constructor(events: ThreadManager["events$"], { goals, queues }: { goals: Goals; queues: Queues }) {
+  constructor(events: ServedThreads["events$"], { goals, queues }: { goals: Goals; queues: Queues }) {
     this.#goals = goals;
     this.#queues = queues;
     this.#subscription = events.subscribe((event) => this.#take(event));

@@ -3,15 +3,15 @@
  * one after each turn that is completed, until the model says that it is reached or blocked, its budget is used, a turn
  * fails, or somebody interrupts: then the next turn of the user's has to end first.
  */
+
 import { type Clock, sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
-import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { ThreadEvent } from "../../protocol/event.ts";
 import type { ToolContext } from "../../protocol/function-tool.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import type { TokenUsageInfo } from "../../protocol/token-usage.ts";
-import type { Thread } from "../../thread/thread.ts";
+import type { ServedThread, ServedThreads } from "../served-threads.ts";
 import type { Told } from "../v2/wire-types.ts";
 import { goalPrompt } from "./goal-prompt.ts";
 import type { Goal, ThreadMemos } from "./thread-memos.ts";
@@ -24,13 +24,13 @@ export type GoalChange = {
 };
 
 export type GoalParts = {
-  readonly manager: Pick<ThreadManager, "loadedThread">;
+  readonly manager: Pick<ServedThreads, "loadedThread">;
   readonly memos: ThreadMemos;
   readonly clock: Clock;
   readonly logger: SkeinLogger;
   readonly broadcast: (told: Told) => void;
   /** Tells what is told before each turn. */
-  readonly announceTurn: (thread: Thread) => void;
+  readonly announceTurn: (thread: ServedThread) => void;
 };
 
 const MOST_CHARS = 4_000;
@@ -115,7 +115,7 @@ export class Goals {
     });
   }
 
-  async #begin(thread: Thread, goal: Goal): Promise<void> {
+  async #begin(thread: ServedThread, goal: Goal): Promise<void> {
     const items = [{ type: "text" as const, text: goalPrompt(goal), text_elements: [] }];
     this.#parts.announceTurn(thread);
     const root = this.#roots.get(thread.id);

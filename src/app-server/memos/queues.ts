@@ -2,22 +2,22 @@
  * Input that waits for its turn. A turn that is completed or has failed starts the next one; one that was interrupted does
  * not: then the queue stands until somebody starts it, or until the next turn has ended.
  */
+
 import type { SkeinLogger } from "../../kernel/log.ts";
-import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import type { UserInput } from "../../protocol/user-input.ts";
-import type { Thread } from "../../thread/thread.ts";
 import { invalidRequest } from "../rpc-error.ts";
+import type { ServedThread, ServedThreads } from "../served-threads.ts";
 import type { Told } from "../v2/wire-types.ts";
 import type { QueuedSubmission, ThreadMemos } from "./thread-memos.ts";
 
 export type QueueParts = {
-  readonly manager: Pick<ThreadManager, "loadedThread">;
+  readonly manager: Pick<ServedThreads, "loadedThread">;
   readonly memos: ThreadMemos;
   readonly logger: SkeinLogger;
   readonly broadcast: (told: Told) => void;
   /** Tells what is told before each turn. */
-  readonly announceTurn: (thread: Thread) => void;
+  readonly announceTurn: (thread: ServedThread) => void;
 };
 
 export class Queues {
@@ -71,7 +71,7 @@ export class Queues {
   }
 
   /** Starts the named input, or the first. @throws RpcError */
-  async start(thread: Thread, named: string | undefined): Promise<string> {
+  async start(thread: ServedThread, named: string | undefined): Promise<string> {
     const queue = await this.list(thread.id);
     if (thread.activeTurn !== undefined || this.#starting.has(thread.id)) {
       throw invalidRequest("thread already has an active or pending turn");
@@ -93,7 +93,7 @@ export class Queues {
     return true;
   }
 
-  async #start(thread: Thread, { id, input, clientUserMessageId }: QueuedSubmission): Promise<string> {
+  async #start(thread: ServedThread, { id, input, clientUserMessageId }: QueuedSubmission): Promise<string> {
     const before = this.#parts.memos.peek(thread.id).queue;
     this.#starting.add(thread.id);
     try {

@@ -12,7 +12,7 @@ import { VERSION } from "../../version.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
 import { invalidRequest, threadNotFound } from "../rpc-error.ts";
-import type { ServerContext } from "../server-context.ts";
+import type { ManagerContext } from "../server-context.ts";
 import { readThreadId } from "../v2/thread-source.ts";
 import { findStored } from "../v2/thread-view.ts";
 import { WHY_NOT } from "./access.ts";
@@ -66,7 +66,7 @@ const timelineSchema = z.object({
 const rootSchema = z.object({ root: text });
 const nothing = z.object({});
 
-export function studioMethods(server: ServerContext): MethodTable {
+export function studioMethods(server: ManagerContext): MethodTable {
   const studio = studioOf(server);
   const watches = new Watches();
   const { manager, clock } = server;
@@ -277,7 +277,7 @@ const unwatching = (watches: Watches, name: string) =>
 
 /** A thread that is in memory or stored; it is not loaded. @throws RpcError */
 async function knownThread(
-  { manager }: ServerContext,
+  { manager }: ManagerContext,
   given: string,
 ): Promise<{ threadId: ThreadId; thread: Thread | undefined }> {
   const threadId = readThreadId(given);
@@ -287,7 +287,7 @@ async function knownThread(
 }
 
 async function watchThread(
-  server: ServerContext,
+  server: ManagerContext,
   watches: Watches,
   { threadId: given, deltas }: z.infer<typeof threadWatchSchema>,
   call: Call,
@@ -348,7 +348,7 @@ type Answer = z.infer<typeof answersSchema>["answers"][number];
 
 /** The first answer counts; who follows the thread is told that there was one. */
 async function answerQuestion(
-  { manager, requests }: ServerContext,
+  { manager, requests }: ManagerContext,
   studio: Studio,
   { threadId: given, callId, decision: said }: Answer,
   signal: AbortSignal,
@@ -371,7 +371,7 @@ async function answerQuestion(
   return { threadId, callId, outcome: "accepted" };
 }
 
-function isUnder({ manager }: ServerContext, threadId: ThreadId, root: ThreadId): boolean {
+function isUnder({ manager }: ManagerContext, threadId: ThreadId, root: ThreadId): boolean {
   for (let at: ThreadId | undefined = threadId; at !== undefined; at = manager.parentOf(at))
     if (at === root) return true;
   return false;
@@ -381,7 +381,7 @@ const ROUNDS = 5;
 
 /** Agents that are started meanwhile are interrupted too. `idle`: threads of the tree in memory that had nothing to do. */
 async function interruptSubtree(
-  server: ServerContext,
+  server: ManagerContext,
   root: ThreadId,
 ): Promise<{ interrupted: ThreadId[]; idle: number }> {
   const { manager } = server;

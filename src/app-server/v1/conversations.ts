@@ -9,6 +9,7 @@ import type { RolloutItem } from "../../protocol/rollout.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { invalidRequest, withContext } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { findStored } from "../v2/thread-view.ts";
 import { loading } from "./load-failure.ts";
@@ -24,7 +25,7 @@ export const conversationMethods = (server: ServerContext): MethodTable => ({
 });
 
 /** A client that speaks v1 hears only of what it listens to; its conversations wait for their first listener. */
-function welcome({ hub }: ServerContext, { connection }: Call, { threadId, thread }: NewThread): void {
+function welcome({ hub }: ServerContext, { connection }: Call, { threadId, thread }: NewThread<ServedThread>): void {
   connection.versions.add("v1");
   const feed = hub.feedOf(threadId);
   if (feed.subscriptions.size > 0) return;
@@ -81,7 +82,7 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
 }
 
 /** `sessionConfigured` first, then the answer. */
-async function configured(server: ServerContext, made: NewThread, call: Call) {
+async function configured(server: ServerContext, made: NewThread<ServedThread>, call: Call) {
   const { threadId, thread } = made;
   const initialMessages = await messagesOf(server, threadId, call.signal);
   const { model, reasoningEffort } = thread.config;

@@ -4,10 +4,10 @@ import * as z from "zod";
 import { ThreadNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Op } from "../../protocol/op.ts";
-import type { Thread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
 import { invalidRequest, threadNotFound } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { userAgentOf } from "../v2/initialize.ts";
 import { idSchema, inputOf, listenerSchema, messageSchema, subscriptionSchema, turnSchema } from "./schemas.ts";
@@ -110,7 +110,7 @@ async function conversationOf(
   id: ThreadId,
   { signal }: Call,
   notFound: (id: string) => Error = conversationNotFound,
-): Promise<Thread> {
+): Promise<ServedThread> {
   const loaded = manager.loadedThread(id);
   if (loaded !== undefined) return loaded;
   try {

@@ -3,10 +3,10 @@ import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
 import type { ThreadGit } from "../../store/thread-store.ts";
-import type { Thread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest, noRollout } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { answerOfOp, threadOf } from "../thread-ops.ts";
 import { agentsUnder } from "./agent-family.ts";
@@ -203,7 +203,7 @@ async function rollBack(server: ServerContext, params: z.infer<typeof rollbackSc
 
 async function rollBackBy(
   server: ServerContext,
-  thread: Thread,
+  thread: ServedThread,
   { id, turns }: { id: string; turns: number },
   call: Call,
 ): Promise<void> {

@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { reasoningSummarySchema } from "../../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
-import type { Thread } from "../../thread/thread.ts";
 import { instructionsOf } from "../../turn/collaboration-mode.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { type TurnSettings, threadOf } from "../thread-ops.ts";
 import { SETTINGS_FAILURE } from "./overrides.ts";
@@ -50,7 +50,7 @@ export const threadSettingsMethods = (server: ServerContext): MethodTable => ({
 /** Puts settings into effect from the next turn on, and tells of it if anything has changed. @throws RpcError */
 export async function changeSettings(
   server: ServerContext,
-  thread: Thread,
+  thread: ServedThread,
   given: GivenSettings,
   { signal }: Call,
 ): Promise<void> {

@@ -8,6 +8,7 @@ import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
 import { invalidRequest, withContext } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
@@ -153,7 +154,7 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
 /** Stock Codex gives none for a legacy thread. */
 const NO_CURSORS = { turnsBackwardsCursor: null, itemsBackwardsCursor: null };
 
-type Loaded = { resumed: NewThread; wasLoaded: boolean; isPaginated: boolean };
+type Loaded = { resumed: NewThread<ServedThread>; wasLoaded: boolean; isPaginated: boolean };
 
 /** The history first, then the path, then the id. */
 async function load(

@@ -1,12 +1,12 @@
 /** A thread as v2 shows it: what the store knows, what runs, and its history as turns. */
-import type { ThreadManager } from "../../manager/thread-manager.ts";
+
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import { type SessionSource, threadSpawnOf } from "../../protocol/session-source.ts";
 import type { StoredThread, ThreadLocator } from "../../store/thread-store.ts";
-import type { Thread } from "../../thread/thread.ts";
 import { VERSION } from "../../version.ts";
+import type { ServedThread, ServedThreads } from "../served-threads.ts";
 import type { ThreadHub } from "../thread-hub.ts";
 import { HistoryFold, type HistoryTurn } from "./history-turns.ts";
 import type { RunningTurn } from "./map-events.ts";
@@ -24,13 +24,13 @@ export type EphemeralFacts = {
 export type History = { readonly turns: readonly HistoryTurn[] };
 
 export class ThreadViews {
-  readonly #manager: ThreadManager;
+  readonly #manager: ServedThreads;
   readonly #hub: () => ThreadHub;
   readonly #observer: { unsubscribe(): void };
   /** Threads that were started or forked as ephemeral; forgotten when they close. */
   readonly ephemeral = new Map<ThreadId, EphemeralFacts>();
 
-  constructor(manager: ThreadManager, hub: () => ThreadHub) {
+  constructor(manager: ServedThreads, hub: () => ThreadHub) {
     this.#manager = manager;
     this.#hub = hub;
     this.#observer = manager.threadClosed$.subscribe(({ threadId }) => this.ephemeral.delete(threadId));
@@ -42,7 +42,7 @@ export class ThreadViews {
 
   /** A new thread: nothing has to be read for it. */
   ofNew(
-    thread: Thread,
+    thread: ServedThread,
     facts: { now: number; originator: string | null; source: SessionSource; historyMode: HistoryMode },
   ): V2Thread {
     const seconds = Math.floor(facts.now / 1000);
@@ -66,7 +66,7 @@ export class ThreadViews {
     return this.ofStored(stored, header);
   }
 
-  #ofEphemeral(thread: Thread, { createdAt, ...facts }: EphemeralFacts): V2Thread {
+  #ofEphemeral(thread: ServedThread, { createdAt, ...facts }: EphemeralFacts): V2Thread {
     return this.#withLive(blank(thread.id, thread.config.cwd, Math.floor(createdAt / 1000)), thread, {
       ephemeral: true,
       ...facts,
@@ -105,7 +105,7 @@ export class ThreadViews {
     return live === undefined ? view : this.#withLive(view, live, {});
   }
 
-  #withLive(view: V2Thread, thread: Thread, facts: Partial<V2Thread>): V2Thread {
+  #withLive(view: V2Thread, thread: ServedThread, facts: Partial<V2Thread>): V2Thread {
     const { cwd, model, reasoningEffort } = thread.config;
     return {
       ...view,
@@ -194,7 +194,7 @@ function sourceToV2(source: SessionSource): unknown {
 export const modeOf = ({ history_mode }: SessionMeta): HistoryMode => history_mode ?? "paginated";
 
 /** undefined: there is no such thread in the store. */
-export async function findStored(manager: ThreadManager, threadId: ThreadId): Promise<StoredThread | undefined> {
+export async function findStored(manager: ServedThreads, threadId: ThreadId): Promise<StoredThread | undefined> {
   try {
     return await manager.store.get(threadId);
   } catch (error) {

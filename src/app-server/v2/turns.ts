@@ -2,10 +2,11 @@
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
-import type { ActiveTurn, Thread } from "../../thread/thread.ts";
+import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
 import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, threadOf } from "../thread-ops.ts";
 import { inputFromV2, type V2Input, v2InputSchema } from "./input.ts";
@@ -145,7 +146,7 @@ function notSteerable(turnKind: "compact" | "review"): RpcError {
 }
 
 /** As stock Codex does before each turn. */
-export function warnOfModel({ hub, manager }: Pick<ServerContext, "hub" | "manager">, thread: Thread): void {
+export function warnOfModel({ hub, manager }: Pick<ServerContext, "hub" | "manager">, thread: ServedThread): void {
   const { id: threadId, config } = thread;
   const { model, modelProvider } = config;
   if (manager.modelsManager.knows(model, modelProvider)) return;

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
+import { UsageError } from "../failure.ts";
 import { optionsOf } from "../global-options.ts";
 import { type SessionOptions, settingsOfOptions } from "../session-options.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
@@ -20,11 +21,14 @@ Examples:
   skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
   skein app-server --listen unix:///tmp/skein.sock
   skein app-server --store postgres://skein@db/skein     threads in PostgreSQL, for any number of servers
+  skein app-server --cluster http://restate:8080 --store postgres://skein@db/skein
+                                                         threads that a cluster's workers run: docs/cluster.md
   skein app-server --listen ws://0.0.0.0:4500 --ws-auth capability-token --ws-token-file token.txt`;
 
 type Options = SessionOptions & {
   readonly listen: string;
   readonly stdio?: boolean;
+  readonly cluster?: string;
   readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
@@ -35,6 +39,7 @@ export const appServerCommand = (io: Io): Command =>
   new Command("app-server")
     .description("serve Codex clients: editors, the TUI, your own")
     .option("--listen <url>", "stdio://, ws://IP:PORT or unix:///PATH", "stdio://")
+    .option("--cluster <url>", "the ingress of a cluster that runs the threads; --store names its database")
     .option("--ws-auth <kind>", "capability-token: a bearer token lets clients in")
     .option("--ws-token-file <file>", "the file that holds the token")
     .option("--ws-token-sha256 <hex>", "or the token's SHA-256")
@@ -57,12 +62,17 @@ export const appServerCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);
-      const [{ runAppServer }, { ChosenStore }, { homeOf }, { ServerSignals }] = await Promise.all([
+      const [{ runAppServer }, { ChosenStore, storeUrlOf }, { homeOf }, { ServerSignals }] = await Promise.all([
         import("../../app-server/serve.ts"),
         import("../database.ts"),
         import("../home.ts"),
         import("./signals.ts"),
       ]);
+      const { cluster } = options;
+      if (cluster !== undefined && !/^https?:\/\/./.test(cluster))
+        throw new UsageError("--cluster takes http://HOST:PORT");
+      if (cluster !== undefined && storeUrlOf(options, io) === undefined)
+        throw new UsageError("--cluster needs the database that its workers share: --store postgres://...");
       using signals = new ServerSignals();
       await using chosen = await ChosenStore.of(options, io);
       await runAppServer({
