@@ -18,7 +18,22 @@ export const withGlobalOptions = (command: Command): Command =>
     .option("--disable <feature>", "the same as -c features.FEATURE=false; may be repeated", repeated)
     .addOption(new Option("--strict-config", "taken for Codex's sake").hideHelp());
 
-type Features = { readonly enable?: readonly string[]; readonly disable?: readonly string[] };
+/** What stands for settings, and becomes them. */
+type Switches = {
+  readonly enable?: readonly string[];
+  readonly disable?: readonly string[];
+  readonly oss?: boolean;
+  readonly localProvider?: string;
+};
+
+/** The words of a command line with `-c=k=v` as `-c k=v`, which Codex's own parser also takes, up to `--`. */
+export function withoutEqualsSigns(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  return args.flatMap((text, at) => {
+    const [, flag, value = ""] = (end === -1 || at < end ? /^(-[A-Za-z])=(.*)$/s.exec(text) : null) ?? [];
+    return flag === undefined ? [text] : [flag, value];
+  });
+}
 
 /**
  * The options of a command and of those above it: the nearer one wins, and what may be repeated adds up. Features become
@@ -36,12 +51,21 @@ export function optionsOf<T extends object>(command: Command): T {
       else if (!isNearerSaid) merged[name] = value;
     }
   }
-  const { enable = [], disable = [], ...options } = merged as Features & { config?: readonly string[] };
-  const features = [
+  const {
+    enable = [],
+    disable = [],
+    oss,
+    localProvider,
+    ...options
+  } = merged as Switches & {
+    config?: readonly string[];
+  };
+  const switched = [
+    ...(oss === true ? [`model_provider=${JSON.stringify(localProvider ?? "ollama")}`] : []),
     ...enable.map((name) => featureSetting(name, true)),
     ...disable.map((name) => featureSetting(name, false)),
   ];
-  const config = [...(options.config ?? []), ...features];
+  const config = [...(options.config ?? []), ...switched];
   // Commander reads what the command itself has declared; T names those options.
   return { ...options, ...(config.length > 0 && { config }) } as unknown as T;
 }

@@ -12,13 +12,13 @@ import { resumeCommand } from "./exec/resume-command.ts";
 import { exportCommand } from "./export/command.ts";
 import { EXIT } from "./failure.ts";
 import { forkCommand } from "./fork/command.ts";
-import { withGlobalOptions } from "./global-options.ts";
+import { withGlobalOptions, withoutEqualsSigns } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loadCommand } from "./load/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
 import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
-import { withSessionOptions } from "./session-options.ts";
+import { imageOption, withSessionOptions } from "./session-options.ts";
 import { showCommand } from "./show/command.ts";
 import { studioCommand } from "./studio/command.ts";
 import type { Io } from "./terminal/io.ts";
@@ -63,7 +63,7 @@ export function buildProgram(io: Io): Command {
     .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help for a command")
     .addHelpText("after", "\nRun `skein demo` to see it at work: no key and no network needed.");
-  withGlobalOptions(withSessionOptions(program));
+  withGlobalOptions(withSessionOptions(program)).addOption(imageOption().hideHelp());
   for (const make of commands) program.addCommand(withGlobalOptions(make(io)));
   prepare(program, io);
   return program;
@@ -95,7 +95,7 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
       program.outputHelp();
       return EXIT.ok;
     }
-    await program.parseAsync(args, { from: "user" });
+    await program.parseAsync(withoutEqualsSigns(args), { from: "user" });
     return EXIT.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

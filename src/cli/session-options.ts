@@ -9,7 +9,7 @@ export type SessionOptions = {
   readonly model?: string;
   readonly cd?: string;
   readonly sandbox?: "read-only" | "workspace-write" | "danger-full-access";
-  readonly askForApproval?: "untrusted" | "on-request" | "never";
+  readonly askForApproval?: "untrusted" | "on-failure" | "on-request" | "never";
   readonly tools?: readonly BuiltInToolName[];
   readonly addDir?: readonly string[];
   readonly profile?: string;
@@ -31,6 +31,7 @@ export const withSessionOptions = (command: Command): Command =>
     .addOption(
       new Option("-a, --ask-for-approval <policy>", "when you are asked before a command runs").choices([
         "untrusted",
+        "on-failure",
         "on-request",
         "never",
       ]),
@@ -48,7 +49,23 @@ export const withSessionOptions = (command: Command): Command =>
         .hideHelp(),
     )
     .option("--add-dir <dir>", "a further folder to write in, with --sandbox workspace-write; repeatable", repeated)
-    .option("-p, --profile <name>", "a profile of config.toml");
+    .option("-p, --profile <name>", "a profile of config.toml")
+    .addOption(
+      new Option("--approve-for-me", "taken for Codex's sake: nobody but you approves")
+        .implies({ sandbox: "workspace-write", askForApproval: "on-request" })
+        .hideHelp(),
+    )
+    .addOption(new Option("--oss", "taken for Codex's sake: -c model_provider=ollama").hideHelp())
+    .addOption(new Option("--local-provider <name>", "taken for Codex's sake: which one --oss means").hideHelp())
+    .addOption(new Option("--search", "taken for Codex's sake: no tool of the house searches the web").hideHelp())
+    .addOption(new Option("--no-alt-screen", "taken for Codex's sake").hideHelp())
+    .addOption(new Option("--dangerously-bypass-hook-trust", "taken for Codex's sake: there are no hooks").hideHelp());
+
+/** The images of a prompt: the option may be given more than once, and may name several with commas between them. */
+export const imageOption = (): Option =>
+  new Option("-i, --image <file>", "show this image too; may be repeated").argParser(
+    (text: string, before: readonly string[] = []): readonly string[] => [...before, ...text.split(",")],
+  );
 
 /** The tools by name: an option that takes several words, and so stands after the command's name alone. */
 export const withTools = (command: Command): Command =>

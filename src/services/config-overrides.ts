@@ -12,7 +12,7 @@ export type ConfigOverride = { readonly keyPath: KeyPath; readonly value: unknow
  */
 export function parseOverride(text: string): ConfigOverride {
   const at = text.indexOf("=");
-  if (at === -1) throw new InvalidRequestError(`config override \`${text}\` must be key=value`);
+  if (at === -1) throw new InvalidRequestError(`config override \`${text}\` lacks a = and a value`);
   return { keyPath: parseKeyPath(text.slice(0, at)), value: tomlOrText(text.slice(at + 1).trim()) };
 }
 

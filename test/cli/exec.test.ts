@@ -50,6 +50,26 @@ test("resume, in each of its forms, goes on with the thread", async (t) => {
   assert.equal((stdout.match(/\(user message/g) ?? []).length, 4);
 });
 
+test("fork says the prompt to a thread of its own, which knows what was said before", async (t) => {
+  const home = await tempFolder(t);
+  const { threadId } = await storedThread(home, ["one"]);
+  const { code, stdout } = await skein(["e", "fork", threadId, "otherwise", "--json", "--home", home]);
+  assert.equal(code, 0);
+  const fork = String(jsonLines(stdout).at(-1)?.threadId);
+  assert.notEqual(fork, threadId);
+  const said = async (id: string) =>
+    [...(await skein(["show", id, "--home", home])).stdout.matchAll(/ack: (\w+)/g)].map(([, text]) => text);
+  assert.deepEqual(await said(threadId), ["one"]);
+  assert.deepEqual(await said(fork), ["one", "otherwise"]);
+});
+
+test("several images of one option are several images", async (t) => {
+  const home = await tempFolder(t);
+  const { code, stdout } = await skein(["exec", "-i", "a.png,b.png", "-i", "c.png", "--home", home, "--json", "look"]);
+  assert.equal(code, 0);
+  assert.deepEqual([...new Set([...stdout.matchAll(/\/(\w)\.png/g)].map(([, name]) => name))], ["a", "b", "c"]);
+});
+
 test("--json prints every event from session_configured on, and the result", async (t) => {
   const home = await tempFolder(t);
   const { code, stdout } = await skein(["exec", "--json", "--home", home, "hi"]);

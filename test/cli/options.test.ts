@@ -37,6 +37,11 @@ const LINES: readonly (readonly [args: string[], model: string])[] = [
   [["--profile", "p", "app-server"], "of-profile"],
   [["app-server", "-p", "p", "--analytics-default-enabled", "--stdio"], "of-profile"],
   [["-p", "p", "-m", "a", "app-server", "--session-source", "x"], "a"],
+  [["-c=model=a", "app-server"], "a"],
+  [["-cmodel=a", "app-server"], "a"],
+  [["app-server", "-c=model=b", "-c=model=a"], "a"],
+  [["--search", "--no-alt-screen", "--dangerously-bypass-hook-trust", "-m=a", "app-server"], "a"],
+  [["-i", "seen.png", "--approve-for-me", "-m", "a", "app-server"], "a"],
 ];
 
 for (const [args, model] of LINES) {
@@ -72,6 +77,23 @@ test("features, sandbox, approvals and folder before the command's name take eff
     [thread.cwd, thread.approvalPolicy, (thread.sandbox as { type: string }).type],
     [home, "never", "readOnly"],
   );
+});
+
+test("the switches that stand for settings are those settings", async (t) => {
+  const home = await tempFolder(t);
+  const stock = await served(["--approve-for-me", "--oss", "--local-provider", "lmstudio", "app-server"], home);
+  assert.deepEqual(
+    [stock.thread.approvalPolicy, (stock.thread.sandbox as { type: string }).type, stock.thread.modelProvider],
+    ["on-request", "workspaceWrite", "lmstudio"],
+  );
+  assert.equal((await served(["app-server", "-c", "model_provider=ollama"], home)).thread.modelProvider, "ollama");
+  assert.equal((await served(["--oss", "-a", "on-failure", "app-server"], home)).thread.modelProvider, "ollama");
+});
+
+test("what stands after -- is words, whatever it looks like", async (t) => {
+  const home = await tempFolder(t);
+  const { stdout } = await skein(["exec", "--home", home, "--", "-c=model=a"]);
+  assert.equal(stdout, "ack: -c=model=a\n");
 });
 
 test("exec takes its settings from before its name as well; the nearer one wins", async (t) => {

@@ -64,7 +64,7 @@ for (const command of COMMANDS) {
   test(`${command} --help shows usage, options and examples`, async () => {
     const { code, stdout, stderr } = await skein([command, "--help"]);
     assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
-    assert.match(stdout, new RegExp(`^Usage: skein ${command} `));
+    assert.match(stdout, new RegExp(`^Usage: skein ${command}(\\|e)? `));
     assert.match(stdout, /--home <dir>/);
     assert.match(stdout, /Examples:\n {2}skein /);
     const { stdout: bySubcommand } = await skein(["help", command]);

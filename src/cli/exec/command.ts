@@ -1,10 +1,10 @@
 import { Command, Option } from "commander";
-import { optionsOf, repeated } from "../global-options.ts";
-import { withSessionOptions, withTools } from "../session-options.ts";
+import { optionsOf } from "../global-options.ts";
+import { imageOption, withSessionOptions, withTools } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { type ThreadOptions, withThread } from "../thread-option.ts";
 import type { ExecOptions, ReviewOptions } from "./options.ts";
-import { readWords, resumedBy } from "./words.ts";
+import { forkedFrom, readWords, resumedBy } from "./words.ts";
 
 const EXAMPLES = `
 Runs one turn. The answer goes to standard output as it comes; tools, approvals and notes go to standard error. A prompt
@@ -21,6 +21,7 @@ Examples:
   git diff | skein exec - --model gpt-5.2
   skein exec resume ID "And now the tests."
   skein exec resume --last "And now the tests."
+  skein exec fork ID "And in another way."
   skein exec --json --output-schema answer.schema.json "Name three rivers." | jq .
   skein exec -c model_provider=ollama -m qwen3 "Hello"
 
@@ -29,11 +30,13 @@ Examples:
 export const execCommand = (io: Io): Command =>
   withTurnOptions(
     new Command("exec")
+      .alias("e")
       .description("run one turn: ask an agent, and stream its answer")
-      .usage("[options] [PROMPT] | [options] resume THREAD [PROMPT] | [options] review [INSTRUCTIONS]")
+      .usage("[options] [PROMPT] | [options] resume|fork THREAD [PROMPT] | [options] review [INSTRUCTIONS]")
       .argument("[words...]", "the prompt, or `-` for standard input"),
   )
     .addCommand(execResumeCommand(io))
+    .addCommand(execForkCommand(io))
     .addCommand(reviewOf(new Command("review"), io))
     .addHelpText("after", EXAMPLES)
     .action(async (words: string[], _, command: Command) => {
@@ -49,6 +52,16 @@ const execResumeCommand = (io: Io): Command =>
       const { runExec } = await import("./exec.ts");
       const options = optionsOf<ExecOptions & ThreadOptions>(command);
       await runExec(resumedBy({ thread, prompt }, options), options, io);
+    });
+
+/** `skein exec fork`: the prompt is said to a new thread that begins as another one does. */
+const execForkCommand = (io: Io): Command =>
+  withThread(new Command("fork").description("go on with a new thread that begins as a stored one does"))
+    .argument("[prompt]", "what to say; `-` for standard input")
+    .action(async (thread: string | undefined, prompt: string | undefined, _, command: Command) => {
+      const { runExec } = await import("./exec.ts");
+      const options = optionsOf<ExecOptions & ThreadOptions>(command);
+      await runExec(forkedFrom({ thread, prompt }, options), options, io);
     });
 
 const reviewOf = (command: Command, io: Io): Command =>
@@ -70,13 +83,15 @@ export const reviewCommand = (io: Io): Command => reviewOf(withTurnOptions(new C
 
 const withTurnOptions = (command: Command): Command =>
   withTools(withSessionOptions(command))
-    .option("-i, --image <file>", "show this image too; may be repeated", repeated)
+    .addOption(imageOption())
     .option("--output-schema <file>", "a JSON Schema that the final message has to fit; only that message is printed")
     .option("-o, --output-last-message <file>", "write the final message to this file as well")
     .option("--json", "print a JSON line for each event, and the result as the last one")
     .option("--experimental-json", "print the JSON lines of `codex exec`, as @openai/codex-sdk reads them")
     .option("--ephemeral", "store nothing of a new thread")
     .addOption(new Option("--skip-git-repo-check", "taken for Codex's sake: Skein has no such check").hideHelp())
+    .addOption(new Option("--trust", "taken for Codex's sake: config.toml of a project is not read").hideHelp())
+    .addOption(new Option("--ignore-rules", "taken for Codex's sake: there are no rule files").hideHelp())
     .addOption(new Option("--color <when>", "taken for Codex's sake").hideHelp())
     .addOption(new Option("--thread-source <name>", "taken for Codex's sake").hideHelp())
     .addOption(new Option("--cyber-access-program <name>", "taken for Codex's sake").hideHelp());

@@ -5,7 +5,6 @@ import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
 import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
-import type { ThreadOptions } from "../thread-option.ts";
 import { JsonView } from "./json-view.ts";
 import type { ExecOptions, ReviewOptions } from "./options.ts";
 import { inputOf, schemaOf, targetOf } from "./request.ts";
@@ -13,7 +12,7 @@ import { SdkView } from "./sdk-view.ts";
 import { runTurn, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
 import type { TurnView } from "./view.ts";
-import type { Words } from "./words.ts";
+import type { ThreadWanted, Words } from "./words.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */
 export async function runExec({ prompt, thread }: Words, options: ExecOptions, io: Io): Promise<void> {
@@ -29,7 +28,7 @@ export async function runReview(words: readonly string[], options: ReviewOptions
 
 async function runOneTurn(
   input: readonly UserInput[] | ReviewTarget,
-  thread: ThreadOptions | undefined,
+  thread: ThreadWanted | undefined,
   options: ExecOptions,
   io: Io,
 ): Promise<void> {

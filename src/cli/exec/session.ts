@@ -8,15 +8,15 @@ import { homeOf } from "../home.ts";
 import type { SessionOptions } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
-import type { ThreadOptions } from "../thread-option.ts";
 import { Approver } from "./approver.ts";
 import type { TurnView } from "./view.ts";
+import type { ThreadWanted } from "./words.ts";
 
 export type Session = NewThread & { readonly manager: ThreadManager };
 
 type Wanted = {
   /** The thread to go on with; a new one without it. */
-  readonly thread: ThreadOptions | undefined;
+  readonly thread: ThreadWanted | undefined;
   readonly view: TurnView;
   readonly signal: AbortSignal;
 };
@@ -91,6 +91,9 @@ async function openThread(
 ): Promise<NewThread> {
   if (thread === undefined) return await manager.startThread({ ephemeral }, { signal });
   const locator = await findThread(thread, manager.store, io);
+  if (thread.isForked === true) {
+    return await manager.forkThread({ from: locator, ...(ephemeral && { config: { ephemeral } }) }, { signal });
+  }
   if (typeof locator === "string") return await manager.resumeThread(locator, {}, { signal });
   return await manager.resumeThreadFromRollout({}, locator.rolloutPath, { signal });
 }

@@ -2,7 +2,12 @@
 import { UsageError } from "../failure.ts";
 import type { ThreadOptions } from "../thread-option.ts";
 
-export type Words = { readonly prompt: string | undefined; readonly thread: ThreadOptions | undefined };
+/** The thread to go on with, itself or in a fork of it. */
+export type ThreadWanted = ThreadOptions & { readonly isForked?: boolean };
+
+export type Words = { readonly prompt: string | undefined; readonly thread: ThreadWanted | undefined };
+
+type Said = Partial<Record<"thread" | "prompt", string | undefined>>;
 
 /** Reads `[PROMPT]` and `PROMPT resume ID`. @throws UsageError */
 export function readWords(words: readonly string[]): Words {
@@ -13,17 +18,20 @@ export function readWords(words: readonly string[]): Words {
   return { prompt, thread: { thread } };
 }
 
+export const resumedBy = (said: Said, options: ThreadOptions): Words => goneOnWith("resume", said, options);
+
+export function forkedFrom(said: Said, options: ThreadOptions): Words {
+  const { prompt, thread } = goneOnWith("fork", said, options);
+  return { prompt, thread: { ...thread, isForked: true } };
+}
+
 /** With `--last` the first word is the prompt. @throws UsageError */
-export function resumedBy(
-  { thread, prompt }: Partial<Record<"thread" | "prompt", string | undefined>>,
-  options: ThreadOptions,
-): Words {
-  const { last, all, cd } = options;
+function goneOnWith(verb: string, { thread, prompt }: Said, { last, all, cd }: ThreadOptions): Words {
   if (last !== true) {
-    if (thread === undefined) throw new UsageError("resume: the id of a thread is missing; --last takes the newest");
+    if (thread === undefined) throw new UsageError(`${verb}: the id of a thread is missing; --last takes the newest`);
     return { prompt, thread: { thread } };
   }
   if (prompt !== undefined)
-    throw new UsageError("resume --last: the prompt must be one argument, and no thread is named");
+    throw new UsageError(`${verb} --last: the prompt must be one argument, and no thread is named`);
   return { prompt: thread, thread: { last, all, cd } };
 }
