@@ -5,6 +5,8 @@
  *   first and alone.
  * - What the model said in one go (reasoning, text, calls) is one assistant message; it ends at the next item that is
  *   not the model's, and before a text that follows a call.
+ * - Nothing is sent that such servers refuse, since a history would be refused for ever: calls have an object of arguments
+ *   and a name that APIs take, and what says nothing is left out.
  * - The outputs of calls made in one go stay together. Images in them follow as a user's message, since few servers
  *   take them in an output.
  */
@@ -63,7 +65,7 @@ class Conversation {
     switch (item.type) {
       case "message":
         if (item.role === "assistant") this.#say(item, textOf(item));
-        else if (item.role === "user") this.#hear({ role: "user", parts: item.content.flatMap(partOf) });
+        else if (item.role === "user") this.#ask(item.content.flatMap(partOf));
         else this.#instruct(textOf(item));
         return;
       case "reasoning":
@@ -72,13 +74,18 @@ class Conversation {
       case "function_call":
         this.#call({
           callId: item.call_id,
-          name: flatName(item.namespace, item.name),
-          args: item.arguments,
+          name: callable(flatName(item.namespace, item.name)),
+          args: objectOf(item.arguments),
           item,
         });
         return;
       case "custom_tool_call":
-        this.#call({ callId: item.call_id, name: item.name, args: JSON.stringify({ input: item.input }), item });
+        this.#call({
+          callId: item.call_id,
+          name: callable(item.name),
+          args: JSON.stringify({ input: item.input }),
+          item,
+        });
         return;
       case "local_shell_call":
         if (item.call_id == null) return;
@@ -112,7 +119,12 @@ class Conversation {
     this.#speeches.push(speech);
   }
 
+  #ask(parts: readonly SpokenPart[]): void {
+    if (parts.length > 0) this.#hear({ role: "user", parts });
+  }
+
   #say(item: ResponseItem, text: string): void {
+    if (text === "") return;
     if ((this.#assistant?.calls.length ?? 0) > 0) this.#endModel();
     this.#model().texts.push({ text, item });
   }
@@ -154,6 +166,22 @@ function partOf(part: ContentItem): SpokenPart[] {
   const text = textOfContent(part);
   return text === "" ? [] : [{ text }];
 }
+
+/** What a model wrote as arguments, when it is a JSON object; anything else in a member of one. */
+function objectOf(args: string): string {
+  try {
+    const value: unknown = JSON.parse(args);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return args;
+  } catch {
+    // The model reads in the call's output what was wrong with it.
+  }
+  return args.trim() === "" ? "{}" : JSON.stringify({ arguments: args });
+}
+
+/** A name that a model made up may be none that servers take back. */
+const callable = (name: string): string => name.replace(/[^A-Za-z0-9_-]/g, "_").slice(0, MAX_NAME) || "unnamed";
+/** OpenAI's bound for the name of a function. */
+const MAX_NAME = 64;
 
 /** The reasoning itself where the model shows it, else its summary. */
 const reasoningTextOf = (item: ReasoningItem): string =>

@@ -3,11 +3,19 @@
  *
  * H1  A call is always followed by its output in what goes to the model; an output without a call never goes (T6).
  * H2  Items are immutable and shared: with the store, with forks and with requests in flight.
- * H3  No picture that is broken, or that the model's server has refused, goes to the model.
+ * H3  No picture that is broken, nothing that the model's server has refused, and no half of a character goes to the model.
  */
 import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { isOwnNote, isUserBoundary } from "../protocol/user-boundary.ts";
-import { hasPicture, isRefusedPicturesNote, withoutBrokenPictures, withoutPictures } from "./picture-content.ts";
+import { wellFormed } from "../protocol/well-formed.ts";
+import {
+  hasPicture,
+  isRefusedPicturesNote,
+  isRefusedReasoningNote,
+  isSealed,
+  withoutBrokenPictures,
+  withoutPictures,
+} from "./picture-content.ts";
 
 const OUTPUT_OF: Record<string, string> = {
   function_call: "function_call_output",
@@ -71,8 +79,9 @@ export class History {
   /** Adds an item. An output whose call is not there is dropped, and so is an output too many. */
   append(given: ResponseItem): void {
     if (!isSendable(given)) return;
-    const item = withoutBrokenPictures(given);
+    const item = wellFormed(withoutBrokenPictures(given));
     if (isRefusedPicturesNote(item)) this.#dropPictures();
+    if (isRefusedReasoningNote(item)) this.#dropSealed();
     const callId = callIdOf(item);
     if (callId !== undefined && OUTPUTS.has(item.type)) {
       if (!this.#answer(callId)) return;
@@ -92,10 +101,11 @@ export class History {
   }
 
   /**
-   * Whether a request that was refused may have been so for a picture: for a new one, or, where the reason was not told, for
+   * Whether a request that was refused may have been so for what can be left out: for a new picture, or, where the reason was not told, for
    * one that an earlier refused request held too.
    */
-  mayBeRefusedFor(refusal: "pictures" | "something"): boolean {
+  mayBeRefusedFor(refusal: "pictures" | "reasoning" | "something"): boolean {
+    if (refusal === "reasoning") return this.#items.some(isSealed);
     if (refusal === "pictures") return this.#items.some(hasPicture);
     const fresh = this.#items.slice(this.#unanswered);
     const newest = fresh.findLastIndex((item) => isUserBoundary(item));
@@ -114,6 +124,12 @@ export class History {
       this.#bytes += sizeOf(without) - sizeOf(item);
       return without;
     });
+  }
+
+  /** Takes out the reasoning that nobody but its maker can read. */
+  #dropSealed(): void {
+    for (const item of this.#items) if (isSealed(item)) this.#bytes -= sizeOf(item);
+    this.#items = this.#items.filter((item) => !isSealed(item));
   }
 
   /** Takes one call of this id off the open ones; false when there is none. */

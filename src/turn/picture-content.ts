@@ -1,6 +1,6 @@
 /**
- * The pictures in what the model is sent. One that its server would refuse, or has refused, would fail every later turn of
- * the thread, so a text stands in its place.
+ * The pictures and files in what the model is sent, and reasoning that its server has sealed. What the server would refuse,
+ * or has refused, would fail every later turn of the thread, so a text stands in its place, or nothing.
  */
 import { ModelError } from "../protocol/model-error.ts";
 import { type ContentItem, developerMessage, type ResponseItem, textOf } from "../protocol/response-item.ts";
@@ -14,6 +14,7 @@ export const OMITTED_PICTURE = "image content omitted because it could not be pr
 /** No model client of ours takes audio. */
 export const OMITTED_AUDIO = "audio content omitted because you do not support audio input";
 const REFUSED_PICTURE = "image content omitted because the model's server refused it";
+const REFUSED_FILE = "file content omitted because the model's server refused it";
 
 const NOTE_TAG = "<pictures_omitted>";
 
@@ -25,6 +26,20 @@ export const refusedPicturesNote = (): ResponseItem =>
 
 export const isRefusedPicturesNote = (item: ResponseItem): boolean =>
   item.type === "message" && item.role === "developer" && textOf(item).startsWith(NOTE_TAG);
+
+const REASONING_TAG = "<reasoning_omitted>";
+
+/** The same for sealed reasoning that another server, or another account, has made: nobody else can open it. */
+export const refusedReasoningNote = (): ResponseItem =>
+  developerMessage(
+    `${REASONING_TAG}\nThe server could not read the reasoning above, so it is left out.\n</reasoning_omitted>`,
+  );
+
+export const isRefusedReasoningNote = (item: ResponseItem): boolean =>
+  item.type === "message" && item.role === "developer" && textOf(item).startsWith(REASONING_TAG);
+
+export const isSealed = (item: ResponseItem): boolean =>
+  (item.type === "reasoning" || item.type === "compaction") && item.encrypted_content != null;
 
 /** The URL as a model's server takes it; undefined for a data URL that holds no whole picture. Other URLs are not judged. */
 export function pictureUrl(url: string): string | undefined {
@@ -49,6 +64,7 @@ export function withoutBrokenPictures(item: ResponseItem): ResponseItem {
   const found = looked.get(item);
   if (found !== undefined) return found;
   const whole = mapPictures(withoutAudio(item), (part) => {
+    if (typeof part.image_url !== "string") return part;
     const url = pictureUrl(part.image_url);
     if (url === undefined) return { type: "input_text", text: OMITTED_PICTURE };
     return url === part.image_url ? part : { ...part, image_url: url };
@@ -59,7 +75,10 @@ export function withoutBrokenPictures(item: ResponseItem): ResponseItem {
 }
 
 export const withoutPictures = (item: ResponseItem): ResponseItem =>
-  mapPictures(item, () => ({ type: "input_text", text: REFUSED_PICTURE }));
+  mapPictures(item, ({ type }) => ({
+    type: "input_text",
+    text: type === "input_image" ? REFUSED_PICTURE : REFUSED_FILE,
+  }));
 
 export const hasPicture = (item: ResponseItem): boolean => partsOf(item)?.some(isPicture) ?? false;
 
@@ -70,10 +89,11 @@ const hasAudio = (item: ResponseItem): boolean => partsOf(item)?.some(isAudio) ?
 const withoutAudio = (item: ResponseItem): ResponseItem =>
   mapParts(item, (part) => (isAudio(part) ? { type: "input_text", text: OMITTED_AUDIO } : part));
 
-type Picture = Extract<ContentItem, { type: "input_image"; image_url: string }>;
+/** A picture or a file, with its bytes or by the id that it has at the model's server. */
+type Picture = { readonly type: string; readonly image_url?: unknown };
+const PICTURES: ReadonlySet<string> = new Set(["input_image", "input_file"]);
 
-const isPicture = (part: ContentItem): part is Picture =>
-  part.type === "input_image" && typeof part.image_url === "string";
+const isPicture = (part: ContentItem): part is ContentItem & Picture => PICTURES.has(part.type);
 
 function partsOf(item: ResponseItem): readonly ContentItem[] | undefined {
   if (item.type === "message") return item.content;
@@ -81,7 +101,7 @@ function partsOf(item: ResponseItem): readonly ContentItem[] | undefined {
   return typeof item.output === "string" ? undefined : item.output;
 }
 
-const mapPictures = (item: ResponseItem, change: (part: Picture) => ContentItem): ResponseItem =>
+const mapPictures = (item: ResponseItem, change: (part: ContentItem & Picture) => ContentItem): ResponseItem =>
   mapParts(item, (part) => (isPicture(part) ? change(part) : part));
 
 function mapParts(item: ResponseItem, change: (part: ContentItem) => ContentItem): ResponseItem {
@@ -90,12 +110,18 @@ function mapParts(item: ResponseItem, change: (part: ContentItem) => ContentItem
   return item.type === "message" ? { ...item, content: parts } : ({ ...item, output: parts } as ResponseItem);
 }
 
-/** What a failure says of the pictures that were sent: nothing, that they were refused, or that something was. */
-export function refusalIn(error: unknown): "none" | "pictures" | "something" {
+/** What a failure says was refused of what was sent: nothing, pictures or files, sealed reasoning, or something unnamed. */
+export function refusalIn(error: unknown): "none" | "pictures" | "reasoning" | "something" {
   if (!(error instanceof ModelError) || error.info === "context_window_exceeded") return "none";
   const { httpStatus: status = 400, message } = error;
   if (status < 400 || status > 499 || NOT_OF_THE_INPUT.has(status) || error.retryable) return "none";
-  if (status === 413 || status === 415 || /image|picture|media.?type/i.test(message)) return "pictures";
+  if (/encrypted[ _]content/i.test(message)) return "reasoning";
+  if (
+    status === 413 ||
+    status === 415 ||
+    /image|picture|media.?type|\bfile[ _-]?id|\bfile-\w|file .*not found|no such file/i.test(message)
+  )
+    return "pictures";
   return status === 400 || status === 422 ? "something" : "none";
 }
 

@@ -21,7 +21,7 @@ import { announceTurn, recordInOrder, recordInput, recordItem, recordNow, turnSt
 import { countAsFull, needsCompaction } from "./compaction.ts";
 import { failureOf } from "./failure.ts";
 import type { Submission } from "./inbox.ts";
-import { refusalIn, refusedPicturesNote } from "./picture-content.ts";
+import { refusalIn, refusedPicturesNote, refusedReasoningNote } from "./picture-content.ts";
 import { announceResumed, countAttempt } from "./resumed-turn.ts";
 import { enterReview } from "./review/review.ts";
 import { sample } from "./sampling.ts";
@@ -221,18 +221,20 @@ function publishEnd({ host, run }: { host: TurnHost; run: TurnRun }): void {
 
 function publishError({ host, run }: { host: TurnHost; run: TurnRun }, error: unknown): void {
   if (error instanceof ModelError && error.info === "context_window_exceeded") countAsFull(host, run);
-  omitRefusedPictures(host, run, error);
+  omitRefused(host, run, error);
   const failure = failureOf(error);
   run.fail(failure);
   host.publish(run.id, { type: "error", ...failure });
 }
 
-/** The next request goes without the pictures that this one may have been refused for. */
-function omitRefusedPictures(host: TurnHost, run: TurnRun, error: unknown): void {
+/** The next request goes without the pictures, or the sealed reasoning, that this one may have been refused for. */
+function omitRefused(host: TurnHost, run: TurnRun, error: unknown): void {
   const refusedFor = refusalIn(error);
   if (refusedFor === "none" || host.history?.mayBeRefusedFor(refusedFor) !== true) return;
-  recordItem(host, run.id, refusedPicturesNote());
-  const message = "The model's server refused a picture; from now on it is left out of what is sent.";
+  const isReasoning = refusedFor === "reasoning";
+  recordItem(host, run.id, isReasoning ? refusedReasoningNote() : refusedPicturesNote());
+  const what = isReasoning ? "earlier reasoning" : "a picture or file";
+  const message = `The model's server refused ${what}; from now on it is left out of what is sent.`;
   host.publish(run.id, { type: "warning", message });
 }
 

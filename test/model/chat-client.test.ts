@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { chatBody } from "../../src/model/chat-body.ts";
 import { chatClient } from "../../src/model/chat-client.ts";
 import type { ModelEvent } from "../../src/model/model-client.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
@@ -286,4 +287,34 @@ test("the history becomes messages", async () => {
     response_format: { type: "json_schema", json_schema: { name: "codex_output_schema", strict: true, schema } },
   });
   await client.close();
+});
+
+test("what a model got wrong once is no request that servers refuse for ever", async () => {
+  const call = (name: string, args: string, call_id: string): ResponseItem[] => [
+    { type: "function_call", name, arguments: args, call_id },
+    functionCallOutput(call_id, "no"),
+  ];
+  const input: ResponseItem[] = [
+    userMessage("go"),
+    ...call("functions.exec command", "{bad", "1"),
+    ...call("", "", "2"),
+    ...call("a".repeat(80), "[1]", "3"),
+    assistantMessage(""),
+    userMessage(""),
+    userMessage("on"),
+  ];
+  const { messages } = chatBody(asking("", { input })) as { messages: Record<string, unknown>[] };
+  const calls = messages.flatMap(({ tool_calls }) => (tool_calls ?? []) as { function: Record<string, string> }[]);
+  assert.deepEqual(
+    calls.map(({ function: { name, arguments: args } }) => [name, args]),
+    [
+      ["functions_exec_command", '{"arguments":"{bad"}'],
+      ["unnamed", "{}"],
+      ["a".repeat(64), '{"arguments":"[1]"}'],
+    ],
+  );
+  assert.deepEqual(
+    messages.filter(({ role, content }) => role !== "tool" && content === "").map(({ role }) => role),
+    [],
+  );
 });

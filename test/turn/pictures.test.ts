@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { ModelRequest } from "../../src/model/model-client.ts";
-import { call, fail, say } from "../../src/model/script.ts";
+import { call, fail, raw, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
 import { type ContentItem, functionCallOutput, type ResponseItem } from "../../src/protocol/response-item.ts";
@@ -204,4 +204,43 @@ test("other failures leave the pictures", async (t) => {
   await thread.run("again");
   await thread.run("and again");
   assert.deepEqual(model.requests.map(pictures), [1, 1, 1]);
+});
+
+test("a picture that lies at the server goes as soon as the server does not know them", async (t) => {
+  const { thread, model } = await bench(t, [[refusal("No such File object: file-abc", 404)], "two"]);
+  const lost = () => JSON.stringify(model.requests.at(-1)?.input).includes("file-abc");
+  await thread.run([{ type: "image", file_id: "file-abc" }]);
+  assert.ok(lost());
+  assert.equal((await thread.run("and now?")).lastAgentMessage, "two");
+  assert.ok(!lost());
+});
+
+test("reasoning that another server has sealed fails one turn at most, also after a reload", async (t) => {
+  const store = memoryStore();
+  const sealed: ResponseItem = { type: "reasoning", summary: [], encrypted_content: "of-another-server" };
+  const unread = '{"error":{"message":"The encrypted content gAAA... could not be verified."}}';
+  const play = ({ input }: ModelRequest) => {
+    const text = JSON.stringify(input);
+    if (text.includes("of-another-server")) return [refusal(unread)];
+    return text.includes("think") ? [say("read")] : [raw({ type: "item_done", item: sealed }), say("thought")];
+  };
+  const first = await ThreadManager.create({ model: scriptedClient(play), store });
+  const { thread, threadId } = await first.startThread();
+  assert.equal((await thread.run("first")).lastAgentMessage, "thought");
+  assert.equal((await thread.run("think")).status, "failed");
+  assert.equal((await thread.run("two")).lastAgentMessage, "read");
+  await first.shutdown();
+  const second = await ThreadManager.create({ model: scriptedClient(play), store });
+  t.after(() => second.shutdown());
+  const again = await second.resumeThread(threadId);
+  assert.equal((await again.thread.run("three")).lastAgentMessage, "read");
+});
+
+test("half of a character, wherever it comes from, reaches no model", async (t) => {
+  const { thread, model } = await bench(t, [[say("half: \ud83d")], "next"]);
+  await thread.run("cut \ud83d here");
+  await thread.run("again");
+  const sent = JSON.stringify(model.requests.at(-1)?.input);
+  for (const text of ["cut \ufffd here", "half: \ufffd"]) assert.ok(sent.includes(text), text);
+  assert.doesNotMatch(sent, /\\ud83d/);
 });
