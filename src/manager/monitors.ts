@@ -1,172 +1,394 @@
 /**
- * Who watches whose end, and who ends with whom (SEMANTICS 6.1 to 6.6). A watch is told of one end for good, in whatever life; a restart,
- * unloading and a failed turn are none. It lives in memory: with the handle that asked for it, over all lives of both threads.
+ * Who watches whose end, and who ends with whom (SEMANTICS 6.1 to 6.8). A watch is told of one end for good, in whatever life; a restart,
+ * unloading, a failed turn and the end of the process are none. It stands beside whoever watches until that has been told, so the next
+ * process goes on with it: a monitor waits there for a handle, half a bond for the thread that it ends.
  */
 import { onceAborted } from "../kernel/abort-listeners.ts";
-import { ManagerClosedError, ThreadClosedError } from "../protocol/errors.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
+import { ManagerClosedError, RolloutNotFoundError, ThreadClosedError } from "../protocol/errors.ts";
 import { newItemId, type ThreadId } from "../protocol/ids.ts";
 import type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
 import type { ThreadEnd } from "./thread-end.ts";
+import { type StoredWatch, WatchNotes, type WatchNotesHost } from "./watch-notes.ts";
 
 /** The threads that are watched. */
-export interface Watchable {
+export interface Watchable extends WatchNotesHost {
   /** Whether the thread lives, in memory or out of it. */
   isKnown(threadId: ThreadId): boolean | Promise<boolean>;
+  /** @throws RolloutNotFoundError for a thread that is not stored */
+  header(threadId: ThreadId): Promise<unknown>;
   /** Ends a thread, since one that it is linked with has ended. */
   endLinked(threadId: ThreadId): void;
 }
 
-type Watch = Monitor & {
-  readonly watcher: ThreadId;
-  settle(down: Down): void;
-  giveUp(reason: unknown): boolean;
-};
+/** Who waits for a monitor's end in this process. */
+type Holder = Monitor & { tell(down: Down): void; giveUp(reason: unknown): void };
 
-type Bond = { readonly monitors: readonly [Watch, Watch]; readonly traps: Set<ThreadId> };
+type Watch = Omit<StoredWatch, "down" | "traps"> & {
+  readonly watcher: ThreadId;
+  traps: boolean;
+  down: Down | undefined;
+  holder: Holder | undefined;
+  /** It was read, and nobody here has asked for it. */
+  isRecalled: boolean;
+};
 
 const reasonOf = ({ reason, wasAsked }: ThreadEnd): DownReason => {
   if (reason !== "closed") return reason;
   return wasAsked ? "shutdown" : "normal";
 };
 
-const bondOf = (a: ThreadId, b: ThreadId): string => (a < b ? `${a} ${b}` : `${b} ${a}`);
-
 export class Monitors {
   readonly #threads: Watchable;
-  /** By whom they watch, and by who watches. */
-  readonly #watches = new Map<ThreadId, Set<Watch>>();
-  readonly #bonds = new Map<string, Bond>();
+  readonly #notes: WatchNotes;
+  /** Of each watcher, bonds by whom they bind it to, monitors by their refs. */
+  readonly #byWatcher = new Map<ThreadId, Map<string, Watch>>();
+  readonly #byWatched = new Map<ThreadId, Set<Watch>>();
+  /** Monitors of earlier processes that nobody here has asked for, by their watchers. */
+  readonly #unclaimed = new Map<ThreadId, Set<Watch>>();
+  #recalling: Promise<void> | undefined;
+  /** Ends that came before it was known what earlier processes have left. */
+  #early: ThreadEnd[] | undefined = [];
+  /** Watchers that are not here: another process may have them. What stands beside them is read when they come. */
+  readonly #elsewhere = new Set<ThreadId>();
+  readonly #arriving = new Map<ThreadId, Promise<void>>();
   #isClosed = false;
 
   constructor(threads: Watchable) {
     this.#threads = threads;
+    this.#notes = new WatchNotes(threads);
   }
 
   /** How many watches there are: for tests, which expect none once all threads are gone. */
   get size(): number {
-    return new Set([...this.#watches.values()].flatMap((watches) => [...watches])).size;
+    let size = 0;
+    for (const watches of this.#byWatcher.values()) size += watches.size;
+    return size;
   }
+
+  // What a thread asks for.
 
   /** @throws ManagerClosedError; the signal's reason */
-  monitor(watcher: ThreadId, threadId: ThreadId, { signal, onDown }: MonitorOptions = {}): Watch {
+  monitor(watcher: ThreadId, threadId: ThreadId, { signal, onDown }: MonitorOptions = {}): Monitor {
     if (this.#isClosed) throw new ManagerClosedError();
     signal?.throwIfAborted();
-    const watch = this.#watch(watcher, threadId, { signal, onDown });
-    void Promise.resolve(this.#threads.isKnown(threadId)).then((isKnown) => {
-      if (!isKnown) watch.settle({ ...aboutNobody(watch), reason: "not_found" });
-    });
-    return watch;
+    const watch = this.#place(watcher, { ref: newItemId(), threadId, kind: "monitor", traps: false });
+    return this.#hold(watch, { signal, onDown }, this.#begin(watch));
   }
 
-  #watch(watcher: ThreadId, threadId: ThreadId, { signal, onDown }: MonitorOptions): Watch {
-    const { promise, resolve, reject } = Promise.withResolvers<Down>();
-    // Whoever only listens to `onDown` leaves the promise alone.
-    promise.catch(() => undefined);
-    const stop = (): boolean => {
-      stopListening?.();
-      this.#forget(watcher, watch);
-      return this.#forget(threadId, watch);
+  /** The monitors of a thread, those of earlier processes included: what has come of the watched meanwhile is told now. */
+  async monitors(watcher: ThreadId): Promise<readonly Monitor[]> {
+    await this.#ready(watcher);
+    const held: Monitor[] = [];
+    for (const watch of [...(this.#byWatcher.get(watcher)?.values() ?? [])]) {
+      if (watch.kind !== "monitor") continue;
+      held.push(watch.holder ?? this.#hold(watch, {}, Promise.resolve()));
+      if (watch.down !== undefined) this.#settle(watch, watch.down);
+      else if (watch.isRecalled) await this.#tellIfGone(watch);
+    }
+    return held;
+  }
+
+  /** Two threads end together from now on; asked for again it is the same bond, and `trap` says what this side does. */
+  link(from: ThreadId, to: ThreadId, { trap = false, ...options }: LinkOptions = {}): Link {
+    const told = this.monitor(from, to, options);
+    const bond =
+      this.#bond(from, to) ?? this.#place(from, { ref: newItemId(), threadId: to, kind: "bond", traps: trap });
+    bond.traps = trap;
+    if (this.#bond(to, from) === undefined)
+      this.#place(to, { ref: newItemId(), threadId: from, kind: "bond", traps: false });
+    const stored = Promise.all([told.stored, this.#begin(bond), this.#ready(to).then(() => this.#store(to))]);
+    stored.catch(() => undefined);
+    const unlink = (): boolean => {
+      told.demonitor();
+      return this.#unbind(from, to);
     };
-    const watch: Watch = {
-      ref: newItemId(),
-      threadId,
-      watcher,
+    const { down } = told;
+    return { threadId: to, down, stored: stored.then(() => undefined), unlink, [Symbol.dispose]: () => void unlink() };
+  }
+
+  #bond(watcher: ThreadId, threadId: ThreadId): Watch | undefined {
+    return this.#byWatcher.get(watcher)?.get(threadId);
+  }
+
+  #unbind(from: ThreadId, to: ThreadId): boolean {
+    const halves = [this.#bond(from, to), this.#bond(to, from)].filter((half) => half !== undefined);
+    for (const half of halves) if (!this.#isClosed && this.#drop(half)) this.#storeLater(half.watcher);
+    return !this.#isClosed && halves.length > 0;
+  }
+
+  /** Goes on with what stands from an earlier process, tells of one that is not there, and stores the watch. */
+  async #begin(watch: Watch): Promise<void> {
+    const ready = this.#ready(watch.watcher);
+    await ready.catch(() => undefined);
+    const standing = watch.kind === "monitor" ? this.#standing(watch) : undefined;
+    if (standing !== undefined) {
+      watch.isRecalled = true;
+      this.#drop(standing);
+      if (standing.down !== undefined) this.#settle(watch, { ...standing.down, ref: watch.ref });
+    }
+    await this.#tellIfGone(watch);
+    await ready;
+    await this.#store(watch.watcher);
+  }
+
+  /** Of the same two threads, and nobody has asked for it. */
+  #standing({ watcher, threadId }: Watch): Watch | undefined {
+    for (const watch of this.#unclaimed.get(watcher) ?? []) if (watch.threadId === threadId) return watch;
+    return undefined;
+  }
+
+  /** One that stands from an earlier process waits for a thread that is stored. */
+  async #tellIfGone(watch: Watch): Promise<void> {
+    const { threadId, ref, isRecalled } = watch;
+    if (await this.#threads.isKnown(threadId)) return;
+    if (isRecalled && (await this.#isStored(threadId))) return;
+    this.#settle(watch, { type: "down", ref, threadId, reason: "not_found", epoch: null });
+  }
+
+  async #isStored(threadId: ThreadId): Promise<boolean> {
+    try {
+      await this.#threads.header(threadId);
+      return true;
+    } catch (error) {
+      // What can't be read now may be there.
+      return !(error instanceof RolloutNotFoundError);
+    }
+  }
+
+  #hold(watch: Watch, { signal, onDown }: MonitorOptions, stored: Promise<void>): Holder {
+    const { promise, resolve, reject } = Promise.withResolvers<Down>();
+    // Whoever only listens to `onDown` leaves the promises alone.
+    promise.catch(() => undefined);
+    stored.catch(() => undefined);
+    const letGo = (reason: unknown): boolean => {
+      if (this.#isClosed || !this.#drop(watch)) return false;
+      this.#storeLater(watch.watcher);
+      holder.giveUp(reason);
+      return true;
+    };
+    const holder: Holder = {
+      ref: watch.ref,
+      threadId: watch.threadId,
       down: promise,
-      settle: (down) => {
-        if (!stop()) return;
+      stored,
+      tell: (down) => {
+        stopListening?.();
         resolve(down);
         // What it throws is its own affair, as with an observer of rxjs.
         if (onDown !== undefined) queueMicrotask(() => onDown(down));
       },
       giveUp: (reason) => {
-        const wasWaiting = stop();
+        stopListening?.();
         reject(reason);
-        return wasWaiting;
       },
-      demonitor: () => watch.giveUp(new DOMException("the watch was given up", "AbortError")),
-      [Symbol.dispose]: () => void watch.demonitor(),
+      demonitor: () => letGo(new DOMException("the watch was given up", "AbortError")),
+      [Symbol.dispose]: () => void holder.demonitor(),
     };
-    this.#note(threadId, watch);
-    this.#note(watcher, watch);
-    const stopListening = signal && onceAborted(signal, () => void watch.giveUp(signal.reason));
+    watch.holder = holder;
+    removeFrom(this.#unclaimed, watch.watcher, watch);
+    const stopListening = signal && onceAborted(signal, () => void letGo(signal.reason));
+    return holder;
+  }
+
+  // What comes of it.
+
+  #place(watcher: ThreadId, given: StoredWatch, isRecalled = false): Watch {
+    const { ref, threadId, down } = given;
+    const watch: Watch = {
+      ...given,
+      ...{ watcher, isRecalled, holder: undefined },
+      down: down && { type: "down", ref, threadId, ...down },
+    };
+    const own = this.#byWatcher.get(watcher) ?? new Map<string, Watch>();
+    this.#byWatcher.set(watcher, own.set(keyOf(watch), watch));
+    addTo(this.#byWatched, threadId, watch);
+    if (isRecalled && watch.kind === "monitor") addTo(this.#unclaimed, watcher, watch);
     return watch;
   }
 
-  #note(threadId: ThreadId, watch: Watch): void {
-    const known = this.#watches.get(threadId);
-    if (known === undefined) this.#watches.set(threadId, new Set([watch]));
-    else known.add(watch);
-  }
-
-  #forget(threadId: ThreadId, watch: Watch): boolean {
-    const watches = this.#watches.get(threadId);
-    if (!watches?.delete(watch)) return false;
-    if (watches.size === 0) this.#watches.delete(threadId);
+  /** @returns whether it stood */
+  #drop(watch: Watch): boolean {
+    const { watcher, threadId } = watch;
+    const own = this.#byWatcher.get(watcher);
+    if (own?.get(keyOf(watch)) !== watch) return false;
+    own.delete(keyOf(watch));
+    if (own.size === 0) this.#byWatcher.delete(watcher);
+    removeFrom(this.#byWatched, threadId, watch);
+    removeFrom(this.#unclaimed, watcher, watch);
     return true;
   }
 
-  /** Two threads end together from now on; asked for again it is the same bond, and `trap` says what this side does. */
-  link(from: ThreadId, to: ThreadId, { trap = false, ...options }: LinkOptions = {}): Link {
-    const key = bondOf(from, to);
-    const told = this.monitor(from, to, options);
-    const bond = this.#bonds.get(key) ?? this.#bind(key, from, to);
-    if (trap) bond.traps.add(from);
-    else bond.traps.delete(from);
-    const unlink = (): boolean => {
-      told.demonitor();
-      return this.#unbind(key);
-    };
-    return { threadId: to, down: told.down, unlink, [Symbol.dispose]: () => void unlink() };
-  }
-
-  #bind(key: string, from: ThreadId, to: ThreadId): Bond {
-    const endOther = (other: ThreadId) => (down: Down) => {
-      if (this.#bonds.get(key) !== bond) return;
-      this.#unbind(key);
-      if (down.reason !== "normal" && !bond.traps.has(other)) this.#threads.endLinked(other);
-    };
-    const bond: Bond = {
-      traps: new Set(),
-      monitors: [this.monitor(from, to, { onDown: endOther(from) }), this.monitor(to, from, { onDown: endOther(to) })],
-    };
-    this.#bonds.set(key, bond);
-    return bond;
-  }
-
-  #unbind(key: string): boolean {
-    const bond = this.#bonds.get(key);
-    this.#bonds.delete(key);
-    for (const monitor of bond?.monitors ?? []) monitor.demonitor();
-    return bond !== undefined;
+  /** The first end that is told is the only one. */
+  #settle(watch: Watch, down: Down): void {
+    const { watcher, threadId, kind, holder, traps } = watch;
+    if (this.#byWatcher.get(watcher)?.get(keyOf(watch)) !== watch) return;
+    const waits = kind === "bond" ? this.#elsewhere.has(watcher) : holder === undefined;
+    if (waits) watch.down ??= down;
+    else this.#drop(watch);
+    const other = kind === "bond" ? this.#bond(threadId, watcher) : undefined;
+    if (other !== undefined && this.#drop(other)) this.#storeLater(threadId);
+    this.#storeLater(watcher);
+    if (waits) return;
+    if (kind === "monitor") holder?.tell(down);
+    else if (down.reason !== "normal" && !traps) this.#threads.endLinked(watcher);
   }
 
   /** A thread has ended for good: those who watch it are told, and what it watched itself is let go. */
   noteEnded(end: ThreadEnd): void {
-    const { threadId, epoch, error } = end;
-    const watches = [...(this.#watches.get(threadId) ?? [])];
-    for (const watch of watches.filter((one) => one.threadId === threadId)) {
+    if (this.#isClosed) return;
+    this.#early?.push(end);
+    const { threadId, epoch, error, reason } = end;
+    for (const watch of [...(this.#byWatched.get(threadId) ?? [])]) {
       const { ref } = watch;
-      watch.settle({
+      this.#settle(watch, {
         ...{ type: "down", ref, threadId, reason: reasonOf(end), epoch },
         ...(error === undefined ? {} : { error }),
       });
     }
-    for (const watch of watches) if (watch.threadId !== threadId) watch.giveUp(new ThreadClosedError(threadId));
+    if (reason === "lost") this.noteMoved(threadId);
+    else this.#letGo(threadId);
   }
 
-  /** The manager has ended: nothing more will be told. */
+  #letGo(watcher: ThreadId): void {
+    this.#elsewhere.delete(watcher);
+    const own = [...(this.#byWatcher.get(watcher)?.values() ?? [])];
+    for (const watch of own) {
+      this.#drop(watch);
+      watch.holder?.giveUp(new ThreadClosedError(watcher));
+    }
+    if (own.length > 0) this.#storeLater(watcher);
+  }
+
+  /** The thread lives elsewhere, with what it watches. */
+  noteMoved(watcher: ThreadId): void {
+    this.#elsewhere.add(watcher);
+    for (const watch of this.#byWatcher.get(watcher)?.values() ?? []) {
+      watch.holder?.giveUp(new ThreadClosedError(watcher));
+      Object.assign(watch, { holder: undefined, isRecalled: true });
+      if (watch.kind === "monitor") addTo(this.#unclaimed, watcher, watch);
+    }
+  }
+
+  /** A thread is not stored any more. */
+  noteDeleted(threadId: ThreadId): void {
+    for (const watch of [...(this.#byWatched.get(threadId) ?? [])])
+      this.#settle(watch, { type: "down", ref: watch.ref, threadId, reason: "not_found", epoch: null });
+    this.#letGo(threadId);
+  }
+
+  // Over processes.
+
+  /** A thread is in memory: what stands beside it goes on. Never rejects. */
+  noteLoaded(threadId: ThreadId): void {
+    if (this.#early === undefined && !this.#elsewhere.has(threadId)) return;
+    const arriving = this.#arrive(threadId).finally(() => {
+      if (this.#arriving.get(threadId) === arriving) this.#arriving.delete(threadId);
+    });
+    this.#arriving.set(threadId, arriving);
+    arriving.catch((err: unknown) => {
+      if (!this.#isClosed) this.#threads.logger.warn({ threadId, err }, "a thread's watches could not be read");
+    });
+  }
+
+  /** Resolves when it is known what stands beside the thread. @throws StoreIoError */
+  #ready(threadId: ThreadId): Promise<void> {
+    return this.#arriving.get(threadId) ?? this.#recalled();
+  }
+
+  #recalled(): Promise<void> {
+    this.#recalling ??= this.#recall().catch((error: unknown) => {
+      this.#recalling = undefined;
+      throw error;
+    });
+    return this.#recalling;
+  }
+
+  async #recall(): Promise<void> {
+    for (const [watcher, watches] of await this.#notes.recall()) {
+      this.#elsewhere.add(watcher);
+      for (const watch of watches) this.#place(watcher, watch, true);
+    }
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const end of early) this.noteEnded(end);
+  }
+
+  /** What stands beside it may have changed since it was seen here last. */
+  async #arrive(watcher: ThreadId): Promise<void> {
+    await this.#recalled();
+    if (!this.#elsewhere.has(watcher)) return;
+    const watches = await this.#notes.read(watcher);
+    if (!this.#elsewhere.delete(watcher)) return;
+    const before = this.#byWatcher.get(watcher) ?? new Map<string, Watch>();
+    const known = new Map(
+      [...before.values()].filter(({ isRecalled }) => isRecalled).map((watch) => [watch.ref, watch]),
+    );
+    for (const watch of known.values()) this.#drop(watch);
+    for (const stored of watches) {
+      // Linked anew meanwhile.
+      if (stored.kind === "bond" && this.#bond(watcher, stored.threadId) !== undefined) continue;
+      const watch = this.#place(watcher, stored, true);
+      watch.down ??= known.get(watch.ref)?.down;
+      if (watch.kind !== "bond") continue;
+      if (watch.down !== undefined) this.#settle(watch, watch.down);
+      else void this.#tellIfGone(watch);
+    }
+  }
+
+  /** @throws StoreIoError */
+  #store(watcher: ThreadId): Promise<void> {
+    return this.#notes.write(watcher, async () => {
+      const own = [...(this.#byWatcher.get(watcher)?.values() ?? [])].map(storedForm);
+      if (!this.#elsewhere.has(watcher)) return own;
+      // Whoever has the thread may have changed the rest.
+      const downs = new Map(own.map(({ ref, down }) => [ref, down]));
+      return (await this.#notes.read(watcher)).map((stored) => ({
+        ...stored,
+        down: stored.down ?? downs.get(stored.ref),
+      }));
+    });
+  }
+
+  #storeLater(watcher: ThreadId): void {
+    this.#store(watcher).catch((err: unknown) =>
+      this.#threads.logger.warn({ threadId: watcher, err }, "what a thread watches is not stored"),
+    );
+  }
+
+  /** The manager ends, which is no end of a thread: nothing more is told here, and what stands waits for the next process. */
   close(): void {
     this.#isClosed = true;
-    for (const watches of [...this.#watches.values()]) {
-      for (const watch of [...watches]) watch.giveUp(new ManagerClosedError());
-    }
-    this.#bonds.clear();
+    for (const watches of this.#byWatcher.values())
+      for (const { holder } of watches.values()) holder?.giveUp(new ManagerClosedError());
+  }
+
+  /** Resolves when all is stored. */
+  settled(): Promise<void> {
+    return this.#notes.settled();
   }
 }
 
-const aboutNobody = ({ ref, threadId }: Monitor): Omit<Down, "reason"> => ({
-  type: "down",
-  ref,
-  threadId,
-  epoch: null,
+function addTo(sets: Map<ThreadId, Set<Watch>>, threadId: ThreadId, watch: Watch): void {
+  const known = sets.get(threadId);
+  if (known === undefined) sets.set(threadId, new Set([watch]));
+  else known.add(watch);
+}
+
+function removeFrom(sets: Map<ThreadId, Set<Watch>>, threadId: ThreadId, watch: Watch): void {
+  const known = sets.get(threadId);
+  known?.delete(watch);
+  if (known?.size === 0) sets.delete(threadId);
+}
+
+const keyOf = ({ kind, threadId, ref }: Watch): string => (kind === "bond" ? threadId : ref);
+
+const storedForm = ({ ref, threadId, kind, traps, down }: Watch): StoredWatch => ({
+  ...{ ref, threadId, kind, traps },
+  ...(down !== undefined && {
+    down: {
+      ...{ reason: down.reason, epoch: down.epoch },
+      ...(down.error !== undefined && { error: textOfThrown(down.error) }),
+    },
+  }),
 });

@@ -102,8 +102,13 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     const logics = new Logics(setup, threadLogic(this.#lives.incarnations.byName));
     this.messages = this.#makeMessages(logics);
     this.monitors = new Monitors({
+      logger: setup.logger,
+      notesOf: (config) => this.notesOf(config),
+      configOf: (threadId) => this.registry.configOf(threadId),
+      header: (threadId) => setup.store.header(threadId),
+      // One that is taken out between the two looks is found by the second.
       isKnown: async (threadId) =>
-        this.#lives.removed.some(({ id }) => id === threadId) || (await this.registry.locate(threadId)) !== undefined,
+        (await this.registry.locate(threadId)) !== undefined || this.#lives.removed.some(({ id }) => id === threadId),
       endLinked: (threadId) => this.#lives.endWithAnother(threadId),
     });
     this.budgets = this.#makeBudgets();
@@ -138,6 +143,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
         if (!this.isClosing) this.#sweep.arm();
         this.#lives.noteLoaded(thread, restart);
         this.notices.noteLoaded(thread);
+        this.monitors.noteLoaded(thread.id);
         this.messages.noteLoaded(thread);
         this.noteActivity();
       },
@@ -442,6 +448,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
     this.signal({ type: "manager.drain" });
     const joinedAfter = this.groups.joinedAfter();
+    this.monitors.close();
     this.#sweep.stop();
     await this.timers.close();
     await this.groups.close();
@@ -455,7 +462,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     });
     this.maker.close();
     await this.#lives.endWhatIsLeft();
-    this.monitors.close();
+    await this.monitors.settled();
     await this.messages.close();
     await this.#closeStores();
     this.signal({ type: "manager.stop" });

@@ -48,7 +48,7 @@ export interface LivesHost {
   /** Where threads live that are never to last. */
   readonly ephemeral: ThreadStore;
   readonly watchers: LifeWatchers;
-  readonly monitors: Pick<Monitors, "noteEnded">;
+  readonly monitors: Pick<Monitors, "noteEnded" | "noteMoved">;
   readonly isClosing: boolean;
   readonly budgets: { forget(threadId: ThreadId): void };
   readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
@@ -182,6 +182,7 @@ export class ThreadLives implements Lives, MemberLives {
     this.#counters.retire(id);
     this.#host.budgets.forget(id);
     this.#host.timers.forget(id, "moved");
+    this.#host.monitors.noteMoved(id);
   }
 
   /** Takes a leaving thread out of memory, once everything that it said is stored; else it stays. */

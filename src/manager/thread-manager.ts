@@ -165,6 +165,7 @@ export class ThreadManager implements Threads<Thread> {
     const open = await this.removeThread(threadId, options);
     await open?.shutdown(options);
     if (open?.config.ephemeral !== true) await this.store.delete(parseThreadId(threadId));
+    this.#runtime.monitors.noteDeleted(parseThreadId(threadId));
   }
 
   /** @throws ThreadNotFoundError */

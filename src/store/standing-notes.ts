@@ -1,12 +1,12 @@
 /**
  * What the runtime keeps of a thread beside its lines: one small JSON value of each kind, replaced as a whole and gone with the
- * thread. Its budgets' use, its timers and mail that has not been handled stand here and not in the rollout, since they have to
+ * thread. Its budgets' use, its timers, what it watches and mail that has not been handled stand here and not in the rollout, since they have to
  * be found without loading the thread, change while another thread runs (a tree's use), and are no part of a fork.
  */
 import type { ThreadId } from "../protocol/ids.ts";
 
 /** What is kept of a thread beside its lines. */
-export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "cluster"] as const;
+export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "watches", "cluster"] as const;
 /** One kind of it. */
 export type NoteKind = (typeof NOTE_KINDS)[number];
 

@@ -79,6 +79,7 @@ export interface ThreadHome {
   noteObserved(thread: LiveThread): void;
   readonly monitors: {
     monitor(watcher: ThreadId, watched: ThreadId, options?: MonitorOptions): Monitor;
+    monitors(watcher: ThreadId): Promise<readonly Monitor[]>;
     link(from: ThreadId, to: ThreadId, options?: LinkOptions): Link;
   };
   readonly messages: { messengerOf(threadId: ThreadId): ThreadMessenger };
@@ -539,6 +540,11 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   monitor(other: WatchedThread, options?: MonitorOptions): Monitor {
     return this.#home.monitors.monitor(this.id, this.#otherThan(other), options);
+  }
+
+  async monitors(): Promise<readonly Monitor[]> {
+    if (this.#isClosed) throw this.closedError();
+    return this.#home.monitors.monitors(this.id);
   }
 
   link(other: WatchedThread, options?: LinkOptions): Link {

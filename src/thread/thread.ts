@@ -199,6 +199,12 @@ export interface Thread extends ThreadHandle, ThreadMessenger {
    */
   monitor(other: WatchedThread, options?: MonitorOptions): Monitor;
   /**
+   * The monitors of this thread that stand, those that earlier processes have left included: of an end that came meanwhile they tell now,
+   * once (SEMANTICS 6.7). A `monitor` of the same thread goes on with one that stands, as well.
+   * @throws StoreIoError, ThreadClosedError
+   */
+  monitors(): Promise<readonly Monitor[]>;
+  /**
    * Binds this thread and another one: when one ends, but for an end of its own logic's, the other is asked to end too, unless it traps
    * (SEMANTICS 6.5). Linking again changes `trap` and makes no second bond.
    */

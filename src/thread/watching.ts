@@ -1,12 +1,23 @@
-/** What threads are told of each other's ends (SEMANTICS 6.1 to 6.6). */
+/** What threads are told of each other's ends (SEMANTICS 6.1 to 6.8). */
 import type { ThreadId } from "../protocol/ids.ts";
+
+export const DOWN_REASONS = [
+  "normal",
+  "shutdown",
+  "killed",
+  "crashed",
+  "gaveUp",
+  "lost",
+  "refused",
+  "not_found",
+] as const;
 
 /**
  * Why a watched thread is no more. `normal`: its own logic ended it; `shutdown`: it was asked to end; `killed`: by force; `crashed`: its
  * actor failed and is not restarted; `gaveUp`: it failed too often; `lost`: another process writes it now; `refused`: it never came to be;
  * `not_found`: there was none when it began to be watched.
  */
-export type DownReason = "normal" | "shutdown" | "killed" | "crashed" | "gaveUp" | "lost" | "refused" | "not_found";
+export type DownReason = (typeof DOWN_REASONS)[number];
 
 /** The one message about a watched thread's end. */
 export type Down = {
@@ -17,7 +28,7 @@ export type Down = {
   readonly reason: DownReason;
   /** The life that was its last; null where there was none. */
   readonly epoch: number | null;
-  /** What it failed by. */
+  /** What it failed by; its text, where it was told to an earlier process. */
   readonly error?: unknown;
 };
 
@@ -33,6 +44,8 @@ export interface Monitor extends Disposable {
   readonly threadId: ThreadId;
   /** Resolves with the end. Rejects when the watch is given up: with the signal's reason, an AbortError, or the end of whoever watches. */
   readonly down: Promise<Down>;
+  /** Resolves when the watch outlives the process. Rejects where it can't be stored; then it lasts as long as the process does. */
+  readonly stored: Promise<void>;
   /** Gives up the watch: from now on nothing is told. @returns whether it was still waiting */
   demonitor(): boolean;
 }
@@ -45,6 +58,8 @@ export interface Link extends Disposable {
   readonly threadId: ThreadId;
   /** As {@link Monitor.down}. */
   readonly down: Promise<Down>;
+  /** As {@link Monitor.stored}. */
+  readonly stored: Promise<void>;
   /** Takes the bond away, for both. @returns whether there was one */
   unlink(): boolean;
 }
