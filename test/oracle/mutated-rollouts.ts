@@ -1,6 +1,7 @@
 /**
- * Proves that a thread with one field of its rollout changed goes on here wherever it goes on in the real Codex, and that
- * the model is told the same of it. `SKEIN_MUTATIONS=all` tries all changes, of which six to each field; `SKEIN_ROLLOUTS` names a folder of other rollouts.
+ * Proves that a thread with one field of its rollout changed, or with its file damaged, goes on here wherever it goes on in the
+ * real Codex, and that the model is told the same of it. `SKEIN_MUTATIONS=all` tries all changes, of which six to each field;
+ * `SKEIN_ROLLOUTS` names a folder of other rollouts.
  */
 import assert from "node:assert/strict";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import { parseRolloutName } from "../../src/store/file/layout.ts";
 import { ModelServer } from "../clients/model-server.ts";
 import { mockProviderToml } from "../mock-provider.ts";
+import { damagedTextsOf } from "../store/damaged-texts.ts";
 import {
   FEW_REPLACEMENTS,
   type Mutation,
@@ -28,8 +30,9 @@ const MOST = SKEIN_MUTATIONS === "all" ? Number.POSITIVE_INFINITY : Number(SKEIN
 /** How many threads lie in one home. */
 const BATCH = 150;
 
-/** `mutation` undefined: as it was recorded. */
-type Mutant = { readonly source: string; readonly mutation: Mutation | undefined; readonly id: ThreadId };
+/** `change` undefined: as it was recorded. */
+type Mutant = { readonly source: string; readonly change: Change | undefined; readonly id: ThreadId };
+type Change = { readonly name: string; readonly textOf: (lines: readonly string[]) => string | Buffer };
 type Told = { readonly mutant: Mutant; readonly codex: NextTurn; readonly ours: NextTurn };
 
 const linesOf = (path: string): string[] =>
@@ -37,28 +40,29 @@ const linesOf = (path: string): string[] =>
     .split("\n")
     .filter((line) => line !== "");
 
-function mutants(): Mutant[] {
-  const seen = new Set<string>();
-  return rolloutsIn(FOLDER).flatMap((source) =>
-    mutationsOf(linesOf(source), { replacements: FEW_REPLACEMENTS, seen }).map((mutation) => ({
-      source,
-      mutation,
-      id: newThreadId(),
-    })),
-  );
+const changeOf = (mutation: Mutation): Change => ({
+  name: `${nameOfMutation(mutation)} (${mutation.field})`,
+  textOf: (lines) => textWith(lines, mutation),
+});
+
+/** Every field of every kind of line by every type, and every damage of each kind of line. */
+function* mutants(): Generator<Mutant> {
+  const [fields, kinds] = [new Set<string>(), new Set<string>()];
+  for (const source of rolloutsIn(FOLDER)) {
+    const lines = linesOf(source);
+    const mutations = mutationsOf(lines, { replacements: FEW_REPLACEMENTS, seen: fields }).map(changeOf);
+    for (const change of [...mutations, ...damagedTextsOf(lines, kinds)]) yield { source, change, id: newThreadId() };
+  }
 }
 
 /** Under a name of its own, so that many lie in one home; what it inherits comes along. */
-function put(home: string, { source, mutation, id }: Mutant): void {
+function put(home: string, { source, change, id }: Mutant): void {
   const name = parseRolloutName(basename(source));
   assert.ok(name);
   const lines = linesOf(source).map((line) => line.replaceAll(name.threadId, id));
   const day = join(home, "sessions", "2026", "11", "22");
   mkdirSync(day, { recursive: true });
-  writeFileSync(
-    join(day, `rollout-2026-11-22T00-00-00-${id}.jsonl`),
-    mutation === undefined ? `${lines.join("\n")}\n` : textWith(lines, mutation),
-  );
+  writeFileSync(join(day, `rollout-2026-11-22T00-00-00-${id}.jsonl`), change?.textOf(lines) ?? `${lines.join("\n")}\n`);
   if (!lines.some((line) => line.includes('"history_base":{'))) return;
   for (const other of rolloutsIn(dirname(source))) cpSync(other, join(day, basename(other)));
 }
@@ -100,8 +104,8 @@ const isSummedUpNow = ({ source }: Mutant, words: readonly string[]): boolean =>
   words.some((word) => word.startsWith("user: Another language model")) &&
   !linesOf(source).some((line) => line.includes('"type":"compacted"'));
 
-const nameOf = ({ source, mutation }: Mutant): string =>
-  `${basename(source)}${mutation === undefined ? "" : `, ${nameOfMutation(mutation)} (${mutation.field})`}`;
+const nameOf = ({ source, change }: Mutant): string =>
+  `${basename(source)}${change === undefined ? "" : `, ${change.name}`}`;
 
 /**
  * How many were tried, and in how many Codex tells its model what ours is not told, each of which is said as it is found.
@@ -111,17 +115,17 @@ export async function oracleMutatedRollouts(
   binary: string,
   say: (text: string) => void,
 ): Promise<{ tried: number; differ: number }> {
-  const changed = someOf(mutants(), MOST, 1);
-  const unchanged = rolloutsIn(FOLDER).map((source) => ({ source, mutation: undefined, id: newThreadId() }));
+  const changed = someOf([...mutants()], MOST, 1);
+  const unchanged = rolloutsIn(FOLDER).map((source) => ({ source, change: undefined, id: newThreadId() }));
   const usual = new Map<string, string>();
   let [tried, differ] = [0, 0];
   for await (const { mutant, codex, ours } of tryAll(binary, [...unchanged, ...changed])) {
     tried += 1;
     if (tried % BATCH === 0) say(`rollouts with one field changed: ${tried} of ${unchanged.length + changed.length}`);
     if ("refused" in codex || isSummedUpNow(mutant, codex.words)) continue;
-    if (mutant.mutation === undefined) usual.set(mutant.source, codex.words.join("\n"));
+    if (mutant.change === undefined) usual.set(mutant.source, codex.words.join("\n"));
     const words = "words" in ours ? ours.words : [];
-    if (isWithin(codex.words, words) && mutant.mutation !== undefined) continue;
+    if (isWithin(codex.words, words) && mutant.change !== undefined) continue;
     if (words.join("\n") === usual.get(mutant.source)) continue;
     differ += 1;
     say(`differs: ${nameOf(mutant)}\n  codex: ${JSON.stringify(codex)}\n  skein: ${JSON.stringify(ours)}`);

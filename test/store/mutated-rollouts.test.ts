@@ -1,6 +1,6 @@
 /**
- * Rollouts that Codex wrote, with one field deleted or replaced: no reader fails in a way that has no name, none hangs, and
- * a thread that has a header left goes on. Some mutations of each file are tried; `SKEIN_MUTATIONS=all` tries all, of the
+ * Rollouts that Codex wrote, with one field deleted or replaced, or damaged as files: no reader fails in a way that has no
+ * name, none hangs, and a thread that has a header left goes on. Some mutations of each file are tried; `SKEIN_MUTATIONS=all` tries all, of the
  * rollouts below the folder `SKEIN_ROLLOUTS` where that is given.
  */
 import assert from "node:assert/strict";
@@ -20,6 +20,7 @@ import { parseRolloutName } from "../../src/store/file/layout.ts";
 import { decodeLine, encodeLine } from "../../src/store/rollout/codec.ts";
 import { Rebuilt } from "../../src/thread/rebuild.ts";
 import { withoutBrokenPictures } from "../../src/turn/picture-content.ts";
+import { damagedTextsOf } from "./damaged-texts.ts";
 import {
   changedLine,
   FEW_REPLACEMENTS,
@@ -37,7 +38,7 @@ const EACH =
 const DEADLINE_MS = 20_000;
 
 /** A home with one rollout in it. */
-function homeWith(name: string, text: string): string {
+function homeWith(name: string, text: string | Buffer): string {
   const home = mkdtempSync(join(tmpdir(), "skein-mutated-"));
   const day = join(home, "sessions", ...name.slice(8, 18).split("-"));
   mkdirSync(day, { recursive: true });
@@ -136,24 +137,31 @@ test("every field of every kind of line, by every type: told to the model, shown
   assert.ok(seen.size > 900, `${seen.size} fields`);
 });
 
+/** A file of that name and text, in a home of its own. */
+async function useFile(name: string, text: string | Buffer, what: string): Promise<void> {
+  const home = homeWith(name, text);
+  const [file] = rolloutsIn(home);
+  assert.ok(file);
+  try {
+    await useThread(home, file, headerIdOf(text.toString()));
+  } catch (cause) {
+    throw new Error(`${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  } finally {
+    rmSync(home, { recursive: true, force: true });
+  }
+}
+
 for (const [seed, path] of rolloutsIn(FOLDER).entries()) {
   const lines = linesOf(path);
   test(`${basename(path)}: one field changed`, async () => {
     const mutations = someOf(mutationsOf(lines), EACH, seed);
     assert.ok(mutations.length > 0);
-    for (const mutation of mutations) {
-      const text = textWith(lines, mutation);
-      const home = homeWith(basename(path), text);
-      const [file] = rolloutsIn(home);
-      assert.ok(file);
-      try {
-        await useThread(home, file, headerIdOf(text));
-      } catch (cause) {
-        const what = nameOfMutation(mutation);
-        throw new Error(`${what}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-      } finally {
-        rmSync(home, { recursive: true, force: true });
-      }
-    }
+    for (const mutation of mutations)
+      await useFile(basename(path), textWith(lines, mutation), nameOfMutation(mutation));
+  });
+
+  test(`${basename(path)}: damaged as a file`, async () => {
+    for (const { name, textOf } of someOf([...damagedTextsOf(lines)], EACH, seed))
+      await useFile(basename(path), textOf(lines), name);
   });
 }

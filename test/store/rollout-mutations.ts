@@ -57,6 +57,12 @@ function mutated(value: unknown, [step, ...rest]: Path, to: unknown): unknown {
   return copy;
 }
 
+/** undefined: it is no JSON. */
+export function kindOfLine(text: string): string | undefined {
+  const value = parsed(text);
+  return value === undefined ? undefined : kindOf(value);
+}
+
 function kindOf(value: unknown): string {
   const kinds: string[] = [];
   for (let part: unknown = value; isJsonObject(part); part = part.payload ?? part.item) {

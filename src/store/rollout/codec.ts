@@ -94,9 +94,14 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** No file has so many lines, and a number above it could not be counted on from. */
+const MOST_LINES = 2 ** 52;
+
+const asOrdinal = (value: number | undefined): number | undefined =>
+  value !== undefined && Number.isInteger(value) && value >= 0 && value < MOST_LINES ? value : undefined;
+
 /** A line's ordinal; undefined for lines of the legacy form and for nonsense. */
-export const ordinalOf = (line: RolloutLine): number | undefined =>
-  line.ordinal !== undefined && Number.isSafeInteger(line.ordinal) && line.ordinal >= 0 ? line.ordinal : undefined;
+export const ordinalOf = (line: RolloutLine): number | undefined => asOrdinal(line.ordinal);
 
 const HEAD = /^\{"timestamp":"([^"\\]*)",(?:"ordinal":\d+,)?"type":/;
 
@@ -115,7 +120,7 @@ const ORDINAL = /^\{"timestamp":"[^"\\]*","ordinal":(\d+),/;
 /** The ordinal that a line's head names, without parsing the line; undefined where the head has another form. */
 export function peekOrdinal(text: string): number | undefined {
   const found = ORDINAL.exec(text);
-  return found === null ? undefined : Number(found[1]);
+  return found === null ? undefined : asOrdinal(Number(found[1]));
 }
 
 /** A line as it stands at an ordinal, or in a file without ordinals: byte for byte as it is, where it says that already. */

@@ -33,6 +33,8 @@ const textsOf = async (home: TempHome, path: string): Promise<string[]> =>
     line.type === "response_item" && line.payload.type === "message" ? [JSON.stringify(line.payload.content)] : [],
   );
 
+const withOrdinal = (line: string, ordinal: number): string => line.replace(/"ordinal":\d+/, `"ordinal":${ordinal}`);
+
 describe("lineage", () => {
   for (const [name, link] of [
     ["a file that inherits from itself", (a: ThreadWriter) => a.threadId],
@@ -105,6 +107,36 @@ describe("lineage", () => {
     assert.ok(faults.some(({ kind }) => kind === "reused"));
   });
 });
+
+for (const [what, numbered] of Object.entries({
+  "are all 0": (lines: string[]) => lines.map((line) => withOrdinal(line, 0)),
+  "end with a 0": (lines: string[]) => lines.with(-1, withOrdinal(lines.at(-1) ?? "", 0)),
+  "begin again in the middle": (lines: string[]) => lines.map((line, at) => withOrdinal(line, at < 3 ? at : at - 3)),
+  "change places at the end": (lines: string[]) => [...lines.slice(0, -2), ...lines.slice(-2).reverse()],
+  "end with what no number holds": (lines: string[]) => lines.with(-1, withOrdinal(lines.at(-1) ?? "", 2 ** 53)),
+})) {
+  test(`ordinals that ${what}: the thread goes on, and is forked, with all that it has`, async () => {
+    await using home = new TempHome();
+    const { rolloutPath, threadId } = await written(home, "one", "two", "three", "four");
+    const lines = readFileSync(rolloutPath, "utf8").trimEnd().split("\n");
+    writeFileSync(rolloutPath, `${numbered(lines).join("\n")}\n`);
+    const model = scriptedClient(undefined, { recordRequests: 1 });
+    const config = { cwd: home.path, builtInTools: [] };
+    const manager = await ThreadManager.create({ home: home.path, store: home.open(), model, config });
+    const { thread } = await manager.resumeThread(threadId);
+    const { thread: fork } = await manager.forkThread({ from: threadId });
+    for (const each of [fork, thread, fork]) {
+      await each.run("on");
+      const told = JSON.stringify(model.requests.at(-1)?.input);
+      for (const text of ["one", "two", "three", "four"]) assert.ok(told.includes(`"${text}"`), `${text}: ${told}`);
+    }
+    await manager.shutdown();
+    for (const id of [threadId, fork.id]) {
+      const texts = (await loaded(home.open(), id)).filter(({ type }) => type === "response_item");
+      assert.ok(texts.length >= 6, `${texts.length} of ${id}`);
+    }
+  });
+}
 
 test("a line that is longer than any may be is passed over, and the lines around it are not", async () => {
   await using home = new TempHome();

@@ -202,6 +202,8 @@ export class HistoryReader {
     const { head } = segment;
     const from = range.from ?? 0;
     const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
+    // A segment that is read up to its end is what lies before that byte, however its lines are numbered.
+    const endsAtByte = segment.end?.byteOffset !== undefined && to === segment.end.ordinal;
     const start = range.start?.byteOffset ?? this.#seek(segment, from);
     let index = range.start?.ordinal ?? (start === 0 ? segment.firstOrdinal : undefined);
     let previous: { ordinal: number; text: string } | undefined;
@@ -222,7 +224,7 @@ export class HistoryReader {
         }
         const { line, without } = decoded;
         const ordinal = ordinalOf(line) ?? index ?? 0;
-        if (ordinal >= to && (head.numbered || segment.end?.byteOffset === undefined)) {
+        if (ordinal >= to && !endsAtByte) {
           if (lines.length > 0) yield lines;
           return;
         }
@@ -230,7 +232,7 @@ export class HistoryReader {
         previous = { ordinal, text: raw.text };
         index = ordinal + 1;
         hasBegun ||= ordinal >= from;
-        if (!hasBegun || ordinal >= to) continue;
+        if (!hasBegun) continue;
         if (without !== undefined) report({ kind: "partial", path: head.path, offset: raw.start, detail: without });
         line.ordinal = ordinal;
         lines.push({ line, ordinal, raw });

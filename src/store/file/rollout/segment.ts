@@ -5,11 +5,12 @@
  * - A position on the border of two segments is the end of the earlier one, so a fork never shares more than it needs.
  */
 import type { ThreadId } from "../../../protocol/ids.ts";
+import { peekOrdinal } from "../../rollout/codec.ts";
 import type { FilePosition } from "../file-position.ts";
 
 import type { FileSystem } from "../file-system.ts";
 import type { RolloutHead } from "./head.ts";
-import { readExactly } from "./line-reader.ts";
+import { linesBackwards, readExactly } from "./line-reader.ts";
 import { readTail } from "./tail.ts";
 
 export type Segment = {
@@ -41,7 +42,10 @@ const ORDINAL_IN_HEAD = /^\{"timestamp":"[^"]*","ordinal":(\d+),/;
 
 export type EndCheck = "good" | "wrong" | "short";
 
-/** Whether a file has the end of a line, and the lines up to that ordinal, where a fork's base says. */
+/**
+ * Whether a file has the end of a line, and the lines up to that ordinal, where a fork's base says. Where lines do not count up,
+ * the one before the place decides: a fork takes its place behind a line that it has read.
+ */
 export function checkEnd(fs: FileSystem, fd: number, head: RolloutHead, end: FilePosition): EndCheck {
   const { size } = fs.info(fd);
   if (end.byteOffset > size) return ordinalAtEnd(fs, fd, head) < end.ordinal ? "short" : "wrong";
@@ -50,11 +54,17 @@ export function checkEnd(fs: FileSystem, fd: number, head: RolloutHead, end: Fil
   if (!head.numbered) return "good";
   if (end.byteOffset === size) {
     const last = ordinalAtEnd(fs, fd, head);
-    return last === end.ordinal ? "good" : last < end.ordinal ? "short" : "wrong";
+    if (last === end.ordinal || isBehindLine(fs, fd, end)) return "good";
+    return last < end.ordinal ? "short" : "wrong";
   }
   const next = ORDINAL_IN_HEAD.exec(around.toString("utf8", 1, around.length));
   // A line that cannot be peeked at (torn, garbage, of another form) says nothing against the offset.
-  return next === null || Number(next[1]) === end.ordinal ? "good" : "wrong";
+  return next === null || Number(next[1]) === end.ordinal || isBehindLine(fs, fd, end) ? "good" : "wrong";
+}
+
+function isBehindLine(fs: FileSystem, fd: number, { ordinal, byteOffset }: FilePosition): boolean {
+  for (const { text } of linesBackwards(fs, fd, byteOffset)) return peekOrdinal(text) === ordinal - 1;
+  return false;
 }
 
 const ordinalAtEnd = (fs: FileSystem, fd: number, head: RolloutHead): number => readTail(fs, fd, head).end.ordinal;

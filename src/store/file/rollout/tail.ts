@@ -1,14 +1,16 @@
 /**
  * The end of a rollout: where the next line goes, and what is torn there.
  *
- * What follows the last line feed is torn unless it reads as a whole line: then only its line feed is missing.
+ * - What follows the last line feed is torn unless it reads as a whole line: then only its line feed is missing.
+ * - The next ordinal lies above all that the file has. Where the last lines do not count up, all of them are looked at: a
+ *   position that lies before lines would hide these from forks, and from whoever goes on.
  */
 import { InvalidRequestError } from "../../../protocol/errors.ts";
-import { decodeLine, ordinalOf } from "../../rollout/codec.ts";
+import { decodeLine, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
 import type { FilePosition } from "../file-position.ts";
 import type { FileSystem } from "../file-system.ts";
 import type { RolloutHead } from "./head.ts";
-import { countLines, linesBackwards, readExactly } from "./line-reader.ts";
+import { countLines, LineReader, linesBackwards, readExactly } from "./line-reader.ts";
 
 export type RolloutTail = {
   /** Where the next line goes when the tail is mended. */
@@ -46,7 +48,7 @@ export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: 
   let torn: RolloutTail["torn"] = null;
   let missingFeed = false;
   let whole = size;
-  let ordinal: number | undefined;
+  const last: (number | undefined)[] = [];
   for (const raw of linesBackwards(fs, fd, size)) {
     const decoded = decodeLine(raw.text);
     if ("problem" in decoded) {
@@ -56,15 +58,33 @@ export function readTail(fs: FileSystem, fd: number, head: RolloutHead, known?: 
       }
       continue;
     }
-    missingFeed = !raw.complete;
-    ordinal = ordinalOf(decoded.line);
-    break;
+    if (last.length === 0) missingFeed = !raw.complete;
+    last.push(ordinalOf(decoded.line));
+    if (last.length === 2 || !head.numbered) break;
   }
-  if (!head.numbered || ordinal === undefined) {
-    ordinal = countedOrdinal(fs, fd, head, whole, known) + (missingFeed ? 0 : -1);
-  }
+  const ordinal = head.numbered
+    ? (countedUp(head, last) ?? highestOrdinal(fs, fd, head, whole))
+    : countedOrdinal(fs, fd, head, whole, known) + (missingFeed ? 0 : -1);
   const byteOffset = missingFeed ? whole + 1 : whole;
   return { end: { ordinal: ordinal + 1, byteOffset }, size: whole, missingFeed, torn };
+}
+
+/** The last line's ordinal, where it is the one after the line before it; undefined: it says nothing. */
+function countedUp(head: RolloutHead, [last, before]: readonly (number | undefined)[]): number | undefined {
+  const expected = before === undefined ? head.firstOrdinal : before + 1;
+  return last === expected && last >= head.firstOrdinal ? last : undefined;
+}
+
+/** Of a numbered file's lines; one whose number is too low counts as the one after the line before it. */
+function highestOrdinal(fs: FileSystem, fd: number, head: RolloutHead, end: number): number {
+  const reader = new LineReader(fs, fd, { start: 0, end });
+  let highest = head.firstOrdinal - 1;
+  for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
+    for (const { text } of lines) {
+      if (text.trim() !== "") highest = Math.max(highest + 1, peekOrdinal(text) ?? 0);
+    }
+  }
+  return highest;
 }
 
 function countedOrdinal(fs: FileSystem, fd: number, head: RolloutHead, end: number, known?: FilePosition): number {
