@@ -1,4 +1,4 @@
-/** Finds the stored threads whose turn a dead process has left open, and loads them, so that their turns go on. */
+/** Finds the stored threads whose turn a dead process has left open, or not begun, and loads them, so that their turns go on. */
 import { ThreadBusyError } from "../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -32,7 +32,7 @@ export type RecoverOptions = {
 export type RecoveredThread = {
   readonly threadId: ThreadId;
   readonly outcome: "continued" | "nothing" | "busy" | "failed";
-  /** The turn that was found open. */
+  /** The turn that was found open; of one that had not begun, the turn that it is now. */
   readonly turnId: TurnId | null;
   readonly error?: Error | undefined;
 };
@@ -47,7 +47,7 @@ export type RecoverReport = { readonly threads: readonly RecoveredThread[] };
 export interface RecoveringManager {
   readonly store: ThreadStore;
   readonly config: ResolvedThreadConfig;
-  loadedThread(threadId: ThreadId): { readonly activeTurn: object | undefined } | undefined;
+  loadedThread(threadId: ThreadId): { readonly activeTurn: { readonly turnId: string } | undefined } | undefined;
   resumeThread(threadId: ThreadId, config?: ThreadConfig, options?: ThreadOptions): Promise<NewThread>;
 }
 
@@ -101,7 +101,7 @@ async function recover(
     const recorded = await recordedSettings(manager, { threadId, turnId }, signal);
     const settings: ThreadConfig = { ...recorded, ...config, recovery: "continue" };
     const resumed = await manager.resumeThread(threadId, settings, { signal, initialMessages: "none" });
-    const { resumed_turn_id: goesOn } = resumed.sessionConfigured;
+    const goesOn = resumed.sessionConfigured.resumed_turn_id ?? manager.loadedThread(threadId)?.activeTurn?.turnId;
     return { threadId, turnId: goesOn ? toTurnId(goesOn) : turnId, outcome: goesOn ? "continued" : "nothing" };
   } catch (error) {
     signal.throwIfAborted();

@@ -117,10 +117,10 @@ export type StoredThread = {
   readonly archived: boolean;
   /**
    * The last turn did not complete: it was left open when its process died, or was ended by `turn_aborted` (an interrupt, a
-   * shutdown, a crash). A turn that runs in another process at this moment counts too.
+   * shutdown, a crash), or was accepted and has not begun. A turn that runs in another process at this moment counts too.
    */
   readonly interrupted: boolean;
-  /** The turn that is open at the end of what is stored; null: none is. */
+  /** The turn that is open at the end of what is stored, of no id where it was accepted and has not begun; null: none is. */
   readonly openTurn: OpenTurn | null;
 };
 

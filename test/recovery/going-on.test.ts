@@ -233,6 +233,48 @@ suite("recoverThreads", () => {
     for (const { manager: dead } of left) await dead.shutdown({ deadlineMs: 10 });
   });
 
+  test("finds one whose next turn had been accepted, and had not begun", async () => {
+    const store = memoryStore();
+    let [isEnding, hasEnded] = [false, false];
+    const stopping = overlaid<ThreadStore>(store, {
+      create: async (meta, options) => {
+        const writer = await store.create(meta, options);
+        return overlaid(writer, {
+          append: (item) => {
+            isEnding ||= item.type === "task" && item.payload.answered === true;
+            if (!hasEnded || item.type === "submission") writer.append(item);
+            hasEnded ||= item.type === "event_msg" && item.payload.type === "task_complete";
+          },
+          sync: async () => {
+            await writer.flush();
+            return hasEnded ? new Promise<void>(() => {}) : undefined;
+          },
+        });
+      },
+    });
+    const dead = await managerOf({ store: stopping, model: scriptedClient(() => [say("one")]) });
+    const { thread, threadId } = await dead.startThread();
+    await thread.submit(input("go"));
+    await until(() => isEnding);
+    await thread.submit(input("behind it"));
+    await until(() => hasEnded);
+    await (await store.open(threadId, { lease: "takeOver" })).close();
+    const model = scriptedClient(() => [say("done")], { recordRequests: 1 });
+    await using manager = await managerOf({ store, model });
+    const seen: ThreadEvent[] = [];
+    manager.events$.subscribe((event) => seen.push(event));
+    const { threads } = await manager.recoverThreads();
+    assert.deepEqual(
+      threads.map(({ threadId: id, outcome }) => [id, outcome]),
+      [[threadId, "continued"]],
+    );
+    await until(() => seen.some(isEnd));
+    assert.equal(seen.find(({ msg }) => msg.type === "task_started")?.msg.type, "task_started");
+    assert.equal(gistOf(model.requests[0] ?? { input: [] }).at(-1), "user: behind it");
+    assert.deepEqual((await manager.recoverThreads()).threads, []);
+    await dead.shutdown({ deadlineMs: 10 });
+  });
+
   test("is cancelled by its signal, which it rejects with; what was loaded goes on", async () => {
     const store = memoryStore();
     const left = await Promise.all(Array.from({ length: 4 }, () => leftOpen(store)));

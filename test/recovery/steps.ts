@@ -258,4 +258,14 @@ export const dyingSteps: readonly DyingStep[] = [
     asked: [["user: go", "assistant: the answer", "user: late"]],
     turnsBehind: 1,
   },
+  {
+    name: "between two turns",
+    ops: ["input", "late"],
+    plays: [[say("the answer")]],
+    stopsBehind: isEnd,
+    reached: (lines) => lines.some(isHeld) && lines.some((line) => line.type === "event_msg" && isEnd(line.payload)),
+    asked: [["user: go", "assistant: the answer", "user: late"]],
+    end: null,
+    turnsBehind: 1,
+  },
 ];

@@ -367,6 +367,10 @@ export function listSuite(make: MakeStore): void {
     "a thread is interrupted when its last turn was left open or was aborted, until it goes on",
     inStore(make, async ({ store, reopen }) => {
       const [first, second, beside] = [newTurnId(), newTurnId(), newTurnId()];
+      const submission = (id: string, fields: object) =>
+        ({ type: "submission", payload: { thread_id: "t", id, ...fields } }) as const;
+      const waits = (id: string, type = "user_input") => submission(id, { op: { type, items: [] } });
+      const taken = (id: string) => submission(id, { taken: true });
       const noId: RolloutItem = { type: "event_msg", payload: { type: "task_started" } };
       const cases: [string, RolloutItem[], boolean, TurnId | null | undefined][] = [
         ["nothing was ever said", [], false, undefined],
@@ -381,6 +385,30 @@ export function listSuite(make: MakeStore): void {
         ["one beside it ended", [begun(beside), begun(first), ended(beside)], true, first],
         ["aborted and rolled back", [begun(first), user("x"), aborted(first), rolledBack(1)], false, undefined],
         ["a user's message outside a turn", [user("x")], false, undefined],
+        ["one that waits behind a turn", [begun(first), waits("b"), user("x"), ended(first)], true, null],
+        ["one that waits behind an aborted one", [begun(first), waits("b"), user("x"), aborted(first)], true, null],
+        [
+          "one that has joined a turn",
+          [begun(first), waits("b"), taken("b"), user("x"), ended(first)],
+          false,
+          undefined,
+        ],
+        [
+          "one that waits, said twice",
+          [begun(first), waits("b"), waits("b"), taken("b"), ended(first)],
+          false,
+          undefined,
+        ],
+        ["one of two that wait is taken", [waits("a"), waits("b"), taken("a")], true, null],
+        ["the last one that waits is taken", [waits("a"), begun(first), ended(first), taken("a")], false, undefined],
+        ["one that waited has begun", [begun(first), waits("b"), ended(first), begun(second)], true, second],
+        [
+          "one that waited is done",
+          [begun(first), waits("b"), ended(first), begun(second), taken("b"), ended(second)],
+          false,
+          undefined,
+        ],
+        ["items that wait to be known", [begun(first), waits("i", "inject_items"), ended(first)], false, undefined],
       ];
       const legacy: typeof cases = [
         ["legacy, unanswered", [user("x")], true, null],

@@ -1,7 +1,7 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
-import { lastTurnAfter } from "../last-turn.ts";
+import { type LastTurn, lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { AnchorFold } from "./catalog/anchors.ts";
 import type { CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
@@ -15,7 +15,7 @@ import type { FileThreadWriter } from "./file-writer.ts";
 export type LiveThread = {
   readonly writer: FileThreadWriter;
   /** undefined: the thread lies outside the home, or the catalog did not know it. */
-  row: CatalogRow | undefined;
+  row: (CatalogRow & LastTurn) | undefined;
   /** undefined: the catalog has all it needs of it. */
   summary: SummaryText | undefined;
   /** In step with every line that was appended; undefined: the index of anchors catches up from the file when asked. */
@@ -110,7 +110,7 @@ export class LiveThreads {
   #noteTurn(live: LiveThread, item: RolloutItem): void {
     if (live.row === undefined) return;
     const last = lastTurnAfter(live.row, item, live.writer.historyMode);
-    if (last !== live.row) live.row = { ...live.row, ...last };
+    if (last !== live.row) live.row = { ...live.row, waiting: undefined, ...last };
   }
 
   #noteModel(live: LiveThread, item: RolloutItem): void {

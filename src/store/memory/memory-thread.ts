@@ -249,6 +249,7 @@ export class MemoryThread implements LeasedThread {
   }
 
   summary(): StoredThread {
+    const { interrupted, openTurn } = this.lastTurn;
     return {
       ...factsOf(this.meta),
       ...this.modelUse,
@@ -258,7 +259,8 @@ export class MemoryThread implements LeasedThread {
       preview: this.preview,
       name: this.name,
       archived: this.archived,
-      ...this.lastTurn,
+      interrupted,
+      openTurn,
     };
   }
 }

@@ -9,7 +9,7 @@
  */
 
 /** Another number, or none: the file is thrown away. The way of searching goes into it, since the tables differ. */
-export const catalogVersion = (fullText: boolean): number => 2 * 8 + (fullText ? 1 : 0);
+export const catalogVersion = (fullText: boolean): number => 3 * 8 + (fullText ? 1 : 0);
 
 /** `n` is the creation in milliseconds, and a number among those of one millisecond in the low bits. */
 export const CREATED_SHIFT = 20n;
