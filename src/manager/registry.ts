@@ -15,7 +15,7 @@ import { RateWindow } from "../kernel/rate-window.ts";
 import { RwMutex } from "../kernel/rw-mutex.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
-import { DuplicateThreadError, LimitReachedError } from "../protocol/errors.ts";
+import { DuplicateThreadError, LimitReachedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -103,7 +103,8 @@ export class Registry {
 
   /**
    * @param takePlace gives the thread's place in memory; undefined when there is none
-   * @throws LimitReachedError, DuplicateThreadError; or the signal's reason while waiting for the lock
+   * @throws LimitReachedError, DuplicateThreadError, ThreadNotFoundError (nobody knows it any more that was to come back);
+   *   or the signal's reason while waiting for the lock
    */
   reserve(
     claim: Claim,
@@ -148,8 +149,12 @@ export class Registry {
     if (thread !== undefined) return { kind: "loaded", thread };
     const reservation = this.#reserved.get(threadId);
     if (reservation !== undefined) return { kind: "loading", outcome: reservation.outcome.promise };
-    const waiting = this.#leaving.get(threadId) ?? (purpose === "load" ? this.#down.get(threadId) : undefined);
-    return waiting === undefined ? undefined : { kind: "wait", until: waiting.done.promise };
+    const down = this.#down.get(threadId);
+    const waiting = this.#leaving.get(threadId) ?? (purpose === "load" ? down : undefined);
+    if (waiting !== undefined) return { kind: "wait", until: waiting.done.promise };
+    // Its handle has been given to somebody else meanwhile, or closed.
+    const isKnown = purpose === "load" || down !== undefined || (purpose === "remove" && this.#unloaded.has(threadId));
+    if (!isKnown) throw new ThreadNotFoundError(threadId);
   }
 
   /**
@@ -197,11 +202,15 @@ export class Registry {
     place?.();
   }
 
-  /** Takes a thread that is in memory out, at once (S5): it is no longer found. */
-  remove(threadId: ThreadId): LiveThread | undefined | Promise<LiveThread | undefined> {
+  /** Takes a thread that is in memory out, at once (S5): it is no longer found. `keep` has it before anything else happens. */
+  remove(
+    threadId: ThreadId,
+    keep: (thread: LiveThread) => void,
+  ): LiveThread | undefined | Promise<LiveThread | undefined> {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
       if (thread === undefined) return undefined;
+      keep(thread);
       this.#threads.delete(threadId);
       this.#candidates.delete(threadId);
       this.#giveUpPlace(threadId);

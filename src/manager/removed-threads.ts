@@ -48,6 +48,12 @@ export class RemovedThreads {
     if (this.#delete(incarnation)) this.#end(incarnation);
   }
 
+  /** Takes out those that nobody holds any more: no shutdown can ask them. */
+  takeLost(): Incarnation[] {
+    const lost = [...this.#threads].filter(([, ref]) => ref.deref() === undefined);
+    return lost.map(([incarnation]) => incarnation).filter((incarnation) => this.#delete(incarnation));
+  }
+
   #delete(incarnation: Incarnation): boolean {
     const { threadId } = incarnation;
     const left = (this.#byId.get(threadId) ?? []).filter((other) => other !== incarnation);

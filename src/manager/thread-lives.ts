@@ -9,7 +9,7 @@ import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { paced } from "../kernel/pace.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
-import { LimitReachedError, ManagerClosedError, ThreadBusyError } from "../protocol/errors.ts";
+import { LimitReachedError, ManagerClosedError, ThreadBusyError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
@@ -91,13 +91,7 @@ export class ThreadLives implements Lives, MemberLives {
   /** What threads that are down, or were given up, failed by. */
   readonly #failures = new Map<ThreadId, ThreadEnd>();
   /** Threads that were removed and live on for their holders. */
-  readonly #removed = new RemovedThreads((incarnation) => {
-    incarnation.end("closed");
-    void this.#closeWriter(incarnation);
-    void this.#deleteEphemeral(incarnation);
-    void this.#host.registry.bury(incarnation.threadId);
-    this.#noteClosed({ threadId: incarnation.threadId, epoch: incarnation.epoch, reason: "closed" });
-  });
+  readonly #removed = new RemovedThreads((incarnation) => void this.#endLost(incarnation, "closed"));
   readonly #reaped = new WeakSet<Incarnation>();
 
   constructor(host: LivesHost) {
@@ -269,6 +263,17 @@ export class ThreadLives implements Lives, MemberLives {
     }
   }
 
+  /** Ends a thread that was removed, and that nobody holds any more. */
+  async #endLost(incarnation: Incarnation, reason: "closed" | "killed"): Promise<void> {
+    const { threadId, epoch } = incarnation;
+    this.#reaped.add(incarnation);
+    incarnation.end(reason);
+    await this.#closeWriter(incarnation);
+    await this.#deleteEphemeral(incarnation);
+    await this.#host.registry.bury(threadId);
+    this.#noteClosed({ threadId, epoch, reason });
+  }
+
   /** What was never to last goes with its thread. */
   async #deleteEphemeral({ store, threadId }: Incarnation): Promise<void> {
     if (store === this.#host.ephemeral) await store.delete(threadId).catch(() => undefined);
@@ -294,6 +299,8 @@ export class ThreadLives implements Lives, MemberLives {
       await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
       this.#failures.delete(threadId);
     } catch (error) {
+      // Somebody has removed or closed it meanwhile.
+      if ((await this.#host.registry.locate(threadId))?.kind !== "down") return;
       await this.#restartLater(threadId, error);
     }
   }
@@ -437,11 +444,10 @@ export class ThreadLives implements Lives, MemberLives {
    */
   async remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined> {
     for (;;) {
-      const thread = await this.#host.registry.remove(threadId);
+      const thread = await this.#host.registry.remove(threadId, (taken) => this.#removed.add(taken));
       if (thread !== undefined) {
         this.#counters.retire(threadId);
         this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
-        this.#removed.add(thread);
         this.#endAgentsOf(threadId);
         return thread;
       }
@@ -465,6 +471,8 @@ export class ThreadLives implements Lives, MemberLives {
       return thread;
     } catch (error) {
       signal?.throwIfAborted();
+      if ((await this.#host.registry.locate(threadId)) === undefined && error instanceof ThreadNotFoundError)
+        return undefined;
       this.#host.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
       await this.#closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
       throw error;
@@ -495,10 +503,13 @@ export class ThreadLives implements Lives, MemberLives {
   /** Threads that did not come to be in time, those that nobody holds any more, and handles of those out of memory. */
   async endWhatIsLeft(): Promise<void> {
     const closing: Promise<void>[] = [];
-    await paced([...(await this.#host.registry.all())], (thread) => {
+    await paced([...(await this.#host.registry.all()), ...this.#removed.all()], (thread) => {
       closing.push(this.endBy(thread, "killed"));
     });
     for (const thread of await this.#host.registry.leaving()) await this.#cutOff(thread);
+    for (const incarnation of this.#removed.takeLost()) {
+      closing.push(this.#endLost(incarnation, incarnation.isIdle ? "closed" : "killed"));
+    }
     await Promise.all(closing);
     const left = [...this.incarnations.byName.values()];
     await paced(left, (incarnation) => incarnation.end("killed"));

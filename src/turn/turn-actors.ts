@@ -165,13 +165,18 @@ async function finish(host: TurnHost, run: TurnRun): Promise<SampleOutcome> {
 /** Whatever was sent to the turn is in the history before it ends, and every call has its output. */
 async function settle(host: TurnHost, run: TurnRun, { reason }: Ending): Promise<void> {
   host.closeInput(run);
-  const joined = host.intake.inbox.takeInput(run.id);
   await recordInput(host, run);
   await Promise.all(run.beside);
   await settleCalls(host, run);
-  const kept = reason === null ? joined : joined.filter((submission) => !isFollowed(submission));
-  await recordInOrder(host, run, kept);
-  for (const { id } of joined) host.intake.noteTaken(id);
+  // Until now it has waited in the inbox, where a thread that ends finds it.
+  const joined = host.intake.inbox.takeInput(run.id);
+  const isReturned = (submission: Submission) => reason !== null && isFollowed(submission);
+  for (const { id } of joined.filter(isReturned)) host.intake.noteTaken(id);
+  await recordInOrder(
+    host,
+    run,
+    joined.filter((submission) => !isReturned(submission)),
+  );
   if (reason === "interrupted") recordInterrupt(host, run);
 }
 

@@ -42,7 +42,11 @@ async function scene(state: State): Promise<Scene> {
     } as Partial<W>);
   const store = overlaid<ThreadStore>(inner, {
     create: async (...args) => slow(await inner.create(...args)),
-    open: async (...args) => slow(await inner.open(...args)),
+    // What meets a thread that is being loaded meets it half done.
+    open: async (...args) => {
+      await settled();
+      return slow(await inner.open(...args));
+    },
   });
   const r = await rig({ store, threadLogic: logic, supervision: { backoffMs: 1_000, random: () => 0 } });
   const { thread, threadId } = await r.manager.startThread();
@@ -91,9 +95,12 @@ async function cell(state: State, name: string): Promise<string> {
 }
 
 /** The outcome, within a minute of the manager's clock. A store that hangs goes on after ten seconds. */
-async function settledIn({ clock, open }: Scene, asked: Promise<unknown>): Promise<PromiseSettledResult<unknown>[]> {
+async function settledIn(
+  { clock, open }: Scene,
+  ...asked: Promise<unknown>[]
+): Promise<PromiseSettledResult<unknown>[]> {
   const outcomes: PromiseSettledResult<unknown>[] = [];
-  void Promise.allSettled([asked]).then((all) => outcomes.push(...all));
+  void Promise.allSettled(asked).then((all) => outcomes.push(...all));
   for (let ms = 0; ms < 60_000 && outcomes.length === 0; ms += 500) {
     await clock.advanceAsync(500);
     if (ms === 10_000) open();
@@ -118,6 +125,38 @@ function tableOf(text: string): Map<string, Map<string, string>> {
     body.map(([event = "", ...cells]) => [event, new Map(cells.map((word, n) => [head[n + 1] ?? "", word]))]),
   );
 }
+
+/** What a request that came second may hear. Only a resume may hear that a removed thread's holder still has it. */
+const EXPECTED: ReadonlySet<string> = new Set([
+  "thread_closed",
+  "thread_not_found",
+  "manager_closed",
+  "duplicate_thread",
+]);
+
+suite("two requests at once", () => {
+  for (const state of STATES) {
+    test(`of a thread that is ${state}: both are answered, and nothing is left`, async () => {
+      for (const first of Object.keys(EVENTS)) {
+        for (const second of Object.keys(EVENTS)) {
+          const at = await scene(state);
+          const asked = [first, second].map((name) => EVENTS[name]?.(at) ?? assert.fail(name));
+          const outcomes = await settledIn(at, ...asked);
+          assert.equal(outcomes.length, 2, `${first} and ${second} of a thread that is ${state} are never answered`);
+          const refusals = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason] : []));
+          const isResume = first === "resume" || second === "resume";
+          const codes = refusals.map((reason) => String(Object(reason).code));
+          const odd = codes.filter((code) => !EXPECTED.has(code) && !(isResume && code === "thread_busy"));
+          assert.deepEqual(odd, [], `${first} and ${second} of a thread that is ${state}`);
+          at.open();
+          await at[Symbol.asyncDispose]();
+          const nothing = { incarnations: 0, handles: 0, removed: 0 };
+          assert.deepEqual(runtimeOf(at.manager)?.left(), nothing, `${first} and ${second} in ${state}`);
+        }
+      }
+    });
+  }
+});
 
 suite("lives: state x event", () => {
   const table = tableOf(readFileSync(join(import.meta.dirname, "../../ARCHITECTURE.md"), "utf8"));
