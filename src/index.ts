@@ -457,7 +457,7 @@ export type {
 } from "./thread/thread.ts";
 export type { TurnResult } from "./thread/turn-result.ts";
 export type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "./thread/watching.ts";
-export type { PendingApproval, ThreadApproval } from "./turn/pending-approval.ts";
+export type { PendingApproval, QuestionAnswered, ThreadApproval } from "./turn/pending-approval.ts";
 export type { ReviewTarget } from "./turn/review/target.ts";
 export type { BudgetChange } from "./turn/spending.ts";
 export { type ApprovalNeed, type ToolApproval, type ToolOptions, tool } from "./turn/tool.ts";

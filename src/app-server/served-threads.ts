@@ -4,6 +4,7 @@ import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { Threads } from "../manager/threads-face.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { NewThread, Thread, ThreadHandle } from "../thread/thread.ts";
+import type { QuestionAnswered } from "../turn/pending-approval.ts";
 
 /** A thread as clients need it. Background commands are a process's own: a cluster's thread has none to show. */
 export interface ServedThread
@@ -23,6 +24,8 @@ export interface ServedThreads
   loadedThread(threadId: ThreadId): ServedThread | undefined;
   readonly threadCreated$: Observable<ServedThread>;
   readonly threadClosed$: Observable<{ readonly threadId: ThreadId }>;
+  /** Not there where threads run elsewhere: their questions are settled by the end of the turn. */
+  readonly questionAnswered$?: Observable<QuestionAnswered>;
   resumeThreadFromRollout(
     ...given: Parameters<ThreadManager["resumeThreadFromRollout"]>
   ): Promise<NewThread<ServedThread>>;

@@ -10,10 +10,10 @@
 
 import type { Clock } from "../kernel/clock.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import type { ThreadId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import { NO_ANSWERS } from "../protocol/user-question.ts";
+import type { QuestionAnswered } from "../turn/pending-approval.ts";
 import { isApproval, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
@@ -112,9 +112,11 @@ export class ServerRequests {
   }
 
   /** Somebody has answered who was not asked: those who were are told. */
-  settled(threadId: ThreadId, callId: string, decision: ReviewDecision): void {
+  settled({ threadId, callId, decision }: QuestionAnswered): void {
     for (const request of [...this.#open.values()]) {
-      if (request.feed.threadId === threadId && request.msg.call_id === callId) this.#resolve(request, decision);
+      if (request.feed.threadId === threadId && request.msg.call_id === callId) {
+        this.#resolve(request, decision ?? "approved");
+      }
     }
   }
 

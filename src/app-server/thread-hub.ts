@@ -36,8 +36,10 @@ export class ThreadHub {
 
   constructor(options: HubOptions) {
     this.#options = options;
-    const { manager } = options;
+    const { manager, requests } = options;
+    const answers = manager.questionAnswered$?.subscribe((answered) => requests.settled(answered));
     this.#observers = [
+      ...(answers === undefined ? [] : [answers]),
       manager.events$.subscribe((event) => this.#onEvent(event)),
       manager.threadCreated$.subscribe((thread) => this.#onCreated(thread)),
       manager.threadClosed$.subscribe(({ threadId }) => this.#onClosed(threadId)),

@@ -20,7 +20,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
-import type { ThreadApproval } from "../turn/pending-approval.ts";
+import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import type { AgentNode } from "./agent-node.ts";
 import { ask } from "./ask.ts";
@@ -401,6 +401,11 @@ export class ThreadManager implements Threads<Thread> {
   /** Each life of a thread that has ended by a failure of its actor, whether the thread is restarted or not. */
   get threadCrashed$(): Observable<ThreadEnd> {
     return watch(this.#runtime.watchers.crashed);
+  }
+
+  /** Each approval and each question to the user that is answered, from now on, whoever answers it. */
+  get questionAnswered$(): Observable<QuestionAnswered> {
+    return watch(this.#runtime.approvals.watchers);
   }
 
   /**

@@ -2,7 +2,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import type { Approvals } from "../turn/approvals.ts";
-import type { ThreadApproval } from "../turn/pending-approval.ts";
+import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
 import type { SubmittedOp } from "./own-turns.ts";
 
 /** A thread whose turns ask for approvals. */
@@ -17,6 +17,9 @@ export class ApprovalBoard {
   readonly #waiting = new Set<AskingThread>();
   readonly #isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean;
 
+  /** Who hears of each answer, whoever has given it. */
+  readonly watchers = new Set<(answered: QuestionAnswered) => void>();
+
   /** @param isUnder whether a thread was started by another, or by one that it started */
   constructor(isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean) {
     this.#isUnder = isUnder;
@@ -25,6 +28,10 @@ export class ApprovalBoard {
   note(thread: AskingThread, pending: number): void {
     if (pending > 0) this.#waiting.add(thread);
     else this.#waiting.delete(thread);
+  }
+
+  answered(answered: QuestionAnswered): void {
+    for (const watcher of [...this.watchers]) watcher(answered);
   }
 
   /** What the thread and its sub-agents wait for, oldest thread first. */

@@ -355,12 +355,18 @@ export class Incarnation implements TurnHost {
   }
 
   get approvals(): Approvals {
-    this.#approvals ??= new Approvals((pending) => this.env.approvals.note(this, pending));
+    const { approvals } = this.env;
+    this.#approvals ??= new Approvals({
+      onChange: (pending) => approvals.note(this, pending),
+      onAnswer: (callId, decision) => approvals.answered({ threadId: this.threadId, callId, decision }),
+    });
     return this.#approvals;
   }
 
   get userQuestions(): OpenQuestions<UserAnswers> {
-    this.#userQuestions ??= new OpenQuestions();
+    this.#userQuestions ??= new OpenQuestions({
+      onAnswer: (callId) => this.env.approvals.answered({ threadId: this.threadId, callId, decision: null }),
+    });
     return this.#userQuestions;
   }
 

@@ -3,19 +3,25 @@ import type { PendingApproval } from "./pending-approval.ts";
 
 type Waiting<Answer> = PendingApproval & { readonly resolve: (answer: Answer) => void };
 
+type QuestionWatch<Answer> = {
+  /** Told how many requests wait, whenever that changes. */
+  readonly onChange?: (pending: number) => void;
+  /** Told of each answer, before whoever waits for it. */
+  readonly onAnswer?: (callId: string, answer: Answer) => void;
+};
+
 /** So many answered calls are known, so that a late answer hears why it comes too late. */
 const ANSWERED_KEPT = 64;
 
 /** What a thread's turns wait for somebody to say. Each question is answered once: the first answer wins. */
 export class OpenQuestions<Answer> {
-  readonly #onChange: ((pending: number) => void) | undefined;
+  readonly #watch: QuestionWatch<Answer>;
   #waiting: Waiting<Answer>[] = [];
   /** The newest calls that were answered. */
   readonly #answered = new Set<string>();
 
-  /** @param onChange told how many requests wait, whenever that changes */
-  constructor(onChange?: (pending: number) => void) {
-    this.#onChange = onChange;
+  constructor(watch: QuestionWatch<Answer> = {}) {
+    this.#watch = watch;
   }
 
   get pending(): readonly PendingApproval[] {
@@ -34,12 +40,12 @@ export class OpenQuestions<Answer> {
       const settle = (finish: () => void) => {
         signal.removeEventListener("abort", onAbort);
         this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        this.#onChange?.(this.#waiting.length);
+        this.#watch.onChange?.(this.#waiting.length);
         finish();
       };
       signal.addEventListener("abort", onAbort, { once: true });
       this.#waiting.push(waiting);
-      this.#onChange?.(this.#waiting.length);
+      this.#watch.onChange?.(this.#waiting.length);
     });
   }
 
@@ -49,6 +55,7 @@ export class OpenQuestions<Answer> {
       this.#waiting.find((request) => request.callId === id) ?? this.#waiting.find((request) => request.turn === id);
     if (waiting === undefined) return false;
     this.#noteAnswered(waiting.callId);
+    this.#watch.onAnswer?.(waiting.callId, answer);
     waiting.resolve(answer);
     return true;
   }

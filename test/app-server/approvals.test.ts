@@ -105,6 +105,29 @@ test("a client that attaches is asked as well; the first answer wins, the others
   assert.equal((await client.next("turn/completed")).params.turn.status, "completed");
 });
 
+test("who answers by an op, over no connection, settles the question for those who were asked, at once", async (t) => {
+  for (const decision of ["approved", "denied"] as const) {
+    const { served, threadId } = await asking(t);
+    const { client, manager } = served;
+    const { id } = await asked(client);
+    const thread = await manager.getThread(threadId);
+    const told: string[] = [];
+    manager.questionAnswered$.subscribe((answered) => told.push(`${answered.callId} ${answered.decision}`));
+    await thread.submit({ type: "exec_approval", id: "c1", decision });
+    assert.deepEqual((await client.next("serverRequest/resolved")).params, { threadId, requestId: id });
+    const at = client.log.findIndex(({ method }) => method === "serverRequest/resolved");
+    const ended = client.log.findIndex(({ method }) => method === "turn/completed");
+    assert.ok(ended === -1 || at < ended);
+    assert.equal((await client.next("turn/completed")).params.turn.status, "completed");
+    assert.deepEqual(
+      commandEnds(client).map(({ params }) => params.item.status),
+      [decision === "approved" ? "completed" : "declined"],
+    );
+    assert.deepEqual(told, [`c1 ${decision}`]);
+    assert.equal(client.methods.filter((method) => method === "serverRequest/resolved").length, 1);
+  }
+});
+
 test("a question outlives the client that was asked, and waits for the next one", async (t) => {
   const { served, threadId } = await asking(t);
   await asked(served.client);

@@ -13,7 +13,7 @@ const request = (callId: string) => ({
 suite("approvals", () => {
   test("each is answered once, by its call's id or its turn's, the oldest first", async () => {
     const counts: number[] = [];
-    const approvals = new Approvals((pending) => counts.push(pending));
+    const approvals = new Approvals({ onChange: (pending) => counts.push(pending) });
     const { signal } = new AbortController();
     const [a, b] = ["a", "b"].map((id) => observe(approvals.ask(request(id), signal)));
     assert.deepEqual(

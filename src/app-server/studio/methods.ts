@@ -348,7 +348,7 @@ type Answer = z.infer<typeof answersSchema>["answers"][number];
 
 /** The first answer counts; who follows the thread is told that there was one. */
 async function answerQuestion(
-  { manager, requests }: ManagerContext,
+  { manager }: ManagerContext,
   studio: Studio,
   { threadId: given, callId, decision: said }: Answer,
   signal: AbortSignal,
@@ -366,7 +366,6 @@ async function answerQuestion(
     if (error instanceof InvalidRequestError) return { threadId, callId, outcome: "tooLate" };
     throw error;
   }
-  requests.settled(threadId, callId, decision);
   studio.collector?.answered(threadId);
   return { threadId, callId, outcome: "accepted" };
 }
