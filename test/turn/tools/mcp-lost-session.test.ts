@@ -7,7 +7,13 @@ import { type TestContext, test } from "node:test";
 import { call } from "../../../src/model/script.ts";
 import { bench } from "./tool-turn.ts";
 
-async function forgetful(t: TestContext, knows: (session: string) => boolean) {
+type Refusal = { readonly status: number; readonly body: string };
+
+async function forgetful(
+  t: TestContext,
+  knows: (session: string) => boolean,
+  refusal: Refusal = { status: 404, body: "{}" },
+) {
   let sessions = 0;
   const server = createServer(async (request, response) => {
     if (request.method !== "POST") return void response.writeHead(405).end();
@@ -26,7 +32,9 @@ async function forgetful(t: TestContext, knows: (session: string) => boolean) {
       };
       return void answer(told, { "mcp-session-id": `s${sessions}` });
     }
-    if (method === "tools/call" && !knows(session)) return void response.writeHead(404).end("{}");
+    if (method === "tools/call" && !knows(session)) {
+      return void response.writeHead(refusal.status).end(refusal.body);
+    }
     if (id === undefined) return void response.writeHead(202).end();
     const tools = [{ name: "where", inputSchema: { type: "object" } }];
     return void answer(method === "tools/list" ? { tools } : { content: [{ type: "text", text: session }] });
@@ -53,6 +61,24 @@ test("a lost session is made anew once, for all calls that found out", async (t)
   assert.deepEqual(outputs(), ["s1", "s2", "s2", "s2"]);
   assert.equal(initialised(), 2);
 });
+
+const NO_SESSION =
+  '{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}';
+for (const [refusal, isAgain] of [
+  [{ status: 400, body: NO_SESSION }, true],
+  [{ status: 410, body: "" }, true],
+  [{ status: 400, body: "bad arguments" }, false],
+  [{ status: 500, body: "session store is down" }, false],
+] as const) {
+  test(`refused with ${refusal.status} ${refusal.body.slice(0, 40)}, a call is ${isAgain ? "" : "not "}made again`, async (t) => {
+    const forgotten = new Set(["s1"]);
+    const { url, initialised } = await forgetful(t, (session) => !forgotten.has(session), refusal);
+    const { thread, outputs } = await bench(t, [[where()], "one"], { mcpServers: { web: { url } } });
+    await thread.run("go");
+    assert.equal(initialised(), isAgain ? 2 : 1);
+    assert.equal(outputs()[0] === "s2", isAgain);
+  });
+}
 
 test("a server that knows no session is asked twice, and then its answer is the call's", async (t) => {
   const { url, initialised } = await forgetful(t, () => false);

@@ -13,7 +13,7 @@ import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/er
 import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
 import { privateValues, redact } from "../../../protocol/secrets.ts";
 import { VERSION } from "../../../version.ts";
-import { StdioTransport } from "./stdio-transport.ts";
+import { NotDeliveredError, StdioTransport } from "./stdio-transport.ts";
 
 /** Codex's defaults. */
 const STARTUP_SEC = 10;
@@ -75,7 +75,7 @@ export class McpServer {
       const client = await raceAbort(connection, signal);
       return await ask(client).catch(async (error: unknown) => {
         if (signal.aborted || !isSessionLost(client, error)) throw error;
-        // The server has forgotten the session, so it has not run the call. Calls that fail together connect once.
+        // The server has forgotten the session, or was gone, so it has not run the call. Calls that fail together connect once.
         this.#forget(connection);
         this.#lost.add(client);
         return ask(await raceAbort(this.#connected(), signal));
@@ -212,10 +212,14 @@ export class McpServer {
   }
 }
 
-/** Over HTTP, 404 for a request of a session means that the session is over (MCP 2025-06-18, Transports). */
+/**
+ * Over HTTP, 404 for a request of a session means that the session is over (MCP 2025-06-18, Transports); servers that were
+ * built on the SDKs' examples say so by 400 and their words. Over stdio, the process has ended.
+ */
 function isSessionLost({ transport }: Client, error: unknown): boolean {
-  if (transport?.sessionId === undefined || !(error instanceof Error)) return false;
-  return "status" in error && error.status === 404;
+  if (error instanceof NotDeliveredError) return true;
+  if (transport?.sessionId === undefined || !(error instanceof Error) || !("status" in error)) return false;
+  return error.status === 404 || error.status === 410 || (error.status === 400 && /session/i.test(error.message));
 }
 
 /** Over HTTP the server is told, so that it keeps nothing of the session. */

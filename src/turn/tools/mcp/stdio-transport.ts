@@ -5,6 +5,11 @@ import { ProcessGroup } from "../../../process/process-group.ts";
 /** How long a server may take to end by itself once its input is closed. */
 const CLOSE_GRACE_MS = 500;
 
+/** A message that the server cannot have read: it was gone before. */
+export class NotDeliveredError extends Error {
+  override name = "NotDeliveredError";
+}
+
 export type StdioOptions = {
   readonly argv: readonly string[];
   readonly cwd: string;
@@ -70,8 +75,9 @@ export class StdioTransport implements Transport {
   send(message: JSONRPCMessage): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const stdin = this.#group?.child.stdin;
-    if (!stdin?.writable) reject(new Error("the MCP server has ended"));
-    else stdin.write(this.#options.framing.serialize(message), (error) => (error ? reject(error) : resolve()));
+    const undelivered = (cause?: Error) => reject(new NotDeliveredError("the MCP server has ended", { cause }));
+    if (!stdin?.writable || this.#group?.hasExited) undelivered();
+    else stdin.write(this.#options.framing.serialize(message), (error) => (error ? undelivered(error) : resolve()));
     return promise;
   }
 
