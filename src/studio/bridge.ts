@@ -2,6 +2,7 @@
  * The page over an app-server that runs elsewhere: each line of the page is a line to that server. What the page may call
  * is decided here, as the server behind knows nothing of it.
  */
+import { once } from "node:events";
 import { WebSocket } from "ws";
 import * as z from "zod";
 import { mayCall, WHY_NOT } from "../app-server/studio/access.ts";
@@ -12,7 +13,7 @@ import { MAX_MESSAGE_BYTES } from "../app-server/transports/listener.ts";
 import type { Wire, WireListener } from "../app-server/wire.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
-import { InvalidRequestError } from "../protocol/errors.ts";
+import { InvalidRequestError, StoreIoError } from "../protocol/errors.ts";
 import { type StudioPageOptions, type StudioServer, servePage } from "./create-studio.ts";
 
 export type BridgeOptions = StudioPageOptions & {
@@ -40,10 +41,29 @@ export const lineTo = (connect: string, token?: string): WebSocket =>
     ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
   });
 
-/** Serves the page over a running app-server. @throws InvalidRequestError, StoreIoError */
+/** Resolves when it is open. @throws StoreIoError that says why it does not open */
+export async function openLine(socket: WebSocket, connect: string): Promise<void> {
+  await once(socket, "open").catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : "";
+    const hint = / 401\b/.test(why) ? "; it wants the token of --ws-token-file, or another one" : "";
+    throw new StoreIoError(`--connect: ${connect} can't be reached: ${why}${hint}`, { cause });
+  });
+}
+
+/**
+ * Serves the page over a running app-server. The server may go and come back later: the page says so, and connects again.
+ *
+ * @throws InvalidRequestError for an address that is none; StoreIoError where no server is there, or lets nobody in
+ */
 export async function bridgeStudio(options: BridgeOptions): Promise<StudioServer> {
   const { connect, token, logger = silentLog } = options;
-  targetOf(connect);
+  const first = lineTo(connect, token);
+  try {
+    await openLine(first, connect);
+  } finally {
+    // What is said of a line that nobody uses any more is nobody's business.
+    first.on("error", () => undefined).terminate();
+  }
   let listener: Listener | undefined;
   const accept = (wire: Wire) => void new Bridge(wire, lineTo(connect, token));
   return servePage(

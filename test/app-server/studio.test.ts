@@ -10,9 +10,11 @@ import { ManualClock } from "../../src/kernel/clock.ts";
 import type { ModelRequest } from "../../src/model/model-client.ts";
 import { call, hang, type Play, say, usage } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { StoreIoError } from "../../src/protocol/errors.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
 import { textOf } from "../../src/protocol/response-item.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { until } from "../rig.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
@@ -549,4 +551,66 @@ test("over a real socket, a client that goes away leaves nothing behind", async 
   client.close();
   while (served.server.connections > 1) await new Promise((resolve) => setImmediate(resolve));
   assert.equal(clock.pending, before);
+});
+
+test("a store that fails is told as that, and not as a thread that is not stored", async () => {
+  const store = memoryStore();
+  let isBroken = false;
+  const broken = new Proxy(store, {
+    get(target, name, receiver) {
+      if (name === "get" && isBroken) return () => Promise.reject(new StoreIoError("the disk is gone"));
+      const value: unknown = Reflect.get(target, name, receiver);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using served = await world({ manager: { store: broken } });
+  const { client, manager } = served;
+  const threadId = await start(client);
+  const { threadId: ephemeral } = await manager.startThread({ ephemeral: true });
+  assert.equal((await client.request("skein/thread/standing/read", { threadId })).isHere, true);
+  assert.equal((await client.request("skein/thread/standing/read", { threadId: ephemeral })).rolloutPath, null);
+  isBroken = true;
+  for (const method of ["skein/thread/standing/read", "skein/tree/read"]) {
+    const params = method === "skein/tree/read" ? { root: threadId } : { threadId };
+    const { message, data } = await client.failure(method, params);
+    assert.match(message, /the disk is gone/, method);
+    assert.equal(data.code, "store_io");
+  }
+  isBroken = false;
+  assert.equal((await client.request("skein/thread/standing/read", { threadId })).epoch, 1);
+});
+
+test("a request's span has its tokens, cached ones apart; with `forks` a tree's timeline has its forks too", async () => {
+  await using served = await world();
+  const { client } = served;
+  const before = await start(client);
+  await client.turn(before, "unseen");
+  const over = Date.now();
+  await until(() => Date.now() > over);
+  await client.request("skein/tree/watch", {});
+  const fork = (await client.request("thread/fork", { threadId: before })).thread.id;
+  await client.turn(fork, "of it");
+  const second = (await client.request("thread/fork", { threadId: fork })).thread.id;
+  await client.turn(second, "of the fork");
+  const idsOf = (spans: Json[][]) => [...new Set(spans.map(([id]) => id))].toSorted();
+  const plain = await client.request("skein/timeline/read", { root: before, earlier: true });
+  assert.deepEqual(idsOf([...plain.spans, ...plain.earlier]), [before]);
+  const { spans, earlier } = await client.request("skein/timeline/read", { root: before, earlier: true, forks: true });
+  assert.deepEqual(idsOf(spans), [fork, second].toSorted());
+  assert.deepEqual(idsOf(earlier), [before]);
+  for (const [, kind, , , , , tokens] of [...spans, ...earlier])
+    assert.deepEqual(tokens, kind === "model" ? [60, 40, 7] : null);
+  const below = await client.request("skein/timeline/read", { root: fork, forks: true });
+  assert.deepEqual(idsOf(below.spans), [fork, second].toSorted());
+});
+
+test("a question that was asked before anybody looked is told with its words", async () => {
+  await using served = await world();
+  const { client, manager } = served;
+  const { thread } = await manager.startThread();
+  void thread.run("ask").catch(() => undefined);
+  await until(() => thread.pendingApprovals.length > 0);
+  await client.request("skein/tree/watch", {});
+  const [row] = rowsOf(await client.request("skein/tree/read", { root: thread.id }));
+  assert.deepEqual([row?.status, row?.doing], ["waiting", "asks: touch made.txt"]);
 });

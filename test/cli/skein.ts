@@ -48,14 +48,23 @@ export const jsonLines = (text: string): Record<string, unknown>[] =>
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
-/** Resolves as soon as the command has printed this on its standard output. */
-export function printed(child: ChildProcessWithoutNullStreams, text: string): Promise<void> {
+/**
+ * Resolves with what the command has printed on its standard output, as soon as this is in it. A command that ends before
+ * fails its test with what it said instead, such as that `npm run build` has to make the studio's page first.
+ */
+export function printed(child: ChildProcessWithoutNullStreams, wanted: string | RegExp): Promise<string> {
   let seen = "";
+  let said = "";
   return new Promise((resolve, reject) => {
-    child.stdout.on("data", (chunk: Buffer) => {
+    child.stdout.on("data", (chunk: Buffer | string) => {
       seen += chunk.toString();
-      if (seen.includes(text)) resolve();
+      if (typeof wanted === "string" ? seen.includes(wanted) : wanted.test(seen)) resolve(seen);
     });
-    child.once("close", () => reject(new Error(`the command ended without printing ${JSON.stringify(text)}: ${seen}`)));
+    child.stderr.on("data", (chunk: Buffer | string) => {
+      said += chunk.toString();
+    });
+    child.once("close", (code) =>
+      reject(new Error(`the command ended with ${code} and did not print ${String(wanted)}: ${seen}${said}`)),
+    );
   });
 }

@@ -7,6 +7,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { createAppServer } from "../../src/app-server/app-server.ts";
+import { widthOf } from "../../src/cli/terminal/text-width.ts";
+import { ThreadManager } from "../../src/manager/thread-manager.ts";
+import { say } from "../../src/model/script.ts";
+import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { completed, created, ModelServer, sse, streaming, wholeAnswer } from "../model/model-server.ts";
 import { ended, printed } from "./skein.ts";
 import { homeWithProvider, storedThread, tempFolder } from "./temp-home.ts";
@@ -15,10 +21,10 @@ const SCRIPT = "/usr/bin/script";
 const options = { skip: existsSync(SCRIPT) ? false : "needs util-linux's script" };
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
-/** Runs the command on a terminal of 100 by 30 cells. */
-function onTerminal(args: readonly string[], env: Record<string, string> = {}) {
+/** Runs the command on a terminal of 100 by 30 cells, or of so many columns. */
+function onTerminal(args: readonly string[], env: Record<string, string> = {}, columns = 100) {
   const command = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(" ");
-  return spawn(SCRIPT, ["-qefc", `stty cols 100 rows 30; ${command}`, "/dev/null"], {
+  return spawn(SCRIPT, ["-qefc", `stty cols ${columns} rows 30; ${command}`, "/dev/null"], {
     env: { PATH: process.env.PATH ?? "", TERM: "xterm", SHELL: "/bin/sh", HOME: "/nonexistent", ...env },
   });
 }
@@ -141,3 +147,49 @@ test("delete asks first", options, async (t) => {
     assert.equal(result.stdout.includes(`deleted ${threadId}`), code === 0);
   }
 });
+
+test(
+  "tree --watch and top fit a narrow terminal, whatever threads are called, and give the cursor back",
+  options,
+  async (t) => {
+    const manager = await ThreadManager.create({
+      store: memoryStore(),
+      model: scriptedClient(() => [say("done")]),
+      limits: { depth: 20 },
+    });
+    const server = createAppServer(manager, { cwd: "/w" });
+    t.after(async () => {
+      await server.close();
+      await manager.shutdown();
+    });
+    const { url } = await server.listen("ws://127.0.0.1:0");
+    const { thread } = await manager.startThread();
+    await thread.run("\x1b[2Jwipes \x07the screen, safe\u202egnp 東京 and then goes on for long");
+    const agents = manager.agentControl();
+    let parentThreadId = thread.id;
+    for (let depth = 1; depth < 14; depth += 1) {
+      const agent = { nickname: `深い Nickname ${depth}`, role: "a-role-with-a-long-name" };
+      parentThreadId = (await agents.spawnAgent(undefined, "go", { parentThreadId, agent })) as never;
+      await agents.waitFor([parentThreadId]);
+    }
+    for (const columns of [20, 66]) {
+      for (const args of [["tree", "--watch"], ["top"]]) {
+        const child = onTerminal([...args, "--connect", url], {}, columns);
+        const end = ended(child);
+        await printed(child, "○");
+        await printed(child, /wipes|Nick/);
+        child.stdin.write("\x03");
+        const { code, stdout } = await end;
+        assert.equal(code, 130, stdout);
+        assert.equal(stdout.lastIndexOf("\x1b[?25h"), stdout.lastIndexOf("\x1b[?25"), "the cursor is back");
+        for (const sign of ["\x1b[2J", "\x07", "\u202e"]) assert.ok(!stdout.includes(sign));
+        const lines = stripVTControlCharacters(stdout).split(/\r?\n|\r/);
+        assert.deepEqual(
+          lines.filter((line) => widthOf(line) > columns && line !== "^C"),
+          [],
+          `${args[0]} at ${columns}`,
+        );
+      }
+    }
+  },
+);

@@ -1,9 +1,11 @@
 /** `skein tree`, `skein top` and `skein studio`: what is seen of a home, and of a running app-server. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { WebSocket } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
+import * as z from "zod";
 import { createAppServer } from "../../src/app-server/app-server.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import { say, usage } from "../../src/model/script.ts";
@@ -106,8 +108,7 @@ test("a server that is not there, and an address that is none, are said in a lin
 
 /** The address that a command prints, and a line to its page's server. */
 async function opened(child: ReturnType<typeof start>) {
-  const [chunk] = (await once(child.stdout.setEncoding("utf8"), "data")) as [string];
-  const address = /http:\S+/.exec(chunk)?.[0] ?? "";
+  const address = /http:\S+/.exec(await printed(child, /http:\S+\n/))?.[0] ?? "";
   const { origin, host, hash } = new URL(address);
   const headers = { authorization: `Bearer ${hash.replace("#token=", "")}` };
   const { session } = (await (await fetch(`${origin}/studio/session`, { method: "POST", headers })).json()) as {
@@ -159,4 +160,71 @@ test("demo --studio goes on, and its question can be answered", async () => {
   assert.equal(answers[0].outcome, "accepted");
   child.kill("SIGINT");
   assert.equal((await over).code, 130);
+});
+
+test("top --json is one object: the figures, and the threads in their order", async (t) => {
+  const { url, lead } = await running(t);
+  const { code, stdout } = await skein(["top", "--connect", url, "--json"]);
+  assert.equal(code, 0);
+  const lines = stdout.trimEnd().split("\n");
+  assert.equal(lines.length, 1);
+  const told = z
+    .object({
+      tokens: z.object({ in: z.number(), cached: z.number(), out: z.number() }),
+      capacity: z.object({ residentThreads: z.object({ used: z.literal(3) }) }),
+      threads: z.array(z.object({ id: z.string() })).length(3),
+    })
+    .parse(JSON.parse(lines[0] ?? ""));
+  assert.ok(told.threads.some(({ id }) => id === lead.id));
+});
+
+test("a server that goes away while it is watched, or says what nobody understands, is said in a line", async (t) => {
+  const { url, server } = await running(t);
+  const child = start(["tree", "--watch", "--json", "--connect", url]);
+  const over = ended(child);
+  await printed(child, "Plan the flight");
+  await server.close();
+  const { code, stderr } = await over;
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, /the server at ws:\S+ has gone/);
+  assert.equal(stderr.trim().split("\n").length, 1);
+  const strange = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  t.after(() => strange.close());
+  await once(strange, "listening");
+  const { port } = strange.address() as { port: number };
+  for (const said of [
+    "not json",
+    '{"method":"skein/tree/changed","params":{"rows":[[1]],"patches":[],"removed":[]}}',
+  ]) {
+    strange.removeAllListeners("connection").on("connection", (socket) => {
+      socket.on("message", (data) => {
+        const { id, method } = JSON.parse(String(data)) as { id: number; method: string };
+        const result = method === "skein/tree/read" ? { rows: [], nextCursor: null } : {};
+        socket.send(JSON.stringify({ id, result }));
+        if (method === "skein/tree/read") socket.send(said);
+      });
+    });
+    const { code, stderr } = await skein(["tree", "--watch", "--connect", `ws://127.0.0.1:${port}`]);
+    assert.equal(code, 1);
+    assert.match(stderr, /what this version of skein does not understand/);
+    assert.equal(stderr.trim().split("\n").length, 1);
+  }
+});
+
+test("studio --connect to a server that is not there, or wants a token, says so and ends", async (t) => {
+  const gone = await skein(["studio", "--connect", "ws://127.0.0.1:1", "--no-open"]);
+  assert.deepEqual([gone.code, gone.stdout], [1, ""]);
+  assert.match(gone.stderr, /ws:\/\/127\.0\.0\.1:1 can't be reached/);
+  const manager = await ThreadManager.create({ store: memoryStore(), model: model() });
+  const server = createAppServer(manager, { cwd: "/w" });
+  t.after(async () => {
+    await server.close();
+    await manager.shutdown();
+  });
+  const { url } = await server.listen("ws://127.0.0.1:0", {
+    tokenSha256: createHash("sha256").update("a token").digest("hex"),
+  });
+  const refused = await skein(["studio", "--connect", url, "--no-open"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /401.*--ws-token-file/);
 });

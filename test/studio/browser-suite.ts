@@ -381,7 +381,7 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     const cells = await page.locator(".turns tbody tr").first().locator("th,td").allTextContents();
     assert.deepEqual(
       [cells[0], cells[1], cells[5], cells[6], cells[7], cells[8]],
-      ["3", "completed", "1", "1.2k", "800", "90"],
+      ["3", "completed", "1", "400", "800", "90"],
     );
     await page.locator(".by-turn canvas").nth(1).waitFor();
     await shoot(page, "figures");
@@ -433,6 +433,113 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await other.goto(scene.studio.invite());
     await other.reload();
     await other.locator(".turn.pointed").waitFor();
+  });
+
+  test("tokens that were cached stand apart, a turn's requests are shaded, and forks hang by hairlines", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const { thread } = await own.manager.startThread();
+    await thread.run("one");
+    const { page, problems } = await openPage(t, browser);
+    await page.goto(own.studio.invite());
+    await row(page, thread.id).waitFor();
+    await thread.run("two");
+    const agents = own.manager.agentControl();
+    const agent = await agents.spawnAgent(undefined, "go", { parentThreadId: thread.id, agent: { nickname: "Ada" } });
+    await agents.waitFor([agent]);
+    const { thread: fork } = await own.manager.forkThread({ from: thread.id, at: "full" });
+    await fork.run("three");
+    await row(page, fork.id).waitFor();
+    await choose(page, thread.id);
+    // Each turn: 1,200 in, of which 800 were cached, and 90 out.
+    await page.locator(".facts .used", { hasText: "800 fresh + 1.6k cached in · 180 out" }).first().waitFor();
+    await page.locator(".facts .together", { hasText: "with 1 under it: 1.2k fresh + 2.4k cached in" }).waitFor();
+    assert.equal(await row(page, thread.id).locator(".tokens").textContent(), "980+1.6k");
+    const hairs = (id: string, kind: string) => row(page, id).locator(`.guides path.${kind}`).count();
+    assert.deepEqual([await hairs(agent, "agent"), await hairs(agent, "fork")], [1, 0]);
+    assert.deepEqual([await hairs(fork.id, "agent"), await hairs(fork.id, "fork")], [0, 1]);
+    for (const at of [0, 1]) {
+      const turn = page.locator(".turn").nth(at);
+      await turn.getByRole("button", { name: "times" }).click();
+      await turn.locator(".flame .bar.model .shade").waitFor();
+      assert.match((await turn.locator(".flame").textContent()) ?? "", /model .* 490 tokens/);
+    }
+    await button(page, "Timeline").click();
+    await eventually("the fork has a lane", async () =>
+      /^3 lanes/.test((await page.locator(".timeline .bar").textContent()) ?? ""),
+    );
+    await shoot(page, "hairlines");
+    assert.deepEqual(problems, []);
+  });
+
+  test("one answer for many takes what has been read alone: the same words, standing still", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const { thread } = await own.manager.startThread();
+    const agents = own.manager.agentControl();
+    const ask = async (text: string) => {
+      const id = (await agents.spawnAgent(undefined, text, { parentThreadId: thread.id })) as ThreadId;
+      await eventually("it asks", () => (own.manager.loadedThread(id)?.pendingApprovals.length ?? 0) > 0);
+      return id;
+    };
+    const { page, problems } = await openPage(t, browser);
+    await page.goto(own.studio.invite());
+    await row(page, thread.id).waitFor();
+    await ask("run touch same");
+    await ask("run touch\u00a0same");
+    await page.locator(".inbox .question", { hasText: "touch⟨U+00A0⟩same" }).waitFor();
+    assert.equal(await page.locator(".inbox .group").count(), 0, "what is not the same is not answered together");
+    await ask("run touch same");
+    const group = page.locator(".inbox .group");
+    await group.locator("summary").click();
+    const yes = group.getByRole("button", { name: "Allow these 2 once" });
+    await yes.scrollIntoViewIfNeeded();
+    // One that joins in the moment of the click has not been read.
+    await page.evaluate(`new MutationObserver((_, observer) => {
+      const all = [...document.querySelectorAll(".inbox .group button")];
+      const found = all.find(({ textContent }) => textContent.trim() === "Allow these 3 once");
+      if (found === undefined) return;
+      observer.disconnect();
+      found.click();
+    }).observe(document.body, { subtree: true, childList: true, characterData: true })`);
+    await ask("run touch same");
+    await page.locator(".notes", { hasText: "just come or moved" }).waitFor();
+    assert.equal(await page.locator(".inbox .question").count(), 4);
+    await group.getByRole("button", { name: "Allow these 3 once" }).scrollIntoViewIfNeeded();
+    await page.waitForTimeout(700);
+    await group.getByRole("button", { name: "Allow these 3 once" }).click();
+    await eventually("one is left", async () => (await page.locator(".inbox .question").count()) === 1);
+    await page.locator(".inbox .unseen", { hasText: "1 question waits for you" }).waitFor();
+    const long = `run echo a${"\n".repeat(400)}rm -rf /tmp/nothing-here`;
+    await ask(long);
+    await page.locator(".inbox .length", { hasText: "401 lines" }).waitFor();
+    assert.deepEqual(problems, []);
+  });
+
+  test("no address breaks the page, and what is gone is not selected any more", async (t) => {
+    const { page, problems } = await open(t);
+    const { manager } = scene;
+    const { thread } = await manager.startThread();
+    await thread.run("soon gone");
+    await row(page, thread.id).waitFor();
+    await choose(page, thread.id);
+    const place = page.url();
+    for (const hash of ["/turn/%E0%A4%A", "/turn/nothing/item/%", "/event/99999999999", "/turn/<img src=x>"]) {
+      await page.goto(`${place}${hash}`);
+      await page.locator(".head").waitFor();
+    }
+    await page.goto(place);
+    await page.locator("h1", { hasText: "soon gone" }).waitFor();
+    const under = (id: string) => row(page, id).count();
+    await manager.deleteThread(thread.id);
+    await page.locator(".thread", { hasText: "Choose a thread" }).waitFor();
+    assert.equal(await under(thread.id), 0);
+    assert.ok(!page.url().includes(thread.id));
+    await page.locator(".rows").focus();
+    for (const key of ["f", "i", "y"]) await page.keyboard.press(key);
+    await page.reload();
+    await row(page, ids.lead).waitFor();
+    assert.deepEqual(problems, []);
   });
 
   test("demo --studio: the orchestrator is there, works, and its question is answered by a click", async (t) => {
@@ -579,8 +686,19 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
         await button(page, /^Waiting/).click();
         await page.locator(".inbox").waitFor();
         await shoot(page, "phone-waiting");
+        await button(page, "Plots").click();
+        await page.locator(".plots .plot canvas").last().scrollIntoViewIfNeeded();
+        const plots = await page.evaluate<number[]>(
+          '[...document.querySelectorAll(".plots .canvas")].map(({ clientHeight }) => clientHeight)',
+        );
+        assert.ok(plots.length === 5 && plots.every((height) => height > 100), `they are high enough: ${plots}`);
+        await shoot(page, "phone-plots");
         await button(page, "Threads").click();
         await page.locator(".tree").waitFor();
+        // A question that is not in sight takes no answer.
+        await page.keyboard.press("y");
+        assert.ok(await page.locator(".row .mark.waiting").count());
+        assert.equal(scene.manager.loadedThread(ids.asking as ThreadId)?.pendingApprovals.length, 1);
       }
       assert.deepEqual(problems, []);
     }

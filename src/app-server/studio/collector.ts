@@ -57,6 +57,8 @@ export class Collector implements Disposable {
   readonly #heard = new Map<ThreadId, Heard>();
   readonly #usage = new UsageNews();
   readonly #loaded = new Set<ThreadId>();
+  /** Which thread a fork was made of, of those that have been in memory meanwhile. */
+  readonly #sources = new Map<ThreadId, ThreadId>();
   /** The number of each thread's last change; those that changed before `floor` are forgotten. */
   readonly #changedAt = new Map<ThreadId, number>();
   #floor: number;
@@ -98,8 +100,18 @@ export class Collector implements Disposable {
   }
 
   #noteLoaded(threadId: ThreadId): void {
+    const thread = this.#options.manager.loadedThread(threadId);
+    const source = thread?.sessionConfigured.forked_from_id;
     this.#loaded.add(threadId);
-    this.#usage.begin(threadId, this.#options.manager.loadedThread(threadId)?.tokenUsage?.total_token_usage);
+    this.#usage.begin(threadId, thread?.tokenUsage?.total_token_usage);
+    if (source == null) return;
+    if (this.#sources.size >= REMEMBERED) this.#sources.clear();
+    this.#sources.set(threadId, source);
+  }
+
+  /** The thread that this one was forked from, as far as it has been in memory since somebody looks. */
+  sourceOf(threadId: ThreadId): ThreadId | undefined {
+    return this.#sources.get(threadId);
   }
 
   #watchSlots(): { unsubscribe(): void } {

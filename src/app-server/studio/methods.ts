@@ -62,6 +62,7 @@ const timelineSchema = z.object({
   to: z.number().nullish(),
   maxSpans: optionalCount,
   earlier: optionalFlag,
+  forks: optionalFlag,
 });
 const rootSchema = z.object({ root: text });
 const nothing = z.object({});
@@ -250,13 +251,16 @@ export function studioMethods(server: ManagerContext): MethodTable {
     "skein/timeline/read": method({
       params: timelineSchema,
       experimental: true,
-      handle: async ({ root: given, from, to, maxSpans, earlier }) => {
+      handle: async ({ root: given, from, to, maxSpans, earlier, forks }) => {
         const root = given == null ? undefined : readThreadId(given);
         const now = clock.now();
-        const has = (id: string) => root === undefined || isUnder(server, id as ThreadId, root);
+        const aboveOf = (id: ThreadId) =>
+          manager.parentOf(id) ?? (forks === true ? studio.collector?.sourceOf(id) : undefined);
+        const has = (id: string) => root === undefined || isUnder(id as ThreadId, root, aboveOf);
         const range = { from: from ?? 0, to: to ?? now, most: bound(maxSpans, MOST_SPANS, MOST_SPANS) };
         const spans: Span[] = studio.collector?.spans.within({ has, ...range }) ?? [];
-        const before = earlier === true ? await readEarlier(studio, manager, { root, ...range }) : null;
+        const before =
+          earlier === true ? await readEarlier(studio, manager, { root, forks: forks ?? false, ...range }) : null;
         return { spans, now, earlier: before?.spans ?? null, unread: before?.unread ?? 0 };
       },
     }),
@@ -370,24 +374,29 @@ async function answerQuestion(
   return { threadId, callId, outcome: "accepted" };
 }
 
-function isUnder({ manager }: ManagerContext, threadId: ThreadId, root: ThreadId): boolean {
-  for (let at: ThreadId | undefined = threadId; at !== undefined; at = manager.parentOf(at))
+/** What stands above a thread comes from its rollout too: a circle there ends the way. */
+function isUnder(threadId: ThreadId, root: ThreadId, aboveOf: (threadId: ThreadId) => ThreadId | undefined): boolean {
+  const passed = new Set<ThreadId>();
+  for (let at: ThreadId | undefined = threadId; at !== undefined && !passed.has(at); at = aboveOf(at)) {
     if (at === root) return true;
+    passed.add(at);
+  }
   return false;
 }
 
 const ROUNDS = 5;
 
-/** Agents that are started meanwhile are interrupted too. `idle`: threads of the tree in memory that had nothing to do. */
-async function interruptSubtree(
-  server: ManagerContext,
-  root: ThreadId,
-): Promise<{ interrupted: ThreadId[]; idle: number }> {
-  const { manager } = server;
+type Interrupted = { interrupted: ThreadId[]; idle: number; running?: ThreadId[] };
+
+/**
+ * Agents that are started meanwhile are interrupted too. `idle`: threads of the tree in memory that had nothing to do;
+ * `running`: those whose turn goes on all the same.
+ */
+async function interruptSubtree({ manager }: ManagerContext, root: ThreadId): Promise<Interrupted> {
   const interrupted = new Set<ThreadId>();
   let idle = 0;
   for (let round = 0; round < ROUNDS; round += 1) {
-    const ids = (await manager.listThreadIds()).filter((id) => isUnder(server, id, root));
+    const ids = (await manager.listThreadIds()).filter((id) => isUnder(id, root, (each) => manager.parentOf(each)));
     const working = ids.filter((id) => manager.loadedThread(id)?.activeTurn !== undefined);
     idle = ids.length - working.length;
     if (working.length === 0) break;
@@ -401,5 +410,10 @@ async function interruptSubtree(
       ),
     );
   }
-  return { interrupted: [...interrupted], idle: Math.max(0, idle - interrupted.size) };
+  const running = [...interrupted].filter((id) => manager.loadedThread(id)?.activeTurn !== undefined);
+  return {
+    interrupted: [...interrupted].filter((id) => !running.includes(id)),
+    idle: Math.max(0, idle - interrupted.size + running.length),
+    ...(running.length > 0 && { running }),
+  };
 }

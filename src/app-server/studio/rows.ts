@@ -10,7 +10,7 @@ import type { StoredThread } from "../../store/thread-store.ts";
 import { previewOf } from "../../store/thread-summary.ts";
 import { cameTo } from "../../thread/looked-at.ts";
 import type { Thread } from "../../thread/thread.ts";
-import { oneLine } from "./doing.ts";
+import { doingAfter, oneLine } from "./doing.ts";
 import type { RowStatus, TreePatch, TreeRow } from "./wire.ts";
 
 export const TREE_COLUMNS = [
@@ -52,7 +52,7 @@ export class Rows {
       total?.output_tokens ?? null,
       thread?.pendingApprovals.length ?? 0,
       heard?.lastAt ?? storedAt,
-      heard?.doing || (status === "waiting" ? "asks" : status === "active" ? "at work" : ""),
+      heard?.doing || (status === "waiting" ? askOf(thread) : status === "active" ? "at work" : ""),
       thread === undefined || total === undefined ? null : this.#costOf(thread, total),
     ];
   }
@@ -106,6 +106,12 @@ export class Rows {
     }
   }
 }
+
+/** What it asks, where that was asked before anybody looked. */
+const askOf = (thread: Thread | undefined): string => {
+  const [asked] = thread?.pendingApprovals ?? [];
+  return (asked === undefined ? undefined : doingAfter(asked.msg)) ?? "asks";
+};
 
 type Live = TreePatch extends readonly [string, ...infer Rest] ? Rest : never;
 

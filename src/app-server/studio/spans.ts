@@ -8,7 +8,7 @@ import type { TokenUsage } from "../../protocol/token-usage.ts";
 import type { TurnItem } from "../../protocol/turn-item.ts";
 import { scriptOf } from "../v2/shown-command.ts";
 import { isWork, oneLine } from "./doing.ts";
-import type { Span, SpanKind } from "./wire.ts";
+import type { Span, SpanKind, SpanTokens } from "./wire.ts";
 
 const KEPT = 20_000;
 
@@ -51,7 +51,8 @@ export class Spans {
         this.#begin(threadId, { kind: "model", key: "", start: time, label: "" });
         return;
       case "token_count":
-        this.#end(threadId, time, "ok", ({ kind }) => kind === "backoff" || (kind === "model" && used !== undefined));
+        this.#end(threadId, time, "ok", ({ kind }) => kind === "backoff");
+        if (used !== undefined) this.#end(threadId, time, "ok", ({ kind }) => kind === "model", tokensOf(used));
         if (used === undefined) this.#goOn(threadId, time);
         return;
       case "stream_error":
@@ -106,11 +107,17 @@ export class Spans {
     else open.push(span);
   }
 
-  #end(threadId: string, time: number, status: string, fits: (span: OpenSpan) => boolean): void {
+  #end(
+    threadId: string,
+    time: number,
+    status: string,
+    fits: (span: OpenSpan) => boolean,
+    tokens: SpanTokens | null = null,
+  ): void {
     const open = this.#open.get(threadId);
     if (open === undefined || !open.some(fits)) return;
     for (const span of open) {
-      if (fits(span)) this.#closed.push([threadId, span.kind, span.start, time, status, span.label]);
+      if (fits(span)) this.#closed.push([threadId, span.kind, span.start, time, status, span.label, tokens]);
     }
     const left = open.filter((span) => !fits(span));
     if (left.length === 0) this.#open.delete(threadId);
@@ -140,7 +147,7 @@ export class Spans {
     most: number;
   }): Span[] {
     const open = [...this.#open].flatMap(([threadId, spans]) =>
-      spans.map(({ kind, start, label }): Span => [threadId, kind, start, null, "running", label]),
+      spans.map(({ kind, start, label }): Span => [threadId, kind, start, null, "running", label, null]),
     );
     const found = [...this.#closed, ...open].filter(
       ([threadId, , start, end]) => start <= to && (end ?? to) >= from && has(threadId),
@@ -149,6 +156,12 @@ export class Spans {
     return found.sort((a, b) => a[2] - b[2] || Number(b[1] === "turn") - Number(a[1] === "turn")).slice(-most);
   }
 }
+
+const tokensOf = ({ input_tokens, cached_input_tokens, output_tokens }: TokenUsage): SpanTokens => [
+  Math.max(0, input_tokens - cached_input_tokens),
+  cached_input_tokens,
+  output_tokens,
+];
 
 function labelOf(item: TurnItem): string {
   if (item.type === "CommandExecution") return oneLine(scriptOf(item.command));

@@ -6,6 +6,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { ALL_SOURCE_KINDS } from "../../store/thread-query.ts";
 import { agentsUnder } from "../v2/agent-family.ts";
 import type { Studio } from "./studio.ts";
+import { familyOf } from "./tree-read.ts";
 import type { Span, TurnFigures } from "./wire.ts";
 
 /** Of so many threads the lines are read at once; of a whole home, those that were active last. */
@@ -30,18 +31,22 @@ export async function figuresOf(
   });
 }
 
-type Range = { readonly root: ThreadId | undefined; readonly from: number; readonly to: number; readonly most: number };
+type Range = {
+  readonly root: ThreadId | undefined;
+  readonly forks: boolean;
+  readonly from: number;
+  readonly to: number;
+  readonly most: number;
+};
 
 /** Spans that began before the collector did; `unread`: of so many threads that there are the lines were not read. */
 export async function readEarlier(
   { collector, histories }: Studio,
   manager: ThreadManager,
-  { root, from, to, most }: Range,
+  { root, forks, from, to, most }: Range,
 ): Promise<{ spans: Span[]; unread: number }> {
-  const { store } = manager;
   const before = Math.min(to, (collector?.since ?? Number.POSITIVE_INFINITY) - 1);
-  const ids =
-    root === undefined ? await newestOf(store) : [root, ...(await agentsUnder(store, root, { archived: "either" }))];
+  const ids = await whose(manager, { root, forks });
   const spans: Span[] = [];
   for (const id of ids.slice(0, MOST_THREADS)) {
     const history = await histories.read(id).catch(nothingWhenUnknown);
@@ -53,14 +58,21 @@ export async function readEarlier(
   return { spans: oldestFirst.slice(-most), unread: Math.max(0, ids.length - MOST_THREADS) };
 }
 
+async function whose(manager: ThreadManager, { root, forks }: Pick<Range, "root" | "forks">): Promise<ThreadId[]> {
+  if (root === undefined) return newestOf(manager.store);
+  if (forks) return [...(await familyOf(manager, root))];
+  return [root, ...(await agentsUnder(manager.store, root, { archived: "either" }))];
+}
+
 /** What runs elsewhere, or was cut off, is known as far as its lines go. */
-const upTo = ([threadId, kind, start, , , label]: Span, lastAt: number): Span => [
+const upTo = ([threadId, kind, start, , , label, tokens]: Span, lastAt: number): Span => [
   threadId,
   kind,
   start,
   Math.max(start, lastAt),
   "as far as known",
   label,
+  tokens,
 ];
 
 async function newestOf(store: ThreadManager["store"]): Promise<ThreadId[]> {

@@ -50,17 +50,23 @@ async function unlistedThreads(manager: ThreadManager): Promise<ThreadId[]> {
 
 /** A thread, its agents and their forks, at any depth; all on one page. */
 export async function readSubtree(studio: Studio, manager: ThreadManager, root: ThreadId): Promise<TreePage> {
-  const ids = new Set<ThreadId>([root]);
-  for (const id of ids) {
-    for (const agent of await agentsUnder(manager.store, id, { archived: "either" })) ids.add(agent);
-    for (const fork of await manager.descendants(id).catch(noneWhenUnknown)) ids.add(fork);
-  }
+  const ids = await familyOf(manager, root);
   const read = await Promise.all([...ids].map((id) => studio.rows.read(id)));
   return pageOf(
     studio,
     read.filter((row) => row !== undefined),
     null,
   );
+}
+
+/** A thread, its agents and their forks, at any depth. */
+export async function familyOf(manager: ThreadManager, root: ThreadId): Promise<ReadonlySet<ThreadId>> {
+  const ids = new Set<ThreadId>([root]);
+  for (const id of ids) {
+    for (const agent of await agentsUnder(manager.store, id, { archived: "either" })) ids.add(agent);
+    for (const fork of await manager.descendants(id).catch(noneWhenUnknown)) ids.add(fork);
+  }
+  return ids;
 }
 
 function noneWhenUnknown(error: unknown): readonly ThreadId[] {

@@ -105,7 +105,10 @@ type CapacityShown = {
 
 export type SpanKind = "turn" | "model" | "tool" | "approval" | "backoff" | "slot";
 
-/** `end` is null while it goes on. */
+/** What a request to the model has used: input that was read anew, input that was cached, output. */
+export type SpanTokens = readonly [fresh: number, cached: number, out: number];
+
+/** `end` is null while it goes on; `tokens` but where a request told of them. */
 export type Span = readonly [
   threadId: string,
   kind: SpanKind,
@@ -113,6 +116,7 @@ export type Span = readonly [
   end: number | null,
   status: string,
   label: string,
+  tokens: SpanTokens | null,
 ];
 
 /** A turn of a thread, as its own lines tell it. Times are Unix milliseconds; null: not known. */

@@ -21,7 +21,8 @@ The threads that work, wait or have failed, those that wait first, with tokens a
 
 Examples:
   skein top --connect ws://127.0.0.1:4500
-  skein top --connect unix:/tmp/skein.sock | head          once, in a pipe`;
+  skein top --connect unix:/tmp/skein.sock | head          once, in a pipe
+  skein top --connect ws://127.0.0.1:4500 --json | jq .eventLoop`;
 
 const source = (command: Command): Command =>
   command
@@ -42,6 +43,7 @@ export const treeCommand = (io: Io): Command =>
 export const topCommand = (io: Io): Command =>
   source(new Command("top"))
     .description("show the threads that work, and the server's figures")
+    .option("--json", "one JSON object: the figures, and the threads")
     .option("-n, --lines <n>", "how many threads, in a pipe", wholeNumber({ min: 1, max: 100_000 }), 50)
     .addHelpText("after", TOP_EXAMPLES)
     .action(async (_, command: Command) => {

@@ -1,12 +1,11 @@
 /** A line to an app-server that is only looked at: one in this process over a home, or a running one. */
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
 import { createAppServer } from "../../app-server/app-server.ts";
 import { linkedWires } from "../../app-server/wire.ts";
 import { InvalidRequestError, StoreIoError, ThreadManager } from "../../index.ts";
-import { lineTo } from "../../studio/bridge.ts";
+import { lineTo, openLine } from "../../studio/bridge.ts";
 import { withStore } from "../home.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -28,19 +27,28 @@ export class Line {
   readonly #send: (text: string) => void;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   readonly #listeners = new Map<string, (params: unknown) => void>();
-  readonly #ended = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<never>();
   #next = 1;
 
   constructor(send: (text: string) => void) {
     this.#send = send;
+    this.#ended.promise.catch(() => undefined);
   }
 
-  /** Resolves when the server has gone. */
-  get ended(): Promise<void> {
+  /** Rejects when the server has gone, or says what cannot be read. @throws StoreIoError, InvalidRequestError */
+  get ended(): Promise<never> {
     return this.#ended.promise;
   }
 
   take(text: string): void {
+    try {
+      this.#heed(text);
+    } catch (cause) {
+      this.end(new InvalidRequestError("the server says what this version of skein does not understand", { cause }));
+    }
+  }
+
+  #heed(text: string): void {
     const { id, method, params, result, error } = messageSchema.parse(JSON.parse(text));
     if (method !== undefined) {
       this.#listeners.get(method)?.(params);
@@ -52,10 +60,8 @@ export class Line {
     else waiting?.reject(new InvalidRequestError(`the server says: ${error.message}`));
   }
 
-  end(): void {
-    for (const { reject } of this.#waiting.values()) reject(new StoreIoError("the server has gone"));
-    this.#waiting.clear();
-    this.#ended.resolve();
+  end(reason: Error): void {
+    this.#ended.reject(reason);
   }
 
   /** The answer, as its schema reads it. @throws InvalidRequestError, StoreIoError */
@@ -64,7 +70,11 @@ export class Line {
     const waiting = Promise.withResolvers<unknown>();
     this.#waiting.set(id, waiting);
     this.#send(JSON.stringify({ id, method, params }));
-    return schema.parse(await waiting.promise);
+    const answer = schema.safeParse(await Promise.race([waiting.promise, this.ended]));
+    if (answer.success) return answer.data;
+    throw new InvalidRequestError(`the server's answer to ${method} is none that this version of skein understands`, {
+      cause: answer.error,
+    });
   }
 
   on<T>(schema: z.ZodType<T>, method: string, listener: (params: T) => void): void {
@@ -86,7 +96,7 @@ export async function withLine(options: SourceOptions, io: Io, use: (line: Line)
       const wires = linkedWires();
       const line = new Line((text) => wires.client.send(text));
       wires.client.onText = (text) => line.take(text);
-      wires.client.onClosed = () => line.end();
+      wires.client.onClosed = () => line.end(new StoreIoError("the server has gone"));
       server.connect(wires.server);
       await line.greet();
       await use(line);
@@ -95,14 +105,14 @@ export async function withLine(options: SourceOptions, io: Io, use: (line: Line)
   }
   const socket = lineTo(connect, await tokenOf(options, io));
   const line = new Line((text) => socket.send(text));
+  let cause: unknown;
   socket.on("message", (data) => line.take(data.toString()));
-  socket.on("close", () => line.end());
+  socket.on("error", (error) => {
+    cause = error;
+  });
+  socket.on("close", () => line.end(new StoreIoError(`--connect: the server at ${connect} has gone`, { cause })));
   try {
-    await once(socket, "open").catch((cause: unknown) => {
-      throw new StoreIoError(`--connect: ${connect} can't be reached: ${cause instanceof Error ? cause.message : ""}`, {
-        cause,
-      });
-    });
+    await openLine(socket, connect);
     await line.greet();
     await use(line);
   } finally {

@@ -9,13 +9,16 @@ import { fit, oneLine, padEnd, padStart } from "../terminal/text-width.ts";
 import { type Line, type SourceOptions, withLine } from "./line.ts";
 import { agoOf, MARKS, type Row, Rows, STYLES, titleOf } from "./rows.ts";
 
-export type TopOptions = SourceOptions & { readonly lines: number };
+export type TopOptions = SourceOptions & { readonly lines: number; readonly json?: boolean };
+
+const NARROW = 60;
+const MIDDLING = 80;
 
 const bound = z.object({ used: z.number(), max: z.number().nullable() });
-const sampleSchema = z.object({
+const sampleSchema = z.looseObject({
   t: z.number(),
   events: z.number(),
-  tokens: z.object({ in: z.number(), out: z.number() }),
+  tokens: z.object({ in: z.number(), cached: z.number(), out: z.number() }),
   turns: z.object({ ended: z.number() }),
   ttft: z.object({ p50: z.number().nullable(), p95: z.number().nullable() }),
   pending: z.number(),
@@ -30,7 +33,7 @@ const sampleSchema = z.object({
 });
 type Sample = z.infer<typeof sampleSchema>;
 
-/** Until it is interrupted; in a pipe once, after the first second. */
+/** Until it is interrupted; in a pipe, and as JSON, once, after the first second. */
 export async function showTop(options: TopOptions, io: Io): Promise<void> {
   using interruption = new Interruption();
   await withLine(options, io, (line) => watchTop(options, io, line, interruption.signal));
@@ -38,13 +41,25 @@ export async function showTop(options: TopOptions, io: Io): Promise<void> {
   interruption.throwIfInterrupted();
 }
 
-async function watchTop({ lines }: TopOptions, { stdout, env }: Io, line: Line, signal: AbortSignal): Promise<void> {
+async function watchTop(
+  { lines, json }: TopOptions,
+  { stdout, env }: Io,
+  line: Line,
+  signal: AbortSignal,
+): Promise<void> {
   const rows = new Rows();
   await rows.watch(line, () => undefined);
-  using screen = isTerminal(stdout, env) ? new Screen(stdout) : undefined;
+  using screen = json !== true && isTerminal(stdout, env) ? new Screen(stdout) : undefined;
   const paint = paintFor(stdout);
   const once = Promise.withResolvers<void>();
   line.on(sampleSchema, "skein/metrics", (sample) => {
+    if (json === true) {
+      const out = new LineWriter(stdout);
+      out.json({ ...sample, threads: busiest(rows, lines) });
+      out.flush();
+      once.resolve();
+      return;
+    }
     const width = screen?.width ?? columnsOf(stdout);
     const most = screen === undefined ? lines : Math.max(1, screen.maxHeight - 3);
     const shown = [
@@ -84,27 +99,37 @@ function headOf(
       width,
     ),
     fit(
-      `tokens/s ${count(tokens.in)} in ${count(tokens.out)} out   first word p50 ${ms(ttft.p50)} p95 ${ms(ttft.p95)}   ${events} events/s   loop ${Math.round(eventLoop * 100)} %, ${ms(loopLag?.p99 ?? null)} late   ${bytes(rss)}`,
+      `tokens/s ${count(tokens.in - tokens.cached)} fresh ${count(tokens.cached)} cached ${count(tokens.out)} out   first word p50 ${ms(ttft.p50)} p95 ${ms(ttft.p95)}   ${events} events/s   loop ${Math.round(eventLoop * 100)} %, ${ms(loopLag?.p99 ?? null)} late   ${bytes(rss)}`,
       width,
     ),
     paint(
       "dim",
-      fit(
-        `  ${padEnd("THREAD", 28)} ${padEnd("ROLE", 12)} ${padStart("TOKENS", 7)} ${padStart("LAST", 9)}  DOING`,
-        width,
-      ),
+      fit(`  ${columnsAt(width, { title: "THREAD", role: "ROLE", tokens: "TOKENS", last: "LAST" })}  DOING`, width),
     ),
   ];
+}
+
+type Columns = Readonly<Record<"title" | "role" | "tokens" | "last", string>>;
+
+/** A narrow terminal leaves out the role, then the last time: what a thread does matters more. */
+function columnsAt(width: number, { title, role, tokens, last }: Columns): string {
+  const name = width < NARROW ? 16 : 28;
+  return [
+    padEnd(fit(title, name), name),
+    ...(width < MIDDLING ? [] : [padEnd(fit(role, 12), 12)]),
+    padStart(tokens, 7),
+    ...(width < NARROW ? [] : [padStart(last, 9)]),
+  ].join(" ");
 }
 
 function lineOf(row: Row, now: number, width: number, paint: Paint): string {
   const { status, role, tokensIn, tokensOut, doing } = row;
   const spent = tokensIn === null ? "" : count(tokensIn + (tokensOut ?? 0));
-  const columns = [
-    padEnd(fit(oneLine(titleOf(row)), 28), 28),
-    padEnd(fit(oneLine(role ?? ""), 12), 12),
-    padStart(spent, 7),
-    padStart(agoOf(row, now), 9),
-  ];
-  return `${paint(STYLES[status], MARKS[status])} ${fit(`${columns.join(" ")}  ${oneLine(doing)}`, width - 2)}`;
+  const columns = columnsAt(width, {
+    title: oneLine(titleOf(row)),
+    role: oneLine(role ?? ""),
+    tokens: spent,
+    last: agoOf(row, now),
+  });
+  return `${paint(STYLES[status], MARKS[status])} ${fit(`${columns}  ${oneLine(doing)}`, width - 2)}`;
 }

@@ -5,9 +5,13 @@ import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Screen } from "../terminal/screen.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { fit, oneLine, padEnd, widthOf } from "../terminal/text-width.ts";
+import { fit, oneLine, padEnd, padStart, widthOf } from "../terminal/text-width.ts";
 import { type Line, type SourceOptions, withLine } from "./line.ts";
 import { MARKS, type Row, Rows, STYLES, titleOf } from "./rows.ts";
+
+/** Cells of the tokens, and of the rest of a row at least. */
+const TOKENS = 7;
+const LEAST = 28;
 
 export type TreeOptions = SourceOptions & { readonly watch?: boolean; readonly json?: boolean };
 
@@ -30,7 +34,7 @@ async function printTree({ json }: TreeOptions, { stdout }: Io, line: Line): Pro
   out.flush();
 }
 
-/** Until it is interrupted, or the server goes. On a terminal in place; elsewhere what changes, as it does. */
+/** Until it is interrupted; where the server goes, that is an error. On a terminal in place; elsewhere what changes, as it does. */
 async function watchTree({ json }: TreeOptions, { stdout, env }: Io, line: Line, signal: AbortSignal): Promise<void> {
   const rows = new Rows();
   const isInPlace = json !== true && isTerminal(stdout, env);
@@ -70,16 +74,17 @@ type Placed = Pick<Shown<Row>, "row" | "depth"> & { readonly edge?: Shown<Row>["
 
 function lineOf({ row, depth, edge }: Placed, width: number, paint: Paint): string {
   const { status, role, tokensIn, tokensOut, doing } = row;
-  const indent = "  ".repeat(Math.min(depth, 20));
+  // A deep tree in a narrow terminal keeps room for names.
+  const indent = "  ".repeat(Math.min(depth, 20, Math.max(0, Math.floor((width - LEAST) / 2))));
   const mark = paint(STYLES[status], MARKS[status]);
   const fork = edge === "fork" ? "↳ " : "";
   const spent = tokensIn === null ? "" : count(tokensIn + (tokensOut ?? 0));
-  const room = Math.max(10, width - widthOf(indent) - 2 - widthOf(fork) - 7);
+  const room = Math.max(0, width - widthOf(indent) - 2 - widthOf(fork) - TOKENS);
   const title = fit(oneLine(titleOf(row)), Math.min(room, 48));
   const words = fit(
     oneLine([role ?? "", doing].filter((each) => each !== "").join("  ")),
     Math.max(0, room - widthOf(title) - 2),
   );
   const text = padEnd(`${title}  ${words}`, room);
-  return `${indent}${mark} ${fork}${text.startsWith(title) ? `${title}${paint("dim", text.slice(title.length))}` : text}${spent}`;
+  return `${indent}${mark} ${fork}${text.startsWith(title) ? `${title}${paint("dim", text.slice(title.length))}` : text}${padStart(spent, TOKENS)}`;
 }

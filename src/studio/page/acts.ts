@@ -1,4 +1,5 @@
 /** What can be done to threads, by the app-server's own methods. A thread that is not in memory is loaded to act on it. */
+import { signal } from "@preact/signals";
 import { rereadThread, turns } from "./conversation.ts";
 import { attempt, familyOf, nameOf, note, request, rows, select, selected, shape } from "./state.ts";
 
@@ -63,12 +64,21 @@ function shown(threadId: string): Promise<void> {
   });
 }
 
-export const interrupt = (threadId: string): Promise<boolean> =>
-  done("The interrupt", () => request("turn/interrupt", { threadId, turnId: "" }));
+/** Threads whose interrupt is under way. */
+export const interrupting = signal<ReadonlySet<string>>(new Set());
+
+export async function interrupt(threadId: string): Promise<boolean> {
+  interrupting.value = new Set([...interrupting.value, threadId]);
+  const isDone = await done("The interrupt", () => request("turn/interrupt", { threadId, turnId: "" }));
+  interrupting.value = new Set([...interrupting.value].filter((id) => id !== threadId));
+  return isDone;
+}
 
 export const interruptFamily = (root: string): Promise<boolean> =>
   done("The interrupt", async () => {
-    const { interrupted } = await request<{ interrupted: string[] }>("skein/subtree/interrupt", { root });
+    const told = await request<{ interrupted: string[]; running?: string[] }>("skein/subtree/interrupt", { root });
+    const { interrupted, running = [] } = told;
+    if (running.length > 0) throw new Error(`${running.length} go on all the same; ${interrupted.length} have ended.`);
     note(interrupted.length === 0 ? "Nothing was running." : `Interrupted ${interrupted.length}.`);
   });
 

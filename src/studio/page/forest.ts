@@ -20,7 +20,25 @@ export type Shown<T> = {
   readonly isPassing: boolean;
   readonly place: number;
   readonly siblings: number;
+  /** The row that it stands under. */
+  readonly above: Shown<T> | undefined;
 };
+
+/** A hairline beside a row: through it to the next sibling of what it stands for, or to this row itself, and on or not. */
+export type Guide = { readonly level: number; readonly edge: Edge; readonly kind: "through" | "branch" | "last" };
+
+/** The lines that lead to the rows under each level, of the levels that are drawn: outer ones first. */
+export function guidesOf<T>(shown: Shown<T>, deepest: number): Guide[] {
+  const guides: Guide[] = [];
+  for (let at: Shown<T> | undefined = shown; at?.above !== undefined; at = at.above) {
+    if (at.depth > deepest) continue;
+    const isLast = at.place === at.siblings;
+    const level = at.depth - 1;
+    if (at === shown) guides.push({ level, edge: at.edge, kind: isLast ? "last" : "branch" });
+    else if (!isLast) guides.push({ level, edge: at.edge, kind: "through" });
+  }
+  return guides.reverse();
+}
 
 export type View<T> = {
   readonly isFolded: (id: string) => boolean;
@@ -44,19 +62,20 @@ export function rowsShown<T extends Kinship>(rows: ReadonlyMap<string, T>, { isF
     }
   }
   const shown: Shown<T>[] = [];
-  type Step = { readonly node: Node<T>; readonly depth: number; readonly place: number; readonly siblings: number };
-  const stepsOf = (nodes: readonly Node<T>[], depth: number): Step[] => {
+  type Step = { readonly node: Node<T> } & Pick<Shown<T>, "depth" | "place" | "siblings" | "above">;
+  const stepsOf = (nodes: readonly Node<T>[], depth: number, above: Shown<T> | undefined): Step[] => {
     const kept = nodes.filter(({ hits }) => hits > 0);
-    return kept.map((node, index) => ({ node, depth, place: index + 1, siblings: kept.length })).reverse();
+    return kept.map((node, index) => ({ node, depth, place: index + 1, siblings: kept.length, above })).reverse();
   };
-  const open = stepsOf(roots, 0);
+  const open = stepsOf(roots, 0, undefined);
   for (let step = open.pop(); step !== undefined; step = open.pop()) {
-    const { node, depth, place, siblings } = step;
+    const { node, depth, place, siblings, above } = step;
     const { row, edge, under, children } = node;
     const folded = under > 0 && isFolded(row.id);
     const isPassing = fits !== undefined && !fits(row);
-    shown.push({ row, depth, edge, under, isFolded: folded, isPassing, place, siblings });
-    if (!folded) open.push(...stepsOf(children, depth + 1));
+    const made = { row, depth, edge, under, isFolded: folded, isPassing, place, siblings, above };
+    shown.push(made);
+    if (!folded) for (const next of stepsOf(children, depth + 1, made)) open.push(next);
   }
   return shown;
 }

@@ -3,6 +3,7 @@ import { fork, interrupt } from "./acts.ts";
 import {
   access,
   answer,
+  onlyStatus,
   questions,
   rows,
   select,
@@ -88,7 +89,7 @@ function act({ key, shiftKey }: KeyboardEvent): boolean {
       pane.value = pane.value === "side" ? "thread" : "side";
       return true;
   }
-  return id !== undefined && access.peek() === "act" && actOn(id, key, shiftKey);
+  return id !== undefined && rows.has(id) && access.peek() === "act" && actOn(id, key, shiftKey);
 }
 
 function actOn(id: string, key: string, isShifted: boolean): boolean {
@@ -106,9 +107,17 @@ function decide(decision: "accept" | "decline"): void {
   const asked = ownQuestion();
   const card = document.querySelector(`.talk [data-call="${CSS.escape(asked?.callId ?? "")}"]`);
   if (asked === undefined || card === null || performance.now() - questionSince.at < STILL_MS) return;
-  const { top, bottom } = card.getBoundingClientRect();
-  if (bottom < 0 || top > innerHeight) return;
+  if (!isInSight(card)) return;
   void answer([{ threadId: asked.threadId, callId: asked.callId, decision }]);
+}
+
+/** Not where its column is not shown, or it has been scrolled away: at least half of it, or of what holds it, is to be seen. */
+function isInSight(card: Element): boolean {
+  const { top, bottom, height } = card.getBoundingClientRect();
+  const holder = card.closest(".talk")?.getBoundingClientRect();
+  if (holder === undefined || height === 0) return false;
+  const seen = Math.min(bottom, holder.bottom, innerHeight) - Math.max(top, holder.top, 0);
+  return seen >= Math.min(height, holder.height) / 2;
 }
 
 function chord(key: string): boolean {
@@ -137,9 +146,11 @@ function next(status: "waiting" | "failed"): boolean {
   const at = all.findIndex(({ row }) => row.id === selected.peek());
   const after = [...all.slice(at + 1), ...all.slice(0, at + 1)];
   const found = after.find(({ row }) => row.live.peek().status === status)?.row;
-  // What is folded away is found too.
-  const hidden = found ?? [...rows.values()].find(({ live }) => live.peek().status === status);
-  if (hidden !== undefined) select(hidden.id);
+  // What is folded away is found too, what the filter leaves out is not.
+  const isFiltered = words.peek().trim() !== "" || onlyStatus.peek() !== undefined;
+  const hidden = isFiltered ? undefined : [...rows.values()].find(({ live }) => live.peek().status === status);
+  const chosen = found ?? hidden;
+  if (chosen !== undefined) select(chosen.id);
   return true;
 }
 

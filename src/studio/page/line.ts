@@ -81,8 +81,8 @@ export class Line {
     try {
       const clientInfo = { name: "skein-studio", title: "Skein studio", version: "1" };
       await this.request("initialize", { clientInfo, capabilities: { experimentalApi: true } });
-      this.#wait = FIRST_WAIT_MS;
       await this.#onOpen();
+      this.#wait = FIRST_WAIT_MS;
       this.state.value = "open";
     } catch {
       this.#socket?.close();

@@ -32,12 +32,22 @@ function readPlace(): boolean {
   if (event !== undefined) wantedEvent.value = { threadId, seq: Number(event) };
   if (threadId !== selected.peek()) select(threadId);
   pane.value = event === undefined ? "thread" : "side";
-  if (turnId !== undefined) {
-    const turn = decodeURIComponent(turnId);
+  const turn = decoded(turnId);
+  const item = decoded(itemId);
+  if (turn !== undefined) {
     middle.value = "talk";
-    showElement(itemId === undefined ? `turn-${turn}` : `item-${decodeURIComponent(itemId)}`, turn);
+    showElement(item === undefined ? `turn-${turn}` : `item-${item}`, turn);
   }
   return true;
+}
+
+/** undefined: the address is no one of ours. */
+function decoded(part: string | undefined): string | undefined {
+  try {
+    return part === undefined ? undefined : decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
 }
 
 /** As soon as the turn has been read. */
@@ -70,7 +80,13 @@ export function followPlace(): void {
     if (loaded) hasArrived = true;
   });
   selected.subscribe((id) => {
-    if (id === undefined) return;
+    if (id === undefined) {
+      // What is gone is no place to come back to.
+      if (!isLoaded.peek()) return;
+      sessionStorage.removeItem("skein.place");
+      history.replaceState(null, "", location.pathname);
+      return;
+    }
     const place = addressOf({ threadId: id });
     sessionStorage.setItem("skein.place", place);
     if (!location.hash.startsWith(place)) history.replaceState(null, "", `${location.pathname}${place}`);

@@ -14,7 +14,7 @@ import type {
   TreeRow,
 } from "../../app-server/studio/wire.ts";
 import { rowsShown } from "./forest.ts";
-import { Line, type RpcError, type Told } from "./line.ts";
+import { Line, type Told } from "./line.ts";
 
 type Live = {
   readonly status: RowStatus;
@@ -47,7 +47,7 @@ const TREE_PAGE = 2_000;
 const LEAST_OF_ID = 6;
 const KEPT_SAMPLES = 600;
 const NOTE_MS = 6_000;
-/** What is kept while the view is paused; more is read anew afterwards. */
+/** What is kept while the view is paused; beyond it nothing is, and all is read anew afterwards. */
 const MOST_PAUSED = 20_000;
 
 const info = signal<StudioInfo | undefined>(undefined);
@@ -101,12 +101,15 @@ export function note(text: string, isError = false): void {
   }, NOTE_MS);
 }
 
+/** What a failed request says. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Does something that the server may refuse, and says so. */
 export async function attempt<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (error) {
-    note(`${what}: ${(error as RpcError).message}`, true);
+    note(`${what}: ${messageOf(error)}`, true);
     return undefined;
   }
 }
@@ -139,17 +142,23 @@ let waiting: Told[] = [];
 let isArmed = false;
 
 function take(told: Told): void {
-  waiting.push(told);
   if (isPaused.peek()) {
-    changesSince.value = waiting.length;
-    if (waiting.length > MOST_PAUSED) waiting = [];
+    changesSince.value += 1;
+    if (changesSince.peek() <= MOST_PAUSED) waiting.push(told);
+    else waiting = [];
     return;
   }
+  waiting.push(told);
   if (isArmed) return;
   isArmed = true;
   if (document.hidden) setTimeout(flush, 250);
   else requestAnimationFrame(flush);
 }
+
+document.addEventListener("visibilitychange", () => {
+  // The frame that was asked for does not come now.
+  if (document.hidden && isArmed) setTimeout(flush, 250);
+});
 
 function flush(): void {
   isArmed = false;
@@ -166,7 +175,9 @@ export function togglePause(): void {
   changesSince.value = 0;
   if (isPaused.value) return;
   flush();
-  if (missed > MOST_PAUSED) void readTree();
+  if (missed <= MOST_PAUSED) return;
+  place = undefined;
+  void attempt("Reading anew", opened);
 }
 
 function apply(told: Told): void {
@@ -203,7 +214,7 @@ function applyQuestions({ opened: asked, resolved }: QuestionChanges): void {
 /** Archived threads and the others are shown apart. */
 function putShown(row: TreeRow): void {
   if (row[7] === showsArchived.peek()) put(row);
-  else rows.delete(row[0]);
+  else drop(row[0]);
 }
 
 function put(given: TreeRow): void {
@@ -247,7 +258,7 @@ function recount(): void {
 }
 
 async function reread(threadId: string): Promise<void> {
-  const page = await request<TreePage>("skein/tree/read", { root: threadId }).catch(() => undefined);
+  const page = await attempt("Reading the tree", () => request<TreePage>("skein/tree/read", { root: threadId }));
   batch(() => {
     for (const row of page?.rows ?? []) putShown(row);
     shape.value += 1;
@@ -288,7 +299,7 @@ export async function readTree(): Promise<void> {
     cursor = page.nextCursor;
     place = { instanceId: page.instanceId, seq: page.seq };
   } while (cursor !== null);
-  for (const id of rows.keys()) if (!seen.has(id)) rows.delete(id);
+  for (const id of rows.keys()) if (!seen.has(id)) drop(id);
   shape.value += 1;
   recount();
 }
@@ -328,21 +339,44 @@ export function toggleFold(id: string): void {
   folded.value = next;
 }
 
-/** The thread and all under it that are known here: agents, and forks where asked for. */
+/** All rows in the order of the tree, with how deep each stands. */
+export const depths = computed<ReadonlyMap<string, number>>(() => {
+  shape.value;
+  const shown = rowsShown(rows, { isFolded: () => false, fits: undefined });
+  return new Map(shown.map(({ row, depth }) => [row.id, depth]));
+});
+
+const agentsOf = computed(() => rowsBy(({ parent }) => parent));
+const forksOf = computed(() => rowsBy(({ fork }) => fork));
+
+function rowsBy(keyOf: (row: ThreadRow) => string | null): ReadonlyMap<string | null, readonly ThreadRow[]> {
+  shape.value;
+  return Map.groupBy(rows.values(), keyOf);
+}
+
+/** The thread and all under it that are known here, each after what it stands under: agents, and forks where asked for. */
 export function familyOf(root: string, { forks }: { readonly forks: boolean }): ThreadRow[] {
   const family = new Set([root]);
-  let grew = true;
-  while (grew) {
-    grew = false;
-    for (const { id, parent, fork } of rows.values()) {
-      if (family.has(id)) continue;
-      if ((parent !== null && family.has(parent)) || (forks && fork !== null && family.has(fork))) {
-        family.add(id);
-        grew = true;
-      }
-    }
+  for (const id of family) {
+    for (const row of agentsOf.value.get(id) ?? []) family.add(row.id);
+    if (forks) for (const row of forksOf.value.get(id) ?? []) family.add(row.id);
   }
   return [...family].flatMap((id) => rows.get(id) ?? []);
+}
+
+export type Tokens = { readonly fresh: number; readonly cached: number; readonly out: number };
+
+/** undefined: nothing is known of any of them. */
+export function tokensOf(threads: readonly ThreadRow[]): Tokens | undefined {
+  const known = threads.map(({ live }) => live.value).filter(({ tokensIn }) => tokensIn !== null);
+  if (known.length === 0) return undefined;
+  const sum = (of: (live: Live) => number | null) => known.reduce((all, live) => all + (of(live) ?? 0), 0);
+  const cached = sum(({ tokensCached }) => tokensCached);
+  return {
+    fresh: Math.max(0, sum(({ tokensIn }) => tokensIn) - cached),
+    cached,
+    out: sum(({ tokensOut }) => tokensOut),
+  };
 }
 
 export const nameOf = ({ label, id }: Pick<ThreadRow, "label" | "id">): string => label || `thread ${id.slice(-6)}`;

@@ -1,11 +1,21 @@
 /** Texts and figures as they are shown. Pure. */
 
-/** What changes how others read, or is not seen at all: shown as what it is. Line breaks and tabs stay. */
-const UNSEEN = /(?![\n\t]|\u200d\p{Extended_Pictographic})[\p{Cc}\p{Cf}\u2028\u2029]/gu;
+/**
+ * What changes how others read, or is not seen at all: shown as what it is. Line breaks and tabs stay, and what makes one
+ * picture of several signs.
+ */
+const UNSEEN =
+  /(?![\n\t]|\u200d\p{Extended_Pictographic}|(?<=\p{Extended_Pictographic})\ufe0f|\ufe0f\u20e3)[\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}\u2028\u2029\u2800]/gu;
+/** Spaces that a shell takes for a letter. */
+const ODD_SPACES = /(?! )\p{Zs}/gu;
 
-/** A text that reads as it is: what is approved is what is read. */
-export const visible = (text: string): string =>
-  text.replace(UNSEEN, (char) => `⟨U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+const named = (char: string): string => `⟨U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
+
+/** A text without anything unseen. */
+export const visible = (text: string): string => text.replace(UNSEEN, named);
+
+/** A command or a path as it is, to the last space: what is approved is what is read. */
+export const exact = (text: string): string => visible(text).replace(ODD_SPACES, named);
 
 /** 950, 5.7k, 66k, 1.2M. */
 export function count(n: number): string {

@@ -141,6 +141,7 @@ const PANES: readonly (readonly [Pane, string])[] = [
   ["tree", "Threads"],
   ["thread", "Thread"],
   ["side", "Waiting"],
+  ["plots", "Plots"],
 ];
 
 /** On a narrow screen one column is in sight. */

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { point, wantedEvent } from "../place.ts";
-import { request, selected } from "../state.ts";
+import { messageOf, request, selected } from "../state.ts";
 import { clockTime, visible } from "../words.ts";
 import { LinkTo } from "./link-to.tsx";
 import { Text } from "./text.tsx";
@@ -34,17 +34,21 @@ export function Events() {
   const shown = useSignal<readonly Shown[]>([]);
   const kind = useSignal("");
   const isOpen = useSignal(true);
+  const failure = useSignal("");
   const id = selected.value;
   useEffect(() => {
     shown.value = [];
+    failure.value = "";
     if (id === undefined || !isOpen.value) return;
     let place: { epoch: number; seq: number } | undefined;
     let isWanted = true;
     let timer = 0;
     const look = async () => {
       const params: object = { threadId: id, limit: 300, ...(place !== undefined && { after: place }) };
-      const read = await request<Read>("skein/thread/events/read", params).catch(() => undefined);
+      const told = await request<Read>("skein/thread/events/read", params).catch(messageOf);
       if (!isWanted) return;
+      failure.value = typeof told === "string" ? told : "";
+      const read = typeof told === "string" ? undefined : told;
       const pointed = wantedEvent.peek();
       const wanted = pointed?.threadId === id ? pointed.seq : undefined;
       const oldest = read?.events[0]?.seq ?? 0;
@@ -71,7 +75,7 @@ export function Events() {
       isWanted = false;
       clearTimeout(timer);
     };
-  }, [id, isOpen.value, shown]);
+  }, [id, isOpen.value, shown, failure]);
   useEffect(() => {
     const wanted = wantedEvent.value;
     const found = wanted && shown.value.findLast(({ event }) => event.seq <= wanted.seq);
@@ -130,7 +134,10 @@ export function Events() {
             {gap !== "" && <p class="rule">{gap}</p>}
           </div>
         ))}
-        {fits.length === 0 && <p class="empty">{id === undefined ? "" : "None in memory."}</p>}
+        {failure.value !== "" && <p class="empty error">They can't be read: {visible(failure.value)}</p>}
+        {fits.length === 0 && failure.value === "" && (
+          <p class="empty">{id === undefined ? "" : kind.value === "" ? "None in memory." : "None of this kind."}</p>
+        )}
       </div>
     </section>
   );

@@ -23,9 +23,11 @@ const plotOf = (title: string, series: readonly Told[], shown?: PlotProps["shown
   ...(shown !== undefined && { shown }),
 });
 
+const freshOf = ({ tokensIn, tokensCached }: TurnFigures): number => Math.max(0, tokensIn - tokensCached);
+
 const PLOTS: readonly PlotProps[] = [
   plotOf("tokens by turn", [
-    { label: "in", color: "--active", of: ({ tokensIn }) => tokensIn },
+    { label: "fresh", color: "--active", of: freshOf },
     { label: "cached", color: "--idle-plot", of: ({ tokensCached }) => tokensCached },
     { label: "out", color: "--waiting", of: ({ tokensOut }) => tokensOut },
   ]),
@@ -83,7 +85,7 @@ function Turns({ threadId }: { readonly threadId: string }) {
       <table>
         <thead>
           <tr>
-            {["turn", "", "model", "time", "first word", "requests", "in", "cached", "out", "cost"].map((name) => (
+            {["turn", "", "model", "time", "first word", "requests", "fresh", "cached", "out", "cost"].map((name) => (
               <th key={name} scope="col">
                 {name}
               </th>
@@ -105,7 +107,7 @@ function Turns({ threadId }: { readonly threadId: string }) {
                 <td>{turn.durationMs === null ? "" : duration(turn.durationMs)}</td>
                 <td>{turn.firstWordMs === null ? "" : duration(turn.firstWordMs)}</td>
                 <td>{turn.requests}</td>
-                <td>{count(turn.tokensIn)}</td>
+                <td>{count(freshOf(turn))}</td>
                 <td>{count(turn.tokensCached)}</td>
                 <td>{count(turn.tokensOut)}</td>
                 <td>{turn.cost === null ? "" : money(turn.cost)}</td>

@@ -1,7 +1,7 @@
 /** Which files a thread and its agents have changed, as far as their patches tell. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { familyOf, nameOf, request, rows, select } from "../state.ts";
+import { familyOf, messageOf, nameOf, request, rows, select } from "../state.ts";
 import { visible } from "../words.ts";
 import { Diff } from "./text.tsx";
 
@@ -13,25 +13,35 @@ const MOST_THREADS = 60;
 export function Files({ root }: { readonly root: string }) {
   const changes = useSignal<readonly Change[] | undefined>(undefined);
   const left = useSignal(0);
+  const failures = useSignal<readonly string[]>([]);
   useEffect(() => {
     let isWanted = true;
     changes.value = undefined;
+    failures.value = [];
     const family = familyOf(root, { forks: false });
     left.value = Math.max(0, family.length - MOST_THREADS);
     const ids = family.slice(0, MOST_THREADS).map(({ id }) => id);
-    void Promise.all(ids.map(changesOf)).then((found) => {
-      if (isWanted) changes.value = found.flat();
+    void Promise.all(ids.map((id) => changesOf(id).catch(messageOf))).then((found) => {
+      if (!isWanted) return;
+      failures.value = found.filter((each) => typeof each === "string");
+      changes.value = found.flatMap((each) => (typeof each === "string" ? [] : each));
     });
     return () => {
       isWanted = false;
     };
-  }, [root, changes, left]);
+  }, [root, changes, left, failures]);
   if (changes.value === undefined) return <p class="empty">Reading…</p>;
   const byPath = Map.groupBy(changes.value, ({ path }) => path);
   return (
     <div class="talk">
       <div class="talk-inner">
-        {byPath.size === 0 && <p class="empty">No patch has changed a file here.</p>}
+        {byPath.size === 0 && failures.value.length === 0 && <p class="empty">No patch has changed a file here.</p>}
+        {failures.value.length > 0 && (
+          <p class="error">
+            {failures.value.length === 1 ? "1 thread" : `${failures.value.length} threads`} can't be read:{" "}
+            {visible(failures.value[0] ?? "")}
+          </p>
+        )}
         {left.value > 0 && <p class="dim">{left.value} more threads were not read.</p>}
         {[...byPath].map(([path, all]) => (
           <details key={path} class="tool">
@@ -56,7 +66,7 @@ export function Files({ root }: { readonly root: string }) {
 
 async function changesOf(threadId: string): Promise<Change[]> {
   const params = { threadId, limit: 100, itemsView: "full" };
-  const page = await request<Page>("thread/turns/list", params).catch((): Page => ({ data: [] }));
+  const page = await request<Page>("thread/turns/list", params);
   const items = page.data.toReversed().flatMap((turn) => turn.items);
   return items
     .filter(({ type, status }) => type === "fileChange" && status !== "declined" && status !== "failed")

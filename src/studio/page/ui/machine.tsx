@@ -4,14 +4,18 @@ import { useEffect } from "preact/hooks";
 import type { StateValue } from "../../../app-server/studio/wire.ts";
 import { machine } from "../conversation.ts";
 import type { Picture } from "../picture.ts";
+import { attempt } from "../state.ts";
 import { inner } from "./panes.ts";
 import { Standing } from "./standing.tsx";
 
 const pictures = signal<Readonly<Record<string, Picture>> | undefined>(undefined);
 
 async function load(): Promise<void> {
-  const answer = await fetch("machines.json").catch(() => undefined);
-  if (answer?.ok) pictures.value = (await answer.json()) as Record<string, Picture>;
+  await attempt("The machines' pictures", async () => {
+    const answer = await fetch("machines.json");
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    pictures.value = (await answer.json()) as Record<string, Picture>;
+  });
 }
 
 const NAMES = ["turn", "thread", "supervision"] as const;

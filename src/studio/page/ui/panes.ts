@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 
 export type Middle = "talk" | "time" | "figures" | "files" | "compare";
-export type Pane = "tree" | "thread" | "side";
+export type Pane = "tree" | "thread" | "side" | "plots";
 
 export const middle = signal<Middle>("talk");
 /** What of the thread is drawn: a machine, or how it stands with its supervisor. */

@@ -18,8 +18,9 @@ const plotOf = (title: string, series: readonly Told[], shown?: PlotProps["shown
 const megabytes = (n: number): string => `${Math.round(n / 1e6)} MB`;
 
 const PLOTS: readonly PlotProps[] = [
-  plotOf("tokens a second", [
-    { label: "in", color: "--active", of: ({ tokens }) => tokens.in },
+  plotOf("tokens/s", [
+    { label: "fresh", color: "--active", of: ({ tokens }) => Math.max(0, tokens.in - tokens.cached) },
+    { label: "cached", color: "--idle-plot", of: ({ tokens }) => tokens.cached },
     { label: "out", color: "--waiting", of: ({ tokens }) => tokens.out },
   ]),
   plotOf("turns", [

@@ -1,12 +1,16 @@
 /** A question with its answers. What is approved is shown whole, and only what has stood still for a moment can be approved. */
+import { type Signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Decision, Question } from "../../../app-server/studio/wire.ts";
 import { access, answer, nameOf, note, questions, rows, select } from "../state.ts";
-import { visible } from "../words.ts";
+import { exact, visible } from "../words.ts";
 import { Diff, Text } from "./text.tsx";
 
 /** A list that moves must not take an answer that was meant for another. */
 const STILL_MS = 400;
+/** More does not fit into a card. */
+const LONG_LINES = 10;
+const LONG_CHARS = 600;
 
 export function QuestionCard({ question, keys = false }: { readonly question: Question; readonly keys?: boolean }) {
   const { threadId, callId, kind, command, diff, cwd, reason } = question;
@@ -27,9 +31,9 @@ export function QuestionCard({ question, keys = false }: { readonly question: Qu
         {row?.role != null && <span class="role">{visible(row.role)}</span>}
         <span class="dim">{kind === "patch" ? "wants to patch" : "wants to run"}</span>
       </div>
-      <Text text={command} kind="mono asked" />
-      {diff !== "" && <Diff diff={diff} />}
-      {cwd !== null && <Text text={`in ${cwd}`} kind="dim" />}
+      <Asked text={command} />
+      {diff !== "" && <Diff diff={diff} isWhole />}
+      {cwd !== null && <Text text={`in ${exact(cwd)}`} kind="dim" />}
       {reason !== null && <Text text={reason} />}
       {mayAct && (
         <div class="answers">
@@ -45,6 +49,22 @@ export function QuestionCard({ question, keys = false }: { readonly question: Qu
         </div>
       )}
     </div>
+  );
+}
+
+/** What is asked for, to its end; how long it is stands beside it, since line breaks can push the end out of sight. */
+function Asked({ text }: { readonly text: string }) {
+  const lines = text.split("\n").length;
+  return (
+    <>
+      <Text text={exact(text)} kind="mono asked" isWhole />
+      {(lines > LONG_LINES || text.length > LONG_CHARS) && (
+        <p class="dim length">
+          {lines === 1 ? "1 line" : `${lines.toLocaleString("en")} lines`}, {text.length.toLocaleString("en")}{" "}
+          characters: scroll to its end
+        </p>
+      )}
+    </>
   );
 }
 
@@ -70,13 +90,34 @@ function useStillness(element: { readonly current: HTMLElement | null }, key: st
   };
 }
 
+/** How many wait, for who hears the page: told at most so often. */
+const ANNOUNCE_MS = 5_000;
+
+function useAnnounced(count: number): Signal<string> {
+  const said = useSignal("");
+  const at = useRef(Number.NEGATIVE_INFINITY);
+  useEffect(() => {
+    const say = () => {
+      at.current = performance.now();
+      said.value = count === 0 ? "" : count === 1 ? "1 question waits for you" : `${count} questions wait for you`;
+    };
+    const timer = setTimeout(say, Math.max(0, at.current + ANNOUNCE_MS - performance.now()));
+    return () => clearTimeout(timer);
+  }, [count, said]);
+  return said;
+}
+
 export function Inbox() {
   const all = questions.value;
+  const announced = useAnnounced(all.length);
   return (
     <section class="inbox" aria-label="Waiting for you">
       <h2>
         Waiting for you <span class="badge">{all.length}</span>
       </h2>
+      <p class="unseen" role="status">
+        {announced.value}
+      </p>
       <div class="cards">
         {all.map((question) => (
           <QuestionCard key={`${question.threadId} ${question.callId}`} question={question} />
@@ -88,33 +129,48 @@ export function Inbox() {
   );
 }
 
-/** One answer for the same command of one tree, with every command listed before. */
+/** What has one answer: the same in the same words, of one tree. A patch is what it changes, not which files. */
+const sameness = ({ rootId, kind, command, diff }: Question): string => JSON.stringify([rootId, kind, command, diff]);
+
+/** One answer for the same question of one tree, with every one listed before. */
 function ForTree({ questions: all }: { readonly questions: readonly Question[] }) {
-  const groups = new Map<string, Question[]>();
-  for (const question of all) {
-    const key = `${question.rootId} ${question.command}`;
-    groups.set(key, [...(groups.get(key) ?? []), question]);
-  }
   return (
     <>
-      {[...groups]
+      {[...Map.groupBy(all, sameness)]
         .filter(([, group]) => group.length > 1)
         .map(([key, group]) => (
-          <details key={key} class="group">
-            <summary>{group.length} ask for the same under one root</summary>
-            {group.map(({ threadId, callId, command, cwd }) => (
-              <Text key={`${threadId} ${callId}`} text={`${command}   in ${cwd ?? ""}`} kind="mono" />
-            ))}
-            <button
-              type="button"
-              onClick={() =>
-                void answer(group.map(({ threadId, callId }) => ({ threadId, callId, decision: "accept" })))
-              }
-            >
-              Allow these {group.length} once
-            </button>
-          </details>
+          <Group key={key} group={group} />
         ))}
     </>
+  );
+}
+
+function Group({ group }: { readonly group: readonly Question[] }) {
+  const list = useRef<HTMLDetailsElement>(null);
+  // One that joins has not been seen yet.
+  const still = useStillness(list, group.map(({ threadId, callId }) => `${threadId} ${callId}`).join("\n"));
+  const [first] = group;
+  return (
+    <details ref={list} class="group">
+      <summary>{group.length} ask for the same under one root</summary>
+      {group.map(({ threadId, callId, command, cwd }) => (
+        <Text
+          key={`${threadId} ${callId}`}
+          text={`${exact(command)}${cwd === null ? "" : `   in ${exact(cwd)}`}`}
+          kind="mono"
+          isWhole
+        />
+      ))}
+      {first !== undefined && first.diff !== "" && <Diff diff={first.diff} isWhole />}
+      <button
+        type="button"
+        onClick={() => {
+          if (still()) void answer(group.map(({ threadId, callId }) => ({ threadId, callId, decision: "accept" })));
+          else note("A question has just come or moved; look again, then click.");
+        }}
+      >
+        Allow these {group.length} once
+      </button>
+    </details>
   );
 }

@@ -2,13 +2,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { ThreadStanding } from "../../../app-server/studio/wire.ts";
-import { request, selected } from "../state.ts";
+import { messageOf, request, selected } from "../state.ts";
 import { count, duration, money, visible } from "../words.ts";
 
 const EVERY_MS = 1_000;
 
 export function Standing() {
-  const told = useSignal<ThreadStanding | undefined>(undefined);
+  const told = useSignal<ThreadStanding | string | undefined>(undefined);
   const id = selected.value;
   useEffect(() => {
     told.value = undefined;
@@ -16,9 +16,9 @@ export function Standing() {
     let isWanted = true;
     let timer = 0;
     const look = async () => {
-      const read = await request<ThreadStanding>("skein/thread/standing/read", { threadId: id }).catch(() => undefined);
+      const read = await request<ThreadStanding>("skein/thread/standing/read", { threadId: id }).catch(messageOf);
       if (!isWanted) return;
-      told.value = read ?? told.value;
+      told.value = read;
       timer = setTimeout(() => void look(), document.hidden ? 5 * EVERY_MS : EVERY_MS);
     };
     void look();
@@ -27,7 +27,13 @@ export function Standing() {
       clearTimeout(timer);
     };
   }, [id, told]);
-  return <div class="standing">{told.value !== undefined && <Facts of={told.value} />}</div>;
+  const { value } = told;
+  return (
+    <div class="standing">
+      {typeof value === "string" && <p class="empty error">It can't be read: {visible(value)}</p>}
+      {typeof value === "object" && <Facts of={value} />}
+    </div>
+  );
 }
 
 function Facts({ of }: { readonly of: ThreadStanding }) {

@@ -6,10 +6,17 @@ import { bytes, visible } from "../words.ts";
 const CHUNK = 20_000;
 const MORE = 10;
 
-export function Text({ text, kind = "" }: { readonly text: string; readonly kind?: string }) {
+type Shown = {
+  readonly text: string;
+  readonly kind?: string;
+  /** However long it is: nothing of it is left for a click. */
+  readonly isWhole?: boolean;
+};
+
+export function Text({ text, kind = "", isWhole = false }: Shown) {
   const chunks = useSignal(1);
   const isLong = text.length > CHUNK + 2_000;
-  const end = isLong ? chunks.value * CHUNK : text.length;
+  const end = isLong && !isWhole ? chunks.value * CHUNK : text.length;
   const starts = Array.from({ length: Math.ceil(Math.min(end, text.length) / CHUNK) }, (_, at) => at * CHUNK);
   return (
     <div class={`text ${kind}`} dir="auto">
@@ -32,8 +39,8 @@ export function Text({ text, kind = "" }: { readonly text: string; readonly kind
 const Chunk = ({ text }: { readonly text: string }) => <div class="chunk">{visible(text)}</div>;
 
 /** A diff, line by line; long ones as one text. */
-export function Diff({ diff }: { readonly diff: string }) {
-  if (diff.length > CHUNK) return <Text text={diff} kind="mono" />;
+export function Diff({ diff, isWhole = false }: { readonly diff: string; readonly isWhole?: boolean }) {
+  if (diff.length > CHUNK) return <Text text={diff} kind="mono diff" isWhole={isWhole} />;
   return (
     <div class="diff mono">
       {diff.split("\n").map((line, index) => {

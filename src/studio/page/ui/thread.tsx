@@ -1,8 +1,32 @@
 /** The middle: the selected thread, what it says, and what can be done to it. */
 import { useSignal } from "@preact/signals";
-import { archive, compact, fork, interrupt, interruptFamily, remove, rename, rollBackTo, save, send } from "../acts.ts";
+import {
+  archive,
+  compact,
+  fork,
+  interrupt,
+  interruptFamily,
+  interrupting,
+  remove,
+  rename,
+  rollBackTo,
+  save,
+  send,
+} from "../acts.ts";
 import { earlier, facts, isReading, readEarlier, readFailure, type Turn, turns } from "../conversation.ts";
-import { access, familyOf, nameOf, note, questions, rows, select, selected, shape, type ThreadRow } from "../state.ts";
+import {
+  access,
+  familyOf,
+  nameOf,
+  note,
+  questions,
+  rows,
+  select,
+  selected,
+  shape,
+  type ThreadRow,
+  tokensOf,
+} from "../state.ts";
 import { count, duration, money, shortId, visible } from "../words.ts";
 import { Compare } from "./compare.tsx";
 import { ask } from "./dialog.tsx";
@@ -63,14 +87,9 @@ export function Thread() {
 }
 
 function Head({ row }: { readonly row: ThreadRow }) {
-  const { status, tokensIn, tokensCached, tokensOut, doing, cost } = row.live.value;
+  const { status, doing, cost } = row.live.value;
   const mayAct = access.value === "act";
   const above = rows.get(row.parent ?? row.fork ?? "");
-  const family = familyOf(row.id, { forks: false });
-  const together = family.reduce(
-    (sum, { live }) => sum + (live.peek().tokensIn ?? 0) + (live.peek().tokensOut ?? 0),
-    0,
-  );
   return (
     <header class="head">
       <div class="title">
@@ -95,9 +114,10 @@ function Head({ row }: { readonly row: ThreadRow }) {
             <button
               type="button"
               onClick={() => void interrupt(row.id)}
-              disabled={status !== "active" && status !== "waiting"}
+              disabled={(status !== "active" && status !== "waiting") || interrupting.value.has(row.id)}
             >
-              Interrupt<kbd>i</kbd>
+              {interrupting.value.has(row.id) ? "Interrupting…" : "Interrupt"}
+              <kbd>i</kbd>
             </button>
             <More row={row} />
           </div>
@@ -110,22 +130,13 @@ function Head({ row }: { readonly row: ThreadRow }) {
           </button>
         )}
         {row.model !== null && <span>{visible(row.model)}</span>}
-        {tokensIn !== null && (
-          <span title="in, of it cached, out">
-            {count(tokensIn)} in ({count(tokensCached ?? 0)} cached) · {count(tokensOut ?? 0)} out
-          </span>
-        )}
-        {family.length > 1 && (
-          <span>
-            {count(together)} with {family.length - 1} under it
-          </span>
-        )}
+        <TokensOf threads={[row]} />
         {cost !== null && (
           <span title="its tokens, at the price of the model that it has now; Figures counts each turn by its own">
             costs {money(cost)}
           </span>
         )}
-        {family.length > 1 && costOf(family) !== "" && <span>{costOf(family)}</span>}
+        <Together id={row.id} />
         {facts.value?.epoch != null && (
           <span title="the life of the thread, which its lease is numbered by, and its next event">
             epoch {facts.value.epoch} · event {facts.value.next}
@@ -142,9 +153,33 @@ function Head({ row }: { readonly row: ThreadRow }) {
   );
 }
 
+/** Input that was read anew, input that was cached, output. */
+function TokensOf({ threads }: { readonly threads: readonly ThreadRow[] }) {
+  const tokens = tokensOf(threads);
+  if (tokens === undefined) return null;
+  return (
+    <span class="used" title="tokens: input that was read anew, input that was cached, output">
+      {count(tokens.fresh)} fresh + {count(tokens.cached)} cached in · {count(tokens.out)} out
+    </span>
+  );
+}
+
+/** With the agents under it: what they use together, and cost. */
+function Together({ id }: { readonly id: string }) {
+  const family = familyOf(id, { forks: false });
+  if (family.length === 1) return null;
+  const cost = costOf(family);
+  return (
+    <span class="together">
+      with {family.length - 1} under it: <TokensOf threads={family} />
+      {cost !== "" && ` · ${cost}`}
+    </span>
+  );
+}
+
 /** Of all under it, as far as prices are known. */
 function costOf(family: readonly ThreadRow[]): string {
-  const costs = family.map(({ live }) => live.peek().cost);
+  const costs = family.map(({ live }) => live.value.cost);
   const known = costs.filter((cost) => cost !== null);
   if (known.length === 0) return "";
   const sum = money(known.reduce((all, cost) => all + cost, 0));
@@ -294,7 +329,7 @@ function TurnView({ turn, threadId }: { readonly turn: Turn; readonly threadId: 
           </>
         )}
       </header>
-      {showsFlame.value && <Flame turn={turn} />}
+      {showsFlame.value && <Flame threadId={threadId} turn={turn} />}
       {turn.items.value.map((shown) => (
         <ItemView
           key={shown.item.peek().id}

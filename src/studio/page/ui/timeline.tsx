@@ -5,13 +5,17 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Span, SpanKind } from "../../../app-server/studio/wire.ts";
-import { familyOf, nameOf, request, rows, select, selected } from "../state.ts";
-import { duration, visible } from "../words.ts";
+import { mostTokens, shadeOf, tokensIn } from "../shade.ts";
+import { depths, familyOf, messageOf, nameOf, request, rows, select, selected } from "../state.ts";
+import { count, duration, visible } from "../words.ts";
 
 const LANE = 20;
 const STRIP = 32;
 const AXIS = 22;
 const NAMES = 150;
+/** Levels that names are indented by, and letters that can fit. */
+const DEEPEST = 6;
+const LONGEST_NAME = 60;
 const EVERY_MS = 1_000;
 const LONG_GAP_MS = 10_000;
 /** A long gap counts as so much. */
@@ -45,6 +49,10 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
   const now = useSignal(0);
   const view = useSignal({ start: 0, end: 1 });
   const hovered = useSignal("");
+  const failure = useSignal("");
+  /** What of the lanes is in sight: pixels from the first one's top. */
+  const sight = useSignal({ top: 0, height: 0 });
+  const holder = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const head = useRef<HTMLCanvasElement>(null);
   const brush = useRef<number | undefined>(undefined);
@@ -54,10 +62,11 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
     const look = async () => {
       // Asked for again only while something of it goes on.
       const wantsEarlier = earlier.value?.some(([, , , end]) => end === null) ?? true;
-      const params = { ...(root !== undefined && { root }), earlier: wantsEarlier };
-      const read = await request<Read>("skein/timeline/read", params).catch(() => undefined);
+      const params = { ...(root !== undefined && { root }), earlier: wantsEarlier, forks: true };
+      const read = await request<Read>("skein/timeline/read", params).catch(messageOf);
       if (!isWanted) return;
-      if (read !== undefined) {
+      failure.value = typeof read === "string" ? read : "";
+      if (typeof read !== "string") {
         live.value = read.spans;
         now.value = read.now;
         if (read.earlier !== null) {
@@ -74,12 +83,26 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
       isWanted = false;
       clearTimeout(timer);
     };
-  }, [root, live, earlier, unread, now]);
+  }, [root, live, earlier, unread, now, failure]);
+  useEffect(() => {
+    const element = holder.current;
+    if (element === null) return;
+    const look = () => {
+      sight.value = { top: element.scrollTop, height: element.clientHeight };
+    };
+    const observer = new ResizeObserver(look);
+    observer.observe(element);
+    element.addEventListener("scroll", look);
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", look);
+    };
+  }, [sight]);
   const spans = useComputed(() => [...(earlier.value ?? []), ...live.value]);
   const lanes = lanesOf(root, spans.value);
   const clock = clockOf(spans.value, now.value);
   useEffect(() => {
-    const scene = { spans: spans.value, clock, view: view.value, now: now.value };
+    const scene = { spans: spans.value, clock, view: view.value, now: now.value, sight: sight.value };
     if (canvas.current !== null) draw(canvas.current, lanes, scene);
     if (head.current !== null) drawHead(head.current, lanes, scene);
   });
@@ -94,11 +117,15 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
     const by = Math.min(1 - end, Math.max(-start, (end - start) * part));
     view.value = { start: start + by, end: end + by };
   };
+  const laneAt = (event: MouseEvent): string | undefined => {
+    const top = canvas.current?.getBoundingClientRect().top ?? 0;
+    return lanes[Math.floor((event.clientY - top + sight.value.top) / LANE)];
+  };
   const found = (event: MouseEvent): Span | undefined => {
     const element = canvas.current;
     if (element === null) return undefined;
-    const { left, top, width } = element.getBoundingClientRect();
-    const lane = lanes[Math.floor((event.clientY - top) / LANE)];
+    const { left, width } = element.getBoundingClientRect();
+    const lane = laneAt(event);
     const { start, end } = view.value;
     const place = (start + ((event.clientX - left - NAMES) / (width - NAMES)) * (end - start)) * clock.length;
     const hits = spans.value.filter(
@@ -149,7 +176,10 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
         }}
       />
       <div
+        ref={holder}
         class="lanes"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it takes keys, and scrolls
+        tabIndex={0}
         role="application"
         aria-label={`Timeline of ${lanes.length} threads; W and S zoom, A and D move`}
         onKeyDown={(event) => {
@@ -161,44 +191,50 @@ export function Timeline({ root }: { readonly root: string | undefined }) {
           else moveBy(key === "a" ? -0.2 : 0.2);
         }}
       >
-        <canvas
-          ref={canvas}
-          height={LANE * lanes.length}
-          onWheel={(event) => {
-            if (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY) && event.shiftKey) return;
-            event.preventDefault();
-            const { left, width } = event.currentTarget.getBoundingClientRect();
-            if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) moveBy(event.deltaX / 800);
-            else zoom(event.deltaY > 0 ? 1.15 : 0.87, (event.clientX - left - NAMES) / (width - NAMES));
-          }}
-          onMouseMove={(event) => {
-            const span = found(event);
-            hovered.value =
-              span === undefined
-                ? ""
-                : `${span[1]} ${visible(span[5]).slice(0, 60)} ${span[4]} ${duration((span[3] ?? now.value) - span[2])}`;
-          }}
-          onClick={(event) => {
-            const { top } = event.currentTarget.getBoundingClientRect();
-            const lane = lanes[Math.floor((event.clientY - top) / LANE)];
-            if (lane !== undefined) select(lane);
-          }}
-        />
+        <div style={{ height: `${LANE * lanes.length}px` }}>
+          <canvas
+            ref={canvas}
+            onWheel={(event) => {
+              if (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY) && event.shiftKey) return;
+              event.preventDefault();
+              const { left, width } = event.currentTarget.getBoundingClientRect();
+              if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) moveBy(event.deltaX / 800);
+              else zoom(event.deltaY > 0 ? 1.15 : 0.87, (event.clientX - left - NAMES) / (width - NAMES));
+            }}
+            onMouseMove={(event) => {
+              const span = found(event);
+              hovered.value =
+                span === undefined
+                  ? ""
+                  : `${span[1]} ${visible(span[5]).slice(0, 60)} ${span[4]} ${duration((span[3] ?? now.value) - span[2])}${usedBy(span)}`;
+            }}
+            onClick={(event) => {
+              const lane = laneAt(event);
+              if (lane !== undefined) select(lane);
+            }}
+          />
+        </div>
       </div>
       {unread.value > 0 && <p class="dim">The lines of {unread.value} more threads were not read.</p>}
-      {spans.value.length === 0 && (
+      {failure.value !== "" && <p class="empty error">It can't be read: {visible(failure.value)}</p>}
+      {spans.value.length === 0 && failure.value === "" && (
         <p class="empty">{earlier.value === undefined ? "Reading…" : "Nothing has run here yet."}</p>
       )}
     </div>
   );
 }
 
+function usedBy(span: Span): string {
+  const [, , , , , , tokens] = span;
+  return tokens === null ? "" : ` · ${count(tokensIn(span))} tokens, ${count(tokens[1])} more cached`;
+}
+
 /** In the order of the tree; threads without a span have no lane. */
 function lanesOf(root: string | undefined, spans: readonly Span[]): string[] {
   const has = new Set(spans.map(([id]) => id));
-  if (root === undefined) return [...has];
-  const family = familyOf(root, { forks: false }).map(({ id }) => id);
-  return [...family.filter((id) => has.delete(id)), ...has];
+  if (root === undefined) return [...[...depths.value.keys()].filter((id) => has.delete(id)), ...has];
+  const family = new Set(familyOf(root, { forks: true }).map(({ id }) => id));
+  return [...[...depths.value.keys()].filter((id) => family.has(id) && has.delete(id)), ...has];
 }
 
 function clockOf(spans: readonly Span[], now: number): Clock {
@@ -227,6 +263,7 @@ type Scene = {
   readonly clock: Clock;
   readonly view: { readonly start: number; readonly end: number };
   readonly now: number;
+  readonly sight: { readonly top: number; readonly height: number };
 };
 
 /** Where the pointer is on the whole of the time, 0 to 1. */
@@ -279,8 +316,10 @@ function drawHead(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, 
   }
 }
 
-function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, clock, view, now }: Scene): void {
-  const height = LANE * lanes.length;
+/** The lanes that are in sight, and no others: a canvas is not as high as 10,000 of them. */
+function draw(canvas: HTMLCanvasElement, lanes: readonly string[], scene: Scene): void {
+  const { spans, clock, view, now, sight } = scene;
+  const height = Math.min(sight.height, LANE * lanes.length);
   const drawn = penOn(canvas, height);
   if (drawn === undefined) return;
   const { pen, width, color } = drawn;
@@ -288,14 +327,20 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
   const to = view.end * clock.length;
   const x = (place: number) => NAMES + ((place - from) / (to - from)) * (width - NAMES);
   const laneOf = new Map(lanes.map((id, index) => [id, index]));
+  const topOf = (lane: number) => lane * LANE - sight.top;
+  const outermost = lanes.reduce((least, id) => Math.min(least, depths.value.get(id) ?? 0), Number.POSITIVE_INFINITY);
+  const isSeen = (y: number) => y > -LANE && y < height;
   for (const [index, id] of lanes.entries()) {
-    const y = index * LANE;
+    const y = topOf(index);
+    if (!isSeen(y)) continue;
     if (id === selected.peek()) {
       pen.fillStyle = color("--chosen");
       pen.fillRect(0, y, width, LANE);
     }
     pen.fillStyle = color("--ink");
-    pen.fillText(visible(nameOf(rows.get(id) ?? { id, label: "" })).slice(0, 22), 8, y + LANE / 2, NAMES - 12);
+    const indent = 8 + 10 * Math.min(DEEPEST, Math.max(0, (depths.value.get(id) ?? 0) - outermost));
+    const name = fitted(pen, visible(nameOf(rows.get(id) ?? { id, label: "" })), NAMES - 6 - indent);
+    pen.fillText(name, indent, y + LANE / 2);
   }
   pen.save();
   pen.beginPath();
@@ -305,12 +350,17 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
   for (const gap of clock.gaps) {
     pen.fillText(`${duration(gap.to - gap.from)} of nothing`, x(clock.at(gap.from)) + 2, height - 6);
   }
-  for (const [id, kind, start, end] of spans) {
+  drawForks(drawn, { laneOf, topOf, height, x: (t) => x(clock.at(t)) });
+  const most = mostTokens(spans);
+  for (const span of spans) {
+    const [id, kind, start, end] = span;
     const lane = laneOf.get(id);
     if (lane === undefined) continue;
+    const y = topOf(lane);
+    if (!isSeen(y)) continue;
     const left = x(clock.at(start));
     const right = Math.max(left + 1, x(clock.at(end ?? now)));
-    const y = lane * LANE;
+    pen.globalAlpha = kind === "model" ? shadeOf(span, most) : 1;
     pen.fillStyle = color(COLORS[kind]);
     pen.strokeStyle = color(COLORS[kind]);
     if (kind === "turn") pen.fillRect(left, y + 3, right - left, LANE - 6);
@@ -320,6 +370,43 @@ function draw(canvas: HTMLCanvasElement, lanes: readonly string[], { spans, cloc
     else pen.fillRect(left, y + 6, right - left, LANE - 12);
   }
   pen.restore();
+}
+
+/** The start of a text, with `…` where it does not fit. */
+function fitted(pen: CanvasRenderingContext2D, text: string, room: number): string {
+  if (pen.measureText(text).width <= room) return text;
+  let kept = [...text.slice(0, LONGEST_NAME)];
+  while (kept.length > 0 && pen.measureText(`${kept.join("")}…`).width > room) kept = kept.slice(0, -1);
+  return `${kept.join("")}…`;
+}
+
+type Lanes = {
+  readonly laneOf: ReadonlyMap<string, number>;
+  readonly topOf: (lane: number) => number;
+  readonly height: number;
+  readonly x: (t: number) => number;
+};
+
+/** A hairline from a source's lane to its fork's, at the time when the fork was made. */
+function drawForks({ pen, color }: Pen, { laneOf, topOf, height, x }: Lanes): void {
+  pen.strokeStyle = color("--accent");
+  pen.fillStyle = color("--accent");
+  pen.lineWidth = 1;
+  for (const [id, lane] of laneOf) {
+    const row = rows.get(id);
+    const source = laneOf.get(row?.fork ?? "");
+    if (row === undefined || source === undefined) continue;
+    const [from, to] = [topOf(source) + LANE / 2, topOf(lane) + LANE / 2];
+    if (Math.max(from, to) < 0 || Math.min(from, to) > height) continue;
+    const at = Math.round(x(row.createdAt)) + 0.5;
+    pen.beginPath();
+    pen.moveTo(at, from);
+    pen.lineTo(at, to);
+    pen.stroke();
+    pen.beginPath();
+    pen.arc(at, to, 2, 0, 2 * Math.PI);
+    pen.fill();
+  }
 }
 
 function hatch(

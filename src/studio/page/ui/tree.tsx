@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { RowStatus } from "../../../app-server/studio/wire.ts";
-import type { Shown } from "../forest.ts";
+import { guidesOf, type Shown } from "../forest.ts";
 import {
   counts,
   isLoaded,
@@ -15,6 +15,7 @@ import {
   showsArchived,
   type ThreadRow,
   toggleFold,
+  tokensOf,
   visibleRows,
   words,
 } from "../state.ts";
@@ -22,6 +23,7 @@ import { count, visible } from "../words.ts";
 import { FoldMark, ForkMark, STATUS_WORDS, StatusMark } from "./marks.tsx";
 
 const ROW = 26;
+const INDENT = 16;
 const MORE = 6;
 const DEEPEST = 14;
 const FILTERS: readonly RowStatus[] = ["waiting", "active", "failed", "idle"];
@@ -142,7 +144,8 @@ function Row({ shown, isChosen }: { readonly shown: Shown<ThreadRow>; readonly i
       onClick={() => select(row.id)}
       onDblClick={() => toggleFold(row.id)}
     >
-      <span class="indent" style={{ width: `${Math.min(depth, DEEPEST) * 16}px` }}>
+      <span class="indent" style={{ width: `${Math.min(depth, DEEPEST) * INDENT}px` }}>
+        {depth > 0 && <Guides shown={shown} />}
         {depth > DEEPEST ? depth : ""}
       </span>
       {under > 0 ? (
@@ -165,6 +168,22 @@ function Row({ shown, isChosen }: { readonly shown: Shown<ThreadRow>; readonly i
   );
 }
 
+/** Which line of the row above leads here: an agent's is drawn through, a fork's is dashed. */
+function Guides({ shown }: { readonly shown: Shown<ThreadRow> }) {
+  const lines = { root: "", agent: "", fork: "" };
+  for (const { level, edge, kind } of guidesOf(shown, DEEPEST)) {
+    const x = level * INDENT + INDENT / 2;
+    const down = kind === "last" ? ROW / 2 : ROW;
+    lines[edge] += `M${x} 0V${down}${kind === "through" ? "" : `M${x} ${ROW / 2}h${INDENT / 2}`}`;
+  }
+  return (
+    <svg class="guides" width={DEEPEST * INDENT} height={ROW} aria-hidden="true">
+      {lines.agent !== "" && <path class="agent" d={lines.agent} />}
+      {lines.fork !== "" && <path class="fork" d={lines.fork} />}
+    </svg>
+  );
+}
+
 function Changing({
   row,
   isFork,
@@ -174,8 +193,8 @@ function Changing({
   readonly isFork: boolean;
   readonly hidden: number;
 }) {
-  const { status, doing, tokensIn, tokensOut } = row.live.value;
-  const tokens = tokensIn === null ? "" : count(tokensIn + (tokensOut ?? 0));
+  const { status, doing } = row.live.value;
+  const tokens = tokensOf([row]);
   return (
     <>
       <StatusMark status={status} />
@@ -184,7 +203,15 @@ function Changing({
       {row.role !== null && <span class="role">{visible(row.role)}</span>}
       {hidden > 0 && <span class="hidden">+{hidden.toLocaleString("en")}</span>}
       <span class={`doing ${status}`}>{visible(doing)}</span>
-      <span class="tokens">{tokens}</span>
+      {tokens !== undefined && (
+        <span
+          class="tokens"
+          title={`${count(tokens.fresh)} fresh + ${count(tokens.cached)} cached in, ${count(tokens.out)} out`}
+        >
+          {count(tokens.fresh + tokens.out)}
+          {tokens.cached > 0 && <small>+{count(tokens.cached)}</small>}
+        </span>
+      )}
     </>
   );
 }
