@@ -155,7 +155,7 @@ const headerOf = (groupId: ThreadId, { name, cwd, now }: { name: string; cwd: st
 
 async function stored(store: ThreadStore, groupId: ThreadId): Promise<StoredGroup> {
   let group = EMPTY;
-  for await (const page of store.load(groupId)) {
+  for await (const page of store.load(groupId, { wants: (type) => type === LINE })) {
     for (const { type, payload } of page) {
       const line = type === LINE ? change.safeParse(payload) : undefined;
       if (line?.success) group = apply(group, line.data);

@@ -157,6 +157,11 @@ export type LoadRange = {
   from?: "start" | "compaction" | { ordinal: number };
   /** Exclusive. */
   toOrdinal?: number;
+  /**
+   * Of which types lines are given; by default of all. A line that is not wanted is not parsed either, where its type stands at
+   * its head: so lines that only another reader needs cost no more than their bytes.
+   */
+  wants?: (type: string) => boolean;
   /** Called with what is wrong in the files and passed over, beside the store's log. */
   onProblem?: ProblemSink;
   signal?: AbortSignal;

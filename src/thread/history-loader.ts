@@ -10,6 +10,7 @@ import type { History } from "../turn/history.ts";
 import { initialContext } from "../turn/initial-context.ts";
 import { messageOf } from "../turn/user-message.ts";
 import { Rebuilt } from "./rebuild.ts";
+import { isNoState } from "./saved-state.ts";
 import type { SubmissionLedger } from "./submission-ledger.ts";
 
 /** Whose history is loaded. */
@@ -128,7 +129,8 @@ export class HistoryLoader {
       if (hidesHistory(problem)) this.#hidden.push(problem);
     };
     const context = () => initialContext(this.#thread.config);
-    for await (const page of this.#thread.store.load(this.#thread.threadId, { from, signal, onProblem })) {
+    const range = { from, wants: isNoState, signal, onProblem };
+    for await (const page of this.#thread.store.load(this.#thread.threadId, range)) {
       const first = rebuilt.isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
       for (const line of page) rebuilt.add(line, context);

@@ -8,6 +8,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutItem, RolloutLine, SessionMeta, SubmissionItem } from "../protocol/rollout.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { OpenTurn } from "./open-turn.ts";
+import { isNoState } from "./saved-state.ts";
 
 /** An op that was taken and is in no other line; `task` is the one that it starts or joins. */
 type HeldOp = { readonly submission: Submission; readonly task: SubmissionId; readonly line: RolloutItem };
@@ -39,7 +40,7 @@ export async function readOpenWork(
   if (turnId !== undefined && start < own) return { deadTurn: turnId };
   const scanFrom = async (ordinal: number) => {
     const scan = new Scan(threadId, turnId);
-    const range = { from: { ordinal }, ...(signal === undefined ? {} : { signal }) };
+    const range = { from: { ordinal }, wants: isNoState, ...(signal === undefined ? {} : { signal }) };
     for await (const page of store.load(threadId, range)) for (const line of page) scan.add(line);
     return scan;
   };

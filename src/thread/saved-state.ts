@@ -28,6 +28,9 @@ export type PersistOptions = {
 
 /** The type of the lines. */
 const SAVED = "logic_state";
+/** Whether a line is anything but a state: what tells of the conversation, and of what was submitted, needs no states. */
+export const isNoState = (type: string): boolean => type !== SAVED;
+
 const DEFAULT_VERSION = 1;
 const DEFAULT_MAX_BYTES = 256 * 1024;
 /** So many lines are looked at first; then eight times as many before them, and so on. */
@@ -67,7 +70,8 @@ async function newestLine(
   for (let to = end, length = FIRST_LOOK; to > 0; length *= 8) {
     const from = Math.max(0, to - length);
     let newest: { readonly payload: unknown } | undefined;
-    const range = { from: { ordinal: from }, toOrdinal: to, ...(signal === undefined ? {} : { signal }) };
+    const wants = (type: string) => type === SAVED;
+    const range = { from: { ordinal: from }, toOrdinal: to, wants, ...(signal === undefined ? {} : { signal }) };
     for await (const page of store.load(threadId, range)) {
       for (const line of page) if (line.type === SAVED) newest = line;
     }

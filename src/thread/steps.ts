@@ -237,7 +237,7 @@ async function readSteps(life: SteppingLife, before: Known | undefined): Promise
   const known: Known = { epoch: life.epoch, done: new Map(), cuts: new Map() };
   if (life.origin === "new" && before === undefined) return known;
   await life.storage.flush();
-  for await (const page of life.store.load(life.threadId)) {
+  for await (const page of life.store.load(life.threadId, { wants: (type) => type === LINE })) {
     for (const line of page) if (line.type === LINE) take(known, line.payload);
   }
   return known;

@@ -11,6 +11,7 @@ import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
+import { isNoState } from "./saved-state.ts";
 
 /** That an op of a caller's id was taken, or is being taken. */
 export type Acceptance = SubmissionId | Promise<SubmissionId>;
@@ -90,7 +91,7 @@ export class SubmissionLedger {
   async #readIds(): Promise<void> {
     const filter = this.#others ?? new IdFilter();
     const { store, threadId } = this.#thread;
-    for await (const page of store.load(threadId)) {
+    for await (const page of store.load(threadId, { wants: isNoState })) {
       for (const line of page) {
         const id = idIn(line, threadId);
         if (id !== undefined) filter.add(id);
@@ -105,7 +106,8 @@ export class SubmissionLedger {
   async trace(id: SubmissionId, signal: AbortSignal | undefined): Promise<Trace | undefined> {
     const { store, threadId } = this.#thread;
     await this.#thread.storage.flush().catch(() => undefined);
-    return traceOf(store.load(threadId, signal === undefined ? {} : { signal }), { id, threadId });
+    const range = { wants: isNoState, ...(signal === undefined ? {} : { signal }) };
+    return traceOf(store.load(threadId, range), { id, threadId });
   }
 
   /**

@@ -176,7 +176,6 @@ test(
       for (const args of [["tree", "--watch"], ["top"]]) {
         const child = onTerminal([...args, "--connect", url], {}, columns);
         const end = ended(child);
-        await printed(child, "○");
         await printed(child, /wipes|Nick/);
         child.stdin.write("\x03");
         const { code, stdout } = await end;

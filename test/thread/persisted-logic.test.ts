@@ -7,7 +7,14 @@ import { join } from "node:path";
 import { suite, test } from "node:test";
 import { promisify } from "node:util";
 import { assign, emit, setup } from "xstate";
-import { defineThreadLogic, fileStore, type PersistentLogic, type Thread, type ThreadStore } from "../../src/index.ts";
+import {
+  defineThreadLogic,
+  fileStore,
+  type PersistentLogic,
+  submissionId,
+  type Thread,
+  type ThreadStore,
+} from "../../src/index.ts";
 import { header } from "../../src/store/contract/store-script.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
@@ -279,4 +286,43 @@ test("a resume reads as much of a thread that has stored many states as of one t
     read.push(lines);
   }
   assert.ok((read[1] ?? 0) <= 512, `lines read: ${read.join(", ")}`);
+});
+
+test("old states are not parsed: not by a resume, by a caller's id, by the history, nor by the first turn", async (t) => {
+  const home = mkdtempSync(join(tmpdir(), "skein-states-"));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const store = fileStore({ home, fsync: "never" });
+  let parsed = 0;
+  const { parse } = JSON;
+  t.mock.method(JSON, "parse", (text: string, ...rest: []) => {
+    if (text.includes('"type":"logic_state"')) parsed += 1;
+    return parse(text, ...rest) as unknown;
+  });
+  const logic = defineThreadLogic({
+    persist: "snapshot",
+    start: ({ saved }) => saved as { n: number },
+    turn: async ({ state, thread }) => {
+      state.n += 1;
+      return `${(await thread.history()).length} known, state ${state.n}`;
+    },
+  });
+  await using r = await rig({ store, threadLogic: logic });
+  const byResume: number[] = [];
+  for (const states of [1_000, 4_000]) {
+    const writer = await store.create(header());
+    writer.append({ type: "response_item", payload: { type: "message", role: "user", content: [] } });
+    for (let n = 1; n <= states; n += 1) writer.append({ type: "logic_state", payload: { version: 1, state: { n } } });
+    await writer.close();
+    parsed = 0;
+    const { thread } = await r.manager.resumeThread(writer.threadId);
+    byResume.push(parsed);
+    parsed = 0;
+    assert.equal(await thread.outcomeOf(submissionId("never-seen")), undefined);
+    const { lastAgentMessage } = await thread.run("x");
+    assert.match(lastAgentMessage ?? "", new RegExp(`^[1-9] known, state ${states + 1}$`));
+    assert.ok(parsed <= 2, `parsed after the resume, of ${states}: ${parsed}`);
+  }
+  // The last of them are looked at to find the newest.
+  const [few = 0, many = 0] = byResume;
+  assert.ok(many <= few + 8 && many <= 600, `parsed by the resumes: ${byResume.join(", ")}`);
 });

@@ -85,6 +85,6 @@ function lineOf({ row, depth, edge }: Placed, width: number, paint: Paint): stri
     oneLine([role ?? "", doing].filter((each) => each !== "").join("  ")),
     Math.max(0, room - widthOf(title) - 2),
   );
-  const text = padEnd(`${title}  ${words}`, room);
+  const text = padEnd(words === "" ? title : `${title}  ${words}`, room);
   return `${indent}${mark} ${fork}${text.startsWith(title) ? `${title}${paint("dim", text.slice(title.length))}` : text}${padStart(spent, TOKENS)}`;
 }

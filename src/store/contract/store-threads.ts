@@ -111,6 +111,34 @@ export function threadSuite(make: MakeStore): void {
   );
 
   test(
+    "only lines of the wanted types are given, each at its place, of forks too",
+    inStore(make, async ({ store }) => {
+      const { id } = await storedThread(store, ["one"]);
+      const writer = await store.open(id);
+      for (let n = 0; n < 300; n += 1) writer.append({ type: "logic_state", payload: { n } });
+      addTurn(writer, "two");
+      await writer.close();
+      const child = await forkAt(store, id, "full");
+      for (const thread of [id, child]) {
+        const all = await linesOf(store, thread);
+        for (const range of [{}, { from: { ordinal: 3 } }, { from: { ordinal: 120 }, toOrdinal: all.length - 1 }]) {
+          const { from = { ordinal: 0 }, toOrdinal = all.length } = range;
+          const inRange = all.slice(from.ordinal, toOrdinal);
+          for (const wants of [
+            (type: string) => type !== "logic_state",
+            (type: string) => type === "logic_state",
+            (type: string) => type === "session_meta",
+            () => false,
+          ]) {
+            const wanted = inRange.filter(({ type }) => wants(type));
+            assert.deepEqual(await linesOf(store, thread, { ...range, wants }), wanted);
+          }
+        }
+      }
+    }),
+  );
+
+  test(
     "lines and fields of unknown kinds survive (W5)",
     inStore(make, async ({ store }) => {
       const items: RolloutItem[] = [

@@ -127,7 +127,7 @@ class MemoryStore implements ThreadStore {
   }
 
   async *load(locator: ThreadLocator, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
-    const { from = "start", toOrdinal, signal } = range;
+    const { from = "start", toOrdinal, wants, signal } = range;
     signal?.throwIfAborted();
     const thread = this.#find(locator);
     const to = Math.min(toOrdinal ?? thread.end, thread.end);
@@ -135,7 +135,9 @@ class MemoryStore implements ThreadStore {
       const { lines, start } = run.thread;
       for (let at = run.from; at < run.to; at += PAGE_LINES) {
         signal?.throwIfAborted();
-        yield lines.slice(at - start, Math.min(at + PAGE_LINES, run.to) - start);
+        const page = lines.slice(at - start, Math.min(at + PAGE_LINES, run.to) - start);
+        const wanted = wants === undefined ? page : page.filter(({ type }) => wants(type));
+        if (wanted.length > 0) yield wanted;
       }
     }
   }

@@ -1,6 +1,6 @@
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { StoredLine } from "../movable-store.ts";
-import { decodeLine } from "../rollout/codec.ts";
+import { decodeLine, peekType } from "../rollout/codec.ts";
 import type { LoadRange } from "../thread-store.ts";
 import type { Statements } from "./database.ts";
 import { headerOf, type ThreadRow } from "./thread-row.ts";
@@ -21,20 +21,24 @@ export async function* readLines(
   {
     from,
     to,
+    wants = () => true,
     signal,
     onProblem,
-  }: Pick<LoadRange, "signal" | "onProblem"> & { readonly from: number; readonly to: number },
+  }: Pick<LoadRange, "wants" | "signal" | "onProblem"> & { readonly from: number; readonly to: number },
 ): AsyncGenerator<readonly RolloutLine[]> {
   if (from >= to) return;
   for (const segment of await segmentsOf(database, row, from, to)) {
     const { start, upto, began: timestamp } = segment;
-    if (start >= from && start < upto) {
+    if (start >= from && start < upto && wants("session_meta")) {
       yield [{ timestamp, ordinal: start, type: "session_meta", payload: headerOf(segment) }];
     }
     for await (const texts of textsOf(database, segment, Math.max(from, start + 1), signal)) {
       const page: RolloutLine[] = [];
       for (const { ordinal, text } of texts) {
+        const type = peekType(text);
+        if (type !== undefined && !wants(type)) continue;
         const decoded = decodeLine(text);
+        if ("line" in decoded && !wants(decoded.line.type)) continue;
         // Lines of a legacy file that came here say no ordinal.
         if ("line" in decoded) page.push({ ...decoded.line, ordinal });
         const detail = "line" in decoded ? decoded.without : (decoded.why ?? "it cannot be read");

@@ -9,7 +9,7 @@ import { LRUCache } from "lru-cache";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
-import { decodeLine, type LineProblem, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
+import { decodeLine, type LineProblem, ordinalOf, peekOrdinal, peekType } from "../../rollout/codec.ts";
 import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
 import type { LoadRange } from "../../thread-store.ts";
 import type { FilePosition } from "../file-position.ts";
@@ -25,7 +25,7 @@ import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
 /** A line that is there and says nothing to us. */
 export type UnreadLine = { readonly line?: undefined; readonly ordinal: number | undefined; readonly raw: RawLine };
-type LineRange = { from?: number; to?: number; start?: FilePosition };
+type LineRange = { from?: number; to?: number; start?: FilePosition; wants?: LoadRange["wants"] };
 
 const DEEPEST = 10_000;
 /** Ancestors are found and looked at in stretches, with turns of the event loop between them. */
@@ -120,7 +120,7 @@ export class HistoryReader {
     for (const segment of segments) {
       const last = Math.min(to, segment.end?.ordinal ?? Number.POSITIVE_INFINITY);
       if (last <= from || segment.firstOrdinal >= to) continue;
-      for (const page of this.linesOf(segment, { from, to: last }, report)) {
+      for (const page of this.linesOf(segment, { from, to: last, wants: range.wants }, report)) {
         const lines = page.map((placed) => placed.line);
         if (lines.length > 0) yield lines;
         signal?.throwIfAborted();
@@ -193,7 +193,7 @@ export class HistoryReader {
   *linesOf(segment: Segment, range: LineRange = {}, report = this.#report): Generator<PlacedLine[]> {
     for (const page of this.rawLinesOf(segment, range, report)) {
       const lines = page.filter((placed): placed is PlacedLine => placed.line !== undefined);
-      if (lines.length > 0) yield lines;
+      if (lines.length > 0 || range.wants !== undefined) yield lines;
     }
   }
 
@@ -212,7 +212,7 @@ export class HistoryReader {
     for (const page of this.#rawPages(segment, start)) {
       const lines: (PlacedLine | UnreadLine)[] = [];
       for (const raw of page) {
-        const decoded = decodeLine(raw.text);
+        const decoded = isUnwanted(raw, range.wants, head) ? UNWANTED : decodeLine(raw.text);
         if ("problem" in decoded) {
           reportLine(report, head.path, raw, decoded);
           const isAsked = hasBegun || (index !== undefined && index >= from);
@@ -223,7 +223,7 @@ export class HistoryReader {
           continue;
         }
         const { line, without } = decoded;
-        const ordinal = ordinalOf(line) ?? index ?? 0;
+        const ordinal = (line === undefined ? peekOrdinal(raw.text) : ordinalOf(line)) ?? index ?? 0;
         if (ordinal >= to && !endsAtByte) {
           if (lines.length > 0) yield lines;
           return;
@@ -232,12 +232,13 @@ export class HistoryReader {
         previous = { ordinal, text: raw.text };
         index = ordinal + 1;
         hasBegun ||= ordinal >= from;
-        if (!hasBegun) continue;
+        if (!hasBegun || line === undefined || range.wants?.(line.type) === false) continue;
         if (without !== undefined) report({ kind: "partial", path: head.path, offset: raw.start, detail: without });
         line.ordinal = ordinal;
         lines.push({ line, ordinal, raw });
       }
-      if (lines.length > 0) yield lines;
+      // Where much is left out, a page of nothing lets the reader take a breath.
+      if (lines.length > 0 || range.wants !== undefined) yield lines;
     }
   }
 
@@ -247,6 +248,16 @@ export class HistoryReader {
       seekOrdinal(this.#fs, fd, segment.head, from, segment.end?.byteOffset ?? this.#fs.info(fd).size),
     );
   }
+}
+
+/** Counted as the line that it is, and not read. */
+const UNWANTED = { line: undefined, without: undefined };
+
+/** A line whose head says its type and its place, so that it need not be parsed to be left out. */
+function isUnwanted(raw: RawLine, wants: LoadRange["wants"], { numbered }: RolloutHead): boolean {
+  if (wants === undefined || !raw.complete || raw.isCut !== undefined) return false;
+  const type = peekType(raw.text);
+  return type !== undefined && !wants(type) && (!numbered || peekOrdinal(raw.text) !== undefined);
 }
 
 /** Reports ordinals that do not follow each other. true: the same line once more, to be left out. */
