@@ -33,6 +33,20 @@ export class Fifo<T> {
     return place;
   }
 
+  /** Comes in behind the last that is not after it; O(n) in how many are. */
+  insert(value: T, isAfter: (other: T) => boolean): Place<T> {
+    let before = this.#tail;
+    while (before !== undefined && isAfter(before.value)) before = before.before;
+    if (before === this.#tail) return this.push(value);
+    const after = before === undefined ? this.#head : before.after;
+    const place: Place<T> = { value, queue: this, before, after };
+    if (before === undefined) this.#head = place;
+    else before.after = place;
+    if (after !== undefined) after.before = place;
+    this.#size += 1;
+    return place;
+  }
+
   shift(): T | undefined {
     const place = this.#head;
     if (place === undefined) return undefined;

@@ -6,6 +6,8 @@
  * - Whoever has had a permit before goes before all others. Nobody who has one loses it.
  * - Waiting counts: a tree's turn at a rank comes before every turn that begins to wait `agingMs` later for each rank that lies
  *    between, so that none waits for ever behind better ones.
+ * - Whoever waits for another lends it its rank, and so on along those that wait for each other. A rank that changes meanwhile takes the
+ *    waiter to its place there: it has waited since it asked.
  */
 import { onceAborted } from "./abort-listeners.ts";
 import { type Clock, elapsedBy } from "./clock.ts";
@@ -15,8 +17,8 @@ import { checkedLimit, type Release } from "./slots.ts";
 const RANKS = [1, 2, 3, 4, 5] as const;
 export type Rank = (typeof RANKS)[number];
 
-/** Where a waiter stands. */
-export type Standing = { readonly id: string; readonly rank: Rank; readonly tree: string };
+/** Where a waiter stands by itself. */
+export type Standing = { readonly rank: Rank; readonly tree: string };
 
 /** How a wait is done by whoever watches it; what it resolves with is the wait's own. `isAgain`: it had a permit before. */
 export type SlotWait = (
@@ -24,7 +26,16 @@ export type SlotWait = (
   wait: () => Promise<Release>,
 ) => Promise<Release>;
 
-type Waiter = { readonly id: string; readonly admit: (release: Release) => void };
+type Waiter = {
+  readonly id: string;
+  /** In order of asking. */
+  readonly number: number;
+  readonly since: number;
+  readonly admit: (release: Release) => void;
+  /** undefined for one that had a permit before. */
+  line: Line | undefined;
+  place: Place<Waiter> | undefined;
+};
 
 /** Those of one tree and rank that wait. */
 type Line = {
@@ -39,6 +50,7 @@ type Line = {
 export type RankedSlotsOptions = {
   readonly clock: Clock;
   readonly agingMs: number;
+  readonly standingOf: (id: string) => Standing;
   /** A permit was given back, or on. */
   readonly onFreed?: (() => void) | undefined;
   /** Does each wait. */
@@ -61,15 +73,22 @@ export class RankedSlots {
     5: new Fifo(),
   };
   readonly #lines = new Map<string, Line>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  /** Who waits for whom, and how many times over; and the same from behind. */
+  readonly #lends = new Map<string, Map<string, number>>();
+  readonly #borrows = new Map<string, Map<string, number>>();
+  readonly #standingOf: (id: string) => Standing;
   #inUse = 0;
   #waiting = 0;
+  #asked = 0;
 
   /** @param limit a whole number from 1 on, or Infinity */
-  constructor(limit: number, { clock, agingMs, onFreed = () => undefined, watchWait }: RankedSlotsOptions) {
+  constructor(limit: number, { clock, agingMs, standingOf, onFreed = () => undefined, watchWait }: RankedSlotsOptions) {
     this.limit = checkedLimit(limit);
     this.#onFreed = onFreed;
     this.#clock = clock;
     this.#agingMs = agingMs;
+    this.#standingOf = standingOf;
     this.#watchWait = watchWait ?? ((_, wait) => wait());
   }
 
@@ -89,27 +108,109 @@ export class RankedSlots {
   }
 
   /** A permit: directly when one is free, else by promise. An abort gives the wait up with `signal.reason`. */
-  acquire(signal: AbortSignal, standing: () => Standing): Release | Promise<Release> {
+  acquire(signal: AbortSignal, id: string): Release | Promise<Release> {
     signal.throwIfAborted();
-    const free = this.tryAcquire();
-    if (free !== undefined) return free;
-    const { id, rank, tree } = standing();
-    const line = this.#lineOf(rank, tree);
-    this.#waiting += 1;
-    const onLeft = () => {
-      this.#waiting -= 1;
-      if (line.waiting.size === 0) this.#drop(line);
-    };
-    return this.#watchWait({ id, isAgain: false }, () => wait(line.waiting, id, signal, onLeft));
+    return this.tryAcquire() ?? this.#watchWait({ id, isAgain: false }, () => this.#wait(id, signal, "first"));
   }
 
   /** As {@link acquire}, for whoever had a permit before. */
   reacquire(signal: AbortSignal, id: string): Release | Promise<Release> {
     signal.throwIfAborted();
-    return (
-      this.tryAcquire() ??
-      this.#watchWait({ id, isAgain: true }, () => wait(this.#returning, id, signal, () => undefined))
-    );
+    return this.tryAcquire() ?? this.#watchWait({ id, isAgain: true }, () => this.#wait(id, signal, "again"));
+  }
+
+  #wait(id: string, signal: AbortSignal, which: "first" | "again"): Promise<Release> {
+    return new Promise((resolve, reject) => {
+      const admit = (release: Release) => {
+        stopListening();
+        resolve(release);
+      };
+      this.#asked += 1;
+      const since = elapsedBy(this.#clock);
+      const waiter: Waiter = { id, number: this.#asked, since, admit, line: undefined, place: undefined };
+      if (which === "again") waiter.place = this.#returning.push(waiter);
+      else this.#enter(waiter, since);
+      const stopListening = onceAborted(signal, () => {
+        this.#leave(waiter);
+        reject(signal.reason);
+      });
+    });
+  }
+
+  /** Where it stands now: by itself, or as whoever waits for it does. */
+  rankOf(id: string): Rank {
+    let rank = this.#standingOf(id).rank;
+    const seen = new Set([id]);
+    const open = [...(this.#borrows.get(id)?.keys() ?? [])];
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      if (seen.has(at)) continue;
+      seen.add(at);
+      rank = Math.min(rank, this.#standingOf(at).rank) as Rank;
+      open.push(...(this.#borrows.get(at)?.keys() ?? []));
+    }
+    return rank;
+  }
+
+  /** One waits for the other from now on, until that is taken back. */
+  lend(from: string, to: string): () => void {
+    this.#count(from, to, 1);
+    this.rerank(to);
+    return () => {
+      this.#count(from, to, -1);
+      this.rerank(to);
+    };
+  }
+
+  #count(from: string, to: string, change: number): void {
+    countIn(this.#lends, from, to, change);
+    countIn(this.#borrows, to, from, change);
+  }
+
+  /** The rank of one may have changed: it moves, and whoever it waits for. Each has waited as long as it has. */
+  rerank(id: string): void {
+    const seen = new Set<string>();
+    const open = [id];
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      if (seen.has(at)) continue;
+      seen.add(at);
+      for (const waiter of this.#waiters.get(at) ?? []) this.#move(waiter);
+      open.push(...(this.#lends.get(at)?.keys() ?? []));
+    }
+  }
+
+  #move(waiter: Waiter): void {
+    const { line } = waiter;
+    if (line === undefined || line.rank === this.rankOf(waiter.id)) return;
+    this.#leave(waiter);
+    this.#enter(waiter, Math.max(waiter.since, line.since));
+  }
+
+  #enter(waiter: Waiter, since: number): void {
+    const { id } = waiter;
+    const line = this.#lineOf(this.rankOf(id), this.#standingOf(id).tree, since);
+    waiter.line = line;
+    waiter.place = line.waiting.insert(waiter, ({ number }) => number > waiter.number);
+    const known = this.#waiters.get(id) ?? new Set();
+    this.#waiters.set(id, known.add(waiter));
+    this.#waiting += 1;
+  }
+
+  #leave(waiter: Waiter): void {
+    const { id, line, place } = waiter;
+    if (line === undefined) {
+      if (place !== undefined) this.#returning.remove(place);
+      return;
+    }
+    if (place !== undefined) line.waiting.remove(place);
+    this.#forget(id, waiter);
+    if (line.waiting.size === 0) this.#drop(line);
+  }
+
+  #forget(id: string, waiter: Waiter): void {
+    const known = this.#waiters.get(id);
+    known?.delete(waiter);
+    if (known?.size === 0) this.#waiters.delete(id);
+    this.#waiting -= 1;
   }
 
   /** How many would get a permit before this one, if nobody else came; undefined for one that does not wait. */
@@ -155,12 +256,15 @@ export class RankedSlots {
     return since + rank * this.#agingMs;
   }
 
-  #lineOf(rank: Rank, tree: string): Line {
+  /** @param since its turn is to wait since then at the latest */
+  #lineOf(rank: Rank, tree: string, since: number): Line {
     const key = `${rank} ${tree}`;
     const known = this.#lines.get(key);
-    if (known !== undefined) return known;
-    const line: Line = { key, rank, waiting: new Fifo(), since: elapsedBy(this.#clock), place: undefined };
-    line.place = this.#turns[rank].push(line);
+    if (known !== undefined && known.since <= since) return known;
+    const line: Line = known ?? { key, rank, waiting: new Fifo(), since, place: undefined };
+    if (line.place !== undefined) this.#turns[rank].remove(line.place);
+    line.since = since;
+    line.place = this.#turns[rank].insert(line, (other) => other.since > since);
     this.#lines.set(key, line);
     return line;
   }
@@ -181,7 +285,7 @@ export class RankedSlots {
     }
     const waiter = line?.waiting.shift();
     if (line === undefined || waiter === undefined) return undefined;
-    this.#waiting -= 1;
+    this.#forget(waiter.id, waiter);
     this.#turns[line.rank].shift();
     if (line.waiting.size === 0) this.#drop(line);
     else {
@@ -204,19 +308,11 @@ export class RankedSlots {
   }
 }
 
-function wait(queue: Fifo<Waiter>, id: string, signal: AbortSignal, onLeft: () => void): Promise<Release> {
-  return new Promise((resolve, reject) => {
-    const place = queue.push({
-      id,
-      admit: (release) => {
-        stopListening();
-        resolve(release);
-      },
-    });
-    const stopListening = onceAborted(signal, () => {
-      queue.remove(place);
-      onLeft();
-      reject(signal.reason);
-    });
-  });
+function countIn(counts: Map<string, Map<string, number>>, of: string, by: string, change: number): void {
+  const own = counts.get(of) ?? new Map<string, number>();
+  const now = (own.get(by) ?? 0) + change;
+  if (now === 0) own.delete(by);
+  else own.set(by, now);
+  if (own.size === 0) counts.delete(of);
+  else counts.set(of, own);
 }

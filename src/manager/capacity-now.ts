@@ -1,5 +1,5 @@
 /** What there is room for, as it is at this moment: read without a lock, and without waiting for any thread. */
-import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
+import type { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Budgets } from "./budgets.ts";
 import type { Capacity, Share, ThreadCapacity } from "./capacity.ts";
@@ -14,10 +14,7 @@ type Parts = {
   readonly turnSlots: RankedSlots;
   readonly setup: { readonly limits: Limits };
 };
-type PartsOfThread = Parts & {
-  readonly budgets: Budgets;
-  standingOf(threadId: ThreadId): Standing;
-};
+type PartsOfThread = Parts & { readonly budgets: Budgets };
 
 /** What is in use beyond a bound that was lowered, or that does not bind what came from elsewhere, leaves nothing free. */
 const share = (used: number, max: number): Share => ({ used, free: Math.max(0, max - used), max });
@@ -43,7 +40,7 @@ export function capacityAt(runtime: PartsOfThread, threadId: ThreadId): ThreadCa
     depth: share(used.depth, depth),
     childrenPerParent: share(used.children, childrenPerParent),
     treeSize: share(used.tree, treeSize),
-    priority: runtime.standingOf(threadId).rank,
+    priority: runtime.turnSlots.rankOf(threadId),
     placeInQueue: runtime.turnSlots.ahead(threadId) ?? null,
     budget: runtime.budgets.peek(threadId) ?? null,
   };

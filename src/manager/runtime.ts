@@ -83,6 +83,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
     const { clock, limits } = setup;
     this.turnSlots = new RankedSlots(limits.runningTurns, {
       ...{ clock, agingMs: limits.turnAgingMs },
+      standingOf: (id) => this.#standingOf(id as ThreadId),
       // A turn that only waits lends its place.
       onFreed: () => this.noteActivity(),
       watchWait: ({ id, isAgain }, wait) =>
@@ -199,13 +200,13 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   }
 
   /** An agent is as urgent as the least urgent thread above it, itself included. */
-  standingOf(threadId: ThreadId): Standing {
+  #standingOf(threadId: ThreadId): Standing {
     let rank: Rank | undefined;
     for (let at: ThreadId | undefined = threadId; at !== undefined; at = this.registry.parentOf(at)) {
       const { priority } = this.registry.configOf(at) ?? {};
       if (priority !== undefined) rank = Math.max(rank ?? 1, rankOf(priority)) as Rank;
     }
-    return { id: threadId, rank: rank ?? USUAL, tree: this.registry.rootOf(threadId) };
+    return { rank: rank ?? USUAL, tree: this.registry.rootOf(threadId) };
   }
 
   /** What earlier processes have set fires from now on. */
@@ -275,7 +276,6 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       contextWindow: (model, provider) => models.contextWindow(model, provider),
       listModels: (provider) => models.listModels({ provider }),
       turnSlots: this.turnSlots,
-      standingOf: (threadId) => this.standingOf(threadId),
       budgets: this.budgets,
       turnLogic: houseTurn(this.#lives.incarnations.byName),
       approvals: this.approvals,
@@ -380,6 +380,13 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
 
   async changeBudget(thread: LiveThread, change: BudgetChange): Promise<void> {
     await this.budgets.change(thread.id, thread.config, change);
+  }
+
+  async changePriority(thread: LiveThread, priority: Priority): Promise<void> {
+    await this.load(thread, undefined);
+    const { session } = thread.incarnation;
+    session.configure({ ...session.config, priority });
+    for (const threadId of [thread.id, ...this.agentsUnder(thread.id)]) this.turnSlots.rerank(threadId);
   }
 
   budgetOf(thread: LiveThread): Promise<BudgetUse | undefined> {

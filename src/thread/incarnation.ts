@@ -389,12 +389,16 @@ export class Incarnation implements TurnHost {
 
   reserveTurn(signal: AbortSignal): Release | Promise<Release> {
     if (this.#own !== undefined) return this.#own.turns.work(signal);
-    return this.env.turnSlots.acquire(signal, () => this.env.standingOf(this.threadId));
+    return this.env.turnSlots.acquire(signal, this.threadId);
   }
 
   returnTurn(signal: AbortSignal): Release | Promise<Release> {
     if (this.#own !== undefined) return this.#own.turns.work(signal);
     return this.env.turnSlots.reacquire(signal, this.threadId);
+  }
+
+  lendRank(target: ThreadId): () => void {
+    return this.env.turnSlots.lend(this.threadId, target);
   }
 
   closeInput({ id }: TurnRun): void {

@@ -21,7 +21,7 @@ import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurn
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
@@ -74,6 +74,7 @@ export interface ThreadHome {
   kill(thread: LiveThread): Promise<void>;
   readonly timers: Scheduler;
   changeBudget(thread: LiveThread, change: BudgetChange): Promise<void>;
+  changePriority(thread: LiveThread, priority: Priority): Promise<void>;
   budgetOf(thread: LiveThread): Promise<BudgetUse | undefined>;
   /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
   noteObserved(thread: LiveThread): void;
@@ -267,6 +268,12 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   async setBudget(change: BudgetChange): Promise<void> {
     if (this.#isClosed) throw this.closedError();
     await this.#home.changeBudget(this, change);
+  }
+
+  async setPriority(given: Priority): Promise<void> {
+    if (this.#isClosed) throw this.closedError();
+    const { priority = given } = parseThreadConfig({ priority: given });
+    await this.#home.changePriority(this, priority);
   }
 
   async schedule(when: When, op: Op, options: ScheduleOptions = {}): Promise<ScheduledTimer> {

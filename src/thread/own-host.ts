@@ -39,7 +39,6 @@ export class OwnHost implements LogicTurns {
     this.#host = host;
     const life = new OwnLife(host, {
       slots: env.turnSlots,
-      standing: () => env.standingOf(threadId),
       deliver: (event) => this.#deliver(event),
     });
     this.life = life;
@@ -49,6 +48,7 @@ export class OwnHost implements LogicTurns {
       get isOver() {
         return !life.turns.hasOwed;
       },
+      lendRank: (target) => env.turnSlots.lend(threadId, target),
       beginWait: () => life.turns.beginWait(),
       endWait: async () => life.turns.endWait(),
     };

@@ -5,7 +5,7 @@
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
+import type { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { ErrorEvent, EventMsg, SessionConfiguredEvent, TaskStartedEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newItemId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
@@ -45,7 +45,6 @@ export interface OwnThread {
 
 export type OwnLifeParts = {
   readonly slots: RankedSlots;
-  readonly standing: () => Standing;
   /** Gives the op to the logic. */
   readonly deliver: (event: SubmittedOp) => void;
 };
@@ -77,10 +76,10 @@ export class OwnLife {
   /** Ends the questions that the logic has asked by events, once their turns have ended. */
   readonly #questions = new Map<SubmissionId, AbortController>();
 
-  constructor(thread: OwnThread, { slots, standing, deliver }: OwnLifeParts) {
+  constructor(thread: OwnThread, { slots, deliver }: OwnLifeParts) {
     this.#thread = thread;
     this.#deliver = deliver;
-    this.turns = new OwnTurns(slots, standing, deliver);
+    this.turns = new OwnTurns(slots, thread.threadId, deliver);
   }
 
   // From the thread's holders to the logic.

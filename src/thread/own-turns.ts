@@ -9,10 +9,10 @@
  */
 import { isEmptyInput, isUrgent, type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
+import type { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { TaskStartedEvent } from "../protocol/event.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 
 /** One that has no end yet. `started` is what its logic said of its begin. */
 export type OwedTurn = {
@@ -29,7 +29,7 @@ const ENDED_KEPT = 64;
 
 export class OwnTurns {
   readonly #slots: RankedSlots;
-  readonly #standing: () => Standing;
+  readonly #threadId: ThreadId;
   readonly #deliver: (event: SubmittedOp) => void;
   readonly #owed = new Map<SubmissionId, OwedTurn>();
   readonly #ended = new Set<SubmissionId>();
@@ -44,10 +44,10 @@ export class OwnTurns {
   #works = 0;
   #returning: { readonly asking: AbortController; readonly done: Promise<void> } | undefined;
 
-  /** @param deliver gives an op to the logic; `standing` says where the thread stands among those that wait */
-  constructor(slots: RankedSlots, standing: () => Standing, deliver: (event: SubmittedOp) => void) {
+  /** @param deliver gives an op to the logic */
+  constructor(slots: RankedSlots, threadId: ThreadId, deliver: (event: SubmittedOp) => void) {
     this.#slots = slots;
-    this.#standing = standing;
+    this.#threadId = threadId;
     this.#deliver = deliver;
   }
 
@@ -127,7 +127,7 @@ export class OwnTurns {
       return;
     }
     const asking = new AbortController();
-    const place = this.#slots.acquire(asking.signal, this.#standing);
+    const place = this.#slots.acquire(asking.signal, this.#threadId);
     if (!(place instanceof Promise)) {
       this.#place = place;
       begin();
@@ -252,7 +252,7 @@ export class OwnTurns {
     const asking = new AbortController();
     const taken = async () => {
       try {
-        const release = await this.#slots.reacquire(asking.signal, this.#standing().id);
+        const release = await this.#slots.reacquire(asking.signal, this.#threadId);
         if (this.#place !== undefined || this.#owed.size === 0) release();
         else this.#place = release;
       } catch {

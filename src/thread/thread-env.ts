@@ -2,7 +2,7 @@ import type { AnyActorRef } from "xstate";
 import type { turnMachine } from "../../machines/turn.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import type { RankedSlots, Standing } from "../kernel/ranked-slots.ts";
+import type { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { ModelClient } from "../model/model-client.ts";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
@@ -35,8 +35,6 @@ export type ThreadEnv = {
   /** How many tokens a model's context holds; null when it has no bound. */
   readonly contextWindow: (model: string, provider: string) => number | null;
   readonly turnSlots: RankedSlots;
-  /** Where a thread stands among those that wait for a place of a running turn. */
-  readonly standingOf: (threadId: ThreadId) => Standing;
   readonly budgets: Budgeting;
   /** The house's turn, for threads whose own logic begins one. */
   readonly turnLogic: typeof turnMachine;

@@ -6,7 +6,7 @@ import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/eve
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { Priority, ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
@@ -168,6 +168,11 @@ export interface ThreadHandle extends AsyncDisposable {
 export interface Thread extends ThreadHandle, ThreadMessenger {
   /** The XState actor of the current incarnation; undefined while the thread is unloaded. */
   readonly actor: AnyActorRef | undefined;
+  /**
+   * Changes its `priority` among turns that wait for a place, also of one that waits: it has waited since it asked. Agents are no more
+   * urgent than whoever started them. Not stored: who resumes the thread gives it again. @throws InvalidRequestError, ThreadClosedError
+   */
+  setPriority(priority: Priority): Promise<void>;
   /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
   readonly terminals: BackgroundTerminals;
   /** What its model has asked the user, and nobody has answered yet; a `user_input_answer` op with the call's id answers. */

@@ -47,7 +47,7 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
     ? settled(call, Promise.resolve(`duplicate call id: ${callId}`))
     : settled(
         call,
-        inCall(host.threadId, run, () => watchedAnswer(host, run, call, raw)),
+        inCall(host, run, () => watchedAnswer(host, run, call, raw)),
       );
   run.calls.push(call);
 }

@@ -15,21 +15,31 @@ export interface TurnScope {
   readonly threadId: ThreadId;
   /** Nothing that it does now is part of a turn. */
   readonly isOver: boolean;
+  /** Whoever it waits for is as urgent as itself, until that is taken back. */
+  lendRank(target: ThreadId): () => void;
   beginWait(): void;
   /** Resolves when the turn has its place again. */
   endWait(): Promise<void>;
 }
 
+type CallHost = Pick<TurnScope, "threadId" | "lendRank">;
+
 class CallScope implements TurnScope {
   readonly threadId: ThreadId;
+  readonly #host: CallHost;
   readonly #run: TurnRun;
   #waits = 0;
   isOver = false;
 
-  constructor(threadId: ThreadId, run: TurnRun) {
-    this.threadId = threadId;
+  constructor(host: CallHost, run: TurnRun) {
+    this.threadId = host.threadId;
+    this.#host = host;
     this.#run = run;
     run.noteCalls({ running: 1 });
+  }
+
+  lendRank(target: ThreadId): () => void {
+    return this.#host.lendRank(target);
   }
 
   beginWait(): void {
@@ -64,8 +74,8 @@ export function currentCall(): { readonly threadId: ThreadId } | undefined {
 }
 
 /** Does the work of a call. */
-export async function inCall<T>(threadId: ThreadId, run: TurnRun, work: () => Promise<T>): Promise<T> {
-  const scope = new CallScope(threadId, run);
+export async function inCall<T>(host: CallHost, run: TurnRun, work: () => Promise<T>): Promise<T> {
+  const scope = new CallScope(host, run);
   try {
     return await scopes.run(scope, work);
   } finally {
@@ -86,11 +96,13 @@ export async function whileWaiting<T>(targets: readonly ThreadId[], work: () => 
   if (scope === undefined || scope.isOver || targets.includes(scope.threadId)) return work();
   const from = scope.threadId;
   for (const target of targets) count(from, target, 1);
+  const lent = targets.map((target) => scope.lendRank(target));
   scope.beginWait();
   try {
     return await work();
   } finally {
     for (const target of targets) count(from, target, -1);
+    for (const takeBack of lent) takeBack();
     await scope.endWait();
   }
 }

@@ -2,7 +2,7 @@ import type { SkeinLogger } from "../kernel/log.ts";
 import type { Release } from "../kernel/slots.ts";
 import type { ModelClient, ModelRequest } from "../model/model-client.ts";
 import type { ProcessEnvironment } from "../process/clean-environment.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../protocol/token-usage.ts";
@@ -92,6 +92,8 @@ export interface TurnHost extends CallHost {
   reserveTurn(signal: AbortSignal): Release | Promise<Release>;
   /** The same for a turn that had one, and lent it to others while it waited for them. */
   returnTurn(signal: AbortSignal): Release | Promise<Release>;
+  /** While its turn waits for another thread, that one is as urgent as it is; until that is taken back. */
+  lendRank(target: ThreadId): () => void;
   /** From the turn's last look at the inbox on, later input starts the next turn (T5). */
   closeInput(run: TurnRun): void;
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { ManualClock } from "../../src/kernel/clock.ts";
-import { type Rank, RankedSlots } from "../../src/kernel/ranked-slots.ts";
+import { type Rank, RankedSlots, type Standing } from "../../src/kernel/ranked-slots.ts";
 import type { Release } from "../../src/kernel/slots.ts";
 import { settled } from "./settled.ts";
 
@@ -13,12 +13,15 @@ const forEver = new AbortController().signal;
 /** One place, and everybody who asks for it while it is held. */
 function queue(limit = 1) {
   const clock = new ManualClock();
-  const slots = new RankedSlots(limit, { clock, agingMs: AGING });
+  const standings = new Map<string, Standing>();
+  const standingOf = (id: string): Standing => standings.get(id) ?? { rank: 3, tree: id };
+  const slots = new RankedSlots(limit, { clock, agingMs: AGING, standingOf });
   const served: string[] = [];
   const held: Release[] = [];
   const hold = (release: Release) => held.push(release);
   const ask = (id: string, rank: Rank, tree = id, signal = forEver) => {
-    const got = slots.acquire(signal, () => ({ id, rank, tree }));
+    standings.set(id, { rank, tree });
+    const got = slots.acquire(signal, id);
     const take = (release: Release) => {
       served.push(id);
       hold(release);
@@ -30,7 +33,7 @@ function queue(limit = 1) {
     held.shift()?.();
     await settled();
   };
-  return { clock, slots, served, ask, next };
+  return { clock, slots, standings, served, ask, next };
 }
 
 suite("ranked slots", () => {
@@ -121,6 +124,103 @@ suite("ranked slots", () => {
     assert.deepEqual(served, ["running", "first"]);
     await next();
     assert.deepEqual([slots.inUse, slots.waiting], [0, 0]);
+  });
+
+  test("whoever waits for another lends it its rank, along those that wait for each other, as long as it waits", async () => {
+    const { slots, standings, served, ask, next } = queue();
+    ask("holds", 1);
+    ask("usual", 3);
+    ask("background", 5);
+    ask("behind", 4);
+    standings.set("urgent", { rank: 1, tree: "urgent" });
+    assert.deepEqual(slots.order(), ["usual", "behind", "background"]);
+    const takeBack = slots.lend("urgent", "background");
+    assert.deepEqual(slots.order(), ["background", "usual", "behind"]);
+    const further = slots.lend("background", "behind");
+    assert.deepEqual(slots.order(), ["background", "behind", "usual"]);
+    const around = slots.lend("behind", "urgent");
+    assert.equal(slots.rankOf("behind"), 1);
+    const twice = slots.lend("urgent", "background");
+    takeBack();
+    assert.deepEqual(slots.order(), ["background", "behind", "usual"]);
+    for (const end of [twice, around, further]) end();
+    assert.deepEqual(slots.order(), ["usual", "behind", "background"]);
+    for (let left = 3; left > 0; left -= 1) await next();
+    assert.deepEqual(served, ["holds", "usual", "behind", "background"]);
+    assert.equal(slots.waiting, 0);
+  });
+
+  test("a rank that changes while it waits: it keeps its arrival, before those of the new rank that asked later", async () => {
+    const { clock, slots, standings, ask } = queue();
+    const abort = new AbortController();
+    ask("holds", 1);
+    ask("early", 3, "tree a");
+    clock.advance(10);
+    ask("moves", 5, "tree b", abort.signal);
+    clock.advance(10);
+    ask("late", 3, "tree c");
+    ask("sibling", 3, "tree b");
+    standings.set("moves", { rank: 3, tree: "tree b" });
+    slots.rerank("moves");
+    assert.deepEqual(slots.order(), ["early", "moves", "late", "sibling"]);
+    abort.abort(new Error("given up"));
+    // It is its tree's turn still.
+    assert.deepEqual(slots.order(), ["early", "sibling", "late"]);
+    slots.rerank("moves");
+    slots.rerank("never seen");
+    assert.equal(slots.waiting, 3);
+  });
+
+  test("lent, taken back and moved at any time: none is lost or served twice, and nothing is left", async () => {
+    const step = fc.record({
+      do: fc.constantFrom("ask", "lend", "takeBack", "rerank", "next", "abort"),
+      from: fc.nat(4),
+      to: fc.nat(4),
+      rank: fc.constantFrom<Rank[]>(1, 2, 3, 4, 5),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const { clock, slots, standings, served, ask, next } = queue();
+        const aborts = new Map<string, AbortController>();
+        const lent: (() => void)[] = [];
+        const asked: string[] = [];
+        const aborted = new Set<string>();
+        for (const [at, { do: what, from, to, rank }] of steps.entries()) {
+          clock.advance(1_000);
+          if (what === "ask") {
+            const id = `${from}`;
+            if (slots.order().includes(id)) continue;
+            const abort = new AbortController();
+            aborts.set(id, abort);
+            asked.push(id);
+            ask(id, rank, `tree ${from % 2}`, abort.signal);
+            await settled();
+          } else if (what === "lend") lent.push(slots.lend(`${from}`, `${to}`));
+          else if (what === "takeBack") lent.splice(at % (lent.length || 1), 1)[0]?.();
+          else if (what === "rerank") {
+            standings.set(`${to}`, { rank, tree: `tree ${to % 2}` });
+            slots.rerank(`${to}`);
+          } else if (what === "next") await next();
+          else {
+            const id = `${from}`;
+            if (!slots.order().includes(id)) continue;
+            aborts.get(id)?.abort(new Error("given up"));
+            aborted.add(`${id} ${asked.lastIndexOf(id)}`);
+          }
+          const waiting = asked.length - served.length - aborted.size;
+          assert.equal(slots.order().length, waiting);
+          assert.equal(slots.waiting, waiting);
+          const ranks = slots.order().map((id) => slots.rankOf(id));
+          assert.ok(ranks.every((one) => one >= 1 && one <= 5));
+        }
+        for (const takeBack of lent) takeBack();
+        for (const id of slots.order()) assert.equal(slots.rankOf(id), standings.get(id)?.rank);
+        while (slots.inUse > 0) await next();
+        assert.equal(served.length + aborted.size, asked.length);
+        assert.equal(slots.waiting, 0);
+      }),
+      { numRuns: Number(process.env.SKEIN_WALKS ?? 100) },
+    );
   });
 
   test("any interleaving: no more than the limit, none lost, none passed by one that came the aging bound after its turn began", async () => {

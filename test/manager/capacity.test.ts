@@ -69,6 +69,78 @@ suite("capacity", () => {
     );
   });
 
+  test("SEMANTICS 8.10: whoever is waited for is as urgent as whoever waits, and no longer than that", async () => {
+    const asked: string[] = [];
+    const submitted = latch();
+    const heads: Record<string, Thread> = {};
+    const waits = tool({
+      name: "waits",
+      description: "",
+      input: z.object({}),
+      execute: async () => {
+        submitted.open();
+        await until(() => r.manager.capacity().runningTurns.waiting === 2);
+        await r.manager.agentControl().waitFor([heads.background?.id ?? ""], { deadlineMs: 60_000 });
+        return "done";
+      },
+    });
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      tools: [waits],
+      script: ({ threadId }, n) => {
+        asked.push(threadId);
+        return threadId === heads.urgent?.id && n === 0 ? [call("waits", {})] : "ok";
+      },
+    });
+    const start = async (config: ThreadConfig) => (await r.manager.startThread(config)).thread;
+    heads.urgent = await start({ priority: "interactive" });
+    heads.background = await start({ priority: "background" });
+    const usual = await start({});
+    const running = heads.urgent.run("go");
+    await submitted.opened;
+    const runs = [usual.run("go"), heads.background.run("go")];
+    await Promise.all([running, ...runs]);
+    assert.deepEqual(asked.slice(0, 2), [heads.urgent.id, heads.background.id]);
+    assert.equal(asked.length, 4);
+    assert.equal(r.manager.capacity(heads.background.id).priority, 5);
+  });
+
+  test("SEMANTICS 8.10: a priority that changes while a turn waits moves it, and its agents; nonsense is refused", async () => {
+    const open = latch();
+    const asked: string[] = [];
+    await using r = await rig({
+      limits: { runningTurns: 1 },
+      script: ({ threadId }, n) => {
+        asked.push(threadId);
+        return n === 0 ? [wait(open.opened), say("ok")] : "ok";
+      },
+    });
+    const start = async (config: ThreadConfig, parent?: Thread) =>
+      (await r.manager.startThread(config, parent && { parentThreadId: parent.id })).thread;
+    const first = await start({});
+    const [late, agent, usual] = [await start({ priority: 5 }), await start({}), await start({})];
+    const under = await start({}, late);
+    const running = first.run("go");
+    await until(() => asked.length === 1);
+    const runs = [late, under, agent, usual].map((thread) => thread.run("go"));
+    await until(() => r.manager.capacity().runningTurns.waiting === 4);
+    await late.setPriority("interactive");
+    assert.deepEqual(
+      [late, under].map(({ id }) => r.manager.capacity(id).placeInQueue),
+      [0, 1],
+    );
+    await usual.setPriority("background");
+    await assert.rejects(usual.setPriority(9 as never), /priority/);
+    open.open();
+    await Promise.all([running, ...runs]);
+    assert.deepEqual(
+      asked,
+      [first, late, under, agent, usual].map(({ id }) => id),
+    );
+    await usual.shutdown();
+    await assert.rejects(usual.setPriority(1), { code: "thread_closed" });
+  });
+
   test("spawn rate: one too many is refused with when to try again, costs nothing, and no thread that was refused counts", async () => {
     await using r = await rig({ limits: { spawnRate: { count: 2, periodMs: 1_000 }, depth: 1 } });
     const { thread: root } = await r.manager.startThread();
