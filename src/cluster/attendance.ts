@@ -252,9 +252,28 @@ export class Attendance {
   async #settleKnown(thread: LiveThread, id: string, watch: TurnWatch): Promise<void> {
     if (!watch.isRunning) return;
     const outcome = await thread.outcomeOf(id);
-    if (outcome === "running" || !watch.isRunning) return;
+    if (!watch.isRunning) return;
+    const joined = outcome === "running" ? await this.#joined(thread, id) : undefined;
+    if (outcome === "running" && joined === undefined) return;
     watch.stop();
-    this.#results.set(id, this.#fromHistory(thread, id));
+    const result = (joined?.ended ?? Promise.resolve()).then(() => this.#fromHistory(thread, id));
+    result.catch(() => undefined); // whoever collects the results hears of it
+    this.#results.set(id, result);
+  }
+
+  /** The end of the turn that the input has joined in an earlier life: nothing in this one bears its name. */
+  async #joined(thread: LiveThread, id: string): Promise<{ readonly ended: Promise<void> } | undefined> {
+    const trace = await thread.incarnation.intake.ledger.trace(toSubmissionId(id), undefined);
+    if (trace?.turnId == null || trace.turnId === id) return undefined;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const stop = new WholeLife(thread).observe({
+      event({ msg }) {
+        if (msg.type !== "task_complete" && msg.type !== "turn_aborted") return;
+        if (msg.turn_id === trace.turnId) resolve();
+      },
+      closed: (cause) => reject(new ThreadClosedError(thread.id, undefined, cause)),
+    });
+    return { ended: promise.finally(stop) };
   }
 
   async #fromHistory({ incarnation, id: threadId }: LiveThread, id: string): Promise<TurnResult<never>> {

@@ -42,6 +42,7 @@ import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store
 import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
 import { Ingress } from "./ingress.ts";
+import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
 import { RemoteThread, type ThreadHost } from "./remote-thread.ts";
 import {
   CONTROL,
@@ -417,6 +418,8 @@ class RemoteThreads implements Cluster, ThreadHost {
     await this.close();
   }
 }
+
+refuseMembers(RemoteThreads.prototype, REFUSED_OF_MANAGERS);
 
 function sourceOf(from: ForkSource | string): ThreadId | { readonly history: ReturnType<typeof parseInitialHistory> } {
   if (typeof from === "string") return parseThreadId(from);

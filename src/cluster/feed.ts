@@ -335,7 +335,9 @@ export function openQuestions(
 ): readonly PendingApproval[] {
   if (kinds.has(msg.type)) {
     const { call_id: callId } = msg as { call_id?: unknown };
-    return typeof callId === "string" ? [...open, { turn: id, callId, msg }] : open;
+    return typeof callId === "string"
+      ? [...open.filter((each) => each.callId !== callId), { turn: id, callId, msg }]
+      : open;
   }
   const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
   return isEnd && open.length > 0 ? [] : open;

@@ -40,6 +40,7 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
 import { APPROVALS, Feed, type FeedSource, openQuestions, USER_QUESTIONS } from "./feed.ts";
+import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
 import { RemoteEvents } from "./remote-events.ts";
 import { resultOf } from "./turn-results.ts";
 import type { Delivery, Facts, LiveState, Look, Message, TurnAnswer } from "./wire.ts";
@@ -574,6 +575,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
     }
   }
 }
+
+refuseMembers(RemoteThread.prototype, REFUSED_OF_THREADS);
 
 /** What only the turn that runs could take is for nobody when none runs. */
 function needsTurn(message: Message): boolean {

@@ -92,8 +92,17 @@ const noteSchema: z.ZodType<ClusterNote> = z.object({
   run: runSchema.nullable(),
 });
 
-/** undefined where there is none, or none that this version can read. */
-export const readNote = (value: unknown): ClusterNote | undefined => noteSchema.safeParse(value).data;
+/**
+ * undefined where there is none, or none that can be read.
+ * @throws ClusterMismatchError for one that workers of another version have written
+ */
+export function readNote(value: unknown): ClusterNote | undefined {
+  const note = noteSchema.safeParse(value).data;
+  if (note === undefined || note.protocol === PROTOCOL_VERSION) return note;
+  throw new ClusterMismatchError(
+    `thread ${note.facts.threadId} was last run by workers that speak version ${note.protocol} of the cluster's protocol, and this is version ${PROTOCOL_VERSION}: bring all to one release of skein`,
+  );
+}
 
 /** What a thread is told while it may run. */
 export type Message =

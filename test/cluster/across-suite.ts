@@ -167,6 +167,22 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     });
   }
 
+  test("asks again after its worker's death, and is approved", async () => {
+    const { thread } = await client().startThread();
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("guard this");
+    const first = await runningAt(thread);
+    await until(() => thread.pendingApprovals[0]);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    const other = await client().getThread(thread.id);
+    other.events$.subscribe(() => undefined);
+    const asked = await until(() => other.pendingApprovals[0]);
+    await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    assert.deepEqual([(await turn).status, (await turn).lastAgentMessage], ["completed", "done"]);
+    await oneEnd(thread, 1);
+  });
+
   test("is interrupted while no worker runs it: the next one ends it", async () => {
     const { thread } = await client().startThread();
     const turn = thread.run("wait here");

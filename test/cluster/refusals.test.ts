@@ -1,10 +1,13 @@
 /** Bad input and trouble, as a client and a worker tell of it; without an engine. */
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import * as z from "zod";
-import { connect, createWorker, type WorkerOptions } from "../../src/cluster/index.ts";
+import { type Cluster, connect, createWorker, type WorkerOptions } from "../../src/cluster/index.ts";
+import { REFUSED_OF_MANAGERS, REFUSED_OF_THREADS } from "../../src/cluster/refused-members.ts";
+import { PROTOCOL_VERSION } from "../../src/cluster/wire.ts";
 import {
   ClusterMismatchError,
   ClusterUnavailableError,
@@ -14,6 +17,8 @@ import {
   newThreadId,
   SkeinError,
   scriptedClient,
+  type Thread,
+  type ThreadId,
   ThreadManager,
   type ThreadStore,
   tool,
@@ -24,6 +29,10 @@ async function managerOf(t: TestContext, store: ThreadStore = memoryStore()): Pr
   const manager = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd: "/tmp" } });
   t.after(() => manager.shutdown());
   return manager;
+}
+
+async function oneOfManager(t: TestContext): Promise<Thread> {
+  return (await (await managerOf(t)).startThread()).thread;
 }
 
 /** What stands where an engine should. */
@@ -120,7 +129,74 @@ suite("a worker", () => {
   });
 });
 
+/** A thread as workers tell of it. */
+const lookOf = (threadId: ThreadId) => ({
+  note: {
+    ...{ protocol: PROTOCOL_VERSION, config: {}, state: "open", run: null },
+    facts: {
+      ...{ threadId, epoch: 1, status: "pending_init", config: {}, tokenUsage: null, position: 1 },
+      configured: { type: "session_configured", session_id: threadId, rollout_path: null },
+    },
+  },
+  position: 1,
+});
+
+/** What comes of using a member, whether it is read, called or waited for. */
+async function use(holder: object, name: string): Promise<unknown> {
+  const member: unknown = Reflect.get(holder, name);
+  return typeof member === "function" ? await member.call(holder, "x", "x") : member;
+}
+
+suite("what a cluster does not offer", () => {
+  test("every member that threads and managers of one process have beside it is refused by its name, and documented", async (t) => {
+    const threadId = newThreadId();
+    const ingress = await standIn(t, () => ({ status: 200, body: lookOf(threadId) }));
+    await using cluster = connect({ ingress });
+    const thread = await cluster.getThread(threadId);
+    const docs = await readFile(new URL("../../docs/cluster.md", import.meta.url), "utf8");
+    const tables: [object, object, object][] = [
+      [thread, REFUSED_OF_THREADS, await oneOfManager(t)],
+      [cluster, REFUSED_OF_MANAGERS, await managerOf(t)],
+    ];
+    for (const [holder, table, original] of tables) {
+      for (const name of Object.keys(table)) {
+        assert.ok(name in original, `${name} is there in one process`);
+        await assert.rejects(
+          use(holder, name),
+          (error) =>
+            error instanceof InvalidRequestError && error.message.startsWith(`${name} is not there over a cluster: `),
+          name,
+        );
+      }
+    }
+    for (const name of Object.keys(REFUSED_OF_THREADS)) assert.ok(docs.includes(`\`${name}\``), `docs: ${name}`);
+    assert.deepEqual(thread.pendingUserQuestions, []);
+  });
+});
+
 suite("connect", () => {
+  test("the store of another cluster is told at the first thread", async (t) => {
+    const threadId = newThreadId();
+    const { note, position } = lookOf(threadId);
+    const ingress = await standIn(t, (path) => ({
+      status: 200,
+      body: path.endsWith("/open") ? note.facts : { note, position },
+    }));
+    const uses: ((threads: Cluster) => Promise<unknown>)[] = [
+      (threads) => threads.getThread(threadId),
+      (threads) => threads.resumeThread(threadId),
+      (threads) => threads.sendOp(threadId, { type: "interrupt" }),
+    ];
+    for (const work of uses) {
+      await using cluster = connect({ ingress, store: memoryStore() });
+      await assert.rejects(
+        work(cluster),
+        (error) => error instanceof ClusterMismatchError && error.message.includes(threadId) && !error.retryable,
+        String(work),
+      );
+    }
+  });
+
   test("names a wrong option", () => {
     for (const options of [
       {},
