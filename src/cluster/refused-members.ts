@@ -1,10 +1,10 @@
 /** What threads and managers of one process have beside what a cluster offers, and why it is refused there. */
 import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { Threads } from "../manager/threads-face.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { INSPECT } from "../protocol/shown-as.ts";
 import type { Thread } from "../thread/thread.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
-import type { Cluster } from "./connect.ts";
 
 /** How it fails: as a value that is read, as a call, or as a promise. */
 type Refusal = readonly [kind: "value" | "call" | "promise", why: string];
@@ -27,7 +27,7 @@ export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThr
   step: ["promise", STEPS],
   monitor: ["call", WATCHING],
   monitors: ["promise", WATCHING],
-  setPriority: ["call", "each worker gives its own places; a thread keeps the priority of its settings"],
+  setPriority: ["promise", "each worker gives its own places; a thread keeps the priority of its settings"],
   link: ["call", WATCHING],
   send: ["promise", MAIL],
   request: ["promise", MAIL],
@@ -40,7 +40,7 @@ const WORKERS = "it is each worker's own; ask the worker's manager";
 const STORE = "give `connect` the store that the workers share, and ask that";
 const HOME = "settings, credentials, skills and models are the workers' own";
 
-export const REFUSED_OF_MANAGERS: Refusals<Exclude<keyof ThreadManager, keyof Cluster | "toJSON" | typeof INSPECT>> = {
+export const REFUSED_OF_MANAGERS: Refusals<Exclude<keyof ThreadManager, keyof Threads | "toJSON" | typeof INSPECT>> = {
   supervisor: ["value", WORKERS],
   store: ["value", STORE],
   resumeThreadFromRollout: ["promise", "a rollout file is on one machine; resume the thread by its id"],
