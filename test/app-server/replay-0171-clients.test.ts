@@ -66,6 +66,37 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: "0.171-skills-agents",
+    // A skill that config.toml has taken out is injected no more; loaded threads of stock Codex still get it.
+    left: ["0:18"],
+    unseen: (key, place) => place.endsWith("tokenUsage") && key === "total",
+    // Stock Codex installs skills of its own, which the recording lacks. Files are not watched here: a list looks.
+    retell: (story) => retell(story).filter(({ method = "" }) => !["configWarning", "skills/changed"].includes(method)),
+    prepare: async ({ home, cwd, userHome }) => {
+      await mkdir(join(cwd, ".git"));
+      await writeFile(join(cwd, ".git/HEAD"), "ref: refs/heads/main\n");
+      await mkdir(join(cwd, "pkg/inner"), { recursive: true });
+      for (const [file, name, description] of [
+        [join(cwd, ".agents/skills/alpha"), "alpha", "does alpha"],
+        [join(cwd, ".agents/skills/dup"), "delta", "duplicate name"],
+        [join(cwd, ".codex/skills/dotcodex"), "dotcodex", "in .codex"],
+        [join(cwd, "pkg/.agents/skills/beta"), "beta", "does beta"],
+        [join(cwd, "extra/skills/ex"), "ex", "extra root"],
+        [join(home, "skills/delta"), "delta", "codex home skill"],
+        [join(userHome, ".agents/skills/gamma"), "gamma", "home skill"],
+      ] as const) {
+        await mkdir(file, { recursive: true });
+        const text = `---\nname: ${name}\ndescription: ${description}\n---\n\nBody of ${name === "gamma" ? "home skill" : name}.\n`;
+        await writeFile(join(file, "SKILL.md"), text);
+      }
+      await mkdir(join(cwd, ".agents/skills/alpha/agents"));
+      const shown = "interface:\n  display_name: Shown\n  short_description: short\n";
+      await writeFile(join(cwd, ".agents/skills/alpha/agents/openai.yaml"), shown);
+      await mkdir(join(cwd, ".agents/skills/broken"));
+      await writeFile(join(cwd, ".agents/skills/broken/SKILL.md"), "no front matter\n");
+    },
+  },
+  {
     name: "0.171-agents-parent",
     unseen: (key, place) =>
       ["agentNickname", "agent_nickname"].includes(key) ||

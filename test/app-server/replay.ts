@@ -359,6 +359,7 @@ const isKnownTo087 = ({ method, params }: Message): boolean =>
 
 async function writeInto(home: string, comparison: Comparison, { path, text }: FileRow): Promise<void> {
   const file = join(home, path);
+  if (text === null) return await rm(file);
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, comparison.translate(text));
 }

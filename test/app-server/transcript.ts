@@ -18,7 +18,8 @@ export type Row =
   | { dir: "model"; input: string[] }
   | { dir: "note"; note: string; conn?: number };
 
-export type FileRow = { dir: "file"; path: string; text: string };
+/** What was written into the home at that point, or taken away (null). */
+export type FileRow = { dir: "file"; path: string; text: string | null };
 
 export type ClientRow = ({ dir: "in"; msg: Message } | { dir: "in"; raw: string }) & { conn?: number };
 

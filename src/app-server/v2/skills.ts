@@ -33,12 +33,11 @@ function checkAbsolute(path: string): void {
   if (!isAbsolute(path)) throw invalidRequest("Invalid request: AbsolutePathBuf deserialized without a base path");
 }
 
-async function list({ manager, cwd }: ServerContext, { cwds, forceReload }: z.infer<typeof listSchema>) {
+/** Nobody watches the files, so each list looks at them anew, whether `forceReload` is set or not. */
+async function list({ manager, cwd }: ServerContext, { cwds }: z.infer<typeof listSchema>) {
   const asked = cwds == null || cwds.length === 0 ? [cwd] : cwds;
   const data = asked.map(async (each) => {
-    const { skills, errors } = await manager.skillsManager.skillsFor(resolve(cwd, each), {
-      forceReload: forceReload ?? false,
-    });
+    const { skills, errors } = await manager.skillsManager.skillsFor(resolve(cwd, each), { forceReload: true });
     return {
       cwd: each,
       skills: skills.map(({ name, description, shortDescription, path, scope, interface: shown, enabled }) => ({
