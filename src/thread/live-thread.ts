@@ -26,7 +26,7 @@ import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
-import type { ReviewTarget } from "../turn/review/target.ts";
+import { checkTarget, type ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
@@ -347,6 +347,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
         throw error;
       }
     }
+    if (op.type === "review") checkTarget(op.review_request.target);
     this.#checkBudget(op);
     const { durability, whenFull } = options;
     const given = { ...handing, op, durability, whenFull };

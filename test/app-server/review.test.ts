@@ -267,3 +267,18 @@ test("wrong targets are refused in Codex's words", async (t) => {
   const unknown = "01a218bb-0000-7000-8000-000000000000";
   assert.equal(await refusal({ threadId: unknown, target: custom }), `thread not found: ${unknown}`);
 });
+
+test("a review of nothing is refused, by whichever door it comes", async (t) => {
+  const { manager, threadId } = await begun(t, []);
+  const thread = await manager.getThread(threadId);
+  for (const [target, why] of [
+    [{ type: "baseBranch", branch: " " }, /branch must not be empty/],
+    [{ type: "commit", sha: "" }, /sha must not be empty/],
+    [{ type: "custom", instructions: "\n" }, /instructions must not be empty/],
+    [{ type: "everything" }, /the target must be/],
+    [undefined, /the target must be/],
+  ] as const) {
+    await assert.rejects(thread.submit({ type: "review", review_request: { target } }), why);
+  }
+  assert.equal((await thread.run("still here")).status, "completed");
+});

@@ -1,7 +1,7 @@
 /** review/start: a review of the folder's changes, as a turn of the thread that asks for it. */
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
-import { type ReviewTarget, reviewLabel, reviewTargetSchema } from "../../turn/review/target.ts";
+import { emptyPartOf, type ReviewTarget, reviewLabel, reviewTargetSchema } from "../../turn/review/target.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
@@ -36,11 +36,9 @@ async function start(
   return { turn: { ...turnInProgress(id, null), rootTurnId: null, items: [asked] }, reviewThreadId: thread.id };
 }
 
-/** White space counts as empty. @throws RpcError */
+/** @throws RpcError */
 function checked(target: ReviewTarget): ReviewTarget {
-  const refuse = (what: string) => invalidRequest(`${what} must not be empty`);
-  if (target.type === "baseBranch" && target.branch.trim() === "") throw refuse("branch");
-  if (target.type === "commit" && target.sha.trim() === "") throw refuse("sha");
-  if (target.type === "custom" && target.instructions.trim() === "") throw refuse("instructions");
+  const empty = emptyPartOf(target);
+  if (empty !== undefined) throw invalidRequest(`${empty} must not be empty`);
   return target;
 }

@@ -26,6 +26,8 @@ export async function targetOf(
     throw new UsageError("review: say one of --uncommitted, --base BRANCH, --commit SHA and instructions");
   }
   if (title !== undefined && commit === undefined) throw new UsageError("review: --title goes with --commit");
+  if (base?.trim() === "") throw new UsageError("review: the branch of --base is empty");
+  if (commit?.trim() === "") throw new UsageError("review: the sha of --commit is empty");
   if (uncommitted) return { type: "uncommittedChanges" };
   if (base !== undefined) return { type: "baseBranch", branch: base };
   if (commit !== undefined) return { type: "commit", sha: commit, title: title ?? null };

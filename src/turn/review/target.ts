@@ -1,5 +1,6 @@
 /** What a review looks at, as clients name it. */
 import * as z from "zod";
+import { InvalidRequestError } from "../../protocol/errors.ts";
 
 const text = z.string();
 
@@ -16,6 +17,23 @@ export const reviewTargetSchema: z.ZodType<ReviewTarget> = z.discriminatedUnion(
   z.looseObject({ type: z.literal("commit"), sha: text, title: text.nullish() }),
   z.looseObject({ type: z.literal("custom"), instructions: text }),
 ]);
+
+const KINDS = "uncommittedChanges, baseBranch (branch), commit (sha) or custom (instructions)";
+
+/** The part of a target that has to say something and does not; white space says nothing. */
+export function emptyPartOf(target: ReviewTarget): "branch" | "sha" | "instructions" | undefined {
+  if (target.type === "baseBranch" && target.branch.trim() === "") return "branch";
+  if (target.type === "commit" && target.sha.trim() === "") return "sha";
+  return target.type === "custom" && target.instructions.trim() === "" ? "instructions" : undefined;
+}
+
+/** @throws InvalidRequestError for what is no target, or says nothing */
+export function checkTarget(target: unknown): void {
+  const read = reviewTargetSchema.safeParse(target);
+  if (!read.success) throw new InvalidRequestError(`op review: the target must be ${KINDS}, with what it needs`);
+  const empty = emptyPartOf(read.data);
+  if (empty !== undefined) throw new InvalidRequestError(`op review: ${empty} must not be empty`);
+}
 
 /** How many letters name a commit to a reader. */
 const SHORT_SHA = 7;
