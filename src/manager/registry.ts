@@ -85,6 +85,8 @@ export class Registry {
   readonly #threads = new Map<ThreadId, LiveThread>();
   /** Those that may be idle, the least recently used first. One that is found at work is left out until it is touched. */
   readonly #candidates = new Map<ThreadId, LiveThread>();
+  /** The last of them, where it is still there. */
+  #newest: ThreadId | undefined;
   readonly #reserved = new Map<ThreadId, Reservation>();
   readonly #leaving = new Map<ThreadId, Leaving>();
   readonly #down = new Map<ThreadId, Down>();
@@ -177,7 +179,7 @@ export class Registry {
       } else {
         if (place !== undefined) this.#places.set(threadId, place);
         this.#threads.set(threadId, thread);
-        this.#candidates.set(threadId, thread);
+        this.#candidate(thread);
         outcome.resolve(thread);
       }
       down?.done.resolve();
@@ -279,7 +281,7 @@ export class Registry {
   noteRest(threadId: ThreadId): void | Promise<void> {
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
-      if (thread !== undefined && !this.#candidates.has(threadId)) this.#candidates.set(threadId, thread);
+      if (thread !== undefined && !this.#candidates.has(threadId)) this.#candidate(thread);
     });
   }
 
@@ -310,7 +312,7 @@ export class Registry {
     const { config, status, outcome } = session;
     if (fate === "kept") {
       this.#threads.set(id, thread);
-      this.#candidates.set(id, thread);
+      this.#candidate(thread);
       return;
     }
     if (fate === "down") {
@@ -324,12 +326,19 @@ export class Registry {
 
   /** The thread is in use: others leave memory before it. */
   touch(threadId: ThreadId): void | Promise<void> {
+    // Most often it is used several times in a row.
+    if (this.#newest === threadId && this.#candidates.has(threadId)) return;
     return this.#lock.write(() => {
       const thread = this.#threads.get(threadId);
       if (thread === undefined) return;
       this.#candidates.delete(threadId);
-      this.#candidates.set(threadId, thread);
+      this.#candidate(thread);
     });
+  }
+
+  #candidate(thread: LiveThread): void {
+    this.#candidates.set(thread.id, thread);
+    this.#newest = thread.id;
   }
 
   /** Where the thread is; undefined when it is in no place, or still being made. */

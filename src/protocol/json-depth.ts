@@ -60,12 +60,25 @@ function hasMoreOpeners(text: string, levels: number): boolean {
 
 /** The same of a value. One that holds itself is as deep as can be. */
 export function isDeepValue(value: unknown, levels = MAX_JSON_DEPTH): boolean {
-  let level = objectsIn([value]);
+  let level = isObject(value) ? new Set([value]) : NONE;
   for (let depth = 0; level.size > 0; depth += 1) {
     if (depth === levels) return true;
-    level = objectsIn([...level].flatMap((each) => Object.values(each)));
+    level = objectsWithin(level);
   }
   return false;
+}
+
+const NONE: ReadonlySet<object> = new Set();
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+
+/** Each once, so that a value which holds itself twice does not grow. */
+function objectsWithin(level: ReadonlySet<object>): ReadonlySet<object> {
+  const within: object[] = [];
+  for (const each of level) {
+    for (const value of Object.values(each)) if (isObject(value)) within.push(value);
+  }
+  return within.length === 0 ? NONE : new Set(within);
 }
 
 /** How deep an op may nest: lines hold it, or what it gives, two levels deeper. */
@@ -84,7 +97,3 @@ function clipped(value: unknown, levels: number): unknown {
   if (Array.isArray(value)) return value.map((part) => clipped(part, levels - 1));
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, clipped(part, levels - 1)]));
 }
-
-/** Each once, so that a value which holds itself twice does not grow. */
-const objectsIn = (values: readonly unknown[]): Set<object> =>
-  new Set(values.filter((value) => typeof value === "object" && value !== null));

@@ -372,13 +372,15 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     let id: SubmissionId;
     try {
       if (this.#isClosed) throw this.closedError(handing.op);
-      id = await this.#mailbox.take(handing);
+      const taken = this.#mailbox.take(handing);
+      id = taken instanceof Promise ? await taken : taken;
     } catch (error) {
       // What its sender takes back is no dead letter.
       if (!handing.signal?.aborted) this.#home.noteUndelivered(this, handing, error);
       throw error;
     }
-    await stored(this.#incarnation, handing);
+    const storing = stored(this.#incarnation, handing);
+    if (storing !== undefined) await storing;
     return id;
   }
 

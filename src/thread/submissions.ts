@@ -125,9 +125,13 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
   });
 }
 
-/** Resolves when the op, and what the thread had said before it, is stored (T7). @throws StoreIoError, ThreadBusyError */
-export async function stored(thread: Incarnation, { op, signal, durability }: Handing): Promise<void> {
+/**
+ * Resolves when the op, and what the thread had said before it, is stored (T7); undefined when it is already, or need not be.
+ *
+ * @throws StoreIoError, ThreadBusyError
+ */
+export function stored(thread: Incarnation, { op, signal, durability }: Handing): Promise<void> | undefined {
   const { writer } = thread;
-  if (isUrgent(op) || durability === "memory" || (!writer.dirty && writer.failure === undefined)) return;
-  await raceAbort(thread.storage.flush(), signal);
+  if (isUrgent(op) || durability === "memory" || (!writer.dirty && writer.failure === undefined)) return undefined;
+  return raceAbort(thread.storage.flush(), signal);
 }
