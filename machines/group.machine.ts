@@ -96,8 +96,12 @@ type Members = readonly GroupMember[];
 const find = ({ members }: Pick<GroupContext, "members">, id: string): GroupMember | undefined =>
   members.find((member) => member.id === id);
 
-const changed = (members: Members, id: string, state: MemberState, why?: StopReason): Members =>
-  members.map((member) => (member.id === id ? { ...member, state, why } : member));
+/** Members that did not change stay the same objects: whoever stores them goes by that. */
+function changed(members: Members, id: string, state: MemberState, why?: StopReason): Members {
+  const at = members.findIndex((member) => member.id === id);
+  const member = members[at];
+  return member === undefined ? members : members.with(at, { ...member, state, why });
+}
 
 const without = (members: Members, id: string): Members => members.filter((member) => member.id !== id);
 
@@ -177,13 +181,19 @@ const markedForEnd = (members: Members, why: StopReason): Members =>
 
 /** What is to be done next: at most one stop or one start is under way. */
 function nextOf({ members, strategy }: GroupContext, mayStart: boolean): GroupEmitted | undefined {
-  const is = (...states: MemberState[]) => members.some(({ state }) => states.includes(state));
-  if (is("stopping")) return undefined;
-  const last = members.findLast(({ state }) => state === "marked");
-  if (last !== undefined) return { type: "member.stop", id: last.id, why: last.why ?? "asked" };
-  if (!mayStart || is("starting") || (strategy !== "one_for_one" && is("waiting"))) return undefined;
-  const first = members.find(({ state }) => state === "due");
-  return first && { type: "member.start", id: first.id };
+  let lastMarked: GroupMember | undefined;
+  let firstDue: GroupMember | undefined;
+  let mayBegin = mayStart;
+  // One walk: each change of each member comes by here.
+  for (const member of members) {
+    const { state } = member;
+    if (state === "stopping") return undefined;
+    if (state === "marked") lastMarked = member;
+    else if (state === "due") firstDue ??= member;
+    else if (state === "starting" || (state === "waiting" && strategy !== "one_for_one")) mayBegin = false;
+  }
+  if (lastMarked !== undefined) return { type: "member.stop", id: lastMarked.id, why: lastMarked.why ?? "asked" };
+  return mayBegin && firstDue !== undefined ? { type: "member.start", id: firstDue.id } : undefined;
 }
 
 const delayOf = ({ restarts, backoffMs, maxBackoffMs, jitter }: GroupContext, chance: number): number =>

@@ -82,7 +82,9 @@ export class LiveGroup implements ThreadGroup {
   readonly #actor: Actor<typeof groupMachine>;
   readonly #inner = new Map<ThreadId, LiveGroup>();
   #parent: LiveGroup | undefined;
-  #stored = new Map<string, string>();
+  readonly #stored = new Map<string, string>();
+  /** The members when they were stored last: those that have not changed are the same objects. */
+  #seen: readonly GroupMember[] = [];
   #storedState: StoredGroup["state"] = "running";
   #storedRestarts: readonly number[] = [];
   #lastError: unknown;
@@ -512,19 +514,16 @@ export class LiveGroup implements ThreadGroup {
     if (record === undefined) return;
     const { context, value } = this.#actor.getSnapshot();
     const { members, restarts } = context;
-    const left = new Set(this.#stored.keys());
+    const before = this.#seen;
+    this.#seen = members;
+    let at = 0;
     for (const member of members) {
-      left.delete(member.id);
-      const stored = this.#storedForm(member);
-      const text = JSON.stringify(stored);
-      if (this.#stored.get(member.id) === text) continue;
-      this.#stored.set(member.id, text);
-      record.note({ change: "member", member: stored });
+      // Who stays keeps its order: those between have left.
+      while (at < before.length && before[at]?.id !== member.id) at += 1;
+      if (before[at] !== member) this.#storeMember(record, member);
+      at += 1;
     }
-    for (const id of left) {
-      this.#stored.delete(id);
-      record.note({ change: "left", id: id as ThreadId });
-    }
+    if (this.#stored.size > members.length) this.#storeLeavers(record, members);
     if (restarts !== this.#storedRestarts && restarts.length > 0) {
       record.note({ change: "restarted", at: this.#host.clock.now() });
     }
@@ -532,6 +531,23 @@ export class LiveGroup implements ThreadGroup {
     const state = value === "gaveUp" || value === "stopped" || value === "running" ? value : this.#storedState;
     if (state !== this.#storedState) record.note({ change: "state", state });
     this.#storedState = state;
+  }
+
+  #storeMember(record: GroupRecord, member: GroupMember): void {
+    const stored = this.#storedForm(member);
+    const text = JSON.stringify(stored);
+    if (this.#stored.get(member.id) === text) return;
+    this.#stored.set(member.id, text);
+    record.note({ change: "member", member: stored });
+  }
+
+  #storeLeavers(record: GroupRecord, members: readonly GroupMember[]): void {
+    const here = new Set(members.map(({ id }) => id));
+    for (const id of this.#stored.keys()) {
+      if (here.has(id)) continue;
+      this.#stored.delete(id);
+      record.note({ change: "left", id: id as ThreadId });
+    }
   }
 
   #storedForm({ id, restart, state, why }: GroupMember): StoredMember {

@@ -23,6 +23,12 @@ const KEPT_ASIDE = 100;
 
 const mailSchema = z.object({ waiting: z.array(letterSchema), setAside: z.array(asideSchema) });
 
+/** Whether a note of a thread's mail has any that waits. */
+export const hasWaitingMail = (note: unknown): boolean => {
+  const { success, data } = mailSchema.safeParse(note);
+  return success && data.waiting.length > 0;
+};
+
 type Box = {
   readonly threadId: ThreadId;
   readonly notes: StandingNotes;

@@ -1,4 +1,7 @@
-/** Finds the stored threads whose turn a dead process has left open, or not begun, and loads them, so that their turns go on. */
+/**
+ * Finds the stored threads whose turn a dead process has left open, or not begun, or for which durable mail waits, and loads them, so
+ * that their turns go on and their mail is given to them.
+ */
 import { ThreadBusyError } from "../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -7,6 +10,7 @@ import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { StoredThread, ThreadStore } from "../store/thread-store.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { toldEnvironment } from "../turn/initial-context.ts";
+import { hasWaitingMail } from "./mail.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 
 /** Which threads to recover, how, and who hears of it. */
@@ -26,12 +30,12 @@ export type RecoverOptions = {
 };
 
 /**
- * What became of one thread. `continued`: its turn goes on here. `nothing`: it has no turn any more that can be gone on with.
+ * What became of one thread. `continued`: its turn goes on here. `mail`: it is here for durable messages that wait for it. `nothing`: it has no turn any more that can be gone on with.
  * `busy`: another process has it. `failed`: it could not be loaded; `error` says why.
  */
 export type RecoveredThread = {
   readonly threadId: ThreadId;
-  readonly outcome: "continued" | "nothing" | "busy" | "failed";
+  readonly outcome: "continued" | "mail" | "nothing" | "busy" | "failed";
   /** The turn that was found open; of one that had not begun, the turn that it is now. */
   readonly turnId: TurnId | null;
   readonly error?: Error | undefined;
@@ -76,22 +80,39 @@ export async function recoverThreads(manager: RecoveringManager, options: Recove
   return { threads };
 }
 
+type Found = Pick<StoredThread, "threadId" | "openTurn"> & { readonly hasMail: boolean };
 type Bounded = RecoverOptions & { readonly signal: AbortSignal };
 
+/** Those that have a turn open, and those for which durable mail waits. */
 async function* openThreads(
   store: ThreadStore,
   { signal, cwd, sourceKinds = ALL_SOURCE_KINDS }: Bounded,
-): AsyncGenerator<StoredThread, undefined> {
-  const query = { interrupted: true, sourceKinds, ...(cwd !== undefined && { cwd }) };
-  for await (const row of everyThread(store, query, signal)) {
+): AsyncGenerator<Found, undefined> {
+  const where = { sourceKinds, ...(cwd !== undefined && { cwd }) };
+  const mail = await threadsWithMail(store);
+  for await (const row of everyThread(store, { ...where, interrupted: true }, signal)) {
     signal.throwIfAborted();
-    if (row.openTurn !== null) yield row;
+    if (row.openTurn === null) continue;
+    yield { ...row, hasMail: mail.delete(row.threadId) };
   }
+  if (mail.size === 0) return;
+  for await (const row of everyThread(store, where, signal)) {
+    signal.throwIfAborted();
+    if (mail.delete(row.threadId)) yield { ...row, hasMail: true };
+  }
+}
+
+/** What was only set aside wakes nobody. */
+async function threadsWithMail(store: ThreadStore): Promise<Set<ThreadId>> {
+  const found = new Set<ThreadId>();
+  for (const threadId of (await store.notes?.threads("mail")) ?? [])
+    if (hasWaitingMail(await store.notes?.read(threadId, "mail"))) found.add(threadId);
+  return found;
 }
 
 async function recover(
   manager: RecoveringManager,
-  { threadId, openTurn }: StoredThread,
+  { threadId, openTurn, hasMail }: Found,
   { signal, config }: Bounded,
 ): Promise<RecoveredThread> {
   const turnId = openTurn?.turnId ?? null;
@@ -102,13 +123,18 @@ async function recover(
     const settings: ThreadConfig = { ...recorded, ...config, recovery: "continue" };
     const resumed = await manager.resumeThread(threadId, settings, { signal, initialMessages: "none" });
     const goesOn = resumed.sessionConfigured.resumed_turn_id ?? manager.loadedThread(threadId)?.activeTurn?.turnId;
-    return { threadId, turnId: goesOn ? toTurnId(goesOn) : turnId, outcome: goesOn ? "continued" : "nothing" };
+    return { threadId, turnId: goesOn ? toTurnId(goesOn) : turnId, outcome: outcomeOf(goesOn, hasMail) };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof ThreadBusyError) return { threadId, turnId, outcome: "busy", error };
     return { threadId, turnId, outcome: "failed", error: error instanceof Error ? error : new Error(String(error)) };
   }
 }
+
+const outcomeOf = (goesOn: unknown, hasMail: boolean): RecoveredThread["outcome"] => {
+  if (goesOn) return "continued";
+  return hasMail ? "mail" : "nothing";
+};
 
 /** What the thread's last request ran with: a turn goes on in its own folder, and under its own policies. */
 async function recordedSettings(

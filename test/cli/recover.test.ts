@@ -31,7 +31,7 @@ test("skein recover goes on with what was left open, waits for it, and finds not
     threads.map(({ threadId, outcome, turn }) => [threadId, outcome, turn]).toSorted(),
     ids.map((id) => [id, "continued", "completed"]).toSorted(),
   );
-  assert.equal((await skein(["recover", "--home", home])).stdout, "no thread has an open turn\n");
+  assert.equal((await skein(["recover", "--home", home])).stdout, "no thread has an open turn or mail\n");
 });
 
 test("an app-server whose config.toml says so goes on with them as it starts", async (t) => {

@@ -167,6 +167,33 @@ suite("durable messages", () => {
     }
   });
 
+  test("SEMANTICS 9.6: recoverThreads loads those that mail waits for, and not those whose mail was only set aside", async () => {
+    got.length = 0;
+    gate = latch();
+    const store = memoryStore();
+    const first = await rig({ threadLogic: reader, store });
+    const [waits, aside, none] = [
+      (await first.manager.startThread()).thread,
+      (await first.manager.startThread()).thread,
+      (await first.manager.startThread()).thread,
+    ];
+    await first.manager.send(waits, { type: "slow", n: 1 }, { durable: true });
+    await store.notes?.write(aside.id, "mail", { waiting: [], setAside: [] });
+    await first[Symbol.asyncDispose]();
+    gate.open();
+    got.length = 0;
+    assert.deepEqual((await store.notes?.threads("mail"))?.length, 2);
+    await using r = await rig({ threadLogic: reader, store });
+    const { threads } = await r.manager.recoverThreads();
+    assert.deepEqual(
+      threads.map(({ threadId, outcome }) => [threadId, outcome]),
+      [[waits.id, "mail"]],
+    );
+    await until(() => got.length === 1);
+    assert.equal(r.manager.loadedThread(aside.id) ?? r.manager.loadedThread(none.id), undefined);
+    assert.deepEqual((await r.manager.mailOf(waits.id)).waiting, []);
+  });
+
   test("SEMANTICS 9.6: a thread that has left memory is loaded for it; one that ends leaves its mail to the dead letters", async () => {
     got.length = 0;
     gate = latch();

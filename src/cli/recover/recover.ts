@@ -91,7 +91,12 @@ class Ends {
   }
 }
 
-const NOTES = { nothing: "nothing to go on with", busy: "another process has it", failed: "could not be loaded" };
+const NOTES = {
+  mail: "has durable mail",
+  nothing: "nothing to go on with",
+  busy: "another process has it",
+  failed: "could not be loaded",
+};
 
 async function print(threads: readonly Told[], { json }: RecoverCommandOptions, io: Io): Promise<void> {
   const out = new LineWriter(io.stdout);
@@ -103,7 +108,11 @@ async function print(threads: readonly Told[], { json }: RecoverCommandOptions, 
       const what = outcome === "continued" ? `went on: ${turn}` : NOTES[outcome];
       out.line(`${threadId}  ${what}${error === undefined ? "" : `: ${describe(error)}`}`);
     }
-    out.line(threads.length === 0 ? "no thread has an open turn" : `${threads.length} threads had an open turn`);
+    out.line(
+      threads.length === 0
+        ? "no thread has an open turn or mail"
+        : `${threads.length} threads had an open turn or mail`,
+    );
   }
   out.flush();
   await drained(io.stdout);
