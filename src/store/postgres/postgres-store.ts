@@ -1,6 +1,6 @@
 /** Threads in PostgreSQL: many processes share them, each thread with one writer that its epoch fences. */
 import { type Clock, systemClock } from "../../kernel/clock.ts";
-import { silentLog } from "../../kernel/log.ts";
+import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import {
   DeadlineExceededError,
   InvalidForkPointError,
@@ -83,6 +83,7 @@ export interface PostgresStore extends MovableStore {
 class PostgresThreads implements PostgresStore {
   readonly sharesLegacyLines = true;
   readonly #clock: Clock;
+  readonly #log: SkeinLogger;
   readonly #database: PostgresDatabase;
   readonly #session: PostgresSession;
   readonly #threads: ThreadTable;
@@ -97,9 +98,10 @@ class PostgresThreads implements PostgresStore {
   constructor(options: PostgresStoreOptions) {
     const checked = checkOptions(options);
     this.#clock = checked.clock ?? systemClock;
+    this.#log = checked.logger ?? silentLog;
     this.#database = new PostgresDatabase(checked, this.#clock);
     this.#news = new LeaseNews(this.#clock, (news) => this.#hear(news));
-    this.#session = new PostgresSession(this.#database, checked.logger ?? silentLog, (text) => this.#news.tell(text));
+    this.#session = new PostgresSession(this.#database, this.#log, (text) => this.#news.tell(text));
     this.#threads = new ThreadTable(this.#database, this.#session.holder);
     this.#anchors = new PostgresAnchors(this.#database);
     this.#group = new CommitGroup(this.#database, this.#anchors);
@@ -186,13 +188,19 @@ class PostgresThreads implements PostgresStore {
     );
     this.#writers.get(start.threadId)?.end(new ThreadBusyError(start.threadId, this.#threads.owner));
     this.#writers.set(start.threadId, writer);
+    this.#log.debug({ threadId: start.threadId, epoch: start.epoch }, "lease taken");
     return writer;
   }
 
   async #letGo(writer: PostgresWriter): Promise<void> {
     if (this.#writers.get(writer.threadId) === writer) this.#writers.delete(writer.threadId);
     // One that has lost its thread has nothing to give back; one that cannot be reached finds it let go with the connection.
-    if (!writer.hasEnded) await this.#threads.release(writer).catch(() => undefined);
+    if (writer.hasEnded) return;
+    const { threadId, epoch } = writer;
+    await this.#threads.release(writer).then(
+      () => this.#log.debug({ threadId, epoch }, "lease released"),
+      () => undefined,
+    );
   }
 
   async #check(writer: PostgresWriter): Promise<void> {
@@ -214,7 +222,10 @@ class PostgresThreads implements PostgresStore {
 
   async #refusal(id: ThreadId): Promise<Error> {
     const held = await this.#threads.find(id);
-    return held === undefined ? notFound(id) : new ThreadBusyError(id, held.owner ?? undefined);
+    if (held === undefined) return notFound(id);
+    const owner = held.owner ?? undefined;
+    this.#log.debug({ threadId: id, owner }, "lease held by another");
+    return new ThreadBusyError(id, owner);
   }
 
   /** Waits until the thread's writer has let go of it; it is looked at now and then, since news can be lost. */
