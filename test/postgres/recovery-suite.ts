@@ -2,21 +2,31 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
-import { killedAt } from "../recovery/killed.ts";
+import { KILLS, playChaos } from "../recovery/chaos.ts";
+import { killedAt, tempFolder } from "../recovery/killed.ts";
 import { liveOn } from "../recovery/lives.ts";
 import { dyingSteps } from "../recovery/steps.ts";
 import { PostgresServer } from "./server.ts";
 
 let server: PostgresServer;
-let left: Awaited<ReturnType<typeof killedAt>>;
+let left: Awaited<ReturnType<typeof killedAt>> = new Map();
 const schema = "recovery";
 before(async () => {
   server = await PostgresServer.start();
   left = await killedAt(dyingSteps, { kind: "postgres", place: server.connectionString, schema });
 });
 after(async () => {
-  for (const { folder } of left.values()) folder[Symbol.dispose]();
   await server[Symbol.asyncDispose]();
+  for (const { folder } of left.values()) folder[Symbol.dispose]();
+});
+
+test(`two processes, ${KILLS} kills under turns and forks: each open turn goes on exactly once`, async () => {
+  using folder = tempFolder();
+  const place = { kind: "postgres", place: server.connectionString, schema: "chaos" } as const;
+  const store = postgresStore({ connectionString: place.place, schema: place.schema });
+  await playChaos(store, place, folder.path);
+  assert.deepEqual((await store.verify()).faults, []);
+  await store.close();
 });
 
 for (const step of dyingSteps) {

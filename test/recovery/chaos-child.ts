@@ -1,22 +1,35 @@
-/** One of several processes on a home: goes on with what others left, gives each submission until it is done, and says so. */
+/** One of several processes on a store: goes on with what others left, gives each submission until it is done, forks, and says so. */
+import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileStore, SkeinError, scriptedClient, ThreadManager } from "../../src/index.ts";
 import { say } from "../../src/model/script.ts";
+import type { ThreadId } from "../../src/protocol/ids.ts";
+import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 
-const [home = "", ...pairs] = process.argv.slice(2);
-const store = fileStore({ home, fsync: "never" });
+const [kind, place = "", schema = "", cwd = "", ...pairs] = process.argv.slice(2);
+const store =
+  kind === "file" ? fileStore({ home: place, fsync: "never" }) : postgresStore({ connectionString: place, schema });
 const model = scriptedClient(() => [{ step: "wait", until: 15 }, say("one"), { step: "wait", until: 15 }, say("two")]);
 const manager = await ThreadManager.create({
   store,
   model,
-  config: { cwd: home, recovery: "continue" },
+  config: { cwd, recovery: "continue" },
   supervision: { maxContinuations: 1_000 },
 });
 await manager.recoverThreads();
+/** In the middle of a turn or between two, as it comes; it has a turn of its own. */
+async function fork(threadId: string): Promise<void> {
+  const { thread } = await manager.forkThread({ from: threadId as ThreadId });
+  process.stdout.write(`fork ${thread.id} ${threadId} .\n`);
+  assert.equal((await thread.run("in the fork")).status, "completed");
+  await thread.shutdown();
+}
+
 /** @returns whether the submission is done */
 async function give(threadId: string, id: string): Promise<boolean> {
   try {
     const { thread } = await manager.resumeThread(threadId);
+    if (Math.random() < 0.3) await fork(threadId);
     await thread.submitWithId({ id, op: { type: "user_input", items: [{ type: "text", text: `input ${id}` }] } });
     while ((await thread.outcomeOf(id)) === "running") await delay(10);
     const outcome = await thread.outcomeOf(id);

@@ -73,8 +73,8 @@ export class StoreCore {
       path: this.layout.catalog,
       clock: this.clock,
       log: this.log,
-      scan: async (catalog) => {
-        await new HomeScan({ ...this.scanEnv, onProgress: options.onScanProgress }, catalog).scan();
+      scan: async (catalog, rest) => {
+        await new HomeScan({ ...this.scanEnv, rest, onProgress: options.onScanProgress }, catalog).scan();
         if (!this.closed) this.forkMarks.sweep();
       },
       look: (catalog, { isFirst }) => new HomeScan(this.scanEnv, catalog).look({ isFirst }),

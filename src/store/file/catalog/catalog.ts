@@ -5,7 +5,7 @@
  * - Several processes may have it open. Each change is one transaction.
  * - A damaged file is replaced by an empty one when it is opened next; see isCatalogDamage.
  */
-import { dirname, sep } from "node:path";
+import { sep } from "node:path";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ThreadGit, ThreadPage, ThreadQuery } from "../../thread-store.ts";
 import { CatalogAnchors } from "./anchors.ts";
@@ -45,6 +45,8 @@ const UPDATE = `UPDATE threads SET (${STORED_COLUMNS}) = (${marks(STORED_COLUMNS
 const GROW = "UPDATE threads SET updated = ?, file_size = ?, mtime = ?, interrupted = ?, open_turn = ? WHERE id = ?";
 const GET = `
   SELECT ${ROW_COLUMNS}, base, file_size, mtime, text FROM threads LEFT JOIN texts ON texts.n = threads.n WHERE id = ?`;
+/** Another row whenever something has changed: by this connection, or by others. */
+const STATE = "SELECT total_changes() AS own, data_version AS others FROM pragma_data_version";
 const NUMBER = "(SELECT n FROM threads WHERE id = ?)";
 const KEEP_WORDS = `INSERT INTO words (n, word) VALUES (${NUMBER}, ?)`;
 const KEEP_POSTINGS = `INSERT INTO postings (rowid, word, tag) VALUES (${NUMBER}, ?, ?)`;
@@ -52,6 +54,7 @@ const KEEP_POSTINGS = `INSERT INTO postings (rowid, word, tag) VALUES (${NUMBER}
 export class Catalog {
   readonly anchors: CatalogAnchors;
   readonly #database: CatalogDatabase;
+  #newest: { readonly state: string; readonly files: readonly CatalogFile[] } | undefined;
 
   private constructor(database: CatalogDatabase) {
     this.#database = database;
@@ -135,9 +138,19 @@ export class Catalog {
     return listThreads(this.#database, query);
   }
 
-  /** Every thread's file, for the scan that finds what is new, changed or gone. */
+  /** Every thread's file. */
   files(): CatalogFile[] {
     return this.#filesBy("");
+  }
+
+  /** The same, so many at once, for the scan that finds what is new, changed or gone. */
+  *filePages(size: number): Generator<readonly CatalogFile[]> {
+    for (let after = ""; ; ) {
+      const page = this.#filesBy("WHERE id > ? ORDER BY id LIMIT ?", after, size);
+      if (page.length > 0) yield page;
+      if (page.length < size) return;
+      after = page.at(-1)?.threadId ?? "";
+    }
   }
 
   #filesBy(where: string, ...values: (string | number)[]): CatalogFile[] {
@@ -160,12 +173,20 @@ export class Catalog {
   filesIn(folder: string): CatalogFile[] {
     const kept = this.#database.paths.kept(folder);
     const [from, to] = [`${kept}${sep}`, `${kept}${String.fromCharCode(sep.charCodeAt(0) + 1)}`];
-    const files = this.#filesBy("INDEXED BY threads_path WHERE path IS NOT NULL AND path > ? AND path < ?", from, to);
-    return files.filter(({ rolloutPath }) => rolloutPath !== null && dirname(rolloutPath) === folder);
+    const where =
+      "INDEXED BY threads_path WHERE path IS NOT NULL AND path > ? AND path < ? AND instr(substr(path, ?), ?) = 0";
+    // The index tells which lie deeper; of a year's folder none has to be read.
+    return this.#filesBy(where, from, to, [...from].length + 1, sep);
   }
 
-  newestFiles(limit: number): CatalogFile[] {
-    return this.#filesBy("INDEXED BY threads_newest WHERE updated > -1 ORDER BY updated DESC LIMIT ?", limit);
+  /** Read once, until this process or another one changes something. */
+  newestFiles(limit: number): readonly CatalogFile[] {
+    const state = JSON.stringify([limit, this.#database.get(STATE)]);
+    if (this.#newest?.state !== state) {
+      const where = "INDEXED BY threads_newest WHERE updated > -1 ORDER BY updated DESC LIMIT ?";
+      this.#newest = { state, files: this.#filesBy(where, limit) };
+    }
+    return this.#newest.files;
   }
 
   /** When folders, and files of notes, had changed last as they were taken in. */

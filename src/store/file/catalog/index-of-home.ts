@@ -25,7 +25,7 @@ export type CatalogIndexOptions = {
   readonly clock: Clock;
   readonly log: SkeinLogger;
   /** Brings the catalog up to date with the files: with all of them, or with those that seem to have changed. */
-  readonly scan: (catalog: Catalog) => Promise<void>;
+  readonly scan: (catalog: Catalog, rest: () => Promise<void>) => Promise<void>;
   readonly look: (catalog: Catalog, when: { readonly isFirst: boolean }) => Promise<void>;
   /** What grew since the last time. */
   readonly growth: () => CatalogGrowth[];
@@ -50,6 +50,8 @@ export class CatalogIndex {
   #looking: Promise<void> | undefined;
   #nextLook: Promise<void> | undefined;
   #hasLooked = false;
+  /** Settles when the look that asks files at this moment is done. */
+  #asking: Promise<void> | undefined;
   /** Another process held it when it was last asked. */
   isBusy = false;
 
@@ -180,11 +182,21 @@ export class CatalogIndex {
     if (catalog === undefined) return;
     this.noteGrowth();
     try {
-      await this.#options.look(catalog, { isFirst: !this.#hasLooked });
+      const looked = this.#options.look(catalog, { isFirst: !this.#hasLooked });
+      this.#asking = looked.then(noMatter, noMatter);
+      await looked;
       this.#hasLooked = true;
     } catch (error) {
       if (catalog === this.#catalog && !this.#closed) this.#failed(error);
+    } finally {
+      this.#asking = undefined;
     }
+  }
+
+  /** A scan goes on when nobody looks: a list waits for one step of it at most. */
+  async #rest(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#asking !== undefined) await this.#asking;
   }
 
   /**
@@ -244,7 +256,7 @@ export class CatalogIndex {
   async #scan(catalog: Catalog): Promise<void> {
     try {
       if (catalog !== this.#catalog) return;
-      await this.#options.scan(catalog);
+      await this.#options.scan(catalog, () => this.#rest());
       if (catalog === this.#catalog) this.#complete = true;
     } catch (error) {
       if (catalog === this.#catalog && !this.#closed) this.#failed(error);
@@ -275,6 +287,8 @@ export class CatalogIndex {
     this.#open();
   }
 }
+
+const noMatter = (): void => undefined;
 
 function isDamage(error: unknown): boolean {
   try {

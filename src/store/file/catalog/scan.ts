@@ -30,6 +30,8 @@ export type ScanEnv = {
   readonly log: SkeinLogger;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
   readonly isClosed: () => boolean;
+  /** Between two steps of a scan, so that others go first. */
+  readonly rest?: (() => Promise<void>) | undefined;
   /** Whether this store writes the thread: then it tells the catalog itself. */
   readonly isLive: (threadId: ThreadId) => boolean;
 };
@@ -39,6 +41,12 @@ const BATCH = 64;
 const NEWEST = 400;
 const NEWEST_AT_FIRST = 20_000;
 const NEVER = -1;
+/** So many rows are read at once. */
+const PAGE = 512;
+
+type Names = ReadonlySet<string>;
+const NONE: Names = new Set();
+const pathsOf = ({ files }: RolloutFolder): Names => new Set(files.map(({ path }) => path));
 
 export class HomeScan {
   readonly #env: ScanEnv;
@@ -46,6 +54,8 @@ export class HomeScan {
   #batch: CatalogRow[] = [];
   #files = 0;
   #changed = 0;
+  /** The files whose size this look knows: each is asked once. */
+  readonly #asked = new Set<string>();
 
   constructor(env: ScanEnv, catalog: Catalog) {
     this.#env = env;
@@ -61,7 +71,8 @@ export class HomeScan {
     for (const root of this.#env.locator.roots()) await this.#lookBelow(root, times, { changed, gone });
     for (const folder of changed) await this.#takeIn(folder);
     this.#put();
-    for (const folder of changed) await this.#dropMissing(folder.path);
+    const deleted = changed.length === 0 ? NONE : this.#deleted();
+    for (const folder of changed) await this.#dropMissing(folder.path, { there: pathsOf(folder), deleted });
     for (const path of gone) await this.#forget(path);
     await this.#lookAtNewest(isFirst ? NEWEST_AT_FIRST : NEWEST);
     this.#put();
@@ -107,10 +118,11 @@ export class HomeScan {
     const { fs, locator, isLive } = this.#env;
     const { path, name } = file;
     this.#files += 1;
-    if (this.#files % BATCH === 0) await yieldToLoop();
+    if (this.#files % BATCH === 0) await (this.#env.rest ?? yieldToLoop)();
     const isKnown = row?.rolloutPath === path;
     if (row !== undefined && !isKnown && this.#isOlder(file, row)) return;
     const info = fs.infoOf(path);
+    this.#asked.add(path);
     if (info === undefined) return;
     if (isKnown && ((row.fileSize === info.size && row.mtimeMs === info.modifiedMs) || isLive(name.threadId))) return;
     // Whoever deletes a thread takes its row out; one that is only looked at must not put it back.
@@ -145,8 +157,16 @@ export class HomeScan {
     return { files: this.#files, changed: this.#changed };
   }
 
-  async #dropMissing(folder: string): Promise<void> {
-    for (const file of this.#catalog.filesIn(folder)) await this.#dropIfMissing(file);
+  /** `there`: the files that the folder has been seen to hold. */
+  async #dropMissing(folder: string, { there, deleted }: { there: Names; deleted: Names }): Promise<void> {
+    for (const file of this.#catalog.filesIn(folder)) {
+      const isThere = file.rolloutPath !== null && there.has(file.rolloutPath);
+      if (!isThere || deleted.has(file.threadId)) await this.#dropIfMissing(file);
+    }
+  }
+
+  #deleted(): Names {
+    return new Set(namesIn(this.#env.fs, this.#env.layout.tombstones));
   }
 
   /** Another file of the thread, an older segment, may take its place. */
@@ -160,7 +180,7 @@ export class HomeScan {
   }
 
   async #forget(folder: string): Promise<void> {
-    await this.#dropMissing(folder);
+    await this.#dropMissing(folder, { there: NONE, deleted: NONE });
     this.#catalog.forgetTime(folder);
   }
 
@@ -174,7 +194,7 @@ export class HomeScan {
   /** Reads a file again that has grown or shrunk. */
   async #ask(file: CatalogFile): Promise<void> {
     const { threadId, rolloutPath, fileSize, mtimeMs } = file;
-    if (rolloutPath === null || this.#env.isLive(threadId)) return;
+    if (rolloutPath === null || this.#asked.has(rolloutPath) || this.#env.isLive(threadId)) return;
     const info = this.#env.fs.infoOf(rolloutPath);
     if (info === undefined) await this.#dropIfMissing(file);
     else if (info.size !== fileSize || info.modifiedMs !== mtimeMs) await this.#read(rolloutPath);
@@ -197,10 +217,13 @@ export class HomeScan {
 
   /** C2. Newest first, with pauses for everything else. */
   async scan(): Promise<void> {
-    const { fs, layout, locator, log, onProgress, isClosed } = this.#env;
-    const deleted = new Set(namesIn(fs, layout.tombstones));
+    const { locator, log, onProgress, isClosed } = this.#env;
+    const deleted = this.#deleted();
     const known = new Map<ThreadId, CatalogFile>();
-    for (const file of this.#catalog.files()) known.set(file.threadId, file);
+    for (const page of this.#catalog.filePages(PAGE)) {
+      for (const file of page) known.set(file.threadId, file);
+      await (this.#env.rest ?? yieldToLoop)();
+    }
     this.#lookAtNotes(new Map());
     const folders: RolloutFolder[] = [];
     for await (const folder of locator.walk()) folders.push(folder);

@@ -1,0 +1,132 @@
+/** Two processes on one store, killed at random under concurrent turns and forks; played by chaos.test.ts on files, and on a server. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
+import { scriptedClient, ThreadManager } from "../../src/index.ts";
+import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
+import type { RolloutLine } from "../../src/protocol/rollout.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
+import { linesOf } from "../rig.ts";
+import type { DyingPlace } from "./killed.ts";
+
+const CHILD = new URL("./chaos-child.ts", import.meta.url).pathname;
+const THREADS = 4;
+
+/** `npm run soak` has hundreds. */
+export const KILLS = Number(process.env.SKEIN_RECOVERY_KILLS ?? 4);
+
+type Plan = readonly { readonly threadId: ThreadId; readonly ids: readonly string[] }[];
+type Fork = { readonly fork: ThreadId; readonly of: ThreadId };
+
+/** Lets both work on all threads, and so get into each other's way, until every submission is done; then looks at what is stored. */
+export async function playChaos(store: ThreadStore, place: DyingPlace, cwd: string): Promise<void> {
+  const inputs = 2 + Math.ceil(KILLS / 4);
+  const maker = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd } });
+  const plan = await Promise.all(
+    Array.from({ length: THREADS }, async () => {
+      const { threadId } = await maker.startThread();
+      return { threadId, ids: Array.from({ length: inputs }, () => newThreadId() as string) };
+    }),
+  );
+  await maker.shutdown();
+  const crew = new Crew(place, cwd);
+  await Promise.all([crew.work(plan), crew.work(plan.toReversed())]);
+  await recoverRest(store, cwd);
+  for (const each of plan) assertOnce(await linesOf(store, each.threadId), each.ids);
+  for (const each of crew.forks) await assertInherits(store, each);
+}
+
+class Crew {
+  readonly forks: Fork[] = [];
+  readonly #place: DyingPlace;
+  readonly #cwd: string;
+  readonly #until = Date.now() + 120_000 + KILLS * 10_000;
+  #kills = 0;
+
+  constructor(place: DyingPlace, cwd: string) {
+    this.#place = place;
+    this.#cwd = cwd;
+  }
+
+  /** One process after another, until one is not killed and gets done. */
+  async work(plan: Plan): Promise<void> {
+    const { kind, place, schema = "" } = this.#place;
+    const args = [
+      CHILD,
+      kind,
+      place,
+      schema,
+      this.#cwd,
+      ...plan.map(({ threadId, ids }) => [threadId, ...ids].join(",")),
+    ];
+    for (;;) {
+      assert.ok(Date.now() < this.#until, "the submissions never got done");
+      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      const exited = once(child, "exit");
+      const isKilled = this.#kills < KILLS;
+      this.#kills += 1;
+      createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
+      // Once it is at work, at a moment that nobody chose.
+      if (isKilled) {
+        await Promise.race([once(child.stdout, "data"), delay(8_000)]);
+        await delay(Math.random() * 120);
+        child.kill("SIGKILL");
+      }
+      await exited;
+      if (!isKilled && child.exitCode === 0) return;
+    }
+  }
+
+  /** A line that death cut short says nothing. */
+  #hear(line: string): void {
+    const [what, fork, of, end] = line.split(" ");
+    if (what === "fork" && end === ".") this.forks.push({ fork: fork as ThreadId, of: of as ThreadId });
+  }
+}
+
+/** Each submission is in the history once, and its turn ended once. */
+function assertOnce(lines: readonly RolloutLine[], ids: readonly string[]): void {
+  assert.deepEqual(
+    lines.map(({ ordinal }) => ordinal),
+    lines.map((_, n) => n),
+    "no two writers interleave",
+  );
+  for (const id of ids) {
+    const inputs = lines.filter(
+      (line) => line.type === "response_item" && JSON.stringify(line.payload).includes(`"input ${id}"`),
+    );
+    assert.equal(inputs.length, 1, `input ${id} is in the history once`);
+    const ends = lines.flatMap(({ type, payload }) =>
+      type === "event_msg" &&
+      Object(payload).turn_id === id &&
+      /^(task_complete|turn_aborted)$/.test(Object(payload).type)
+        ? [Object(payload).type]
+        : [],
+    );
+    assert.deepEqual(ends, ["task_complete"], id);
+  }
+}
+
+/** A fork that was told of is there, and begins with what its source had. */
+async function assertInherits(store: ThreadStore, { fork, of }: Fork): Promise<void> {
+  const base = (await store.header(fork)).history_base?.end_ordinal_exclusive ?? 0;
+  assert.ok(base > 0, "it shares its source's lines");
+  const source = await linesOf(store, of);
+  assert.deepEqual((await linesOf(store, fork)).slice(0, base), source.slice(0, base));
+}
+
+/** A server may take a moment to see that a process is dead, whose fork was busy for those who looked meanwhile. */
+async function recoverRest(store: ThreadStore, cwd: string): Promise<void> {
+  await using manager = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd } });
+  const until = Date.now() + 20_000;
+  for (let left = await openIn(store); left > 0; left = await openIn(store)) {
+    assert.ok(Date.now() < until, `${left} turns are left open`);
+    await manager.recoverThreads();
+    await delay(50);
+  }
+}
+
+const openIn = async (store: ThreadStore): Promise<number> =>
+  (await store.list({ interrupted: true, limit: 100 })).threads.filter(({ openTurn }) => openTurn !== null).length;
