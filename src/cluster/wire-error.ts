@@ -76,9 +76,9 @@ function budgetOf(told: Told): SkeinError {
 
 const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
   thread_not_found: ({ threadId }) => new ThreadNotFoundError(text(threadId)),
-  session_configured_not_first_event: ({ received, message }) =>
+  session_configured_not_first_event: ({ received, detail, message }) =>
     new SessionConfiguredNotFirstEventError(
-      typeof received === "string" ? { received } : { detail: /\((.*)\)$/.exec(message)?.[1] ?? message },
+      typeof received === "string" ? { received } : { detail: text(detail) || message },
     ),
   thread_closed: ({ threadId }) => new ThreadClosedError(text(threadId)),
   thread_busy: ({ threadId, owner }) => new ThreadBusyError(text(threadId), ownerSchema.safeParse(owner).data),
@@ -89,14 +89,11 @@ const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
   turn_given_up: ({ turnId, attempts }) => new TurnGivenUpError(text(turnId), count(attempts)),
   invalid_fork_point: ({ message }) => new InvalidForkPointError(message),
   rollout_not_found: ({ message }) => new RolloutNotFoundError(message),
-  rollout_corrupt: ({ message }) => {
-    const [, empty, headless] =
-      /^empty session file: (.*)$|rollout file (.*): no session_meta line$/s.exec(message) ?? [];
-    return new RolloutCorruptError(empty ?? headless ?? message, empty === undefined ? "headless" : "empty");
-  },
+  rollout_corrupt: ({ path, problem, message }) =>
+    new RolloutCorruptError(text(path) || message, problem === "empty" ? "empty" : "headless"),
   store_io: ({ message }) => new StoreIoError(message),
-  deadline_exceeded: ({ message, deadlineMs }) =>
-    new DeadlineExceededError(message.replace(/ did not finish within .*$/, ""), count(deadlineMs)),
+  deadline_exceeded: ({ what, message, deadlineMs }) =>
+    new DeadlineExceededError(text(what) || message, count(deadlineMs)),
   overloaded: ({ message }) => new OverloadedError(message),
   invalid_request: ({ message }) => new InvalidRequestError(message),
   model_error: ({ message }) => new ModelError(message),
@@ -129,9 +126,16 @@ const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
 
 /** The error as it goes over. What no caller can mend, a mistake of ours, goes as an InternalDefect. */
 export function toWire(error: unknown): ErrorJson {
-  if (error instanceof SkeinError) return error.toJSON();
+  if (error instanceof SkeinError) return { ...error.toJSON(), ...madeOf(error) };
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return new InternalDefect(`a worker failed: ${message}; its log says more`).toJSON();
+}
+
+/** What an error is made of beside what its JSON tells everybody. */
+function madeOf(error: SkeinError): object {
+  if (error instanceof RolloutCorruptError) return { path: error.path, problem: error.problem };
+  if (error instanceof DeadlineExceededError) return { what: error.what };
+  return error instanceof SessionConfiguredNotFirstEventError ? { detail: error.detail } : {};
 }
 
 /** The same error again; one of a code that this version doesn't know is an InternalDefect that says so. */

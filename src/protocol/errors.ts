@@ -108,10 +108,14 @@ export class SessionConfiguredNotFirstEventError extends SkeinError {
   readonly code = SessionConfiguredNotFirstEventError.code;
   /** The type of the event that came instead; undefined when the logic ended or stayed silent. */
   readonly received: string | undefined;
+  /** What happened where no other event came. */
+  readonly detail: string;
   constructor(why: { received?: string; detail?: string; cause?: unknown } = {}) {
-    const found = why.received === undefined ? (why.detail ?? "no event came") : `got \`${why.received}\``;
+    const detail = why.detail ?? "no event came";
+    const found = why.received === undefined ? detail : `got \`${why.received}\``;
     super(`session configured event was not the first event in the stream (${found})`, { cause: why.cause });
     this.received = why.received;
+    this.detail = detail;
   }
   protected override details() {
     return { received: this.received ?? null };
@@ -314,8 +318,11 @@ export class DeadlineExceededError extends SkeinError {
   static readonly code = "deadline_exceeded";
   readonly code = DeadlineExceededError.code;
   readonly deadlineMs: number;
+  /** What did not finish. */
+  readonly what: string;
   constructor(what: string, deadlineMs: number) {
     super(`${what} did not finish within ${deadlineMs} ms`);
+    this.what = what;
     this.deadlineMs = deadlineMs;
   }
   protected override details() {

@@ -52,6 +52,18 @@ suite("errors on their way from a worker to a client", () => {
     });
   }
 
+  test("details come over as they are, whatever the words of the message look like", () => {
+    const over = (error: skein.SkeinError) => fromWire(JSON.parse(JSON.stringify(toWire(error))));
+    const corrupt = over(new skein.RolloutCorruptError("/a/empty session file: b\n.jsonl", "headless"));
+    assert.ok(corrupt instanceof skein.RolloutCorruptError);
+    assert.deepEqual([corrupt.path, corrupt.problem], ["/a/empty session file: b\n.jsonl", "headless"]);
+    const late = over(new skein.DeadlineExceededError("a turn that did not finish within 5 ms", 50));
+    assert.ok(late instanceof skein.DeadlineExceededError);
+    assert.deepEqual([late.what, late.deadlineMs], ["a turn that did not finish within 5 ms", 50]);
+    const silent = over(new skein.SessionConfiguredNotFirstEventError({ detail: "it (the logic) ended" }));
+    assert.match(silent.message, /\(it \(the logic\) ended\)$/);
+  });
+
   test("what is no error of ours is an InternalDefect, without its stack", () => {
     const over = fromWire(toWire(new TypeError("x is undefined")));
     assert.ok(over instanceof skein.InternalDefect);
