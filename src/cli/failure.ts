@@ -21,7 +21,7 @@ export function describe(error: unknown): string {
 }
 
 /** What the process answers its caller with. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130, terminated: 143 } as const;
+export const EXIT = { ok: 0, failed: 1, usage: 2, hungUp: 129, interrupted: 130, terminated: 143 } as const;
 
 /** Ends a command with an exit code after it has said all that there is to say. */
 export class Exit extends Error {

@@ -1,9 +1,11 @@
 import { EXIT, Exit } from "./failure.ts";
 
-const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
+/** What each signal makes of the exit code. A terminal that has gone is a request to end as well: what runs is stored first. */
+const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
+const SIGNALS = Object.keys(CODES) as (keyof typeof CODES)[];
 
 /**
- * Ctrl-C and a request to terminate, as an AbortSignal. The first one aborts `signal`; the next one ends the process at
+ * Ctrl-C, a request to terminate and a hangup, as an AbortSignal. The first one aborts `signal`; the next one ends the process at
  * once, its `exit` listeners included.
  */
 export class Interruption implements Disposable {
@@ -11,8 +13,7 @@ export class Interruption implements Disposable {
   #exitCode: number | undefined;
 
   constructor() {
-    process.on("SIGINT", this.#take);
-    process.on("SIGTERM", this.#take);
+    for (const name of SIGNALS) process.on(name, this.#take);
   }
 
   get signal(): AbortSignal {
@@ -30,14 +31,13 @@ export class Interruption implements Disposable {
   }
 
   readonly #take = (name: NodeJS.Signals): void => {
-    const exitCode = name === "SIGTERM" ? CODES.SIGTERM : CODES.SIGINT;
+    const exitCode = CODES[name as keyof typeof CODES];
     if (this.#exitCode !== undefined) process.exit(exitCode);
     this.#exitCode = exitCode;
     this.#controller.abort(new DOMException(`interrupted by ${name}`, "AbortError"));
   };
 
   [Symbol.dispose](): void {
-    process.off("SIGINT", this.#take);
-    process.off("SIGTERM", this.#take);
+    for (const name of SIGNALS) process.off(name, this.#take);
   }
 }

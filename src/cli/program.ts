@@ -104,9 +104,13 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
   }
 }
 
-/** A reader that has gone wants no more; anything else wrong with the output is an error. */
+/**
+ * A reader that has gone wants no more. A terminal that has gone is followed by SIGHUP, which lets what runs be stored. Anything
+ * else wrong with the output is an error.
+ */
 function endOfReader(error: NodeJS.ErrnoException): void {
   if (error.code === "EPIPE") process.exit(EXIT.ok);
+  if (error.code === "EIO") return;
   throw error;
 }
 

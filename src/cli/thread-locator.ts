@@ -1,5 +1,6 @@
 /** A thread as a command line names it. */
 
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import {
   InvalidRequestError,
@@ -30,7 +31,12 @@ export async function findThread(choice: ThreadOptions, store: ThreadStore, io: 
     if (choice.last !== true) throw new UsageError("name a thread, or say --last for the one that was used last");
     return await newestThread(choice, store, io);
   }
-  if (thread.includes("/") || thread.endsWith(".jsonl")) return { rolloutPath: resolve(io.cwd(), thread) };
+  if (thread.includes("/") || thread.endsWith(".jsonl")) {
+    const rolloutPath = resolve(io.cwd(), thread);
+    // A name may hold a slash too.
+    const named = existsSync(rolloutPath) ? undefined : await threadOfName(thread, store);
+    return named ?? { rolloutPath };
+  }
   const threadId = asId(thread);
   return threadId !== undefined && (await isStored(store, threadId)) ? threadId : await namedThread(thread, store);
 }
@@ -59,6 +65,13 @@ async function newestThread({ all, cd }: ThreadOptions, store: ThreadStore, io: 
   throw new RolloutNotFoundError(`there is no thread${where}`);
 }
 
+async function threadOfName(name: string, store: ThreadStore): Promise<ThreadId | undefined> {
+  const named: StoredThread[] = [];
+  for await (const thread of allThreads(store)) if (thread.name === name) named.push(thread);
+  if (named.length > 1) throw ambiguous(name, named);
+  return named[0]?.threadId;
+}
+
 /** By a name, or by the beginning of an id. */
 async function namedThread(text: string, store: ThreadStore): Promise<ThreadId> {
   const named: StoredThread[] = [];
@@ -72,10 +85,13 @@ async function namedThread(text: string, store: ThreadStore): Promise<ThreadId> 
   }
   const found = named.length > 0 ? named : begun;
   if (found.length === 1 && found[0] !== undefined) return found[0].threadId;
-  if (found.length > 1) throw new InvalidRequestError(`\`${text}\` fits ${found.length} threads:${linesOf(found)}`);
+  if (found.length > 1) throw ambiguous(text, found);
   const hint = near.length === 0 ? "; `skein list` shows all" : `; did you mean${linesOf(near)}`;
   throw new RolloutNotFoundError(`no thread has the id or the name \`${text}\`${hint}`);
 }
+
+const ambiguous = (text: string, found: readonly StoredThread[]): InvalidRequestError =>
+  new InvalidRequestError(`\`${text}\` fits ${found.length} threads:${linesOf(found)}`);
 
 async function* allThreads(store: ThreadStore): AsyncGenerator<StoredThread> {
   for (const archived of [false, true]) yield* everyThread(store, { archived, sourceKinds: ALL_SOURCE_KINDS });

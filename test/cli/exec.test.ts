@@ -214,21 +214,26 @@ test("an approval that nobody can give is refused, and the turn goes on", async 
   await assert.rejects(readFile(join(home, "f")));
 });
 
-test("SIGINT interrupts the turn, which is stored as interrupted", async (t) => {
-  await using server = await ModelServer.start((response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.write(sse(created, { type: "response.output_text.delta", item_id: "m", delta: "so far" }));
+for (const [signal, exitCode] of [
+  ["SIGINT", 130],
+  ["SIGHUP", 129],
+] as const) {
+  test(`${signal} interrupts the turn, which is stored as interrupted`, async (t) => {
+    await using server = await ModelServer.start((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(sse(created, { type: "response.output_text.delta", item_id: "m", delta: "so far" }));
+    });
+    const home = await homeWithProvider(t, server.baseUrl);
+    const child = start(["exec", "hi", "--home", home]);
+    child.stdin.end();
+    const end = ended(child);
+    await printed(child, "so far");
+    child.kill(signal);
+    const { code, stdout, stderr } = await end;
+    assert.deepEqual({ code, stdout }, { code: exitCode, stdout: "so far\n" });
+    assert.match(stderr, /^turn interrupted$/m);
+    const threadId = /resume ([0-9a-f-]{36})/.exec(stderr)?.[1] ?? "";
+    assert.match((await skein(["show", threadId, "--home", home])).stdout, /turn interrupted/);
+    assert.equal((await skein(["verify", "--home", home])).code, 0);
   });
-  const home = await homeWithProvider(t, server.baseUrl);
-  const child = start(["exec", "hi", "--home", home]);
-  child.stdin.end();
-  const end = ended(child);
-  await printed(child, "so far");
-  child.kill("SIGINT");
-  const { code, stdout, stderr } = await end;
-  assert.deepEqual({ code, stdout }, { code: 130, stdout: "so far\n" });
-  assert.match(stderr, /^turn interrupted$/m);
-  const threadId = /resume ([0-9a-f-]{36})/.exec(stderr)?.[1] ?? "";
-  assert.match((await skein(["show", threadId, "--home", home])).stdout, /turn interrupted/);
-  assert.equal((await skein(["verify", "--home", home])).code, 0);
-});
+}

@@ -33,6 +33,17 @@ test("a thread is found by the beginning of its id and by its name, wherever one
   assert.equal((await run("delete", "My plan")).stdout, `deleted ${threadId}\n`);
 });
 
+test("a name may look like a path; a file of that path comes first", async (t) => {
+  const home = await tempFolder(t);
+  const { threadId } = await storedThread(home, ["one"]);
+  await named(home, threadId, "feature/login");
+  const run = (...args: string[]) => skein([...args, "--home", home]);
+  assert.match((await run("show", "feature/login")).stdout, new RegExp(`^thread ${threadId}\n`));
+  const none = await run("show", "feature/logout");
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /feature\/logout/);
+});
+
 test("who fits none is told the near ones, and who fits several all of them", async (t) => {
   const home = await tempFolder(t);
   const [a, b] = [await storedThread(home, ["one"]), await storedThread(home, ["two"])];

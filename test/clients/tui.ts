@@ -144,10 +144,12 @@ const STEPS: TuiStep[] = [
     name: "/side",
     run: async (tui) => {
       await tui.enter("/side");
-      await tui.see("Side from main thread");
+      // 0.169 takes the whole screen for it, 0.171 a half.
+      await tui.until("the side chat", (screen) => /Side from main thread|Side chat ×/.test(screen));
       await tui.enter("by the way");
       await tui.see("• ack: by the way");
       tui.key("C-c");
+      await tui.until("the main thread alone", (screen) => !screen.includes("by the way"));
       await tui.see("• ack: back again");
     },
   },
