@@ -2,7 +2,9 @@ import type { AnyActorRef } from "xstate";
 import type { Outcome } from "../../machines/supervisor.machine.ts";
 import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../kernel/clock.ts";
-import { DeadlineExceededError, ManagerClosedError } from "../protocol/errors.ts";
+import { checkCallOptions, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { DeadlineExceededError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
+import { isTagged } from "../protocol/unknown-kind.ts";
 import type { WhenFull } from "../thread/thread.ts";
 import { isSupervisorMessage } from "./supervisor-gate.ts";
 import type { Replies, SupervisorMessage, SupervisorRef, SupervisorRequest } from "./supervisor-messages.ts";
@@ -16,6 +18,9 @@ export type AskOptions = {
   /** What the deadline is measured by. Default: the system's. */
   readonly clock?: Clock | undefined;
 };
+
+const ASK = [...WAIT_OPTIONS, "whenFull"];
+const ASK_KINDS = { whenFull: oneOf("wait", "reject", "dropOldest") };
 
 /** What `ask` needs of an actor. */
 export type Askable = Pick<AnyActorRef, "send" | "getSnapshot">;
@@ -49,8 +54,13 @@ export function ask<const M extends AskMessage, A extends Askable>(
 export async function ask<const M extends AskMessage>(
   actor: Askable,
   message: M,
-  { signal, deadlineMs, whenFull = "wait", clock = systemClock }: AskOptions = {},
+  options: AskOptions = {},
 ): Promise<AskAnswer<M>> {
+  if (typeof actor?.getSnapshot !== "function" || typeof actor.send !== "function")
+    throw new InvalidRequestError("ask: give an actor, such as `manager.supervisor`");
+  if (!isTagged(message)) throw new InvalidRequestError("ask: a message is an object with a `type`");
+  const { signal, deadlineMs, whenFull = "wait", clock = systemClock } = options;
+  checkCallOptions("options", { signal, deadlineMs, whenFull }, ASK, ASK_KINDS);
   signal?.throwIfAborted();
   if (actor.getSnapshot().status !== "active") throw new ManagerClosedError("the actor that was asked has ended");
   const { promise, resolve, reject } = Promise.withResolvers<AskAnswer<M>>();

@@ -4,6 +4,7 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { PersistentLogic } from "../thread/own-logic.ts";
+import { PERSIST_KINDS } from "../thread/saved-state.ts";
 
 const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
   typeof value === "object" && value !== null && names.every((name) => typeof Reflect.get(value, name) === "function");
@@ -13,7 +14,13 @@ export const isLogic = (value: unknown): value is AnyActorLogic =>
 
 /** A machine with how its state is kept. */
 export const isPersistent = (value: unknown): value is PersistentLogic =>
-  isJsonObject(value) && value.persist === "snapshot" && hasMethods(value.logic, "restoreSnapshot", "provide");
+  isJsonObject(value) &&
+  value.persist === "snapshot" &&
+  hasMethods(value.logic, "restoreSnapshot", "provide") &&
+  Object.entries(value).every(([name, given]) => name === "logic" || isPersistOption(name, given));
+
+const isPersistOption = (name: string, given: unknown): boolean =>
+  Object.hasOwn(PERSIST_KINDS, name) && (given === undefined || PERSIST_KINDS[name]?.(given) === undefined);
 
 const isClient = (value: unknown): boolean =>
   hasMethods(value, "stream") && typeof Reflect.get(value as object, "providerId") === "string";
@@ -102,11 +109,4 @@ export function checkOptions(options: unknown): void {
     }
     if (!check.fits(value)) throw new InvalidRequestError(`${name}: must be ${check.wanted}`);
   }
-}
-
-/** @throws InvalidRequestError for a name that is not among the known ones */
-export function refuseUnknown(what: string, given: object, known: readonly string[]): void {
-  const unknown = Object.keys(given).find((name) => !known.includes(name));
-  if (unknown === undefined) return;
-  throw new InvalidRequestError(`${what}: unknown option \`${unknown}\`${didYouMean(unknown, known)}`);
 }

@@ -2,15 +2,15 @@
 
 import type { Outcome } from "../../machines/supervisor.machine.ts";
 import type { Release } from "../kernel/slots.ts";
+import { checkCallOptions, type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
-import { isUuid, parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { givenThreadId, isUuid, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { Admission } from "./admission.ts";
 import { parseRestartRule } from "./group-options.ts";
-import { refuseUnknown } from "./option-checks.ts";
 import type { Limits } from "./options.ts";
 import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
 import type { ThreadOptions } from "./thread-options.ts";
@@ -168,17 +168,7 @@ function textOf(value: unknown, name: string): string {
   return value;
 }
 
-function threadIdOf({ threadId }: { threadId?: unknown }): ThreadId {
-  const text = textOf(threadId, "threadId");
-  try {
-    return parseThreadId(text);
-  } catch (cause) {
-    const shown = text.length > 64 ? `${text.slice(0, 64)}...` : text;
-    throw new InvalidRequestError(`threadId: \`${shown}\` is no thread id, which is a UUID such as startThread gives`, {
-      cause,
-    });
-  }
-}
+const threadIdOf = ({ threadId }: { threadId?: unknown }): ThreadId => givenThreadId(threadId, "threadId");
 
 /** The compiler says when one is missing here. */
 const THREAD_OPTIONS = Object.keys({
@@ -195,23 +185,30 @@ const THREAD_OPTIONS = Object.keys({
   restart: 1,
 } satisfies Record<keyof ThreadOptions, 1>);
 
+const THREAD_KINDS: OptionKinds = {
+  threadId: ofType("string"),
+  agent: ofType("object"),
+  originator: ofType("string"),
+  historyMode: oneOf("paginated", "legacy"),
+  initialMessages: oneOf("bounded", "all", "none"),
+  lease: oneOf("refuse", "wait", "takeOver"),
+};
+
 function optionsOf({ options, signal }: { options?: unknown; signal?: AbortSignal | undefined }): ThreadOptions {
   if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
   const given: ThreadOptions = { ...options };
-  refuseUnknown("options", given, THREAD_OPTIONS);
+  checkCallOptions("options", given, THREAD_OPTIONS, THREAD_KINDS);
   const { parentThreadId, restart } = given;
   return {
     ...given,
     ...(restart === undefined ? {} : { restart: parseRestartRule(restart) }),
-    ...(parentThreadId === undefined
-      ? {}
-      : { parentThreadId: parseThreadId(textOf(parentThreadId, "parentThreadId")) }),
+    ...(parentThreadId === undefined ? {} : { parentThreadId: givenThreadId(parentThreadId, "parentThreadId") }),
     ...(signal === undefined ? {} : { signal }),
   };
 }
 
 function sourceOf(from: unknown): ForkSource {
-  if (typeof from === "string") return parseThreadId(from);
+  if (typeof from === "string") return givenThreadId(from, "from");
   if (isJsonObject(from) && typeof from.rolloutPath === "string") return { rolloutPath: from.rolloutPath };
   if (isJsonObject(from) && from.history !== undefined) return { history: parseInitialHistory(from.history) };
   throw new InvalidRequestError("from: must be a thread id, { rolloutPath } or { history }");

@@ -5,7 +5,7 @@
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { ThreadBusyError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
-import { INITIAL_SUBMISSION_ID, newThreadId, parseThreadId, type ThreadId, type TurnId } from "../protocol/ids.ts";
+import { givenThreadId, INITIAL_SUBMISSION_ID, newThreadId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
@@ -384,7 +384,7 @@ const ruleOf = ({ restart }: ThreadOptions): RestartRule | undefined =>
   restart === undefined ? undefined : parseRestartRule(restart);
 
 const idOf = ({ threadId }: ThreadOptions): ThreadId =>
-  threadId === undefined ? newThreadId() : parseThreadId(threadId);
+  threadId === undefined ? newThreadId() : givenThreadId(threadId, "threadId");
 
 const newThreadOf = (thread: LiveThread): NewThread => ({
   threadId: thread.id,

@@ -1,10 +1,11 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { Price } from "../protocol/budget.ts";
+import { checkCallOptions, type OptionKinds, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import type { TaskOutcome } from "../protocol/errors.ts";
+import { InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
-import { parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { givenThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
@@ -142,10 +143,14 @@ export class ThreadManager implements Threads<Thread> {
    * Forks a thread at an anchor, for the same price whatever the history's length. Settings come from `config` alone.
    * @throws RolloutNotFoundError, InvalidForkPointError
    */
-  forkThread(
-    { from, at, config }: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
+  async forkThread(
+    fork: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
     options: ThreadOptions = {},
   ): Promise<NewThread> {
+    if (fork === undefined || fork === null)
+      throw new InvalidRequestError("fork: give { from }: a thread id, { rolloutPath } or { history }");
+    checkCallOptions("fork", fork, ["from", "at", "config"]);
+    const { from, at, config } = fork;
     return this.#ask(
       { type: "thread.fork", from: from as ForkSource, ...definedFields({ at, config }), options },
       options,
@@ -156,7 +161,8 @@ export class ThreadManager implements Threads<Thread> {
    * Takes a thread out, and gives it back still working; undefined when it was not there. `thread.shutdown` ends it. One
    * whose store hangs while it leaves memory is ended, and given back all the same.
    */
-  removeThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread | undefined> {
+  async removeThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread | undefined> {
+    checkCallOptions("removeThread", options, WAIT_OPTIONS);
     return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, options);
   }
 
@@ -164,12 +170,13 @@ export class ThreadManager implements Threads<Thread> {
   async deleteThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<void> {
     const open = await this.removeThread(threadId, options);
     await open?.shutdown(options);
-    if (open?.config.ephemeral !== true) await this.store.delete(parseThreadId(threadId));
-    this.#runtime.monitors.noteDeleted(parseThreadId(threadId));
+    if (open?.config.ephemeral !== true) await this.store.delete(givenThreadId(threadId, "threadId"));
+    this.#runtime.monitors.noteDeleted(givenThreadId(threadId, "threadId"));
   }
 
   /** @throws ThreadNotFoundError */
-  getThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread> {
+  async getThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread> {
+    checkCallOptions("getThread", options, WAIT_OPTIONS);
     return this.#ask({ type: "thread.get", threadId: threadId as ThreadId }, options);
   }
 
@@ -188,6 +195,7 @@ export class ThreadManager implements Threads<Thread> {
    * is not interrupted, though its turn is open: `interrupted` finds it neither way, and its page may be shorter for it.
    */
   async listThreads(query?: ThreadQuery): Promise<ThreadPage> {
+    checkCallOptions("listThreads", query, QUERY, QUERY_KINDS);
     const page = await this.store.list(query);
     const works = ({ threadId, openTurn }: StoredThread) =>
       openTurn !== null && this.#runtime.registry.peek(threadId)?.activeTurn !== undefined;
@@ -242,12 +250,12 @@ export class ThreadManager implements Threads<Thread> {
     message: ThreadMessage,
     options?: SendOptions,
   ): Promise<PublishReport> {
-    return this.#runtime.messages.publish({ tree: parseThreadId(tree), from: null }, topic, message, options);
+    return this.#runtime.messages.publish({ tree: givenThreadId(tree, "tree"), from: null }, topic, message, options);
   }
 
   /** What is published on a topic in the tree that a thread is in, from now on. @throws InvalidRequestError */
   published$(tree: ThreadId | string, topic: string): Observable<Published> {
-    return this.#runtime.messages.published(parseThreadId(tree), topic);
+    return this.#runtime.messages.published(givenThreadId(tree, "tree"), topic);
   }
 
   /** The durable messages that wait for a thread, and those that were set aside (SEMANTICS 9.7). @throws ThreadNotFoundError */
@@ -432,19 +440,21 @@ export class ThreadManager implements Threads<Thread> {
    * id, sent to any thread above the one that asks, answers it; the first answer wins.
    */
   pendingApprovals(threadId: ThreadId | string): readonly ThreadApproval[] {
-    return this.#runtime.approvals.pendingAt(parseThreadId(threadId));
+    return this.#runtime.approvals.pendingAt(givenThreadId(threadId, "threadId"));
   }
 
   /** How much there is room for now; with a thread's id also where it stands. Waits for nothing. */
   capacity(): Capacity;
   capacity(threadId: ThreadId | string): ThreadCapacity;
   capacity(threadId?: ThreadId | string): Capacity | ThreadCapacity {
-    return threadId === undefined ? capacityOf(this.#runtime) : capacityAt(this.#runtime, parseThreadId(threadId));
+    return threadId === undefined
+      ? capacityOf(this.#runtime)
+      : capacityAt(this.#runtime, givenThreadId(threadId, "threadId"));
   }
 
   /** How a thread stands with its restarts: back-off, and what is left of its intensity. Waits for nothing, and counts nothing. */
   restartsOf(threadId: ThreadId | string): RestartStanding {
-    return this.#runtime.restartsOf(parseThreadId(threadId));
+    return this.#runtime.restartsOf(givenThreadId(threadId, "threadId"));
   }
 
   /** What tokens of a model cost by the `prices` that the manager was made with; undefined where these do not say. */
@@ -460,7 +470,7 @@ export class ThreadManager implements Threads<Thread> {
   tree(root: ThreadId | string): Promise<AgentNode>;
   tree(root?: ThreadId | string): Promise<AgentNode | readonly AgentNode[]> {
     const { tree } = this.#runtime;
-    return root === undefined ? tree.all() : tree.of(parseThreadId(root));
+    return root === undefined ? tree.all() : tree.of(givenThreadId(root, "root"));
   }
 
   /**
@@ -471,23 +481,25 @@ export class ThreadManager implements Threads<Thread> {
     threadId: ThreadId | string,
     { deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {},
   ): Promise<ShutdownReport> {
-    return this.#runtime.shutdownTree(parseThreadId(threadId), deadlineMs);
+    return this.#runtime.shutdownTree(givenThreadId(threadId, "threadId"), deadlineMs);
   }
 
   /** The thread's forks and their forks, and its sub-threads' lineage as far as it is stored. */
   descendants(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
-    return this.store.descendants(parseThreadId(threadId));
+    return this.store.descendants(givenThreadId(threadId, "threadId"));
   }
 
   ancestors(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
-    return this.store.ancestors(parseThreadId(threadId));
+    return this.store.ancestors(givenThreadId(threadId, "threadId"));
   }
 
   /**
    * Ends all threads side by side and closes the manager. After `deadlineMs` (default 10,000) what still runs is ended
    * by force. Called again, it gives the same report.
    */
-  shutdown({ deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+  async shutdown(options: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+    checkCallOptions("shutdown", options, ["deadlineMs"]);
+    const { deadlineMs = DEFAULT_SHUTDOWN_MS } = options;
     return this.#runtime.shutdown(deadlineMs);
   }
 
@@ -495,6 +507,35 @@ export class ThreadManager implements Threads<Thread> {
     await this.shutdown();
   }
 }
+
+/** The compiler says when one is missing here. */
+const QUERY = Object.keys({
+  cursor: 1,
+  limit: 1,
+  orderBy: 1,
+  cwd: 1,
+  modelProviders: 1,
+  sourceKinds: 1,
+  archived: 1,
+  interrupted: 1,
+  parentThreadId: 1,
+  forkedFromId: 1,
+  search: 1,
+} satisfies Record<keyof ThreadQuery, 1>);
+const isList = (value: unknown) => (Array.isArray(value) ? undefined : "must be an array");
+const QUERY_KINDS: OptionKinds = {
+  cursor: ofType("string"),
+  limit: (value) => (Number.isSafeInteger(value) && Number(value) > 0 ? undefined : "must be a whole number from 1 on"),
+  orderBy: oneOf("createdAt", "updatedAt"),
+  cwd: ofType("string"),
+  modelProviders: isList,
+  sourceKinds: isList,
+  archived: ofType("boolean"),
+  interrupted: ofType("boolean"),
+  parentThreadId: ofType("string"),
+  forkedFromId: ofType("string"),
+  search: ofType("string"),
+};
 
 function watch<T, S extends T = T>(watchers: Set<(value: S) => void>): Observable<T> {
   return new Observable((subscriber) => {

@@ -104,3 +104,16 @@ function explainMalformedUuid(text: string): string {
       return `invalid group length in group ${problem.group}: expected ${GROUP_LENGTHS[problem.group]}, found ${problem.length}`;
   }
 }
+
+/** A thread id as a program gives it. @throws InvalidRequestError in the program's own words */
+export function givenThreadId(value: unknown, name: string): ThreadId {
+  if (typeof value !== "string") throw new InvalidRequestError(`${name}: must be a text`);
+  try {
+    return parseThreadId(value);
+  } catch (cause) {
+    const shown = value.length > 64 ? `${value.slice(0, 64)}...` : value;
+    throw new InvalidRequestError(`${name}: \`${shown}\` is no thread id, which is a UUID such as startThread gives`, {
+      cause,
+    });
+  }
+}

@@ -8,6 +8,7 @@ import {
   taskKindOf,
 } from "../../machines/thread.machine.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import { checkCallOptions, type OptionKinds, ofType } from "../protocol/call-options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, newTurnId, type SubmissionId, type TurnId } from "../protocol/ids.ts";
@@ -19,7 +20,7 @@ import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
 import type { ModelAnswer, ModelQuestion, StartTurnOptions } from "./logic-thread.ts";
 import type { ReceivedMessage } from "./messaging.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
-import type { PersistOptions } from "./saved-state.ts";
+import { PERSIST_KINDS, type PersistOptions } from "./saved-state.ts";
 import type { TurnResult } from "./turn-result.ts";
 
 /** One turn, as the function that runs it sees it. */
@@ -98,12 +99,35 @@ export type DefinedThreadLogic<M extends MessageSchemas = MessageSchemas> = Call
   ThreadEmitted
 > & { readonly messages: M };
 
+/** The compiler says when one is missing here. */
+const DEFINITION = Object.keys({
+  start: 1,
+  turn: 1,
+  messages: 1,
+  receive: 1,
+  ops: 1,
+  stop: 1,
+  persist: 1,
+  version: 1,
+  migrate: 1,
+  unreadable: 1,
+  maxBytes: 1,
+} satisfies Record<keyof ThreadLogicDefinition<unknown>, 1>);
+const DEFINITION_KINDS: OptionKinds = {
+  start: ofType("function"),
+  receive: ofType("object"),
+  ops: ofType("object"),
+  stop: ofType("function"),
+  ...PERSIST_KINDS,
+};
+
 /** @throws InvalidRequestError for a definition without `turn`, and for a message that nothing handles */
 export function defineThreadLogic<State = undefined, const M extends MessageSchemas = Record<never, never>>(
   definition: ThreadLogicDefinition<State, M>,
 ): DefinedThreadLogic<M> {
   if (typeof definition?.turn !== "function")
     throw new InvalidRequestError("defineThreadLogic: give `turn`, a function");
+  checkCallOptions("defineThreadLogic", definition, DEFINITION, DEFINITION_KINDS);
   const messages = definition.messages ?? ({} as M);
   checkMessages(messages, definition.receive ?? {});
   const logic = fromCallback<ThreadCommand, OwnLogicInput, ThreadEmitted>(({ input, emit, receive }) => {

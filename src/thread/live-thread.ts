@@ -10,6 +10,8 @@ import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
+import { checkCallOptions, type OptionKinds, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
 import {
   DeadlineExceededError,
   InvalidRequestError,
@@ -17,12 +19,13 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { parseThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
@@ -93,6 +96,28 @@ const DEFAULT_INTERRUPT_MS = 10_000;
 
 /** The kinds of turns that ask the model. */
 const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
+
+const NAMED = ["id", "op", "rerun", "isNew"] satisfies (keyof NamedSubmission)[];
+const SUBMIT = [...WAIT_OPTIONS, "durability", "whenFull"] satisfies (keyof SubmitOptions)[];
+const SUBMIT_KINDS = {
+  whenFull: oneOf("wait", "reject", "dropOldest"),
+};
+const RUN = [...WAIT_OPTIONS, "outputSchema"] satisfies (keyof RunOptions)[];
+const RUN_KINDS: OptionKinds = {
+  outputSchema: (value) =>
+    typeof value === "function" || (typeof value === "object" && value !== null)
+      ? undefined
+      : "must be a JSON Schema, or a Standard Schema such as zod's",
+};
+const EVENTS = ["after", "signal"] satisfies (keyof EventsOptions)[];
+const EVENTS_KINDS: OptionKinds = {
+  after: (value) => {
+    const seq = isJsonObject(value) && typeof value.epoch === "number" ? value.seq : value;
+    return typeof seq === "number" && !Number.isNaN(seq) ? undefined : "must be a seq, or { epoch, seq }";
+  },
+};
+const INTERRUPT = [...WAIT_OPTIONS, "turnId"] satisfies (keyof InterruptOptions)[];
+const INTERRUPT_KINDS = { turnId: ofType("string") };
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 
@@ -330,11 +355,15 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return this.#submit({ op }, options);
   }
 
-  submitWithId({ id, op, rerun, isNew }: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
+  async submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
+    if (!isJsonObject(submission)) throw new InvalidRequestError("submitWithId: give { id, op }");
+    checkCallOptions("submitWithId", submission, NAMED);
+    const { id, op, rerun, isNew } = submission;
     return isId(id) ? this.#submit({ id: toSubmissionId(id), op, rerun, isNew }, options) : refuseId();
   }
 
   async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
+    checkCallOptions("submit", options, SUBMIT, SUBMIT_KINDS);
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
     if (op.type === "exec_approval" || op.type === "patch_approval" || op.type === "user_input_answer") {
@@ -362,6 +391,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
+    checkCallOptions("outcomeOf", options, WAIT_OPTIONS);
     options.signal?.throwIfAborted();
     if (!isId(id)) return refuseId();
     return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, toSubmissionId(id)), options);
@@ -385,6 +415,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {
+    checkCallOptions("ready", options, WAIT_OPTIONS);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     if (!this.#mailbox.hasRoom) await this.#bounded("room", (signal) => this.#mailbox.room(signal), options);
@@ -400,6 +431,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   /** Calls that overlap get an event each, in their order. */
   async nextEvent(options: WaitOptions = {}): Promise<Event> {
+    checkCallOptions("nextEvent", options, WAIT_OPTIONS);
     for (;;) {
       options.signal?.throwIfAborted();
       this.#pull ??= new EventStream(this, this.#incarnation, { after: 0 });
@@ -413,7 +445,9 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     }
   }
 
-  events({ after, signal }: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
+  events(options: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
+    checkCallOptions("events", options, EVENTS, EVENTS_KINDS);
+    const { after, signal } = options;
     return new EventStream(this, this.#incarnation, { after: this.#startOf(after), signal });
   }
 
@@ -430,6 +464,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     if (typeof input !== "string" && !Array.isArray(input)) {
       throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
     }
+    checkCallOptions("run", options, RUN, RUN_KINDS);
     const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
@@ -437,11 +472,13 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return outputSchema === undefined ? result : await withOutput(result, outputSchema);
   }
 
-  compact(options: WaitOptions = {}): Promise<TurnResult> {
+  async compact(options: WaitOptions = {}): Promise<TurnResult> {
+    checkCallOptions("compact", options, WAIT_OPTIONS);
     return this.#runOp({ type: "compact" }, options);
   }
 
   async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
+    checkCallOptions("rollback", options, WAIT_OPTIONS);
     options.signal?.throwIfAborted();
     if (!Number.isSafeInteger(turns) || turns < 1)
       throw new InvalidRequestError("rollback: give how many turns, from 1 on");
@@ -466,14 +503,16 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
           await this.#give({ op: { type: "thread_rollback", num_turns: turns }, signal, onNamed });
           await answer.promise;
         },
-        options,
+        // A logic of an embedder's own may not know of it.
+        { ...(this.#incarnation.hasOwnLogic && { deadlineMs: DEFAULT_INTERRUPT_MS }), ...definedFields(options) },
       );
     } finally {
       stop();
     }
   }
 
-  review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+  async review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+    checkCallOptions("review", options, WAIT_OPTIONS);
     return this.#runOp({ type: "review", review_request: { target } }, options);
   }
 
@@ -526,7 +565,9 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return controller.signal;
   }
 
-  async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
+  async interrupt(how: InterruptOptions = {}): Promise<void> {
+    checkCallOptions("interrupt", how, INTERRUPT, INTERRUPT_KINDS);
+    const { turnId, ...options } = how;
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     const incarnation = this.#incarnation;
@@ -564,7 +605,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   /** @throws ThreadClosedError, InvalidRequestError */
   #otherThan(thread: WatchedThread): ThreadId {
     if (this.#isClosed) throw this.closedError();
-    const id = parseThreadId(typeof thread === "string" ? thread : thread.id);
+    const id = givenThreadId(typeof thread === "string" ? thread : thread?.id, "thread");
     if (id === this.id)
       throw new InvalidRequestError("a thread can't watch or be linked with itself; give another one");
     return id;
@@ -595,7 +636,9 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return this.#messenger.subscribe(topic);
   }
 
-  async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {
+  async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {
+    checkCallOptions("shutdown", options, WAIT_OPTIONS);
+    const { signal, deadlineMs = DEFAULT_SHUTDOWN_MS } = options;
     if (this.#isClosed) return "completed";
     signal?.throwIfAborted();
     this.#isEnding = true;

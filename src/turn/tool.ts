@@ -46,7 +46,8 @@ const ANY_OBJECT = { type: "object", properties: {}, additionalProperties: true 
  * @throws InvalidRequestError for a name that models would not accept, or an input schema that cannot be shown to them.
  */
 export function tool<Input = Record<string, unknown>>(options: ToolOptions<Input>): Tool {
-  if (!NAME.test(options.name)) {
+  if (typeof options?.execute !== "function") throw new InvalidRequestError("tool: `execute`: must be a function");
+  if (typeof options.name !== "string" || !NAME.test(options.name)) {
     throw new InvalidRequestError(`tool name \`${options.name}\` must be 1 to 64 letters, digits, \`_\` or \`-\``);
   }
   const { approval } = options;

@@ -3,12 +3,16 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
 import {
+  ask,
+  defineThreadLogic,
+  InvalidRequestError,
   memoryStore,
   newThreadId,
   scriptedClient,
   submissionId,
   ThreadManager,
   type ThreadManagerOptions,
+  tool,
 } from "../../src/index.ts";
 import { call, say } from "../../src/model/script.ts";
 import { next, rig } from "../rig.ts";
@@ -123,4 +127,70 @@ suite("calls", () => {
     await assert.rejects(thread.run("x"), { code: "thread_closed" });
     await assert.rejects(r.manager.deleteThread(newThreadId()), { code: "rollout_not_found" });
   });
+});
+
+test("what is given beside a call is known by name and of the right kind, or refused before anything is done", async () => {
+  await using manager = await ThreadManager.create({ store: memoryStore(), model: scriptedClient(() => [say("ok")]) });
+  const { thread } = await manager.startThread();
+  const id = thread.id;
+  // biome-ignore lint/suspicious/noExplicitAny: a program without types
+  const [m, t, wrong] = [manager as any, thread as any, {} as any];
+  const hello = { type: "interrupt" };
+  const refused: Record<string, [() => unknown, RegExp]> = {
+    run: [() => t.run("x", { deadline: 5 }), /^run: unknown option `deadline`; did you mean `deadlineMs`\?/],
+    "run, no object": [() => t.run("x", 5), /^run: options: must be an object/],
+    "run, signal": [() => t.run("x", { signal: 5 }), /^run: signal: must be an AbortSignal/],
+    "run, deadline": [() => t.run("x", { deadlineMs: "1" }), /^run: deadlineMs: must be a number/],
+    "run, NaN": [() => t.run("x", { deadlineMs: Number.NaN }), /^run: deadlineMs/],
+    "run, schema": [() => t.run("x", { outputSchema: 5 }), /^run: outputSchema: must be a JSON Schema/],
+    submit: [() => t.submit(hello, { whenFul: "wait" }), /did you mean `whenFull`/],
+    "submit, value": [() => t.submit(hello, { whenFull: "never" }), /whenFull: must be one of `wait`, `reject`/],
+    submitWithId: [() => t.submitWithId(null), /^submitWithId: give \{ id, op \}/],
+    "submitWithId, name": [() => t.submitWithId({ id: "a", op: hello, rerum: true }), /did you mean `rerun`/],
+    outcomeOf: [() => t.outcomeOf("a", { signl: 1 }), /^outcomeOf: unknown option/],
+    ready: [() => t.ready({ deadline: 1 }), /^ready: unknown option/],
+    nextEvent: [() => t.nextEvent({ deadline: 1 }), /^nextEvent: unknown option/],
+    events: [() => t.events({ aftr: 1 }), /^events: .*did you mean `after`/],
+    "events, place": [() => t.events({ after: "x" }), /^events: after: must be a seq/],
+    compact: [() => t.compact({ deadline: 1 }), /^compact: unknown option/],
+    rollback: [() => t.rollback(1, { deadline: 1 }), /^rollback: unknown option/],
+    review: [() => t.review({ type: "uncommittedChanges" }, { deadline: 1 }), /^review: unknown option/],
+    interrupt: [() => t.interrupt({ turn: "x" }), /^interrupt: .*did you mean `turnId`/],
+    shutdown: [() => t.shutdown({ deadline: 1 }), /^shutdown: unknown option/],
+    "startThread, signal": [() => m.startThread({}, { signal: 5 }), /signal: must be an AbortSignal/],
+    "startThread, id": [() => m.startThread({}, { threadId: "x" }), /^threadId: `x` is no thread id/],
+    resume: [() => m.resumeThread(id, undefined, { initialMessages: "some" }), /initialMessages: must be one of/],
+    fork: [() => m.forkThread(), /^fork: give \{ from \}/],
+    "fork, name": [() => m.forkThread({ from: id, att: "full" }), /^fork: unknown option `att`; did you mean `at`/],
+    getThread: [() => m.getThread(id, { deadline: 1 }), /^getThread: unknown option/],
+    deleteThread: [() => m.deleteThread(id, { deadline: 1 }), /unknown option/],
+    listThreads: [() => m.listThreads({ limitt: 1 }), /^listThreads: .*did you mean `limit`/],
+    "listThreads, flag": [() => m.listThreads({ interrupted: "yes" }), /^listThreads: interrupted: must be a boolean/],
+    "listThreads, limit": [() => m.listThreads({ limit: "x" }), /^listThreads: limit: must be a whole number/],
+    "listThreads, null": [() => m.listThreads(null), /^listThreads: options: must be an object/],
+    "manager.shutdown": [() => m.shutdown({ deadline: 1 }), /^shutdown: unknown option/],
+    ask: [() => ask(m.supervisor, null as never), /^ask: a message is an object/],
+    "ask, actor": [() => ask(wrong, { type: "thread.list" } as never), /^ask: give an actor/],
+    tool: [() => tool(wrong), /`execute`: must be a function/],
+    "tool, name": [() => tool({ execute: () => "" } as never), /tool name/],
+    logic: [() => defineThreadLogic({ turn: () => "", strat: 1 } as never), /did you mean `start`/],
+    "logic, persist": [
+      () => defineThreadLogic({ turn: () => "", persist: "snap" } as never),
+      /persist: must be one of/,
+    ],
+  };
+  for (const method of ["descendants", "ancestors", "restartsOf", "capacity", "shutdownTree"])
+    refused[method] = [() => m[method]("nope"), /^threadId: `nope` is no thread id/];
+  for (const [name, [call, says]] of Object.entries(refused)) {
+    const error = await Promise.resolve()
+      .then(call)
+      .then(
+        () => assert.fail(`${name} was taken`),
+        (thrown: unknown) => thrown,
+      );
+    assert.ok(error instanceof InvalidRequestError, `${name}: ${String(error)}`);
+    assert.match(error.message, says, name);
+  }
+  assert.equal((await thread.run("still here", {})).status, "completed");
+  assert.equal((await manager.listThreads()).threads.length, 1);
 });

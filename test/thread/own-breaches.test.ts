@@ -224,6 +224,19 @@ for (const [kind, logicOf] of Object.entries(kinds)) {
       );
     });
 
+    test("a rollback that it knows nothing of is told at its deadline, and the thread goes on", async () => {
+      const r = await rig({ threadLogic: logicOf(keep) });
+      const { thread } = await r.manager.startThread();
+      await thread.run("one");
+      const asked = thread.rollback(1);
+      asked.catch(() => undefined);
+      await settled();
+      await r.clock.advanceAsync(10_000);
+      await assert.rejects(asked, { code: "deadline_exceeded" });
+      assert.equal((await thread.run("two")).status, "completed");
+      await r[Symbol.asyncDispose]();
+    });
+
     test("what it says after shutdown_complete is dropped", async () => {
       const act: Act = (command, send) => {
         keep(command, send);
