@@ -6,7 +6,7 @@
  * says. It goes when the parent has stored the notice. A process that dies in between leaves the note; the parent's next load tells it
  * again, and the parent's ledger runs no id twice.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { type AgentStatus, isFinalStatus, lastStatusOf, statusUnder } from "../protocol/agent-status.ts";

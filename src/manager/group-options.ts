@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { GroupStrategy } from "../../machines/group.machine.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";

@@ -3,7 +3,7 @@
  * lets one manager at a time decide for it. Its lines say what changed; folded, they are the group as it was.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { DuplicateThreadError, RolloutNotFoundError } from "../protocol/errors.ts";
 import { isUuid, newThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";

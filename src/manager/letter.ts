@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { isUuid, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadMessage } from "../protocol/message.ts";
 

@@ -5,7 +5,7 @@
  * Each time is counted on the message, and stored, before the receiver hears of it: so one that ends its receiver's lives, or its
  * process, is known in the next one and is set aside after {@link MOST_ATTEMPTS}.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { MessageRefusedError, OverloadedError, type SkeinError, ThreadClosedError } from "../protocol/errors.ts";

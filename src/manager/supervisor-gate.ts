@@ -3,7 +3,7 @@
  * machine hears of them, and signals are known by the object itself, which nobody else can make.
  */
 import type { AnyActorRef } from "xstate";
-import { z } from "zod";
+import * as z from "zod";
 import type { Outcome, SupervisorEvent, SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";

@@ -2,7 +2,7 @@
  * Where watches last: in a note beside whoever watches, as timers do. A monitor stands there until somebody has been told, one half of a
  * bond until it has ended its thread; what came to be of the watched meanwhile stands with it.
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import { SingleFlight } from "../services/single-flight.ts";

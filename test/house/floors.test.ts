@@ -137,6 +137,13 @@ suite("the house", () => {
     );
   });
 
+  test("zod is imported as a namespace: by its name, the program would load its messages in fifty languages", () => {
+    assert.deepEqual(
+      [...sources, ...machines].filter(({ text }) => /import \{[^}]*\} from "zod"/.test(text)).map(({ path }) => path),
+      [],
+    );
+  });
+
   test("nothing below the cli reads the environment, but for what commands inherit unless they are told otherwise", () => {
     const reads = sources.flatMap(({ path, text }) =>
       path.startsWith("src/cli/")

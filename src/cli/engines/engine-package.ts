@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { arch, homedir, platform } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 
 /** An engine that cannot be had, started or reached. */
 export class EngineError extends Error {}
