@@ -48,18 +48,44 @@ export type ListPlan = {
   readonly search: readonly (readonly string[])[] | undefined;
 };
 
-/** @throws InvalidRequestError for a cursor that no page gave out. */
+const FIELD_TYPES: Readonly<Record<string, string>> = {
+  cursor: "string",
+  limit: "number",
+  cwd: "string",
+  archived: "boolean",
+  interrupted: "boolean",
+  parentThreadId: "string",
+  forkedFromId: "string",
+  search: "string",
+};
+
+/** A query may come from JavaScript. */
+function assertQuery(query: ThreadQuery): void {
+  for (const [field, value] of Object.entries(query)) {
+    const type = FIELD_TYPES[field];
+    const isWrong = value != null && type !== undefined && typeof value !== type;
+    if (isWrong) throw new InvalidRequestError(`${field} must be a ${type}`);
+  }
+  const { orderBy, modelProviders, sourceKinds } = query;
+  if (orderBy !== undefined && orderBy !== "createdAt" && orderBy !== "updatedAt")
+    throw new InvalidRequestError('orderBy must be "createdAt" or "updatedAt"');
+  for (const [field, value] of Object.entries({ modelProviders, sourceKinds }))
+    if (value !== undefined && !Array.isArray(value)) throw new InvalidRequestError(`${field} must be an array`);
+}
+
+/** @throws InvalidRequestError for a cursor that no page gave out, and for a field of another type. */
 export function planList(query: ThreadQuery = {}): ListPlan {
+  assertQuery(query);
   return {
     orderBy: query.orderBy ?? "createdAt",
     limit: clampLimit(query.limit),
-    after: query.cursor === undefined ? undefined : readCursor(query.cursor),
+    after: query.cursor == null ? undefined : readCursor(query.cursor),
     archived: query.archived ?? false,
     interrupted: query.interrupted,
     sourceKinds: query.sourceKinds === undefined ? undefined : [...new Set(query.sourceKinds)],
     subAgents: query.sourceKinds === undefined && query.parentThreadId === undefined ? "hidden" : "shown",
     modelProviders: query.modelProviders === undefined ? undefined : [...new Set(query.modelProviders)],
-    places: query.cwd === undefined ? undefined : [...new Set([placeOf(query.cwd), resolve(query.cwd)])],
+    places: query.cwd == null ? undefined : [...new Set([placeOf(query.cwd), resolve(query.cwd)])],
     parentThreadId: query.parentThreadId,
     forkedFromId: query.forkedFromId,
     search: readSearch(query.search),

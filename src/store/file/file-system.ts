@@ -59,6 +59,7 @@ export interface FileSystem {
   /** 0 at the end of the file. */
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number;
   info(fd: number): FileInfo;
+  /** undefined: nothing that can be reached is there. */
   infoOf(path: string): FileInfo | undefined;
   truncate(fd: number, length: number): void;
   /** Resolves when the data is on the disk. Of a folder: its entries. */
@@ -140,10 +141,23 @@ function readWhole(path: string): string {
   }
 }
 
+/** Links that lead round, names that no system takes, folders that are closed to us: one of them must not hide all others. */
+const UNREACHABLE: ReadonlySet<string> = new Set(["ELOOP", "ENAMETOOLONG", "EACCES", "EPERM", "ERR_INVALID_ARG_VALUE"]);
+
+export const isUnreachable = (error: unknown): boolean => UNREACHABLE.has(errorCode(error) ?? "");
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isUnreachable(error)) return undefined;
+    throw error;
+  }
+}
+
 /** Links are followed. */
 const isFolder = (parent: string, entry: Dirent): boolean =>
-  entry.isDirectory() ||
-  (entry.isSymbolicLink() && statSync(join(parent, entry.name), { throwIfNoEntry: false })?.isDirectory() === true);
+  entry.isDirectory() || (entry.isSymbolicLink() && statsOf(join(parent, entry.name))?.isDirectory() === true);
 
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {
@@ -153,7 +167,7 @@ export const nodeFileSystem: FileSystem = {
   read: readSync,
   info: (fd) => infoFrom(fstatSync(fd)),
   infoOf(path) {
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = statsOf(path);
     return stats === undefined ? undefined : infoFrom(stats);
   },
   truncate: ftruncateSync,

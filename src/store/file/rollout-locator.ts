@@ -7,7 +7,7 @@ import { LRUCache } from "lru-cache";
 import { yieldToLoop } from "../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
-import { type FileSystem, isMissing, isSettled } from "./file-system.ts";
+import { type FileSystem, isMissing, isSettled, isUnreachable } from "./file-system.ts";
 import { isLaterName, type Layout, mintedAt, parseRolloutName, type RolloutName } from "./layout.ts";
 
 export type FoundRollout = { readonly path: string; readonly name: RolloutName };
@@ -148,7 +148,7 @@ export class RolloutLocator {
     try {
       return this.#fs.list(folder);
     } catch (error) {
-      if (isMissing(error)) return [];
+      if (isMissing(error) || isUnreachable(error)) return [];
       throw error;
     }
   }

@@ -129,7 +129,10 @@ export class StoreCore {
   async pathOf(locator: ThreadLocator): Promise<string> {
     this.check();
     if (typeof locator !== "string") {
-      const path = resolve(locator.rolloutPath);
+      const rolloutPath: unknown = Object(locator).rolloutPath;
+      if (typeof rolloutPath !== "string")
+        throw new InvalidRequestError("a thread is named by its id, or as { rolloutPath }");
+      const path = resolve(rolloutPath);
       if (!this.#isThere(path)) throw new RolloutNotFoundError(`no rollout found at ${path}`);
       return path;
     }

@@ -13,13 +13,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { turnsOf } from "../../../src/app-server/v2/history-turns.ts";
 import { SkeinError, scriptedClient, ThreadManager } from "../../../src/index.ts";
-import type { ThreadId } from "../../../src/protocol/ids.ts";
+import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
 import { addTurn, header, user } from "../../../src/store/contract/store-script.ts";
+import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
 async function written(home: TempHome, ...texts: string[]): Promise<{ threadId: ThreadId; path: string }> {
@@ -304,4 +305,51 @@ describe("a home on a read-only disk", () => {
       rmSync(join(script, ".."), { recursive: true });
     });
   }
+});
+
+describe("what cannot be reached in a home", () => {
+  for (const [what, make] of Object.entries({
+    "a link that leads to itself": (folder: string) => symlinkSync(join(folder, "round"), join(folder, "round")),
+    "a rollout that is such a link": (folder: string) => {
+      const path = join(folder, `rollout-2026-01-01T00-00-00-${newThreadId()}.jsonl`);
+      symlinkSync(path, path);
+    },
+    "two links that lead to each other, as days": (folder: string) => {
+      symlinkSync(join(folder, "98"), join(folder, "99"));
+      symlinkSync(join(folder, "99"), join(folder, "98"));
+    },
+    "a link to a name that is too long": (folder: string) => symlinkSync(`/${"x".repeat(300)}`, join(folder, "long")),
+    "a folder that is named as a rollout": (folder: string) =>
+      mkdirSync(join(folder, `rollout-2026-01-01T00-00-00-${newThreadId()}.jsonl`)),
+  })) {
+    test(`${what} hides no thread: lists, opening by id, forks, verify`, async () => {
+      await using home = new TempHome();
+      const writer = await home.open().create(header());
+      writer.append(user("before"));
+      await writer.close();
+      const [path] = home.rollouts();
+      for (const folder of [join(home.path, "sessions"), dirname(path ?? "")]) make(folder);
+      rmSync(join(home.path, "catalog.sqlite"), { force: true });
+      const store = home.open();
+      assert.deepEqual(
+        (await store.list()).threads.map(({ threadId }) => threadId),
+        [writer.threadId],
+      );
+      await (await store.open(writer.threadId)).close();
+      await assert.rejects(store.open(newThreadId()), { code: "rollout_not_found" });
+      assert.ok(await store.forkBase(writer.threadId, "full"));
+      await store.rescan();
+      await verifyHome({ home: home.path });
+    });
+  }
+
+  test("queries and names of another type are refused by a typed error", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const wrong: object[] = [{ cursor: 5 }, { limit: 5n }, { search: {} }, { cwd: [] }, { orderBy: "name" }];
+    for (const query of [...wrong, { sourceKinds: "cli" }, { archived: "no" }])
+      await assert.rejects(store.list(query as never), { code: "invalid_request" }, JSON.stringify(Object.keys(query)));
+    for (const name of [5, null, {}, { rolloutPath: 7 }])
+      await assert.rejects(store.header(name as never), { code: "invalid_request" });
+  });
 });
