@@ -1,6 +1,7 @@
 import "../node-version.ts";
 
-export { type AppServer, type AppServerOptions, createAppServer } from "./app-server.ts";
+export { type AppServer, createAppServer } from "./app-server.ts";
+export type { AppServerOptions } from "./app-server-options.ts";
 export type { ClientInfo, Connection } from "./client.ts";
 export type { ConnectionLimits, OutboxLimits } from "./connection-limits.ts";
 export { createGoalTools, type GoalTools } from "./memos/goal-tools.ts";

@@ -8,10 +8,11 @@ import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-nam
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { parseOverride } from "../services/config-overrides.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
-import { type AppServer, createAppServer, serveThreads } from "./app-server.ts";
+import { type AppServer, createAppServer } from "./app-server.ts";
 import { ClusterThreads } from "./cluster-threads.ts";
 import { createGoalTools } from "./memos/goal-tools.ts";
 import { RunningTurns } from "./running-turns.ts";
+import { Server } from "./server.ts";
 import { readListenUrl } from "./transports/listen.ts";
 import type { ListenAuth } from "./transports/listener.ts";
 
@@ -119,7 +120,7 @@ async function overCluster(
   await using stack = new AsyncDisposableStack();
   const cluster = stack.use(connect({ ingress, store }));
   const threads = stack.use(new ClusterThreads(cluster, setUp({ ...home.options, store })));
-  const server = stack.use(serveThreads(threads, { home, cwd, logger }));
+  const server = stack.use(new Server({ threads, manager: undefined }, { home, cwd, logger }));
   const made = stack.move();
   return {
     server,

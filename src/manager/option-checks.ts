@@ -4,7 +4,7 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { PersistentLogic } from "../thread/own-logic.ts";
-import { PERSIST_KINDS } from "../thread/saved-state.ts";
+import { PERSIST_KINDS } from "../thread/persist-kinds.ts";
 
 const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
   typeof value === "object" && value !== null && names.every((name) => typeof Reflect.get(value, name) === "function");

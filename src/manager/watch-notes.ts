@@ -7,7 +7,18 @@ import type { SkeinLogger } from "../kernel/log.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
-import { DOWN_REASONS } from "../thread/watching.ts";
+import type { DownReason } from "../thread/watching.ts";
+
+const REASONS: { readonly [R in DownReason]: R } = {
+  normal: "normal",
+  shutdown: "shutdown",
+  killed: "killed",
+  crashed: "crashed",
+  gaveUp: "gaveUp",
+  lost: "lost",
+  refused: "refused",
+  not_found: "not_found",
+};
 
 const watchSchema = z.object({
   ref: z.string(),
@@ -17,9 +28,7 @@ const watchSchema = z.object({
   kind: z.enum(["monitor", "bond"]),
   traps: z.boolean(),
   /** What the watcher is still to be told. */
-  down: z
-    .object({ reason: z.enum(DOWN_REASONS), epoch: z.number().nullable(), error: z.string().optional() })
-    .optional(),
+  down: z.object({ reason: z.enum(REASONS), epoch: z.number().nullable(), error: z.string().optional() }).optional(),
 });
 const noteSchema = z.array(watchSchema);
 

@@ -1,6 +1,6 @@
 /** A live view of a manager, for a browser on this machine. */
-import type { AppServerOptions } from "../app-server/app-server.ts";
 import { createAppServer } from "../app-server/app-server.ts";
+import type { AppServerOptions } from "../app-server/app-server-options.ts";
 import type { Access } from "../app-server/studio/wire.ts";
 import { readListenUrl } from "../app-server/transports/listen.ts";
 import type { PageDoor } from "../app-server/transports/listener.ts";

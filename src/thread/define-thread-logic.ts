@@ -20,7 +20,8 @@ import { TOOL_GRACE_MS } from "../turn/tool-calls.ts";
 import type { ModelAnswer, ModelQuestion, StartTurnOptions } from "./logic-thread.ts";
 import type { ReceivedMessage } from "./messaging.ts";
 import type { OwnLogicInput } from "./own-logic.ts";
-import { PERSIST_KINDS, type PersistOptions } from "./saved-state.ts";
+import { PERSIST_KINDS } from "./persist-kinds.ts";
+import type { PersistOptions } from "./saved-state.ts";
 import type { TurnResult } from "./turn-result.ts";
 
 /** One turn, as the function that runs it sees it. */

@@ -7,7 +7,6 @@
  */
 import * as z from "zod";
 import { textOfThrown } from "../kernel/thrown.ts";
-import { type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { isDeepValue, MAX_JSON_DEPTH } from "../protocol/json-depth.ts";
@@ -25,16 +24,6 @@ export type PersistOptions = {
   readonly unreadable?: "fail" | "anew" | undefined;
   /** Bytes of JSON that a state may have. Default 256 KiB. */
   readonly maxBytes?: number | undefined;
-};
-
-/** What each of these options has to be. */
-export const PERSIST_KINDS: OptionKinds = {
-  persist: oneOf("snapshot"),
-  version: (value) =>
-    Number.isSafeInteger(value) && Number(value) >= 0 ? undefined : "must be a whole number from 0 on",
-  migrate: ofType("function"),
-  unreadable: oneOf("fail", "anew"),
-  maxBytes: (value) => (typeof value === "number" && value > 0 ? undefined : "must be a number of bytes"),
 };
 
 /** The type of the lines. */

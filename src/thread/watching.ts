@@ -1,23 +1,12 @@
 /** What threads are told of each other's ends (SEMANTICS 6.1 to 6.8). */
 import type { ThreadId } from "../protocol/ids.ts";
 
-export const DOWN_REASONS = [
-  "normal",
-  "shutdown",
-  "killed",
-  "crashed",
-  "gaveUp",
-  "lost",
-  "refused",
-  "not_found",
-] as const;
-
 /**
  * Why a watched thread is no more. `normal`: its own logic ended it; `shutdown`: it was asked to end; `killed`: by force; `crashed`: its
  * actor failed and is not restarted; `gaveUp`: it failed too often; `lost`: another process writes it now; `refused`: it never came to be;
  * `not_found`: there was none when it began to be watched.
  */
-export type DownReason = (typeof DOWN_REASONS)[number];
+export type DownReason = "normal" | "shutdown" | "killed" | "crashed" | "gaveUp" | "lost" | "refused" | "not_found";
 
 /** The one message about a watched thread's end. */
 export type Down = {

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { WebSocket } from "ws";
-import type { AppServerOptions } from "../../src/app-server/app-server.ts";
+import type { AppServerOptions } from "../../src/app-server/app-server-options.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
 import { portOf, rawSocket, received, upgradeRequest } from "./raw-client.ts";
 import { clientOver, serve, type TestClient } from "./test-client.ts";

@@ -1,7 +1,8 @@
 /** A client of the server within the process. Nothing here sleeps: whoever waits is woken by what comes. */
 import { once } from "node:events";
 import type { WebSocket } from "ws";
-import { type AppServer, type AppServerOptions, createAppServer } from "../../src/app-server/app-server.ts";
+import { type AppServer, createAppServer } from "../../src/app-server/app-server.ts";
+import type { AppServerOptions } from "../../src/app-server/app-server-options.ts";
 import { type ClientEnd, linkedWires } from "../../src/app-server/wire.ts";
 import type { ThreadManagerOptions } from "../../src/manager/options.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";

@@ -10,7 +10,7 @@ const SESSION = "skein.session";
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5_000;
 
-export class RpcError extends Error {
+class RpcError extends Error {
   readonly code: string;
 
   constructor(message: string, code: string) {
