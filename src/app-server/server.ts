@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { AppServerOptions } from "./app-server-options.ts";
-import { type ConnectionServer, type Request, Connection as ServedConnection } from "./connection.ts";
+import { Connection, type ConnectionServer, type Request } from "./connection.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
 import type { RequestId } from "./json-rpc.ts";
 import { Continuation } from "./memos/continuation.ts";
@@ -42,7 +42,7 @@ export class Server implements AsyncDisposable, ConnectionServer {
   readonly logger: SkeinLogger;
   readonly #context: ServerContext;
   readonly #router: Router;
-  readonly #connections = new Set<ServedConnection>();
+  readonly #connections = new Set<Connection>();
   readonly #listeners = new Set<Listener>();
   readonly #limits: ConnectionLimits;
   readonly #listenLimits: Partial<AdmissionLimits> | undefined;
@@ -114,8 +114,8 @@ export class Server implements AsyncDisposable, ConnectionServer {
     return this.#connections.size;
   }
 
-  connect(wire: Wire): ServedConnection {
-    const connection = new ServedConnection(wire, this, this.#limits);
+  connect(wire: Wire): Connection {
+    const connection = new Connection(wire, this, this.#limits);
     this.#connections.add(connection);
     return connection;
   }
@@ -129,15 +129,15 @@ export class Server implements AsyncDisposable, ConnectionServer {
     return listener;
   }
 
-  serve(connection: ServedConnection, request: Request): void {
+  serve(connection: Connection, request: Request): void {
     this.#router.serve(connection, request);
   }
 
-  onAnswer(connection: ServedConnection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
+  onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
     this.#context.requests.onAnswer(connection, answer);
   }
 
-  onClosed(connection: ServedConnection): void {
+  onClosed(connection: Connection): void {
     this.#connections.delete(connection);
     this.#context.hub.leave(connection);
     if (this.#connections.size > 0) return;

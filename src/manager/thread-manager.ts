@@ -525,7 +525,7 @@ const QUERY = Object.keys({
 const isList = (value: unknown) => (Array.isArray(value) ? undefined : "must be an array");
 const QUERY_KINDS: OptionKinds = {
   cursor: ofType("string"),
-  limit: (value) => (Number.isSafeInteger(value) && Number(value) > 0 ? undefined : "must be a whole number from 1 on"),
+  limit: ofType("number"),
   orderBy: oneOf("createdAt", "updatedAt"),
   cwd: ofType("string"),
   modelProviders: isList,

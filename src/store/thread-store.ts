@@ -128,7 +128,7 @@ export type StoredThread = {
 export type ThreadQuery = {
   /** Opaque: the `nextCursor` of a page. */
   cursor?: string;
-  /** 1 to 100; 25 by default. */
+  /** 1 to 100, what lies outside is brought within; 25 by default. */
   limit?: number;
   /** Newest first. By default by the time of creation. */
   orderBy?: "createdAt" | "updatedAt";

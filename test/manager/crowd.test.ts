@@ -54,7 +54,7 @@ async function stored(manager: ThreadManager): Promise<StoredThread[]> {
 
 const idsIn = ({ threadId, children }: AgentNode): ThreadId[] => [threadId, ...children.flatMap(idsIn)];
 
-test("SEMANTICS 4, 7.1, 7.2, 7.5 and 7.9: a crowd that is killed: memory, catalog and rollouts agree, and nothing is left running", async () => {
+test("SEMANTICS 4, 7.1, 7.2 and 7.9: a crowd that is killed: memory, catalog and rollouts agree, and nothing is left running", async () => {
   const home = await mkdtemp(join(tmpdir(), "skein-crowd-"));
   try {
     for (let seed = 1; seed <= LIVES; seed += 1) await live(home, seed);
