@@ -1,7 +1,7 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { Price } from "../protocol/budget.ts";
-import { checkCallOptions, type OptionKinds, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
@@ -195,7 +195,7 @@ export class ThreadManager implements Threads<Thread> {
    * is not interrupted, though its turn is open: `interrupted` finds it neither way, and its page may be shorter for it.
    */
   async listThreads(query?: ThreadQuery): Promise<ThreadPage> {
-    checkCallOptions("listThreads", query, QUERY, QUERY_KINDS);
+    checkCallOptions("listThreads", query, QUERY);
     const page = await this.store.list(query);
     const works = ({ threadId, openTurn }: StoredThread) =>
       openTurn !== null && this.#runtime.registry.peek(threadId)?.activeTurn !== undefined;
@@ -522,21 +522,6 @@ const QUERY = Object.keys({
   forkedFromId: 1,
   search: 1,
 } satisfies Record<keyof ThreadQuery, 1>);
-const isList = (value: unknown) => (Array.isArray(value) ? undefined : "must be an array");
-const QUERY_KINDS: OptionKinds = {
-  cursor: ofType("string"),
-  limit: ofType("number"),
-  orderBy: oneOf("createdAt", "updatedAt"),
-  cwd: ofType("string"),
-  modelProviders: isList,
-  sourceKinds: isList,
-  archived: ofType("boolean"),
-  interrupted: ofType("boolean"),
-  parentThreadId: ofType("string"),
-  forkedFromId: ofType("string"),
-  search: ofType("string"),
-};
-
 function watch<T, S extends T = T>(watchers: Set<(value: S) => void>): Observable<T> {
   return new Observable((subscriber) => {
     const watcher = (value: S) => subscriber.next(value);
