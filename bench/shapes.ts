@@ -106,7 +106,9 @@ const cases: readonly Case[] = [
         writer.append({ type: "response_item", payload: userMessage(`question ${made}`) });
         await writer.close();
       }
+      // The list begins a scan in the background, which would be measured with the next one: it is over when a later one is.
       await parts.store.list({ limit: 25 });
+      await parts.store.rescan();
       return { work: () => parts.store.list({ limit: 25 }), close: closing(parts) };
     },
   },
