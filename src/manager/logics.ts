@@ -5,7 +5,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { messagesOf, persistOf } from "../thread/define-thread-logic.ts";
 import type { ChosenLogic, PersistentLogic } from "../thread/own-logic.ts";
 import { withCleanup } from "../thread/with-cleanup.ts";
-import { isLogic, isPersistent } from "./option-checks.ts";
+import { BUILT_IN_LOGIC, isLogic, isPersistent } from "./option-checks.ts";
 import type { ManagerSetup } from "./options.ts";
 
 /** How a logic's state is kept, where it is. */
@@ -14,9 +14,6 @@ function keptBy(given: AnyActorLogic | PersistentLogic): ChosenLogic["keeps"] {
   const how = persistOf(given);
   return how === undefined ? undefined : { what: "state", how };
 }
-
-/** The name of the logic that Skein has. */
-const BUILT_IN_LOGIC = "built-in";
 
 export class Logics {
   readonly #setup: Pick<ManagerSetup, "threadLogic" | "logics">;

@@ -6,6 +6,9 @@ import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { PersistentLogic } from "../thread/own-logic.ts";
 import { PERSIST_KINDS } from "../thread/persist-kinds.ts";
 
+/** The name of the logic that Skein has. */
+export const BUILT_IN_LOGIC = "built-in";
+
 const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
   typeof value === "object" && value !== null && names.every((name) => typeof Reflect.get(value, name) === "function");
 
@@ -93,8 +96,11 @@ const OPTIONS: Readonly<Record<string, Check>> = {
     wanted: "an XState logic (fromCallback, fromPromise, a machine, ...) or a function that chooses one",
   },
   logics: {
-    fits: (value) => isJsonObject(value) && Object.values(value).every((one) => isLogic(one) || isPersistent(one)),
-    wanted: 'an object of XState logics by their names; of a machine also `{ logic, persist: "snapshot" }`',
+    fits: (value) =>
+      isJsonObject(value) &&
+      !Object.hasOwn(value, BUILT_IN_LOGIC) &&
+      Object.values(value).every((one) => isLogic(one) || isPersistent(one)),
+    wanted: `an object of XState logics by their names (\`${BUILT_IN_LOGIC}\` is Skein's own); of a machine also \`{ logic, persist: "snapshot" }\``,
   },
 };
 

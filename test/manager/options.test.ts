@@ -28,6 +28,10 @@ const wrong: Record<string, { options: unknown; says: RegExp }> = {
   "an object for a logic": { options: { threadLogic: {} }, says: /^threadLogic: / },
   "null for a logic": { options: { threadLogic: null }, says: /^threadLogic: / },
   "logics that are none": { options: { logics: { a: 5 } }, says: /^logics: / },
+  "a logic by the name of Skein's own": {
+    options: { logics: { "built-in": fromCallback(() => undefined) } },
+    says: /^logics: .*`built-in`/,
+  },
   "tools that are no list": { options: { tools: {} }, says: /^tools: / },
   "a clock that is none": { options: { clock: {} }, says: /^clock: / },
   "a logger that is none": { options: { logger: {} }, says: /^logger: / },

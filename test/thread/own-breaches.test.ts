@@ -21,6 +21,7 @@ type Act = (command: Command, send: Emit) => unknown;
 
 const told = (send: Emit, id: string, msg: { type: string; [field: string]: unknown }) =>
   send({ type: msg.type, id, msg });
+const text = (said: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text: said }] });
 const isInput = (command: Command) => command.type === "op.submit" && command.op.type === "user_input";
 const isOp = (command: Command, type: string) => command.type === "op.submit" && command.op.type === type;
 
@@ -222,6 +223,52 @@ for (const [kind, logicOf] of Object.entries(kinds)) {
         typesOf(seen).filter((type) => !type.startsWith("item_")),
         ["task_started", "error", "turn_aborted"],
       );
+    });
+
+    test("a compaction and a review that it knows nothing of wait as an input does, until their deadline or an interrupt", async () => {
+      await using r = await rig({ threadLogic: logicOf(keep), limits: { runningTurns: 2 } });
+      const { thread } = await r.manager.startThread();
+      const asked = [
+        thread.compact({ deadlineMs: 500 }),
+        thread.review({ type: "custom", instructions: "look" }, { deadlineMs: 500 }),
+      ].map(observe);
+      await settled();
+      assert.deepEqual(
+        asked.map(({ outcome }) => outcome),
+        ["pending", "pending"],
+      );
+      await r.clock.advanceAsync(500);
+      await until(() => asked.every(({ outcome }) => outcome !== "pending"));
+      assert.deepEqual(
+        asked.map(({ outcome }) => Object(outcome).reason?.code),
+        ["deadline_exceeded", "deadline_exceeded"],
+      );
+      assert.equal((await thread.run("goes on")).status, "completed");
+    });
+
+    test("a full mailbox: who waits is served in order, reject is told at once, what is urgent passes, nothing is lost", async () => {
+      const unread: string[] = [];
+      let isHolding = true;
+      const act: Act = (command, send) => {
+        if (!isInput(command) && !isOp(command, "interrupt")) return keep(command, send);
+        if (isInput(command)) unread.push(command.id);
+        else isHolding = false;
+        while (!isHolding && unread[0] !== undefined) keep({ ...command, id: unread.shift() ?? "", op: text("") }, send);
+        return undefined;
+      };
+      await using r = await rig({ threadLogic: logicOf(act), limits: { mailbox: 4 } });
+      const { thread } = await r.manager.startThread();
+      const seen = watch(thread);
+      const ids = Array.from({ length: 20 }, (_, n) => `op-${n}`);
+      const sent = ids.map((id) => thread.submitWithId({ id, op: text(id) }));
+      await settled();
+      await assert.rejects(thread.submit(text("x"), { whenFull: "reject" }), { code: "overloaded" });
+      assert.ok(unread.length > 0 && unread.length < ids.length, String(unread.length));
+      await thread.submit({ type: "interrupt" });
+      assert.deepEqual(await Promise.all(sent), ids);
+      const starts = () => seen.filter(({ msg }) => msg.type === "task_started").map(({ id }) => id);
+      await until(() => starts().length === ids.length);
+      assert.deepEqual(starts(), ids);
     });
 
     test("a rollback that it knows nothing of is told at its deadline, and the thread goes on", async () => {
