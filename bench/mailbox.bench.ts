@@ -4,13 +4,15 @@ import { memoryStore, ThreadManager, type ThreadManagerOptions } from "../src/in
 import { bench, type Measured, nowUs, print } from "./harness.ts";
 
 const OPS = 20_000;
+/** As many for each case: the compiler is at work for longer than these. */
+const WARM_UP = 2_000;
 /** Changes nothing, and is handled like any other: parsed, named, sent through the actor, answered. */
 const OP = { type: "override_turn_context" } as const;
 
 async function through(threads: number, options: ThreadManagerOptions = {}): Promise<Measured> {
   const manager = await ThreadManager.create({ store: memoryStore(), ...options });
   const all = await Promise.all(Array.from({ length: threads }, async () => (await manager.startThread()).thread));
-  for (const thread of all.slice(0, 500)) await thread.submit(OP);
+  for (let op = 0; op < WARM_UP; op += 1) await all[op % threads]?.submit(OP);
   const start = nowUs();
   for (let op = 0; op < OPS; op += 1) await all[op % threads]?.submit(OP);
   const us = nowUs() - start;
@@ -34,7 +36,7 @@ const cases = {
   many: () => through(10_000),
   raw(): Measured {
     const actor = createActor(setup({}).createMachine({ on: { op: { actions: () => undefined } } })).start();
-    for (let op = 0; op < 2_000; op += 1) actor.send({ type: "op" });
+    for (let op = 0; op < WARM_UP; op += 1) actor.send({ type: "op" });
     const start = nowUs();
     for (let op = 0; op < OPS; op += 1) actor.send({ type: "op" });
     const us = nowUs() - start;

@@ -60,7 +60,9 @@ export class HostedThread implements LogicThread {
   readonly epoch: number;
   readonly #host: LogicHost;
   readonly #own: LogicTurns;
-  readonly #closing = new AbortController();
+  /** Made for who asks for it: most logics listen for the op `shutdown`, and an idle thread is to be small. */
+  #closing: AbortController | undefined;
+  #isClosed = false;
   #received: Submission[] | undefined;
   #wake: (() => void) | undefined;
 
@@ -81,6 +83,8 @@ export class HostedThread implements LogicThread {
   }
 
   get signal(): AbortSignal {
+    this.#closing ??= new AbortController();
+    if (this.#isClosed) this.#closing.abort(new ThreadClosedError(this.id));
     return this.#closing.signal;
   }
 
@@ -110,7 +114,7 @@ export class HostedThread implements LogicThread {
     for (;;) {
       const next = received.shift();
       if (next !== undefined) yield next;
-      else if (this.signal.aborted) return undefined;
+      else if (this.#isClosed) return undefined;
       else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -295,8 +299,9 @@ export class HostedThread implements LogicThread {
   }
 
   close(): void {
-    if (this.signal.aborted) return;
-    this.#closing.abort(new ThreadClosedError(this.id));
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#closing?.abort(new ThreadClosedError(this.id));
     this.#wake?.();
   }
 }

@@ -4,7 +4,7 @@ import type { Submission } from "../../machines/thread.machine.ts";
 import type { TurnMachineEvent } from "../../machines/turn.machine.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import { inLogic, type TurnScope } from "../turn/tool-scope.ts";
 import { HostedThread, type LogicHost, type LogicTurns } from "./hosted-thread.ts";
 import { HouseTurn } from "./house-turn.ts";
@@ -22,6 +22,37 @@ export type OwnHostThread = LogicHost &
     readonly isUp: boolean;
   };
 
+/** What the logic does is part of the turns that it owes. */
+class LogicScope implements TurnScope {
+  readonly #host: OwnHostThread;
+  readonly #turns: OwnTurns;
+
+  constructor(host: OwnHostThread, turns: OwnTurns) {
+    this.#host = host;
+    this.#turns = turns;
+  }
+
+  get threadId(): ThreadId {
+    return this.#host.threadId;
+  }
+
+  get isOver(): boolean {
+    return !this.#turns.hasOwed;
+  }
+
+  lendRank(target: ThreadId): () => void {
+    return this.#host.env.turnSlots.lend(this.threadId, target);
+  }
+
+  beginWait(): void {
+    this.#turns.beginWait();
+  }
+
+  async endWait(): Promise<void> {
+    await this.#turns.endWait();
+  }
+}
+
 export class OwnHost implements LogicTurns {
   /** What its logic says and owes. */
   readonly life: OwnLife;
@@ -35,23 +66,13 @@ export class OwnHost implements LogicTurns {
   #state: unknown;
 
   constructor(host: OwnHostThread) {
-    const { threadId, env } = host;
     this.#host = host;
-    const life = new OwnLife(host, {
-      slots: env.turnSlots,
+    this.life = new OwnLife(host, {
+      slots: host.env.turnSlots,
       deliver: (event) => this.#deliver(event),
     });
-    this.life = life;
     this.thread = new HostedThread(host, this);
-    this.#scope = {
-      threadId,
-      get isOver() {
-        return !life.turns.hasOwed;
-      },
-      lendRank: (target) => env.turnSlots.lend(threadId, target),
-      beginWait: () => life.turns.beginWait(),
-      endWait: async () => life.turns.endWait(),
-    };
+    this.#scope = new LogicScope(host, this.life.turns);
   }
 
   get turns(): OwnTurns {

@@ -253,7 +253,8 @@ for (const [kind, logicOf] of Object.entries(kinds)) {
         if (!isInput(command) && !isOp(command, "interrupt")) return keep(command, send);
         if (isInput(command)) unread.push(command.id);
         else isHolding = false;
-        while (!isHolding && unread[0] !== undefined) keep({ ...command, id: unread.shift() ?? "", op: text("") }, send);
+        while (!isHolding && unread[0] !== undefined)
+          keep({ ...command, id: unread.shift() ?? "", op: text("") }, send);
         return undefined;
       };
       await using r = await rig({ threadLogic: logicOf(act), limits: { mailbox: 4 } });
