@@ -1,72 +1,104 @@
-/** Which places of the sources a test file runs, as the engine counts them: type stripping moves no character. */
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+/**
+ * Which places of the sources a test file runs, as the engine counts them: type stripping moves no character. It is kept
+ * between runs, and looked at again when the test or the source in question has changed.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { runTests } from "./run-tests.ts";
 
 type Range = { readonly startOffset: number; readonly endOffset: number; readonly count: number };
 type Script = { readonly url: string; readonly functions: readonly { readonly ranges: readonly Range[] }[] };
 
-/** By path from the folder on: the ranges of each process that has loaded the file. */
-export type Coverage = ReadonlyMap<string, readonly (readonly Range[])[]>;
+/** From where to where, by turns: not run, run, not run, ... */
+type Borders = readonly number[];
 
-/** Runs a test file. A group of its own, so that a mutant that never ends is ended with what it has started. */
-export function passes(
-  folder: string,
-  test: string,
-  { limitMs, env = {} }: { limitMs: number; env?: NodeJS.ProcessEnv },
-): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ["--no-warnings", test], {
-      cwd: folder,
-      stdio: "ignore",
-      detached: true,
-      env: { ...process.env, ...env },
-    });
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-    }, limitMs);
-    child.on("exit", (code) => {
-      clearTimeout(timer);
-      resolve(code === 0);
-    });
-  });
+export type Coverage = {
+  readonly ms: number;
+  /** By path: the source as it was, and what of it was run. */
+  readonly sources: Readonly<Record<string, { readonly hash: string; readonly borders: Borders }>>;
+};
+
+export const hashOf = (...texts: readonly string[]): string => {
+  const hash = createHash("sha256");
+  for (const part of texts) hash.update(part).update("\0");
+  return hash.digest("hex").slice(0, 16);
+};
+
+export const isCovered = ({ sources }: Coverage, path: string, offset: number): boolean =>
+  (sources[path]?.borders ?? []).filter((border) => border <= offset).length % 2 === 1;
+
+/** Ranges lie within each other: the innermost one says whether its place was run. */
+function paint(run: Uint8Array, ranges: readonly Range[]): void {
+  const life = new Uint8Array(run.length);
+  const fromOuter = ranges.toSorted((a, b) => a.startOffset - b.startOffset || b.endOffset - a.endOffset);
+  for (const { startOffset, endOffset, count } of fromOuter) life.fill(Math.min(count, 1), startOffset, endOffset);
+  for (const [at, wasRun] of life.entries()) if (wasRun === 1) run[at] = 1;
+}
+
+function bordersOf(run: Uint8Array): Borders {
+  const borders: number[] = [];
+  for (let at = 0; at <= run.length; at++) if ((run[at] ?? 0) !== (run[at - 1] ?? 0)) borders.push(at);
+  return borders;
 }
 
 /** Undefined for a test that fails as the sources are. */
-export async function coverageOf(folder: string, test: string, limitMs: number): Promise<Coverage | undefined> {
+async function look(
+  folder: string,
+  test: string,
+  { all: paths, env }: { all: readonly string[]; env: NodeJS.ProcessEnv },
+): Promise<Coverage | undefined> {
   const at = mkdtempSync(join(tmpdir(), "skein-coverage-"));
   try {
-    if (!(await passes(folder, test, { limitMs, env: { NODE_V8_COVERAGE: at } }))) return undefined;
-    const found = new Map<string, Range[][]>();
+    const began = performance.now();
+    const outcome = await runTests(folder, [test], { limitMs: 120_000, env: { ...env, NODE_V8_COVERAGE: at } });
+    if (outcome.kind !== "passed") return undefined;
+    const ms = Math.round(performance.now() - began);
+    const texts = new Map(paths.map((path) => [path, readFileSync(join(folder, path), "utf8")]));
+    const painted = new Map([...texts].map(([path, { length }]) => [path, new Uint8Array(length)]));
     const base = `${pathToFileURL(folder).href}/`;
     for (const name of readdirSync(at)) {
       const { result } = JSON.parse(readFileSync(join(at, name), "utf8")) as { result: readonly Script[] };
       for (const { url, functions } of result) {
-        if (!url.startsWith(base)) continue;
-        const path = url.slice(base.length);
-        const lives = found.get(path) ?? [];
-        found.set(path, lives);
-        lives.push(functions.flatMap(({ ranges }) => ranges));
+        const run = url.startsWith(base) ? painted.get(url.slice(base.length)) : undefined;
+        if (run !== undefined)
+          paint(
+            run,
+            functions.flatMap(({ ranges }) => ranges),
+          );
       }
     }
-    return found;
+    const sources = [...painted].map(([path, run]) => [
+      path,
+      { hash: hashOf(texts.get(path) ?? ""), borders: bordersOf(run) },
+    ]);
+    return { ms, sources: Object.fromEntries(sources) };
   } finally {
     rmSync(at, { recursive: true, force: true });
   }
 }
 
-/** The innermost range counts. */
-const countAt = (ranges: readonly Range[], offset: number): number => {
-  let inner: Range | undefined;
-  for (const range of ranges) {
-    if (range.startOffset > offset || range.endOffset <= offset) continue;
-    if (inner === undefined || range.endOffset - range.startOffset <= inner.endOffset - inner.startOffset)
-      inner = range;
+/** What a test runs of the files at `paths`, or undefined if it fails as they are. `kept` is the folder of what is known. */
+export async function coverageOf(
+  folder: string,
+  test: string,
+  {
+    kept,
+    paths,
+    all,
+    env,
+  }: { kept: string; paths: ReadonlySet<string>; all: readonly string[]; env: NodeJS.ProcessEnv },
+): Promise<Coverage | undefined> {
+  const file = join(kept, `${hashOf(test, readFileSync(join(folder, test), "utf8"))}.json`);
+  if (existsSync(file)) {
+    const known = JSON.parse(readFileSync(file, "utf8")) as Coverage;
+    const isSame = (path: string) => known.sources[path]?.hash === hashOf(readFileSync(join(folder, path), "utf8"));
+    if ([...paths].every(isSame)) return known;
   }
-  return inner?.count ?? 0;
-};
-
-export const isCovered = (coverage: Coverage, path: string, offset: number): boolean =>
-  coverage.get(path)?.some((ranges) => countAt(ranges, offset) > 0) ?? false;
+  const found = await look(folder, test, { all, env });
+  mkdirSync(kept, { recursive: true });
+  if (found !== undefined) writeFileSync(file, JSON.stringify(found));
+  return found;
+}
