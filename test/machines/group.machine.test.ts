@@ -286,6 +286,17 @@ suite("group machine", () => {
     assert.equal(g.is(), "running", "the group above begins it anew");
   });
 
+  test("a back-off that a stop has cut short wakes nobody later, though the member waits again", () => {
+    const g = group({ maxRestarts: 9, backoffMs: 100, maxBackoffMs: 100 }, { ids: ["a"] });
+    g.end("a");
+    g.send({ type: "member.stop", id: "a" });
+    assert.deepEqual(g.run(), ["stop a"]);
+    g.send({ type: "member.restart", id: "a" });
+    assert.deepEqual(g.run(50), ["start a"]);
+    g.end("a");
+    assert.deepEqual([g.run(50), g.run(49), g.run(1)], [[], [], ["start a"]]);
+  });
+
   test("back-off doubles up to its cap, with jitter below", () => {
     const g = group({ maxRestarts: 9, backoffMs: 100, maxBackoffMs: 300, jitter: 0.5 }, { ids: ["a"] });
     for (const waitMs of [100, 200, 300, 300]) {
@@ -411,6 +422,38 @@ suite("a group that ends", () => {
     assert.deepEqual([step({ type: "member.stopped", id: "b" }), is()], [["stopped"], "stopped"]);
     assert.deepEqual([step({ type: "member.drop", id: "c" }), states()], [["left c"], { b: "ended" }]);
   });
+
+  /** Whether a member that was to be stopped comes back, by how it ended before its turn to stop came. */
+  const overtaken: [MemberRestart, ...comesBack: boolean[]][] = [
+    ["permanent", true, true, true, false],
+    ["transient", false, true, true, false],
+    ["temporary", false, false, false, false],
+  ];
+  for (const [restart, ...comesBack] of overtaken) {
+    for (const [n, reason] of (["normal", "abnormal", "intensity", "asked"] as const).entries()) {
+      const fate = comesBack[n] ? "comes back" : "stays away";
+      const isBack = comesBack[n] ? "due" : restart === "temporary" ? undefined : "ended";
+      test(`a ${restart} one that ends ${reason} before it is stopped ${fate}, with its siblings and with the whole group`, () => {
+        const swept = stepped({ strategy: "one_for_all", maxRestarts: 5 }, ["b", "c"]);
+        swept.step({ type: "member.joined", id: "a", restart });
+        swept.step({ type: "member.joined", id: "z", restart: "permanent" });
+        assert.deepEqual(swept.step({ type: "member.ended", id: "c", reason: "abnormal", at: 0 }), ["stop z"]);
+        assert.equal(swept.states().a, "marked");
+        swept.step({ type: "member.ended", id: "a", reason, at: 0 });
+        assert.equal(swept.states().a, isBack);
+
+        const above = stepped({ maxRestarts: 0 }, ["c"]);
+        above.step({ type: "member.joined", id: "a", restart });
+        above.step({ type: "member.joined", id: "z", restart: "permanent" });
+        assert.deepEqual(above.step({ type: "member.ended", id: "c", reason: "abnormal", at: 0 }), ["stop z"]);
+        above.step({ type: "member.ended", id: "a", reason, at: 0 });
+        above.step({ type: "member.stopped", id: "z" }, { type: "member.stopped", id: "c" });
+        assert.equal(above.is(), "gaveUp");
+        above.step({ type: "group.restart" });
+        assert.equal(above.states().a, isBack);
+      });
+    }
+  }
 
   test("one that gave up can be dropped from as well, and comes back whole and uncounted with the group above", () => {
     const { step, states, is, restarts } = stepped({ maxRestarts: 0 }, ["a", "b", "c"]);

@@ -229,6 +229,7 @@ suite("thread machine", () => {
       { id: "c", kind: "compact", abort: "replaced" },
       { id: "d", kind: "regular" },
     ]);
+    assert.equal(tagsOf(step(into("running").snapshot, op("c", { type: "compact" })).snapshot), "running");
     const begun = step(again.snapshot, turnDone);
     assert.deepEqual(begun.effects, ["turn.interrupt replaced"]);
     assert.equal(begun.snapshot.context.task?.id, "b");
@@ -273,6 +274,28 @@ suite("thread machine", () => {
       assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
     });
   }
+
+  test("what an earlier life has left is taken up by an idle thread alone, and runs in its order", () => {
+    const kind = "regular" as const;
+    const [a, b] = [toSubmissionId("a"), toSubmissionId("b")];
+    const takeUp = {
+      type: "tasks.takeUp",
+      task: { id: a, kind },
+      queue: [{ id: b, kind, abort: "replaced" }],
+    } as const;
+    const { snapshot, step } = into("idle");
+    const first = step(snapshot, takeUp as never);
+    assert.deepEqual([tagsOf(first.snapshot), first.snapshot.context.task?.id], ["running takesInput", a]);
+    assert.deepEqual(step(first.snapshot, input("x")).effects, ["hold for x"]);
+    const second = step(first.snapshot, turnDone);
+    assert.deepEqual([second.snapshot.context.task?.id, second.effects], [b, ["turn.interrupt replaced"]]);
+    assert.equal(tagsOf(step(second.snapshot, turnDone).snapshot), "idle");
+    for (const state of ["configuring", "running", "ending", "rollingBack", "closing"] as const) {
+      const { snapshot: other } = into(state);
+      const after = step(other, takeUp as never).snapshot;
+      assert.deepEqual([placeIn(after), after.context], [placeIn(other), other.context]);
+    }
+  });
 
   test("a turn that breaks ends the turn and not the thread", () => {
     const { snapshot, step } = into("running");

@@ -2,7 +2,7 @@
  * Mutation testing: changes the sources one small step at a time, in a copy of the project, and sees whether the tests of
  * the rooms concerned notice.
  *
- *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--tests test/manager] [--minutes 60] [--budget 60]
+ *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--tests test/manager] [--minutes 60] [--budget 30]
  *
  * `--sample` is how many mutants of each room; 0 takes all. After `--minutes` no further one is tried. With `--tests` those of
  * one folder alone are asked. A mutant meets the tests that run its place, those first that have noticed its neighbours and
@@ -58,7 +58,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
     minutes: { type: "string", default: "60" },
-    budget: { type: "string", default: "60" },
+    budget: { type: "string", default: "30" },
     tests: { type: "string" },
   },
 });
