@@ -4,7 +4,7 @@ import type { RolloutItem } from "../../protocol/rollout.ts";
 import { type LastTurn, lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { AnchorFold } from "./catalog/anchors.ts";
-import type { CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
+import type { Catalog, CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
 import type { CatalogIndex } from "./catalog/index-of-home.ts";
 import type { SummaryText } from "./catalog/thread-row.ts";
 import type { FilePosition } from "./file-position.ts";
@@ -159,16 +159,31 @@ export class LiveThreads {
     return saved;
   }
 
-  /** What the catalog is to hear of what was stored since the last time. */
-  growth(): CatalogGrowth[] {
-    const rows: CatalogGrowth[] = [];
-    for (const live of this.#grown) {
-      this.saveFold(live);
-      const growth = this.#growthOf(live);
-      if (growth !== undefined) rows.push(growth);
+  get hasGrown(): boolean {
+    return this.#grown.size > 0;
+  }
+
+  /**
+   * Tells the catalog what was stored since the last time, rows and anchors, in one transaction: each costs what hundreds of rows
+   * do. What it can't take is told again.
+   */
+  tellGrowth(catalog: Catalog): void {
+    const grown = [...this.#grown];
+    try {
+      catalog.transaction(() => {
+        for (const live of grown) {
+          if (live.fold === undefined || live.writer.file.pending) continue;
+          live.unsaved = 0;
+          if (!live.fold.save()) live.fold = undefined;
+        }
+        catalog.grow(grown.map((live) => this.#growthOf(live)).filter((growth) => growth !== undefined));
+      });
+    } catch (error) {
+      // What was saved of their anchors is undone: they catch up from the files.
+      for (const live of grown) live.fold = undefined;
+      throw error;
     }
-    this.#grown.clear();
-    return rows;
+    for (const live of grown) this.#grown.delete(live);
   }
 
   #noteRow(live: LiveThread): void {

@@ -78,7 +78,7 @@ export class StoreCore {
         if (!this.closed) this.forkMarks.sweep();
       },
       look: (catalog, { isFirst }) => new HomeScan(this.scanEnv, catalog).look({ isFirst }),
-      growth: () => this.live.growth(),
+      growing: this.live,
     });
     this.live.connect(this.index);
     this.writerEnv = this.#makeWriterEnv();

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
 import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
-import { addTurn, forkAt, header, storedThread } from "../../../src/store/contract/store-script.ts";
+import { addTurn, forkAt, header, rolledBack, storedThread } from "../../../src/store/contract/store-script.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
 import { FaultyFileSystem } from "./faulty-file-system.ts";
 import { loaded, TempHome } from "./temp-home.ts";
@@ -105,6 +106,52 @@ describe("the catalog of a home", () => {
       (await listed(store)).map(({ threadId }) => threadId),
       [id, root],
     );
+  });
+
+  test("growth that it can't take is told again, and forks begin where they are to meanwhile and afterwards", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const writers = [await store.create(header()), await store.create(header())];
+    const add = async (text: string, rollback = 0) => {
+      for (const writer of writers) {
+        if (rollback > 0) writer.append(rolledBack(rollback));
+        addTurn(writer, text);
+        await writer.flush();
+      }
+      await store.list();
+    };
+    /** Where forks before each message begin, and at the end. */
+    const ends = async (messages: number) =>
+      Promise.all(
+        writers.map(async ({ threadId }) => {
+          const found = [];
+          for (let n = 0; n <= messages; n += 1) {
+            const base = await store.forkBase(threadId, n === messages ? "full" : { beforeUserMessage: n });
+            found.push(base?.inherits?.end.ordinal);
+          }
+          return found;
+        }),
+      );
+    using other = new DatabaseSync(join(home.path, "catalog.sqlite"));
+    const count = (what: string) => other.prepare(`SELECT count(*) AS n FROM ${what}`).get()?.n;
+    await add("one");
+    await add("two");
+    assert.equal(count("turns"), 4);
+    // Growth tells sizes, other rows don't.
+    const refuse = "BEFORE UPDATE ON threads WHEN NEW.file_size > 0 BEGIN SELECT RAISE(FAIL, 'full'); END";
+    other.exec(`CREATE TRIGGER refused ${refuse}`);
+    await add("three", 1);
+    // The anchors of both were written, and taken back as the first row was refused.
+    assert.equal(count("turns"), 4);
+    const afterThree = [1, 10, 14];
+    assert.deepEqual(await ends(2), [afterThree, afterThree]);
+    await add("four");
+    other.exec("DROP TRIGGER refused");
+    await add("five");
+    assert.equal(count("threads WHERE file_size > 0"), 2);
+    const afterFive = [...afterThree, 18, 22];
+    assert.deepEqual(await ends(4), [afterFive, afterFive]);
+    for (const writer of writers) await writer.close();
   });
 
   test("a thread that it does not know yet is found by its file", async () => {

@@ -71,6 +71,11 @@ export class Catalog {
     return this.#database.path;
   }
 
+  /** All or nothing of what the work does to the catalog. */
+  transaction<T>(work: () => T): T {
+    return this.#database.transaction(work);
+  }
+
   /** Adds or replaces rows, in one transaction. */
   put(rows: Iterable<CatalogRow>): void {
     this.#database.transaction(() => {

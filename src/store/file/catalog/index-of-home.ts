@@ -10,7 +10,7 @@ import type { Clock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import { Catalog, type CatalogGrowth, type CatalogRow, isCatalogBusy, isCatalogDamage } from "./catalog.ts";
+import { Catalog, type CatalogRow, isCatalogBusy, isCatalogDamage } from "./catalog.ts";
 
 const GROWTH_MS = 250;
 const ROWS_MS = 100;
@@ -27,8 +27,12 @@ export type CatalogIndexOptions = {
   /** Brings the catalog up to date with the files: with all of them, or with those that seem to have changed. */
   readonly scan: (catalog: Catalog, rest: () => Promise<void>) => Promise<void>;
   readonly look: (catalog: Catalog, when: { readonly isFirst: boolean }) => Promise<void>;
-  /** What grew since the last time. */
-  readonly growth: () => CatalogGrowth[];
+  /** The threads that grow. */
+  readonly growing: {
+    readonly hasGrown: boolean;
+    /** Tells the catalog what grew since the last time. */
+    tellGrowth(catalog: Catalog): void;
+  };
 };
 
 export class CatalogIndex {
@@ -43,7 +47,6 @@ export class CatalogIndex {
   readonly #rows = new Map<ThreadId, CatalogRow>();
   #batch: Promise<boolean> | undefined;
   #writtenAt = Number.NEGATIVE_INFINITY;
-  readonly #growth = new Map<ThreadId, CatalogGrowth>();
   #growthTimer: unknown;
   #retryTimer: unknown;
   /** The look that runs, and the one that all who came since then share. */
@@ -147,15 +150,13 @@ export class CatalogIndex {
   noteGrowth(): void {
     if (this.#growthTimer !== undefined) this.#options.clock.clearTimeout(this.#growthTimer);
     this.#growthTimer = undefined;
-    for (const row of this.#options.growth()) this.#growth.set(row.threadId, row);
-    if (this.#growth.size === 0) return;
-    const growth = [...this.#growth.values()];
+    const { growing } = this.#options;
+    if (!growing.hasGrown) return;
     const isNoted = this.use((catalog) => {
-      catalog.grow(growth);
+      growing.tellGrowth(catalog);
       return true;
     });
-    if (isNoted) this.#growth.clear();
-    else if (!this.#closed) this.grew();
+    if (!isNoted && !this.#closed) this.grew();
   }
 
   /** Takes in what the folders show to have changed (C1). One look serves all who asked before it began. */
