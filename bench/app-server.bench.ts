@@ -179,6 +179,15 @@ const cases = {
       await paced(8, Number(threads), () => client.ask("thread/start", {}));
       return { kib: (client.rss - before) / Number(threads) / 1024 };
     }),
+  /** Each loaded thread has had a turn. */
+  memoryAfterTurn: ({ threads, ...server }: Args): Promise<Measured> =>
+    withServer(server, async (client) => {
+      const startAndRun = async () => client.turn((await client.ask<Started>("thread/start", {})).thread.id);
+      for (let left = 50; left > 0; left -= 1) await startAndRun();
+      const before = client.rss;
+      await paced(8, Number(threads), startAndRun);
+      return { kib: (client.rss - before) / Number(threads) / 1024 };
+    }),
 };
 
 await bench(import.meta.url, cases, async (run) => {
@@ -204,8 +213,10 @@ await bench(import.meta.url, cases, async (run) => {
     await report("lists", "thread/list of 25", { threads: isStock ? 1_000 : 10_000, total: 20 });
     for (const concurrency of [1, 16, 128])
       await report("turns", "turns of 20 deltas", { concurrency, total: isStock ? 60 : 600 });
-    for (const threads of isStock ? [500] : [1_000, 10_000])
+    for (const threads of isStock ? [500] : [1_000, 10_000]) {
       await report("memory", "memory of a loaded thread", { threads });
+      await report("memoryAfterTurn", "memory of a thread after a turn", { threads });
+    }
     if (isStock) continue;
     const ws = { transport: "ws" };
     await report("startUp", "start-up to initialize", ws);

@@ -1,6 +1,7 @@
 /** What `skein app-server` does. */
 import { untilAborted } from "../kernel/abort-listeners.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
+import { capYoungGeneration } from "../kernel/young-generation.ts";
 import { type OpenedHome, openHome } from "../manager/home.ts";
 import { setUp } from "../manager/options.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
@@ -94,6 +95,7 @@ type Serving = AsyncDisposable & {
 async function overManager(command: AppServerCommand, home: OpenedHome): Promise<Serving> {
   const { store, cwd, logger } = command;
   await using stack = new AsyncDisposableStack();
+  stack.use(capYoungGeneration());
   const goalTools = createGoalTools();
   const options = { ...home.options, ...(store !== undefined && { store }), tools: goalTools.tools };
   const manager = stack.use(await ThreadManager.create(options));

@@ -3,6 +3,7 @@ import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
 import { createWorker } from "../../cluster/worker.ts";
 import { openHome, scriptedClient, ThreadManager } from "../../index.ts";
 import { untilAborted } from "../../kernel/abort-listeners.ts";
+import { capYoungGeneration } from "../../kernel/young-generation.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ServerSignals } from "../app-server/signals.ts";
 import { adminOf, register, untilInvoked } from "../cluster/registration.ts";
@@ -49,6 +50,7 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
   });
   try {
     await using store = closing(await openDatabase(address));
+    using _cap = capYoungGeneration();
     const scripted = { model: scriptedClient(demoScript(SCRIPTED_WORD_MS)), tools: [driveMinutes] };
     await using manager = await ThreadManager.create({
       ...home.options,
