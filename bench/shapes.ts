@@ -4,6 +4,7 @@
  * in this one process; counts of file calls and bytes are exact, times are medians with room for a busy machine.
  */
 
+import { fromCallback } from "xstate";
 import { benchFolder, openRoot } from "./folders.ts";
 import { fsTotals } from "./fs-meter.ts";
 import { memory, print } from "./harness.ts";
@@ -27,18 +28,22 @@ type Case = {
   readonly prepare: (size: number) => Promise<Prepared>;
 };
 
-async function opened(
-  options: { residentThreads?: number } = {},
-): Promise<{ manager: Manager; store: Store; home: string }> {
+async function opened({
+  residentThreads = 100_000,
+  ...options
+}: {
+  residentThreads?: number;
+  threadLogic?: typeof crashing;
+} = {}): Promise<{ manager: Manager; store: Store; home: string }> {
   const home = await benchFolder();
   const store = fileStore({ home, fsync: "never" });
   const model = scriptedClient(() => [say("done")]);
-  const { residentThreads = 100_000 } = options;
   const manager = await ThreadManager.create({
     store,
     model,
-    limits: { residentThreads },
+    limits: { residentThreads, childrenPerParent: 100_000, treeSize: 100_000 },
     config: { builtInTools: [] },
+    ...options,
   });
   return { manager, store, home };
 }
@@ -49,6 +54,14 @@ const closing =
     await manager.shutdown();
     await store.close();
   };
+
+/** Threads of a logic that crashes as it is told, for groups. */
+const crashing = fromCallback<{ type: string; op?: { type: string }; msg?: object }>(({ receive, emit }) =>
+  receive(({ type, op, msg }) => {
+    if (type === "session.configure") (emit as (event: object) => void)({ type: "session_configured", id: "", msg });
+    if (op?.type === "compact") throw new Error("as told");
+  }),
+);
 
 /** A stored thread with so many messages, and a manager beside it. */
 async function withHistory(messages: number) {
@@ -67,6 +80,37 @@ const cases: readonly Case[] = [
       const parts = await opened();
       for (let made = 0; made < size; made += 1) await parts.manager.startThread();
       return { work: () => parts.manager.startThread(), close: closing(parts) };
+    },
+  },
+  {
+    name: "spawn and end of an agent, by those that its parent has",
+    sizes: [20, 2_000],
+    prepare: async (size) => {
+      const parts = await opened();
+      const { threadId: parentThreadId } = await parts.manager.startThread();
+      for (let made = 0; made < size; made += 1) await parts.manager.startThread({}, { parentThreadId });
+      const work = async () => {
+        const { thread } = await parts.manager.startThread({}, { parentThreadId });
+        await thread.shutdown();
+      };
+      return { work, close: closing(parts) };
+    },
+  },
+  {
+    name: "join, crash and restart in a stored group, by its members",
+    sizes: [20, 2_000],
+    prepare: async (size) => {
+      const parts = await opened({ threadLogic: crashing });
+      const group = await parts.manager.group({ name: "many", maxRestarts: 1_000, periodMs: 1, backoff: 0 });
+      for (let made = 0; made < size; made += 1) await group.startThread();
+      const work = async () => {
+        const { thread } = await group.startThread();
+        await thread.submit({ type: "compact" }).catch(() => undefined);
+        await group.quiet();
+        await group.stopMember(thread.id);
+        await group.dropMember(thread.id);
+      };
+      return { work, close: closing(parts) };
     },
   },
   {

@@ -23,25 +23,12 @@
  * Pure: time (of a clock that nobody sets) and chance come with the events, and it knows members by their ids alone.
  */
 import { assign, emit, enqueueActions, setup } from "xstate";
+import { type GroupMember, type MemberRestart, type MemberState, Roster, type StopReason } from "./roster.ts";
 
 /** Whom the end of one member takes along. */
 export type GroupStrategy = "one_for_one" | "one_for_all" | "rest_for_one";
-/** After which ends a member is started again. */
-export type MemberRestart = "permanent" | "transient" | "temporary";
 /** `asked`: somebody wanted it. `intensity`: of a group, which gave up. */
 export type MemberEnd = "normal" | "asked" | "abnormal" | "intensity";
-/** What the group is doing with a member. */
-export type MemberState = "up" | "marked" | "stopping" | "waiting" | "due" | "starting" | "ended";
-/** Why a member is stopped: `sibling` ones are started again. */
-export type StopReason = "sibling" | "asked" | "intensity" | "group";
-
-/** One member, in its place. `why`: of a stop that is to come or under way. */
-export type GroupMember = {
-  readonly id: string;
-  readonly restart: MemberRestart;
-  readonly state: MemberState;
-  readonly why?: StopReason | undefined;
-};
 
 /** The rule of a group, and what is known of it from before: its members in order, and the times of its restarts. */
 export type GroupInput = {
@@ -85,25 +72,17 @@ export type GroupEmitted =
   | { type: "group.stopped" };
 
 /** `restarts` holds times within the period alone, so never more than `maxRestarts` + 1. */
-export type GroupContext = Required<Omit<GroupInput, "jitter">> & {
-  readonly jitter: number;
+export type GroupContext = Required<Omit<GroupInput, "members">> & {
+  readonly members: Roster;
   readonly lastMember: string | null;
 };
 
 type EventOf<T extends GroupEvent["type"]> = Extract<GroupEvent, { type: T }>;
-type Members = readonly GroupMember[];
 
-const find = ({ members }: Pick<GroupContext, "members">, id: string): GroupMember | undefined =>
-  members.find((member) => member.id === id);
-
-/** Members that did not change stay the same objects: whoever stores them goes by that. */
-function changed(members: Members, id: string, state: MemberState, why?: StopReason): Members {
-  const at = members.findIndex((member) => member.id === id);
-  const member = members[at];
-  return member === undefined ? members : members.with(at, { ...member, state, why });
-}
-
-const without = (members: Members, id: string): Members => members.filter((member) => member.id !== id);
+const changed = (members: Roster, id: string, state: MemberState, why?: StopReason): Roster => {
+  const member = members.get(id);
+  return member === undefined ? members : members.with({ ...member, state, why });
+};
 
 const recent = ({ restarts, periodMs, maxRestarts }: GroupContext, at: number): readonly number[] =>
   [...restarts.filter((time) => at - time < periodMs), at].slice(-(maxRestarts + 1));
@@ -115,14 +94,11 @@ const restartsAfter = ({ restart }: GroupMember, reason: MemberEnd): boolean => 
 
 /** Members are being stopped, or wait out a back-off, for one restart that was counted. */
 const isSweeping = ({ strategy, members }: GroupContext): boolean =>
-  strategy !== "one_for_one" &&
-  members.some(
-    ({ state, why }) => state === "waiting" || ((state === "marked" || state === "stopping") && why === "sibling"),
-  );
+  strategy !== "one_for_one" && members.count("waiting") + members.count("swept") > 0;
 
 /** Whether this end is a restart of its own, or a part of one that has been counted. */
 const counts = (context: GroupContext, event: EventOf<"member.ended" | "member.startFailed">): boolean => {
-  const member = find(context, event.id);
+  const member = context.members.get(event.id);
   if (member === undefined) return false;
   if (event.type === "member.startFailed") return member.state === "starting";
   if (member.state !== "up" && member.state !== "starting") return false;
@@ -130,31 +106,29 @@ const counts = (context: GroupContext, event: EventOf<"member.ended" | "member.s
 };
 
 /** Those that a restart of the member takes along are marked; the temporary among them leave once they have stopped. */
-function sweptFrom({ strategy, members }: GroupContext, id: string): Members {
+function sweptFrom({ strategy, members }: GroupContext, id: string): Roster {
   if (strategy === "one_for_one") return members;
-  const from = strategy === "one_for_all" ? 0 : members.findIndex((member) => member.id === id);
-  return members.map((member, index) =>
-    index >= from && member.id !== id && member.state === "up"
-      ? { ...member, state: "marked" as const, why: "sibling" as const }
-      : member,
-  );
+  let swept = members;
+  for (const member of members.of("up", strategy === "one_for_all" ? {} : { from: id }))
+    if (member.id !== id) swept = swept.with({ ...member, state: "marked", why: "sibling" });
+  return swept;
 }
 
 /** An end that the group has not asked for, in the state that the member was in. */
-function afterEnd(context: GroupContext, { id, reason }: EventOf<"member.ended">): Members {
+function afterEnd(context: GroupContext, { id, reason }: EventOf<"member.ended">): Roster {
   const { members } = context;
-  const member = find(context, id);
+  const member = members.get(id);
   switch (member?.state) {
     case "up":
     case "starting": {
-      if (member.restart === "temporary") return without(members, id);
+      if (member.restart === "temporary") return members.without(id);
       // It is to be stopped for good, and is down now: that is left to do.
       if (member.why !== undefined) return changed(members, id, "marked", member.why);
       if (!restartsAfter(member, reason)) return changed(members, id, "ended");
       return changed(sweptFrom(context, id), id, "waiting");
     }
     case "marked": {
-      if (member.restart === "temporary") return without(members, id);
+      if (member.restart === "temporary") return members.without(id);
       const isBack = member.why === "sibling" && restartsAfter(member, reason);
       if (isBack) return changed(members, id, "due");
       return changed(members, id, "ended", restartsAfter(member, reason) ? member.why : undefined);
@@ -164,36 +138,32 @@ function afterEnd(context: GroupContext, { id, reason }: EventOf<"member.ended">
   }
 }
 
-function afterStop({ members }: GroupContext, id: string): Members {
-  const member = members.find((one) => one.id === id);
+function afterStop({ members }: GroupContext, id: string): Roster {
+  const member = members.get(id);
   if (member?.state !== "stopping") return members;
-  if (member.restart === "temporary") return without(members, id);
+  if (member.restart === "temporary") return members.without(id);
   return member.why === "sibling" ? changed(members, id, "due") : changed(members, id, "ended", member.why);
 }
 
 /** To be stopped for good, wherever it is; one that is starting is stopped once it has started. */
-const markedForEnd = (members: Members, why: StopReason): Members =>
-  members.map((member) => {
-    if (member.state === "ended") return member;
-    if (member.state === "stopping" || member.state === "starting") return { ...member, why };
-    return { ...member, state: "marked", why };
-  });
+function markedForEnd(members: Roster, living: Iterable<GroupMember>, why: StopReason): Roster {
+  let marked = members;
+  for (const member of living) {
+    if (member.state === "ended") continue;
+    const isUnderWay = member.state === "stopping" || member.state === "starting";
+    marked = marked.with({ ...member, why, ...(!isUnderWay && { state: "marked" }) });
+  }
+  return marked;
+}
 
 /** What is to be done next: at most one stop or one start is under way. */
 function nextOf({ members, strategy }: GroupContext, mayStart: boolean): GroupEmitted | undefined {
-  let lastMarked: GroupMember | undefined;
-  let firstDue: GroupMember | undefined;
-  let mayBegin = mayStart;
-  // One walk: each change of each member comes by here.
-  for (const member of members) {
-    const { state } = member;
-    if (state === "stopping") return undefined;
-    if (state === "marked") lastMarked = member;
-    else if (state === "due") firstDue ??= member;
-    else if (state === "starting" || (state === "waiting" && strategy !== "one_for_one")) mayBegin = false;
-  }
-  if (lastMarked !== undefined) return { type: "member.stop", id: lastMarked.id, why: lastMarked.why ?? "asked" };
-  return mayBegin && firstDue !== undefined ? { type: "member.start", id: firstDue.id } : undefined;
+  if (members.count("stopping") > 0) return undefined;
+  const marked = members.last("marked");
+  if (marked !== undefined) return { type: "member.stop", id: marked.id, why: marked.why ?? "asked" };
+  const waits = members.count("starting") + (strategy === "one_for_one" ? 0 : members.count("waiting")) > 0;
+  const due = mayStart && !waits ? members.first("due") : undefined;
+  return due && { type: "member.start", id: due.id };
 }
 
 const delayOf = ({ restarts, backoffMs, maxBackoffMs, jitter }: GroupContext, chance: number): number =>
@@ -213,16 +183,16 @@ const machine = setup({
       recent(context, event.at).length > context.maxRestarts,
     hadGivenUp: ({ context }) => context.state === "gaveUp",
     hadStopped: ({ context }) => context.state === "stopped",
-    nobodyLives: ({ context }) => context.members.every(({ state }) => state === "ended"),
+    nobodyLives: ({ context }) => context.members.count("living") === 0,
   },
   actions: {
     join: assign({
       members: ({ context, event }) => {
         const { id, restart, state = "up" } = event as EventOf<"member.joined">;
-        // One that was known keeps its place.
-        return find(context, id) === undefined
-          ? [...context.members, { id, restart, state }]
-          : context.members.map((member) => (member.id === id ? { ...member, restart, state } : member));
+        const known = context.members.get(id);
+        // One that joins again is where it is: whatever is under way with it goes on.
+        const isThere = known !== undefined && known.state !== "ended";
+        return context.members.with(isThere ? { ...known, restart } : { id, restart, state });
       },
     }),
     count: assign(({ context, event }) => {
@@ -235,7 +205,7 @@ const machine = setup({
     noteStart: assign({
       members: ({ context, event }) => {
         const { id } = event as EventOf<"member.started">;
-        const member = find(context, id);
+        const member = context.members.get(id);
         if (member?.state !== "starting") return context.members;
         return changed(context.members, id, member.why === undefined ? "up" : "marked", member.why);
       },
@@ -244,14 +214,14 @@ const machine = setup({
     noteReturn: assign({
       members: ({ context, event }) => {
         const { id } = event as EventOf<"member.returned">;
-        return find(context, id)?.state === "ended" ? changed(context.members, id, "up") : context.members;
+        return context.members.get(id)?.state === "ended" ? changed(context.members, id, "up") : context.members;
       },
     }),
     /** It is down still, and has to be stopped or started once more. */
     noteNoStart: assign({
       members: ({ context, event }) => {
         const { id } = event as EventOf<"member.startFailed">;
-        const member = find(context, id);
+        const member = context.members.get(id);
         if (member?.state !== "starting") return context.members;
         return changed(context.members, id, member.why === undefined ? "waiting" : "marked", member.why);
       },
@@ -259,46 +229,45 @@ const machine = setup({
     noteDue: assign({
       members: ({ context, event }) => {
         const { id } = event as EventOf<"member.due">;
-        return find(context, id)?.state === "waiting" ? changed(context.members, id, "due") : context.members;
+        return context.members.get(id)?.state === "waiting" ? changed(context.members, id, "due") : context.members;
       },
     }),
     markOne: assign({
-      members: ({ context, event }) => {
-        const { id } = event as EventOf<"member.stop">;
-        return context.members.map((member) =>
-          member.id === id ? (markedForEnd([member], "asked")[0] ?? member) : member,
-        );
+      members: ({ context: { members }, event }) => {
+        const member = members.get((event as EventOf<"member.stop">).id);
+        return member === undefined ? members : markedForEnd(members, [member], "asked");
       },
     }),
     restartOne: assign({
       members: ({ context, event }) => {
         const { id } = event as EventOf<"member.restart">;
-        return find(context, id)?.state === "ended" ? changed(context.members, id, "due") : context.members;
+        return context.members.get(id)?.state === "ended" ? changed(context.members, id, "due") : context.members;
       },
     }),
-    drop: assign({ members: ({ context, event }) => without(context.members, (event as EventOf<"member.drop">).id) }),
+    drop: assign({ members: ({ context, event }) => context.members.without((event as EventOf<"member.drop">).id) }),
     markAllForIntensity: enqueueActions(({ context, enqueue }) => markAll(context, "intensity", enqueue)),
     markAllForGroup: enqueueActions(({ context, enqueue }) => markAll(context, "group", enqueue)),
     forgetRestarts: assign({ restarts: [] }),
     /** Those that ended with the group; the work of others was done, or somebody wanted their end. */
     revive: assign({
-      members: ({ context }) =>
-        context.members.map((member) =>
-          member.why === "intensity" || member.why === "group"
-            ? { id: member.id, restart: member.restart, state: "due" as const }
-            : member,
-        ),
+      members: ({ context: { members } }) => {
+        let revived = members;
+        for (const { id, restart, why } of members)
+          if (why === "intensity" || why === "group") revived = revived.with({ id, restart, state: "due" });
+        return revived;
+      },
     }),
     /** A member that waits is woken when its back-off is over. */
     backOff: enqueueActions(({ context, event, enqueue }) => {
       const { id, chance = 0 } = event as EventOf<"member.ended" | "member.startFailed" | "member.startRefused">;
-      if (find(context, id)?.state !== "waiting") return;
+      if (context.members.get(id)?.state !== "waiting") return;
       enqueue.cancel(`due ${id}`);
       enqueue.raise({ type: "member.due", id }, { delay: delayOf(context, chance), id: `due ${id}` });
     }),
     /** Who has left is told of, before what follows. */
     tellOfLeaving: enqueueActions(({ context, event, enqueue }) => {
-      if ("id" in event && find(context, event.id) === undefined) enqueue.emit({ type: "member.left", id: event.id });
+      if ("id" in event && context.members.get(event.id) === undefined)
+        enqueue.emit({ type: "member.left", id: event.id });
     }),
     goOn: enqueueActions(({ context, enqueue }) => goOn(context, "running", enqueue)),
     stopOn: enqueueActions(({ context, enqueue }) => goOn(context, "ending", enqueue)),
@@ -328,9 +297,9 @@ function goOn(context: GroupContext, mode: "running" | "ending", enqueue: Enqueu
   if (next !== undefined) enqueue.emit(next);
 }
 
-function markAll(context: GroupContext, why: StopReason, enqueue: Enqueue): void {
-  for (const { id, state } of context.members) if (state === "waiting") enqueue.cancel(`due ${id}`);
-  enqueue.assign({ members: markedForEnd(context.members, why) });
+function markAll({ members }: GroupContext, why: StopReason, enqueue: Enqueue): void {
+  for (const { id } of members.of("waiting")) enqueue.cancel(`due ${id}`);
+  enqueue.assign({ members: markedForEnd(members, members.of("living"), why) });
 }
 
 /** While it ends, nothing starts any more. */
@@ -357,7 +326,10 @@ const revival = {
  */
 export const groupMachine = machine.createMachine({
   id: "group",
-  context: ({ input }) => ({ jitter: 0, members: [], restarts: [], state: "running", ...input, lastMember: null }),
+  context: ({ input: { members = [], ...input } }) => ({
+    ...{ jitter: 0, restarts: [], state: "running", ...input },
+    ...{ members: Roster.of(members), lastMember: null },
+  }),
   initial: "opening",
   states: {
     opening: {

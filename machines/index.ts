@@ -10,13 +10,9 @@ export {
   type GroupEmitted,
   type GroupEvent,
   type GroupInput,
-  type GroupMember,
   type GroupStrategy,
   groupMachine,
   type MemberEnd,
-  type MemberRestart,
-  type MemberState,
-  type StopReason,
 } from "./group.machine.ts";
 export {
   type RestartContext,
@@ -25,6 +21,14 @@ export {
   type RestartInput,
   restartMachine,
 } from "./restart.machine.ts";
+export type {
+  GroupMember,
+  MemberKind,
+  MemberRestart,
+  MemberState,
+  Roster,
+  StopReason,
+} from "./roster.ts";
 export {
   type SupervisorContext,
   type SupervisorEvent,

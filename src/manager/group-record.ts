@@ -29,6 +29,8 @@ export type StoredGroup = {
   readonly members: readonly StoredMember[];
   readonly restarts: readonly number[];
   readonly state: "running" | "gaveUp" | "stopped";
+  /** The highest number that a group in it has had in its name, those that have left included. */
+  readonly newestInner: number;
 };
 
 const LINE = "group_event";
@@ -52,29 +54,51 @@ const change = z.discriminatedUnion("change", [
 /** One line of a group's record. */
 export type GroupChange = z.infer<typeof change>;
 
-const EMPTY: StoredGroup = { rule: {}, members: [], restarts: [], state: "running" };
+const EMPTY: StoredGroup = { rule: {}, members: [], restarts: [], state: "running", newestInner: 0 };
 const RESTARTS = 1_000;
 
-function apply(group: StoredGroup, line: GroupChange): StoredGroup {
-  const { members } = group;
-  switch (line.change) {
-    case "rule":
-      return { ...group, rule: line.rule as Partial<GroupRule> };
-    case "member": {
-      const isKnown = members.some((one) => one.id === line.member.id);
-      const next = isKnown
-        ? members.map((one) => (one.id === line.member.id ? line.member : one))
-        : [...members, line.member];
-      return { ...group, members: next };
+/** What the lines read so far come to. */
+class Fold {
+  #rule: StoredGroup["rule"] = {};
+  readonly #members = new Map<ThreadId, StoredMember>();
+  #restarts: number[] = [];
+  #state: StoredGroup["state"] = "running";
+  #newestInner = 0;
+
+  add(line: GroupChange): void {
+    switch (line.change) {
+      case "rule":
+        this.#rule = line.rule as Partial<GroupRule>;
+        break;
+      case "member":
+        this.#members.set(line.member.id, line.member);
+        this.#newestInner = Math.max(this.#newestInner, numberIn(line.member.name));
+        break;
+      case "left":
+        this.#members.delete(line.id);
+        break;
+      case "restarted":
+        this.#restarts.push(line.at);
+        if (this.#restarts.length > 2 * RESTARTS) this.#restarts = this.#restarts.slice(-RESTARTS);
+        break;
+      case "state":
+        this.#state = line.state;
+        break;
     }
-    case "left":
-      return { ...group, members: members.filter((one) => one.id !== line.id) };
-    case "restarted":
-      return { ...group, restarts: [...group.restarts, line.at].slice(-RESTARTS) };
-    case "state":
-      return { ...group, state: line.state };
+  }
+
+  get group(): StoredGroup {
+    return {
+      rule: this.#rule,
+      members: [...this.#members.values()],
+      restarts: this.#restarts.slice(-RESTARTS),
+      state: this.#state,
+      newestInner: this.#newestInner,
+    };
   }
 }
+
+const numberIn = (name = ""): number => Number(/\/(\d{1,9})$/.exec(name)?.[1] ?? 0);
 
 /** The id of the group's own thread: the same for the same name, in any process. */
 export function groupIdOf(name: string | undefined): ThreadId {
@@ -154,12 +178,12 @@ const headerOf = (groupId: ThreadId, { name, cwd, now }: { name: string; cwd: st
 });
 
 async function stored(store: ThreadStore, groupId: ThreadId): Promise<StoredGroup> {
-  let group = EMPTY;
+  const group = new Fold();
   for await (const page of store.load(groupId, { wants: (type) => type === LINE })) {
     for (const { type, payload } of page) {
       const line = type === LINE ? change.safeParse(payload) : undefined;
-      if (line?.success) group = apply(group, line.data);
+      if (line?.success) group.add(line.data);
     }
   }
-  return group;
+  return group.group;
 }

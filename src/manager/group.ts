@@ -3,13 +3,8 @@
  * out, one stop or start at a time, and what changed is stored before it is acted on (S9).
  */
 import { type Actor, createActor } from "xstate";
-import {
-  type GroupEmitted,
-  type GroupMember,
-  groupMachine,
-  type MemberEnd,
-  type StopReason,
-} from "../../machines/group.machine.ts";
+import { type GroupEmitted, groupMachine, type MemberEnd } from "../../machines/group.machine.ts";
+import type { GroupMember, Roster, StopReason } from "../../machines/roster.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
@@ -24,25 +19,16 @@ import {
 import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { NewThread, WaitOptions } from "../thread/thread.ts";
+import { GroupJournal } from "./group-journal.ts";
 import type { GroupOptions, GroupRule } from "./group-options.ts";
-import type { GroupRecord, StoredGroup, StoredMember } from "./group-record.ts";
+import type { GroupRecord } from "./group-record.ts";
+import { GroupWaits } from "./group-waits.ts";
+import type { MemberLives } from "./member-lives.ts";
 import type { RestartStrategy } from "./options.ts";
 import { JITTER } from "./restarts.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
-
-/** How the threads of a group live, as their group sees it. */
-export interface MemberLives {
-  /** Has a thread live again that is down, or that is in the store alone. */
-  bringBack(threadId: ThreadId): Promise<void>;
-  /** Ends this life of a thread, and not the thread: it is down until it is brought back. */
-  suspend(threadId: ThreadId, deadlineMs: number): Promise<void>;
-  endMember(
-    threadId: ThreadId,
-    how: { readonly deadlineMs: number; readonly hasFailed: boolean },
-  ): Promise<keyof ShutdownReport>;
-}
 
 /** What groups have of their manager. */
 export interface GroupHost {
@@ -69,9 +55,9 @@ type Parts = {
   readonly parent: LiveGroup | undefined;
 };
 
-const NOTHING: ShutdownReport = { completed: [], failed: [], timedOut: [] };
+const OUTCOMES = ["completed", "failed", "timedOut"] as const;
+const nothing = () => ({ completed: [] as ThreadId[], failed: [] as ThreadId[], timedOut: [] as ThreadId[] });
 const DEFAULT_STOP_MS = 10_000;
-const isOnItsWay = ({ state }: GroupMember): boolean => state !== "up" && state !== "ended";
 
 export class LiveGroup implements ThreadGroup {
   readonly id: ThreadId;
@@ -82,18 +68,18 @@ export class LiveGroup implements ThreadGroup {
   readonly #actor: Actor<typeof groupMachine>;
   readonly #inner = new Map<ThreadId, LiveGroup>();
   #parent: LiveGroup | undefined;
-  readonly #stored = new Map<string, string>();
-  /** The members when they were stored last: those that have not changed are the same objects. */
-  #seen: readonly GroupMember[] = [];
-  #storedState: StoredGroup["state"] = "running";
-  #storedRestarts: readonly number[] = [];
+  readonly #journal: GroupJournal | undefined;
+  readonly #waits = new GroupWaits();
+  /** The members when they were looked at last. */
+  #seen: Roster;
+  /** The number of the newest group in it that has its name from this one. */
+  #newestInner: number;
   #lastError: unknown;
   /** Since when a member's start has been refused, for reasons that are not its own. */
   readonly #refused = new Map<string, number>();
   #line: Promise<unknown> = Promise.resolve();
   #ending: { readonly how: "suspend" | "end"; readonly deadlineAt: number } | undefined;
-  #report: ShutdownReport = NOTHING;
-  readonly #watchers = new Set<() => void>();
+  #report = nothing();
   #isStarted = false;
   #isClosed = false;
 
@@ -107,21 +93,21 @@ export class LiveGroup implements ThreadGroup {
     this.#parent = parent;
     const stored = record?.stored;
     const now = elapsedBy(clock);
-    this.#storedState = stored?.state ?? "running";
-    this.#storedRestarts = (stored?.restarts ?? []).map((at) => now - Math.max(0, clock.now() - at));
-    for (const member of stored?.members ?? []) this.#stored.set(member.id, JSON.stringify(member));
+    const restarts = (stored?.restarts ?? []).map((at) => now - Math.max(0, clock.now() - at));
     const { strategy, maxRestarts, periodMs, backoffMs, maxBackoffMs } = rule;
     this.#actor = createActor(groupMachine, {
       clock,
       input: {
         ...{ strategy, maxRestarts, periodMs, backoffMs, maxBackoffMs, jitter: JITTER },
-        restarts: this.#storedRestarts,
-        state: this.#storedState,
+        ...{ restarts, state: stored?.state ?? "running" },
         members: (stored?.members ?? []).map(({ id: memberId, restart, isEnded, withGroup }) =>
           isEnded ? { id: memberId, restart, state: "ended", why: withGroup } : { id: memberId, restart, state: "due" },
         ),
       },
     });
+    this.#seen = this.#members;
+    this.#newestInner = stored?.newestInner ?? 0;
+    this.#journal = record && new GroupJournal(record, { restarts, groupOf: (inner) => this.#inner.get(inner) });
     this.#actor.on("*", (emitted) => this.#heed(emitted));
   }
 
@@ -148,15 +134,11 @@ export class LiveGroup implements ThreadGroup {
 
   /** Its threads in their order, those of groups in it in their groups' places. */
   threads(): ThreadId[] {
-    return this.#members.flatMap(({ id }) => this.#inner.get(id as ThreadId)?.threads() ?? [id as ThreadId]);
+    return [...this.#members].flatMap(({ id }) => this.#inner.get(id as ThreadId)?.threads() ?? [id as ThreadId]);
   }
 
-  get #members(): readonly GroupMember[] {
+  get #members(): Roster {
     return this.#actor.getSnapshot().context.members;
-  }
-
-  #member(id: string): GroupMember | undefined {
-    return this.#members.find((member) => member.id === id);
   }
 
   toJSON(): object {
@@ -212,10 +194,16 @@ export class LiveGroup implements ThreadGroup {
 
   async group({ name, ...options }: GroupOptions & MemberOptions = {}): Promise<LiveGroup> {
     this.#checkRunning();
-    const own = name ?? (this.name === undefined ? undefined : `${this.name}/${this.#members.length + 1}`);
-    const group = await this.#host.openInner({ name: own, ...options }, this);
+    const group = await this.#host.openInner({ ...options, name: name ?? this.#nameOfInner() }, this);
     if (!this.#inner.has(group.id)) await this.#addGroup(group, options.restart);
     return group;
+  }
+
+  /** A name that none has had, those that were dropped included: it would find what is stored of that one. */
+  #nameOfInner(): string | undefined {
+    if (this.name === undefined) return undefined;
+    this.#newestInner = Math.max(this.#newestInner, this.#members.length) + 1;
+    return `${this.name}/${this.#newestInner}`;
   }
 
   /** For groups that come back with this one. */
@@ -243,17 +231,14 @@ export class LiveGroup implements ThreadGroup {
   async stopMember(id: ThreadId | string): Promise<void> {
     this.#known(id);
     this.#actor.send({ type: "member.stop", id });
-    await this.#until(() => {
-      const state = this.#member(id)?.state;
-      return state === undefined || state === "ended";
-    });
+    await this.#waits.until(id, () => (this.#members.get(id)?.state ?? "ended") === "ended");
   }
 
   async restartMember(id: ThreadId | string): Promise<void> {
     this.#checkRunning();
     if (this.#known(id).state !== "ended") throw new InvalidRequestError(`member ${id} has not ended; stop it first`);
     this.#actor.send({ type: "member.restart", id });
-    await this.#until(() => !isOnItsWay(this.#member(id) ?? { id, restart: "temporary", state: "ended" }));
+    await this.#waits.until(id, () => ["up", "ended"].includes(this.#members.get(id)?.state ?? "ended"));
   }
 
   async dropMember(id: ThreadId | string): Promise<void> {
@@ -263,7 +248,7 @@ export class LiveGroup implements ThreadGroup {
   }
 
   #known(id: string): GroupMember {
-    const member = this.#member(id);
+    const member = this.#members.get(id);
     if (member === undefined) throw new InvalidRequestError(`group ${this.name ?? this.id} has no member ${id}`);
     return member;
   }
@@ -285,10 +270,10 @@ export class LiveGroup implements ThreadGroup {
     const { status } = this;
     if (status === "running") {
       this.#ending = { how, deadlineAt };
-      this.#report = NOTHING;
+      this.#report = nothing();
       this.#actor.send({ type: "group.stop" });
     } else if (status === "gaveUp") this.#actor.send({ type: "group.stop" });
-    await this.#until(() => this.status === "stopped" || this.status === "gaveUp");
+    await this.#waits.until(undefined, () => this.status === "stopped" || this.status === "gaveUp");
   }
 
   async revive(): Promise<void> {
@@ -303,20 +288,14 @@ export class LiveGroup implements ThreadGroup {
   quiet({ signal, deadlineMs = Number.POSITIVE_INFINITY }: WaitOptions = {}): Promise<void> {
     const isQuiet = () => {
       const { status } = this;
-      return status === "gaveUp" || status === "stopped" || (status === "running" && !this.#members.some(isOnItsWay));
+      return (
+        status === "gaveUp" || status === "stopped" || (status === "running" && this.#members.count("moving") === 0)
+      );
     };
-    return withDeadline("the group", () => this.#until(isQuiet), { signal, deadlineMs, clock: this.#host.clock });
-  }
-
-  #until(isSo: () => boolean): Promise<void> {
-    if (this.#isClosed || isSo()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const look = () => {
-        if (!this.#isClosed && !isSo()) return;
-        this.#watchers.delete(look);
-        resolve();
-      };
-      this.#watchers.add(look);
+    return withDeadline("the group", () => this.#waits.until(undefined, isQuiet), {
+      signal,
+      deadlineMs,
+      clock: this.#host.clock,
     });
   }
 
@@ -338,11 +317,11 @@ export class LiveGroup implements ThreadGroup {
    * @returns whether it will live again: its group brings it back, or still has to stop it
    */
   noteEnd(id: ThreadId, reason: MemberEnd, error: unknown): boolean {
-    const before = this.#member(id)?.state;
+    const before = this.#members.get(id)?.state;
     if (error !== undefined) this.#lastError = error;
     const { clock, random } = this.#host;
     this.#actor.send({ type: "member.ended", id, reason, at: elapsedBy(clock), chance: random() });
-    const after = this.#member(id);
+    const after = this.#members.get(id);
     if (after === undefined) return false;
     if (before === "up" || before === "starting") return after.state !== "ended";
     if (before === "marked") return after.state === "due" || after.state === "starting";
@@ -364,7 +343,7 @@ export class LiveGroup implements ThreadGroup {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#actor.stop();
-    this.#look();
+    this.#waits.close();
     await this.#record?.close().catch((error: unknown) => this.#complain("its record could not be closed", error));
   }
 
@@ -374,8 +353,8 @@ export class LiveGroup implements ThreadGroup {
     if (this.#isClosed) return;
     switch (emitted.type) {
       case "group.changed":
-        this.#store();
-        this.#look();
+      case "group.stopped":
+        this.#noteChanges();
         break;
       case "member.start":
         void this.#start(emitted.id as ThreadId);
@@ -391,18 +370,19 @@ export class LiveGroup implements ThreadGroup {
       case "group.gaveUp":
         if (this.#isStarted) this.#gaveUp(emitted);
         break;
-      case "group.stopped":
-        this.#store();
-        this.#look();
-        break;
     }
   }
 
-  #look(): void {
+  /** What has changed since it was looked at last is stored, and told to those who wait for it. */
+  #noteChanges(): void {
+    const { context, value: state } = this.#actor.getSnapshot();
+    const { members, restarts } = context;
+    const changes = [...members.since(this.#seen)];
+    this.#seen = members;
+    this.#journal?.note({ restarts, state }, changes, this.#host.clock.now());
+    const ids = changes.flatMap(({ before, after }) => (after ?? before)?.id ?? []);
     // The machine is in its next state once it has said all.
-    queueMicrotask(() => {
-      for (const watcher of [...this.#watchers]) watcher();
-    });
+    queueMicrotask(() => this.#waits.look(ids));
   }
 
   async #start(id: ThreadId): Promise<void> {
@@ -459,7 +439,7 @@ export class LiveGroup implements ThreadGroup {
       }
     } catch (error) {
       this.#complain(`member ${id} could not be stopped`, error);
-      this.#add({ ...NOTHING, failed: [id] });
+      this.#add({ ...nothing(), failed: [id] });
     } finally {
       if (!this.#isClosed) this.#actor.send({ type: "member.stopped", id });
     }
@@ -470,20 +450,19 @@ export class LiveGroup implements ThreadGroup {
     if (how === "suspend") return lives.suspend(id, this.#rule.stopDeadlineMs);
     const deadlineMs = Math.max(0, this.#deadlineAt() - elapsedBy(clock));
     const outcome = await lives.endMember(id, { deadlineMs, hasFailed: why === "intensity" });
-    this.#add({ ...NOTHING, [outcome]: [id] });
+    this.#add({ ...nothing(), [outcome]: [id] });
   }
 
   #deadlineAt(): number {
     return this.#ending?.deadlineAt ?? elapsedBy(this.#host.clock) + DEFAULT_STOP_MS;
   }
 
-  #add({ completed, failed, timedOut }: ShutdownReport): void {
-    const { completed: c, failed: f, timedOut: t } = this.#report;
-    this.#report = { completed: [...c, ...completed], failed: [...f, ...failed], timedOut: [...t, ...timedOut] };
+  #add(report: ShutdownReport): void {
+    for (const outcome of OUTCOMES) for (const id of report[outcome]) this.#report[outcome].push(id);
   }
 
   #gaveUp({ lastMember, restarts }: { lastMember: string | null; restarts: number }): void {
-    this.#store();
+    this.#noteChanges();
     const { id: group, name = null } = this;
     const lastError = this.#lastError;
     const { logger, clock } = this.#host;
@@ -503,64 +482,6 @@ export class LiveGroup implements ThreadGroup {
         });
       }
     }
-    this.#look();
-  }
-
-  // What lasts.
-
-  /** Notes what has changed since it was stored last. */
-  #store(): void {
-    const record = this.#record;
-    if (record === undefined) return;
-    const { context, value } = this.#actor.getSnapshot();
-    const { members, restarts } = context;
-    const before = this.#seen;
-    this.#seen = members;
-    let at = 0;
-    for (const member of members) {
-      // Who stays keeps its order: those between have left.
-      while (at < before.length && before[at]?.id !== member.id) at += 1;
-      if (before[at] !== member) this.#storeMember(record, member);
-      at += 1;
-    }
-    if (this.#stored.size > members.length) this.#storeLeavers(record, members);
-    if (restarts !== this.#storedRestarts && restarts.length > 0) {
-      record.note({ change: "restarted", at: this.#host.clock.now() });
-    }
-    this.#storedRestarts = restarts;
-    const state = value === "gaveUp" || value === "stopped" || value === "running" ? value : this.#storedState;
-    if (state !== this.#storedState) record.note({ change: "state", state });
-    this.#storedState = state;
-  }
-
-  #storeMember(record: GroupRecord, member: GroupMember): void {
-    const stored = this.#storedForm(member);
-    const text = JSON.stringify(stored);
-    if (this.#stored.get(member.id) === text) return;
-    this.#stored.set(member.id, text);
-    record.note({ change: "member", member: stored });
-  }
-
-  #storeLeavers(record: GroupRecord, members: readonly GroupMember[]): void {
-    const here = new Set(members.map(({ id }) => id));
-    for (const id of this.#stored.keys()) {
-      if (here.has(id)) continue;
-      this.#stored.delete(id);
-      record.note({ change: "left", id: id as ThreadId });
-    }
-  }
-
-  #storedForm({ id, restart, state, why }: GroupMember): StoredMember {
-    const inner = this.#inner.get(id as ThreadId);
-    const withGroup = why === "intensity" || why === "group" ? why : undefined;
-    return {
-      id: id as ThreadId,
-      kind: inner === undefined ? "thread" : "group",
-      ...(inner?.name !== undefined && { name: inner.name }),
-      restart,
-      isEnded: state === "ended",
-      ...(state === "ended" && withGroup !== undefined && { withGroup }),
-    };
   }
 
   #complain(what: string, error: unknown): void {

@@ -5,9 +5,10 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { NewThread } from "../thread/thread.ts";
-import { type GroupHost, LiveGroup, type MemberLives } from "./group.ts";
+import { type GroupHost, LiveGroup } from "./group.ts";
 import { type GroupOptions, groupRuleOf, parseGroupOptions } from "./group-options.ts";
 import { GroupRecord, groupIdOf } from "./group-record.ts";
+import type { MemberLives } from "./member-lives.ts";
 import type { Supervision } from "./options.ts";
 import type { Escalation } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
@@ -128,7 +129,7 @@ export class Groups {
 
   #forget(group: LiveGroup): void {
     this.#all.delete(group);
-    for (const [threadId, owner] of this.#owners) if (owner === group) this.#owners.delete(threadId);
+    for (const threadId of group.threads()) if (this.#owners.get(threadId) === group) this.#owners.delete(threadId);
   }
 
   /** Whose decision the end of a thread is; undefined for a thread by itself. */

@@ -2,7 +2,7 @@ import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import { ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { MemberLives } from "./group.ts";
+import type { MemberLives } from "./member-lives.ts";
 import { endInOrder, endOrder, inTurn } from "./ordered-end.ts";
 import type { Registry } from "./registry.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";

@@ -1,4 +1,4 @@
-import type { MemberState } from "../../machines/group.machine.ts";
+import type { MemberState } from "../../machines/roster.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { NewThread, WaitOptions } from "../thread/thread.ts";

@@ -9,8 +9,8 @@ import {
   type GroupInput,
   type GroupStrategy,
   groupMachine,
-  type MemberRestart,
 } from "../../machines/group.machine.ts";
+import type { MemberRestart } from "../../machines/roster.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
 
 const RULE: GroupInput = { strategy: "one_for_one", maxRestarts: 2, periodMs: 1_000, backoffMs: 0, maxBackoffMs: 0 };
@@ -295,6 +295,20 @@ suite("group machine", () => {
     assert.deepEqual(g.run(50), ["start a"]);
     g.end("a");
     assert.deepEqual([g.run(50), g.run(49), g.run(1)], [[], [], ["start a"]]);
+  });
+
+  test("one that joins again keeps its place; a restart that is under way goes on, and one that was stopped is restarted again", () => {
+    const g = group({ backoffMs: 100, maxBackoffMs: 100, maxRestarts: 9 });
+    g.end("b");
+    g.send({ type: "member.joined", id: "b", restart: "transient" });
+    assert.equal(g.states().b, "waiting");
+    assert.deepEqual(g.run(100), ["start b"]);
+    g.send({ type: "member.stop", id: "b" });
+    g.run();
+    g.send({ type: "member.joined", id: "b", restart: "transient" });
+    assert.deepEqual(g.states(), { a: "up", b: "up", c: "up", d: "up" });
+    g.end("b");
+    assert.deepEqual(g.run(200), ["start b"]);
   });
 
   test("back-off doubles up to its cap, with jitter below", () => {

@@ -231,6 +231,63 @@ suite("groups", () => {
     }
   });
 
+  test("SEMANTICS 4.12: groups that are made in a stored one are as many as were asked for, and no name comes back", async () => {
+    const store = memoryStore();
+    const r = await own({ store });
+    const outer = await r.manager.group({ name: "outer" });
+    const [first, second] = await Promise.all([outer.group(), outer.group()]);
+    assert.notEqual(first, second);
+    await second.startThread();
+    await outer.stopMember(second.id);
+    await outer.dropMember(second.id);
+    const third = await outer.group();
+    assert.equal(new Set([first.name, second.name, third.name]).size, 3);
+    assert.deepEqual([third.status, third.members], ["running", []]);
+    await outer.stopMember(third.id);
+    await outer.dropMember(third.id);
+    await r[Symbol.asyncDispose]();
+    await using later = await own({ store });
+    const again = await later.manager.group({ name: "outer" });
+    assert.deepEqual(
+      again.members.map(({ id }) => id),
+      [first.id],
+    );
+    const fourth = await again.group();
+    assert.deepEqual([first.name, second.name, third.name].includes(fourth.name), false);
+    assert.deepEqual(fourth.members, []);
+  });
+
+  test("a group that is stopped while a restart is in its back-off: nobody comes back, and it is told; revived, all do", async () => {
+    await using r = await own();
+    const { group, a, b, c, log } = await groupOf(r, { backoff: 1_000, restart: "permanent" });
+    await crash(b);
+    await r.clock.advanceAsync(0);
+    assert.equal(group.members[1]?.state, "waiting");
+    // Asked for again meanwhile: whatever is under way goes on.
+    await group.add(b.id, { restart: "transient" });
+    assert.equal(group.members[1]?.state, "waiting");
+    const report = await group.stop();
+    assert.deepEqual(Object.values(report).flat().sort(), [a.id, b.id, c.id].sort());
+    await pass(r, 10_000);
+    assert.deepEqual([group.status, log], ["stopped", ["c closed", "b closed", "a closed"]]);
+    await group.revive();
+    assert.deepEqual([...new Set(group.members.map(({ state }) => state))], ["up"]);
+    assert.deepEqual((await r.manager.listThreadIds()).sort(), [a.id, b.id, c.id].sort());
+  });
+
+  test("many members that are stopped by hand at once are each told of once; so is who waits when the manager ends", async () => {
+    const r = await own();
+    const { group, a, b, c } = await groupOf(r, { backoff: 60_000, restart: "permanent" });
+    await Promise.all([a, b, c, a].map(({ id }) => group.stopMember(id)));
+    assert.deepEqual([...new Set(group.members.map(({ state }) => state))], ["ended"]);
+    await Promise.all([a, b, c].map(({ id }) => group.restartMember(id)));
+    await crash(a);
+    await r.clock.advanceAsync(0);
+    const quiet = group.quiet();
+    await r[Symbol.asyncDispose]();
+    await quiet;
+  });
+
   test("SEMANTICS 4.12: one manager at a time decides for a stored group", async () => {
     const store = memoryStore();
     await using r = await own({ store });
