@@ -101,7 +101,7 @@ export function assertPaired(items: readonly ResponseItem[]): void {
   for (const item of items) {
     if (item.type === "function_call") open.push(item.call_id);
     if (item.type !== "function_call_output") continue;
-    const at = open.indexOf(item.call_id);
+    const at = open.indexOf(item.call_id ?? "");
     assert.notEqual(at, -1, `an output without a call: ${item.call_id}`);
     open.splice(at, 1);
   }

@@ -93,7 +93,8 @@ class Conversation {
         return;
       case "function_call_output":
       case "custom_tool_call_output":
-        this.#output(item.call_id, item.output);
+        if (item.call_id !== undefined) this.#output(item.call_id, item.output);
+        else this.#ask([{ type: "input_text" as const, text: textOf(item) }].flatMap(partOf));
         return;
       default:
     }

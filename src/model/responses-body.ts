@@ -1,4 +1,4 @@
-/** The body of `POST /responses`, as Codex 0.87 sends it (SPEC 18). */
+/** The body of `POST /responses`, as Codex 0.87 sends it (SPEC 18), and to the newest models as 0.171 does (SPEC 30). */
 import type {
   ContentItem,
   MessageItem,
@@ -7,18 +7,16 @@ import type {
   WebSearchCallItem,
 } from "../protocol/response-item.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
+import { liteOpening, withoutDetail } from "./lite-form.ts";
 import type { ModelRequest } from "./model-client.ts";
 
-export const responsesBody = (request: ModelRequest): JsonObject => {
+/** @param form how the model is asked, see known-models.ts */
+export const responsesBody = (request: ModelRequest, form: "full" | "lite" = "full"): JsonObject => {
   const reasoning = reasoningOf(request);
   return {
     model: request.model,
-    instructions: request.instructions,
-    input: request.input.flatMap((item) => inputItem(item) ?? []),
-    tools: request.tools,
+    ...(form === "lite" ? liteParts(request, reasoning) : fullParts(request, reasoning)),
     tool_choice: "auto",
-    parallel_tool_calls: request.parallelToolCalls,
-    reasoning,
     store: false,
     stream: true,
     // A model that does not reason refuses to be asked for its reasoning.
@@ -28,6 +26,20 @@ export const responsesBody = (request: ModelRequest): JsonObject => {
     ...(request.serviceTier !== undefined && { service_tier: tierOf(request.serviceTier) }),
   };
 };
+
+const fullParts = (request: ModelRequest, reasoning: JsonObject | null): JsonObject => ({
+  instructions: request.instructions,
+  input: request.input.flatMap((item) => inputItem(item) ?? []),
+  tools: request.tools,
+  parallel_tool_calls: request.parallelToolCalls,
+  reasoning,
+});
+
+const liteParts = (request: ModelRequest, reasoning: JsonObject | null): JsonObject => ({
+  input: [...liteOpening(request), ...request.input.flatMap((item) => inputItem(withoutDetail(item)) ?? [])],
+  parallel_tool_calls: false,
+  reasoning: { ...reasoning, context: "all_turns" },
+});
 
 /** A summary of `none` is one that is not asked for: servers do not know the word. */
 function reasoningOf({ reasoning }: ModelRequest): JsonObject | null {
@@ -73,7 +85,11 @@ function inputItem(item: ResponseItem): JsonObject | undefined {
       };
     case "function_call_output":
     case "custom_tool_call_output":
-      return { type: item.type, call_id: item.call_id, output: outputInput(item.output) };
+      return {
+        type: item.type,
+        ...(item.call_id === undefined ? { name: item.name } : { call_id: item.call_id }),
+        output: outputInput(item.output),
+      };
     case "custom_tool_call":
       return { type: item.type, status: item.status, call_id: item.call_id, name: item.name, input: item.input };
     case "local_shell_call":
@@ -85,9 +101,17 @@ function inputItem(item: ResponseItem): JsonObject | undefined {
     case "ghost_snapshot":
       return undefined;
     default:
-      return isJsonObject(item) ? item : undefined;
+      return isJsonObject(item) && !STAYS_AT_HOME.has(item.type) ? item : undefined;
   }
 }
+
+/** What stock Codex stores of a request's form, or for itself, and what it could not read. */
+const STAYS_AT_HOME: ReadonlySet<string> = new Set([
+  "additional_tools",
+  "configuration_update",
+  "compaction_trigger",
+  "other",
+]);
 
 const WEB_ACTIONS: ReadonlySet<string> = new Set(["search", "open_page", "find_in_page"]);
 

@@ -1,7 +1,9 @@
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { EndpointOptions } from "./endpoint-options.ts";
 import { HttpEndpoint } from "./http-endpoint.ts";
-import type { ModelClient, ModelRequest } from "./model-client.ts";
+import { knownModel } from "./known-models.ts";
+import { LITE_HEADER, ownName } from "./lite-form.ts";
+import type { ModelClient, ModelEvent, ModelRequest } from "./model-client.ts";
 import { closedEarly, disconnected, parseJson } from "./model-failure.ts";
 import { headerOf } from "./rate-limit-headers.ts";
 import { responsesBody } from "./responses-body.ts";
@@ -46,7 +48,7 @@ export function responsesClient({ providerId = "openai", ...options }: Responses
     stream: (request, { signal }) =>
       streamedAnswer(
         endpoint,
-        { path: "/responses", headers: headersOf(request), body: responsesBody(request), signal },
+        { path: "/responses", headers: headersOf(request), body: responsesBody(request, formOf(request)), signal },
         reader,
       ),
     fetchModels: ({ etag, signal }) => fetchModels(endpoint, etag, signal),
@@ -54,8 +56,11 @@ export function responsesClient({ providerId = "openai", ...options }: Responses
   };
 }
 
+const formOf = ({ model }: ModelRequest) => knownModel(model)?.form ?? "full";
+
 const headersOf = (request: ModelRequest): Record<string, string> => ({
   session_id: request.threadId,
+  ...(formOf(request) === "lite" && { [LITE_HEADER]: "true", "x-client-request-id": request.threadId }),
   ...(request.subagent !== undefined && { "x-openai-subagent": request.subagent }),
 });
 
@@ -63,12 +68,15 @@ const headersOf = (request: ModelRequest): Record<string, string> => ({
 const reader: AnswerReader = {
   take(data, redact) {
     const event = modelEventOf(data, redact);
-    return event === undefined ? [] : [event];
+    return event === undefined ? [] : [withOwnNames(event)];
   },
   end() {
     throw closedEarly();
   },
 };
+
+const withOwnNames = (event: ModelEvent): ModelEvent =>
+  event.type === "item_added" || event.type === "item_done" ? { ...event, item: ownName(event.item) } : event;
 
 async function fetchModels(
   endpoint: HttpEndpoint,

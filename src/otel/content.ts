@@ -39,7 +39,7 @@ function partOf(item: ResponseItem): Part | undefined {
       return { type: "tool_call", id: item.call_id, name: item.name, arguments: contentText(item.input) };
     case "function_call_output":
     case "custom_tool_call_output":
-      return { type: "tool_call_response", id: item.call_id, result: contentText(textOf(item)) };
+      return { type: "tool_call_response", id: item.call_id ?? "", result: contentText(textOf(item)) };
     default:
       return undefined;
   }

@@ -26,7 +26,12 @@ export const responseItemShape = byType(
     ],
     ["reasoning", record({ summary: thoughts }, { ...id, content: thoughts, encrypted_content: text })],
     ["function_call", record({ name: text, arguments: text, call_id: text }, { ...id, namespace: text })],
-    ["function_call_output", record({ call_id: text, output }, id)],
+    ["function_call_output", either(record({ call_id: text, output }, id), record({ name: text, output }, id))],
+    ["tool_search_call", record({ execution: text }, { ...id, call_id: text, status: text, arguments: anything })],
+    [
+      "tool_search_output",
+      record({ status: text, execution: text, tools: listOf(anything) }, { ...id, call_id: text }),
+    ],
     ["custom_tool_call", record({ call_id: text, name: text, input: text }, { ...id, status: text })],
     ["custom_tool_call_output", record({ call_id: text, output }, id)],
     ["local_shell_call", record({ status: text, action: tagged }, { ...id, call_id: text })],

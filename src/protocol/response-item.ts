@@ -60,6 +60,35 @@ export type FunctionCallOutputItem = {
   output: string | ContentItem[];
 };
 
+/** An output of a tool that no call asked for, as Codex hands the model an approved plan. */
+export type NamedOutputItem = {
+  type: "function_call_output";
+  id?: string | undefined;
+  call_id?: undefined;
+  name: string;
+  output: string | ContentItem[];
+};
+
+/** A search for further tools; `execution` says who does it: the `client`, or the `server` by itself. */
+export type ToolSearchCallItem = {
+  type: "tool_search_call";
+  id?: string | undefined;
+  call_id?: string | null | undefined;
+  status?: string | undefined;
+  execution: string;
+  arguments?: unknown;
+};
+
+/** The tools that a search has found. */
+export type ToolSearchOutputItem = {
+  type: "tool_search_output";
+  id?: string | undefined;
+  call_id?: string | null | undefined;
+  status: string;
+  execution: string;
+  tools: unknown[];
+};
+
 /** A call of a free-form tool, whose input is a text. */
 export type CustomToolCallItem = {
   type: "custom_tool_call";
@@ -109,6 +138,9 @@ export type ResponseItem =
   | ReasoningItem
   | FunctionCallItem
   | FunctionCallOutputItem
+  | NamedOutputItem
+  | ToolSearchCallItem
+  | ToolSearchOutputItem
   | CustomToolCallItem
   | CustomToolCallOutputItem
   | LocalShellCallItem
@@ -165,7 +197,26 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
     arguments: text,
     call_id: text,
   }),
-  function_call_output: z.looseObject({ type: of("function_call_output"), id, call_id: text, output }),
+  function_call_output: z.union([
+    z.looseObject({ type: of("function_call_output"), id, call_id: text, output }),
+    z.looseObject({ type: of("function_call_output"), id, call_id: z.undefined().optional(), name: text, output }),
+  ]),
+  tool_search_call: z.looseObject({
+    type: of("tool_search_call"),
+    id,
+    call_id: text.nullish(),
+    status: text.optional(),
+    execution: text,
+    arguments: z.unknown(),
+  }),
+  tool_search_output: z.looseObject({
+    type: of("tool_search_output"),
+    id,
+    call_id: text.nullish(),
+    status: text,
+    execution: text,
+    tools: z.array(z.unknown()),
+  }),
   custom_tool_call: z.looseObject({
     type: of("custom_tool_call"),
     id,
@@ -242,6 +293,15 @@ export const functionCallOutput = (callId: string, result: string | ContentItem[
   type: "function_call_output",
   call_id: callId,
   output: result,
+});
+
+/** What a search for tools comes to here: every tool is offered from the start. */
+export const noToolsFound = (callId: string): ToolSearchOutputItem => ({
+  type: "tool_search_output",
+  call_id: callId,
+  status: "completed",
+  execution: "client",
+  tools: [],
 });
 
 /** The text of one part; empty for images and unknown parts. */

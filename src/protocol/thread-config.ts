@@ -67,7 +67,8 @@ export type ResolvedThreadConfig = {
   compactPrompt: string | null;
   /** null: the model's own. */
   reasoningEffort: ReasoningEffort | null;
-  reasoningSummary: ReasoningSummary;
+  /** null: the model's own, which is none for those that Codex knows, and `auto` for others. */
+  reasoningSummary: ReasoningSummary | null;
   /** How long answers are to be; null: the model's own. */
   modelVerbosity: ModelVerbosity | null;
   /** What the provider is asked to serve it as, such as `flex`; null: as usual. */
@@ -145,7 +146,7 @@ const schemas: { [K in keyof ResolvedThreadConfig]-?: z.ZodType<ResolvedThreadCo
   collaborationMode: collaborationModeSchema.nullable(),
   compactPrompt: text.nullable(),
   reasoningEffort: reasoningEffortSchema.nullable(),
-  reasoningSummary: reasoningSummarySchema,
+  reasoningSummary: reasoningSummarySchema.nullable(),
   modelVerbosity: modelVerbositySchema.nullable(),
   serviceTier: name.nullable(),
   modelContextWindow: tokens.nullable(),
@@ -213,7 +214,7 @@ const DEFAULTS: Omit<ResolvedThreadConfig, "cwd" | keyof SandboxSettings> = {
   collaborationMode: null,
   compactPrompt: null,
   reasoningEffort: null,
-  reasoningSummary: "auto",
+  reasoningSummary: null,
   modelVerbosity: null,
   serviceTier: null,
   modelContextWindow: null,

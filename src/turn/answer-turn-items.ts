@@ -14,7 +14,7 @@ export function emptyTurnItem(item: Shown, id: string): TurnItem {
     case "reasoning":
       return { type: "Reasoning", id, summary_text: [], raw_content: [] };
     case "web_search_call":
-      return { type: "WebSearch", id, query: "", action: { type: "other" } };
+      return wholeTurnItem(item, id);
   }
 }
 
@@ -50,16 +50,24 @@ function textPart(part: { readonly type: string; readonly [field: string]: unkno
   return part.type === "refusal" && typeof refusal === "string" ? [{ type: "Text", text: refusal }] : [];
 }
 
+/** Of several queries the first, and that there are more. */
+function firstOf(queries: unknown): string {
+  const [first, ...more] = Array.isArray(queries) ? queries : [];
+  return typeof first !== "string" ? "" : more.length === 0 ? first : `${first} ...`;
+}
+
 /** Codex's words for what was looked for. */
 function queryOf(action: WebSearchCallItem["action"]): string {
   const text = (field: string) => (typeof action?.[field] === "string" ? action[field] : "");
   switch (action?.type) {
     case "search":
-      return text("query");
+      return text("query") || firstOf(action.queries);
     case "open_page":
       return text("url");
-    case "find_in_page":
-      return `'${text("pattern")}' in ${text("url")}`;
+    case "find_in_page": {
+      const [pattern, url] = [text("pattern"), text("url")];
+      return pattern === "" ? url : url === "" ? `'${pattern}'` : `'${pattern}' in ${url}`;
+    }
     default:
       return "";
   }

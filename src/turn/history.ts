@@ -5,7 +5,7 @@
  * H2  Items are immutable and shared: with the store, with forks and with requests in flight.
  * H3  No picture that is broken, nothing that the model's server has refused, and no half of a character goes to the model.
  */
-import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
+import { noToolsFound, type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { isOwnNote, isUserBoundary } from "../protocol/user-boundary.ts";
 import { wellFormed } from "../protocol/well-formed.ts";
 import {
@@ -21,6 +21,7 @@ const OUTPUT_OF: Record<string, string> = {
   function_call: "function_call_output",
   custom_tool_call: "custom_tool_call_output",
   local_shell_call: "function_call_output",
+  tool_search_call: "tool_search_output",
 };
 const OUTPUTS: ReadonlySet<string> = new Set(Object.values(OUTPUT_OF));
 
@@ -235,6 +236,7 @@ export class History {
 }
 
 function abortedOutput(call: ResponseItem, callId: string): ResponseItem {
+  if (call.type === "tool_search_call") return noToolsFound(callId);
   return call.type === "custom_tool_call"
     ? { type: "custom_tool_call_output", call_id: callId, output: ABORTED_OUTPUT }
     : { type: "function_call_output", call_id: callId, output: ABORTED_OUTPUT };

@@ -121,7 +121,7 @@ function recordTurnContext(host: TurnHost, run: TurnRun): void {
       sandbox_policy: config.sandboxPolicy,
       model: config.model,
       ...(config.reasoningEffort === null ? {} : { effort: config.reasoningEffort }),
-      summary: config.reasoningSummary,
+      summary: config.reasoningSummary ?? "auto",
       ...modeOf(config),
     },
   });

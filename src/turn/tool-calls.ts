@@ -10,7 +10,7 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ApprovalQuestion, Tool } from "../protocol/function-tool.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
-import { functionCallOutput } from "../protocol/response-item.ts";
+import { functionCallOutput, noToolsFound } from "../protocol/response-item.ts";
 import { recordItem } from "./announcement.ts";
 import { askApproval } from "./tool-approval.ts";
 import { type ToolOutput, truncateMiddle } from "./tool-output.ts";
@@ -26,10 +26,10 @@ export const TOOL_GRACE_MS = 100;
 
 /** Starts the work that an item asks for, if it asks for any that is ours. */
 export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): void {
-  if (item.type !== "function_call" && item.type !== "custom_tool_call" && item.type !== "local_shell_call") return;
+  if (!isCall(item)) return;
   const callId = item.call_id;
   if (callId === undefined || callId === null) return;
-  const name = item.type === "local_shell_call" ? "local_shell" : item.name;
+  const name = nameOf(item);
   const namespace = item.type === "function_call" ? item.namespace : undefined;
   const raw = item.type === "function_call" ? item.arguments : item.type === "custom_tool_call" ? item.input : "";
   const call: RunningCall = {
@@ -50,6 +50,25 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
         inCall(host, run, () => watchedAnswer(host, run, call, raw)),
       );
   run.calls.push(call);
+}
+
+type Call = Extract<ResponseItem, { type: RunningCall["kind"] }>;
+
+const isCall = (item: ResponseItem): item is Call =>
+  item.type === "function_call" ||
+  item.type === "custom_tool_call" ||
+  item.type === "local_shell_call" ||
+  (item.type === "tool_search_call" && item.execution === "client");
+
+function nameOf(call: Call): string {
+  switch (call.type) {
+    case "local_shell_call":
+      return "local_shell";
+    case "tool_search_call":
+      return "tool_search";
+    default:
+      return call.name;
+  }
 }
 
 function settled(call: RunningCall, output: Promise<ToolOutput>): Promise<ToolOutput> {
@@ -176,12 +195,18 @@ export const recordOutput = (host: TurnHost, run: TurnRun, call: RunningCall, ou
 /** As {@link recordOutput}, of a call that no life of the thread runs. */
 export function recordOutputOf(host: TurnHost, run: TurnRun, item: ResponseItem, output: string): void {
   if (!("call_id" in item) || typeof item.call_id !== "string") return;
-  const kind = item.type === "custom_tool_call" ? item.type : "function_call";
+  const kind = item.type === "custom_tool_call" || item.type === "tool_search_call" ? item.type : "function_call";
   recordItem(host, run.id, outputOf({ kind, callId: item.call_id }, output));
 }
 
 /** As the model receives it. */
-export const outputOf = ({ kind, callId }: Pick<RunningCall, "kind" | "callId">, output: ToolOutput): ResponseItem =>
-  kind === "custom_tool_call"
-    ? { type: "custom_tool_call_output", call_id: callId, output }
-    : functionCallOutput(callId, output);
+export function outputOf({ kind, callId }: Pick<RunningCall, "kind" | "callId">, output: ToolOutput): ResponseItem {
+  switch (kind) {
+    case "custom_tool_call":
+      return { type: "custom_tool_call_output", call_id: callId, output };
+    case "tool_search_call":
+      return noToolsFound(callId);
+    default:
+      return functionCallOutput(callId, output);
+  }
+}

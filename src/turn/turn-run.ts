@@ -11,7 +11,7 @@ import type { ToolOutput } from "./tool-output.ts";
 /** A call that the model made in this turn, and the work that answers it. */
 export type RunningCall = {
   readonly callId: string;
-  readonly kind: "function_call" | "custom_tool_call" | "local_shell_call";
+  readonly kind: "function_call" | "custom_tool_call" | "local_shell_call" | "tool_search_call";
   readonly name: string;
   /** Of the tool, where it is in one. */
   readonly namespace: string | undefined;

@@ -34,6 +34,13 @@ test("the text of an item", () => {
   assert.equal(textOf(unknownKind("future_item", { text: "x" })), "");
 });
 
+test("an output belongs to a call or names its tool", () => {
+  const output = { type: "function_call_output", output: "1. a" };
+  for (const owner of [{ call_id: "c" }, { name: "proposed_plan" }, { call_id: "c", name: "proposed_plan" }])
+    assert.deepEqual(responseItemSchema.parse({ ...output, ...owner }), { ...output, ...owner });
+  assert.equal(responseItemSchema.safeParse(output).success, false);
+});
+
 test("an item of a known kind with wrong fields is refused, with the place", () => {
   const bad = responseItemSchema.safeParse({ type: "message", role: "user", content: [{ type: "input_text" }] });
   assert.deepEqual(bad.error?.issues[0]?.path, ["content", 0, "text"]);

@@ -63,7 +63,7 @@ test("the defaults", () => {
     collaborationMode: null,
     compactPrompt: null,
     reasoningEffort: null,
-    reasoningSummary: "auto",
+    reasoningSummary: null,
     modelVerbosity: null,
     serviceTier: null,
     reviewModel: null,

@@ -70,12 +70,21 @@ const SEARCHES: [string, Record<string, unknown> & { type: string }, string][] =
   ["a search", { type: "search", query: "rain", queries: ["rain"] }, "rain"],
   ["an opened page", { type: "open_page", url: "https://a.test" }, "https://a.test"],
   ["a look into a page", { type: "find_in_page", url: "https://a.test", pattern: "rain" }, "'rain' in https://a.test"],
+  ["a look into a page that is not named", { type: "find_in_page", pattern: "rain" }, "'rain'"],
+  ["a look into a page for nothing", { type: "find_in_page", url: "https://a.test" }, "https://a.test"],
+  ["several searches", { type: "search", queries: ["rain", "snow"] }, "rain ..."],
+  ["one search in a list", { type: "search", queries: ["rain"] }, "rain"],
+  ["an empty search", { type: "search", query: "", queries: [] }, ""],
   ["what nobody knows", { type: "dream" }, ""],
 ];
 for (const [name, action, query] of SEARCHES) {
   test(`a web search is an item from its start to its end: ${name}`, async (t) => {
     const item: ResponseItem = { type: "web_search_call", id: "ws_1", status: "completed", action };
-    const { thread, ofType, model } = await bench(t, [[...said(item), say("found")], "next"]);
+    const added = raw({ type: "item_added", item: { type: "web_search_call", id: "ws_1", status: "in_progress" } });
+    const { thread, ofType, model } = await bench(t, [
+      [added, raw({ type: "item_done", item }), say("found")],
+      [raw({ type: "item_done", item: { ...item, id: "ws_2" } })],
+    ]);
     await thread.run("go");
     const [started] = ofType("item_started").filter(({ item: { type } }) => type === "WebSearch");
     assert.deepEqual(started?.item, { type: "WebSearch", id: "ws_1", query: "", action: { type: "other" } });
@@ -86,8 +95,36 @@ for (const [name, action, query] of SEARCHES) {
     assert.equal(model.requests.length, 1, "a search is the server's own work");
     await thread.run("again");
     assert.ok(model.requests[1]?.input.some((sent) => sent.type === "web_search_call"));
+    const begun = ofType("item_started").filter(({ item: { id } }) => id === "ws_2");
+    assert.deepEqual(
+      begun.map(({ item: shownItem }) => shownItem),
+      [{ type: "WebSearch", id: "ws_2", query, action }],
+      "one that is told at its end alone begins as what it is",
+    );
   });
 }
+
+test("a search for tools is answered, as every call is: there are none but those offered", async (t) => {
+  const search = (id: string, execution: string): ResponseItem => ({
+    ...{ type: "tool_search_call", call_id: id, execution, status: "completed", arguments: { query: "mail" } },
+  });
+  const found: ResponseItem = {
+    type: "tool_search_output",
+    call_id: "s",
+    status: "completed",
+    execution: "server",
+    tools: [],
+  };
+  const { thread, model } = await bench(t, [
+    [search("c", "client"), search("s", "server"), found].map((item) => raw({ type: "item_done", item })),
+    "done",
+    "next",
+  ]);
+  assert.equal((await thread.run("go")).lastAgentMessage, "done");
+  const sent = (model.requests[1]?.input ?? []).filter(({ type }) => type.startsWith("tool_search"));
+  const ours = { ...found, call_id: "c", execution: "client" };
+  assert.deepEqual(sent, [search("c", "client"), search("s", "server"), found, ours]);
+});
 
 test("an answer that stops short ends the turn, tells why, and what it had finished stays", async (t) => {
   const usage = { ...zeroUsage, input_tokens: 5, output_tokens: 2, total_tokens: 7 };

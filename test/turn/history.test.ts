@@ -63,6 +63,12 @@ suite("history", () => {
     ]);
   });
 
+  test("an output that names its tool, and no call, stands for itself", () => {
+    const plan: ResponseItem = { type: "function_call_output", name: "proposed_plan", output: "1. a" };
+    const history = new History([userMessage("u"), plan, functionCallOutput("gone", "x")]);
+    assert.deepEqual(history.forModel(), [userMessage("u"), plan]);
+  });
+
   test("rolling back n turns keeps what precedes the n-th last user message; what is rolled back is not counted again", () => {
     fc.assert(
       fc.property(fc.array(itemArb, { maxLength: 30 }), fc.integer({ min: 0, max: 6 }), (items, turns) => {

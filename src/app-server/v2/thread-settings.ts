@@ -95,7 +95,7 @@ const shownSettings = (config: ResolvedThreadConfig) => ({
   modelProvider: config.modelProvider,
   serviceTier: config.serviceTier,
   effort: config.reasoningEffort,
-  summary: config.reasoningSummary === "auto" ? null : config.reasoningSummary,
+  summary: config.reasoningSummary,
   collaborationMode: collaborationModeOf(config),
   multiAgentMode: "explicitRequestOnly",
   personality: null,

@@ -1,0 +1,36 @@
+/**
+ * How Codex 0.171 asks the models that it knows by itself (SPEC 30): measured by asking a turn of each name that its
+ * `model/list` gives, without any network. A model that is not among them is asked in the form that every server of the API takes.
+ */
+
+/** What a request to a model says where its thread's settings are silent, and the form that it has. */
+export type KnownModel = {
+  readonly effort: string;
+  readonly verbosity: string;
+  /** `lite`: instructions and tools stand in the input, as developer items. */
+  readonly form: "full" | "lite";
+};
+
+const lite = (effort: string, verbosity = "low"): KnownModel => ({ effort, verbosity, form: "lite" });
+
+/** A name stands for all that begin with it. */
+const KNOWN: readonly (readonly [name: string, facts: KnownModel])[] = [
+  ["gpt-6.2-sol", lite("low")],
+  ["gpt-6.2-astra", lite("low")],
+  ["gpt-6.1-terra", lite("low")],
+  ["gpt-6.1-sol", lite("low")],
+  ["gpt-6-astra", lite("low")],
+  ["gpt-6-sol", lite("medium")],
+  ["gpt-6-luna", lite("medium")],
+  ["gpt-5.6-sol", lite("low")],
+  ["gpt-5.6-terra", lite("medium")],
+  ["gpt-5.6-luna", lite("medium")],
+  ["gpt-daybreak-blue-latest", lite("low")],
+  ["gpt-daybreak-red-latest", lite("medium", "high")],
+  ["codex-auto-review", lite("medium")],
+  ["gpt-5.5", { effort: "medium", verbosity: "low", form: "full" }],
+];
+
+/** undefined: nothing is known of the model. */
+export const knownModel = (model: string): KnownModel | undefined =>
+  KNOWN.find(([name]) => model.startsWith(name))?.[1];
