@@ -17,6 +17,7 @@ import { MemoryNotes, type StandingNotes } from "../store/standing-notes.ts";
 import { ApprovalBoard } from "../thread/approval-board.ts";
 import { HistoryCache } from "../thread/history-cache.ts";
 import type { LiveThread, ThreadHome } from "../thread/live-thread.ts";
+import { SharedPasts } from "../thread/shared-pasts.ts";
 import type { Handing } from "../thread/submissions.ts";
 import type { ThreadEnv } from "../thread/thread-env.ts";
 import { houseTurn, threadLogic } from "../thread/thread-logic.ts";
@@ -264,6 +265,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   #makeEnv(): ThreadEnv {
     const { clock, logger, modelFor, models, limits, residency, skills } = this.setup;
     const { events } = this.watchers;
+    const histories = new HistoryCache(residency.historyBytes);
     return {
       scope: this.scope,
       clock,
@@ -283,7 +285,8 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       messages: this.messages,
       commandEnvironment: this.setup.environment,
       mcp: this.#mcp,
-      histories: new HistoryCache(residency.historyBytes),
+      histories,
+      pasts: new SharedPasts(histories),
       skills,
       eventCapacity: Math.min(Number.MAX_SAFE_INTEGER, Math.max(1, limits.events)),
       mailboxCapacity: limits.mailbox,

@@ -13,7 +13,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import { eventMsgsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import type { ForkBase, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { Incarnation, type Incarnations } from "../thread/incarnation.ts";
 import { LiveThread, type ThreadHome } from "../thread/live-thread.ts";
 import type { OpenWork } from "../thread/open-work.ts";
@@ -42,6 +42,8 @@ export type Making = {
   readonly origin: "new" | "resumed" | "forked";
   /** The thread that this one was forked from, when that is known without reading anything. */
   readonly forkedFrom?: ThreadId | undefined;
+  /** Which lines a fork that was made here inherits. */
+  readonly inherits?: ForkBase["inherits"] | undefined;
   /** The rollout was made here: it goes again when the thread does not come to be. */
   readonly isNew: boolean;
   /** Where a thread that is loaded stands among agents, as its rollout tells. */
@@ -280,6 +282,7 @@ export class ThreadBoot {
       items: known,
       saved,
       work: made.work,
+      inherits: made.inherits,
     });
     const booting = incarnation.boot(configured, { deadlineMs: setup.limits.bootDeadlineMs, signal: options.signal });
     if (booting instanceof Promise) await booting;

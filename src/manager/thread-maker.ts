@@ -146,7 +146,8 @@ export class ThreadMaker {
       const meta = this.#metaOf(threadId, resolved, options);
       const open = this.#openOptions(threadId, options);
       const writer = await forkRollout(base, { meta, source, target, open });
-      return { writer, origin: base.inherits === null ? "new" : "forked", forkedFrom: base.source };
+      const { inherits, source: forkedFrom } = base;
+      return { writer, origin: inherits === null ? "new" : "forked", forkedFrom, inherits };
     });
   }
 
@@ -196,7 +197,7 @@ export class ThreadMaker {
     threadId: ThreadId,
     config: ResolvedThreadConfig,
     options: ThreadOptions,
-    make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin" | "forkedFrom">>,
+    make: (store: ThreadStore) => Promise<Pick<Making, "writer" | "origin" | "forkedFrom" | "inherits">>,
   ): Promise<NewThread> {
     const store = this.#storeOf(config);
     const thread = await this.#boot.create(threadId, {

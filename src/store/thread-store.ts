@@ -158,10 +158,10 @@ export type LoadRange = {
   /** Exclusive. */
   toOrdinal?: number;
   /**
-   * Of which types lines are given; by default of all. A line that is not wanted is not parsed either, where its type stands at
-   * its head: so lines that only another reader needs cost no more than their bytes.
+   * Of which types lines are given, and of which event where it is an `event_msg`; by default of all. A line that is not wanted is
+   * not parsed either, where that stands at its head: so lines that only another reader needs cost no more than their bytes.
    */
-  wants?: (type: string) => boolean;
+  wants?: (type: string, event: string | undefined) => boolean;
   /** Called with what is wrong in the files and passed over, beside the store's log. */
   onProblem?: ProblemSink;
   signal?: AbortSignal;

@@ -4,13 +4,14 @@ import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/id
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
-import type { ThreadStore } from "../store/thread-store.ts";
+import type { ForkBase, LoadRange, ThreadStore } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import type { History } from "../turn/history.ts";
 import { initialContext } from "../turn/initial-context.ts";
 import { messageOf } from "../turn/user-message.ts";
-import { Rebuilt } from "./rebuild.ts";
+import { EVENTS_OF_HISTORY, Rebuilt } from "./rebuild.ts";
 import { isNoState } from "./saved-state.ts";
+import type { SharedPasts } from "./shared-pasts.ts";
 import type { SubmissionLedger } from "./submission-ledger.ts";
 
 /** Whose history is loaded. */
@@ -22,13 +23,21 @@ export interface LoadingThread {
   /** The running turn, which sees by itself to the calls that it has left open in an earlier life. */
   readonly turn: { owesOutput(callId: string): boolean } | undefined;
   readonly storage: { flush(): Promise<void> };
+  readonly env: { readonly pasts: SharedPasts };
   publish(id: SubmissionId, msg: EventMsg): void;
   /** The stored lines were read. */
   recall(rebuilt: Rebuilt): void;
 }
 
+/** The lines that a fork begins with: by a name that no others have, and up to which ordinal. */
+type Inherited = { readonly place: string; readonly end: number };
+
 /** What its owner is told: the history, as soon as it is read, and when everything is done or has failed. */
 export type LoaderOutcomes = { readonly onRead: (history: History) => void; readonly onEnd: () => void };
+
+/** Whether a line can change what the model is told: of events, only those that Rebuilt looks at can. */
+const isOfHistory = (type: string, event: string | undefined): boolean =>
+  isNoState(type) && (event === undefined || EVENTS_OF_HISTORY.has(event));
 
 /** undefined for what this version can't read. */
 function readOp(stored: unknown): Op | undefined {
@@ -54,9 +63,12 @@ export class HistoryLoader {
   /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
   #stale = false;
   #hidden: RolloutProblem[] = [];
+  readonly #inherits: ForkBase["inherits"];
 
-  constructor(thread: LoadingThread, { onRead, onEnd }: LoaderOutcomes) {
+  /** @param inherits which lines a fork begins with, where that is known: what they come to is shared */
+  constructor(thread: LoadingThread, inherits: ForkBase["inherits"], { onRead, onEnd }: LoaderOutcomes) {
     this.#thread = thread;
+    this.#inherits = inherits;
     this.#onRead = onRead;
     this.loaded = this.#load(this.#controller.signal).finally(onEnd);
     this.loaded.catch(() => undefined);
@@ -118,25 +130,73 @@ export class HistoryLoader {
   }
 
   async #read(signal: AbortSignal): Promise<Rebuilt> {
-    return (await this.#readFrom("compaction", signal)) ?? (await this.#readFrom("start", signal)) ?? new Rebuilt();
+    const inherited = await this.#inherited();
+    const shared = inherited && this.#thread.env.pasts.find(inherited.place);
+    if (shared !== undefined) {
+      this.#hidden = [];
+      await this.#readInto(shared, { from: { ordinal: inherited?.end ?? 0 } }, signal);
+      return shared;
+    }
+    return (
+      (await this.#readFrom("compaction", inherited, signal)) ??
+      (await this.#readFrom("start", inherited, signal)) ??
+      new Rebuilt()
+    );
+  }
+
+  /** A thread that was deleted and made anew under its id is another: its header tells. */
+  async #inherited(): Promise<Inherited | undefined> {
+    if (this.#inherits === null) return undefined;
+    const { threadId, end } = this.#inherits;
+    try {
+      const { timestamp } = await this.#thread.store.header(threadId);
+      return { place: `${threadId} ${timestamp} ${end.ordinal}`, end: end.ordinal };
+    } catch {
+      // Whoever was deleted since is read as part of the fork, and shared with nobody.
+      return undefined;
+    }
   }
 
   /** undefined when the last compaction kept its user messages in the lines before it, so that those are needed too. */
-  async #readFrom(from: "compaction" | "start", signal: AbortSignal): Promise<Rebuilt | undefined> {
+  async #readFrom(
+    from: "compaction" | "start",
+    inherited: Inherited | undefined,
+    signal: AbortSignal,
+  ): Promise<Rebuilt | undefined> {
     const rebuilt = new Rebuilt();
     this.#hidden = [];
+    const isWhole = await this.#readInto(rebuilt, { from }, signal, inherited);
+    return isWhole ? rebuilt : undefined;
+  }
+
+  /** false: it begins with a compaction that needs what lies before it. */
+  async #readInto(
+    rebuilt: Rebuilt,
+    { from }: Required<Pick<LoadRange, "from">>,
+    signal: AbortSignal,
+    inherited?: Inherited,
+  ): Promise<boolean> {
     const onProblem = (problem: RolloutProblem) => {
       if (hidesHistory(problem)) this.#hidden.push(problem);
     };
     const context = () => initialContext(this.#thread.config);
-    const range = { from, wants: isNoState, signal, onProblem };
+    let toShare = inherited;
+    const range = { from, wants: isOfHistory, signal, onProblem };
     for await (const page of this.#thread.store.load(this.#thread.threadId, range)) {
       const first = rebuilt.isEmpty ? page[0] : undefined;
-      if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return undefined;
-      for (const line of page) rebuilt.add(line, context);
+      if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return false;
+      for (const line of page) {
+        if (toShare !== undefined && (line.ordinal ?? 0) >= toShare.end) {
+          if (!rebuilt.isEmpty && this.#hidden.length === 0) this.#thread.env.pasts.share(toShare.place, rebuilt);
+          toShare = undefined;
+        }
+        // What it comes to depends on this thread's own settings.
+        if (line.type === "compacted" && !line.payload.replacement_history) toShare = undefined;
+        rebuilt.add(line, context);
+      }
       const turning = yieldToLoop();
       if (turning !== undefined) await turning;
     }
-    return rebuilt;
+    return true;
   }
 }

@@ -26,7 +26,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { UserAnswers } from "../protocol/user-question.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
-import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
+import type { ForkBase, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";
@@ -93,6 +93,8 @@ export type IncarnationOptions = {
   readonly saved?: Saved | undefined;
   /** What earlier lives have left undone, and this one is to go on with. */
   readonly work?: OpenWork | undefined;
+  /** Which lines a fork that was made just now inherits. */
+  readonly inherits?: ForkBase["inherits"] | undefined;
 };
 
 export class Incarnation implements TurnHost {
@@ -132,6 +134,7 @@ export class Incarnation implements TurnHost {
     items = null,
     saved,
     work,
+    inherits = null,
     config,
     origin,
     tools,
@@ -145,7 +148,7 @@ export class Incarnation implements TurnHost {
     this.#incarnations = incarnations;
     this.session = new Session(config);
     this.life = new Life(epoch, env.clock.now());
-    this.past = new ThreadHistory(this, origin === "new");
+    this.past = new ThreadHistory(this, origin === "new", inherits);
     this.intake = new Intake(this, work);
     this.storage = new ThreadStorage(this);
     this.tools = new ThreadTools(

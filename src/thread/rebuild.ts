@@ -7,9 +7,12 @@ import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { History } from "../turn/history.ts";
 import { type Environment, type Told, toldEnvironment, toldInstructions } from "../turn/initial-context.ts";
 
+/** The events among the lines that {@link Rebuilt} looks at. */
+export const EVENTS_OF_HISTORY: ReadonlySet<string> = new Set(["thread_rolled_back", "token_count"]);
+
 /** What the lines of a thread come to, folded in order. */
 export class Rebuilt {
-  readonly history = new History();
+  readonly history: History;
   usage: TokenUsageInfo | undefined;
   /** The model of the last request. */
   model: string | undefined;
@@ -18,6 +21,21 @@ export class Rebuilt {
   isEmpty = true;
   /** Ops that were taken, and of which no line says that they have entered the history. */
   readonly waiting = new Map<string, SubmissionItem>();
+
+  constructor(history = new History()) {
+    this.history = history;
+  }
+
+  /** What is added to either does not touch the other. */
+  copy(): Rebuilt {
+    const copy = new Rebuilt(this.history.copy());
+    copy.usage = this.usage;
+    copy.model = this.model;
+    copy.#environment = this.#environment;
+    copy.isEmpty = this.isEmpty;
+    for (const [id, item] of this.waiting) copy.waiting.set(id, item);
+    return copy;
+  }
 
   /** @param initialContext what the thread's own settings would tell the model now, for compactions that kept nothing */
   add(item: RolloutItem, initialContext: () => readonly ResponseItem[]): void {

@@ -16,6 +16,7 @@ import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { ApprovalBoard } from "./approval-board.ts";
 import type { HistoryCache } from "./history-cache.ts";
 import type { MessageDesk } from "./messaging.ts";
+import type { SharedPasts } from "./shared-pasts.ts";
 import type { Thread } from "./thread.ts";
 
 /** What all threads of one manager share. Made once, in one place. */
@@ -39,6 +40,7 @@ export type ThreadEnv = {
   /** The house's turn, for threads whose own logic begins one. */
   readonly turnLogic: typeof turnMachine;
   readonly histories: HistoryCache;
+  readonly pasts: SharedPasts;
   readonly approvals: ApprovalBoard;
   readonly agents: Agents;
   readonly messages: MessageDesk;

@@ -1,13 +1,15 @@
 /** One thread's history in memory: loaded when it is needed, kept as long as there is room for it (T9). */
 import { raceAbort } from "../kernel/cancellation.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
+import type { ForkBase } from "../store/thread-store.ts";
 import { History } from "../turn/history.ts";
 import type { HistoryCache, HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader, type LoadingThread } from "./history-loader.ts";
+import type { SharedPasts } from "./shared-pasts.ts";
 
 /** Whose history it is. */
 export type HistoryOwner = LoadingThread & {
-  readonly env: { readonly histories: HistoryCache };
+  readonly env: { readonly histories: HistoryCache; readonly pasts: SharedPasts };
   /** The history is loaded, or can't be. */
   noteRest(): void;
 };
@@ -18,11 +20,16 @@ export class ThreadHistory implements HistoryHolder {
   #items: History | undefined;
   #isFresh: boolean;
   #loader: HistoryLoader | undefined;
+  readonly #inherits: ForkBase["inherits"];
 
-  /** @param isFresh whether nothing is stored yet */
-  constructor(owner: HistoryOwner, isFresh: boolean) {
+  /**
+   * @param isFresh whether nothing is stored yet
+   * @param inherits which lines a fork begins with, where that is known
+   */
+  constructor(owner: HistoryOwner, isFresh: boolean, inherits: ForkBase["inherits"]) {
     this.#owner = owner;
     this.#isFresh = isFresh;
+    this.#inherits = inherits;
   }
 
   /** What the next request is made of; undefined while nobody has needed it. */
@@ -43,7 +50,7 @@ export class ThreadHistory implements HistoryHolder {
   open(signal: AbortSignal): Promise<void> | undefined {
     if (this.#isFresh) this.#items ??= new History();
     if (this.#items !== undefined) return undefined;
-    this.#loader ??= new HistoryLoader(this.#owner, {
+    this.#loader ??= new HistoryLoader(this.#owner, this.#inherits, {
       onRead: (history) => {
         this.#items = history;
       },

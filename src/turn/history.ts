@@ -64,6 +64,16 @@ export class History {
     for (const item of items) this.append(item);
   }
 
+  /** The same items, which nothing changes; what is done to either does not touch the other. */
+  copy(): History {
+    const copy = new History();
+    copy.#items = this.#items.slice();
+    copy.#bytes = this.#bytes;
+    for (const [callId, calls] of this.#open) copy.#open.set(callId, calls);
+    for (const summary of this.#summaries) copy.#summaries.add(summary);
+    return copy;
+  }
+
   get length(): number {
     return this.#items.length;
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DuplicateThreadError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import { newThreadId, newTurnId } from "../../protocol/ids.ts";
-import type { RolloutItem } from "../../protocol/rollout.ts";
+import type { RolloutItem, RolloutLine } from "../../protocol/rollout.ts";
 import {
   addTurn,
   answer,
@@ -129,8 +129,10 @@ export function threadSuite(make: MakeStore): void {
             (type: string) => type === "logic_state",
             (type: string) => type === "session_meta",
             () => false,
+            (type: string, event?: string) => type !== "event_msg" || event === "task_complete",
           ]) {
-            const wanted = inRange.filter(({ type }) => wants(type));
+            const eventOf = (line: RolloutLine) => (line.type === "event_msg" ? line.payload.type : undefined);
+            const wanted = inRange.filter((line) => wants(line.type, eventOf(line)));
             assert.deepEqual(await linesOf(store, thread, { ...range, wants }), wanted);
           }
         }

@@ -30,6 +30,7 @@ import type {
   ThreadWriter,
   TurnPlace,
 } from "../thread-store.ts";
+import { isWanted } from "../wanted-lines.ts";
 import { threadIdOf } from "../without-files.ts";
 import { endLease, type MemoryWriter, Stamps, takeLease, waitForLease } from "./memory-lease.ts";
 import { selectPage } from "./memory-list.ts";
@@ -136,7 +137,7 @@ class MemoryStore implements ThreadStore {
       for (let at = run.from; at < run.to; at += PAGE_LINES) {
         signal?.throwIfAborted();
         const page = lines.slice(at - start, Math.min(at + PAGE_LINES, run.to) - start);
-        const wanted = wants === undefined ? page : page.filter(({ type }) => wants(type));
+        const wanted = wants === undefined ? page : page.filter((line) => isWanted(line, wants));
         if (wanted.length > 0) yield wanted;
       }
     }

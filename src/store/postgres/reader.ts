@@ -1,7 +1,8 @@
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { StoredLine } from "../movable-store.ts";
-import { decodeLine, peekType } from "../rollout/codec.ts";
+import { decodeLine } from "../rollout/codec.ts";
 import type { LoadRange } from "../thread-store.ts";
+import { isUnwantedAtHead, isWanted } from "../wanted-lines.ts";
 import type { Statements } from "./database.ts";
 import { headerOf, type ThreadRow } from "./thread-row.ts";
 
@@ -29,16 +30,15 @@ export async function* readLines(
   if (from >= to) return;
   for (const segment of await segmentsOf(database, row, from, to)) {
     const { start, upto, began: timestamp } = segment;
-    if (start >= from && start < upto && wants("session_meta")) {
+    if (start >= from && start < upto && wants("session_meta", undefined)) {
       yield [{ timestamp, ordinal: start, type: "session_meta", payload: headerOf(segment) }];
     }
     for await (const texts of textsOf(database, segment, Math.max(from, start + 1), signal)) {
       const page: RolloutLine[] = [];
       for (const { ordinal, text } of texts) {
-        const type = peekType(text);
-        if (type !== undefined && !wants(type)) continue;
+        if (isUnwantedAtHead(text, wants)) continue;
         const decoded = decodeLine(text);
-        if ("line" in decoded && !wants(decoded.line.type)) continue;
+        if ("line" in decoded && !isWanted(decoded.line, wants)) continue;
         // Lines of a legacy file that came here say no ordinal.
         if ("line" in decoded) page.push({ ...decoded.line, ordinal });
         const detail = "line" in decoded ? decoded.without : (decoded.why ?? "it cannot be read");

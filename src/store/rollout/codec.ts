@@ -146,6 +146,11 @@ export function peekType(text: string): string | undefined {
   return type?.includes("\\") ? undefined : type;
 }
 
+const EVENT = /^\{"timestamp":"[^"\\]*",(?:"ordinal":\d+,)?"type":"event_msg","payload":\{"type":"([^"\\]*)"/;
+
+/** Which event an `event_msg` line holds, where its payload begins with that; undefined elsewhere. */
+export const peekEvent = (text: string): string | undefined => EVENT.exec(text)?.[1];
+
 let lastMs = Number.NaN;
 let lastText = "";
 

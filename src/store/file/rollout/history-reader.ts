@@ -9,9 +9,10 @@ import { LRUCache } from "lru-cache";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
-import { decodeLine, type LineProblem, ordinalOf, peekOrdinal, peekType } from "../../rollout/codec.ts";
+import { decodeLine, type LineProblem, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
 import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
 import type { LoadRange } from "../../thread-store.ts";
+import { isUnwantedAtHead, isWanted } from "../../wanted-lines.ts";
 import type { FilePosition } from "../file-position.ts";
 import type { FileSystem } from "../file-system.ts";
 import { parseRolloutName } from "../layout.ts";
@@ -232,7 +233,8 @@ export class HistoryReader {
         previous = { ordinal, text: raw.text };
         index = ordinal + 1;
         hasBegun ||= ordinal >= from;
-        if (!hasBegun || line === undefined || range.wants?.(line.type) === false) continue;
+        if (!hasBegun || line === undefined) continue;
+        if (range.wants !== undefined && !isWanted(line, range.wants)) continue;
         if (without !== undefined) report({ kind: "partial", path: head.path, offset: raw.start, detail: without });
         line.ordinal = ordinal;
         lines.push({ line, ordinal, raw });
@@ -256,8 +258,7 @@ const UNWANTED = { line: undefined, without: undefined };
 /** A line whose head says its type and its place, so that it need not be parsed to be left out. */
 function isUnwanted(raw: RawLine, wants: LoadRange["wants"], { numbered }: RolloutHead): boolean {
   if (wants === undefined || !raw.complete || raw.isCut !== undefined) return false;
-  const type = peekType(raw.text);
-  return type !== undefined && !wants(type) && (!numbered || peekOrdinal(raw.text) !== undefined);
+  return isUnwantedAtHead(raw.text, wants) && (!numbered || peekOrdinal(raw.text) !== undefined);
 }
 
 /** Reports ordinals that do not follow each other. true: the same line once more, to be left out. */
