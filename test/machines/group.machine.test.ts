@@ -195,8 +195,9 @@ suite("group machine", () => {
     }
     assert.equal(g.is(), "running");
     g.clock.advance(10);
+    g.run();
     g.send({ type: "member.startFailed", id: "a", at: g.clock.now() });
-    assert.equal(g.is(), "givingUp");
+    assert.deepEqual([g.is(), g.run()], ["givingUp", ["stop a"]]);
   });
 
   test("crashes at the same time: each counts under one_for_one; a sweep counts once, whoever is handled first", () => {
@@ -487,6 +488,35 @@ suite("what a group counts", () => {
     step({ type: "member.startFailed", id: "a", at: 0 });
     assert.deepEqual([restarts(), states()], [0, { a: "up" }]);
   });
+
+  const crashOf = (id: string): GroupEvent => ({ type: "member.ended", id, reason: "abnormal", at: 0 });
+  const inEach: [state: string, GroupEvent[], counts: number][] = [
+    ["up", [], 1],
+    ["starting", [crashOf("a")], 1],
+    ["waiting", [crashOf("b"), crashOf("a")], 0],
+    ["due", [crashOf("b"), crashOf("a")], 0],
+    ["stopping", [{ type: "member.stop", id: "a" }], 0],
+    [
+      "marked",
+      [
+        { type: "member.stop", id: "b" },
+        { type: "member.stop", id: "a" },
+      ],
+      0,
+    ],
+    ["ended", [{ type: "member.ended", id: "a", reason: "asked", at: 0 }], 0],
+  ];
+  for (const [state, before, counts] of inEach) {
+    test(`a crash of one that is ${state} counts ${counts}`, () => {
+      const waits = state === "waiting" ? { backoffMs: 100, maxBackoffMs: 100 } : {};
+      const { step, restarts, states } = stepped({ maxRestarts: 9, ...waits }, ["a", "b"]);
+      step(...before);
+      assert.equal(states().a, state);
+      const counted = restarts();
+      step(crashOf("a"));
+      assert.equal(restarts() - counted, counts);
+    });
+  }
 
   test("a crash in the midst of a sweep is a part of the restart that was counted, whatever is left of the sweep", () => {
     const { step, restarts, states } = stepped({ strategy: "rest_for_one" }, ["a", "b", "c", "d"]);

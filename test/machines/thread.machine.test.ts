@@ -269,6 +269,7 @@ suite("thread machine", () => {
       const over = step(first.snapshot, turnOver);
       assert.deepEqual(over.effects, told);
       const closing = over.snapshot;
+      assert.equal(closing.context.task, null);
       assert.deepEqual([placeIn(closing), closing.context.closingFor], ['{"open":{"closing":"storing"}}', "s1"]);
       const closed = step(closing, { type: "xstate.done.actor.close", output: undefined, actorId: "close" } as never);
       assert.deepEqual([closed.snapshot.status, closed.effects], ["done", ["emit shutdown_complete"]]);
