@@ -13,22 +13,14 @@
  * change asks again only what it may concern. What survives is printed, but for those that test/mutate/equivalent.json names
  * by their line, with the reason why no test could tell them from the original.
  */
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coverageOf, hashOf, isCovered } from "./coverage.ts";
-import { Journal } from "./journal.ts";
-import { type Mutant, mutantsOf } from "./mutants.ts";
-import { type Outcome, runTests } from "./run-tests.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
-const KEPT = join(ROOT, ".cache/mutate");
-/** Always at one place, so that the engine's cache of compiled files serves all runs. */
-const FOLDER = join(tmpdir(), `skein-mutate-${hashOf(ROOT)}`);
-/** Where tests put their files, which those that are killed leave behind. */
-const SCRATCH = `${FOLDER}-files`;
-const ENV = { NODE_COMPILE_CACHE: join(KEPT, "compiled"), TMPDIR: SCRATCH };
+import { deathOf, inOrder, type Test } from "./hunt.ts";
+import { type Entry, Journal } from "./journal.ts";
+import { type Mutant as Found, mutantsOf } from "./mutants.ts";
+import { copyProject, ENV, FOLDER, filesIn, KEPT, read, removeProject } from "./project.ts";
 
 /** Which tests look at which room. */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
@@ -46,11 +38,9 @@ const LEFT_OUT = /leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
 /** Tested beside a real server, which no mutant is to wait for. */
 const NEEDS_A_SERVER = /^src\/store\/postgres\//;
 
-/** Tests that take this long together share a process. */
-const BATCH_MS = 8000;
-
-type Equivalent = Pick<Mutant, "path" | "code" | "before" | "after"> & { readonly why: string };
-type Test = { readonly path: string; readonly ms: number; readonly hash: string };
+type Equivalent = Pick<Found, "path" | "code" | "before" | "after"> & { readonly why: string };
+/** A mutant's name stays when other lines change, so that a sample does too: it is what comes first by the seed. */
+type Mutant = Found & { readonly name: string };
 
 const { values } = parseArgs({
   options: {
@@ -65,25 +55,7 @@ const { values } = parseArgs({
 const endsAt = performance.now() + Number(values.minutes) * 60_000;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-function copyProject(): void {
-  rmSync(FOLDER, { recursive: true, force: true });
-  mkdirSync(FOLDER);
-  mkdirSync(SCRATCH, { recursive: true });
-  const pages = readdirSync(ROOT).filter((name) => name.endsWith(".md"));
-  for (const name of ["src", "machines", "test", "bench", "docs", "package.json", "tsconfig.json", ...pages]) {
-    cpSync(join(ROOT, name), join(FOLDER, name), { recursive: true });
-  }
-  symlinkSync(join(ROOT, "node_modules"), join(FOLDER, "node_modules"));
-}
-
 copyProject();
-
-const filesIn = (folder: string, ending: string): string[] =>
-  readdirSync(join(FOLDER, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(ending))
-    .map((name) => join(folder, name))
-    .toSorted();
-const read = (path: string): string => readFileSync(join(FOLDER, path), "utf8");
 
 const rooms = Object.keys(TESTS).filter((room) => values.only === "" || `${values.only}/`.startsWith(`${room}/`));
 const roomOf = (path: string): string => rooms.find((room) => path.startsWith(`${room}/`)) ?? "";
@@ -96,52 +68,50 @@ const testsOf = (room: string): string[] =>
     .filter((test) => !LEFT_OUT.test(test));
 
 const equivalent = JSON.parse(readFileSync(join(import.meta.dirname, "equivalent.json"), "utf8")) as Equivalent[];
-const isEquivalent = ({ path, code, before, after }: Mutant) =>
+const isEquivalent = ({ path, code, before, after }: Found) =>
   equivalent.some(
     (known) => known.path === path && known.code === code && known.before === before && known.after === after,
   );
 
-/** A mutant's name stays when other lines change, so that a sample does too: it is what comes first by the seed. */
-const names = new Map<Mutant, string>();
-function sampleOf(room: string): Mutant[] {
+function named(found: readonly Found[]): Mutant[] {
   const seen = new Map<string, number>();
-  const all = sources
+  return found.map((mutant) => {
+    const alike = hashOf(mutant.path, mutant.code, mutant.before, mutant.after);
+    const nth = seen.get(alike) ?? 0;
+    seen.set(alike, nth + 1);
+    return { ...mutant, name: `${alike}.${nth}` };
+  });
+}
+
+function sampleOf(room: string): Mutant[] {
+  const found = sources
     .filter((path) => path.startsWith(`${room}/`) && path.startsWith(values.only))
     .flatMap((path) => mutantsOf(path, read(path)))
     .filter((mutant) => !isEquivalent(mutant));
-  for (const mutant of all) {
-    const { path, code, before, after } = mutant;
-    const alike = hashOf(path, code, before, after);
-    const nth = seen.get(alike) ?? 0;
-    seen.set(alike, nth + 1);
-    names.set(mutant, `${alike}.${nth}`);
-  }
-  const size = Number(values.sample) || all.length;
-  const rank = new Map(all.map((mutant) => [mutant, hashOf(values.seed, names.get(mutant) ?? "")]));
-  const some = all.toSorted((a, b) => ((rank.get(a) ?? "") < (rank.get(b) ?? "") ? -1 : 1)).slice(0, size);
-  say(`${room}: ${some.length} of ${all.length} mutants (seed ${values.seed})`);
+  const ranked = named(found).map((mutant) => ({ mutant, rank: hashOf(values.seed, mutant.name) }));
+  const some = ranked
+    .toSorted((a, b) => (a.rank < b.rank ? -1 : 1))
+    .slice(0, Number(values.sample) || found.length)
+    .map(({ mutant }) => mutant);
+  say(`${room}: ${some.length} of ${found.length} mutants (seed ${values.seed})`);
   return some;
 }
 
 /** Which tests run each mutant's place. */
 async function lookAtTests(sample: readonly Mutant[]): Promise<Map<Mutant, Test[]>> {
   const runBy = new Map<Mutant, Test[]>(sample.map((mutant) => [mutant, []]));
-  const paths = new Set(sample.map(({ path }) => path));
-  for (const path of new Set([...paths].map(roomOf).flatMap(testsOf))) {
-    const coverage = await coverageOf(FOLDER, path, {
-      kept: join(KEPT, "coverage"),
-      paths,
-      all: sources,
-      env: ENV,
-    });
+  const hashes = new Map(sample.map(({ path }) => [path, hashOf(read(path))]));
+  for (const path of new Set([...hashes.keys()].map(roomOf).flatMap(testsOf))) {
+    const coverage = await coverageOf(FOLDER, path, { kept: join(KEPT, "coverage"), paths: sources, env: ENV });
     if (coverage === undefined) {
       say(`left out, since it fails as it is: ${path}`);
       continue;
     }
     const test = { path, ms: coverage.ms, hash: hashOf(read(path)) };
     for (const [mutant, by] of runBy) {
-      const isAsked = testsOf(roomOf(mutant.path)).includes(path);
-      if (isAsked && isCovered(coverage, mutant.path, mutant.start)) by.push(test);
+      if (!testsOf(roomOf(mutant.path)).includes(path)) continue;
+      const source = { path: mutant.path, hash: hashes.get(mutant.path) ?? "" };
+      if (isCovered(coverage, source, mutant.start)) by.push(test);
     }
   }
   return runBy;
@@ -154,80 +124,9 @@ const helpers = hashOf(
     .map(read),
 );
 
-/** The likeliest to notice in a second comes first. */
-function inOrder(mutant: Mutant, tests: readonly Test[]): Test[] {
-  const noun = basename(mutant.path, ".ts");
-  const last = journal.of(names.get(mutant) ?? "")?.killer;
-  const hope = ({ path, ms }: Test): number => {
-    if (path === last) return Number.POSITIVE_INFINITY;
-    const isOwn = basename(path).startsWith(`${noun}.`);
-    return (journal.killsOf(mutant.path, path) + (isOwn ? 2 : 0.2)) / ms;
-  };
-  const hopes = new Map(tests.map((test) => [test, hope(test)]));
-  return tests.toSorted((a, b) => (hopes.get(b) ?? 0) - (hopes.get(a) ?? 0));
-}
-
-/** The first one alone, since it is likely enough; the others in processes that they share, as far as the budget goes. */
-function batchesOf(tests: readonly Test[]): Test[][] {
-  const batches: Test[][] = [];
-  let [spent, filled] = [0, Number.POSITIVE_INFINITY];
-  for (const test of tests) {
-    if (spent > Number(values.budget) * 1000) break;
-    if (filled + test.ms > BATCH_MS) {
-      batches.push([]);
-      filled = 0;
-    }
-    batches.at(-1)?.push(test);
-    filled = batches.length === 1 ? Number.POSITIVE_INFINITY : filled + test.ms;
-    spent += test.ms;
-  }
-  return batches;
-}
-
-const run = (tests: readonly Test[]): Promise<Outcome> =>
-  runTests(
-    FOLDER,
-    tests.map(({ path }) => path),
-    {
-      limitMs: 4000 + 3 * tests.reduce((sum, { ms }) => sum + ms, 0),
-      env: ENV,
-    },
-  );
-
-type Death = { readonly killer: Test; readonly isTimedOut: boolean };
-
-/** Tests that share a process may fail of each other: only what fails alone has noticed the mutant. */
-async function deathIn(batch: readonly Test[]): Promise<Death | undefined> {
-  const outcome = await run(batch);
-  if (outcome.kind === "passed") return undefined;
-  const [only, ...others] = batch;
-  if (only === undefined) return undefined;
-  if (others.length === 0) return { killer: only, isTimedOut: outcome.kind === "timedOut" };
-  const suspect = batch.find(({ path }) => path === outcome.test) ?? only;
-  const rest = batch.filter((test) => test !== suspect);
-  return (await deathIn([suspect])) ?? (await deathIn(rest));
-}
-
-async function deathOf(mutant: Mutant, tests: readonly Test[]): Promise<Death | undefined> {
-  const { path, start, end, after } = mutant;
-  const text = read(path);
-  writeFileSync(join(FOLDER, path), text.slice(0, start) + after + text.slice(end));
-  mkdirSync(SCRATCH, { recursive: true });
-  try {
-    for (const batch of batchesOf(inOrder(mutant, tests))) {
-      const death = await deathIn(batch);
-      if (death !== undefined) return death;
-    }
-    return undefined;
-  } finally {
-    writeFileSync(join(FOLDER, path), text);
-    rmSync(SCRATCH, { recursive: true, force: true });
-  }
-}
-
 /** What is known of the mutant, if its file and those who said so are as they were. */
-function fateKnown(mutant: Mutant, tests: readonly Test[]) {
-  const known = journal.of(names.get(mutant) ?? "");
+function fateKnown(mutant: Mutant, tests: readonly Test[]): Entry | undefined {
+  const known = journal.of(mutant.name);
   if (known?.source !== hashOf(read(mutant.path))) return undefined;
   const killer = tests.find(({ path }) => path === known.killer);
   const asked = known.killer === undefined ? askedOf(tests) : killer?.hash;
@@ -235,12 +134,12 @@ function fateKnown(mutant: Mutant, tests: readonly Test[]) {
 }
 const askedOf = (tests: readonly Test[]): string => hashOf(values.budget, helpers, ...tests.map(({ hash }) => hash));
 
-async function fateOf(mutant: Mutant, tests: readonly Test[]) {
+async function fateOf(mutant: Mutant, tests: readonly Test[]): Promise<Entry> {
   const known = fateKnown(mutant, tests);
   if (known !== undefined) return known;
-  const death = await deathOf(mutant, tests);
+  const death = await deathOf(mutant, inOrder(mutant, tests, journal), Number(values.budget) * 1000);
   const entry = {
-    mutant: names.get(mutant) ?? "",
+    mutant: mutant.name,
     path: mutant.path,
     source: hashOf(read(mutant.path)),
     asked: death?.killer.hash ?? askedOf(tests),
@@ -294,7 +193,7 @@ try {
     );
   }
 } finally {
-  for (const folder of [FOLDER, SCRATCH]) rmSync(folder, { recursive: true, force: true });
+  removeProject();
 }
 for (const { mutant, isDead } of tried) {
   if (!isDead) say(`survivor ${mutant.path}:${mutant.line}\n  ${mutant.code}\n  ${mutant.before}\n  ${mutant.after}`);
