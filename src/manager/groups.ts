@@ -34,18 +34,16 @@ export class Groups {
   readonly #named = new Map<string, Promise<LiveGroup>>();
   readonly #all = new Set<LiveGroup>();
   readonly #owners = new Map<ThreadId, LiveGroup>();
-  #isClosed = false;
 
   constructor(host: GroupsHost, lives: MemberLives) {
     this.#host = host;
-    const groups = this;
     this.#ports = {
       clock: host.clock,
       logger: host.logger,
       random: host.supervision.random,
       lives,
       get isClosing() {
-        return groups.#isClosed || host.isClosing;
+        return host.isClosing;
       },
       spawn: (config, options) => host.maker.spawn(config, options),
       discard: (threadId) => host.discard(threadId),
@@ -68,7 +66,7 @@ export class Groups {
   }
 
   #open(options: GroupOptions, parent: LiveGroup | undefined): Promise<LiveGroup> {
-    if (this.#isClosed) throw new ManagerClosedError();
+    if (this.#host.isClosing) throw new ManagerClosedError();
     const { name } = options;
     if (name === undefined) return this.#make(options, parent);
     const known = this.#named.get(name);
@@ -134,7 +132,7 @@ export class Groups {
 
   /** Whose decision the end of a thread is; undefined for a thread by itself. */
   ownerOf(threadId: ThreadId): LiveGroup | undefined {
-    return this.#isClosed ? undefined : this.#owners.get(threadId);
+    return this.#host.isClosing ? undefined : this.#owners.get(threadId);
   }
 
   /** For each thread of a group who joined it next; the threads of a group in a group stand in its place. */
@@ -153,7 +151,6 @@ export class Groups {
 
   /** The manager ends: nothing is decided any more. */
   async close(): Promise<void> {
-    this.#isClosed = true;
     await Promise.all([...this.#all].map((group) => group.close()));
     this.#owners.clear();
     this.#named.clear();

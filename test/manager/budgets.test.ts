@@ -245,7 +245,9 @@ suite("budgets", () => {
       await r.clock.advanceAsync(ms);
       return (await running).status;
     };
+    const idle = r.clock.pending;
     assert.equal(await run(400), "completed");
+    assert.equal(r.clock.pending, idle, "nobody watches a time that does not run");
     await r.clock.advanceAsync(60_000);
     assert.equal(await run(400), "completed");
     assert.equal((await thread.budget())?.used.wallClockMs, 800);

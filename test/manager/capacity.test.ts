@@ -13,8 +13,9 @@ import {
   tool,
   wait,
 } from "../../src/index.ts";
+import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
-import { latch, rig, until } from "../rig.ts";
+import { latch, overlaid, rig, until } from "../rig.ts";
 
 const refusal = async (work: Promise<unknown>): Promise<LimitReachedError> => {
   const error: unknown = await work.then(
@@ -161,6 +162,24 @@ suite("capacity", () => {
     assert.equal(r.manager.capacity().spawnRate?.used, 0, "what was refused by another limit has not come to be");
     for (let n = 0; n < 2; n += 1) await r.manager.startThread();
     assert.equal((await r.manager.resumeThread(root.id)).threadId, root.id, "one that is there needs no new place");
+  });
+
+  test("a thread that could not be made counts for no rate, and the next takes its place", async () => {
+    const store = memoryStore();
+    let isBroken = true;
+    const create: typeof store.create = async (...given) => {
+      if (isBroken) throw new Error("disk on fire");
+      return store.create(...given);
+    };
+    await using r = await rig({
+      store: overlaid(store, { create }),
+      limits: { spawnRate: { count: 1, periodMs: 1_000 } },
+    });
+    await assert.rejects(r.manager.startThread(), /disk on fire/);
+    assert.equal(r.manager.capacity().spawnRate?.used, 0);
+    isBroken = false;
+    await r.manager.startThread();
+    assert.equal(r.manager.capacity().spawnRate?.used, 1);
   });
 
   test("SEMANTICS 8.8: limits of a tree say whose they are and how much is used", async () => {

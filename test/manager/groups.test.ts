@@ -7,13 +7,17 @@ import {
   hang,
   InvalidRequestError,
   LimitReachedError,
+  RolloutNotFoundError,
+  StoreIoError,
   say,
   ThreadBusyError,
+  type ThreadId,
 } from "../../src/index.ts";
+import { silentLog } from "../../src/kernel/log.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { Thread } from "../../src/thread/thread.ts";
 import { settled } from "../kernel/settled.ts";
-import { type Rig, rig, until } from "../rig.ts";
+import { overlaid, type Rig, rig, until } from "../rig.ts";
 
 type Message = { type: string; op?: { type: string }; msg?: object };
 
@@ -356,6 +360,34 @@ suite("groups", () => {
     await group.startThread().catch((error: unknown) => assert.ok(error instanceof LimitReachedError));
     assert.equal(group.status, "running");
   });
+
+  const refusals = [
+    ["is led by another manager", (id: ThreadId) => new ThreadBusyError(id), " yet", "up", 2],
+    ["can't be read", () => new StoreIoError("disk on fire"), "", "up", 2],
+    ["is not stored any more", () => new RolloutNotFoundError("gone"), undefined, undefined, 1],
+  ] as const;
+  for (const [what, errorOf, again, state, epoch] of refusals) {
+    test(`a member that ${what} at its restart: said in the log, and ${state === undefined ? "it leaves" : "tried again"}`, async () => {
+      const store = memoryStore();
+      const lines: unknown[][] = [];
+      const logger = { ...silentLog, warn: (...said: unknown[]) => void lines.push(said) };
+      let fails = 0;
+      const open: typeof store.open = async (...given) => {
+        const { id } = a;
+        if (fails-- > 0) throw errorOf(id);
+        return store.open(...given);
+      };
+      await using r = await own({ store: overlaid(store, { open }), logger });
+      const { group, a } = await groupOf(r, { maxRestarts: 5 }, ["a"]);
+      fails = 1;
+      await crash(a);
+      await pass(r, 500);
+      const why = again === undefined ? "is not stored any more, and leaves" : `could not be started${again}`;
+      const said = lines.map(([, text]) => text).filter((text) => String(text).startsWith("a group: "));
+      assert.deepEqual(said, [`a group: member ${a.id} ${why}`]);
+      assert.deepEqual([group.members[0]?.state, a.epoch], [state, epoch]);
+    });
+  }
 
   test("nonsense is refused with its name", async () => {
     await using r = await own();

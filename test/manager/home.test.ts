@@ -95,3 +95,17 @@ experimental_bearer_token = "${token}"`;
   assert.notEqual(home.clientFor((await home.reload()).config), old);
   assert.equal(home.clientFor(before.config), old);
 });
+
+const CHOICES: [what: string, config: string, env: HomeOptions["env"], provider: string][] = [
+  ["nothing", "", {}, "scripted"],
+  ["a key in the environment", "", { OPENAI_API_KEY: "k" }, "openai"],
+  ["an empty key in the environment", "", { OPENAI_API_KEY: " " }, "scripted"],
+  ["an address of its own for OpenAI", `openai_base_url = "${URL}"`, {}, "openai"],
+];
+for (const [what, config, env, provider] of CHOICES) {
+  test(`with ${what} threads ask ${provider}`, async (t) => {
+    const home = await opened(t, config, env);
+    assert.equal(home.isScripted, provider === "scripted");
+    assert.equal((home.options.model as ModelSource).providerId, provider);
+  });
+}

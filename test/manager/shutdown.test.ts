@@ -105,6 +105,51 @@ suite("manager.shutdown", () => {
 });
 
 suite("an order of ends", () => {
+  test("one that others wait for may take half of what is left, one that nobody waits for all of it", async () => {
+    const clock = new ManualClock({ startMs: 0 });
+    const [a, b, c, alone] = [newThreadId(), newThreadId(), newThreadId(), newThreadId()];
+    const order = new Map<ThreadId, readonly ThreadId[]>([
+      [a, []],
+      [b, [a]],
+      [c, [b]],
+      [alone, []],
+    ]);
+    const given = new Map<ThreadId, number>();
+    const ending = endInOrder(order, { clock, deadlineMs: 1_000 }, async (id, ownMs) => {
+      given.set(id, ownMs);
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, ownMs));
+      return "timedOut";
+    });
+    await clock.advanceAsync(1_000);
+    await ending;
+    assert.deepEqual(
+      [a, b, c, alone].map((id) => given.get(id)),
+      [500, 250, 250, 1_000],
+    );
+  });
+
+  test("the end of one that fails is reported, and those that wait for it end all the same", async () => {
+    const clock = new ManualClock({ startMs: 0 });
+    const [a, b, gone] = [newThreadId(), newThreadId(), newThreadId()];
+    const report = await endInOrder(
+      new Map([
+        [a, []],
+        [b, [a]],
+        [gone, []],
+      ]),
+      { clock, deadlineMs: 10 },
+      async (id) => {
+        if (id === a) throw new Error("disk on fire");
+        return id === gone ? undefined : "completed";
+      },
+    );
+    assert.deepEqual(report, { completed: [b], failed: [a], timedOut: [] });
+    assert.deepEqual(await endInOrder(new Map(), { clock, deadlineMs: 10 }, async () => "completed"), {
+      ...{ completed: [], failed: [], timedOut: [] },
+    });
+    assert.equal(clock.pending, 0);
+  });
+
   test("each ends once, none before those before it, and all by the deadline, whatever hangs", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -124,6 +124,18 @@ suite("the supervisor's gate", () => {
     await assertWorks(r);
   });
 
+  test("nor does whoever holds the actor itself stop it", async () => {
+    const actors = new Set<AnyActorRef>();
+    await using r = await rig({
+      inspect: ({ actorRef }: InspectionEvent) => "id" in actorRef && void actors.add(actorRef as AnyActorRef),
+    });
+    const [actor] = actors;
+    assert.ok(actor !== undefined);
+    assert.equal(Reflect.get(actor, "stop").call(actor), actor);
+    assert.equal(actor.getSnapshot().status, "active");
+    await assertWorks(r);
+  });
+
   test("a thread's logic can tell its own end, and nothing else, to its parent", async () => {
     const threadLogic = fromCallback<{ type: string; msg?: object }>(({ receive, emit, sendBack, self }) =>
       receive(({ type, msg }) => {

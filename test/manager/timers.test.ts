@@ -37,6 +37,12 @@ const rest = async () => {
   for (let n = 0; n < 12; n += 1) await settled();
 };
 
+function warnings() {
+  const lines: unknown[] = [];
+  const warn = (...said: unknown[]) => void lines.push(said);
+  return { lines, logger: { ...silentLog, warn } };
+}
+
 suite("timers", () => {
   test("SEMANTICS 10.1: after and at fire once, never early; set again under the same id, the first is replaced", async () => {
     await using r = await rig();
@@ -58,6 +64,7 @@ suite("timers", () => {
     );
     await r.clock.advanceAsync(60_000);
     assert.deepEqual([r.model.requests.length, thread.timers], [1, []]);
+    assert.deepEqual(await timer.cancel(), { cancelled: false, fired: 1 });
   });
 
   test("SEMANTICS 10.4: every counts from its first time: after a thousand periods it has not drifted", async () => {
@@ -153,6 +160,23 @@ suite("timers", () => {
     assert.equal(r.model.requests.length, 1);
     assert.deepEqual(await r.store.notes?.threads("timers"), []);
     await assert.rejects(gone.schedule({ after: 1 }, input("x")), { code: "thread_closed" });
+  });
+
+  test("timers of a thread whose rollout is gone are dropped once, with a line in the log that names both", async () => {
+    const store = memoryStore();
+    const { lines, logger } = warnings();
+    await using r = await rig({ store, logger, residency: { unloadAfterMs: 1_000 } });
+    const { thread } = await r.manager.startThread();
+    await thread.schedule({ every: 60_000 }, input("wake"), { id: "t" });
+    await r.clock.advanceAsync(30_000);
+    assert.equal(thread.actor, undefined);
+    await store.delete(thread.id);
+    await store.notes?.write(thread.id, "timers", []);
+    await r.clock.advanceAsync(30_000);
+    await until(() => lines.length > 0);
+    await rest();
+    assert.deepEqual(lines, [[{ threadId: thread.id, timer: "t" }, "a timer's thread is not there any more"]]);
+    assert.deepEqual([await store.notes?.threads("timers"), thread.timers], [[], []]);
   });
 
   test("SEMANTICS 10.5: a process that dies between giving the op and noting that fires again under the same id: one turn", async () => {

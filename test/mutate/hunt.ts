@@ -21,7 +21,7 @@ export function inOrder(mutant: Mutant & { readonly name: string }, tests: reado
   const hope = ({ path, ms }: Test): number => {
     if (path === last) return Number.POSITIVE_INFINITY;
     const isOwn = basename(path).startsWith(`${noun}.`);
-    return (journal.killsOf(mutant.path, path) + (isOwn ? 2 : 0.2)) / ms;
+    return (journal.killsOf(mutant.path, path) + 0.05 * journal.killsBy(path) + (isOwn ? 2 : 0.2)) / ms;
   };
   const hopes = new Map(tests.map((test) => [test, hope(test)]));
   return tests.toSorted((a, b) => (hopes.get(b) ?? 0) - (hopes.get(a) ?? 0));

@@ -18,6 +18,8 @@ export class Journal {
   /** How often a test has noticed mutants of a file, as `PATH TEST`. */
   readonly #kills = new Map<string, number>();
 
+  readonly #killsBy = new Map<string, number>();
+
   constructor(file: string) {
     this.#file = file;
     mkdirSync(dirname(file), { recursive: true });
@@ -33,6 +35,11 @@ export class Journal {
     return this.#kills.get(`${path} ${test}`) ?? 0;
   }
 
+  /** How often it has noticed any mutant. */
+  killsBy(test: string): number {
+    return this.#killsBy.get(test) ?? 0;
+  }
+
   add(entry: Entry): void {
     appendFileSync(this.#file, `${JSON.stringify(entry)}\n`);
     this.#take(entry);
@@ -41,6 +48,8 @@ export class Journal {
   #take(entry: Entry): void {
     this.#entries.set(entry.mutant, entry);
     const { path, killer } = entry;
-    if (killer !== undefined) this.#kills.set(`${path} ${killer}`, this.killsOf(path, killer) + 1);
+    if (killer === undefined) return;
+    this.#kills.set(`${path} ${killer}`, this.killsOf(path, killer) + 1);
+    this.#killsBy.set(killer, this.killsBy(killer) + 1);
   }
 }

@@ -2,7 +2,7 @@
  * Mutation testing: changes the sources one small step at a time, in a copy of the project, and sees whether the tests of
  * the rooms concerned notice.
  *
- *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--tests test/manager] [--minutes 60] [--budget 30]
+ *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--tests test/manager] [--minutes 60] [--budget 90]
  *
  * `--sample` is how many mutants of each room; 0 takes all. After `--minutes` no further one is tried. With `--tests` those of
  * one folder alone are asked. A mutant meets the tests that run its place, those first that have noticed its neighbours and
@@ -29,7 +29,7 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   "src/store": ["test/store"],
   "src/turn": ["test/turn", "test/thread"],
   "src/thread": ["test/thread", "test/turn", "test/manager"],
-  "src/manager": ["test/manager", "test/thread"],
+  "src/manager": ["test/manager", "test/thread", "test/turn/tools/agents"],
 };
 
 /** Too slow to run for each mutant, and about memory and crashes rather than about words. */
@@ -48,7 +48,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
     minutes: { type: "string", default: "60" },
-    budget: { type: "string", default: "30" },
+    budget: { type: "string", default: "90" },
     tests: { type: "string" },
   },
 });
