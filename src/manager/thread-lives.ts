@@ -52,6 +52,7 @@ export interface LivesHost {
   readonly isClosing: boolean;
   readonly budgets: { forget(threadId: ThreadId): void };
   readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
+  readonly messages: { noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void };
   signal(signal: SupervisorSignal): void;
   /** Something has happened that may have made a thread idle. */
   noteActivity(): void;
@@ -161,8 +162,13 @@ export class ThreadLives implements Lives, MemberLives {
     for (;;) {
       const place = await this.#host.registry.locate(threadId);
       if (place?.kind === "leaving") await place.done;
-      else if (place?.kind !== "loaded") return void (await this.#host.registry.forget(threadId));
-      else if (await this.#host.registry.leave(place.thread, "always")) return this.#moveOut(place.thread);
+      else if (place?.kind === "loaded") {
+        if (await this.#host.registry.leave(place.thread, "always")) return this.#moveOut(place.thread);
+      } else {
+        if (!(await this.#host.registry.forget(threadId))) return;
+        this.#host.unloaded.take(threadId)?.close();
+        return this.#noteMoved(threadId);
+      }
     }
   }
 
@@ -173,10 +179,17 @@ export class ThreadLives implements Lives, MemberLives {
     await this.#closeWriter(incarnation);
     thread.close();
     await this.#host.registry.left(thread, "gone");
-    this.#counters.retire(id);
-    this.#host.budgets.forget(id);
-    this.#host.timers.forget(id, "moved");
-    this.#host.monitors.noteMoved(id);
+    this.#noteMoved(id);
+  }
+
+  /** It lives elsewhere now, with all that stands beside it: what is remembered of that here would act on it, or be out of date. */
+  #noteMoved(threadId: ThreadId): void {
+    this.#failures.delete(threadId);
+    this.#counters.retire(threadId);
+    this.#host.budgets.forget(threadId);
+    this.#host.timers.forget(threadId, "moved");
+    this.#host.monitors.noteMoved(threadId);
+    this.#host.messages.noteEnded(threadId, "moved");
   }
 
   /** Takes a leaving thread out of memory, once everything that it said is stored; else it stays. */
