@@ -170,7 +170,14 @@ const cases = {
       for (let left = Number(concurrency); left > 0; left -= 1)
         threads.push((await client.ask<Started>("thread/start", {})).thread.id);
       await Promise.all(threads.map((thread) => client.turn(thread)));
-      return paced(threads.length, Number(total), (worker) => client.turn(threads[worker] ?? ""));
+      const before = client.writes;
+      const measured = await paced(threads.length, Number(total), (worker) => client.turn(threads[worker] ?? ""));
+      const { calls, bytes } = client.writes;
+      const each = {
+        writeCalls: (calls - before.calls) / Number(total),
+        bytes: (bytes - before.bytes) / Number(total),
+      };
+      return { ...measured, ...each };
     }),
   memory: ({ threads, ...server }: Args): Promise<Measured> =>
     withServer(server, async (client) => {

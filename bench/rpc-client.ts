@@ -74,6 +74,13 @@ export class RpcClient {
     return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
   }
 
+  /** What the server has written so far, to files and sockets alike. */
+  get writes(): { readonly calls: number; readonly bytes: number } {
+    const io = readFileSync(`/proc/${this.#line.pid}/io`, "utf8");
+    const of = (name: string) => Number(new RegExp(`${name}: (\\d+)`).exec(io)?.[1] ?? Number.NaN);
+    return { calls: of("syscw"), bytes: of("wchar") };
+  }
+
   close(): Promise<void> {
     return this.#line.close();
   }
