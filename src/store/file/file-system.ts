@@ -26,6 +26,7 @@ import {
   statSync,
   unlinkSync,
   utimesSync,
+  watch,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -79,6 +80,8 @@ export interface FileSystem {
   /** The permissions of a file or folder itself; undefined for a link, and where there is nothing. */
   modeOf(path: string): number | undefined;
   setMode(path: string, mode: number): void;
+  /** Tells the names of files that change in a folder, until that is disposed of. Holds no process up. undefined: it can't be watched. */
+  watch(folder: string, onChange: (name: string) => void): Disposable | undefined;
 }
 
 const FLAGS: Readonly<Record<OpenMode, number>> = {
@@ -193,7 +196,22 @@ export const nodeFileSystem: FileSystem = {
     return stats === undefined || stats.isSymbolicLink() ? undefined : stats.mode & PERMISSIONS;
   },
   setMode: chmodSync,
+  watch: watchFolder,
 };
+
+function watchFolder(folder: string, onChange: (name: string) => void): Disposable | undefined {
+  try {
+    const watcher = watch(folder, { persistent: false }, (_, name) => {
+      if (name !== null) onChange(name);
+    });
+    // It tells no more then.
+    watcher.on("error", () => watcher.close());
+    return { [Symbol.dispose]: () => watcher.close() };
+  } catch {
+    // The system has no more watches, or none for this kind of folder.
+    return undefined;
+  }
+}
 
 /** The system's code of a failure, as `ENOENT`; undefined for failures of another origin. */
 export const errorCode = (error: unknown): string | undefined => {

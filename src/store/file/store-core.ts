@@ -8,6 +8,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf } from "../place.ts";
 import type { ProblemSink, RolloutProblem } from "../rollout-problem.ts";
 import type { ThreadLocator } from "../thread-store.ts";
+import { FolderWatches } from "./catalog/folder-watches.ts";
 import { CatalogIndex } from "./catalog/index-of-home.ts";
 import { HomeScan, type ScanEnv } from "./catalog/scan.ts";
 import { CommitGroup } from "./commit-group.ts";
@@ -43,6 +44,7 @@ export class StoreCore {
   readonly reader: HistoryReader;
   readonly index: CatalogIndex;
   readonly live: LiveThreads;
+  readonly watches: FolderWatches;
   readonly notes: KnownNotes;
   /** One for all writers. */
   readonly writerEnv: WriterEnv;
@@ -68,6 +70,7 @@ export class StoreCore {
     this.locator = new RolloutLocator(this.fs, this.layout, (threadId) => this.#cataloguedPath(threadId));
     this.reader = new HistoryReader(this.fs, this.locator, this.report);
     this.live = new LiveThreads(this.fs, this.clock);
+    this.watches = new FolderWatches(this.fs);
     this.notes = new KnownNotes(this.fs, this.layout);
     this.index = new CatalogIndex({
       path: this.layout.catalog,
@@ -87,12 +90,13 @@ export class StoreCore {
   /** Nothing is opened or written any more. */
   close(): void {
     this.closed = true;
+    this.watches[Symbol.dispose]();
   }
 
   get scanEnv(): ScanEnv {
-    const { fs, layout, locator, reader, log, live, notes } = this;
+    const { fs, layout, locator, reader, log, live, notes, watches } = this;
     const isLive = (threadId: ThreadId) => live.get(threadId)?.row !== undefined;
-    return { fs, layout, locator, reader, notes, log, isClosed: () => this.closed, isLive };
+    return { fs, layout, locator, reader, notes, log, watches, isClosed: () => this.closed, isLive };
   }
 
   /** Each is told once, however often its line is read. */

@@ -20,11 +20,14 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../../src/protocol/ids.ts";
-import { header, user } from "../../../src/store/contract/store-script.ts";
+import { userMessage } from "../../../src/protocol/response-item.ts";
+import { header, storedThread, user } from "../../../src/store/contract/store-script.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { Catalog } from "../../../src/store/file/catalog/catalog.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
+import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { Layout } from "../../../src/store/file/layout.ts";
 import { shownBy, shownByFiles } from "./shown.ts";
 import { TempHome } from "./temp-home.ts";
@@ -321,6 +324,47 @@ describe("lists that are right when they answer", () => {
     appendFileSync(oldest.rolloutPath, `${JSON.stringify(line)}\n`);
     const [first] = (await home.open().list({ limit: 1, orderBy: "updatedAt" })).threads;
     assert.deepEqual([first?.threadId, first?.preview], [oldest.threadId, "after years"]);
+  });
+
+  test("what others go on with is in its place at once, however many are newer, and however often", async () => {
+    await using home = new TempHome();
+    const other = home.open();
+    const old: { id: ThreadId; path: string }[] = [];
+    for (let n = 0; n < 450; n += 1) {
+      const writer = await other.create(header());
+      writer.append(user("an old one"));
+      await writer.close();
+      if (n < 3) old.push({ id: writer.threadId, path: writer.rolloutPath ?? "" });
+    }
+    const store = home.open();
+    await store.list();
+    const newest = async () => (await store.list({ limit: 1, orderBy: "updatedAt" })).threads[0];
+    for (const { id, path } of [...old, ...old]) {
+      const before = (await store.get(id)).updatedAt;
+      // A file system keeps times in steps.
+      await pause(20);
+      const line = { timestamp: new Date().toISOString(), type: "response_item", payload: userMessage("goes on") };
+      appendFileSync(path, `${JSON.stringify(line)}\n`);
+      const found = await newest();
+      assert.equal(found?.threadId, id);
+      assert.ok((found?.updatedAt ?? 0) > before);
+    }
+    // One that goes away, in a folder that goes with it.
+    for (const { path } of old) rmSync(path);
+    const left = new Set((await store.list({ limit: 100 })).threads.map(({ threadId }) => threadId));
+    assert.ok(old.every(({ id }) => !left.has(id)));
+    await assert.rejects(store.get(old[0]?.id ?? newThreadId()), RolloutNotFoundError);
+  });
+
+  test("where the system can't watch folders, lists go on as they can", async () => {
+    await using home = new TempHome();
+    const { id } = await storedThread(home.open(), ["an old one"]);
+    const store = home.open({ fileSystem: { ...nodeFileSystem, watch: () => undefined } });
+    await store.list();
+    const { rolloutPath } = await store.get(id);
+    const line = { timestamp: new Date().toISOString(), type: "response_item", payload: userMessage("zebra") };
+    appendFileSync(rolloutPath ?? "", `${JSON.stringify(line)}\n`);
+    assert.equal((await store.list({ search: "zebra" })).threads.length, 1);
   });
 
   test("a home that others have written to verifies clean, before and after a list", async () => {

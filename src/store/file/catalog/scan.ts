@@ -2,8 +2,8 @@
  * Keeps the catalog in step with the files, which other programs change too.
  *
  * C1  A look comes before each answer. A folder whose time has not changed holds the same files, so only the others are
- *     listed; files grow without their folder telling, so the newest ones are asked for their size as well: more of them
- *     in the first look, which may come long after the last one of another process.
+ *     listed; files grow without their folder telling, so those are asked for their size that the system says were changed, and
+ *     the newest ones: more of them in the first look, which may come long after the last one of another process.
  * C2  A scan asks every file. It runs in the background, and when the catalog is built.
  * C3  A folder's time is only kept when all its files have their rows, and when the time is old enough that no later
  *     change can bear the same.
@@ -19,6 +19,7 @@ import type { HistoryReader } from "../rollout/history-reader.ts";
 import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } from "../rollout-locator.ts";
 import { type KnownNotes, metadataPath, namesPath } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
+import type { FolderWatches } from "./folder-watches.ts";
 import { readRow } from "./thread-row.ts";
 
 export type ScanEnv = {
@@ -28,6 +29,7 @@ export type ScanEnv = {
   readonly reader: HistoryReader;
   readonly notes: KnownNotes;
   readonly log: SkeinLogger;
+  readonly watches: FolderWatches;
   readonly onProgress?: ((progress: ScanProgress) => void) | undefined;
   readonly isClosed: () => boolean;
   /** Between two steps of a scan, so that others go first. */
@@ -63,7 +65,18 @@ export class HomeScan {
   }
 
   /** C1. Takes about as long as there are folders, and what has changed. */
-  async look({ isFirst }: { readonly isFirst: boolean }): Promise<void> {
+  async look(when: { readonly isFirst: boolean }): Promise<void> {
+    const { watches } = this.#env;
+    const touched = await watches.take();
+    try {
+      await this.#look(touched, when);
+    } catch (error) {
+      watches.giveBack(touched);
+      throw error;
+    }
+  }
+
+  async #look(touched: ReadonlySet<string>, { isFirst }: { readonly isFirst: boolean }): Promise<void> {
     const times = this.#catalog.times();
     this.#lookAtNotes(times);
     const changed: RolloutFolder[] = [];
@@ -74,7 +87,8 @@ export class HomeScan {
     const deleted = changed.length === 0 ? NONE : this.#deleted();
     for (const folder of changed) await this.#dropMissing(folder.path, { there: pathsOf(folder), deleted });
     for (const path of gone) await this.#forget(path);
-    await this.#lookAtNewest(isFirst ? NEWEST_AT_FIRST : NEWEST);
+    await this.#askAll(this.#catalog.newestFiles(isFirst ? NEWEST_AT_FIRST : NEWEST));
+    await this.#askAll(this.#filesOf(touched));
     this.#put();
     for (const folder of changed) this.#keepTime(folder.path, folder.changedMs);
   }
@@ -85,11 +99,13 @@ export class HomeScan {
     times: ReadonlyMap<string, number>,
     { changed, gone }: { changed: RolloutFolder[]; gone: string[] },
   ): Promise<void> {
-    const { fs, locator } = this.#env;
+    const { fs, locator, watches } = this.#env;
     const rest = [root, ...[...times.keys()].filter((path) => locator.isBelow(path, root))];
     const seen = new Set(rest);
     for (let path = rest.pop(); path !== undefined; path = rest.pop()) {
       const info = fs.infoOf(path);
+      if (info === undefined) watches.forget(path);
+      else watches.watch(path);
       if (info === undefined && times.has(path)) gone.push(path);
       if (info === undefined || info.changedMs === times.get(path)) continue;
       const folder = locator.folder(path);
@@ -184,10 +200,22 @@ export class HomeScan {
     this.#catalog.forgetTime(folder);
   }
 
-  async #lookAtNewest(count: number): Promise<void> {
-    for (const [at, file] of this.#catalog.newestFiles(count).entries()) {
-      if (at % BATCH === BATCH - 1) await yieldToLoop();
+  async #askAll(files: Iterable<CatalogFile>): Promise<void> {
+    let asked = 0;
+    for (const file of files) {
+      asked += 1;
+      if (asked % BATCH === 0) await yieldToLoop();
       await this.#ask(file);
+    }
+  }
+
+  *#filesOf(paths: ReadonlySet<string>): Generator<CatalogFile> {
+    for (const path of paths) {
+      const name = parseRolloutName(nameOf(path));
+      // Most of what is heard of is written here.
+      if (name === undefined || this.#env.isLive(name.threadId)) continue;
+      const file = this.#catalog.file(name.threadId);
+      if (file?.rolloutPath === path) yield file;
     }
   }
 
