@@ -116,7 +116,9 @@ suite("the supervisor's gate", () => {
     supervisor.stop();
     for (const name of ["_send", "_stop", "_process", "_parent", "system", "mailbox"]) {
       assert.equal(Reflect.get(supervisor, name), undefined, name);
+      assert.equal(name in supervisor, false, name);
     }
+    assert.deepEqual(["send" in supervisor, "nonsense" in supervisor, Object.keys(supervisor)], [true, false, []]);
     assert.throws(() => Reflect.set(supervisor, "send", undefined) || assert.fail("refused"), { message: "refused" });
     await r.manager.startThread();
     assert.deepEqual(supervisor.getSnapshot().context, { resident: 1, unloaded: 0, related: 0 });

@@ -1,11 +1,9 @@
 /** Logics whose state outlives their process: in each state, over versions, forks, kills, and when it can't be read. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
-import { promisify } from "node:util";
 import { assign, emit, setup } from "xstate";
 import {
   defineThreadLogic,
@@ -236,19 +234,6 @@ test("a logic that is defined keeps what its start gave, when it says so", async
   await using second = await rig({ store, threadLogic: counter });
   const resumed = await second.manager.resumeThread(thread.id);
   assert.equal((await resumed.thread.run("x")).lastAgentMessage, "3");
-});
-
-test("killed in each state, it goes on from there (kill -9)", async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, ["--no-warnings", "persisted-machine.mjs"], {
-    cwd: join(import.meta.dirname, "../../examples"),
-    timeout: 120_000,
-  });
-  assert.deepEqual(stdout.trim().split("\n"), [
-    "open -> paid 1",
-    "paid -> packed 2",
-    "packed -> sent 3",
-    "sent -> sent 4",
-  ]);
 });
 
 test("a resume reads as much of a thread that has stored many states as of one that has stored few", async () => {
