@@ -104,16 +104,17 @@ export type ThreadContext = ThreadInput & {
   closingFor: SubmissionId | null;
 };
 
-const TASK_OF_OP: Readonly<Record<string, TaskKind>> = {
-  user_input: "regular",
-  user_turn: "regular",
-  compact: "compact",
-  review: "review",
-  run_user_shell_command: "user_shell",
-};
+/** A map: an op may have any name, also one that every object has. */
+const TASK_OF_OP: ReadonlyMap<string, TaskKind> = new Map([
+  ["user_input", "regular"],
+  ["user_turn", "regular"],
+  ["compact", "compact"],
+  ["review", "review"],
+  ["run_user_shell_command", "user_shell"],
+]);
 
 /** The kind of task that an op asks for; undefined when it asks for none. */
-export const taskKindOf = (op: { readonly type: string }): TaskKind | undefined => TASK_OF_OP[op.type];
+export const taskKindOf = (op: { readonly type: string }): TaskKind | undefined => TASK_OF_OP.get(op.type);
 
 const taskOf = ({ id, op, turnId }: Submission): Task => {
   const kind = taskKindOf(op) ?? "regular";

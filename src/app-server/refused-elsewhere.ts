@@ -13,6 +13,8 @@ export const REFUSED_ELSEWHERE: Readonly<Record<string, string>> = {
 };
 
 export function refusedElsewhere(method: string): InvalidRequestError | undefined {
-  const why = REFUSED_ELSEWHERE[method] ?? REFUSED_ELSEWHERE[method.slice(0, method.indexOf("/") + 1)];
+  const names = [method, method.slice(0, method.indexOf("/") + 1)];
+  const name = names.find((one) => Object.hasOwn(REFUSED_ELSEWHERE, one));
+  const why = name === undefined ? undefined : REFUSED_ELSEWHERE[name];
   return why === undefined ? undefined : new InvalidRequestError(`${method} is not served over a cluster: ${why}`);
 }

@@ -1,3 +1,4 @@
+import { SparseMap } from "../kernel/sparse-map.ts";
 import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
@@ -12,6 +13,7 @@ type Presence = "member" | "removed" | "closed";
 export const ROOT_PATH = "/root";
 
 type Kin = {
+  readonly id: ThreadId;
   parent: ThreadId | null;
   /** Names from the root down, its own last. */
   path: string;
@@ -26,6 +28,8 @@ type Kin = {
   presence: Presence;
   /** Those that it started and that are still known, whatever has become of them. */
   children: Set<ThreadId>;
+  /** How many of them have each name: one, but for those that earlier lives have named. */
+  names: SparseMap<string, number>;
   /** How many of them are members. */
   members: number;
   /** At a root: the members of its tree, itself included. */
@@ -54,7 +58,10 @@ export type Newcomer = {
 export class Kinship {
   readonly #kin = new Map<ThreadId, Kin>();
   readonly #limits: Limits;
-  readonly #seals = new Map<object, ThreadId>();
+  /** How many hold each thread sealed. */
+  readonly #seals = new Map<ThreadId, number>();
+  /** Each is told of a thread that is known no more: it and all under it have gone. */
+  readonly watchers = new Set<(id: ThreadId) => void>();
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -102,7 +109,15 @@ export class Kinship {
 
   /** The members that were started by the thread, at any depth. */
   allUnder(ancestor: ThreadId): ThreadId[] {
-    return this.#under(ancestor, (kin) => kin.presence === "member");
+    const under: ThreadId[] = [];
+    for (const { id, presence } of this.#under(ancestor)) if (presence === "member") under.push(id);
+    return under;
+  }
+
+  /** Whether a member was started by the thread, at any depth. */
+  hasUnder(ancestor: ThreadId): boolean {
+    for (const kin of this.#under(ancestor)) if (kin.presence === "member") return true;
+    return false;
   }
 
   /** All that it started itself and that are known, whatever has become of them. */
@@ -117,13 +132,19 @@ export class Kinship {
 
   /** Nobody comes in under the thread, at any depth, until that is taken back. */
   seal(id: ThreadId): () => void {
-    const seal = {};
-    this.#seals.set(seal, id);
-    return () => void this.#seals.delete(seal);
+    countIn(this.#seals, id, 1);
+    let isSealed = true;
+    return () => {
+      if (isSealed) countIn(this.#seals, id, -1);
+      isSealed = false;
+    };
   }
 
   #isSealed(id: ThreadId): boolean {
-    return [...this.#seals.values()].some((sealed) => sealed === id || this.isUnder(id, sealed));
+    if (this.#seals.size === 0) return false;
+    for (let at: ThreadId | null = id; at !== null; at = this.#kin.get(at)?.parent ?? null)
+      if (this.#seals.has(at)) return true;
+    return false;
   }
 
   /** The members that end with the thread itself: those under them end with them. */
@@ -135,16 +156,15 @@ export class Kinship {
     });
   }
 
-  #under(ancestor: ThreadId, passes: (kin: Kin) => boolean): ThreadId[] {
-    const found: ThreadId[] = [];
+  /** All that are known under the thread, whatever has become of them. */
+  *#under(ancestor: ThreadId): Generator<Kin> {
     const open = [...(this.#kin.get(ancestor)?.children ?? [])];
     for (let id = open.pop(); id !== undefined; id = open.pop()) {
       const kin = this.#kin.get(id);
       if (kin === undefined) continue;
-      if (passes(kin)) found.push(id);
-      open.push(...kin.children);
+      yield kin;
+      for (const child of kin.children) open.push(child);
     }
-    return found;
   }
 
   /** @throws LimitReachedError, InvalidRequestError; then nothing has changed */
@@ -173,20 +193,20 @@ export class Kinship {
 
   /** @throws InvalidRequestError for a name that one of the living has, or that is none */
   #nameUnder(above: Kin, { name, nickname, role }: Newcomer): string {
-    const taken = new Set([...above.children].map((id) => nameIn(this.#kin.get(id)?.path ?? "")));
+    const isTaken = (given: string) => above.names.has(given);
     if (name !== undefined) {
       if (!NAME.test(name))
         throw new InvalidRequestError(
           `agent.name: \`${name}\` is no name; give letters, digits, \`-\`, \`_\` and \`.\``,
         );
-      if (taken.has(name))
+      if (isTaken(name))
         throw new InvalidRequestError(`agent.name: \`${name}\` is taken under ${above.path}; give another one`);
       return name;
     }
-    if (nickname != null && NAME.test(nickname) && !taken.has(nickname)) return nickname;
+    if (nickname != null && NAME.test(nickname) && !isTaken(nickname)) return nickname;
     const kind = role != null && NAME.test(role) ? role : "agent";
     let n = above.started + 1;
-    while (taken.has(`${kind}-${n}`)) n += 1;
+    while (isTaken(`${kind}-${n}`)) n += 1;
     return `${kind}-${n}`;
   }
 
@@ -207,10 +227,10 @@ export class Kinship {
     const { root } = above;
     const own = this.#kin.get(id);
     // Those under it that came in before it, or that it left behind, come with it.
-    const under = own === undefined ? [] : this.#under(id, () => true);
-    const members = own === undefined ? 0 : this.allUnder(id).length;
+    const under = own === undefined ? [] : [...this.#under(id)];
+    const members = under.filter(({ presence }) => presence === "member").length;
     if (own !== undefined && own.parent !== null) {
-      this.#detach(id, own);
+      this.#detach(own);
       const old = this.#kin.get(own.root);
       if (old !== undefined) old.tree -= members;
     }
@@ -221,17 +241,16 @@ export class Kinship {
       Object.assign(kin, { parent, root, depth, session, nickname, path, endsWithParent, presence: "member", tree: 0 }),
     );
     above.children.add(id);
+    countIn(above.names, nameIn(path), 1);
     above.members += 1;
     const top = this.#kin.get(root);
     if (top !== undefined) top.tree += members + 1;
-    for (const other of under) {
-      const found = this.#kin.get(other);
-      if (found !== undefined) found.root = root;
-    }
+    for (const other of under) other.root = root;
   }
 
-  #detach(id: ThreadId, { parent }: Kin): void {
-    if (parent !== null) this.#kin.get(parent)?.children.delete(id);
+  #detach({ id, parent, path }: Kin): void {
+    const above = parent === null ? undefined : this.#kin.get(parent);
+    if (above?.children.delete(id)) countIn(above.names, nameIn(path), -1);
   }
 
   /** The thread is no member any more: its place under its parent is free again. Those under it keep theirs. */
@@ -261,7 +280,8 @@ export class Kinship {
       if (kin === undefined || kin.children.size > 0) return;
       if (kin.presence !== "closed" && kin.parent !== null) return;
       this.#kin.delete(at);
-      this.#detach(at, kin);
+      this.#detach(kin);
+      for (const watcher of this.watchers) watcher(at);
       at = kin.parent;
     }
   }
@@ -272,7 +292,7 @@ const founder = (
   id: ThreadId,
   { depth, session, path = ROOT_PATH }: Pick<Kin, "depth" | "session"> & { path?: string },
 ): Kin => ({
-  parent: null,
+  ...{ id, parent: null },
   path,
   started: 0,
   root: id,
@@ -282,9 +302,18 @@ const founder = (
   endsWithParent: false,
   presence: "member",
   children: new Set(),
+  names: new SparseMap(),
   members: 0,
   tree: 1,
 });
+
+type Counts<K> = Pick<Map<K, number>, "get" | "delete"> & { set(key: K, count: number): unknown };
+
+function countIn<K>(counts: Counts<K>, key: K, change: number): void {
+  const count = (counts.get(key) ?? 0) + change;
+  if (count > 0) counts.set(key, count);
+  else counts.delete(key);
+}
 
 const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 const PATH = /^\/root(?:\/[\w.-]+)+$/;

@@ -183,7 +183,7 @@ function usageLimitText(error: JsonObject, nowMs: number): string {
     typeof resetsAt === "number"
       ? `try again at ${timeText(new Date(resetsAt * 1000), new Date(nowMs))}`
       : "try again later";
-  const advice = typeof plan === "string" ? ADVICE[plan] : undefined;
+  const advice = typeof plan === "string" && Object.hasOwn(ADVICE, plan) ? ADVICE[plan] : undefined;
   return `You’ve hit your usage limit. ${advice === undefined ? `T${tryAgain.slice(1)}` : `${advice} or ${tryAgain}`}.`;
 }
 

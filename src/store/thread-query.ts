@@ -62,7 +62,7 @@ const FIELD_TYPES: Readonly<Record<string, string>> = {
 /** A query may come from JavaScript. */
 function assertQuery(query: ThreadQuery): void {
   for (const [field, value] of Object.entries(query)) {
-    const type = FIELD_TYPES[field];
+    const type = Object.hasOwn(FIELD_TYPES, field) ? FIELD_TYPES[field] : undefined;
     const isWrong = value != null && type !== undefined && typeof value !== type;
     if (isWrong) throw new InvalidRequestError(`${field} must be a ${type}`);
   }

@@ -197,6 +197,16 @@ suite("thread machine", () => {
     }
   }
 
+  for (const type of ["toString", "constructor", "__proto__", "nonsense"]) {
+    test(`an op that nobody knows is answered, and starts no task: ${type}`, () => {
+      for (const state of ["idle", "running"] as const) {
+        const { snapshot, step } = into(state);
+        const after = step(snapshot, op("x", { type } as never));
+        assert.deepEqual([after.effects, placeIn(after.snapshot)], [["answerOp"], placeIn(snapshot)]);
+      }
+    });
+  }
+
   test("empty input completes at once and starts no turn", () => {
     for (const state of ["idle", "running"] as const) {
       const { snapshot, step } = into(state);

@@ -152,12 +152,12 @@ function jsonOr(text: string): unknown {
   }
 }
 
-const COLLAB_TOOLS: Readonly<Record<string, string>> = { wait_agent: "wait" };
+const COLLAB_TOOLS: ReadonlyMap<string, string> = new Map([["wait_agent", "wait"]]);
 
 const collabCall = (item: CollabAgentToolCallTurnItem): Body => ({
   type: "collabAgentToolCall",
   id: item.id,
-  tool: COLLAB_TOOLS[item.tool] ?? camel(item.tool),
+  tool: COLLAB_TOOLS.get(item.tool) ?? camel(item.tool),
   status: camel(item.status),
   senderThreadId: item.sender_thread_id,
   receiverThreadIds: item.receiver_thread_ids,

@@ -43,7 +43,7 @@ const ADVICE: Readonly<Record<string, string>> = {
 export function storeFailure(error: unknown): Error {
   if (error instanceof SkeinError) return error;
   const code = codeOf(error);
-  const advice = ADVICE[code];
+  const advice = Object.hasOwn(ADVICE, code) ? ADVICE[code] : undefined;
   const text = error instanceof Error ? error.message : String(error);
   if (advice !== undefined) return new StoreIoError(`PostgreSQL: ${advice} (${code})`, { cause: error });
   if (NO_PASSWORD.test(text)) {
