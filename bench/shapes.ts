@@ -13,6 +13,9 @@ import { type Costs, judge, medianCosts } from "./shape.ts";
 // The meter stands before whatever uses files.
 const { ThreadManager, say, scriptedClient, fileStore } = await import("../src/index.ts");
 const { appendMessages, metaOf } = await import("./stored-thread.ts");
+const { Kinship } = await import("../src/manager/kinship.ts");
+const { setUp } = await import("../src/manager/options.ts");
+const { newThreadId } = await import("../src/protocol/ids.ts");
 const { userMessage } = await import("../src/protocol/response-item.ts");
 
 const RUNS = 9;
@@ -94,6 +97,24 @@ const cases: readonly Case[] = [
         await thread.shutdown();
       };
       return { work, close: closing(parts) };
+    },
+  },
+  {
+    name: "names and seals, by siblings",
+    sizes: [100, 50_000],
+    prepare: async (size) => {
+      const kinship = new Kinship(setUp({ limits: { childrenPerParent: 1_000_000, treeSize: 1_000_000 } }).limits);
+      const parent = newThreadId();
+      for (let made = 0; made < size; made += 1) kinship.admit(newThreadId(), { parent });
+      for (let made = 0; made < size; made += 1) kinship.seal(newThreadId());
+      const work = async () => {
+        for (let n = 0; n < 100; n += 1) {
+          const id = newThreadId();
+          kinship.admit(id, { parent });
+          kinship.release(id, "closed");
+        }
+      };
+      return { work, close: async () => undefined };
     },
   },
   {

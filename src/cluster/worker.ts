@@ -137,7 +137,7 @@ class ClusterWorker implements Worker, WorkerActions {
       agentsUnder: (threadId) => runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent)),
       async budgetOf(threadId, config) {
         const use = await runtime.budgets.useOf(threadId, config);
-        runtime.budgets.forget(threadId);
+        runtime.budgets.accounts.forget(threadId);
         return use;
       },
     };

@@ -169,12 +169,13 @@ export class AgentControl {
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
-    const wanted = wantedOf(options.mode, new Set(ids.map(parseThreadId)).size);
+    const threadIds = [...new Set(ids.map(parseThreadId))];
+    const wanted = wantedOf(options.mode, threadIds.length);
     const isFinal: IsFinal = (status) => isFinalStatus(statusUnder(rule, status));
-    const agents = await Promise.all(ids.map((id) => this.#find(threads, parseThreadId(id), isFinal)));
+    const agents = await Promise.all(threadIds.map((id) => this.#find(threads, id, isFinal)));
     const wait = new Wait(agents, isFinal, wanted);
     try {
-      await whileWaiting(ids.map(parseThreadId), () =>
+      await whileWaiting(threadIds, () =>
         withDeadline("the wait for agents", wait.enough, {
           deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
           signal: options.signal,
@@ -253,23 +254,18 @@ class Wait {
     this.#isFinal = isFinal;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.enough = promise;
-    const ended = new Set<ThreadId>();
-    // One that goes on with more input is final no more.
-    const look = () => {
-      const final = Object.keys(this.final()).filter((id) => !ended.has(id as ThreadId)).length;
-      if (ended.size + final >= wanted) resolve();
+    const final = new Set<ThreadId>();
+    const note = (threadId: ThreadId) => {
+      if (final.add(threadId).size >= wanted) resolve();
     };
     for (const agent of agents) {
+      const { threadId } = agent;
+      if (isFinal(statusOf(agent))) note(threadId);
       if ("status" in agent) continue;
-      const complete = () => {
-        ended.add(agent.threadId);
-        look();
-      };
-      this.#subscriptions.push(
-        agent.thread.status$.subscribe({ next: (status) => isFinal(status) && look(), complete }),
-      );
+      // One that goes on with more input is final no more.
+      const next = (status: AgentStatus) => void (isFinal(status) ? note(threadId) : final.delete(threadId));
+      this.#subscriptions.push(agent.thread.status$.subscribe({ next, complete: () => note(threadId) }));
     }
-    look();
   }
 
   final(): Record<ThreadId, AgentStatus> {

@@ -1,5 +1,5 @@
-/** What one thread's budgets bound, and how much of them is used. Plain sums; who spends from them says budgets.ts. */
-import type { Clock } from "../kernel/clock.ts";
+/** What one thread's budgets bound, and how much of them is used. Who spends from them says budgets.ts. */
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import {
   addAmounts,
   BUDGET_KINDS,
@@ -22,8 +22,6 @@ const ESTIMATED: ReadonlySet<BudgetKind> = new Set<BudgetKind>(["tokens", "cost"
 export interface Spend {
   /** Whether a request of it runs. */
   readonly isAsking: boolean;
-  /** Counts the time that has passed since it was counted last. */
-  charge(): void;
   /** Ends the turn. */
   cut(by: Bound): void;
 }
@@ -32,34 +30,81 @@ export interface Spend {
 export class Bound {
   readonly whose: ThreadId;
   readonly scope: BudgetScope;
-  limits: Budget | null = null;
-  used: BudgetAmounts = nothingUsed;
   reserved: BudgetAmounts = nothingUsed;
-  /** The turns that run under it. */
-  readonly running = new Set<Spend>();
+  readonly #clock: Clock;
+  #limits: Budget | null = null;
+  #used: BudgetAmounts = nothingUsed;
+  /** The turns that run under it; their time is counted by their number, whenever somebody looks. */
+  readonly #running = new Set<Spend>();
+  #countedAt = 0;
   #timer: unknown;
   readonly #told = new Set<string>();
 
-  constructor(whose: ThreadId, scope: BudgetScope) {
+  constructor(whose: ThreadId, scope: BudgetScope, clock: Clock) {
     this.whose = whose;
     this.scope = scope;
+    this.#clock = clock;
+  }
+
+  get limits(): Budget | null {
+    return this.#limits;
   }
 
   /** What happens beyond it. */
   get action() {
-    return this.limits?.onExceeded ?? "refuse";
+    return this.#limits?.onExceeded ?? "refuse";
+  }
+
+  get used(): BudgetAmounts {
+    const now = elapsedBy(this.#clock);
+    const wallClockMs = this.#running.size * Math.max(0, now - this.#countedAt);
+    this.#countedAt = now;
+    if (wallClockMs > 0) this.#used = addAmounts(this.#used, { wallClockMs });
+    return this.#used;
+  }
+
+  /** What was used in an earlier life. */
+  recall(used: BudgetAmounts): void {
+    this.#used = used;
   }
 
   /** From now on other bounds hold; what is used stays. */
   limit(limits: Budget | null): void {
-    this.limits = limits;
+    this.#limits = limits;
     this.#told.clear();
+    this.#watchTime();
   }
 
-  /** Looks again when its time may be over, or not any more. */
-  watch(clock: Clock, look: { readonly afterMs: number; readonly call: () => void } | undefined): void {
-    clock.clearTimeout(this.#timer);
-    this.#timer = look && clock.setTimeout(look.call, look.afterMs);
+  /** The turn runs under it, until it leaves. */
+  enter(spend: Spend): void {
+    if (this.#running.has(spend)) return;
+    void this.used;
+    this.#running.add(spend);
+    this.#watchTime();
+  }
+
+  leave(spend: Spend): void {
+    void this.used;
+    if (this.#running.delete(spend)) this.#watchTime();
+  }
+
+  /** Ends the turns that run under it. */
+  cut(which: (spend: Spend) => boolean): void {
+    for (const spend of [...this.#running]) if (which(spend)) spend.cut(this);
+  }
+
+  /** Where turns are to be interrupted by its time, one timer wakes when that may be over. */
+  #watchTime(): void {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const max = this.#limits?.wallClockMs;
+    if (max === undefined || this.action !== "interrupt" || this.#running.size === 0) return;
+    const leftMs = Math.max(0, max - this.used.wallClockMs) / this.#running.size;
+    const call = () => {
+      if (this.used.wallClockMs < max) this.#watchTime();
+      else this.cut(() => true);
+    };
+    this.#timer = this.#clock.setTimeout(call, Math.ceil(leftMs));
   }
 
   reserve(need: BudgetAmounts): void {
@@ -69,11 +114,7 @@ export class Bound {
   /** What was set aside is free again, and what was really used is counted. */
   settle(need: BudgetAmounts, real: BudgetAmounts): void {
     this.reserved = addAmounts(this.reserved, need, -1);
-    this.used = addAmounts(this.used, real);
-  }
-
-  spend(real: Partial<BudgetAmounts>): void {
-    this.used = addAmounts(this.used, real);
+    this.#used = addAmounts(this.used, real);
   }
 
   /** Bounds that have no room for so much more. */
@@ -107,11 +148,11 @@ export class Bound {
   }
 
   #states(holds: (which: BudgetKind, max: number) => boolean): BudgetState[] {
-    const { limits, whose, scope } = this;
+    const { limits, whose, scope, used } = this;
     if (limits === null) return [];
     return BUDGET_KINDS.flatMap((which) => {
       const max = limits[which];
-      return max !== undefined && holds(which, max) ? [{ which, used: this.used[which], max, whose, scope }] : [];
+      return max !== undefined && holds(which, max) ? [{ which, used: used[which], max, whose, scope }] : [];
     });
   }
 
@@ -129,16 +170,16 @@ export class Account {
   readonly own: Bound;
   readonly tree: Bound;
 
-  constructor(threadId: ThreadId) {
+  constructor(threadId: ThreadId, clock: Clock) {
     this.threadId = threadId;
-    this.own = new Bound(threadId, "thread");
-    this.tree = new Bound(threadId, "tree");
+    this.own = new Bound(threadId, "thread", clock);
+    this.tree = new Bound(threadId, "tree", clock);
   }
 
   /** Goes on from what was stored. What a process had set aside that is gone counts as used. */
   recall({ used, reserved, tree }: BudgetUse): void {
-    this.own.used = addAmounts(used, reserved);
-    this.tree.used = addAmounts(tree.used, tree.reserved);
+    this.own.recall(addAmounts(used, reserved));
+    this.tree.recall(addAmounts(tree.used, tree.reserved));
   }
 
   get use(): BudgetUse {

@@ -446,6 +446,16 @@ export class Registry {
     return this.#kinship.seal(threadId);
   }
 
+  /** Whether any open thread is under the thread. */
+  hasAgents(threadId: ThreadId): boolean {
+    return this.#kinship.hasUnder(threadId);
+  }
+
+  /** Each is told, under the lock, of a thread of a tree that has gone with all that was under it. */
+  get treeWatchers(): Set<(threadId: ThreadId) => void> {
+    return this.#kinship.watchers;
+  }
+
   /** Those that a thread has started itself and that are known, whatever has become of them: others may be under them. */
   startedBy(threadId: ThreadId): readonly ThreadId[] {
     return this.#kinship.startedBy(threadId);

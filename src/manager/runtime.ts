@@ -110,7 +110,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       header: (threadId) => setup.store.header(threadId),
       // One that is taken out between the two looks is found by the second.
       isKnown: async (threadId) =>
-        (await this.registry.locate(threadId)) !== undefined || this.#lives.removed.some(({ id }) => id === threadId),
+        (await this.registry.locate(threadId)) !== undefined || this.#lives.isRemoved(threadId),
       endLinked: (threadId) => this.#lives.endWithAnother(threadId),
     });
     this.budgets = this.#makeBudgets();
@@ -121,6 +121,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       bring: (threadId) => this.#bring(threadId),
     });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
+    this.registry.treeWatchers.add((threadId) => this.budgets.accounts.noteAlone(threadId));
     this.rooms = new Rooms({
       limit: limits.residentThreads,
       patienceMs: limits.roomDeadlineMs,
@@ -235,7 +236,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
       ...{ clock, logger, prices },
       notesOf: (config) => this.notesOf(config),
       parentOf: (threadId) => this.registry.parentOf(threadId),
-      hasAgents: (threadId) => this.registry.agentsUnder(threadId).length > 0,
+      hasAgents: (threadId) => this.registry.hasAgents(threadId),
       configOf: (threadId) => this.registry.configOf(threadId),
       header: (threadId) => store.header(threadId),
       tell: (threadId, msg) => this.registry.peek(threadId)?.incarnation.publish(INITIAL_SUBMISSION_ID, msg),
@@ -482,7 +483,7 @@ export class ManagerRuntime implements ThreadHome, AgentThreads {
   async #closeStores(): Promise<void> {
     try {
       await this.#mcp.close();
-      await this.budgets.settled();
+      await this.budgets.accounts.settled();
       await this.ephemeral.close();
       if (this.setup.ownsStore) await this.setup.store.close();
     } catch (error) {

@@ -50,7 +50,7 @@ export interface LivesHost {
   readonly watchers: LifeWatchers;
   readonly monitors: Pick<Monitors, "noteEnded" | "noteMoved">;
   readonly isClosing: boolean;
-  readonly budgets: { forget(threadId: ThreadId): void };
+  readonly budgets: { readonly accounts: { forget(threadId: ThreadId): void } };
   readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
   readonly messages: { noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void };
   signal(signal: SupervisorSignal): void;
@@ -101,6 +101,10 @@ export class ThreadLives implements Lives, MemberLives {
       restart: (threadId) => host.signal({ type: "restart.due", threadId }),
       giveUp: (threadId, crashes) => host.signal({ type: "restart.gaveUp", threadId, crashes }),
     });
+  }
+
+  isRemoved(threadId: ThreadId): boolean {
+    return this.#removed.find(threadId).length > 0;
   }
 
   /** Threads that were taken out and live on for their holders. */
@@ -186,7 +190,7 @@ export class ThreadLives implements Lives, MemberLives {
   #noteMoved(threadId: ThreadId): void {
     this.#failures.delete(threadId);
     this.#counters.retire(threadId);
-    this.#host.budgets.forget(threadId);
+    this.#host.budgets.accounts.forget(threadId);
     this.#host.timers.forget(threadId, "moved");
     this.#host.monitors.noteMoved(threadId);
     this.#host.messages.noteEnded(threadId, "moved");
@@ -424,7 +428,7 @@ export class ThreadLives implements Lives, MemberLives {
     );
     for (const watcher of this.#host.watchers.closed) watcher(end);
     this.#host.monitors.noteEnded(end);
-    this.#host.budgets.forget(threadId);
+    this.#host.budgets.accounts.forget(threadId);
     if (!this.#host.isClosing) this.#host.timers.forget(threadId, reason === "lost" ? "moved" : "ended");
     this.#endAgentsOf(threadId);
   }

@@ -31,7 +31,7 @@ export interface Threads {
 /** The same, as agents know it: who is under whom, and where they are. */
 export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly isClosing: boolean;
-  readonly budgets: Pick<Budgets, "billTo" | "forget" | "useOf">;
+  readonly budgets: Pick<Budgets, "accounts" | "useOf">;
   readonly notices: Pick<EndNotices, "follow">;
   readonly tree: AgentTree;
   /** What is left of messages: for tests, which expect none once all are handled. */

@@ -127,7 +127,7 @@ export class TurnAgents implements Agents {
       signal,
     });
     const { budgets } = this.#threads;
-    budgets.billTo(threadId, payer);
+    budgets.accounts.billTo(threadId, payer);
     const events = thread.events$.subscribe(({ msg }) => onEvent(msg));
     this.#reviewers.add(threadId);
     try {

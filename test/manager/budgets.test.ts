@@ -17,6 +17,7 @@ import {
   usage,
   wait,
 } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
 import { assertPaired, latch, linesOf, rig, until, watch } from "../rig.ts";
@@ -256,6 +257,82 @@ suite("budgets", () => {
     await r.clock.advanceAsync(200);
     assert.equal((await last).status, "interrupted");
     await assert.rejects(thread.run("go"), isOver("wallClockMs"));
+  });
+
+  test("SEMANTICS 8.5: a budget that is set, lifted and set again while a turn runs counts its time once, and interrupts it", async () => {
+    const open = latch();
+    const look = tool({ name: "look", description: "", input: z.object({}), execute: () => "seen" });
+    await using r = await rig({ script: (_, n) => [wait(100), ...(n < 3 ? [call("look")] : [wait(open.opened)])] });
+    const { thread } = await r.manager.startThread({ tools: [look], budget: { modelRequests: 99 } });
+    const running = thread.run("go");
+    const asked = async (n: number) => {
+      await until(() => r.model.requests.length === n);
+      await settled();
+    };
+    const next = async (n: number) => {
+      await asked(n);
+      await r.clock.advanceAsync(100);
+      await asked(n + 1);
+    };
+    await asked(1);
+    await thread.setBudget({ budget: { wallClockMs: 1_000, onExceeded: "interrupt" } });
+    await next(1);
+    await thread.setBudget({ budget: null });
+    await next(2);
+    await thread.setBudget({ budget: { wallClockMs: 1_000, onExceeded: "interrupt" } });
+    await next(3);
+    await r.clock.advanceAsync(50);
+    const used = (await thread.budget())?.used.wallClockMs ?? 0;
+    assert.ok(used <= 350, `${used} ms: no time counts twice`);
+    await r.clock.advanceAsync(1_000);
+    assert.equal((await running).status, "interrupted");
+    const { used: after } = (await thread.budget()) ?? assert.fail();
+    assert.equal(after.wallClockMs, 1_000);
+    await r.clock.advanceAsync(1_000);
+    assert.equal((await thread.budget())?.used.wallClockMs, 1_000, "nothing runs any more");
+    open.open();
+  });
+
+  test("a budget that is raised while a turn that it had refused waits for its next one lets that one through", async () => {
+    await using r = await rig({ script: () => spending(60) });
+    const { thread: root } = await r.manager.startThread({ treeBudget: { tokens: 50 } });
+    const { thread: child } = await r.manager.startThread({}, { parentThreadId: root.id });
+    assert.equal((await child.run("a")).status, "completed");
+    await assert.rejects(child.run("b"), isOver("tokens", root.id));
+    const raised = root.setBudget({ treeBudget: { tokens: 500 } });
+    await raised;
+    assert.equal((await child.run("b")).status, "completed");
+  });
+
+  test("an account stays as long as anybody spends from its tree, and no longer, whatever goes first and however", async () => {
+    await using r = await rig({ script: () => spending(10) });
+    const { accounts } = runtimeOf(r.manager)?.budgets ?? assert.fail();
+    for (const last of ["shutdown", "remove"] as const) {
+      const { thread: root } = await r.manager.startThread({ treeBudget: { tokens: 25 } });
+      const { thread: child } = await r.manager.startThread({}, { parentThreadId: root.id });
+      await child.run("a");
+      const held = last === "remove" ? await r.manager.removeThread(child.id) : child;
+      await root.shutdown();
+      await held?.run("b");
+      await held?.run("c");
+      await assert.rejects(held?.run("d") ?? assert.fail(), isOver("tokens", root.id));
+      assert.ok(accounts.size > 0);
+      await held?.shutdown();
+      for (let n = 0; n < 20; n += 1) await settled();
+      assert.equal(accounts.size, 0, last);
+    }
+    // Resumed before the last of those under it has gone, it keeps what it had.
+    const { thread: root } = await r.manager.startThread({ treeBudget: { tokens: 25 } });
+    const { thread: child } = await r.manager.startThread({}, { parentThreadId: root.id });
+    await child.run("a");
+    await root.shutdown();
+    const { thread: again } = await r.manager.resumeThread(root.id);
+    await again.run("b");
+    await child.shutdown();
+    for (let n = 0; n < 20; n += 1) await settled();
+    await again.run("c");
+    await assert.rejects(again.run("d"), isOver("tokens", root.id));
+    assert.equal((await again.budget())?.tree.used.tokens, 30);
   });
 
   test("cost: by the prices that are given; a model without one is refused at start, also under a tree's budget", async () => {
