@@ -1,17 +1,21 @@
 /** Bounds of a budget as plain sums: what is near, over, lacking, and told once. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { ManualClock } from "../../src/kernel/clock.ts";
+import { type Clock, ManualClock } from "../../src/kernel/clock.ts";
 import { Account, Bound } from "../../src/manager/budget-account.ts";
 import { type Budget, type BudgetKind, nothingUsed } from "../../src/protocol/budget.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 
 const whose = newThreadId();
 
-function bound(limits: Budget | null, used: Partial<Record<BudgetKind, number>> = {}): Bound {
-  const made = new Bound(whose, "tree");
+function bound(
+  limits: Budget | null,
+  used: Partial<Record<BudgetKind, number>> = {},
+  clock: Clock = new ManualClock(),
+): Bound {
+  const made = new Bound(whose, "tree", clock);
+  made.recall({ ...nothingUsed, ...used });
   made.limit(limits);
-  made.spend(used);
   return made;
 }
 
@@ -90,22 +94,67 @@ suite("a bound", () => {
     assert.deepEqual([one.reserved, one.used], [need, { ...nothingUsed, tokens: 10 }]);
   });
 
-  test("one timer watches it, the last that was asked for, until none is", () => {
+  /** Turns that run under a bound, by their names; those that it cuts leave it, as turns do. */
+  function turns() {
+    const cut: string[] = [];
+    const spendOf = (name: string) => ({
+      isAsking: true,
+      cut(by: Bound) {
+        cut.push(name);
+        by.leave(this);
+      },
+    });
+    return { cut, a: spendOf("a"), b: spendOf("b") };
+  }
+
+  test("the time of all that run under it adds up, that of each once, and stands still when nobody does", () => {
     const clock = new ManualClock();
-    const one = bound({ wallClockMs: 10 });
-    const looks: string[] = [];
-    one.watch(clock, { afterMs: 5, call: () => looks.push("first") });
-    one.watch(clock, { afterMs: 7, call: () => looks.push("second") });
-    clock.advance(7);
-    one.watch(clock, { afterMs: 5, call: () => looks.push("third") });
-    one.watch(clock, undefined);
-    clock.advance(10);
-    assert.deepEqual([looks, clock.pending], [["second"], 0]);
+    const one = bound({ wallClockMs: 100 }, {}, clock);
+    const { a, b } = turns();
+    const after = (ms: number) => {
+      clock.advance(ms);
+      return one.used.wallClockMs;
+    };
+    assert.equal(after(50), 0);
+    one.enter(a);
+    one.enter(a);
+    assert.equal(after(10), 10);
+    one.enter(b);
+    assert.equal(after(10), 30);
+    one.leave(a);
+    one.leave(a);
+    assert.equal(after(10), 40);
+    one.leave(b);
+    assert.deepEqual([after(50), clock.pending], [40, 0]);
+  });
+
+  test("one timer interrupts what runs under it when its time is over, wherever that has moved meanwhile, until none is", () => {
+    const clock = new ManualClock();
+    const one = bound({ wallClockMs: 100, onExceeded: "interrupt" }, {}, clock);
+    const { a, b, cut } = turns();
+    one.enter(a);
+    clock.advance(40);
+    one.enter(b);
+    assert.equal(clock.pending, 1);
+    clock.advance(29);
+    assert.deepEqual(cut, []);
+    one.limit({ wallClockMs: 200, onExceeded: "interrupt" });
+    clock.advance(50);
+    assert.deepEqual([cut, clock.pending], [[], 1]);
+    one.leave(b);
+    clock.advance(1);
+    assert.deepEqual(cut, []);
+    clock.advance(1);
+    assert.deepEqual([cut, one.used.wallClockMs, clock.pending], [["a"], 200, 0]);
+    one.enter(b);
+    one.limit({ wallClockMs: 200, onExceeded: "refuse" });
+    clock.advance(1_000);
+    assert.deepEqual([cut, clock.pending], [["a"], 0]);
   });
 });
 
 test("an account goes on from what was stored; what a process had set aside counts as used", () => {
-  const account = new Account(whose);
+  const account = new Account(whose, new ManualClock());
   const tokens = (n: number) => ({ ...nothingUsed, tokens: n });
   account.recall({
     ...{ budget: null, treeBudget: null, used: tokens(1), reserved: tokens(2) },
