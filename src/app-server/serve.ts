@@ -32,6 +32,8 @@ export type AppServerCommand = {
   /** `key=value`, each. */
   readonly config?: readonly string[] | undefined;
   readonly profile?: string | undefined;
+  /** As a home is opened with it. */
+  readonly unknownSettings?: "kept" | "refused" | undefined;
   /** What agents get; default: {@link DEFAULT_TOOLS}, since clients cannot name them. What those may do is for the sandbox and approvals. */
   readonly tools?: readonly BuiltInToolName[] | undefined;
   readonly wsAuth?: string | undefined;
@@ -59,6 +61,7 @@ export async function runAppServer(command: AppServerCommand): Promise<void> {
     env: command.env,
     cwd: command.cwd,
     profile: command.profile,
+    unknownSettings: command.unknownSettings,
     overrides: (command.config ?? []).map(parseOverride),
     typed: { builtInTools: command.tools ?? DEFAULT_TOOLS },
     sessionSource: "vscode",

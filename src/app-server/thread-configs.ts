@@ -80,9 +80,10 @@ export class ThreadConfigs {
     const key = JSON.stringify(settings);
     const known = this.#starts.get(key);
     if (known !== undefined) return known;
-    const { config, instructionsFile } = await this.load(settings);
+    const { config, instructionsFile, profile } = await this.load(settings);
     // What another file says may change though config.toml does not.
-    if (contents === this.#startsOf && instructionsFile === undefined) this.#starts.set(key, config);
+    const isOfOneFile = instructionsFile === undefined && profile === undefined;
+    if (contents === this.#startsOf && isOfOneFile) this.#starts.set(key, config);
     return config;
   }
 

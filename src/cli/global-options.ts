@@ -1,6 +1,8 @@
 /** The options that stand before or after a command's name, as Codex takes them, and what a whole command line says. */
-import { type Command, Option } from "commander";
-import { UsageError } from "./failure.ts";
+import type { Command } from "commander";
+import { InvalidRequestError } from "../index.ts";
+import { didYouMean } from "../protocol/nearest-name.ts";
+import { FEATURE_NAMES } from "../services/codex-names.ts";
 
 /** Gathers an option that may be given more than once. */
 export const repeated = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
@@ -16,7 +18,7 @@ export const withGlobalOptions = (command: Command): Command =>
     .option("-c, --config <key=value>", "a setting over config.toml's; may be repeated", repeated)
     .option("--enable <feature>", "the same as -c features.FEATURE=true; may be repeated", repeated)
     .option("--disable <feature>", "the same as -c features.FEATURE=false; may be repeated", repeated)
-    .addOption(new Option("--strict-config", "taken for Codex's sake").hideHelp());
+    .option("--strict-config", "refuse a setting or a feature that neither Codex nor Skein knows");
 
 /** What stands for settings, and becomes them. */
 type Switches = {
@@ -39,7 +41,7 @@ export function withoutEqualsSigns(args: readonly string[]): string[] {
  * The options of a command and of those above it: the nearer one wins, and what may be repeated adds up. Features become
  * settings.
  *
- * @throws UsageError for a feature that no key can name
+ * @throws InvalidRequestError for a feature that neither Codex nor Skein knows
  */
 export function optionsOf<T extends object>(command: Command): T {
   const merged: Record<string, unknown> = {};
@@ -73,6 +75,8 @@ export function optionsOf<T extends object>(command: Command): T {
 const isDefault = (command: Command, name: string): boolean => command.getOptionValueSource(name) === "default";
 
 function featureSetting(name: string, value: boolean): string {
-  if (!/^[A-Za-z0-9_-]+$/.test(name)) throw new UsageError(`\`${name}\` is no name of a feature`);
+  if (!FEATURE_NAMES.has(name)) {
+    throw new InvalidRequestError(`Unknown feature flag: ${name}${didYouMean(name, [...FEATURE_NAMES])}`);
+  }
   return `features.${name}=${value}`;
 }

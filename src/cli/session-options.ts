@@ -1,6 +1,8 @@
 /** The options of the commands that run a thread; the program takes them as well, before the command's name. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { HomeOptions } from "../manager/home.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
+import { isPlainName } from "../services/config-file.ts";
 import { repeated } from "./global-options.ts";
 
 export type SessionOptions = {
@@ -15,7 +17,28 @@ export type SessionOptions = {
   readonly profile?: string;
   readonly config?: readonly string[];
   readonly ephemeral?: boolean;
-};
+} & ConfigSwitches;
+
+/** How what config.toml says is taken. */
+export type ConfigSwitches = { readonly strictConfig?: boolean; readonly ignoreUserConfig?: boolean };
+
+/** The same, as a home is opened with it. */
+export const configSwitches = ({
+  strictConfig,
+  ignoreUserConfig,
+}: ConfigSwitches): Pick<HomeOptions, "unknownSettings" | "userConfig"> => ({
+  ...(strictConfig === true && { unknownSettings: "refused" }),
+  ...(ignoreUserConfig === true && { userConfig: "ignored" }),
+});
+
+/** `--profile`: a plain name, as Codex asks for since 0.171. */
+export const profileOption = (): Option =>
+  new Option("-p, --profile <name>", "a profile: NAME.config.toml of the home, or [profiles.NAME]").argParser(
+    (name) => {
+      if (isPlainName(name)) return name;
+      throw new InvalidArgumentError(`invalid --profile value \`${name}\`; pass a plain name such as \`work\``);
+    },
+  );
 
 export const withSessionOptions = (command: Command): Command =>
   command
@@ -49,7 +72,7 @@ export const withSessionOptions = (command: Command): Command =>
         .hideHelp(),
     )
     .option("--add-dir <dir>", "a further folder to write in, with --sandbox workspace-write; repeatable", repeated)
-    .option("-p, --profile <name>", "a profile of config.toml")
+    .addOption(profileOption())
     .addOption(
       new Option("--approve-for-me", "taken for Codex's sake: nobody but you approves")
         .implies({ sandbox: "workspace-write", askForApproval: "on-request" })

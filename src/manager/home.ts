@@ -16,8 +16,8 @@ import type { SessionSource } from "../protocol/session-source.ts";
 import { shownAs } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { type AuthManager, fileAuthManager, memoryAuthManager } from "../services/auth-manager.ts";
-import { type ConfigFile, createConfigFile } from "../services/config-file.ts";
-import { type LoadedConfig, loadConfig } from "../services/config-layers.ts";
+import { type ConfigFile, createConfigFile, profileFile } from "../services/config-file.ts";
+import { type LoadedConfig, layerConfig } from "../services/config-layers.ts";
 import type { ConfigOverride } from "../services/config-overrides.ts";
 import { OPENAI_PROVIDER, SCRIPTED } from "../services/model-catalog.ts";
 import { createModelsManager } from "../services/models-manager.ts";
@@ -28,6 +28,7 @@ import { ProviderBook } from "../services/provider-book.ts";
 import type { ProviderInfo, WireApi } from "../services/provider-info.ts";
 import { skillRulesOf } from "../services/skill-rules.ts";
 import { createSkillsManager } from "../services/skills-manager.ts";
+import { refuseUnknownNames } from "../services/strict-config.ts";
 import type { ModelSource, ThreadManagerOptions } from "./options.ts";
 
 /** A wire API without a client does not compile. */
@@ -46,7 +47,12 @@ export type HomeOptions = {
   readonly cwd: string;
   /** A key for OpenAI, in place of the stored credentials. */
   readonly apiKey?: string | undefined;
+  /** A profile: `NAME.config.toml` of the home, else the table of that name in config.toml. */
   readonly profile?: string | undefined;
+  /** `ignored`: config.toml is not read; what is signed in, and the profile that is named, count as ever. Default `read`. */
+  readonly userConfig?: "read" | "ignored" | undefined;
+  /** `refused`: a name at the top of a file or of `-c`, or of a feature, that nobody knows is an error. Default `kept`. */
+  readonly unknownSettings?: "kept" | "refused" | undefined;
   /** `-c key=value` of the process. */
   readonly overrides?: readonly ConfigOverride[] | undefined;
   readonly typed?: ThreadConfig | undefined;
@@ -85,7 +91,16 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
   const { home, env, cwd, apiKey, clock, logger } = options;
   const configFile = createConfigFile(home);
   const { overrides, typed, profile } = options;
-  const loaded = await loadConfig(configFile, { cwd, overrides, typed, profile });
+  const ofProfile = profile === undefined ? undefined : profileFile(home, profile);
+  const filesNow = async () => {
+    const files = {
+      file: options.userConfig === "ignored" ? undefined : await configFile.read(),
+      profileFile: await ofProfile?.read(),
+    };
+    if (options.unknownSettings === "refused") refuseUnknownNames(files, overrides ?? []);
+    return files;
+  };
+  const loaded = layerConfig({ ...(await filesNow()), cwd, overrides, typed, profile });
   const book = new ProviderBook(loaded);
   const auth = apiKey === undefined ? fileAuthManager({ home, ...given({ logger }) }) : memoryAuthManager({ apiKey });
   const isOpenAi = Boolean(auth.apiKey() || env.OPENAI_API_KEY?.trim() || loaded.openaiBaseUrl);
@@ -114,7 +129,8 @@ export async function openHome(options: HomeOptions): Promise<OpenedHome> {
     isScripted: providerId === SCRIPTED,
     options: shownAs(managerOptions, () => ({ home, modelProvider: providerId })),
     reload: async (request = {}) => {
-      const fresh = await loadConfig(configFile, {
+      const fresh = layerConfig({
+        ...(await filesNow()),
         cwd,
         overrides,
         request: request.config,

@@ -54,6 +54,13 @@ export interface ConfigFile {
 /** The file `<home>/config.toml`. Does no IO before it is asked. */
 export const createConfigFile = (home: string): ConfigFile => new TomlFile(join(home, "config.toml"));
 
+/** The file of a profile, `<home>/NAME.config.toml`; undefined for a name that is not plain, and so names no file. */
+export const profileFile = (home: string, name: string): ConfigFile | undefined =>
+  isPlainName(name) ? new TomlFile(join(home, `${name}.config.toml`)) : undefined;
+
+/** Whether it is a name, and no path: letters, digits, `_` and `-`. */
+export const isPlainName = (name: string): boolean => /^[A-Za-z0-9_-]+$/.test(name);
+
 /** Sets one value of `<home>/config.toml`: {@link ConfigFile.write}. */
 export const writeConfigValue = (
   home: string,

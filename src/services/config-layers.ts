@@ -35,6 +35,8 @@ export type ConfigSources = {
   readonly defaults?: ThreadConfig | undefined;
   /** A profile that is named outside of the layers; it wins over their `profile`. */
   readonly profile?: string | undefined;
+  /** What `NAME.config.toml` of that profile holds: where it says something, it is the profile (Codex since 0.171); where nobody does, a warning tells of it. */
+  readonly profileFile?: ConfigFileContents | undefined;
   /** One that the request's typed params name: it wins over all others, and over the request's `config`. */
   readonly typedProfile?: string | undefined;
   readonly overrides?: readonly ConfigOverride[] | undefined;
@@ -96,7 +98,7 @@ export function layerConfig(sources: ConfigSources): LoadedConfig {
       origins ??= originsOf(layers, sources.file);
       return origins;
     },
-    warnings: warningsOf(data),
+    warnings: [...missingProfile(sources, layers), ...warningsOf(data)],
     raw,
   };
 }
@@ -108,7 +110,13 @@ export const loadConfig = async (file: ConfigFile, sources: Omit<ConfigSources, 
 const isEmbedded = (provider: string, sources: ConfigSources): boolean =>
   provider === SCRIPTED || (sources.embeddedProviders?.includes(provider) ?? false);
 
-type Layer = { readonly name: ConfigLayerName; readonly table: ConfigTable; readonly profile?: string };
+type Layer = {
+  readonly name: ConfigLayerName;
+  readonly table: ConfigTable;
+  readonly profile?: string;
+  /** The file that is this layer, where that is not config.toml. */
+  readonly file?: ConfigFileContents;
+};
 
 function rawLayers(sources: ConfigSources): Layer[] {
   const file = sources.file?.table ?? {};
@@ -124,11 +132,27 @@ function rawLayers(sources: ConfigSources): Layer[] {
   const { typedProfile } = sources;
   const profile = typedProfile ?? sources.profile ?? valueAt(all, ["profile"]);
   if (typeof profile !== "string") return [{ name: "file", table: file }, ...above];
+  const { profileFile } = sources;
+  if (typedProfile === undefined && profileFile !== undefined && Object.keys(profileFile.table).length > 0) {
+    const own: Layer = { name: "profile", table: profileFile.table, profile, file: profileFile };
+    return [{ name: "file", table: file }, own, ...above];
+  }
   const body = valueAt(all, ["profiles", profile]);
-  if (!isTable(body)) throw new InvalidRequestError(`config profile \`${profile}\` not found`);
+  if (!isTable(body)) {
+    if (typedProfile === undefined && profileFile !== undefined) return [{ name: "file", table: file }, ...above];
+    throw new InvalidRequestError(`config profile \`${profile}\` not found`);
+  }
   const own: Layer = { name: "profile", table: body, profile };
   return [{ name: "file", table: file }, ...(typedProfile === undefined ? [own, ...above] : [...above, own])];
 }
+
+/** Stock Codex passes over it in silence. */
+const missingProfile = ({ profile }: ConfigSources, layers: readonly Layer[]): string[] =>
+  profile === undefined || layers.some(({ name }) => name === "profile")
+    ? []
+    : [
+        `the profile \`${profile}\` changes nothing: neither ${profile}.config.toml nor [profiles.${profile}] says anything`,
+      ];
 
 const INSTRUCTIONS_FILES = ["model_instructions_file", "experimental_instructions_file"] as const;
 const MAX_INSTRUCTIONS_BYTES = 1 << 20;
@@ -281,15 +305,16 @@ function retriesOf(data: ConfigData, provider: string | undefined): ThreadConfig
 
 function originsOf(layers: readonly Layer[], file: ConfigFileContents | undefined): Map<string, ConfigOrigin> {
   const origins = new Map<string, ConfigOrigin>();
-  for (const { name, table, profile } of layers) {
+  for (const { name, table, profile, file: own } of layers) {
     for (const { path, value } of leavesOf(table)) {
       if (value === undefined || value === null) continue;
-      const written = profile === undefined ? path : ["profiles", profile, ...path];
-      const isOfFile = file !== undefined && valueAt(file.table, written) !== undefined;
-      const line = isOfFile && (name === "file" || name === "profile") ? file.lineOf(written) : undefined;
+      const holder = own ?? file;
+      const written = profile === undefined || own !== undefined ? path : ["profiles", profile, ...path];
+      const isOfFile = holder !== undefined && valueAt(holder.table, written) !== undefined;
+      const line = isOfFile && (name === "file" || name === "profile") ? holder.lineOf(written) : undefined;
       origins.set(formatKeyPath(path), {
         layer: name,
-        ...(line !== undefined && file !== undefined && { file: file.path, line }),
+        ...(line !== undefined && holder !== undefined && { file: holder.path, line }),
       });
     }
   }

@@ -66,13 +66,13 @@ test("features, sandbox, approvals and folder before the command's name take eff
       home,
       "app-server",
       "--disable",
-      "plan",
+      "memories",
       "--enable",
-      "x",
+      "collab",
     ],
     home,
   );
-  assert.deepEqual(config.features, { goals: true, x: true, plan: false });
+  assert.deepEqual(config.features, { goals: true, collab: true, memories: false });
   assert.deepEqual(
     [thread.cwd, thread.approvalPolicy, (thread.sandbox as { type: string }).type],
     [home, "never", "readOnly"],

@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
 import { UsageError } from "../failure.ts";
 import { optionsOf } from "../global-options.ts";
-import { type SessionOptions, settingsOfOptions } from "../session-options.ts";
+import { configSwitches, profileOption, type SessionOptions, settingsOfOptions } from "../session-options.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -50,7 +50,7 @@ export const appServerCommand = (io: Io): Command =>
       ).choices(BUILT_IN_TOOL_NAMES),
     )
     .option("--stdio", "the same as --listen stdio://")
-    .option("-p, --profile <name>", "a profile of config.toml")
+    .addOption(profileOption())
     .option("-m, --model <model>", "the model of threads that name none")
     .addOption(new Option("--analytics-default-enabled", "taken for Codex's sake: nothing is reported").hideHelp())
     .addOption(new Option("--session-source <name>", "taken for Codex's sake").hideHelp())
@@ -80,6 +80,7 @@ export const appServerCommand = (io: Io): Command =>
         listen: options.stdio === true ? "stdio://" : options.listen,
         config: settingsOfOptions(options),
         home: homeOf(options, io),
+        unknownSettings: configSwitches(options).unknownSettings,
         store: chosen.options.store,
         env: io.env,
         cwd: resolve(io.cwd(), options.cd ?? ""),

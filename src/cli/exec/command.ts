@@ -89,6 +89,7 @@ const withTurnOptions = (command: Command): Command =>
     .option("--json", "print a JSON line for each event, and the result as the last one")
     .option("--experimental-json", "print the JSON lines of `codex exec`, as @openai/codex-sdk reads them")
     .option("--ephemeral", "store nothing of a new thread")
+    .option("--ignore-user-config", "leave config.toml of the home unread; what is signed in counts")
     .addOption(new Option("--skip-git-repo-check", "taken for Codex's sake: Skein has no such check").hideHelp())
     .addOption(new Option("--trust", "taken for Codex's sake: config.toml of a project is not read").hideHelp())
     .addOption(new Option("--ignore-rules", "taken for Codex's sake: there are no rule files").hideHelp())

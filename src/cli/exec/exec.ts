@@ -7,7 +7,7 @@ import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { JsonView } from "./json-view.ts";
 import type { ExecOptions, ReviewOptions } from "./options.ts";
-import { inputOf, schemaOf, targetOf } from "./request.ts";
+import { inputOf, schemaOf, targetOf, withPiped } from "./request.ts";
 import { SdkView } from "./sdk-view.ts";
 import { runTurn, withSession } from "./session.ts";
 import { TextView } from "./text-view.ts";
@@ -16,7 +16,8 @@ import type { ThreadWanted, Words } from "./words.ts";
 
 /** Runs one turn of a new or a stored thread, and exits as it ended. */
 export async function runExec({ prompt, thread }: Words, options: ExecOptions, io: Io): Promise<void> {
-  const input = await inputOf(prompt, options, io);
+  // A thread that goes on is told the prompt alone, as Codex does it.
+  const input = await inputOf(thread === undefined ? await withPiped(prompt, io) : prompt, options, io);
   await runOneTurn(input, thread, options, io);
 }
 

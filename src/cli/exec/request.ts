@@ -44,11 +44,41 @@ async function promptText(
   if (prompt !== undefined && prompt !== "-") return prompt;
   if (prompt === undefined && stdin.isTTY)
     throw new UsageError("a prompt is missing; `-` reads it from standard input");
-  const chunks: Buffer[] = [];
-  for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
-  const text = Buffer.concat(chunks).toString("utf8");
+  const text = await textOn(stdin);
   // A program that writes the prompt means every character of it; a shell's pipe adds a newline.
   return experimentalJson ? text : text.trimEnd();
+}
+
+/** A prompt that is said to a new thread takes what is piped in along, in a block of its own, as Codex does. */
+export async function withPiped(prompt: string | undefined, { stdin, stderr }: Io): Promise<string | undefined> {
+  if (prompt === undefined || prompt === "-" || prompt.trim() === "" || !isPiped(stdin)) return prompt;
+  const note = setTimeout(() => stderr.write("Reading additional input from stdin...\n"), PIPE_NOTE_MS);
+  const text = await textOn(stdin).finally(() => clearTimeout(note));
+  if (text.trim() === "") return prompt;
+  return `${prompt}\n\n<stdin>\n${text}${text.endsWith("\n") ? "" : "\n"}</stdin>`;
+}
+
+/** So long an input that says nothing is waited for without a word. */
+const PIPE_NOTE_MS = 300;
+
+/** Whether somebody may have something to say there: a terminal is for answers to questions, and not for this. */
+const isPiped = (stdin: Io["stdin"]): boolean => !stdin.isTTY;
+
+/** All that comes, in UTF-8, or in UTF-16 where its first bytes say so. @throws InvalidRequestError for other bytes */
+async function textOn(stdin: Io["stdin"]): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
+  const bytes = Buffer.concat(chunks);
+  const encoding =
+    bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new InvalidRequestError(
+      "Failed to read prompt from stdin: input is not valid UTF-8. Convert it to UTF-8 and retry (e.g., `iconv -f <ENC> -t UTF-8 prompt.txt`).",
+      { cause: error },
+    );
+  }
 }
 
 const MAX_SCHEMA_BYTES = 16 * 1024 * 1024;

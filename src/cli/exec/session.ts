@@ -5,7 +5,7 @@ import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadMa
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ChosenStore } from "../database.ts";
 import { homeOf } from "../home.ts";
-import type { SessionOptions } from "../session-options.ts";
+import { configSwitches, type SessionOptions } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
 import { Approver } from "./approver.ts";
@@ -58,6 +58,7 @@ export function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome>
     env: io.env,
     cwd: io.cwd(),
     profile,
+    ...configSwitches(options),
     overrides: config.map(parseOverride),
     typed: {
       ...(model !== undefined && { model }),

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
-import { wholeNumber, withTools } from "../session-options.ts";
+import { profileOption, wholeNumber, withTools } from "../session-options.ts";
 import { LOG_LEVELS } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 import type { WorkerCommandOptions } from "./worker.ts";
@@ -32,7 +32,7 @@ export const workerCommand = (io: Io): Command =>
       .option("--advertise <url>", "where clients reach this worker for live events (default: where it listens)")
       .option("--identity-key <key...>", "the engine's public keys: only what it has signed is answered")
       .option("--drain <seconds>", "how long turns may go on at the end", wholeNumber({ min: 0, max: 86_400 }), 30)
-      .option("-p, --profile <name>", "a profile of config.toml")
+      .addOption(profileOption())
       .option("-m, --model <model>", "the model of threads that name none")
       .option("--scripted", "the demo's script and tool in place of a model, to try a cluster")
       .addOption(

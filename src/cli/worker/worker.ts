@@ -12,7 +12,7 @@ import { driveMinutes } from "../demo/drive-minutes.ts";
 import { demoScript } from "../demo/scenes.ts";
 import { UsageError } from "../failure.ts";
 import { homeOf } from "../home.ts";
-import { type SessionOptions, settingsOfOptions } from "../session-options.ts";
+import { configSwitches, type SessionOptions, settingsOfOptions } from "../session-options.ts";
 import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -43,6 +43,7 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
     env: io.env,
     cwd,
     profile: options.profile,
+    ...configSwitches(options),
     overrides: settingsOfOptions(options).map(parseOverride),
     typed: { builtInTools: [...(options.tools ?? DEFAULT_TOOLS)] },
     sessionSource: "exec",
