@@ -1,7 +1,7 @@
 /** Groups of threads: the machine's decisions carried out, stored, and found again. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { fromCallback } from "xstate";
+import { emit, fromCallback, setup } from "xstate";
 import {
   type Escalation,
   hang,
@@ -360,6 +360,41 @@ suite("groups", () => {
     await group.startThread().catch((error: unknown) => assert.ok(error instanceof LimitReachedError));
     assert.equal(group.status, "running");
   });
+
+  /** Ends by itself on `compact`. */
+  const quitting = setup({ types: { events: {} as Message } }).createMachine({
+    initial: "begun",
+    states: {
+      begun: {
+        on: {
+          "session.configure": {
+            actions: emit(({ event }) => ({
+              type: "session_configured",
+              id: "",
+              msg: (event as Message).msg,
+            })) as never,
+          },
+          "op.submit": { guard: ({ event }) => event.op?.type !== "interrupt", target: "over" },
+        },
+      },
+      over: { type: "final" },
+    },
+  });
+  for (const [op, wasAsked, state] of [
+    ["compact", false, "up"],
+    ["shutdown", true, "ended"],
+  ] as const) {
+    test(`a permanent member that ends of ${op} was ${wasAsked ? "asked to, and stays ended" : "not asked to, and comes back"}`, async () => {
+      await using r = await own({ threadLogic: quitting as never });
+      const { group, a } = await groupOf(r, { restart: "permanent" }, ["a"]);
+      const closed: unknown[] = [];
+      r.manager.threadClosed$.subscribe(({ reason, wasAsked: asked }) => closed.push([reason, asked]));
+      await a.submit({ type: op }).catch(() => undefined);
+      await pass(r, 500);
+      assert.deepEqual([group.members[0]?.state, a.epoch], [state, wasAsked ? 1 : 2]);
+      if (wasAsked) assert.deepEqual(closed, [["closed", true]]);
+    });
+  }
 
   const refusals = [
     ["is led by another manager", (id: ThreadId) => new ThreadBusyError(id), " yet", "up", 2],

@@ -107,4 +107,21 @@ suite("a defined logic", () => {
     ]);
     assert.deepEqual(stopped, [2]);
   });
+
+  test("its thread's signal says why it ends, to whoever asks for it before or after", async () => {
+    const before: AbortSignal[] = [];
+    const after: AbortSignal[] = [];
+    const definition = {
+      turn: ({ thread }: { thread: { signal: AbortSignal } }) => void before.push(thread.signal),
+      start: ({ thread }: { thread: { signal: AbortSignal } }) => thread,
+      stop: (thread: { signal: AbortSignal }) => void setTimeout(() => after.push(thread.signal)),
+    };
+    await said(definition as never, input("x"));
+    await until(() => after.length > 0);
+    for (const signal of [...before, ...after]) {
+      assert.equal(signal.aborted, true);
+      assert.equal((signal.reason as { code?: string }).code, "thread_closed");
+    }
+    assert.equal(before.length, 1);
+  });
 });
