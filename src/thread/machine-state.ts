@@ -12,7 +12,5 @@ export function hasTag(actor: AnyActorRef, tag: ThreadTag): boolean {
 export const activityOf = (actor: AnyActorRef): (typeof ACTIVITIES)[number] =>
   ACTIVITIES.find((tag) => hasTag(actor, tag)) ?? "idle";
 
-export function rememberedBy(actor: AnyActorRef): Partial<ThreadContext> {
-  const { context } = actor.getSnapshot() as { context?: Partial<ThreadContext> };
-  return Array.isArray(context?.deferred) ? context : {};
-}
+export const rememberedBy = (actor: AnyActorRef): ThreadContext =>
+  (actor.getSnapshot() as { context: ThreadContext }).context;

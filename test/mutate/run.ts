@@ -7,7 +7,8 @@
  * `--sample` is how many mutants of each room; 0 takes all. After `--minutes` no further one is tried. With `--tests` those of
  * one folder alone are asked. A mutant meets the tests that run its place, those first that have noticed its neighbours and
  * those that are quick, until `--budget` seconds of tests (as they take unchanged) have been asked: both make the score a lower
- * bound. A run that does not end in three times what it took, and 4 s, is a death too; these are counted.
+ * bound. A run that does not end in three times what it took, and 4 s, is a death too, if the machine has not become slower
+ * meanwhile; these are counted.
  *
  * What tests run, and what became of mutants, is kept in .cache/mutate: a run that was cut goes on where it was, and one after a
  * change asks again only what it may concern. What survives is printed, but for those that test/mutate/equivalent.json names
@@ -52,7 +53,6 @@ const { values } = parseArgs({
     tests: { type: "string" },
   },
 });
-const endsAt = performance.now() + Number(values.minutes) * 60_000;
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 copyProject();
@@ -178,6 +178,7 @@ const sample = Array.from({ length: Math.max(...samples.map(({ length }) => leng
 const tried: Tried[] = [];
 try {
   const runBy = await lookAtTests(sample);
+  const endsAt = performance.now() + Number(values.minutes) * 60_000;
   for (const [at, mutant] of sample.entries()) {
     if (performance.now() > endsAt) break;
     const tests = runBy.get(mutant) ?? [];

@@ -127,6 +127,33 @@ suite("ends", () => {
     }
   }
 
+  const WAITING = {
+    "a rollback": [{ type: "thread_rollback" as const, num_turns: 1 }, input("deferred"), { type: "undo" as const }],
+    "an answer": [{ type: "list_skills" as const }, { type: "list_mcp_tools" as const }],
+  };
+  for (const [what, ops] of Object.entries(WAITING)) {
+    for (const reason of ["killed", "crashed", "lost"] satisfies EndReason[]) {
+      test(`${reason} while ops wait for ${what}: each of them is told why it won't be done`, async () => {
+        await using r = await rigged({ script: [[say("a")]] });
+        const { thread } = await r.manager.startThread();
+        await thread.run("go");
+        const seen = watch(thread);
+        const incarnation = incarnationOf(thread);
+        const told = ops.map((op) => thread.submit(op));
+        const waits = what === "a rollback" ? ops.slice(1) : ops;
+        assert.equal(incarnation.waitingOps, waits.length);
+        incarnation.end(reason, reason === "killed" ? undefined : new Error("disk on fire"));
+        const ids = await Promise.all(told.map((id) => id.catch(() => undefined)));
+        const why = (id: string | undefined) =>
+          seen.flatMap((event) => (event.id === id && event.msg.type === "error" ? [event.msg.message] : []));
+        for (const id of ids.slice(-waits.length)) {
+          assert.equal(why(id).length, 1);
+          assert.match(String(why(id)[0]), reason === "killed" ? /^the thread has ended$/ : /disk on fire/);
+        }
+      });
+    }
+  }
+
   test("a turn that is ended by force at the deadline of a shutdown shows its one end, and it is stored", async () => {
     await using r = await rigged({ tools: [stuck] });
     const { thread, threadId } = await r.manager.startThread();
