@@ -70,16 +70,20 @@ export class Runner {
 
   /**
    * The case's numbers over several fresh processes; none of a case that fails, which is told in a line of its own so that the
-   * other cases go on.
+   * other cases go on. None of the runs begins later than `untilMs` of this process.
    */
   async samples(
     name: string,
     args: Record<string, string | number> = {},
     count = SAMPLES,
+    untilMs = Number.POSITIVE_INFINITY,
   ): Promise<Record<string, Summary>> {
     const runs: Measured[] = [];
     try {
-      for (let left = count; left > 0; left -= 1) runs.push(await this.once(name, args));
+      for (let left = count; left > 0; left -= 1) {
+        if (performance.now() < untilMs) runs.push(await this.once(name, args));
+        else if (runs.length === 0) throw new Error("there was no time left for it");
+      }
     } catch (error) {
       const failed = error instanceof Error ? error.message : String(error);
       print({ bench: basename(this.#file, ".bench.ts"), case: name, ...args, failed });

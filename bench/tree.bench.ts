@@ -1,16 +1,22 @@
 /**
  * What does a tree of agents cost: to completion, a message to an agent and its answer, a crash until it lives again; beside OTP's processes
- * in the same run, where `erl` is there? `BENCH_TREE_SIZES` (default 1000,10000,100000) says how many agents.
+ * and nact's actors in the same run, where `erl` is there and nact can be fetched? `BENCH_TREE_SIZES` (default 1000,10000,100000) says how
+ * many agents. No run of a case begins after five minutes.
  */
 import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { fromCallback } from "xstate";
 import * as z from "zod";
 import { addressOf, defineThreadLogic, memoryStore, say, scriptedClient, ThreadManager } from "../src/index.ts";
 import { bench, type Measured, memory, nowUs, print } from "./harness.ts";
+import { CACHE, fetchPackages } from "./peers/fetch.ts";
 
 const SIZES = (process.env.BENCH_TREE_SIZES ?? "1000,10000,100000").split(",").map(Number);
 const ROUNDS = Number(process.env.BENCH_TREE_ROUNDS ?? 2_000);
 const WIDTH = 10;
+const LAST_BEGIN_MS = 5 * 60_000;
+const NACT = join(CACHE, "peers/nact");
 const NO_LIMITS = { residentThreads: 10_000_000, treeSize: 10_000_000, childrenPerParent: 10_000_000, depth: 100 };
 
 const percentile = (sorted: readonly number[], share: number): number =>
@@ -147,6 +153,44 @@ const cases = {
     }
     return spread(times);
   },
+  /** The same three, of actors that answer one message and end; nact has no supervision that restarts with a new first word. */
+  async nact({ n }: Readonly<Record<string, string>>): Promise<Measured> {
+    const { start, stop, dispatch, query, spawn } = await nact();
+    const agents = Number(n);
+    const before = memory();
+    const started = nowUs();
+    const system = start();
+    await new Promise<void>((resolve) => {
+      let left = agents;
+      const agent = (parent: object, under: number) => {
+        const work = (_: unknown, __: never, { self }: { self: object }) => {
+          for (let at = 0; at < WIDTH && under > at; at += 1)
+            agent(self, Math.floor((under - WIDTH) / WIDTH) + (at < (under - WIDTH) % WIDTH ? 1 : 0));
+          left -= 1;
+          if (left === 0) resolve();
+        };
+        dispatch(spawn(parent, work), "work");
+      };
+      agent(system, agents - 1);
+    });
+    const us = nowUs() - started;
+    const after = memory();
+    stop(system);
+    const other = start();
+    const echo = spawn(other, (_: unknown, { back }: { back: object }) => dispatch(back, "back"));
+    const times: number[] = [];
+    for (let left = ROUNDS; left > 0; left -= 1) {
+      const sent = nowUs();
+      await query(echo, (back) => ({ back }), 10_000);
+      times.push(nowUs() - sent);
+    }
+    const { p50Us: messageP50Us = 0, p99Us: messageP99Us = 0 } = spread(times);
+    return {
+      agentsPerSecond: (agents / us) * 1e6,
+      heapBytes: (after.heap - before.heap) / agents,
+      ...{ messageP50Us, messageP99Us },
+    };
+  },
   otp({ n, beam }: Readonly<Record<string, string>>): Measured {
     const args = ["-noshell", "-pa", beam ?? ".", "+P", "2000000", "-eval", `tree:run(${n}, ${ROUNDS}), halt().`];
     const [tree, m50, m99, c50, c99] = execFileSync("erl", args, { encoding: "utf8" }).trim().split(" ").map(Number);
@@ -160,6 +204,22 @@ const cases = {
     };
   },
 };
+
+/** As much of nact as is asked here. */
+type Nact = {
+  start(...plugins: unknown[]): object;
+  stop(system: object): void;
+  dispatch(to: object, message: object | string | number): void;
+  query(to: object, message: (back: object) => object, ms: number): Promise<unknown>;
+  spawn(
+    parent: object,
+    behave: (state: unknown, message: never, context: { self: object }) => unknown,
+    name?: string,
+    options?: object,
+  ): object;
+};
+
+const nact = async (): Promise<Nact> => import(pathToFileURL(join(NACT, "node_modules/nact/lib/index.js")).href);
 
 /** The folder with OTP's module; undefined where there is no `erlc`. */
 async function compiled(): Promise<string | undefined> {
@@ -176,22 +236,34 @@ async function compiled(): Promise<string | undefined> {
   }
 }
 
+/** Whether nact is here, or could be fetched. */
+const hasNact = (): Promise<boolean> =>
+  fetchPackages(NACT, ["nact"]).then(
+    () => true,
+    () => false,
+  );
+
 await bench(import.meta.url, cases, async (run) => {
   const beam = await compiled();
+  const isNactHere = await hasNact();
+  const samples = (name: string, args: Record<string, string | number> = {}) =>
+    run.samples(name, args, Number(args.n) >= 100_000 ? 1 : undefined, LAST_BEGIN_MS);
+  for (const [bench, name] of [
+    ["skein: message to an agent and back", "request"],
+    ["skein: prompt to an agent and its turn", "message"],
+    ["skein: crash until it lives again", "crash"],
+  ] as const)
+    print({ bench: "tree", case: bench, n: ROUNDS, ...(await samples(name)) });
   for (const n of SIZES) {
-    const tree = await run.samples("tree", { n });
-    print({ bench: "tree", case: "skein, to completion", n, ...tree });
-    if (beam === undefined) continue;
-    const { agentsPerSecond, ...rest } = await run.samples("otp", { n, beam });
-    print({ bench: "tree", case: "OTP processes, to completion", n, agentsPerSecond });
-    if (n === SIZES[0]) print({ bench: "tree", case: "OTP: message and back, crash and respawn", n, ...rest });
+    print({ bench: "tree", case: "skein, to completion", n, ...(await samples("tree", { n })) });
+    if (beam !== undefined) {
+      const { agentsPerSecond, ...rest } = await samples("otp", { n, beam });
+      print({ bench: "tree", case: "OTP processes, to completion", n, agentsPerSecond });
+      if (n === SIZES[0]) print({ bench: "tree", case: "OTP: message and back, crash and respawn", n, ...rest });
+    }
+    if (!isNactHere) continue;
+    const { messageP50Us, messageP99Us, ...rest } = await samples("nact", { n });
+    print({ bench: "tree", case: "nact actors, to completion", n, ...rest });
+    if (n === SIZES[0]) print({ bench: "tree", case: "nact: message and back", n: ROUNDS, messageP50Us, messageP99Us });
   }
-  print({ bench: "tree", case: "skein: message to an agent and back", n: ROUNDS, ...(await run.samples("request")) });
-  print({
-    bench: "tree",
-    case: "skein: prompt to an agent and its turn",
-    n: ROUNDS,
-    ...(await run.samples("message")),
-  });
-  print({ bench: "tree", case: "skein: crash until it lives again", n: ROUNDS, ...(await run.samples("crash")) });
 });

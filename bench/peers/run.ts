@@ -4,14 +4,13 @@
  * longer; one that cannot be fetched, fails or hangs is told, and the others go on. The stock Codex binaries are fetched here too,
  * for the app-server's bench, which drives them beside Skein's. Names on the command line choose peers by their beginnings.
  */
-import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { runBounded } from "../bounded-run.ts";
 import { openRoot } from "../folders.ts";
 import type { Line } from "../summary.ts";
+import { CACHE, fetchPackages, versionOf } from "./fetch.ts";
 
 type Peer = {
   readonly name: string;
@@ -55,10 +54,7 @@ const PEERS: readonly Peer[] = [
 const CODEX = ["0.80.0", "0.169.0", "0.171.0"];
 
 const PEER_SECONDS = 120;
-/** One of them builds a native library. */
-const FETCH_SECONDS = 300;
 const ROOT = join(import.meta.dirname, "../..");
-const CACHE = join(ROOT, ".cache");
 const RESULTS = join(import.meta.dirname, "../results");
 
 openRoot();
@@ -109,22 +105,6 @@ for (const version of CODEX.filter((each) => isChosen(`codex-${each}`))) {
   }
 }
 if (chosen.length === 0) save();
-
-async function fetchPackages(folder: string, packages: readonly string[]): Promise<void> {
-  mkdirSync(folder, { recursive: true });
-  if (packages.length === 0 || existsSync(join(folder, ".fetched"))) return;
-  writeFileSync(join(folder, "package.json"), '{"private":true,"type":"module"}\n');
-  const args = ["install", "--no-audit", "--no-fund", "--prefer-offline", ...packages];
-  await promisify(execFile)("npm", args, { cwd: folder, timeout: FETCH_SECONDS * 1_000 });
-  writeFileSync(join(folder, ".fetched"), "");
-}
-
-function versionOf(folder: string, name: string | undefined): string {
-  const path = join(folder, "node_modules", name ?? "", "package.json");
-  if (name === undefined || !existsSync(path)) return "";
-  const { version } = JSON.parse(readFileSync(path, "utf8")) as { version?: string };
-  return version ?? "";
-}
 
 function shortOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, " ").slice(0, 160);
