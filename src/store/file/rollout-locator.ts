@@ -31,7 +31,8 @@ export class RolloutLocator {
   readonly #fs: FileSystem;
   readonly #layout: Layout;
   readonly #catalogued: (threadId: ThreadId) => string | null | undefined;
-  readonly #paths = new LRUCache<ThreadId, string>({ max: REMEMBERED });
+  /** By size, since a number of places would be held for them at once. */
+  readonly #paths = new LRUCache<ThreadId, string>({ maxSize: REMEMBERED, sizeCalculation: () => 1 });
   readonly #folders = new LRUCache<string, RolloutFolder>({ max: REMEMBERED_FOLDERS });
 
   /** `catalogued`: where the catalog has the file, which may be out of date. */

@@ -77,7 +77,10 @@ class HomeCheck {
   readonly #options: VerifyOptions;
   readonly #fs: FileSystem;
   readonly #layout: Layout;
+  readonly #locator: RolloutLocator;
   readonly #faults: Fault[] = [];
+  /** Files without a header. */
+  readonly #headless = new Set<string>();
   readonly #seen = new Map<ThreadId, FoundRollout[]>();
   readonly #leftovers = new Map<string, readonly string[]>();
   #files = 0;
@@ -88,6 +91,7 @@ class HomeCheck {
     this.#options = options;
     this.#fs = options.fileSystem ?? nodeFileSystem;
     this.#layout = new Layout(options.home);
+    this.#locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
   }
 
   report(): VerifyReport {
@@ -97,28 +101,28 @@ class HomeCheck {
 
   #add(kind: FaultKind, path: string, threadId: ThreadId | null, detail: string, offset: number | null = null): void {
     this.#faults.push({ kind, path, threadId, offset, detail });
+    if (kind === "no_header") this.#headless.add(path);
   }
 
   async rollouts(): Promise<void> {
-    const locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
-    for await (const { files: found } of locator.walk()) {
+    for await (const { files: found } of this.#locator.walk()) {
       for (const file of found) {
         this.#options.signal?.throwIfAborted();
         this.#files += 1;
         const files = this.#seen.get(file.name.threadId) ?? [];
         this.#seen.set(file.name.threadId, [...files, file]);
-        await this.#rollout(locator, file);
+        await this.#rollout(file);
         this.#options.onProgress?.({ files: this.#files, faults: this.#faults.length });
       }
     }
   }
 
-  async #rollout(locator: RolloutLocator, { path, name }: FoundRollout): Promise<void> {
+  async #rollout({ path, name }: FoundRollout): Promise<void> {
     const { threadId } = name;
     const report = (problem: RolloutProblem) => {
       if (problem.path === path) this.#add(problem.kind, path, threadId, problem.detail, problem.offset);
     };
-    const reader = new HistoryReader(this.#fs, locator, report);
+    const reader = new HistoryReader(this.#fs, this.#locator, report);
     try {
       const head = reader.head(path);
       this.#bytes += this.#fs.infoOf(path)?.size ?? 0;
@@ -224,9 +228,8 @@ class HomeCheck {
   async #row(catalog: Catalog, threadId: ThreadId, path: string): Promise<void> {
     const row = catalog.get(threadId);
     if (row === undefined || !this.#hasHeader(path)) return;
-    const locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
     let isWhole = true;
-    const reader = new HistoryReader(this.#fs, locator, ({ kind }) => {
+    const reader = new HistoryReader(this.#fs, this.#locator, ({ kind }) => {
       if (kind.startsWith("base_")) isWhole = false;
     });
     const notes = { names: new Map(), git: new Map() };
@@ -240,6 +243,6 @@ class HomeCheck {
   }
 
   #hasHeader(path: string): boolean {
-    return !this.#faults.some((fault) => fault.kind === "no_header" && fault.path === path);
+    return !this.#headless.has(path);
   }
 }

@@ -41,7 +41,10 @@ export class HistoryReader {
   readonly #locator: RolloutLocator;
   readonly #report: ProblemSink;
   /** Nobody changes a header in place. */
-  readonly #heads = new LRUCache<string, { head: RolloutHead; inode: number }>({ max: REMEMBERED_HEADS });
+  readonly #heads = new LRUCache<string, { head: RolloutHead; inode: number }>({
+    maxSize: REMEMBERED_HEADS,
+    sizeCalculation: () => 1,
+  });
 
   constructor(fs: FileSystem, locator: RolloutLocator, report: ProblemSink) {
     this.#fs = fs;
