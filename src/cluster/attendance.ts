@@ -20,6 +20,7 @@ import {
 } from "../protocol/errors.ts";
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
+import type { StoredTimer } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
@@ -52,6 +53,8 @@ export type WorkerThreads = {
   giveAway(threadId: ThreadId): Promise<void>;
   /** The living agents under a thread, at any depth, but for those that an invocation of their own runs here. */
   agentsUnder(threadId: ThreadId): readonly ThreadId[];
+  /** What stands in the thread's note. */
+  timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
   /** Of a thread that is not loaded here. */
   budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;
 };
@@ -155,6 +158,7 @@ export class Attendance {
       };
       await this.#write({ ...note, run });
       await this.#hand(thread, message, { isAgain });
+      if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
       await raceAbort(this.#rest(thread), signal);
       while (this.#handing.size > 0) {
@@ -164,10 +168,12 @@ export class Attendance {
       this.#isOver = true;
       const results = await this.#collect(signal);
       const facts = await factsOf(thread);
+      const hasTimers = thread.timers.length > 0;
       await this.#release();
+      const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       const { config } = note;
       await this.#write({ ...note, config: { ...config, ...changedSettings(config, facts) }, facts, run: null });
-      return { results, facts };
+      return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       this.#ready.reject(error);
       await this.#release();
@@ -210,6 +216,7 @@ export class Attendance {
       const handing = this.#hand(thread, message, { isAgain: true });
       this.#handing.add(handing);
       await handing.finally(() => this.#handing.delete(handing));
+      tellFired(thread, message);
       return { taken: true, ...(changesSettings(message) && { config: sentConfig(thread) }) };
     } catch (error) {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
@@ -220,7 +227,7 @@ export class Attendance {
   /** A message that an earlier worker has taken. */
   takeAgain(message: Message): void {
     if (isAnswer(message)) this.#decided.set(message.op.id, message.op);
-    else void this.take(message).catch(() => undefined);
+    else void this.take({ ...message, ...(message.kind === "op" && { fired: undefined }) }).catch(() => undefined);
     if (this.live !== undefined) this.#answerAgain(this.live);
   }
 
@@ -321,6 +328,12 @@ export class Attendance {
     });
     return Object.fromEntries(await Promise.all(entries));
   }
+}
+
+/** Of an op that a timer gave, the thread's listeners are told once: by the worker that has taken it. */
+function tellFired({ incarnation }: LiveThread, message: Message): void {
+  if (message.kind !== "op" || message.fired === undefined) return;
+  incarnation.publish(toSubmissionId(message.id), { type: "timer_fired", ...message.fired });
 }
 
 const IDLE_POLL_MS = 20;

@@ -36,6 +36,7 @@ import { newThreadId, newTurnId, parseThreadId, type SubmissionId, type ThreadId
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import type { StoredTimer } from "../protocol/schedule.ts";
 import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
@@ -45,6 +46,7 @@ import { Ingress } from "./ingress.ts";
 import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
 import { RemoteThread, type ThreadHost } from "./remote-thread.ts";
 import {
+  type Cancelled,
   CONTROL,
   type Delivery,
   type Facts,
@@ -57,6 +59,7 @@ import {
   STORED,
   sendable,
   THREAD,
+  TIMERS,
   type TurnAnswer,
 } from "./wire.ts";
 
@@ -389,6 +392,17 @@ class RemoteThreads implements Cluster, ThreadHost {
 
   async budgetOf(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<BudgetUse | undefined> {
     return (await this.#ask<{ budget?: BudgetUse }>([THREAD, threadId, "budget"], {}, signal)).budget;
+  }
+
+  async setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void> {
+    const request = { protocol: PROTOCOL_VERSION, timer };
+    await this.#ingress.call([TIMERS, threadId, "set"], request, { key: timer.set, signal: this.signal });
+  }
+
+  cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled> {
+    const request = { protocol: PROTOCOL_VERSION, id, ...definedFields({ set }) };
+    const options = { key: newTurnId(), signal: this.signal };
+    return this.#ingress.call([TIMERS, threadId, "cancel"], request, options) as Promise<Cancelled>;
   }
 
   #ask<T>(path: readonly [string, ...string[]], request: object, signal: AbortSignal): Promise<T> {

@@ -10,7 +10,8 @@ import type { ClusterThread } from "./cluster-thread.ts";
 type Refusal = readonly [kind: "value" | "call" | "promise", why: string];
 type Refusals<Name extends PropertyKey> = { readonly [N in Name & string]: Refusal };
 
-const TIMERS = "a timer is kept by the process that set it; have your own program wait, or send the op when it is due";
+const TIMERS =
+  "the engine keeps the timers, and a handle is told of none that others have set; keep what schedule gives";
 const MAIL =
   "messages between threads need both in one process; submit an op (inject_items, user_input) to the other thread";
 const WATCHING = "watching ends needs both threads in one process; follow the other thread's events$, status$ and end";
@@ -21,9 +22,7 @@ const STEPS =
 export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThread>> = {
   actor: ["value", "its actor is on the worker that runs it"],
   terminals: ["value", "background commands are the worker's, and end with the turn's invocation"],
-  schedule: ["promise", TIMERS],
   timers: ["value", TIMERS],
-  cancelTimer: ["promise", TIMERS],
   step: ["promise", STEPS],
   monitor: ["call", WATCHING],
   monitors: ["promise", WATCHING],

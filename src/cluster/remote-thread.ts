@@ -16,9 +16,19 @@ import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/eve
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import {
+  dueAtOf,
+  readWhen,
+  type ScheduledTimer,
+  type ScheduleOptions,
+  type StoredTimer,
+  storedTimerSchema,
+  type When,
+} from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import { parseWith } from "../protocol/validation.ts";
 import { withKnownInput } from "../thread/known-input.ts";
 import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import { traceOf } from "../thread/submission-ledger.ts";
@@ -43,7 +53,16 @@ import { APPROVALS, Feed, type FeedSource, openQuestions, USER_QUESTIONS } from 
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
 import { RemoteEvents } from "./remote-events.ts";
 import { resultOf } from "./turn-results.ts";
-import type { Delivery, Facts, LiveState, Look, Message, TurnAnswer } from "./wire.ts";
+import {
+  type Cancelled,
+  type Delivery,
+  type Facts,
+  type LiveState,
+  type Look,
+  type Message,
+  needsTurn,
+  type TurnAnswer,
+} from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
 
 /** Whose threads they are. */
@@ -63,6 +82,9 @@ export interface ThreadHost {
   answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
   close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
   budgetOf(threadId: ThreadId, signal?: AbortSignal): Promise<BudgetUse | undefined>;
+  setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void>;
+  /** @param set only the one that was set then */
+  cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled>;
   /** Fires when the connection is closed. */
   readonly signal: AbortSignal;
 }
@@ -440,6 +462,24 @@ export class RemoteThread implements ClusterThread, FeedSource {
     await this.#message({ kind: "budget", id: newTurnId(), change });
   }
 
+  /** The engine keeps it, and gives the op by way of any worker. */
+  async schedule(when: When, given: Op, { id = newTurnId() }: ScheduleOptions = {}): Promise<ScheduledTimer> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, given);
+    const set = newTurnId();
+    const op = withKnownInput(parseOp(given));
+    const timer = parseWith(
+      storedTimerSchema,
+      { ...{ id, set, op, next: 0, fired: 0 }, ...readWhen(when, Date.now()) },
+      "schedule",
+    );
+    await this.#bounded("the timer", () => this.#host.setTimer(this.id, timer), {});
+    return { id, dueAt: dueAtOf(timer), cancel: () => this.#host.cancelTimer(this.id, id, set) };
+  }
+
+  cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]> {
+    return this.#host.cancelTimer(this.id, id);
+  }
+
   /** Hands a message in, and waits until it was carried out. */
   async #message(message: Message, options: WaitOptions = {}, what = "the message"): Promise<void> {
     await this.#bounded(what, (signal) => this.#carryOut(message, signal), options);
@@ -577,19 +617,6 @@ export class RemoteThread implements ClusterThread, FeedSource {
 }
 
 refuseMembers(RemoteThread.prototype, REFUSED_OF_THREADS);
-
-/** What only the turn that runs could take is for nobody when none runs. */
-function needsTurn(message: Message): boolean {
-  if (message.kind === "interrupt") return false;
-  return message.kind !== "op" || !FOR_THE_TURN.has(message.op.type);
-}
-
-const FOR_THE_TURN: ReadonlySet<string> = new Set([
-  "interrupt",
-  "exec_approval",
-  "patch_approval",
-  "user_input_answer",
-]);
 
 /** @throws InvalidRequestError */
 function checkSubmissionId(id: unknown): void {

@@ -1,6 +1,7 @@
 /** Restate's SDK, which only those have installed who run workers. */
 import { createRequire } from "node:module";
 import type * as Sdk from "@restatedev/restate-sdk";
+import type { Serde } from "@restatedev/restate-sdk";
 import type * as FetchSdk from "@restatedev/restate-sdk/fetch";
 import { InvalidRequestError } from "../protocol/errors.ts";
 
@@ -22,3 +23,10 @@ export const loadSdk = (): RestateSdk => load("@restatedev/restate-sdk") as Rest
 
 /** @throws InvalidRequestError */
 export const loadFetchSdk = (): typeof FetchSdk => load("@restatedev/restate-sdk/fetch") as typeof FetchSdk;
+
+/** How handlers write to one another: as clients write to them. */
+export const jsonSerde = <T>(): Serde<T> => ({
+  contentType: "application/json",
+  serialize: (value) => Buffer.from(JSON.stringify(value)),
+  deserialize: (bytes) => JSON.parse(Buffer.from(bytes).toString("utf8")) as T,
+});

@@ -3,7 +3,7 @@
  *
  * `Thread`, keyed by thread id: exclusive handlers for what changes a thread, one at a time over all workers; shared ones for what
  * only looks. `ThreadControl`, keyed alike: hands messages to the invocation that runs a thread, as signals that it numbers, and says
- * whether they were taken. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
+ * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
  */
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
 import type { BudgetUse } from "../protocol/budget.ts";
@@ -11,9 +11,11 @@ import type { ErrorJson } from "../protocol/errors.ts";
 import { SkeinError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { parseThreadId } from "../protocol/ids.ts";
+import type { StoredTimer } from "../protocol/schedule.ts";
 import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
 import type { Attendance } from "./attendance.ts";
-import type { RestateSdk } from "./restate-sdk.ts";
+import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
+import { timerHandlers } from "./timer-handlers.ts";
 import {
   type Asked,
   CONTROL,
@@ -26,9 +28,12 @@ import {
   type Look,
   type Message,
   type OpenRequest,
+  PROTOCOL_VERSION,
   STORED,
   type StartRequest,
   THREAD,
+  TIMERS,
+  type TimerRequest,
   type TurnAnswer,
   type TurnRequest,
 } from "./wire.ts";
@@ -47,6 +52,10 @@ export interface WorkerActions {
   look(threadId: ThreadId): Promise<Look>;
   history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
   budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
+  /** The timers that a process outside the engine, or a tool of a worker, has set. */
+  timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
+  /** The engine has them now. */
+  dropTimers(threadId: ThreadId): Promise<void>;
   list(query: ThreadQuery | undefined): Promise<ThreadPage>;
   lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]>;
 }
@@ -75,6 +84,8 @@ const BRISK: RetryPolicy = {
   maxAttempts: 8,
   onMaxAttempts: "kill",
 };
+/** A timer waits for as long as no worker can be asked. */
+const ENDLESS: RetryPolicy = { initialInterval: 50, exponentiationFactor: 2, maxInterval: 30_000 };
 const MAX_RUN_MS = 30 * DAY_MS;
 
 /** Another worker, or this one later, may do what these say. */
@@ -112,6 +123,23 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     answerOf(await ctx.run(name, () => told(work)));
   const look = async <T>(work: () => Promise<T>): Promise<T> => answerOf(await told(work));
 
+  /** From now on the engine keeps them. One that it was given already it has. */
+  const keep = async (ctx: ObjectContext, threadId: ThreadId, timers: readonly StoredTimer[]): Promise<void> => {
+    if (timers.length === 0) return;
+    // Nobody waits for them here: what fires just now may wait for this invocation.
+    for (const timer of timers) {
+      const parameter: TimerRequest = { protocol: PROTOCOL_VERSION, timer };
+      ctx.genericSend({
+        service: TIMERS,
+        method: "set",
+        key: threadId,
+        parameter,
+        inputSerde: jsonSerde<TimerRequest>(),
+      });
+    }
+    await step(ctx, "timers-kept", () => worker.dropTimers(threadId));
+  };
+
   const turn = async (ctx: ObjectContext, request: TurnRequest): Promise<TurnAnswer> => {
     const threadId = checked(ctx, request);
     const { id: invocation, attemptCompletedSignal } = ctx.request();
@@ -125,7 +153,9 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
         ]);
         if (!("signalled" in next)) {
           if (next.failure !== undefined) throw next.failure;
-          return answerOf(next.answer as Told<TurnAnswer>);
+          const { timers = [], ...answer } = answerOf(next.answer as Told<TurnAnswer>);
+          await keep(ctx, threadId, timers);
+          return answer;
         }
         if (next.signalled === undefined) continue;
         const { message, ack } = next.signalled;
@@ -158,6 +188,12 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     return RestatePromise.race([ack.promise, running.attach().map((): Delivery => ({ taken: false }))]);
   };
 
+  const { setTimer, fireTimer, cancelTimer } = timerHandlers(sdk, {
+    checked,
+    look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
+    fail,
+  });
+
   const { exclusive, shared } = sdk.handlers.object;
   const changing = { journalRetention: 0, idempotencyRetention: REMEMBERED_MS, retryPolicy: PATIENT };
   const running = { ...changing, inactivityTimeout: MAX_RUN_MS, abortTimeout: DAY_MS };
@@ -180,7 +216,9 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
         const threadId = checked(ctx, request);
-        return step(ctx, "open", () => worker.open(threadId, request));
+        const facts = await step(ctx, "open", () => worker.open(threadId, request));
+        await keep(ctx, threadId, await step(ctx, "timers", () => worker.timersOf(threadId)));
+        return facts;
       }),
       turn: exclusive(running, turn),
       remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
@@ -226,7 +264,15 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       }),
     },
   });
-  return [thread, control, stored];
+  const timers = sdk.object({
+    name: TIMERS,
+    handlers: {
+      set: exclusive(changing, setTimer),
+      fire: exclusive({ ...changing, retryPolicy: ENDLESS }, fireTimer),
+      cancel: exclusive(changing, cancelTimer),
+    },
+  });
+  return [thread, control, timers, stored];
 }
 
 const signalName = (n: number): string => `message-${n}`;

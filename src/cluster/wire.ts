@@ -11,6 +11,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import type { FiredTimer, StoredTimer } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { ActiveTurn } from "../thread/thread.ts";
@@ -24,6 +25,7 @@ export const PROTOCOL_VERSION = 1;
 /** The services that a worker registers. */
 export const THREAD = "Thread";
 export const CONTROL = "ThreadControl";
+export const TIMERS = "ThreadTimers";
 export const STORED = "StoredThreads";
 
 /** The engine takes 32 MiB at most, headers and framing included. */
@@ -113,6 +115,8 @@ export type Message =
       /** The id was made for this message alone. */
       readonly isNew?: boolean | undefined;
       readonly rerun?: boolean | undefined;
+      /** The timer that gives it. */
+      readonly fired?: FiredTimer | undefined;
     }
   | { readonly kind: "interrupt"; readonly id: string; readonly turnId?: string | undefined }
   | { readonly kind: "rollback"; readonly id: string; readonly turns: number }
@@ -122,7 +126,12 @@ export type Message =
 export type SentResult = Omit<TurnResult<never>, "items"> & { readonly items: TurnResult["items"] | null };
 
 /** What the messages of one invocation came to, by their ids. */
-export type TurnAnswer = { readonly results: { readonly [id: string]: SentResult }; readonly facts: Facts };
+export type TurnAnswer = {
+  readonly results: { readonly [id: string]: SentResult };
+  readonly facts: Facts;
+  /** What tools of the worker have set meanwhile: the engine keeps them from now on. */
+  readonly timers?: readonly StoredTimer[] | undefined;
+};
 
 /** `ended`: the invocation was over before it heard of the message. */
 export type Delivery =
@@ -154,10 +163,27 @@ export type SentOptions = Pick<
 export type OpenRequest = { readonly protocol: number; readonly config: ThreadConfig | null };
 export type TurnRequest = { readonly protocol: number; readonly message: Message };
 export type DeliverRequest = { readonly protocol: number; readonly invocation: string; readonly message: Message };
+export type TimerRequest = { readonly protocol: number; readonly timer: StoredTimer };
+/** `set`: only the one that was set then, and none that has replaced it. */
+export type CancelRequest = { readonly protocol: number; readonly id: string; readonly set?: string | undefined };
+export type Cancelled = { readonly cancelled: boolean; readonly fired: number };
 export type Asked = { readonly protocol: number };
 export type HistoryRequest = Asked & { readonly from: number; readonly to?: number | undefined };
 /** `next` is null on the last page. */
 export type HistoryPage = { readonly lines: readonly RolloutLine[]; readonly next: number | null };
+
+/** What only the turn that runs could take is for nobody when none runs. */
+export function needsTurn(message: Message): boolean {
+  if (message.kind === "interrupt") return false;
+  return message.kind !== "op" || !FOR_THE_TURN.has(message.op.type);
+}
+
+const FOR_THE_TURN: ReadonlySet<string> = new Set([
+  "interrupt",
+  "exec_approval",
+  "patch_approval",
+  "user_input_answer",
+]);
 
 /** A thread as it stands: what is noted of it, and how many lines it has. */
 export type Look = { readonly note: ClusterNote; readonly position: number };

@@ -19,6 +19,7 @@ import { definedFields } from "../protocol/defined-fields.ts";
 import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { isStored } from "../store/is-stored.ts";
 import { Attendance, factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./attendance.ts";
@@ -38,7 +39,10 @@ import {
 
 /** What a worker is made of. */
 export type WorkerOptions = {
-  /** Whose threads they are. Its store is shared by all workers, and keeps notes: files of one machine, or PostgreSQL. */
+  /**
+   * Whose threads they are. Its store is shared by all workers, and keeps notes: files of one machine, or PostgreSQL. Give it
+   * `timers: "own"`: the engine fires those of the cluster's threads.
+   */
   readonly manager: ThreadManager;
   /** The engine's public keys (`publickeyv1_...`): only requests that it has signed are answered. Needed off the loopback. */
   readonly identityKeys?: readonly string[] | undefined;
@@ -135,6 +139,10 @@ class ClusterWorker implements Worker, WorkerActions {
       url: () => this.#advertise ?? this.#url ?? null,
       giveAway: (threadId) => runtime.giveAway(threadId),
       agentsUnder: (threadId) => runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent)),
+      async timersOf(threadId) {
+        const note = await notes.read(threadId, "timers");
+        return note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
+      },
       async budgetOf(threadId, config) {
         const use = await runtime.budgets.useOf(threadId, config);
         runtime.budgets.accounts.forget(threadId);
@@ -397,6 +405,14 @@ class ClusterWorker implements Worker, WorkerActions {
     if (running !== undefined) return running.budget();
     const { facts } = await noteOf(this.#threads, threadId);
     return this.#threads.budgetOf(threadId, { ...facts.config, tools: [] });
+  }
+
+  timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]> {
+    return this.#threads.timersOf(threadId);
+  }
+
+  dropTimers(threadId: ThreadId): Promise<void> {
+    return this.#threads.notes.write(threadId, "timers", undefined);
   }
 
   list(query: Parameters<ThreadManager["listThreads"]>[0]) {

@@ -16,11 +16,10 @@ import type { SkeinLogger } from "../kernel/log.ts";
 import { MinHeap } from "../kernel/min-heap.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import { RolloutNotFoundError, ThreadBusyError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
-import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { newTurnId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import {
   dueAtOf,
-  type FiredTimer,
   readWhen,
   type ScheduledTimer,
   type ScheduleOptions,
@@ -32,17 +31,14 @@ import { parseWith } from "../protocol/validation.ts";
 import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import { type Firing, firingsOf, lastDue, submissionOf } from "./firings.ts";
 
 /** So many timers fire side by side. */
 const MOST_AT_ONCE = 32;
-/** So many missed firings of one timer are made up for, at most. */
-const MOST_MADE_UP = 100;
 /** A thread that another process has, or that can't be reached, is tried again so much later. */
 const TRY_AGAIN_MS = 30_000;
 /** So many entries of what is not due any more are left lying, beside as many as there are timers. */
 const SPARE_ENTRIES = 64;
-/** What is later than this was missed. */
-const LATE_MS = 1_000;
 
 /** Whose timers they are. */
 export interface TimerHost {
@@ -268,12 +264,11 @@ export class Timers {
 
   async #fire(row: Row, now: number): Promise<void> {
     const { threadId, timer } = row;
-    const first = timer.next;
-    const last = timer.every === null ? 0 : Math.max(first, Math.floor((now - timer.firstAt) / timer.every));
+    const last = lastDue(timer, now);
     try {
       const thread = await this.#host.bring(threadId);
       let given = 0;
-      const firings = isAtWork(thread, row) ? [] : firingsOf(timer, first, last, now);
+      const firings = isAtWork(thread, row) ? [] : firingsOf(timer, now);
       for (const firing of firings) {
         if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
         await this.#give(thread, row, firing, now);
@@ -287,17 +282,7 @@ export class Timers {
   }
 
   async #give(thread: LiveThread, row: Row, firing: Firing, now: number): Promise<void> {
-    const { timer } = row;
-    const dueAt = dueAtOf({ ...timer, next: firing.n });
-    const fired: FiredTimer = {
-      id: timer.id,
-      due_at: dueAt,
-      fired_at: now,
-      late: now - dueAt > LATE_MS,
-      missed: firing.missed,
-    };
-    const op = parseOp({ ...timer.op, timer: fired });
-    const id = firingId(timer, firing.n);
+    const { id, op, fired } = submissionOf(row.timer, firing, now);
     await thread.submitWithId({ id, op });
     row.last = id;
     thread.incarnation.publish(id, { type: "timer_fired", ...fired });
@@ -362,21 +347,6 @@ export class Timers {
   }
 }
 
-type Firing = { readonly n: number; readonly missed: number };
-
-/** Which firings are made now, of those that are due. */
-function firingsOf({ every, firstAt, missed }: StoredTimer, first: number, last: number, now: number): Firing[] {
-  if (every === null || first === last) {
-    const isMissed = every !== null && missed === "skip" && now - (firstAt + every * last) > LATE_MS;
-    return isMissed ? [] : [{ n: last, missed: 0 }];
-  }
-  const isNow = now - (firstAt + every * last) <= LATE_MS;
-  if (missed === "skip") return isNow ? [{ n: last, missed: 0 }] : [];
-  if (missed === "one") return [{ n: last, missed: last - first }];
-  const from = Math.max(first, last - MOST_MADE_UP + 1);
-  return Array.from({ length: last - from + 1 }, (_, at) => ({ n: from + at, missed: at === 0 ? from - first : 0 }));
-}
-
 /** The turn of its last firing runs, or waits: two turns of one timer never queue up. */
 const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row): boolean =>
   last !== undefined &&
@@ -384,5 +354,3 @@ const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row)
   (activeTurn?.submissionId === last || incarnation.intake.ledger.isWaiting(last));
 
 const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
-
-const firingId = ({ id, set }: StoredTimer, n: number): SubmissionId => toSubmissionId(`timer:${id}:${set}:${n}`);

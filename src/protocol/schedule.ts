@@ -43,7 +43,7 @@ export type FiredTimer = {
 const name = z.string().min(1);
 
 /** A timer as it stands in its thread's note. */
-const storedTimerSchema = z.object({
+export const storedTimerSchema = z.object({
   id: name,
   /** Made anew whenever it is set, so that a firing of the one before is another submission. */
   set: name,

@@ -183,6 +183,21 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     await oneEnd(thread, 1);
   });
 
+  test("is a timer's, and goes on elsewhere when the worker that took it dies: it has fired once", async () => {
+    const { thread } = await client().startThread();
+    const timer = await thread.schedule({ after: 200 }, input("wait here"));
+    const first = await runningAt(thread);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    await (await client().getThread(thread.id)).submit(input("and more"));
+    await until(async () => (await durable(thread)).includes("task_complete"));
+    await oneEnd(thread, 1);
+    let lines = "";
+    for await (const page of store.load(thread.id)) lines += JSON.stringify(page);
+    assert.equal(lines.split('"type":"UserMessage"').length - 1, 2);
+    assert.deepEqual(await timer.cancel(), { cancelled: false, fired: 1 });
+  });
+
   test("is interrupted while no worker runs it: the next one ends it", async () => {
     const { thread } = await client().startThread();
     const turn = thread.run("wait here");

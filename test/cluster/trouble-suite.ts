@@ -51,6 +51,7 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     const paths = [
       ...handlers.map((name) => `Thread/${id}/${name}`),
       `ThreadControl/${id}/deliver`,
+      ...["set", "fire", "cancel"].map((name) => `ThreadTimers/${id}/${name}`),
       "StoredThreads/list",
     ];
     for (const path of paths) {

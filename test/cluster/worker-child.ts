@@ -22,6 +22,7 @@ const manager = await ThreadManager.create({
   ...{ store, tools: [guarded], model: scriptedClient(answer) },
   config: { cwd: "/tmp" },
   supervision: { maxContinuations: 20 },
+  timers: "own",
 });
 const worker = createWorker({ manager, leasePatienceMs: 2_000 });
 const { url } = await worker.listen();

@@ -57,6 +57,8 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
       ...home.options,
       ...(options.scripted === true && scripted),
       store: store.value,
+      // The engine keeps those of the cluster's threads.
+      timers: "own",
       logger,
     });
     const { identityKey, advertise } = options;
