@@ -24,6 +24,10 @@ let questionSince = { key: "", at: 0 };
 /** Begins with the page. */
 export function followKeys(): void {
   addEventListener("keydown", onKey);
+  addEventListener("pointerdown", ({ target }) => {
+    const menu = openMenu();
+    if (menu !== null && !menu.contains(target as Node)) menu.open = false;
+  });
   const note = () => {
     const asked = ownQuestion();
     const key = asked === undefined ? "" : `${asked.threadId} ${asked.callId}`;
@@ -33,12 +37,20 @@ export function followKeys(): void {
   selected.subscribe(note);
 }
 
+const openMenu = () => document.querySelector<HTMLDetailsElement>(".menu[open]");
+
 const ownQuestion = () => questions.peek().find(({ threadId }) => threadId === selected.peek());
 
 function onKey(event: KeyboardEvent): void {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") !== null) return;
   const target = event.target as HTMLElement;
   if (event.key === "Escape") {
+    const menu = openMenu();
+    if (menu !== null) {
+      menu.open = false;
+      menu.querySelector("summary")?.focus();
+      return;
+    }
     if (target.id === "find") words.value = "";
     document.querySelector<HTMLElement>(".rows")?.focus();
     return;

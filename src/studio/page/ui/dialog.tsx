@@ -26,7 +26,8 @@ export const ask = (question: Asked): Promise<string | undefined> =>
     };
   });
 
-function useModal(isOpen: boolean) {
+/** Opens it over the page as soon as it is there. */
+export function useModal(isOpen: boolean) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     if (isOpen && dialog.current?.open === false) dialog.current.showModal();

@@ -85,11 +85,13 @@ function Turns({ threadId }: { readonly threadId: string }) {
       <table>
         <thead>
           <tr>
-            {["turn", "", "model", "time", "first word", "requests", "fresh", "cached", "out", "cost"].map((name) => (
-              <th key={name} scope="col">
-                {name}
-              </th>
-            ))}
+            {["turn", "status", "model", "time", "first word", "requests", "fresh", "cached", "out", "cost"].map(
+              (name) => (
+                <th key={name} scope="col">
+                  {name}
+                </th>
+              ),
+            )}
           </tr>
         </thead>
         <tbody>

@@ -1,7 +1,7 @@
 /** Which files a thread and its agents have changed, as far as their patches tell. */
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
-import { familyOf, messageOf, nameOf, request, rows, select } from "../state.ts";
+import { useEffect, useRef } from "preact/hooks";
+import { familyOf, messageOf, nameOf, request, rows, select, shape } from "../state.ts";
 import { visible } from "../words.ts";
 import { Diff } from "./text.tsx";
 
@@ -14,10 +14,17 @@ export function Files({ root }: { readonly root: string }) {
   const changes = useSignal<readonly Change[] | undefined>(undefined);
   const left = useSignal(0);
   const failures = useSignal<readonly string[]>([]);
+  const readOf = useRef("");
+  // Read anew when one of them begins, asks or ends: that is when patches come to be.
+  shape.value;
+  const stand = familyOf(root, { forks: false })
+    .slice(0, MOST_THREADS)
+    .map(({ live }) => live.value.status)
+    .join();
   useEffect(() => {
     let isWanted = true;
-    changes.value = undefined;
-    failures.value = [];
+    if (readOf.current !== root) changes.value = undefined;
+    readOf.current = root;
     const family = familyOf(root, { forks: false });
     left.value = Math.max(0, family.length - MOST_THREADS);
     const ids = family.slice(0, MOST_THREADS).map(({ id }) => id);
@@ -29,7 +36,7 @@ export function Files({ root }: { readonly root: string }) {
     return () => {
       isWanted = false;
     };
-  }, [root, changes, left, failures]);
+  }, [root, stand]);
   if (changes.value === undefined) return <p class="empty">Reading…</p>;
   const byPath = Map.groupBy(changes.value, ({ path }) => path);
   return (
@@ -69,6 +76,6 @@ async function changesOf(threadId: string): Promise<Change[]> {
   const page = await request<Page>("thread/turns/list", params);
   const items = page.data.toReversed().flatMap((turn) => turn.items);
   return items
-    .filter(({ type, status }) => type === "fileChange" && status !== "declined" && status !== "failed")
+    .filter(({ type, status }) => type === "fileChange" && status === "completed")
     .flatMap(({ changes = [] }) => changes.map(({ path, diff }) => ({ threadId, path, diff })));
 }

@@ -85,9 +85,7 @@ function Tool({
     <details class={`tool ${status}`} open={status === "inProgress"}>
       <summary>
         <Text text={title} kind="mono title" />
-        <span class="state">
-          {state} {tookOf(item)}
-        </span>
+        <span class="state">{[state, tookOf(item)].filter((part) => part !== "").join(" · ")}</span>
       </summary>
       {children}
     </details>
@@ -97,13 +95,13 @@ function Tool({
 function Command({ shown }: { readonly shown: ShownItem }) {
   const item = shown.item.value;
   const actions = listOf(item.commandActions).map((action) => stringOf(fieldOf(action, "command")));
-  const exit = typeof item.exitCode === "number" ? `exit ${item.exitCode}` : "";
+  const exit = typeof item.exitCode === "number" ? ` · exit ${item.exitCode}` : "";
   const output = stringOf(item.aggregatedOutput) || shown.growing.value;
   return (
     <Tool
       item={item}
       title={`$ ${actions.length === 1 ? actions[0] : stringOf(item.command)}`}
-      state={`${stringOf(item.status)} ${exit}`}
+      state={`${stringOf(item.status)}${exit}`}
     >
       <Text text={`in ${stringOf(item.cwd)}`} kind="dim" />
       {output !== "" && <Text text={output} kind="mono output" />}

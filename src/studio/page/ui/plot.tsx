@@ -102,7 +102,8 @@ function optionsOf(
           ? { values: (_plot: uPlot, ticks: number[]) => ticks.map(timeAt) }
           : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500] }),
       },
-      { ...axis, size: 54, values: (_plot, ticks) => ticks.map(shown) },
+      // Between 0 and 1 there is nothing to count, and two ticks of one name.
+      { ...axis, size: 54, values: (_plot, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? shown(tick) : "")) },
     ],
     series: [
       {},

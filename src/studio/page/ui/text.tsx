@@ -43,20 +43,23 @@ export function Diff({ diff, isWhole = false }: { readonly diff: string; readonl
   if (diff.length > CHUNK) return <Text text={diff} kind="mono diff" isWhole={isWhole} />;
   return (
     <div class="diff mono">
-      {diff.split("\n").map((line, index) => {
-        const kind = line.startsWith("+")
-          ? "added"
-          : line.startsWith("-")
-            ? "taken"
-            : line.startsWith("@@")
-              ? "at"
-              : "";
-        return (
-          <div key={index} class={kind}>
-            {visible(line) || " "}
-          </div>
-        );
-      })}
+      {diff
+        .replace(/\n[+ -]?$/, "")
+        .split("\n")
+        .map((line, index) => {
+          const kind = line.startsWith("+")
+            ? "added"
+            : line.startsWith("-")
+              ? "taken"
+              : line.startsWith("@@")
+                ? "at"
+                : "";
+          return (
+            <div key={index} class={kind}>
+              {visible(line) || " "}
+            </div>
+          );
+        })}
     </div>
   );
 }
