@@ -1,5 +1,7 @@
 /** The load generator: what comes when, how it is timed, and the command on real threads. */
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { Writable } from "node:stream";
 import { suite, test } from "node:test";
 import fc from "fast-check";
@@ -209,6 +211,37 @@ suite("skein load", () => {
     assert.deepEqual([result.target, result.model, result.errors], ["embedded", "scripted", {}]);
   });
 
+  test("JSON holds no option of another command, and no secret of an address", async () => {
+    await using manager = await ThreadManager.create({ store: memoryStore(), model: scriptedClient() });
+    const server = createAppServer(manager);
+    const { url } = await server.listen("ws://127.0.0.1:0");
+    try {
+      const target = `${url.replace("ws://", "ws://ada:hush@")}/?token=hush`;
+      const args = ["--target", target, "--threads", "1", "--turns", "1", "--seconds", "1", "--json"];
+      const { code, stdout, stderr } = await skein([...args, "--store", "postgres://ada:hush@127.0.0.1/x"]);
+      assert.deepEqual([stderr, code], ["", 0]);
+      assert.doesNotMatch(stdout, /hush|altScreen/);
+      assert.equal(JSON.parse(stdout).target, `${url}/`);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("turns that nobody ends are no success, and are told", async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const { port } = silent.address() as AddressInfo;
+    try {
+      const args = ["--model", `http://127.0.0.1:${port}/v1`, "--threads", "1", "--turns", "1", "--seconds", "1"];
+      const { code, stdout } = await skein(args);
+      assert.equal(code, 1);
+      assert.match(stdout, /\n1 were not over 10 s after the end\n/);
+    } finally {
+      silent.closeAllConnections();
+      await new Promise((resolve) => silent.close(resolve));
+    }
+  });
+
   test("on an app-server, as a table", async () => {
     await using manager = await ThreadManager.create({ store: memoryStore(), model: scriptedClient() });
     const server = createAppServer(manager);
@@ -256,6 +289,6 @@ suite("skein load", () => {
   test("a server that is not there is an error", async () => {
     const { code, stderr } = await skein(["--target", "ws://127.0.0.1:1", "--seconds", "1"]);
     assert.equal(code, 1);
-    assert.match(stderr, /^error: /);
+    assert.match(stderr, /^error: --target: no app-server can be reached there: .*ECONNREFUSED/);
   });
 });

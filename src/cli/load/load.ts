@@ -6,7 +6,7 @@ import { drained, type Io } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Progress } from "../terminal/progress.ts";
 import { embeddedTarget } from "./embedded-target.ts";
-import { type LoadClock, type LoadPlan, type LoadResult, type Phase, runLoad } from "./runner.ts";
+import { DRAIN_MS, type LoadClock, type LoadPlan, type LoadResult, type Phase, runLoad } from "./runner.ts";
 import type { LoadTarget } from "./target.ts";
 import { wireTarget } from "./wire-target.ts";
 
@@ -42,12 +42,31 @@ export async function load(options: LoadOptions, io: Io): Promise<void> {
     });
   });
   const out = new LineWriter(io.stdout);
-  if (options.json) out.json({ ...options, ...result });
+  if (options.json) out.json({ ...askedOf(options), ...result });
   else for (const line of report(result)) out.line(line);
   out.flush();
   await drained(io.stdout);
   interruption.throwIfInterrupted();
-  if (Object.keys(result.errors).length > 0) throw new Exit(EXIT.failed);
+  if (Object.keys(result.errors).length > 0 || unfinishedOf(result) > 0) throw new Exit(EXIT.failed);
+}
+
+const PHASES: readonly Phase[] = ["start", "turn", "fork", "remove"];
+
+const unfinishedOf = (result: LoadResult): number => PHASES.reduce((sum, phase) => sum + result[phase].unfinished, 0);
+
+/** The load's own options alone: those of every command may hold secrets, as an address may. */
+function askedOf({ threads, turns, forkRate, removeRate, seconds, rate, model, target }: LoadOptions): object {
+  return {
+    ...{ threads, turns, forkRate, removeRate, seconds, ...(rate !== undefined && { rate }) },
+    ...{ model: withoutSecrets(model), target: withoutSecrets(target) },
+  };
+}
+
+/** Without user, password and query, where it is a URL. */
+function withoutSecrets(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || url.host === "") return text;
+  return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
 function planOf({ threads, turns, seconds, rate, forkRate, removeRate }: LoadOptions): LoadPlan {
@@ -88,8 +107,6 @@ function checkUrl(
   throw new UsageError(`${option}: ${url.hostname} is another machine; --allow-remote says that it may be loaded`);
 }
 
-const PHASES: readonly Phase[] = ["start", "turn", "fork", "remove"];
-
 function report(result: LoadResult): string[] {
   const columns = ["", "done", "failed", "open", "a second", "p50 ms", "p90", "p99", "p99.9", "max"];
   const rows = PHASES.filter((phase) => result[phase].begun > 0).map((phase) => {
@@ -101,8 +118,12 @@ function report(result: LoadResult): string[] {
   const widths = columns.map((name, at) => Math.max(name.length, ...rows.map((row) => (row[at] ?? "").length)));
   const table = [columns, ...rows].map((row) => row.map((cell, at) => cell.padStart(widths[at] ?? 0)).join("  "));
   const errors = Object.entries(result.errors).map(([code, count]) => `${count} × ${code}`);
+  const unfinished = unfinishedOf(result);
   return [
     ...table,
+    ...(unfinished === 0 || result.interrupted
+      ? []
+      : [`${unfinished} were not over ${DRAIN_MS / 1000} s after the end`]),
     ...(errors.length === 0 ? [] : [`errors: ${errors.join(", ")}`]),
     ...(result.skipped === 0 ? [] : [`${result.skipped} forks and removals found no idle thread`]),
     `${result.seconds} s${result.interrupted ? ", interrupted" : ""}`,

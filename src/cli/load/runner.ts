@@ -49,7 +49,7 @@ type LoadProgress = {
 };
 
 /** How long what is still open when the schedule is over gets. */
-const DRAIN_MS = 10_000;
+export const DRAIN_MS = 10_000;
 /** So many threads are started side by side before the run. */
 const STARTS = 16;
 

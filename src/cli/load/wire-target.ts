@@ -1,6 +1,7 @@
 /** Threads of an app-server, over a WebSocket: JSON-RPC as its clients speak it. */
 import { WebSocket } from "ws";
 import * as z from "zod";
+import { StoreIoError } from "../../protocol/errors.ts";
 import { VERSION } from "../../version.ts";
 import { type LoadTarget, TurnFailed } from "./target.ts";
 
@@ -147,7 +148,9 @@ export async function wireTarget(url: string, signal: AbortSignal): Promise<Load
   const socket = new WebSocket(url, { perMessageDeflate: false });
   await new Promise<void>((resolve, reject) => {
     socket.once("open", resolve);
-    socket.once("error", reject);
+    socket.once("error", (cause) => {
+      reject(new StoreIoError(`--target: no app-server can be reached there: ${cause.message}`, { cause }));
+    });
     signal.addEventListener("abort", () => socket.terminate(), { once: true });
   });
   socket.on("error", () => undefined); // it closes, and what waits hears of that
