@@ -1,8 +1,7 @@
 /** Packages of peers: fetched into .cache/peers, and no dependencies of the project. */
-import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { runBounded } from "../bounded-run.ts";
 
 export const CACHE = join(import.meta.dirname, "../../.cache");
 
@@ -15,7 +14,9 @@ export async function fetchPackages(folder: string, packages: readonly string[])
   if (packages.length === 0 || existsSync(join(folder, ".fetched"))) return;
   writeFileSync(join(folder, "package.json"), '{"private":true,"type":"module"}\n');
   const args = ["install", "--no-audit", "--no-fund", "--prefer-offline", ...packages];
-  await promisify(execFile)("npm", args, { cwd: folder, timeout: FETCH_SECONDS * 1_000 });
+  // npm may outlive a signal while it builds: its whole group ends.
+  const { failure } = await runBounded({ command: ["npm", ...args], cwd: folder, seconds: FETCH_SECONDS });
+  if (failure !== undefined) throw new Error(failure);
   writeFileSync(join(folder, ".fetched"), "");
 }
 
