@@ -3,7 +3,7 @@
  *
  * `Thread`, keyed by thread id: exclusive handlers for what changes a thread, one at a time over all workers; shared ones for what
  * only looks. `ThreadControl`, keyed alike: hands messages to the invocation that runs a thread, as signals that it numbers, and says
- * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
+ * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `ThreadTree`, keyed by root: how large its tree is. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
  */
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
 import type { BudgetUse } from "../protocol/budget.ts";
@@ -16,6 +16,7 @@ import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
 import type { Attendance } from "./attendance.ts";
 import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
 import { timerHandlers } from "./timer-handlers.ts";
+import { type AdmitRequest, type LeaveRequest, type TreeLimits, treeHandlers } from "./tree-handlers.ts";
 import {
   type Asked,
   CONTROL,
@@ -34,6 +35,7 @@ import {
   THREAD,
   TIMERS,
   type TimerRequest,
+  TREE,
   type TurnAnswer,
   type TurnRequest,
 } from "./wire.ts";
@@ -52,6 +54,9 @@ export interface WorkerActions {
   look(threadId: ThreadId): Promise<Look>;
   history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
   budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
+  readonly treeLimits: TreeLimits;
+  /** Who has started the thread, who has started that one, and so on. */
+  above(threadId: ThreadId): Promise<readonly ThreadId[]>;
   /** The timers that a process outside the engine, or a tool of a worker, has set. */
   timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
   /** The engine has them now. */
@@ -188,6 +193,28 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     return RestatePromise.race([ack.promise, running.attach().map((): Delivery => ({ taken: false }))]);
   };
 
+  /** The top of the thread's tree: itself, where nobody is above it. */
+  const rootOf = async (ctx: ObjectContext, threadId: ThreadId): Promise<ThreadId> =>
+    (await above(ctx, threadId)).at(-1) ?? threadId;
+  const above = (ctx: ObjectContext, threadId: ThreadId) => step(ctx, "above", () => worker.above(threadId));
+  /** @returns the root of the tree that the thread is one of now. @throws what of the tree is full */
+  const join = async (ctx: ObjectContext, threadId: ThreadId, parent: ThreadId): Promise<ThreadId> => {
+    const ancestors = await above(ctx, parent);
+    const root = ancestors.at(-1) ?? parent;
+    const parameter: AdmitRequest = { protocol: PROTOCOL_VERSION, threadId, parent, depth: ancestors.length + 1 };
+    await ctx.genericCall<AdmitRequest, boolean>({
+      ...{ service: TREE, method: "admit", key: root, parameter },
+      ...{ inputSerde: jsonSerde<AdmitRequest>(), outputSerde: jsonSerde<boolean>() },
+    });
+    return root;
+  };
+  const leaveTree = (ctx: ObjectContext, threadId: ThreadId, root: ThreadId): void => {
+    if (root === threadId) return;
+    const parameter: LeaveRequest = { protocol: PROTOCOL_VERSION, threadId };
+    ctx.genericSend({ service: TREE, method: "leave", key: root, parameter, inputSerde: jsonSerde<LeaveRequest>() });
+  };
+  const { admit, leave } = treeHandlers({ limits: worker.treeLimits, checked, fail });
+
   const { setTimer, fireTimer, cancelTimer } = timerHandlers(sdk, {
     checked,
     look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
@@ -212,7 +239,15 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
             retryable: false,
             threadId,
           });
-        return step(ctx, "start", () => worker.start(threadId, request));
+        const { parentThreadId } = request.options;
+        if (parentThreadId === undefined) return step(ctx, "start", () => worker.start(threadId, request));
+        const root = await join(ctx, threadId, parentThreadId);
+        try {
+          return await step(ctx, "start", () => worker.start(threadId, request));
+        } catch (error) {
+          if (error instanceof TerminalError) leaveTree(ctx, threadId, root);
+          throw error;
+        }
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
         const threadId = checked(ctx, request);
@@ -223,11 +258,15 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       turn: exclusive(running, turn),
       remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request);
-        return step(ctx, "remove", () => worker.setState(threadId, "removed"));
+        const isDone = await step(ctx, "remove", () => worker.setState(threadId, "removed"));
+        if (isDone) leaveTree(ctx, threadId, await rootOf(ctx, threadId));
+        return isDone;
       }),
       close: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request);
-        return step(ctx, "close", () => worker.setState(threadId, "closed"));
+        const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed"));
+        if (isDone) leaveTree(ctx, threadId, await rootOf(ctx, threadId));
+        return isDone;
       }),
       delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {
         const threadId = checked(ctx, request);
@@ -272,7 +311,11 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       cancel: exclusive(changing, cancelTimer),
     },
   });
-  return [thread, control, timers, stored];
+  const tree = sdk.object({
+    name: TREE,
+    handlers: { admit: exclusive(changing, admit), leave: exclusive(changing, leave) },
+  });
+  return [thread, control, timers, tree, stored];
 }
 
 const signalName = (n: number): string => `message-${n}`;

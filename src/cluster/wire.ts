@@ -26,6 +26,7 @@ export const PROTOCOL_VERSION = 1;
 export const THREAD = "Thread";
 export const CONTROL = "ThreadControl";
 export const TIMERS = "ThreadTimers";
+export const TREE = "ThreadTree";
 export const STORED = "StoredThreads";
 
 /** The engine takes 32 MiB at most, headers and framing included. */

@@ -17,7 +17,7 @@ import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
-import type { ThreadId } from "../protocol/ids.ts";
+import { newThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
@@ -26,6 +26,7 @@ import { Attendance, factsOf, liveOf, loadThread, newNote, noteOf, type WorkerTh
 import { answerLive, LIVE_PATH, type LiveAnswer } from "./live-side.ts";
 import { loadFetchSdk, loadSdk } from "./restate-sdk.ts";
 import { servicesOf, type WorkerActions } from "./services.ts";
+import type { TreeLimits } from "./tree-handlers.ts";
 import {
   type Facts,
   type HistoryPage,
@@ -110,6 +111,7 @@ class ClusterWorker implements Worker, WorkerActions {
   readonly #sdk = loadSdk();
   readonly #logger: SkeinLogger;
   readonly #advertise: string | undefined;
+  readonly treeLimits: TreeLimits;
   #server: Http2Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
   #url: string | undefined;
@@ -131,6 +133,8 @@ class ClusterWorker implements Worker, WorkerActions {
     }
     const runtime = runtimeOf(manager);
     if (runtime === undefined) throw new InvalidRequestError("createWorker: the manager is of another copy of skein");
+    const { depth, childrenPerParent, treeSize } = manager.capacity(newThreadId());
+    this.treeLimits = { depth: depth.max, childrenPerParent: childrenPerParent.max, treeSize: treeSize.max };
     this.#identityKeys = identityKeys;
     this.#logger = logger;
     this.#advertise = advertise;
@@ -405,6 +409,18 @@ class ClusterWorker implements Worker, WorkerActions {
     if (running !== undefined) return running.budget();
     const { facts } = await noteOf(this.#threads, threadId);
     return this.#threads.budgetOf(threadId, { ...facts.config, tools: [] });
+  }
+
+  async above(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    const { store } = this.#threads.manager;
+    const above: ThreadId[] = [];
+    for (let { parentThreadId } = await store.get(threadId); parentThreadId !== null; ) {
+      above.push(parentThreadId);
+      // Under one that was deleted a tree begins anew.
+      if (!(await this.exists(parentThreadId))) break;
+      ({ parentThreadId } = await store.get(parentThreadId));
+    }
+    return above;
   }
 
   timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]> {

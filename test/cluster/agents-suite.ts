@@ -1,7 +1,17 @@
 /** Agents of a cluster's threads: those that a turn starts, and those that a client starts under a thread. */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
-import { call, hang, type ModelRequest, memoryStore, type Step, say, scriptedClient } from "../../src/index.ts";
+import {
+  call,
+  hang,
+  LimitReachedError,
+  type ModelRequest,
+  memoryStore,
+  type Step,
+  say,
+  scriptedClient,
+  type ThreadId,
+} from "../../src/index.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
@@ -61,5 +71,40 @@ suite("agents of a cluster", { timeout: 120_000 }, () => {
     );
     const { threads: stored } = await threads.listThreads({ parentThreadId: threadId, sourceKinds: ["subagent"] });
     assert.equal(stored.length, 3);
+  });
+
+  test("children, tree and depth are limited over both workers; whoever was shut down or removed makes room", async () => {
+    const limits = { depth: 2, childrenPerParent: 2, treeSize: 4 };
+    await using cluster = await testCluster(memoryStore(), { model: scriptedClient(answer), limits });
+    const threads = cluster.connect();
+    const { threadId: root } = await threads.startThread();
+    const under = (parentThreadId: ThreadId) => threads.startThread({}, { parentThreadId });
+    const outcomes = await Promise.allSettled([1, 2, 3, 4].map(() => under(root)));
+    const made = outcomes.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    const [first, second] = made;
+    assert.ok(first !== undefined && second !== undefined && made.length === 2);
+    const refused = (limit: string, whose: string) => (error: unknown) =>
+      error instanceof LimitReachedError && error.limit === limit && error.whose === whose;
+    for (const each of outcomes)
+      if (each.status === "rejected") assert.ok(refused("childrenPerParent", root)(each.reason), String(each.reason));
+    const { threadId: grandchild } = await under(first.threadId);
+    await assert.rejects(under(grandchild), refused("depth", grandchild));
+    await assert.rejects(under(second.threadId), refused("treeSize", root));
+    await second.thread.shutdown();
+    const room = async () => {
+      for (;;) {
+        try {
+          return await under(root);
+        } catch (error) {
+          if (!(error instanceof LimitReachedError)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      }
+    };
+    const { threadId: third } = await room();
+    await assert.rejects(under(root), LimitReachedError);
+    await threads.removeThread(third);
+    await room();
+    for (const { url } of cluster.places) assert.ok((cluster.balancer.counts.get(url) ?? 0) > 0, "both were asked");
   });
 });

@@ -52,6 +52,7 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
       ...handlers.map((name) => `Thread/${id}/${name}`),
       `ThreadControl/${id}/deliver`,
       ...["set", "fire", "cancel"].map((name) => `ThreadTimers/${id}/${name}`),
+      ...["admit", "leave"].map((name) => `ThreadTree/${id}/${name}`),
       "StoredThreads/list",
     ];
     for (const path of paths) {
