@@ -233,9 +233,20 @@ export const opSchemas: ReadonlyMap<string, z.ZodType<KnownOp>> = new Map(Object
 /**
  * Reads an op. A known kind with wrong fields is refused; an unknown kind passes as it came; unknown fields survive.
  *
- * @throws InvalidRequestError such as `op user_input: items[0].text: Invalid input: expected string, received number`.
+ * @throws InvalidRequestError such as `op user_input: items[0].text: Invalid input: expected string, received number`,
+ *   also where a getter of it throws
  */
 export function parseOp(value: unknown): Op {
+  try {
+    return readOp(value);
+  } catch (error) {
+    if (error instanceof InvalidRequestError) throw error;
+    // A getter of the caller's, or a proxy.
+    throw new InvalidRequestError("op: a field of it throws when it is read; give plain data", { cause: error });
+  }
+}
+
+function readOp(value: unknown): Op {
   if (!isTagged(value)) throw new InvalidRequestError("op: type: must be a string in an object");
   if (isDeepValue(value, MAX_OP_DEPTH)) {
     throw new InvalidRequestError(`op ${value.type}: nests deeper than the ${MAX_OP_DEPTH} levels that can be stored`);

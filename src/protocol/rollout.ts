@@ -229,7 +229,12 @@ export function readStoredLine(value: unknown, problems: string[]): RolloutLine 
     problems.push("timestamp must be a string");
     return undefined;
   }
-  return readStoredItem(value, problems) as RolloutLine | undefined;
+  if (value.ordinal == null || typeof value.ordinal === "number") {
+    return readStoredItem(value, problems) as RolloutLine | undefined;
+  }
+  problems.push("ordinal must be a whole number");
+  const { ordinal: _, ...unnumbered } = value;
+  return readStoredItem(unnumbered, problems) as RolloutLine | undefined;
 }
 
 /** As {@link readStoredLine}, for those who do not tell of what was left out. */

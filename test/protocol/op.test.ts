@@ -95,3 +95,23 @@ for (const [value, ...parts] of wrong) {
     );
   });
 }
+
+for (const type of ["user_input", "of_tomorrow"]) {
+  test(`an op ${type} with a getter that throws is refused, with the cause`, () => {
+    const cause = new Error("mine");
+    const throwing = () => {
+      throw cause;
+    };
+    const ops = [
+      Object.defineProperty({ type }, "items", { enumerable: true, get: throwing }),
+      Object.defineProperty({}, "type", { enumerable: true, get: throwing }),
+      new Proxy({ type }, { get: throwing }),
+    ];
+    for (const op of ops) {
+      assert.throws(
+        () => parseOp(op),
+        (error) => error instanceof InvalidRequestError && error.cause === cause,
+      );
+    }
+  });
+}

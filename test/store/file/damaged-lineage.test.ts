@@ -108,6 +108,95 @@ describe("lineage", () => {
   });
 });
 
+type Base = { end_ordinal_exclusive: number; end_byte_offset: number };
+
+/** What a fork's base may say: told by verify, and the model sees what Codex tells its own, and all that either end leads to. */
+const ENDS: Record<string, (end: Base, whole: number) => Record<string, unknown>> = {
+  "an ordinal too low": () => ({ end_ordinal_exclusive: 1 }),
+  "no line's ordinal": () => ({ end_ordinal_exclusive: 0 }),
+  "an ordinal too high": () => ({ end_ordinal_exclusive: 5_000 }),
+  "an ordinal beyond numbers": () => ({ end_ordinal_exclusive: 1e300 }),
+  "an ordinal below 0": () => ({ end_ordinal_exclusive: -1 }),
+  "no ordinal": () => ({ end_ordinal_exclusive: undefined }),
+  "an ordinal of null": () => ({ end_ordinal_exclusive: null }),
+  "an ordinal in words": () => ({ end_ordinal_exclusive: "three" }),
+  "an ordinal between two": (end) => ({ end_ordinal_exclusive: end.end_ordinal_exclusive - 0.5 }),
+  "a byte within a line": (end) => ({ end_byte_offset: end.end_byte_offset - 1 }),
+  "a byte too low": () => ({ end_byte_offset: 7 }),
+  "a byte beyond the file": () => ({ end_byte_offset: 1e9 }),
+  "no byte": () => ({ end_byte_offset: undefined }),
+  "a byte in words": () => ({ end_byte_offset: "far" }),
+  "both too low": () => ({ end_ordinal_exclusive: 1, end_byte_offset: 7 }),
+  "a byte at another line's end": (_, whole) => ({ end_byte_offset: whole }),
+};
+
+for (const [what, other] of Object.entries(ENDS)) {
+  test(`a base with ${what} loses no line, is forked, and is told by verify`, async () => {
+    await using home = new TempHome();
+    const root = await written(home, "one", "two", "three");
+    const base = await home.open().forkBase(root.threadId, { beforeUserMessage: 2 });
+    assert.ok(base);
+    const fork = await home.open().fork(header(), base);
+    fork.append(user("own"));
+    fork.append(user("again"));
+    await fork.close();
+    const { rolloutPath } = fork as typeof fork & { rolloutPath: string };
+    const [first = "", ...rest] = readFileSync(rolloutPath, "utf8").split("\n");
+    const line = JSON.parse(first);
+    const { history_base } = line.payload;
+    Object.assign(history_base, other(history_base, readFileSync(root.rolloutPath).length));
+    writeFileSync(rolloutPath, [JSON.stringify(line), ...rest].join("\n"));
+    const { faults } = await verifyHome({ home: home.path });
+    assert.ok(
+      faults.some(({ kind, path }) => kind === "base_offset" && path === rolloutPath),
+      JSON.stringify(faults),
+    );
+    const leadsOn = what === "a byte at another line's end";
+    const expected = ["one", "two", ...(leadsOn ? ["three"] : []), "own", "again"];
+    const wordsOf = async (id: ThreadId) =>
+      (await loaded(home.open(), id)).flatMap((each) =>
+        each.type === "response_item"
+          ? (JSON.stringify(each.payload).match(/"(one|two|three|own|again)"/)?.[1] ?? [])
+          : [],
+      );
+    assert.deepEqual(await wordsOf(fork.threadId), expected);
+    for (const [at, kept] of [
+      ["full", expected],
+      [{ beforeUserMessage: 1 }, ["one"]],
+    ] as const) {
+      const from = await home.open().forkBase(fork.threadId, at);
+      assert.ok(from);
+      const next = await home.open().fork(header(), from);
+      await next.close();
+      assert.deepEqual(await wordsOf(next.threadId), kept);
+    }
+  });
+}
+
+for (const [what, ordinal] of Object.entries({
+  "a text": "x",
+  "a list": [],
+  null: null,
+  nothing: undefined,
+  half: 0.5,
+})) {
+  test(`a header whose ordinal is ${what}: lines go on with the ordinals of the others`, async () => {
+    await using home = new TempHome();
+    const { rolloutPath, threadId } = await written(home, "one", "two");
+    const [first = "", ...rest] = readFileSync(rolloutPath, "utf8").split("\n");
+    writeFileSync(rolloutPath, [JSON.stringify({ ...JSON.parse(first), ordinal }), ...rest].join("\n"));
+    const writer = await home.open().open(threadId);
+    writer.append(user("three"));
+    await writer.close();
+    const ordinals = readFileSync(rolloutPath, "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).ordinal);
+    assert.deepEqual(ordinals.slice(1), [1, 2, 3]);
+    assert.equal((await textsOf(home, rolloutPath)).length, 3);
+  });
+}
+
 for (const [what, numbered] of Object.entries({
   "are all 0": (lines: string[]) => lines.map((line) => withOrdinal(line, 0)),
   "end with a 0": (lines: string[]) => lines.with(-1, withOrdinal(lines.at(-1) ?? "", 0)),

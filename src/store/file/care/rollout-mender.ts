@@ -138,7 +138,7 @@ export class RolloutMender {
     }
   }
 
-  /** The header with the offset that the base's ordinal has; undefined where its length may not change but would. */
+  /** The header with the ordinal that the file begins at, and the offset that this has in the base; undefined where its length may not change but would. */
   async #headerWithBase(head: RolloutHead, hasHeirs: boolean): Promise<string | undefined> {
     const { locator, reader } = this.#core;
     const { base } = head;
@@ -157,7 +157,9 @@ export class RolloutMender {
     if (offset === undefined) return undefined;
     const first = this.#rawLines(head.path).next().value;
     if (first === undefined) return undefined;
-    const text = first.text.replace(/("end_byte_offset":)\s*\d+/, `$1${offset}`);
+    const text = first.text
+      .replace(/("end_ordinal_exclusive":)\s*[^,}\s]+/, `$1${ordinal}`)
+      .replace(/("end_byte_offset":)\s*[^,}\s]+/, `$1${offset}`);
     const missing = Buffer.byteLength(first.text) - Buffer.byteLength(text);
     if (missing >= 0) return text.replace(/("end_byte_offset":)/, `$1${" ".repeat(missing)}`);
     return hasHeirs ? undefined : text;

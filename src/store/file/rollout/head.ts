@@ -1,8 +1,8 @@
 import { RolloutCorruptError, RolloutNotFoundError, SkeinError, StoreIoError } from "../../../protocol/errors.ts";
-import type { ThreadId } from "../../../protocol/ids.ts";
+import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import type { HistoryBase, HistoryMode, RolloutLine, SessionMeta } from "../../../protocol/rollout.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
-import { type DecodedLine, decodeLine, ordinalOf } from "../../rollout/codec.ts";
+import { type DecodedLine, decodeLine, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
 import type { FilePosition } from "../file-position.ts";
 import { type FileSystem, isMissing } from "../file-system.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
@@ -21,6 +21,8 @@ export type RolloutHead = {
   readonly base: { readonly fileId: ThreadId; readonly end: FilePosition } | null;
   /** It inherits lines, and does not say which. */
   readonly hasLostBase: boolean;
+  /** The end of its base that the header names, where its lines say another. */
+  readonly misnamedEnd: unknown;
   /** What of the header does not fit; it is read without. */
   readonly without: string | undefined;
   /** The header as it stands in the file. */
@@ -59,13 +61,14 @@ function headOf(fs: FileSystem, fd: number, path: string): RolloutHead | Rollout
   const end = Math.min(fs.info(fd).size, HEAD_WITHIN_BYTES);
   const reader = new LineReader(fs, fd, { start: 0, end, blockBytes: HEAD_BLOCK_BYTES });
   for (let lines = reader.next(); lines !== undefined; lines = reader.next()) {
-    for (const raw of lines) {
+    for (const [at, raw] of lines.entries()) {
       seen += 1;
       if (seen > HEAD_WITHIN_LINES) return "headless";
       if (raw.text.trim() !== "") isBlank = false;
       const decoded = decodeLine(raw.text);
       if (!isHeader(decoded)) continue;
-      return headFrom(path, decoded.line, raw, decoded.without);
+      const ordinalBehind = () => peekOrdinal((lines[at + 1] ?? reader.next()?.[0])?.text ?? "");
+      return headFrom(path, { raw, ...decoded }, ordinalBehind);
     }
   }
   return isBlank ? "empty" : "headless";
@@ -76,16 +79,65 @@ type HeaderLine = RolloutLine & { type: "session_meta" };
 const isHeader = (decoded: DecodedLine): decoded is { line: HeaderLine; without?: string } =>
   "line" in decoded && decoded.line.type === "session_meta";
 
-function headFrom(path: string, line: HeaderLine, raw: RawLine, without: string | undefined): RolloutHead {
+type Header = { readonly line: HeaderLine; readonly raw: RawLine; readonly without?: string };
+
+/** @param ordinalBehind what the line behind the header says; asked for only where the header is at odds with itself */
+function headFrom(path: string, { line, raw, without }: Header, ordinalBehind: () => number | undefined): RolloutHead {
   const { payload } = line;
-  const base = baseOf(payload.history_base);
-  const numbered = ordinalOf(line) !== undefined;
-  const meta = { ...NO_FACTS, ...payload, history_mode: payload.history_mode ?? (numbered ? "paginated" : "legacy") };
+  const own = ordinalOf(line);
+  const numbered = own !== undefined || ordinalBehind() !== undefined;
   const stored: SessionMeta = without === undefined ? payload : JSON.parse(raw.text).payload;
-  const hasLostBase = base === null && isJsonObject(stored.history_base) && payload.history_base === undefined;
-  const firstOrdinal = base?.end.ordinal ?? 0;
-  return { path, meta, stored, bytes: raw.end, numbered, base, firstOrdinal, hasLostBase, without };
+  const said = payload.history_base ?? partOfBase(stored.history_base);
+  const end = said === undefined ? undefined : inheritedEnd(said.end_ordinal_exclusive, own, ordinalBehind);
+  const history_base = said === undefined || end === undefined ? undefined : { ...said, end_ordinal_exclusive: end };
+  const meta = {
+    ...NO_FACTS,
+    ...payload,
+    ...(history_base && { history_base }),
+    history_mode: payload.history_mode ?? (numbered ? "paginated" : "legacy"),
+  };
+  const base = baseOf(history_base);
+  return {
+    path,
+    meta,
+    stored,
+    bytes: raw.end,
+    numbered,
+    base,
+    firstOrdinal: base?.end.ordinal ?? 0,
+    hasLostBase: history_base === undefined && isJsonObject(stored.history_base),
+    misnamedEnd: said !== undefined && said.end_ordinal_exclusive !== end ? said.end_ordinal_exclusive : undefined,
+    without,
+  };
 }
+
+type NamedBase = Omit<HistoryBase, "end_ordinal_exclusive"> & { readonly end_ordinal_exclusive: unknown };
+
+/** A base whose end can be told without the part of it that does not fit. An offset of 0 is no line's end. */
+function partOfBase(base: unknown): NamedBase | undefined {
+  if (!isJsonObject(base)) return undefined;
+  const { thread_id, end_byte_offset, end_ordinal_exclusive = null } = base;
+  if (typeof thread_id !== "string" || !isUuid(thread_id)) return undefined;
+  if (!isCount(end_byte_offset) && !isCount(end_ordinal_exclusive)) return undefined;
+  const end = isCount(end_byte_offset) ? end_byte_offset : 0;
+  return { thread_id: thread_id as ThreadId, end_byte_offset: end, end_ordinal_exclusive };
+}
+
+/**
+ * Where what a file inherits ends is the ordinal of its own first line as well. Of two that differ the line behind decides. A
+ * first line of 0 denies no base: that is how damaged files are numbered.
+ */
+function inheritedEnd(
+  said: unknown,
+  own: number | undefined,
+  ordinalBehind: () => number | undefined,
+): number | undefined {
+  if (!isCount(said)) return own === 0 ? undefined : own;
+  if (own === undefined || own === 0 || own === said) return said;
+  return ordinalBehind() === own + 1 ? own : said;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const baseOf = (base: HistoryBase | null | undefined): RolloutHead["base"] =>
   base === null || base === undefined || base.end_ordinal_exclusive === 0

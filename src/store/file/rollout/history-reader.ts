@@ -10,7 +10,7 @@ import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutLine } from "../../../protocol/rollout.ts";
 import { decodeLine, type LineProblem, ordinalOf, peekOrdinal } from "../../rollout/codec.ts";
-import type { ProblemSink, RolloutProblem } from "../../rollout-problem.ts";
+import type { ProblemSink } from "../../rollout-problem.ts";
 import type { LoadRange } from "../../thread-store.ts";
 import { isUnwantedAtHead, isWanted } from "../../wanted-lines.ts";
 import type { FilePosition } from "../file-position.ts";
@@ -20,7 +20,7 @@ import type { RolloutLocator } from "../rollout-locator.ts";
 import { type RolloutHead, readHead } from "./head.ts";
 import { LineReader, type RawLine, withFile } from "./line-reader.ts";
 import { linesHolding } from "./line-search.ts";
-import { checkEnd, type Segment, seekOrdinal } from "./segment.ts";
+import { checkEnd, ordinalBefore, type Segment, seekOrdinal } from "./segment.ts";
 
 /** A line, where it lies, and its bytes as text. */
 export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number; readonly raw: RawLine };
@@ -70,7 +70,7 @@ export class HistoryReader {
     const head = this.head(path);
     const segments = [segmentOf(head, undefined)];
     const seen = new Set([fileIdOf(head)]);
-    if (head.hasLostBase) report(lostBase(head));
+    reportBase(report, head);
     for (let heir = head; heir.base !== null; ) {
       const { fileId } = heir.base;
       if (seen.has(fileId) || seen.size >= DEEPEST) {
@@ -84,7 +84,7 @@ export class HistoryReader {
       if (ancestor === undefined) break;
       segments.push(ancestor);
       heir = ancestor.head;
-      if (heir.hasLostBase) report(lostBase(heir));
+      reportBase(report, heir);
     }
     return segments.reverse();
   }
@@ -107,7 +107,9 @@ export class HistoryReader {
       const kind = check === "short" ? "base_short" : "base_offset";
       const detail = `${path} has ${check === "short" ? "not that many lines" : "no line's end there"}: ${base.end.ordinal} at ${base.end.byteOffset}`;
       report({ kind, path: heir.path, offset: 0, detail });
-      return segmentOf(head, { ordinal: base.end.ordinal, byteOffset: undefined }, base.fileId);
+      // Codex reads up to the byte. Whatever either of the two leads to is there for the model.
+      const before = withFile(this.#fs, path, (fd) => ordinalBefore(this.#fs, fd, base.end.byteOffset)) ?? 0;
+      return segmentOf(head, { ordinal: Math.max(base.end.ordinal, before), byteOffset: undefined }, base.fileId);
     } catch (error) {
       return missing(`which cannot be read (${error instanceof Error ? error.message : error})`) as undefined;
     }
@@ -295,12 +297,16 @@ function reportLine(
 
 const unseen = (end: FilePosition): string => `the lines before ${end.ordinal} are not there for the model`;
 
-const lostBase = (head: RolloutHead): RolloutProblem => ({
-  kind: "base_missing",
-  path: head.path,
-  offset: 0,
-  detail: `the lines before its own are not there for the model: its history_base does not say which (${head.without})`,
-});
+function reportBase(report: ProblemSink, { path, hasLostBase, misnamedEnd, without, base }: RolloutHead): void {
+  const at = { path, offset: 0 };
+  if (hasLostBase) {
+    const detail = `the lines before its own are not there for the model: its history_base does not say which (${without})`;
+    report({ kind: "base_missing", ...at, detail });
+  }
+  if (misnamedEnd === undefined) return;
+  const detail = `its history_base ends at ${JSON.stringify(misnamedEnd)}, and its lines begin at ${base?.end.ordinal}`;
+  report({ kind: "base_offset", ...at, detail });
+}
 
 function segmentOf(head: RolloutHead, end: Segment["end"], fileId?: ThreadId): Segment {
   return { fileId: fileId ?? fileIdOf(head), head, firstOrdinal: head.firstOrdinal, end };

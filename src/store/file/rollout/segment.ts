@@ -67,6 +67,16 @@ function isBehindLine(fs: FileSystem, fd: number, { ordinal, byteOffset }: FileP
   return false;
 }
 
+/** Behind the last line that ends at or before a byte of the file; undefined: nothing there says an ordinal. */
+export function ordinalBefore(fs: FileSystem, fd: number, byteOffset: number): number | undefined {
+  if (byteOffset > fs.info(fd).size) return undefined;
+  for (const { text, complete } of linesBackwards(fs, fd, byteOffset)) {
+    const ordinal = complete ? peekOrdinal(text) : undefined;
+    if (ordinal !== undefined) return ordinal + 1;
+  }
+  return undefined;
+}
+
 const ordinalAtEnd = (fs: FileSystem, fd: number, head: RolloutHead): number => readTail(fs, fd, head).end.ordinal;
 
 /** Where to begin to read for an ordinal: a line's start at or before it. Bisects; 0 for files without ordinals. */
