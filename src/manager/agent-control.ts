@@ -166,6 +166,7 @@ export class AgentControl {
    */
   async waitFor(ids: readonly string[], options: WaitForOptions = {}): Promise<WaitOutcome> {
     const threads = this.#threads();
+    if (!Array.isArray(ids)) throw new InvalidRequestError("ids must be a list of thread ids");
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
     const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");

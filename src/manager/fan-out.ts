@@ -67,9 +67,15 @@ async function runTasks<T, H extends ThreadHandle>(
   const timer = deadlineMs === undefined ? undefined : host.clock.setTimeout(() => giveUp(deadlineMs), deadlineMs);
   const source = new Source(tasks);
   const workers: Promise<void>[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  // At once, whichever worker it is: others may wait for this signal alone.
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    stop.abort(error);
+  };
   /** One more for each task that has begun, up to the bound. */
   const add = () => {
-    if (workers.length < bound) workers.push(work());
+    if (workers.length < bound) workers.push(work().catch(fail));
   };
   const work = async () => {
     for (;;) {
@@ -87,16 +93,10 @@ async function runTasks<T, H extends ThreadHandle>(
       stop.abort(new DOMException(`${what} is over`, "AbortError"));
     }
   };
-  let failure: { readonly error: unknown } | undefined;
   try {
     add();
     // It grows meanwhile. Whoever gives up is told once all that was started has ended.
-    for (const worker of workers) {
-      await worker.catch((error: unknown) => {
-        failure ??= { error };
-        stop.abort(error);
-      });
-    }
+    for (const worker of workers) await worker;
   } finally {
     if (timer !== undefined) host.clock.clearTimeout(timer);
     source.close();

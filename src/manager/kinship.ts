@@ -195,7 +195,7 @@ export class Kinship {
   #nameUnder(above: Kin, { name, nickname, role }: Newcomer): string {
     const isTaken = (given: string) => above.names.has(given);
     if (name !== undefined) {
-      if (!NAME.test(name))
+      if (typeof name !== "string" || !NAME.test(name))
         throw new InvalidRequestError(
           `agent.name: \`${name}\` is no name; give letters, digits, \`-\`, \`_\` and \`.\``,
         );

@@ -74,6 +74,7 @@ export const isUuid = (text: string): boolean => CANONICAL.test(text);
  * @throws InvalidRequestError with the text that Codex (Rust's uuid library) gives for the same input.
  */
 export function parseUuid(text: string): string {
+  if (typeof text !== "string") throw new InvalidRequestError("an id must be a text: a UUID");
   if (CANONICAL.test(text)) return text;
   const bare = unwrap(text);
   if (HYPHENATED.test(bare)) return bare.toLowerCase();

@@ -1,0 +1,182 @@
+/** Trees, waits, names, watches and fan-outs where things come twice, never, at the same time, or of the wrong type. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import * as z from "zod";
+import { defineThreadLogic, hang, InvalidRequestError, newThreadId, say } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
+import { settled } from "../kernel/settled.ts";
+import { latch, rig, until } from "../rig.ts";
+
+suite("waitFor", () => {
+  test("SEMANTICS 7.8: ids given twice count once, strangers are final, and what is no list of ids is refused", async () => {
+    await using r = await rig({ script: () => [say("done")] });
+    const control = r.manager.agentControl();
+    const id = await control.spawnAgent({}, "go");
+    const stranger = newThreadId();
+    const { status, timedOut } = await control.waitFor([id, id, stranger, stranger], { mode: "all" });
+    assert.deepEqual([Object.keys(status).sort(), timedOut], [[id, stranger].sort(), false]);
+    assert.equal(status[stranger], "not_found");
+    await assert.rejects(control.waitFor([id, id], { mode: 2 }), InvalidRequestError);
+    for (const wrong of [[], ["no id"], [5], undefined, null, id, { length: 1 }])
+      await assert.rejects(control.waitFor(wrong as never), { code: "invalid_request" }, JSON.stringify(wrong));
+    for (const deadlineMs of [0, -1]) await assert.rejects(control.waitFor([id], { deadlineMs }), InvalidRequestError);
+  });
+
+  test("an agent that goes on is final no more, and one of two hundred is told once all have ended", async () => {
+    const open = latch();
+    await using r = await rig({
+      script: ({ input }) => (JSON.stringify(input).includes("again") ? [hang()] : [say("done")]),
+    });
+    const control = r.manager.agentControl();
+    const first = await control.spawnAgent({}, "go");
+    const second = await r.manager.startThread();
+    await control.waitFor([first], {});
+    const both = control.waitFor([first, second.threadId], { mode: "all", deadlineMs: 5_000 });
+    await settled();
+    await control.sendPrompt(first, "again");
+    await until(() => r.model.asked === 2);
+    await second.thread.run("go");
+    await settled();
+    await r.clock.advanceAsync(5_000);
+    const { status, timedOut } = await both;
+    assert.deepEqual([Object.keys(status), timedOut], [[second.threadId], true]);
+    open.open();
+  });
+});
+
+suite("shutdownTree, twice", () => {
+  for (const [one, other] of [
+    [10_000, 10_000],
+    [10_000, 100],
+    [100, 10_000],
+  ] as const) {
+    test(`SEMANTICS 7.4: at the same time, within ${one} and ${other} ms: each ends once, both tell, and nothing stays sealed`, async () => {
+      await using r = await rig({ script: [[hang()]] });
+      const { threadId: root } = await r.manager.startThread();
+      const { threadId: child, thread } = await r.manager.startThread({}, { parentThreadId: root });
+      const closed: string[] = [];
+      r.manager.threadClosed$.subscribe(({ threadId }) => closed.push(threadId));
+      const running = thread.run("work");
+      await until(() => r.model.asked === 1);
+      const both = Promise.allSettled([
+        r.manager.shutdownTree(root, { deadlineMs: one }),
+        r.manager.shutdownTree(root, { deadlineMs: other }),
+      ]);
+      for (let n = 0; n < 30; n += 1) await r.clock.advanceAsync(500);
+      const outcomes = await both;
+      await Promise.allSettled([running]);
+      assert.deepEqual(closed, [child, root]);
+      assert.ok(outcomes.some(({ status }) => status === "fulfilled"));
+      await r.manager.resumeThread(root);
+      await r.manager.startThread({}, { parentThreadId: root });
+    });
+  }
+});
+
+suite("names", () => {
+  test("SEMANTICS 7.1: one is free again when its agent has gone; long ones, paths, control characters and other types are refused", async () => {
+    await using r = await rig();
+    const { threadId: parentThreadId } = await r.manager.startThread();
+    const start = (name: unknown) => r.manager.startThread({}, { parentThreadId, agent: { name: name as string } });
+    const { thread } = await start("ann");
+    await assert.rejects(start("ann"), /is taken/);
+    await thread.shutdown();
+    const { threadId: again } = await start("ann");
+    await r.manager.removeThread(again);
+    await assert.rejects(start("ann"), /is taken/, "one that was taken out lives on under its name");
+    const { thread: last } = await start("x".repeat(64));
+    await last.shutdown();
+    for (const wrong of ["", "a/b", "..", "/root", "a\nb", "a\u0000", "x".repeat(65), "ä", " a", 5, {}, null])
+      await assert.rejects(start(wrong), { code: "invalid_request" }, JSON.stringify(wrong));
+    assert.equal(r.manager.capacity().residentThreads.used, 1);
+  });
+});
+
+suite("watches and messages of threads that leave", () => {
+  test("SEMANTICS 6.1: a monitor of a thread that is leaving memory at that moment waits for its end, and is told once", async () => {
+    await using r = await rig({ residency: { unloadAfterMs: 1_000 } });
+    const { thread: watcher } = await r.manager.startThread();
+    const { thread: watched } = await r.manager.startThread();
+    const told: string[] = [];
+    const unloading = r.clock.advanceAsync(1_000);
+    const onDown = ({ reason }: { reason: string }) => void told.push(reason);
+    for (let n = 0; n < 5; n += 1) {
+      watcher.monitor(watched.id, { onDown });
+      await Promise.resolve();
+    }
+    await unloading;
+    await settled();
+    watcher.monitor(watched.id, { onDown });
+    await r.clock.advanceAsync(5_000);
+    await settled();
+    assert.deepEqual(told, []);
+    await watched.shutdown();
+    await until(() => told.length === 6);
+    assert.deepEqual([...new Set(told)], ["shutdown"]);
+  });
+
+  test("SEMANTICS 2.6, 9.6: a durable message to one that was taken out, or is gone, is refused and a dead letter; nothing of it is stored", async () => {
+    const reader = defineThreadLogic({
+      messages: { note: z.object({ n: z.number() }) },
+      receive: { note: () => undefined },
+      turn: () => "x",
+    });
+    await using r = await rig({ threadLogic: reader });
+    const { thread: sender } = await r.manager.startThread();
+    const { threadId: removed } = await r.manager.startThread();
+    const held = await r.manager.removeThread(removed);
+    const why: string[] = [];
+    r.manager.deadLetters$.subscribe((letter) => why.push(letter.why));
+    for (const to of [removed, newThreadId()])
+      await assert.rejects(sender.send(to, { type: "note", n: 1 }, { durable: true }), { code: "thread_not_found" });
+    assert.deepEqual(why, ["thread_not_found", "thread_not_found"]);
+    assert.equal(await r.store.notes?.read(removed, "mail"), undefined);
+    assert.deepEqual(runtimeOf(r.manager)?.messages.left(), { open: 0, asked: 0, subscriptions: 0, mail: 0 });
+    await held?.shutdown();
+  });
+});
+
+suite("map", () => {
+  test("SEMANTICS 11.1: no bound but a whole number from 1 on; a source that throws, at first or later, ends all with its error", async () => {
+    await using r = await rig();
+    for (const concurrency of [0, -1, Number.NaN, 0.5, "2", null])
+      await assert.rejects(
+        r.manager.map([1], { concurrency: concurrency as number, run: () => 1 }),
+        { code: "invalid_request" },
+        String(concurrency),
+      );
+    for (const good of [0, 2]) {
+      let ended = 0;
+      const source = function* () {
+        for (let n = 0; n < good; n += 1) yield n;
+        throw new Error("no more paper");
+      };
+      const run = async (
+        _: number,
+        { signal, startThread }: { signal: AbortSignal; startThread: () => Promise<unknown> },
+      ) => {
+        void startThread().catch(() => undefined);
+        if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        ended += 1;
+      };
+      await assert.rejects(r.manager.map(source(), { concurrency: 9, run: run as never }), /no more paper/);
+      await settled();
+      assert.deepEqual([ended, r.manager.capacity().residentThreads.used], [good, 0]);
+    }
+    assert.deepEqual(await r.manager.map([], { run: () => 1 }), []);
+  });
+});
+
+suite("tournament", () => {
+  test("of one fork is that fork; of none, or of no whole number, is refused", async () => {
+    await using r = await rig({ script: () => [say("draft")] });
+    const { thread, threadId } = await r.manager.startThread();
+    await thread.run("go");
+    const { winner, entries } = await r.manager.tournament(threadId, 1, { prompt: "on", score: () => 1 });
+    assert.deepEqual([entries.length, winner.index], [1, 0]);
+    for (const count of [0, -1, 1.5, Number.NaN, "2"])
+      await assert.rejects(r.manager.tournament(threadId, count as number, { prompt: "on", score: () => 1 }), {
+        code: "invalid_request",
+      });
+  });
+});
