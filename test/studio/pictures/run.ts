@@ -26,6 +26,8 @@ if (executablePath === undefined)
   throw new Error("no Chromium: install it (Debian package chromium), or say where it is by SKEIN_CHROMIUM");
 const home = await mkdtemp(join(tmpdir(), "skein-pictures-"));
 await mkdir(FOLDER, { recursive: true });
+// A question shows the folder that its command runs in: not that of whoever draws.
+process.chdir(home);
 const controller = new AbortController();
 const manager = await demoManager(fileStore({ home }));
 const playing = playForever(manager, { threads: 12, turns: 3 }, controller.signal);
