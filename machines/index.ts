@@ -23,6 +23,7 @@ export {
 } from "./restart.machine.ts";
 export type {
   GroupMember,
+  MemberChange,
   MemberKind,
   MemberRestart,
   MemberState,

@@ -26,6 +26,8 @@ type Counts = Readonly<Partial<Record<MemberKind, number>>>;
 /** A leaf has a value, a branch has others under it. */
 type Node<T> = { readonly value?: T; readonly under: readonly (Node<T> | undefined)[]; readonly counts: Counts };
 type Change<T> = { readonly before: T | undefined; readonly after: T | undefined };
+/** What became of one member between two rosters; undefined where it was, or is, not there. */
+export type MemberChange = { readonly before: GroupMember | undefined; readonly after: GroupMember | undefined };
 type Place = { readonly id: string; readonly number: number };
 
 const BITS = 5;
@@ -105,6 +107,7 @@ function* differences<T>(before: Node<T> | undefined, after: Node<T> | undefined
   for (let slot = 0; slot < width; slot += 1) yield* differences(before?.under[slot], after?.under[slot]);
 }
 
+/** The members of a group, in the order in which they joined; nothing changes one. */
 export class Roster implements Iterable<GroupMember> {
   readonly length: number;
   /** By the number of the joining. */
@@ -194,7 +197,7 @@ export class Roster implements Iterable<GroupMember> {
   }
 
   /** The members that have come, have changed or have gone since then, in order. */
-  since(before: Roster): Iterable<Change<GroupMember>> {
+  since(before: Roster): Iterable<MemberChange> {
     return differences(before.#members, this.#members);
   }
 

@@ -260,8 +260,11 @@ export {
   type MessageFacts,
   type MessageItem,
   type MessageRole,
+  type NamedOutputItem,
   type ReasoningItem,
   type ResponseItem,
+  type ToolSearchCallItem,
+  type ToolSearchOutputItem,
   userMessage,
   type WebSearchCallItem,
 } from "./protocol/response-item.ts";
