@@ -86,7 +86,7 @@ export function failureOfStatus({ status, body, url, retryAfterMs, nowMs }: Fail
   if (status === 503 && kinds.includes("slow_down")) return rateLimited(messageIn(error) ?? body, wait);
   // Codex reports this one without a status, also in stream_error.
   if (status === 500) return highDemand(wait);
-  const reason = typeof error?.message === "string" ? error.message : body;
+  const reason = typeof error?.message === "string" ? error.message : body.trim() === "" ? "Unknown error" : body;
   const asked = url === undefined ? "" : `, url: ${url}`;
   return new ModelError(`unexpected status ${statusText(status)}: ${reason}${asked}`, {
     info: { http_connection_failed: { http_status_code: status } },
@@ -108,11 +108,22 @@ export function failureOfResponse(error: JsonObject | undefined): ModelError {
       return usageLimit(PLAN_TEXT);
     case "server_is_overloaded":
       return overloaded();
-    case "bio_policy":
     case "invalid_prompt":
       return new ModelError(message);
+    case "bio_policy":
+      return new ModelError(message, { info: "bio_policy" });
     case "cyber_policy":
       return new ModelError(message, { info: "cyber_policy" });
+    case "misalignment_policy_violation":
+      return new ModelError(message, { info: "misalignment_policy_violation" });
+    case "inference_hook_denied":
+      return new ModelError(message, { info: "inference_hook_denied" });
+    case "flex_unavailable":
+      return new ModelError("Flex capacity unavailable.", { info: "flex_unavailable" });
+    case "policy_capacity_unavailable":
+      return new ModelError("Policy-restricted capacity is unavailable. Please try again later.", {
+        info: "policy_capacity_unavailable",
+      });
     case "slow_down":
     case "rate_limit_exceeded": {
       const retryAfterMs = delayIn(message);
@@ -170,10 +181,17 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const CREDITS = "visit https://chatgpt.com/settings/usage to purchase more credits";
 
 /** What Codex advises by plan, before it says when to try again. */
+const [UPGRADE, BUY, ADMIN] = [
+  "Upgrade to Plus to continue using Codex (https://chatgpt.com/explore/plus),",
+  `V${CREDITS.slice(1)}`,
+  "To get more access now, send a request to your admin",
+];
 const ADVICE: Readonly<Record<string, string>> = {
-  free: "Upgrade to Plus to continue using Codex (https://chatgpt.com/explore/plus),",
+  ...{ free: UPGRADE, go: UPGRADE },
   plus: `Upgrade to Pro (https://chatgpt.com/explore/pro), ${CREDITS}`,
-  pro: `V${CREDITS.slice(1)}`,
+  ...{ pro: BUY, prolite: BUY },
+  ...{ team: ADMIN, business: ADMIN },
+  ...{ self_serve_business_usage_based: ADMIN, enterprise_cbp_usage_based: ADMIN },
 };
 
 /** Codex's words for a used-up plan: what may be done about it, and when the limit ends, if the server said it. */

@@ -224,8 +224,8 @@ test("a client of both versions is told of its threads as v2 does, and of its co
 });
 
 test("a failure of a kind that 0.87 does not know is `other` to its clients, and itself to later ones", async () => {
-  const kinds = ["rate_limit_exceeded", "server_overloaded", "model_not_found", "cyber_policy"] as const;
-  const v2 = ["rateLimitExceeded", "serverOverloaded", "modelNotFound", "cyberPolicy"];
+  const kinds = ["rate_limit_exceeded", "server_overloaded", "cyber_policy", "bio_policy", "flex_unavailable"] as const;
+  const v2 = ["rateLimitExceeded", "serverOverloaded", "cyberPolicy", "bioPolicy", "flexUnavailable"];
   let asked = 0;
   const model = scriptedClient(() => [fail(new ModelError("no", { info: kinds[asked++] ?? "unauthorized" }))]);
   await using served = await serve({ manager: { model } });

@@ -64,7 +64,7 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
   "HTTP 307": [
     answering(307, "", { location: "http://127.0.0.1:1/" }),
     {
-      message: `unexpected status 307 Temporary Redirect: , url: ${URL_OF_ALL}`,
+      message: `unexpected status 307 Temporary Redirect: Unknown error, url: ${URL_OF_ALL}`,
       info: connectionFailed(307),
       retryable: true,
       httpStatus: 307,
@@ -188,6 +188,23 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
     { message: "Selected model is at capacity. Please try a different model.", info: "server_overloaded" },
   ],
   "failed: cyber_policy": [failed("cyber_policy", "not this"), { message: "not this", info: "cyber_policy" }],
+  "failed: bio_policy": [failed("bio_policy", "not this"), { message: "not this", info: "bio_policy" }],
+  "failed: misalignment": [
+    failed("misalignment_policy_violation", "not this"),
+    { message: "not this", info: "misalignment_policy_violation" },
+  ],
+  "failed: a hook": [failed("inference_hook_denied", "no"), { message: "no", info: "inference_hook_denied" }],
+  "failed: flex": [
+    failed("flex_unavailable", "no"),
+    { message: "Flex capacity unavailable.", info: "flex_unavailable" },
+  ],
+  "failed: restricted capacity": [
+    failed("policy_capacity_unavailable", "no"),
+    {
+      message: "Policy-restricted capacity is unavailable. Please try again later.",
+      info: "policy_capacity_unavailable",
+    },
+  ],
   "HTTP 404 for a model": [
     answering(404, { error: { code: "model_not_found", message: "no such model" } }),
     { message: "no such model", info: "model_not_found", httpStatus: 404 },
@@ -388,3 +405,33 @@ const factsOf = ({ message: text, info, retryable, retryAfterMs, httpStatus, usa
 function localNoon(): number {
   return new Date(2100, 0, 1, 12).getTime() / 1000;
 }
+
+/** Stock Codex's words for each plan, before it says when to try again. */
+const PLANS: Readonly<Record<string, string>> = {
+  ...{ free: "Upgrade to Plus to continue using Codex (https://chatgpt.com/explore/plus), or try" },
+  ...{ go: "Upgrade to Plus to continue using Codex (https://chatgpt.com/explore/plus), or try" },
+  ...{ prolite: "Visit https://chatgpt.com/settings/usage to purchase more credits or try" },
+  ...{ team: "To get more access now, send a request to your admin or try" },
+  ...{ business: "To get more access now, send a request to your admin or try" },
+  ...{ self_serve_business_usage_based: "To get more access now, send a request to your admin or try" },
+  ...{ enterprise_cbp_usage_based: "To get more access now, send a request to your admin or try" },
+  ...{ edu: "Try", enterprise: "Try", constructor: "Try" },
+};
+for (const [plan, advice] of Object.entries(PLANS)) {
+  test(`the usage limit of a plan: ${plan}`, async () => {
+    await using server = await ModelServer.start(
+      answering(429, { error: { type: "usage_limit_reached", plan_type: plan } }),
+    );
+    const client = responsesClient({ baseUrl: server.baseUrl });
+    await assert.rejects(answer(client), { message: `You’ve hit your usage limit. ${advice} again later.` });
+    await client.close();
+  });
+}
+
+test("a failure without a word says that nothing is known of it", async () => {
+  await using server = await ModelServer.start((response) => void response.writeHead(403).end(" \n"));
+  const client = responsesClient({ baseUrl: server.baseUrl });
+  const message = `unexpected status 403 Forbidden: Unknown error, url: ${server.baseUrl}/responses`;
+  await assert.rejects(answer(client), { message });
+  await client.close();
+});

@@ -4,6 +4,7 @@
  */
 import type { EventMsg, ThreadEvent, TokenCountEvent } from "../../protocol/event.ts";
 import { toSubmissionId } from "../../protocol/ids.ts";
+import type { CodexErrorInfo } from "../../protocol/model-error.ts";
 import { rateLimitsToV2 } from "../v2/map-events.ts";
 import { camel } from "../v2/settings.ts";
 import { usageToV2 } from "../v2/usage.ts";
@@ -40,10 +41,13 @@ const UNSAID: ReadonlySet<string> = new Set([
 
 /** What its clients cannot read a failure with: the names that came later. They read an unknown one as a broken message. */
 const LATER_FAILURES: ReadonlySet<unknown> = new Set(
-  (["rate_limit_exceeded", "server_overloaded", "model_not_found", "cyber_policy"] as const).flatMap((name) => [
-    name,
-    camel(name),
-  ]),
+  (
+    [
+      ...(["rate_limit_exceeded", "server_overloaded", "model_not_found", "cyber_policy", "bio_policy"] as const),
+      ...(["misalignment_policy_violation", "inference_hook_denied"] as const),
+      ...(["flex_unavailable", "policy_capacity_unavailable"] as const),
+    ] satisfies CodexErrorInfo[]
+  ).flatMap((name) => [name, camel(name)]),
 );
 /** Our own, which no version of Codex has. */
 const OWN_FAILURES: ReadonlySet<unknown> = new Set(["lease_lost", "store_failed", "turn_given_up"]);
