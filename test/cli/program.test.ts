@@ -87,7 +87,6 @@ const MISTAKES: readonly (readonly [args: string[], message: RegExp])[] = [
   [["show"], /^error: name a thread, or say --last/],
   [["archive"], /^error: name a thread, or say --last/],
   [["show", "--last", "0"], /whole number from 1/],
-  [["--enable", "a.b", "exec", "hi"], /^error: `a.b` is no name of a feature/],
   [["review"], /say one of --uncommitted, --base/],
   [["login"], /--with-api-key/],
   [["exec", "resume", "--last", "a", "b"], /no thread is named/],
