@@ -71,11 +71,16 @@ export class CommitGroup {
     this.#queuedBytes = left;
   }
 
-  /** Writes what waits for the file, now. false: it failed, and `file.failure` says why. */
+  /** Writes what waits for the file, now, and makes it first. false: it failed, and `file.failure` says why. */
   commit(file: RolloutFile): boolean {
-    if (!file.pending || file.ended) return file.failure === undefined;
+    if (file.ended || (file.isMade && !file.pending)) return file.failure === undefined;
     const bytes = file.queuedBytes;
     try {
+      file.make();
+      if (!file.pending) {
+        this.#recover(file);
+        return true;
+      }
       const fd = this.#handles.use(file);
       file.owner.fence();
       file.write(this.#fs, fd);
@@ -95,13 +100,14 @@ export class CommitGroup {
     if (this.#policy === "always" || file.failure !== undefined) return this.sync(file);
     if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
-    this.#checkLease(file);
+    if (file.isMade) this.#checkLease(file);
   }
 
   /** Writes what waits and, by the policy, forces it to the disk. @throws the file's failure */
   async sync(file: RolloutFile): Promise<void> {
     if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
+    if (!file.isMade) return;
     if (this.#policy !== "never") await this.#sync(file);
     this.#checkLease(file);
   }
@@ -193,7 +199,7 @@ export class CommitGroup {
   }
 
   #tryAgain(file: RolloutFile): void {
-    if (file.pending) this.commit(file);
+    if (file.pending || !file.isMade) this.commit(file);
     else if (file.unsynced) this.#syncInBackground(file);
     else this.#recover(file);
   }

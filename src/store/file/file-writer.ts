@@ -33,6 +33,8 @@ export type WriterStart = {
   /** What the file inherits, where it does. */
   readonly base: { readonly fileId: ThreadId; readonly end: FilePosition } | null;
   readonly isNew: boolean;
+  /** Makes the file and takes the lease, where both are put off until the thread says something. */
+  readonly make?: (() => void) | undefined;
   readonly onFailure: ((error: Error) => void) | undefined;
 };
 
@@ -60,7 +62,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
     this.fileId = start.fileId;
     this.lease = start.lease;
     this.base = start.base;
-    this.file = new RolloutFile(start.path, start.end.byteOffset, this, { isNew: start.isNew });
+    this.file = new RolloutFile(start.path, start.end.byteOffset, this, start);
     this.#env = env;
     this.#end = start.end;
     this.numbered = start.numbered;
@@ -153,6 +155,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
       try {
         // What nobody has said anything in is not worth waiting for the disk: a server ends ten thousand of them at once.
         const { group } = this.#env;
+        if (!this.file.isMade && !group.commit(this.file)) throw this.file.failure;
         await (this.#hasGrown ? group.sync(this.file) : group.flush(this.file));
       } catch (error) {
         if (!this.file.ended) {
@@ -176,6 +179,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
   }
 
   fence(): void {
+    if (!this.file.isMade) return; // nobody else knows of the thread
     const { keeper } = this.lease;
     if (keeper.holds(this.lease)) return;
     throw new ThreadBusyError(this.threadId, keeper.holderOf(this.threadId));

@@ -46,8 +46,8 @@ export class LiveThreads {
     this.#index = index;
   }
 
-  get(threadId: ThreadId): LiveThread | undefined {
-    return this.#threads.get(threadId);
+  get(threadId: ThreadId | undefined): LiveThread | undefined {
+    return threadId && this.#threads.get(threadId);
   }
 
   ofFile(fileId: ThreadId): LiveThread | undefined {

@@ -13,6 +13,13 @@ export type FileStoreOptions = {
   readonly maxOpenFiles?: number;
   /** Default `"reference"`: a fork shares its source's lines. `"copy"`: it gets a self-contained legacy file. */
   readonly forkStorage?: "reference" | "copy";
+  /**
+   * When a new thread's file is made. Default `"at-start"`: a thread that was started is in the home, in its lists, and outlives the
+   * process, before anybody hears its id. `"with-first-line"`, as stock Codex does: starts cost no file call, and a thread that has
+   * said nothing is in no list and is gone when its process dies. Its file is made as soon as it says something, when it is asked for by
+   * its id (to fork, name, read or archive it), and when its writer closes: an orderly end loses nothing. Forks always have theirs.
+   */
+  readonly newFiles?: "at-start" | "with-first-line";
   /** How far the catalog's background scan is. */
   readonly onScanProgress?: (progress: ScanProgress) => void;
   /** For tests: a file system that fails. */

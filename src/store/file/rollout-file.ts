@@ -27,15 +27,33 @@ export class RolloutFile {
   running: Promise<void> | undefined = undefined;
   next: Promise<void> | undefined = undefined;
   readonly owner: FileOwner;
+  /** Makes the file, where that is put off until something is to be written. */
+  #make: (() => void) | undefined;
   #queue: string[] = [];
   #leftover = false;
 
-  constructor(path: string, size: number, owner: FileOwner, options: { isNew: boolean }) {
+  constructor(
+    path: string,
+    size: number,
+    owner: FileOwner,
+    options: { isNew: boolean; make?: (() => void) | undefined },
+  ) {
     this.path = path;
     this.size = size;
     this.owner = owner;
     this.entryUnsynced = options.isNew;
     this.unsynced = options.isNew;
+    this.#make = options.make;
+  }
+
+  get isMade(): boolean {
+    return this.#make === undefined;
+  }
+
+  /** @throws what the system says, and the next call tries again; ThreadBusyError where the thread is another's by now */
+  make(): void {
+    this.#make?.();
+    this.#make = undefined;
   }
 
   get pending(): boolean {

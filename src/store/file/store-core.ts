@@ -16,13 +16,14 @@ import type { FilePosition } from "./file-position.ts";
 import { type FileSystem, nodeFileSystem } from "./file-system.ts";
 import type { WriterEnv } from "./file-writer.ts";
 import { HandlePool } from "./handle-pool.ts";
-import { Layout, leasesFolderOf } from "./layout.ts";
+import { Layout, leasesFolderOf, parseRolloutName } from "./layout.ts";
 import { ForkMarks } from "./lease/fork-marks.ts";
 import { LeaseKeeper } from "./lease/lease.ts";
 import { LiveThreads } from "./live-threads.ts";
 import type { FileStoreOptions, FsyncPolicy } from "./options.ts";
 import { HistoryReader } from "./rollout/history-reader.ts";
-import { RolloutLocator } from "./rollout-locator.ts";
+import type { RolloutFile } from "./rollout-file.ts";
+import { nameOf, RolloutLocator } from "./rollout-locator.ts";
 import { threadNotStored } from "./store-error.ts";
 import { KnownNotes } from "./thread-notes.ts";
 
@@ -36,6 +37,7 @@ export class StoreCore {
   readonly log: SkeinLogger;
   readonly layout: Layout;
   readonly forkStorage: "reference" | "copy";
+  readonly newFiles: "at-start" | "with-first-line";
   readonly handles: HandlePool;
   readonly group: CommitGroup;
   readonly leases: LeaseKeeper;
@@ -63,6 +65,7 @@ export class StoreCore {
     this.layout = new Layout(options.home);
     this.fsync = options.fsync ?? "turn";
     this.forkStorage = options.forkStorage ?? "reference";
+    this.newFiles = options.newFiles ?? "at-start";
     this.handles = new HandlePool(this.fs, this.clock, options.maxOpenFiles ?? DEFAULT_OPEN_FILES);
     this.group = new CommitGroup(this.fs, this.clock, this.handles, this.fsync);
     this.leases = new LeaseKeeper(this.fs, this.layout.leases, this.clock, this.log);
@@ -137,14 +140,22 @@ export class StoreCore {
       if (typeof rolloutPath !== "string")
         throw new InvalidRequestError("a thread is named by its id, or as { rolloutPath }");
       const path = resolve(rolloutPath);
-      if (!this.#isThere(path)) throw new RolloutNotFoundError(`no rollout found at ${path}`);
-      return path;
+      if (this.#isThere(path)) return path;
+      const { file } = this.live.get(parseRolloutName(nameOf(path))?.threadId)?.writer ?? {};
+      if (file?.path === path && !file.isMade) return this.#made(file);
+      throw new RolloutNotFoundError(`no rollout found at ${path}`);
     }
-    const live = this.live.get(locator);
-    if (live !== undefined && !live.writer.file.ended) return live.writer.file.path;
+    const { file } = this.live.get(locator)?.writer ?? {};
+    if (file !== undefined && !file.ended) return this.#made(file);
     const path = await this.locator.findThread(locator);
     if (path === undefined) throw threadNotStored(locator);
     return path;
+  }
+
+  /** Where the file is, which is made now if that was put off. */
+  #made(file: RolloutFile): string {
+    if (!file.isMade && !this.group.commit(file)) throw file.failure;
+    return file.path;
   }
 
   #isThere(path: string): boolean {

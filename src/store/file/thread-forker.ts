@@ -78,7 +78,9 @@ export class ThreadForker {
     const { live, locator, reader } = this.#core;
     let fileId = inherits.threadId;
     let end = inherits.end;
-    let path = inherits.rolloutPath ?? live.ofFile(fileId)?.writer.file.path ?? (await locator.findFile(fileId));
+    const writing = live.ofFile(fileId)?.writer;
+    const written = writing === undefined ? undefined : await this.#core.pathOf(writing.threadId);
+    let path = inherits.rolloutPath ?? written ?? (await locator.findFile(fileId));
     if (!Number.isSafeInteger(end.ordinal) || end.ordinal < 1) {
       throw new InvalidForkPointError(`a fork cannot begin at line ${end.ordinal}`);
     }

@@ -10,7 +10,7 @@ import {
   ThreadBusyError,
 } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { SessionMeta } from "../../protocol/rollout.ts";
+import type { HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import { NO_TURN } from "../last-turn.ts";
 import { encodeLine, timestampOf } from "../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
@@ -48,66 +48,67 @@ export class ThreadOpener {
     this.#core = core;
   }
 
-  /** The header is in the file when this resolves; its row is on the way to the catalog. */
+  /** The header is in the file when this resolves, unless that is put off; its row is on the way to the catalog. */
   async create(meta: SessionMeta, options: OpenOptions = {}, from: NewThreadBase = NO_BASE): Promise<FileThreadWriter> {
     const core = this.#core;
     core.check(options.signal);
     if (await this.exists(meta.id)) throw new DuplicateThreadError(meta.id);
     core.check(options.signal);
-    const acquired = this.acquireNew(meta.id);
-    const now = core.clock.now();
-    const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
+    if (core.live.get(meta.id) !== undefined) throw new DuplicateThreadError(meta.id); // made while we looked
+    const isLate = core.newFiles === "with-first-line" && from.base === null;
+    const lease = isLate ? core.leases.reserve(meta.id) : this.acquireNew(meta.id);
     try {
-      const historyMode = meta.history_mode ?? "paginated";
-      const full: SessionMeta = { ...meta, history_mode: historyMode };
-      // What comes behind a base counts on from it, which only a line that says its ordinal can.
-      const numbered = historyMode !== "legacy" || from.base !== null;
-      const ordinal = from.base?.end.ordinal ?? 0;
-      const text = encodeLine(
-        { type: "session_meta", payload: full },
-        timestampOf(now),
-        numbered ? ordinal : undefined,
-      );
-      const info = this.#writeNew(path, text);
-      const writer = new FileThreadWriter(core.writerEnv, {
+      const now = core.clock.now();
+      const header = headerOf(meta, from, now);
+      const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
+      const info = isLate ? undefined : this.#writeNew(path, header.text);
+      const writer: FileThreadWriter = new FileThreadWriter(core.writerEnv, {
         threadId: meta.id,
         fileId: meta.id,
         path,
-        lease: acquired,
-        end: { ordinal: ordinal + 1, byteOffset: info.size },
-        numbered,
-        historyMode,
+        lease,
+        end: { ordinal: header.ordinal + 1, byteOffset: Buffer.byteLength(header.text) },
+        numbered: header.numbered,
+        historyMode: header.meta.history_mode,
         base: from.base,
         isNew: true,
+        make: isLate ? () => this.#makeLate(writer, header.text) : undefined,
         onFailure: options.onFailure,
       });
-      this.#register(writer, full, from, info, now);
+      this.#register(writer, rowOf(header.meta, from, path, now));
+      if (info !== undefined) this.#catalogue(meta.id, info);
       if (core.fsync === "always") await writer.flush();
       return writer;
     } catch (error) {
-      core.leases.release(acquired);
+      core.leases.release(lease);
       if (errorCode(error) === "EEXIST") throw new DuplicateThreadError(meta.id);
       throw asStoreError(`cannot make thread ${meta.id}`, error);
     }
   }
 
-  #register(writer: FileThreadWriter, meta: SessionMeta, from: NewThreadBase, info: FileInfo, now: number): void {
-    const row: CatalogRow = {
-      ...factsOf(meta),
-      rolloutPath: writer.file.path,
-      updatedAt: now,
-      preview: from.preview,
-      name: null,
-      archived: false,
-      ...NO_TURN,
-      baseThreadId: from.base?.fileId ?? null,
-      fileSize: info.size,
-      mtimeMs: info.modifiedMs,
-      searchText: from.preview.slice(0, SEARCHED_CHARS),
-    };
+  #register(writer: FileThreadWriter, row: CatalogRow): void {
     this.#core.locator.remember(writer.threadId, writer.file.path);
-    this.#core.live.add(writer, row, new SummaryText(from.preview, row.searchText));
-    void this.#core.index.put(row);
+    this.#core.live.add(writer, row, new SummaryText(row.preview, row.searchText));
+  }
+
+  /** Tells the catalog of a thread whose file is there now. */
+  #catalogue(threadId: ThreadId, info: FileInfo): void {
+    const live = this.#core.live.get(threadId);
+    if (live?.row === undefined) return;
+    live.row = { ...live.row, fileSize: info.size, mtimeMs: info.modifiedMs };
+    void this.#core.index.put(live.row);
+  }
+
+  /** @throws ThreadBusyError where somebody else has made a thread of this id meanwhile */
+  #makeLate({ threadId, lease, file }: FileThreadWriter, text: string): void {
+    lease.keeper.take(lease);
+    try {
+      this.#catalogue(threadId, this.#writeNew(file.path, text));
+    } catch (error) {
+      lease.keeper.letGo(lease);
+      if (errorCode(error) === "EEXIST") throw new ThreadBusyError(threadId, undefined);
+      throw error;
+    }
   }
 
   /** @throws DuplicateThreadError where somebody makes it just now */
@@ -354,6 +355,38 @@ export class ThreadOpener {
     }
   }
 }
+
+type Header = {
+  readonly meta: SessionMeta & { readonly history_mode: HistoryMode };
+  readonly ordinal: number;
+  readonly numbered: boolean;
+  readonly text: string;
+};
+
+/** The first line of a new thread. */
+function headerOf(given: SessionMeta, { base }: NewThreadBase, now: number): Header {
+  const meta = { ...given, history_mode: given.history_mode ?? "paginated" };
+  // What comes behind a base counts on from it, which only a line that says its ordinal can.
+  const numbered = meta.history_mode !== "legacy" || base !== null;
+  const ordinal = base?.end.ordinal ?? 0;
+  const text = encodeLine({ type: "session_meta", payload: meta }, timestampOf(now), numbered ? ordinal : undefined);
+  return { meta, ordinal, numbered, text };
+}
+
+/** Nothing of its file yet. */
+const rowOf = (meta: SessionMeta, from: NewThreadBase, rolloutPath: string, updatedAt: number): CatalogRow => ({
+  ...factsOf(meta),
+  rolloutPath,
+  updatedAt,
+  preview: from.preview,
+  name: null,
+  archived: false,
+  ...NO_TURN,
+  baseThreadId: from.base?.fileId ?? null,
+  fileSize: 0,
+  mtimeMs: 0,
+  searchText: from.preview.slice(0, SEARCHED_CHARS),
+});
 
 /** Nothing more is gathered of a thread whose text the catalog has, since what it searched before cannot be read back. */
 function summaryOf(row: CatalogRow | undefined): SummaryText | undefined {

@@ -4,25 +4,27 @@ import { join } from "node:path";
 import { storeContract } from "../../../src/store/contract/store-contract.ts";
 import { fileStore } from "../../../src/store/file/file-store.ts";
 
-storeContract(
-  "the file store",
-  async () => {
-    const home = mkdtempSync(join(tmpdir(), "skein-store-"));
-    const stores = [fileStore({ home, fsync: "never" })];
-    const [store] = stores;
-    if (store === undefined) throw new Error("no store");
-    return {
-      store,
-      reopen: async () => {
-        const next = fileStore({ home, fsync: "never" });
-        stores.push(next);
-        return next;
-      },
-      dispose: async () => {
-        for (const opened of stores) await opened.close();
-        rmSync(home, { recursive: true, force: true });
-      },
-    };
-  },
-  { modelRuns: 40 },
-);
+for (const newFiles of ["at-start", "with-first-line"] as const) {
+  storeContract(
+    `the file store, new files ${newFiles}`,
+    async () => {
+      const home = mkdtempSync(join(tmpdir(), "skein-store-"));
+      const stores = [fileStore({ home, fsync: "never", newFiles })];
+      const [store] = stores;
+      if (store === undefined) throw new Error("no store");
+      return {
+        store,
+        reopen: async () => {
+          const next = fileStore({ home, fsync: "never", newFiles });
+          stores.push(next);
+          return next;
+        },
+        dispose: async () => {
+          for (const opened of stores) await opened.close();
+          rmSync(home, { recursive: true, force: true });
+        },
+      };
+    },
+    { modelRuns: 40 },
+  );
+}

@@ -19,7 +19,7 @@ import { dirname, join } from "node:path";
 import { type Clock, systemClock } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
-import type { LeaseOwner } from "../../../protocol/errors.ts";
+import { type LeaseOwner, ThreadBusyError } from "../../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
 import { errorCode, type FileSystem, isMissing, namesIn, removeIfThere } from "../file-system.ts";
@@ -49,6 +49,9 @@ const SILENT_FOR_MS = 45_000;
 const ATTEMPTS = 16;
 /** At each attempt. Copying the rollout of a thread that is taken over takes milliseconds. */
 const CLAIM_WAIT_MS = 20;
+const FIRST_EPOCH = 1;
+/** No file's. */
+const NOT_TAKEN = -1;
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 const NO_LINKS: ReadonlySet<string | undefined> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EXDEV"]);
 
@@ -112,12 +115,30 @@ export class LeaseKeeper {
       }
       const inode = this.#ownInode(path);
       if (inode === undefined) continue;
-      const epoch = thread === "stored" ? this.#epochs.next(threadId) : 1;
+      const epoch = thread === "stored" ? this.#epochs.next(threadId) : FIRST_EPOCH;
       this.#log.debug({ threadId, epoch }, "lease taken");
       return { lease: { threadId, path, epoch, inode, keeper: this } };
     }
     const holder = this.#readHolder(path);
     return { busy: holder === undefined || holder === "nonsense" ? undefined : ownerOf(holder) };
+  }
+
+  /** The lease of a new thread, to be taken by {@link take} when the thread is written. */
+  reserve(threadId: ThreadId): Lease {
+    return { threadId, path: join(this.#folder, threadId), epoch: FIRST_EPOCH, inode: NOT_TAKEN, keeper: this };
+  }
+
+  /** @throws ThreadBusyError where somebody else has the id by now */
+  take(reserved: Lease): void {
+    const acquired = this.acquire(reserved.threadId, "new", { takeOver: false });
+    if ("busy" in acquired) throw new ThreadBusyError(reserved.threadId, acquired.busy);
+    reserved.inode = acquired.lease.inode;
+  }
+
+  /** Gives a lease back that was taken for a thread which could not be made: it is only reserved again. */
+  letGo(lease: Lease): void {
+    this.release(lease);
+    lease.inode = NOT_TAKEN;
   }
 
   /** The same lease under a higher epoch, for the next writer of this owner. */
@@ -134,7 +155,7 @@ export class LeaseKeeper {
       removeIfThere(this.#fs, lease.path);
       return false;
     }
-    lease.inode = this.#ownInode(lease.path) ?? -1;
+    lease.inode = this.#ownInode(lease.path) ?? NOT_TAKEN;
     return true;
   }
 
