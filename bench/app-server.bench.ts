@@ -19,10 +19,14 @@ const STOCK = ["0.80.0", "0.169.0", "0.171.0"].map((version) => ({
   program: join(root, `.cache/codex-${version}/node_modules/.bin/codex`),
 }));
 
+/** Where a thread that has said nothing has no file yet, as with stock Codex. */
+const LATE_FILES = "skein, files with the first line";
+
 const commandOf = (server: string): string[] => {
   const stock = STOCK.find(({ name }) => name === server);
   if (stock !== undefined) return [stock.program, "app-server"];
-  return [process.execPath, "--no-warnings", join(root, "dist/src/cli/main.js"), "app-server"];
+  const own = [process.execPath, "--no-warnings", join(root, "dist/src/cli/main.js"), "app-server"];
+  return server === LATE_FILES ? [...own, "--new-files", "with-first-line"] : own;
 };
 
 type Server = { readonly server?: string; readonly transport?: string };
@@ -200,6 +204,10 @@ const cases = {
 await bench(import.meta.url, cases, async (run) => {
   const byHand = await run.samples("filesByHand", { total: 2_000 });
   print({ bench: "app-server", case: "a file by hand", ...byHand });
+  for (const concurrency of [1, 8, 64]) {
+    const numbers = await run.samples("starts", { server: LATE_FILES, concurrency, total: 2_000 });
+    print({ bench: "app-server", server: LATE_FILES, case: "thread/start", concurrency, total: 2_000, ...numbers });
+  }
   const stock = STOCK.filter(({ program }) => existsSync(program)).map(({ name }) => name);
   for (const server of ["skein", ...stock]) {
     const isStock = server !== "skein";

@@ -12,34 +12,41 @@ type Args = Readonly<Record<string, string>>;
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
 const cases = {
-  skein: ({ concurrency }: Args): Promise<Measured> =>
-    withStore(async (store) => {
-      const manager = await ThreadManager.create({ store });
-      await manager.startThread();
-      const filesBefore = openFiles();
-      const before = memory();
-      let left = THREADS;
-      const start = nowUs();
-      await Promise.all(
-        Array.from({ length: Number(concurrency) }, async () => {
-          while (left > 0) {
-            left -= 1;
-            await manager.startThread();
-          }
-        }),
-      );
-      const us = nowUs() - start;
-      const after = memory();
-      const files = openFiles() - filesBefore;
-      await manager.shutdown({ deadlineMs: 60_000 });
-      return {
-        startsPerSecond: (THREADS / us) * 1e6,
-        usPerStart: us / THREADS,
-        heapBytes: (after.heap - before.heap) / THREADS,
-        rssBytes: (after.rss - before.rss) / THREADS,
-        openFiles: files,
-      };
-    }),
+  skein: ({ concurrency, newFiles }: Args): Promise<Measured> =>
+    withStore(
+      async (store) => {
+        const manager = await ThreadManager.create({ store });
+        await manager.startThread();
+        const filesBefore = openFiles();
+        const before = memory();
+        let left = THREADS;
+        const start = nowUs();
+        await Promise.all(
+          Array.from(
+            { length: Number(concurrency) },
+            async () => {
+              while (left > 0) {
+                left -= 1;
+                await manager.startThread();
+              }
+            },
+            { newFiles: newFiles === "with-first-line" ? newFiles : "at-start" },
+          ),
+        );
+        const us = nowUs() - start;
+        const after = memory();
+        const files = openFiles() - filesBefore;
+        await manager.shutdown({ deadlineMs: 60_000 });
+        return {
+          startsPerSecond: (THREADS / us) * 1e6,
+          usPerStart: us / THREADS,
+          heapBytes: (after.heap - before.heap) / THREADS,
+          rssBytes: (after.rss - before.rss) / THREADS,
+          openFiles: files,
+        };
+      },
+      { newFiles: newFiles === "with-first-line" ? newFiles : "at-start" },
+    ),
   files: (): Promise<Measured> =>
     withStore(async (_, home) => {
       const start = nowUs();
@@ -58,8 +65,10 @@ const cases = {
 await bench(import.meta.url, cases, async (run) => {
   const files = await run.samples("files", {}, STORE_SAMPLES);
   print({ bench: "start", case: "writeFileSync of one line", threads: THREADS, ...files });
-  for (const concurrency of [1, 64]) {
-    const skein = await run.samples("skein", { concurrency }, STORE_SAMPLES);
-    print({ bench: "start", case: "startThread, file store", threads: THREADS, concurrency, ...skein });
+  for (const newFiles of ["at-start", "with-first-line"]) {
+    for (const concurrency of [1, 64]) {
+      const skein = await run.samples("skein", { concurrency, newFiles }, STORE_SAMPLES);
+      print({ bench: "start", case: "startThread, file store", newFiles, threads: THREADS, concurrency, ...skein });
+    }
   }
 });

@@ -3,7 +3,7 @@ import { untilAborted } from "../kernel/abort-listeners.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { capYoungGeneration } from "../kernel/young-generation.ts";
 import { type OpenedHome, openHome } from "../manager/home.ts";
-import { setUp } from "../manager/options.ts";
+import { setUp, type ThreadManagerOptions } from "../manager/options.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import { type BuiltInToolName, CODEX_TOOLS } from "../protocol/built-in-tool-names.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
@@ -24,6 +24,8 @@ export type AppServerCommand = {
   readonly home: string;
   /** Where threads lie, in place of the home's files; the caller closes it. */
   readonly store?: ThreadStore | undefined;
+  /** When the file of a new thread is made in the home; as the manager takes it. */
+  readonly newFiles?: ThreadManagerOptions["newFiles"] | undefined;
   /** The ingress of a cluster that runs the threads; its workers share `store`, which is needed then. */
   readonly cluster?: string | undefined;
   readonly listen: string;
@@ -96,11 +98,12 @@ type Serving = AsyncDisposable & {
 };
 
 async function overManager(command: AppServerCommand, home: OpenedHome): Promise<Serving> {
-  const { store, cwd, logger } = command;
+  const { store, newFiles, cwd, logger } = command;
   await using stack = new AsyncDisposableStack();
   stack.use(capYoungGeneration());
   const goalTools = createGoalTools();
-  const options = { ...home.options, ...(store !== undefined && { store }), tools: goalTools.tools };
+  const kept = { ...(store !== undefined && { store }), ...(newFiles !== undefined && { newFiles }) };
+  const options = { ...home.options, ...kept, tools: goalTools.tools };
   const manager = stack.use(await ThreadManager.create(options));
   const turns = stack.use(new RunningTurns(manager));
   const server = stack.use(createAppServer(manager, { home, cwd, logger, goalTools }));

@@ -82,6 +82,10 @@ const OPTIONS: Readonly<Record<string, Check>> = {
     fits: (value) => typeof value === "function" || (isJsonObject(value) && Object.values(value).every(isPrice)),
     wanted: "an object of prices by model, each `{ input, cachedInput?, output }` for a million tokens, or a function",
   },
+  newFiles: {
+    fits: (value) => value === "at-start" || value === "with-first-line",
+    wanted: "`at-start` or `with-first-line`",
+  },
   timers: { fits: (value) => value === "all" || value === "own", wanted: "`all` or `own`" },
   residency: group,
   supervision: group,

@@ -19,7 +19,7 @@ import {
 import { type AuthManager, memoryAuthManager } from "../services/auth-manager.ts";
 import { createModelsManager, type ModelsManager } from "../services/models-manager.ts";
 import { createSkillsManager, type SkillsManager } from "../services/skills-manager.ts";
-import { fileStore } from "../store/file/file-store.ts";
+import { type FileStoreOptions, fileStore } from "../store/file/file-store.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { PersistentLogic } from "../thread/own-logic.ts";
 import { checkOptions } from "./option-checks.ts";
@@ -106,6 +106,8 @@ export type Supervision = {
 export type ThreadManagerOptions = {
   /** The folder that threads are stored in, as Codex lays it out. Default `~/.skein`. Ignored when `store` is given. */
   home?: string;
+  /** When a new thread's file under `home` is made: see FileStoreOptions. Default `"at-start"`. Ignored when `store` is given. */
+  newFiles?: NonNullable<FileStoreOptions["newFiles"]>;
   /** Where threads last. Default: files under `home`. The manager closes a store that it made itself. */
   store?: ThreadStore;
   /**
@@ -251,7 +253,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
   };
   const home = options.home ?? join(homedir(), ".skein");
   return {
-    store: options.store ?? defaultStore({ home, clock, logger }),
+    store: options.store ?? defaultStore({ home, newFiles: options.newFiles, clock, logger }),
     ownsStore: options.store === undefined,
     modelFor: "clientFor" in model ? (config) => model.clientFor(config) : () => model,
     tools: options.tools ?? [],
@@ -323,7 +325,7 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
 }
 
 /** The store of a manager that was given none: rollouts under the home folder. Nothing is made before it is needed. */
-function defaultStore(options: { home: string; clock: Clock; logger: SkeinLogger }): ThreadStore {
+function defaultStore(options: FileStoreOptions): ThreadStore {
   return fileStore(options);
 }
 

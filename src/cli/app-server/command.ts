@@ -29,6 +29,7 @@ type Options = SessionOptions & {
   readonly listen: string;
   readonly stdio?: boolean;
   readonly cluster?: string;
+  readonly newFiles?: "at-start" | "with-first-line";
   readonly logLevel: LogLevel;
   readonly wsAuth?: string;
   readonly wsTokenFile?: string;
@@ -40,6 +41,12 @@ export const appServerCommand = (io: Io): Command =>
     .description("serve Codex clients: editors, the TUI, your own")
     .option("--listen <url>", "stdio://, ws://IP:PORT or unix:///PATH", "stdio://")
     .option("--cluster <url>", "the ingress of a cluster that runs the threads; --store names its database")
+    .addOption(
+      new Option(
+        "--new-files <when>",
+        "when a new thread's file is made: a start that waits for none is faster, and a crash loses threads that said nothing",
+      ).choices(["at-start", "with-first-line"]),
+    )
     .option("--ws-auth <kind>", "capability-token: a bearer token lets clients in")
     .option("--ws-token-file <file>", "the file that holds the token")
     .option("--ws-token-sha256 <hex>", "or the token's SHA-256")

@@ -19,7 +19,7 @@ export type FileStoreOptions = {
    * said nothing is in no list and is gone when its process dies. Its file is made as soon as it says something, when it is asked for by
    * its id (to fork, name, read or archive it), and when its writer closes: an orderly end loses nothing. Forks always have theirs.
    */
-  readonly newFiles?: "at-start" | "with-first-line";
+  readonly newFiles?: "at-start" | "with-first-line" | undefined;
   /** How far the catalog's background scan is. */
   readonly onScanProgress?: (progress: ScanProgress) => void;
   /** For tests: a file system that fails. */
