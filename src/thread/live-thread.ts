@@ -10,7 +10,7 @@ import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { checkCallOptions, type OptionKinds, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import {
   DeadlineExceededError,
@@ -34,6 +34,17 @@ import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { Audience, type Observer } from "./audience.ts";
+import {
+  EVENTS,
+  EVENTS_KINDS,
+  INTERRUPT,
+  INTERRUPT_KINDS,
+  NAMED,
+  RUN,
+  RUN_KINDS,
+  SUBMIT,
+  SUBMIT_KINDS,
+} from "./call-checks.ts";
 import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
@@ -57,67 +68,17 @@ import type {
   WatchedThread,
 } from "./thread.ts";
 import { threadFace } from "./thread-face.ts";
+import type { ThreadHome } from "./thread-home.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import type { Destination } from "./waiting-ops.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
-
-/** Whoever keeps the timers of threads. */
-interface Scheduler {
-  schedule(threadId: ThreadId, when: When, op: Op, options: ScheduleOptions): Promise<ScheduledTimer>;
-  of(threadId: ThreadId): readonly { readonly id: string; readonly dueAt: number }[];
-  cancel(threadId: ThreadId, id: string): ReturnType<ScheduledTimer["cancel"]>;
-}
-
-/** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
-export interface ThreadHome {
-  /** Loads the thread again. @throws ThreadClosedError when it is closed for good */
-  load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void>;
-  /** Ends the thread now, whatever it does, loaded or not. */
-  kill(thread: LiveThread): Promise<void>;
-  readonly timers: Scheduler;
-  changeBudget(thread: LiveThread, change: BudgetChange): Promise<void>;
-  changePriority(thread: LiveThread, priority: Priority): Promise<void>;
-  budgetOf(thread: LiveThread): Promise<BudgetUse | undefined>;
-  /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
-  noteObserved(thread: LiveThread): void;
-  readonly monitors: {
-    monitor(watcher: ThreadId, watched: ThreadId, options?: MonitorOptions): Monitor;
-    monitors(watcher: ThreadId): Promise<readonly Monitor[]>;
-    link(from: ThreadId, to: ThreadId, options?: LinkOptions): Link;
-  };
-  readonly messages: { messengerOf(threadId: ThreadId): ThreadMessenger };
-  /** An op that could not be given to the thread. */
-  noteUndelivered(thread: LiveThread, handing: Pick<Handing, "op" | "id">, error: unknown): void;
-}
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 const DEFAULT_INTERRUPT_MS = 10_000;
 
 /** The kinds of turns that ask the model. */
 const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
-
-const NAMED = ["id", "op", "rerun", "isNew"] satisfies (keyof NamedSubmission)[];
-const SUBMIT = [...WAIT_OPTIONS, "durability", "whenFull"] satisfies (keyof SubmitOptions)[];
-const SUBMIT_KINDS = {
-  whenFull: oneOf("wait", "reject", "dropOldest"),
-};
-const RUN = [...WAIT_OPTIONS, "outputSchema"] satisfies (keyof RunOptions)[];
-const RUN_KINDS: OptionKinds = {
-  outputSchema: (value) =>
-    typeof value === "function" || (typeof value === "object" && value !== null)
-      ? undefined
-      : "must be a JSON Schema, or a Standard Schema such as zod's",
-};
-const EVENTS = ["after", "signal"] satisfies (keyof EventsOptions)[];
-const EVENTS_KINDS: OptionKinds = {
-  after: (value) => {
-    const seq = isJsonObject(value) && typeof value.epoch === "number" ? value.seq : value;
-    return typeof seq === "number" && !Number.isNaN(seq) ? undefined : "must be a seq, or { epoch, seq }";
-  },
-};
-const INTERRUPT = [...WAIT_OPTIONS, "turnId"] satisfies (keyof InterruptOptions)[];
-const INTERRUPT_KINDS = { turnId: ofType("string") };
 
 const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
 

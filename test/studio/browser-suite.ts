@@ -151,7 +151,7 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await page.waitForTimeout(700);
     if (manager.loadedThread(second)?.pendingApprovals.length) await page.keyboard.press("n");
     await done(second);
-    assert.match((await page.locator(".turn .tool").first().textContent()) ?? "", /declined/);
+    await page.locator(".turn .tool", { hasText: "declined" }).first().waitFor();
     const third = await asks("patch third.txt");
     await row(page, third).waitFor();
     await choose(page, third);
@@ -360,9 +360,10 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await page.keyboard.press("c");
     await page.locator(".talk").waitFor();
     await page.keyboard.press("?");
-    await page.locator("dialog", { hasText: "Keys" }).waitFor();
+    const keys = page.locator("dialog", { hasText: "Keys" });
+    await keys.waitFor();
     await page.keyboard.press("Escape");
-    await page.locator("dialog").waitFor({ state: "detached" });
+    await keys.waitFor({ state: "detached" });
   });
 
   test("what was before somebody looked, turn by turn and on the clock; how a thread stands; and what it costs", async (t) => {
