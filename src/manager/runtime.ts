@@ -53,7 +53,7 @@ import { UnloadedHandles } from "./unloaded-handles.ts";
 /** Those who watch all threads of a manager. */
 export type Watchers = LifeWatchers & { readonly events: Set<(event: ThreadEvent) => void> };
 
-export class ManagerRuntime implements ThreadHome, AgentThreads {
+export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   readonly setup: ManagerSetup;
   readonly scope = Object.freeze({});
   readonly #supervisor: Supervisor;

@@ -73,7 +73,7 @@ export type BootParts = {
   readonly env: ThreadEnv;
   readonly incarnations: Incarnations;
   readonly registry: Registry;
-  readonly home: ThreadHome;
+  readonly home: ThreadHome<LiveThread>;
   readonly unloaded: UnloadedHandles;
   readonly rooms: Rooms;
   readonly logics: Logics;

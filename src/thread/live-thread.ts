@@ -87,7 +87,7 @@ const refuseId = (): Promise<never> =>
 
 export class LiveThread implements Thread, Lives, Observed, Destination {
   readonly id: ThreadId;
-  readonly #home: ThreadHome;
+  readonly #home: ThreadHome<LiveThread>;
   #incarnation: Incarnation;
   #isClosed = false;
   #isEnding = false;
@@ -98,7 +98,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   #pull: EventStream | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
 
-  constructor(home: ThreadHome, incarnation: Incarnation) {
+  constructor(home: ThreadHome<LiveThread>, incarnation: Incarnation) {
     this.id = incarnation.threadId;
     this.#home = home;
     this.#incarnation = incarnation;

@@ -4,7 +4,6 @@ import type { Op } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import type { Priority } from "../protocol/thread-config.ts";
 import type { BudgetChange } from "../turn/spending.ts";
-import type { LiveThread } from "./live-thread.ts";
 import type { ThreadMessenger } from "./messaging.ts";
 import type { Handing } from "./submissions.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
@@ -17,17 +16,17 @@ interface Scheduler {
 }
 
 /** Where a handle turns to when its thread is not in memory, or is to be ended by force. */
-export interface ThreadHome {
+export interface ThreadHome<Handle> {
   /** Loads the thread again. @throws ThreadClosedError when it is closed for good */
-  load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void>;
+  load(thread: Handle, signal: AbortSignal | undefined): Promise<void>;
   /** Ends the thread now, whatever it does, loaded or not. */
-  kill(thread: LiveThread): Promise<void>;
+  kill(thread: Handle): Promise<void>;
   readonly timers: Scheduler;
-  changeBudget(thread: LiveThread, change: BudgetChange): Promise<void>;
-  changePriority(thread: LiveThread, priority: Priority): Promise<void>;
-  budgetOf(thread: LiveThread): Promise<BudgetUse | undefined>;
+  changeBudget(thread: Handle, change: BudgetChange): Promise<void>;
+  changePriority(thread: Handle, priority: Priority): Promise<void>;
+  budgetOf(thread: Handle): Promise<BudgetUse | undefined>;
   /** Somebody has begun or ceased to observe the thread: one that is observed must be found again when it is loaded. */
-  noteObserved(thread: LiveThread): void;
+  noteObserved(thread: Handle): void;
   readonly monitors: {
     monitor(watcher: ThreadId, watched: ThreadId, options?: MonitorOptions): Monitor;
     monitors(watcher: ThreadId): Promise<readonly Monitor[]>;
@@ -35,5 +34,5 @@ export interface ThreadHome {
   };
   readonly messages: { messengerOf(threadId: ThreadId): ThreadMessenger };
   /** An op that could not be given to the thread. */
-  noteUndelivered(thread: LiveThread, handing: Pick<Handing, "op" | "id">, error: unknown): void;
+  noteUndelivered(thread: Handle, handing: Pick<Handing, "op" | "id">, error: unknown): void;
 }
