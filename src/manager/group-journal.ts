@@ -37,7 +37,8 @@ export class GroupJournal {
 
   note({ restarts, state }: GroupNow, changes: readonly MemberChange[], now: number): void {
     for (const { before, after } of changes) this.#noteMember(before, after);
-    if (restarts !== this.#restarts && restarts.length > 0) this.#record.note({ change: "restarted", at: now });
+    if (restarts.length === 0 && this.#restarts.length > 0) this.#record.note({ change: "uncounted" });
+    else if (restarts !== this.#restarts && restarts.length > 0) this.#record.note({ change: "restarted", at: now });
     this.#restarts = restarts;
     if (!isLasting(state) || state === this.#state) return;
     this.#record.note({ change: "state", state });

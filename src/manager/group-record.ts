@@ -48,6 +48,7 @@ const change = z.discriminatedUnion("change", [
   z.object({ change: z.literal("member"), member }),
   z.object({ change: z.literal("left"), id }),
   z.object({ change: z.literal("restarted"), at: z.number() }),
+  z.object({ change: z.literal("uncounted") }),
   z.object({ change: z.literal("state"), state: z.enum(["running", "gaveUp", "stopped"]) }),
 ]);
 
@@ -80,6 +81,9 @@ class Fold {
       case "restarted":
         this.#restarts.push(line.at);
         if (this.#restarts.length > 2 * RESTARTS) this.#restarts = this.#restarts.slice(-RESTARTS);
+        break;
+      case "uncounted":
+        this.#restarts = [];
         break;
       case "state":
         this.#state = line.state;

@@ -42,7 +42,11 @@ export interface GroupHost {
   isKnown(threadId: ThreadId): Promise<boolean>;
   /** The member is this group's from now on. @throws InvalidRequestError when it is another's */
   claim(threadId: ThreadId, group: LiveGroup): void;
-  unclaim(threadId: ThreadId): void;
+  unclaim(threadId: ThreadId, group: LiveGroup): void;
+  /** It has stopped: its threads are their own again. */
+  release(group: LiveGroup): void;
+  /** It comes back, with those of its threads that are no other's by now; the others are given back. */
+  reclaim(group: LiveGroup): readonly ThreadId[];
   openInner(options: GroupOptions, parent: LiveGroup): Promise<LiveGroup>;
   escalate(escalation: Escalation): void;
 }
@@ -281,8 +285,14 @@ export class LiveGroup implements ThreadGroup {
     if (this.status === "stopping" || this.status === "givingUp") {
       throw new InvalidRequestError(`group ${this.name ?? this.id} is ${this.status}; revive it when it has ended`);
     }
+    this.#reclaim();
     this.#actor.send({ type: "group.revive" });
     await this.quiet();
+  }
+
+  #reclaim(): void {
+    if (this.status !== "stopped") return;
+    for (const id of this.#host.reclaim(this)) this.noteGone(id);
   }
 
   quiet({ signal, deadlineMs = Number.POSITIVE_INFINITY }: WaitOptions = {}): Promise<void> {
@@ -353,8 +363,11 @@ export class LiveGroup implements ThreadGroup {
     if (this.#isClosed) return;
     switch (emitted.type) {
       case "group.changed":
+        this.#noteChanges();
+        break;
       case "group.stopped":
         this.#noteChanges();
+        if (this.#isStarted) this.#host.release(this);
         break;
       case "member.start":
         void this.#start(emitted.id as ThreadId);
@@ -363,14 +376,22 @@ export class LiveGroup implements ThreadGroup {
         void this.#stop(emitted.id as ThreadId, emitted.why);
         break;
       case "member.left":
-        this.#refused.delete(emitted.id);
-        this.#inner.delete(emitted.id as ThreadId);
-        this.#host.unclaim(emitted.id as ThreadId);
+        this.#noteLeft(emitted.id as ThreadId);
         break;
       case "group.gaveUp":
         if (this.#isStarted) this.#gaveUp(emitted);
         break;
     }
+  }
+
+  #noteLeft(id: ThreadId): void {
+    this.#refused.delete(id);
+    this.#host.unclaim(id, this);
+    const inner = this.#inner.get(id);
+    if (inner === undefined) return;
+    // From now on it is a group by itself: what it comes to is told to nobody here.
+    inner.#parent = undefined;
+    this.#inner.delete(id);
   }
 
   /** What has changed since it was looked at last is stored, and told to those who wait for it. */
@@ -400,6 +421,7 @@ export class LiveGroup implements ThreadGroup {
 
   /** As a member of the group above that restarts it: its count begins anew. */
   async #comeBack(): Promise<void> {
+    this.#reclaim();
     this.#actor.send({ type: "group.restart" });
     await this.quiet();
     if (this.status !== "running")

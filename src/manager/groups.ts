@@ -49,7 +49,9 @@ export class Groups {
       discard: (threadId) => host.discard(threadId),
       isKnown: async (threadId) => (await host.locate(threadId)) !== undefined,
       claim: (threadId, group) => this.#claim(threadId, group),
-      unclaim: (threadId) => void this.#owners.delete(threadId),
+      unclaim: (threadId, group) => this.#unclaim(threadId, group),
+      release: (group) => this.#release(group),
+      reclaim: (group) => this.#reclaim(group),
       openInner: (options, parent) => this.#open(parseGroupOptions(options), parent),
       escalate: (escalation) => {
         for (const watcher of this.watchers) watcher(escalation);
@@ -125,9 +127,32 @@ export class Groups {
     this.#owners.set(threadId, group);
   }
 
+  #unclaim(threadId: ThreadId, group: LiveGroup): void {
+    if (this.#owners.get(threadId) === group) this.#owners.delete(threadId);
+  }
+
   #forget(group: LiveGroup): void {
     this.#all.delete(group);
-    for (const threadId of group.threads()) if (this.#owners.get(threadId) === group) this.#owners.delete(threadId);
+    for (const threadId of group.threads()) this.#unclaim(threadId, group);
+  }
+
+  /** A stopped group decides nothing. One that is stored keeps its record, and its name; any other is known to its holders alone. */
+  #release(group: LiveGroup): void {
+    this.#forget(group);
+    if (group.name !== undefined) this.#all.add(group);
+  }
+
+  /** @returns those that are in another group by now */
+  #reclaim(group: LiveGroup): readonly ThreadId[] {
+    this.#all.add(group);
+    const own = group.members.filter(({ kind }) => kind === "thread").map(({ id }) => id);
+    for (const threadId of own) if (!this.#owners.has(threadId)) this.#owners.set(threadId, group);
+    return own.filter((threadId) => this.#owners.get(threadId) !== group);
+  }
+
+  /** What is left of groups: for tests, which expect nothing once all that are not stored have stopped. */
+  left(): { readonly groups: number; readonly members: number } {
+    return { groups: this.#all.size, members: this.#owners.size };
   }
 
   /** Whose decision the end of a thread is; undefined for a thread by itself. */

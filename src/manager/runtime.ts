@@ -445,6 +445,15 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return this.#lives.left();
   }
 
+  leftBeside(): ReturnType<AgentThreads["leftBeside"]> {
+    const { groups, monitors, timers, budgets, notices } = this;
+    return {
+      ...groups.left(),
+      ...{ watches: monitors.size, timers: timers.size },
+      ...{ accounts: budgets.accounts.size, notices: notices.size },
+    };
+  }
+
   // The end.
 
   /** Ends everything, within the deadline. A second call gives the same report. */

@@ -14,6 +14,7 @@ import {
   type ThreadId,
 } from "../../src/index.ts";
 import { silentLog } from "../../src/kernel/log.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { Thread } from "../../src/thread/thread.ts";
 import { settled } from "../kernel/settled.ts";
@@ -259,6 +260,87 @@ suite("groups", () => {
     const fourth = await again.group();
     assert.deepEqual([first.name, second.name, third.name].includes(fourth.name), false);
     assert.deepEqual(fourth.members, []);
+  });
+
+  test("SEMANTICS 4.10, 4.12: the restarts of a group that the one above has restarted begin anew, also in the next process", async () => {
+    const store = memoryStore();
+    const options = { maxRestarts: 1, periodMs: 50_000 };
+    const inner = async (r: Rig) => {
+      await (await r.manager.group({ name: "outer", maxRestarts: 9 })).group({ name: "inner", ...options });
+      return r.manager.group({ name: "inner" });
+    };
+    const r = await own({ store });
+    const { threadId } = await (await inner(r)).startThread();
+    const crashOnce = async (at: Rig) => {
+      const closed: string[] = [];
+      const watching = at.manager.threadClosed$.subscribe(({ reason }) => closed.push(reason));
+      await crash(await at.manager.getThread(threadId));
+      await pass(at, 200);
+      watching.unsubscribe();
+      return closed;
+    };
+    assert.deepEqual([await crashOnce(r), await crashOnce(r)], [[], ["gaveUp"]]);
+    await r[Symbol.asyncDispose]();
+    const second = await own({ store });
+    await inner(second);
+    assert.deepEqual(await crashOnce(second), [], "the first one of the new count");
+    await second[Symbol.asyncDispose]();
+    await using third = await own({ store });
+    await inner(third);
+    assert.deepEqual(await crashOnce(third), ["gaveUp"], "which is stored too");
+  });
+
+  test("a group that has left the one above is one by itself: it escalates, and can join another", async () => {
+    await using r = await own();
+    const outer = await r.manager.group({ name: "outer" });
+    const inner = await outer.group({ name: "inner", maxRestarts: 0 });
+    const { threadId } = await inner.startThread();
+    await outer.stopMember(inner.id);
+    await outer.dropMember(inner.id);
+    assert.equal(inner.parent, undefined);
+    await inner.revive();
+    const told: Escalation[] = [];
+    r.manager.escalations$.subscribe((escalation) => told.push(escalation));
+    await crash(await r.manager.getThread(threadId));
+    await pass(r);
+    assert.deepEqual(
+      told.map(({ group, lastMember }) => [group, lastMember]),
+      [[inner.id, threadId]],
+    );
+    const another = await r.manager.group({ name: "another" });
+    await another.add(inner);
+    assert.equal(inner.parent, another);
+  });
+
+  test("SEMANTICS 4.11: nothing is left of stopped groups; their threads are their own until they are revived", async () => {
+    await using r = await own();
+    const left = () => runtimeOf(r.manager)?.leftBeside();
+    for (let n = 0; n < 20; n += 1) {
+      await using group = await r.manager.group();
+      await group.startThread();
+      await (await group.group()).startThread();
+      await crash((await group.startThread()).thread);
+    }
+    assert.deepEqual([left()?.groups, left()?.members], [0, 0]);
+    const { group, a, b } = await groupOf(r, {});
+    await group.stop();
+    const { thread } = await r.manager.resumeThread(a.id);
+    await crash(thread);
+    await pass(r);
+    assert.equal((await r.manager.getThread(a.id)).epoch, thread.epoch, "by its own rule it comes back");
+    const other = await r.manager.group();
+    await r.manager.resumeThread(b.id);
+    await other.add(b.id);
+    await group.dropMember(group.members[2]?.id ?? "");
+    await group.revive();
+    assert.deepEqual(
+      [group, other].map(({ members }) => members.map(({ id, state }) => [id, state])),
+      [[[a.id, "up"]], [[b.id, "up"]]],
+    );
+    await assert.rejects(other.add(a.id), /is in group/);
+    await group.stop();
+    await other.stop();
+    assert.deepEqual([left()?.groups, left()?.members], [0, 0]);
   });
 
   test("a group that is stopped while a restart is in its back-off: nobody comes back, and it is told; revived, all do", async () => {
