@@ -268,6 +268,11 @@ export class Messages implements MessageDesk {
     if (thread.epoch > 1 && !this.#host.isClosing) this.mail.noteLoaded(thread);
   }
 
+  /** A thread lives on where no message finds it. */
+  noteRemoved(threadId: ThreadId): void {
+    this.#topics.forget(threadId);
+  }
+
   /** A thread has ended for good. */
   noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void {
     this.#topics.forget(threadId);

@@ -119,6 +119,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       ...{ clock, logger: setup.logger },
       lasting: this.notesOf({ ephemeral: false }),
       notesOf: (threadId) => this.notesOf(this.registry.configOf(threadId) ?? { ephemeral: false }),
+      isRemoved: (threadId) => this.#lives.isRemoved(threadId),
       bring: (threadId) => this.#bring(threadId),
     });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });

@@ -52,7 +52,10 @@ export interface LivesHost {
   readonly isClosing: boolean;
   readonly budgets: { readonly accounts: { forget(threadId: ThreadId): void } };
   readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
-  readonly messages: { noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void };
+  readonly messages: {
+    noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void;
+    noteRemoved(threadId: ThreadId): void;
+  };
   signal(signal: SupervisorSignal): void;
   /** Something has happened that may have made a thread idle. */
   noteActivity(): void;
@@ -463,8 +466,7 @@ export class ThreadLives implements Lives, MemberLives {
     for (;;) {
       const thread = await this.#host.registry.remove(threadId, (taken) => this.#removed.add(taken));
       if (thread !== undefined) {
-        this.#counters.retire(threadId);
-        this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
+        this.#noteRemoved(threadId);
         this.#endAgentsOf(threadId);
         return thread;
       }
@@ -475,9 +477,16 @@ export class ThreadLives implements Lives, MemberLives {
     }
   }
 
-  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
+  /** It lives on with its holder: what finds it by its id does so no more. */
+  #noteRemoved(threadId: ThreadId): void {
     this.#counters.retire(threadId);
     this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
+    if (!this.#host.isClosing) this.#host.timers.forget(threadId, "ended");
+    this.#host.messages.noteRemoved(threadId);
+  }
+
+  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
+    this.#noteRemoved(threadId);
     try {
       if (this.#host.isClosing) throw new ManagerClosedError();
       const thread = await this.#host.maker.reload(threadId, unloaded, { signal }, "remove");

@@ -8,14 +8,15 @@
  * - A repeating timer counts from its first time, so it does not drift; while the op of its last firing is still at work, it skips.
  * - Whoever cancels is told when nothing will fire any more. A thread that has ended takes its timers along; one that moved away keeps
  *   them for who has it now.
- * - One timer of the clock waits for the next that is due, however many there are.
+ * - One timer of the clock waits for the next that is due, however many there are, and looks at the time again every minute: the time of
+ *   day may be set, and a machine that sleeps counts none of it on its timers.
  */
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { MinHeap } from "../kernel/min-heap.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
-import { RolloutNotFoundError, ThreadBusyError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { RolloutNotFoundError, ThreadBusyError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { newTurnId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import {
@@ -37,6 +38,8 @@ import { type Firing, firingsOf, lastDue, submissionOf } from "./firings.ts";
 const MOST_AT_ONCE = 32;
 /** A thread that another process has, or that can't be reached, is tried again so much later. */
 const TRY_AGAIN_MS = 30_000;
+/** The time is looked at so often while a timer waits. */
+const LOOK_MS = 60_000;
 /** So many entries of what is not due any more are left lying, beside as many as there are timers. */
 const SPARE_ENTRIES = 64;
 
@@ -48,6 +51,8 @@ export interface TimerHost {
   notesOf(threadId: ThreadId): StandingNotes;
   /** The notes of all threads that last. */
   readonly lasting: StandingNotes;
+  /** Whether the thread was taken out and lives on with its holder, where no timer finds it. */
+  isRemoved(threadId: ThreadId): boolean;
   /** The thread, loaded for it. @throws ThreadNotFoundError, RolloutNotFoundError, ThreadBusyError */
   bring(threadId: ThreadId): Promise<LiveThread>;
 }
@@ -67,6 +72,8 @@ export class Timers {
   readonly #rows = new Map<ThreadId, Map<string, Row>>();
   /** Of each thread's note. */
   readonly #writes = new SingleFlight<void, ThreadId>();
+  /** Threads that have moved while a write of their note waited, which is another process's by now. */
+  readonly #movedMeanwhile = new Set<ThreadId>();
   /** When each is due. A row that was replaced, or is due at another time, has left an entry that nobody heeds. */
   readonly #due = new MinHeap<Row>();
   #mostEntries = SPARE_ENTRIES;
@@ -106,7 +113,7 @@ export class Timers {
     this.#wakeForNext();
   }
 
-  /** Resolves when it is stored. @throws InvalidRequestError, StoreIoError */
+  /** Resolves when it is stored. @throws InvalidRequestError, ThreadNotFoundError, StoreIoError */
   async schedule(
     threadId: ThreadId,
     when: When,
@@ -114,6 +121,7 @@ export class Timers {
     { id = newTurnId() }: ScheduleOptions,
   ): Promise<ScheduledTimer> {
     const op = parseOp(given);
+    if (this.#host.isRemoved(threadId)) throw new ThreadNotFoundError(threadId);
     const timer: StoredTimer = {
       id,
       set: newTurnId(),
@@ -160,7 +168,10 @@ export class Timers {
   forget(threadId: ThreadId, fate: "ended" | "moved"): void {
     if (!this.#rows.delete(threadId)) return;
     this.#sleepIfEmpty();
-    if (fate === "moved") return;
+    if (fate === "moved") {
+      if (this.#writes.isBusy(threadId)) this.#movedMeanwhile.add(threadId);
+      return;
+    }
     this.#store(threadId).catch((err: unknown) =>
       this.#host.logger.warn({ threadId, err }, "timers could not be dropped"),
     );
@@ -190,11 +201,15 @@ export class Timers {
   #nextDue(): number {
     for (let first = this.#due.first; first !== undefined; first = this.#due.first) {
       const { key, value: row } = first;
-      const isCurrent = this.#rows.get(row.threadId)?.get(row.timer.id) === row;
-      if (isCurrent && !row.isFiring && key === dueAtOfRow(row)) return key;
+      if (this.#isCurrent(row) && !row.isFiring && key === dueAtOfRow(row)) return key;
       this.#due.pop();
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Neither taken away nor replaced. */
+  #isCurrent(row: Row): boolean {
+    return this.#rows.get(row.threadId)?.get(row.timer.id) === row;
   }
 
   #remove({ threadId, timer }: Row): void {
@@ -206,7 +221,9 @@ export class Timers {
 
   #store(threadId: ThreadId): Promise<void> {
     return this.#writes.ask(threadId, async () => {
-      const timers = [...(this.#rows.get(threadId)?.values() ?? [])].map(({ timer }) => timer);
+      const rows = this.#rows.get(threadId);
+      if (this.#movedMeanwhile.delete(threadId) && rows === undefined) return;
+      const timers = [...(rows?.values() ?? [])].map(({ timer }) => timer);
       await this.#host.notesOf(threadId).write(threadId, "timers", timers.length === 0 ? undefined : timers);
     });
   }
@@ -221,7 +238,7 @@ export class Timers {
       this.#wakesAt = Number.POSITIVE_INFINITY;
       this.#fireDue();
     };
-    this.#wake = clock.background(wake, Math.max(0, at - clock.now()));
+    this.#wake = clock.background(wake, Math.min(LOOK_MS, Math.max(0, at - clock.now())));
   }
 
   #sleepIfEmpty(): void {
@@ -270,10 +287,11 @@ export class Timers {
       let given = 0;
       const firings = isAtWork(thread, row) ? [] : firingsOf(timer, now);
       for (const firing of firings) {
-        if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
+        if (!this.#isCurrent(row)) return;
         await this.#give(thread, row, firing, now);
         given += 1;
       }
+      if (!this.#isCurrent(row)) return;
       this.#note(row, last + 1, timer.fired + given);
       await this.#store(threadId);
     } catch (error) {
@@ -290,8 +308,7 @@ export class Timers {
 
   /** What has fired goes on to its next time, or is over. */
   #note(row: Row, next: number, fired: number): void {
-    const { threadId, timer } = row;
-    if (this.#rows.get(threadId)?.get(timer.id) !== row) return;
+    const { timer } = row;
     if (timer.every !== null) {
       const later = { ...timer, next, fired };
       this.#place({ ...row, timer: later, retryAt: undefined, isFiring: false });
@@ -307,12 +324,9 @@ export class Timers {
   async #failed(row: Row, error: unknown): Promise<void> {
     const { threadId, timer } = row;
     const { logger, clock } = this.#host;
-    if (this.#isClosed) return;
-    const isGone =
-      error instanceof ThreadNotFoundError ||
-      error instanceof RolloutNotFoundError ||
-      error instanceof ThreadClosedError;
-    if (isGone) {
+    if (this.#isClosed || !this.#isCurrent(row)) return;
+    // Of an end, or a move, whoever ends or moves the thread tells.
+    if (error instanceof RolloutNotFoundError) {
       logger.warn({ threadId, timer: timer.id }, "a timer's thread is not there any more");
       this.forget(threadId, "ended");
       return;
@@ -322,7 +336,7 @@ export class Timers {
     logger[level]({ threadId, timer: timer.id, err: error }, "a timer could not fire yet");
     row.retryAt = clock.now() + TRY_AGAIN_MS;
     row.isFiring = false;
-    if (this.#rows.get(threadId)?.get(timer.id) === row) this.#await(row);
+    this.#await(row);
     this.#wakeAt(row.retryAt);
     if (error instanceof ThreadBusyError) await this.#reread(row);
   }
@@ -332,7 +346,7 @@ export class Timers {
     const { threadId } = row;
     const note = await this.#host.notesOf(threadId).read(threadId, "timers");
     const timers = timersNoteSchema.safeParse(note ?? []);
-    if (!timers.success || this.#rows.get(threadId)?.get(row.timer.id) !== row) return;
+    if (!timers.success || !this.#isCurrent(row)) return;
     const now = timers.data.find(({ id }) => id === row.timer.id);
     if (now === undefined) this.#remove(row);
     else this.#place({ ...row, timer: now });

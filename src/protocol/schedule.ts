@@ -3,7 +3,7 @@ import { InvalidRequestError } from "./errors.ts";
 
 /**
  * When an op is to be given to a thread: once `after` so many milliseconds or `at` a time (Unix milliseconds or a Date), or `every`
- * so many milliseconds, the first time one period from now on. Times are the clock's own, so setting it forward fires at once.
+ * so many milliseconds, the first time one period from now on. Times are those of the day: one that is set forward fires within a minute.
  */
 export type When =
   | { readonly after: number }
@@ -61,6 +61,9 @@ export const timersNoteSchema = z.array(storedTimerSchema);
 
 const LONGEST_MS = 100 * 365 * 24 * 3_600_000;
 
+/** The last time that a Date can be. */
+const LAST_MS = 8.64e15;
+
 const isSpan = (ms: unknown, least: number): ms is number => typeof ms === "number" && ms >= least && ms <= LONGEST_MS;
 
 /** @throws InvalidRequestError that says what is wrong */
@@ -84,7 +87,7 @@ export function readWhen(
     return { firstAt: now + after, every: null, missed };
   }
   const time = at instanceof Date ? at.getTime() : at;
-  if (typeof time !== "number" || !Number.isFinite(time)) {
+  if (typeof time !== "number" || !(Math.abs(time) <= LAST_MS)) {
     throw new InvalidRequestError("schedule: at: must be a Date, or Unix milliseconds");
   }
   return { firstAt: time, every: null, missed };

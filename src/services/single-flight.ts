@@ -15,6 +15,11 @@ export class SingleFlight<T, Key = string> {
     return looks.next;
   }
 
+  /** Whether any of the key runs or waits. */
+  isBusy(key: Key): boolean {
+    return this.#looks.has(key);
+  }
+
   /** Resolves when nothing runs or waits any more, however it ended. */
   async settled(): Promise<void> {
     while (this.#looks.size > 0) {

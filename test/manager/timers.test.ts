@@ -12,8 +12,9 @@ import {
   ThreadManager,
   wait,
 } from "../../src/index.ts";
-import { ManualClock } from "../../src/kernel/clock.ts";
+import { type Clock, ManualClock } from "../../src/kernel/clock.ts";
 import { silentLog } from "../../src/kernel/log.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { Timers } from "../../src/manager/timers.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { MemoryNotes } from "../../src/store/standing-notes.ts";
@@ -162,6 +163,101 @@ suite("timers", () => {
     await assert.rejects(gone.schedule({ after: 1 }, input("x")), { code: "thread_closed" });
   });
 
+  test("SEMANTICS 10.6: one that was taken out of its manager takes its timers along, and has no new ones", async () => {
+    await using r = await rig({ residency: { unloadAfterMs: 1_000 } });
+    for (const isLoaded of [true, false]) {
+      const { thread } = await r.manager.startThread();
+      await thread.schedule({ every: 20_000 }, input("wake"));
+      if (!isLoaded) await r.clock.advanceAsync(5_000);
+      assert.equal(thread.actor === undefined, !isLoaded);
+      const held = (await r.manager.removeThread(thread.id)) ?? assert.fail();
+      await rest();
+      assert.deepEqual([held.timers, await r.store.notes?.threads("timers")], [[], []]);
+      await assert.rejects(held.schedule({ after: 1 }, input("x")), { code: "thread_not_found" });
+      await r.clock.advanceAsync(60_000);
+      await rest();
+      assert.equal(r.model.requests.length, 0);
+      await held.shutdown();
+    }
+    assert.equal(runtimeOf(r.manager)?.leftBeside().timers, 0);
+  });
+
+  test("SEMANTICS 10.6: a thread that is given away while its timer fires keeps it for whoever has it now", async () => {
+    const inner = memoryStore();
+    const slow = latch();
+    let waits = false;
+    const notes = overlaid(inner.notes ?? assert.fail(), {
+      write: async (...args) => {
+        if (waits) await slow.opened;
+        await inner.notes?.write(...args);
+      },
+    });
+    const store: ThreadStore = overlaid(inner, { notes });
+    await using r = await rig({ store });
+    const { thread } = await r.manager.startThread();
+    const { thread: other } = await r.manager.startThread();
+    const injected: Op = { type: "inject_items", items: [] };
+    await other.schedule({ every: 1_000 }, injected, { id: "firing" });
+    for (const one of [thread, other]) await one.schedule({ after: 50_000 }, injected, { id: "later" });
+    // Of the first, one write runs and another waits when it moves; the other moves while its timer gives its op.
+    waits = true;
+    const setting = ["a", "b"].map((id) => thread.schedule({ after: 40_000 }, injected, { id }));
+    const moving = [thread, other].map(({ id }) => runtimeOf(r.manager)?.giveAway(id));
+    await r.clock.advanceAsync(1_000);
+    await Promise.all(moving);
+    slow.open();
+    await Promise.all(setting);
+    await rest();
+    for (const { id } of [thread, other])
+      assert.match(
+        JSON.stringify(await inner.notes?.read(id, "timers")),
+        /"later"/,
+        id === other.id ? "the other" : "the first",
+      );
+    assert.equal(runtimeOf(r.manager)?.leftBeside().timers, 0);
+  });
+
+  test("SEMANTICS 10.1: a time of day that is set forward is seen within a minute; one that is set back is waited for", async () => {
+    const time = new ManualClock({ startMs: 1_000_000 });
+    let ahead = 0;
+    const clock: Clock = {
+      now: () => time.now() + ahead,
+      setTimeout: (fn, ms) => time.setTimeout(fn, ms),
+      background: (fn, ms) => time.background(fn, ms),
+      clearTimeout: (handle) => time.clearTimeout(handle),
+    };
+    await using r = await rig({ clock });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const injected: Op = { type: "inject_items", items: [] };
+    await thread.schedule({ after: 7_200_000 }, injected, { id: "forward" });
+    await time.advanceAsync(1_000);
+    assert.equal(fired(seen).length, 0);
+    ahead = 7_200_000;
+    await time.advanceAsync(60_000);
+    await rest();
+    assert.deepEqual(
+      fired(seen).map(({ id }) => id),
+      ["forward"],
+    );
+    await thread.schedule({ after: 30_000 }, injected, { id: "back" });
+    ahead -= 3_600_000;
+    await time.advanceAsync(3_600_000);
+    await rest();
+    assert.equal(fired(seen).length, 1);
+    await time.advanceAsync(30_000);
+    await rest();
+    assert.deepEqual(
+      fired(seen).map(({ id }) => id),
+      ["forward", "back"],
+    );
+    const ending = r.manager.shutdown({ deadlineMs: 1_000 });
+    await rest();
+    await time.advanceAsync(5_000);
+    await ending;
+    assert.equal(time.pending, 0);
+  });
+
   test("timers of a thread whose rollout is gone are dropped once, with a line in the log that names both", async () => {
     const store = memoryStore();
     const { lines, logger } = warnings();
@@ -226,6 +322,12 @@ suite("timers", () => {
       { after: 1, at: 2 },
       { every: 0 },
       { at: Number.NaN },
+      { at: 8.64e15 + 1 },
+      { at: new Date(Number.NaN) },
+      { after: Number.POSITIVE_INFINITY },
+      { every: Number.NaN },
+      { after: "5" },
+      null,
       { every: 5, missed: "x" },
     ]) {
       await assert.rejects(thread.schedule(when as never, input("x")), {
@@ -320,7 +422,10 @@ test("SEMANTICS 10.7: however many are due at once, each fires once, and the eve
     incarnation: { publish: () => undefined, ledger: { isWaiting: () => false } },
     submitWithId: async ({ id }: { id: string }) => void firings.set(id, (firings.get(id) ?? 0) + 1),
   } as unknown as LiveThread;
-  const host = { clock, logger: silentLog, lasting: notes, notesOf: () => notes, bring: async () => thread };
+  const host = {
+    ...{ clock, logger: silentLog, lasting: notes, notesOf: () => notes },
+    ...{ isRemoved: () => false, bring: async () => thread },
+  };
   const timers = new Timers(host);
   await timers.takeUp();
   clock.advance(5_000);
