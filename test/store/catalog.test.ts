@@ -36,7 +36,7 @@ test("a row comes back as it was put, also by another process, and is replaced b
     other.catalog.put([changed]);
     assert.deepEqual(catalog.get(row.threadId), { ...changed, searchText: "p and more" });
     assert.deepEqual(
-      catalog.files().sort((a, b) => (a.threadId < b.threadId ? -1 : 1)),
+      [...catalog.filePages(2)].flat().sort((a, b) => (a.threadId < b.threadId ? -1 : 1)),
       [changed, bare]
         .map(({ threadId, rolloutPath, archived, fileSize, mtimeMs }) => ({
           threadId,
@@ -64,7 +64,7 @@ test("growth changes times, size and the last turn alone, and makes no rows", ()
     };
     catalog.grow([growth, { ...growth, threadId: newThreadId() }]);
     assert.deepEqual(catalog.get(older.threadId), { ...older, ...growth });
-    assert.equal(catalog.files().length, 2);
+    assert.equal([...catalog.filePages(2)].flat().length, 2);
     assert.deepEqual(idsOf(catalog, { orderBy: "updatedAt" }), [older.threadId, old.threadId]);
     assert.deepEqual(idsOf(catalog, { interrupted: true }), [older.threadId]);
     assert.deepEqual(idsOf(catalog), [old.threadId, older.threadId]);
@@ -117,7 +117,7 @@ const given = (query: object): ThreadQuery =>
 function comparesWithEveryRow(catalog: Catalog): void {
   fc.assert(
     fc.property(rows, queries, (fields, asked) => {
-      for (const { threadId } of catalog.files()) catalog.remove(threadId);
+      for (const { threadId } of [...catalog.filePages(2)].flat()) catalog.remove(threadId);
       const all = fields.map((some) => rowOf(some));
       catalog.put(all);
       for (const query of asked.map(given)) {

@@ -73,6 +73,9 @@ export async function verifyHome(options: VerifyOptions): Promise<VerifyReport> 
   return check.report();
 }
 
+/** So many rows at once: all of a large home would keep the loop waiting. */
+const CATALOG_PAGE = 500;
+
 class HomeCheck {
   readonly #options: VerifyOptions;
   readonly #fs: FileSystem;
@@ -194,16 +197,18 @@ class HomeCheck {
       const times = catalog.times();
       // What the next look takes in by itself is no fault: other programs write here too.
       const willLook = (path: string) => this.#fs.infoOf(dirname(path))?.changedMs !== times.get(dirname(path));
-      for (const row of catalog.files()) {
-        await yieldToLoop();
-        const path = row.rolloutPath ?? this.#layout.catalog;
-        missing.delete(row.threadId);
-        const info = this.#fs.infoOf(path);
-        if (info !== undefined && this.#seen.has(row.threadId)) {
-          if (info.size === row.fileSize && info.modifiedMs === row.mtimeMs)
-            await this.#row(catalog, row.threadId, path);
-        } else if (!willLook(path)) {
-          this.#add("catalog_extra", path, row.threadId, "the catalog names a file that is not there");
+      for (const page of catalog.filePages(CATALOG_PAGE)) {
+        for (const row of page) {
+          await yieldToLoop();
+          const path = row.rolloutPath ?? this.#layout.catalog;
+          missing.delete(row.threadId);
+          const info = this.#fs.infoOf(path);
+          if (info !== undefined && this.#seen.has(row.threadId)) {
+            if (info.size === row.fileSize && info.modifiedMs === row.mtimeMs)
+              await this.#row(catalog, row.threadId, path);
+          } else if (!willLook(path)) {
+            this.#add("catalog_extra", path, row.threadId, "the catalog names a file that is not there");
+          }
         }
       }
       for (const threadId of missing) {

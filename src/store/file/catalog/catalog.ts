@@ -143,12 +143,7 @@ export class Catalog {
     return listThreads(this.#database, query);
   }
 
-  /** Every thread's file. */
-  files(): CatalogFile[] {
-    return this.#filesBy("");
-  }
-
-  /** The same, so many at once, for the scan that finds what is new, changed or gone. */
+  /** Every thread's file, so many at once. */
   *filePages(size: number): Generator<readonly CatalogFile[]> {
     for (let after = ""; ; ) {
       const page = this.#filesBy("WHERE id > ? ORDER BY id LIMIT ?", after, size);
