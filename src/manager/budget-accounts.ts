@@ -39,8 +39,8 @@ export class BudgetAccounts {
   readonly #ended = new Set<ThreadId>();
   /** Threads that work for another one, which pays. */
   readonly #payers = new Map<ThreadId, ThreadId>();
-  /** Of each account's note. */
-  readonly #writes = new SingleFlight<void, Account>();
+  /** Of each thread's note. */
+  readonly #writes = new SingleFlight<void, ThreadId>();
   #isInUse: boolean | undefined;
 
   constructor(host: AccountsHost) {
@@ -128,6 +128,8 @@ export class BudgetAccounts {
   /** @throws InvalidRequestError for a note that can't be read: what it bounds is not known */
   async #read(threadId: ThreadId, config: ResolvedThreadConfig | undefined): Promise<Account | undefined> {
     const { ephemeral = false, budget, treeBudget } = config ?? {};
+    // What an account that it had before has left to be written comes first.
+    await this.#writes.rest(threadId);
     const note = await this.#host.notesOf({ ephemeral }).read(threadId, "budget");
     const stored =
       note === undefined ? undefined : parseWith(budgetNoteSchema, note, `the budget of thread ${threadId}`);
@@ -201,10 +203,15 @@ export class BudgetAccounts {
   /** Stores what an account says now. */
   write(account: Account): Promise<void> {
     const { threadId } = account;
-    return this.#writes.ask(account, async () => {
+    return this.#writes.ask(threadId, async () => {
       const ephemeral = this.#host.configOf(threadId)?.ephemeral ?? false;
-      await this.#host.notesOf({ ephemeral }).write(threadId, "budget", account.use);
+      await this.#host.notesOf({ ephemeral }).write(threadId, "budget", (this.#accounts.get(threadId) ?? account).use);
     });
+  }
+
+  /** Resolves when what an account of the thread has left to be written is, or has failed to be. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#writes.rest(threadId);
   }
 
   /** Resolves when everything is stored, or has failed to be. */

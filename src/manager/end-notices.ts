@@ -13,6 +13,7 @@ import { type AgentStatus, isFinalStatus, lastStatusOf, statusUnder } from "../p
 import { ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { isUuid, newTurnId, type ThreadId } from "../protocol/ids.ts";
 import { contextMessage } from "../protocol/response-item.ts";
+import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -54,6 +55,7 @@ export class EndNotices {
   /** The agents that owe each parent, so that a load costs what it is owed itself. */
   readonly #owing = new Map<ThreadId, Set<ThreadId>>();
   readonly #followed = new Set<ThreadId>();
+  readonly #writes = new SingleFlight<void, ThreadId>();
   #recalling: Promise<void> | undefined;
 
   constructor(host: NoticesHost) {
@@ -126,8 +128,10 @@ export class EndNotices {
       }
       return;
     }
+    // It may have been started again meanwhile, and owe another one.
+    if (this.#owed.get(agent)?.id !== id) return;
     this.#forget(agent);
-    await this.#write(agent, undefined, how);
+    await this.#write(agent, how);
   }
 
   #owe(agent: ThreadId, notice: Owed): void {
@@ -148,12 +152,13 @@ export class EndNotices {
 
   async #note(agent: LiveThread, notice: Owed): Promise<void> {
     this.#owe(agent.id, notice);
-    await this.#write(agent.id, notice, agent.config);
+    await this.#write(agent.id, agent.config);
   }
 
-  async #write(agent: ThreadId, notice: Owed | undefined, how: { readonly ephemeral: boolean }): Promise<void> {
+  /** Stores what the agent owes by then. */
+  async #write(agent: ThreadId, how: { readonly ephemeral: boolean }): Promise<void> {
     try {
-      await this.#host.notesOf(how).write(agent, "notice", notice);
+      await this.#writes.ask(agent, () => this.#host.notesOf(how).write(agent, "notice", this.#owed.get(agent)));
     } catch (error) {
       if (!this.#host.isClosing)
         this.#host.logger.warn({ threadId: agent, err: error }, "what an agent owes its parent is not stored");

@@ -111,6 +111,11 @@ export class Mail {
     );
   }
 
+  /** Resolves when nothing of the thread's mail is being written any more. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#writes.rest(threadId);
+  }
+
   /** Resolves when nothing more is written. */
   async settled(): Promise<void> {
     await Promise.allSettled([...this.#serving]);
@@ -144,6 +149,8 @@ export class Mail {
   }
 
   async #open(threadId: ThreadId, notes: StandingNotes): Promise<Box> {
+    // What an earlier box of the thread has left to be written comes first.
+    await this.#writes.rest(threadId);
     const note = await notes.read(threadId, "mail");
     const read = mailSchema.safeParse(note ?? { waiting: [], setAside: [] });
     if (!read.success) {

@@ -434,6 +434,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return this.toJSON();
   }
 
+  /** Resolves when nothing that was said of a thread that has ended is being written beside it any more. */
+  async notesAtRest(threadId: ThreadId): Promise<void> {
+    await Promise.all([this.budgets.accounts.rest(threadId), this.messages.mail.rest(threadId)]);
+  }
+
   capacity(): Capacity {
     return capacityOf(this);
   }

@@ -170,8 +170,10 @@ export class ThreadManager implements Threads<Thread> {
   async deleteThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<void> {
     const open = await this.removeThread(threadId, options);
     await open?.shutdown(options);
-    if (open?.config.ephemeral !== true) await this.store.delete(givenThreadId(threadId, "threadId"));
-    this.#runtime.monitors.noteDeleted(givenThreadId(threadId, "threadId"));
+    const id = givenThreadId(threadId, "threadId");
+    await this.#runtime.notesAtRest(id);
+    if (open?.config.ephemeral !== true) await this.store.delete(id);
+    this.#runtime.monitors.noteDeleted(id);
   }
 
   /** @throws ThreadNotFoundError */

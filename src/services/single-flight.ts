@@ -20,6 +20,12 @@ export class SingleFlight<T, Key = string> {
     return this.#looks.has(key);
   }
 
+  /** Resolves when none of the key runs or waits any more, however it ended: what is read then is what was written. */
+  async rest(key: Key): Promise<void> {
+    for (let looks = this.#looks.get(key); looks !== undefined; looks = this.#looks.get(key))
+      await Promise.allSettled([looks.next ?? looks.running]);
+  }
+
   /** Resolves when nothing runs or waits any more, however it ended. */
   async settled(): Promise<void> {
     while (this.#looks.size > 0) {

@@ -1,0 +1,147 @@
+/** What stands beside a thread, in a store whose writes take their time: a later life reads what the earlier one has written, and no less. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import * as z from "zod";
+import { defineThreadLogic, memoryStore, say, usage, wait } from "../../src/index.ts";
+import { runtimeOf } from "../../src/manager/runtime-of.ts";
+import type { NoteKind } from "../../src/store/standing-notes.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
+import { settled } from "../kernel/settled.ts";
+import { latch, overlaid, rig, until } from "../rig.ts";
+
+/** A store that holds back writes of one kind of note, from `hold` to `release`. */
+function slowStore(kind: NoteKind) {
+  const inner = memoryStore();
+  let gate = latch();
+  gate.open();
+  const notes = overlaid(inner.notes ?? assert.fail(), {
+    write: async (threadId, which, value) => {
+      if (which === kind) await gate.opened;
+      await inner.notes?.write(threadId, which, value);
+    },
+  });
+  const store: ThreadStore = overlaid(inner, { notes });
+  return {
+    store,
+    inner,
+    hold: () => {
+      gate = latch();
+    },
+    release: () => gate.open(),
+  };
+}
+
+const spending = () => [wait(100), say("ok"), usage({ input_tokens: 60, output_tokens: 0 })];
+
+const rest = async () => {
+  for (let n = 0; n < 12; n += 1) await settled();
+};
+
+suite("notes that are written slowly", () => {
+  test("SEMANTICS 8.5: a thread that ends and is resumed while its use is being stored has used it", async () => {
+    const { store, hold, release } = slowStore("budget");
+    await using r = await rig({ store, script: spending });
+    const { thread } = await r.manager.startThread({ budget: { tokens: 1_000 } });
+    const running = thread.run("a");
+    await until(() => r.model.asked === 1);
+    await rest();
+    // What the request has really used is written once it is done.
+    hold();
+    await r.clock.advanceAsync(100);
+    await running;
+    await thread.shutdown();
+    const resuming = r.manager.resumeThread(thread.id).then(({ thread: again }) => again.budget());
+    await rest();
+    release();
+    const use = await resuming;
+    assert.deepEqual([use?.used.tokens, use?.reserved.tokens], [60, 0]);
+  });
+
+  test("a thread that is deleted while its use is being stored leaves nothing", async () => {
+    const { store, inner, hold, release } = slowStore("budget");
+    await using r = await rig({ store, script: spending });
+    const { thread } = await r.manager.startThread({ budget: { tokens: 1_000 } });
+    const running = thread.run("a");
+    await until(() => r.model.asked === 1);
+    await rest();
+    hold();
+    await r.clock.advanceAsync(100);
+    await running;
+    const deleting = r.manager.deleteThread(thread.id);
+    await rest();
+    release();
+    await deleting;
+    await rest();
+    assert.deepEqual(await inner.notes?.threads("budget"), []);
+  });
+
+  test("SEMANTICS 9.6: mail that was buried with its thread's end is not given to the next life", async () => {
+    const { store, hold, release } = slowStore("mail");
+    const got: number[] = [];
+    const open = latch();
+    const reader = defineThreadLogic({
+      messages: { note: z.object({ n: z.number() }) },
+      receive: {
+        note: async ({ n }) => {
+          if (n === 1) await open.opened;
+          got.push(n);
+        },
+      },
+      turn: () => "x",
+    });
+    await using r = await rig({ store, threadLogic: reader });
+    const { thread } = await r.manager.startThread();
+    for (const n of [1, 2]) await r.manager.send(thread, { type: "note", n }, { durable: true });
+    await rest();
+    hold();
+    const ending = thread.shutdown({ deadlineMs: 100 });
+    await rest();
+    await r.clock.advanceAsync(200);
+    await ending;
+    assert.equal(r.manager.deadLetters.total, 2);
+    await r.manager.resumeThread(thread.id);
+    const sending = r.manager.send(thread.id, { type: "note", n: 3 }, { durable: true });
+    await rest();
+    release();
+    await sending;
+    await until(() => got.length > 0);
+    await rest();
+    assert.deepEqual(got, [3]);
+    open.open();
+  });
+
+  test("SEMANTICS 7.5: an agent that is started again before its last end was told owes its parent the next one too", async () => {
+    const inner = memoryStore();
+    let gate = latch();
+    gate.open();
+    const parents = new Set<string>();
+    const store: ThreadStore = overlaid(inner, {
+      open: async (threadId, how) => {
+        if (typeof threadId === "string" && parents.has(threadId)) await gate.opened;
+        return inner.open(threadId, how);
+      },
+    });
+    const script = () => [wait(20_000), say("done")];
+    await using r = await rig({ store, residency: { unloadAfterMs: 1_000 }, script });
+    const { threadId: parent } = await r.manager.startThread();
+    parents.add(parent);
+    const agentId = await r.manager.agentControl().spawnAgent({}, "work", { parentThreadId: parent });
+    const agent = await r.manager.getThread(agentId);
+    await until(() => r.model.asked === 1);
+    await r.clock.advanceAsync(5_000);
+    assert.equal(r.manager.loadedThread(parent), undefined);
+    gate = latch();
+    await r.clock.advanceAsync(20_000);
+    await rest();
+    assert.ok(JSON.stringify(agent.status).includes("done"));
+    await agent.shutdown();
+    await r.manager.resumeThread(agentId);
+    // As the tool that resumes an agent does.
+    const runtime = runtimeOf(r.manager) ?? assert.fail();
+    await runtime.notices.follow(await runtime.get(agentId), parent);
+    const owed = await inner.notes?.read(agentId, "notice");
+    gate.open();
+    await rest();
+    assert.deepEqual([await inner.notes?.read(agentId, "notice"), (owed as { status: unknown }).status], [owed, null]);
+  });
+});
