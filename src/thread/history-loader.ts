@@ -181,18 +181,20 @@ export class HistoryLoader {
     };
     const context = () => initialContext(this.#thread.config);
     let toShare = inherited;
+    let isEmpty = true;
     const range = { from, wants: isOfHistory, signal, onProblem };
     for await (const page of this.#thread.store.load(this.#thread.threadId, range)) {
-      const first = rebuilt.isEmpty ? page[0] : undefined;
+      const first = isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return false;
       for (const line of page) {
         if (toShare !== undefined && (line.ordinal ?? 0) >= toShare.end) {
-          if (!rebuilt.isEmpty && this.#hidden.length === 0) this.#thread.env.pasts.share(toShare.place, rebuilt);
+          if (!isEmpty && this.#hidden.length === 0) this.#thread.env.pasts.share(toShare.place, rebuilt);
           toShare = undefined;
         }
         // What it comes to depends on this thread's own settings.
         if (line.type === "compacted" && !line.payload.replacement_history) toShare = undefined;
         rebuilt.add(line, context);
+        isEmpty = false;
       }
       const turning = yieldToLoop();
       if (turning !== undefined) await turning;

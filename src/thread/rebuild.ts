@@ -18,7 +18,6 @@ export class Rebuilt {
   model: string | undefined;
   /** Of the last turn context that is of a known form, as Codex passes over the others. */
   #environment: Environment | undefined;
-  isEmpty = true;
   /** Ops that were taken, and of which no line says that they have entered the history. */
   readonly waiting = new Map<string, SubmissionItem>();
 
@@ -32,14 +31,12 @@ export class Rebuilt {
     copy.usage = this.usage;
     copy.model = this.model;
     copy.#environment = this.#environment;
-    copy.isEmpty = this.isEmpty;
     for (const [id, item] of this.waiting) copy.waiting.set(id, item);
     return copy;
   }
 
   /** @param initialContext what the thread's own settings would tell the model now, for compactions that kept nothing */
   add(item: RolloutItem, initialContext: () => readonly ResponseItem[]): void {
-    this.isEmpty = false;
     switch (item.type) {
       case "response_item":
         this.history.append(item.payload);

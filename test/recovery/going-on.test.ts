@@ -45,6 +45,20 @@ async function leftOpen(store: ThreadStore, id?: string): Promise<{ threadId: Th
 const crash = (thread: Thread, why: string): void => (thread as LiveThread).incarnation.end("crashed", new Error(why));
 
 suite("a thread that crashes and is restarted", () => {
+  test("asks the model for the same form of answer again", async () => {
+    const outputSchema = { type: "object", properties: { n: { type: "number" } }, required: ["n"] };
+    const model = scriptedClient([[hang()], [say('{"n":1}')]], { recordRequests: 9 });
+    await using manager = await managerOf({ store: memoryStore(), model });
+    const { thread } = await manager.startThread();
+    const run = thread.run("go", { outputSchema });
+    await until(() => model.requests.length === 1);
+    crash(thread, "boom");
+    assert.deepEqual((await run).output, { n: 1 });
+    const [first, second] = model.requests.map((request) => request.outputSchema);
+    assert.ok(first);
+    assert.deepEqual(second, first);
+  });
+
   test("goes on with its turn: run waits over the restart, and there is one end", async () => {
     let entered = 0;
     const stuck = tool({

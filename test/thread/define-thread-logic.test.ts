@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as z from "zod";
 import { defineThreadLogic, type EventMsg } from "../../src/index.ts";
-import { rig, until, watch } from "../rig.ts";
+import { linesOf, rig, until, watch } from "../rig.ts";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 const turn = () => "ok";
 const note = z.object({ n: z.number() });
@@ -106,6 +108,39 @@ suite("a defined logic", () => {
       ["task_started", "agent_message: state 2", "task_complete: state 2"],
     ]);
     assert.deepEqual(stopped, [2]);
+  });
+
+  test("its thread's signal fires at the end, for those who only listen", async () => {
+    const heard: unknown[] = [];
+    const turn = ({ thread: { signal } }: { thread: { signal: AbortSignal } }) =>
+      signal.addEventListener("abort", () => heard.push(signal.reason));
+    await using r = await rig({ threadLogic: defineThreadLogic({ turn: (given) => void turn(given) }) });
+    const { thread } = await r.manager.startThread();
+    await thread.run("x");
+    assert.equal(heard.length, 0);
+    await thread.shutdown();
+    assert.deepEqual(
+      heard.map((reason) => (reason as { code?: string }).code),
+      ["thread_closed"],
+    );
+  });
+
+  test("a turn that was asked for under an id of the caller's has an id of its own, from its start to its end", async () => {
+    await using r = await rig({ threadLogic: defineThreadLogic({ turn: () => "ok" }) });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    const items = [{ type: "text" as const, text: "x" }];
+    await thread.submitWithId({ id: "mine", op: { type: "user_input", items } });
+    await until(() => seen.some(({ msg }) => msg.type === "task_complete"));
+    const ids = seen.flatMap(({ msg }) =>
+      msg.type === "task_started" || msg.type === "task_complete" ? [String(msg.turn_id)] : [],
+    );
+    assert.equal(ids.length, 2);
+    assert.equal(ids[0], ids[1]);
+    assert.match(ids[0] ?? "", UUID);
+    const stored = (await linesOf(r.store, thread.id)).flatMap((line) => (line.type === "submission" ? [line] : []));
+    assert.ok(JSON.stringify(stored).includes(ids[0] ?? "none"), "the submission names its turn");
+    assert.equal(await thread.outcomeOf("mine"), "done");
   });
 
   test("its thread's signal says why it ends, to whoever asks for it before or after", async () => {

@@ -253,3 +253,37 @@ test("an embedder's tool that runs a thread of its own: in a turn of the house, 
   }
   assert.equal(load.peak, 1);
 });
+
+test("a turn that a logic begins unasked takes a place that is free, gives it back, and takes none twice", async () => {
+  const turns: { begin(): void; end(): void }[] = [];
+  const logic = fromCallback<{ type: string }, OwnLogicInput>(({ input, receive, emit }) => {
+    const send = emit as unknown as Emit;
+    const told = (type: string, more = {}) => send({ type, id: "own", msg: { type, turn_id: "own", ...more } });
+    configured(input, send);
+    receive((event) => {
+      if ((event as unknown as Op).op?.type === "shutdown")
+        send({ type: "shutdown_complete", id: "", msg: { type: "shutdown_complete" } });
+    });
+    turns.push({ begin: () => told("task_started"), end: () => told("task_complete", { last_agent_message: null }) });
+  });
+  await using r = await rig({ logics: { own: logic }, limits: { runningTurns: 1 } });
+  await r.manager.startThread({ logic: "own" });
+  await r.manager.startThread({ logic: "own" });
+  const [first, second] = turns;
+  const used = () => r.manager.capacity().runningTurns.used;
+  first?.begin();
+  await until(() => used() === 1);
+  second?.begin(); // it was not asked whether it may
+  await settled();
+  assert.equal(used(), 1);
+  const { thread } = await r.manager.startThread({ logic: "built-in" });
+  const run = observe(thread.run("x"));
+  await settled();
+  assert.equal(run.outcome, "pending", "there is no place for it");
+  second?.end();
+  await settled();
+  assert.equal(run.outcome, "pending", "the place is the first one's still");
+  first?.end();
+  await until(() => run.outcome !== "pending");
+  free(r);
+});
