@@ -16,6 +16,7 @@ import {
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { Recipient } from "../protocol/message.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
+import type { Subtree } from "../thread/by-thread.ts";
 import type { LifeEnd } from "../thread/life-end.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type {
@@ -45,7 +46,8 @@ export interface MessagesHost extends DeliveryHost, RequestsHost {
   readonly clock: Clock;
   readonly logger: SkeinLogger;
   readonly isClosing: boolean;
-  rootOf(threadId: ThreadId): ThreadId;
+  /** The whole tree that the thread is in. */
+  treeOf(threadId: ThreadId): Subtree;
   notesOf(config: { readonly ephemeral: boolean }): StandingNotes;
 }
 
@@ -215,11 +217,9 @@ export class Messages implements MessageDesk {
     const message = plainMessage(said);
     options.signal?.throwIfAborted();
     if (this.#host.isClosing) throw new ManagerClosedError();
-    const root = this.#host.rootOf(tree);
-    const isWithin = (threadId: ThreadId) => this.#host.rootOf(threadId) === root;
-    for (const watcher of this.#topics.watchers(topic))
-      if (isWithin(watcher.in)) watcher.tell({ topic, from, message });
-    const listeners = this.#topics.threads(topic).filter((threadId) => threadId !== from && isWithin(threadId));
+    const all = this.#host.treeOf(tree);
+    for (const watcher of this.#topics.watchers(topic)) if (all.has(watcher.in)) watcher.tell({ topic, from, message });
+    const listeners = this.#topics.within(topic, all).filter((threadId) => threadId !== from);
     const posting = listeners.map((to) => this.#post(postOf(from, to, message, topic), options));
     const outcomes = await Promise.allSettled(posting);
     options.signal?.throwIfAborted();

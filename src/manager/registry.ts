@@ -18,6 +18,7 @@ import type { AgentStatus } from "../protocol/agent-status.ts";
 import { DuplicateThreadError, LimitReachedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { Subtree } from "../thread/by-thread.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Lineage } from "./kinship.ts";
 import { Kinship, type Newcomer } from "./kinship.ts";
@@ -484,9 +485,9 @@ export class Registry {
     return this.#kinship.boundTo(threadId);
   }
 
-  /** Whether the thread is a sub-agent of the other, at any depth. */
-  isUnder(threadId: ThreadId, ancestor: ThreadId): boolean {
-    return this.#kinship.isUnder(threadId, ancestor);
+  /** The thread and all that are known under it. */
+  subtreeOf(threadId: ThreadId): Subtree {
+    return this.#kinship.subtreeOf(threadId);
   }
 
   /** Threads that hold a place in memory, those that are being made and those that have not left yet included. */

@@ -95,7 +95,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
         ),
     });
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
-    this.approvals = new ApprovalBoard((threadId, ancestor) => this.registry.isUnder(threadId, ancestor));
+    this.approvals = new ApprovalBoard((threadId) => this.registry.subtreeOf(threadId));
     this.ephemeral = memoryStore({ clock });
     this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
@@ -256,7 +256,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       get: (threadId, signal) => this.get(threadId, signal),
       peek: (threadId) => this.registry.peek(threadId),
       logicOf: (config) => logics.of(config),
-      rootOf: (threadId) => this.registry.rootOf(threadId),
+      treeOf: (threadId) => this.registry.subtreeOf(this.registry.rootOf(threadId)),
       notesOf: (config) => this.notesOf(config),
     });
     this.watchers.closed.add(({ threadId, reason }) =>

@@ -2,6 +2,7 @@
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadMessage } from "../protocol/message.ts";
+import { ByThread, type Subtree } from "../thread/by-thread.ts";
 import type { Subscription } from "../thread/messaging.ts";
 
 /** A message that was published on a topic. */
@@ -24,7 +25,7 @@ export function checkTopic(topic: unknown): string {
 
 export class Topics {
   /** By topic, the subscriptions of each thread. */
-  readonly #threads = new Map<string, Map<ThreadId, Set<object>>>();
+  readonly #threads = new Map<string, ByThread<Set<object>>>();
   /** The topics of each thread, so that its end costs what it listens to. */
   readonly #of = new Map<ThreadId, Set<string>>();
   readonly #watchers = new Map<string, Set<Watcher>>();
@@ -39,7 +40,7 @@ export class Topics {
 
   subscribe(threadId: ThreadId, given: string): Subscription {
     const topic = checkTopic(given);
-    const threads = this.#threads.get(topic) ?? new Map<ThreadId, Set<object>>();
+    const threads = this.#threads.get(topic) ?? new ByThread<Set<object>>();
     const held = threads.get(threadId) ?? new Set();
     const subscription = {
       topic,
@@ -51,7 +52,8 @@ export class Topics {
       [Symbol.dispose]: () => void subscription.unsubscribe(),
     };
     held.add(subscription);
-    this.#threads.set(topic, threads.set(threadId, held));
+    threads.set(threadId, held);
+    this.#threads.set(topic, threads);
     this.#of.set(threadId, (this.#of.get(threadId) ?? new Set()).add(topic));
     return subscription;
   }
@@ -71,9 +73,14 @@ export class Topics {
     for (const topic of [...(this.#of.get(threadId) ?? [])]) this.#drop(threadId, topic);
   }
 
-  /** The threads that listen, in the order in which they began to. */
-  threads(topic: string): readonly ThreadId[] {
-    return [...(this.#threads.get(topic)?.keys() ?? [])];
+  /** The threads of the tree that listen, in the order in which they began to. */
+  within(topic: string, tree: Subtree): readonly ThreadId[] {
+    return (
+      this.#threads
+        .get(topic)
+        ?.within(tree)
+        .map(({ threadId }) => threadId) ?? []
+    );
   }
 
   watch(topic: string, watcher: Watcher): () => void {

@@ -3,6 +3,7 @@ import type { ExecApprovalOp, PatchApprovalOp } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import type { Approvals } from "../turn/approvals.ts";
 import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
+import { ByThread, type Subtree } from "./by-thread.ts";
 import type { SubmittedOp } from "./own-turns.ts";
 
 /** A thread whose turns ask for approvals. */
@@ -14,20 +15,21 @@ export interface AskingThread {
 
 /** The threads of a manager that wait for approvals, so that a sub-agent's are reachable at those above it. */
 export class ApprovalBoard {
-  readonly #waiting = new Set<AskingThread>();
-  readonly #isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean;
+  readonly #waiting = new ByThread<AskingThread>();
+  readonly #subtreeOf: (threadId: ThreadId) => Subtree;
 
   /** Who hears of each answer, whoever has given it. */
   readonly watchers = new Set<(answered: QuestionAnswered) => void>();
 
-  /** @param isUnder whether a thread was started by another, or by one that it started */
-  constructor(isUnder: (threadId: ThreadId, ancestor: ThreadId) => boolean) {
-    this.#isUnder = isUnder;
+  /** @param subtreeOf a thread and those that were started by it, or by one that it started */
+  constructor(subtreeOf: (threadId: ThreadId) => Subtree) {
+    this.#subtreeOf = subtreeOf;
   }
 
   note(thread: AskingThread, pending: number): void {
-    if (pending > 0) this.#waiting.add(thread);
-    else this.#waiting.delete(thread);
+    const { threadId } = thread;
+    if (pending > 0) this.#waiting.set(threadId, thread);
+    else if (this.#waiting.get(threadId) === thread) this.#waiting.delete(threadId);
   }
 
   answered(answered: QuestionAnswered): void {
@@ -36,9 +38,9 @@ export class ApprovalBoard {
 
   /** What the thread and its sub-agents wait for, oldest thread first. */
   pendingAt(ancestor: ThreadId): ThreadApproval[] {
-    return [...this.#waiting]
-      .filter(({ threadId }) => threadId === ancestor || this.#isUnder(threadId, ancestor))
-      .flatMap(({ threadId, approvals }) =>
+    return this.#waiting
+      .within(this.#subtreeOf(ancestor))
+      .flatMap(({ threadId, value: { approvals } }) =>
         approvals.pending.map(({ turn, callId, msg }) => ({ threadId, turn, callId, msg })),
       );
   }
@@ -51,21 +53,19 @@ export class ApprovalBoard {
     thread: Pick<AskingThread, "threadId" | "approvals">,
     { type, id }: ExecApprovalOp | PatchApprovalOp,
   ): void {
-    const below = [...this.#waiting].some(
-      (other) =>
-        other.approvals.pending.some(({ callId }) => callId === id) && this.#isUnder(other.threadId, thread.threadId),
-    );
-    if (!below) thread.approvals.checkAwaited({ type, id });
+    if (this.#askingBelow(thread.threadId, id) === undefined) thread.approvals.checkAwaited({ type, id });
   }
 
   /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */
   answerBelow(ancestor: ThreadId, callId: string, decision: ReviewDecision): AskingThread | undefined {
-    for (const thread of this.#waiting) {
-      if (!thread.approvals.pending.some((request) => request.callId === callId)) continue;
-      if (!this.#isUnder(thread.threadId, ancestor)) continue;
-      thread.approvals.answer(callId, decision);
-      return thread;
-    }
-    return undefined;
+    const thread = this.#askingBelow(ancestor, callId);
+    thread?.approvals.answer(callId, decision);
+    return thread;
+  }
+
+  #askingBelow(ancestor: ThreadId, id: string): AskingThread | undefined {
+    const asks = ({ approvals }: AskingThread) => approvals.pending.some(({ callId }) => callId === id);
+    const all = this.#waiting.within(this.#subtreeOf(ancestor));
+    return all.find(({ threadId, value }) => threadId !== ancestor && asks(value))?.value;
   }
 }
