@@ -5,7 +5,7 @@ import { type AnyActorLogic, fromCallback, fromObservable, fromPromise, fromTran
 import { defineThreadLogic, type OwnLogicInput, type Thread, type ThreadManager, tool } from "../../src/index.ts";
 import { call, hang, say, wait } from "../../src/model/script.ts";
 import { observe, settled } from "../kernel/settled.ts";
-import { type Rig, rig, until } from "../rig.ts";
+import { linesOf, type Rig, rig, until, watch } from "../rig.ts";
 
 type Emitted = { type: string; id: string; msg: { type: string; [field: string]: unknown } };
 type Emit = (event: Emitted) => void;
@@ -286,4 +286,25 @@ test("a turn that a logic begins unasked takes a place that is free, gives it ba
   first?.end();
   await until(() => run.outcome !== "pending");
   free(r);
+});
+
+test("an input that its logic never took up ends under the id that its turn was to have", async () => {
+  const deaf = fromCallback<{ type: string }, OwnLogicInput>(({ input, receive, emit }) => {
+    configured(input, emit as unknown as Emit);
+    receive((event) => {
+      const { op } = event as unknown as Op;
+      if (op?.type === "shutdown")
+        emit({ type: "shutdown_complete", id: "", msg: { type: "shutdown_complete" } } as never);
+    });
+  });
+  await using r = await rig({ threadLogic: deaf });
+  const { thread } = await r.manager.startThread();
+  const seen = watch(thread);
+  await thread.submitWithId({ id: "mine", op: { type: "user_input", items: [{ type: "text", text: "x" }] } });
+  const submissions = (await linesOf(r.store, thread.id)).filter(({ type }) => type === "submission");
+  await thread.shutdown();
+  const end = seen.find(({ id, msg }) => id === "mine" && msg.type === "turn_aborted");
+  const turnId = String(Object(end?.msg).turn_id);
+  assert.notEqual(turnId, "mine");
+  assert.ok(JSON.stringify(submissions).includes(turnId), "the submission names it");
 });
