@@ -63,6 +63,9 @@ import { told } from "./told.ts";
 const confinesWhatItDoes = (tool: BuiltInToolName): boolean =>
   tool === "shell" || tool === "unified_exec" || tool === "apply_patch";
 
+/** One for all, since a DOMException costs a life's end more than all else that it lets go of. */
+const ENDED = new DOMException("the thread has ended", "AbortError");
+
 /** All incarnations of a manager that live. */
 export type Incarnations = {
   /** By {@link lifeOf}: where provided implementations find them. */
@@ -510,14 +513,13 @@ export class Incarnation implements TurnHost {
     this.door.shut();
     this.#own?.thread.close();
     this.env.messages.noteLifeEnded(threadId, end);
-    const why = new DOMException("the thread has ended", "AbortError");
-    this.turn?.abort(why);
+    this.turn?.abort(ENDED);
     this.turn?.vacate();
     this.life.endTurn();
     this.tools.close();
     this.terminals.kill();
     void this.folders.dispose();
-    this.past.close(why);
+    this.past.close(ENDED);
     const { byName, onEnd } = this.#incarnations;
     if (byName.get(this.#name) === this) byName.delete(this.#name);
     if (!this.hasEnded) this.env.stop(this.actor);
