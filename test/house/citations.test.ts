@@ -90,4 +90,12 @@ test("every citation of SEMANTICS is a statement of that page, and each number s
   );
   const lost = cited.filter((citation) => !stated.includes(citation.split("SEMANTICS ")[1]));
   assert.deepEqual(lost, [], "state it in SEMANTICS.md, or cite what is stated there");
+  const tested = new Set(
+    cited.filter((citation) => citation.startsWith("test/")).map((each) => each.split("SEMANTICS ")[1]),
+  );
+  const promises = [...page.matchAll(/^- \*\*(\d+\.\d+)\*\* (?!Nothing is promised|Not built)/gm)].map(
+    ([, number]) => number,
+  );
+  const unheld = promises.filter((number) => !tested.has(number));
+  assert.deepEqual(unheld, [], "have a test that cites it, or do not promise it");
 });

@@ -169,7 +169,7 @@ test("work that fails in time fails with its own error, also when it throws at o
   assert.equal(clock.pending, 0);
 });
 
-test("the deadline aborts the work's signal with the error that the caller gets", async () => {
+test("SEMANTICS 3.1: the deadline aborts the work's signal with the error that the caller gets", async () => {
   const clock = new ManualClock();
   const { signal } = new AbortController();
   let seen: unknown;
@@ -209,7 +209,7 @@ test("a promise that misses its deadline may fail later unobserved", async () =>
   assert.ok(call.outcome.reason instanceof DeadlineExceededError);
 });
 
-test("an abort comes out unwrapped, and work is not begun under an aborted signal", async () => {
+test("SEMANTICS 3.1: an abort comes out unwrapped, and work is not begun under an aborted signal", async () => {
   const clock = new ManualClock();
   const controller = new AbortController();
   const reason = { why: "closing" };

@@ -45,7 +45,7 @@ const STAYS: Readonly<Record<string, (at: Family) => unknown>> = {
   "unloading of all": ({ r }) => r.clock.advanceAsync(31 * 60_000),
 };
 
-suite("agents end with their parent", () => {
+suite("SEMANTICS 7.7: agents end with their parent", () => {
   for (const [name, end] of Object.entries(ENDS)) {
     for (const isAtWork of [false, true]) {
       test(`${name}, the agent being ${isAtWork ? "at work" : "idle"}`, async () => {

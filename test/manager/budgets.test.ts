@@ -259,6 +259,24 @@ suite("budgets", () => {
     await assert.rejects(thread.run("go"), isOver("wallClockMs"));
   });
 
+  test("SEMANTICS 8.6: a tree's time is that of all its turns added up, and ends them all", async () => {
+    await using r = await rig({ script: () => [wait(1_000), say("ok")] });
+    const treeBudget: Budget = { wallClockMs: 900, onExceeded: "interrupt" };
+    const { thread: root } = await r.manager.startThread({ treeBudget });
+    const children = [];
+    for (let n = 0; n < 3; n += 1) children.push((await r.manager.startThread({}, { parentThreadId: root.id })).thread);
+    const running = children.map((child) => child.run("go"));
+    await until(() => r.model.asked === 3);
+    await r.clock.advanceAsync(200);
+    assert.equal((await root.budget())?.tree.used.wallClockMs, 600);
+    await r.clock.advanceAsync(100);
+    assert.deepEqual(
+      (await Promise.all(running)).map(({ status }) => status),
+      Array(3).fill("interrupted"),
+    );
+    await assert.rejects(root.run("more"), isOver("wallClockMs", root.id));
+  });
+
   test("SEMANTICS 8.5: a budget that is set, lifted and set again while a turn runs counts its time once, and interrupts it", async () => {
     const open = latch();
     const look = tool({ name: "look", description: "", input: z.object({}), execute: () => "seen" });

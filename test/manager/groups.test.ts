@@ -4,6 +4,7 @@ import { suite, test } from "node:test";
 import { emit, fromCallback, setup } from "xstate";
 import {
   type Escalation,
+  fail,
   hang,
   InvalidRequestError,
   LimitReachedError,
@@ -425,6 +426,32 @@ suite("groups", () => {
     await assert.rejects(group.add(group), /itself/);
     await other.add(group);
     await assert.rejects(group.add(other), /itself/);
+  });
+
+  test("SEMANTICS 4.1: a failed turn, an interrupt, leaving memory and a lease that is lost are no ends that a group restarts", async () => {
+    const store = memoryStore();
+    await using r = await rig({
+      script: ({ input }) => (JSON.stringify(input).includes("hang") ? [hang()] : [fail("no")]),
+      ...{ store, supervision },
+      residency: { unloadAfterMs: 1_000 },
+    });
+    const { group, a, b, c, log } = await groupOf(r, { strategy: "one_for_all", restart: "permanent" });
+    assert.equal((await a.run("go")).status, "failed");
+    const hanging = b.run("hang");
+    await until(() => r.model.asked === 2);
+    await b.interrupt();
+    assert.equal((await hanging).status, "interrupted");
+    await r.clock.advanceAsync(5_000);
+    assert.equal(c.actor, undefined);
+    assert.deepEqual([log, group.members.map(({ state }) => state)], [[], ["up", "up", "up"]]);
+    await a.run("here again");
+    log.length = 0;
+    await using other = await rig({ store });
+    await other.manager.resumeThread(a.id, {}, { lease: "takeOver" });
+    await a.run("to the old life").catch(() => undefined);
+    await pass(r, 500);
+    assert.deepEqual([log, group.members.map(({ state }) => state)], [["a lost"], ["ended", "up", "up"]]);
+    assert.equal(group.status, "running");
   });
 
   test("SEMANTICS 4.14: a thread that can't be made leaves no member, and counts nothing; joins keep the order of asking", async () => {

@@ -99,7 +99,7 @@ suite("monitors", () => {
     }
   });
 
-  test("SEMANTICS 6.3: the last event comes before", async () => {
+  test("SEMANTICS 1.3, 6.3: the last event comes before", async () => {
     await using r = await rig();
     const [watcher, watched] = [(await r.manager.startThread()).thread, (await r.manager.startThread()).thread];
     const order: string[] = [];

@@ -29,7 +29,7 @@ const supervision: ThreadManagerOptions["supervision"] = {
 };
 
 suite("restarts", () => {
-  test("messages, resumes and lookups wait for the restart, and none of them makes a life more than the intensity allows", async () => {
+  test("SEMANTICS 2.3, 4.3: messages, resumes and lookups wait for the restart, and none of them makes a life more than the intensity allows", async () => {
     await using r = await rig({ threadLogic: crashing, supervision });
     const { thread, threadId } = await r.manager.startThread();
     const crashed: number[] = [];
@@ -108,7 +108,7 @@ suite("restarts", () => {
     assert.deepEqual([closed.length, r.manager.loadedThread(threadId)?.epoch], [2, 5]);
   });
 
-  test("the time of day that is set back or forward changes nothing", async () => {
+  test("SEMANTICS 4.3: the time of day that is set back or forward changes nothing", async () => {
     const clock = new ManualClock({ startMs: 10_000_000 });
     let set = 0;
     const shifted = overlaid(clock, { now: () => clock.now() + set, monotonic: () => clock.monotonic() });
@@ -149,7 +149,7 @@ suite("restarts", () => {
     assert.ok(new Set(back).size >= 10, `they came back in ${new Set(back).size - 1} steps`);
   });
 
-  test("a thread that is down keeps its place: no newcomer takes it, and its restart is never refused for want of room", async () => {
+  test("SEMANTICS 4.4: a thread that is down keeps its place: no newcomer takes it, and its restart is never refused for want of room", async () => {
     await using r = await rig({
       threadLogic: crashing,
       supervision,
@@ -165,7 +165,7 @@ suite("restarts", () => {
     assert.deepEqual([r.manager.loadedThread(threadId)?.epoch, r.manager.capacity().residentThreads.used], [2, 2]);
   });
 
-  test("a restart that another process's lease refuses is tried again, uncounted, for the period at most", async () => {
+  test("SEMANTICS 4.4: a restart that another process's lease refuses is tried again, uncounted, for the period at most", async () => {
     const inner = memoryStore();
     let isBusy = false;
     let tries = 0;

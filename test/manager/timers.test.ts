@@ -342,7 +342,7 @@ suite("timers", () => {
     fails = false;
   });
 
-  test("any interleaving of setting, cancelling, time and restarts: each fires at its time, once, or is cancelled", async () => {
+  test("SEMANTICS 10.2: any interleaving of setting, cancelling, time and restarts: each fires at its time, once, or is cancelled", async () => {
     const step = fc.oneof(
       fc.record({ do: fc.constant("set" as const), id: fc.nat(3), ms: fc.integer({ min: 1, max: 5_000 }) }),
       fc.record({ do: fc.constant("cancel" as const), id: fc.nat(3) }),

@@ -59,7 +59,7 @@ suite("a thread that crashes and is restarted", () => {
     assert.deepEqual(second, first);
   });
 
-  test("goes on with its turn: run waits over the restart, and there is one end", async () => {
+  test("SEMANTICS 4.5: goes on with its turn: run waits over the restart, and there is one end", async () => {
     let entered = 0;
     const stuck = tool({
       name: "stuck",
@@ -93,7 +93,7 @@ suite("a thread that crashes and is restarted", () => {
     assert.equal(entered, 1, "nothing ran twice");
   });
 
-  test("gives up a turn that ends each of its lives, tells so by its own kind of error, and lives on", async () => {
+  test("SEMANTICS 5.4: gives up a turn that ends each of its lives, tells so by its own kind of error, and lives on", async () => {
     let thread: Thread | undefined;
     const model = scriptedClient(({ input: items }) => {
       if (!JSON.stringify(items).includes("poison") || JSON.stringify(items).includes("fine")) return [say("well")];
@@ -126,7 +126,7 @@ suite("a thread that crashes and is restarted", () => {
     assert.equal(model.asked, 1);
   });
 
-  test("is interrupted as ever where it is not to go on", async () => {
+  test("SEMANTICS 4.5: is interrupted as ever where it is not to go on", async () => {
     const model = scriptedClient([[hang()]]);
     await using manager = await managerOf({ store: memoryStore(), model, config: { recovery: "interrupt" } });
     const { thread } = await manager.startThread();

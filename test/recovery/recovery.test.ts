@@ -43,7 +43,7 @@ suite("a life that another one takes its thread from, in PostgreSQL's own code",
   }
 });
 
-suite("a process that is killed, on files", () => {
+suite("SEMANTICS 2.5, 5.3 and 5.4: a process that is killed, on files", () => {
   const home = tempFolder();
   let left: Awaited<ReturnType<typeof killedAt>>;
   before(async () => {

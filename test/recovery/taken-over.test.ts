@@ -37,7 +37,7 @@ async function home(t: TestContext) {
   return { folder, store, takenByB };
 }
 
-test("A runs a turn, B takes the thread over and runs one, A resumes it with takeOver: a new life, and what it says is stored", async (t) => {
+test("SEMANTICS 5.5: A runs a turn, B takes the thread over and runs one, A resumes it with takeOver: a new life, and what it says is stored", async (t) => {
   const { folder, store, takenByB } = await home(t);
   await using manager = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd: folder.path } });
   const { thread, threadId } = await manager.startThread();
@@ -83,7 +83,7 @@ test("what A says to the thread that B has taken is refused, and never told as c
   assert.equal(JSON.stringify(await linesOf(store, threadId)).includes('"lost"'), false);
 });
 
-test("B takes the thread over while A's turn runs: the turn fails here as lost, events$ completes, and run tells why", async (t) => {
+test("SEMANTICS 5.5: B takes the thread over while A's turn runs: the turn fails here as lost, events$ completes, and run tells why", async (t) => {
   const { folder, store, takenByB } = await home(t);
   const model = scriptedClient([[hang()]]);
   await using manager = await ThreadManager.create({ store, model, config: { cwd: folder.path } });

@@ -154,7 +154,7 @@ suite("ends", () => {
     }
   }
 
-  test("a turn that is ended by force at the deadline of a shutdown shows its one end, and it is stored", async () => {
+  test("SEMANTICS 5.1: a turn that is ended by force at the deadline of a shutdown shows its one end, and it is stored", async () => {
     await using r = await rigged({ tools: [stuck] });
     const { thread, threadId } = await r.manager.startThread();
     const seen = watch(thread);
@@ -222,7 +222,7 @@ suite("ends", () => {
     assert.equal((await r.manager.resumeThread(threadId)).thread.epoch, 3);
   });
 
-  test("a turn whose end can't be stored for good fails, shows no completion, and its thread is loaded anew by the next resume", async () => {
+  test("SEMANTICS 5.1: a turn whose end can't be stored for good fails, shows no completion, and its thread is loaded anew by the next resume", async () => {
     const inner = memoryStore();
     let broken = false;
     const failing = (writer: ThreadWriter) =>

@@ -205,7 +205,7 @@ suite("the first event (S4)", () => {
     assert.deepEqual([lives, closed, r.manager.capacity().unloadedThreads], [3, [threadId], 0]);
   });
 
-  test("one that crashes at a message comes back with a higher epoch, under the same handle and for the same observers", async () => {
+  test("SEMANTICS 5.2: one that crashes at a message comes back with a higher epoch, under the same handle and for the same observers", async () => {
     const logic = callback(
       (emit) => emit(configured),
       (event, emit) => {
@@ -240,7 +240,7 @@ suite("the first event (S4)", () => {
     );
   });
 
-  test("what an old incarnation still says is dropped", async () => {
+  test("SEMANTICS 5.2: what an old incarnation still says is dropped", async () => {
     const emits: Emit[] = [];
     const logic = callback(
       (emit) => {

@@ -64,7 +64,7 @@ suite("events", () => {
     assert.equal("value" in Object(waiting.outcome), true);
   });
 
-  test("replay, then live, from any place; over epochs; the end of the thread ends them", async () => {
+  test("SEMANTICS 2.4: replay, then live, from any place; over epochs; the end of the thread ends them", async () => {
     await using r = await rig();
     const { thread } = await r.manager.startThread();
     const follow = async (after: Parameters<typeof thread.events>[0]) => {
@@ -213,7 +213,7 @@ suite("events", () => {
 });
 
 suite("run and its ends", () => {
-  test("an abort interrupts the turn and rejects with the reason; a deadline does so with its error", async () => {
+  test("SEMANTICS 3.2: an abort interrupts the turn and rejects with the reason; a deadline does so with its error", async () => {
     await using r = await rig({ script: [[hang()], [hang()], [say("ok")]] });
     const { thread } = await r.manager.startThread();
     const controller = new AbortController();
@@ -244,7 +244,7 @@ suite("run and its ends", () => {
     assert.equal(Object(running.outcome).value?.status, "interrupted");
   });
 
-  test("a thread that hangs is ended by force after its deadline; nothing of it is left (T8)", async () => {
+  test("SEMANTICS 3.3: a thread that hangs is ended by force after its deadline; nothing of it is left (T8)", async () => {
     const inner = memoryStore();
     const stuck = overlaid<ThreadStore>(inner, {
       async create(...args) {

@@ -21,7 +21,7 @@ async function runUnder(thread: Thread, id: string, text: string): Promise<void>
 
 const forms: Record<string, () => string> = { "a UUID": newThreadId, "a name": () => "job-1" };
 
-suite("submission ids", () => {
+suite("SEMANTICS 2.2: submission ids", () => {
   for (const [form, make] of Object.entries(forms)) {
     test(`${form} that was seen runs nothing again: after 300 others, after an unload, after a rollback, in another process`, async () => {
       const store = memoryStore();
@@ -114,7 +114,7 @@ suite("submission ids", () => {
   });
 });
 
-suite("what is acknowledged is stored", () => {
+suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
   /** What the thread's file would hold if the process died now: flushed lines alone. */
   function crashable() {
     const inner = memoryStore();

@@ -25,7 +25,7 @@ suite("submitting", () => {
     assert.equal(await thread.submit({ type: "interrupt" }), "0");
   });
 
-  test("an id that the thread has seen runs nothing again: a caller's, the counter's, and a stored turn's", async () => {
+  test("SEMANTICS 2.2: an id that the thread has seen runs nothing again: a caller's, the counter's, and a stored turn's", async () => {
     await using r = await rig();
     const { thread } = await r.manager.startThread();
     const id = newThreadId();
@@ -110,7 +110,7 @@ suite("submitting", () => {
     assert.deepEqual([thread.status, thread.actor, thread.activeTurn], ["shutdown", undefined, undefined]);
   });
 
-  test("ops keep their order while the thread is loaded again, also those that come as it arrives (T3)", async () => {
+  test("SEMANTICS 1.1: ops keep their order while the thread is loaded again, also those that come as it arrives (T3)", async () => {
     await using r = await rig();
     const { thread } = await r.manager.startThread();
     await r.clock.advanceAsync(HALF_AN_HOUR);
@@ -218,7 +218,7 @@ suite("back-pressure", () => {
     assert.ok(refused.every((error) => error instanceof OverloadedError && error.code === "overloaded"));
   });
 
-  test("those that wait go in the order of their submission, and nobody overtakes them", async () => {
+  test("SEMANTICS 1.1: those that wait go in the order of their submission, and nobody overtakes them", async () => {
     const { r, thread } = await stuck(2);
     const waiting = ["a", "b", "c", "d", "e"].map((id) => thread.submitWithId({ id, op: input(id) }));
     await settled();

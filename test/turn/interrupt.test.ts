@@ -52,7 +52,7 @@ const moments: Record<string, Moment> = {
   },
 };
 
-suite("interrupt", () => {
+suite("SEMANTICS 3.3: interrupt", () => {
   for (const [name, { script, reach }] of Object.entries(moments)) {
     test(`${name}: one turn_aborted, every call has its output, and the thread goes on`, async () => {
       let plays = 0;
