@@ -7,6 +7,7 @@ import {
   lastStatusOf,
   statusUnder,
 } from "../protocol/agent-status.ts";
+import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
@@ -57,6 +58,7 @@ export type WaitForOptions = WaitOptions & {
   /** How many have to be final: one (`any`, the default), `all`, or so many. */
   readonly mode?: "any" | "all" | number | undefined;
 };
+const WAIT_FOR = [...WAIT_OPTIONS, "rule", "mode"] satisfies (keyof WaitForOptions)[];
 
 /**
  * What an agent may do with other agents (SPEC 14.1). It holds the manager weakly, so that threads that are given one
@@ -154,6 +156,7 @@ export class AgentControl {
   async shutdownAgent(id: string, options: WaitOptions = {}): Promise<void> {
     const threads = this.#threads();
     const threadId = parseThreadId(id);
+    checkCallOptions("shutdownAgent", options, WAIT_OPTIONS);
     const thread = await threads.remove(threadId);
     if (thread === undefined) throw new ThreadNotFoundError(threadId);
     await thread.shutdown(options);
@@ -168,6 +171,7 @@ export class AgentControl {
     const threads = this.#threads();
     if (!Array.isArray(ids)) throw new InvalidRequestError("ids must be a list of thread ids");
     if (ids.length === 0) throw new InvalidRequestError("ids must be non-empty");
+    checkCallOptions("waitFor", options, WAIT_FOR);
     const { deadlineMs = DEFAULT_WAIT_MS, rule = "0.80" } = options;
     if (deadlineMs <= 0) throw new InvalidRequestError("timeout_ms must be greater than zero");
     const threadIds = [...new Set(ids.map(parseThreadId))];
@@ -214,11 +218,9 @@ export class AgentControl {
    * Ends a thread and all agents under it, children before parents and the last started first; what still runs at the deadline (default
    * 10,000 ms) is ended by force. Nobody can be started under it meanwhile. @throws ThreadNotFoundError
    */
-  async shutdownTree(
-    id: string,
-    { deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {},
-  ): Promise<ShutdownReport> {
-    return this.#threads().shutdownTree(parseThreadId(id), deadlineMs);
+  async shutdownTree(id: string, options: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+    checkCallOptions("shutdownTree", options, ["deadlineMs"]);
+    return this.#threads().shutdownTree(parseThreadId(id), options.deadlineMs ?? DEFAULT_SHUTDOWN_MS);
   }
 
   async #find(threads: AgentThreads, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {

@@ -9,6 +9,7 @@
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { DeadlineExceededError, FanOutError, InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { NewThread, Thread, ThreadHandle, WaitOptions } from "../thread/thread.ts";
@@ -58,6 +59,7 @@ async function runTasks<T, H extends ThreadHandle>(
   { what, tasks, isDecided }: Plan<T, H>,
   { concurrency, signal, deadlineMs }: FanOutOptions,
 ): Promise<{ readonly outcomes: (TaskOutcome<T> | undefined)[]; readonly decided: number | undefined }> {
+  checkCallOptions(what, { signal, deadlineMs }, WAIT_OPTIONS);
   signal?.throwIfAborted();
   const bound = checkedConcurrency(what, concurrency, host.maxTurns);
   const outcomes: (TaskOutcome<T> | undefined)[] = [];

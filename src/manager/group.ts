@@ -8,6 +8,7 @@ import type { GroupMember, Roster, StopReason } from "../../machines/roster.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
+import { checkCallOptions, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import {
   InvalidRequestError,
   LimitReachedError,
@@ -24,7 +25,7 @@ import type { GroupOptions, GroupRule } from "./group-options.ts";
 import type { GroupRecord } from "./group-record.ts";
 import { GroupWaits } from "./group-waits.ts";
 import type { MemberLives } from "./member-lives.ts";
-import type { RestartStrategy } from "./options.ts";
+import { RESTART_STRATEGIES, type RestartStrategy } from "./options.ts";
 import { JITTER } from "./restarts.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./thread-group.ts";
@@ -62,6 +63,7 @@ type Parts = {
 const OUTCOMES = ["completed", "failed", "timedOut"] as const;
 const nothing = () => ({ completed: [] as ThreadId[], failed: [] as ThreadId[], timedOut: [] as ThreadId[] });
 const DEFAULT_STOP_MS = 10_000;
+const MEMBER_KINDS = { restart: oneOf(...RESTART_STRATEGIES) };
 
 export class LiveGroup implements ThreadGroup {
   readonly id: ThreadId;
@@ -157,6 +159,7 @@ export class LiveGroup implements ThreadGroup {
     { restart, ...options }: ThreadOptions & MemberOptions = {},
   ): Promise<NewThread> {
     this.#checkRunning();
+    checkCallOptions("group.startThread", { restart }, ["restart"], MEMBER_KINDS);
     const spawning = this.#host.spawn(config, options);
     // Threads are made side by side, and join in the order of asking.
     const before = this.#line;
@@ -173,8 +176,10 @@ export class LiveGroup implements ThreadGroup {
 
   async add(
     member: ThreadId | string | { readonly id: ThreadId } | LiveGroup,
-    { restart }: MemberOptions = {},
+    options: MemberOptions = {},
   ): Promise<void> {
+    checkCallOptions("group.add", options, ["restart"], MEMBER_KINDS);
+    const { restart } = options;
     this.#checkRunning();
     if (member instanceof LiveGroup) return this.#addGroup(member, restart);
     const threadId = parseThreadId(typeof member === "string" ? member : member.id);
@@ -259,7 +264,9 @@ export class LiveGroup implements ThreadGroup {
 
   // The end, and after it.
 
-  async stop({ deadlineMs = DEFAULT_STOP_MS }: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+  async stop(options: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+    checkCallOptions("group.stop", options, ["deadlineMs"]);
+    const { deadlineMs = DEFAULT_STOP_MS } = options;
     if (this.#isClosed) throw new ManagerClosedError();
     await this.#halt("end", elapsedBy(this.#host.clock) + deadlineMs);
     await this.#record?.flush();
@@ -295,7 +302,9 @@ export class LiveGroup implements ThreadGroup {
     for (const id of this.#host.reclaim(this)) this.noteGone(id);
   }
 
-  quiet({ signal, deadlineMs = Number.POSITIVE_INFINITY }: WaitOptions = {}): Promise<void> {
+  async quiet(options: WaitOptions = {}): Promise<void> {
+    checkCallOptions("group.quiet", options, WAIT_OPTIONS);
+    const { signal, deadlineMs = Number.POSITIVE_INFINITY } = options;
     const isQuiet = () => {
       const { status } = this;
       return (

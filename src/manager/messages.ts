@@ -6,6 +6,7 @@ import { Observable } from "rxjs";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
+import { checkCallOptions, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import {
   InvalidRequestError,
   ManagerClosedError,
@@ -40,6 +41,8 @@ import { checkTopic, type Published, Topics } from "./topics.ts";
 
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;
+const SEND = [...WAIT_OPTIONS, "whenFull", "durable"] satisfies (keyof SendOptions)[];
+const SEND_KINDS = { whenFull: oneOf("wait", "reject", "dropOldest"), durable: ofType("boolean") };
 
 /** Whose threads speak to each other. */
 export interface MessagesHost extends DeliveryHost, RequestsHost {
@@ -110,6 +113,7 @@ export class Messages implements MessageDesk {
   }
 
   async #send(from: ThreadId | null, to: Recipient, given: unknown, options: SendOptions = {}): Promise<SubmissionId> {
+    checkCallOptions("send", options, SEND, SEND_KINDS);
     const post = postOf(from, to, given);
     await this.#post(post, options);
     return post.id;
@@ -192,12 +196,9 @@ export class Messages implements MessageDesk {
 
   // Requests.
 
-  async #request(
-    from: ThreadId | null,
-    to: Recipient,
-    given: unknown,
-    { signal, deadlineMs = REPLY_MS }: RequestOptions = {},
-  ): Promise<unknown> {
+  async #request(from: ThreadId | null, to: Recipient, given: unknown, options: RequestOptions = {}): Promise<unknown> {
+    checkCallOptions("request", options, WAIT_OPTIONS);
+    const { signal, deadlineMs = REPLY_MS } = options;
     const post = postOf(from, to, given);
     if (from === post.to) throw new InvalidRequestError("request: a thread can't wait for a reply of its own");
     const what = `the reply of thread ${post.to} to \`${post.message.type}\``;
@@ -213,6 +214,7 @@ export class Messages implements MessageDesk {
     said: unknown,
     options: SendOptions = {},
   ): Promise<PublishReport> {
+    checkCallOptions("publish", options, SEND, SEND_KINDS);
     const topic = checkTopic(given);
     const message = plainMessage(said);
     options.signal?.throwIfAborted();

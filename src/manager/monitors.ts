@@ -5,6 +5,7 @@
  */
 import { onceAborted } from "../kernel/abort-listeners.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
+import { checkCallOptions, ofType } from "../protocol/call-options.ts";
 import { ManagerClosedError, RolloutNotFoundError, ThreadClosedError } from "../protocol/errors.ts";
 import { newItemId, type ThreadId } from "../protocol/ids.ts";
 import type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
@@ -38,6 +39,9 @@ const reasonOf = ({ reason, wasAsked }: ThreadEnd): DownReason => {
   return wasAsked ? "shutdown" : "normal";
 };
 
+const MONITOR = ["signal", "onDown"] satisfies (keyof MonitorOptions)[];
+const MONITOR_KINDS = { onDown: ofType("function"), trap: ofType("boolean") };
+
 export class Monitors {
   readonly #threads: Watchable;
   readonly #notes: WatchNotes;
@@ -69,7 +73,9 @@ export class Monitors {
   // What a thread asks for.
 
   /** @throws ManagerClosedError; the signal's reason */
-  monitor(watcher: ThreadId, threadId: ThreadId, { signal, onDown }: MonitorOptions = {}): Monitor {
+  monitor(watcher: ThreadId, threadId: ThreadId, options: MonitorOptions = {}): Monitor {
+    checkCallOptions("monitor", options, MONITOR, MONITOR_KINDS);
+    const { signal, onDown } = options;
     if (this.#isClosed) throw new ManagerClosedError();
     signal?.throwIfAborted();
     const watch = this.#place(watcher, { ref: newItemId(), threadId, kind: "monitor", traps: false });
@@ -90,7 +96,9 @@ export class Monitors {
   }
 
   /** Two threads end together from now on; asked for again it is the same bond, and `trap` says what this side does. */
-  link(from: ThreadId, to: ThreadId, { trap = false, ...options }: LinkOptions = {}): Link {
+  link(from: ThreadId, to: ThreadId, given: LinkOptions = {}): Link {
+    checkCallOptions("link", given, [...MONITOR, "trap"], MONITOR_KINDS);
+    const { trap = false, ...options } = given;
     const told = this.monitor(from, to, options);
     const bond =
       this.#bond(from, to) ?? this.#place(from, { ref: newItemId(), threadId: to, kind: "bond", traps: trap });

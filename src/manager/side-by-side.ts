@@ -1,4 +1,5 @@
 /** What a manager offers over fan-out.ts: many inputs through one function, many tasks at once, the first of many. */
+import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { InvalidRequestError, type TaskOutcome, TurnFailedError } from "../protocol/errors.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -39,6 +40,9 @@ export type GatherOptions = FanOutOptions & { readonly onFailure?: FailureMode |
 /** What a task of a `gather` comes to. */
 export type ResultOf<T> = T extends (context: never) => infer R ? Awaited<R> : Awaited<T>;
 
+const FAN_OUT = [...WAIT_OPTIONS, "concurrency"] satisfies (keyof FanOutOptions)[];
+const GATHER = [...FAN_OUT, "onFailure"] satisfies (keyof GatherOptions)[];
+
 type Prompt = string | readonly UserInput[];
 
 export function map<I, H extends ThreadHandle>(
@@ -47,6 +51,7 @@ export function map<I, H extends ThreadHandle>(
   options: MapOptions<I, unknown, H> | PromptOptions = {},
 ): Promise<unknown[]> {
   if (!isSource(inputs)) throw new InvalidRequestError("map: give the inputs, an array or any other iterable");
+  checkCallOptions("map", options, [...GATHER, "run", "config"]);
   const { run } = options;
   if (run !== undefined && typeof run !== "function")
     throw new InvalidRequestError("map: `run` is a function of an input and its context");
@@ -60,6 +65,7 @@ export function gather<H extends ThreadHandle>(
   tasks: readonly (Task<unknown, H> | PromiseLike<unknown>)[],
   options: GatherOptions = {},
 ): Promise<unknown[]> {
+  checkCallOptions("gather", options, GATHER);
   return carriedOut(host, { what: "gather", tasks: checked("gather", tasks) }, options);
 }
 
@@ -68,6 +74,7 @@ export async function race<T, H extends ThreadHandle>(
   tasks: readonly (Task<T, H> | PromiseLike<T>)[],
   options: FanOutOptions = {},
 ): Promise<T> {
+  checkCallOptions("race", options, FAN_OUT);
   const all = checked("race", tasks);
   if (all.length === 0) throw new InvalidRequestError("race: give a task at least, or nobody ever wins");
   return firstOf(host, { what: "race", tasks: all }, { concurrency: Number.POSITIVE_INFINITY, ...options });

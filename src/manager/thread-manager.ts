@@ -479,10 +479,9 @@ export class ThreadManager implements Threads<Thread> {
    * Ends a thread and all agents under it, children before parents and the last started first; what still runs at the deadline (default
    * 10,000 ms) is ended by force. Nobody can be started under it meanwhile. @throws ThreadNotFoundError
    */
-  async shutdownTree(
-    threadId: ThreadId | string,
-    { deadlineMs = DEFAULT_SHUTDOWN_MS }: { deadlineMs?: number } = {},
-  ): Promise<ShutdownReport> {
+  async shutdownTree(threadId: ThreadId | string, options: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
+    checkCallOptions("shutdownTree", options, ["deadlineMs"]);
+    const { deadlineMs = DEFAULT_SHUTDOWN_MS } = options;
     return this.#runtime.shutdownTree(givenThreadId(threadId, "threadId"), deadlineMs);
   }
 

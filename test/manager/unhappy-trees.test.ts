@@ -136,6 +136,57 @@ suite("watches and messages of threads that leave", () => {
   });
 });
 
+suite("options of calls about trees", () => {
+  test("a wrong kind or an unknown name is refused before anything is done", async () => {
+    await using r = await rig({ config: { messages: { note: z.object({}) } } });
+    const { manager } = r;
+    const [{ thread: one }, { thread: other }] = [await manager.startThread(), await manager.startThread()];
+    const group = await manager.group();
+    const { thread: member } = await group.startThread();
+    const control = manager.agentControl();
+    const note = { type: "note" };
+    const waits: Record<string, (options: never) => unknown> = {
+      send: (options) => one.send(other, note, options),
+      "send from outside": (options) => manager.send(other, note, options),
+      request: (options) => one.request(other, note, options),
+      publish: (options) => one.publish("topic", note, options),
+      "group.quiet": (options) => group.quiet(options),
+      "group.stop": (options) => group.stop(options),
+      shutdownTree: (options) => manager.shutdownTree(one.id, options),
+      "shutdownTree of a control": (options) => control.shutdownTree(one.id, options),
+      shutdownAgent: (options) => control.shutdownAgent(one.id, options),
+      waitFor: (options) => control.waitFor([one.id], options),
+      map: (options) => manager.map(["x"], options),
+      gather: (options) => manager.gather([], options),
+      race: (options) => manager.race([Promise.resolve()], options),
+    };
+    for (const [name, call] of Object.entries(waits)) {
+      for (const wrong of [{ deadlineMs: Number.NaN }, { deadlineMs: "5" }, { deadlineMS: 5 }, 5, "x"])
+        await assert.rejects(
+          async () => call(wrong as never),
+          { code: "invalid_request" },
+          `${name} ${JSON.stringify(wrong)}`,
+        );
+    }
+    const others: [(options: never) => unknown, object][] = [
+      [(options) => one.send(other, note, options), { durable: "yes" }],
+      [(options) => one.send(other, note, options), { whenFull: "drop" }],
+      [(options) => one.monitor(other, options), { onDown: 5 }],
+      [(options) => one.monitor(other, options), { signal: {} }],
+      [(options) => one.link(other, options), { traps: true }],
+      [(options) => one.link(other, options), { trap: "yes" }],
+      [(options) => group.add(one, options), { restart: "sometimes" }],
+      [(options) => group.startThread({}, options), { restart: "sometimes" }],
+    ];
+    for (const [call, wrong] of others)
+      await assert.rejects(async () => call(wrong as never), { code: "invalid_request" }, JSON.stringify(wrong));
+    assert.deepEqual((await manager.listThreadIds()).toSorted(), [one.id, other.id, member.id].toSorted());
+    assert.deepEqual([group.status, group.members.length, manager.deadLetters.total], ["running", 1, 0]);
+    assert.deepEqual(runtimeOf(manager)?.leftBeside().watches, 0);
+    for (const { id } of [one, other, member]) assert.notEqual((await manager.getThread(id)).actor, undefined);
+  });
+});
+
 suite("map", () => {
   test("SEMANTICS 11.1: no bound but a whole number from 1 on; a source that throws, at first or later, ends all with its error", async () => {
     await using r = await rig();
