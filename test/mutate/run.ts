@@ -28,9 +28,9 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   machines: ["test/machines", "test/draw", "test/thread", "test/manager"],
   "src/kernel": ["test/kernel", "test/thread", "test/turn", "test/manager", "test/store", "test/otel"],
   "src/store": ["test/store"],
-  "src/turn": ["test/turn", "test/thread"],
+  "src/turn": ["test/turn", "test/thread", "test/manager", "test/app-server"],
   "src/thread": ["test/thread", "test/turn", "test/manager"],
-  "src/manager": ["test/manager", "test/thread", "test/turn/tools/agents"],
+  "src/manager": ["test/manager", "test/thread", "test/turn/tools/agents", "test/cli"],
 };
 
 /** Too slow to run for each mutant, and about memory and crashes rather than about words. */

@@ -151,6 +151,8 @@ test("what a patch does not change keeps its bytes", () => {
     fit("say “hi”\nend\n", chunk(['say "hi"', "end"], ['say "hi"', "more", "end"])),
     "say “hi”\nmore\nend\n",
   );
+  // Also where more lines come before it than go.
+  assert.equal(fit("a\nkeep  \nz\n", chunk(["a", "keep", "z"], ["A1", "A2", "keep", "Z"])), "A1\nA2\nkeep  \nZ\n");
 });
 
 test("whatever the line ends of a file are, a patch changes the lines that it names alone", () => {
