@@ -11,6 +11,7 @@ import { newItemId, type ThreadId } from "../protocol/ids.ts";
 import type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
 import type { ThreadEnd } from "./thread-end.ts";
 import { type StoredWatch, WatchNotes, type WatchNotesHost } from "./watch-notes.ts";
+import { type Holder, type Watch, Watches } from "./watches.ts";
 
 /** The threads that are watched. */
 export interface Watchable extends WatchNotesHost {
@@ -21,18 +22,6 @@ export interface Watchable extends WatchNotesHost {
   /** Ends a thread, since one that it is linked with has ended. */
   endLinked(threadId: ThreadId): void;
 }
-
-/** Who waits for a monitor's end in this process. */
-type Holder = Monitor & { tell(down: Down): void; giveUp(reason: unknown): void };
-
-type Watch = Omit<StoredWatch, "down" | "traps"> & {
-  readonly watcher: ThreadId;
-  traps: boolean;
-  down: Down | undefined;
-  holder: Holder | undefined;
-  /** It was read, and nobody here has asked for it. */
-  isRecalled: boolean;
-};
 
 const reasonOf = ({ reason, wasAsked }: ThreadEnd): DownReason => {
   if (reason !== "closed") return reason;
@@ -45,11 +34,7 @@ const MONITOR_KINDS = { onDown: ofType("function"), trap: ofType("boolean") };
 export class Monitors {
   readonly #threads: Watchable;
   readonly #notes: WatchNotes;
-  /** Of each watcher, bonds by whom they bind it to, monitors by their refs. */
-  readonly #byWatcher = new Map<ThreadId, Map<string, Watch>>();
-  readonly #byWatched = new Map<ThreadId, Set<Watch>>();
-  /** Monitors of earlier processes that nobody here has asked for, by their watchers. */
-  readonly #unclaimed = new Map<ThreadId, Set<Watch>>();
+  readonly #watches = new Watches();
   #recalling: Promise<void> | undefined;
   /** Ends that came before it was known what earlier processes have left. */
   #early: ThreadEnd[] | undefined = [];
@@ -65,9 +50,7 @@ export class Monitors {
 
   /** How many watches there are: for tests, which expect none once all threads are gone. */
   get size(): number {
-    let size = 0;
-    for (const watches of this.#byWatcher.values()) size += watches.size;
-    return size;
+    return this.#watches.size;
   }
 
   // What a thread asks for.
@@ -78,7 +61,7 @@ export class Monitors {
     const { signal, onDown } = options;
     if (this.#isClosed) throw new ManagerClosedError();
     signal?.throwIfAborted();
-    const watch = this.#place(watcher, { ref: newItemId(), threadId, kind: "monitor", traps: false });
+    const watch = this.#watches.place(watcher, { ref: newItemId(), threadId, kind: "monitor", traps: false });
     return this.#hold(watch, { signal, onDown }, this.#begin(watch));
   }
 
@@ -86,7 +69,7 @@ export class Monitors {
   async monitors(watcher: ThreadId): Promise<readonly Monitor[]> {
     await this.#ready(watcher);
     const held: Monitor[] = [];
-    for (const watch of [...(this.#byWatcher.get(watcher)?.values() ?? [])]) {
+    for (const watch of this.#watches.by(watcher)) {
       if (watch.kind !== "monitor") continue;
       held.push(watch.holder ?? this.#hold(watch, {}, Promise.resolve()));
       if (watch.down !== undefined) this.#settle(watch, watch.down);
@@ -101,10 +84,11 @@ export class Monitors {
     const { trap = false, ...options } = given;
     const told = this.monitor(from, to, options);
     const bond =
-      this.#bond(from, to) ?? this.#place(from, { ref: newItemId(), threadId: to, kind: "bond", traps: trap });
+      this.#watches.bond(from, to) ??
+      this.#watches.place(from, { ref: newItemId(), threadId: to, kind: "bond", traps: trap });
     bond.traps = trap;
-    if (this.#bond(to, from) === undefined)
-      this.#place(to, { ref: newItemId(), threadId: from, kind: "bond", traps: false });
+    if (this.#watches.bond(to, from) === undefined)
+      this.#watches.place(to, { ref: newItemId(), threadId: from, kind: "bond", traps: false });
     const stored = Promise.all([told.stored, this.#begin(bond), this.#ready(to).then(() => this.#store(to))]);
     stored.catch(() => undefined);
     const unlink = (): boolean => {
@@ -115,13 +99,9 @@ export class Monitors {
     return { threadId: to, down, stored: stored.then(() => undefined), unlink, [Symbol.dispose]: () => void unlink() };
   }
 
-  #bond(watcher: ThreadId, threadId: ThreadId): Watch | undefined {
-    return this.#byWatcher.get(watcher)?.get(threadId);
-  }
-
   #unbind(from: ThreadId, to: ThreadId): boolean {
-    const halves = [this.#bond(from, to), this.#bond(to, from)].filter((half) => half !== undefined);
-    for (const half of halves) if (!this.#isClosed && this.#drop(half)) this.#storeLater(half.watcher);
+    const halves = [this.#watches.bond(from, to), this.#watches.bond(to, from)].filter((half) => half !== undefined);
+    for (const half of halves) if (!this.#isClosed && this.#watches.drop(half)) this.#storeLater(half.watcher);
     return !this.#isClosed && halves.length > 0;
   }
 
@@ -129,21 +109,15 @@ export class Monitors {
   async #begin(watch: Watch): Promise<void> {
     const ready = this.#ready(watch.watcher);
     await ready.catch(() => undefined);
-    const standing = watch.kind === "monitor" ? this.#standing(watch) : undefined;
+    const standing = watch.kind === "monitor" ? this.#watches.standing(watch) : undefined;
     if (standing !== undefined) {
       watch.isRecalled = true;
-      this.#drop(standing);
+      this.#watches.drop(standing);
       if (standing.down !== undefined) this.#settle(watch, { ...standing.down, ref: watch.ref });
     }
     await this.#tellIfGone(watch);
     await ready;
     await this.#store(watch.watcher);
-  }
-
-  /** Of the same two threads, and nobody has asked for it. */
-  #standing({ watcher, threadId }: Watch): Watch | undefined {
-    for (const watch of this.#unclaimed.get(watcher) ?? []) if (watch.threadId === threadId) return watch;
-    return undefined;
   }
 
   /** One that stands from an earlier process waits for a thread that is stored. */
@@ -170,7 +144,7 @@ export class Monitors {
     promise.catch(() => undefined);
     stored.catch(() => undefined);
     const letGo = (reason: unknown): boolean => {
-      if (this.#isClosed || !this.#drop(watch)) return false;
+      if (this.#isClosed || !this.#watches.drop(watch)) return false;
       this.#storeLater(watch.watcher);
       holder.giveUp(reason);
       return true;
@@ -194,48 +168,22 @@ export class Monitors {
       [Symbol.dispose]: () => void holder.demonitor(),
     };
     watch.holder = holder;
-    removeFrom(this.#unclaimed, watch.watcher, watch);
+    this.#watches.claim(watch);
     const stopListening = signal && onceAborted(signal, () => void letGo(signal.reason));
     return holder;
   }
 
   // What comes of it.
 
-  #place(watcher: ThreadId, given: StoredWatch, isRecalled = false): Watch {
-    const { ref, threadId, down } = given;
-    const watch: Watch = {
-      ...given,
-      ...{ watcher, isRecalled, holder: undefined },
-      down: down && { type: "down", ref, threadId, ...down },
-    };
-    const own = this.#byWatcher.get(watcher) ?? new Map<string, Watch>();
-    this.#byWatcher.set(watcher, own.set(keyOf(watch), watch));
-    addTo(this.#byWatched, threadId, watch);
-    if (isRecalled && watch.kind === "monitor") addTo(this.#unclaimed, watcher, watch);
-    return watch;
-  }
-
-  /** @returns whether it stood */
-  #drop(watch: Watch): boolean {
-    const { watcher, threadId } = watch;
-    const own = this.#byWatcher.get(watcher);
-    if (own?.get(keyOf(watch)) !== watch) return false;
-    own.delete(keyOf(watch));
-    if (own.size === 0) this.#byWatcher.delete(watcher);
-    removeFrom(this.#byWatched, threadId, watch);
-    removeFrom(this.#unclaimed, watcher, watch);
-    return true;
-  }
-
   /** The first end that is told is the only one. */
   #settle(watch: Watch, down: Down): void {
     const { watcher, threadId, kind, holder, traps } = watch;
-    if (this.#byWatcher.get(watcher)?.get(keyOf(watch)) !== watch) return;
+    if (!this.#watches.has(watch)) return;
     const waits = kind === "bond" ? this.#elsewhere.has(watcher) : holder === undefined;
     if (waits) watch.down ??= down;
-    else this.#drop(watch);
-    const other = kind === "bond" ? this.#bond(threadId, watcher) : undefined;
-    if (other !== undefined && this.#drop(other)) this.#storeLater(threadId);
+    else this.#watches.drop(watch);
+    const other = kind === "bond" ? this.#watches.bond(threadId, watcher) : undefined;
+    if (other !== undefined && this.#watches.drop(other)) this.#storeLater(threadId);
     this.#storeLater(watcher);
     if (waits) return;
     if (kind === "monitor") holder?.tell(down);
@@ -247,7 +195,7 @@ export class Monitors {
     if (this.#isClosed) return;
     this.#early?.push(end);
     const { threadId, epoch, error, reason } = end;
-    for (const watch of [...(this.#byWatched.get(threadId) ?? [])]) {
+    for (const watch of this.#watches.of(threadId)) {
       const { ref } = watch;
       this.#settle(watch, {
         ...{ type: "down", ref, threadId, reason: reasonOf(end), epoch },
@@ -260,9 +208,9 @@ export class Monitors {
 
   #letGo(watcher: ThreadId): void {
     this.#elsewhere.delete(watcher);
-    const own = [...(this.#byWatcher.get(watcher)?.values() ?? [])];
+    const own = this.#watches.by(watcher);
     for (const watch of own) {
-      this.#drop(watch);
+      this.#watches.drop(watch);
       watch.holder?.giveUp(new ThreadClosedError(watcher));
     }
     if (own.length > 0) this.#storeLater(watcher);
@@ -271,16 +219,15 @@ export class Monitors {
   /** The thread lives elsewhere, with what it watches. */
   noteMoved(watcher: ThreadId): void {
     this.#elsewhere.add(watcher);
-    for (const watch of this.#byWatcher.get(watcher)?.values() ?? []) {
+    for (const watch of this.#watches.by(watcher)) {
       watch.holder?.giveUp(new ThreadClosedError(watcher));
-      Object.assign(watch, { holder: undefined, isRecalled: true });
-      if (watch.kind === "monitor") addTo(this.#unclaimed, watcher, watch);
+      this.#watches.disclaim(watch);
     }
   }
 
   /** A thread is not stored any more. */
   noteDeleted(threadId: ThreadId): void {
-    for (const watch of [...(this.#byWatched.get(threadId) ?? [])])
+    for (const watch of this.#watches.of(threadId))
       this.#settle(watch, { type: "down", ref: watch.ref, threadId, reason: "not_found", epoch: null });
     this.#letGo(threadId);
   }
@@ -315,7 +262,7 @@ export class Monitors {
   async #recall(): Promise<void> {
     for (const [watcher, watches] of await this.#notes.recall()) {
       this.#elsewhere.add(watcher);
-      for (const watch of watches) this.#place(watcher, watch, true);
+      for (const watch of watches) this.#watches.place(watcher, watch, true);
     }
     const early = this.#early ?? [];
     this.#early = undefined;
@@ -328,15 +275,13 @@ export class Monitors {
     if (!this.#elsewhere.has(watcher)) return;
     const watches = await this.#notes.read(watcher);
     if (!this.#elsewhere.delete(watcher)) return;
-    const before = this.#byWatcher.get(watcher) ?? new Map<string, Watch>();
-    const known = new Map(
-      [...before.values()].filter(({ isRecalled }) => isRecalled).map((watch) => [watch.ref, watch]),
-    );
-    for (const watch of known.values()) this.#drop(watch);
+    const before = this.#watches.by(watcher).filter(({ isRecalled }) => isRecalled);
+    const known = new Map(before.map((watch) => [watch.ref, watch]));
+    for (const watch of before) this.#watches.drop(watch);
     for (const stored of watches) {
       // Linked anew meanwhile.
-      if (stored.kind === "bond" && this.#bond(watcher, stored.threadId) !== undefined) continue;
-      const watch = this.#place(watcher, stored, true);
+      if (stored.kind === "bond" && this.#watches.bond(watcher, stored.threadId) !== undefined) continue;
+      const watch = this.#watches.place(watcher, stored, true);
       watch.down ??= known.get(watch.ref)?.down;
       if (watch.kind !== "bond") continue;
       if (watch.down !== undefined) this.#settle(watch, watch.down);
@@ -347,7 +292,7 @@ export class Monitors {
   /** @throws StoreIoError */
   #store(watcher: ThreadId): Promise<void> {
     return this.#notes.write(watcher, async () => {
-      const own = [...(this.#byWatcher.get(watcher)?.values() ?? [])].map(storedForm);
+      const own = this.#watches.by(watcher).map(storedForm);
       if (!this.#elsewhere.has(watcher)) return own;
       // Whoever has the thread may have changed the rest.
       const downs = new Map(own.map(({ ref, down }) => [ref, down]));
@@ -367,8 +312,7 @@ export class Monitors {
   /** The manager ends, which is no end of a thread: nothing more is told here, and what stands waits for the next process. */
   close(): void {
     this.#isClosed = true;
-    for (const watches of this.#byWatcher.values())
-      for (const { holder } of watches.values()) holder?.giveUp(new ManagerClosedError());
+    for (const { holder } of this.#watches.all()) holder?.giveUp(new ManagerClosedError());
   }
 
   /** Resolves when all is stored. */
@@ -376,20 +320,6 @@ export class Monitors {
     return this.#notes.settled();
   }
 }
-
-function addTo(sets: Map<ThreadId, Set<Watch>>, threadId: ThreadId, watch: Watch): void {
-  const known = sets.get(threadId);
-  if (known === undefined) sets.set(threadId, new Set([watch]));
-  else known.add(watch);
-}
-
-function removeFrom(sets: Map<ThreadId, Set<Watch>>, threadId: ThreadId, watch: Watch): void {
-  const known = sets.get(threadId);
-  known?.delete(watch);
-  if (known?.size === 0) sets.delete(threadId);
-}
-
-const keyOf = ({ kind, threadId, ref }: Watch): string => (kind === "bond" ? threadId : ref);
 
 const storedForm = ({ ref, threadId, kind, traps, down }: Watch): StoredWatch => ({
   ...{ ref, threadId, kind, traps },
