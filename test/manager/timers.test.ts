@@ -398,7 +398,7 @@ suite("timers", () => {
         }
         await manager.shutdown({ deadlineMs: 10 });
       }),
-      { numRuns: 40 },
+      { numRuns: Number(process.env.SKEIN_WALKS ?? 40) },
     );
   });
 });
