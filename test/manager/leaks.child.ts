@@ -1,5 +1,6 @@
 /** Many threads come and go; run with --expose-gc by leaks.test.ts. Prints one JSON line. */
 import { setImmediate as macrotask } from "node:timers/promises";
+import * as z from "zod";
 import { AgentControl, memoryStore, ThreadManager } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
@@ -18,16 +19,41 @@ const collect = async (): Promise<number> => {
 const config = { ephemeral: true, cwd: "/", builtInTools: [] };
 const create = () => ThreadManager.create({ store: memoryStore(), model: scriptedClient(), config });
 
+/** Two threads with all that can stand beside them: a group, watches, a link, topics, timers, budgets, durable mail. */
+async function besideOne(manager: ThreadManager, n: number): Promise<void> {
+  await using group = await manager.group({ restart: "permanent" });
+  const settings = { budget: { tokens: 1_000 }, treeBudget: { turns: 5 }, messages: { note: z.object({}) } };
+  const { thread: one } = await group.startThread(settings);
+  const { thread: other } = await manager.startThread(settings, { parentThreadId: one.id });
+  const { down } = one.monitor(other);
+  one.link(other, { trap: true });
+  for (const thread of [one, other]) {
+    thread.subscribe(`topic ${n % 3}`);
+    await thread.schedule({ every: 1_000_000 }, { type: "interrupt" }, { id: `${n}` });
+    await manager.send(thread, { type: "note" }, { durable: true });
+  }
+  await one.publish(`topic ${n % 3}`, { type: "note" });
+  await other.run("x");
+  if (n % 3 === 0) await (await manager.removeThread(other.id))?.shutdown();
+  else if (n % 3 === 1) await other.shutdown();
+  else await manager.shutdownTree(other.id);
+  await down;
+}
+
 async function cycles(): Promise<object> {
   const manager = await create();
   const before = process.getActiveResourcesInfo().length;
   const round = async (threads: number) => {
     for (let n = 0; n < threads; n += 1) {
+      if (n % 500 === 0) await macrotask();
+      if (mode === "beside") {
+        await besideOne(manager, n);
+        continue;
+      }
       const { thread, threadId } = await manager.startThread();
       if (mode === "turns") await thread.run("x");
       if (mode !== "shutdown") await manager.removeThread(threadId);
       if (mode !== "dropped") await thread.shutdown();
-      if (n % 500 === 0) await macrotask();
     }
   };
   // Compiled code and caches come with the first few hundred.
@@ -36,7 +62,11 @@ async function cycles(): Promise<object> {
   await round(count);
   const last = await collect();
   const { residentThreads, unloadedThreads } = manager.capacity();
-  const left = { used: residentThreads.used, unloadedThreads, ...runtimeOf(manager)?.left() };
+  const runtime = runtimeOf(manager);
+  const left = {
+    ...{ used: residentThreads.used, unloadedThreads },
+    ...{ ...runtime?.left(), ...runtime?.leftBeside(), ...runtime?.messages.left() },
+  };
   await manager.shutdown();
   return { grownBy: last - first, left, resources: process.getActiveResourcesInfo().length - before };
 }

@@ -18,7 +18,11 @@ async function child(mode: string, count: number): Promise<Record<string, unknow
   return JSON.parse(stdout) as Record<string, unknown>;
 }
 
-const NOTHING = { used: 0, unloadedThreads: 0, incarnations: 0, handles: 0, removed: 0 };
+const NOTHING = {
+  ...{ used: 0, unloadedThreads: 0, incarnations: 0, handles: 0, removed: 0 },
+  ...{ groups: 0, members: 0, watches: 0, timers: 0, accounts: 0, notices: 0 },
+  ...{ open: 0, asked: 0, subscriptions: 0, mail: 0 },
+};
 
 suite("leaks", () => {
   for (const [mode, count, says] of [
@@ -26,6 +30,7 @@ suite("leaks", () => {
     ["removed", 6_000, "started, removed and shut down"],
     ["dropped", 4_000, "started and removed, and held by nobody"],
     ["turns", 1_500, "that ran a turn"],
+    ["beside", 1_000, "in groups, watched, linked, with topics, timers, budgets and mail"],
   ] as const) {
     test(`${count} threads ${says}: the heap stays flat, nothing is left`, async () => {
       const { grownBy, left, resources } = await child(mode, count);
