@@ -94,6 +94,20 @@ test("the tree has all threads: without a word, agents, forks, ephemeral ones, p
   assert.deepEqual(new Set(under.map(({ id }) => id)), new Set([root, fork, agent]));
 });
 
+test("a thread that no store lists keeps its place in the tree, whatever it says", async () => {
+  const clock = new ManualClock({ startMs: 50_000 });
+  await using served = await world({ manager: { clock } });
+  const { client, manager } = served;
+  await client.request("skein/tree/watch", {});
+  const { thread } = await manager.startThread({ ephemeral: true });
+  const madeAt = async () => rowsOf(await client.request("skein/tree/read", {}))[0]?.createdAt;
+  const before = await madeAt();
+  assert.equal(before, 50_000);
+  clock.advance(7_000);
+  await thread.run("hello");
+  assert.equal(await madeAt(), before);
+});
+
 test("changes are told, each thread once as it is, and nothing runs after the last unwatch", async () => {
   const clock = new ManualClock({ startMs: 1_000_000 });
   await using served = await world({ server: { clock } });

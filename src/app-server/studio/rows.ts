@@ -8,7 +8,7 @@ import { threadSpawnOf } from "../../protocol/session-source.ts";
 import type { TokenUsage } from "../../protocol/token-usage.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { previewOf } from "../../store/thread-summary.ts";
-import { cameTo } from "../../thread/looked-at.ts";
+import { cameTo, lifeLookedAt } from "../../thread/looked-at.ts";
 import type { Thread } from "../../thread/thread.ts";
 import { doingAfter, oneLine } from "./doing.ts";
 import type { RowStatus, TreePatch, TreeRow } from "./wire.ts";
@@ -89,7 +89,7 @@ export class Rows {
       this.#heardOf(thread.id)?.label ?? "",
       null,
       thread.config.model,
-      this.#heardOf(thread.id)?.lastAt ?? 0,
+      lifeLookedAt(thread)?.beganAt ?? 0,
       false,
       ...live(this.patch(thread.id)),
     ];
