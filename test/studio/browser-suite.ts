@@ -3,16 +3,18 @@
  * knows. Run by `npm run test:studio`. Pictures are kept in .cache/studio.
  */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, suite, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, Locator, Page } from "playwright-core";
+import { createAppServer } from "../../src/app-server/app-server.ts";
 import type { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
+import { bridgeStudio } from "../../src/studio/bridge.ts";
 import { createStudio } from "../../src/studio/index.ts";
-import { chromiumPath, launch, openPage, shoot } from "./browser.ts";
+import type { Thread } from "../../src/thread/thread.ts";
+import { ended, printed, start } from "../cli/skein.ts";
+import { chromiumPath, DEADLINE_MS, launch, longestTaskMs, openPage, shoot, stoppedLine } from "./browser.ts";
 import { HOSTILE, managerOf, populate, type World, world } from "./world.ts";
 
 const executablePath = chromiumPath();
@@ -20,7 +22,11 @@ const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
 
 const row = (page: Page, id: string) => page.locator(`.row[data-thread="${id}"]`);
 const choose = async (page: Page, id: string) => {
-  await row(page, id).click();
+  // A list that has just moved may take the click for another.
+  await eventually("it is selected", async () => {
+    await row(page, id).click();
+    return (await page.evaluate<string>("location.hash")) === `#/thread/${id}`;
+  });
   await page.locator(".head").waitFor();
 };
 const button = (page: Page, name: string | RegExp) => page.getByRole("button", { name });
@@ -33,12 +39,21 @@ const statusOf = (page: Page, id: string) =>
 
 /** Until the page, or the manager, is as it should be. */
 async function eventually(what: string, isSo: () => unknown): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
+  for (const since = performance.now(); performance.now() - since < DEADLINE_MS; ) {
     if (await isSo()) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(`never came true: ${what}`);
 }
+
+/** Does it again until it has been taken: what has just come or moved takes no answer. */
+const insist = (what: string, act: () => Promise<unknown>, isSo: () => unknown): Promise<void> =>
+  eventually(what, async () => {
+    if (await isSo()) return true;
+    await act().catch(() => undefined);
+    return isSo();
+  });
+const press = (button: Locator) => () => button.click({ timeout: 1_000 });
 
 const threadsOf = async (manager: ThreadManager) =>
   (await manager.listThreads({ limit: 100, sourceKinds: ["cli", "vscode", "exec", "mcp", "unknown", "subagent"] }))
@@ -137,9 +152,9 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     const card = (on: Page, id: string) => on.locator(`.inbox .question`, { hasText: id });
     const first = await asks("run touch first-one");
     await card(other, "first-one").waitFor();
-    await card(page, "first-one").getByRole("button", { name: "Allow once" }).scrollIntoViewIfNeeded();
-    await page.waitForTimeout(700);
-    await card(page, "first-one").getByRole("button", { name: "Allow once" }).click();
+    const isAnswered = (id: ThreadId) => () => manager.loadedThread(id)?.pendingApprovals.length === 0;
+    const yes = card(page, "first-one").getByRole("button", { name: "Allow once" });
+    await insist("it is answered by a click", press(yes), isAnswered(first));
     await done(first);
     await card(other, "first-one").waitFor({ state: "detached" });
     const second = await asks("run touch second-one");
@@ -147,18 +162,15 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await choose(page, second);
     await page.locator(".talk .question").waitFor();
     await page.locator(".rows").focus();
-    await page.keyboard.press("n");
-    await page.waitForTimeout(700);
-    if (manager.loadedThread(second)?.pendingApprovals.length) await page.keyboard.press("n");
+    await insist("it is answered by a key", () => page.keyboard.press("n"), isAnswered(second));
     await done(second);
     await page.locator(".turn .tool", { hasText: "declined" }).first().waitFor();
     const third = await asks("patch third.txt");
     await row(page, third).waitFor();
     await choose(page, third);
     await page.locator(".talk .question .diff .added").first().waitFor();
-    await page.locator(".talk .question").getByRole("button", { name: "For session" }).scrollIntoViewIfNeeded();
-    await page.waitForTimeout(700);
-    await page.locator(".talk .question").getByRole("button", { name: "For session" }).click();
+    const forSession = page.locator(".talk .question").getByRole("button", { name: "For session" });
+    await insist("it is answered for the session", press(forSession), isAnswered(third));
     await done(third);
     await button(page, "Files").click();
     await page.locator(".tool", { hasText: "third.txt" }).waitFor();
@@ -506,10 +518,8 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await ask("run touch same");
     await page.locator(".notes", { hasText: "just come or moved" }).waitFor();
     assert.equal(await page.locator(".inbox .question").count(), 4);
-    await group.getByRole("button", { name: "Allow these 3 once" }).scrollIntoViewIfNeeded();
-    await page.waitForTimeout(700);
-    await group.getByRole("button", { name: "Allow these 3 once" }).click();
-    await eventually("one is left", async () => (await page.locator(".inbox .question").count()) === 1);
+    const all = press(group.getByRole("button", { name: "Allow these 3 once" }));
+    await insist("one is left", all, async () => (await page.locator(".inbox .question").count()) === 1);
     await page.locator(".inbox .unseen", { hasText: "1 question waits for you" }).waitFor();
     const long = `run echo a${"\n".repeat(400)}rm -rf /tmp/nothing-here`;
     await ask(long);
@@ -544,17 +554,10 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
   });
 
   test("demo --studio: the orchestrator is there, works, and its question is answered by a click", async (t) => {
-    const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-    const child = spawn(process.execPath, ["--no-warnings", main, "demo", "--studio", "--no-open", "--threads", "8"], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const child = start(["demo", "--studio", "--no-open", "--threads", "8"]);
     t.after(() => child.kill("SIGKILL"));
-    let printed = "";
-    child.stdout.on("data", (chunk: Buffer) => {
-      printed += String(chunk);
-    });
-    await eventually("the address is printed", () => /skein studio: \S+#token=\S+\n/.test(printed));
-    const address = /skein studio: (\S+)/.exec(printed)?.[1] ?? "";
+    const over = ended(child);
+    const address = /skein studio: (\S+)/.exec(await printed(child, /#token=\S+\n/))?.[1] ?? "";
     const { page, problems } = await openPage(t, browser, { colorScheme: "dark" });
     await page.goto(address);
     const asked = page.locator(".inbox .question", { hasText: "node --version" });
@@ -564,15 +567,15 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await eventually("a fork is there", async () => (await page.locator(".row .mark.fork").count()) > 0);
     await asked.locator(".asker .link").click();
     await page.locator(".talk .question").waitFor();
-    await page.waitForTimeout(700);
-    await page.locator(".talk .question").getByRole("button", { name: "Allow once" }).click();
-    await page.locator(".turn .tool", { hasText: "node --version" }).waitFor();
+    const ran = page.locator(".turn .tool", { hasText: "node --version" });
+    const yes = page.locator(".talk .question").getByRole("button", { name: "Allow once" });
+    await insist("the command has run", press(yes), async () => (await ran.count()) > 0);
     await page.locator(".facts", { hasText: "costs" }).waitFor();
     await shoot(page, "demo");
     assert.deepEqual(problems, []);
-    const ended = new Promise<number | null>((resolve) => child.once("exit", resolve));
     child.kill("SIGINT");
-    assert.notEqual(await ended, null, "it ends in order");
+    const { code, stderr } = await over;
+    assert.deepEqual([code, stderr], [130, ""], "it ends in order");
   });
 
   test("a reload loses nothing; an address that was used, or none, gets nothing", async (t) => {
@@ -644,6 +647,105 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await row(page, thread.id).waitFor();
   });
 
+  test("a running app-server is restarted under the page: it comes back by itself, and has lost nothing", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const serve = (manager: ThreadManager, listen: string) => {
+      const server = createAppServer(manager, { home: own.home, cwd: own.home });
+      return server.listen(listen).then(({ url }) => ({ server, url }));
+    };
+    const { server, url } = await serve(own.manager, "ws://127.0.0.1:0");
+    const { thread } = await own.manager.startThread();
+    for (const text of ["one", "two"]) await thread.run(text);
+    const { thread: gone } = await own.manager.startThread();
+    await gone.run("to be deleted");
+    await using studio = await bridgeStudio({ connect: url });
+    const { page, problems } = await openPage(t, browser);
+    await page.goto(studio.invite());
+    await row(page, gone.id).waitFor();
+    await choose(page, thread.id);
+    await page.locator(".answer", { hasText: "You said: two" }).waitFor();
+    await server.close();
+    await page.getByText("the server is away").waitFor();
+    await own.manager.deleteThread(gone.id);
+    await thread.run("three, while it was away");
+    await own.manager.shutdown();
+    const manager = await managerOf(own.home);
+    t.after(() => manager.shutdown());
+    const { server: again } = await serve(manager, url);
+    t.after(() => again.close());
+    await page.locator(".answer", { hasText: "three, while it was away" }).waitFor();
+    await row(page, gone.id).waitFor({ state: "detached" });
+    assert.equal(await page.locator(".turn").count(), 3);
+    await page.locator("#say").fill("run touch after-the-restart");
+    await page.keyboard.press("Enter");
+    await page.locator(".talk .question", { hasText: "after-the-restart" }).waitFor();
+    await page.reload();
+    await page.locator(".talk .question", { hasText: "after-the-restart" }).waitFor();
+    // In the middle of its turn.
+    await page.locator(".turn").nth(3).waitFor();
+    assert.equal(await page.locator(".turn").count(), 4);
+    assert.deepEqual(problems, []);
+  });
+
+  test("what is told while the tree or a thread is read is not lost, nor the rest of a tree whose line breaks", async (t) => {
+    const own = await world();
+    t.after(() => own[Symbol.asyncDispose]());
+    const made: Thread[] = [];
+    for (const text of ["one", "two", "three"]) {
+      const { thread } = await own.manager.startThread();
+      await thread.run(text);
+      made.push(thread);
+    }
+    const [first] = made;
+    assert.ok(first);
+    const { page, problems } = await openPage(t, browser);
+    const line = await stoppedLine(page);
+    await page.goto(own.studio.invite());
+    await line.isStopped("skein/tree/read");
+    const { thread: meanwhile } = await own.manager.startThread();
+    await meanwhile.run("meanwhile");
+    await row(page, meanwhile.id).waitFor();
+    line.goOn();
+    await row(page, first.id).waitFor();
+    assert.equal(await row(page, meanwhile.id).count(), 1, "it came while the tree was read");
+    await choose(page, first.id);
+    await page.locator(".answer", { hasText: "You said: one" }).waitFor();
+    line.stopAt("thread/turns/list", 2);
+    await page.reload();
+    await line.isStopped("thread/turns/list");
+    await first.run("while it is read again");
+    await row(page, first.id).locator(".tokens", { hasText: "980+1.6k" }).waitFor();
+    await eventually("all of it has been told", async () => (await statusOf(page, first.id)) === "idle");
+    line.goOn();
+    await page.locator(".answer", { hasText: "while it is read again" }).waitFor();
+    // Another tab looks on, so that the server knows what has changed since.
+    const { page: other } = await openPage(t, browser);
+    await other.goto(own.studio.invite());
+    await row(other, first.id).waitFor();
+    line.breakAt("skein/tree/read");
+    await page.reload();
+    for (const { id } of [...made, meanwhile]) await row(page, id).waitFor();
+    assert.deepEqual(problems, []);
+  });
+
+  test("a click takes the thread that was pressed, also where the list moves in between", async (t) => {
+    const { page } = await open(t);
+    const { manager } = scene;
+    const { thread: pressed } = await manager.startThread();
+    await pressed.run("pressed");
+    const { thread: above } = await manager.startThread();
+    await above.run("above");
+    await row(page, above.id).waitFor();
+    await row(page, pressed.id).hover();
+    await page.mouse.down();
+    const { thread: moving } = await manager.startThread();
+    await moving.run("moves the others down");
+    await row(page, moving.id).waitFor();
+    await page.mouse.up();
+    assert.equal(await page.evaluate("location.hash"), `#/thread/${pressed.id}`);
+  });
+
   test("read-only, and looking until it asks to act", async (t) => {
     const { page } = await openPage(t, browser);
     await using looking = await createStudio(scene.manager, { home: scene.home, access: "look" });
@@ -670,7 +772,6 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
       const { page, problems } = await open(t, { ...options, bypassCSP: true });
       await choose(page, ids.asking);
       await page.locator(".talk .question").waitFor();
-      await page.waitForTimeout(300);
       if (name === "phone") {
         assert.equal(await page.locator(".tree").isVisible(), false);
         assert.ok(await page.locator(".thread").isVisible());
@@ -743,9 +844,19 @@ suite("the studio in a browser", { skip: executablePath === undefined ? "there i
     await eventually("rows are there", async () => (await page.locator(".row").count()) > 20);
     const elements = () => page.evaluate<number>('document.querySelectorAll("*").length');
     assert.ok((await elements()) < 1_500, `${await elements()} elements`);
-    await page.evaluate('{ const rows = document.querySelector(".rows"); rows.scrollTop = rows.scrollHeight; }');
-    await eventually("the last row", async () => (await page.locator(".row").last().boundingBox()) !== null);
-    for (let n = 0; n < 40; n += 1) await page.mouse.wheel(0, -400);
+    const scrolled = await longestTaskMs(browser, page, async () => {
+      await page.locator(".rows").hover();
+      const placeOf = () => page.evaluate<number>('document.querySelector(".rows").scrollTop');
+      for (let n = 0; n < 40; n += 1) await page.mouse.wheel(0, 400);
+      await eventually("the wheel scrolls", async () => (await placeOf()) > 5_000);
+      await page.evaluate('{ const rows = document.querySelector(".rows"); rows.scrollTop = rows.scrollHeight; }');
+      await eventually("the last row", async () => (await page.locator(".row").last().boundingBox()) !== null);
+      const bottom = await placeOf();
+      for (let n = 0; n < 40; n += 1) await page.mouse.wheel(0, -400);
+      await eventually("and back", async () => (await placeOf()) < bottom - 5_000);
+    });
+    t.diagnostic(`the longest task while scrolling took ${scrolled.toFixed(1)} ms of the processor`);
+    assert.ok(scrolled < 100, `no long task: ${scrolled} ms`);
     assert.ok((await elements()) < 1_500);
     await page.locator("#find").fill("Agent 9876");
     await page.locator(".row", { hasText: "Agent 9876" }).waitFor();

@@ -13,6 +13,9 @@ const PLACES = [
 ];
 const SHOTS = join(import.meta.dirname, "../../.cache/studio");
 
+/** Of what is waited for: on a busy machine it comes late, and what never comes is a failure. */
+export const DEADLINE_MS = 60_000;
+
 /** @throws Error without one, where `SKEIN_REQUIRE_CHROMIUM` is set */
 export function chromiumPath(): string | undefined {
   const { SKEIN_CHROMIUM, SKEIN_REQUIRE_CHROMIUM } = process.env;
@@ -37,7 +40,7 @@ export async function openPage(
 ): Promise<WatchedPage> {
   const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(DEADLINE_MS);
   const problems: string[] = [];
   const requests: string[] = [];
   page.on("pageerror", (error) => problems.push(`${error.message}\n${error.stack}`));
@@ -50,6 +53,80 @@ export async function openPage(
   page.on("request", (request) => requests.push(request.url()));
   t.after(() => context.close());
   return { page, problems, requests };
+}
+
+/** The page's line, whose answers can be held back or be its last word. Trees come in pages of two threads. */
+export async function stoppedLine(page: Page) {
+  const asked = new Map<number, string>();
+  let stop: { method: string; left: number; breaks: boolean } | undefined;
+  let held: (() => void)[] | undefined;
+  const stopAt = (method: string, left = 1, breaks = false) => {
+    stop = { method, left, breaks };
+  };
+  stopAt("skein/tree/read");
+  await page.routeWebSocket(/\/studio\/line$/, (client) => {
+    const server = client.connectToServer();
+    let isBroken = false;
+    client.onMessage((text) => {
+      const request = JSON.parse(String(text)) as { id: number; method: string; params: object };
+      asked.set(request.id, request.method);
+      const params = request.method === "skein/tree/read" ? { ...request.params, limit: 2 } : request.params;
+      if (!isBroken) server.send(JSON.stringify({ ...request, params }));
+    });
+    server.onMessage((text) => {
+      const method = asked.get((JSON.parse(String(text)) as { id?: number }).id ?? -1);
+      const isIt = stop !== undefined && method === stop.method && --stop.left === 0;
+      if (isIt && stop?.breaks) {
+        client.send(text);
+        isBroken = true;
+        stop = undefined;
+        asked.clear();
+        void client.close();
+        void server.close();
+      } else if (isIt) held = [() => client.send(text)];
+      // Notifications overtake it; other answers do not.
+      else if (held !== undefined && method !== undefined) held.push(() => client.send(text));
+      else client.send(text);
+    });
+  });
+  return {
+    stopAt,
+    breakAt: (method: string) => stopAt(method, 1, true),
+    async isStopped(method: string): Promise<void> {
+      for (const since = performance.now(); held === undefined; ) {
+        if (performance.now() - since > DEADLINE_MS) throw new Error(`nobody asked for ${method}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    goOn(): void {
+      stop = undefined;
+      for (const send of held ?? []) send();
+      held = undefined;
+    },
+  };
+}
+
+type TraceEvent = {
+  readonly name: string;
+  readonly pid: number;
+  readonly tid: number;
+  readonly tdur?: number;
+  readonly args?: { readonly name?: string };
+};
+
+/** The longest task of the pages' main threads meanwhile, in milliseconds of the processor: others' work is not in it. */
+export async function longestTaskMs(browser: Browser, page: Page, work: () => Promise<void>): Promise<number> {
+  const categories = ["disabled-by-default-devtools.timeline", "__metadata"];
+  await browser.startTracing(page, { categories });
+  await work();
+  const { traceEvents } = JSON.parse(String(await browser.stopTracing())) as { traceEvents: TraceEvent[] };
+  const threadOf = ({ pid, tid }: TraceEvent) => `${pid} ${tid}`;
+  const named = traceEvents.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain");
+  const mains = new Set(named.map(threadOf));
+  const tasks = traceEvents.filter((event) => event.name === "RunTask" && mains.has(threadOf(event)));
+  const longest = tasks.reduce((most, { tdur = 0 }) => Math.max(most, tdur / 1_000), 0);
+  if (tasks.length < 100 || longest === 0) throw new Error(`the trace tells of ${tasks.length} tasks, without times`);
+  return longest;
 }
 
 /** Kept as an artefact of the run. */

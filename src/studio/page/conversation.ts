@@ -54,8 +54,8 @@ export const machine = signal<MachinePlace | undefined>(undefined);
 export const readFailure = signal("");
 
 let watched: string | undefined;
-/** Told while the stored turns are read. */
-let early: Told[] | undefined;
+/** What is told while the stored turns are read, by the reading that counts: the last one. */
+let reading: Told[] | undefined;
 
 async function show(id: string | undefined): Promise<void> {
   const before = watched;
@@ -69,30 +69,31 @@ async function show(id: string | undefined): Promise<void> {
     void request("skein/thread/unwatch", { threadId: before }).catch(() => undefined);
     void request("skein/thread/machine/unwatch", { threadId: before }).catch(() => undefined);
   }
+  reading = undefined;
   if (id !== undefined) await read(id);
 }
 
 async function read(id: string): Promise<void> {
   isReading.value = true;
-  early = [];
+  const early: Told[] = [];
+  reading = early;
   try {
     const seen = await request<Facts>("skein/thread/watch", { threadId: id });
     const place = await request<MachinePlace>("skein/thread/machine/watch", { threadId: id });
     const page = await turnsOf(id, null);
-    if (watched !== id) return;
+    if (reading !== early) return;
     facts.value = seen;
     machine.value = place;
     turns.value = page.data.map(shownTurn).reverse();
     earlier.value = page.nextCursor;
   } catch (error) {
     // An ephemeral thread has no history to read: it is shown from now on.
-    if (watched === id) readFailure.value = (error as Error).message;
+    if (reading === early) readFailure.value = (error as Error).message;
   } finally {
-    if (watched === id) {
+    if (reading === early) {
       isReading.value = false;
-      const told = early ?? [];
-      early = undefined;
-      for (const each of told) take(each);
+      reading = undefined;
+      for (const told of early) take(told);
     }
   }
 }
@@ -113,7 +114,8 @@ export async function readEarlier(): Promise<void> {
   const cursor = earlier.value;
   if (id === undefined || cursor === null) return;
   const page = await attempt("Earlier turns", () => turnsOf(id, cursor));
-  if (page === undefined || watched !== id) return;
+  // They may have been asked for twice, and the thread been read anew.
+  if (page === undefined || watched !== id || earlier.value !== cursor) return;
   earlier.value = page.nextCursor;
   turns.value = [...page.data.map(shownTurn).reverse(), ...turns.value];
 }
@@ -149,8 +151,8 @@ function take(told: Told): void {
     return;
   }
   if (params.threadId !== watched || watched === undefined) return;
-  if (early !== undefined) {
-    early.push(told);
+  if (reading !== undefined) {
+    reading.push(told);
     return;
   }
   const turnId = String(params.turnId ?? "");

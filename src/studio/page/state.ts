@@ -193,7 +193,7 @@ function apply(told: Told): void {
 }
 
 function applyChanges({ rows: fresh, patches, removed, seq }: TreeChanges): void {
-  place = { instanceId: info.peek()?.instanceId ?? "", seq };
+  if (place !== undefined) place = { ...place, seq };
   for (const row of fresh) putShown(row);
   for (const patch of patches) patchRow(patch);
   for (const id of removed) drop(id);
@@ -222,6 +222,7 @@ function put(given: TreeRow): void {
   const known = rows.get(id);
   const now = liveOf([id, ...live], known?.live.peek());
   const sign = known?.live ?? signal(now);
+  seen.add(id);
   sign.value = now;
   rows.set(id, { id, parent, fork, label, role, model, createdAt, archived, live: sign });
 }
@@ -266,7 +267,8 @@ async function reread(threadId: string): Promise<void> {
   });
 }
 
-let place: { instanceId: string; seq: number } | undefined;
+type Place = { readonly instanceId: string; readonly seq: number };
+let place: Place | undefined;
 
 async function opened(): Promise<void> {
   const before = info.peek()?.instanceId;
@@ -282,24 +284,30 @@ async function opened(): Promise<void> {
   for (const opener of openers) opener();
 }
 
-/** All rows anew; those that are no more go. */
+/** The rows that were told since the tree began to be read. */
+let seen = new Set<string>();
+
+/** All rows anew; those that are no more go. Where the line ends in between, there is no place to go on from. */
 export async function readTree(): Promise<void> {
-  const seen = new Set<string>();
+  const mine = new Set<string>();
+  seen = mine;
+  place = undefined;
+  let from: Place | undefined;
   let cursor: string | null = null;
   do {
     const params: object = { limit: TREE_PAGE, archived: showsArchived.peek(), ...(cursor !== null && { cursor }) };
     const page: TreePage = await request<TreePage>("skein/tree/read", params);
+    // Somebody reads anew, and maybe other rows.
+    if (seen !== mine) return;
     batch(() => {
-      for (const row of page.rows) {
-        seen.add(row[0]);
-        put(row);
-      }
+      for (const row of page.rows) put(row);
       shape.value += 1;
     });
     cursor = page.nextCursor;
-    place = { instanceId: page.instanceId, seq: page.seq };
+    from ??= { instanceId: page.instanceId, seq: page.seq };
   } while (cursor !== null);
-  for (const id of rows.keys()) if (!seen.has(id)) drop(id);
+  place = from;
+  for (const id of rows.keys()) if (!mine.has(id)) drop(id);
   shape.value += 1;
   recount();
 }

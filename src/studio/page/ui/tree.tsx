@@ -51,6 +51,8 @@ export function Tree() {
   const start = Math.min(first.value, Math.max(0, all.length - many));
   const shown = all.slice(start, start + many);
   const chosen = selected.value;
+  // A row's element may stand for another thread by the time that the button is let go.
+  const pressed = useRef<string | undefined>(undefined);
   return (
     <section class="tree" aria-label="Threads">
       <div class="find">
@@ -105,7 +107,7 @@ export function Tree() {
         <div class="whole" style={{ height: `${all.length * ROW}px` }} role="presentation">
           <div class="slab" style={{ transform: `translateY(${start * ROW}px)` }} role="presentation">
             {shown.map((each, slot) => (
-              <Row key={slot} shown={each} isChosen={each.row.id === chosen} />
+              <Row key={slot} shown={each} isChosen={each.row.id === chosen} pressed={pressed} />
             ))}
           </div>
         </div>
@@ -126,7 +128,13 @@ function scrollTo(element: HTMLElement, id: string): void {
     element.scrollTop = y + 2 * ROW - element.clientHeight;
 }
 
-function Row({ shown, isChosen }: { readonly shown: Shown<ThreadRow>; readonly isChosen: boolean }) {
+type RowProps = {
+  readonly shown: Shown<ThreadRow>;
+  readonly isChosen: boolean;
+  readonly pressed: { current: string | undefined };
+};
+
+function Row({ shown, isChosen, pressed }: RowProps) {
   const { row, depth, edge, under, isFolded, isPassing, place, siblings } = shown;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the tree takes the keys
@@ -141,7 +149,13 @@ function Row({ shown, isChosen }: { readonly shown: Shown<ThreadRow>; readonly i
       aria-selected={isChosen}
       aria-expanded={under > 0 ? !isFolded : undefined}
       data-thread={row.id}
-      onClick={() => select(row.id)}
+      onPointerDown={() => {
+        pressed.current = row.id;
+      }}
+      onClick={() => {
+        select(pressed.current ?? row.id);
+        pressed.current = undefined;
+      }}
       onDblClick={() => toggleFold(row.id)}
     >
       <span class="indent" style={{ width: `${Math.min(depth, DEEPEST) * INDENT}px` }}>
