@@ -9,6 +9,7 @@ import { randomBytes } from "node:crypto";
 import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
+import type { Post } from "../manager/post.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
@@ -21,7 +22,7 @@ import {
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
@@ -55,6 +56,9 @@ export type WorkerThreads = {
   agentsUnder(threadId: ThreadId): readonly ThreadId[];
   /** What stands in the thread's note. */
   timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
+  /** Stores a message for the thread, which is given to it from then on. */
+  receive(thread: LiveThread, post: Post): Promise<void>;
+  isServing(threadId: ThreadId): boolean;
   /** Of a thread that is not loaded here. */
   budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;
 };
@@ -109,6 +113,8 @@ export class Attendance {
   /** Decisions that an earlier worker was told, by call. */
   readonly #decided = new Map<string, Answer>();
   #done: Promise<unknown> = Promise.resolve();
+  /** What it was set to here; its next turns have it too. */
+  #priority: Priority | undefined;
   #isListening = false;
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
@@ -172,7 +178,8 @@ export class Attendance {
       await this.#release();
       const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       const { config } = note;
-      await this.#write({ ...note, config: { ...config, ...changedSettings(config, facts) }, facts, run: null });
+      const changed = { ...changedSettings(config, facts), ...definedFields({ priority: this.#priority }) };
+      await this.#write({ ...note, config: { ...config, ...changed }, facts, run: null });
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       this.#ready.reject(error);
@@ -239,6 +246,19 @@ export class Attendance {
         return thread.rollback(message.turns);
       case "budget":
         return thread.setBudget(message.change);
+      case "priority":
+        this.#priority = message.priority;
+        return thread.setPriority(message.priority);
+      case "message": {
+        const { id, from, message: said } = message;
+        return this.#worker.receive(thread, {
+          id: toSubmissionId(id),
+          from,
+          to: thread.id,
+          message: said,
+          topic: null,
+        });
+      }
     }
     const { id, op, rerun } = message;
     if (op.type === "interrupt") return thread.interrupt();
@@ -307,7 +327,7 @@ export class Attendance {
   async #rest(thread: LiveThread): Promise<void> {
     for (;;) {
       await Promise.all([...this.#results.values()].map((result) => result.catch(() => undefined)));
-      if (isAtRest(thread) && this.#agents().every(isAtRest)) return;
+      if ([thread, ...this.#agents()].every((each) => isAtRest(each) && !this.#worker.isServing(each.id))) return;
       await new Promise<void>((resolve) => {
         const stop = thread.observe({ event: () => done(), closed: () => done() });
         const timer = setTimeout(() => done(), IDLE_POLL_MS);
@@ -395,7 +415,7 @@ export function liveOf(thread: unknown): LiveThread {
   throw new InvalidRequestError("createWorker: the manager is of another copy of skein; import both from one");
 }
 
-function sentConfig({ config: { tools: _, ...config } }: LiveThread): Facts["config"] {
+function sentConfig({ config: { tools: _, messages: __, ...config } }: LiveThread): Facts["config"] {
   return config;
 }
 

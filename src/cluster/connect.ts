@@ -3,6 +3,7 @@ import * as z from "zod";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
 import type { FanOutOptions, Task } from "../manager/fan-out.ts";
+import { postOf } from "../manager/post.ts";
 import type { ShutdownReport } from "../manager/shutdown-report.ts";
 import {
   type GatherOptions,
@@ -34,12 +35,14 @@ import {
 } from "../protocol/errors.ts";
 import { newThreadId, newTurnId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
+import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
 import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import type { Messenger, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
 import { Ingress } from "./ingress.ts";
@@ -79,11 +82,14 @@ export type ConnectOptions = {
 
 /** A cluster's threads: what a ThreadManager does in one process, over all workers. */
 export interface Cluster extends Threads<ClusterThread> {
+  /** As a thread's own `send`, from nobody. @throws as `ThreadManager.send` */
+  send: Messenger["send"];
   /** Ends the connection. The cluster's threads go on. */
   close(): Promise<void>;
 }
 
 const DEFAULT_PATIENCE_MS = 30_000;
+const SEND_MS = 10_000;
 
 const optionsSchema = z.strictObject({
   ingress: z.url({ protocol: /^https?$/, error: "must be the engine's address, such as http://127.0.0.1:8080" }),
@@ -295,6 +301,33 @@ class RemoteThreads implements Cluster, ThreadHost {
     const look = await this.#bounded("the look", (signal) => this.#found(parseThreadId(threadId), signal), options);
     await this.#checkStore(look.note.facts.threadId, options.signal);
     return this.#handle(look, { isNew: false }).submitAfter(look, { id: options.id, op }, options);
+  }
+
+  // Messages.
+
+  send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
+    return this.sendFrom(null, to, message, options);
+  }
+
+  /** The engine keeps it until its receiver has handled it: `durable` or not, it is so. */
+  async sendFrom(
+    from: ThreadId | null,
+    to: Recipient,
+    message: unknown,
+    { signal, deadlineMs = SEND_MS }: SendOptions = {},
+  ): Promise<SubmissionId> {
+    signal?.throwIfAborted();
+    const post = postOf(from, to, message);
+    const work = async (inner: AbortSignal) => {
+      const look = await this.#found(post.to, inner);
+      await this.#handle(look, { isNew: false }).receive(post, look, inner);
+    };
+    await this.#bounded(`message \`${post.message.type}\` to thread ${post.to}`, work, { signal, deadlineMs });
+    return post.id;
+  }
+
+  async check(threadId: ThreadId, message: ThreadMessage, signal: AbortSignal = this.signal): Promise<void> {
+    await this.#ask([THREAD, threadId, "check"], { message }, signal);
   }
 
   // Side by side.

@@ -12,8 +12,10 @@ type Refusals<Name extends PropertyKey> = { readonly [N in Name & string]: Refus
 
 const TIMERS =
   "the engine keeps the timers, and a handle is told of none that others have set; keep what schedule gives";
-const MAIL =
-  "messages between threads need both in one process; submit an op (inject_items, user_input) to the other thread";
+const REPLIES =
+  "who is asked may be at work for long, and its reply would come with the end of all that; run a turn of the other thread by run";
+const TOPICS =
+  "who listens to a topic is known in each process alone; send the message to each thread that is to hear it";
 const WATCHING = "watching ends needs both threads in one process; follow the other thread's events$, status$ and end";
 const STEPS =
   "a step's work and its stored result belong to the process that writes the thread; have a tool of the workers do it";
@@ -26,12 +28,10 @@ export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThr
   step: ["promise", STEPS],
   monitor: ["call", WATCHING],
   monitors: ["promise", WATCHING],
-  setPriority: ["promise", "each worker gives its own places; a thread keeps the priority of its settings"],
   link: ["call", WATCHING],
-  send: ["promise", MAIL],
-  request: ["promise", MAIL],
-  publish: ["promise", MAIL],
-  subscribe: ["call", MAIL],
+  request: ["promise", REPLIES],
+  publish: ["promise", TOPICS],
+  subscribe: ["call", TOPICS],
 };
 
 const ALL = "no process hears all threads of a cluster; follow the threads that you hold";
@@ -39,7 +39,9 @@ const WORKERS = "it is each worker's own; ask the worker's manager";
 const STORE = "give `connect` the store that the workers share, and ask that";
 const HOME = "settings, credentials, skills and models are the workers' own";
 
-export const REFUSED_OF_MANAGERS: Refusals<Exclude<keyof ThreadManager, keyof Threads | "toJSON" | typeof INSPECT>> = {
+export const REFUSED_OF_MANAGERS: Refusals<
+  Exclude<keyof ThreadManager, keyof Threads | "send" | "toJSON" | typeof INSPECT>
+> = {
   supervisor: ["value", WORKERS],
   store: ["value", STORE],
   resumeThreadFromRollout: ["promise", "a rollout file is on one machine; resume the thread by its id"],
@@ -47,11 +49,10 @@ export const REFUSED_OF_MANAGERS: Refusals<Exclude<keyof ThreadManager, keyof Th
   loadedThread: ["call", WORKERS],
   listThreadIds: ["promise", WORKERS],
   recoverThreads: ["promise", "the cluster goes on with open turns by itself"],
-  send: ["promise", MAIL],
-  request: ["promise", MAIL],
-  publish: ["promise", MAIL],
-  published$: ["call", MAIL],
-  mailOf: ["promise", MAIL],
+  request: ["promise", REPLIES],
+  publish: ["promise", TOPICS],
+  published$: ["call", TOPICS],
+  mailOf: ["promise", "it stands beside its receiver, in the store; ask the worker's manager"],
   listModels: ["promise", HOME],
   config: ["value", HOME],
   environment: ["value", HOME],

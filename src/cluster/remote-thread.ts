@@ -3,6 +3,7 @@ import { Observable } from "rxjs";
 import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
+import type { Post } from "../manager/post.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import {
@@ -14,6 +15,7 @@ import {
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import {
@@ -25,11 +27,12 @@ import {
   storedTimerSchema,
   type When,
 } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { withKnownInput } from "../thread/known-input.ts";
+import type { SendOptions } from "../thread/messaging.ts";
 import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import { traceOf } from "../thread/submission-ledger.ts";
 import type {
@@ -82,6 +85,10 @@ export interface ThreadHost {
   answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
   close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
   budgetOf(threadId: ThreadId, signal?: AbortSignal): Promise<BudgetUse | undefined>;
+  /** Has another thread told something, in this one's name. */
+  sendFrom(from: ThreadId, to: Recipient, message: unknown, options: SendOptions | undefined): Promise<SubmissionId>;
+  /** @throws MessageRefusedError for what the thread does not take */
+  check(threadId: ThreadId, message: ThreadMessage, signal?: AbortSignal): Promise<void>;
   setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void>;
   /** @param set only the one that was set then */
   cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled>;
@@ -460,6 +467,24 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   async setBudget(change: BudgetChange): Promise<void> {
     await this.#message({ kind: "budget", id: newTurnId(), change });
+  }
+
+  /** Also for its later turns, on whichever worker. */
+  async setPriority(given: Priority): Promise<void> {
+    const { priority = given } = parseThreadConfig({ priority: given });
+    await this.#message({ kind: "priority", id: newTurnId(), priority });
+  }
+
+  async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, message);
+    return this.#host.sendFrom(this.id, to, message, options);
+  }
+
+  /** Resolves when the engine has the message, or the worker that runs the thread. */
+  async receive({ id, from, message }: Post, look: Look, signal: AbortSignal): Promise<void> {
+    this.takeLook(look);
+    await this.#host.check(this.id, message, signal);
+    await this.#send({ kind: "message", id, from, message }, signal);
   }
 
   /** The engine keeps it, and gives the op by way of any worker. */

@@ -11,6 +11,7 @@ import type { ErrorJson } from "../protocol/errors.ts";
 import { SkeinError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { parseThreadId } from "../protocol/ids.ts";
+import type { ThreadMessage } from "../protocol/message.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
 import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
 import type { Attendance } from "./attendance.ts";
@@ -19,6 +20,7 @@ import { timerHandlers } from "./timer-handlers.ts";
 import { type AdmitRequest, type LeaveRequest, type TreeLimits, treeHandlers } from "./tree-handlers.ts";
 import {
   type Asked,
+  type CheckRequest,
   CONTROL,
   checkVersion,
   type DeliverRequest,
@@ -54,6 +56,8 @@ export interface WorkerActions {
   look(threadId: ThreadId): Promise<Look>;
   history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
   budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
+  /** @throws MessageRefusedError for what the thread does not take */
+  check(threadId: ThreadId, message: ThreadMessage): Promise<void>;
   readonly treeLimits: TreeLimits;
   /** Who has started the thread, who has started that one, and so on. */
   above(threadId: ThreadId): Promise<readonly ThreadId[]>;
@@ -283,6 +287,10 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       budget: shared(looking, (ctx: ObjectSharedContext, request: Asked) => {
         const threadId = checked(ctx, request);
         return look(async () => ({ budget: await worker.budgetOf(threadId) }));
+      }),
+      check: shared(looking, (ctx: ObjectSharedContext, request: CheckRequest) => {
+        const threadId = checked(ctx, request);
+        return look(() => worker.check(threadId, request.message));
       }),
       lineage: shared(
         looking,

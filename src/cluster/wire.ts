@@ -9,10 +9,11 @@ import { ClusterMismatchError, type ErrorJson, InvalidRequestError } from "../pr
 import type { SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
+import type { ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { FiredTimer, StoredTimer } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { ActiveTurn } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
@@ -34,7 +35,7 @@ const MAX_MESSAGE_BYTES = 31 * 1024 * 1024;
 const MEBIBYTE = 1024 * 1024;
 
 /** A thread's settings as they can be sent: without functions. */
-type SentConfig = Omit<ResolvedThreadConfig, "tools">;
+type SentConfig = Omit<ResolvedThreadConfig, "tools" | "messages">;
 
 /** What a handle shows of its thread, as of the last answer of a worker. */
 export type Facts = {
@@ -55,6 +56,8 @@ export type Run = {
   readonly url: string | null;
   readonly key: string;
   readonly epoch: number;
+  /** Of an agent: the thread whose turn has started it, and whose invocation runs both. */
+  readonly through?: ThreadId | undefined;
 };
 
 /** What stands beside a thread in the store (`cluster` among the standing notes). */
@@ -75,6 +78,7 @@ const runSchema: z.ZodType<Run> = z.object({
   url: z.string().nullable(),
   key: z.string(),
   epoch: z.number(),
+  through: z.custom<ThreadId>((value) => typeof value === "string").optional(),
 });
 
 const factsSchema: z.ZodType<Facts> = z.object({
@@ -107,8 +111,10 @@ export function readNote(value: unknown): ClusterNote | undefined {
   );
 }
 
-/** What a thread is told while it may run. */
-export type Message =
+/** What a thread is told while it may run; `to` an agent that its turn has started. */
+export type Message = { readonly to?: ThreadId | undefined } & Told;
+
+type Told =
   | {
       readonly kind: "op";
       readonly id: string;
@@ -121,7 +127,10 @@ export type Message =
     }
   | { readonly kind: "interrupt"; readonly id: string; readonly turnId?: string | undefined }
   | { readonly kind: "rollback"; readonly id: string; readonly turns: number }
-  | { readonly kind: "budget"; readonly id: string; readonly change: BudgetChange };
+  | { readonly kind: "budget"; readonly id: string; readonly change: BudgetChange }
+  | { readonly kind: "priority"; readonly id: string; readonly priority: Priority }
+  /** What another thread, or with null a program, tells it. */
+  | { readonly kind: "message"; readonly id: string; readonly from: ThreadId | null; readonly message: ThreadMessage };
 
 /** A turn's result; `items` is null where they are many: they are read from the history. */
 export type SentResult = Omit<TurnResult<never>, "items"> & { readonly items: TurnResult["items"] | null };
@@ -169,6 +178,7 @@ export type TimerRequest = { readonly protocol: number; readonly timer: StoredTi
 export type CancelRequest = { readonly protocol: number; readonly id: string; readonly set?: string | undefined };
 export type Cancelled = { readonly cancelled: boolean; readonly fired: number };
 export type Asked = { readonly protocol: number };
+export type CheckRequest = Asked & { readonly message: ThreadMessage };
 export type HistoryRequest = Asked & { readonly from: number; readonly to?: number | undefined };
 /** `next` is null on the last page. */
 export type HistoryPage = { readonly lines: readonly RolloutLine[]; readonly next: number | null };
@@ -227,9 +237,11 @@ export function encode(message: object): string {
 }
 
 /** @throws InvalidRequestError for what only one process can have */
-export function sendable({ tools, ephemeral, ...config }: ThreadConfig): ThreadConfig {
+export function sendable({ tools, messages, ephemeral, ...config }: ThreadConfig): ThreadConfig {
   if (tools !== undefined && tools.length > 0)
     throw new InvalidRequestError("config: tools: functions can't be sent; give them to the managers of the workers");
+  if (messages !== undefined && Object.keys(messages).length > 0)
+    throw new InvalidRequestError("config: messages: schemas can't be sent; give them to the managers of the workers");
   if (ephemeral === true)
     throw new InvalidRequestError(
       "config: ephemeral: such a thread lives in one process alone; start it by a ThreadManager",

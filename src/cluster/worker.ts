@@ -12,12 +12,14 @@ import * as z from "zod";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import { isLoopback } from "../kernel/loopback.ts";
+import type { Messages } from "../manager/messages.ts";
 import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../protocol/ids.ts";
+import type { ThreadMessage } from "../protocol/message.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
@@ -112,6 +114,7 @@ class ClusterWorker implements Worker, WorkerActions {
   readonly #logger: SkeinLogger;
   readonly #advertise: string | undefined;
   readonly treeLimits: TreeLimits;
+  readonly #check: Messages["check"];
   #server: Http2Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
   #url: string | undefined;
@@ -135,6 +138,7 @@ class ClusterWorker implements Worker, WorkerActions {
     if (runtime === undefined) throw new InvalidRequestError("createWorker: the manager is of another copy of skein");
     const { depth, childrenPerParent, treeSize } = manager.capacity(newThreadId());
     this.treeLimits = { depth: depth.max, childrenPerParent: childrenPerParent.max, treeSize: treeSize.max };
+    this.#check = (reader, message) => runtime.messages.check(reader, message);
     this.#identityKeys = identityKeys;
     this.#logger = logger;
     this.#advertise = advertise;
@@ -143,6 +147,8 @@ class ClusterWorker implements Worker, WorkerActions {
       url: () => this.#advertise ?? this.#url ?? null,
       giveAway: (threadId) => runtime.giveAway(threadId),
       agentsUnder: (threadId) => runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent)),
+      receive: (thread, post) => runtime.messages.receive(thread, post),
+      isServing: (threadId) => runtime.messages.mail.isServing(threadId),
       async timersOf(threadId) {
         const note = await notes.read(threadId, "timers");
         return note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
@@ -409,6 +415,12 @@ class ClusterWorker implements Worker, WorkerActions {
     if (running !== undefined) return running.budget();
     const { facts } = await noteOf(this.#threads, threadId);
     return this.#threads.budgetOf(threadId, { ...facts.config, tools: [] });
+  }
+
+  async check(threadId: ThreadId, message: ThreadMessage): Promise<void> {
+    const { messages } = this.#threads.manager.config;
+    const { facts } = await noteOf(this.#threads, threadId);
+    await this.#check({ id: threadId, config: { ...facts.config, tools: [], messages } }, message);
   }
 
   async above(threadId: ThreadId): Promise<readonly ThreadId[]> {

@@ -81,7 +81,7 @@ export class Delivery {
     return thread === undefined ? this.#host.get(post.to, signal).then(read) : read(thread);
   }
 
-  readerOf({ id: threadId, config }: LiveThread): Reader {
+  readerOf({ id: threadId, config }: Pick<LiveThread, "id" | "config">): Reader {
     return { threadId, schemas: { ...this.#host.logicOf(config).messages, ...config.messages } };
   }
 

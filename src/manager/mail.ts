@@ -36,7 +36,6 @@ type Box = {
   setAside: SetAsideMessage[];
   /** Those that `send` has not answered for yet: they wait until they are stored. */
   readonly unstored: Set<Letter>;
-  isServed: boolean;
   isDropped: boolean;
 };
 
@@ -57,6 +56,7 @@ export class Mail {
   readonly #boxes = new Map<ThreadId, Promise<Box>>();
   readonly #writes = new SingleFlight<void, ThreadId>();
   readonly #serving = new Set<Promise<void>>();
+  readonly #served = new Set<Box>();
 
   constructor(host: MailHost) {
     this.#host = host;
@@ -67,7 +67,12 @@ export class Mail {
     return this.#boxes.size;
   }
 
-  /** Resolves when the message is stored. @throws OverloadedError, StoreIoError */
+  /** Whether mail of the thread is being given to it. */
+  isServing(threadId: ThreadId): boolean {
+    return [...this.#served].some((box) => box.threadId === threadId);
+  }
+
+  /** Resolves when the message is stored; one that is there already is so once. @throws OverloadedError, StoreIoError */
   async accept({ id, config }: LiveThread, letter: Letter): Promise<void> {
     const box = await this.#putIn(id, config, letter);
     try {
@@ -137,6 +142,7 @@ export class Mail {
       const opening = this.#boxOf(threadId, config);
       const box = await opening;
       if (this.#boxes.get(threadId) !== opening) continue;
+      if ([...box.waiting, ...box.setAside].some((one) => one.id === letter.id)) return box;
       if (box.waiting.length >= this.#host.capacity) {
         throw new OverloadedError(
           `thread ${threadId} has ${box.waiting.length} durable messages waiting, and no room; try again later`,
@@ -157,7 +163,7 @@ export class Mail {
       this.#host.logger.warn({ threadId, err: read.error }, "a thread's mail can't be read, and is left alone");
       throw read.error;
     }
-    return { threadId, notes, ...read.data, unstored: new Set(), isServed: false, isDropped: false };
+    return { threadId, notes, ...read.data, unstored: new Set(), isDropped: false };
   }
 
   #store(box: Box): Promise<void> {
@@ -170,8 +176,8 @@ export class Mail {
   }
 
   #serve(box: Box): void {
-    if (box.isServed) return;
-    box.isServed = true;
+    if (this.#served.has(box)) return;
+    this.#served.add(box);
     const serving = this.#giveAll(box)
       .catch((err: unknown) => {
         const { threadId } = box;
@@ -185,7 +191,7 @@ export class Mail {
   }
 
   #leaveIfEmpty(box: Box): void {
-    if (box.waiting.length === 0 && !box.isServed) this.#boxes.delete(box.threadId);
+    if (box.waiting.length === 0 && !this.#served.has(box)) this.#boxes.delete(box.threadId);
   }
 
   async #giveAll(box: Box): Promise<void> {
@@ -198,7 +204,7 @@ export class Mail {
       }
     } finally {
       // In the same step as the last look: what comes later begins anew.
-      box.isServed = false;
+      this.#served.delete(box);
     }
   }
 

@@ -15,7 +15,7 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
-import type { Recipient } from "../protocol/message.ts";
+import type { Recipient, ThreadMessage } from "../protocol/message.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { Subtree } from "../thread/by-thread.ts";
 import type { LifeEnd } from "../thread/life-end.ts";
@@ -180,6 +180,17 @@ export class Messages implements MessageDesk {
       return { done: this.mail.accept(thread, letter) };
     });
     await given.done;
+  }
+
+  /** What another process takes the message for, told without the thread. @throws MessageRefusedError */
+  async check(reader: Pick<LiveThread, "id" | "config">, message: ThreadMessage): Promise<void> {
+    await readMessage(this.#delivery.readerOf(reader), message);
+  }
+
+  /** Stores a message that another process has sent. Received again under its id it is the same one, while it waits. @throws as `send` */
+  async receive(thread: LiveThread, post: Post): Promise<void> {
+    await this.check(thread, post.message);
+    await this.mail.accept(thread, { ...post, attempts: 0, sentAt: this.#host.clock.now() });
   }
 
   /** Gives a stored message to its receiver, and waits for what becomes of it. */

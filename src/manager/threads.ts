@@ -34,8 +34,10 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly budgets: Pick<Budgets, "accounts" | "useOf">;
   readonly notices: Pick<EndNotices, "follow">;
   readonly tree: AgentTree;
-  /** What is left of messages: for tests, which expect none once all are handled. */
-  readonly messages: Pick<Messages, "left">;
+  /** Messages of other processes; `left` is for tests, which expect none once all are handled. */
+  readonly messages: Pick<Messages, "check" | "receive" | "left"> & {
+    readonly mail: Pick<Messages["mail"], "isServing">;
+  };
   readonly clock: Clock;
   readonly store: ThreadStore;
   readonly models: ModelsManager;

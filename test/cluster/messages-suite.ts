@@ -1,0 +1,172 @@
+/** Messages between a cluster's threads: the engine has each before its sender is told so, and its receiver is given it, wherever it runs. */
+import assert from "node:assert/strict";
+import { after, suite, test } from "node:test";
+import * as z from "zod";
+import {
+  addressOf,
+  defineThreadLogic,
+  hang,
+  InvalidRequestError,
+  MessageRefusedError,
+  memoryStore,
+  newThreadId,
+  say,
+  scriptedClient,
+  ThreadClosedError,
+  type ThreadManagerOptions,
+  ThreadNotFoundError,
+  type ThreadStore,
+} from "../../src/index.ts";
+import { latch } from "../rig.ts";
+import { endEngine, testCluster } from "./two-workers.ts";
+
+const got: unknown[] = [];
+let gate = latch();
+
+const clerkMessages = {
+  order: z.object({ n: z.number(), count: z.number().default(1) }),
+  slow: z.object({ n: z.number() }),
+};
+const clerk = defineThreadLogic({
+  messages: clerkMessages,
+  receive: {
+    order: (message, { from, threadId }) => void got.push({ ...message, from, to: threadId }),
+    slow: async ({ n }, { attempt }) => {
+      got.push({ begun: n });
+      await gate.opened;
+      got.push({ n, attempt });
+    },
+  },
+  turn: ({ text }) => `heard ${text}`,
+});
+
+const model = scriptedClient(({ input }) => {
+  const texts = JSON.stringify(input);
+  if (texts.includes("and more")) return [say("with more")];
+  return texts.includes("wait here") ? [hang()] : [say("at once")];
+});
+const office: ThreadManagerOptions = {
+  ...{ logics: { clerk }, model },
+  config: { cwd: "/tmp", messages: { news: z.object({ text: z.string() }) } },
+};
+
+const until = async <T>(look: () => T | Promise<T>, ms = 30_000): Promise<NonNullable<T>> => {
+  for (const end = Date.now() + ms; ; ) {
+    const found = await look();
+    if (found) return found as NonNullable<T>;
+    if (Date.now() > end) assert.fail(`never came true: ${look}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+/** The news that stand in a thread's history, in order. */
+async function newsIn(store: ThreadStore, threadId: string): Promise<string[]> {
+  let lines = "";
+  for await (const page of store.load(threadId as Parameters<ThreadStore["load"]>[0])) {
+    for (const line of page) if (line.type === "response_item") lines += JSON.stringify(line);
+  }
+  return [...lines.matchAll(/news of (\w+)/g)].map(([, name = ""]) => name);
+}
+
+suite("messages of a cluster", { timeout: 240_000 }, () => {
+  after(endEngine);
+
+  test("one is read by its receiver's schema, in the order of its sender, and says who has sent it", async () => {
+    got.length = 0;
+    await using cluster = await testCluster(memoryStore(), office);
+    const threads = cluster.connect();
+    const { thread: one } = await threads.startThread();
+    const { thread: two } = await threads.startThread({ logic: "clerk" });
+    await Promise.all([1, 2, 3].map((n) => one.send(addressOf(two.id, clerkMessages), { type: "order", n })));
+    await threads.send(two.id, { type: "order", n: 4, count: 2, more: true });
+    await until(() => got.length === 4);
+    const to = two.id;
+    assert.deepEqual(got, [
+      ...[1, 2, 3].map((n) => ({ type: "order", n, count: 1, from: one.id, to })),
+      { type: "order", n: 4, count: 2, from: null, to },
+    ]);
+  });
+
+  test("the built-in logic is told in its history, once, while it is at rest and while its turn runs", async () => {
+    const store = memoryStore();
+    await using cluster = await testCluster(store, office);
+    const threads = cluster.connect();
+    const { thread: sender } = await threads.startThread();
+    const { thread, threadId } = await threads.startThread();
+    await sender.send(thread, { type: "news", text: "news of one" });
+    await until(async () => (await newsIn(store, threadId)).length === 1);
+    const turn = thread.run("wait here");
+    await until(async () => (await store.get(threadId)).openTurn !== null);
+    await (await cluster.connect().getThread(sender.id)).send(threadId, { type: "news", text: "news of two" });
+    await cluster.connect().send(threadId, { type: "news", text: "news of three" });
+    await thread.submit({ type: "user_input", items: [{ type: "text", text: "and more" }] });
+    assert.equal((await turn).lastAgentMessage, "with more");
+    assert.deepEqual(await newsIn(store, threadId), ["one", "two", "three"]);
+  });
+
+  test("one whose handling was cut by the end of its worker is given again elsewhere, before those behind it", async () => {
+    got.length = 0;
+    gate = latch();
+    const store = memoryStore();
+    await using cluster = await testCluster(store, office, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread({ logic: "clerk" });
+    await threads.send(thread, { type: "slow", n: 1 });
+    await threads.send(thread, { type: "order", n: 2 });
+    await until(() => got.length === 1);
+    const [first] = cluster.places;
+    await cluster.add();
+    cluster.balancer.targets.shift();
+    await first?.worker.close({ deadlineMs: 0 });
+    await until(() => got.length === 2);
+    assert.deepEqual(got, [{ begun: 1 }, { begun: 1 }]);
+    gate.open();
+    await until(() => got.some((each) => JSON.stringify(each).includes('"order"')));
+    assert.deepEqual(
+      got.flatMap((each) => (each as { n?: number }).n ?? []).filter((n, at, all) => all.indexOf(n) === at),
+      [1, 2],
+    );
+    await until(async () => (await store.notes?.read(thread.id, "mail")) === undefined);
+  });
+
+  test("what its receiver does not take, or nobody is there to take, is refused before it is sent", async () => {
+    await using cluster = await testCluster(memoryStore(), office);
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread();
+    const { thread: other } = await threads.startThread({ logic: "clerk" });
+    const refused = (reason: string) => (error: unknown) =>
+      error instanceof MessageRefusedError && error.reason === reason;
+    await assert.rejects(thread.send(other.id, { type: "fax" }), refused("unknown_type"));
+    await assert.rejects(threads.send(other.id, { type: "order", n: "many" }), refused("malformed"));
+    await assert.rejects(threads.send(thread.id, { type: "order", n: 1 }), refused("unknown_type"));
+    await assert.rejects(threads.send(newThreadId(), { type: "news", text: "x" }), ThreadNotFoundError);
+    for (const wrong of [undefined, {}, { type: "" }, { type: "news", text: () => "x" }])
+      await assert.rejects(threads.send(thread.id, wrong as never), InvalidRequestError);
+    await assert.rejects(
+      threads.send(thread.id, { type: "news", text: "x" }, { signal: AbortSignal.abort("enough") }),
+      (error) => error === "enough",
+    );
+    await assert.rejects(threads.startThread({ messages: clerkMessages }), InvalidRequestError);
+    await other.shutdown();
+    await assert.rejects(other.send(thread.id, { type: "news", text: "x" }), ThreadClosedError);
+    await assert.rejects(thread.send(other, { type: "order", n: 1 }), ThreadNotFoundError);
+  });
+
+  test("a priority holds for the turn that runs, and for the next ones on any worker", async () => {
+    const store = memoryStore();
+    await using cluster = await testCluster(store, office);
+    const { thread } = await cluster.connect().startThread();
+    await thread.setPriority("background");
+    await thread.run("quick");
+    await thread.refresh();
+    assert.equal(thread.config.priority, "background");
+    const turn = thread.run("wait here");
+    await until(async () => (await store.get(thread.id)).openTurn !== null);
+    await (await cluster.connect().getThread(thread.id)).setPriority(2);
+    await thread.interrupt();
+    await turn;
+    await thread.run("and more");
+    assert.equal(thread.config.priority, 2);
+    await assert.rejects(thread.setPriority(9 as never), InvalidRequestError);
+  });
+});
