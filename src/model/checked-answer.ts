@@ -4,6 +4,7 @@
  */
 import { textOfThrown } from "../kernel/thrown.ts";
 import { clippedDepth } from "../protocol/json-depth.ts";
+import { jsonForm } from "../protocol/json-form.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import { responseItemShape } from "../protocol/response-item-shape.ts";
@@ -92,15 +93,13 @@ function checked(value: unknown): ModelEvent {
   return completed;
 }
 
-/** The item itself, or a copy without what nests too deep. */
+/** The item in the form in which it is stored, without what nests too deep. */
 function storable(item: ResponseItem): ResponseItem {
-  const clipped = clippedDepth(item) as ResponseItem;
   try {
-    JSON.stringify(clipped);
+    return jsonForm(clippedDepth(item) as ResponseItem, "item");
   } catch (cause) {
-    throw unusable("item_done", `item is no JSON: ${textOfThrown(cause)}`, cause);
+    throw unusable("item_done", textOfThrown(cause), cause);
   }
-  return clipped;
 }
 
 const unusable = (type: string, why: string, cause?: unknown): ModelError =>

@@ -1,7 +1,8 @@
 import * as z from "zod";
+import { InvalidRequestError } from "./errors.ts";
 import type { EventMsg } from "./event.ts";
 import { parseThreadId, type ThreadId } from "./ids.ts";
-import { isDeepValue, MAX_JSON_DEPTH } from "./json-depth.ts";
+import { jsonForm } from "./json-form.ts";
 import { legacyEventsOf } from "./legacy-events.ts";
 import { parseRolloutItem, type RolloutItem } from "./rollout.ts";
 import { isJsonObject } from "./unknown-kind.ts";
@@ -14,12 +15,14 @@ export type InitialHistory =
   | { type: "forked"; items: RolloutItem[] };
 
 const itemSchema = z.unknown().transform((value, context): RolloutItem => {
-  const item = parseRolloutItem(value);
-  const isDeep = isDeepValue(value);
-  if (item !== undefined && !isDeep) return item;
-  const tooDeep = `nests deeper than the ${MAX_JSON_DEPTH} levels that can be stored`;
-  const message = isDeep ? tooDeep : "is no rollout item: {type, payload} with a readable payload";
-  context.addIssue({ code: "custom", message });
+  try {
+    const item = parseRolloutItem(jsonForm(value, "it"));
+    if (item !== undefined) return item;
+    context.addIssue({ code: "custom", message: "is no rollout item: {type, payload} with a readable payload" });
+  } catch (error) {
+    if (!(error instanceof InvalidRequestError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
   return z.NEVER;
 });
 

@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { type GivenCollaborationMode, givenCollaborationModeSchema } from "./collaboration-mode.ts";
 import { InvalidRequestError } from "./errors.ts";
-import { isDeepValue, MAX_OP_DEPTH } from "./json-depth.ts";
+import { MAX_OP_DEPTH } from "./json-depth.ts";
+import { jsonForm } from "./json-form.ts";
 import type { ThreadMessage } from "./message.ts";
 import { PERMISSION_PROFILES, type PermissionProfile } from "./permission-profile.ts";
 import {
@@ -248,9 +249,8 @@ export function parseOp(value: unknown): Op {
 
 function readOp(value: unknown): Op {
   if (!isTagged(value)) throw new InvalidRequestError("op: type: must be a string in an object");
-  if (isDeepValue(value, MAX_OP_DEPTH)) {
-    throw new InvalidRequestError(`op ${value.type}: nests deeper than the ${MAX_OP_DEPTH} levels that can be stored`);
-  }
-  const schema = opSchemas.get(value.type);
-  return schema === undefined ? (value as unknown as UnknownOp) : parseWith(schema, value, `op ${value.type}`);
+  const what = `op ${value.type}`;
+  const op = jsonForm(value, what, MAX_OP_DEPTH);
+  const schema = opSchemas.get(op.type);
+  return schema === undefined ? (op as unknown as UnknownOp) : parseWith(schema, op, what);
 }

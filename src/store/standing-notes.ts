@@ -4,6 +4,7 @@
  * be found without loading the thread, change while another thread runs (a tree's use), and are no part of a fork.
  */
 import type { ThreadId } from "../protocol/ids.ts";
+import { jsonForm } from "../protocol/json-form.ts";
 
 /** What is kept of a thread beside its lines. */
 export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "watches", "cluster"] as const;
@@ -20,6 +21,9 @@ export interface StandingNotes {
   threads(kind: NoteKind): Promise<readonly ThreadId[]>;
 }
 
+/** A note as stores keep it. @throws InvalidRequestError for what is no JSON */
+export const noteText = (kind: NoteKind, value: unknown): string => JSON.stringify(jsonForm(value, `a note (${kind})`));
+
 /** Notes that live as long as this process does. */
 export class MemoryNotes implements StandingNotes {
   readonly #notes = new Map<string, { readonly threadId: ThreadId; readonly kind: NoteKind; readonly json: string }>();
@@ -32,7 +36,7 @@ export class MemoryNotes implements StandingNotes {
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const key = `${kind} ${threadId}`;
     if (value === undefined) this.#notes.delete(key);
-    else this.#notes.set(key, { threadId, kind, json: JSON.stringify(value) });
+    else this.#notes.set(key, { threadId, kind, json: noteText(kind, value) });
   }
 
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {

@@ -8,7 +8,10 @@
  * W5  Lines of unknown kinds are stored and given back as they are.
  * W6  A writer that was fenced, or whose thread is gone, stores nothing more; it hears of it by `onFailure`, at its next
  *     flush at the latest, and what it was not told is stored is not there.
- * W7  What cannot be stored waits and is tried again; it is given up only with the writer, and told by a typed error.
+ * W7  What cannot be stored now waits and is tried again; it is given up only with the writer, and told by a typed error.
+ * W8  Values are stored as JSON has them at their `append`, U+FFFD for half of a surrogate pair. One that has no JSON (a BigInt, what
+ *     holds itself or nests too deep, a getter that throws) is refused: nothing of its line is stored, `onFailure` hears of it and
+ *     the next flush rejects with InvalidRequestError, once. In a header, or among adopted lines, it is refused with the thread.
  */
 
 import type { LeaseOwner } from "../protocol/errors.ts";

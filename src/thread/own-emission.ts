@@ -2,8 +2,8 @@
 
 import { textOfThrown } from "../kernel/thrown.ts";
 import { parseEventMsg } from "../protocol/event-schemas.ts";
-import { INITIAL_SUBMISSION_ID, toSubmissionId } from "../protocol/ids.ts";
-import { isDeepValue, MAX_JSON_DEPTH } from "../protocol/json-depth.ts";
+import { INITIAL_SUBMISSION_ID, type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
+import { jsonForm } from "../protocol/json-form.ts";
 import { readStoredItem } from "../protocol/rollout.ts";
 import { isTagged, type JsonObject } from "../protocol/unknown-kind.ts";
 import { type Emission, readEmission } from "./emitted.ts";
@@ -31,20 +31,24 @@ const NEEDED: Readonly<Record<string, string>> = {
 /** Items that a thread writes of itself, and a logic does not. */
 const NOT_TO_RECORD: ReadonlySet<string> = new Set(["session_meta", "submission", "logic_state", "durable_step"]);
 
-/** As {@link readEmission}, for what somebody else's code emits. */
-export function readOwnEmission(emitted: unknown): Emission | Breach {
-  if (!isTagged(emitted)) return { kind: "breach", type: typeof emitted, problem: "it has no text `type`" };
-  const problem = problemOf(emitted);
-  return problem === undefined ? readEmission(emitted) : { kind: "breach", type: emitted.type, problem };
+/** As {@link readEmission}, for what somebody else's code emits; with the submission that it is said under. */
+export function readOwnEmission(given: unknown): { readonly id: SubmissionId; readonly read: Emission | Breach } {
+  let id = INITIAL_SUBMISSION_ID;
+  let type: string = typeof given;
+  const breach = (problem: string) => ({ id, read: { kind: "breach", type, problem } as const });
+  try {
+    if (!isTagged(given)) return breach("it has no text `type`");
+    ({ type } = given);
+    if (typeof given.id === "string") id = toSubmissionId(given.id);
+    const emitted = jsonForm(given, "it");
+    const problem = problemOf(emitted);
+    return problem === undefined ? { id, read: readEmission(emitted) } : breach(problem);
+  } catch (error) {
+    return breach(textOfThrown(error));
+  }
 }
 
 function problemOf(emitted: JsonObject & { type: string }): string | undefined {
-  if (isDeepValue(emitted)) return `it holds itself, or nests deeper than ${MAX_JSON_DEPTH} levels`;
-  try {
-    JSON.stringify(emitted);
-  } catch (error) {
-    return `it is no JSON: ${textOfThrown(error)}`;
-  }
   if (emitted.type === "rollout_item") return problemOfItem(emitted.item);
   if ("id" in emitted && typeof emitted.id !== "string") return "its `id` is no text";
   if (!("msg" in emitted)) return problemOfEvent(emitted);
@@ -76,7 +80,3 @@ function problemOfItem(item: unknown): string | undefined {
   if (read !== undefined && problems.length === 0) return undefined;
   return `its item: ${problems[0] ?? "does not fit its type"}`;
 }
-
-/** The submission that an emission is said under. */
-export const submissionOf = (emitted: unknown) =>
-  isTagged(emitted) && typeof emitted.id === "string" ? toSubmissionId(emitted.id) : INITIAL_SUBMISSION_ID;

@@ -22,7 +22,7 @@ import type { OpenQuestions } from "../turn/open-questions.ts";
 import { messageOf } from "../turn/user-message.ts";
 import type { Emission } from "./emitted.ts";
 import { interruptionOf } from "./life-end.ts";
-import { readOwnEmission, submissionOf } from "./own-emission.ts";
+import { readOwnEmission } from "./own-emission.ts";
 import { OwnTurns, type SubmittedOp } from "./own-turns.ts";
 
 /** Whose life it is. */
@@ -131,9 +131,8 @@ export class OwnLife {
 
   /** What comes through the door for one emission, in order. `isFirst`: nothing has come yet. */
   read(emitted: unknown, isFirst: boolean): readonly Emission[] {
-    const read = readOwnEmission(emitted);
+    const { id, read } = readOwnEmission(emitted);
     if (isFirst) return [read.kind === "breach" ? { kind: "foreign", type: read.type } : read];
-    const id = submissionOf(emitted);
     if (read.kind === "breach") return [this.#report(id, `\`${read.type}\` was not shown: ${read.problem}`)];
     if (read.kind === "foreign") return [this.#report(id, `\`${read.type}\` was not shown: it is no event`)];
     if (read.kind === "record") {

@@ -6,8 +6,10 @@ const ordinals = new WeakMap<EventMsg, number>();
 
 /** Appends an item; of an event it is known from then on which line of its thread it is. */
 export function appendPlaced(writer: ThreadWriter, item: RolloutItem): void {
-  if (item.type === "event_msg") ordinals.set(item.payload, writer.position().ordinal);
+  const { ordinal } = writer.position();
   writer.append(item);
+  const isTaken = writer.position().ordinal > ordinal;
+  if (item.type === "event_msg" && isTaken) ordinals.set(item.payload, ordinal);
 }
 
 /** Which line of its thread an event is; undefined for one that is not stored. */

@@ -132,7 +132,9 @@ async function outcomeOf(
     };
     const question = await tool.asksFirst?.(raw, context);
     if (question !== undefined) await askApproval(place, name, question, (msg) => place.askFirst(msg));
-    return ["completed", truncateMiddle(await tool.call(raw, context))];
+    const output: unknown = await tool.call(raw, context);
+    if (typeof output !== "string") throw new InvalidRequestError(`tool \`${name}\` answered with no text`);
+    return ["completed", truncateMiddle(output.toWellFormed())];
   } catch (error) {
     call.failure = run.signal.aborted ? run.signal.reason : error;
     return ["failed", run.signal.aborted ? abortedText(host.clock, call.startedAt) : textOfThrown(error)];

@@ -8,6 +8,7 @@ import { modelSuite } from "./store-model.ts";
 import { noteSuite } from "./store-notes.ts";
 import type { MakeStore } from "./store-script.ts";
 import { threadSuite } from "./store-threads.ts";
+import { valueSuite } from "./store-values.ts";
 
 /** How the contract is tried. */
 export type StoreContractOptions = {
@@ -27,6 +28,7 @@ export function storeContract(name: string, make: MakeStore, options: StoreContr
     describe("lineage and removal", () => lineageSuite(make));
     describe("leases", () => leaseSuite(make));
     describe("lists", () => listSuite(make));
+    describe("values of every kind", () => valueSuite(make));
     describe("standing notes", () => noteSuite(make));
     describe("any history", () => modelSuite(make, options.modelRuns ?? 200));
   });

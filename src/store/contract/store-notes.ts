@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { InvalidRequestError } from "../../protocol/errors.ts";
 import { newThreadId } from "../../protocol/ids.ts";
 import { header, inStore, type MakeStore } from "./store-script.ts";
 
@@ -17,6 +18,7 @@ export function noteSuite(make: MakeStore): void {
       await notes.write(a, "timers", { old: "x".repeat(10_000) });
       await notes.write(a, "timers", value);
       await notes.write(a, "budget", { used: 1 });
+      await assert.rejects(notes.write(a, "budget", { used: 1n }), InvalidRequestError);
       await notes.write(b, "timers", []);
       const others = await reopen?.();
       for (const seen of others?.notes === undefined ? [notes] : [notes, others.notes]) {

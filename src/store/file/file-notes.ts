@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { StoreIoError } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
-import { NOTE_KINDS, type NoteKind, type StandingNotes } from "../standing-notes.ts";
+import { NOTE_KINDS, type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
 import { type FileSystem, isMissing, namesIn, removeIfThere } from "./file-system.ts";
 
 const SUFFIX = ".json";
@@ -40,9 +40,10 @@ export class FileNotes implements StandingNotes {
 
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const path = this.#path(threadId, kind);
+    const text = value === undefined ? undefined : noteText(kind, value);
     try {
-      if (value === undefined) removeIfThere(this.#fs, path);
-      else this.#replace(path, Buffer.from(JSON.stringify(value)));
+      if (text === undefined) removeIfThere(this.#fs, path);
+      else this.#replace(path, Buffer.from(text));
     } catch (error) {
       throw new StoreIoError(`failed to write ${path}`, { cause: error });
     }

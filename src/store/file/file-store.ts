@@ -4,6 +4,7 @@ import { sleep } from "../../kernel/clock.ts";
 import { type LeaseOwner, RolloutNotFoundError, SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import { jsonForm } from "../../protocol/json-form.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
 import type { RolloutProblem } from "../rollout-problem.ts";
@@ -226,12 +227,12 @@ export class FileStore implements MovableStore {
     return this.#askCatalog((catalog) => catalog.descendants(threadId));
   }
 
-  rename(threadId: ThreadId, name: string | null): Promise<void> {
-    return this.#archive.rename(threadId, name);
+  async rename(threadId: ThreadId, name: string | null): Promise<void> {
+    return this.#archive.rename(threadId, jsonForm(name, "a name"));
   }
 
-  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
-    return this.#archive.setGitInfo(threadId, gitInfo);
+  async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    return this.#archive.setGitInfo(threadId, jsonForm(gitInfo, "a repository"));
   }
 
   archive(threadId: ThreadId): Promise<void> {

@@ -1,9 +1,10 @@
 import { raceAbort } from "../../kernel/cancellation.ts";
 import type { Clock } from "../../kernel/clock.ts";
-import { InvalidRequestError, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
+import { StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
-import { encodeLine, timestampOf } from "../rollout/codec.ts";
+import { RefusedLine } from "../refused-line.ts";
+import { encodeLine, storable, timestampOf } from "../rollout/codec.ts";
 import type { RolloutFileOwner } from "../rollout-path.ts";
 import type { ThreadWriter } from "../thread-store.ts";
 import type { CommitGroup } from "./commit-group.ts";
@@ -55,6 +56,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
   #end: FilePosition;
   #hasGrown = false;
   #closed = false;
+  readonly #refused = new RefusedLine();
   #closing: Promise<void> | undefined;
 
   constructor(env: WriterEnv, start: WriterStart) {
@@ -79,7 +81,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
   }
 
   get failure(): Error | undefined {
-    return this.file.failure;
+    return this.file.failure ?? this.#refused.error;
   }
 
   get dirty(): boolean {
@@ -102,8 +104,17 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
       this.#env.group.end(this.file, new StoreIoError(why));
       return;
     }
-    const text = this.#encode(item, this.#end);
-    if (text !== undefined) this.appendText(text, item);
+    const encoded = this.#refused.encoded(
+      () => this.#encoded(item),
+      (error) => this.failed(error),
+    );
+    if (encoded !== undefined) this.appendText(encoded.text, encoded.line);
+  }
+
+  #encoded(item: RolloutItem): { readonly line: RolloutItem; readonly text: string } {
+    const line = storable(item);
+    const ordinal = this.numbered ? this.#end.ordinal : undefined;
+    return { line, text: encodeLine(line, timestampOf(this.#env.clock.now()), ordinal) };
   }
 
   /** Appends a line that is encoded already, for the ordinal of {@link position}. */
@@ -116,16 +127,6 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
     this.#env.group.append(this.file, text, bytes);
   }
 
-  #encode(item: RolloutItem, at: FilePosition): string | undefined {
-    try {
-      return encodeLine(item, timestampOf(this.#env.clock.now()), this.numbered ? at.ordinal : undefined);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.failed(new InvalidRequestError(`a ${item.type} line cannot be stored as JSON: ${why}`, { cause: error }));
-      return undefined;
-    }
-  }
-
   flush(options: { signal?: AbortSignal } = {}): Promise<void> {
     return this.#storing((group) => group.flush(this.file), options);
   }
@@ -136,6 +137,8 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
 
   #storing(store: (group: CommitGroup) => Promise<void>, { signal }: { signal?: AbortSignal }): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
+    const refused = this.#refused.told();
+    if (refused !== undefined) return refused;
     if (this.#closed && !this.file.ended) return this.#closing ?? STORED;
     const stored = store(this.#env.group);
     return signal === undefined ? stored : raceAbort(stored, signal);

@@ -6,7 +6,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { RolloutItem, SessionMeta } from "../../protocol/rollout.ts";
 import { unknownKind } from "../../protocol/unknown-kind.ts";
 import { forkHeader } from "../fork-header.ts";
-import { checkStorable, timestampOf } from "../rollout/codec.ts";
+import { storable, timestampOf } from "../rollout/codec.ts";
 import { flatMeta, flatRawLines } from "../rollout/flatten.ts";
 import type { ForkBase, OpenOptions } from "../thread-store.ts";
 import { readSummary } from "./catalog/thread-row.ts";
@@ -168,11 +168,11 @@ export class ThreadForker {
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<FileThreadWriter> {
-    for (const item of items) checkStorable(item);
+    const lines = items.map(storable);
     const writer = await this.#opener.create(meta, options);
     let count = 0;
-    for (const item of items) {
-      writer.append(item);
+    for (const line of lines) {
+      writer.append(line);
       count += 1;
       if (count % 1_000 === 0) await yieldToLoop();
     }

@@ -12,7 +12,7 @@ import {
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import { NO_TURN } from "../last-turn.ts";
-import { encodeLine, timestampOf } from "../rollout/codec.ts";
+import { encodeLine, storableHeader, timestampOf } from "../rollout/codec.ts";
 import { SEARCHED_CHARS } from "../thread-query.ts";
 import type { OpenOptions, ThreadLocator } from "../thread-store.ts";
 import { factsOf, startTimeOf } from "../thread-summary.ts";
@@ -49,9 +49,14 @@ export class ThreadOpener {
   }
 
   /** The header is in the file when this resolves, unless that is put off; its row is on the way to the catalog. */
-  async create(meta: SessionMeta, options: OpenOptions = {}, from: NewThreadBase = NO_BASE): Promise<FileThreadWriter> {
+  async create(
+    given: SessionMeta,
+    options: OpenOptions = {},
+    from: NewThreadBase = NO_BASE,
+  ): Promise<FileThreadWriter> {
     const core = this.#core;
     core.check(options.signal);
+    const meta = storableHeader(given);
     if (await this.exists(meta.id)) throw new DuplicateThreadError(meta.id);
     core.check(options.signal);
     if (core.live.get(meta.id) !== undefined) throw new DuplicateThreadError(meta.id); // made while we looked

@@ -5,6 +5,8 @@ import { Fifo } from "../../kernel/fifo.ts";
 import { DeadlineExceededError, type LeaseOwner, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem, RolloutLine } from "../../protocol/rollout.ts";
+import { RefusedLine } from "../refused-line.ts";
+import { storable } from "../rollout/codec.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
 import { type ModelUse, modelUseOf } from "../thread-summary.ts";
 
@@ -125,6 +127,7 @@ export class MemoryWriter implements ThreadWriter {
   readonly #onFailure: ((error: Error) => void) | undefined;
   #failure: Error | undefined = undefined;
   #closed = false;
+  readonly #refused = new RefusedLine();
 
   constructor(thread: LeasedThread, stamps: Stamps, onFailure: ((error: Error) => void) | undefined) {
     thread.epoch += 1;
@@ -144,7 +147,7 @@ export class MemoryWriter implements ThreadWriter {
   }
 
   get failure(): Error | undefined {
-    return this.#failure;
+    return this.#failure ?? this.#refused.error;
   }
 
   get dirty(): boolean {
@@ -159,6 +162,14 @@ export class MemoryWriter implements ThreadWriter {
     if (this.#closed)
       this.fail(new StoreIoError(`the writer of thread ${this.threadId} is closed; open the thread anew`));
     if (this.#failure !== undefined) return;
+    const line = this.#refused.encoded(
+      () => storable(item),
+      (error) => this.#tell(error),
+    );
+    if (line !== undefined) this.#add(line);
+  }
+
+  #add(item: RolloutItem): void {
     const thread = this.#thread;
     const now = this.#stamps.now();
     thread.lines.push(lineOf(item, now.text, thread.end));
@@ -168,6 +179,8 @@ export class MemoryWriter implements ThreadWriter {
 
   flush(options?: { signal?: AbortSignal }): Promise<void> {
     if (options?.signal?.aborted) return Promise.reject(options.signal.reason);
+    const refused = this.#refused.told();
+    if (refused !== undefined) return refused;
     return this.#failure === undefined ? STORED : Promise.reject(this.#failure);
   }
 
@@ -195,6 +208,10 @@ export class MemoryWriter implements ThreadWriter {
   fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    this.#tell(error);
+  }
+
+  #tell(error: Error): void {
     const onFailure = this.#onFailure;
     if (onFailure !== undefined) queueMicrotask(() => onFailure(error));
   }

@@ -14,8 +14,10 @@ import {
 } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import { jsonForm } from "../../protocol/json-form.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { forkHeader } from "../fork-header.ts";
+import { storable, storableHeader } from "../rollout/codec.ts";
 import { MemoryNotes } from "../standing-notes.ts";
 import type {
   ForkBase,
@@ -67,13 +69,15 @@ class MemoryStore implements ThreadStore {
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<ThreadWriter> {
+    const lines = items.map(storable);
     const writer = this.#add(meta, undefined, options);
-    for (const item of items) writer.append(item);
+    for (const line of lines) writer.append(line);
     return writer;
   }
 
-  #add(meta: SessionMeta, base: MemoryBase | undefined, options: OpenOptions): MemoryWriter {
+  #add(given: SessionMeta, base: MemoryBase | undefined, options: OpenOptions): MemoryWriter {
     this.#check(options.signal);
+    const meta = storableHeader(given);
     if (this.#threads.has(meta.id)) throw new DuplicateThreadError(meta.id);
     const thread = new MemoryThread(meta, base, this.#stamps.now());
     this.#threads.set(meta.id, thread);
@@ -188,11 +192,11 @@ class MemoryStore implements ThreadStore {
   }
 
   async rename(threadId: ThreadId, name: string | null): Promise<void> {
-    this.#find(threadId).rename(name);
+    this.#find(threadId).rename(jsonForm(name, "a name"));
   }
 
   async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
-    this.#find(threadId).setGitInfo(gitInfo);
+    this.#find(threadId).setGitInfo(jsonForm(gitInfo, "a repository"));
   }
 
   async archive(threadId: ThreadId): Promise<void> {

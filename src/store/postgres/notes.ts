@@ -1,7 +1,7 @@
 /** Standing notes in a table of their own; a thread's go with it. */
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import type { NoteKind, StandingNotes } from "../standing-notes.ts";
+import { type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
 import type { PostgresDatabase } from "./database.ts";
 
 export class PostgresNotes implements StandingNotes {
@@ -40,7 +40,7 @@ export class PostgresNotes implements StandingNotes {
     const text = `
       INSERT INTO ${s}.notes (id, kind, value) VALUES ($1, $2, $3)
       ON CONFLICT (id, kind) DO UPDATE SET value = excluded.value`;
-    await this.#rows(text, threadId, kind, JSON.stringify(value));
+    await this.#rows(text, threadId, kind, noteText(kind, value));
   }
 
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {

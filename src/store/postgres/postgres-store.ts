@@ -12,9 +12,11 @@ import {
 } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
+import { jsonForm } from "../../protocol/json-form.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { forkHeader } from "../fork-header.ts";
 import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
+import { storable, storableHeader } from "../rollout/codec.ts";
 import { flatHistory } from "../rollout/flat-history.ts";
 import type {
   ForkBase,
@@ -151,9 +153,10 @@ class PostgresThreads implements PostgresStore {
   }
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<ThreadWriter> {
+    const lines = items.map(storable);
     const writer = await this.create(meta, options);
     try {
-      for (const item of items) writer.append(item);
+      for (const line of lines) writer.append(line);
       await writer.flush(options);
       return writer;
     } catch (error) {
@@ -164,10 +167,11 @@ class PostgresThreads implements PostgresStore {
 
   /** @throws DuplicateThreadError; RolloutNotFoundError where the base is gone */
   async #add(
-    meta: SessionMeta,
+    given: SessionMeta,
     place: { base: number | null; start: number; summary: Summary },
     options: OpenOptions,
   ): Promise<PostgresWriter> {
+    const meta = storableHeader(given);
     const t = await this.#threads.insert(meta, place, this.#clock.now());
     const { start, summary } = place;
     const historyMode = meta.history_mode ?? "paginated";
@@ -329,12 +333,12 @@ class PostgresThreads implements PostgresStore {
 
   async rename(threadId: ThreadId, name: string | null): Promise<void> {
     await this.#ready();
-    if (!(await this.#threads.rename(threadId, name))) throw notFound(threadId);
+    if (!(await this.#threads.rename(threadId, jsonForm(name, "a name")))) throw notFound(threadId);
   }
 
   async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
     await this.#ready();
-    if (!(await this.#threads.setGitInfo(threadId, gitInfo))) throw notFound(threadId);
+    if (!(await this.#threads.setGitInfo(threadId, jsonForm(gitInfo, "a repository")))) throw notFound(threadId);
   }
 
   archive(threadId: ThreadId): Promise<void> {

@@ -1,9 +1,10 @@
 import { raceAbort } from "../../kernel/cancellation.ts";
 import type { Clock } from "../../kernel/clock.ts";
-import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
+import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
-import { encodeLine, timestampOf } from "../rollout/codec.ts";
+import { RefusedLine } from "../refused-line.ts";
+import { encodeLine, storable, timestampOf } from "../rollout/codec.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
 import type { Summary } from "./thread-row.ts";
 
@@ -59,6 +60,7 @@ export class PostgresWriter implements ThreadWriter {
   #pending: PendingLine[] = [];
   #waiting: Waiter[] = [];
   #failure: Error | undefined;
+  readonly #refused = new RefusedLine();
   /** Nothing is stored any more: it was closed, or another has the thread. */
   #hasEnded = false;
   #closing: Promise<void> | undefined;
@@ -80,7 +82,7 @@ export class PostgresWriter implements ThreadWriter {
   }
 
   get failure(): Error | undefined {
-    return this.#failure;
+    return this.#failure ?? this.#refused.error;
   }
 
   get dirty(): boolean {
@@ -113,27 +115,28 @@ export class PostgresWriter implements ThreadWriter {
       this.end(new StoreIoError(`the writer of thread ${this.threadId} is closed; open the thread anew`));
     }
     if (this.#hasEnded) return;
-    const ordinal = this.#next;
-    const at = this.#group.clock.now();
-    const text = this.#encode(item, at, ordinal);
-    if (text === undefined) return;
+    const line = this.#refused.encoded(
+      () => this.#encoded(storable(item)),
+      (error) => this.#tell(error),
+    );
+    if (line === undefined) return;
     this.#next += 1;
-    this.#pending.push({ ordinal, at, text, item });
-    this.#group.add(this, text.length);
+    this.#pending.push(line);
+    this.#group.add(this, line.text.length);
   }
 
-  #encode(item: RolloutItem, at: number, ordinal: number): string | undefined {
-    try {
-      return encodeLine(item, timestampOf(at), ordinal).trimEnd();
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      this.#tell(new InvalidRequestError(`a ${item.type} line cannot be stored as JSON: ${why}`, { cause: error }));
-      return undefined;
-    }
+  #encoded(item: RolloutItem): PendingLine {
+    const ordinal = this.#next;
+    const at = this.#group.clock.now();
+    return { ordinal, at, text: encodeLine(item, timestampOf(at), ordinal).trimEnd(), item };
   }
 
   flush({ signal }: { signal?: AbortSignal } = {}): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
+    return this.#refused.told() ?? this.#flushed(signal);
+  }
+
+  #flushed(signal?: AbortSignal): Promise<void> {
     if (this.#hasEnded) return this.#failure === undefined ? STORED : Promise.reject(this.#failure);
     if (this.#pending.length === 0) return STORED;
     const stored = new Promise<void>((resolve, reject) => {
@@ -159,7 +162,7 @@ export class PostgresWriter implements ThreadWriter {
 
   async #close(): Promise<void> {
     try {
-      await this.flush();
+      await this.#flushed();
     } catch (error) {
       if (!this.#hasEnded) {
         this.#closing = undefined;

@@ -6,8 +6,9 @@
  *   and members that this version cannot hold survive.
  */
 import { InvalidRequestError } from "../../protocol/errors.ts";
-import { isDeepText, isDeepValue, MAX_JSON_DEPTH } from "../../protocol/json-depth.ts";
-import { type RolloutItem, type RolloutLine, readStoredLine } from "../../protocol/rollout.ts";
+import { isDeepText, MAX_JSON_DEPTH } from "../../protocol/json-depth.ts";
+import { jsonForm, jsonText } from "../../protocol/json-form.ts";
+import { type RolloutItem, type RolloutLine, readStoredLine, type SessionMeta } from "../../protocol/rollout.ts";
 import { isJsonObject, type JsonObject } from "../../protocol/unknown-kind.ts";
 
 /** `without`: what of it did not fit and was left out. */
@@ -23,25 +24,24 @@ const OWN_MEMBERS: ReadonlySet<string> = new Set(["timestamp", "ordinal", "type"
 export const MAX_LINE_BYTES = 256 * 1024 * 1024;
 
 /**
- * Whether an item can be stored, for those who acknowledge it before it is. The store's writers ask again.
+ * The item as every store keeps it (W8).
  *
- * @throws InvalidRequestError for one that nests too deep to be read again
+ * @throws InvalidRequestError for one that has no JSON form, or nests too deep to be read again
  */
-export function checkStorable(item: RolloutItem): void {
-  if (!isDeepValue(item)) return;
-  throw new InvalidRequestError(
-    `a ${item.type} line nests deeper than ${MAX_JSON_DEPTH} levels, which no reader of rollouts takes; flatten it, or give it as a text`,
-  );
-}
+export const storable = <I extends RolloutItem>(item: I): I => jsonForm(item, `a ${item.type} line`);
+
+/** A thread's header as every store keeps it. @throws InvalidRequestError */
+export const storableHeader = (meta: SessionMeta): SessionMeta =>
+  jsonForm(meta, "a session_meta line", MAX_JSON_DEPTH - 1);
 
 /**
  * A line with its line feed. Without an ordinal it is of the legacy form. Further members of the item are kept.
  *
- * @throws InvalidRequestError for an item that nobody could read again
+ * @param item one that is {@link storable}
+ * @throws InvalidRequestError for a line that is too long
  */
 export function encodeLine(item: RolloutItem, timestamp: string, ordinal: number | undefined): string {
   const text = lineOf(item, timestamp, ordinal);
-  if (isDeepText(text)) checkStorable(item);
   if (text.length > MAX_LINE_BYTES) {
     throw new InvalidRequestError(`a ${item.type} line of ${text.length} characters is longer than rollouts may hold`);
   }
@@ -50,26 +50,17 @@ export function encodeLine(item: RolloutItem, timestamp: string, ordinal: number
 
 function lineOf(item: RolloutItem, timestamp: string, ordinal: number | undefined): string {
   const place = ordinal === undefined ? "" : `"ordinal":${ordinal},`;
-  const payload = jsonOf(item.payload);
+  const payload = jsonText(item.payload);
   const body = payload === undefined ? "" : `,"payload":${payload}`;
-  return `{"timestamp":"${timestamp}",${place}"type":${JSON.stringify(item.type)}${body}${furtherMembers(item)}}\n`;
-}
-
-const LONE_SURROGATE = /\\ud[89a-f][0-9a-f]{2}/;
-
-/** Lone surrogates are escapes that Codex's reader refuses, so they are written as what UTF-8 makes of them. */
-function jsonOf(value: unknown): string | undefined {
-  const text = JSON.stringify(value);
-  if (text === undefined || !LONE_SURROGATE.test(text)) return text;
-  return JSON.stringify(value, (_, part: unknown) => (typeof part === "string" ? part.toWellFormed() : part));
+  return `{"timestamp":"${timestamp}",${place}"type":${jsonText(item.type)}${body}${furtherMembers(item)}}\n`;
 }
 
 function furtherMembers(item: RolloutItem): string {
   let text = "";
   for (const name in item) {
     if (OWN_MEMBERS.has(name)) continue;
-    const value = jsonOf((item as unknown as JsonObject)[name]);
-    if (value !== undefined) text += `,${JSON.stringify(name)}:${value}`;
+    const value = jsonText((item as unknown as JsonObject)[name]);
+    if (value !== undefined) text += `,${jsonText(name)}:${value}`;
   }
   return text;
 }
