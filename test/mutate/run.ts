@@ -36,8 +36,8 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
 /** Too slow to run for each mutant, and about memory and crashes rather than about words. */
 const LEFT_OUT = /leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
 
-/** Tested beside a real server, which no mutant is to wait for. */
-const NEEDS_A_SERVER = /^src\/store\/postgres\//;
+/** Tested beside a real server, which no mutant is to wait for; and the tests that a store is given. */
+const NOT_ASKED = /^src\/store\/(postgres|contract)\//;
 
 type Equivalent = Pick<Found, "path" | "code" | "before" | "after"> & { readonly why: string };
 /** A mutant's name stays when other lines change, so that a sample does too: it is what comes first by the seed. */
@@ -61,7 +61,7 @@ const rooms = Object.keys(TESTS).filter((room) => values.only === "" || `${value
 const roomOf = (path: string): string => rooms.find((room) => path.startsWith(`${room}/`)) ?? "";
 const sources = Object.keys(TESTS)
   .flatMap((room) => filesIn(room, ".ts"))
-  .filter((path) => !NEEDS_A_SERVER.test(path));
+  .filter((path) => !NOT_ASKED.test(path));
 const testsOf = (room: string): string[] =>
   (values.tests === undefined ? (TESTS[room] ?? []) : [values.tests])
     .flatMap((at) => filesIn(at, ".test.ts"))
