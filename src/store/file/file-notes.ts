@@ -11,11 +11,16 @@ const SUFFIX = ".json";
 export class FileNotes implements StandingNotes {
   readonly #fs: FileSystem;
   readonly #folder: string;
+  readonly #keepThread: (threadId: ThreadId) => void;
 
-  /** @param home the store's; nothing is made in it before something is noted */
-  constructor(fs: FileSystem, home: string) {
+  /**
+   * @param home the store's; nothing is made in it before something is noted
+   * @param keepThread stores a thread whose file is still put off: what is noted of it outlives the process, and so has it to
+   */
+  constructor(fs: FileSystem, home: string, keepThread: (threadId: ThreadId) => void) {
     this.#fs = fs;
     this.#folder = join(home, "standing");
+    this.#keepThread = keepThread;
   }
 
   #path(threadId: ThreadId, kind: NoteKind): string {
@@ -41,6 +46,7 @@ export class FileNotes implements StandingNotes {
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const path = this.#path(threadId, kind);
     const text = value === undefined ? undefined : noteText(kind, value);
+    if (value !== undefined) this.#keepThread(threadId);
     try {
       if (text === undefined) removeIfThere(this.#fs, path);
       else this.#replace(path, Buffer.from(text));

@@ -67,7 +67,7 @@ export class FileStore implements MovableStore {
     this.#points = new ForkPoints(this.#core, this.#opener);
     this.#archive = new ThreadArchive(this.#core);
     this.#images = new ThreadImages(this.#core, this.#opener, this.#forker);
-    this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home);
+    this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home, (threadId) => this.#core.livePath(threadId));
   }
 
   get notes(): StandingNotes {

@@ -145,14 +145,19 @@ export class StoreCore {
       if (file?.path === path && !file.isMade) return this.#made(file);
       throw new RolloutNotFoundError(`no rollout found at ${path}`);
     }
-    const { file } = this.live.get(locator)?.writer ?? {};
-    if (file !== undefined && !file.ended) return this.#made(file);
+    const live = this.livePath(locator);
+    if (live !== undefined) return live;
     const path = await this.locator.findThread(locator);
     if (path === undefined) throw threadNotStored(locator);
     return path;
   }
 
-  /** Where the file is, which is made now if that was put off. */
+  /** Where a thread that this store writes lies; its file is made now if that was put off. @throws StoreIoError */
+  livePath(threadId: ThreadId): string | undefined {
+    const { file } = this.live.get(threadId)?.writer ?? {};
+    return file === undefined || file.ended ? undefined : this.#made(file);
+  }
+
   #made(file: RolloutFile): string {
     if (!file.isMade && !this.group.commit(file)) throw file.failure;
     return file.path;

@@ -79,7 +79,7 @@ export class ThreadForker {
     let fileId = inherits.threadId;
     let end = inherits.end;
     const writing = live.ofFile(fileId)?.writer;
-    const written = writing === undefined ? undefined : await this.#core.pathOf(writing.threadId);
+    const written = writing && this.#core.livePath(writing.threadId);
     let path = inherits.rolloutPath ?? written ?? (await locator.findFile(fileId));
     if (!Number.isSafeInteger(end.ordinal) || end.ordinal < 1) {
       throw new InvalidForkPointError(`a fork cannot begin at line ${end.ordinal}`);

@@ -66,6 +66,7 @@ describe("who asks for a thread by its id has its file made", () => {
     rename: (store, { threadId }) => store.rename(threadId, "mine"),
     archive: (store, { threadId }) => store.archive(threadId),
     "open by another": (store, { threadId }) => assert.rejects(store.open(threadId), ThreadBusyError),
+    "a note, which outlives the process": (store, { threadId }) => store.notes.write(threadId, "mail", ["x"]),
     close: (_, writer) => writer.close(),
     "the store's end": (store) => store.close(),
     export: async (store, { threadId }) => {
