@@ -94,8 +94,7 @@ export class BudgetAccounts {
 
   async #above(threadId: ThreadId): Promise<ThreadId | undefined> {
     const parent = this.#host.parentOf(threadId);
-    if (parent !== undefined || this.#host.configOf(threadId) !== undefined || this.#accounts.has(threadId))
-      return parent;
+    if (parent !== undefined || this.#host.configOf(threadId) !== undefined) return parent;
     // It stands above one that was resumed without it.
     try {
       return lineageOf(await this.#host.header(threadId))?.parent;
@@ -113,6 +112,14 @@ export class BudgetAccounts {
   /** The same, as far as it is known without looking. */
   peek(threadId: ThreadId): Account | undefined {
     return this.#accounts.get(threadId);
+  }
+
+  /** Stores what bounds a thread that is about to be there, so that it is bound by it in the next process too. @throws StoreIoError */
+  async keep(threadId: ThreadId, config: ResolvedThreadConfig): Promise<void> {
+    if (!limitsSomething(config) || this.#accounts.has(threadId)) return;
+    const account = await this.#open(threadId, config);
+    const notes = this.#host.notesOf(config);
+    if (account !== undefined) await this.#writes.ask(threadId, () => notes.write(threadId, "budget", account.use));
   }
 
   #open(threadId: ThreadId, given: ResolvedThreadConfig | undefined): Promise<Account | undefined> {

@@ -25,6 +25,7 @@ import type { ThreadEnv } from "../thread/thread-env.ts";
 import type { ThreadHome } from "../thread/thread-home.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
+import { limitsSomething } from "./budget-accounts.ts";
 import type { Budgets } from "./budgets.ts";
 import type { RestartRule } from "./group-options.ts";
 import type { Lineage, Newcomer } from "./kinship.ts";
@@ -202,7 +203,7 @@ export class ThreadBoot {
 
   /** Makes the thread for a reserved place, boots it and commits; or undoes all of it. */
   async #fulfil(reservation: Reservation, plan: Plan, facts: SpawnTrace | undefined): Promise<LiveThread> {
-    const { registry, onLoaded, setup } = this.#parts;
+    const { registry, onLoaded, setup, budgets } = this.#parts;
     const { threadId } = reservation;
     const begun = setup.clock.now();
     let made: Making | undefined;
@@ -214,6 +215,7 @@ export class ThreadBoot {
       if (facts !== undefined) note(facts, made);
       this.#checkOpen(plan.options.signal);
       incarnation = await this.#boot(made, plan);
+      if (limitsSomething(plan.config)) await budgets.accounts.keep(threadId, plan.config);
       this.#checkOpen(plan.options.signal);
     } catch (error) {
       incarnation?.end("refused");
@@ -250,10 +252,11 @@ export class ThreadBoot {
     made: Making | undefined,
     failure: { error: unknown } | undefined,
   ): Promise<void> {
-    const { registry, setup } = this.#parts;
+    const { registry, setup, budgets } = this.#parts;
     const { threadId } = reservation;
     try {
       await made?.writer.close();
+      budgets.accounts.forget(threadId);
       if (made?.isNew) await made.store.delete(threadId);
     } catch (problem) {
       setup.logger.warn({ threadId, err: problem }, "a thread that failed to start could not be undone");

@@ -10,9 +10,11 @@ import {
   type EventMsg,
   fail,
   ModelError,
+  StoreIoError,
   say,
   type ThreadConfig,
   type ThreadEvent,
+  type ThreadStore,
   tool,
   usage,
   wait,
@@ -20,7 +22,7 @@ import {
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
-import { assertPaired, latch, linesOf, rig, until, watch } from "../rig.ts";
+import { assertPaired, latch, linesOf, overlaid, rig, until, watch } from "../rig.ts";
 
 /** An answer that says it has used so many tokens. */
 const spending = (tokens: number) => [say("ok"), usage({ input_tokens: tokens, output_tokens: 0 })];
@@ -215,6 +217,35 @@ suite("budgets", () => {
     assert.equal((await fork.run("d")).status, "completed");
     await thread.setBudget({ budget: { tokens: 10 } });
     await assert.rejects(thread.run("e"), isOver("tokens"), "lowered below what is used");
+  });
+
+  test("SEMANTICS 8.5: a budget holds in the next process though nobody has asked yet; a thread whose budget can't be stored does not come to be", async () => {
+    const inner = memoryStore();
+    let fails = false;
+    const notes = overlaid(inner.notes ?? assert.fail(), {
+      write: async (...args) => {
+        if (fails) throw new StoreIoError("the disk is full");
+        await inner.notes?.write(...args);
+      },
+    });
+    const store = overlaid<ThreadStore>(inner, { notes });
+    const first = await rig({ store });
+    const { threadId: root } = await first.manager.startThread({ treeBudget: { modelRequests: 1 } });
+    const { threadId: middle } = await first.manager.startThread({ budget: { turns: 9 } }, { parentThreadId: root });
+    const { threadId: leaf } = await first.manager.startThread({}, { parentThreadId: middle });
+    fails = true;
+    await assert.rejects(first.manager.startThread({ budget: { tokens: 5 } }), /the disk is full/);
+    fails = false;
+    assert.equal((await first.manager.listThreadIds()).length, 3);
+    assert.equal(runtimeOf(first.manager)?.leftBeside().accounts, 2);
+    await first[Symbol.asyncDispose]();
+    await using r = await rig({ store });
+    // Without those above it, of which one has a budget of its own.
+    const { thread } = await r.manager.resumeThread(leaf);
+    assert.equal((await thread.run("a")).status, "completed");
+    assert.equal((await thread.run("b")).error?.info, "usage_limit_exceeded");
+    const { thread: above } = await r.manager.resumeThread(root);
+    assert.equal((await above.budget())?.tree.used.modelRequests, 1);
   });
 
   test("what a process had set aside when it died counts as used", async () => {
