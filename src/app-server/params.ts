@@ -38,7 +38,7 @@ function describe(issue: Issue, params: unknown): string {
     case "invalid_value":
       return typeof value === "string"
         ? `unknown variant \`${value}\`, expected ${oneOf(issue.values.map(String))}`
-        : `invalid type: ${unexpected(value)}, expected a string`;
+        : `invalid type: ${unexpected(value)}, expected string or map`;
     case "too_small":
     case "too_big":
       return `invalid value: integer \`${String(value)}\`, expected u32`;

@@ -36,6 +36,10 @@ export const invalidRequest = (message: string, options: RpcErrorOptions = {}): 
 export const threadNotFound = (threadId: string): RpcError =>
   invalidRequest(`thread not found: ${threadId}`, { code: "thread_not_found" });
 
+/** Skein keeps no projects. */
+export const projectNotFound = (projectId: string, number = INVALID_REQUEST): RpcError =>
+  new RpcError(number, projectId === "" ? "projectId must not be empty" : `project not found: ${projectId}`);
+
 export const noRollout = (threadId: string): RpcError =>
   invalidRequest(`no rollout found for thread id ${threadId}`, { code: "rollout_not_found" });
 

@@ -136,7 +136,7 @@ export type KnownOp =
   | { type: "undo" }
   | ThreadRollbackOp
   | ReviewOp
-  | { type: "run_user_shell_command"; command: string }
+  | { type: "run_user_shell_command"; command: string; timeout_ms?: number | undefined }
   | { type: "shutdown" }
   | RefreshMcpServersOp;
 
@@ -220,7 +220,11 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     type: of("review"),
     review_request: z.looseObject({ target: z.unknown(), user_facing_hint: text.nullish() }),
   }),
-  run_user_shell_command: z.looseObject({ type: of("run_user_shell_command"), command: text }),
+  run_user_shell_command: z.looseObject({
+    type: of("run_user_shell_command"),
+    command: text,
+    timeout_ms: z.int().min(0).optional(),
+  }),
   shutdown: bare("shutdown"),
   refresh_mcp_servers: z.looseObject({
     type: of("refresh_mcp_servers"),

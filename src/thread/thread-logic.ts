@@ -8,7 +8,7 @@ import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { estimatedUsage } from "../turn/compaction.ts";
 import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
-import { runUserShell } from "../turn/user-shell.ts";
+import { askedCommand, runUserShell } from "../turn/user-shell.ts";
 import { withEmissionShortcut } from "./emission-shortcut.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, answerTo, applySettings } from "./op-answers.ts";
@@ -62,10 +62,11 @@ function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): v
 
 /** What the command comes to joins the turn that runs then, or is recorded at once. */
 function runBeside(thread: Incarnation, { id, op }: Submission): void {
-  if (thread.turn === undefined || op.type !== "run_user_shell_command") return;
+  const asked = askedCommand(op);
+  if (thread.turn === undefined || asked === undefined) return;
   const record = (message: ResponseItem) =>
     thread.actor.send({ type: "op.submit", id, op: { type: "inject_items", items: [message] } });
-  void runUserShell(thread, thread.turn, { command: String(op.command), record });
+  void runUserShell(thread, thread.turn, { ...asked, record });
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {

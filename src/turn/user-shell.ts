@@ -5,6 +5,7 @@
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { commandEnvironment } from "../process/clean-environment.ts";
 import { newItemId } from "../protocol/ids.ts";
+import type { Op } from "../protocol/op.ts";
 import { type ResponseItem, userMessage } from "../protocol/response-item.ts";
 import type { ExecCommandBeginEvent } from "../protocol/tool-events.ts";
 import type { CommandExecutionTurnItem } from "../protocol/turn-item.ts";
@@ -33,11 +34,20 @@ type Outcome = {
 /** The turn's own work: the command that the turn was asked for. */
 export async function runOwnShell(host: TurnHost, run: TurnRun): Promise<void> {
   const op = host.intake.inbox.take(run.id)?.op;
-  if (op?.type !== "run_user_shell_command" || typeof op.command !== "string") return;
+  const asked = op === undefined ? undefined : askedCommand(op);
+  if (asked === undefined) return;
   host.intake.noteTaken(run.id);
   // Nobody is to run it a second time.
   if (run.config.recovery === "continue") await host.storage.flush();
-  await runUserShell(host, run, { command: op.command, record: (message) => recordItem(host, run.id, message) });
+  await runUserShell(host, run, { ...asked, record: (message) => recordItem(host, run.id, message) });
+}
+
+export type AskedCommand = { readonly command: string; readonly timeoutMs: number };
+
+/** What the op asks to be run; undefined for another op. */
+export function askedCommand(op: Op): AskedCommand | undefined {
+  if (op.type !== "run_user_shell_command" || typeof op.command !== "string") return undefined;
+  return { command: op.command, timeoutMs: typeof op.timeout_ms === "number" ? op.timeout_ms : TIMEOUT_MS };
 }
 
 /**
@@ -47,7 +57,7 @@ export async function runOwnShell(host: TurnHost, run: TurnRun): Promise<void> {
 export function runUserShell(
   host: TurnHost,
   run: TurnRun,
-  { command, record }: { command: string; record: (message: ResponseItem) => void },
+  { command, timeoutMs, record }: AskedCommand & { record: (message: ResponseItem) => void },
 ): Promise<void> {
   const work = host.terminals.attend(async (ended) => {
     using either = linkSignals(run.signal, ended);
@@ -58,7 +68,7 @@ export function runUserShell(
       item: itemOf(about, { status: "in_progress" }),
     });
     host.publish(run.id, { type: "exec_command_begin", ...about });
-    const outcome = await outcomeOf(host, run, { about, signal: either.signal });
+    const outcome = await outcomeOf(host, run, { about, timeoutMs, signal: either.signal });
     tellEnd(host, run, { about, outcome });
     record(messageOf(command, outcome));
   });
@@ -84,14 +94,14 @@ const placeOf = ({ threadId }: TurnHost, { turnId }: TurnRun) => ({ thread_id: t
 async function outcomeOf(
   host: TurnHost,
   run: TurnRun,
-  { about, signal }: { about: About; signal: AbortSignal },
+  { about, timeoutMs, signal }: { about: About; timeoutMs: number; signal: AbortSignal },
 ): Promise<Outcome> {
   try {
     const env = commandEnvironment(host.env.commandEnvironment, run.config);
     const running = runCommand(
       { argv: about.command, cwd: about.cwd, env },
       {
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs,
         clock: host.clock,
         signal,
         onOutput: outputDeltas(about.call_id, (msg) => host.publish(run.id, msg)),

@@ -194,4 +194,14 @@ test("thread/shellCommand refuses what is no command, or of no thread", async (t
   assert.deepEqual(await refused({ threadId, command: "  " }), [-32600, "command must not be empty"]);
   assert.deepEqual(await refused({ threadId: missing, command: "x" }), [-32600, `thread not found: ${missing}`]);
   assert.deepEqual(await refused({ threadId }), [-32600, "Invalid request: missing field `command`"]);
+  const negative = [-32602, "thread/shellCommand timeoutMs must be non-negative, got -1"];
+  assert.deepEqual(await refused({ threadId, command: "x", timeoutMs: -1 }), negative);
+});
+
+test("thread/shellCommand ends with its own timeout", async (t) => {
+  const { client, threadId } = await begun(t, []);
+  await client.request("thread/shellCommand", { threadId, command: "echo up; sleep 100", timeoutMs: 1 });
+  await client.next("turn/completed");
+  const [, ended] = commandItems(client).at(-1) ?? [];
+  assert.deepEqual([ended.item.status, ended.item.exitCode], ["failed", 124]);
 });

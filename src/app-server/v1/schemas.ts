@@ -33,6 +33,8 @@ export const overridesSchema = z.object({
   baseInstructions: optionalText,
   developerInstructions: optionalText,
   compactPrompt: optionalText,
+  /** Changes nothing here. */
+  includeApplyPatchTool: optionalFlag,
 });
 export type V1Overrides = z.infer<typeof overridesSchema>;
 

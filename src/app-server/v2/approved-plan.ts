@@ -1,10 +1,11 @@
 /** thread/prepareApprovedPlan: a plan that the user has approved elsewhere, for a thread that is to carry it out. */
+import { isAbsolute } from "node:path";
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import { contextMessage, type MessageItem } from "../../protocol/response-item.ts";
 import { type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { threadOf } from "../thread-ops.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -19,6 +20,9 @@ export const approvedPlanMethods = (server: ServerContext): MethodTable => ({
     params: loose(prepareSchema),
     experimental: true,
     handle: async ({ threadId, markdown, attachmentPath }, { signal }) => {
+      if (attachmentPath != null && !isAbsolute(attachmentPath)) {
+        throw new RpcError(INVALID_PARAMS, "`attachmentPath` must be absolute on the app server");
+      }
       const thread = await threadOf(server, readThreadId(threadId), signal);
       if (markdown.trim() === "") throw invalidRequest("The approved plan is empty.");
       if (thread.activeTurn !== undefined) throw invalidRequest("The thread already has an active turn.");

@@ -4,7 +4,7 @@ import { newTurnId } from "../../protocol/ids.ts";
 import type { TerminalView } from "../../turn/tools/exec/background-terminals.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { liveThreadOf, threadOf } from "../thread-ops.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -12,7 +12,7 @@ import { readThreadId } from "./thread-source.ts";
 const threadSchema = z.object({ threadId: text });
 const listSchema = z.object({ threadId: text, cursor: optionalText, limit: z.int().min(0).max(0xffffffff).nullish() });
 const terminateSchema = z.object({ threadId: text, processId: text });
-const shellSchema = z.object({ threadId: text, command: text });
+const shellSchema = z.object({ threadId: text, command: text, timeoutMs: z.int().nullish() });
 
 export const terminalMethods = (server: ServerContext): MethodTable => ({
   "thread/backgroundTerminals/list": method({
@@ -68,14 +68,18 @@ function numberIn(given: string, what: string): number {
 /** Answered at once; the turn that the command gets, or its item in the running one, follows. */
 async function runCommand(
   server: ServerContext,
-  { threadId, command }: z.infer<typeof shellSchema>,
+  { threadId, command, timeoutMs }: z.infer<typeof shellSchema>,
   call: Call,
 ): Promise<object> {
   const id = readThreadId(threadId);
+  if (timeoutMs != null && timeoutMs < 0) {
+    throw new RpcError(INVALID_PARAMS, `thread/shellCommand timeoutMs must be non-negative, got ${timeoutMs}`);
+  }
   if (command.trim() === "") throw invalidRequest("command must not be empty");
   const thread = await threadOf(server, id, call.signal);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
-  const op = { type: "run_user_shell_command" as const, command };
+  const limit = timeoutMs == null ? {} : { timeout_ms: timeoutMs };
+  const op = { type: "run_user_shell_command" as const, command, ...limit };
   await thread.submitWithId({ id: newTurnId(), isNew: true, op }, { signal: call.signal });
   return {};
 }

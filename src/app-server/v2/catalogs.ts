@@ -7,8 +7,9 @@ import { type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, optionalTexts } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { threadWithGoals } from "./goals.ts";
 import { remoteControlOff } from "./initialize.ts";
+import { passedOver } from "./passed-over.ts";
+import { knownThread } from "./thread-source.ts";
 
 const modelsSchema = z.object({
   modelProvider: optionalText,
@@ -17,16 +18,24 @@ const modelsSchema = z.object({
   includeHidden: optionalFlag,
 });
 const profilesSchema = z.object({ cursor: optionalText, limit: optionalCount, cwd: optionalText });
-const cwdsSchema = z.object({ cwds: optionalTexts });
-const serversSchema = z.object({ cursor: optionalText, detail: z.enum(["full", "toolsAndAuthOnly"]).nullish() });
+const hooksSchema = z.object({ cwds: optionalTexts, threadId: optionalText });
+const serversSchema = z.object({
+  ...passedOver.servers,
+  cursor: optionalText,
+  detail: z.enum(["full", "toolsAndAuthOnly"]).nullish(),
+  threadId: optionalText,
+});
+const appsSchema = z.object({ ...passedOver.apps, threadId: optionalText });
+const installedSchema = z.object({ forceRefresh: optionalFlag, threadId: optionalText });
 const anySchema = z.object({});
 const featuresSchema = z.object({ cursor: optionalText, limit: optionalCount, threadId: optionalText });
 
 export const catalogMethods = (server: ServerContext): MethodTable => ({
   "model/list": method({ params: modelsSchema, handle: (params) => listModels(server, params) }),
   "hooks/list": method({
-    params: cwdsSchema,
-    handle: ({ cwds }) => {
+    params: hooksSchema,
+    handle: async ({ cwds, threadId }) => {
+      if (threadId != null) await knownThread(server, threadId);
       const asked = cwds == null || cwds.length === 0 ? [server.cwd] : cwds;
       return { data: asked.map((cwd) => ({ cwd, hooks: [], warnings: [], errors: [] })) };
     },
@@ -44,19 +53,43 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
   "permissionProfile/list": method({ params: profilesSchema, handle: (params) => listProfiles(server, params) }),
   "mcpServerStatus/list": method({
     params: serversSchema,
-    handle: ({ cursor }) => pageOf([], { cursor }, "MCP servers"),
+    handle: async ({ cursor, environmentId, serverName, threadId }) => {
+      if (environmentId != null && (serverName == null || threadId == null)) {
+        throw invalidRequest("environmentId requires serverName and threadId");
+      }
+      if (threadId != null) await knownThread(server, threadId);
+      return pageOf([], { cursor }, "MCP servers");
+    },
   }),
-  "plugin/installed": method({ params: anySchema, handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }) }),
+  "plugin/installed": method({
+    params: z.object(passedOver.installed),
+    handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }),
+  }),
   "plugin/list": method({
-    params: loose(anySchema),
+    params: loose(z.object(passedOver.plugins)),
     handle: () => ({ marketplaces: [], marketplaceLoadErrors: [], featuredPluginIds: [] }),
   }),
-  "app/list": method({ params: loose(anySchema), handle: () => ({ data: [], nextCursor: null }) }),
-  "app/installed": method({ params: loose(anySchema), handle: () => ({ apps: [] }) }),
-  "memory/status": method({ params: anySchema, handle: () => ({ v2ConsolidatedThreads: 0, v2Ready: true }) }),
+  "app/list": method({
+    params: loose(appsSchema),
+    handle: async ({ threadId }) => {
+      if (threadId != null) await knownThread(server, threadId);
+      return { data: [], nextCursor: null };
+    },
+  }),
+  "app/installed": method({
+    params: loose(installedSchema),
+    handle: async ({ threadId }) => {
+      if (threadId != null) await knownThread(server, threadId);
+      return { apps: [] };
+    },
+  }),
+  "memory/status": method({
+    params: z.object({ minConsolidatedThreads: optionalCount }),
+    handle: () => ({ v2ConsolidatedThreads: 0, v2Ready: true }),
+  }),
   "remoteControl/status/read": method({ params: anySchema, handle: () => remoteControlOff(server) }),
   "feedback/upload": method({
-    params: loose(anySchema),
+    params: loose(z.object(passedOver.feedback)),
     handle: () => {
       throw invalidRequest("sending feedback is disabled by configuration");
     },
@@ -76,7 +109,7 @@ const FEATURES: readonly (readonly [name: string, byDefault: boolean])[] = [
 
 /** As config.toml has them; those that it names and Skein does not know are listed as removed. */
 async function listFeatures(server: ServerContext, params: z.infer<typeof featuresSchema>) {
-  if (params.threadId != null) await threadWithGoals(server, params.threadId);
+  if (params.threadId != null) await knownThread(server, params.threadId);
   const { features } = await server.configs.load();
   const known = new Set(FEATURES.map(([name]) => name));
   const named = Object.keys(features).filter((name) => !known.has(name));
@@ -90,7 +123,16 @@ async function listFeatures(server: ServerContext, params: z.infer<typeof featur
   return pageOf(data, params, "feature flags");
 }
 
-async function listModels({ manager }: ServerContext, params: z.infer<typeof modelsSchema>) {
+async function listModels({ manager, configs }: ServerContext, params: z.infer<typeof modelsSchema>) {
+  if (
+    params.modelProvider != null &&
+    params.modelProvider !== manager.config.modelProvider &&
+    !(await configs.load()).providers.has(params.modelProvider)
+  ) {
+    throw invalidRequest(
+      `This chat uses model provider “${params.modelProvider}”, which is no longer configured. Restore this provider’s configuration to continue.`,
+    );
+  }
   const models = await manager.modelsManager.listModels({
     provider: params.modelProvider ?? manager.config.modelProvider,
     authMethod: manager.authManager.status().authMethod,

@@ -5,13 +5,12 @@ import { shownGoal } from "../memos/goals.ts";
 import { goalStatusSchema } from "../memos/thread-memos.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
-import { invalidRequest, threadNotFound } from "../rpc-error.ts";
+import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { readThreadId } from "./thread-source.ts";
-import { findStored } from "./thread-view.ts";
+import { knownThread } from "./thread-source.ts";
 
 const threadSchema = z.object({ threadId: text });
-const clearSchema = threadSchema.extend({ origin: optionalText });
+const clearSchema = threadSchema.extend({ origin: z.enum(["user", "automatic"]).nullish() });
 const setSchema = clearSchema.extend({
   objective: optionalText,
   status: goalStatusSchema.nullish(),
@@ -22,7 +21,7 @@ export const goalMethods = (server: ServerContext): MethodTable => ({
   "thread/goal/get": method({
     params: threadSchema,
     handle: async (params) => {
-      const threadId = await threadWithGoals(server, params.threadId);
+      const threadId = await knownThread(server, params.threadId);
       const goal = server.views.ephemeral.has(threadId) ? null : await server.goals.read(threadId);
       return { goal: goal === null ? null : shownGoal(threadId, goal) };
     },
@@ -56,15 +55,8 @@ async function set(server: ServerContext, params: z.infer<typeof setSchema>, cal
 
 /** @throws RpcError for one that there is not, or that is stored nowhere */
 async function storedThread(server: ServerContext, given: string): Promise<ThreadId> {
-  const threadId = await threadWithGoals(server, given);
+  const threadId = await knownThread(server, given);
   if (server.views.ephemeral.has(threadId))
     throw invalidRequest(`ephemeral thread does not support goals: ${threadId}`);
   return threadId;
-}
-
-/** @throws RpcError for one that there is not */
-export async function threadWithGoals({ manager, views }: ServerContext, given: string): Promise<ThreadId> {
-  const threadId = readThreadId(given);
-  if (views.ephemeral.has(threadId) || (await findStored(manager, threadId)) !== undefined) return threadId;
-  throw threadNotFound(threadId);
 }

@@ -9,6 +9,7 @@ import type { ServerContext } from "../server-context.ts";
 import { threadOf } from "../thread-ops.ts";
 import { inputFromV2, inputToV2, type V2Input, v2InputSchema } from "./input.ts";
 import { turnInProgress } from "./map-events.ts";
+import { passedOver } from "./passed-over.ts";
 import { readThreadId, sourceById } from "./thread-source.ts";
 import { findStored } from "./thread-view.ts";
 import { checkContent } from "./turns.ts";
@@ -18,10 +19,10 @@ const input = z.array(v2InputSchema);
 const addSchema = threadSchema.extend({
   input,
   clientUserMessageId: text,
-  responsesapiClientMetadata: z.record(z.string(), z.string()).nullish(),
+  ...passedOver.queued,
 });
 const listSchema = threadSchema.extend({ cursor: optionalText, limit: optionalCount });
-const updateSchema = threadSchema.extend({ queuedSubmissionId: text, input });
+const updateSchema = threadSchema.extend({ queuedSubmissionId: text, input, ...passedOver.queued });
 const reorderSchema = threadSchema.extend({ queuedSubmissionIds: z.array(text) });
 const deleteSchema = threadSchema.extend({ queuedSubmissionId: text });
 const startSchema = threadSchema.extend({ queuedSubmissionId: optionalText });

@@ -4,7 +4,7 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf as folderOf } from "../../store/place.ts";
 import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../store/thread-store.ts";
-import { INVALID_PARAMS, RpcError } from "../rpc-error.ts";
+import { INVALID_PARAMS, invalidRequest, projectNotFound, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { agentsUnder } from "./agent-family.ts";
 import { readThreadId } from "./thread-source.ts";
@@ -31,6 +31,10 @@ export type ListParams = {
   includedThreadIds?: string[] | null | undefined;
   excludedThreadIds?: string[] | null | undefined;
   originators?: string[] | null | undefined;
+  attachedToThreadId?: string | null | undefined;
+  includeAttachedThreads?: boolean | null | undefined;
+  projectId?: string | null | undefined;
+  sectionId?: string | null | undefined;
 };
 
 export type ThreadListPage = {
@@ -56,7 +60,9 @@ export async function listThreads(
   const family = params.ancestorThreadId == null ? undefined : await familyOf(manager.store, params.ancestorThreadId);
   const isAsked = params.includeEmpty === true ? () => true : isShown;
   const isNamed = namedOnly(params);
+  const isNowhere = asksForPlace(params);
   const fits: Fits = (thread) =>
+    !isNowhere &&
     isAsked(thread) &&
     isNamed(thread) &&
     (cwds === undefined || cwds.has(folderOf(thread.cwd))) &&
@@ -72,6 +78,22 @@ export async function listThreads(
     nextCursor,
     backwardsCursor: threads[0] === undefined ? null : writeCursor(placeOf(threads[0], query)),
   };
+}
+
+/** Whether the list is of a section, or of what is attached to a thread: no thread here is. @throws RpcError for a project, as there are none */
+function asksForPlace({
+  attachedToThreadId,
+  includeAttachedThreads,
+  projectId,
+  sectionId,
+  searchTerm,
+}: ListParams): boolean {
+  if (projectId != null) throw projectNotFound(projectId, INVALID_PARAMS);
+  if (attachedToThreadId != null) readThreadId(attachedToThreadId, "attached thread parent");
+  if (includeAttachedThreads === true && (searchTerm ?? "").trim() === "") {
+    throw invalidRequest("includeAttachedThreads requires a non-empty searchTerm");
+  }
+  return attachedToThreadId != null || sectionId != null;
 }
 
 const MOST_NAMED = 100;

@@ -7,6 +7,7 @@ import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, sortDi
 import { INVALID_PARAMS, invalidRequest, METHOD_NOT_FOUND, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { itemRow, itemsPage, turnsPage } from "./pages.ts";
+import { passedOver } from "./passed-over.ts";
 import { listThreads, sourceKind } from "./thread-list.ts";
 import { readThreadId } from "./thread-source.ts";
 import { itemsView } from "./thread-start.ts";
@@ -15,7 +16,7 @@ import { findStored, fullTurns, type History, modeOf } from "./thread-view.ts";
 const readSchema = z.object({ threadId: text, includeTurns: optionalFlag });
 const page = { threadId: text, cursor: optionalText, limit: optionalCount, sortDirection };
 const turnsSchema = z.object({ ...page, itemsView });
-const itemsSchema = z.object({ ...page, turnId: optionalText });
+const itemsSchema = z.object({ ...page, ...passedOver.items, turnId: optionalText });
 const readItemsSchema = z.object({ threadId: text, turnId: text, itemIds: z.array(text) });
 const loadedSchema = z.object({ cursor: optionalText, limit: optionalCount });
 export const query = {
@@ -27,6 +28,11 @@ export const query = {
 };
 const listSchema = z.object({
   ...query,
+  ...passedOver.list,
+  attachedToThreadId: optionalText,
+  includeAttachedThreads: optionalFlag,
+  projectId: optionalText,
+  sectionId: optionalText,
   sortKey: z.enum(["created_at", "updated_at", "recency_at", "section_position", "relevance"]).nullish(),
   modelProviders: optionalTexts,
   cwd: z.union([text, z.array(text)]).nullish(),

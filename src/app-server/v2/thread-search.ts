@@ -13,12 +13,14 @@ import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import type { HistoryTurn } from "./history-turns.ts";
 import { writeCursor } from "./pages.ts";
+import { passedOver } from "./passed-over.ts";
 import { listThreads } from "./thread-list.ts";
 import { checkTerm, paginatedHistory, query } from "./thread-read.ts";
 import type { V2Item } from "./wire-types.ts";
 
 const searchSchema = z.object({
   ...query,
+  ...passedOver.search,
   sortKey: z.enum(["created_at", "updated_at", "recency_at"]).nullish(),
   searchTerm: text,
 });
@@ -105,7 +107,7 @@ async function search(
   params: z.infer<typeof searchSchema>,
   { what, signal, onHit }: Search,
 ): Promise<{ data: Hit[]; nextCursor: string | null; backwardsCursor: string | null }> {
-  const { searchTerm, ...listed } = params;
+  const { searchTerm, includeAttachedThreads: _, ...listed } = params;
   const finder = finderOf(searchTerm, { what, named: "thread/search" });
   const snippets = new Map<string, string>();
   const isWanted = async (stored: StoredThread) => {

@@ -12,10 +12,12 @@ import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { type TurnSettings, threadOf } from "../thread-ops.ts";
 import { SETTINGS_FAILURE } from "./overrides.ts";
+import { passedOver } from "./passed-over.ts";
 import { approvalPolicySchema, sandboxFromV2, sandboxToV2, v2SandboxPolicySchema } from "./settings.ts";
 import { readThreadId } from "./thread-source.ts";
 
 export const settingsFields = {
+  ...passedOver.settings,
   cwd: optionalText,
   approvalPolicy: approvalPolicySchema.nullish(),
   sandboxPolicy: v2SandboxPolicySchema.nullish(),
@@ -23,7 +25,7 @@ export const settingsFields = {
   model: optionalText,
   effort: optionalText,
   summary: reasoningSummarySchema.nullish(),
-  serviceTier: z.string().min(1).nullish(),
+  serviceTier: optionalText,
   collaborationMode: z
     .object({
       mode: text,
@@ -79,7 +81,7 @@ async function settingsOf({ configs, cwd: home }: ServerContext, given: GivenSet
     ...(effort == null ? {} : { effort }),
     ...(summary == null ? {} : { summary }),
     ...(collaborationMode == null ? {} : { collaboration_mode: collaborationMode }),
-    ...(given.serviceTier === undefined ? {} : { service_tier: given.serviceTier }),
+    ...(given.serviceTier === undefined ? {} : { service_tier: given.serviceTier === "" ? null : given.serviceTier }),
   };
 }
 

@@ -2,14 +2,26 @@
 import { RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
-import { INTERNAL_ERROR, INVALID_REQUEST, invalidRequest, noRollout, RpcError, textOfError } from "../rpc-error.ts";
+import {
+  INTERNAL_ERROR,
+  INVALID_REQUEST,
+  invalidRequest,
+  noRollout,
+  RpcError,
+  textOfError,
+  threadNotFound,
+} from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { findStored } from "./thread-view.ts";
 
 /** @param what `thread` or `session`: Codex says it one way when it reads and the other when it loads */
 export function readThreadId(
   text: string,
-  what: "thread" | "session" | `${"parent" | "ancestor" | "included" | "excluded"} thread` = "thread",
+  what:
+    | "thread"
+    | "session"
+    | "attached thread parent"
+    | `${"parent" | "ancestor" | "included" | "excluded"} thread` = "thread",
   number = INVALID_REQUEST,
 ): ThreadId {
   try {
@@ -17,6 +29,13 @@ export function readThreadId(
   } catch (error) {
     throw new RpcError(number, `invalid ${what} id: ${textOfError(error)}`, { cause: error });
   }
+}
+
+/** The id of a thread that there is, stored or not. @throws RpcError */
+export async function knownThread({ manager, views }: ServerContext, given: string): Promise<ThreadId> {
+  const threadId = readThreadId(given);
+  if (views.ephemeral.has(threadId) || (await findStored(manager, threadId)) !== undefined) return threadId;
+  throw threadNotFound(threadId);
 }
 
 /** A thread by its id. Ephemeral ones have no rollout, archived ones must be unarchived first. */

@@ -7,11 +7,12 @@ import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
-import { invalidRequest, withContext } from "../rpc-error.ts";
+import { invalidRequest, projectNotFound, withContext } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
+import { passedOver } from "./passed-over.ts";
 import { sessionOf } from "./settings.ts";
 import { collaborationModeOf } from "./thread-settings.ts";
 import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
@@ -21,6 +22,8 @@ import type { V2Session, V2Thread } from "./wire-types.ts";
 
 const startSchema = z.object({
   ...overrideFields,
+  ...passedOver.start,
+  projectId: optionalText,
   historyMode: z.enum(["legacy", "paginated"]).nullish(),
   threadSource: optionalText,
   experimentalRawEvents: optionalFlag,
@@ -28,6 +31,7 @@ const startSchema = z.object({
 export const itemsView = z.enum(["notLoaded", "summary", "full"]).nullish();
 const resumeSchema = z.object({
   ...overrideFields,
+  ...passedOver.resume,
   threadId: text,
   history: z.array(z.unknown()).nullish(),
   path: optionalText,
@@ -36,6 +40,7 @@ const resumeSchema = z.object({
 });
 const forkSchema = z.object({
   ...overrideFields,
+  ...passedOver.fork,
   threadId: text,
   lastTurnId: optionalText,
   beforeTurnId: optionalText,
@@ -93,6 +98,7 @@ function attach({ hub }: ServerContext, call: Call, threadId: ThreadId): void {
 
 async function start(server: ServerContext, params: z.infer<typeof startSchema>, call: Call): Promise<ThreadAnswer> {
   const { manager, clock, views, hub } = server;
+  if (params.projectId != null) throw projectNotFound(params.projectId);
   const config = await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE);
   const originator = call.connection.client?.name ?? null;
   const historyMode = params.historyMode ?? "paginated";

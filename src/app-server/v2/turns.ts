@@ -11,6 +11,7 @@ import type { ServerContext } from "../server-context.ts";
 import { submitInput, threadOf } from "../thread-ops.ts";
 import { inputFromV2, type V2Input, v2InputSchema } from "./input.ts";
 import { turnInProgress } from "./map-events.ts";
+import { passedOver } from "./passed-over.ts";
 import { changeSettings, settingsFields } from "./thread-settings.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Turn } from "./wire-types.ts";
@@ -20,6 +21,7 @@ const startSchema = z.object({
   input: z.array(v2InputSchema),
   clientUserMessageId: optionalText,
   ...settingsFields,
+  ...passedOver.turn,
   outputSchema: z.unknown().optional(),
 });
 const steerSchema = z.object({
@@ -27,6 +29,7 @@ const steerSchema = z.object({
   input: z.array(v2InputSchema),
   expectedTurnId: text,
   clientUserMessageId: optionalText,
+  ...passedOver.steer,
 });
 const interruptSchema = z.object({ threadId: text, turnId: text });
 const injectSchema = z.object({ threadId: text, items: z.array(z.unknown()) });
