@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { raceAbort } from "../../src/kernel/cancellation.ts";
 import { RolloutNotFoundError, StoreIoError, ThreadBusyError } from "../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import { assistantMessage } from "../../src/protocol/response-item.ts";
@@ -142,14 +143,17 @@ test("stores that take threads from each other all the time: one writes at a tim
   for (const store of stores) await store.close();
 });
 
-test("who lost a thread hears of it without writing", async () => {
+/** What comes of it within the second that a store promises. */
+const withinASecond = <T>(work: Promise<T>): Promise<T> => raceAbort(work, AbortSignal.timeout(1_000));
+
+test("who lost a thread hears of it within a second, without writing", async () => {
   const schema = freshSchema();
   const [a, b] = [open(schema), open(schema)];
   const { id } = await storedThread(a, ["one"]);
   const lost = Promise.withResolvers<Error>();
   const writer = await a.open(id, { onFailure: lost.resolve });
   const next = await b.open(id, { lease: "takeOver" });
-  assert.ok((await lost.promise) instanceof ThreadBusyError);
+  assert.ok((await withinASecond(lost.promise)) instanceof ThreadBusyError);
   await assert.rejects(writer.flush(), ThreadBusyError);
   addTurn(next, "two");
   await next.close();
@@ -157,8 +161,76 @@ test("who lost a thread hears of it without writing", async () => {
   const gone = Promise.withResolvers<Error>();
   await a.open(id, { onFailure: gone.resolve });
   await b.delete(id);
-  assert.ok((await gone.promise) instanceof RolloutNotFoundError);
+  assert.ok((await withinASecond(gone.promise)) instanceof RolloutNotFoundError);
   await Promise.all([a.close(), b.close()]);
+});
+
+test("of many threads that are taken at once, each is told within a second; and after the listening connection was lost", async () => {
+  const schema = freshSchema();
+  const [a, b] = [open(schema), open(schema)];
+  await a.list();
+  for (const round of [0, 1]) {
+    const lost = await Promise.all(
+      Array.from({ length: 40 }, async () => {
+        const { promise, resolve } = Promise.withResolvers<Error>();
+        const { threadId } = await a.create(header(), { onFailure: resolve });
+        return { threadId, promise };
+      }),
+    );
+    const taken = await Promise.all(lost.map(({ threadId }) => b.open(threadId, { lease: "takeOver" })));
+    const told = await withinASecond(Promise.all(lost.map(({ promise }) => promise)));
+    assert.ok(told.every((error) => error instanceof ThreadBusyError));
+    await Promise.all(taken.map((writer) => writer.close()));
+    if (round === 1) break;
+    await server.admin((admin) =>
+      admin.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND query LIKE '%pg_try_advisory_lock%'",
+      ),
+    );
+    // It listens again as soon as it has a connection, at its next use at the latest.
+    await a.list();
+  }
+  await Promise.all([a.close(), b.close()]);
+});
+
+test("while no connection is to be had, lines wait under a typed error; then they are stored, once", async () => {
+  const { default: pg } = await import("pg");
+  const pool = new pg.Pool({ connectionString: server.connectionString, max: 2 });
+  const store = postgresStore({ pool, schema: freshSchema(), statementMs: 300 });
+  const writer = await store.create(header());
+  const taken = await pool.connect();
+  writer.append(said("0"));
+  await assert.rejects(writer.flush(), (error) => error instanceof StoreIoError && /within 300 ms/.test(error.message));
+  await assert.rejects(store.list(), StoreIoError);
+  writer.append(said("1"));
+  taken.release();
+  await writer.flush();
+  await assertWhole(store, writer.threadId, 2);
+  await store.close();
+  await pool.end();
+});
+
+test("a server that takes no more connections of this user says so, and what it holds goes on", async () => {
+  const schema = freshSchema();
+  await server.admin(async (admin) => {
+    await admin.query("CREATE ROLE few LOGIN CONNECTION LIMIT 2");
+    await admin.query("GRANT CREATE ON DATABASE postgres TO few");
+  });
+  const address = new URL(server.connectionString);
+  address.username = "few";
+  const first = open(schema, { connectionString: address.href, maxConnections: 2 });
+  const writer = await first.create(header());
+  const second = open(schema, { connectionString: address.href });
+  await assert.rejects(
+    second.list(),
+    (error) => error instanceof StoreIoError && /max_connections/.test(error.message),
+  );
+  writer.append(said("0"));
+  await writer.flush();
+  await assertWhole(first, writer.threadId, 1);
+  await first.close();
+  assert.equal((await second.list()).threads.length, 1);
+  await second.close();
 });
 
 test("a process that is killed lets go of its threads, and what it acknowledged is there", async () => {

@@ -14,7 +14,7 @@ import type { MarkLookups } from "./anchors.ts";
 import { batchStatement, type Part, partOf, stateStatement } from "./batch.ts";
 import type { PostgresDatabase } from "./database.ts";
 import { isConflict, isOfTheStatement, storeFailure } from "./failure.ts";
-import { readRow } from "./thread-row.ts";
+import { readRow, type Summary, summaryOf } from "./thread-row.ts";
 import type { LineGroup, PostgresWriter } from "./writer.ts";
 
 const RETRY = { baseMs: 100, factor: 2, maxMs: 5_000 } as const;
@@ -96,7 +96,7 @@ export class CommitGroup implements LineGroup {
     try {
       const stored = await this.#give(parts);
       const left = parts.filter(({ writer }) => !stored.has(writer.t));
-      for (const part of parts) if (stored.has(part.writer.t)) this.#settle(part);
+      for (const { writer, next, summary } of parts) if (stored.has(writer.t)) this.#settle(writer, next, summary);
       return await this.#explain(left);
     } catch (error) {
       // One thread's lines must not hold up all others'.
@@ -122,7 +122,7 @@ export class CommitGroup implements LineGroup {
     }
   }
 
-  #settle({ writer, next, summary }: Part): void {
+  #settle(writer: PostgresWriter, next: number, summary: Summary): void {
     writer.settle(next, summary);
     // What came meanwhile, or did not fit.
     if (writer.dirty) this.#dirty.add(writer);
@@ -135,15 +135,15 @@ export class CommitGroup implements LineGroup {
     const rows = await this.#database.run(stateStatement(schema, parts));
     const found = new Map(rows.map(readRow).map((row) => [row.t, row]));
     const failed: PostgresWriter[] = [];
-    for (const part of parts) {
-      const { writer, next } = part;
+    for (const { writer, next } of parts) {
       const row = found.get(writer.t);
       if (row === undefined || row.deleted) {
         writer.end(new RolloutNotFoundError(`thread ${writer.threadId} was deleted`));
       } else if (row.epoch !== writer.epoch) {
         writer.end(new ThreadBusyError(writer.threadId, row.owner ?? undefined));
-      } else if (row.next === next) this.#settle(part);
-      else if (row.next === writer.stored) failed.push(writer);
+      } else if (row.next === writer.stored) failed.push(writer);
+      // A batch of before was stored, and nobody heard so; since then more lines have come.
+      else if (row.next > writer.stored && row.next <= next) this.#settle(writer, row.next, summaryOf(row));
       else writer.end(new StoreIoError(`thread ${writer.threadId} ends at line ${row.next}, not ${writer.stored}`));
     }
     return failed;

@@ -169,15 +169,16 @@ export class ThreadTable {
    */
   async delete(id: ThreadId): Promise<boolean> {
     const text = `
-      WITH found AS (SELECT t FROM ${this.#s}.threads WHERE id = $1 AND NOT deleted FOR UPDATE),
+      WITH found AS (SELECT t FROM ${this.#s}.threads WHERE id = $1 AND (NOT deleted OR claim = $2) FOR UPDATE),
       gone AS (
-        UPDATE ${this.#s}.threads AS h SET deleted = true, epoch = h.epoch + 1, holder = NULL, owner = NULL, claim = NULL,
+        UPDATE ${this.#s}.threads AS h SET deleted = true, epoch = h.epoch + 1, holder = NULL, owner = NULL, claim = $2,
           preview = NULL, preview_at = NULL, messages = '[]', name = NULL, name_words = '', text_words = '',
           name_index = '', text_index = ''
         FROM found WHERE h.t = found.t RETURNING h.t, h.id, h.epoch, h.owner
       )
       SELECT t, pg_notify('${CHANNEL}', ${NEWS}) AS told FROM gone`;
-    const [row] = await this.#rows(text, columnText(id));
+    // By the claim, a statement that is given again knows what it has deleted.
+    const [row] = await this.#rows(text, columnText(id), randomUUID());
     if (row === undefined) return false;
     await this.#purge([Number(row.t)]);
     return true;
