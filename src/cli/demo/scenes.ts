@@ -134,10 +134,13 @@ function answerTo({ input }: ModelRequest, pace: number, n: number): Step[] {
     const { tool, km, kmh } = TOOL_SCENE;
     return [wait(pace * 4), call(tool, { km, kmh }), spent(input, 18)];
   }
+  const told = last?.type === "function_call_output" ? String(last.output) : undefined;
   const reply =
-    last?.type === "function_call_output"
-      ? `About ${String(last.output)} minutes, plus ten for the gate and the cow.`
-      : (REPLIES.get(prompt) ?? `ack: ${prompt}`);
+    told === undefined
+      ? (REPLIES.get(prompt) ?? `ack: ${prompt}`)
+      : prompt === TOOL_SCENE.prompt
+        ? `About ${told} minutes, plus ten for the gate and the cow.`
+        : `The ground station says: ${told.trim().split("\n").at(-1)}`;
   const output = spent(input, reply.split(" ").length);
   return pace === 0 ? [say(reply), output] : [wait(pace * 6), ...slowly(reply, pace, n), output];
 }
