@@ -140,6 +140,8 @@ test("a home goes into a database and comes back byte for byte, forks as forks",
   for (const [name, text] of again) if (!name.includes(made.orphan)) assert.equal(text, before.get(name), name);
   assert.equal(again.size, 6);
   assert.equal((await last.get(made.root)).name, "a name");
+  for (const { threadId, updatedAt } of (await middle.list({ sourceKinds: ALL_SOURCE_KINDS })).threads)
+    assert.equal((await last.get(threadId)).updatedAt, updatedAt, "a copy is as old as what it copies");
   assert.deepEqual(await last.notes.read(made.root, "budget"), { used: 3 });
   assert.equal((await last.get(made.grandchild)).archived, true);
 });

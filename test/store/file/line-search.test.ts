@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
-import { linesBackwards } from "../../../src/store/file/rollout/line-reader.ts";
+import { LineReader, linesBackwards } from "../../../src/store/file/rollout/line-reader.ts";
 import { linesHolding } from "../../../src/store/file/rollout/line-search.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "skein-search-"));
@@ -49,4 +49,37 @@ test("finds what lies across the border of two blocks, and in lines that are lon
     assert.equal(scanned.length, 1);
     assert.deepEqual(searched, scanned);
   }
+});
+
+test("lines are the same, at the same places, read forwards by blocks of any size and backwards", () => {
+  const line = fc.oneof(
+    fc.constant(""),
+    fc.string({ unit: "grapheme", maxLength: 30 }),
+    fc.constant("x".repeat(70_000)),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(line, { maxLength: 8 }),
+      fc.constantFrom("", "\n"),
+      fc.constantFrom(undefined, 1, 7, 64 * 1024),
+      (lines, last, blockBytes) => {
+        const text = lines.map((each) => each.replaceAll("\n", " ")).join("\n") + last;
+        writeFileSync(path, text);
+        const fd = openSync(path, "r");
+        try {
+          const reader = new LineReader(nodeFileSystem, fd, {
+            start: 0,
+            ...(blockBytes !== undefined && { blockBytes }),
+          });
+          const forwards: unknown[] = [];
+          for (let page = reader.next(); page !== undefined; page = reader.next()) forwards.push(...page);
+          const end = Buffer.byteLength(text);
+          assert.deepEqual([...linesBackwards(nodeFileSystem, fd, end)].reverse(), forwards);
+        } finally {
+          closeSync(fd);
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
 });
