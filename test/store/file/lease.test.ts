@@ -129,6 +129,26 @@ describe("leases", () => {
     });
   }
 
+  test("a claim that a dead process left keeps nobody out, and one that says nothing; another's does", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    const { threadId } = await store.create(header());
+    await store.close();
+    const claim = join(home.path, "leases", `${threadId}.claim`);
+    const owner = (who: object) =>
+      JSON.stringify({ ...thisProcess(), ...who, token: "other", since: "2026-01-01T00:00:00.000Z" });
+    for (const text of [owner({ pid: 2 ** 30 }), "nonsense", ""]) {
+      writeFileSync(claim, text);
+      await (await home.open().open(threadId)).close();
+      assert.equal(existsSync(claim), false);
+    }
+    writeFileSync(claim, owner({ pid: 7, host: "elsewhere", realm: "r", machine: null }));
+    await assert.rejects(home.open().open(threadId), ThreadBusyError);
+    assert.equal(existsSync(claim), true);
+    rmSync(claim);
+    await (await home.open().open(threadId)).close();
+  });
+
   test("a rollout has one writer, whichever home it was opened from", async () => {
     await using home = new TempHome();
     await using other = new TempHome();
@@ -169,6 +189,16 @@ describe("leases", () => {
     const [a, b] = [home.open({ fileSystem: noLinks }), home.open({ fileSystem: noLinks })];
     const writer = await a.create(header());
     await assert.rejects(b.open(writer.threadId), ThreadBusyError);
+    // As it is seen between its making and its writing.
+    let unwritten = 3;
+    const early = home.open({
+      fileSystem: {
+        ...noLinks,
+        readText: (path) => (path.endsWith(writer.threadId) && unwritten-- > 0 ? "" : nodeFileSystem.readText(path)),
+      },
+    });
+    await assert.rejects(early.open(writer.threadId), ThreadBusyError);
+    assert.ok(unwritten <= 0);
     const next = await b.open(writer.threadId, { lease: "takeOver" });
     writer.append(user("late"));
     await assert.rejects(writer.flush(), ThreadBusyError);

@@ -335,7 +335,7 @@ export class LeaseKeeper {
     const claim = `${path}${CLAIM_SUFFIX}`;
     for (let waitedMs = 0; this.#fs.infoOf(claim) !== undefined && waitedMs < CLAIM_WAIT_MS; waitedMs += 1) {
       const claimant = this.#readHolder(claim);
-      if (claimant !== undefined && claimant !== "nonsense" && this.#isSurelyDead(claimant))
+      if (claimant === "nonsense" || (claimant !== undefined && this.#isSurelyDead(claimant)))
         removeIfThere(this.#fs, claim);
       else Atomics.wait(PAUSE, 0, 0, 1);
     }
@@ -361,7 +361,16 @@ export class LeaseKeeper {
     }
   }
 
+  /** Without links an entry is made in two steps: one that says nothing yet has a moment to, before its maker counts as dead. */
   #readHolder(path: string): Holder | "nonsense" | undefined {
+    for (let waitedMs = 0; ; waitedMs += 1) {
+      const holder = this.#holderIn(path);
+      if (holder !== "nonsense" || waitedMs === CLAIM_WAIT_MS) return holder;
+      Atomics.wait(PAUSE, 0, 0, 1);
+    }
+  }
+
+  #holderIn(path: string): Holder | "nonsense" | undefined {
     try {
       const text = this.#fs.readText(path);
       return holderFrom(text) ?? "nonsense";
