@@ -165,6 +165,11 @@ export class EndNotices {
     }
   }
 
+  /** Resolves when nothing of the thread is being written any more. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#writes.rest(threadId);
+  }
+
   // After a restart of the process.
 
   /** A thread is in memory: it is told what it was owed, and followed where it owes itself. Never rejects. */

@@ -315,6 +315,11 @@ export class Monitors {
     for (const { holder } of this.#watches.all()) holder?.giveUp(new ManagerClosedError());
   }
 
+  /** Resolves when nothing of what the thread watches is being written any more. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#notes.rest(threadId);
+  }
+
   /** Resolves when all is stored. */
   settled(): Promise<void> {
     return this.#notes.settled();

@@ -434,9 +434,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return this.toJSON();
   }
 
-  /** Resolves when nothing that was said of a thread that has ended is being written beside it any more. */
+  /** Resolves when nothing is being written beside the thread any more. */
   async notesAtRest(threadId: ThreadId): Promise<void> {
-    await Promise.all([this.budgets.accounts.rest(threadId), this.messages.mail.rest(threadId)]);
+    const { budgets, messages, timers, monitors, notices } = this;
+    const all = [budgets.accounts, messages.mail, timers, monitors, notices];
+    await Promise.all(all.map((one) => one.rest(threadId)));
   }
 
   capacity(): Capacity {

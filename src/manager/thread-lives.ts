@@ -57,6 +57,8 @@ export interface LivesHost {
     noteRemoved(threadId: ThreadId): void;
   };
   signal(signal: SupervisorSignal): void;
+  /** Resolves when nothing is being written beside the thread. */
+  notesAtRest(threadId: ThreadId): Promise<void>;
   /** Something has happened that may have made a thread idle. */
   noteActivity(): void;
 }
@@ -183,6 +185,8 @@ export class ThreadLives implements Lives, MemberLives {
     const { incarnation, id } = thread;
     this.#reaped.add(incarnation);
     incarnation.end("moved");
+    // Whoever has it next reads what stands beside it, and writes there alone.
+    await this.#inTime(this.#host.notesAtRest(id));
     await this.#closeWriter(incarnation);
     thread.close();
     await this.#host.registry.left(thread, "gone");

@@ -352,6 +352,11 @@ export class Timers {
     else this.#place({ ...row, timer: now });
   }
 
+  /** Resolves when nothing of the thread is being written any more. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#writes.rest(threadId);
+  }
+
   /** Nothing fires any more; resolves when what was firing is done, and everything is stored or has failed to be. */
   async close(): Promise<void> {
     this.#isClosed = true;

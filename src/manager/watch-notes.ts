@@ -83,6 +83,11 @@ export class WatchNotes {
     });
   }
 
+  /** Resolves when nothing of the thread is being written any more. */
+  rest(threadId: ThreadId): Promise<void> {
+    return this.#writes.rest(threadId);
+  }
+
   /** Resolves when nothing is being written any more. */
   settled(): Promise<void> {
     return this.#writes.settled();

@@ -85,6 +85,7 @@ suite("notices of agents' ends", () => {
     for (let n = 0; n < 10; n += 1) await settled();
     assert.equal((await noticesIn(store, parent)).length, told);
     await later.manager.resumeThread(parent);
+    for (let n = 0; n < 500 && (await noticesIn(store, parent)).length === 0; n += 1) await settled();
     for (let n = 0; n < 20; n += 1) await settled();
     assert.equal((await noticesIn(store, parent)).length, 1);
   });

@@ -110,6 +110,40 @@ suite("notes that are written slowly", () => {
     open.open();
   });
 
+  test("SEMANTICS 9.6: of messages that are being stored when their thread is given away, each that was accepted goes along", async () => {
+    const { store, inner, hold, release } = slowStore("mail");
+    const reader = defineThreadLogic({
+      messages: { note: z.object({ n: z.number() }) },
+      receive: { note: (_, { thread }) => new Promise((_, reject) => thread.signal.addEventListener("abort", reject)) },
+      turn: () => "x",
+    });
+    await using r = await rig({ store, threadLogic: reader });
+    const { threadId } = await r.manager.startThread();
+    hold();
+    const accepted: number[] = [];
+    const sending = [1, 2, 3].map((n) =>
+      r.manager.send(threadId, { type: "note", n }, { durable: true }).then(
+        () => accepted.push(n),
+        () => undefined,
+      ),
+    );
+    await rest();
+    let free: string | undefined;
+    const moving = runtimeOf(r.manager)
+      ?.giveAway(threadId)
+      .then(async () => {
+        free = JSON.stringify(await inner.notes?.read(threadId, "mail"));
+      });
+    await rest();
+    release();
+    await Promise.all([...sending, moving]);
+    await rest();
+    assert.equal(JSON.stringify(await inner.notes?.read(threadId, "mail")), free, "nothing is written any more");
+    const note = JSON.stringify(await inner.notes?.read(threadId, "mail"));
+    for (const n of accepted) assert.ok(note?.includes(`"n":${n}`), `${n} in ${note}`);
+    assert.equal(accepted.length + r.manager.deadLetters.total, 3);
+  });
+
   test("SEMANTICS 7.5: an agent that is started again before its last end was told owes its parent the next one too", async () => {
     const inner = memoryStore();
     let gate = latch();
