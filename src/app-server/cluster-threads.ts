@@ -1,5 +1,5 @@
 /** The threads of a cluster, as a server serves them: those that its clients have opened are listened to here, and run on workers. */
-import { type Observable, Subject } from "rxjs";
+import { type Observable, Subject, type Subscription } from "rxjs";
 import type { Cluster, ClusterThread } from "../cluster/index.ts";
 import type { ManagerSetup } from "../manager/options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
@@ -27,6 +27,8 @@ export class ClusterThreads implements ServedThreads, Disposable {
   readonly #own: OwnServices;
   /** The one that was asked for last is the last. */
   readonly #open = new Map<ThreadId, Opened>();
+  readonly #parents = new Map<ThreadId, ThreadId>();
+  readonly #agents: Subscription;
   readonly #events = new Subject<ThreadEvent>();
   readonly #created = new Subject<ClusterThread>();
   readonly #closed = new Subject<{ readonly threadId: ThreadId }>();
@@ -34,6 +36,10 @@ export class ClusterThreads implements ServedThreads, Disposable {
   constructor(cluster: Cluster, own: OwnServices) {
     this.#cluster = cluster;
     this.#own = own;
+    this.#agents = cluster.agents$.subscribe(({ thread, parentThreadId }) => {
+      this.#parents.set(thread.id, parentThreadId);
+      this.#listenTo(thread);
+    });
   }
 
   get store() {
@@ -84,9 +90,9 @@ export class ClusterThreads implements ServedThreads, Disposable {
     return this.#cluster.listThreads(query);
   }
 
-  /** Agents of a turn are on the worker that runs it, and nobody's to follow here. */
-  parentOf(): undefined {
-    return undefined;
+  /** Of an agent that is listened to here. */
+  parentOf(threadId: ThreadId): ThreadId | undefined {
+    return this.#parents.get(threadId);
   }
 
   async startThread(...[config, options]: Parameters<Cluster["startThread"]>): Promise<NewThread<ClusterThread>> {
@@ -179,6 +185,7 @@ export class ClusterThreads implements ServedThreads, Disposable {
   #letGo(threadId: ThreadId): void {
     const opened = this.#open.get(threadId);
     this.#open.delete(threadId);
+    this.#parents.delete(threadId);
     opened?.stop();
   }
 
@@ -190,6 +197,7 @@ export class ClusterThreads implements ServedThreads, Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#agents.unsubscribe();
     for (const threadId of [...this.#open.keys()]) this.#letGo(threadId);
   }
 }

@@ -22,7 +22,7 @@ import {
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
-import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
@@ -36,7 +36,9 @@ import {
   type Facts,
   type Message,
   PROTOCOL_VERSION,
+  type Run,
   readNote,
+  type SentConfig,
   type SentResult,
   type TurnAnswer,
 } from "./wire.ts";
@@ -113,11 +115,11 @@ export class Attendance {
   /** Decisions that an earlier worker was told, by call. */
   readonly #decided = new Map<string, Answer>();
   #done: Promise<unknown> = Promise.resolve();
-  /** What it was set to here; its next turns have it too. */
-  #priority: Priority | undefined;
-  #isListening = false;
+  readonly #listening = new Set<LiveThread>();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
+  /** Agents whose notes are being written. */
+  readonly #showing = new Set<Promise<void>>();
   /** The thread is being let go of: what comes now begins an invocation of its own. */
   #isOver = false;
 
@@ -149,12 +151,13 @@ export class Attendance {
     const { signal } = this.#stop;
     signal.throwIfAborted();
     const note = await this.#note();
+    let created: { unsubscribe(): void } | undefined;
     try {
       const isAgain = note.run?.invocation === this.invocation;
       const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
+      const began = sentConfig(thread);
       this.#answerAgain(thread);
-      if (isAgain) await takeUpAgents(this.#worker, this.threadId, signal);
       const run = {
         invocation: this.invocation,
         submissionId: message.id,
@@ -162,6 +165,8 @@ export class Attendance {
         key: this.key,
         epoch: thread.epoch,
       };
+      created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, run));
+      if (isAgain) await this.#takeUpAgents(this.threadId, signal);
       await this.#write({ ...note, run });
       await this.#hand(thread, message, { isAgain });
       if (!isAgain) tellFired(thread, message);
@@ -175,16 +180,77 @@ export class Attendance {
       const results = await this.#collect(signal);
       const facts = await factsOf(thread);
       const hasTimers = thread.timers.length > 0;
+      created.unsubscribe();
+      const agents = await this.#agentsNotes();
       await this.#release();
+      for (const [threadId, note] of agents) await this.#worker.notes.write(threadId, "cluster", note);
       const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       const { config } = note;
-      const changed = { ...changedSettings(config, facts), ...definedFields({ priority: this.#priority }) };
+      const changed = changedSettings(facts.config, began);
       await this.#write({ ...note, config: { ...config, ...changed }, facts, run: null });
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
+      created?.unsubscribe();
       this.#ready.reject(error);
       await this.#release();
       throw signal.aborted ? signal.reason : error;
+    }
+  }
+
+  /** An agent is found, followed and answered as its thread is, by way of this invocation. */
+  #show(threadId: ThreadId, run: Run): void {
+    const agent = this.agent(threadId);
+    if (agent === undefined) return;
+    const show = async () => {
+      const { notes } = this.#worker;
+      const before = readNote(await notes.read(threadId, "cluster"));
+      const facts = await factsOf(agent);
+      const { start: position } = agent.incarnation.door;
+      const note = newNote(before?.config ?? {}, { ...facts, position });
+      await notes.write(threadId, "cluster", { ...note, run: { ...run, epoch: agent.epoch, through: this.threadId } });
+    };
+    const showing = show()
+      .catch((err: unknown) => this.#worker.logger.warn({ threadId, err }, "an agent can't be shown to clients"))
+      .finally(() => this.#showing.delete(showing));
+    this.#showing.add(showing);
+    this.#answerAgain(agent);
+  }
+
+  /** How the agents stand once they are let go of. */
+  async #agentsNotes(): Promise<[ThreadId, ClusterNote][]> {
+    await Promise.all(this.#showing);
+    const agents = this.#agents().map(async (agent): Promise<[ThreadId, ClusterNote][]> => {
+      const note = readNote(await this.#worker.notes.read(agent.id, "cluster"));
+      if (note?.run?.invocation !== this.invocation) return [];
+      return [[agent.id, { ...note, facts: await factsOf(agent), run: null }]];
+    });
+    return (await Promise.all(agents)).flat();
+  }
+
+  /** The thread itself, or an agent of its turn that is in memory. */
+  agent(threadId: ThreadId): LiveThread | undefined {
+    if (threadId === this.threadId) return this.live;
+    if (!this.#worker.agentsUnder(this.threadId).includes(threadId)) return undefined;
+    const agent = this.#worker.manager.loadedThread(threadId);
+    return agent && liveOf(agent);
+  }
+
+  /** The agents whose turns an earlier worker has left open go on beside their parent; the others are let go of. */
+  async #takeUpAgents(parentThreadId: ThreadId, signal: AbortSignal): Promise<void> {
+    const { manager, notes, logger } = this.#worker;
+    const query = { parentThreadId, sourceKinds: ALL_SOURCE_KINDS };
+    for await (const { threadId, openTurn } of everyThread(manager.store, query, signal)) {
+      try {
+        const note = readNote(await notes.read(threadId, "cluster"));
+        const isOurs = note?.run?.invocation === this.invocation;
+        if (openTurn !== null)
+          await manager.resumeThread(threadId, { recovery: "continue" }, { signal, initialMessages: "none" });
+        else if (isOurs) await notes.write(threadId, "cluster", { ...note, run: null });
+        if (openTurn !== null || isOurs) await this.#takeUpAgents(threadId, signal);
+      } catch (err) {
+        signal.throwIfAborted();
+        logger.warn({ threadId, err }, "an agent whose turn is open could not be taken up");
+      }
     }
   }
 
@@ -218,8 +284,9 @@ export class Attendance {
   /** A message of this invocation, from now on. */
   async take(message: Message): Promise<Delivery> {
     try {
-      const thread = await this.#ready.promise;
-      if (this.#isOver) return { taken: false };
+      const attended = await this.#ready.promise;
+      const thread = message.to === undefined ? attended : this.agent(message.to);
+      if (this.#isOver || thread === undefined) return { taken: false };
       const handing = this.#hand(thread, message, { isAgain: true });
       this.#handing.add(handing);
       await handing.finally(() => this.#handing.delete(handing));
@@ -235,7 +302,7 @@ export class Attendance {
   takeAgain(message: Message): void {
     if (isAnswer(message)) this.#decided.set(message.op.id, message.op);
     else void this.take({ ...message, ...(message.kind === "op" && { fired: undefined }) }).catch(() => undefined);
-    if (this.live !== undefined) this.#answerAgain(this.live);
+    for (const thread of this.live === undefined ? [] : [this.live, ...this.#agents()]) this.#answerAgain(thread);
   }
 
   async #hand(thread: LiveThread, message: Message, { isAgain }: { isAgain: boolean }): Promise<void> {
@@ -247,7 +314,6 @@ export class Attendance {
       case "budget":
         return thread.setBudget(message.change);
       case "priority":
-        this.#priority = message.priority;
         return thread.setPriority(message.priority);
       case "message": {
         const { id, from, message: said } = message;
@@ -318,8 +384,8 @@ export class Attendance {
       this.#decided.delete(callId);
       void thread.submit(op).catch(() => undefined);
     }
-    if (this.#isListening || this.#decided.size === 0) return;
-    this.#isListening = true;
+    if (this.#listening.has(thread) || this.#decided.size === 0) return;
+    this.#listening.add(thread);
     thread.observe({ event: () => this.#answerAgain(thread), closed: () => undefined });
   }
 
@@ -360,26 +426,6 @@ const IDLE_POLL_MS = 20;
 
 const isAtRest = ({ activity }: LiveThread): boolean => activity === "idle" || activity === "gone";
 
-/** The agents whose turns an earlier worker has left open go on beside their parent. */
-async function takeUpAgents(
-  worker: Pick<WorkerThreads, "manager" | "logger">,
-  parentThreadId: ThreadId,
-  signal: AbortSignal,
-): Promise<void> {
-  const { manager, logger } = worker;
-  const query = { parentThreadId, sourceKinds: ALL_SOURCE_KINDS };
-  for await (const { threadId, openTurn } of everyThread(manager.store, query, signal)) {
-    if (openTurn === null) continue;
-    try {
-      await manager.resumeThread(threadId, { recovery: "continue" }, { signal, initialMessages: "none" });
-      await takeUpAgents(worker, threadId, signal);
-    } catch (err) {
-      signal.throwIfAborted();
-      logger.warn({ threadId, err }, "an agent whose turn is open could not be taken up");
-    }
-  }
-}
-
 /** @throws RolloutNotFoundError for a thread that is not stored, or was never the cluster's */
 export async function noteOf({ manager, notes }: WorkerThreads, threadId: ThreadId): Promise<ClusterNote> {
   const note = readNote(await notes.read(threadId, "cluster"));
@@ -415,7 +461,8 @@ export function liveOf(thread: unknown): LiveThread {
   throw new InvalidRequestError("createWorker: the manager is of another copy of skein; import both from one");
 }
 
-function sentConfig({ config: { tools: _, messages: __, ...config } }: LiveThread): Facts["config"] {
+function sentConfig({ config: given }: LiveThread): SentConfig {
+  const { tools: _, messages: __, mcpServers: ___, shellEnvironmentPolicy: ____, ...config } = given;
   return config;
 }
 
@@ -430,25 +477,12 @@ export async function factsOf(thread: LiveThread): Promise<Facts> {
   };
 }
 
-/** Settings that ops have changed stay, whichever worker runs the next turn. */
-const TURN_SETTINGS = [
-  "cwd",
-  "model",
-  "approvalPolicy",
-  "sandboxPolicy",
-  "reasoningEffort",
-  "reasoningSummary",
-  "serviceTier",
-] as const;
-
-function changedSettings(config: ThreadConfig, { config: now, configured }: Facts): ThreadConfig {
-  const began: Record<string, unknown> = {
-    ...{ cwd: configured.cwd, model: configured.model, approvalPolicy: configured.approval_policy },
-    ...{ sandboxPolicy: configured.sandbox_policy, reasoningEffort: configured.reasoning_effort ?? null },
-    ...{ reasoningSummary: config.reasoningSummary ?? now.reasoningSummary, serviceTier: config.serviceTier ?? null },
-  };
-  const changed = TURN_SETTINGS.filter((key) => JSON.stringify(now[key]) !== JSON.stringify(began[key]));
-  return Object.fromEntries(changed.map((key) => [key, now[key]]));
+/** What ops have changed stays, whichever worker runs the next turn; but for MCP servers, whose secrets stand in no note. */
+function changedSettings(now: SentConfig, began: SentConfig): ThreadConfig {
+  const before: Readonly<Record<string, unknown>> = began;
+  return Object.fromEntries(
+    Object.entries(now).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])),
+  );
 }
 
 export const newNote = (config: ThreadConfig, facts: Facts): ClusterNote => ({

@@ -1,7 +1,8 @@
 /** A program's connection to a cluster. */
+import { type Observable, Subject } from "rxjs";
 import * as z from "zod";
 import { withDeadline } from "../kernel/cancellation.ts";
-import { systemClock } from "../kernel/clock.ts";
+import { sleep, systemClock } from "../kernel/clock.ts";
 import type { FanOutOptions, Task } from "../manager/fan-out.ts";
 import { postOf } from "../manager/post.ts";
 import type { ShutdownReport } from "../manager/shutdown-report.ts";
@@ -33,6 +34,7 @@ import {
   RolloutNotFoundError,
   ThreadNotFoundError,
 } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
 import { newThreadId, newTurnId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
@@ -80,16 +82,26 @@ export type ConnectOptions = {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 };
 
+/** An agent of a turn, and the thread whose turn has started it. */
+export type StartedAgent = { readonly thread: ClusterThread; readonly parentThreadId: ThreadId };
+
 /** A cluster's threads: what a ThreadManager does in one process, over all workers. */
 export interface Cluster extends Threads<ClusterThread> {
   /** As a thread's own `send`, from nobody. @throws as `ThreadManager.send` */
   send: Messenger["send"];
+  /**
+   * The agents that turns start or take up again, of threads whose events are followed here. Whoever subscribes to an agent's events as it
+   * is told hears all of them, also where it has begun meanwhile.
+   */
+  readonly agents$: Observable<StartedAgent>;
   /** Ends the connection. The cluster's threads go on. */
   close(): Promise<void>;
 }
 
 const DEFAULT_PATIENCE_MS = 30_000;
 const SEND_MS = 10_000;
+const AGENT_NOTED_MS = 10_000;
+const AGENT_LOOK_MS = 25;
 
 const optionsSchema = z.strictObject({
   ingress: z.url({ protocol: /^https?$/, error: "must be the engine's address, such as http://127.0.0.1:8080" }),
@@ -115,6 +127,7 @@ class RemoteThreads implements Cluster, ThreadHost {
   readonly #forgotten = new FinalizationRegistry((threadId: ThreadId) => {
     if (this.#handles.get(threadId)?.deref() === undefined) this.#handles.delete(threadId);
   });
+  readonly #agents = new Subject<StartedAgent>();
   #isSameStore = false;
 
   constructor({ ingress, store, signal, patienceMs, headers }: z.infer<typeof optionsSchema>) {
@@ -122,6 +135,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     this.#store = store;
     this.signal = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
     const disconnect = () => {
+      this.#agents.complete();
       for (const handle of this.#handles.values()) handle.deref()?.disconnect();
     };
     if (this.signal.aborted) return;
@@ -175,9 +189,12 @@ class RemoteThreads implements Cluster, ThreadHost {
       known.takeLook(look);
       return known;
     }
-    const thread = new RemoteThread(this, look);
-    this.#handles.set(threadId, new WeakRef(thread));
-    this.#forgotten.register(thread, threadId);
+    return this.#keep(new RemoteThread(this, look));
+  }
+
+  #keep(thread: RemoteThread): RemoteThread {
+    this.#handles.set(thread.id, new WeakRef(thread));
+    this.#forgotten.register(thread, thread.id);
     return thread;
   }
 
@@ -301,6 +318,40 @@ class RemoteThreads implements Cluster, ThreadHost {
     const look = await this.#bounded("the look", (signal) => this.#found(parseThreadId(threadId), signal), options);
     await this.#checkStore(look.note.facts.threadId, options.signal);
     return this.#handle(look, { isNew: false }).submitAfter(look, { id: options.id, op }, options);
+  }
+
+  // Agents of turns.
+
+  get agents$(): Observable<StartedAgent> {
+    return this.#agents.asObservable();
+  }
+
+  hear(parentThreadId: ThreadId, msg: EventMsg): void {
+    if (!this.#agents.observed) return;
+    if (msg.type === "collab_agent_spawn_end" && msg.new_thread_id)
+      void this.#tellAgent(parseThreadId(msg.new_thread_id), parentThreadId, "start");
+    if (msg.type === "collab_resume_end")
+      void this.#tellAgent(parseThreadId(msg.receiver_thread_id), parentThreadId, "now");
+  }
+
+  /** Its worker notes it while the parent goes on: what is told of it may come first. */
+  async #tellAgent(threadId: ThreadId, parentThreadId: ThreadId, since: "start" | "now"): Promise<void> {
+    const { signal } = this;
+    for (const end = systemClock.now() + AGENT_NOTED_MS; !signal.aborted && systemClock.now() < end; ) {
+      try {
+        const look = await this.#found(threadId, signal);
+        const known = this.#handles.get(threadId)?.deref();
+        // It was told before: its start is told again with the history.
+        if (known !== undefined && since === "start") return;
+        const thread = known ?? this.#keep(new RemoteThread(this, look, since));
+        thread.takeLook(look);
+        return this.#agents.next({ thread, parentThreadId });
+      } catch (error) {
+        // Nobody waits for this; whoever looks for the agent is told what is the matter.
+        if (!(error instanceof ThreadNotFoundError)) return;
+        await sleep(systemClock, AGENT_LOOK_MS, signal).catch(() => undefined);
+      }
+    }
   }
 
   // Messages.

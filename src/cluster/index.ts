@@ -2,7 +2,7 @@
 import "../node-version.ts";
 
 export type { ClusterThread } from "./cluster-thread.ts";
-export { type Cluster, type ConnectOptions, connect } from "./connect.ts";
+export { type Cluster, type ConnectOptions, connect, type StartedAgent } from "./connect.ts";
 export {
   createWorker,
   type DrainOptions,

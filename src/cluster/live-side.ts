@@ -31,6 +31,7 @@ const plain = (status: number, text: string): LiveAnswer => ({ status, type: "te
 
 export type LiveHost = {
   readonly isDraining: boolean;
+  /** Of the thread itself, or of the one whose turn has started it. */
   attendanceOf(threadId: ThreadId): Attendance | undefined;
 };
 
@@ -43,8 +44,9 @@ export function answerLive(
   if (pathname === `${LIVE_PATH}health`) return host.isDraining ? plain(503, "draining") : plain(200, "ok");
   const [, id] = /^\/skein\/threads\/([0-9a-f-]{36})\/events$/.exec(pathname) ?? [];
   if (id === undefined) return plain(404, "not found");
-  const attendance = host.attendanceOf(parseThreadId(id));
-  const { live } = attendance ?? {};
+  const threadId = parseThreadId(id);
+  const attendance = host.attendanceOf(threadId);
+  const live = attendance?.agent(threadId);
   // Whoever has no key learns nothing, not even whether the thread is here.
   if (attendance === undefined || live === undefined || !isKey(authorization, attendance.key))
     return plain(403, "forbidden");

@@ -13,7 +13,7 @@ import {
   SkeinError,
   ThreadClosedError,
 } from "../protocol/errors.ts";
-import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import type { Event, EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
@@ -64,6 +64,7 @@ import {
   type Look,
   type Message,
   needsTurn,
+  shownConfig,
   type TurnAnswer,
 } from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
@@ -79,7 +80,7 @@ export interface ThreadHost {
   ): AsyncIterable<readonly RolloutLine[]>;
   /** Hands a message in as an invocation of its own. */
   begin(threadId: ThreadId, message: Message, signal?: AbortSignal): Promise<string>;
-  /** Hands a message to the invocation that runs the thread. */
+  /** Hands a message to the invocation that runs the thread; that of an agent is another thread's. */
   deliver(threadId: ThreadId, invocation: string, message: Message, signal?: AbortSignal): Promise<Delivery>;
   /** What an invocation came to. */
   answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
@@ -92,13 +93,19 @@ export interface ThreadHost {
   setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void>;
   /** @param set only the one that was set then */
   cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled>;
+  /** A thread whose events are followed has said something. */
+  hear(threadId: ThreadId, msg: EventMsg): void;
   /** Fires when the connection is closed. */
   readonly signal: AbortSignal;
 }
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
-type Running = { readonly invocation: string; readonly answer: Promise<TurnAnswer> };
+type Running = {
+  readonly invocation: string;
+  readonly through?: ThreadId | undefined;
+  readonly answer: Promise<TurnAnswer>;
+};
 
 export class RemoteThread implements ClusterThread, FeedSource {
   readonly id: ThreadId;
@@ -121,7 +128,10 @@ export class RemoteThread implements ClusterThread, FeedSource {
   /** Messages go out in the order in which they are given. */
   #line: Promise<unknown> = Promise.resolve();
 
-  constructor(host: ThreadHost, { note: { facts, state, run }, position }: Look) {
+  /** @param since from where on it tells its events: from how it stood at that look, or all of them */
+  constructor(host: ThreadHost, { note: { facts: now, state, run }, position }: Look, since: "now" | "start" = "now") {
+    const isWhole = since === "start";
+    const facts = isWhole ? { ...now, position: 0 } : now;
     this.id = facts.threadId;
     this.#host = host;
     this.#origin = facts;
@@ -129,8 +139,10 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#status = run === null ? facts.status : "running";
     this.#epoch = run?.epoch ?? facts.epoch;
     this.#isClosed = state === "closed";
-    this.#from = { position: Math.max(position, facts.position), lateIn: run?.epoch };
-    if (run !== null) this.#follow(run.invocation);
+    this.#from = isWhole
+      ? { position: 0, lateIn: undefined }
+      : { position: Math.max(position, facts.position), lateIn: run?.epoch };
+    if (run !== null) this.#follow(run);
   }
 
   /** The connection has been closed. */
@@ -161,7 +173,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   get config(): ResolvedThreadConfig {
-    return { ...this.#facts.config, tools: [] };
+    return shownConfig(this.#facts.config);
   }
 
   get tokenUsage(): TokenUsageInfo | null {
@@ -224,7 +236,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     if (run === null) {
       // What was begun just now may not have reached its worker yet.
       if (this.#running === undefined) this.#absorb(facts);
-    } else if (run.invocation !== this.#running?.invocation) this.#follow(run.invocation);
+    } else if (run.invocation !== this.#running?.invocation) this.#follow(run);
   }
 
   #absorb(facts: Facts): void {
@@ -249,6 +261,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   note(event: ThreadEvent): void {
     this.#epoch = event.epoch;
+    this.#host.hear(this.id, event.msg);
     // A state that was told already has taken it into account.
     if (event.epoch === this.#stated?.epoch && event.seq <= this.#stated.seq) return;
     this.#status = agentStatusAfter(this.#status, event.msg);
@@ -380,12 +393,14 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#feed?.poke();
     const running = this.#running;
     if (running !== undefined) {
-      const delivery = await this.#host.deliver(this.id, running.invocation, message, signal);
+      const { invocation, through } = running;
+      const sent = through === undefined ? message : { ...message, to: this.id };
+      const delivery = await this.#host.deliver(through ?? this.id, invocation, sent, signal);
       if (delivery.taken) return this.#delivered(running, delivery);
       if (this.#running === running) this.#running = undefined;
     }
     if (!needsTurn(message)) return this.#missed(message);
-    const begun = this.#follow(await this.#host.begin(this.id, message, signal), message);
+    const begun = this.#follow({ invocation: await this.#host.begin(this.id, message, signal) }, message);
     if (message.kind === "op" && taskKindOf(message.op) !== undefined) this.#noteBegun(message);
     this.#feed?.poke();
     return begun;
@@ -415,9 +430,9 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   /** Waits for an invocation's end, so that it is known what runs. */
-  #follow(invocation: string, message?: Message): Running {
-    const answer = this.#host.answerOf(invocation, this.#host.signal);
-    const running: Running = { invocation, answer };
+  #follow({ invocation, through }: Omit<Running, "answer">, message?: Message): Running {
+    const answer = this.#answerOf(invocation);
+    const running: Running = { invocation, through, answer };
     this.#running = running;
     const over = () => {
       if (this.#running === running) this.#running = undefined;
@@ -439,6 +454,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
       },
     );
     return running;
+  }
+
+  async #answerOf(invocation: string): Promise<TurnAnswer> {
+    const { signal } = this.#host;
+    const answer = await this.#host.answerOf(invocation, signal);
+    // An agent's invocation tells of the thread that has started it.
+    return answer.facts.threadId === this.id ? answer : { ...answer, facts: (await this.look(signal)).note.facts };
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {

@@ -7,6 +7,7 @@
  */
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
 import type { BudgetUse } from "../protocol/budget.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
 import type { ErrorJson } from "../protocol/errors.ts";
 import { SkeinError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
@@ -59,6 +60,8 @@ export interface WorkerActions {
   /** @throws MessageRefusedError for what the thread does not take */
   check(threadId: ThreadId, message: ThreadMessage): Promise<void>;
   readonly treeLimits: TreeLimits;
+  /** Whether the thread was removed or closed. */
+  hasLeft(threadId: ThreadId): Promise<boolean>;
   /** Who has started the thread, who has started that one, and so on. */
   above(threadId: ThreadId): Promise<readonly ThreadId[]>;
   /** The timers that a process outside the engine, or a tool of a worker, has set. */
@@ -202,10 +205,14 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     (await above(ctx, threadId)).at(-1) ?? threadId;
   const above = (ctx: ObjectContext, threadId: ThreadId) => step(ctx, "above", () => worker.above(threadId));
   /** @returns the root of the tree that the thread is one of now. @throws what of the tree is full */
-  const join = async (ctx: ObjectContext, threadId: ThreadId, parent: ThreadId): Promise<ThreadId> => {
+  const join = async (
+    ctx: ObjectContext,
+    { threadId, parent, allowed }: { threadId: ThreadId; parent: ThreadId; allowed: AdmitRequest["allowed"] },
+  ): Promise<ThreadId> => {
     const ancestors = await above(ctx, parent);
     const root = ancestors.at(-1) ?? parent;
-    const parameter: AdmitRequest = { protocol: PROTOCOL_VERSION, threadId, parent, depth: ancestors.length + 1 };
+    const depth = ancestors.length + 1;
+    const parameter: AdmitRequest = { protocol: PROTOCOL_VERSION, threadId, parent, depth, allowed };
     await ctx.genericCall<AdmitRequest, boolean>({
       ...{ service: TREE, method: "admit", key: root, parameter },
       ...{ inputSerde: jsonSerde<AdmitRequest>(), outputSerde: jsonSerde<boolean>() },
@@ -243,9 +250,11 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
             retryable: false,
             threadId,
           });
-        const { parentThreadId } = request.options;
+        const { parentThreadId, agent: { maxDepth, maxThreads } = {} } = request.options;
         if (parentThreadId === undefined) return step(ctx, "start", () => worker.start(threadId, request));
-        const root = await join(ctx, threadId, parentThreadId);
+        const root = await join(ctx, {
+          ...{ threadId, parent: parentThreadId, allowed: definedFields({ maxDepth, maxThreads }) },
+        });
         try {
           return await step(ctx, "start", () => worker.start(threadId, request));
         } catch (error) {
@@ -255,6 +264,10 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
         const threadId = checked(ctx, request);
+        // One that was removed or closed has left its tree.
+        const isBack = await step(ctx, "left", () => worker.hasLeft(threadId));
+        const [parent] = isBack ? await above(ctx, threadId) : [];
+        if (parent !== undefined) await join(ctx, { threadId, parent, allowed: null });
         const facts = await step(ctx, "open", () => worker.open(threadId, request));
         await keep(ctx, threadId, await step(ctx, "timers", () => worker.timersOf(threadId)));
         return facts;

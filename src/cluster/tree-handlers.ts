@@ -4,6 +4,7 @@
  * with the turn, in its worker, which counts them.
  */
 import type { ObjectContext } from "@restatedev/restate-sdk";
+import type { AgentFacts } from "../manager/thread-options.ts";
 import { type ErrorJson, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { Asked } from "./wire.ts";
@@ -14,6 +15,8 @@ export type AdmitRequest = Asked & {
   readonly threadId: ThreadId;
   readonly parent: ThreadId;
   readonly depth: number;
+  /** What the parent's settings allow its agents, where that is less than the workers do; null: it was there before, and no limit keeps it out. */
+  readonly allowed: Pick<AgentFacts, "maxDepth" | "maxThreads"> | null;
 };
 export type LeaveRequest = Asked & { readonly threadId: ThreadId };
 
@@ -28,20 +31,24 @@ type Parts = {
 export function treeHandlers({ limits, checked, fail }: Parts) {
   const countOf = async (ctx: ObjectContext, name: string): Promise<number> => (await ctx.get<number>(name)) ?? 0;
   const count = (ctx: ObjectContext, name: string, now: number) => (now > 0 ? ctx.set(name, now) : ctx.clear(name));
-  const refuse = (limit: keyof TreeLimits, used: number, whose: ThreadId) =>
-    fail(toWire(new LimitReachedError(limit, limits[limit], { used, whose })));
+  const check = (limit: keyof TreeLimits, max: number, { used, whose }: { used: number; whose: ThreadId }): void => {
+    if (used + 1 > max) throw fail(toWire(new LimitReachedError(limit, max, { used, whose })));
+  };
 
   /** One that is in already stays in: a start that is tried again counts once. */
   const admit = async (ctx: ObjectContext, request: AdmitRequest): Promise<boolean> => {
     const root = checked(ctx, request);
-    const { threadId, parent, depth } = request;
+    const { threadId, parent, depth, allowed } = request;
     if ((await ctx.get<string>(`above:${threadId}`)) !== null) return true;
     const children = await countOf(ctx, `under:${parent}`);
     const members = await countOf(ctx, "members");
-    if (depth > limits.depth) throw refuse("depth", depth - 1, parent);
-    if (children + 1 > limits.childrenPerParent) throw refuse("childrenPerParent", children, parent);
-    // The root is one of the tree.
-    if (members + 2 > limits.treeSize) throw refuse("treeSize", members + 1, root);
+    if (allowed !== null) {
+      const { maxDepth = limits.depth, maxThreads = limits.treeSize } = allowed;
+      check("depth", Math.min(limits.depth, maxDepth), { used: depth - 1, whose: parent });
+      check("childrenPerParent", limits.childrenPerParent, { used: children, whose: parent });
+      // The root is one of the tree, and none of its agents.
+      check("treeSize", Math.min(limits.treeSize, maxThreads + 1), { used: members + 1, whose: root });
+    }
     ctx.set(`above:${threadId}`, parent);
     count(ctx, `under:${parent}`, children + 1);
     count(ctx, "members", members + 1);

@@ -34,8 +34,11 @@ export const STORED = "StoredThreads";
 const MAX_MESSAGE_BYTES = 31 * 1024 * 1024;
 const MEBIBYTE = 1024 * 1024;
 
-/** A thread's settings as they can be sent: without functions. */
-type SentConfig = Omit<ResolvedThreadConfig, "tools" | "messages">;
+/** A thread's settings as they can be sent: without functions, and without what may hold secrets of the workers. */
+export type SentConfig = Omit<ResolvedThreadConfig, "tools" | "messages" | "mcpServers" | "shellEnvironmentPolicy">;
+
+/** As who holds the thread is shown them. */
+export const shownConfig = (config: SentConfig): ResolvedThreadConfig => ({ ...config, tools: [], mcpServers: {} });
 
 /** What a handle shows of its thread, as of the last answer of a worker. */
 export type Facts = {

@@ -38,6 +38,7 @@ import {
   readNote,
   type StartRequest,
   sendable,
+  shownConfig,
 } from "./wire.ts";
 
 /** What a worker is made of. */
@@ -168,7 +169,8 @@ class ClusterWorker implements Worker, WorkerActions {
   }
 
   attendanceOf(threadId: ThreadId): Attendance | undefined {
-    return this.#running.get(threadId);
+    const own = this.#running.get(threadId);
+    return own ?? [...this.#running.values()].find((attendance) => attendance.agent(threadId) !== undefined);
   }
 
   get #endpoint() {
@@ -414,13 +416,18 @@ class ClusterWorker implements Worker, WorkerActions {
     const running = this.#running.get(threadId)?.live;
     if (running !== undefined) return running.budget();
     const { facts } = await noteOf(this.#threads, threadId);
-    return this.#threads.budgetOf(threadId, { ...facts.config, tools: [] });
+    return this.#threads.budgetOf(threadId, shownConfig(facts.config));
   }
 
   async check(threadId: ThreadId, message: ThreadMessage): Promise<void> {
     const { messages } = this.#threads.manager.config;
     const { facts } = await noteOf(this.#threads, threadId);
-    await this.#check({ id: threadId, config: { ...facts.config, tools: [], messages } }, message);
+    await this.#check({ id: threadId, config: { ...shownConfig(facts.config), messages } }, message);
+  }
+
+  async hasLeft(threadId: ThreadId): Promise<boolean> {
+    const note = readNote(await this.#threads.notes.read(threadId, "cluster"));
+    return note !== undefined && note.state !== "open";
   }
 
   async above(threadId: ThreadId): Promise<readonly ThreadId[]> {

@@ -183,6 +183,31 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     await oneEnd(thread, 1);
   });
 
+  test("has an agent that waits for its approval when their worker dies: it asks again elsewhere, and both end once", async () => {
+    const threads = client({ hasStore: true });
+    const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
+    const told = Promise.withResolvers<ClusterThread>();
+    threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("lead on");
+    const agent = await told.promise;
+    agent.events$.subscribe(() => undefined);
+    await until(() => agent.pendingApprovals[0]);
+    const first = await runningAt(thread);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(agent, first);
+    const other = await client().getThread(agent.id);
+    other.events$.subscribe(() => undefined);
+    const asked = await until(() => other.pendingApprovals[0]);
+    await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    assert.equal((await turn).status, "completed");
+    await agent.refresh();
+    assert.deepEqual(agent.status, { completed: "done" });
+    await oneEnd(thread, 1);
+    await oneEnd(agent, 1);
+    assert.equal(await runOf(agent), undefined);
+  });
+
   test("is a timer's, and goes on elsewhere when the worker that took it dies: it has fired once", async () => {
     const { thread } = await client().startThread();
     const timer = await thread.schedule({ after: 200 }, input("wait here"));

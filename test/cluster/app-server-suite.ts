@@ -185,6 +185,32 @@ suite("an app-server over a cluster", { timeout: 600_000 }, () => {
     for (const client of [one, two]) client.close();
   });
 
+  test("an agent of a turn is told, asks for its approval, and is read and followed as a thread", async () => {
+    const client = await servers.client();
+    const { thread } = await client.request("thread/start", {
+      cwd: servers.home,
+      config: { "features.multi_agent": true },
+    });
+    const turnId = await begun(client, thread.id, "lead on");
+    const { params: started } = await client.next("thread/started", (params: Json) => params.thread.id !== thread.id);
+    const agentId = started.thread.id;
+    const asked = await client.next("item/commandExecution/requestApproval");
+    assert.equal(asked.params.threadId, agentId);
+    const second = await servers.client();
+    const resumed = await second.request("thread/resume", { threadId: agentId });
+    assert.deepEqual(resumed.thread.status, { type: "active", activeFlags: ["waitingOnApproval"] });
+    const again = await second.next("item/commandExecution/requestApproval");
+    second.send({ id: again.id ?? 0, result: { decision: "accept" } });
+    const agentTurn = await client.find(
+      ({ method, params }) => method === "turn/completed" && params.threadId === agentId,
+    );
+    assert.equal(agentTurn.params?.turn.status, "completed");
+    assert.equal((await ended(client, turnId)).status, "completed");
+    const { thread: read } = await client.request("thread/read", { threadId: thread.id, includeTurns: true });
+    assert.equal(read.turns[0].items.at(-1).text, "the agent is done");
+    for (const each of [client, second]) each.close();
+  });
+
   test("a turn goes on when its worker is killed, and is told as one", async () => {
     const client = await servers.client();
     const threadId = await startThread(client);

@@ -47,7 +47,19 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     const { ingress } = cluster.engine;
     const id = newThreadId();
     const message = { kind: "op", id: "one", op: input("x") };
-    const handlers = ["start", "open", "turn", "remove", "close", "delete", "look", "history", "budget", "lineage"];
+    const handlers = [
+      "start",
+      "open",
+      "turn",
+      "remove",
+      "close",
+      "delete",
+      "look",
+      "history",
+      "budget",
+      "lineage",
+      "check",
+    ];
     const paths = [
       ...handlers.map((name) => `Thread/${id}/${name}`),
       `ThreadControl/${id}/deliver`,
@@ -81,6 +93,31 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     }
     await store.notes?.write(threadId, "cluster", note);
     assert.equal((await (await threads.getThread(threadId)).run("x")).lastAgentMessage, "at once");
+  });
+
+  test("what may hold secrets of the workers' settings passes through no answer and stands in no note", async () => {
+    const store = memoryStore();
+    const config = {
+      cwd: "/tmp",
+      mcpServers: { files: { command: "mcp-files", env: { TOKEN: "s3cret-one" } } },
+      shellEnvironmentPolicy: { set: { KEY: "s3cret-two" } },
+    };
+    await using cluster = await testCluster(store, { model, config });
+    const { thread, threadId } = await cluster.connect().startThread();
+    await thread.submit({ type: "override_turn_context", model: "another" });
+    const { note } = (await (
+      await fetch(`${cluster.engine.ingress}/Thread/${threadId}/look`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ protocol: PROTOCOL_VERSION }),
+      })
+    ).json()) as { note: unknown };
+    const stored = await store.notes?.read(threadId, "cluster");
+    for (const each of [note, stored]) {
+      assert.match(JSON.stringify(each), /another/);
+      assert.doesNotMatch(JSON.stringify(each), /s3cret/);
+    }
+    assert.deepEqual([thread.config.mcpServers, thread.config.model], [{}, "another"]);
   });
 
   test("the store of another cluster is told, whether its threads are new or were there", async () => {

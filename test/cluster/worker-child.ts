@@ -4,9 +4,21 @@ import { call, hang, type ModelRequest, type Step, say, scriptedClient, ThreadMa
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { guarded } from "./behaviours.ts";
 
+const AGENTS = "multi_agent_v1";
+
+/** Starts an agent that asks for approval, waits for it, and says what it has said. */
+function lead(texts: string): Step[] {
+  const agentId = /agent_id[^0-9a-f]+([0-9a-f-]{36})/.exec(texts)?.[1];
+  if (agentId === undefined)
+    return [call("spawn_agent", { message: "guard this" }, { callId: "spawn", namespace: AGENTS })];
+  if (texts.includes("wait-1")) return [say(texts.includes("done") ? "the agent is done" : "the agent is not done")];
+  return [call("wait_agent", { targets: [agentId], timeout_ms: 60_000 }, { callId: "wait-1", namespace: AGENTS })];
+}
+
 /** What a turn comes to is decided by its own texts alone, so that every worker's model says the same. */
 function answer({ input }: ModelRequest): Step[] {
   const texts = JSON.stringify(input);
+  if (texts.includes("lead on")) return lead(texts);
   if (texts.includes("guard this")) {
     return texts.includes("function_call_output")
       ? [say("done")]
