@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
 import { silentLog } from "../../../src/kernel/log.ts";
-import { ThreadBusyError } from "../../../src/protocol/errors.ts";
+import { DuplicateThreadError, ThreadBusyError } from "../../../src/protocol/errors.ts";
 import { header, user } from "../../../src/store/contract/store-script.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { LeaseKeeper } from "../../../src/store/file/lease/lease.ts";
@@ -147,6 +147,16 @@ describe("leases", () => {
     assert.equal(existsSync(claim), true);
     rmSync(claim);
     await (await home.open().open(threadId)).close();
+  });
+
+  test("an id that another store has given is refused, though the catalog did not hear of it", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    await store.list(); // from now on its catalog is asked alone
+    const meta = header();
+    await (await home.open().create(meta)).close();
+    await assert.rejects(store.create(meta), DuplicateThreadError);
+    assert.equal(home.rollouts().length, 1);
   });
 
   test("a rollout has one writer, whichever home it was opened from", async () => {
