@@ -485,9 +485,14 @@ export class Registry {
     return this.#kinship.boundTo(threadId);
   }
 
-  /** The thread and all that are known under it. */
-  subtreeOf(threadId: ThreadId): Subtree {
-    return this.#kinship.subtreeOf(threadId);
+  /** The thread and all that are known under it, whatever has become of them. */
+  subtreeOf(top: ThreadId): Subtree {
+    const kinship = this.#kinship;
+    return {
+      size: kinship.roomUnder(top).tree,
+      has: (threadId) => threadId === top || kinship.isUnder(threadId, top),
+      threads: () => [top, ...kinship.knownUnder(top)],
+    };
   }
 
   /** Threads that hold a place in memory, those that are being made and those that have not left yet included. */
