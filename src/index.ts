@@ -57,7 +57,6 @@ export type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } 
 export { ThreadManager } from "./manager/thread-manager.ts";
 export type { AgentFacts, ThreadOptions } from "./manager/thread-options.ts";
 export type { Threads } from "./manager/threads-face.ts";
-export type { Published } from "./manager/topics.ts";
 export type { Contender, Entry, ForkPoint, TournamentOptions, TournamentResult } from "./manager/tournament.ts";
 export { type AiSdkClientOptions, type AiSdkModel, aiSdkClient } from "./model/ai-sdk.ts";
 export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
@@ -428,6 +427,7 @@ export type { Activity, EndReason, LifeEnd } from "./thread/life-end.ts";
 export type { LogicThread, ModelAnswer, ModelQuestion, OpsOptions, StartTurnOptions } from "./thread/logic-thread.ts";
 export type {
   Messenger,
+  Published,
   PublishReport,
   ReceivedMessage,
   RequestOptions,

@@ -24,6 +24,7 @@ import type {
   Handled,
   MessageDesk,
   Messenger,
+  Published,
   PublishReport,
   ReceivedMessage,
   RequestOptions,
@@ -37,7 +38,7 @@ import { Mail } from "./mail.ts";
 import type { MessageOutcome } from "./open-messages.ts";
 import { type Post, plainMessage, postOf } from "./post.ts";
 import { Requests, type RequestsHost } from "./requests.ts";
-import { checkTopic, type Published, Topics } from "./topics.ts";
+import { checkTopic, Topics } from "./topics.ts";
 
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;

@@ -18,7 +18,7 @@ import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
+import type { Published, PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
@@ -54,7 +54,6 @@ import type { ThreadEnd } from "./thread-end.ts";
 import type { Escalation, ThreadGroup } from "./thread-group.ts";
 import type { ThreadOptions } from "./thread-options.ts";
 import type { Threads } from "./threads-face.ts";
-import type { Published } from "./topics.ts";
 import {
   type ForkPoint,
   type TournamentHost,

@@ -1,17 +1,8 @@
 /** Who listens to which topic: threads, which are sent what is published in their tree, and callers of the library. */
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import type { ThreadMessage } from "../protocol/message.ts";
 import { ByThread, type Subtree } from "../thread/by-thread.ts";
-import type { Subscription } from "../thread/messaging.ts";
-
-/** A message that was published on a topic. */
-export type Published = {
-  readonly topic: string;
-  /** The thread that published it; null: a caller of the library. */
-  readonly from: ThreadId | null;
-  readonly message: ThreadMessage;
-};
+import type { Published, Subscription } from "../thread/messaging.ts";
 
 type Watcher = { readonly in: ThreadId; readonly tell: (published: Published) => void };
 

@@ -21,6 +21,14 @@ export type PublishReport = {
   readonly missed: readonly { readonly threadId: ThreadId; readonly error: unknown }[];
 };
 
+/** A message that was published on a topic. */
+export type Published = {
+  readonly topic: string;
+  /** The thread that published it; null: a caller of the library. */
+  readonly from: ThreadId | null;
+  readonly message: ThreadMessage;
+};
+
 /** A thread hears what is published on a topic, until this is disposed of or the thread ends. */
 export interface Subscription extends Disposable {
   readonly topic: string;
