@@ -1,7 +1,8 @@
 /** `skein cluster dev` and `skein worker` as their users have them: what they show, how they end, and what they refuse. */
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { connect as connectTo } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,16 +21,29 @@ class Run implements Disposable {
     chmodSync(this.folder, 0o755);
   }
 
-  get #left(): string[] {
-    const processes = readdirSync("/proc").flatMap((pid) => {
+  get #processes(): { readonly pid: string; readonly line: string }[] {
+    return readdirSync("/proc").flatMap((pid) => {
       try {
         const [line, environment] = ["cmdline", "environ"].map((name) => readFileSync(`/proc/${pid}/${name}`, "utf8"));
         const isOurs = line?.includes(this.folder) || environment?.includes(this.folder);
-        return isOurs ? [String(line).replaceAll("\0", " ")] : [];
+        return isOurs ? [{ pid, line: String(line).replaceAll("\0", " ") }] : [];
       } catch {
         return []; // no process, or one that has just ended
       }
     });
+  }
+
+  /** The ports that any of its processes listens on. */
+  get ports(): number[] {
+    const sockets = new Set(this.#processes.flatMap(({ pid }) => socketsOf(pid)));
+    const rows = ["tcp", "tcp6"].flatMap((table) => readFileSync(`/proc/net/${table}`, "utf8").split("\n").slice(1));
+    const listening = rows.map((row) => row.trim().split(/\s+/)).filter(([, , , state]) => state === "0A");
+    const own = listening.filter((row) => sockets.has(`socket:[${row[9]}]`));
+    return [...new Set(own.map(([, local = ""]) => Number.parseInt(local.split(":")[1] ?? "", 16)))];
+  }
+
+  get #left(): string[] {
+    const processes = this.#processes.map(({ line }) => line);
     const folders = readdirSync(this.folder).filter((name) => /^skein-(postgres|restate|worker)-/.test(name));
     return [...folders, ...processes];
   }
@@ -44,6 +58,26 @@ class Run implements Disposable {
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
+
+function socketsOf(pid: string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  } catch {
+    return [];
+  }
+}
+
+/** What a stranger is told: the code of the refusal, or `open`. */
+const knock = (host: string, port: number): Promise<string> =>
+  new Promise((resolve) => {
+    const socket = connectTo({ host, port, timeout: 5_000 });
+    const end = (outcome: string) => {
+      socket.destroy();
+      resolve(outcome);
+    };
+    socket.once("connect", () => end("open")).once("timeout", () => end("silent"));
+    socket.once("error", ({ code = "" }: NodeJS.ErrnoException) => end(code));
+  });
 
 /** Starts the command, and gives what it has said on standard error so far. */
 function started(args: readonly string[], run: Run) {
@@ -74,8 +108,6 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
     );
     // That a call has begun is told live alone; that it has ended is in the history.
     assert.match(stdout, /"item_completed".*"drive_minutes".*"80"/);
-    // That a call has begun is told live alone; that it has ended is in the history.
-    assert.match(stdout, /"item_completed".*"drive_minutes".*"80"/);
     for (const step of ["starting PostgreSQL", "starting restate-server", "starting 2 workers", "waiting for"])
       assert.ok(stderr.includes(step), step);
     await run.nothingLeft();
@@ -97,7 +129,7 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
     });
   }
 
-  test("--keep says how to use it, serves whoever connects, and a killed owner leaves nothing", async () => {
+  test("--keep says how to use it, serves whoever connects on this machine and no stranger, and a killed owner leaves nothing", async () => {
     using run = new Run();
     const dev = started(["--keep", "--threads", "2", "--turns", "1"], run);
     await dev.until("the engine ");
@@ -109,6 +141,16 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
     await threads.close();
     const { stdout } = await skein(["list", "--store", store, "--json"]);
     assert.match(stdout, new RegExp(thread.id));
+    // Of PostgreSQL one, of restate-server three, of two workers and the balancer one each.
+    assert.ok(run.ports.length >= 7, String(run.ports));
+    const strangers = Object.values(networkInterfaces()).flatMap((own = []) => own.filter(({ internal }) => !internal));
+    for (const port of run.ports) {
+      assert.equal(await knock("127.0.0.1", port), "open", `port ${port}`);
+      for (const { address, scopeid } of strangers) {
+        if (scopeid) continue; // a link-local address is one link's own
+        assert.equal(await knock(address, port), "ECONNREFUSED", `port ${port} of ${address}`);
+      }
+    }
     dev.child.kill("SIGKILL");
     await run.nothingLeft();
   });
