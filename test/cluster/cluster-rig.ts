@@ -14,6 +14,7 @@ import { PostgresEngine } from "../../src/cli/engines/postgres-engine.ts";
 import { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
 import { mockProviderToml } from "../mock-provider.ts";
 import { CountingModel } from "./counting-model.ts";
+import type { NodeNetwork } from "./node-network.ts";
 import { startThreeNodes } from "./three-nodes.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -22,6 +23,8 @@ const READY_MS = 90_000;
 export type RigOptions = {
   readonly workers?: number;
   readonly nodes?: 1 | 3;
+  /** Where three nodes are, if not on the loopback. */
+  readonly network?: NodeNetwork;
   /** Workers answer by the demo's script in place of the counting model. */
   readonly isScripted?: boolean;
   /** Another model's server than the counting one. */
@@ -53,13 +56,19 @@ export class ClusterRig implements AsyncDisposable {
     return this.nodes[0]?.ingress ?? "";
   }
 
-  static async start({ workers = 2, nodes = 1, isScripted = false, baseUrl }: RigOptions = {}): Promise<ClusterRig> {
+  static async start({
+    workers = 2,
+    nodes = 1,
+    network,
+    isScripted = false,
+    baseUrl,
+  }: RigOptions = {}): Promise<ClusterRig> {
     await using stack = new AsyncDisposableStack();
     const host = { cache: engineCache(process.env) };
     const signal = AbortSignal.timeout(READY_MS * 4);
     const model = stack.use(await CountingModel.start());
     const postgres = stack.use(await PostgresEngine.create(host));
-    const engines = nodes === 1 ? [await RestateEngine.create(host)] : await startThreeNodes(host);
+    const engines = nodes === 1 ? [await RestateEngine.create(host)] : await startThreeNodes(host, network);
     for (const engine of engines) stack.use(engine);
     const balancer = stack.use(await Balancer.listen());
     const home = mkdtempSync(join(tmpdir(), "skein-rig-"));
@@ -75,7 +84,8 @@ export class ClusterRig implements AsyncDisposable {
     const rig = new ClusterRig(home, { postgres, nodes: engines, balancer, model }, made);
     await balancer.serve(made.map(({ url }) => url));
     await rig.untilWell(workers);
-    await register({ admin: engines[0]?.admin ?? "", uri: balancer.url, signal });
+    const uri = network === undefined ? balancer.url : await network.forward(Number(new URL(balancer.url).port));
+    await register({ admin: engines[0]?.admin ?? "", uri, signal });
     await untilInvoked({ ingress: rig.ingress, signal });
     stack.move(); // the rig ends them now
     return rig;

@@ -9,6 +9,7 @@ import { suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { ClusterRig } from "./cluster-rig.ts";
 import { Load, type LoadReport } from "./load.ts";
+import { NodeNetwork } from "./node-network.ts";
 
 const SUBMISSIONS = Number(process.env.SKEIN_CLUSTER_SUBMISSIONS ?? 0);
 const THREADS = Number(process.env.SKEIN_CLUSTER_THREADS ?? 50);
@@ -20,6 +21,7 @@ const isShort = SUBMISSIONS === 0 && "SKEIN_CLUSTER_SUBMISSIONS is not set";
 /** From the last trouble on. */
 const TAKEN_MS = 180_000;
 const BREATH_MS = 1_000;
+const CUT_OFF_MS = 10_000;
 const SETTLED_MS = 180_000;
 
 type Trouble = (rig: ClusterRig) => Promise<void>;
@@ -99,6 +101,17 @@ suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
       assert.equal(report.resent, SHORT.submissions / 10);
       await rig.untilWell(2);
     }
+  });
+
+  test("one of three nodes is cut off from everybody for 10 s", { skip: NodeNetwork.missing }, async () => {
+    await using network = NodeNetwork.create(3);
+    await using rig = await ClusterRig.start({ nodes: 3, network });
+    const cutOff = async () => {
+      network.cutOff(2);
+      await delay(CUT_OFF_MS);
+      network.mend(2);
+    };
+    await under(rig, isShort === false ? LONG : SHORT, [["node 3 cut off", cutOff]]);
   });
 
   test("workers, the server and the database die and come back, a worker stands still, both are replaced", {

@@ -5,16 +5,20 @@ import { join } from "node:path";
 import type { EngineHost } from "../../src/cli/engines/engine-package.ts";
 import { freePort } from "../../src/cli/engines/free-port.ts";
 import { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
+import type { NodeNetwork, NodePlace } from "./node-network.ts";
+
+const LOOPBACK: NodePlace = { ip: "127.0.0.1", prefix: [] };
 
 /** The first one makes the cluster, the others join it. */
-export async function startThreeNodes(host: EngineHost): Promise<RestateEngine[]> {
+export async function startThreeNodes(host: EngineHost, network?: NodeNetwork): Promise<RestateEngine[]> {
   const program = await RestateEngine.program(host);
-  const ip = "127.0.0.1";
+  const placeOf = (n: number) => network?.places[n] ?? LOOPBACK;
   const ports = [];
   for (let n = 0; n < 3; n += 1)
     ports.push({ ingress: await freePort(), admin: await freePort(), node: await freePort() });
-  const addresses = ports.map(({ node }) => `"http://${ip}:${node}/"`);
+  const addresses = ports.map(({ node }, n) => `"http://${placeOf(n).ip}:${node}/"`);
   const engines = ports.map((own, n) => {
+    const { ip, prefix } = placeOf(n);
     const env = {
       RESTATE_CLUSTER_NAME: "three",
       RESTATE_AUTO_PROVISION: String(n === 0),
@@ -25,7 +29,7 @@ export async function startThreeNodes(host: EngineHost): Promise<RestateEngine[]
       RESTATE_ADVERTISED_ADDRESS: `http://${ip}:${own.node}/`,
     };
     const folder = mkdtempSync(join(tmpdir(), "skein-restate-"));
-    return new RestateEngine({ folder, program, ip, ports: own, nodeName: `n${n + 1}`, env });
+    return new RestateEngine({ folder, program, prefix, ip, ports: own, nodeName: `n${n + 1}`, env });
   });
   for (const engine of engines) engine.launch();
   await Promise.all(engines.map((engine) => engine.untilHealthy()));
