@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { SkeinError } from "../index.ts";
+import { SkeinError } from "../protocol/errors.ts";
 import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { harmless } from "./terminal/text-width.ts";
 

@@ -1,6 +1,6 @@
 /** The options that stand before or after a command's name, as Codex takes them, and what a whole command line says. */
 import type { Command } from "commander";
-import { InvalidRequestError } from "../index.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { FEATURE_NAMES } from "../services/codex-names.ts";
 

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { HomeOptions } from "../manager/home.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import { isPlainName } from "../services/config-file.ts";
+import { isPlainName } from "../services/plain-name.ts";
 import { repeated } from "./global-options.ts";
 
 export type SessionOptions = {

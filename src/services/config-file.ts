@@ -14,6 +14,7 @@ import { readText, stampOf } from "./bounded-read.ts";
 import { checkConfig } from "./config-schema.ts";
 import { type ConfigTable, type KeyPath, mergeTables, parseKeyPath, versionOf } from "./config-table.ts";
 import { ioText } from "./io-failure.ts";
+import { isPlainName } from "./plain-name.ts";
 import { replaceFile } from "./replace-file.ts";
 import { SingleFlight } from "./single-flight.ts";
 import { editToml } from "./toml-edit.ts";
@@ -57,9 +58,6 @@ export const createConfigFile = (home: string): ConfigFile => new TomlFile(join(
 /** The file of a profile, `<home>/NAME.config.toml`; undefined for a name that is not plain, and so names no file. */
 export const profileFile = (home: string, name: string): ConfigFile | undefined =>
   isPlainName(name) ? new TomlFile(join(home, `${name}.config.toml`)) : undefined;
-
-/** Whether it is a name, and no path: letters, digits, `_` and `-`. */
-export const isPlainName = (name: string): boolean => /^[A-Za-z0-9_-]+$/.test(name);
 
 /** Sets one value of `<home>/config.toml`: {@link ConfigFile.write}. */
 export const writeConfigValue = (

@@ -30,14 +30,23 @@ const filesIn = (folder: string): string[] =>
     .filter((name) => name.endsWith(".ts"))
     .map((name) => join(folder, name));
 
-type Source = { readonly path: string; readonly text: string; readonly imports: readonly string[] };
+type Source = {
+  readonly path: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+  /** Those that come with the file whenever it is loaded. */
+  readonly loaded: readonly string[];
+};
 
 const read = (path: string): Source => {
   const text = readFileSync(join(ROOT, path), "utf8");
   const imports = [...text.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^import\s+)"([^"]+)"/gm)].flatMap(
     ([, name]) => name ?? [],
   );
-  return { path, text, imports };
+  const loaded = [
+    ...text.matchAll(/^(?:import|export)\b(?!\s+type\b)[^;]*?\bfrom\s+"([^"]+)"|^import\s+"([^"]+)"/gm),
+  ].map(([, from, bare]) => from ?? bare ?? "");
+  return { path, text, imports, loaded };
 };
 
 const sources = filesIn("src").map(read);
@@ -108,6 +117,25 @@ suite("the house", () => {
       ...(source.text.match(/\b(?:Date\.now|Math\.random|setTimeout|process\.)\b/g) ?? []),
     ]);
     assert.deepEqual(wrong, []);
+  });
+
+  test("the frame of the command line loads nothing of its commands' work", () => {
+    const loads = new Map(
+      [...sources, ...machines].map((source) => [
+        source.path,
+        source.loaded.map((name) => (name.startsWith(".") ? targetOf(source, name) : name)),
+      ]),
+    );
+    const frame = new Set(["src/cli/program.ts"]);
+    for (const path of frame) for (const next of loads.get(path) ?? []) frame.add(next);
+    const work =
+      /^src\/(?!cli\/|protocol\/|version\.ts)(?!services\/(?:codex-names|plain-name)\.ts)|^machines\/|^(?:zod|xstate|rxjs|pino)\b/;
+    assert.ok(frame.size > 30);
+    assert.deepEqual(
+      [...frame].filter((path) => work.test(path)),
+      [],
+      "import it within the command, where it runs",
+    );
   });
 
   test("no circle of imports, types included", () => {
