@@ -1,5 +1,6 @@
 /** Threads in a database in place of the home's files: `--store`, or SKEIN_STORE. */
-import { InvalidRequestError, type ThreadManagerOptions } from "../index.ts";
+import type { ThreadManagerOptions } from "../manager/options.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import type { PostgresStore } from "../store/postgres/postgres-store.ts";
 import { UsageError } from "./failure.ts";

@@ -1,6 +1,7 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { fileStore, type MovableStore } from "../index.ts";
+import { fileStore } from "../store/file/file-store.ts";
+import type { MovableStore } from "../store/movable-store.ts";
 import { openDatabase, type StoreOption, storeUrlOf } from "./database.ts";
 import type { Io } from "./terminal/io.ts";
 import { Progress } from "./terminal/progress.ts";

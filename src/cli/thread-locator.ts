@@ -2,18 +2,12 @@
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import {
-  InvalidRequestError,
-  parseThreadId,
-  RolloutNotFoundError,
-  type StoredThread,
-  type ThreadId,
-  type ThreadLocator,
-  type ThreadStore,
-} from "../index.ts";
+import { InvalidRequestError, RolloutNotFoundError } from "../protocol/errors.ts";
+import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { isStored } from "../store/is-stored.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
+import type { StoredThread, ThreadLocator, ThreadStore } from "../store/thread-store.ts";
 import { UsageError } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
 import { oneLine } from "./terminal/text-width.ts";

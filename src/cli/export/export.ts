@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
-import { type MovableStore, StoreIoError } from "../../index.ts";
+import { StoreIoError } from "../../protocol/errors.ts";
+import type { MovableStore } from "../../store/movable-store.ts";
 import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";

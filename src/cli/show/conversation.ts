@@ -1,5 +1,7 @@
 /** A thread's stored lines as the conversation that people remember. */
-import { isUserBoundary, type ResponseItem, type RolloutLine } from "../../index.ts";
+import type { ResponseItem } from "../../protocol/response-item.ts";
+import type { RolloutLine } from "../../protocol/rollout.ts";
+import { isUserBoundary } from "../../protocol/user-boundary.ts";
 import type { Paint } from "../terminal/style.ts";
 import { harmless, oneLine } from "../terminal/text-width.ts";
 
