@@ -188,6 +188,9 @@ export class LiveGroup implements ThreadGroup {
   }
 
   async #addGroup(group: LiveGroup, restart: RestartStrategy | undefined): Promise<void> {
+    if (group.#host !== this.#host) throw new InvalidRequestError("a group joins one of its own manager");
+    if (group.status !== "running")
+      throw new InvalidRequestError(`group ${group.name ?? group.id} is ${group.status}; \`revive\` it first`);
     if (group.#parent !== undefined)
       throw new InvalidRequestError(`group ${group.name ?? group.id} is in a group already`);
     for (let at: LiveGroup | undefined = this; at !== undefined; at = at.#parent) {
@@ -269,6 +272,8 @@ export class LiveGroup implements ThreadGroup {
     const { deadlineMs = DEFAULT_STOP_MS } = options;
     if (this.#isClosed) throw new ManagerClosedError();
     await this.#halt("end", elapsedBy(this.#host.clock) + deadlineMs);
+    // For the group above it has ended as a thread that somebody stopped.
+    this.#parent?.noteEnd(this.id, "asked", undefined);
     await this.#record?.flush();
     return this.#report;
   }
@@ -294,6 +299,7 @@ export class LiveGroup implements ThreadGroup {
     }
     this.#reclaim();
     this.#actor.send({ type: "group.revive" });
+    this.#parent?.noteReturned(this.id);
     await this.quiet();
   }
 

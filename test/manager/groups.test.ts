@@ -308,9 +308,37 @@ suite("groups", () => {
       told.map(({ group, lastMember }) => [group, lastMember]),
       [[inner.id, threadId]],
     );
+    await inner.revive();
     const another = await r.manager.group({ name: "another" });
     await another.add(inner);
     assert.equal(inner.parent, another);
+  });
+
+  test("SEMANTICS 4.13: a group in a group that somebody stopped is not brought back by a sibling's crash, and can't be added; revived it is a member again", async () => {
+    await using r = await own();
+    const { group, a } = await groupOf(r, { strategy: "one_for_all", maxRestarts: 9 });
+    const inner = await group.group();
+    const { threadId } = await inner.startThread();
+    const stateOf = () => group.members.find(({ id }) => id === inner.id)?.state;
+    await inner.stop();
+    assert.equal(stateOf(), "ended");
+    await crash(a);
+    await pass(r);
+    assert.deepEqual([inner.status, stateOf(), a.epoch], ["stopped", "ended", 2]);
+    const other = await r.manager.group();
+    await other.stop();
+    await assert.rejects(group.add(other), { code: "invalid_request", message: /revive/ });
+    await using elsewhere = await own();
+    await assert.rejects(group.add(await elsewhere.manager.group()), { code: "invalid_request", message: /manager/ });
+    await inner.revive();
+    assert.equal(stateOf(), "up");
+    await crash(a);
+    await pass(r);
+    assert.equal(
+      (await r.manager.getThread(threadId)).epoch,
+      3,
+      "it came back when its group was revived, and with its sibling",
+    );
   });
 
   test("SEMANTICS 4.11: nothing is left of stopped groups; their threads are their own until they are revived", async () => {

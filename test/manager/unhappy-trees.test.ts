@@ -2,10 +2,20 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import * as z from "zod";
-import { defineThreadLogic, hang, InvalidRequestError, newThreadId, say } from "../../src/index.ts";
+import {
+  defineThreadLogic,
+  hang,
+  InvalidRequestError,
+  memoryStore,
+  newThreadId,
+  StoreIoError,
+  say,
+  type ThreadStore,
+} from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { settled } from "../kernel/settled.ts";
-import { latch, rig, until } from "../rig.ts";
+import { latch, overlaid, rig, until } from "../rig.ts";
 
 suite("waitFor", () => {
   test("SEMANTICS 7.8: ids given twice count once, strangers are final, and what is no list of ids is refused", async () => {
@@ -114,6 +124,66 @@ suite("watches and messages of threads that leave", () => {
     await until(() => told.length === 6);
     assert.deepEqual([...new Set(told)], ["shutdown"]);
   });
+
+  test("SEMANTICS 6.5: linked in a circle all end, each once, and nothing of it is left", async () => {
+    await using r = await rig();
+    const threads = [];
+    for (let n = 0; n < 4; n += 1) threads.push((await r.manager.startThread()).thread);
+    for (const [n, thread] of threads.entries())
+      for (const step of [1, 2]) await thread.link(threads[(n + step) % 4] ?? thread).stored;
+    const closed: string[] = [];
+    r.manager.threadClosed$.subscribe(({ threadId }) => closed.push(threadId));
+    await threads[2]?.shutdown();
+    await until(() => closed.length === 4);
+    await settled();
+    assert.equal(new Set(closed).size, 4);
+    assert.equal(runtimeOf(r.manager)?.leftBeside().watches, 0);
+    assert.deepEqual(await r.store.notes?.threads("watches"), []);
+  });
+
+  for (const isMember of [false, true]) {
+    test(`SEMANTICS 2.3, 2.6 and 9.4: what waits for the restart of ${isMember ? "a group's member" : "a thread"} that is given up is refused, and a dead letter`, async () => {
+      let isBroken = false;
+      const fragile = defineThreadLogic({
+        messages: { note: { message: z.object({}), reply: z.object({}) } },
+        receive: { note: () => ({}) },
+        turn: () => "x",
+      });
+      const supervision = { maxRestarts: 1, periodMs: 60_000, backoffMs: 1_000, random: () => 0 };
+      const inner = memoryStore();
+      const store: ThreadStore = overlaid(inner, {
+        open: async (...given) => {
+          if (isBroken) throw new StoreIoError("disk on fire");
+          return inner.open(...given);
+        },
+      });
+      await using r = await rig({ store, threadLogic: fragile, supervision });
+      const group = await r.manager.group({ maxRestarts: 1, backoff: 1_000 });
+      const { thread } = await (isMember ? group : r.manager).startThread();
+      const { thread: sender } = await r.manager.startThread();
+      isBroken = true;
+      (thread as LiveThread).incarnation.end("crashed", new Error("disk on fire"));
+      await settled();
+      const waiting = [
+        sender.send(thread, { type: "note" }),
+        sender.send(thread, { type: "note" }, { durable: true }),
+        sender.request(thread, { type: "note" }),
+        thread.submit({ type: "interrupt" }),
+      ].map((each) =>
+        each.then(
+          () => "taken",
+          (error: { code: string }) => error.code,
+        ),
+      );
+      for (let n = 0; n < 10; n += 1) await r.clock.advanceAsync(300);
+      const outcomes = await Promise.all(waiting);
+      assert.deepEqual([...new Set(outcomes.slice(0, 3))], ["thread_not_found"]);
+      assert.ok(outcomes[3] === "thread_closed" || outcomes[3] === "thread_not_found", outcomes[3]);
+      assert.ok(r.manager.deadLetters.total >= 3);
+      assert.deepEqual(runtimeOf(r.manager)?.messages.left(), { open: 0, asked: 0, subscriptions: 0, mail: 0 });
+      assert.equal(await r.store.notes?.read(thread.id, "mail"), undefined);
+    });
+  }
 
   test("SEMANTICS 2.6, 9.6: a durable message to one that was taken out, or is gone, is refused and a dead letter; nothing of it is stored", async () => {
     const reader = defineThreadLogic({
