@@ -178,7 +178,7 @@ export type {
   UserMessageEvent,
 } from "./protocol/event.ts";
 export { parseEventMsg } from "./protocol/event-schemas.ts";
-export type { ApprovalQuestion, Tool, ToolContext, ToolSpec } from "./protocol/function-tool.ts";
+export type { ApprovalQuestion, Tool, ToolAnswer, ToolContext, ToolSpec } from "./protocol/function-tool.ts";
 export {
   type Branded,
   newThreadId,
@@ -332,6 +332,7 @@ export type {
   ParsedCommand,
   PlanTurnItem,
   ReasoningTurnItem,
+  ToolCallContent,
   TurnItem,
   TurnItemStatus,
   UserMessageTurnItem,

@@ -4,6 +4,19 @@ import type { EventMsg } from "../protocol/event.ts";
 export type ApprovalMsg = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
 export type QuestionMsg = Extract<EventMsg, { type: "request_user_input" }>;
 
+/** A tool of the clients' own that the model calls. */
+export type ToolCallMsg = {
+  readonly type: "dynamic_tool_call";
+  readonly call_id: string;
+  readonly turn_id: string;
+  readonly namespace: string | null;
+  readonly tool: string;
+  readonly arguments: unknown;
+  /** Gets the first client's answer; undefined: it is an error, or none comes any more. */
+  readonly answer: (result: unknown) => void;
+};
+export type AskedMsg = ApprovalMsg | QuestionMsg | ToolCallMsg;
+
 export const isApproval = (msg: EventMsg): msg is ApprovalMsg =>
   msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
 

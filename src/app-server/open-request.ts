@@ -1,9 +1,9 @@
 /** A question that clients have been asked, and that waits for its first answer. */
-import type { ApprovalMsg, QuestionMsg } from "./asked-msg.ts";
+import type { AskedMsg } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { ThreadFeed } from "./thread-feed.ts";
 
-export type OpenRequest<M extends ApprovalMsg | QuestionMsg = ApprovalMsg | QuestionMsg> = {
+export type OpenRequest<M extends AskedMsg = AskedMsg> = {
   readonly id: number;
   readonly feed: ThreadFeed;
   readonly msg: M;

@@ -29,6 +29,8 @@ export type ServerContext = {
   readonly goals: Goals;
   /** Whether the manager's threads have tools to end a goal with: without them none is begun. */
   readonly hasGoalTools: boolean;
+  /** Whether threads run where their clients can be asked: in this process. */
+  readonly hasClientTools: boolean;
 };
 
 /** What only a manager of this process has something to tell for. */

@@ -14,7 +14,7 @@ import type { Op } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import { NO_ANSWERS } from "../protocol/user-question.ts";
 import type { QuestionAnswered } from "../turn/pending-approval.ts";
-import { isApproval, isQuestion } from "./asked-msg.ts";
+import { type AskedMsg, isApproval, isQuestion, type ToolCallMsg } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import type { OpenRequest } from "./open-request.ts";
@@ -22,6 +22,7 @@ import type { ServedThreads } from "./served-threads.ts";
 import type { ThreadFeed } from "./thread-feed.ts";
 import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
 import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
+import { toolCallRequest } from "./v2/dynamic-tools.ts";
 import { answersOf, userInputRequest } from "./v2/user-questions.ts";
 
 export class ServerRequests {
@@ -40,7 +41,15 @@ export class ServerRequests {
   }
 
   open(feed: ThreadFeed, { turn, msg }: { turn: string; msg: EventMsg }): void {
-    if (!isApproval(msg) && !isQuestion(msg)) return;
+    if (isApproval(msg) || isQuestion(msg)) this.#begin(feed, turn, msg);
+  }
+
+  /** The model calls a tool of the clients' own: they are asked, and whoever comes later, until one answers or the turn ends. */
+  callTool(feed: ThreadFeed, msg: ToolCallMsg): void {
+    this.#begin(feed, msg.turn_id, msg);
+  }
+
+  #begin(feed: ThreadFeed, turn: string, msg: AskedMsg): void {
     const request: OpenRequest = {
       id: this.#next,
       feed,
@@ -59,7 +68,10 @@ export class ServerRequests {
   #ask(request: OpenRequest, connection: Connection): void {
     const dialect = request.feed.subscriptions.get(connection)?.isV2 ? "v2" : "v1";
     const { id, msg } = request;
-    if (isQuestion(msg)) {
+    if (msg.type === "dynamic_tool_call") {
+      if (dialect === "v1") return;
+      request.feed.ask(connection, { id, ...toolCallRequest({ ...request, msg }) });
+    } else if (isQuestion(msg)) {
       if (dialect === "v1") return;
       request.feed.ask(connection, { id, ...userInputRequest({ ...request, msg }) });
     } else {
@@ -94,6 +106,11 @@ export class ServerRequests {
     const dialect = request?.asked.get(connection);
     if (request === undefined || dialect === undefined) return;
     const { msg } = request;
+    if (msg.type === "dynamic_tool_call") {
+      this.#open.delete(request.id);
+      msg.answer(failed ? undefined : result);
+      return;
+    }
     if (isQuestion(msg)) {
       const response = failed ? NO_ANSWERS : answersOf(result);
       this.#answer(request, "approved", { type: "user_input_answer", id: msg.call_id, response });
@@ -123,6 +140,11 @@ export class ServerRequests {
   #resolve(request: OpenRequest, decision: ReviewDecision): void {
     this.#open.delete(request.id);
     const { feed, id, msg } = request;
+    // Nobody is told, as with stock Codex: an answer that comes later counts for nothing.
+    if (msg.type === "dynamic_tool_call") {
+      msg.answer(undefined);
+      return;
+    }
     const { threadId, mapper } = feed;
     feed.tell({ method: "serverRequest/resolved", params: { threadId, requestId: id } });
     if (decision === "denied" || decision === "abort") feed.tell(...mapper.declined(msg.call_id, this.#clock.now()));

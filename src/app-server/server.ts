@@ -55,7 +55,7 @@ export class Server implements AsyncDisposable, ConnectionServer {
     this.logger = logger;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
     this.#listenLimits = options.limits;
-    this.#context = this.#contextOf(threads, options, logger);
+    this.#context = { ...this.#contextOf(threads, options, logger), hasClientTools: manager !== undefined };
     this.#continuation = new Continuation(threads.events$, this.#context);
     const own = manager === undefined ? {} : studioMethods({ ...this.#context, manager });
     this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
@@ -64,7 +64,11 @@ export class Server implements AsyncDisposable, ConnectionServer {
     });
   }
 
-  #contextOf(manager: ServedThreads, options: AppServerOptions, logger: SkeinLogger): ServerContext {
+  #contextOf(
+    manager: ServedThreads,
+    options: AppServerOptions,
+    logger: SkeinLogger,
+  ): Omit<ServerContext, "hasClientTools"> {
     const { clock } = this;
     const cwd = options.cwd ?? process.cwd();
     const { home } = options;

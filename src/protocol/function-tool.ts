@@ -1,5 +1,6 @@
 /** Functions that a model may call, as settings hold them. `tool` (src/turn/tool.ts) makes them. */
 import type { ThreadId, TurnId } from "./ids.ts";
+import type { ContentItem } from "./response-item.ts";
 
 /** A function that the model may call. `parameters` is a JSON Schema. */
 export type ToolSpec = {
@@ -34,9 +35,19 @@ export type ApprovalQuestion = {
   readonly command?: readonly string[] | undefined;
 };
 
+/** What a tool answers with where a text is not enough. */
+export type ToolAnswer = {
+  /** Whether its item is told as completed, else as failed. */
+  readonly success: boolean;
+  /** What the model gets. */
+  readonly output: string | ContentItem[];
+};
+
 /** A function that a thread's model may call. Made by {@link tool}. */
 export interface Tool {
   readonly spec: ToolSpec;
+  /** What it is grouped under, where it has no name of its own in the request. */
+  readonly namespace?: { readonly name: string; readonly description: string };
   /** No item tells of its calls: what they change is told by itself. */
   readonly isQuiet?: boolean;
   /** A call that was cut off by its process's end may be made once more: see `recovery` in ThreadConfig. */
@@ -48,4 +59,6 @@ export interface Tool {
   asksFirst?(rawArguments: string, context: ToolContext): Promise<ApprovalQuestion | undefined>;
   /** @throws whatever the tool throws, or InvalidRequestError when the arguments do not fit. */
   call(rawArguments: string, context: ToolContext): Promise<string>;
+  /** In the place of `call`, where it is there: for an answer with pictures, or one that says itself that it is a failure. */
+  answer?(rawArguments: string, context: ToolContext): Promise<ToolAnswer>;
 }

@@ -90,7 +90,10 @@ export const turnItemShape = byType(
     ],
     [
       "DynamicToolCall",
-      record({ id: text, tool: text, arguments: text, status: text }, { output: text, duration_ms: number }),
+      record(
+        { id: text, tool: text, arguments: anything, status: text },
+        { namespace: text, output: text, content_items: listOf(record({ type: text })), duration_ms: number },
+      ),
     ],
     ["ContextCompaction", record({ id: text })],
     ["ImageView", record({ id: text, path: text })],

@@ -81,14 +81,20 @@ export type CollabAgentToolCallTurnItem = {
   reasoning_effort?: string | null | undefined;
   agents_states: { [threadId: string]: AgentStatus };
 };
-/** A call of one of the embedder's function tools. `arguments` is the JSON text that the model wrote. */
+/** A part of a tool's answer. */
+export type ToolCallContent = { type: "inputText"; text: string } | { type: "inputImage"; imageUrl: string };
+
+/** A call of one of the embedder's or the client's function tools. `arguments` is the JSON text that the model wrote; stock Codex stores what it says. */
 export type DynamicToolCallTurnItem = {
   type: "DynamicToolCall";
   id: string;
+  namespace?: string | null | undefined;
   tool: string;
   arguments: string;
   status: TurnItemStatus;
   output?: string | undefined;
+  /** Where the answer is more than a text, with what `output` leaves out. */
+  content_items?: ToolCallContent[] | null | undefined;
   duration_ms?: number | undefined;
 };
 /** The conversation was summed up to fit the model's window. */

@@ -9,8 +9,9 @@ import { type Clock, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ApprovalQuestion, Tool } from "../protocol/function-tool.ts";
-import type { ResponseItem } from "../protocol/response-item.ts";
+import type { ContentItem, ResponseItem } from "../protocol/response-item.ts";
 import { functionCallOutput, noToolsFound } from "../protocol/response-item.ts";
+import type { DynamicToolCallTurnItem, ToolCallContent } from "../protocol/turn-item.ts";
 import { recordItem } from "./announcement.ts";
 import { askApproval } from "./tool-approval.ts";
 import { type ToolOutput, truncateMiddle } from "./tool-output.ts";
@@ -96,19 +97,21 @@ async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: stri
   const { callId, kind, name, namespace, startedAt } = call;
   const builtIn = host.tools.current.builtIn(name, namespace);
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }), call);
-  const tool = namespace === undefined ? host.tools.current.get(name) : undefined;
+  const tool = host.tools.current.get(name, namespace);
   if (tool === undefined) {
     call.failure = new InvalidRequestError(`unsupported call: ${namespace ?? ""}${name}`);
     return `unsupported call: ${namespace ?? ""}${name}`;
   }
   if (tool.isQuiet === true) return (await outcomeOf(tool, raw, { host, run, call }))[1];
   const place = { thread_id: host.threadId, turn_id: run.turnId };
-  const item = { type: "DynamicToolCall" as const, id: callId, tool: name, arguments: raw };
+  const about = namespace === undefined ? {} : { namespace };
+  const item = { type: "DynamicToolCall" as const, id: callId, ...about, tool: name, arguments: raw };
   host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });
   call.tellEnd = (status, output) => {
     call.tellEnd = undefined;
     const duration_ms = host.clock.now() - startedAt;
-    host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, output, duration_ms } });
+    const told = typeof output === "string" ? { output } : shownParts(output);
+    host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, ...told, duration_ms } });
   };
   const [status, output] = await outcomeOf(tool, raw, { host, run, call });
   call.tellEnd?.(status, output);
@@ -119,7 +122,7 @@ async function outcomeOf(
   tool: Tool,
   raw: string,
   { host, run, call }: { host: TurnHost; run: TurnRun; call: RunningCall },
-): Promise<["completed" | "failed", string]> {
+): Promise<["completed" | "failed", ToolOutput]> {
   try {
     const { callId, kind, name } = call;
     const place = new CallContext(host, run, { callId, kind, raw });
@@ -132,6 +135,10 @@ async function outcomeOf(
     };
     const question = await tool.asksFirst?.(raw, context);
     if (question !== undefined) await askApproval(place, name, question, (msg) => place.askFirst(msg));
+    if (tool.answer !== undefined) {
+      const { success, output } = await tool.answer(raw, context);
+      return [success ? "completed" : "failed", typeof output === "string" ? truncateMiddle(output) : output];
+    }
     const output: unknown = await tool.call(raw, context);
     if (typeof output !== "string") throw new InvalidRequestError(`tool \`${name}\` answered with no text`);
     return ["completed", truncateMiddle(output.toWellFormed())];
@@ -139,6 +146,17 @@ async function outcomeOf(
     call.failure = run.signal.aborted ? run.signal.reason : error;
     return ["failed", run.signal.aborted ? abortedText(host.clock, call.startedAt) : textOfThrown(error)];
   }
+}
+
+/** An answer of several parts, as an item has it. */
+function shownParts(parts: readonly ContentItem[]): Pick<DynamicToolCallTurnItem, "output" | "content_items"> {
+  const content_items = parts.flatMap((part): ToolCallContent[] => {
+    if (part.type === "input_text" && typeof part.text === "string") return [{ type: "inputText", text: part.text }];
+    if (part.type !== "input_image" || typeof part.image_url !== "string") return [];
+    return [{ type: "inputImage", imageUrl: part.image_url }];
+  });
+  const texts = content_items.flatMap((part) => (part.type === "inputText" ? [part.text] : []));
+  return { output: texts.join("\n"), content_items };
 }
 
 async function answerBuiltIn(tool: BuiltInTool, call: CallContext, running: RunningCall): Promise<ToolOutput> {

@@ -19,18 +19,18 @@ export class ToolSet {
   constructor(tools: readonly Tool[], builtIns: readonly BuiltInTool[] = []) {
     const wrong = tools.findIndex((tool) => !isTool(tool));
     if (wrong !== -1) throw new InvalidRequestError(`tools[${wrong}]: must be a tool, as made by \`tool(...)\``);
-    this.#byName = new Map(tools.map((tool) => [tool.spec.name, tool]));
+    this.#byName = new Map(tools.map((tool) => [fullNameOf(tool), tool]));
     const offered = builtIns.filter((tool) => tool.offered !== "alias");
     const aliases = builtIns.filter((tool) => tool.offered === "alias" && !this.#byName.has(fullNameOf(tool)));
     this.#builtIns = new Map([...aliases, ...offered].map((tool) => [fullNameOf(tool), tool]));
-    this.specs = [...grouped(offered), ...tools.map((tool) => tool.spec)];
-    const names = [...offered.map(fullNameOf), ...tools.map((tool) => tool.spec.name)];
+    this.specs = [...grouped(offered), ...grouped(tools)];
+    const names = [...offered.map(fullNameOf), ...tools.map(fullNameOf)];
     const twice = names.find((name, index) => names.indexOf(name) !== index);
     if (twice !== undefined) throw new InvalidRequestError(`two tools are named \`${twice}\``);
   }
 
-  get(name: string): Tool | undefined {
-    return this.#byName.get(name);
+  get(name: string, namespace?: string): Tool | undefined {
+    return this.#byName.get(flatName(namespace, name));
   }
 
   builtIn(name: string, namespace?: string): BuiltInTool | undefined {
@@ -41,7 +41,7 @@ export class ToolSet {
   isIdempotent(name: string, namespace: string | undefined): boolean {
     const builtIn = this.builtIn(name, namespace);
     if (builtIn !== undefined) return builtIn.idempotent === true;
-    return namespace === undefined && this.get(name)?.idempotent === true;
+    return this.get(name, namespace)?.idempotent === true;
   }
 
   /** These tools and further built-in ones. One whose name is taken already is left out. */
@@ -54,17 +54,19 @@ export class ToolSet {
   }
 }
 
-function fullNameOf({ spec, namespace }: BuiltInTool): string {
+type Named = Pick<BuiltInTool, "spec" | "namespace">;
+
+function fullNameOf({ spec, namespace }: Named): string {
   return flatName(namespace?.name, spec.name);
 }
 
 /** The tools of a namespace together, where the first of them stands. */
-function grouped(builtIns: readonly BuiltInTool[]): (ToolSpec | ToolNamespace)[] {
-  return builtIns.flatMap(({ spec, namespace }, index): (ToolSpec | ToolNamespace)[] => {
+function grouped(all: readonly Named[]): (ToolSpec | ToolNamespace)[] {
+  return all.flatMap(({ spec, namespace }, index): (ToolSpec | ToolNamespace)[] => {
     if (namespace === undefined) return [spec];
-    const isFirst = builtIns.findIndex((other) => other.namespace === namespace) === index;
+    const isFirst = all.findIndex((other) => other.namespace === namespace) === index;
     if (!isFirst) return [];
-    const tools = builtIns.filter((other) => other.namespace === namespace).map((other) => other.spec);
+    const tools = all.filter((other) => other.namespace === namespace).map((other) => other.spec);
     return [{ type: "namespace", ...namespace, tools }];
   });
 }

@@ -23,7 +23,7 @@ export type RunningCall = {
   /** What the work failed by; its output tells the model of it. */
   failure: unknown;
   /** Tells how the work ended; unset where its beginning was never published, or its end already was. */
-  tellEnd: ((status: "completed" | "failed", output: string) => void) | undefined;
+  tellEnd: ((status: "completed" | "failed", output: ToolOutput) => void) | undefined;
 };
 
 /** The live parts of one running turn. The machine's context holds what can be written down; this holds the rest. */

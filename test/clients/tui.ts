@@ -181,6 +181,8 @@ const STEPS: TuiStep[] = [
       await tui.enter("/permissions");
       await tui.see("Read Only (current)");
       tui.key("Escape");
+      // A letter that follows at once would be taken for Alt with it.
+      await tui.until("the menu to close", (screen) => !screen.includes("Read Only (current)"));
     },
   },
   {

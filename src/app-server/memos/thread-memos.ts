@@ -1,5 +1,5 @@
 /**
- * What clients leave with a thread beside its rollout: its goal, and input that waits for its turn. A file for each thread
+ * What clients leave with a thread beside its rollout: its goal, input that waits for its turn, and tools of theirs. A file for each thread
  * that has any, in the home's `thread_memos`; without a home they last as long as the server.
  *
  * What this process has read or written counts for as long as it runs: one server of a home keeps a thread's memo.
@@ -37,10 +37,23 @@ const queuedSchema = z.object({
 });
 export type QueuedSubmission = z.infer<typeof queuedSchema>;
 
-const memoSchema = z.object({ goal: goalSchema.nullable(), queue: z.array(queuedSchema) });
+/** A tool that a client has brought to the thread. */
+const clientToolSchema = z.object({
+  name: z.string(),
+  description: z.string(),
+  parameters: z.record(z.string(), z.unknown()),
+  namespace: z.object({ name: z.string(), description: z.string() }).nullable(),
+});
+export type ClientTool = z.infer<typeof clientToolSchema>;
+
+const memoSchema = z.object({
+  goal: goalSchema.nullable(),
+  queue: z.array(queuedSchema),
+  tools: z.array(clientToolSchema).default([]),
+});
 export type Memo = z.infer<typeof memoSchema>;
 
-const NOTHING: Memo = { goal: null, queue: [] };
+const NOTHING: Memo = { goal: null, queue: [], tools: [] };
 
 /** A queue of the longest inputs that anybody types. */
 const MOST_BYTES = 64 * 1024 * 1024;
@@ -121,7 +134,7 @@ export class ThreadMemos {
 
   async #write(path: string, threadId: ThreadId): Promise<void> {
     const memo = this.peek(threadId);
-    if (memo.goal === null && memo.queue.length === 0) await rm(path, { force: true });
+    if (memo.goal === null && memo.queue.length + memo.tools.length === 0) await rm(path, { force: true });
     else await replaceFile(path, JSON.stringify(memo));
   }
 

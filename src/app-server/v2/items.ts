@@ -135,16 +135,18 @@ const mcpToolCall = (item: McpToolCallTurnItem): Body => ({
 const dynamicToolCall = (item: DynamicToolCallTurnItem): Body => ({
   type: "dynamicToolCall",
   id: item.id,
-  namespace: null,
+  namespace: item.namespace ?? null,
   tool: item.tool,
   arguments: jsonOr(item.arguments),
   status: camel(item.status),
-  contentItems: item.output === undefined ? null : [{ type: "inputText", text: item.output }],
+  contentItems: item.content_items ?? (item.output === undefined ? null : [{ type: "inputText", text: item.output }]),
   success: item.status === "in_progress" ? null : item.status === "completed",
   durationMs: item.duration_ms ?? null,
 });
 
-function jsonOr(text: string): unknown {
+/** A history of stock Codex holds the value itself. */
+function jsonOr(text: unknown): unknown {
+  if (typeof text !== "string") return text;
   try {
     return JSON.parse(text);
   } catch {

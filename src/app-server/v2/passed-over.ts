@@ -40,7 +40,6 @@ function wrongMode(given: unknown): string {
 export const passedOver = {
   start: {
     ...inTurns,
-    dynamicTools: z.array(z.unknown()).nullish(),
     mockExperimentalField: optionalText,
     allowProviderModelFallback: optionalFlag,
     daybreakEnabled: optionalFlag,

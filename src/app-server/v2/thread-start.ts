@@ -5,11 +5,13 @@ import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";
+import type { ClientTool } from "../memos/thread-memos.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
 import { invalidRequest, projectNotFound, withContext } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
+import { clientTools, dynamicToolsSchema, toolsOf } from "./dynamic-tools.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
 import { passedOver } from "./passed-over.ts";
@@ -23,6 +25,7 @@ import type { V2Session, V2Thread } from "./wire-types.ts";
 const startSchema = z.object({
   ...overrideFields,
   ...passedOver.start,
+  dynamicTools: dynamicToolsSchema,
   projectId: optionalText,
   historyMode: z.enum(["legacy", "paginated"]).nullish(),
   threadSource: optionalText,
@@ -99,13 +102,15 @@ function attach({ hub }: ServerContext, call: Call, threadId: ThreadId): void {
 async function start(server: ServerContext, params: z.infer<typeof startSchema>, call: Call): Promise<ThreadAnswer> {
   const { manager, clock, views, hub } = server;
   if (params.projectId != null) throw projectNotFound(params.projectId);
-  const config = await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE);
+  const tools = clientTools(params.dynamicTools);
+  const config = withTools(server, await server.configs.forStart(settingsOf(params), SETTINGS_FAILURE), tools);
   const originator = call.connection.client?.name ?? null;
   const historyMode = params.historyMode ?? "paginated";
   const options = { threadId: newThreadId(), source: "vscode", historyMode, signal: call.signal } as const;
   const { threadId, thread } = await withContext("error creating thread", () =>
     manager.startThread(config, originator === null ? options : { ...options, originator }),
   );
+  if (tools.length > 0 && params.ephemeral !== true) await server.memos.change(threadId, { tools });
   if (params.ephemeral === true)
     views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now(), originator, historyMode });
   const subscription = hub.follow(call.connection, threadId);
@@ -115,6 +120,14 @@ async function start(server: ServerContext, params: z.infer<typeof startSchema>,
   const shown = { ...view, ephemeral: params.ephemeral === true, threadSource: params.threadSource ?? null };
   call.afterAnswer(() => hub.broadcast({ method: "thread/started", params: { thread: shown } }));
   return { thread: shown, ...sessionOf(thread.config) };
+}
+
+/** With the tools that a client has brought. @throws RpcError over a cluster, whose workers have no clients to ask */
+function withTools(server: ServerContext, config: ThreadConfig, tools: readonly ClientTool[]): ThreadConfig {
+  if (tools.length === 0) return config;
+  if (!server.hasClientTools)
+    throw invalidRequest("dynamicTools are not served over a cluster: a worker has no clients to ask");
+  return { ...config, tools: [...(config.tools ?? server.manager.config.tools), ...toolsOf(server, tools)] };
 }
 
 /** Stock Codex's source for all threads of its app-server, and the client as the originator. */
@@ -179,8 +192,10 @@ async function load(
   const hasPath = path != null && path !== "";
   const header = hasPath ? await sourceByPath(server, path) : await sourceById(server, readThreadId(id, "session"));
   const wasLoaded = manager.loadedThread(header.id) !== undefined;
+  const { tools } = await server.memos.read(header.id);
+  const own = withTools(server, config, tools);
   const resumed = await guardSource(hasPath ? path : header.id, () =>
-    hasPath ? manager.resumeThreadFromRollout(config, path, options) : manager.resumeThread(header.id, config, options),
+    hasPath ? manager.resumeThreadFromRollout(own, path, options) : manager.resumeThread(header.id, own, options),
   );
   return { resumed, wasLoaded, isPaginated: modeOf(header) === "paginated" };
 }
@@ -234,12 +249,14 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
   const header =
     typeof source === "string" ? await sourceById(server, source) : await sourceByPath(server, source.rolloutPath);
   const sourceId = header.id;
+  const { tools } = await server.memos.read(sourceId);
   const hydrates = params.excludeTurns !== true && modeOf(header) === "paginated";
   if (isEphemeral && hydrates) throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
   if (hydrates) call.connection.tell(HYDRATION_NOTICE);
   const { threadId, thread } = await guardSource(path ?? sourceId, () =>
-    manager.forkThread({ from: source, at, config }, optionsOf(call)),
+    manager.forkThread({ from: source, at, config: withTools(server, config, tools) }, optionsOf(call)),
   );
+  if (tools.length > 0 && !isEphemeral) await server.memos.change(threadId, { tools });
   if (isEphemeral) {
     const isBefore = typeof at === "object" && "beforeTurn" in at;
     const preview = isBefore ? "" : (await manager.store.get(sourceId)).preview;
