@@ -9,6 +9,9 @@ import { ERROR_TYPE } from "./names.ts";
 /** So many submissions, threads and turns are remembered whose next span has not begun. */
 const REMEMBERED = 10_000;
 
+/** Of no trace: what stands under it begins one. */
+const INVALID: SpanContext = { traceId: "0".repeat(32), spanId: "0".repeat(16), traceFlags: 0 };
+
 type Open = { readonly span: Span; readonly begun: number; readonly key: string };
 
 export type Beginning = {
@@ -21,19 +24,25 @@ export type Beginning = {
   readonly links?: readonly Link[];
 };
 
+/** Of all books: who watches twice has spans of two in one context. */
+const spansOfTurns = new WeakSet<Span>();
+
 export class SpanBook {
   readonly #api: Api;
+  /** Under which a context holds the span of this book that it is in; the API's own keys are one for all books. */
+  readonly #own = Symbol("skein.span");
   readonly #tracer: Tracer;
   readonly #recordsWords: boolean;
   readonly #open = new Map<TracedWork, Open>();
   readonly #byKey = new Map<string, Span>();
-  readonly #ours = new WeakSet<Span>();
   /** Where a submission came from, until its turn begins. */
   readonly asked = new LRUCache<string, Context>({ max: REMEMBERED });
   /** The spawn of a thread, until its first turn begins. */
   readonly born = new LRUCache<string, SpanContext>({ max: REMEMBERED });
   /** The last turn of a thread. */
-  readonly lastTurns = new LRUCache<string, SpanContext>({ max: REMEMBERED });
+  readonly lastTurns = new LRUCache<string, { readonly turnId: string; readonly context: SpanContext }>({
+    max: REMEMBERED,
+  });
   /** What agents are called. */
   readonly names = new LRUCache<string, string>({ max: REMEMBERED });
 
@@ -45,13 +54,29 @@ export class SpanBook {
 
   begin(work: TracedWork, { name, kind, key, attributes, parent, links = [] }: Beginning): Span {
     const { trace, context } = this.#api;
-    const span = this.#tracer.startSpan(name, { kind, attributes, links: [...links] }, parent);
-    this.#ours.add(span);
+    const options = { kind, attributes, links: [...links] };
+    const started = this.#guarded(() => this.#tracer.startSpan(name, options, parent));
+    const span = started ?? trace.wrapSpanContext(INVALID);
+    spansOfTurns.add(span);
     this.#open.set(work, { span, begun: performance.now(), key });
     this.#byKey.set(key, span);
-    const inside = trace.setSpan(parent, span);
-    work.within = (inner) => context.with(inside, inner);
+    const enter = (from: Context) => trace.setSpan(from, span).setValue(this.#own, span);
+    const others = work.within;
+    work.within = (inner) =>
+      others === undefined
+        ? context.with(enter(parent), inner)
+        : others(() => context.with(enter(context.active()), inner));
     return span;
+  }
+
+  /** What an exporter throws is no matter of the work's, nor of the metrics. */
+  #guarded<T>(tell: () => T): T | undefined {
+    try {
+      return tell();
+    } catch (error) {
+      this.#api.diag.error("skein: a span could not be told", error);
+      return undefined;
+    }
   }
 
   /** @returns how long the work took, in seconds; undefined for work whose beginning was not seen */
@@ -61,9 +86,11 @@ export class SpanBook {
     const { span, begun, key } = open;
     this.#open.delete(work);
     if (this.#byKey.get(key) === span) this.#byKey.delete(key);
-    span.setAttributes(attributes);
-    if (failure !== undefined) this.#fail(span, failure);
-    span.end();
+    this.#guarded(() => {
+      span.setAttributes(attributes);
+      if (failure !== undefined) this.#fail(span, failure);
+      span.end();
+    });
     return (performance.now() - begun) / 1000;
   }
 
@@ -91,18 +118,31 @@ export class SpanBook {
   under(...keys: readonly string[]): Context {
     const { trace, context } = this.#api;
     const span = this.at(...keys);
-    return span === undefined ? context.active() : trace.setSpan(context.active(), span);
+    return span === undefined ? this.here() : trace.setSpan(context.active(), span);
   }
 
-  /** Whether the context's span is one of this book's, so that it would put one turn under another. */
-  isOurs(context: Context): boolean {
+  /** What is active, in the span of this book where there is one. */
+  here(): Context {
+    const { trace, context } = this.#api;
+    const active = context.active();
+    const own = this.ownIn(active);
+    return own === undefined ? active : trace.setSpan(active, own);
+  }
+
+  /** Whether the context's span is one of a turn's, so that it would put one turn under another. */
+  isOfTurn(context: Context): boolean {
     const span = this.#api.trace.getSpan(context);
-    return span !== undefined && this.#ours.has(span);
+    return span !== undefined && spansOfTurns.has(span);
+  }
+
+  /** The span of this book that the context is right in. */
+  ownIn(context: Context): Span | undefined {
+    return this.isOfTurn(context) ? (context.getValue(this.#own) as Span | undefined) : undefined;
   }
 
   /** Ends all spans: nobody will tell of their ends. */
   close(): void {
-    for (const { span } of this.#open.values()) span.end();
+    for (const { span } of this.#open.values()) this.#guarded(() => span.end());
     this.#open.clear();
     this.#byKey.clear();
   }

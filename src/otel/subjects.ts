@@ -65,7 +65,7 @@ export class Subjects {
       name: [isNew ? "create_agent" : "load_thread", ...(name === undefined ? [] : [name])].join(" "),
       kind: this.#api.SpanKind.INTERNAL,
       key: spawnKey(threadId),
-      parent: this.#api.context.active(),
+      parent: this.#spans.here(),
       attributes: {
         ...(isNew && { [names.OPERATION]: "create_agent" }),
         ...this.#agent(threadId),
@@ -81,7 +81,7 @@ export class Subjects {
     const { threadId, origin, epoch, forkedFrom, purpose, error } = work;
     const span = this.#spans.spanOf(work);
     if (span !== undefined && error === undefined) this.#spans.born.set(threadId, span.spanContext());
-    const source = forkedFrom === undefined ? undefined : this.#spans.lastTurns.get(forkedFrom);
+    const source = forkedFrom === undefined ? undefined : this.#spans.lastTurns.get(forkedFrom)?.context;
     if (source !== undefined) span?.addLink({ context: source, attributes: { [names.LINK]: "forked_from" } });
     const facts = {
       ...(origin !== undefined && { [names.ORIGIN]: origin }),
@@ -107,6 +107,8 @@ export class Subjects {
   turnBegins(work: TurnTrace): void {
     const { threadId, submissionId, turnId, epoch, provider, model } = work;
     const { parent, links } = this.#originOf(threadId, submissionId);
+    const before = this.#spans.lastTurns.get(threadId);
+    if (before?.turnId === turnId) links.push({ context: before.context, attributes: { [names.LINK]: "continues" } });
     const name = this.#spans.names.get(threadId);
     this.#counts.set(turnKey(work), { requests: 0, calls: 0 });
     this.#turnOf.set(threadId, turnKey(work));
@@ -141,18 +143,19 @@ export class Subjects {
     const born = this.#spans.born.get(threadId);
     this.#spans.born.delete(threadId);
     if (born !== undefined) links.push({ context: born, attributes: { [names.LINK]: "created_by" } });
-    const asker = trace.getSpanContext(asked);
-    if (asker === undefined || !this.#spans.isOurs(asked)) return { parent: asked, links };
-    links.push({ context: asker, attributes: { [names.LINK]: "asked_by" } });
+    if (!this.#spans.isOfTurn(asked)) return { parent: asked, links };
+    const asker = this.#spans.ownIn(asked)?.spanContext();
+    if (asker !== undefined) links.push({ context: asker, attributes: { [names.LINK]: "asked_by" } });
     return { parent: trace.deleteSpan(asked), links };
   }
 
   turnEnds(work: TurnTrace): void {
-    const { threadId, outcome, model } = work;
+    const { threadId, turnId, outcome, model, error } = work;
     const span = this.#spans.spanOf(work);
-    if (span !== undefined) this.#spans.lastTurns.set(threadId, span.spanContext());
+    if (span !== undefined) this.#spans.lastTurns.set(threadId, { turnId, context: span.spanContext() });
     const usage = outcome?.turn_token_usage ?? undefined;
-    const failure = turnFailureOf(outcome);
+    const failure =
+      turnFailureOf(outcome) ?? (outcome === undefined && error !== undefined ? failureOf(error) : undefined);
     const seconds = this.#spans.end(work, usage === undefined ? {} : tokensOf(usage), failure);
     const name = this.#spans.names.get(threadId);
     const agent = name === undefined ? {} : { [names.AGENT_NAME]: name };

@@ -14,6 +14,7 @@ import type {
   TaskStartedEvent,
   ThreadEvent,
   TurnAbortedEvent,
+  TurnResumedEvent,
 } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { isPersisted } from "../protocol/persistence.ts";
@@ -113,6 +114,7 @@ export class Door {
 
   shut(): void {
     this.#isShut = true;
+    this.#turnIsCut();
     this.log.close();
     this.#onFirst?.();
   }
@@ -173,7 +175,7 @@ export class Door {
       appendPlaced(writer, { type: "event_msg", payload: msg });
     }
     if (!this.#isBesideTurn(id, msg)) {
-      if (msg.type === "task_started") this.#turnBegins(id, msg);
+      if (msg.type === "task_started" || msg.type === "turn_resumed") this.#turnBegins(id, msg);
       if (session.hear(id, msg)) {
         this.#turnEnds(msg);
         this.#thread.noteTurnEnd();
@@ -184,7 +186,7 @@ export class Door {
     if (this.#own !== undefined && msg.type === "shutdown_complete") this.#thread.noteLastWord();
   }
 
-  #turnBegins(submissionId: SubmissionId, { turn_id }: TaskStartedEvent): void {
+  #turnBegins(submissionId: SubmissionId, { turn_id }: TaskStartedEvent | TurnResumedEvent): void {
     const { threadId, epoch, env, session } = this.#thread;
     const { model, modelProvider: provider } = session.config;
     this.#turn = turnTracing.begin(() => ({
@@ -200,6 +202,14 @@ export class Door {
     if (turn.outcome.type === "turn_aborted")
       turn.error = new DOMException(`the turn was ${turn.outcome.reason}`, "AbortError");
     else if (turn.outcome.error) turn.error = turn.outcome.error;
+    turnTracing.finish(turn);
+  }
+
+  /** This life ends without its turn's end: another one may go on with it. */
+  #turnIsCut(): void {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    if (turn !== undefined) turn.error = new DOMException("the thread's life ended before the turn", "AbortError");
     turnTracing.finish(turn);
   }
 

@@ -7,7 +7,7 @@ import type { ReviewDecision } from "../protocol/policy.ts";
 import type { ContentItem, ResponseItem } from "../protocol/response-item.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 
-/** One turn, from `task_started` to its end, whatever the logic. */
+/** One turn in one life of its thread, from `task_started` or `turn_resumed` to its end, whatever the logic. */
 export type TurnTrace = TracedWork & {
   readonly threadId: ThreadId;
   readonly turnId: string;
@@ -16,7 +16,7 @@ export type TurnTrace = TracedWork & {
   readonly epoch: number;
   readonly model: string;
   readonly provider: string;
-  /** How it ended; unset until then. */
+  /** How it ended; unset until then, and where the life of its thread ended before. */
   outcome?: TaskCompleteEvent | TurnAbortedEvent;
 };
 

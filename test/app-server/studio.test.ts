@@ -15,6 +15,7 @@ import type { ThreadId } from "../../src/protocol/ids.ts";
 import { textOf } from "../../src/protocol/response-item.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
 import { settled } from "../kernel/settled.ts";
 import { until } from "../rig.ts";
 import { folder } from "../turn/tools/tool-turn.ts";
@@ -394,6 +395,25 @@ test("spans bound turns, requests, tools and waits", async () => {
   assert.deepEqual([...new Set(kinds)].toSorted(), ["approval", "model", "tool", "turn"]);
   assert.ok(spans.every(([id, , begun, end]: Json[]) => id === threadId && end >= begun));
   assert.deepEqual((await client.request("skein/timeline/read", { root: crypto.randomUUID() })).spans, []);
+});
+
+test("a turn that its thread's next life goes on with has a span for each life", async () => {
+  const clock = new ManualClock({ startMs: 1_000_000 });
+  const asked = scriptedClient([[say("I begin"), hang()], [say("done")]], { clock });
+  await using served = await serve({
+    manager: { clock, model: asked, config: { ...config, recovery: "continue" }, supervision: { backoffMs: 1 } },
+  });
+  const { client, manager } = served;
+  await client.request("skein/tree/watch", {});
+  const { thread } = await manager.startThread();
+  const running = thread.run("go");
+  await until(() => asked.asked === 1);
+  (thread as LiveThread).incarnation.end("crashed", new Error("out of luck"));
+  await clock.advanceAsync(5_000);
+  await running;
+  const { spans } = await client.request("skein/timeline/read", {});
+  const turns = spans.filter(([, kind]: Json) => kind === "turn").map(([, , , , status]: Json) => status);
+  assert.deepEqual(turns.toSorted(), ["completed", "lost"]);
 });
 
 test("a turn that waits for a place is seen to wait, and stands in line", async () => {

@@ -9,6 +9,7 @@ const LONGEST = 120;
 export function doingAfter(msg: EventMsg): string | undefined {
   switch (msg.type) {
     case "task_started":
+    case "turn_resumed":
     case "token_count":
       return "sampling";
     case "item_started":

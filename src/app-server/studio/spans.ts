@@ -46,6 +46,7 @@ export class Spans {
   take({ threadId, time, msg, used }: Told): void {
     switch (msg.type) {
       case "task_started":
+      case "turn_resumed":
         this.#closeAll(threadId, time, "lost");
         this.#begin(threadId, { kind: "turn", key: "", start: time, label: msg.turn_id ?? "" });
         this.#begin(threadId, { kind: "model", key: "", start: time, label: "" });
