@@ -51,6 +51,9 @@ import { Ingress } from "./ingress.ts";
 import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
 import { RemoteThread, type ThreadHost } from "./remote-thread.ts";
 import {
+  addressed,
+  type BindRequest,
+  BONDS,
   type Cancelled,
   CONTROL,
   type Delivery,
@@ -58,7 +61,9 @@ import {
   type HistoryPage,
   type Look,
   type Message,
+  type OtherRequest,
   PROTOCOL_VERSION,
+  type Run,
   readNote,
   type SentOptions,
   STORED,
@@ -100,6 +105,8 @@ export interface Cluster extends Threads<ClusterThread> {
 
 const DEFAULT_PATIENCE_MS = 30_000;
 const SEND_MS = 10_000;
+/** What was asked for and not awaited gets as long before the connection ends. */
+const FINISH_MS = 2_000;
 const AGENT_NOTED_MS = 10_000;
 const AGENT_LOOK_MS = 25;
 
@@ -128,6 +135,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     if (this.#handles.get(threadId)?.deref() === undefined) this.#handles.delete(threadId);
   });
   readonly #agents = new Subject<StartedAgent>();
+  readonly #unfinished = new Set<Promise<unknown>>();
   #isSameStore = false;
 
   constructor({ ingress, store, signal, patienceMs, headers }: z.infer<typeof optionsSchema>) {
@@ -454,13 +462,13 @@ class RemoteThreads implements Cluster, ThreadHost {
 
   deliver(
     threadId: ThreadId,
-    invocation: string,
+    run: Pick<Run, "invocation" | "through">,
     message: Message,
     signal: AbortSignal = this.signal,
   ): Promise<Delivery> {
-    const request = { protocol: PROTOCOL_VERSION, invocation, message };
-    const key = `${message.id}@${invocation}`;
-    return this.#ingress.call([CONTROL, threadId, "deliver"], request, { key, signal }) as Promise<Delivery>;
+    const { key: to, parameter } = addressed(run, threadId, message);
+    const key = `${message.id}@${run.invocation}`;
+    return this.#ingress.call([CONTROL, to, "deliver"], parameter, { key, signal }) as Promise<Delivery>;
   }
 
   answerOf(invocation: string, signal: AbortSignal = this.signal): Promise<TurnAnswer> {
@@ -471,7 +479,11 @@ class RemoteThreads implements Cluster, ThreadHost {
   async close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
   async close(threadId?: ThreadId, signal: AbortSignal = this.signal): Promise<void> {
     if (threadId !== undefined) await this.#change(threadId, "close", { protocol: PROTOCOL_VERSION }, signal);
-    else this.#closing.abort(new ManagerClosedError("the connection to the cluster is closed"));
+    else {
+      const late = sleep(systemClock, FINISH_MS, this.signal);
+      await Promise.race([Promise.allSettled(this.#unfinished), late]).catch(() => undefined);
+      this.#closing.abort(new ManagerClosedError("the connection to the cluster is closed"));
+    }
   }
 
   async budgetOf(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<BudgetUse | undefined> {
@@ -487,6 +499,22 @@ class RemoteThreads implements Cluster, ThreadHost {
     const request = { protocol: PROTOCOL_VERSION, id, ...definedFields({ set }) };
     const options = { key: newTurnId(), signal: this.signal };
     return this.#ingress.call([TIMERS, threadId, "cancel"], request, options) as Promise<Cancelled>;
+  }
+
+  async bind(threadId: ThreadId, other: ThreadId, traps: boolean | null): Promise<void> {
+    const request: BindRequest = { protocol: PROTOCOL_VERSION, other, traps };
+    await this.#ingress.call([BONDS, threadId, "bind"], request, { key: newTurnId(), signal: this.signal });
+  }
+
+  async unbind(threadId: ThreadId, other: ThreadId): Promise<void> {
+    const request: OtherRequest = { protocol: PROTOCOL_VERSION, other };
+    await this.#ingress.call([BONDS, threadId, "unbind"], request, { key: newTurnId(), signal: this.signal });
+  }
+
+  finish(work: Promise<unknown>): void {
+    const ended = () => void this.#unfinished.delete(work);
+    this.#unfinished.add(work);
+    work.then(ended, ended);
   }
 
   #ask<T>(path: readonly [string, ...string[]], request: object, signal: AbortSignal): Promise<T> {

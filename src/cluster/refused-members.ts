@@ -16,7 +16,6 @@ const REPLIES =
   "who is asked may be at work for long, and its reply would come with the end of all that; run a turn of the other thread by run";
 const TOPICS =
   "who listens to a topic is known in each process alone; send the message to each thread that is to hear it";
-const WATCHING = "watching ends needs both threads in one process; follow the other thread's events$, status$ and end";
 const STEPS =
   "a step's work and its stored result belong to the process that writes the thread; have a tool of the workers do it";
 
@@ -26,9 +25,10 @@ export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThr
   terminals: ["value", "background commands are the worker's, and end with the turn's invocation"],
   timers: ["value", TIMERS],
   step: ["promise", STEPS],
-  monitor: ["call", WATCHING],
-  monitors: ["promise", WATCHING],
-  link: ["call", WATCHING],
+  monitors: [
+    "promise",
+    "a watch lasts as long as the connection that made it; hold what `monitor` gives, or link the threads",
+  ],
   request: ["promise", REPLIES],
   publish: ["promise", TOPICS],
   subscribe: ["call", TOPICS],

@@ -45,8 +45,10 @@ import type {
   SubmissionOutcome,
   SubmitOptions,
   WaitOptions,
+  WatchedThread,
 } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
+import type { Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
 import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
@@ -55,6 +57,7 @@ import type { ClusterThread } from "./cluster-thread.ts";
 import { APPROVALS, Feed, type FeedSource, openQuestions, USER_QUESTIONS } from "./feed.ts";
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
 import { RemoteEvents } from "./remote-events.ts";
+import { RemoteWatches, type WatchHost } from "./remote-watch.ts";
 import { resultOf } from "./turn-results.ts";
 import {
   type Cancelled,
@@ -64,13 +67,14 @@ import {
   type Look,
   type Message,
   needsTurn,
+  type Run,
   shownConfig,
   type TurnAnswer,
 } from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
 
 /** Whose threads they are. */
-export interface ThreadHost {
+export interface ThreadHost extends WatchHost {
   look(threadId: ThreadId, signal?: AbortSignal): Promise<Look>;
   lines(
     threadId: ThreadId,
@@ -81,7 +85,7 @@ export interface ThreadHost {
   /** Hands a message in as an invocation of its own. */
   begin(threadId: ThreadId, message: Message, signal?: AbortSignal): Promise<string>;
   /** Hands a message to the invocation that runs the thread; that of an agent is another thread's. */
-  deliver(threadId: ThreadId, invocation: string, message: Message, signal?: AbortSignal): Promise<Delivery>;
+  deliver(threadId: ThreadId, run: Followed, message: Message, signal?: AbortSignal): Promise<Delivery>;
   /** What an invocation came to. */
   answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
   close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
@@ -95,12 +99,11 @@ export interface ThreadHost {
   cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled>;
   /** A thread whose events are followed has said something. */
   hear(threadId: ThreadId, msg: EventMsg): void;
-  /** Fires when the connection is closed. */
-  readonly signal: AbortSignal;
 }
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
+type Followed = Pick<Run, "invocation" | "through">;
 type Running = {
   readonly invocation: string;
   readonly through?: ThreadId | undefined;
@@ -124,6 +127,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   #feed: Feed | undefined;
   #pull: RemoteEvents | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
+  #watches: RemoteWatches | undefined;
   #isClosed = false;
   /** Messages go out in the order in which they are given. */
   #line: Promise<unknown> = Promise.resolve();
@@ -147,6 +151,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   /** The connection has been closed. */
   disconnect(): void {
+    this.#watches?.close(this.#host.signal.reason);
     this.#feed?.close();
   }
 
@@ -393,9 +398,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#feed?.poke();
     const running = this.#running;
     if (running !== undefined) {
-      const { invocation, through } = running;
-      const sent = through === undefined ? message : { ...message, to: this.id };
-      const delivery = await this.#host.deliver(through ?? this.id, invocation, sent, signal);
+      const delivery = await this.#host.deliver(this.id, running, message, signal);
       if (delivery.taken) return this.#delivered(running, delivery);
       if (this.#running === running) this.#running = undefined;
     }
@@ -430,7 +433,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   /** Waits for an invocation's end, so that it is known what runs. */
-  #follow({ invocation, through }: Omit<Running, "answer">, message?: Message): Running {
+  #follow({ invocation, through }: Followed, message?: Message): Running {
     const answer = this.#answerOf(invocation);
     const running: Running = { invocation, through, answer };
     this.#running = running;
@@ -500,6 +503,20 @@ export class RemoteThread implements ClusterThread, FeedSource {
   async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
     if (this.#isClosed) throw new ThreadClosedError(this.id, message);
     return this.#host.sendFrom(this.id, to, message, options);
+  }
+
+  monitor(other: WatchedThread, options?: MonitorOptions): Monitor {
+    return this.#watching.monitor(other, options);
+  }
+
+  link(other: WatchedThread, options?: LinkOptions): Link {
+    return this.#watching.link(other, options);
+  }
+
+  get #watching(): RemoteWatches {
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    this.#watches ??= new RemoteWatches(this.#host, this.id);
+    return this.#watches;
   }
 
   /** Resolves when the engine has the message, or the worker that runs the thread. */
@@ -637,6 +654,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     );
     this.#isClosed = true;
     this.#status = "shutdown";
+    this.#watches?.close(new ThreadClosedError(this.id));
     this.#feed?.close();
     return "completed";
   }

@@ -3,7 +3,7 @@
  *
  * `Thread`, keyed by thread id: exclusive handlers for what changes a thread, one at a time over all workers; shared ones for what
  * only looks. `ThreadControl`, keyed alike: hands messages to the invocation that runs a thread, as signals that it numbers, and says
- * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `ThreadTree`, keyed by root: how large its tree is. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
+ * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `ThreadTree`, keyed by root: how large its tree is. `ThreadBonds`, keyed by thread: with whom it ends. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
  */
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
 import type { BudgetUse } from "../protocol/budget.ts";
@@ -16,11 +16,13 @@ import type { ThreadMessage } from "../protocol/message.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
 import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
 import type { Attendance } from "./attendance.ts";
+import { bondHandlers } from "./bond-handlers.ts";
 import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
 import { timerHandlers } from "./timer-handlers.ts";
 import { type AdmitRequest, type LeaveRequest, type TreeLimits, treeHandlers } from "./tree-handlers.ts";
 import {
   type Asked,
+  BONDS,
   type CheckRequest,
   CONTROL,
   checkVersion,
@@ -232,6 +234,15 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     fail,
   });
 
+  const { bind, unbind, ended, lose } = bondHandlers(sdk, {
+    checked,
+    look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
+  });
+  const tellEnd = (ctx: ObjectContext, threadId: ThreadId): void => {
+    const parameter: Asked = { protocol: PROTOCOL_VERSION };
+    ctx.genericSend({ service: BONDS, method: "ended", key: threadId, parameter, inputSerde: jsonSerde<Asked>() });
+  };
+
   const { exclusive, shared } = sdk.handlers.object;
   const changing = { journalRetention: 0, idempotencyRetention: REMEMBERED_MS, retryPolicy: PATIENT };
   const running = { ...changing, inactivityTimeout: MAX_RUN_MS, abortTimeout: DAY_MS };
@@ -283,11 +294,13 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
         const threadId = checked(ctx, request);
         const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed"));
         if (isDone) leaveTree(ctx, threadId, await rootOf(ctx, threadId));
+        if (isDone) tellEnd(ctx, threadId);
         return isDone;
       }),
       delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {
         const threadId = checked(ctx, request);
         await step(ctx, "delete", () => worker.remove(threadId));
+        tellEnd(ctx, threadId);
       }),
       look: shared(looking, (ctx: ObjectSharedContext, request: Asked): Promise<Look> => {
         const threadId = checked(ctx, request);
@@ -332,11 +345,20 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       cancel: exclusive(changing, cancelTimer),
     },
   });
+  const bonds = sdk.object({
+    name: BONDS,
+    handlers: {
+      bind: exclusive(changing, bind),
+      unbind: exclusive(changing, unbind),
+      ended: exclusive(changing, ended),
+      lose: exclusive(changing, lose),
+    },
+  });
   const tree = sdk.object({
     name: TREE,
     handlers: { admit: exclusive(changing, admit), leave: exclusive(changing, leave) },
   });
-  return [thread, control, timers, tree, stored];
+  return [thread, control, timers, bonds, tree, stored];
 }
 
 const signalName = (n: number): string => `message-${n}`;

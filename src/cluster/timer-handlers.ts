@@ -7,12 +7,13 @@ import type { ObjectContext } from "@restatedev/restate-sdk";
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import { firingsOf, lastDue, submissionOf } from "../manager/firings.ts";
 import { type ErrorJson, ThreadClosedError } from "../protocol/errors.ts";
-import type { ThreadId } from "../protocol/ids.ts";
+import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
 import { parseOp } from "../protocol/op.ts";
 import { dueAtOf, type StoredTimer } from "../protocol/schedule.ts";
 import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
 import {
   type Asked,
+  addressed,
   type Cancelled,
   type CancelRequest,
   CONTROL,
@@ -77,9 +78,9 @@ export function timerHandlers(sdk: RestateSdk, { checked, look, fail }: Parts) {
 
   const give = async (ctx: ObjectContext, message: Message, run: Look["note"]["run"]): Promise<void> => {
     if (run !== null) {
-      const parameter: DeliverRequest = { protocol: PROTOCOL_VERSION, invocation: run.invocation, message };
+      const { key, parameter } = addressed(run, parseThreadId(ctx.key), message);
       const delivery = await ctx.genericCall<DeliverRequest, Delivery>({
-        ...{ service: CONTROL, method: "deliver", key: ctx.key, parameter },
+        ...{ service: CONTROL, method: "deliver", key, parameter },
         ...{ inputSerde: jsonSerde<DeliverRequest>(), outputSerde: jsonSerde<Delivery>() },
       });
       if (delivery.taken) return;

@@ -28,6 +28,7 @@ export const THREAD = "Thread";
 export const CONTROL = "ThreadControl";
 export const TIMERS = "ThreadTimers";
 export const TREE = "ThreadTree";
+export const BONDS = "ThreadBonds";
 export const STORED = "StoredThreads";
 
 /** The engine takes 32 MiB at most, headers and framing included. */
@@ -181,10 +182,23 @@ export type TimerRequest = { readonly protocol: number; readonly timer: StoredTi
 export type CancelRequest = { readonly protocol: number; readonly id: string; readonly set?: string | undefined };
 export type Cancelled = { readonly cancelled: boolean; readonly fired: number };
 export type Asked = { readonly protocol: number };
+export type OtherRequest = Asked & { readonly other: ThreadId };
+/** `traps`: null leaves it as it is. */
+export type BindRequest = OtherRequest & { readonly traps: boolean | null };
 export type CheckRequest = Asked & { readonly message: ThreadMessage };
 export type HistoryRequest = Asked & { readonly from: number; readonly to?: number | undefined };
 /** `next` is null on the last page. */
 export type HistoryPage = { readonly lines: readonly RolloutLine[]; readonly next: number | null };
+
+/** Where a message for a thread that runs goes: an agent's, to the invocation of the thread whose turn has started it. */
+export function addressed(
+  { invocation, through }: Pick<Run, "invocation" | "through">,
+  threadId: ThreadId,
+  message: Message,
+): { readonly key: ThreadId; readonly parameter: DeliverRequest } {
+  const sent = through === undefined ? message : { ...message, to: threadId };
+  return { key: through ?? threadId, parameter: { protocol: PROTOCOL_VERSION, invocation, message: sent } };
+}
 
 /** What only the turn that runs could take is for nobody when none runs. */
 export function needsTurn(message: Message): boolean {

@@ -376,7 +376,7 @@ class ClusterWorker implements Worker, WorkerActions {
 
   async setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean> {
     const note = await noteOf(this.#threads, threadId);
-    if (note.state !== "open") return false;
+    if (note.state === "closed" || note.state === state) return false;
     const facts: Facts = state === "closed" ? { ...note.facts, status: "shutdown" } : note.facts;
     await this.#threads.notes.write(threadId, "cluster", { ...note, state, facts, run: null });
     return true;

@@ -64,6 +64,7 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
       ...handlers.map((name) => `Thread/${id}/${name}`),
       `ThreadControl/${id}/deliver`,
       ...["set", "fire", "cancel"].map((name) => `ThreadTimers/${id}/${name}`),
+      ...["bind", "unbind", "ended", "lose"].map((name) => `ThreadBonds/${id}/${name}`),
       ...["admit", "leave"].map((name) => `ThreadTree/${id}/${name}`),
       "StoredThreads/list",
     ];
