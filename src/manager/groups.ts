@@ -101,7 +101,10 @@ export class Groups {
     const group = new LiveGroup(this.#ports, { id: groupIdOf(name), name, rule, record, parent: undefined });
     this.#all.add(group);
     try {
-      for (const member of record?.stored.members ?? []) await this.#recall(group, member);
+      const { members = [], state } = record?.stored ?? {};
+      // Of one that has stopped, the threads are by themselves.
+      const own = state === "stopped" ? members.filter(({ kind }) => kind === "group") : members;
+      for (const member of own) await this.#recall(group, member);
       await group.begin();
     } catch (error) {
       this.#forget(group);

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { fromCallback } from "xstate";
 import type { GroupStrategy } from "../../machines/group.machine.ts";
+import { InvalidRequestError } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import type { ThreadGroup } from "../../src/manager/thread-group.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
@@ -165,6 +166,92 @@ test("SEMANTICS 4.6, 4.7, 4.9, 4.11, 4.12 and 4.15: any walk over a group", asyn
       },
     ),
     { numRuns: RUNS, endOnFailure: RUNS < 100 },
+  );
+});
+
+const NESTED = [
+  "crashOuter",
+  "crashInner",
+  "stopInner",
+  "haltInner",
+  "revive",
+  "restart",
+  "drop",
+  "addAgain",
+  "stopAll",
+  "wait",
+  "process",
+] as const;
+
+test("SEMANTICS 4.9 to 4.13: a group in a group, by any walk: what the one above shows of it is so, and so are both after a restart of the process", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom<GroupStrategy>("one_for_one", "one_for_all", "rest_for_one"),
+      fc.array(fc.constantFrom(...NESTED), { maxLength: 20 }),
+      async (strategy, deeds) => {
+        const store = memoryStore();
+        const options = { strategy, periodMs: PERIOD_MS, backoff: 10, restart: "permanent", maxRestarts: 2 } as const;
+        let r = await start(store);
+        const openBoth = async () => {
+          const outer = await r.manager.group({ name: "outer", ...options });
+          return { outer, inner: await r.manager.group({ name: "inner" }) };
+        };
+        const first = await r.manager.group({ name: "outer", ...options });
+        const { threadId: a } = await first.startThread();
+        const { threadId: b } = await (await first.group({ name: "inner", ...options, maxRestarts: 1 })).startThread();
+        const { threadId: c } = await first.startThread();
+        let { outer, inner } = await openBoth();
+        const isMember = () => outer.members.some(({ id }) => id === inner.id);
+        const crash = (id: string) =>
+          r.manager
+            .loadedThread(id as never)
+            ?.submit({ type: "compact" })
+            .catch(() => undefined);
+        const step: Record<(typeof NESTED)[number], () => unknown> = {
+          crashOuter: () => crash(a),
+          crashInner: () => crash(b),
+          stopInner: () => isMember() && outer.stopMember(inner.id),
+          haltInner: () => inner.stop(),
+          revive: () => inner.revive(),
+          restart: () => outer.restartMember(inner.id),
+          drop: () => outer.dropMember(inner.id),
+          addAgain: () => outer.add(inner),
+          stopAll: () => outer.stop(),
+          wait: () => undefined,
+          process: async () => {
+            await r[Symbol.asyncDispose]();
+            r = await start(store);
+            ({ outer, inner } = await openBoth());
+          },
+        };
+        for (const deed of deeds) {
+          const acting = Promise.resolve(step[deed]()).catch((error: unknown) =>
+            assert.ok(error instanceof InvalidRequestError, String(error)),
+          );
+          for (let n = 0; n < 20; n += 1) await r.clock.advanceAsync(deed === "wait" ? PERIOD_MS / 10 : 5);
+          await acting;
+          await Promise.all([outer.quiet(), inner.quiet()]);
+          if (outer.status !== "running") await outer.revive();
+          const shown = outer.members.find(({ id }) => id === inner.id);
+          const said = `${deed}: inner ${inner.status}, outer ${outer.status}, ${JSON.stringify(outer.members)}`;
+          assert.equal(inner.parent === outer, shown !== undefined, said);
+          if (shown !== undefined) assert.equal(shown.state, inner.status === "running" ? "up" : "ended", said);
+          for (const group of [outer, inner]) {
+            for (const { id, kind, state } of group.members)
+              if (kind === "thread") assert.equal(r.manager.loadedThread(id) !== undefined, state === "up", said);
+          }
+          const { groups, members } = runtimeOf(r.manager)?.leftBeside() ?? {};
+          assert.deepEqual([groups, members], [2, inner.status === "stopped" ? 2 : 3], said);
+        }
+        assert.deepEqual(
+          outer.members.filter(({ kind }) => kind === "thread").map(({ id }) => id),
+          [a, c],
+        );
+        await r[Symbol.asyncDispose]();
+        assert.equal(r.clock.pending, 0, "no timer is left");
+      },
+    ),
+    { numRuns: RUNS },
   );
 });
 
