@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { emit, fromCallback, setup } from "xstate";
 import {
+  defineThreadLogic,
   type Escalation,
   fail,
   hang,
@@ -17,6 +18,7 @@ import {
 import { silentLog } from "../../src/kernel/log.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { LiveThread } from "../../src/thread/live-thread.ts";
 import type { Thread } from "../../src/thread/thread.ts";
 import { settled } from "../kernel/settled.ts";
 import { overlaid, type Rig, rig, until } from "../rig.ts";
@@ -103,6 +105,30 @@ suite("groups", () => {
       group.members.map(({ state }) => state),
       ["up", "up"],
     );
+  });
+
+  test("SEMANTICS 4.7, 4.8: a sibling that does not let itself be interrupted is cut off at its deadline; nobody starts before that, and no life stands beside another", async () => {
+    let running = 0;
+    const deaf = defineThreadLogic({
+      turn: async () => {
+        running += 1;
+        await new Promise(() => undefined);
+      },
+    });
+    await using r = await rig({ threadLogic: deaf, supervision });
+    const { group, a, b, c, log } = await groupOf(r, { strategy: "one_for_all", stopDeadlineMs: 1_000 });
+    const cut = b.run("hang").then(({ status }) => status);
+    await until(() => running === 1);
+    (a as LiveThread).incarnation.end("crashed", new Error("disk on fire"));
+    await pass(r, 900);
+    assert.deepEqual(
+      group.members.slice(1).map(({ state }) => state),
+      ["stopping", "due"],
+    );
+    assert.deepEqual(log, [], "nobody has started");
+    await pass(r, 2_000);
+    assert.deepEqual([log, await cut], [["a2", "b2", "c2"], "interrupted"]);
+    assert.deepEqual([a.epoch, b.epoch, c.epoch, running], [2, 2, 2, 1]);
   });
 
   test("SEMANTICS 4.9: the count is the group's; then all end, right to left, and it is escalated with the cause; places and handles are free", async () => {
