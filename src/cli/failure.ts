@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import { SkeinError } from "../protocol/errors.ts";
 import { withoutSecretShapes } from "../protocol/secrets.ts";
-import { harmless } from "./terminal/text-width.ts";
+import { harmless } from "./terminal/harmless.ts";
 
 /** Input on the command line that cannot be meant: told like commander's own errors, with exit code 2. */
 export class UsageError extends Error {}

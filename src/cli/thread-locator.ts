@@ -9,8 +9,8 @@ import { isStored } from "../store/is-stored.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { StoredThread, ThreadLocator, ThreadStore } from "../store/thread-store.ts";
 import { UsageError } from "./failure.ts";
+import { oneLine } from "./terminal/harmless.ts";
 import type { Io } from "./terminal/io.ts";
-import { oneLine } from "./terminal/text-width.ts";
 import type { ThreadOptions } from "./thread-option.ts";
 
 /**

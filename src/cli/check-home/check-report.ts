@@ -1,11 +1,11 @@
 /** How a check of a home or of a database is shown: its progress while it lasts, then what it has found. */
 import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Progress } from "../terminal/progress.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { oneLine } from "../terminal/text-width.ts";
 
 type Watch = { readonly signal: AbortSignal; readonly tell: (read: number, faults: number) => void };
 

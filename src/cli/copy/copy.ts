@@ -7,10 +7,10 @@ import { assertDatabaseUrl, isUrl, openDatabase, storeUrlOf } from "../database.
 import { describe, EXIT, Exit, UsageError } from "../failure.ts";
 import { type HomeOption, homeOf, withFiles } from "../home.ts";
 import { Interruption } from "../interruption.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Progress } from "../terminal/progress.ts";
-import { oneLine } from "../terminal/text-width.ts";
 import { findThreadId } from "../thread-locator.ts";
 
 export type CopyCommandOptions = HomeOption & {

@@ -1,6 +1,7 @@
+import { oneLine } from "../terminal/harmless.ts";
 import { Screen } from "../terminal/screen.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { fit, oneLine, padEnd, padStart, widthOf } from "../terminal/text-width.ts";
+import { fit, padEnd, padStart, widthOf } from "../terminal/text-width.ts";
 import type { Board, Row, RowStatus } from "./board.ts";
 import type { Note } from "./orchestrator.ts";
 import { paintStatus, treeLines } from "./tree.ts";

@@ -1,7 +1,7 @@
 import type { ThreadEvent } from "../../index.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { plainPaint } from "../terminal/style.ts";
-import { oneLine } from "../terminal/text-width.ts";
 import type { Board, Row } from "./board.ts";
 import type { Note } from "./orchestrator.ts";
 import { treeLines } from "./tree.ts";

@@ -1,8 +1,8 @@
 /** Answers the approvals that a thread and its agents ask for: by asking who sits at the terminal, else by refusing. */
 import type { EventMsg, Op, ReviewDecision, ThreadEvent, ThreadManager } from "../../index.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { type Io, isTerminal } from "../terminal/io.ts";
 import { question } from "../terminal/question.ts";
-import { oneLine } from "../terminal/text-width.ts";
 import { commandText } from "./activity.ts";
 import type { TurnView } from "./view.ts";
 

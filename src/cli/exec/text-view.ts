@@ -1,7 +1,7 @@
 import type { NewThread, ThreadEvent, ThreadId, TurnResult } from "../../index.ts";
+import { harmless } from "../terminal/harmless.ts";
 import { type Io, isTerminal } from "../terminal/io.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { harmless } from "../terminal/text-width.ts";
 import { type Activity, activityOf } from "./activity.ts";
 import type { TurnView } from "./view.ts";
 

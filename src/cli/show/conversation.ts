@@ -2,8 +2,8 @@
 import type { ResponseItem } from "../../protocol/response-item.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import { isUserBoundary } from "../../protocol/user-boundary.ts";
+import { harmless, oneLine } from "../terminal/harmless.ts";
 import type { Paint } from "../terminal/style.ts";
-import { harmless, oneLine } from "../terminal/text-width.ts";
 
 type EventLine = Extract<RolloutLine, { type: "event_msg" }>["payload"];
 

@@ -1,10 +1,10 @@
 import type { RolloutLine, StoredThread, ThreadId, ThreadStore } from "../../index.ts";
 import { withStore } from "../home.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
 import { localOf } from "../terminal/table.ts";
-import { oneLine } from "../terminal/text-width.ts";
 import { findThread } from "../thread-locator.ts";
 import { Conversation } from "./conversation.ts";
 

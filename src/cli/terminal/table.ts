@@ -1,5 +1,6 @@
+import { oneLine } from "./harmless.ts";
 import type { Paint } from "./style.ts";
-import { fit, oneLine, padEnd, padStart, widthOf } from "./text-width.ts";
+import { fit, padEnd, padStart, widthOf } from "./text-width.ts";
 
 export type Column<Row> = {
   readonly heading: string;

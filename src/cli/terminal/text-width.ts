@@ -27,12 +27,3 @@ export function fit(text: string, cells: number): string {
 
 export const padEnd = (text: string, cells: number): string => text + " ".repeat(Math.max(0, cells - widthOf(text)));
 export const padStart = (text: string, cells: number): string => " ".repeat(Math.max(0, cells - widthOf(text))) + text;
-
-/** On one line, without anything that a terminal would take for a command. */
-export const oneLine = (text: string): string => harmless(text).replace(/\s+/gu, " ").trim();
-
-/** Without anything that a terminal would take for a command; line breaks and tabs stay. */
-export const harmless = (text: string): string =>
-  stripVTControlCharacters(text).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (char) =>
-    char === "\n" || char === "\t" ? char : "",
-  );

@@ -1,11 +1,12 @@
 import * as z from "zod";
 import { bytes, count } from "../../studio/page/words.ts";
 import { Interruption } from "../interruption.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Screen } from "../terminal/screen.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { fit, oneLine, padEnd, padStart } from "../terminal/text-width.ts";
+import { fit, padEnd, padStart } from "../terminal/text-width.ts";
 import { type Line, type SourceOptions, withLine } from "./line.ts";
 import { agoOf, MARKS, type Row, Rows, STYLES, titleOf } from "./rows.ts";
 

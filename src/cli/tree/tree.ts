@@ -1,11 +1,12 @@
 import { rowsShown, type Shown } from "../../studio/page/forest.ts";
 import { count } from "../../studio/page/words.ts";
 import { Interruption } from "../interruption.ts";
+import { oneLine } from "../terminal/harmless.ts";
 import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Screen } from "../terminal/screen.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
-import { fit, oneLine, padEnd, padStart, widthOf } from "../terminal/text-width.ts";
+import { fit, padEnd, padStart, widthOf } from "../terminal/text-width.ts";
 import { type Line, type SourceOptions, withLine } from "./line.ts";
 import { MARKS, type Row, Rows, STYLES, titleOf } from "./rows.ts";
 
