@@ -133,7 +133,7 @@ suite("the house", () => {
       return [...found];
     };
     const work =
-      /^src\/(?!cli\/|protocol\/|version\.ts)(?!services\/(?:codex-names|plain-name)\.ts)|^machines\/|^(?:zod|xstate|rxjs|pino)\b/;
+      /^src\/(?!cli\/|protocol\/|version\.ts)(?!services\/(?:codex-names|plain-name)\.ts)|^machines\/|^(?:zod|xstate|rxjs|pino|string-width)\b/;
     const runtime = /^src\/(?:manager|thread|turn|model)\/|^machines\/|^(?:xstate|rxjs)\b/;
     const readers = ["archive", "check-home", "copy", "export", "list", "show"];
     assert.deepEqual(
