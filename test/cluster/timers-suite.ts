@@ -148,7 +148,6 @@ suite("timers of a cluster", { timeout: 240_000 }, () => {
       const { thread } = await manager.startThread({}, { threadId });
       await thread.run("hello");
       await thread.schedule({ after: 2_000 }, input("tick"));
-      await manager.removeThread(threadId);
     }
     if ((await store.notes?.read(threadId, "timers")) === undefined) return assert.fail("the timer is not stored");
     await using cluster = await testCluster(store, { model, timers: "own" });
