@@ -8,62 +8,37 @@
 import { randomBytes } from "node:crypto";
 import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
-import type { SkeinLogger } from "../kernel/log.ts";
-import type { Post } from "../manager/post.ts";
-import type { ThreadManager } from "../manager/thread-manager.ts";
-import type { BudgetUse } from "../protocol/budget.ts";
+import { sleep, systemClock } from "../kernel/clock.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import {
-  DeadlineExceededError,
-  InvalidRequestError,
-  RolloutNotFoundError,
-  ThreadClosedError,
-} from "../protocol/errors.ts";
+import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
-import type { StoredTimer } from "../protocol/schedule.ts";
-import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
-import type { StandingNotes } from "../store/standing-notes.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
-import { LiveThread } from "../thread/live-thread.ts";
+import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import {
   type ClusterNote,
   type Delivery,
-  type Facts,
   type Message,
-  PROTOCOL_VERSION,
   type Run,
   readNote,
-  type SentConfig,
   type SentResult,
   type TurnAnswer,
 } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
-
-/** What of a manager a worker uses. */
-export type WorkerThreads = {
-  readonly manager: ThreadManager;
-  readonly notes: StandingNotes;
-  readonly logger: SkeinLogger;
-  /** How long a lease that a living worker holds is waited for before it is taken: its attempt is over. */
-  readonly leasePatienceMs: number;
-  /** Where clients reach the live side; null before the worker listens. */
-  readonly url: () => string | null;
-  giveAway(threadId: ThreadId): Promise<void>;
-  /** The living agents under a thread, at any depth, but for those that an invocation of their own runs here. */
-  agentsUnder(threadId: ThreadId): readonly ThreadId[];
-  /** What stands in the thread's note. */
-  timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
-  /** Stores a message for the thread, which is given to it from then on. */
-  receive(thread: LiveThread, post: Post): Promise<void>;
-  isServing(threadId: ThreadId): boolean;
-  /** Of a thread that is not loaded here. */
-  budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;
-};
+import {
+  changedSettings,
+  factsOf,
+  liveOf,
+  loadThread,
+  newNote,
+  noteOf,
+  sentConfig,
+  type WorkerThreads,
+} from "./worker-threads.ts";
 
 /** Hears all that a life has said since it began, then what it says. */
 class WholeLife implements Observed {
@@ -168,7 +143,7 @@ export class Attendance {
       created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, run));
       if (isAgain) await this.#takeUpAgents(this.threadId, signal);
       await this.#write({ ...note, run });
-      await this.#hand(thread, message, { isAgain });
+      await this.#handFirst(thread, message, isAgain ? "again" : "new");
       if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
       await raceAbort(this.#rest(thread), signal);
@@ -214,6 +189,18 @@ export class Attendance {
       .finally(() => this.#showing.delete(showing));
     this.#showing.add(showing);
     this.#answerAgain(agent);
+  }
+
+  /** A message of another thread waits for room in the mail: nobody else keeps it. */
+  async #handFirst(thread: LiveThread, message: Message, how: "new" | "again"): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#hand(thread, message, { isAgain: how === "again" });
+      } catch (error) {
+        if (!(error instanceof OverloadedError) || message.kind !== "message") throw error;
+        await sleep(systemClock, IDLE_POLL_MS, this.#stop.signal);
+      }
+    }
   }
 
   /** How the agents stand once they are let go of. */
@@ -425,66 +412,3 @@ function tellFired({ incarnation }: LiveThread, message: Message): void {
 const IDLE_POLL_MS = 20;
 
 const isAtRest = ({ activity }: LiveThread): boolean => activity === "idle" || activity === "gone";
-
-/** @throws RolloutNotFoundError for a thread that is not stored, or was never the cluster's */
-export async function noteOf({ manager, notes }: WorkerThreads, threadId: ThreadId): Promise<ClusterNote> {
-  const note = readNote(await notes.read(threadId, "cluster"));
-  if (note !== undefined) return note;
-  await manager.store.get(threadId);
-  throw new RolloutNotFoundError(
-    `thread ${threadId} is stored, and no cluster has opened it yet: resume it by resumeThread first`,
-  );
-}
-
-/** Loads a thread, taking its lease: that of a dead worker is free, and that of one whose attempt is over may be taken from it. */
-export async function loadThread(
-  { manager, leasePatienceMs, logger }: WorkerThreads,
-  threadId: ThreadId,
-  config: ThreadConfig,
-  signal?: AbortSignal,
-): Promise<LiveThread> {
-  const options = { initialMessages: "none", signal } as const;
-  let made: Awaited<ReturnType<ThreadManager["resumeThread"]>>;
-  try {
-    made = await manager.resumeThread(threadId, config, { ...options, lease: "wait", deadlineMs: leasePatienceMs });
-  } catch (error) {
-    if (!(error instanceof DeadlineExceededError)) throw error;
-    logger.warn({ threadId }, "the lease is held by a worker whose attempt is over: it is taken");
-    made = await manager.resumeThread(threadId, config, { ...options, lease: "takeOver" });
-  }
-  return liveOf(made.thread);
-}
-
-/** @throws InvalidRequestError for a thread of another copy of this package */
-export function liveOf(thread: unknown): LiveThread {
-  if (thread instanceof LiveThread) return thread;
-  throw new InvalidRequestError("createWorker: the manager is of another copy of skein; import both from one");
-}
-
-function sentConfig({ config: given }: LiveThread): SentConfig {
-  const { tools: _, messages: __, mcpServers: ___, shellEnvironmentPolicy: ____, ...config } = given;
-  return config;
-}
-
-/** What handles are shown, once all that the thread has said is stored. */
-export async function factsOf(thread: LiveThread): Promise<Facts> {
-  const { incarnation, sessionConfigured, epoch, status, tokenUsage } = thread;
-  await incarnation.storage.flush();
-  return {
-    ...{ threadId: thread.id, epoch, status, config: sentConfig(thread), tokenUsage },
-    configured: { ...sessionConfigured, initial_messages: null },
-    position: incarnation.writer.position().ordinal,
-  };
-}
-
-/** What ops have changed stays, whichever worker runs the next turn; but for MCP servers, whose secrets stand in no note. */
-function changedSettings(now: SentConfig, began: SentConfig): ThreadConfig {
-  const before: Readonly<Record<string, unknown>> = began;
-  return Object.fromEntries(
-    Object.entries(now).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])),
-  );
-}
-
-export const newNote = (config: ThreadConfig, facts: Facts): ClusterNote => ({
-  ...{ protocol: PROTOCOL_VERSION, config, state: "open", facts, run: null },
-});

@@ -49,7 +49,8 @@ import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
 import { Ingress } from "./ingress.ts";
 import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
-import { RemoteThread, type ThreadHost } from "./remote-thread.ts";
+import { RemoteThread } from "./remote-thread.ts";
+import type { ThreadHost } from "./thread-host.ts";
 import {
   addressed,
   type BindRequest,

@@ -1,21 +1,15 @@
 /** A thread of a cluster, as a program holds it: the same face as a thread of a manager, over any workers that come to run it. */
 import { Observable } from "rxjs";
-import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
+import { isEmptyInput } from "../../machines/thread.machine.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
 import type { Post } from "../manager/post.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import {
-  InternalDefect,
-  InvalidRequestError,
-  NoActiveTurnError,
-  SkeinError,
-  ThreadClosedError,
-} from "../protocol/errors.ts";
-import type { Event, EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
-import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
+import { InternalDefect, InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
+import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
+import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { MessageTo, Recipient } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import {
@@ -23,7 +17,6 @@ import {
   readWhen,
   type ScheduledTimer,
   type ScheduleOptions,
-  type StoredTimer,
   storedTimerSchema,
   type When,
 } from "../protocol/schedule.ts";
@@ -49,88 +42,35 @@ import type {
 } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
-import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
-import { APPROVALS, Feed, type FeedSource, openQuestions, USER_QUESTIONS } from "./feed.ts";
+import { Feed, type FeedSource } from "./feed.ts";
+import { MessageLine, type Running } from "./message-line.ts";
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
 import { RemoteEvents } from "./remote-events.ts";
-import { RemoteWatches, type WatchHost } from "./remote-watch.ts";
+import { RemoteView } from "./remote-view.ts";
+import { RemoteWatches } from "./remote-watch.ts";
+import type { ThreadHost } from "./thread-host.ts";
 import { resultOf } from "./turn-results.ts";
-import {
-  type Cancelled,
-  type Delivery,
-  type Facts,
-  type LiveState,
-  type Look,
-  type Message,
-  needsTurn,
-  type Run,
-  shownConfig,
-  type TurnAnswer,
-} from "./wire.ts";
-import { fromWire } from "./wire-error.ts";
-
-/** Whose threads they are. */
-export interface ThreadHost extends WatchHost {
-  look(threadId: ThreadId, signal?: AbortSignal): Promise<Look>;
-  lines(
-    threadId: ThreadId,
-    from: number,
-    to: number | undefined,
-    signal?: AbortSignal,
-  ): AsyncIterable<readonly RolloutLine[]>;
-  /** Hands a message in as an invocation of its own. */
-  begin(threadId: ThreadId, message: Message, signal?: AbortSignal): Promise<string>;
-  /** Hands a message to the invocation that runs the thread; that of an agent is another thread's. */
-  deliver(threadId: ThreadId, run: Followed, message: Message, signal?: AbortSignal): Promise<Delivery>;
-  /** What an invocation came to. */
-  answerOf(invocation: string, signal?: AbortSignal): Promise<TurnAnswer>;
-  close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
-  budgetOf(threadId: ThreadId, signal?: AbortSignal): Promise<BudgetUse | undefined>;
-  /** Has another thread told something, in this one's name. */
-  sendFrom(from: ThreadId, to: Recipient, message: unknown, options: SendOptions | undefined): Promise<SubmissionId>;
-  /** @throws MessageRefusedError for what the thread does not take */
-  check(threadId: ThreadId, message: ThreadMessage, signal?: AbortSignal): Promise<void>;
-  setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void>;
-  /** @param set only the one that was set then */
-  cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled>;
-  /** A thread whose events are followed has said something. */
-  hear(threadId: ThreadId, msg: EventMsg): void;
-}
+import { type Facts, type LiveState, type Look, type Message, shownConfig, type TurnAnswer } from "./wire.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
-
-type Followed = Pick<Run, "invocation" | "through">;
-type Running = {
-  readonly invocation: string;
-  readonly through?: ThreadId | undefined;
-  readonly answer: Promise<TurnAnswer>;
-};
 
 export class RemoteThread implements ClusterThread, FeedSource {
   readonly id: ThreadId;
   readonly #host: ThreadHost;
   readonly #origin: Facts;
-  #facts: Facts;
-  #status: AgentStatus;
-  #epoch: number;
-  #activeTurn: ActiveTurn | undefined;
-  #pending: readonly PendingApproval[] = [];
-  #questions: readonly PendingApproval[] = [];
+  readonly #view: RemoteView;
   /** Where what it tells from the start begins, and the life in which it was at work then. */
   readonly #from: { readonly position: number; readonly lateIn: number | undefined };
-  #stated: LiveState | undefined;
-  #running: Running | undefined;
   #feed: Feed | undefined;
   #pull: RemoteEvents | undefined;
   #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
   #watches: RemoteWatches | undefined;
   #isClosed = false;
-  /** Messages go out in the order in which they are given. */
-  #line: Promise<unknown> = Promise.resolve();
+  readonly #line: MessageLine;
 
   /** @param since from where on it tells its events: from how it stood at that look, or all of them */
   constructor(host: ThreadHost, { note: { facts: now, state, run }, position }: Look, since: "now" | "start" = "now") {
@@ -139,14 +79,20 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.id = facts.threadId;
     this.#host = host;
     this.#origin = facts;
-    this.#facts = facts;
-    this.#status = run === null ? facts.status : "running";
-    this.#epoch = run?.epoch ?? facts.epoch;
+    this.#view = new RemoteView(facts, run);
     this.#isClosed = state === "closed";
+    this.#line = new MessageLine(host, this.id, {
+      view: this.#view,
+      news: () => this.#feed?.poke(),
+      closed: () => {
+        this.#isClosed = true;
+      },
+      failed: (text) => this.#feed?.tellFailure(toSubmissionId(""), text),
+    });
     this.#from = isWhole
       ? { position: 0, lateIn: undefined }
       : { position: Math.max(position, facts.position), lateIn: run?.epoch };
-    if (run !== null) this.#follow(run);
+    if (run !== null) this.#line.follow(run);
   }
 
   /** The connection has been closed. */
@@ -162,45 +108,45 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   get rolloutPath(): string | null {
-    return this.#facts.configured.rollout_path;
+    return this.#view.facts.configured.rollout_path;
   }
 
   get epoch(): number {
-    return this.#epoch;
+    return this.#view.epoch;
   }
 
   get status(): AgentStatus {
-    return this.#status;
+    return this.#view.status;
   }
 
   get sessionConfigured(): SessionConfiguredEvent {
-    return this.#facts.configured;
+    return this.#view.facts.configured;
   }
 
   get config(): ResolvedThreadConfig {
-    return shownConfig(this.#facts.config);
+    return shownConfig(this.#view.facts.config);
   }
 
   get tokenUsage(): TokenUsageInfo | null {
-    return this.#facts.tokenUsage;
+    return this.#view.facts.tokenUsage;
   }
 
   get activeTurn(): ActiveTurn | undefined {
-    return this.#activeTurn;
+    return this.#view.activeTurn;
   }
 
   get pendingApprovals(): readonly PendingApproval[] {
-    return this.#pending;
+    return this.#view.pendingApprovals;
   }
 
   get pendingUserQuestions(): readonly PendingApproval[] {
-    return this.#questions;
+    return this.#view.pendingUserQuestions;
   }
 
   get events$(): Observable<ThreadEvent> {
     return new Observable((subscriber) =>
       this.#listen({
-        from: Math.max(this.#from.position, this.#facts.position),
+        from: Math.max(this.#from.position, this.#view.facts.position),
         event: (event) => subscriber.next(event),
         closed: () => subscriber.complete(),
       }),
@@ -229,7 +175,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
         const look = await this.look(signal);
         this.takeLook(look);
         const { run } = look.note;
-        if (run !== null && run.epoch !== this.#stated?.epoch && this.#feed?.isHeard) await this.#feed.stated();
+        if (run !== null && !this.#view.isStated(run.epoch) && this.#feed?.isHeard) await this.#feed.stated();
       },
       options,
     );
@@ -240,18 +186,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
     if (state === "closed") this.#isClosed = true;
     if (run === null) {
       // What was begun just now may not have reached its worker yet.
-      if (this.#running === undefined) this.#absorb(facts);
-    } else if (run.invocation !== this.#running?.invocation) this.#follow(run);
-  }
-
-  #absorb(facts: Facts): void {
-    if (facts.epoch < this.#facts.epoch) return;
-    this.#facts = facts;
-    this.#epoch = Math.max(this.#epoch, facts.epoch);
-    this.#status = facts.status;
-    this.#activeTurn = undefined;
-    this.#pending = [];
-    this.#questions = [];
+      if (this.#line.running === undefined) this.#view.absorb(facts);
+    } else if (run.invocation !== this.#line.running?.invocation) this.#line.follow(run);
   }
 
   // Its events.
@@ -265,35 +201,12 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   note(event: ThreadEvent): void {
-    this.#epoch = event.epoch;
     this.#host.hear(this.id, event.msg);
-    // A state that was told already has taken it into account.
-    if (event.epoch === this.#stated?.epoch && event.seq <= this.#stated.seq) return;
-    this.#status = agentStatusAfter(this.#status, event.msg);
-    this.#pending = openQuestions(this.#pending, event, APPROVALS);
-    this.#questions = openQuestions(this.#questions, event, USER_QUESTIONS);
-    const { msg, id } = event;
-    if ((msg.type === "task_started" || msg.type === "turn_resumed") && msg.turn_id) {
-      const begun = this.#activeTurn?.turnId === msg.turn_id ? this.#activeTurn : undefined;
-      const { kind, takesInput } = begun ?? { kind: "regular", takesInput: true };
-      this.#activeTurn = {
-        ...{ turnId: toTurnId(msg.turn_id), submissionId: id, kind, takesInput },
-        startedAt: msg.started_at ? msg.started_at * 1_000 : event.time,
-      };
-    }
-    const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
-    // The next turn may have been handed in before the end of this one is told.
-    if (isEnd && (msg.turn_id ?? id) === this.#activeTurn?.turnId) this.#activeTurn = undefined;
+    this.#view.note(event);
   }
 
   noteState(state: LiveState): void {
-    const { epoch, status, activeTurn, pendingApprovals, pendingUserQuestions } = state;
-    this.#stated = state;
-    this.#epoch = epoch;
-    this.#status = status;
-    this.#activeTurn = activeTurn ?? undefined;
-    this.#pending = pendingApprovals;
-    this.#questions = pendingUserQuestions;
+    this.#view.noteState(state);
   }
 
   get #events(): Feed {
@@ -311,7 +224,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     const feed = this.#events;
     const start =
       after === undefined
-        ? { index: feed.end, from: Math.max(this.#from.position, this.#facts.position) }
+        ? { index: feed.end, from: Math.max(this.#from.position, this.#view.facts.position) }
         : { index: feed.indexAfter(after), from: 0 };
     return new RemoteEvents(feed, { ...start, signal });
   }
@@ -354,9 +267,9 @@ export class RemoteThread implements ClusterThread, FeedSource {
       "the submission",
       async (signal) => {
         if (look !== undefined) this.takeLook(look);
-        else if (this.#running === undefined) this.takeLook(await this.look(signal));
+        else if (this.#line.running === undefined) this.takeLook(await this.look(signal));
         if (op.type === "thread_rollback") return this.#rollBack({ id, turns: op.num_turns }, signal);
-        const before = this.#running;
+        const before = this.#line.running;
         const running = await this.#send({ kind: "op", id, op, isNew, rerun }, signal);
         // What the settings are from now on is known when it has been carried out.
         if (op.type === "override_turn_context" && running !== before) await running?.answer;
@@ -364,14 +277,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
       options,
       op,
     );
-    this.#noteAnswered(op);
+    this.#view.noteAnswered(op);
     return toSubmissionId(id);
-  }
-
-  #noteAnswered(op: Op): void {
-    const isOpen = ({ callId }: PendingApproval) => callId !== (op as { id?: unknown }).id;
-    if (op.type === "exec_approval" || op.type === "patch_approval") this.#pending = this.#pending.filter(isOpen);
-    if (op.type === "user_input_answer") this.#questions = this.#questions.filter(isOpen);
   }
 
   /** As submit, for whoever has just looked. */
@@ -386,84 +293,9 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#submit({ id, op }, options, look);
   }
 
-  /** In the order of the calls: to the invocation that runs, or as one of its own. */
-  #send(message: Message, signal: AbortSignal): Promise<Running | undefined> {
-    const sent = this.#line.then(() => this.#sendNow(message, signal));
-    this.#line = sent.catch(() => undefined);
-    return sent;
-  }
-
-  async #sendNow(message: Message, signal: AbortSignal): Promise<Running | undefined> {
+  async #send(message: Message, signal: AbortSignal): Promise<Running | undefined> {
     if (this.#isClosed) throw new ThreadClosedError(this.id, message.kind === "op" ? message.op : undefined);
-    this.#feed?.poke();
-    const running = this.#running;
-    if (running !== undefined) {
-      const delivery = await this.#host.deliver(this.id, running, message, signal);
-      if (delivery.taken) return this.#delivered(running, delivery);
-      if (this.#running === running) this.#running = undefined;
-    }
-    if (!needsTurn(message)) return this.#missed(message);
-    const begun = this.#follow({ invocation: await this.#host.begin(this.id, message, signal) }, message);
-    if (message.kind === "op" && taskKindOf(message.op) !== undefined) this.#noteBegun(message);
-    this.#feed?.poke();
-    return begun;
-  }
-
-  #delivered(running: Running, { error, config }: Extract<Delivery, { taken: true }>): Running {
-    if (error !== undefined) throw fromWire(error);
-    if (config !== undefined) this.#facts = { ...this.#facts, config };
-    return running;
-  }
-
-  #noteBegun({ id, op }: Extract<Message, { kind: "op" }>): void {
-    this.#status = "running";
-    this.#activeTurn = {
-      ...{ turnId: toTurnId(id), submissionId: toSubmissionId(id), kind: taskKindOf(op) ?? "regular" },
-      ...{ takesInput: taskKindOf(op) === "regular", startedAt: Date.now() },
-    };
-  }
-
-  /** Nothing runs that it could be for. */
-  #missed(message: Message): undefined {
-    if (message.kind === "interrupt" && message.turnId !== undefined) throw new NoActiveTurnError();
-    if (message.kind !== "op" || message.op.type === "interrupt") return undefined;
-    throw new InvalidRequestError(
-      `op ${message.op.type}: no call \`${String((message.op as { id?: unknown }).id)}\` waits for an answer: nobody has asked, or its turn has ended; see pendingApprovals`,
-    );
-  }
-
-  /** Waits for an invocation's end, so that it is known what runs. */
-  #follow({ invocation, through }: Followed, message?: Message): Running {
-    const answer = this.#answerOf(invocation);
-    const running: Running = { invocation, through, answer };
-    this.#running = running;
-    const over = () => {
-      if (this.#running === running) this.#running = undefined;
-      this.#feed?.poke();
-    };
-    answer.then(
-      ({ facts }) => {
-        if (this.#running === running) this.#absorb(facts);
-        over();
-      },
-      (error: unknown) => {
-        over();
-        if (error instanceof ThreadClosedError) this.#isClosed = true;
-        // Of a message that is no op its sender is told, who waits for it.
-        if (this.#host.signal.aborted || (message !== undefined && message.kind !== "op")) return;
-        this.#status = { errored: error instanceof Error ? error.message : String(error) };
-        this.#activeTurn = undefined;
-        if (error instanceof SkeinError) this.#feed?.tellFailure(toSubmissionId(""), error.message);
-      },
-    );
-    return running;
-  }
-
-  async #answerOf(invocation: string): Promise<TurnAnswer> {
-    const { signal } = this.#host;
-    const answer = await this.#host.answerOf(invocation, signal);
-    // An agent's invocation tells of the thread that has started it.
-    return answer.facts.threadId === this.id ? answer : { ...answer, facts: (await this.look(signal)).note.facts };
+    return this.#line.send(message, signal);
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {
@@ -551,8 +383,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   /** @returns what the invocation came to that was made for the message */
   async #carryOut(message: Message, signal: AbortSignal): Promise<TurnAnswer | undefined> {
-    if (this.#running === undefined) this.takeLook(await this.look(signal));
-    const before = this.#running;
+    if (this.#line.running === undefined) this.takeLook(await this.look(signal));
+    const before = this.#line.running;
     const running = await this.#send(message, signal);
     return running === undefined || running === before ? undefined : running.answer;
   }
@@ -653,7 +485,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
       { signal, deadlineMs },
     );
     this.#isClosed = true;
-    this.#status = "shutdown";
+    this.#view.status = "shutdown";
     this.#watches?.close(new ThreadClosedError(this.id));
     this.#feed?.close();
     return "completed";

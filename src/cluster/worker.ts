@@ -24,7 +24,7 @@ import type { RolloutLine } from "../protocol/rollout.ts";
 import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { isStored } from "../store/is-stored.ts";
-import { Attendance, factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./attendance.ts";
+import { Attendance } from "./attendance.ts";
 import { answerLive, LIVE_PATH, type LiveAnswer } from "./live-side.ts";
 import { loadFetchSdk, loadSdk } from "./restate-sdk.ts";
 import { servicesOf, type WorkerActions } from "./services.ts";
@@ -40,6 +40,7 @@ import {
   sendable,
   shownConfig,
 } from "./wire.ts";
+import { factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./worker-threads.ts";
 
 /** What a worker is made of. */
 export type WorkerOptions = {
