@@ -14,7 +14,7 @@ export type When =
       readonly missed?: "skip" | "one" | "all" | undefined;
     };
 
-/** `id`: names the timer in its thread: setting one again under the same name replaces it. */
+/** `id`: names the timer in its thread, by 1 to 256 characters: setting one again under the same name replaces it. */
 export type ScheduleOptions = { readonly id?: string | undefined };
 
 /** A timer that was set. */

@@ -336,6 +336,10 @@ suite("timers", () => {
       });
     }
     await assert.rejects(thread.schedule({ after: 1 }, { type: "user_input" } as never), { code: "invalid_request" });
+    // A note that holds one of these could not be read by the next process.
+    for (const options of [{ id: "" }, { id: 5 }, { id: null }, { id: "x".repeat(257) }, { name: "x" }, "x"])
+      await assert.rejects(thread.schedule({ after: 1 }, input("x"), options as never), { code: "invalid_request" });
+    await (await thread.schedule({ after: 1 }, input("x"), { id: "x".repeat(256) })).cancel();
     fails = true;
     await assert.rejects(thread.schedule({ after: 1 }, input("x")), /full/);
     assert.deepEqual(thread.timers, []);
