@@ -1,6 +1,6 @@
 /** What lists and single reads show of a thread, taken from its header and its first lines. */
 import type { ThreadId } from "../protocol/ids.ts";
-import { textOf } from "../protocol/response-item.ts";
+import { type ContentItem, textOf, textOfContent } from "../protocol/response-item.ts";
 import type { GitInfo, RolloutItem, SessionMeta, TurnContextItem } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
@@ -68,11 +68,23 @@ export function modelUseOf(item: RolloutItem): ModelUse | undefined {
 
 const REQUEST_HEADING = "## My request for Codex:";
 
-/** The text of a user's message; undefined when the line is none (SPEC 6.1). */
+/** Texts that only stand around a picture, or in its place. */
+const OF_PICTURE =
+  /^(<image( name=.*)?>|<\/image>|image content omitted because .*|Codex could not read the local image at `.*)$/s;
+
+const isOfPicture = (part: ContentItem): boolean => part.type === "input_image" || OF_PICTURE.test(textOfContent(part));
+
+/** What the user has written in a message, `[Image]` where that is a picture alone; undefined when the line is none (SPEC 6.1). */
 export function userTextOf(item: RolloutItem): string | undefined {
   if (item.type !== "response_item" || !isUserBoundary(item.payload)) return undefined;
-  return textOf(item.payload);
+  if (item.payload.type !== "message") return textOf(item.payload);
+  const { content } = item.payload;
+  const written = content.map((part) => (isOfPicture(part) ? "" : textOfContent(part))).join("");
+  return written === "" && content.some(isOfPicture) ? PICTURE_ALONE : written;
 }
+
+/** Codex's. */
+export const PICTURE_ALONE = "[Image]";
 
 /** What a list shows of the first user's message (SPEC 8.2). */
 export function previewOf(userText: string): string {

@@ -79,11 +79,12 @@ export async function findFiles(
 
 async function findUntil(
   { cwd, manager: { environment } }: Pick<ServerContext, "cwd" | "manager">,
-  { query, roots }: { query: string; roots: readonly string[] },
+  { query, roots: given }: { query: string; roots: readonly string[] },
   signal: AbortSignal,
 ): Promise<Found[]> {
   if (query.trim() === "" || query.length > LONGEST_PATH) return [];
   const files: Found[] = [];
+  const roots = [...new Set(given)];
   for (let at = 0; at < roots.length && !signal.aborted; at += ROOTS_AT_ONCE) {
     const some = roots.slice(at, at + ROOTS_AT_ONCE);
     const found = some.map((root) => searchIn(root, query, { folder: resolve(cwd, root), environment, signal }));

@@ -32,7 +32,7 @@ export const configMethods = (server: ServerContext): MethodTable => ({
   }),
   "configRequirements/read": method({
     params: z.object({}),
-    handle: () => ({ supportsIndependentSpeedModes: null, requirements: null }),
+    handle: () => ({ supportsIndependentSpeedModes: true, requirements: null }),
   }),
 });
 

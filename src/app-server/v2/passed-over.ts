@@ -26,7 +26,6 @@ const inTurns = {
 };
 const metadata = z.record(z.string(), z.string()).nullish();
 const fromClient = {
-  additionalContext: z.record(z.string(), z.looseObject({ kind: text, value: text, name: optionalText })).nullish(),
   responsesapiClientMetadata: metadata,
   responsesapiClientMetadataPatch: metadata,
 };

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
+import { PICTURE_ALONE } from "../../store/thread-summary.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
@@ -9,6 +10,7 @@ import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { submitInput, threadOf } from "../thread-ops.ts";
+import { additionalContextSchema, tellContext } from "./additional-context.ts";
 import { inputFromV2, type V2Input, v2InputSchema } from "./input.ts";
 import { turnInProgress } from "./map-events.ts";
 import { passedOver } from "./passed-over.ts";
@@ -22,6 +24,7 @@ const startSchema = z.object({
   clientUserMessageId: optionalText,
   ...settingsFields,
   ...passedOver.turn,
+  additionalContext: additionalContextSchema,
   outputSchema: z.unknown().optional(),
 });
 const steerSchema = z.object({
@@ -30,6 +33,7 @@ const steerSchema = z.object({
   expectedTurnId: text,
   clientUserMessageId: optionalText,
   ...passedOver.steer,
+  additionalContext: additionalContextSchema,
 });
 const interruptSchema = z.object({ threadId: text, turnId: text });
 const injectSchema = z.object({ threadId: text, items: z.array(z.unknown()) });
@@ -95,6 +99,7 @@ async function start(
   await changeSettings(server, thread, params, call);
   if (thread.activeTurn === undefined) warnOfModel(server, thread);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+  await tellContext(thread, params.additionalContext, call.signal);
   const { input, outputSchema, clientUserMessageId } = params;
   const items = input.map(inputFromV2);
   const submitted = await submitInput(
@@ -165,7 +170,8 @@ function notePreview(
 ): void {
   const facts = views.ephemeral.get(threadId);
   if (facts === undefined || facts.preview !== "") return;
-  facts.preview = input.map((item) => (item.type === "text" ? item.text : "")).join("");
+  const written = input.map((item) => (item.type === "text" ? item.text : "")).join("");
+  facts.preview = written === "" && input.length > 0 ? PICTURE_ALONE : written;
 }
 
 async function steer(
@@ -175,6 +181,7 @@ async function steer(
 ): Promise<{ turnId: string }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
   if (params.expectedTurnId === "") throw invalidRequest("expectedTurnId must not be empty");
+  checkContent(params.input);
   const running = thread.activeTurn;
   if (running === undefined) throw invalidRequest("no active turn to steer", { code: "no_active_turn" });
   if (running.turnId !== params.expectedTurnId) {
@@ -185,8 +192,8 @@ async function steer(
   const kind = unsteerable(running);
   if (kind !== undefined) throw notSteerable(kind);
   if (params.input.length === 0) throw invalidRequest("input must not be empty");
-  checkContent(params.input);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
+  await tellContext(thread, params.additionalContext, call.signal);
   const input = { items: params.input.map(inputFromV2), clientId: params.clientUserMessageId };
   return { turnId: (await submitInput(server, thread, input, call.signal)).turnId };
 }
