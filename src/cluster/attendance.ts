@@ -252,6 +252,8 @@ export class Attendance {
   /** An agent's lease is free as its parent's is: whoever opens the tree next may be another worker. */
   async #release(): Promise<void> {
     this.live = undefined;
+    // A note that came late would tell of this worker while another one goes on.
+    await Promise.all(this.#showing);
     for (const threadId of [...this.#worker.agentsUnder(this.threadId)].reverse())
       await this.#worker.giveAway(threadId);
     await this.#worker.giveAway(this.threadId);

@@ -21,7 +21,7 @@ export type WorkerThreads = {
   /** Where clients reach the live side; null before the worker listens. */
   readonly url: () => string | null;
   giveAway(threadId: ThreadId): Promise<void>;
-  /** The living agents under a thread, at any depth, but for those that an invocation of their own runs here. */
+  /** The living agents under a thread, at any depth, but for those that an invocation of their own runs or opens here. */
   agentsUnder(threadId: ThreadId): readonly ThreadId[];
   /** What stands in the thread's note. */
   timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;

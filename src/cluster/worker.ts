@@ -112,6 +112,8 @@ class ClusterWorker implements Worker, WorkerActions {
   readonly #threads: WorkerThreads;
   readonly #identityKeys: readonly string[] | undefined;
   readonly #running = new Map<ThreadId, Attendance>();
+  /** Threads that are in memory to be started or opened. */
+  readonly #opening = new Set<ThreadId>();
   readonly #sdk = loadSdk();
   readonly #logger: SkeinLogger;
   readonly #advertise: string | undefined;
@@ -148,7 +150,8 @@ class ClusterWorker implements Worker, WorkerActions {
       ...{ manager, notes, logger, leasePatienceMs },
       url: () => this.#advertise ?? this.#url ?? null,
       giveAway: (threadId) => runtime.giveAway(threadId),
-      agentsUnder: (threadId) => runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent)),
+      agentsUnder: (threadId) =>
+        runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent) && !this.#opening.has(agent)),
       receive: (thread, post) => runtime.messages.receive(thread, post),
       isServing: (threadId) => runtime.messages.mail.isServing(threadId),
       async timersOf(threadId) {
@@ -337,8 +340,26 @@ class ClusterWorker implements Worker, WorkerActions {
     return isStored(this.#threads.manager.store, threadId);
   }
 
-  async start(threadId: ThreadId, { config, options, fork }: StartRequest): Promise<Facts> {
+  start(threadId: ThreadId, request: StartRequest): Promise<Facts> {
+    return this.#forItself(threadId, () => this.#start(threadId, request));
+  }
+
+  open(threadId: ThreadId, request: OpenRequest): Promise<Facts> {
+    return this.#forItself(threadId, () => this.#open(threadId, request));
+  }
+
+  /** What runs above the thread here has no part in it. */
+  async #forItself<T>(threadId: ThreadId, work: () => Promise<T>): Promise<T> {
     this.#checkOpen();
+    this.#opening.add(threadId);
+    try {
+      return await work();
+    } finally {
+      this.#opening.delete(threadId);
+    }
+  }
+
+  async #start(threadId: ThreadId, { config, options, fork }: StartRequest): Promise<Facts> {
     const { manager, notes } = this.#threads;
     const settings = sendable(config);
     const given = { ...options, threadId };
@@ -363,8 +384,7 @@ class ClusterWorker implements Worker, WorkerActions {
     return facts;
   }
 
-  async open(threadId: ThreadId, { config }: OpenRequest): Promise<Facts> {
-    this.#checkOpen();
+  async #open(threadId: ThreadId, { config }: OpenRequest): Promise<Facts> {
     const { manager, notes } = this.#threads;
     await manager.store.get(threadId);
     const note = readNote(await notes.read(threadId, "cluster"));

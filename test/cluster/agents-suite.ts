@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
 import type { StartedAgent } from "../../src/cluster/index.ts";
+import { readNote } from "../../src/cluster/wire.ts";
 import {
   call,
   hang,
@@ -15,6 +16,8 @@ import {
   type ThreadEvent,
   type ThreadId,
 } from "../../src/index.ts";
+import type { NoteKind } from "../../src/store/standing-notes.ts";
+import { overlaid } from "../rig.ts";
 import { guarded } from "./behaviours.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
 
@@ -127,6 +130,33 @@ suite("agents of a cluster", { timeout: 120_000 }, () => {
     );
     const { threads: stored } = await threads.listThreads({ parentThreadId: threadId, sourceKinds: ["subagent"] });
     assert.equal(stored.length, 3);
+  });
+
+  test("a thread that is started under one whose turn runs on the same worker is its own, and no agent of the turn", async () => {
+    const plain = memoryStore();
+    const { notes } = plain;
+    assert.ok(notes);
+    const through: unknown[] = [];
+    const noting = overlaid(notes, {
+      write: (id: ThreadId, kind: NoteKind, value: unknown) => {
+        if (kind === "cluster" && readNote(value)?.run?.through !== undefined) through.push(id);
+        return notes.write(id, kind, value);
+      },
+    });
+    const store = overlaid(plain, { notes: noting });
+    await using cluster = await testCluster(store, { model: scriptedClient(answer) }, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread: lead, threadId } = await threads.startThread();
+    const turn = lead.run("wait here");
+    await until(async () => (await store.get(threadId)).openTurn !== null);
+    for (let n = 0; n < 5; n += 1) {
+      const { threadId: child } = await threads.startThread({}, { parentThreadId: threadId });
+      await threads.removeThread(child);
+      await threads.resumeThread(child);
+    }
+    await lead.submit(input("and more"));
+    assert.equal((await turn).lastAgentMessage, "with more");
+    assert.deepEqual(through, []);
   });
 
   test("children, tree and depth are limited over both workers; whoever was shut down or removed makes room", async () => {
