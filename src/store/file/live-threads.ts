@@ -6,7 +6,7 @@ import { modelUseOf, userTextOf } from "../thread-summary.ts";
 import type { AnchorFold } from "./catalog/anchors.ts";
 import type { Catalog, CatalogGrowth, CatalogRow } from "./catalog/catalog.ts";
 import type { CatalogIndex } from "./catalog/index-of-home.ts";
-import type { SummaryText } from "./catalog/thread-row.ts";
+import type { SummaryText } from "./catalog/said.ts";
 import type { FilePosition } from "./file-position.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { FileThreadWriter } from "./file-writer.ts";

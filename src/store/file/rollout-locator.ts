@@ -33,6 +33,7 @@ export class RolloutLocator {
   readonly #catalogued: (threadId: ThreadId) => string | null | undefined;
   /** By size, since a number of places would be held for them at once. */
   readonly #paths = new LRUCache<ThreadId, string>({ maxSize: REMEMBERED, sizeCalculation: () => 1 });
+  readonly #files = new LRUCache<ThreadId, string>({ maxSize: REMEMBERED, sizeCalculation: () => 1 });
   readonly #folders = new LRUCache<string, RolloutFolder>({ max: REMEMBERED_FOLDERS });
 
   /** `catalogued`: where the catalog has the file, which may be out of date. */
@@ -48,6 +49,7 @@ export class RolloutLocator {
 
   forget(fileId: ThreadId): void {
     this.#paths.delete(fileId);
+    this.#files.delete(fileId);
   }
 
   /** Where a thread's lines are written: its newest segment. A deleted thread has none. */
@@ -64,11 +66,15 @@ export class RolloutLocator {
 
   /** The file that a fork's `history_base` names, also one that is kept of a deleted thread. */
   async findFile(fileId: ThreadId): Promise<string | undefined> {
-    const known = this.#known(fileId) ?? this.#there(this.#catalogued(fileId)) ?? this.#keptOf(fileId);
+    const known =
+      this.#there(this.#files.get(fileId)) ??
+      this.#known(fileId) ??
+      this.#there(this.#catalogued(fileId)) ??
+      this.#keptOf(fileId);
     if (known !== undefined && parseRolloutName(nameOf(known))?.fileId === fileId) return known;
     const [found] = await this.#search((name) => name.fileId === fileId, fileId);
     if (found === undefined) return undefined;
-    if (found.name.fileId !== found.name.threadId) this.#paths.set(fileId, found.path);
+    this.#files.set(fileId, found.path);
     return found.path;
   }
 

@@ -9,7 +9,7 @@ import { forkHeader } from "../fork-header.ts";
 import { storable, timestampOf } from "../rollout/codec.ts";
 import { flatMeta, flatRawLines } from "../rollout/flatten.ts";
 import type { ForkBase, OpenOptions } from "../thread-store.ts";
-import { readSummary } from "./catalog/thread-row.ts";
+import { readSaid } from "./catalog/said.ts";
 import { type FilePosition, type InheritedFile, inheritedFileOf } from "./file-position.ts";
 import type { FileThreadWriter } from "./file-writer.ts";
 import type { RolloutHead } from "./rollout/head.ts";
@@ -123,7 +123,7 @@ export class ThreadForker {
     if (through >= end.ordinal && !hasFirst) return "";
     const known = live.get(source)?.row ?? index.row(source);
     if (hasFirst && known !== undefined && known.preview !== "") return known.preview;
-    return (await readSummary(reader, await this.#segmentsUpTo(head, end))).preview;
+    return (await readSaid(reader, await this.#segmentsUpTo(head, end))).preview;
   }
 
   async #segmentsUpTo(head: RolloutHead, end: FilePosition): Promise<Segment[]> {

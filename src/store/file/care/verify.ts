@@ -3,17 +3,21 @@ import { dirname, join } from "node:path";
 import { systemClock } from "../../../kernel/clock.ts";
 import { silentLog } from "../../../kernel/log.ts";
 import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
+import { SkeinError, StoreIoError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import type { ProblemKind, RolloutProblem } from "../../rollout-problem.ts";
 import { Catalog } from "../catalog/catalog.ts";
+import { InheritedSummaries } from "../catalog/inherited-summaries.ts";
 import { readRow } from "../catalog/thread-row.ts";
 import { type FileSystem, namesIn, nodeFileSystem } from "../file-system.ts";
 import { Layout } from "../layout.ts";
 import { LeaseKeeper } from "../lease/lease.ts";
-import { HistoryReader } from "../rollout/history-reader.ts";
+import type { RolloutHead } from "../rollout/head.ts";
+import { DEEPEST, HistoryReader } from "../rollout/history-reader.ts";
 import { withFile } from "../rollout/line-reader.ts";
 import { readTail } from "../rollout/tail.ts";
 import { type FoundRollout, RolloutLocator } from "../rollout-locator.ts";
+import { Lineages } from "./lineages.ts";
 import { widePaths } from "./permissions.ts";
 
 /**
@@ -81,6 +85,10 @@ class HomeCheck {
   readonly #fs: FileSystem;
   readonly #layout: Layout;
   readonly #locator: RolloutLocator;
+  /** Tells nobody what it finds. */
+  readonly #heads: HistoryReader;
+  readonly #lineages: Lineages;
+  readonly #inherited: InheritedSummaries;
   readonly #faults: Fault[] = [];
   /** Files without a header. */
   readonly #headless = new Set<string>();
@@ -95,6 +103,9 @@ class HomeCheck {
     this.#fs = options.fileSystem ?? nodeFileSystem;
     this.#layout = new Layout(options.home);
     this.#locator = new RolloutLocator(this.#fs, this.#layout, () => undefined);
+    this.#heads = new HistoryReader(this.#fs, this.#locator, () => undefined);
+    this.#lineages = new Lineages(this.#heads);
+    this.#inherited = new InheritedSummaries(this.#heads);
   }
 
   report(): VerifyReport {
@@ -132,8 +143,9 @@ class HomeCheck {
       if (head.meta.id !== threadId) {
         this.#add("foreign_header", path, threadId, `the header names thread ${head.meta.id}`, 0);
       }
-      const own = (await reader.segments(path)).at(-1);
-      if (own === undefined) return;
+      const own = reader.own(path);
+      if (head.base !== null) await reader.ancestor(head, head.base);
+      await this.#lineage(head, threadId);
       let leading = true;
       for (const page of reader.linesOf(own)) {
         this.#lines += page.length;
@@ -154,6 +166,14 @@ class HomeCheck {
     for (const leftover of this.#leftoversOf(path)) {
       this.#add("leftover", leftover, threadId, "a copy that a take-over did not put in place");
     }
+  }
+
+  async #lineage(head: RolloutHead, threadId: ThreadId): Promise<void> {
+    const { depth } = await this.#lineages.of(head);
+    if (depth < DEEPEST) return;
+    const why = depth === Number.POSITIVE_INFINITY ? "lead back to each other" : `are more than ${DEEPEST}`;
+    const detail = `the files that it inherits from ${why}: not all lines are there for the model`;
+    this.#add("base_loop", head.path, threadId, detail, 0);
   }
 
   #leftoversOf(path: string): string[] {
@@ -190,6 +210,18 @@ class HomeCheck {
   /** A home without a catalog is whole: it is built when somebody asks for a list. */
   async catalog(): Promise<void> {
     if (this.#fs.infoOf(this.#layout.catalog) === undefined) return;
+    try {
+      await this.#catalog();
+    } catch (cause) {
+      if (cause instanceof SkeinError || this.#options.signal?.aborted) throw cause;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new StoreIoError(`the catalog cannot be read (${why}); see that no other program holds it, and try again`, {
+        cause,
+      });
+    }
+  }
+
+  async #catalog(): Promise<void> {
     const { catalog, fresh } = Catalog.open(this.#layout.catalog);
     try {
       if (fresh) return;
@@ -233,12 +265,10 @@ class HomeCheck {
   async #row(catalog: Catalog, threadId: ThreadId, path: string): Promise<void> {
     const row = catalog.get(threadId);
     if (row === undefined || !this.#hasHeader(path)) return;
-    let isWhole = true;
-    const reader = new HistoryReader(this.#fs, this.#locator, ({ kind }) => {
-      if (kind.startsWith("base_")) isWhole = false;
-    });
     const notes = { names: new Map(), git: new Map() };
-    const wanted = await readRow({ fs: this.#fs, layout: this.#layout, reader }, path, notes);
+    const env = { fs: this.#fs, layout: this.#layout, reader: this.#heads };
+    const wanted = await readRow(env, path, notes, this.#inherited);
+    const { isWhole } = await this.#lineages.of(this.#heads.head(path));
     const wrong = (["preview", "cwd", "createdAt", "forkedFromId", "archived", "interrupted"] as const).filter(
       (field) => row[field] !== wanted[field],
     );

@@ -20,6 +20,7 @@ import { type FoundRollout, nameOf, type RolloutFolder, type RolloutLocator } fr
 import { type KnownNotes, metadataPath, namesPath } from "../thread-notes.ts";
 import type { Catalog, CatalogFile, CatalogRow } from "./catalog.ts";
 import type { FolderWatches } from "./folder-watches.ts";
+import { InheritedSummaries } from "./inherited-summaries.ts";
 import { readRow } from "./thread-row.ts";
 
 export type ScanEnv = {
@@ -58,10 +59,12 @@ export class HomeScan {
   #changed = 0;
   /** The files whose size this look knows: each is asked once. */
   readonly #asked = new Set<string>();
+  readonly #inherited: InheritedSummaries;
 
   constructor(env: ScanEnv, catalog: Catalog) {
     this.#env = env;
     this.#catalog = catalog;
+    this.#inherited = new InheritedSummaries(env.reader);
   }
 
   /** C1. Takes about as long as there are folders, and what has changed. */
@@ -155,7 +158,7 @@ export class HomeScan {
   async #read(path: string): Promise<void> {
     const { notes, log } = this.#env;
     try {
-      this.#batch.push(await readRow(this.#env, path, notes.now()));
+      this.#batch.push(await readRow(this.#env, path, notes.now(), this.#inherited));
       this.#changed += 1;
     } catch (error) {
       log.warn({ error, path }, "a rollout cannot be read; it is left out of the catalog");

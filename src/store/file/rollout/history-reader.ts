@@ -28,7 +28,8 @@ export type PlacedLine = { readonly line: RolloutLine; readonly ordinal: number;
 export type UnreadLine = { readonly line?: undefined; readonly ordinal: number | undefined; readonly raw: RawLine };
 type LineRange = { from?: number; to?: number; start?: FilePosition; wants?: LoadRange["wants"] };
 
-const DEEPEST = 10_000;
+/** So many ancestors are followed. */
+export const DEEPEST = 10_000;
 /** Ancestors are found and looked at in stretches, with turns of the event loop between them. */
 const BREATH_EACH = 16;
 const REMEMBERED_HEADS = 256;
@@ -80,7 +81,7 @@ export class HistoryReader {
       }
       seen.add(fileId);
       if (seen.size % BREATH_EACH === 0) await yieldToLoop();
-      const ancestor = await this.#ancestor(heir, heir.base, report);
+      const ancestor = await this.ancestor(heir, heir.base, report);
       if (ancestor === undefined) break;
       segments.push(ancestor);
       heir = ancestor.head;
@@ -89,10 +90,18 @@ export class HistoryReader {
     return segments.reverse();
   }
 
-  async #ancestor(
+  /** What a thread holds in the file itself. @throws RolloutNotFoundError, RolloutCorruptError, StoreIoError */
+  own(path: string): Segment {
+    const head = this.head(path);
+    reportBase(this.#report, head);
+    return segmentOf(head, undefined);
+  }
+
+  /** What it inherits of its base's own lines; undefined, having reported it, where that is not there. */
+  async ancestor(
     heir: RolloutHead,
     base: { fileId: ThreadId; end: FilePosition },
-    report: ProblemSink,
+    report = this.#report,
   ): Promise<Segment | undefined> {
     const path = await this.#locator.findFile(base.fileId);
     const missing = (why: string) => {
