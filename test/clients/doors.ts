@@ -17,6 +17,8 @@ const SKEIN: Program = { name: "Skein", command: [process.execPath, CLI] };
 const VERSIONS = ["0.169.0", "0.171.0"];
 const PATIENCE_MS = 60_000;
 
+const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
+
 const textInput = (text: string) => [{ type: "text", text, text_elements: [] }];
 
 type Stderr = "ignore" | "pipe";
@@ -235,6 +237,52 @@ const DOORS: readonly Door[] = [
       assert.equal(again.params.itemId, asked.params.itemId);
       const { params } = await second.nth("turn/completed", (told) => told.turn.id === turn.id);
       assert.equal(params.turn.status, "completed");
+    },
+  },
+  {
+    name: "a tool that the client brings: asked of it, also after a resume by another process",
+    run: async (program, place) => {
+      const name = "lookup";
+      const spec = { type: "function", name, description: "Looks something up.", inputSchema: { type: "object" } };
+      let threadId = "";
+      for (const round of ["first", "second"]) {
+        await using client = await stdioClient(program, place, ["app-server"]);
+        client.toolAnswer = { success: true, contentItems: [{ type: "inputText", text: `found by the ${round}` }] };
+        if (threadId === "") {
+          threadId = (await client.ask("thread/start", { cwd: place.work, dynamicTools: [spec] })).thread.id;
+        } else await client.ask("thread/resume", { threadId });
+        await client.turn(threadId, `call ${name}`);
+        assert.match(lastRequest(place), new RegExp(`found by the ${round}`));
+      }
+    },
+  },
+  {
+    name: "what the client tells beside the user's words reaches the model, once",
+    run: async (program, place) => {
+      await using client = await stdioClient(program, place, ["app-server"]);
+      const { thread } = await client.ask("thread/start", { cwd: place.work });
+      const additionalContext = { page: { kind: "untrusted", value: "THE PAGE" } };
+      for (const words of ["one", "two"]) {
+        const input = textInput(words);
+        const { turn } = await client.ask("turn/start", { threadId: thread.id, input, additionalContext });
+        await client.nth("turn/completed", (told) => told.turn.id === turn.id);
+      }
+      assert.equal(lastRequest(place).split("THE PAGE").length, 2);
+    },
+  },
+  {
+    name: "a thread that begins with a picture is listed",
+    run: async (program, place) => {
+      await using client = await stdioClient(program, place, ["app-server"]);
+      const { thread } = await client.ask("thread/start", { cwd: place.work });
+      const input = [{ type: "image", url: `data:image/png;base64,${PIXEL}` }];
+      const { turn } = await client.ask("turn/start", { threadId: thread.id, input });
+      await client.nth("turn/completed", (told) => told.turn.id === turn.id);
+      const { data } = await client.ask("thread/list", {});
+      assert.deepEqual(
+        data.map(({ preview }: Json) => preview),
+        ["[Image]"],
+      );
     },
   },
 ];

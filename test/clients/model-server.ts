@@ -11,6 +11,7 @@ const USAGE = { input_tokens: 100, output_tokens: 10, total_tokens: 110 };
 /**
  * - `run COMMAND`: calls exec_command, then says `ran it`.
  * - `escalate COMMAND`: the same, asking to leave the sandbox.
+ * - `call TOOL`: calls a function tool without arguments, then says `ran it`.
  * - `patch FILE`: adds a file with apply_patch, then says `ran it`.
  * - `wait ...`: says `waiting`, and goes on until the client leaves or `release` is called.
  * - `think ...`: has a reasoning summary before the answer.
@@ -106,6 +107,7 @@ function callOf(verb: string, rest: string, callId: string): unknown {
     const asked = verb === "run" ? {} : { sandbox_permissions: "require_escalated", justification: "It has to" };
     return { ...call, name: "exec_command", arguments: JSON.stringify({ cmd: rest, login: false, ...asked }) };
   }
+  if (verb === "call") return { ...call, name: rest, arguments: "{}" };
   if (verb !== "patch") return undefined;
   const input = `*** Begin Patch\n*** Add File: ${rest}\n+made\n*** End Patch`;
   return { type: "custom_tool_call", id: `ct_${callId}`, call_id: callId, name: "apply_patch", input };

@@ -32,6 +32,8 @@ export class StdioClient implements AsyncDisposable {
   readonly failed: string[] = [];
   /** What approvals are answered with; undefined: not at all. */
   decision: string | undefined = "accept";
+  /** What calls of the client's own tools are answered with. */
+  toolAnswer: Json;
   readonly #wire: Wire;
   readonly #head: object;
   readonly #methods = new Map<number | string, string>();
@@ -49,7 +51,8 @@ export class StdioClient implements AsyncDisposable {
     const answered = message.method === undefined ? this.#methods.get(message.id ?? "") : undefined;
     this.heard.push(answered === undefined ? { message } : { message, answered });
     if (message.method !== undefined && message.id !== undefined && this.decision !== undefined) {
-      this.send({ id: message.id, result: { decision: this.decision } });
+      const isCall = message.method === "item/tool/call";
+      this.send({ id: message.id, result: isCall ? this.toolAnswer : { decision: this.decision } });
     }
     for (const wake of [...this.#waiting]) wake();
   }
