@@ -2,14 +2,18 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
 import * as z from "zod";
 import { createAppServer } from "../../src/app-server/app-server.ts";
+import { widthOf } from "../../src/cli/terminal/text-width.ts";
+import { lineOf } from "../../src/cli/tree/tree.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import { say, usage } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { newThreadId } from "../../src/protocol/ids.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { clientOver } from "../app-server/test-client.ts";
@@ -209,6 +213,103 @@ test("a server that goes away while it is watched, or says what nobody understan
     assert.match(stderr, /what this version of skein does not understand/);
     assert.equal(stderr.trim().split("\n").length, 1);
   }
+});
+
+test("top of a home shows its threads, and what only looks goes on until it is interrupted", async (t) => {
+  const home = await tempFolder(t);
+  const store = fileStore({ home, fsync: "never" });
+  const manager = await ThreadManager.create({ store, model: model() });
+  const { thread } = await manager.startThread();
+  await thread.run("hello there");
+  await manager.shutdown();
+  await store.close();
+  const { code, stdout, stderr } = await skein(["top", "--home", home]);
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.match(stdout, /· hello there/);
+});
+
+test("tree --watch of a home follows what another process does to it", async (t) => {
+  const home = await tempFolder(t);
+  const child = start(["tree", "--watch", "--json", "--home", home]);
+  const over = ended(child);
+  const store = fileStore({ home, fsync: "never" });
+  const manager = await ThreadManager.create({ store, model: model() });
+  const { thread } = await manager.startThread();
+  await thread.run("said elsewhere");
+  await printed(child, "said elsewhere");
+  await manager.deleteThread(thread.id);
+  await printed(child, new RegExp(`"${thread.id}","removed":true`));
+  await manager.shutdown();
+  await store.close();
+  child.kill("SIGINT");
+  assert.deepEqual([(await over).code, (await over).stderr], [130, ""]);
+});
+
+test("interrupted while a server does not answer, they end at once, and say nothing", async (t) => {
+  const silent = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+  const deaf = createServer();
+  t.after(() => {
+    silent.close();
+    deaf.closeAllConnections();
+    deaf.close();
+  });
+  await once(silent, "listening");
+  await once(deaf.listen(0, "127.0.0.1"), "listening");
+  deaf.on("upgrade", () => undefined);
+  for (const server of [silent, deaf]) {
+    const { port } = server.address() as { port: number };
+    for (const command of [["tree"], ["tree", "--watch"], ["top"]]) {
+      const asked = once(server, server === silent ? "connection" : "upgrade");
+      const child = start([...command, "--connect", `ws://127.0.0.1:${port}`]);
+      const over = ended(child);
+      await asked;
+      child.kill("SIGINT");
+      const { code, stdout, stderr } = await over;
+      assert.deepEqual([code, stdout, stderr], [130, "", ""], command.join(" "));
+    }
+  }
+});
+
+test("no width makes a line of the tree wrap, and no word of a thread moves the terminal", () => {
+  const row = {
+    ...{
+      id: newThreadId(),
+      parent: null,
+      fork: null,
+      model: null,
+      createdAt: 0,
+      tokensCached: 0,
+      pending: 0,
+      lastAt: 0,
+    },
+    ...{
+      label: "\u001b[31mplan\u009b2J\r\n\u202egnp\u200f 飛行 の計画 of the flight",
+      role: "work\u0007er",
+      doing: "runs: \u001b]0;x\u0007ls",
+    },
+    ...({ status: "active" } as const),
+    ...{ tokensIn: 1_234_567, tokensOut: 5 },
+  } as const;
+  const plain = (_format: unknown, text: string) => text;
+  for (let width = 2; width <= 200; width += 1) {
+    for (const depth of [0, 1, 7, 90]) {
+      for (const edge of ["root", "agent", "fork"] as const) {
+        const line = lineOf({ row, depth, edge }, width, plain);
+        assert.ok(widthOf(line) <= width, `${width}: ${JSON.stringify(line)}`);
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+        assert.doesNotMatch(line, /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/);
+      }
+    }
+  }
+});
+
+test("JSON holds nothing that a terminal obeys, and says the same", async (t) => {
+  const { url, manager, lead } = await running(t);
+  const label = "a\u009b31m\u202eb\u007f";
+  await manager.store.rename(lead.id, label);
+  const { stdout } = await skein(["tree", "--json", "--connect", url]);
+  assert.doesNotMatch(stdout, /[\u007f-\u009f\u202e]/);
+  assert.ok(jsonLines(stdout).some((row) => row.label === label));
 });
 
 test("studio --connect to a server that is not there, or wants a token, says so and ends", async (t) => {

@@ -6,6 +6,6 @@ export const oneLine = (text: string): string => harmless(text).replace(/\s+/gu,
 
 /** Without anything that a terminal would take for a command; line breaks and tabs stay. */
 export const harmless = (text: string): string =>
-  stripVTControlCharacters(text).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (char) =>
+  stripVTControlCharacters(text).replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (char) =>
     char === "\n" || char === "\t" ? char : "",
   );

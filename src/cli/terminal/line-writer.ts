@@ -22,8 +22,11 @@ export class LineWriter {
     }
   }
 
+  /** JSON leaves signs as they are that a terminal obeys, and that turn the order of a line: they are escaped. */
   json(value: unknown): void {
-    this.line(JSON.stringify(value));
+    this.line(
+      JSON.stringify(value).replace(OBEYED, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`),
+    );
   }
 
   flush(): void {
@@ -36,3 +39,4 @@ export class LineWriter {
 }
 
 const LARGE = 64 * 1024;
+const OBEYED = /[\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;

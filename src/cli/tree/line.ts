@@ -7,7 +7,8 @@ import { linkedWires } from "../../app-server/wire.ts";
 import { InvalidRequestError, StoreIoError, ThreadManager } from "../../index.ts";
 import { lineTo, openLine } from "../../studio/bridge.ts";
 import { withStore } from "../home.ts";
-import type { Io } from "../terminal/io.ts";
+import { Interruption } from "../interruption.ts";
+import { drained, type Io } from "../terminal/io.ts";
 
 export type SourceOptions = {
   readonly home?: string;
@@ -23,6 +24,9 @@ const messageSchema = z.object({
   error: z.object({ message: z.string() }).optional(),
 });
 
+/** Of one answer: the largest page of a tree takes a second. */
+const DEADLINE_MS = 60_000;
+
 export class Line {
   readonly #send: (text: string) => void;
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
@@ -35,7 +39,7 @@ export class Line {
     this.#ended.promise.catch(() => undefined);
   }
 
-  /** Rejects when the server has gone, or says what cannot be read. @throws StoreIoError, InvalidRequestError */
+  /** Rejects when the server has gone, says what cannot be read, or somebody interrupts. @throws StoreIoError, InvalidRequestError */
   get ended(): Promise<never> {
     return this.#ended.promise;
   }
@@ -70,7 +74,10 @@ export class Line {
     const waiting = Promise.withResolvers<unknown>();
     this.#waiting.set(id, waiting);
     this.#send(JSON.stringify({ id, method, params }));
-    const answer = schema.safeParse(await Promise.race([waiting.promise, this.ended]));
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new StoreIoError(`the server has not answered ${method}`)), DEADLINE_MS);
+    const told = await Promise.race([waiting.promise, this.ended, late.promise]).finally(() => clearTimeout(timer));
+    const answer = schema.safeParse(told);
     if (answer.success) return answer.data;
     throw new InvalidRequestError(`the server's answer to ${method} is none that this version of skein understands`, {
       cause: answer.error,
@@ -87,24 +94,50 @@ export class Line {
   }
 }
 
+/** Interrupted, it ends at once, whatever it waits for. @throws Exit with the code of that, StoreIoError, InvalidRequestError */
 export async function withLine(options: SourceOptions, io: Io, use: (line: Line) => Promise<void>): Promise<void> {
+  using interruption = new Interruption();
+  try {
+    await overLine(options, io, interruption.signal, use);
+  } catch (error) {
+    interruption.throwIfInterrupted();
+    throw error;
+  }
+  await drained(io.stdout);
+  interruption.throwIfInterrupted();
+}
+
+async function overLine(
+  options: SourceOptions,
+  io: Io,
+  signal: AbortSignal,
+  use: (line: Line) => Promise<void>,
+): Promise<void> {
   const { connect } = options;
+  const endsBy = (line: Line) => signal.addEventListener("abort", () => line.end(signal.reason as Error));
   if (connect === undefined) {
     await withStore(options, io, async (store) => {
       await using manager = await ThreadManager.create({ store, timers: "own" });
       await using server = createAppServer(manager, { cwd: io.cwd() });
       const wires = linkedWires();
       const line = new Line((text) => wires.client.send(text));
+      endsBy(line);
       wires.client.onText = (text) => line.take(text);
       wires.client.onClosed = () => line.end(new StoreIoError("the server has gone"));
       server.connect(wires.server);
-      await line.greet();
-      await use(line);
+      // Nothing else in here keeps the process: what only looks has no timer that would.
+      const holding = setInterval(() => undefined, DEADLINE_MS);
+      await line
+        .greet()
+        .then(() => use(line))
+        .finally(() => clearInterval(holding));
     });
     return;
   }
   const socket = lineTo(connect, await tokenOf(options, io));
   const line = new Line((text) => socket.send(text));
+  endsBy(line);
+  signal.addEventListener("abort", () => socket.terminate());
   let cause: unknown;
   socket.on("message", (data) => line.take(data.toString()));
   socket.on("error", (error) => {

@@ -1,4 +1,5 @@
 /** The rows of the tree as a terminal keeps and shows them. */
+import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { duration, shortId } from "../../studio/page/words.ts";
 import type { Format } from "../terminal/style.ts";
@@ -113,6 +114,17 @@ export class Rows {
       for (const row of page.rows) this.all.set(row[0], rowOf(row));
       cursor = page.nextCursor;
     } while (cursor !== null);
+  }
+
+  /** All of them anew. @returns those that have changed, and the ids of those that are gone */
+  async readAnew(line: Line): Promise<{ changed: Row[]; removed: string[] }> {
+    const before = new Map(this.all);
+    this.all.clear();
+    await this.read(line);
+    return {
+      changed: [...this.all.values()].filter((row) => !isDeepStrictEqual(row, before.get(row.id))),
+      removed: [...before.keys()].filter((id) => !this.all.has(id)),
+    };
   }
 
   /** Watches first, so that nothing is missed between. */

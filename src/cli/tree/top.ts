@@ -1,8 +1,7 @@
 import * as z from "zod";
 import { bytes, count } from "../../studio/page/words.ts";
-import { Interruption } from "../interruption.ts";
 import { oneLine } from "../terminal/harmless.ts";
-import { columnsOf, drained, type Io, isTerminal } from "../terminal/io.ts";
+import { columnsOf, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { Screen } from "../terminal/screen.ts";
 import { type Paint, paintFor } from "../terminal/style.ts";
@@ -36,18 +35,10 @@ type Sample = z.infer<typeof sampleSchema>;
 
 /** Until it is interrupted; in a pipe, and as JSON, once, after the first second. */
 export async function showTop(options: TopOptions, io: Io): Promise<void> {
-  using interruption = new Interruption();
-  await withLine(options, io, (line) => watchTop(options, io, line, interruption.signal));
-  await drained(io.stdout);
-  interruption.throwIfInterrupted();
+  await withLine(options, io, (line) => watchTop(options, io, line));
 }
 
-async function watchTop(
-  { lines, json }: TopOptions,
-  { stdout, env }: Io,
-  line: Line,
-  signal: AbortSignal,
-): Promise<void> {
+async function watchTop({ lines, json }: TopOptions, { stdout, env }: Io, line: Line): Promise<void> {
   const rows = new Rows();
   await rows.watch(line, () => undefined);
   using screen = json !== true && isTerminal(stdout, env) ? new Screen(stdout) : undefined;
@@ -77,8 +68,7 @@ async function watchTop(
     once.resolve();
   });
   await line.ask(z.unknown(), "skein/metrics/watch");
-  const interrupted = new Promise((done) => signal.addEventListener("abort", done, { once: true }));
-  await Promise.race([line.ended, interrupted, once.promise]);
+  await Promise.race([line.ended, once.promise]);
 }
 
 const ORDER: Readonly<Record<Row["status"], number>> = { waiting: 0, active: 1, failed: 2, idle: 3, notLoaded: 4 };
