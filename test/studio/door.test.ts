@@ -1,6 +1,7 @@
 /** Who gets what of the studio's listener: requests as no browser would send them, over real sockets. */
 import assert from "node:assert/strict";
-import { request } from "node:http";
+import { once } from "node:events";
+import { createServer, request } from "node:http";
 import { suite, test } from "node:test";
 import { WebSocket } from "ws";
 import { createAppServer } from "../../src/app-server/app-server.ts";
@@ -29,6 +30,15 @@ function ask(studio: StudioServer, { path = "/studio/", method = "GET", headers 
     sent.on("error", reject);
     sent.end();
   });
+}
+
+/** A port that nobody listens on, a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 const tokenOf = (address: string): string => new URL(address).hash.replace("#token=", "");
@@ -167,8 +177,85 @@ suite("the studio's door", () => {
 
   test("behind a proxy of its own the page has that origin, and no other", async () => {
     await using manager = await managerOf();
-    await using studio = await createStudio(manager, { origin: "https://studio.example" });
+    const local = `ws://127.0.0.1:${await freePort()}`;
+    await using studio = await createStudio(manager, { origin: "https://studio.example", listen: local });
     assert.match(studio.invite(), /^https:\/\/studio\.example\/studio\/#token=/);
+    const { port } = new URL(local);
+    const host = "studio.example";
+    const asked = (headers: Record<string, string>) =>
+      ask({ ...studio, url: `http://127.0.0.1:${port}/studio/` }, { headers }).then(({ status }) => status);
+    assert.equal(await asked({ host }), 200);
+    assert.equal(await asked({ host, origin: "https://studio.example" }), 200);
+    for (const headers of [
+      { host, origin: "http://studio.example" },
+      { host, origin: "https://studio.example.evil.test" },
+      { host, origin: "https://evil.test" },
+      { host, origin: "null" },
+      { host: "studio.example.evil.test" },
+      { host: "studio.example:1" },
+      { host: `127.0.0.1:${port}`, origin: "https://studio.example" },
+    ]) {
+      assert.equal(await asked(headers as Record<string, string>), 403, JSON.stringify(headers));
+    }
+  });
+
+  test("no spelling of a name or a path opens anything, and what is refused tells nothing and has the policy too", async () => {
+    await using manager = await managerOf();
+    await using studio = await createStudio(manager);
+    const { port } = new URL(studio.url);
+    for (const host of [
+      `127.0.0.1.:${port}`,
+      `2130706433:${port}`,
+      `0:${port}`,
+      `0.0.0.0:${port}`,
+      `127.1:${port}`,
+      `localhost.evil.test:${port}`,
+      `127.0.0.1.nip.io:${port}`,
+      `evil.test@127.0.0.1:${port}`,
+      `127.0.0.1:${port}, evil.test`,
+    ]) {
+      const { status, headers, body } = await ask(studio, { headers: { host } });
+      assert.deepEqual([status, body], [403, ""], host);
+      assert.match(String(headers["content-security-policy"]), /^default-src 'none'/);
+    }
+    for (const path of [
+      "/studio/..%2f..%2fpackage.json",
+      "/studio/%252e%252e/package.json",
+      "/studio/..\\package.json",
+      "/studio//etc/passwd",
+      "/studio/studio.js/../../package.json",
+      "/studio/studio.js%00.html",
+      "/studio/__proto__",
+      "/studio/constructor",
+      "/studio/index.html?token=x",
+      "http://evil.test/studio/",
+      "//evil.test/studio/",
+      "/STUDIO/",
+    ]) {
+      const { status, headers, body } = await ask(studio, { path });
+      assert.deepEqual([status, body], [404, ""], path);
+      assert.equal(headers["x-content-type-options"], "nosniff");
+    }
+    for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"]) {
+      const { status, headers } = await ask(studio, { method });
+      assert.equal(status, 405, method);
+      assert.equal(headers["access-control-allow-origin"], undefined);
+    }
+    assert.deepEqual((await ask(studio, { method: "HEAD" })).body, "");
+  });
+
+  test("of invitations the newest are good, each for one of many that come at once", async () => {
+    await using manager = await managerOf();
+    await using studio = await createStudio(manager);
+    const path = "/studio/session";
+    const redeem = (address: string) =>
+      ask(studio, { path, method: "POST", headers: { authorization: `Bearer ${tokenOf(address)}` } });
+    const oldest = studio.invite();
+    const all = Array.from({ length: 64 }, () => studio.invite());
+    assert.equal((await redeem(oldest)).status, 401);
+    const [first = ""] = all;
+    const answers = await Promise.all(Array.from({ length: 8 }, () => redeem(first)));
+    assert.deepEqual(answers.map(({ status }) => status).toSorted(), [200, ...Array(7).fill(401)]);
   });
 
   test("nobody can serve a page that is not there", async () => {
