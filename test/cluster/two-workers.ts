@@ -48,6 +48,8 @@ export class RoundRobin implements AsyncDisposable {
 
   #forward(stream: ServerHttp2Stream, headers: object, tries: number): void {
     const target = this.targets[this.#turn++ % this.targets.length];
+    // Whoever asked has gone.
+    if (stream.destroyed) return;
     if (target === undefined || tries === 0) {
       stream.respond({ ":status": 503 });
       stream.end();
@@ -65,7 +67,9 @@ export class RoundRobin implements AsyncDisposable {
       this.counts.set(target, (this.counts.get(target) ?? 0) + 1);
       const request = session.request({ ...headers });
       request.on("error", () => stream.close(2));
-      request.on("response", ({ ":status": status, ...others }) => stream.respond({ ":status": status, ...others }));
+      request.on("response", ({ ":status": status, ...others }) => {
+        if (!stream.destroyed) stream.respond({ ":status": status, ...others });
+      });
       stream.pipe(request);
       request.pipe(stream);
       request.on("close", () => session.close());
