@@ -485,7 +485,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
       { signal, deadlineMs },
     );
     this.#isClosed = true;
-    this.#view.status = "shutdown";
+    this.#view.noteShutdown();
     this.#watches?.close(new ThreadClosedError(this.id));
     this.#feed?.close();
     return "completed";

@@ -101,6 +101,11 @@ export class RemoteView {
     };
   }
 
+  /** Its holder has ended it. */
+  noteShutdown(): void {
+    this.status = "shutdown";
+  }
+
   /** No worker could do it. */
   noteFailure(text: string): void {
     this.status = { errored: text };

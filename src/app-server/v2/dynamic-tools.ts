@@ -6,6 +6,7 @@ import * as z from "zod";
 import { raceAbort } from "../../kernel/cancellation.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { Tool, ToolAnswer } from "../../protocol/function-tool.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
 import type { ContentItem } from "../../protocol/response-item.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import type { ToolCallMsg } from "../asked-msg.ts";
@@ -13,7 +14,6 @@ import type { ClientTool } from "../memos/thread-memos.ts";
 import type { OpenRequest } from "../open-request.ts";
 import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
-import type { ServerContext } from "../server-context.ts";
 
 const described = {
   name: text,
@@ -76,11 +76,14 @@ function checkName(name: string, what: "name" | "namespace"): void {
   if (name === "mcp" || name.startsWith("mcp__")) throw invalidRequest(`dynamic tool ${what} is reserved: ${name}`);
 }
 
+/** How a thread's clients are asked. */
+type ClientsOf<Feed> = {
+  readonly hub: { feedOf(threadId: ThreadId): Feed };
+  readonly requests: { callTool(feed: Feed, msg: ToolCallMsg): void };
+};
+
 /** The tools for a thread's settings. They belong to it and to the agents under it. */
-export function toolsOf(
-  { hub, requests }: Pick<ServerContext, "hub" | "requests">,
-  kept: readonly ClientTool[],
-): Tool[] {
+export function toolsOf<Feed>({ hub, requests }: ClientsOf<Feed>, kept: readonly ClientTool[]): Tool[] {
   const namespaces = new Map(
     kept.flatMap(({ namespace }) => (namespace === null ? [] : [[namespace.name, namespace]])),
   );
