@@ -1,6 +1,6 @@
 /**
  * Every method with params that are none, each field of the wrong type, missing, empty, huge, or naming what there is not. The
- * fields are those of the schemas that stock 0.171 prints, for v1 those of 0.87 (`test/data/app-server/params.json`).
+ * fields are those of the schemas that stock 0.171 prints (0.169 for `thread/rollback`), for v1 those of 0.87 (`test/data/app-server/params.json`).
  */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -172,4 +172,12 @@ test("filters for what Skein has none of find nothing, rather than everything", 
   assert.match(await refused("model/list", { modelProvider: "ghost" }), /^-32600 .*“ghost”/);
   const relative = { threadId: thread.id, markdown: "a plan", attachmentPath: "plan.md" };
   assert.match(await refused("thread/prepareApprovedPlan", relative), /^-32602 `attachmentPath` must be absolute/);
+});
+
+test("every method of Codex's that is served is tried here", async () => {
+  await using served = await serve();
+  const { message } = await served.client.failure("nope", {});
+  const known = [...message.slice(message.indexOf("expected")).matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
+  const missing = known.filter((name) => !name.startsWith("skein/") && !Object.hasOwn(FIELDS, name));
+  assert.deepEqual(missing, []);
 });

@@ -94,6 +94,10 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
       throw invalidRequest("sending feedback is disabled by configuration");
     },
   }),
+  "externalAgentConfig/detect": method({
+    params: loose(z.object(passedOver.detect)),
+    handle: () => ({ items: [], connectors: [] }),
+  }),
   "experimentalFeature/list": method({ params: featuresSchema, handle: (params) => listFeatures(server, params) }),
   "experimentalFeature/enablement/set": method({
     params: z.object({ enablement: z.record(z.string(), z.boolean()) }),

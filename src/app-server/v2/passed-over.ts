@@ -80,6 +80,14 @@ export const passedOver = {
   },
   installed: { cwds: optionalTexts, installSuggestionPluginNames: optionalTexts },
   apps: { cursor: optionalText, forceRefetch: optionalFlag, limit: optionalCount },
+  detect: {
+    cwds: optionalTexts,
+    includeHome: optionalFlag,
+    maxSessionAgeDays: optionalCount,
+    maxSessions: optionalCount,
+    migrationSource: optionalText,
+    source: optionalText,
+  },
   feedback: {
     classification: text,
     extraLogFiles: optionalTexts,
