@@ -5,6 +5,7 @@ import { withDeadline } from "../kernel/cancellation.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
 import type { FanOutOptions, Task } from "../manager/fan-out.ts";
 import { postOf } from "../manager/post.ts";
+import { SendLines } from "../manager/send-lines.ts";
 import type { ShutdownReport } from "../manager/shutdown-report.ts";
 import {
   type GatherOptions,
@@ -106,6 +107,7 @@ export interface Cluster extends Threads<ClusterThread> {
 
 const DEFAULT_PATIENCE_MS = 30_000;
 const SEND_MS = 10_000;
+const MOST_IN_LINE = 1_000;
 /** What was asked for and not awaited gets as long before the connection ends. */
 const FINISH_MS = 2_000;
 const AGENT_NOTED_MS = 10_000;
@@ -136,6 +138,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     if (this.#handles.get(threadId)?.deref() === undefined) this.#handles.delete(threadId);
   });
   readonly #agents = new Subject<StartedAgent>();
+  readonly #lines = new SendLines(MOST_IN_LINE);
   readonly #unfinished = new Set<Promise<unknown>>();
   #isSameStore = false;
 
@@ -382,7 +385,9 @@ class RemoteThreads implements Cluster, ThreadHost {
       const look = await this.#found(post.to, inner);
       await this.#handle(look, { isNew: false }).receive(post, look, inner);
     };
-    await this.#bounded(`message \`${post.message.type}\` to thread ${post.to}`, work, { signal, deadlineMs });
+    // From the call on: finding the receiver, and asking what it takes, overtake nobody.
+    const inLine = async (inner: AbortSignal) => this.#lines.run(`${from} ${post.to}`, () => work(inner));
+    await this.#bounded(`message \`${post.message.type}\` to thread ${post.to}`, inLine, { signal, deadlineMs });
     return post.id;
   }
 
