@@ -44,7 +44,7 @@ test("catalogs that are empty here answer as empty ones", async (t) => {
   const refusals: readonly (readonly [string, Json, string])[] = [
     ["account/usage/read", undefined, "codex account authentication required to read token usage"],
     ["account/workspaceMessages/read", undefined, "codex account authentication required to read workspace messages"],
-    ["feedback/upload", {}, "sending feedback is disabled by configuration"],
+    ["feedback/upload", { classification: "bug", includeLogs: false }, "sending feedback is disabled by configuration"],
     ["thread/goal/set", { threadId, objective: "x" }, "goals are not supported by this server"],
     ["thread/goal/set", { threadId: UNKNOWN, objective: "x" }, `thread not found: ${UNKNOWN}`],
     ["experimentalFeature/list", { threadId: UNKNOWN }, `thread not found: ${UNKNOWN}`],
