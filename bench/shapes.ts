@@ -171,6 +171,8 @@ const cases: readonly Case[] = [
         writer.append({ type: "response_item", payload: userMessage(`question ${made}`) });
         await writer.close();
       }
+      // What a folder holds is kept as soon as its last change is over: once, and not while lists are measured.
+      await new Promise((resolve) => setTimeout(resolve, 250));
       // The list begins a scan in the background, which would be measured with the next one: it is over when a later one is.
       await parts.store.list({ limit: 25 });
       await parts.store.rescan();
