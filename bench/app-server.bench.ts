@@ -220,15 +220,15 @@ await bench(import.meta.url, cases, async (run) => {
     for (const concurrency of [1, 8, 64])
       await report("starts", "thread/start", { concurrency, total: isStock ? 100 : 2_000 });
     for (const messages of knowsExcludeTurns ? [10, 1_000, 10_000] : [])
-      await report("forks", "thread/fork, excludeTurns", { messages, total: isStock ? 10 : 200 });
+      await report("forks", "thread/fork, excludeTurns", { messages, total: isStock ? 5 : 200 });
     for (const messages of [10, 1_000, 10_000])
-      await report("wholeForks", "thread/fork with all turns", { messages, total: 5 });
+      await report("wholeForks", "thread/fork with all turns", { messages, total: isStock ? 2 : 5 });
     for (const messages of knowsExcludeTurns ? [10, 1_000, 10_000] : [])
-      await report("resumes", "thread/resume, excludeTurns", { messages, total: 5 });
+      await report("resumes", "thread/resume, excludeTurns", { messages, total: isStock ? 2 : 5 });
     await report("lists", "thread/list of 25", { threads: isStock ? 1_000 : 10_000, total: 20 });
     for (const concurrency of [1, 16, 128])
       await report("turns", "turns of 20 deltas", { concurrency, total: isStock ? 60 : 600 });
-    for (const threads of isStock ? [500] : [1_000, 10_000]) {
+    for (const threads of isStock ? [200] : [1_000, 10_000]) {
       await report("memory", "memory of a loaded thread", { threads });
       await report("memoryAfterTurn", "memory of a thread after a turn", { threads });
     }
