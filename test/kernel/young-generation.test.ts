@@ -30,6 +30,6 @@ function mebibytes(how: string): number {
 
 test("the young generation of a program that caps it doubles no more once it has 16 MiB", () => {
   const [free, capped] = [mebibytes("free"), mebibytes("capped")];
-  // V8 commits some pages beyond the size that it has chosen.
+  // The engine commits some pages beyond the size that it has chosen.
   assert.ok(capped >= 16 && capped < 32 && free >= 32, `${capped} MiB of ${free}`);
 });
