@@ -40,6 +40,18 @@ async function running(t: TestContext, listen = "ws://127.0.0.1:0") {
   return { manager, server, url, lead, fork };
 }
 
+/** A home with one thread, which nobody has open. */
+async function homeOfOne(t: TestContext): Promise<string> {
+  const home = await tempFolder(t);
+  const store = fileStore({ home, fsync: "never" });
+  const manager = await ThreadManager.create({ store, model: model() });
+  const { thread } = await manager.startThread();
+  await thread.run("hello there");
+  await manager.shutdown();
+  await store.close();
+  return home;
+}
+
 test("tree --connect shows agents under their parent and forks under their source, in order", async (t) => {
   const { url } = await running(t);
   const { code, stdout, stderr } = await skein(["tree", "--connect", url]);
@@ -78,13 +90,7 @@ test("tree over a Unix socket, and of a home whose threads nobody loads", async 
   const socket = join(folder, "skein.sock");
   const { lead } = await running(t, `unix://${socket}`);
   assert.ok((await skein(["tree", "--connect", `unix:${socket}`, "--json"])).stdout.includes(lead.id));
-  const home = await tempFolder(t);
-  const store = fileStore({ home, fsync: "never" });
-  const manager = await ThreadManager.create({ store, model: model() });
-  const { thread } = await manager.startThread();
-  await thread.run("hello there");
-  await manager.shutdown();
-  await store.close();
+  const home = await homeOfOne(t);
   assert.match((await skein(["tree", "--home", home])).stdout, /^· hello there/);
   assert.match((await skein(["tree", "--home", join(home, "none")])).stdout, /no threads/);
 });
@@ -216,13 +222,7 @@ test("a server that goes away while it is watched, or says what nobody understan
 });
 
 test("top of a home shows its threads, and what only looks goes on until it is interrupted", async (t) => {
-  const home = await tempFolder(t);
-  const store = fileStore({ home, fsync: "never" });
-  const manager = await ThreadManager.create({ store, model: model() });
-  const { thread } = await manager.startThread();
-  await thread.run("hello there");
-  await manager.shutdown();
-  await store.close();
+  const home = await homeOfOne(t);
   const { code, stdout, stderr } = await skein(["top", "--home", home]);
   assert.deepEqual([code, stderr], [0, ""]);
   assert.match(stdout, /· hello there/);

@@ -11,6 +11,7 @@ import { readNote } from "../../src/cluster/wire.ts";
 import { InvalidRequestError, newThreadId, type ThreadEvent, type ThreadStore } from "../../src/index.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts";
+import { until } from "./until.ts";
 
 const CHILD = new URL("./worker-child.ts", import.meta.url).pathname;
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
@@ -49,16 +50,6 @@ const client = (options: { hasStore?: boolean } = {}): Cluster => {
   return cluster;
 };
 
-const until = async <T>(look: () => T | Promise<T>, ms = 60_000): Promise<NonNullable<T>> => {
-  const end = Date.now() + ms;
-  for (;;) {
-    const found = await look();
-    if (found) return found as NonNullable<T>;
-    if (Date.now() > end) assert.fail(`never came true: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
-
 const runOf = async (thread: ClusterThread) =>
   readNote(await store.notes?.read(thread.id, "cluster"))?.run ?? undefined;
 
@@ -67,7 +58,7 @@ const runningAt = (thread: ClusterThread, but?: string): Promise<string> =>
   until(async () => {
     const run = await runOf(thread);
     return run?.url && run.url !== but && (await store.get(thread.id)).openTurn !== null ? run.url : undefined;
-  });
+  }, 60_000);
 
 async function durable(thread: ClusterThread): Promise<string[]> {
   const types: string[] = [];
@@ -134,7 +125,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     await runningAt(thread);
     const other = await client().getThread(thread.id);
     other.events$.subscribe(() => undefined);
-    const asked = await until(() => other.pendingApprovals[0]);
+    const asked = await until(() => other.pendingApprovals[0], 60_000);
     await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
     const again = { type: "exec_approval", id: asked.callId, decision: "approved" } as const;
     await assert.rejects((await client().getThread(thread.id)).submit(again), InvalidRequestError);
@@ -172,12 +163,12 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     thread.events$.subscribe(() => undefined);
     const turn = thread.run("guard this");
     const first = await runningAt(thread);
-    await until(() => thread.pendingApprovals[0]);
+    await until(() => thread.pendingApprovals[0], 60_000);
     await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
     await runningAt(thread, first);
     const other = await client().getThread(thread.id);
     other.events$.subscribe(() => undefined);
-    const asked = await until(() => other.pendingApprovals[0]);
+    const asked = await until(() => other.pendingApprovals[0], 60_000);
     await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
     assert.deepEqual([(await turn).status, (await turn).lastAgentMessage], ["completed", "done"]);
     await oneEnd(thread, 1);
@@ -192,13 +183,13 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const turn = thread.run("lead on");
     const agent = await told.promise;
     agent.events$.subscribe(() => undefined);
-    await until(() => agent.pendingApprovals[0]);
+    await until(() => agent.pendingApprovals[0], 60_000);
     const first = await runningAt(thread);
     await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
     await runningAt(agent, first);
     const other = await client().getThread(agent.id);
     other.events$.subscribe(() => undefined);
-    const asked = await until(() => other.pendingApprovals[0]);
+    const asked = await until(() => other.pendingApprovals[0], 60_000);
     await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
     assert.equal((await turn).status, "completed");
     await agent.refresh();
@@ -215,7 +206,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
     await runningAt(thread, first);
     await (await client().getThread(thread.id)).submit(input("and more"));
-    await until(async () => (await durable(thread)).includes("task_complete"));
+    await until(async () => (await durable(thread)).includes("task_complete"), 60_000);
     await oneEnd(thread, 1);
     let lines = "";
     for await (const page of store.load(thread.id)) lines += JSON.stringify(page);

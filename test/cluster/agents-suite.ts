@@ -20,6 +20,7 @@ import type { NoteKind } from "../../src/store/standing-notes.ts";
 import { overlaid } from "../rig.ts";
 import { guarded } from "./behaviours.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
+import { until } from "./until.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 
@@ -56,15 +57,6 @@ function answer({ input: items }: ModelRequest): Step[] {
   if (texts.includes("and more")) return [say("with more")];
   return texts.includes("wait here") ? [hang()] : [say("at once")];
 }
-
-const until = async <T>(look: () => T | Promise<T>, ms = 30_000): Promise<NonNullable<T>> => {
-  for (const end = Date.now() + ms; ; ) {
-    const found = await look();
-    if (found) return found as NonNullable<T>;
-    if (Date.now() > end) assert.fail(`never came true: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
 
 suite("agents of a cluster", { timeout: 120_000 }, () => {
   after(endEngine);

@@ -19,6 +19,7 @@ import {
 } from "../../src/index.ts";
 import { latch } from "../rig.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
+import { until } from "./until.ts";
 
 const got: unknown[] = [];
 let gate = latch();
@@ -48,15 +49,6 @@ const model = scriptedClient(({ input }) => {
 const office: ThreadManagerOptions = {
   ...{ logics: { clerk }, model },
   config: { cwd: "/tmp", messages: { news: z.object({ text: z.string() }) } },
-};
-
-const until = async <T>(look: () => T | Promise<T>, ms = 30_000): Promise<NonNullable<T>> => {
-  for (const end = Date.now() + ms; ; ) {
-    const found = await look();
-    if (found) return found as NonNullable<T>;
-    if (Date.now() > end) assert.fail(`never came true: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 };
 
 /** The news that stand in a thread's history, in order. */

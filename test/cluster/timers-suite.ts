@@ -14,6 +14,7 @@ import {
   type ThreadStore,
 } from "../../src/index.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
+import { until } from "./until.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 const model = scriptedClient(({ input: items }) => {
@@ -21,15 +22,6 @@ const model = scriptedClient(({ input: items }) => {
   if (texts.includes("and more")) return [say("with more")];
   return texts.includes("wait here") ? [hang()] : [say("at once")];
 });
-
-const until = async <T>(look: () => Promise<T>, ms = 30_000): Promise<NonNullable<T>> => {
-  for (const end = Date.now() + ms; ; ) {
-    const found = await look();
-    if (found) return found as NonNullable<T>;
-    if (Date.now() > end) assert.fail(`never came true: ${look}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
 
 /** What the users of a thread have said, as it is stored. */
 async function said(store: ThreadStore, { id }: Pick<ClusterThread, "id">): Promise<string[]> {
