@@ -253,7 +253,7 @@ export function setUp(options: ThreadManagerOptions = {}): ManagerSetup {
   };
   const home = options.home ?? join(homedir(), ".skein");
   return {
-    store: options.store ?? defaultStore({ home, newFiles: options.newFiles, clock, logger }),
+    store: options.store ?? fileStore({ home, newFiles: options.newFiles, clock, logger }),
     ownsStore: options.store === undefined,
     modelFor: "clientFor" in model ? (config) => model.clientFor(config) : () => model,
     tools: options.tools ?? [],
@@ -322,11 +322,6 @@ function withStrategy(given: Partial<Supervision> = {}): Supervision {
     );
   }
   return supervision;
-}
-
-/** The store of a manager that was given none: rollouts under the home folder. Nothing is made before it is needed. */
-function defaultStore(options: FileStoreOptions): ThreadStore {
-  return fileStore(options);
 }
 
 /** XState calls an inspector in the midst of a transition, which what it throws would break. */

@@ -100,14 +100,13 @@ export class CommitGroup {
     if (this.#policy === "always" || file.failure !== undefined) return this.sync(file);
     if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
-    if (file.isMade) this.#checkLease(file);
+    this.#checkLease(file);
   }
 
   /** Writes what waits and, by the policy, forces it to the disk. @throws the file's failure */
   async sync(file: RolloutFile): Promise<void> {
     if (file.pending && !this.commit(file)) throw file.failure;
     if (file.ended) throw file.failure;
-    if (!file.isMade) return;
     if (this.#policy !== "never") await this.#sync(file);
     this.#checkLease(file);
   }

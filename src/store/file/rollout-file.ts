@@ -42,8 +42,8 @@ export class RolloutFile {
     this.size = size;
     this.owner = owner;
     this.entryUnsynced = options.isNew;
-    this.unsynced = options.isNew;
     this.#make = options.make;
+    this.unsynced = options.isNew && this.isMade;
   }
 
   get isMade(): boolean {
@@ -52,8 +52,10 @@ export class RolloutFile {
 
   /** @throws what the system says, and the next call tries again; ThreadBusyError where the thread is another's by now */
   make(): void {
-    this.#make?.();
+    if (this.#make === undefined) return;
+    this.#make();
     this.#make = undefined;
+    this.unsynced = true;
   }
 
   get pending(): boolean {

@@ -37,7 +37,7 @@ export class StoreCore {
   readonly log: SkeinLogger;
   readonly layout: Layout;
   readonly forkStorage: "reference" | "copy";
-  readonly newFiles: "at-start" | "with-first-line";
+  readonly newFiles: NonNullable<FileStoreOptions["newFiles"]>;
   readonly handles: HandlePool;
   readonly group: CommitGroup;
   readonly leases: LeaseKeeper;

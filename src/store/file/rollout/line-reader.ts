@@ -36,8 +36,8 @@ export class LineReader {
     this.#offset = range.start;
     this.#limit = range.end ?? Number.POSITIVE_INFINITY;
     // No more than there is to read: most files are small.
-    const blockBytes = range.blockBytes ?? Math.min(BLOCK_BYTES, fs.info(fd).size - range.start);
-    this.#buffer = Buffer.allocUnsafe(Math.max(1, Math.min(blockBytes, this.#limit - range.start)));
+    const there = (range.end ?? fs.info(fd).size) - range.start;
+    this.#buffer = Buffer.allocUnsafe(Math.max(1, Math.min(range.blockBytes ?? BLOCK_BYTES, there)));
   }
 
   /** The lines of the next block; undefined at the end. The last line of the range may be incomplete. */
