@@ -173,6 +173,12 @@ export class BudgetAccounts {
     this.#ended.delete(threadId);
   }
 
+  /** The thread was another process's so far, which may have spent. Those under it here go on by what is known. */
+  noteArriving(threadId: ThreadId): void {
+    this.#unbounded.delete(threadId);
+    if (!this.#host.hasAgents(threadId)) this.#accounts.delete(threadId);
+  }
+
   /** The thread has ended for good. Its account stays as long as others spend from its tree. */
   forget(threadId: ThreadId): void {
     this.#payers.delete(threadId);

@@ -172,6 +172,12 @@ export class EndNotices {
 
   // After a restart of the process.
 
+  /** The thread was another process's so far, in which it may have come to owe, or to be owed, something. */
+  noteArrived(threadId: ThreadId): void {
+    this.#recalling = undefined;
+    if (!this.#followed.has(threadId) && !this.#writes.isBusy(threadId)) this.#forget(threadId);
+  }
+
   /** A thread is in memory: it is told what it was owed, and followed where it owes itself. Never rejects. */
   noteLoaded(thread: LiveThread): void {
     this.#recalling ??= this.#recall();
@@ -186,6 +192,7 @@ export class EndNotices {
     const notes = this.#host.notesOf({ ephemeral: false });
     try {
       for (const agent of await notes.threads("notice")) {
+        if (this.#owed.has(agent)) continue;
         const { success, data } = owed.safeParse(await notes.read(agent, "notice"));
         if (success && !this.#owed.has(agent)) this.#owe(agent, data);
       }

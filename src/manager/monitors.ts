@@ -38,7 +38,7 @@ export class Monitors {
   #recalling: Promise<void> | undefined;
   /** Ends that came before it was known what earlier processes have left. */
   #early: ThreadEnd[] | undefined = [];
-  /** Watchers that are not here: another process may have them. What stands beside them is read when they come. */
+  /** Watchers that are not here, as far as is known what they watch: another process may have them, and it is read again when they come. */
   readonly #elsewhere = new Set<ThreadId>();
   readonly #arriving = new Map<ThreadId, Promise<void>>();
   #isClosed = false;
@@ -51,6 +51,11 @@ export class Monitors {
   /** How many watches there are: for tests, which expect none once all threads are gone. */
   get size(): number {
     return this.#watches.size;
+  }
+
+  /** How many threads that are not here are known to watch something. */
+  get away(): number {
+    return this.#elsewhere.size;
   }
 
   // What a thread asks for.
@@ -218,8 +223,9 @@ export class Monitors {
 
   /** The thread lives elsewhere, with what it watches. */
   noteMoved(watcher: ThreadId): void {
-    this.#elsewhere.add(watcher);
-    for (const watch of this.#watches.by(watcher)) {
+    const own = this.#watches.by(watcher);
+    if (own.length > 0) this.#elsewhere.add(watcher);
+    for (const watch of own) {
       watch.holder?.giveUp(new ThreadClosedError(watcher));
       this.#watches.disclaim(watch);
     }
@@ -233,6 +239,11 @@ export class Monitors {
   }
 
   // Over processes.
+
+  /** The thread was another process's so far, which may have changed what stands beside it. */
+  noteArrived(threadId: ThreadId): void {
+    if (this.#early === undefined) this.#elsewhere.add(threadId);
+  }
 
   /** A thread is in memory: what stands beside it goes on. Never rejects. */
   noteLoaded(threadId: ThreadId): void {

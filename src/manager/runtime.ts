@@ -43,6 +43,7 @@ import { Rooms } from "./rooms.ts";
 import { shutDownThreads, shutDownTree } from "./shutdown.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import { Supervisor } from "./supervisor.ts";
+import { hasArrived } from "./thread-boot.ts";
 import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
@@ -144,9 +145,14 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       budgets: this.budgets,
       logics,
       onLost: (threadId, error) => this.signal({ type: "lease.lost", threadId, error }),
-      onLoaded: (thread, restart) => {
+      onArriving: (threadId) => this.#readBeside(threadId),
+      onLoaded: (thread, made) => {
         if (!this.isClosing) this.#sweep.arm();
-        this.#lives.noteLoaded(thread, restart);
+        this.#lives.noteLoaded(thread, made.restart);
+        if (hasArrived(made)) {
+          this.notices.noteArrived(thread.id);
+          this.monitors.noteArrived(thread.id);
+        }
         this.notices.noteLoaded(thread);
         this.monitors.noteLoaded(thread.id);
         this.messages.noteLoaded(thread);
@@ -219,6 +225,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     this.timers.takeUp().catch((err: unknown) => {
       if (!this.isClosing) this.setup.logger.warn({ err }, "the timers of stored threads could not be taken up");
     });
+  }
+
+  async #readBeside(threadId: ThreadId): Promise<void> {
+    this.budgets.accounts.noteArriving(threadId);
+    if (this.setup.timers === "all") await this.timers.noteArriving(threadId);
   }
 
   /** The thread, also one that only an earlier process had. */
@@ -457,7 +468,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     const { groups, monitors, timers, budgets, notices } = this;
     return {
       ...groups.left(),
-      ...{ watches: monitors.size, timers: timers.size },
+      ...{ watches: monitors.size, away: monitors.away, timers: timers.size },
       ...{ accounts: budgets.accounts.size, notices: notices.size },
     };
   }

@@ -54,6 +54,8 @@ export type Making = {
   readonly logic?: string | undefined;
   /** How it is restarted, where it has its own rule. */
   readonly restart?: RestartRule | undefined;
+  /** The life before this one was this manager's: what stands beside the thread is known. */
+  readonly wasHere?: boolean | undefined;
   /** What is to be gone on with. */
   readonly work?: OpenWork | undefined;
 };
@@ -79,7 +81,9 @@ export type BootParts = {
   readonly rooms: Rooms;
   readonly logics: Logics;
   readonly budgets: Budgets;
-  readonly onLoaded: (thread: LiveThread, restart: RestartRule | undefined) => void;
+  /** A thread comes from another process, or from an earlier one. Resolves when what stands beside it is known; never rejects. */
+  readonly onArriving: (threadId: ThreadId) => Promise<void>;
+  readonly onLoaded: (thread: LiveThread, made: Pick<Making, "restart" | "isNew" | "wasHere">) => void;
 };
 
 const BOUNDED_MESSAGES = 128;
@@ -215,6 +219,7 @@ export class ThreadBoot {
       if (facts !== undefined) note(facts, made);
       this.#checkOpen(plan.options.signal);
       incarnation = await this.#boot(made, plan);
+      if (hasArrived(made)) await this.#parts.onArriving(threadId);
       if (limitsSomething(plan.config)) await budgets.accounts.keep(threadId, plan.config);
       this.#checkOpen(plan.options.signal);
     } catch (error) {
@@ -231,7 +236,7 @@ export class ThreadBoot {
     takeUpWork(incarnation);
     const { epoch, origin } = incarnation;
     setup.logger.debug({ threadId, epoch, origin, ms: setup.clock.now() - begun }, "booted");
-    onLoaded(thread, made.restart);
+    onLoaded(thread, made);
     return thread;
   }
 
@@ -320,6 +325,10 @@ async function savedOf(
   await writer.flush();
   return readSaved(store, { threadId: writer.threadId, end: writer.position().ordinal, signal }, keeps.how);
 }
+
+/** Whether others may have changed what stands beside the thread. */
+export const hasArrived = ({ isNew, wasHere = false }: Pick<Making, "isNew" | "wasHere">): boolean =>
+  !isNew && !wasHere;
 
 function note(facts: SpawnTrace, { writer, origin, forkedFrom }: Making): void {
   facts.epoch = writer.epoch;

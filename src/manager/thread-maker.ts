@@ -285,11 +285,12 @@ export class ThreadMaker {
     options: ThreadOptions = {},
     purpose: Exclude<Claim["for"], "create"> = "load",
   ): Promise<LiveThread> {
-    const { config, status } = unloaded;
+    const { config, status, epoch } = unloaded;
     const store = this.#storeOf(config);
     const make = async () => {
       const writer = await store.open(threadId, this.#openOptions(threadId, options));
-      return this.#goingOn(store, { writer, isNew: false }, { config, signal: options.signal });
+      const made = await this.#goingOn(store, { writer, isNew: false }, { config, signal: options.signal });
+      return { ...made, wasHere: writer.epoch === epoch + 1 };
     };
     const toolsAt = (depth: number) => this.#toolsOf(config, depth);
     return this.#boot.load(threadId, { config, toolsAt, status, options, make }, purpose);

@@ -51,6 +51,6 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   capacity(): Capacity;
   /** What there is of threads beside the registry: for tests, which expect none once the threads are gone. */
   left(): { readonly incarnations: number; readonly handles: number; readonly removed: number };
-  /** What there is of groups, watches, timers, accounts and notices: for the same tests. */
-  leftBeside(): Readonly<Record<"groups" | "members" | "watches" | "timers" | "accounts" | "notices", number>>;
+  /** What there is of groups, watches, watchers that have moved away, timers, accounts and notices: for the same tests. */
+  leftBeside(): Readonly<Record<"groups" | "members" | "watches" | "away" | "timers" | "accounts" | "notices", number>>;
 }

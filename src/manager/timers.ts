@@ -83,6 +83,8 @@ export class Timers {
   readonly #writes = new SingleFlight<void, ThreadId>();
   /** Threads that have moved while a write of their note waited, which is another process's by now. */
   readonly #movedMeanwhile = new Set<ThreadId>();
+  /** Notes of threads that have come from another process. */
+  readonly #reading = new Map<ThreadId, Promise<void>>();
   /** When each is due. A row that was replaced, or is due at another time, has left an entry that nobody heeds. */
   readonly #due = new MinHeap<Row>();
   #mostEntries = SPARE_ENTRIES;
@@ -106,18 +108,36 @@ export class Timers {
 
   /** Takes up what earlier processes have left. A note that can't be read is told of, and left alone. */
   async takeUp(): Promise<void> {
-    const { lasting, logger } = this.#host;
-    for (const threadId of await lasting.threads("timers")) {
+    for (const threadId of await this.#host.lasting.threads("timers")) {
       if (this.#isClosed) return;
-      if (this.#rows.has(threadId)) continue;
-      try {
-        const note = await lasting.read(threadId, "timers");
-        const timers = note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
-        for (const timer of timers)
-          this.#place({ threadId, timer, retryAt: undefined, isFiring: false, last: undefined });
-      } catch (err) {
-        logger.warn({ threadId, err }, "the timers of a thread could not be read");
-      }
+      if (!this.#rows.has(threadId)) await this.noteArriving(threadId);
+    }
+  }
+
+  /** The thread was another process's so far: what stands in its note now goes on here, and nothing is written before that is known. Never rejects. */
+  noteArriving(threadId: ThreadId): Promise<void> {
+    const known = this.#writes.isBusy(threadId) ? [] : [...(this.#rows.get(threadId)?.values() ?? [])];
+    const reading = this.#read(threadId, known)
+      .catch((err: unknown) => {
+        if (!this.#isClosed) this.#host.logger.warn({ threadId, err }, "the timers of a thread could not be read");
+      })
+      .finally(() => {
+        if (this.#reading.get(threadId) === reading) this.#reading.delete(threadId);
+      });
+    this.#reading.set(threadId, reading);
+    return reading;
+  }
+
+  /** @param known what the note had when it was this process's */
+  async #read(threadId: ThreadId, known: readonly Row[]): Promise<void> {
+    const note = await this.#host.notesOf(threadId).read(threadId, "timers");
+    const timers = note === undefined ? [] : parseWith(timersNoteSchema, note, `the timers of thread ${threadId}`);
+    const ids = new Set(timers.map(({ id }) => id));
+    for (const row of known) if (this.#isCurrent(row) && !ids.has(row.timer.id)) this.#remove(row);
+    for (const timer of timers) {
+      const row = this.#rows.get(threadId)?.get(timer.id);
+      if (row === undefined) this.#place({ threadId, timer, retryAt: undefined, isFiring: false, last: undefined });
+      else if (known.includes(row) && !isAsFar(row.timer, timer)) this.#place({ ...row, timer, isFiring: false });
     }
     this.#wakeForNext();
   }
@@ -227,6 +247,7 @@ export class Timers {
 
   #store(threadId: ThreadId): Promise<void> {
     return this.#writes.ask(threadId, async () => {
+      await this.#reading.get(threadId);
       const rows = this.#rows.get(threadId);
       if (this.#movedMeanwhile.delete(threadId) && rows === undefined) return;
       const timers = [...(rows?.values() ?? [])].map(({ timer }) => timer);
@@ -377,5 +398,8 @@ const isAtWork = ({ activeTurn, incarnation }: LiveThread, { timer, last }: Row)
   last !== undefined &&
   taskKindOf(timer.op) !== undefined &&
   (activeTurn?.submissionId === last || incarnation.intake.ledger.isWaiting(last));
+
+/** The same timer, which has fired as often. */
+const isAsFar = (a: StoredTimer, b: StoredTimer): boolean => a.set === b.set && a.next === b.next;
 
 const dueAtOfRow = ({ timer, retryAt }: Row): number => retryAt ?? dueAtOf(timer);
