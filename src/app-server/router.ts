@@ -3,7 +3,7 @@ import type { Connection, Request } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import type { Call, Method, MethodTable } from "./method.ts";
 import { readParams } from "./params.ts";
-import { errorObjectOf, INTERNAL_ERROR, invalidRequest } from "./rpc-error.ts";
+import { errorObjectOf, INTERNAL_ERROR, invalidRequest, RpcError } from "./rpc-error.ts";
 import { mayCall, WHY_NOT } from "./studio/access.ts";
 
 export type RouterOptions = {
@@ -58,13 +58,16 @@ export class Router {
       call.answered();
     } catch (error) {
       const told = errorObjectOf(error);
-      if (told.code === INTERNAL_ERROR) this.#options.onDefect(error, name);
+      if (told.code === INTERNAL_ERROR && !isClients(error)) this.#options.onDefect(error, name);
       connection.answer({ id, error: told });
     } finally {
       call.end();
     }
   }
 }
+
+/** An error that Codex gives this number, and that says what is wrong with the request. */
+const isClients = (error: unknown): boolean => error instanceof RpcError && error.code === "invalid_request";
 
 function checkExperimental(name: string, { experimental }: Method, params: unknown): void {
   if (experimental === true) throw invalidRequest(`${name} requires experimentalApi capability`);

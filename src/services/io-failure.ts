@@ -3,6 +3,7 @@ import { getSystemErrorName } from "node:util";
 /** The texts that Rust's standard library has for the commonest errors, so that messages read as Codex's. */
 const TEXTS: Readonly<Record<string, string>> = {
   EACCES: "Permission denied",
+  EEXIST: "File exists",
   EISDIR: "Is a directory",
   ELOOP: "Too many levels of symbolic links",
   EMFILE: "Too many open files",
@@ -10,6 +11,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   ENOENT: "No such file or directory",
   ENOSPC: "No space left on device",
   ENOTDIR: "Not a directory",
+  ENOTEMPTY: "Directory not empty",
   EPERM: "Operation not permitted",
   EROFS: "Read-only file system",
 };

@@ -8,6 +8,7 @@ import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
+import { fileMethods } from "./files/methods.ts";
 import { goalMethods } from "./goals.ts";
 import { initializeMethods } from "./initialize.ts";
 import { providerMethods } from "./providers.ts";
@@ -40,6 +41,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...catalogMethods(server),
   ...skillMethods(server),
   ...commandMethods(server),
+  ...fileMethods(server),
   ...configMethods(server),
   ...accountMethods(server),
   ...providerMethods(server),
