@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
+import { notServedMethods } from "../../src/app-server/v2/not-served.ts";
 import { type Fixture, type Json, type Message, serve } from "./test-client.ts";
 
 type Fields = Readonly<Record<string, string>>;
@@ -31,7 +32,7 @@ const METHODS = Object.keys(FIELDS).filter((name) => !APART.has(name));
 
 /** Stock answers these so, as a client that errs. */
 const ALLOWED =
-  /no rollout found for thread id|unable to resolve sessions directory|at least one search directory is required|EmptyInput/;
+  /no rollout found for thread id|unable to resolve sessions directory|at least one search directory is required|EmptyInput|\(os error \d+\)/;
 
 const nameOf = (field: string): string => field.replace("?", "");
 
@@ -178,6 +179,28 @@ test("every method of Codex's that is served is tried here", async () => {
   await using served = await serve();
   const { message } = await served.client.failure("nope", {});
   const known = [...message.slice(message.indexOf("expected")).matchAll(/`([^`]+)`/g)].map(([, name]) => name ?? "");
-  const missing = known.filter((name) => !name.startsWith("skein/") && !Object.hasOwn(FIELDS, name));
-  assert.deepEqual(missing, []);
+  const apart = (name: string) => name.startsWith("skein/") || Object.hasOwn(notServedMethods, name);
+  assert.deepEqual(
+    known.filter((name) => !apart(name) && !Object.hasOwn(FIELDS, name)),
+    [],
+  );
+});
+
+test("what is not served is refused by its name, whatever comes with it", { timeout: 60_000 }, async () => {
+  await using served = await serve();
+  const names = Object.keys(notServedMethods);
+  assert.ok(names.length > 50);
+  const asked = names.flatMap((method) =>
+    [undefined, null, {}, [], "x", { threadId: 5 }].map((params) => ({ method, params })),
+  );
+  for (const [index, { error }] of (await answers(served.client, asked)).entries()) {
+    const name = asked[index]?.method;
+    assert.equal(error?.code, -32600, name);
+    assert.deepEqual(error.data, { code: "invalid_request", notServed: name });
+    assert.ok(error.message.startsWith(`Invalid request: ${name} is not served by Skein: `), error.message);
+  }
+  const stable = served.connect();
+  await stable.initialize({});
+  const { message } = await stable.failure("thread/realtime/start", {});
+  assert.equal(message, "thread/realtime/start requires experimentalApi capability");
 });

@@ -8,9 +8,12 @@ import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
 import { configMethods } from "./config.ts";
+import { diagnosticMethods } from "./diagnostics.ts";
 import { fileMethods } from "./files/methods.ts";
 import { goalMethods } from "./goals.ts";
 import { initializeMethods } from "./initialize.ts";
+import { notServedMethods } from "./not-served.ts";
+import { nothingThereMethods } from "./nothing-there.ts";
 import { providerMethods } from "./providers.ts";
 import { queueMethods } from "./queue.ts";
 import { reviewMethods } from "./review.ts";
@@ -47,4 +50,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...providerMethods(server),
   ...fileSearchMethods(server),
   ...fileSearchSessionMethods(server),
+  ...diagnosticMethods(server),
+  ...nothingThereMethods(server),
+  ...notServedMethods,
 });

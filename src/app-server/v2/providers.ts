@@ -15,6 +15,7 @@ export const providerMethods = (server: ServerContext): MethodTable => ({
     params: anySchema,
     handle: () => ({ imageGeneration: false, webSearch: false }),
   }),
+  "account/gatewayOAuth/read": method({ params: anySchema, handle: () => gatewayOf(server) }),
   "modelProvider/default/set": method({
     params: z.object({ providerId: text }),
     alone: true,
@@ -38,6 +39,14 @@ const providerToV2 = (id: string, { name, baseUrl, requiresOpenaiAuth }: Provide
   baseUrl: id === OPENAI ? null : (baseUrl ?? null),
   settings: requiresOpenaiAuth ? { type: "openai" } : { type: "customGateway", auth: { mode: "none" } },
 });
+
+/** Keys alone open a provider, so no gateway asks for a sign-in. */
+async function gatewayOf({ configs, manager }: ServerContext) {
+  const { providers, config } = await configs.load();
+  const providerId = config.modelProvider ?? manager.config.modelProvider;
+  const providerName = providers.get(providerId)?.name ?? providerId;
+  return { providerId, providerName, required: false, supportsDeviceAuth: false, status: null, error: null };
+}
 
 /** Threads that start from now on ask it. @throws RpcError for one that is not configured */
 async function setDefault({ configs }: ServerContext, providerId: string) {
