@@ -13,6 +13,7 @@ import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "..
 import type { Op } from "../protocol/op.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
@@ -22,7 +23,7 @@ import { flat } from "./agent-tree.ts";
 import type { Capacity } from "./capacity.ts";
 import { runtimeOf } from "./runtime-of.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
-import type { ThreadOptions } from "./thread-options.ts";
+import { givenThreadOptions, type ThreadOptions } from "./thread-options.ts";
 import type { AgentThreads } from "./threads.ts";
 
 /** What some agents had come to when the wait ended: those that were final then, and whether time ran out first. */
@@ -51,6 +52,7 @@ export type SubmitOptions = {
   readonly rootTurn?: TurnId | undefined;
   readonly signal?: AbortSignal | undefined;
 };
+const SUBMIT = ["id", "rootTurn", "signal"] satisfies (keyof SubmitOptions)[];
 
 /** `rule`: whether an interrupted agent counts as done, as it does by default (`0.80`). */
 export type WaitForOptions = WaitOptions & {
@@ -90,13 +92,12 @@ export class AgentControl {
    * that thread's limits, and ends when that thread ends for good, unless `agent.endsWithParent` is false.
    * @throws LimitReachedError, and whatever starting a thread throws
    */
-  async spawnAgent(
-    config: ThreadConfig | undefined,
-    prompt: AgentPrompt,
-    { history = [], rootTurn, ...options }: AgentOptions = {},
-  ): Promise<ThreadId> {
+  async spawnAgent(config: ThreadConfig | undefined, prompt: AgentPrompt, given: AgentOptions = {}): Promise<ThreadId> {
     const threads = this.#threads();
     requirePrompt(prompt);
+    if (!isJsonObject(given)) throw new InvalidRequestError("options: must be an object");
+    const { history = [], rootTurn, ...rest } = given;
+    const options = givenThreadOptions(rest);
     const items = history.map((payload) => ({ type: "response_item" as const, payload }));
     const agent = { endsWithParent: options.parentThreadId !== undefined, ...options.agent };
     const { threadId, thread } =
@@ -123,6 +124,7 @@ export class AgentControl {
   async sendPrompt(id: string, prompt: AgentPrompt, options: SubmitOptions = {}): Promise<SubmissionId> {
     const threads = this.#threads();
     requirePrompt(prompt);
+    checkCallOptions("sendPrompt", options, SUBMIT);
     const to = parseThreadId(id);
     const thread = await threads.get(to, options.signal).catch((error: unknown) => {
       if (!options.signal?.aborted) {
@@ -135,6 +137,7 @@ export class AgentControl {
 
   /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
   async interrupt(id: string, options: WaitOptions = {}): Promise<void> {
+    checkCallOptions("interrupt", options, WAIT_OPTIONS);
     await (await this.#threads().get(parseThreadId(id), options.signal)).interrupt(options);
   }
 
@@ -284,6 +287,8 @@ class Wait {
 const statusOf = (agent: Agent): AgentStatus => ("status" in agent ? agent.status : lastStatusOf(agent.thread));
 
 function requirePrompt(prompt: AgentPrompt): void {
+  if (typeof prompt !== "string" && !Array.isArray(prompt))
+    throw new InvalidRequestError('prompt: give a text, or input items such as { type: "text", text }');
   const isEmpty = typeof prompt === "string" ? prompt.trim() === "" : prompt.length === 0;
   if (isEmpty) throw new InvalidRequestError("Empty message can't be sent to an agent");
 }

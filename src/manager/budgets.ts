@@ -16,6 +16,7 @@ import {
   nothingUsed,
   type Price,
 } from "../protocol/budget.ts";
+import { checkCallOptions } from "../protocol/call-options.ts";
 import { BudgetExceededError, InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
@@ -203,7 +204,9 @@ export class Budgets implements Budgeting {
   }
 
   /** Raises or lowers a thread's budgets, from its next request on; resolves when that is stored. What is used stays. */
-  async change(threadId: ThreadId, config: ResolvedThreadConfig, { budget, treeBudget }: BudgetChange): Promise<void> {
+  async change(threadId: ThreadId, config: ResolvedThreadConfig, change: BudgetChange): Promise<void> {
+    checkCallOptions("setBudget", change, ["budget", "treeBudget"]);
+    const { budget, treeBudget } = change;
     const read = (name: string, given: unknown) =>
       given === null || given === undefined ? given : parseWith(budgetSchema, given, name);
     const limits = { budget: read("budget", budget), treeBudget: read("treeBudget", treeBudget) };

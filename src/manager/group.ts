@@ -17,8 +17,9 @@ import {
   ThreadBusyError,
   ThreadNotFoundError,
 } from "../protocol/errors.ts";
-import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { givenThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, WaitOptions } from "../thread/thread.ts";
 import { GroupJournal } from "./group-journal.ts";
 import type { GroupOptions, GroupRule } from "./group-options.ts";
@@ -29,7 +30,7 @@ import { RESTART_STRATEGIES, type RestartStrategy } from "./options.ts";
 import { JITTER } from "./restarts.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Escalation, GroupStatus, MemberInfo, MemberOptions, ThreadGroup } from "./thread-group.ts";
-import type { ThreadOptions } from "./thread-options.ts";
+import { givenThreadOptions, type ThreadOptions } from "./thread-options.ts";
 
 /** What groups have of their manager. */
 export interface GroupHost {
@@ -154,12 +155,12 @@ export class LiveGroup implements ThreadGroup {
 
   // Who belongs to it.
 
-  async startThread(
-    config?: ThreadConfig,
-    { restart, ...options }: ThreadOptions & MemberOptions = {},
-  ): Promise<NewThread> {
+  async startThread(config?: ThreadConfig, given: ThreadOptions & MemberOptions = {}): Promise<NewThread> {
     this.#checkRunning();
+    if (!isJsonObject(given)) throw new InvalidRequestError("options: must be an object");
+    const { restart, ...rest } = given;
     checkCallOptions("group.startThread", { restart }, ["restart"], MEMBER_KINDS);
+    const options = givenThreadOptions(rest);
     const spawning = this.#host.spawn(config, options);
     // Threads are made side by side, and join in the order of asking.
     const before = this.#line;
@@ -182,7 +183,7 @@ export class LiveGroup implements ThreadGroup {
     const { restart } = options;
     this.#checkRunning();
     if (member instanceof LiveGroup) return this.#addGroup(member, restart);
-    const threadId = parseThreadId(typeof member === "string" ? member : member.id);
+    const threadId = givenThreadId(typeof member === "string" ? member : member?.id, "member");
     if (!(await this.#host.isKnown(threadId))) throw new ThreadNotFoundError(threadId);
     await this.#join(threadId, restart);
   }
@@ -204,9 +205,10 @@ export class LiveGroup implements ThreadGroup {
     await this.#join(group.id, restart);
   }
 
-  async group({ name, ...options }: GroupOptions & MemberOptions = {}): Promise<LiveGroup> {
+  async group(options: GroupOptions & MemberOptions = {}): Promise<LiveGroup> {
     this.#checkRunning();
-    const group = await this.#host.openInner({ ...options, name: name ?? this.#nameOfInner() }, this);
+    if (!isJsonObject(options)) throw new InvalidRequestError("group: options: must be an object");
+    const group = await this.#host.openInner({ ...options, name: options.name ?? this.#nameOfInner() }, this);
     if (!this.#inner.has(group.id)) await this.#addGroup(group, options.restart);
     return group;
   }
@@ -260,7 +262,7 @@ export class LiveGroup implements ThreadGroup {
   }
 
   #known(id: string): GroupMember {
-    const member = this.#members.get(id);
+    const member = typeof id === "string" ? this.#members.get(id) : undefined;
     if (member === undefined) throw new InvalidRequestError(`group ${this.name ?? this.id} has no member ${id}`);
     return member;
   }

@@ -2,6 +2,7 @@
  * Finds the stored threads whose turn a dead process has left open, or not begun, or for which durable mail waits, and loads them, so
  * that their turns go on and their mail is given to them.
  */
+import { checkCallOptions, type OptionKinds, ofType } from "../protocol/call-options.ts";
 import { ThreadBusyError } from "../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
@@ -59,8 +60,28 @@ const DEFAULT_CONCURRENCY = 8;
 /** So many lines before the open turn may hold the settings of the request before. */
 const LOOK_BACK = 256;
 
+const RECOVER = Object.keys({
+  signal: 1,
+  concurrency: 1,
+  cwd: 1,
+  sourceKinds: 1,
+  config: 1,
+  onProgress: 1,
+} satisfies Record<keyof RecoverOptions, 1>);
+const RECOVER_KINDS: OptionKinds = {
+  concurrency: (value) =>
+    Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= 1_000
+      ? undefined
+      : "must be a whole number from 1 to 1,000",
+  cwd: ofType("string"),
+  sourceKinds: (value) => (Array.isArray(value) ? undefined : "must be a list of texts"),
+  config: ofType("object"),
+  onProgress: ofType("function"),
+};
+
 /** @throws the signal's reason; what the store throws while it lists. One thread's trouble is in the report. */
 export async function recoverThreads(manager: RecoveringManager, options: RecoverOptions): Promise<RecoverReport> {
+  checkCallOptions("recoverThreads", options, RECOVER, RECOVER_KINDS);
   const { concurrency = DEFAULT_CONCURRENCY, onProgress } = options;
   // Whoever gives no signal waits for room all the same, as long as it takes.
   const signal = options.signal ?? new AbortController().signal;
@@ -75,7 +96,7 @@ export async function recoverThreads(manager: RecoveringManager, options: Recove
       onProgress?.({ found, done: threads.length, last });
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, concurrency) }, work));
+  await Promise.all(Array.from({ length: concurrency }, work));
   signal.throwIfAborted();
   return { threads };
 }

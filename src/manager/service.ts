@@ -2,7 +2,6 @@
 
 import type { Outcome } from "../../machines/supervisor.machine.ts";
 import type { Release } from "../kernel/slots.ts";
-import { checkCallOptions, type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
 import { InvalidForkPointError, InvalidRequestError } from "../protocol/errors.ts";
 import { givenThreadId, isUuid, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
@@ -10,10 +9,9 @@ import { isJsonObject, isTagged } from "../protocol/unknown-kind.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { NewThread } from "../thread/thread.ts";
 import { Admission } from "./admission.ts";
-import { parseRestartRule } from "./group-options.ts";
 import type { Limits } from "./options.ts";
 import type { ForkSource, Replies, SupervisorMessage, SupervisorRequest } from "./supervisor-messages.ts";
-import type { ThreadOptions } from "./thread-options.ts";
+import { givenThreadOptions } from "./thread-options.ts";
 import type { Threads } from "./threads.ts";
 
 type Request<K extends keyof Replies> = SupervisorRequest<K>;
@@ -30,7 +28,9 @@ export class Service {
   }
 
   startThread(message: Request<"thread.spawn">): void {
-    void this.#answer(message, () => this.#threads.maker.spawn(message.config, optionsOf(message)));
+    void this.#answer(message, () =>
+      this.#threads.maker.spawn(message.config, givenThreadOptions(message.options, message.signal)),
+    );
   }
 
   resumeThread(message: Request<"thread.resume">): void {
@@ -40,7 +40,12 @@ export class Service {
   forkThread(message: Request<"thread.fork">): void {
     const { maker } = this.#threads;
     void this.#answer(message, () =>
-      maker.fork(sourceOf(message.from), anchorOf(message.at ?? "full"), message.config, optionsOf(message)),
+      maker.fork(
+        sourceOf(message.from),
+        anchorOf(message.at ?? "full"),
+        message.config,
+        givenThreadOptions(message.options, message.signal),
+      ),
     );
   }
 
@@ -142,7 +147,7 @@ export class Service {
   #resume(message: Request<"thread.resume">): Promise<NewThread> {
     const { maker } = this.#threads;
     const { rolloutPath, history, threadId, config } = message;
-    const options = optionsOf(message);
+    const options = givenThreadOptions(message.options, message.signal);
     if ([rolloutPath, history, threadId].filter((from) => from !== undefined).length !== 1) {
       throw new InvalidRequestError("thread.resume: give one of threadId, rolloutPath and history");
     }
@@ -169,43 +174,6 @@ function textOf(value: unknown, name: string): string {
 }
 
 const threadIdOf = ({ threadId }: { threadId?: unknown }): ThreadId => givenThreadId(threadId, "threadId");
-
-/** The compiler says when one is missing here. */
-const THREAD_OPTIONS = Object.keys({
-  signal: 1,
-  threadId: 1,
-  parentThreadId: 1,
-  agent: 1,
-  source: 1,
-  originator: 1,
-  historyMode: 1,
-  initialMessages: 1,
-  lease: 1,
-  deadlineMs: 1,
-  restart: 1,
-} satisfies Record<keyof ThreadOptions, 1>);
-
-const THREAD_KINDS: OptionKinds = {
-  threadId: ofType("string"),
-  agent: ofType("object"),
-  originator: ofType("string"),
-  historyMode: oneOf("paginated", "legacy"),
-  initialMessages: oneOf("bounded", "all", "none"),
-  lease: oneOf("refuse", "wait", "takeOver"),
-};
-
-function optionsOf({ options, signal }: { options?: unknown; signal?: AbortSignal | undefined }): ThreadOptions {
-  if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
-  const given: ThreadOptions = { ...options };
-  checkCallOptions("options", given, THREAD_OPTIONS, THREAD_KINDS);
-  const { parentThreadId, restart } = given;
-  return {
-    ...given,
-    ...(restart === undefined ? {} : { restart: parseRestartRule(restart) }),
-    ...(parentThreadId === undefined ? {} : { parentThreadId: givenThreadId(parentThreadId, "parentThreadId") }),
-    ...(signal === undefined ? {} : { signal }),
-  };
-}
 
 function sourceOf(from: unknown): ForkSource {
   if (typeof from === "string") return givenThreadId(from, "from");

@@ -40,7 +40,7 @@ export type GatherOptions = FanOutOptions & { readonly onFailure?: FailureMode |
 /** What a task of a `gather` comes to. */
 export type ResultOf<T> = T extends (context: never) => infer R ? Awaited<R> : Awaited<T>;
 
-const FAN_OUT = [...WAIT_OPTIONS, "concurrency"] satisfies (keyof FanOutOptions)[];
+export const FAN_OUT = [...WAIT_OPTIONS, "concurrency"] satisfies (keyof FanOutOptions)[];
 const GATHER = [...FAN_OUT, "onFailure"] satisfies (keyof GatherOptions)[];
 
 type Prompt = string | readonly UserInput[];

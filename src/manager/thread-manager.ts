@@ -12,6 +12,7 @@ import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
@@ -221,11 +222,12 @@ export class ThreadManager implements Threads<Thread> {
   }
 
   /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */
-  sendOp(
+  async sendOp(
     threadId: ThreadId | string,
     op: Op,
     options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
   ): Promise<SubmissionId> {
+    checkCallOptions("sendOp", options, [...WAIT_OPTIONS, "id", "whenFull"]);
     const { id } = options;
     return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...definedFields({ id }) }, options);
   }
@@ -265,7 +267,8 @@ export class ThreadManager implements Threads<Thread> {
     return this.#runtime.messages.mail.of(id, config);
   }
 
-  #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {
+  async #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {
+    if (!isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
     const { signal, deadlineMs, whenFull } = options;
     const { clock } = this.#runtime.setup;
     return ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;

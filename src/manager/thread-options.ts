@@ -1,8 +1,11 @@
-import type { ThreadId } from "../protocol/ids.ts";
+import { checkCallOptions, type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
+import { InvalidRequestError } from "../protocol/errors.ts";
+import { givenThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { OpenOptions } from "../store/thread-store.ts";
-import type { RestartRule } from "./group-options.ts";
+import { parseRestartRule, type RestartRule } from "./group-options.ts";
 import type { RestartStrategy } from "./options.ts";
 
 /** What a thread is made with, beside its config. */
@@ -50,3 +53,45 @@ export type AgentFacts = {
    */
   readonly notifiesParent?: boolean | undefined;
 };
+
+/** The compiler says when one is missing here. */
+const THREAD_OPTIONS = Object.keys({
+  signal: 1,
+  threadId: 1,
+  parentThreadId: 1,
+  agent: 1,
+  source: 1,
+  originator: 1,
+  historyMode: 1,
+  initialMessages: 1,
+  lease: 1,
+  deadlineMs: 1,
+  restart: 1,
+} satisfies Record<keyof ThreadOptions, 1>);
+
+const THREAD_KINDS: OptionKinds = {
+  threadId: ofType("string"),
+  agent: ofType("object"),
+  originator: ofType("string"),
+  historyMode: oneOf("paginated", "legacy"),
+  initialMessages: oneOf("bounded", "all", "none"),
+  lease: oneOf("refuse", "wait", "takeOver"),
+};
+
+/**
+ * What a program gives, read.
+ * @param signal over that of the options
+ * @throws InvalidRequestError
+ */
+export function givenThreadOptions(options: unknown, signal?: AbortSignal): ThreadOptions {
+  if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
+  const given: ThreadOptions = { ...options };
+  checkCallOptions("options", given, THREAD_OPTIONS, THREAD_KINDS);
+  const { parentThreadId, restart } = given;
+  return {
+    ...given,
+    ...(restart === undefined ? {} : { restart: parseRestartRule(restart) }),
+    ...(parentThreadId === undefined ? {} : { parentThreadId: givenThreadId(parentThreadId, "parentThreadId") }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+}

@@ -1,11 +1,13 @@
 /** Many ways to go on from one place: a fork for each, side by side, and the best one stays. */
+import { checkCallOptions, ofType, oneOf } from "../protocol/call-options.ts";
 import { FanOutError, InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, Thread, ThreadHandle } from "../thread/thread.ts";
 import { type FanOutHost, type FanOutOptions, settledOf, type TaskContext } from "./fan-out.ts";
-import { completed } from "./side-by-side.ts";
+import { completed, FAN_OUT } from "./side-by-side.ts";
 import type { ForkSource } from "./supervisor-messages.ts";
 
 /** Where a tournament's forks begin: a thread as it stands, or an anchor of one, with the forks' settings. */
@@ -168,16 +170,31 @@ function pointOf(point: ForkPoint): Exclude<ForkPoint, string | ThreadHandle> {
 const wrongPoint = () =>
   new InvalidRequestError("tournament: give where the forks begin: a thread, its id, or { from, at, config }");
 
-function check<R, H extends ThreadHandle>(
-  count: number,
-  { run, prompt, score, judge, losers }: TournamentOptions<R, H>,
-): void {
+const TOURNAMENT = [
+  ...FAN_OUT,
+  "run",
+  "prompt",
+  "score",
+  "judge",
+  "losers",
+] satisfies (keyof TournamentOptions<unknown>)[];
+const TOURNAMENT_KINDS = {
+  run: ofType("function"),
+  prompt: (value: unknown) =>
+    typeof value === "string" || typeof value === "function" ? undefined : "must be a text or a function",
+  score: ofType("function"),
+  judge: ofType("function"),
+  losers: oneOf("end", "delete", "keep"),
+};
+
+function check<R, H extends ThreadHandle>(count: number, options: TournamentOptions<R, H>): void {
+  if (!isJsonObject(options)) throw new InvalidRequestError("tournament: options: must be an object");
+  checkCallOptions("tournament", options, TOURNAMENT, TOURNAMENT_KINDS);
+  const { run, prompt, score, judge } = options;
   if (!Number.isSafeInteger(count) || count < 1)
     throw new InvalidRequestError(`tournament: give how many forks there are to be, from 1 on; got ${count}`);
   if ((run === undefined) === (prompt === undefined))
     throw new InvalidRequestError("tournament: give `run` or `prompt`, what each fork is to do");
   if ((score === undefined) === (judge === undefined))
     throw new InvalidRequestError("tournament: give `score` or `judge`, by which the best is found");
-  if (losers !== undefined && !["end", "delete", "keep"].includes(losers))
-    throw new InvalidRequestError('tournament: `losers` is "end", "delete" or "keep"');
 }

@@ -2,9 +2,11 @@ import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import type { Op } from "../protocol/op.ts";
 import { INPUT_KINDS } from "../protocol/user-input.ts";
+import { checkTarget } from "../turn/review/target.ts";
 
-/** @throws InvalidRequestError for input that nobody would read: what its sender means would be lost in silence */
+/** @throws InvalidRequestError for input that nobody would read, and a review of nothing: what its sender means would be lost in silence */
 export function withKnownInput(op: Op): Op {
+  if (op.type === "review") checkTarget(op.review_request.target);
   if (op.type !== "user_input" && op.type !== "user_turn") return op;
   const unknown = op.items.findIndex(({ type }) => !INPUT_KINDS.includes(type));
   if (unknown === -1) return op;

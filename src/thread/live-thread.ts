@@ -29,7 +29,7 @@ import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
-import { checkTarget, type ReviewTarget } from "../turn/review/target.ts";
+import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
@@ -42,6 +42,8 @@ import {
   NAMED,
   RUN,
   RUN_KINDS,
+  STEP,
+  STEP_KINDS,
   SUBMIT,
   SUBMIT_KINDS,
 } from "./call-checks.ts";
@@ -337,7 +339,6 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
         throw error;
       }
     }
-    if (op.type === "review") checkTarget(op.review_request.target);
     this.#checkBudget(op);
     const { durability, whenFull } = options;
     const given = { ...handing, op, durability, whenFull };
@@ -504,6 +505,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async step<T>(id: string, work: StepWork<T>, options: StepOptions = {}): Promise<T> {
+    checkCallOptions("step", options, STEP, STEP_KINDS);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     this.#steps ??= new Steps((signal) => this.#inMemory(signal), this.#endSignal());

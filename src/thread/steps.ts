@@ -15,6 +15,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
+import { RunningStep } from "./running-step.ts";
 import { checkPlain } from "./saved-state.ts";
 import type { WaitOptions } from "./wait-options.ts";
 
@@ -85,7 +86,7 @@ export class Steps {
   readonly #ended: AbortSignal;
   #known: Known | undefined;
   #reading: Promise<Known> | undefined;
-  readonly #running = new Map<string, Promise<unknown>>();
+  readonly #running = new Map<string, RunningStep>();
 
   /**
    * @param life the thread in memory, loaded where it has to be
@@ -98,23 +99,21 @@ export class Steps {
 
   /** Gives the step's result: the stored one, or that of its function. Calls of one id that overlap share it. */
   async run<T>(id: string, work: StepWork<T>, options: StepOptions): Promise<T> {
-    check(id, work, options);
+    check(id, work);
     for (;;) {
       options.signal?.throwIfAborted();
       const running = this.#running.get(id);
       if (running === undefined) break;
       // Whoever has begun it may have given it up: then this one does it.
-      await raceAbort(
-        running.catch(() => undefined),
-        options.signal,
-      );
+      const settled = (result: Promise<unknown>) => result.catch(() => undefined);
+      await running.result((result) => raceAbort(settled(result), options.signal));
       const { done } = await this.#read(await this.#life(options.signal));
       if (done.has(id)) break;
     }
-    const mine = this.#runAlone(id, work, options);
+    const mine = new RunningStep(id, () => this.#runAlone(id, work, options));
     this.#running.set(id, mine);
     try {
-      return await mine;
+      return await mine.result((result) => result);
     } finally {
       if (this.#running.get(id) === mine) this.#running.delete(id);
     }
@@ -271,18 +270,10 @@ function isTriedAgain(error: unknown, attempt: number, retryOn: StepOptions["ret
   return !(error instanceof Error && error.name === "AbortError");
 }
 
-function check(id: unknown, work: unknown, { attempts, retryOn, onCut }: StepOptions): void {
+function check(id: unknown, work: unknown): void {
   if (typeof id !== "string" || id === "" || id.length > MAX_ID_LENGTH)
     throw new InvalidRequestError(
       `step: give an id of 1 to ${MAX_ID_LENGTH} characters, unlike those of the thread's other steps`,
     );
   if (typeof work !== "function") throw new InvalidRequestError(`step \`${id}\`: give its function`);
-  if (attempts !== undefined && !(Number.isSafeInteger(attempts) && attempts >= 1))
-    throw new InvalidRequestError(`step \`${id}\`: \`attempts\` is a whole number from 1 on`);
-  if (retryOn !== undefined && typeof retryOn !== "function" && !Array.isArray(retryOn))
-    throw new InvalidRequestError(
-      `step \`${id}\`: \`retryOn\` is a function, or a list of classes and codes of errors`,
-    );
-  if (onCut !== undefined && onCut !== "rerun" && onCut !== "fail")
-    throw new InvalidRequestError(`step \`${id}\`: \`onCut\` is "rerun" or "fail"`);
 }
