@@ -6,14 +6,18 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { z } from "zod";
 import {
+  call,
   fileStore,
   InvalidRequestError,
   OverloadedError,
   StepFailedError,
   scriptedClient,
+  type Thread,
   ThreadClosedError,
   ThreadManager,
+  tool,
 } from "../../src/index.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { linesOf, type Rig, rig, until } from "../rig.ts";
@@ -136,6 +140,8 @@ test("what can't be stored, wrong options and a closed thread are refused", asyn
   }
   for (const [id, work, options] of [
     ["", () => 1, {}],
+    ["x", () => 1, { backoff: { baseMs: "1" } }],
+    ["x", () => 1, { retryOn: [5] }],
     [5, () => 1, {}],
     ["x", 1, {}],
     ["x", () => 1, { attempts: 0 }],
@@ -161,6 +167,38 @@ test("what can't be stored, wrong options and a closed thread are refused", asyn
     thread.step("late", () => 1),
     ThreadClosedError,
   );
+});
+
+test("SEMANTICS 11.7: a step that would wait for itself is refused: at once, through others, through a turn, and in two that cross", async () => {
+  let within: Thread | undefined;
+  const asks = tool({
+    name: "asks",
+    description: "Asks for the step that its turn runs in.",
+    input: z.object({}),
+    execute: async () => String(await within?.step("turn", () => 1).catch((error: Error) => error.message)),
+  });
+  await using r = await rig({ script: [[call("asks", {})], "answered"], tools: [asks] });
+  const { thread } = await r.manager.startThread();
+  within = thread;
+  const refused = (id: string) => ({ code: "step_failed", message: new RegExp(`step \`${id}\` can't be waited for`) });
+  await assert.rejects(
+    thread.step("self", () => thread.step("self", () => 1)),
+    refused("self"),
+  );
+  await assert.rejects(
+    thread.step("far", () => thread.step("middle", () => thread.step("far", () => 1))),
+    refused("far"),
+  );
+  await thread.step("turn", async () => (await thread.run("go")).lastAgentMessage);
+  assert.match(JSON.stringify(await linesOf(r.store, thread.id)), /step `turn` can't be waited for/);
+  const gate = Promise.withResolvers<void>();
+  const one = thread.step("one", () => gate.promise.then(() => thread.step("other", () => 1)));
+  const other = thread.step("other", () => gate.promise.then(() => thread.step("one", () => 2)));
+  gate.resolve();
+  const ends = await Promise.allSettled([one, other]);
+  assert.equal(ends.filter(({ status }) => status === "rejected").length, 1, "the other one goes on");
+  const twice = await thread.step("all", () => Promise.all([1, 2].map((n) => thread.step("shared", () => n))));
+  assert.deepEqual(twice, [1, 1]);
 });
 
 test("SEMANTICS 11.5: killed between two steps and within one: the stored results are given, the cut one runs again, or is refused", async () => {
