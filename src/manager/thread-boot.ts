@@ -213,7 +213,6 @@ export class ThreadBoot {
     let made: Making | undefined;
     let incarnation: Incarnation | undefined;
     try {
-      this.#checkOpen(plan.options.signal);
       setup.logger.debug({ threadId }, "place reserved");
       made = await this.#make(threadId, plan);
       if (facts !== undefined) note(facts, made);

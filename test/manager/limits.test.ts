@@ -264,3 +264,21 @@ suite("limits", () => {
     });
   });
 });
+
+test("S3: whoever has given up before it was its turn to begin makes nothing", async () => {
+  const inner = memoryStore();
+  let made = 0;
+  const store = overlaid(inner, {
+    create: (meta, how) => {
+      made += 1;
+      return inner.create(meta, how);
+    },
+  });
+  await using r = await rig({ store });
+  const cut = new AbortController();
+  const starting = Array.from({ length: 40 }, () => r.manager.startThread({}, { signal: cut.signal }));
+  cut.abort(new Error("given up"));
+  for (const { status } of await Promise.allSettled(starting)) assert.equal(status, "rejected");
+  assert.ok(made <= 32, `${made} rollouts were begun`);
+  await until(() => r.manager.supervisor.getSnapshot().context.resident === 0);
+});

@@ -10,8 +10,9 @@ import fc from "fast-check";
 import { type Down, ManagerClosedError, type Thread, type ThreadId, ThreadManager } from "../../src/index.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { StandingNotes } from "../../src/store/standing-notes.ts";
 import { settled } from "../kernel/settled.ts";
-import { type Rig, rig, until } from "../rig.ts";
+import { latch, overlaid, type Rig, rig, until } from "../rig.ts";
 
 const fact = ({ reason, epoch }: Down) => [reason, epoch];
 
@@ -124,6 +125,32 @@ suite("stored watches", () => {
     assert.equal((await trapped.run("still there")).status, "completed");
     await settled();
     assert.deepEqual(await notesLeft(p), []);
+  });
+
+  test("SEMANTICS 6.7: whoever asks while it is being read what stands beside the thread waits for it, and is told", async () => {
+    await using p = processes();
+    const first = await p.next();
+    const [watcher, watched] = [await start(first), await start(first)];
+    await watcher.monitor(watched).stored;
+    await p.next();
+    let gate = latch();
+    gate.open();
+    const kept = p.store.notes ?? assert.fail();
+    const read: StandingNotes["read"] = async (threadId, kind) => {
+      if (kind === "watches") await gate.opened;
+      return kept.read(threadId, kind);
+    };
+    await using r = await rig({ store: overlaid(p.store, { notes: overlaid(kept, { read }) }) });
+    await (await start(r)).monitors();
+    gate = latch();
+    const asking = (await resume(r, watcher.id)).monitors();
+    await settled();
+    gate.open();
+    const told: Down[] = [];
+    for (const { down } of await asking) void down.then((one) => told.push(one));
+    await settled();
+    await (await resume(r, watched.id)).shutdown();
+    await until(() => told.length > 0);
   });
 
   test("SEMANTICS 6.8: unlinked, or both ended, nothing of it is left", async () => {
