@@ -1,43 +1,35 @@
-/** An editor's side of codex-acp, with our program in Codex's place. */
+/** An editor's side of codex-acp, on a program. */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { CLI, Place } from "./skein-server.ts";
+import { installedClient } from "./installed.ts";
+import { Place } from "./place.ts";
+import { executable, type Program } from "./program.ts";
 import { type Json, StdioClient } from "./stdio-client.ts";
-import { runSteps } from "./step.ts";
+import { type Outcome, runSteps } from "./step.ts";
 
-const CACHE = new URL("../../.cache/codex-acp/", import.meta.url).pathname;
-const PROGRAM = join(CACHE, "node_modules/@agentclientprotocol/codex-acp/dist/index.js");
+const CODEX_ACP = "@agentclientprotocol/codex-acp";
 
-function install(): boolean {
-  if (existsSync(PROGRAM)) return true;
-  mkdirSync(CACHE, { recursive: true });
-  const packages = ["install", "--no-audit", "--no-fund", "--prefix", CACHE, "@agentclientprotocol/codex-acp@2.6.0"];
-  const { status, stderr } = spawnSync("npm", packages, { encoding: "utf8" });
-  if (status !== 0) process.stdout.write(`skipped: npm cannot install codex-acp: ${stderr}\n`);
-  return status === 0;
-}
-
-export async function checkAcp(): Promise<string[]> {
-  if (!install()) return [];
+export async function checkAcp(program: Program): Promise<Outcome[] | undefined> {
+  const installed = installedClient(`${CODEX_ACP}@2.6.0`);
+  if (installed === undefined) return undefined;
   await using place = await Place.create();
   const { work: cwd, model } = place;
-  const program = join(place.folder, "skein.sh");
-  writeFileSync(program, `#!/bin/sh\nexec "${process.execPath}" "${CLI}" "$@" --home "${place.home}"\n`, {
-    mode: 0o755,
-  });
-  const env = { ...place.env, HOME: place.client, CODEX_HOME: place.client, CODEX_PATH: program };
+  const env = { ...place.env, HOME: place.client, CODEX_HOME: place.client, CODEX_PATH: executable(program, place) };
   await using client = new StdioClient(
-    spawn(process.execPath, [PROGRAM], { cwd, env, stdio: ["pipe", "pipe", "inherit"] }),
-    { jsonrpc: "2.0" },
+    spawn(process.execPath, [join(installed, CODEX_ACP, "dist/index.js")], {
+      cwd,
+      env,
+      stdio: ["pipe", "pipe", "inherit"],
+    }),
+    { head: { jsonrpc: "2.0" } },
   );
   const prompt = (sessionId: string, text: string) =>
     client.ask("session/prompt", { sessionId, prompt: [{ type: "text", text }] });
   const hear = (text: string) =>
     client.nth("session/update", (params: Json) => JSON.stringify(params.update).includes(text));
   let sessionId = "";
-  const problems = await runSteps([
+  const outcomes = await runSteps([
     {
       name: "initialize",
       run: async () => void (await client.ask("initialize", { protocolVersion: 1, clientCapabilities: {} })),
@@ -100,5 +92,6 @@ export async function checkAcp(): Promise<string[]> {
     },
     { name: "session/close", run: async () => void (await client.ask("session/close", { sessionId })) },
   ]);
-  return [...problems, ...client.failed];
+  const refused = client.failed.join("\n");
+  return [...outcomes, { step: "no request was refused", ...(refused === "" ? {} : { problem: refused }) }];
 }

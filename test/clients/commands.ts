@@ -2,17 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Place, SkeinServer } from "./skein-server.ts";
-import { runSteps, type Step } from "./step.ts";
-import { clientEnv, hasTmux, Terminal } from "./tmux.ts";
+import { Place } from "./place.ts";
+import { Listener, type Program } from "./program.ts";
+import { type Outcome, runSteps, type Step } from "./step.ts";
+import { clientEnv, Terminal } from "./tmux.ts";
 
-export async function checkCommands(binary: string): Promise<string[]> {
-  if (!hasTmux()) {
-    process.stdout.write("skipped: commands: there is no tmux here\n");
-    return [];
-  }
+export async function checkCommands(program: Program, binary: string): Promise<Outcome[]> {
   await using place = await Place.create();
-  await using server = await SkeinServer.start(place, `unix://${join(place.folder, "server.sock")}`);
+  await using server = await Listener.start(program, place, `unix://${join(place.folder, "server.sock")}`);
   const env = clientEnv(place);
   const open = (name: string, args: readonly string[]) =>
     new Terminal(join(place.folder, name), [binary, "--remote", server.url, ...args], { cwd: place.work, env });

@@ -1,117 +1,15 @@
-/**
- * What clients of Codex begin with, tried on every program that can be had: stock Codex of two versions, and ours. The
- * clients themselves are not run here: a driver speaks their command lines and handshakes.
- */
+/** What clients of Codex begin with. The clients themselves are not run here: a driver speaks their command lines and handshakes. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { on } from "node:events";
-import { createServer } from "node:net";
-import { codexBinary } from "../oracle/codex-binary.ts";
-import { CLI, end, Place } from "./skein-server.ts";
-import { type Json, StdioClient, type Wire } from "./stdio-client.ts";
+import { Place } from "./place.ts";
+import { Listener, outputOf, type Program, stdioClient } from "./program.ts";
+import type { Json } from "./stdio-client.ts";
+import { type Outcome, runEach } from "./step.ts";
 
-type Program = { readonly name: string; readonly command: readonly string[] };
 type Door = { readonly name: string; readonly run: (program: Program, place: Place) => Promise<void> };
-
-const SKEIN: Program = { name: "Skein", command: [process.execPath, CLI] };
-const VERSIONS = ["0.169.0", "0.171.0"];
-const PATIENCE_MS = 60_000;
 
 const PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==";
 
 const textInput = (text: string) => [{ type: "text", text, text_elements: [] }];
-
-type Stderr = "ignore" | "pipe";
-
-function start({ command }: Program, place: Place, args: readonly string[], stderr: Stderr = "ignore"): ChildProcess {
-  const [file = "", ...before] = command;
-  return spawn(file, [...before, ...args], { cwd: place.work, env: place.env, stdio: ["pipe", "pipe", stderr] });
-}
-
-function outputOf(
-  { command }: Program,
-  place: Place,
-  args: readonly string[],
-): { status: number | null; text: string } {
-  const [file = "", ...before] = command;
-  const options = { cwd: place.work, env: place.env, encoding: "utf8", timeout: PATIENCE_MS } as const;
-  const { status, stdout, stderr } = spawnSync(file, [...before, ...args], options);
-  return { status, text: `${stdout}${stderr}` };
-}
-
-async function greet(client: StdioClient, name: string): Promise<Json> {
-  const clientInfo = { name, title: name, version: "1.0.0" };
-  const answer = await client.ask("initialize", { clientInfo, capabilities: { experimentalApi: true } });
-  client.send({ method: "initialized" });
-  return answer;
-}
-
-/** A client over stdio, greeted, whose program was begun with these arguments. */
-async function stdioClient(program: Program, place: Place, args: readonly string[]): Promise<StdioClient> {
-  const client = new StdioClient(start(program, place, args));
-  await greet(client, "driver");
-  return client;
-}
-
-/** Stock's server and ours both say so on standard error. */
-async function listening({ stderr }: ChildProcess): Promise<void> {
-  if (stderr === null) throw new Error("nobody reads what the server says");
-  let said = "";
-  for await (const [chunk] of on(stderr, "data", { close: ["end"], signal: AbortSignal.timeout(PATIENCE_MS) })) {
-    said += String(chunk);
-    if (said.includes("listening on")) break;
-  }
-  if (!said.includes("listening on")) throw new Error(`the server does not listen: ${said}`);
-  stderr.resume();
-}
-
-/** A server on a port of its own, as it is when it answers. */
-class Listener implements AsyncDisposable {
-  readonly #child: ChildProcess;
-  readonly #port: number;
-
-  private constructor(child: ChildProcess, port: number) {
-    this.#child = child;
-    this.#port = port;
-  }
-
-  static async start(program: Program, place: Place): Promise<Listener> {
-    const port = await freePort();
-    const child = start(program, place, ["app-server", "--listen", `ws://127.0.0.1:${port}`], "pipe");
-    const listener = new Listener(child, port);
-    await listening(child);
-    return listener;
-  }
-
-  async client(name: string): Promise<StdioClient> {
-    const socket = new WebSocket(`ws://127.0.0.1:${this.#port}`);
-    await new Promise((resolve, reject) => {
-      socket.addEventListener("open", resolve, { once: true });
-      socket.addEventListener("error", () => reject(new Error("no connection")), { once: true });
-    });
-    const client = new StdioClient(socketWire(socket));
-    await greet(client, name);
-    return client;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await end(this.#child);
-  }
-}
-
-const socketWire = (socket: WebSocket): Wire => ({
-  hear: (take) => socket.addEventListener("message", ({ data }) => take(String(data))),
-  send: (text) => socket.send(text),
-  close: async () => socket.close(),
-});
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
 
 /** What the last request to the model says, as text. */
 const lastRequest = ({ model }: Place): string => JSON.stringify(model.requests.at(-1) ?? null);
@@ -287,43 +185,17 @@ const DOORS: readonly Door[] = [
   },
 ];
 
-async function pass(door: Door, program: Program): Promise<string | undefined> {
-  try {
-    await using place = await Place.create();
-    await door.run(program, place);
-    return undefined;
-  } catch (error) {
-    return `${program.name}: ${door.name}: ${error instanceof Error ? error.message : error}`;
-  }
-}
-
 /** The doors asked for by words of their names; else all. */
 const asked = DOORS.filter(({ name }) => !process.env.DOOR || name.includes(process.env.DOOR));
 
-/** Prints the table, and gives where ours fails what a stock program passes. */
-export async function checkDoors(): Promise<string[]> {
-  const stock = VERSIONS.flatMap((version): Program[] => {
-    const binary = codexBinary(version);
-    return binary === undefined ? [] : [{ name: `Codex ${version}`, command: [binary] }];
-  });
-  const programs = [...stock, SKEIN];
-  const problems: string[] = [];
-  const passed = new Map(programs.map(({ name }) => [name, 0]));
-  const row = (cells: readonly string[]) => process.stdout.write(`| ${cells.join(" | ")} |\n`);
-  row(["step", ...programs.map(({ name }) => name)]);
-  for (const door of asked) {
-    const failures = new Map<string, string>();
-    for (const program of programs) {
-      const failure = await pass(door, program);
-      if (failure === undefined) passed.set(program.name, (passed.get(program.name) ?? 0) + 1);
-      else failures.set(program.name, failure);
-    }
-    row([door.name, ...programs.map(({ name }) => (failures.has(name) ? "no" : "yes"))]);
-    for (const failure of failures.values()) process.stdout.write(`  ${failure.split("\n")[0]}\n`);
-    const ours = failures.get(SKEIN.name);
-    if (ours !== undefined && (stock.length === 0 || stock.some(({ name }) => !failures.has(name))))
-      problems.push(ours);
-  }
-  row(["passed", ...programs.map(({ name }) => `${passed.get(name)} of ${asked.length}`)]);
-  return problems;
+export function checkDoors(program: Program): Promise<Outcome[]> {
+  return runEach(
+    asked.map(({ name, run }) => ({
+      name,
+      run: async () => {
+        await using place = await Place.create();
+        await run(program, place);
+      },
+    })),
+  );
 }

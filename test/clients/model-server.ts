@@ -161,5 +161,6 @@ export function lastUserText({ input }: Request): string {
     const text = (item.content ?? []).map((part) => part.text ?? "").join("");
     return /^\s*(<environment_context>|# AGENTS\.md|<user_instructions>|<permissions|<skill)/.test(text) ? [] : [text];
   });
-  return texts.at(-1) ?? "";
+  // The AI SDK's provider writes who speaks before each text.
+  return (texts.at(-1) ?? "").replace(/^User: /, "");
 }

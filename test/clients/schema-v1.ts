@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { codexBinary } from "../oracle/codex-binary.ts";
+import { Place } from "./place.ts";
 import { Schemas } from "./schemas.ts";
-import { Place } from "./skein-server.ts";
 import { type Json, StdioClient } from "./stdio-client.ts";
 
 /** What a session like this one has to bring, so that it has been checked. */

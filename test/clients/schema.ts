@@ -3,8 +3,8 @@
  * prints: what it asks for is there, and no optional member is left out.
  */
 import { join } from "node:path";
+import { Place } from "./place.ts";
 import { Schemas } from "./schemas.ts";
-import { Place } from "./skein-server.ts";
 import { type Json, StdioClient } from "./stdio-client.ts";
 
 const text = (words: string) => [{ type: "text", text: words, text_elements: [] }];

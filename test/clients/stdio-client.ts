@@ -1,6 +1,6 @@
 import type { ChildProcess } from "node:child_process";
 import { createInterface } from "node:readline";
-import { end } from "./skein-server.ts";
+import { end } from "./place.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: what is read of an answer is checked against its schema
 export type Json = any;
@@ -14,6 +14,9 @@ export type Wire = {
   send(text: string): void;
   close(): Promise<void>;
 };
+
+/** How a client speaks: `head` goes into every message that it sends. */
+export type Speech = { readonly head?: object; readonly ids?: "numbers" | "texts" };
 
 function pipesOf(child: ChildProcess): Wire {
   const { stdin, stdout } = child;
@@ -36,12 +39,13 @@ export class StdioClient implements AsyncDisposable {
   toolAnswer: Json;
   readonly #wire: Wire;
   readonly #head: object;
+  readonly #ids: Speech["ids"];
   readonly #methods = new Map<number | string, string>();
   readonly #waiting = new Set<() => void>();
   #next = 1;
 
-  /** @param head goes into every message that is sent */
-  constructor(over: ChildProcess | Wire, head: object = {}) {
+  constructor(over: ChildProcess | Wire, { head = {}, ids = "numbers" }: Speech = {}) {
+    this.#ids = ids;
     this.#wire = "hear" in over ? over : pipesOf(over);
     this.#head = head;
     this.#wire.hear((text) => this.#hear(JSON.parse(text) as Message));
@@ -63,7 +67,7 @@ export class StdioClient implements AsyncDisposable {
 
   /** The result; a refusal is noted, and ends the session. */
   async ask(method: string, params?: Json): Promise<Json> {
-    const id = this.#next++;
+    const id = this.#ids === "texts" ? `of-${this.#next++}` : this.#next++;
     this.#methods.set(id, method);
     this.send(params === undefined ? { id, method } : { id, method, params });
     const answer = await this.#find(`the answer to ${method}`, (each) => each.id === id && each.method === undefined);

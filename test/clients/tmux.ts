@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { Place } from "./skein-server.ts";
+import type { Place } from "./place.ts";
 
 const DEADLINE_MS = 20_000;
 const LOOK_MS = 50;

@@ -1,8 +1,9 @@
-/** The TUI of stock Codex, in a terminal, on our server: what its user does, and what they see. */
+/** The TUI of stock Codex, in a terminal, on a server: what its user does, and what they see. */
 import { join } from "node:path";
-import { Place, SkeinServer } from "./skein-server.ts";
-import { runSteps } from "./step.ts";
-import { clientEnv, hasTmux, Terminal } from "./tmux.ts";
+import { Place } from "./place.ts";
+import { Listener, type Program } from "./program.ts";
+import { type Outcome, runSteps } from "./step.ts";
+import { clientEnv, Terminal } from "./tmux.ts";
 
 type TuiStep = { name: string; run: (tui: Terminal, place: Place) => Promise<void> };
 
@@ -105,6 +106,7 @@ const STEPS: TuiStep[] = [
   {
     name: "Esc Esc",
     run: async (tui) => {
+      await tui.until("the turn to end", (screen) => !screen.includes("esc to interrupt"));
       tui.key("Escape");
       await tui.see("esc again");
       tui.key("Escape");
@@ -201,13 +203,9 @@ const STEPS: TuiStep[] = [
   },
 ];
 
-export async function checkTui(binary: string): Promise<string[]> {
-  if (!hasTmux()) {
-    process.stdout.write("skipped: tui: there is no tmux here\n");
-    return [];
-  }
+export async function checkTui(program: Program, binary: string): Promise<Outcome[]> {
   await using place = await Place.create();
-  await using server = await SkeinServer.start(place);
+  await using server = await Listener.start(program, place);
   const env = clientEnv(place);
   const command = [binary, "--remote", server.url];
   using tui = new Terminal(join(place.folder, "tmux"), command, { cwd: place.work, env });
