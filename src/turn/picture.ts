@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 
 type PictureType = "image/png" | "image/jpeg" | "image/gif" | "image/webp";
 
-/** undefined: no such picture, or a part of one. Whether its pixels unpack is left to the model's server. */
+/** undefined: no such picture, a part of one, or one too large to unpack. Whether its pixels unpack is left to the model's server. */
 export function pictureType(bytes: Buffer): PictureType | undefined {
   if (isPng(bytes)) return "image/png";
   if (isJpeg(bytes)) return "image/jpeg";
@@ -44,7 +44,9 @@ function isJpeg(bytes: Buffer): boolean {
     }
     if (marker === 0xda) return isSized && bytes.lastIndexOf("\xff\xd9", undefined, "latin1") > at;
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
-    if (isFrame && at + 9 <= bytes.length) isSized = hasSize(bytes.readUInt16BE(at + 7), 1);
+    // A height of 0 is told behind the first scan (B.2.5).
+    if (isFrame && at + 9 <= bytes.length)
+      isSized = hasSize(bytes.readUInt16BE(at + 7), bytes.readUInt16BE(at + 5) || 1);
     at += 2 + bytes.readUInt16BE(at + 2);
   }
   return false;
@@ -78,7 +80,12 @@ function isGif(bytes: Buffer): boolean {
 function isWebp(bytes: Buffer): boolean {
   if (bytes.length < 20 || bytes.toString("latin1", 0, 4) !== "RIFF") return false;
   if (bytes.toString("latin1", 8, 12) !== "WEBP" || bytes.readUInt32LE(4) + 8 > bytes.length) return false;
-  return /^VP8[ LX]$/.test(bytes.toString("latin1", 12, 16));
+  const kind = bytes.toString("latin1", 12, 16);
+  if (kind !== "VP8X") return kind === "VP8 " || kind === "VP8L";
+  return bytes.length >= 30 && hasSize(bytes.readUIntLE(24, 3) + 1, bytes.readUIntLE(27, 3) + 1);
 }
 
-const hasSize = (width: number, height: number): boolean => width > 0 && height > 0;
+/** As stock Codex, which unpacks them: 512 MiB at four bytes each. */
+const PIXELS_AT_MOST = 2 ** 27;
+
+const hasSize = (width: number, height: number): boolean => width > 0 && height > 0 && width * height <= PIXELS_AT_MOST;

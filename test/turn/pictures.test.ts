@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
 import type { ModelRequest } from "../../src/model/model-client.ts";
 import { call, fail, raw, say } from "../../src/model/script.ts";
@@ -43,6 +44,23 @@ for (const [type, bytes] of KINDS) {
     }
   });
 }
+
+test("a picture that says it is too large to unpack is none, however few its bytes", () => {
+  const header = Buffer.from(PNG.subarray(0, 33));
+  header.writeUInt32BE(100_000, 16);
+  header.writeUInt32BE(100_000, 20);
+  header.writeUInt32BE(crc32(header.subarray(12, 29)), 29);
+  const jpeg = Buffer.from(JPEG);
+  jpeg.writeUInt32BE(0xffff_ffff, jpeg.indexOf(Buffer.from([0xff, 0xc0])) + 5);
+  const webp = Buffer.alloc(30);
+  webp.write("RIFF");
+  webp.writeUInt32LE(22, 4);
+  webp.write("WEBPVP8X", 8);
+  assert.equal(pictureType(webp), "image/webp");
+  webp.fill(0xff, 24);
+  for (const bytes of [Buffer.concat([header, PNG.subarray(33)]), jpeg, webp])
+    assert.equal(pictureType(bytes), undefined);
+});
 
 test("no bytes at all end the look", () => {
   for (let n = 0; n < 2_000; n += 1) {
