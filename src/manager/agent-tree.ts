@@ -38,7 +38,7 @@ export class AgentTree {
     const known = await registry.known();
     const open = new Set(known);
     const roots = known.filter((id) => {
-      const parent = registry.parentOf(id);
+      const parent = registry.kin.parentOf(id);
       return parent === undefined || !open.has(parent);
     });
     const nodes: AgentNode[] = [];
@@ -61,7 +61,7 @@ export class AgentTree {
   }
 
   async #childrenOf(parent: ThreadId): Promise<ThreadId[]> {
-    const found = new Set(this.#host.registry.childrenOf(parent));
+    const found = new Set(this.#host.registry.kin.childrenOf(parent));
     for await (const { threadId } of everyThread(this.#host.store, { parentThreadId: parent })) found.add(threadId);
     // Ids sort by their time of creation.
     return [...found].sort();
@@ -69,10 +69,10 @@ export class AgentTree {
 
   async #factsOf(threadId: ThreadId, above: (Facts & { threadId: ThreadId }) | undefined): Promise<Facts | undefined> {
     const { registry, store } = this.#host;
-    const kin = registry.lineageOf(threadId);
+    const kin = registry.kin.lineageOf(threadId);
     if (kin !== undefined) {
       const { path, depth, nickname } = kin;
-      return { path, depth, nickname, parent: registry.parentOf(threadId) ?? null };
+      return { path, depth, nickname, parent: registry.kin.parentOf(threadId) ?? null };
     }
     if (above === undefined && (await registry.locate(threadId)) !== undefined) {
       return { path: ROOT_PATH, depth: 0, nickname: null, parent: null };

@@ -34,7 +34,7 @@ export function capacityOf({ registry, rooms, turnSlots, setup }: Parts): Capaci
 
 export function capacityAt(runtime: PartsOfThread, threadId: ThreadId): ThreadCapacity {
   const { depth, childrenPerParent, treeSize } = runtime.setup.limits;
-  const used = runtime.registry.roomUnder(threadId);
+  const used = runtime.registry.kin.roomUnder(threadId);
   return {
     ...capacityOf(runtime),
     depth: share(used.depth, depth),

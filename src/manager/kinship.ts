@@ -4,6 +4,7 @@ import { isUuid, type ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import { parseSessionSource, threadSpawnOf } from "../protocol/session-source.ts";
 import { parentThreadOf } from "../store/thread-summary.ts";
+import type { Subtree } from "../thread/by-thread.ts";
 import { type Limits, limitReached } from "./options.ts";
 
 /** What a thread is in the manager: a member; taken out of it, and alive with its holder; or closed. */
@@ -110,6 +111,15 @@ export class Kinship {
   /** All that are known under the thread, whatever has become of them. */
   knownUnder(ancestor: ThreadId): ThreadId[] {
     return Array.from(this.#under(ancestor), ({ id }) => id);
+  }
+
+  /** The thread and all that are known under it. */
+  subtreeOf(top: ThreadId): Subtree {
+    return {
+      size: this.roomUnder(top).tree,
+      has: (id) => id === top || this.isUnder(id, top),
+      threads: () => [top, ...this.knownUnder(top)],
+    };
   }
 
   /** The members that were started by the thread, at any depth. */

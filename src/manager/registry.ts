@@ -18,10 +18,8 @@ import type { AgentStatus } from "../protocol/agent-status.ts";
 import { DuplicateThreadError, LimitReachedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
-import type { Subtree } from "../thread/by-thread.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { Lineage } from "./kinship.ts";
-import { Kinship, type Newcomer } from "./kinship.ts";
+import { Kinship, type Lineage, type Newcomer } from "./kinship.ts";
 import type { Limits } from "./options.ts";
 
 export type Claim = {
@@ -95,6 +93,8 @@ export class Registry {
   /** The places in memory of all but the unloaded. */
   readonly #places = new Map<ThreadId, Release>();
   readonly #kinship: Kinship;
+  /** Who was started by whom: for those who only ask. */
+  readonly kin: Omit<Kinship, "admit" | "recall" | "release" | "bury">;
 
   /** How many threads came to be of late; undefined where any number may. */
   readonly #spawns: RateWindow | undefined;
@@ -102,6 +102,7 @@ export class Registry {
   constructor(limits: Limits, clock: Clock) {
     if (limits.spawnRate !== null) this.#spawns = new RateWindow(limits.spawnRate, clock);
     this.#kinship = new Kinship(limits);
+    this.kin = this.#kinship;
   }
 
   /**
@@ -408,63 +409,9 @@ export class Registry {
     });
   }
 
-  /** Whose agent a thread is, of those that live. */
-  parentOf(threadId: ThreadId): ThreadId | undefined {
-    return this.#kinship.parentOf(threadId);
-  }
-
-  /** Where a thread of a tree of agents stands; undefined for one that has neither parent nor agents. */
-  lineageOf(threadId: ThreadId): ReturnType<Kinship["lineageOf"]> {
-    return this.#kinship.lineageOf(threadId);
-  }
-
-  /** The top of a thread's tree. */
-  rootOf(threadId: ThreadId): ThreadId {
-    return this.#kinship.rootOf(threadId);
-  }
-
-  roomUnder(threadId: ThreadId): ReturnType<Kinship["roomUnder"]> {
-    return this.#kinship.roomUnder(threadId);
-  }
-
   /** How many threads came to be in the last period, and when the next may; undefined where any number may. */
   get spawnRate(): RateWindow | undefined {
     return this.#spawns;
-  }
-
-  /** The living sub-agents of a thread, at any depth. */
-  agentsUnder(threadId: ThreadId): ThreadId[] {
-    return this.#kinship.allUnder(threadId);
-  }
-
-  /** The agents that a thread has started itself and that are open. */
-  childrenOf(threadId: ThreadId): ThreadId[] {
-    return this.#kinship.childrenOf(threadId);
-  }
-
-  /** No agent is started under the thread, until that is taken back. */
-  seal(threadId: ThreadId): () => void {
-    return this.#kinship.seal(threadId);
-  }
-
-  /** Whether any open thread is under the thread. */
-  hasAgents(threadId: ThreadId): boolean {
-    return this.#kinship.hasUnder(threadId);
-  }
-
-  /** Each is told, under the lock, of a thread of a tree that has gone with all that was under it. */
-  get treeWatchers(): Set<(threadId: ThreadId) => void> {
-    return this.#kinship.watchers;
-  }
-
-  /** Those that a thread has started itself and that are known, whatever has become of them: others may be under them. */
-  startedBy(threadId: ThreadId): readonly ThreadId[] {
-    return this.#kinship.startedBy(threadId);
-  }
-
-  /** Whether the thread is open under another. */
-  isMember(threadId: ThreadId): boolean {
-    return this.#kinship.isAdmitted(threadId);
   }
 
   /** All that are here, in memory or not. */
@@ -478,21 +425,6 @@ export class Registry {
   async whereOrArrival(threadId: ThreadId): Promise<Whereabouts | undefined> {
     await this.#reserved.get(threadId)?.outcome.promise.catch(() => undefined);
     return this.locate(threadId);
-  }
-
-  /** The agents that end when the thread does. */
-  agentsBoundTo(threadId: ThreadId): ThreadId[] {
-    return this.#kinship.boundTo(threadId);
-  }
-
-  /** The thread and all that are known under it, whatever has become of them. */
-  subtreeOf(top: ThreadId): Subtree {
-    const kinship = this.#kinship;
-    return {
-      size: kinship.roomUnder(top).tree,
-      has: (threadId) => threadId === top || kinship.isUnder(threadId, top),
-      threads: () => [top, ...kinship.knownUnder(top)],
-    };
   }
 
   /** Threads that hold a place in memory, those that are being made and those that have not left yet included. */

@@ -96,7 +96,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
         ),
     });
     this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
-    this.approvals = new ApprovalBoard((threadId) => this.registry.subtreeOf(threadId));
+    this.approvals = new ApprovalBoard((threadId) => this.registry.kin.subtreeOf(threadId));
     this.ephemeral = memoryStore({ clock });
     this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
@@ -124,7 +124,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       bring: (threadId) => this.#bring(threadId),
     });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
-    this.registry.treeWatchers.add((threadId) => this.budgets.accounts.noteAlone(threadId));
+    this.registry.kin.watchers.add((threadId) => this.budgets.accounts.noteAlone(threadId));
     this.rooms = new Rooms({
       limit: limits.residentThreads,
       patienceMs: limits.roomDeadlineMs,
@@ -212,11 +212,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   /** An agent is as urgent as the least urgent thread above it, itself included. */
   #standingOf(threadId: ThreadId): Standing {
     let rank: Rank | undefined;
-    for (let at: ThreadId | undefined = threadId; at !== undefined; at = this.registry.parentOf(at)) {
+    for (let at: ThreadId | undefined = threadId; at !== undefined; at = this.registry.kin.parentOf(at)) {
       const { priority } = this.registry.configOf(at) ?? {};
       if (priority !== undefined) rank = Math.max(rank ?? 1, rankOf(priority)) as Rank;
     }
-    return { rank: rank ?? USUAL, tree: this.registry.rootOf(threadId) };
+    return { rank: rank ?? USUAL, tree: this.registry.kin.rootOf(threadId) };
   }
 
   /** What earlier processes have set fires from now on. */
@@ -248,8 +248,8 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return new Budgets({
       ...{ clock, logger, prices },
       notesOf: (config) => this.notesOf(config),
-      parentOf: (threadId) => this.registry.parentOf(threadId),
-      hasAgents: (threadId) => this.registry.hasAgents(threadId),
+      parentOf: (threadId) => this.registry.kin.parentOf(threadId),
+      hasAgents: (threadId) => this.registry.kin.hasUnder(threadId),
       configOf: (threadId) => this.registry.configOf(threadId),
       header: (threadId) => store.header(threadId),
       tell: (threadId, msg) => this.registry.peek(threadId)?.incarnation.publish(INITIAL_SUBMISSION_ID, msg),
@@ -267,7 +267,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       get: (threadId, signal) => this.get(threadId, signal),
       peek: (threadId) => this.registry.peek(threadId),
       logicOf: (config) => logics.of(config),
-      treeOf: (threadId) => this.registry.subtreeOf(this.registry.rootOf(threadId)),
+      treeOf: (threadId) => this.registry.kin.subtreeOf(this.registry.kin.rootOf(threadId)),
       notesOf: (config) => this.notesOf(config),
     });
     this.watchers.closed.add(({ threadId, reason }) =>
@@ -347,11 +347,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   }
 
   lineageOf(threadId: ThreadId) {
-    return this.registry.lineageOf(threadId);
+    return this.registry.kin.lineageOf(threadId);
   }
 
   agentsUnder(threadId: ThreadId): ThreadId[] {
-    return this.registry.agentsUnder(threadId);
+    return this.registry.kin.allUnder(threadId);
   }
 
   /** Ends a thread that nobody has seen, and deletes what was stored of it. */

@@ -23,12 +23,12 @@ export async function shutDownTree(
   deadlineMs: number,
   { registry, lives, clock }: TreeParts,
 ): Promise<ShutdownReport> {
-  if ((await registry.whereOrArrival(root)) === undefined && registry.agentsUnder(root).length === 0)
+  if ((await registry.whereOrArrival(root)) === undefined && registry.kin.allUnder(root).length === 0)
     throw new ThreadNotFoundError(root);
-  const unseal = registry.seal(root);
+  const unseal = registry.kin.seal(root);
   try {
-    const order = [...endOrder([root], (threadId) => registry.startedBy(threadId)).keys()];
-    const members = order.filter((threadId) => threadId === root || registry.isMember(threadId));
+    const order = [...endOrder([root], (threadId) => registry.kin.startedBy(threadId)).keys()];
+    const members = order.filter((threadId) => threadId === root || registry.kin.isAdmitted(threadId));
     return await endInOrder(inTurn(members), { clock, deadlineMs }, (threadId, ownMs) =>
       lives.endMember(threadId, { deadlineMs: ownMs, hasFailed: false }),
     );
@@ -58,7 +58,7 @@ export async function shutDownThreads(parts: Parts): Promise<ShutdownReport> {
   const handles = Map.groupBy([...(await registry.all()), ...removed()], ({ id }) => id);
   const order = endOrder(handles.keys(), (threadId) => {
     const after = joinedAfter.get(threadId);
-    return [...registry.startedBy(threadId), ...(after === undefined ? [] : [after])];
+    return [...registry.kin.startedBy(threadId), ...(after === undefined ? [] : [after])];
   });
   const leftMs = Math.max(0, deadlineAt - elapsedBy(clock));
   return endInOrder(order, { clock, deadlineMs: leftMs }, async (threadId, ownMs) => {

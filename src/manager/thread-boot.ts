@@ -275,7 +275,7 @@ export class ThreadBoot {
     const { writer, store, origin } = made;
     const items = origin === "new" ? undefined : await this.#itemsToTell(made, options);
     const messages: EventMsg[] | null = items === undefined ? null : eventMsgsOf({ type: "forked", items }, config);
-    const lineage = registry.lineageOf(writer.threadId) ?? made.lineage;
+    const lineage = registry.kin.lineageOf(writer.threadId) ?? made.lineage;
     const tools = toolsAt(lineage?.depth ?? 0);
     const resumedTurn = made.work?.task.resumed && made.work.task.turnId;
     const configured = {

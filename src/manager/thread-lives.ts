@@ -443,7 +443,7 @@ export class ThreadLives implements Lives, MemberLives {
   /** Those agents that a thread's turns have started end with it. */
   #endAgentsOf(threadId: ThreadId): void {
     if (this.#host.isClosing) return;
-    for (const agent of this.#host.registry.agentsBoundTo(threadId)) this.endWithAnother(agent);
+    for (const agent of this.#host.registry.kin.boundTo(threadId)) this.endWithAnother(agent);
   }
 
   /** Ends a thread since one that it is bound to has ended. */

@@ -108,7 +108,7 @@ export class ThreadMaker {
     const { parentThreadId: parent, agent, historyMode, source = sessionSource } = options;
     const restart = ruleOf(options);
     const facts = { threadId, config, source, originator, now: clock.now(), historyMode, restart };
-    const lineage = this.#registry.lineageOf(threadId);
+    const lineage = this.#registry.kin.lineageOf(threadId);
     if (parent === undefined || lineage === undefined) return sessionMetaOf(facts);
     return agentMetaOf(
       { ...facts, source: options.source },

@@ -361,7 +361,7 @@ export class ThreadManager implements Threads<Thread> {
 
   /** Whose agent a thread is; undefined for one that no living thread has started. */
   parentOf(threadId: ThreadId): ThreadId | undefined {
-    return this.#runtime.registry.parentOf(threadId);
+    return this.#runtime.registry.kin.parentOf(threadId);
   }
 
   get sessionSource(): SessionSource {
