@@ -205,7 +205,7 @@ export class Budgets implements Budgeting {
 
   /** Raises or lowers a thread's budgets, from its next request on; resolves when that is stored. What is used stays. */
   async change(threadId: ThreadId, config: ResolvedThreadConfig, change: BudgetChange): Promise<void> {
-    checkCallOptions("setBudget", change, ["budget", "treeBudget"]);
+    checkCallOptions("setBudget", change ?? null, ["budget", "treeBudget"]);
     const { budget, treeBudget } = change;
     const read = (name: string, given: unknown) =>
       given === null || given === undefined ? given : parseWith(budgetSchema, given, name);

@@ -215,6 +215,9 @@ suite("budgets", () => {
     const { thread: fork } = await r.manager.forkThread({ from: thread.id, config: { budget } });
     assert.equal((await fork.budget())?.used.tokens, 0);
     assert.equal((await fork.run("d")).status, "completed");
+    await assert.rejects((thread.setBudget as (change?: unknown) => Promise<void>).call(thread), {
+      code: "invalid_request",
+    });
     await thread.setBudget({ budget: { tokens: 10 } });
     await assert.rejects(thread.run("e"), isOver("tokens"), "lowered below what is used");
   });

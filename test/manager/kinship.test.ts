@@ -55,6 +55,21 @@ suite("kinship", () => {
     );
   });
 
+  test("a thread that comes back under another parent brings those under it along, and each tree counts its own", () => {
+    const kinship = new Kinship(wide);
+    const [root, child, grandchild, other] = [newThreadId(), newThreadId(), newThreadId(), newThreadId()];
+    kinship.admit(child, { parent: root });
+    kinship.admit(grandchild, { parent: child });
+    kinship.release(child, "removed");
+    assert.equal(kinship.roomUnder(root).tree, 2);
+    kinship.admit(child, { parent: other });
+    assert.deepEqual(
+      [root, other, grandchild].map((id) => kinship.roomUnder(id).tree),
+      [1, 3, 3],
+    );
+    assert.deepEqual([kinship.allUnder(root), kinship.allUnder(other)], [[], [child, grandchild]]);
+  });
+
   test("sealed twice, a subtree stays sealed until both have taken it back; and a seal is taken back once", () => {
     const kinship = new Kinship(wide);
     const [root, child] = [newThreadId(), newThreadId()];

@@ -310,6 +310,7 @@ suite("messages", () => {
     const subscriptions = [one, one, two, stranger, root].map((thread) => thread.subscribe("orders"));
     subscriptions[0]?.unsubscribe();
     assert.equal(subscriptions[0]?.unsubscribe(), false);
+    assert.equal(left(r)?.subscriptions, 5);
     assert.deepEqual(await root.publish("orders", { type: "order", sku: "x" }), {
       reached: [one.id, two.id],
       missed: [],
