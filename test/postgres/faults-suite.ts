@@ -196,7 +196,11 @@ test("of many threads that are taken at once, each is told within a second; and 
 test("while no connection is to be had, lines wait under a typed error; then they are stored, once", async () => {
   const { default: pg } = await import("pg");
   const pool = new pg.Pool({ connectionString: server.connectionString, max: 2 });
-  const store = postgresStore({ pool, schema: freshSchema(), statementMs: 300 });
+  const schema = freshSchema();
+  const first = open(schema);
+  await first.list(); // Its tables take longer to make than a statement has here.
+  await first.close();
+  const store = postgresStore({ pool, schema, statementMs: 300 });
   const writer = await store.create(header());
   const taken = await pool.connect();
   writer.append(said("0"));
@@ -292,6 +296,32 @@ test("two connections serve many at once; stores that come first together make t
   );
   assert.equal(new Set(ids).size, 60);
   for (const store of stores) await store.close();
+});
+
+test("the plan that a connection keeps finds a batch's threads by the index, though few were there when it was made", async () => {
+  const schema = freshSchema();
+  const store = open(schema, { maxConnections: 2 });
+  const writer = await store.create(header());
+  const write = async () => {
+    for (let n = 0; n < 20; n += 1) {
+      writer.append(said(`${n}`));
+      await writer.flush();
+      await (await store.create(header())).close();
+    }
+  };
+  await write();
+  await Promise.all(Array.from({ length: 500 }, () => store.create(header())));
+  await write();
+  await store.close();
+  const [{ read = 0 } = {}] = await server.admin(async (admin) => {
+    // A connection has told what it read when it has ended.
+    const left = "SELECT FROM pg_stat_activity WHERE application_name = 'skein'";
+    while ((await admin.query(left)).rows.length > 0) await new Promise(setImmediate);
+    const text =
+      "SELECT seq_tup_read::integer AS read FROM pg_stat_all_tables WHERE schemaname = $1 AND relname = 'threads'";
+    return (await admin.query<{ read: number }>(text, [schema])).rows;
+  });
+  assert.ok(read < 1_000, `${read} rows were read one after the other`);
 });
 
 test("what cannot be reached, or was made by a later version, is told without a secret", async () => {

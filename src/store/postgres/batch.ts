@@ -2,7 +2,7 @@
 import { lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf } from "../thread-summary.ts";
 import type { MarkLookups } from "./anchors.ts";
-import type { Statement } from "./database.ts";
+import { FEW, type Statement } from "./database.ts";
 import { type Mark, markOf, rollbackMark, rolledBack } from "./marks.ts";
 import { columnText, ROW_COLUMNS, type Summary, searchedText, searchedWords, summarize } from "./thread-row.ts";
 import type { PendingLine, PostgresWriter } from "./writer.ts";
@@ -113,6 +113,7 @@ export function batchStatement(schema: string, parts: readonly Part<BatchWriter>
         ({ begun }) => begun,
         ({ state }) => JSON.stringify(state),
       ),
+      told.length,
     ],
   };
 }
@@ -122,16 +123,20 @@ const batchText = (s: string): string => `
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
       $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[])
       AS g (t, epoch, start, next, at, state, preview, preview_at, messages, words, index, model, interrupted, open_turn)
+      ${FEW(26)}
   ), fenced AS (
     UPDATE ${s}.threads AS h SET
       next = g.next, updated = g.at, state = g.state, preview = coalesce(g.preview, h.preview),
       preview_at = coalesce(g.preview_at, h.preview_at), messages = coalesce(g.messages, h.messages),
-      text_words = coalesce(g.words, h.text_words), model = coalesce(g.model, h.model),
-      interrupted = g.interrupted, open_turn = g.open_turn,
-      text_index = CASE WHEN g.index IS NULL THEN h.text_index ELSE array_to_tsvector(string_to_array(g.index, ' ')) END
+      model = coalesce(g.model, h.model), interrupted = g.interrupted, open_turn = g.open_turn
     FROM given AS g
     WHERE h.t = g.t AND h.epoch = g.epoch AND h.next = g.start AND h.holder IS NOT NULL AND NOT h.deleted
     RETURNING h.t
+  ), worded AS (
+    INSERT INTO ${s}.words (t, text_words, text_index)
+    SELECT g.t, g.words, array_to_tsvector(string_to_array(g.index, ' ')) FROM given AS g JOIN fenced USING (t)
+    WHERE g.words IS NOT NULL
+    ON CONFLICT (t) DO UPDATE SET text_words = excluded.text_words, text_index = excluded.text_index
   ), stored AS (
     INSERT INTO ${s}.lines (t, ordinal, line)
     SELECT l.t, l.ordinal, l.line FROM unnest($15::bigint[], $16::bigint[], $17::text[]) AS l (t, ordinal, line)

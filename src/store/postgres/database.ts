@@ -20,6 +20,12 @@ export type Statement = {
   readonly signal?: AbortSignal | undefined;
 };
 
+/**
+ * Behind the rows of an input, whose number is the value of that place: so the plan that a connection keeps is one for few rows, by
+ * the index. For ten it would read all threads, if they were few when it was made, and go on with it when they are many.
+ */
+export const FEW = (place: number): string => `LIMIT $${place}::bigint`;
+
 const TRIES = 3;
 const BACKOFF = { baseMs: 50, factor: 4, maxMs: 1_000 } as const;
 

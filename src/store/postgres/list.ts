@@ -24,7 +24,7 @@ export async function listThreads(database: PostgresDatabase, query?: ThreadQuer
   const values = new Values();
   const order = COLUMN[plan.orderBy];
   const text = `SELECT ${ROW_COLUMNS} FROM ${database.schema}.threads
-    WHERE ${conditionsOf(plan, values).join(" AND ")}
+    WHERE ${conditionsOf(plan, values, database.schema).join(" AND ")}
     ORDER BY ${order} DESC, id DESC LIMIT ${values.add(plan.limit + 1, "bigint")}`;
   const rows = await database.run({ text, values: values.all });
   const threads = rows.map((row) => storedThreadOf(readRow(row)));
@@ -39,7 +39,7 @@ const placeOf = (plan: ListPlan, thread: StoredThread) => ({ at: thread[plan.ord
 const isEmpty = ({ modelProviders, sourceKinds, search }: ListPlan): boolean =>
   modelProviders?.length === 0 || sourceKinds?.length === 0 || (search ?? []).some((words) => words.length === 0);
 
-function conditionsOf(plan: ListPlan, values: Values): string[] {
+function conditionsOf(plan: ListPlan, values: Values, schema: string): string[] {
   const found = ["NOT deleted", `archived = ${values.add(plan.archived, "boolean")}`];
   if (plan.subAgents === "hidden") found.push("subagent = false");
   if (plan.interrupted !== undefined) found.push(plan.interrupted ? "interrupted" : "NOT interrupted");
@@ -54,7 +54,7 @@ function conditionsOf(plan: ListPlan, values: Values): string[] {
     const { at, threadId } = plan.after;
     found.push(`(${COLUMN[plan.orderBy]}, id) < (${values.add(at, "bigint")}, ${values.add(threadId, "text")})`);
   }
-  return plan.search === undefined ? found : [...found, ...searchedIn(plan.search, values)];
+  return plan.search === undefined ? found : [...found, searchedIn(plan.search, values, schema)];
 }
 
 function providerIn(providers: readonly (string | null)[], values: Values): string {
@@ -64,7 +64,7 @@ function providerIn(providers: readonly (string | null)[], values: Values): stri
 }
 
 /** The index finds those that hold all the words; that they stand side by side is seen in the text itself (Q2). */
-function searchedIn(search: readonly (readonly string[])[], values: Values): string[] {
+function searchedIn(search: readonly (readonly string[])[], values: Values, schema: string): string {
   const words = search.flatMap((term) =>
     term.map((word, at) => (at === term.length - 1 ? `${quoted(word)}:*` : quoted(word))),
   );
@@ -73,7 +73,8 @@ function searchedIn(search: readonly (readonly string[])[], values: Values): str
     const phrase = values.add(phraseOf(term), "text");
     return `position(${phrase} IN name_words || text_words) > 0`;
   });
-  return [`word_index @@ ${values.add(match, "tsquery")}`, ...held];
+  const found = [`word_index @@ ${values.add(match, "tsquery")}`, ...held];
+  return `t IN (SELECT t FROM ${schema}.words WHERE ${found.join(" AND ")})`;
 }
 
 /** Words are letters and digits alone, so nothing in them needs an escape. */

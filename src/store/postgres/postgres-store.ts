@@ -35,23 +35,17 @@ import { PostgresAnchors, type View } from "./anchors.ts";
 import { CommitGroup } from "./commit-group.ts";
 import { PostgresDatabase } from "./database.ts";
 import type { DatabaseReport, DatabaseVerifyOptions } from "./database-report.ts";
+import { Gathered } from "./gathered.ts";
 import { LeaseNews } from "./lease-news.ts";
 import { listThreads } from "./list.ts";
 import { PostgresNotes } from "./notes.ts";
 import { checkOptions, type PostgresStoreOptions } from "./options.ts";
 import { readLines } from "./reader.ts";
+import { Releases } from "./releases.ts";
 import { PostgresSession } from "./session.ts";
 import { imageOf, placeThread } from "./thread-images.ts";
-import {
-  headerOf,
-  NOTHING_SAID,
-  type Summary,
-  storedThreadOf,
-  summaryBefore,
-  summaryOf,
-  type ThreadRow,
-} from "./thread-row.ts";
-import { ThreadTable } from "./thread-table.ts";
+import { headerOf, NOTHING_SAID, storedThreadOf, summaryBefore, summaryOf, type ThreadRow } from "./thread-row.ts";
+import { type Beginning, type NewThread, ThreadTable } from "./thread-table.ts";
 import { verifyDatabase } from "./verify.ts";
 import { PostgresWriter } from "./writer.ts";
 
@@ -91,6 +85,8 @@ class PostgresThreads implements PostgresStore {
   readonly #threads: ThreadTable;
   readonly #anchors: PostgresAnchors;
   readonly #group: CommitGroup;
+  readonly #starts: Gathered<NewThread, number | Error>;
+  readonly #releases: Releases;
   readonly #writers = new Map<ThreadId, PostgresWriter>();
   readonly #news: LeaseNews;
   readonly notes: PostgresNotes;
@@ -107,6 +103,8 @@ class PostgresThreads implements PostgresStore {
     this.#threads = new ThreadTable(this.#database, this.#session.holder);
     this.#anchors = new PostgresAnchors(this.#database);
     this.#group = new CommitGroup(this.#database, this.#anchors);
+    this.#starts = new Gathered((starts) => this.#threads.insertAll(starts));
+    this.#releases = new Releases(this.#clock, (writers) => this.#threads.release(writers));
     this.notes = new PostgresNotes(this.#database, () => this.#ready());
   }
 
@@ -166,13 +164,10 @@ class PostgresThreads implements PostgresStore {
   }
 
   /** @throws DuplicateThreadError; RolloutNotFoundError where the base is gone */
-  async #add(
-    given: SessionMeta,
-    place: { base: number | null; start: number; summary: Summary },
-    options: OpenOptions,
-  ): Promise<PostgresWriter> {
+  async #add(given: SessionMeta, place: Beginning, options: OpenOptions): Promise<PostgresWriter> {
     const meta = storableHeader(given);
-    const t = await this.#threads.insert(meta, place, this.#clock.now());
+    const t = await this.#starts.ask({ meta, beginning: place, now: this.#clock.now() });
+    if (t instanceof Error) throw t;
     const { start, summary } = place;
     const historyMode = meta.history_mode ?? "paginated";
     const writer = this.#hold({ t, threadId: meta.id, epoch: 1, next: start + 1, historyMode, summary }, options);
@@ -201,10 +196,7 @@ class PostgresThreads implements PostgresStore {
     // One that has lost its thread has nothing to give back; one that cannot be reached finds it let go with the connection.
     if (writer.hasEnded) return;
     const { threadId, epoch } = writer;
-    await this.#threads.release(writer).then(
-      () => this.#log.debug({ threadId, epoch }, "lease released"),
-      () => undefined,
-    );
+    if (await this.#releases.release(writer)) this.#log.debug({ threadId, epoch }, "lease released");
   }
 
   async #check(writer: PostgresWriter): Promise<void> {
@@ -218,6 +210,7 @@ class PostgresThreads implements PostgresStore {
     const { lease = "refuse" } = options;
     await this.#ready(options.signal);
     const id = threadIdOf(locator);
+    await this.#releases.tell(id);
     if (lease === "wait") return this.#waitFor(id, options);
     const row = await this.#threads.claim(id, lease === "takeOver");
     if (row !== undefined) return this.#opened(row, options);
@@ -402,6 +395,7 @@ class PostgresThreads implements PostgresStore {
     await this.#group.close();
     for (const writer of this.#writers.values()) writer.end(new StoreIoError("the store is closed"));
     this.#writers.clear();
+    this.#releases.close();
     await this.#session.close();
     await this.#database.close();
     for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;

@@ -69,7 +69,7 @@ export async function placeThread(
     const threads = new ThreadTable(statements, holder);
     const anchors = new PostgresAnchors(statements);
     const beginning = await beginningOf(thread, threads, anchors);
-    const t = await threads.insert(unplacedMeta(thread), beginning, thread.updatedAt);
+    const t = await threads.insert({ meta: unplacedMeta(thread), beginning, now: thread.updatedAt });
     const rows = new PlacedRows(statements, anchors, { t, historyMode: thread.historyMode, ...beginning });
     let began: string | undefined;
     for await (const page of thread.lines({ signal })) {

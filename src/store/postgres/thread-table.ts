@@ -1,12 +1,12 @@
 /** The statements on threads: each a transaction by itself, and the same when it is given twice. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { DuplicateThreadError, type LeaseOwner, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { DuplicateThreadError, type LeaseOwner, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
 import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import type { SqlRow, Statements } from "./database.ts";
+import { FEW, type SqlRow, type Statements } from "./database.ts";
 import { isForeignKeyViolation } from "./failure.ts";
 import { CHANNEL, HOLDER_LOCKS } from "./session.ts";
 import {
@@ -25,6 +25,9 @@ import type { PostgresWriter } from "./writer.ts";
 /** Where a new thread begins. */
 export type Beginning = { readonly base: number | null; readonly start: number; readonly summary: Summary };
 
+/** A thread that is to be made, at a time in Unix milliseconds. */
+export type NewThread = { readonly meta: SessionMeta; readonly beginning: Beginning; readonly now: number };
+
 const NEWS = "json_build_object('threadId', id, 'epoch', epoch, 'owner', owner::json)::text";
 /** Whether the store that has the thread lives: its own connection holds its lock. */
 const LIVES = `EXISTS (
@@ -32,6 +35,42 @@ const LIVES = `EXISTS (
   WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database() AND l.objsubid = 2
     AND l.classid::bigint = ${HOLDER_LOCKS} AND l.objid::bigint = h.holder::bigint)`;
 const INDEX = (words: string): string => `array_to_tsvector(string_to_array(${words}, ' '))`;
+
+/** What is given of new threads, a column each: `unnest` makes them rows again. */
+function newColumns(starts: readonly (NewThread & { readonly claim: string })[]) {
+  const columns: [name: string, type: string, values: unknown[]][] = [];
+  const rows = starts.map((start) => {
+    const { meta, beginning, now } = start;
+    return { ...start, ...beginning, ...filedUnder(meta), ...searchedWords(searchedText(beginning.summary)), now };
+  });
+  const add = (name: string, type: string, of: (row: (typeof rows)[number]) => unknown): void =>
+    void columns.push([name, `$${columns.length + 1}::${type}[]`, rows.map(of)]);
+  add("id", "text", ({ meta }) => meta.id);
+  add("header", "text", ({ meta }) => JSON.stringify(meta));
+  add("began", "text", ({ now }) => timestampOf(now));
+  add("base", "bigint", ({ base }) => base);
+  add("start", "bigint", ({ start }) => start);
+  add("claim", "text", ({ claim }) => claim);
+  add("state", "text", ({ summary }) => JSON.stringify(summary.state));
+  add("preview", "text", ({ summary: { preview } }) => (preview === null ? null : JSON.stringify(preview)));
+  add("preview_at", "bigint", ({ summary }) => summary.previewAt);
+  add("messages", "text", ({ summary }) => JSON.stringify(summary.messages));
+  add("created", "bigint", ({ created }) => created);
+  add("updated", "bigint", ({ now }) => now);
+  add("kind", "text", ({ kind }) => kind);
+  add("subagent", "boolean", ({ isSubagent }) => isSubagent);
+  add("provider", "text", ({ provider }) => provider);
+  add("place", "text", ({ place }) => place);
+  add("parent", "text", ({ parent }) => parent);
+  add("forked_from", "text", ({ meta }) => (meta.forked_from_id ? columnText(meta.forked_from_id) : null));
+  add("words", "text", ({ words }) => words);
+  add("index", "text", ({ index }) => index.join(" "));
+  return {
+    names: columns.map(([name]) => name).join(", "),
+    types: columns.map(([, type]) => type).join(", "),
+    values: columns.map(([, , values]) => values),
+  };
+}
 
 export class ThreadTable {
   readonly owner: LeaseOwner;
@@ -59,51 +98,51 @@ export class ThreadTable {
     return (await this.#threads(text, columnText(id), deleted))[0];
   }
 
+  /** {@link insertAll} of one. */
+  async insert(start: NewThread): Promise<number> {
+    const [made] = await this.insertAll([start]);
+    if (typeof made === "number") return made;
+    throw made ?? new StoreIoError("PostgreSQL has not told what became of a new thread");
+  }
+
   /**
-   * A new thread, which this store writes. Its base must hold what it inherits: of a deleted one, only what others need.
-   * @throws DuplicateThreadError, RolloutNotFoundError
+   * New threads, which this store writes, each by itself: its number, or why it is not there (DuplicateThreadError,
+   * RolloutNotFoundError). Its base must hold what it inherits: of a deleted one, only what others need.
    */
-  async insert(meta: SessionMeta, { base, start, summary }: Beginning, now: number): Promise<number> {
-    const claim = randomUUID();
-    const { created, kind, isSubagent, provider, place, parent } = filedUnder(meta);
-    const forkedFrom = meta.forked_from_id ?? null;
-    const { words, index } = searchedWords(searchedText(summary));
-    const values = [
-      ...[
-        meta.id,
-        JSON.stringify(meta),
-        timestampOf(now),
-        base,
-        start,
-        this.#holder,
-        JSON.stringify(this.owner),
-        claim,
-      ],
-      ...[JSON.stringify(summary.state), summary.preview === null ? null : JSON.stringify(summary.preview)],
-      ...[summary.previewAt, JSON.stringify(summary.messages), created, now, kind, isSubagent, provider, place, parent],
-      ...[forkedFrom === null ? null : columnText(forkedFrom), words, index.join(" ")],
-    ];
+  async insertAll(starts: readonly NewThread[]): Promise<(number | Error)[]> {
+    const s = this.#s;
+    const asked = starts.map((start) => ({ ...start, claim: randomUUID() }));
+    const given = newColumns(asked);
+    const holder = `$${given.values.length + 1}::integer`;
     const text = `
-      WITH based AS (
-        SELECT b.t FROM ${this.#s}.threads AS b WHERE b.t = $4::bigint AND b.next >= $5::bigint AND (NOT b.deleted
-          OR EXISTS (SELECT FROM ${this.#s}.threads AS c WHERE c.base = b.t AND c.start >= $5::bigint))
-        FOR KEY SHARE
+      WITH given AS (
+        SELECT * FROM unnest(${given.types}) AS g (${given.names}) ${FEW(given.values.length + 3)}
+      ), based AS (
+        SELECT g.claim FROM given AS g JOIN ${s}.threads AS b ON b.t = g.base WHERE b.next >= g.start AND (NOT b.deleted
+          OR EXISTS (SELECT FROM ${s}.threads AS c WHERE c.base = b.t AND c.start >= g.start))
+        FOR KEY SHARE OF b
       ), made AS (
-        INSERT INTO ${this.#s}.threads (id, header, began, base, start, next, epoch, holder, owner, claim, state, preview,
-          preview_at, messages, created, updated, kind, subagent, provider, place, parent, forked_from, text_words, text_index)
-        SELECT $1, $2, $3, $4::bigint, $5::bigint, $5::bigint + 1, 1, $6::integer, $7, $8, $9, $10, $11::bigint, $12,
-          $13::bigint, $14::bigint, $15, $16::boolean, $17, $18, $19, $20, $21, ${INDEX("$22::text")}
-        WHERE $4::bigint IS NULL OR EXISTS (SELECT FROM based)
-        ON CONFLICT (id) DO NOTHING RETURNING t
+        INSERT INTO ${s}.threads (id, header, began, base, start, next, epoch, holder, owner, claim, state, preview,
+          preview_at, messages, created, updated, kind, subagent, provider, place, parent, forked_from)
+        SELECT id, header, began, base, start, start + 1, 1, ${holder}, $${given.values.length + 2}::text, claim, state, preview,
+          preview_at, messages, created, updated, kind, subagent, provider, place, parent, forked_from
+        FROM given WHERE base IS NULL OR claim IN (SELECT claim FROM based) ORDER BY id
+        ON CONFLICT (id) DO NOTHING RETURNING t, claim
+      ), worded AS (
+        INSERT INTO ${s}.words (t, text_words, text_index)
+        SELECT m.t, g.words, ${INDEX("g.index")} FROM made AS m JOIN given AS g USING (claim) WHERE g.words <> ''
       )
-      SELECT t, $8 AS claim, true AS based FROM made
-      UNION ALL
-      SELECT t, claim, true FROM ${this.#s}.threads WHERE id = $1`;
-    const rows = await this.#rows(text, ...values);
-    const own = rows.find((row) => row.claim === claim);
-    if (own !== undefined) return Number(own.t);
-    if (rows.length > 0 || base === null) throw new DuplicateThreadError(meta.id);
-    throw new RolloutNotFoundError(`what thread ${meta.id} inherits is not there any more`);
+      SELECT g.claim, coalesce(m.t, CASE WHEN h.claim = g.claim THEN h.t END) AS t,
+        h.t IS NOT NULL OR g.base IS NULL OR g.claim IN (SELECT claim FROM based) AS taken
+      FROM given AS g LEFT JOIN made AS m USING (claim) LEFT JOIN ${s}.threads AS h ON h.id = g.id`;
+    const rows = await this.#rows(text, ...given.values, this.#holder, JSON.stringify(this.owner), starts.length);
+    const told = new Map(rows.map((row) => [row.claim, row]));
+    return asked.map(({ claim, meta: { id } }) => {
+      const { t = null, taken } = told.get(claim) ?? {};
+      if (t !== null) return Number(t);
+      if (taken === true) return new DuplicateThreadError(id);
+      return new RolloutNotFoundError(`what thread ${id} inherits is not there any more`);
+    });
   }
 
   /** Takes the thread for this store; undefined: it is not there, or another has it. */
@@ -135,14 +174,22 @@ export class ThreadTable {
     await this.#rows(text, t, began, updatedAt, archived);
   }
 
-  async release({ t, epoch }: PostgresWriter): Promise<void> {
+  /** Gives threads back, each under the epoch that its writer has. */
+  async release(writers: readonly Pick<PostgresWriter, "t" | "epoch">[]): Promise<void> {
     const text = `
-      WITH released AS (
-        UPDATE ${this.#s}.threads SET holder = NULL, owner = NULL, claim = NULL WHERE t = $1 AND epoch = $2
-        RETURNING id, epoch, owner
+      WITH given AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS g (t, epoch) ${FEW(3)}),
+      released AS (
+        UPDATE ${this.#s}.threads AS h SET holder = NULL, owner = NULL, claim = NULL
+        FROM given AS g WHERE h.t = g.t AND h.epoch = g.epoch RETURNING h.id, h.epoch, h.owner
       )
       SELECT pg_notify('${CHANNEL}', ${NEWS}) FROM released`;
-    await this.#rows(text, t, epoch);
+    const sorted = writers.toSorted((a, b) => a.t - b.t);
+    await this.#rows(
+      text,
+      sorted.map(({ t }) => t),
+      sorted.map(({ epoch }) => epoch),
+      sorted.length,
+    );
   }
 
   async #change(id: ThreadId, set: string, ...values: unknown[]): Promise<boolean> {
@@ -152,8 +199,15 @@ export class ThreadTable {
 
   async rename(id: ThreadId, name: string | null): Promise<boolean> {
     const { words, index } = searchedWords(name ?? "");
-    const set = `name = $2, name_words = $3, name_index = ${INDEX("$4::text")}`;
-    return this.#change(id, set, name === null ? null : JSON.stringify(name), words, index.join(" "));
+    const text = `
+      WITH named AS (UPDATE ${this.#s}.threads SET name = $2 WHERE id = $1 AND NOT deleted RETURNING t),
+      worded AS (
+        INSERT INTO ${this.#s}.words (t, name_words, name_index) SELECT t, $3::text, ${INDEX("$4::text")} FROM named
+        ON CONFLICT (t) DO UPDATE SET name_words = excluded.name_words, name_index = excluded.name_index
+      )
+      SELECT t FROM named`;
+    const values = [columnText(id), name === null ? null : JSON.stringify(name), words, index.join(" ")];
+    return (await this.#rows(text, ...values)).length > 0;
   }
 
   async setGitInfo(id: ThreadId, git: ThreadGit | null): Promise<boolean> {
@@ -172,9 +226,10 @@ export class ThreadTable {
       WITH found AS (SELECT t FROM ${this.#s}.threads WHERE id = $1 AND (NOT deleted OR claim = $2) FOR UPDATE),
       gone AS (
         UPDATE ${this.#s}.threads AS h SET deleted = true, epoch = h.epoch + 1, holder = NULL, owner = NULL, claim = $2,
-          preview = NULL, preview_at = NULL, messages = '[]', name = NULL, name_words = '', text_words = '',
-          name_index = '', text_index = ''
+          preview = NULL, preview_at = NULL, messages = '[]', name = NULL
         FROM found WHERE h.t = found.t RETURNING h.t, h.id, h.epoch, h.owner
+      ), unworded AS (
+        DELETE FROM ${this.#s}.words AS w USING gone WHERE w.t = gone.t
       )
       SELECT t, pg_notify('${CHANNEL}', ${NEWS}) AS told FROM gone`;
     // By the claim, a statement that is given again knows what it has deleted.

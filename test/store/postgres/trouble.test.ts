@@ -193,3 +193,19 @@ for (const [what, [make, says]] of Object.entries(REFUSALS)) {
       assert.equal((await store.get(id)).name, null);
     }));
 }
+
+test("a thread whose end could not be told is not taken for ever: its own store has it at once, and others when it is told later", () =>
+  onTrouble(async (store, pool) => {
+    const [own, others] = [await store.create(header()), await store.create(header())];
+    pool.trouble(DROPS["the connection is reset"], "before", Number.POSITIVE_INFINITY);
+    await Promise.all([own.close(), others.close()]);
+    pool.over();
+    const again = await store.open(own.threadId);
+    assert.equal(again.epoch, 2);
+    await again.close();
+    const other = postgresStore({ pool: pglitePool(db), schema: `trouble_${schemas}` });
+    const taken = await other.open(others.threadId, { lease: "wait", deadlineMs: 20_000 });
+    assert.equal(taken.epoch, 2);
+    await taken.close();
+    await other.close();
+  }));

@@ -1,0 +1,54 @@
+/**
+ * Work of one kind, given together: what comes within one turn of the event loop, or while the same is under way, is one statement.
+ * So many who come at once wait for one connection and one commit.
+ */
+import { isOfTheStatement } from "./failure.ts";
+
+/** What one statement should hold at most. */
+const MOST = 256;
+
+type Waiting<Ask, Answer> = {
+  readonly ask: Ask;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+};
+
+export class Gathered<Ask, Answer> {
+  readonly #give: (asks: readonly Ask[]) => Promise<readonly Answer[]>;
+  readonly #waiting: Waiting<Ask, Answer>[] = [];
+  #isRunning = false;
+
+  /** @param give one statement, or nothing of it; an answer for each, in their order */
+  constructor(give: (asks: readonly Ask[]) => Promise<readonly Answer[]>) {
+    this.#give = give;
+  }
+
+  /** @throws what the statement throws */
+  ask(ask: Ask): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ ask, resolve, reject });
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    // Those who come in one go come together.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) await this.#together(this.#waiting.splice(0, MOST));
+    this.#isRunning = false;
+  }
+
+  /** Never rejects: each is told what came of it. */
+  async #together(asked: readonly Waiting<Ask, Answer>[]): Promise<void> {
+    try {
+      const answers = await this.#give(asked.map(({ ask }) => ask));
+      for (const [n, { resolve }] of asked.entries()) resolve(answers[n] as Answer);
+    } catch (error) {
+      // What is wrong with one of them must not be all others'.
+      if (asked.length > 1 && isOfTheStatement((error as Error).cause))
+        for (const one of asked) await this.#together([one]);
+      else for (const { reject } of asked) reject(error);
+    }
+  }
+}
