@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeFolder } from "../kernel/make-folder.ts";
 import { StoreIoError } from "../protocol/errors.ts";
 import { ioText, isMissing } from "./io-failure.ts";
 
@@ -13,7 +14,7 @@ import { ioText, isMissing } from "./io-failure.ts";
  */
 export async function replaceFile(path: string, text: string, options: { secret?: boolean } = {}): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(path), 0o700);
     if (options.secret === true) return await writeBeside(path, text, OWNERS_ALONE);
     const target = await targetOf(path);
     await writeBeside(target, text, (await modeOf(target)) ?? OWNERS_ALONE);

@@ -5,10 +5,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { arch, homedir, platform } from "node:os";
 import { dirname, join, relative } from "node:path";
 import * as z from "zod";
+import { makeFolder } from "../../kernel/make-folder.ts";
 
 /** An engine that cannot be had, started or reached. */
 export class EngineError extends Error {}
@@ -56,7 +57,7 @@ export async function enginePackage(wanted: EnginePackage, host: EngineHost): Pr
   const place = join(host.cache, `${name.replaceAll("/", "+")}@${wanted.version}`);
   const folder = join(place, "node_modules", name);
   if (existsSync(place)) return folder;
-  await mkdir(host.cache, { recursive: true });
+  await makeFolder(host.cache);
   const fresh = await mkdtemp(join(host.cache, ".fetching-"));
   try {
     await fetchInto(fresh, `${name}@${wanted.version}`, wanted, host);

@@ -1,8 +1,9 @@
 /** A restate-server of its own: its program comes from npm, its data lie in a folder, and it listens on the loopback alone. */
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeFolderSync } from "../../kernel/make-folder.ts";
 import { EngineError, type EngineHost, enginePackage } from "./engine-package.ts";
 import { freePort } from "./free-port.ts";
 import { answerOf, LeashedProcess } from "./leashed-process.ts";
@@ -76,7 +77,7 @@ export class RestateEngine {
   /** Starts it without waiting: nodes of a cluster wait for each other. */
   launch(): void {
     const { folder, program, prefix = [], ip, ports, nodeName, env } = this.place;
-    mkdirSync(folder, { recursive: true });
+    makeFolderSync(folder);
     const args = ["--base-dir", join(folder, "data"), "--bind-ip", ip, "--bind-port", String(ports.node)];
     this.#process = new LeashedProcess({
       argv: [...prefix, program, ...args, "--listen-mode", "tcp", "--node-name", nodeName, "--no-logo"],

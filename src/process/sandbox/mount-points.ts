@@ -21,6 +21,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
+import { makeFolderSync } from "../../kernel/make-folder.ts";
 import { SandboxUnavailableError } from "../../protocol/errors.ts";
 import { isAlive } from "../alive.ts";
 import { stateFolder } from "./state-folder.ts";
@@ -113,7 +114,7 @@ class Board {
       quietly(() => unlinkSync(`${place}/${MADE}`));
       return "existing";
     }
-    mkdirSync(place, { recursive: true, mode: 0o700 });
+    makeFolderSync(place, 0o700);
     if (!isOurs) {
       try {
         mkdirSync(path);

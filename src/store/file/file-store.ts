@@ -116,11 +116,7 @@ export class FileStore implements MovableStore {
     } catch (error) {
       if (!isGone(error)) throw typed(error);
     }
-    try {
-      return await work();
-    } catch (error) {
-      throw typed(error);
-    }
+    return typedly(work);
   }
 
   /** The same for what comes in pieces, as long as none has come. */
@@ -167,7 +163,11 @@ export class FileStore implements MovableStore {
     return storedThread(await readRow(this.#core, path, notes.now()));
   }
 
-  async list(query?: ThreadQuery): Promise<ThreadPage> {
+  list(query?: ThreadQuery): Promise<ThreadPage> {
+    return typedly(() => this.#list(query));
+  }
+
+  async #list(query: ThreadQuery | undefined): Promise<ThreadPage> {
     const { group, index } = this.#core;
     this.#core.check();
     group.writeAll();
@@ -205,7 +205,11 @@ export class FileStore implements MovableStore {
     }
   }
 
-  async ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
+  ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    return typedly(() => this.#ancestors(threadId));
+  }
+
+  async #ancestors(threadId: ThreadId): Promise<readonly ThreadId[]> {
     const { locator, reader } = this.#core;
     const found = new Set<ThreadId>();
     let path: string | undefined = await this.#core.pathOf(threadId);
@@ -222,37 +226,43 @@ export class FileStore implements MovableStore {
     return [...found];
   }
 
-  async descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
-    await this.#core.pathOf(threadId);
-    return this.#askCatalog((catalog) => catalog.descendants(threadId));
+  descendants(threadId: ThreadId): Promise<readonly ThreadId[]> {
+    return typedly(async () => {
+      await this.#core.pathOf(threadId);
+      return this.#askCatalog((catalog) => catalog.descendants(threadId));
+    });
   }
 
-  async rename(threadId: ThreadId, name: string | null): Promise<void> {
-    return this.#archive.rename(threadId, jsonForm(name, "a name"));
+  rename(threadId: ThreadId, name: string | null): Promise<void> {
+    return typedly(async () => this.#archive.rename(threadId, jsonForm(name, "a name")));
   }
 
-  async setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
-    return this.#archive.setGitInfo(threadId, jsonForm(gitInfo, "a repository"));
+  setGitInfo(threadId: ThreadId, gitInfo: ThreadGit | null): Promise<void> {
+    return typedly(async () => this.#archive.setGitInfo(threadId, jsonForm(gitInfo, "a repository")));
   }
 
   archive(threadId: ThreadId): Promise<void> {
-    return this.#archive.archive(threadId);
+    return typedly(() => this.#archive.archive(threadId));
   }
 
   unarchive(threadId: ThreadId): Promise<void> {
-    return this.#archive.unarchive(threadId);
+    return typedly(() => this.#archive.unarchive(threadId));
   }
 
-  async delete(threadId: ThreadId): Promise<void> {
-    await this.#archive.delete(threadId);
-    await this.#notes.forget(threadId);
+  delete(threadId: ThreadId): Promise<void> {
+    return typedly(async () => {
+      await this.#archive.delete(threadId);
+      await this.#notes.forget(threadId);
+    });
   }
 
   /** Brings the catalog up to date with what other programs changed in the files. */
-  async rescan(): Promise<void> {
-    this.#core.check();
-    this.#core.index.rescan();
-    await this.#core.index.ready();
+  rescan(): Promise<void> {
+    return typedly(async () => {
+      this.#core.check();
+      this.#core.index.rescan();
+      await this.#core.index.ready();
+    });
   }
 
   /** The thread as one self-contained rollout file, in pieces of whole lines. */
@@ -261,11 +271,13 @@ export class FileStore implements MovableStore {
     yield* this.#reading(thread, (path) => exportLines(this.#core.reader, path, options));
   }
 
-  async holderOf(threadId: ThreadId): Promise<LeaseOwner | null> {
-    const { live, leases } = this.#core;
-    if (live.get(threadId) !== undefined) return leases.self;
-    const path = await this.#core.pathOf(threadId).catch(undefinedWhenUnknown);
-    return path === undefined ? null : (this.#core.leasesOf(path).holderOf(threadId) ?? null);
+  holderOf(threadId: ThreadId): Promise<LeaseOwner | null> {
+    return typedly(async () => {
+      const { live, leases } = this.#core;
+      if (live.get(threadId) !== undefined) return leases.self;
+      const path = await this.#core.pathOf(threadId).catch(undefinedWhenUnknown);
+      return path === undefined ? null : (this.#core.leasesOf(path).holderOf(threadId) ?? null);
+    });
   }
 
   image(threadId: ThreadId): Promise<StoredImage> {
@@ -305,7 +317,15 @@ const isGone = (error: unknown): boolean => isMissing(error) || (error instanceo
 
 /** The system's failures get a type; an abort's reason stays what it is. */
 const typed = (error: unknown): unknown =>
-  errorCode(error) === undefined ? error : asStoreError("cannot read a rollout", error);
+  errorCode(error) === undefined ? error : asStoreError("the file system refused", error);
+
+async function typedly<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw typed(error);
+  }
+}
 
 function storedThread(row: StoredThread): StoredThread {
   const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;

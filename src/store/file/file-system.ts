@@ -16,7 +16,6 @@ import {
   ftruncateSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -32,6 +31,7 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { systemClock } from "../../kernel/clock.ts";
+import { makeFolderSync } from "../../kernel/make-folder.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 
 /** What the store asks of a file: its kind, size in bytes and times. */
@@ -176,7 +176,7 @@ export const nodeFileSystem: FileSystem = {
   truncate: ftruncateSync,
   sync: dataSync,
   syncNow: fdatasyncSync,
-  makeFolder: (path) => void mkdirSync(path, { recursive: true, mode: PRIVATE_FOLDER }),
+  makeFolder: (path) => makeFolderSync(path, PRIVATE_FOLDER),
   list: (path) =>
     readdirSync(path, { withFileTypes: true }).map((entry) => ({ name: entry.name, isFolder: isFolder(path, entry) })),
   readText: readWhole,

@@ -67,7 +67,7 @@ export class ThreadOpener {
       const now = core.clock.now();
       const header = headerOf(meta, from, now);
       const path = core.layout.rolloutPath(meta.id, new Date(startTimeOf(meta) || now));
-      const info = isLate ? undefined : this.#writeNew(path, header.text);
+      const info = isLate ? undefined : this.#writeNew(meta.id, path, header.text);
       const writer: FileThreadWriter = new FileThreadWriter(core.writerEnv, {
         threadId: meta.id,
         fileId: meta.id,
@@ -87,7 +87,6 @@ export class ThreadOpener {
       return writer;
     } catch (error) {
       core.leases.release(lease);
-      if (errorCode(error) === "EEXIST") throw new DuplicateThreadError(meta.id);
       throw asStoreError(`cannot make thread ${meta.id}`, error);
     }
   }
@@ -109,10 +108,10 @@ export class ThreadOpener {
   #makeLate({ threadId, lease, file }: FileThreadWriter, text: string): void {
     lease.keeper.take(lease);
     try {
-      this.#catalogue(threadId, this.#writeNew(file.path, text));
+      this.#catalogue(threadId, this.#writeNew(threadId, file.path, text));
     } catch (error) {
       lease.keeper.letGo(lease);
-      if (errorCode(error) === "EEXIST") throw new ThreadBusyError(threadId, undefined);
+      if (error instanceof DuplicateThreadError) throw new ThreadBusyError(threadId, undefined);
       throw error;
     }
   }
@@ -148,10 +147,11 @@ export class ThreadOpener {
     return names;
   }
 
-  #writeNew(path: string, text: string): FileInfo {
+  /** @throws DuplicateThreadError where the file is there; what the file system throws */
+  #writeNew(threadId: ThreadId, path: string, text: string): FileInfo {
     const { fs } = this.#core;
     const bytes = Buffer.from(text);
-    const fd = this.#openNew(path);
+    const fd = this.#openNew(threadId, path);
     try {
       for (let done = 0; done < bytes.length; ) done += fs.write(fd, bytes, done, bytes.length - done);
     } catch (error) {
@@ -164,14 +164,22 @@ export class ThreadOpener {
     return info;
   }
 
-  #openNew(path: string): number {
+  #openNew(threadId: ThreadId, path: string): number {
     const { fs } = this.#core;
+    const open = () => {
+      try {
+        return fs.open(path, "create");
+      } catch (error) {
+        if (errorCode(error) === "EEXIST") throw new DuplicateThreadError(threadId);
+        throw error;
+      }
+    };
     try {
-      return fs.open(path, "create");
+      return open();
     } catch (error) {
       if (!isMissing(error)) throw error;
       fs.makeFolder(path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"))));
-      return fs.open(path, "create");
+      return open();
     }
   }
 

@@ -343,6 +343,40 @@ describe("what cannot be reached in a home", () => {
     });
   }
 
+  for (const folder of ["sessions", "archived_sessions", "leases", "standing", "deleted", "."]) {
+    for (const [what, make] of Object.entries({
+      "a file": (path: string) => writeFileSync(path, "x"),
+      "a link to nothing": (path: string) => symlinkSync("/nowhere/at/all", path),
+      "a link to itself": (path: string) => symlinkSync(path, path),
+      "a link into a place that holds nothing": (path: string) => symlinkSync("/proc/nothing", path),
+    })) {
+      test(`${folder} is ${what}: what needs it fails as a matter of the disk, and nothing else does`, async () => {
+        await using home = new TempHome();
+        const root = join(home.path, "home");
+        if (folder !== ".") mkdirSync(root);
+        make(join(root, folder));
+        const store = home.open({ home: root });
+        const ofTheDisk = (error: unknown) => {
+          assert.ok(error instanceof SkeinError && error.code === "store_io", `${String(error)}`);
+        };
+        const doings = async () => {
+          const writer = await store.create(header());
+          addTurn(writer, "kept");
+          await writer.flush();
+          await store.notes?.write(writer.threadId, "timers", { is: "noted" }).catch(ofTheDisk);
+          await writer.close();
+          await store.archive(writer.threadId).catch(ofTheDisk);
+          await store.delete(writer.threadId).catch(ofTheDisk);
+        };
+        await doings().catch(ofTheDisk);
+        await store.list().catch(ofTheDisk);
+        await store.rescan().catch(ofTheDisk);
+        for (const ask of ["get", "ancestors", "holderOf", "unarchive"] as const)
+          await store[ask](newThreadId()).catch((error) => error.code === "rollout_not_found" || ofTheDisk(error));
+      });
+    }
+  }
+
   test("queries and names of another type are refused by a typed error", async () => {
     await using home = new TempHome();
     const store = home.open();

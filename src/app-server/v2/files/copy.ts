@@ -1,6 +1,7 @@
 import type { CopyOptions, Stats } from "node:fs";
 import { copyFile, cp, lstat, readlink, stat, symlink } from "node:fs/promises";
-import { sep } from "node:path";
+import { dirname, sep } from "node:path";
+import { makeFolder } from "../../../kernel/make-folder.ts";
 import { ioCode, isMissing } from "../../../services/io-failure.ts";
 import { invalidRequest } from "../../rpc-error.ts";
 
@@ -27,6 +28,7 @@ async function copyTree(from: string, to: string, recursive: boolean): Promise<v
   if (!recursive) throw invalidRequest("fs/copy requires recursive: true when sourcePath is a directory");
   if (`${to}${sep}`.startsWith(from.endsWith(sep) ? from : `${from}${sep}`)) throw invalidRequest(INTO_ITSELF);
   try {
+    await makeFolder(dirname(to));
     await cp(from, to, TREE);
   } catch (error) {
     const code = ioCode(error) ?? "";

@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import { lstat, mkdir, open, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { isAbsolute, join, normalize } from "node:path";
 import * as z from "zod";
+import { makeFolder } from "../../../kernel/make-folder.ts";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
 import { readBytes } from "../../../services/bounded-read.ts";
 import { ioCode, ioText } from "../../../services/io-failure.ts";
@@ -115,7 +116,7 @@ function bytesOf(base64: string): Buffer {
 const notAFile = (file: string): RpcError => invalidRequest(`path \`${file}\` is not a file`);
 
 async function createDirectory({ path: folder, recursive }: z.infer<typeof createSchema>): Promise<void> {
-  await mkdir(folder, { recursive: recursive ?? true });
+  await (recursive === false ? mkdir(folder) : makeFolder(folder));
 }
 
 async function metadata(file: string) {

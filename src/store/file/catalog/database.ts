@@ -2,9 +2,10 @@
  * The SQLite file under the catalog. It can be rebuilt, so nothing in it is worth repairing: a file that is damaged or of
  * another version is thrown away, at once when it is found on opening, else when it is closed.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { makeFolderSync } from "../../../kernel/make-folder.ts";
 import { makePrivateFile, PRIVATE_FOLDER } from "../file-system.ts";
 import { loadSqlite } from "../sqlite.ts";
 import { HomePaths } from "./home-paths.ts";
@@ -79,7 +80,7 @@ export class CatalogDatabase {
 
   /** `fresh`: its tables were made just now. */
   static open(path: string, options: DatabaseOptions = {}): { database: CatalogDatabase; fresh: boolean } {
-    mkdirSync(dirname(path), { recursive: true, mode: PRIVATE_FOLDER });
+    makeFolderSync(dirname(path), PRIVATE_FOLDER);
     const found = CatalogDatabase.#tryOpen(path, options);
     if (found !== undefined) return found;
     discard(path);

@@ -1,12 +1,13 @@
 import { constants } from "node:fs";
-import { chmod, mkdir, open, rm } from "node:fs/promises";
+import { chmod, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { makeFolder } from "../../../kernel/make-folder.ts";
 import type { FileStep } from "./patch-plan.ts";
 
 /** Writes or removes a file by its name, with the rights of this process. @throws what the file system throws */
 export async function writePlainly({ path, after, mode }: FileStep): Promise<void> {
   if (after === null) return rm(path);
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   await overwrite(path, after);
   if (mode !== undefined) await chmod(path, mode);
 }
