@@ -12,7 +12,7 @@ const BOUNDS: Bounds = {
   bytesWritten: { factor: 1.5, free: 1_024 },
   bytesRead: { factor: 2, free: 64 * 1024 },
   heap: { factor: 3, free: 16 * 1024 },
-  cpuUs: { factor: 8, free: 5_000 },
+  cpuUs: { factor: 4, free: 1_000 },
 };
 
 type Verdict = {

@@ -17,6 +17,7 @@ type Peer = {
   /** The folder of its packages; peers of one library share it. */
   readonly folder: string;
   readonly packages: readonly string[];
+  readonly overrides?: Readonly<Record<string, string>>;
   readonly module: string;
   /** Which of the kinds that its module has. */
   readonly kind?: string;
@@ -34,6 +35,8 @@ const PEERS: readonly Peer[] = [
     name: "langgraph-sqlite",
     folder: "langgraph-sqlite",
     packages: [...LANGGRAPH, "@langchain/langgraph-checkpoint-sqlite"],
+    // Up to its version 12 it aborts the process when Node 24 collects a statement.
+    overrides: { "better-sqlite3": "^13.2.0" },
     module: "langgraph.mjs",
     kind: "sqlite",
   },
@@ -70,7 +73,7 @@ const fail = (peer: string, why: string): void => {
 for (const peer of PEERS.filter(({ name }) => isChosen(name))) {
   const folder = join(CACHE, "peers", peer.folder);
   try {
-    await fetchPackages(folder, peer.packages);
+    await fetchPackages(folder, peer.packages, peer.overrides);
   } catch (error) {
     fail(peer.name, `it could not be fetched: ${shortOf(error)}`);
     continue;
