@@ -290,14 +290,14 @@ export class Messages implements MessageDesk {
   /** A thread has ended for good. */
   noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void {
     this.#topics.forget(threadId);
-    this.#requests.endOf(threadId, new ThreadClosedError(threadId));
+    this.#requests.endOf(threadId, () => new ThreadClosedError(threadId));
     if (!this.#host.isClosing) void this.mail.forget(threadId, fate);
   }
 
   /** Nothing is given any more; resolves when nothing more is stored. */
   async close(): Promise<void> {
     this.#closing.abort(new ManagerClosedError());
-    this.#requests.endAll(new ManagerClosedError());
+    this.#requests.endAll(() => new ManagerClosedError());
     await this.mail.settled();
   }
 }

@@ -112,13 +112,16 @@ export class Requests {
   }
 
   /** Who has asked has ended, and gets no reply; what it has asked has reached its receiver. */
-  endOf(from: ThreadId | null, error: Error): void {
+  endOf(from: ThreadId | null, errorOf: () => Error): void {
+    const asked = this.#asked.get(from);
+    if (asked === undefined) return;
+    const error = errorOf();
     this.#delivery.noteReached(error);
-    for (const reject of this.#asked.get(from)?.values() ?? []) reject(error);
+    for (const reject of asked.values()) reject(error);
   }
 
-  endAll(error: Error): void {
-    for (const from of [...this.#asked.keys()]) this.endOf(from, error);
+  endAll(errorOf: () => Error): void {
+    for (const from of [...this.#asked.keys()]) this.endOf(from, errorOf);
   }
 }
 

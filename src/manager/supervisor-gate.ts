@@ -50,13 +50,11 @@ export class SupervisorGate {
   /** Reads a copy, whose members stay as they were read. */
   #read(message: unknown): SupervisorEvent {
     const event = isJsonObject(message) ? { ...message } : message;
+    const exited = exitedOf(event);
+    if (exited !== undefined) return { type: "thread.exited", threadId: exited };
     const { success, error } = ENVELOPE.safeParse(event);
     const unknown = success ? unknownField(event as SupervisorMessage) : undefined;
     if (success && unknown === undefined) return event as SupervisorEvent;
-    if (isTagged(event)) {
-      const exited = event.type === "thread.exited" ? event.threadId : EXIT.exec(event.type)?.[1];
-      if (typeof exited === "string") return { type: "thread.exited", threadId: exited as ThreadId };
-    }
     const reply = typeof event === "object" && event !== null && "reply" in event ? event.reply : undefined;
     const problem = new InvalidRequestError(unknown ?? problemOf(event, error));
     return { type: "message.refused", error: problem, ...(isFunction(reply) ? { reply } : {}) };
@@ -70,6 +68,13 @@ export class SupervisorGate {
     inner._send = (event) => deliver(this.admit(event));
     inner.stop = () => actor;
   }
+}
+
+/** Of which thread's end the event tells. */
+function exitedOf(event: unknown): ThreadId | undefined {
+  if (!isTagged(event)) return undefined;
+  const exited = event.type === "thread.exited" ? event.threadId : EXIT.exec(event.type)?.[1];
+  return typeof exited === "string" ? (exited as ThreadId) : undefined;
 }
 
 /** Whether a supervisor takes messages of this type. */
