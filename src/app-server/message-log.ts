@@ -77,6 +77,7 @@ export class MessageLog {
   }
 
   #say({ id, method, ...more }: Facts, message: string): void {
+    if (this.#logger.isLevelEnabled?.("debug") === false) return;
     const shown = {
       connection: this.#connection,
       ...(id === undefined ? {} : { id: typeof id === "string" ? safe(id) : id }),

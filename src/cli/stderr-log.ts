@@ -20,10 +20,14 @@ export function stderrLog(level: LogLevel, stderr: NodeJS.WriteStream): SkeinLog
     });
     return logger;
   };
+  const isLevelEnabled = (name: string): boolean => LOG_LEVELS.findIndex((each) => each === name) <= rank;
   const writerAt =
     (name: Exclude<LogLevel, "silent">) =>
     (...line: unknown[]): void => {
-      if (LOG_LEVELS.indexOf(name) <= rank) void loaded().then((to) => Reflect.apply(to[name], to, line));
+      if (isLevelEnabled(name)) void loaded().then((to) => Reflect.apply(to[name], to, line));
     };
-  return { error: writerAt("error"), warn: writerAt("warn"), info: writerAt("info"), debug: writerAt("debug") };
+  return {
+    ...{ error: writerAt("error"), warn: writerAt("warn"), info: writerAt("info"), debug: writerAt("debug") },
+    isLevelEnabled,
+  };
 }

@@ -4,6 +4,22 @@ import { test } from "node:test";
 import { silentLog } from "../../src/kernel/log.ts";
 import { serve } from "./test-client.ts";
 
+test("a logger that does not write such lines is given none", async () => {
+  const lines: unknown[] = [];
+  const logger = {
+    ...silentLog,
+    debug: (...line: unknown[]) => void lines.push(line),
+    isLevelEnabled: (level: string) => level !== "debug",
+  };
+  await using server = await serve({ server: { logger } });
+  await server.client.request("thread/start", {});
+  server.client.send({ method: "initialized" } as never);
+  assert.deepEqual(
+    lines.filter((line) => JSON.stringify(line).includes("method")),
+    [],
+  );
+});
+
 test("method, id and duration of each message; never its parameters", async () => {
   const lines: [object, string][] = [];
   const debug = (details: object, message: string) => void lines.push([details, message]);
