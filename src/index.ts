@@ -104,6 +104,7 @@ export type {
   CollaborationModeName,
   GivenCollaborationMode,
 } from "./protocol/collaboration-mode.ts";
+export type { Elicitation, FormContent } from "./protocol/elicitation.ts";
 export {
   ApprovalDeniedError,
   BudgetExceededError,
@@ -304,6 +305,7 @@ export type {
   CollabCall,
   CollabCallToReceiver,
   CollabEventMsg,
+  ElicitationRequestEvent,
   ExecApprovalRequestEvent,
   ExecCommandBeginEvent,
   ExecCommandEndEvent,

@@ -2,6 +2,7 @@
 import type { EventMsg } from "../protocol/event.ts";
 
 export type ApprovalMsg = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
+export type ElicitationMsg = Extract<EventMsg, { type: "elicitation_request" }> & { readonly call_id: string };
 export type QuestionMsg = Extract<EventMsg, { type: "request_user_input" }>;
 
 /** A tool of the clients' own that the model calls. */
@@ -15,9 +16,12 @@ export type ToolCallMsg = {
   /** Gets the first client's answer; undefined: it is an error, or none comes any more. */
   readonly answer: (result: unknown) => void;
 };
-export type AskedMsg = ApprovalMsg | QuestionMsg | ToolCallMsg;
+export type AskedMsg = ApprovalMsg | QuestionMsg | ElicitationMsg | ToolCallMsg;
 
 export const isApproval = (msg: EventMsg): msg is ApprovalMsg =>
   msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
 
 export const isQuestion = (msg: EventMsg): msg is QuestionMsg => msg.type === "request_user_input";
+
+export const isElicitation = (msg: EventMsg | AskedMsg): msg is ElicitationMsg =>
+  msg.type === "elicitation_request" && msg.call_id !== undefined;

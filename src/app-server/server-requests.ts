@@ -5,16 +5,25 @@
  *   serverRequest/resolved.
  * - A client that answers with an error, or with what is no decision, declines; or gives no answers. v1 knows no questions. One that goes away leaves the
  *   question to the others, and to later clients.
+ * - What an MCP server asks is cancelled where nobody is left to answer: its call would wait with it.
  * - When the turn ends, its questions are withdrawn in the same way.
  */
 
 import type { Clock } from "../kernel/clock.ts";
+import type { ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
 import { NO_ANSWERS } from "../protocol/user-question.ts";
 import type { QuestionAnswered } from "../turn/pending-approval.ts";
-import { type AskedMsg, isApproval, isQuestion, type ToolCallMsg } from "./asked-msg.ts";
+import {
+  type AskedMsg,
+  type ElicitationMsg,
+  isApproval,
+  isElicitation,
+  isQuestion,
+  type ToolCallMsg,
+} from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import type { OpenRequest } from "./open-request.ts";
@@ -23,6 +32,7 @@ import type { ThreadFeed } from "./thread-feed.ts";
 import { decisionOf as v1Decision, approvalRequest as v1Request } from "./v1/approvals.ts";
 import { decisionOf as v2Decision, approvalRequest as v2Request } from "./v2/approvals.ts";
 import { toolCallRequest } from "./v2/dynamic-tools.ts";
+import { CANCELLED, DECLINED, elicitationAnswerOf, elicitationRequest } from "./v2/elicitations.ts";
 import { answersOf, userInputRequest } from "./v2/user-questions.ts";
 
 export class ServerRequests {
@@ -41,7 +51,7 @@ export class ServerRequests {
   }
 
   open(feed: ThreadFeed, { turn, msg }: { turn: string; msg: EventMsg }): void {
-    if (isApproval(msg) || isQuestion(msg)) this.#begin(feed, turn, msg);
+    if (isApproval(msg) || isQuestion(msg) || isElicitation(msg)) this.#begin(feed, turn, msg);
   }
 
   /** The model calls a tool of the clients' own: they are asked, and whoever comes later, until one answers or the turn ends. */
@@ -54,7 +64,7 @@ export class ServerRequests {
       id: this.#next,
       feed,
       msg,
-      turnId: feed.mapper.turn?.id ?? (msg.turn_id === "" ? turn : msg.turn_id),
+      turnId: feed.mapper.turn?.id ?? (msg.turn_id || turn),
       startedAt: this.#clock.now(),
       asked: new Map(),
     };
@@ -63,6 +73,24 @@ export class ServerRequests {
     for (const { connection, looksOn } of feed.subscriptions.values()) {
       if (looksOn === undefined) this.#ask(request, connection);
     }
+    this.#dismissUnasked(request);
+  }
+
+  /** A server that asks waits with its call: where nobody is there, it hears so at once. */
+  #dismissUnasked(request: OpenRequest): void {
+    if (!isElicitation(request.msg) || request.asked.size > 0) return;
+    this.#elicited({ ...request, msg: request.msg }, CANCELLED);
+  }
+
+  #elicited(request: OpenRequest<ElicitationMsg>, { action, content }: ElicitationAnswer): void {
+    const { server_name, call_id: request_id } = request.msg;
+    this.#answer(request, "approved", {
+      type: "resolve_elicitation",
+      server_name,
+      request_id,
+      decision: action,
+      content,
+    });
   }
 
   #ask(request: OpenRequest, connection: Connection): void {
@@ -71,6 +99,9 @@ export class ServerRequests {
     if (msg.type === "dynamic_tool_call") {
       if (dialect === "v1") return;
       request.feed.ask(connection, { id, ...toolCallRequest({ ...request, msg }) });
+    } else if (isElicitation(msg)) {
+      if (dialect === "v1") return;
+      request.feed.ask(connection, { id, ...elicitationRequest({ ...request, msg }) });
     } else if (isQuestion(msg)) {
       if (dialect === "v1") return;
       request.feed.ask(connection, { id, ...userInputRequest({ ...request, msg }) });
@@ -111,6 +142,10 @@ export class ServerRequests {
       msg.answer(failed ? undefined : result);
       return;
     }
+    if (isElicitation(msg)) {
+      this.#elicited({ ...request, msg }, failed ? DECLINED : elicitationAnswerOf(result));
+      return;
+    }
     if (isQuestion(msg)) {
       const response = failed ? NO_ANSWERS : answersOf(result);
       this.#answer(request, "approved", { type: "user_input_answer", id: msg.call_id, response });
@@ -149,7 +184,9 @@ export class ServerRequests {
     feed.tell({ method: "serverRequest/resolved", params: { threadId, requestId: id } });
     if (decision === "denied" || decision === "abort") feed.tell(...mapper.declined(msg.call_id, this.#clock.now()));
     const others = [...this.#open.values()].some((each) => each.feed.threadId === threadId);
-    if (!others && mapper.turn !== undefined) feed.tell(...mapper.setStatus({ type: "active", activeFlags: [] }));
+    if (others) return;
+    if (mapper.turn !== undefined) feed.tell(...mapper.setStatus({ type: "active", activeFlags: [] }));
+    else if (isElicitation(msg)) feed.tell(...mapper.setStatus({ type: "idle" }));
   }
 
   /** The turn has ended: nobody is asked any more. */
@@ -160,8 +197,9 @@ export class ServerRequests {
 
   /** The client follows the thread no more. */
   forget(feed: ThreadFeed, connection: Connection): void {
-    for (const request of this.#open.values()) {
-      if (request.feed.threadId === feed.threadId) request.asked.delete(connection);
+    for (const request of [...this.#open.values()]) {
+      if (request.feed.threadId !== feed.threadId || !request.asked.delete(connection)) continue;
+      this.#dismissUnasked(request);
     }
   }
 }

@@ -9,7 +9,7 @@
 import { SparseMap } from "../kernel/sparse-map.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import { type ApprovalMsg, isApproval, isQuestion } from "./asked-msg.ts";
+import { type ApprovalMsg, isApproval, isElicitation, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { ServerRequest } from "./json-rpc.ts";
 import { type Spoken, toldToV1, V1Voice } from "./v1/map-events.ts";
@@ -89,9 +89,11 @@ export class ThreadFeed {
     // A thread that waits for somebody says so, also while nobody follows it.
     const told = isApproval(msg)
       ? this.#approvalTold(msg, now)
-      : isQuestion(msg)
-        ? this.mapper.setStatus({ type: "active", activeFlags: ["waitingOnUserInput"] })
-        : this.mapper.map(event, now);
+      : isElicitation(msg)
+        ? this.mapper.setStatus({ type: "active", activeFlags: ["waitingOnApproval"] })
+        : isQuestion(msg)
+          ? this.mapper.setStatus({ type: "active", activeFlags: ["waitingOnUserInput"] })
+          : this.mapper.map(event, now);
     if (this.subscriptions.size > 0 || this.backlog !== undefined) this.#send(event, told);
     this.#announce(told);
   }

@@ -7,7 +7,7 @@ import type { Subscription as RxSubscription } from "rxjs";
 import type { Clock } from "../kernel/clock.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
-import { isApproval, isQuestion } from "./asked-msg.ts";
+import { isApproval, isElicitation, isQuestion } from "./asked-msg.ts";
 import type { Connection } from "./connection.ts";
 import type { ServedThread, ServedThreads } from "./served-threads.ts";
 import type { ServerRequests } from "./server-requests.ts";
@@ -53,7 +53,7 @@ export class ThreadHub {
   #onEvent(event: ThreadEvent): void {
     const { threadId, id, msg } = event;
     const isStart = msg.type === "task_started" || msg.type === "turn_resumed";
-    const asks = isApproval(msg) || isQuestion(msg);
+    const asks = isApproval(msg) || isQuestion(msg) || isElicitation(msg);
     const known = this.#feeds.get(threadId);
     const feed = known ?? (isStart ? this.#newFeed(threadId) : asks ? this.feedOf(threadId) : undefined);
     if (feed === undefined) return;

@@ -325,7 +325,7 @@ export class Feed {
 
 /** By which events a thread asks for an approval, and by which its model asks the user. */
 export const APPROVALS: ReadonlySet<string> = new Set(["exec_approval_request", "apply_patch_approval_request"]);
-export const USER_QUESTIONS: ReadonlySet<string> = new Set(["request_user_input"]);
+export const USER_QUESTIONS: ReadonlySet<string> = new Set(["request_user_input", "elicitation_request"]);
 
 /** The questions of some kinds that are open after an event. */
 export function openQuestions(

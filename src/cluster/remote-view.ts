@@ -78,10 +78,12 @@ export class RemoteView {
 
   /** A worker has the op, whatever its thread will say of it. */
   noteAnswered(op: Op): void {
-    const isOpen = ({ callId }: PendingApproval) => callId !== (op as { id?: unknown }).id;
+    const id = op.type === "resolve_elicitation" ? String(op.request_id) : (op as { id?: unknown }).id;
+    const isOpen = ({ callId }: PendingApproval) => callId !== id;
     if (op.type === "exec_approval" || op.type === "patch_approval")
       this.pendingApprovals = this.pendingApprovals.filter(isOpen);
-    if (op.type === "user_input_answer") this.pendingUserQuestions = this.pendingUserQuestions.filter(isOpen);
+    if (op.type === "user_input_answer" || op.type === "resolve_elicitation")
+      this.pendingUserQuestions = this.pendingUserQuestions.filter(isOpen);
   }
 
   noteConfig(config: SentConfig): void {

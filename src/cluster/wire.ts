@@ -211,6 +211,7 @@ const FOR_THE_TURN: ReadonlySet<string> = new Set([
   "exec_approval",
   "patch_approval",
   "user_input_answer",
+  "resolve_elicitation",
 ]);
 
 /** A thread as it stands: what is noted of it, and how many lines it has. */

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { type GivenCollaborationMode, givenCollaborationModeSchema } from "./collaboration-mode.ts";
+import { type FormContent, formContentSchema } from "./elicitation.ts";
 import { InvalidRequestError } from "./errors.ts";
 import { MAX_OP_DEPTH } from "./json-depth.ts";
 import { jsonForm } from "./json-form.ts";
@@ -79,7 +80,19 @@ export type ResolveElicitationOp = {
   server_name: string;
   request_id: string | number;
   decision: "accept" | "decline" | "cancel";
+  /** What an accepted form was filled in with. */
+  content?: FormContent | null | undefined;
 };
+/** What somebody says whom a call has asked. */
+type AnswerOp = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp | ResolveElicitationOp;
+const ANSWERS: ReadonlySet<string> = new Set([
+  "exec_approval",
+  "patch_approval",
+  "user_input_answer",
+  "resolve_elicitation",
+]);
+export const isAnswerOp = (op: Op): op is AnswerOp => ANSWERS.has(op.type);
+
 /** Asks for the skills of working directories; the answer is an event. */
 export type ListSkillsOp = {
   type: "list_skills";
@@ -193,6 +206,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     server_name: text,
     request_id: z.union([text, z.number()]),
     decision: z.enum(["accept", "decline", "cancel"]),
+    content: formContentSchema.nullish(),
   }),
   add_to_history: z.looseObject({ type: of("add_to_history"), text }),
   get_history_entry_request: z.looseObject({ type: of("get_history_entry_request"), offset: count, log_id: count }),

@@ -1,4 +1,5 @@
 import type { AgentStatus } from "./agent-status.ts";
+import type { Elicitation } from "./elicitation.ts";
 import type { ThreadId } from "./ids.ts";
 import type { Duration, FileChanges, McpInvocation, ParsedCommand } from "./turn-item.ts";
 import type { UserQuestion } from "./user-question.ts";
@@ -23,7 +24,7 @@ export type ToolEventMsg =
   | ExecCommandEndEvent
   | { type: "view_image_tool_call"; call_id: string; path: string }
   | ExecApprovalRequestEvent
-  | { type: "elicitation_request"; server_name: string; id: string | number; message: string }
+  | ElicitationRequestEvent
   | ApplyPatchApprovalRequestEvent
   | RequestUserInputEvent
   | { type: "patch_apply_begin"; call_id: string; turn_id: string; auto_approved: boolean; changes: FileChanges }
@@ -99,6 +100,19 @@ export type RequestUserInputEvent = {
   call_id: string;
   turn_id: string;
   questions: UserQuestion[];
+};
+
+/** What an MCP server asks the user. Answered by op resolve_elicitation. */
+export type ElicitationRequestEvent = {
+  type: "elicitation_request";
+  server_name: string;
+  id: string | number;
+  message: string;
+  /** The id once more, under the name that other questions have it by; with what follows since 0.169. */
+  call_id?: string | undefined;
+  /** Null: a client has called the tool, outside of a turn. */
+  turn_id?: string | null | undefined;
+  request?: Elicitation | undefined;
 };
 
 /** Which agent calls, and by which tool call. */

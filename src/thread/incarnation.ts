@@ -17,6 +17,7 @@ import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
+import type { ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { BudgetExceededError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
@@ -125,6 +126,7 @@ export class Incarnation implements TurnHost {
   #seen: unknown;
   #approvals: Approvals | undefined;
   #userQuestions: OpenQuestions<UserAnswers> | undefined;
+  #elicitations: OpenQuestions<ElicitationAnswer> | undefined;
   #hasWarnedOfModel = false;
 
   constructor({
@@ -374,6 +376,12 @@ export class Incarnation implements TurnHost {
       onAnswer: (callId) => this.env.approvals.answered({ threadId: this.threadId, callId, decision: null }),
     });
     return this.#userQuestions;
+  }
+
+  get elicitations(): OpenQuestions<ElicitationAnswer> {
+    const over = (callId: string) => this.env.approvals.answered({ threadId: this.threadId, callId, decision: null });
+    this.#elicitations ??= new OpenQuestions({ onAnswer: over, onWithdrawn: over });
+    return this.#elicitations;
   }
 
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {

@@ -21,7 +21,7 @@ import {
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
-import { type Op, parseOp } from "../protocol/op.ts";
+import { isAnswerOp, type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
@@ -286,7 +286,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get pendingUserQuestions(): readonly PendingApproval[] {
-    return this.#incarnation.userQuestions.pending;
+    const { userQuestions, elicitations } = this.#incarnation;
+    return [...userQuestions.pending, ...elicitations.pending];
   }
 
   get terminals(): BackgroundTerminals {
@@ -329,10 +330,13 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     checkCallOptions("submit", options, SUBMIT, SUBMIT_KINDS);
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
-    if (op.type === "exec_approval" || op.type === "patch_approval" || op.type === "user_input_answer") {
+    if (isAnswerOp(op)) {
       try {
         if (this.#isClosed) throw this.closedError(op);
-        if (op.type === "user_input_answer") this.#incarnation.userQuestions.checkAwaited(op);
+        const { userQuestions, elicitations } = this.#incarnation;
+        if (op.type === "user_input_answer") userQuestions.checkAwaited(op);
+        else if (op.type === "resolve_elicitation")
+          elicitations.checkAwaited({ type: op.type, id: String(op.request_id) });
         else this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
       } catch (error) {
         this.#home.noteUndelivered(this, { ...handing, op }, error);

@@ -4,6 +4,7 @@ import { refusal, type Submission } from "../../machines/thread.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { collaborationModeOf } from "../protocol/collaboration-mode.ts";
+import type { ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type {
@@ -12,6 +13,7 @@ import type {
   Op,
   OverrideTurnContextOp,
   PatchApprovalOp,
+  ResolveElicitationOp,
   UnknownOp,
   UserTurnOp,
 } from "../protocol/op.ts";
@@ -43,6 +45,9 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     case "user_input_answer":
       thread.userQuestions.answer(op.id, op.response);
       return;
+    case "resolve_elicitation":
+      thread.elicitations.answer(String(op.request_id), answerOfUser(op));
+      return;
     case "inject_items":
       injectItems(thread, id, op.items);
       return;
@@ -55,7 +60,6 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
     // Nobody answers these.
     case "add_to_history":
     case "get_history_entry_request":
-    case "resolve_elicitation":
     case "undo":
     case "thread_message":
     // The machine takes these itself, where its state has a use for them.
@@ -73,6 +77,10 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
       refuseUnsupported(thread, id, op satisfies UnknownOp);
   }
 }
+
+/** Only a form that is accepted has been filled in. */
+const answerOfUser = ({ decision, content }: ResolveElicitationOp): ElicitationAnswer =>
+  decision === "accept" && content != null ? { action: decision, content } : { action: decision };
 
 /** A known op that has no case above does not compile. */
 const refuseUnsupported = (thread: Incarnation, id: SubmissionId, { type }: Op): void =>

@@ -175,7 +175,10 @@ export interface Thread extends ThreadHandle, ThreadMessenger {
   setPriority(priority: Priority): Promise<void>;
   /** The commands of exec_command that go on behind the calls that started them; they end with the thread. */
   readonly terminals: BackgroundTerminals;
-  /** What its model has asked the user, and nobody has answered yet; a `user_input_answer` op with the call's id answers. */
+  /**
+   * What its model, or an MCP server, has asked the user, and nobody has answered yet: a `user_input_answer` op with the call's id
+   * answers the one, a `resolve_elicitation` op the other.
+   */
   readonly pendingUserQuestions: readonly PendingApproval[];
   /**
    * Has the op given to the thread at a time, also over unloading and restarts of the process; resolves when that is stored. The op

@@ -8,6 +8,8 @@ type QuestionWatch<Answer> = {
   readonly onChange?: (pending: number) => void;
   /** Told of each answer, before whoever waits for it. */
   readonly onAnswer?: (callId: string, answer: Answer) => void;
+  /** Told of each request that nobody has answered and nobody waits for any more. */
+  readonly onWithdrawn?: (callId: string) => void;
 };
 
 /** So many answered calls are known, so that a late answer hears why it comes too late. */
@@ -36,7 +38,10 @@ export class OpenQuestions<Answer> {
         return;
       }
       const waiting: Waiting<Answer> = { ...request, resolve: (answer) => settle(() => resolve(answer)) };
-      const onAbort = () => settle(() => reject(signal.reason));
+      const onAbort = () => {
+        this.#watch.onWithdrawn?.(request.callId);
+        settle(() => reject(signal.reason));
+      };
       const settle = (finish: () => void) => {
         signal.removeEventListener("abort", onAbort);
         this.#waiting = this.#waiting.filter((other) => other !== waiting);

@@ -1,7 +1,9 @@
 /** One call of a built-in tool: what it was asked, and all that it may touch of the thread. */
+import { randomUUID } from "node:crypto";
 import type * as z from "zod";
 import type { Clock } from "../../kernel/clock.ts";
 import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
+import type { Elicitation, ElicitationAnswer } from "../../protocol/elicitation.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
@@ -164,6 +166,23 @@ export class CallContext {
   askUser(questions: UserQuestion[]): Promise<UserAnswers> {
     const msg = { type: "request_user_input" as const, call_id: this.callId, turn_id: this.turnId, questions };
     return this.#untilAnswered(msg, this.#host.userQuestions.ask(this.#asked(msg), this.signal));
+  }
+
+  /** An MCP server asks the user. Whoever is never to be asked declines, as with Codex. An abort withdraws the question and rejects. */
+  async elicit(server_name: string, request: Elicitation, signal: AbortSignal): Promise<ElicitationAnswer> {
+    if (this.config.approvalPolicy === "never") return { action: "decline" };
+    const id = `${this.callId}-${randomUUID()}`;
+    const { message } = request;
+    const msg = {
+      type: "elicitation_request",
+      server_name,
+      id,
+      message,
+      call_id: id,
+      turn_id: this.turnId,
+      request,
+    } as const;
+    return this.#untilAnswered(msg, this.#host.elicitations.ask({ turn: this.#run.id, callId: id, msg }, signal));
   }
 
   #asked = (msg: EventMsg) => ({ turn: this.#run.id, callId: this.callId, msg });

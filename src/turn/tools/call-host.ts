@@ -1,5 +1,6 @@
 import type { Clock } from "../../kernel/clock.ts";
 import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
+import type { ElicitationAnswer } from "../../protocol/elicitation.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../../protocol/ids.ts";
 import type { UserAnswers } from "../../protocol/user-question.ts";
@@ -17,6 +18,8 @@ export interface CallHost {
   readonly approvals: Approvals;
   /** What the model has asked the user. */
   readonly userQuestions: OpenQuestions<UserAnswers>;
+  /** What MCP servers have asked the user. */
+  readonly elicitations: OpenQuestions<ElicitationAnswer>;
   readonly terminals: Terminals;
   /** The folders that commands may write, as they were when the thread began. */
   readonly folders: HeldFolders;

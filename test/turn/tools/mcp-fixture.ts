@@ -3,7 +3,13 @@ import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 
-type Message = { id?: number; method: string; params?: { name?: string; arguments?: Record<string, unknown> } };
+type Message = {
+  id?: number | string;
+  method?: string;
+  params?: { name?: string; arguments?: Record<string, unknown> };
+  result?: unknown;
+  error?: unknown;
+};
 
 const [, , mode = "plain", folder = "."] = process.argv;
 
@@ -12,6 +18,9 @@ const text = (value: string, rest: object = {}) => ({ content: [{ type: "text", 
 const inputSchema = { type: "object" };
 
 let names = ["hang", "huge", "fails", "crash", "spawns", "grow", "odd name!", "env", "structured", "deep", "pictures"];
+/** Calls of `asks` that wait for what the user says, by the id of the question. */
+const asking = new Map<string, number | string>();
+
 const call = (name: string, args: Record<string, unknown>): object | undefined => {
   switch (name) {
     case "hang":
@@ -45,21 +54,32 @@ const call = (name: string, args: Record<string, unknown>): object | undefined =
   }
 };
 
+if (mode === "asks" || mode === "exits-asking") names = ["asks"];
 if (mode === "exits") process.exit(3);
 if (mode === "spills") process.stdout.write("this is no JSON\n\n{}\n");
 writeFileSync(`${folder}/server-${process.pid}`, "");
 
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const { id, method, params } = JSON.parse(line) as Message;
+  const { id, method, params, result, error } = JSON.parse(line) as Message;
   if (id === undefined || mode === "silent") return;
+  if (method === undefined) {
+    const asked = asking.get(String(id));
+    if (asked !== undefined) send({ id: asked, result: text(JSON.stringify(result ?? { error })) });
+    return;
+  }
   if (method === "initialize") {
     const serverInfo = { name: "fixture", version: "1" };
     const capabilities = { tools: { listChanged: true } };
     send({ id, result: { protocolVersion: "2025-06-18", capabilities, serverInfo } });
   } else if (method === "tools/list") {
     send({ id, result: { tools: names.map((name) => ({ name, description: `does ${name}`, inputSchema })) } });
+  } else if (method === "tools/call" && params?.name === "asks") {
+    const question = `ask-${asking.size}`;
+    asking.set(question, id);
+    send({ id: question, method: "elicitation/create", params: params.arguments });
+    if (mode === "exits-asking") process.exit(1);
   } else if (method === "tools/call") {
-    const result = call(params?.name ?? "", params?.arguments ?? {});
-    if (result !== undefined) send({ id, result });
+    const answer = call(params?.name ?? "", params?.arguments ?? {});
+    if (answer !== undefined) send({ id, result: answer });
   } else send({ id, error: { code: -32601, message: `no method ${method}` } });
 });

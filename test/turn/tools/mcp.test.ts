@@ -1,33 +1,17 @@
 /** MCP servers as tools: a real server from npm over both transports, and one that misbehaves. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { test } from "node:test";
 import { flatTools } from "../../../src/model/conversation.ts";
 import { call, fail, raw } from "../../../src/model/script.ts";
-import type { McpServerConfig } from "../../../src/protocol/mcp-servers.ts";
 import { ModelError } from "../../../src/protocol/model-error.ts";
 import type { ResponseItem } from "../../../src/protocol/response-item.ts";
 import { encodeLine } from "../../../src/store/rollout/codec.ts";
 import { toolName } from "../../../src/turn/tools/mcp/mcp-names.ts";
+import { everything, fixture, freePort, overHttp } from "./mcp-servers.ts";
 import { gone, isRunning } from "./processes.ts";
 import { bench, folder, kinds, nextOf } from "./tool-turn.ts";
-
-const EVERYTHING = fileURLToPath(
-  new URL("../../../node_modules/@modelcontextprotocol/server-everything/dist/index.js", import.meta.url),
-);
-const FIXTURE = fileURLToPath(new URL("mcp-fixture.ts", import.meta.url));
-
-const everything: McpServerConfig = { command: process.execPath, args: [EVERYTHING, "stdio"], startup_timeout_sec: 30 };
-const fixture = (mode: string, cwd: string, rest: Partial<McpServerConfig> = {}): McpServerConfig => ({
-  command: process.execPath,
-  args: [FIXTURE, mode, cwd],
-  startup_timeout_sec: 30,
-  ...rest,
-});
 
 const mcpEvents = (names: readonly string[]): string[] => names.filter((name) => name.startsWith("mcp_"));
 
@@ -68,27 +52,6 @@ test("a server's tools over stdio: names, events, output", async (t) => {
   const items = ofType("item_completed").map(({ item }) => item);
   assert.ok(items.some((item) => item.type === "McpToolCall" && "status" in item && item.status === "completed"));
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== "object" || address === null) throw new Error("no port");
-  return address.port;
-}
-
-async function overHttp(t: TestContext): Promise<string> {
-  const port = await freePort();
-  const env = { ...process.env, PORT: String(port) };
-  const child = spawn(process.execPath, [EVERYTHING, "streamableHttp"], { env, stdio: ["ignore", "ignore", "pipe"] });
-  t.after(() => child.kill("SIGKILL"));
-  await new Promise<void>((resolve, reject) => {
-    child.stderr.on("data", (chunk: Buffer) => chunk.toString().includes("listening") && resolve());
-    child.once("exit", () => reject(new Error("the server ended")));
-  });
-  return `http://127.0.0.1:${port}/mcp`;
-}
 
 test("a server's tools over streamable HTTP", async (t) => {
   const url = await overHttp(t);

@@ -13,6 +13,7 @@ import { DeadlineExceededError, InvalidRequestError } from "../../../protocol/er
 import type { McpServerConfig } from "../../../protocol/mcp-servers.ts";
 import { privateValues, redact } from "../../../protocol/secrets.ts";
 import { VERSION } from "../../../version.ts";
+import { type Asked, answerElicitation, CallTime, type OpenCall } from "./elicitation.ts";
 import { NotDeliveredError, StdioTransport } from "./stdio-transport.ts";
 
 /** Codex's defaults. */
@@ -28,6 +29,15 @@ export type McpServerParts = {
   readonly clock: Clock;
 };
 
+export type McpCallOptions = {
+  readonly signal: AbortSignal;
+  readonly meta?: Record<string, unknown> | undefined;
+  readonly asked?: Asked | undefined;
+};
+
+/** Calls have a time of their own, which can stand still. */
+const NO_TIMEOUT_MS = 2 ** 31 - 1;
+
 type Library = typeof import("@modelcontextprotocol/client");
 
 export class McpServer {
@@ -40,6 +50,8 @@ export class McpServer {
   /** How many calls each client has under way, and those whose session the server has forgotten. */
   readonly #running = new WeakMap<Client, number>();
   readonly #lost = new WeakSet<Client>();
+  /** Those of all threads, in the order in which they began. */
+  readonly #calls = new Set<OpenCall>();
 
   constructor(name: string, config: McpServerConfig, parts: McpServerParts) {
     this.name = name;
@@ -58,18 +70,22 @@ export class McpServer {
   }
 
   /**
-   * @param options `meta` is what the request says of itself, such as the trace that it belongs to
+   * @param options `meta` is what the request says of itself, such as the trace that it belongs to; `asked` is whom the server
+   *   may ask meanwhile, while the call's time stands still: without one it is told that nobody wants to answer
    * @throws what went wrong, a timeout too; or the signal's reason
    */
   async call(
     tool: string,
     args: Record<string, unknown> | undefined,
-    { signal, meta }: { signal: AbortSignal; meta?: Record<string, unknown> | undefined },
+    { signal: given, meta, asked }: McpCallOptions,
   ): Promise<CallToolResult> {
-    const timeout = (this.config.tool_timeout_sec ?? TOOL_SEC) * 1000;
+    const time = new CallTime(this.#parts.clock, this.config.tool_timeout_sec ?? TOOL_SEC);
+    const signal = AbortSignal.any([given, time.signal]);
+    const open: OpenCall = { asked, signal, time };
     const request = { name: tool, ...(args && { arguments: args }), ...(meta && { _meta: meta }) };
     const ask = (client: Client) =>
-      raceAbort(this.#counted(client, client.callTool(request, { signal, timeout })), signal);
+      raceAbort(this.#counted(client, client.callTool(request, { signal, timeout: NO_TIMEOUT_MS })), signal);
+    this.#calls.add(open);
     try {
       const connection = this.#connected();
       const client = await raceAbort(connection, signal);
@@ -81,8 +97,11 @@ export class McpServer {
         return ask(await raceAbort(this.#connected(), signal));
       });
     } catch (error) {
-      signal.throwIfAborted();
+      given.throwIfAborted();
       throw new Error(this.#safe(textOfThrown(error)));
+    } finally {
+      this.#calls.delete(open);
+      time.end();
     }
   }
 
@@ -128,8 +147,14 @@ export class McpServer {
     const library = await load();
     const client = new library.Client(
       { name: "skein", version: VERSION },
-      { listChanged: { tools: { debounceMs: 0, onChanged: (_, tools) => this.#offer(tools ?? this.#tools) } } },
+      {
+        capabilities: { elicitation: { form: {}, url: {} } },
+        listChanged: { tools: { debounceMs: 0, onChanged: (_, tools) => this.#offer(tools ?? this.#tools) } },
+      },
     );
+    client.setRequestHandler("elicitation/create", async (asked, { mcpReq: { signal } }) => ({
+      ...(await answerElicitation(this.#calls, asked, { clock: this.#parts.clock, signal })),
+    }));
     const seconds = this.config.startup_timeout_sec ?? STARTUP_SEC;
     try {
       const transport = this.#transport(library);

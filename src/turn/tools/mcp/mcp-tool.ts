@@ -8,6 +8,7 @@ import { MAX_IMAGE_BYTES, OMITTED_PICTURE, pictureUrl } from "../../picture-cont
 import { type ToolOutput, truncateMiddle } from "../../tool-output.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
 import { type CallContext, durationOf } from "../call-context.ts";
+import type { Asked } from "./elicitation.ts";
 import { toolName } from "./mcp-names.ts";
 import type { McpServer } from "./mcp-server.ts";
 
@@ -35,10 +36,17 @@ export function mcpTool(server: McpServer, tool: Tool): BuiltInTool {
         ...(args === undefined ? {} : { arguments: clippedDepth(args) }),
       };
       const meta = call.metaFor(server.name, tool.name);
-      return new McpCall(call, invocation).run(() => server.call(tool.name, args, { signal: call.signal, meta }));
+      return new McpCall(call, invocation).run(() =>
+        server.call(tool.name, args, { signal: call.signal, meta, asked: askedBy(call, server.name) }),
+      );
     },
   };
 }
+
+const askedBy = (call: CallContext, server: string): Asked => ({
+  threadId: call.threadId,
+  askUser: (asked, signal) => call.elicit(server, asked, signal),
+});
 
 /** Some model APIs refuse an object schema that does not say its properties. */
 function withProperties({ $schema: _, ...schema }: Record<string, unknown>): Record<string, unknown> {
