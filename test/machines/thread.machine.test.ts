@@ -261,6 +261,7 @@ suite("thread machine", () => {
         [first.snapshot.context.task?.id, first.effects],
         ["b", [...told, "turn.interrupt interrupted"]],
       );
+      assert.notEqual(first.snapshot.children.turn, after.snapshot.children.turn, "another turn runs");
       const second = step(first.snapshot, turnOver);
       assert.deepEqual([second.snapshot.context.task?.id, second.effects], ["c", told]);
     });

@@ -125,7 +125,8 @@ suite("turn machine", () => {
     await turn.last().done();
     for (let tries = 0; tries < 2; tries += 1) {
       await turn.last().fail(retryable);
-      assert.equal((turn.last().input as { retries: number }).retries, tries + 1);
+      const { retries, error } = turn.last().input as { retries: number; error: unknown };
+      assert.deepEqual([retries, error], [tries + 1, retryable]);
       await turn.last().done();
     }
     await turn.last().fail(retryable);
