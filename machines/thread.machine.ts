@@ -96,6 +96,8 @@ export type ThreadContext = ThreadInput & {
   task: Task | null;
   /** Tasks that came too late to join the running one, in order; never more than the mailbox holds ops. */
   queue: Task[];
+  /** The submission that asked for the rollback that runs. */
+  rollback: SubmissionId | null;
   /** Ops that wait for the end of a rollback, in order. */
   deferred: Submission[];
   /** Listings that were asked for, in order; the first one is being made. */
@@ -228,6 +230,7 @@ const parts = setup({
     refuseRollback: notProvided("refuseRollback"),
     /** Runs a command of the user's beside the running turn. */
     runBeside: notProvided("runBeside"),
+    beginRollback: assign({ rollback: ({ event }) => submitted(event).id }),
     deferOp: assign({ deferred: ({ context, event }) => [...context.deferred, submissionOf(event)] }),
     reportDefect: notProvided("reportDefect"),
     /** Gives a turn that broke by a defect the end that it owes (T4). */
@@ -298,7 +301,7 @@ const withQuestions = parts.extend({
     /** In order, and within the same step: an observer never sees the thread idle in between. */
     replayDeferred: parts.enqueueActions(({ context, enqueue }) => {
       const { deferred, closingFor } = context;
-      enqueue.assign({ deferred: [], closingFor: null });
+      enqueue.assign({ rollback: null, deferred: [], closingFor: null });
       for (const submission of deferred) enqueue.raise({ type: "op.submit", ...submission });
       if (closingFor !== null) enqueue.raise({ type: "op.submit", id: closingFor, op: { type: "shutdown" } });
     }),
@@ -349,6 +352,7 @@ export const threadMachine = withQuestions.createMachine({
     epoch,
     task: null,
     queue: [],
+    rollback: null,
     deferred: [],
     questions: [],
     closingFor: null,
@@ -382,7 +386,7 @@ export const threadMachine = withQuestions.createMachine({
               { guard: "isShutdown", target: "closing", actions: "beginClosing" },
               { guard: "isEmpty", actions: ["answerOp", "publishEmptyCompletion"] },
               { guard: "startsTask", target: "running", actions: [holdInput(ownTask), "beginTask"] },
-              { guard: "isRollback", target: "rollingBack" },
+              { guard: "isRollback", target: "rollingBack", actions: "beginRollback" },
               { guard: "isQuestion", actions: "ask" },
               { actions: "answerOp" },
             ],

@@ -45,7 +45,7 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
   const isLost = end.reason === "lost";
   // The manager logs crashes, since it decides what follows them.
   if (isLost) thread.logger.error({ threadId, epoch: end.epoch, err: end.error }, failure?.message);
-  const { queue = [], deferred = [], questions = [] } = thread.remembered;
+  const { queue = [], rollback = null, deferred = [], questions = [] } = thread.remembered;
   const said = door.log.next;
   const before = session.status;
   // Whoever loads the thread goes on with its turns: they have not ended.
@@ -59,7 +59,8 @@ export function sayLastWords(thread: EndingThread, end: LifeEnd, own: OwnLife | 
     thread.publish(open.id, interruptionOf(open.msg));
   }
   const refused = [...deferred, ...questions].filter(({ id }) => !goesOn || !thread.intake.ledger.isWaiting(id));
-  for (const { id } of refused) thread.publish(id, failure ?? refusal("the thread has ended"));
+  for (const id of [rollback, ...refused.map((op) => op.id)].filter((id) => id !== null))
+    thread.publish(id, failure ?? refusal("the thread has ended"));
   if (failure === undefined) return;
   if (door.log.next === said) thread.publish(INITIAL_SUBMISSION_ID, failure);
   // Waiters hear that their op won't be done; one that had nothing to do is as it was.

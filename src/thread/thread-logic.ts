@@ -73,8 +73,19 @@ function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string
   thread.publish(id, { type: "error", message, codex_error_info: "thread_rollback_failed" });
 }
 
+/** Whoever asked for it is told what it failed by, such as a store that can't be read. */
+async function rollBack(thread: Incarnation, submission: Submission, signal: AbortSignal): Promise<void> {
+  try {
+    await rollBackTurns(thread, submission, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    thread.env.logger.error({ threadId: thread.threadId, err: error }, "a rollback failed");
+    refuseToRollBack(thread, submission.id, textOfThrown(error));
+  }
+}
+
 /** SPEC 6.4: the marker is stored before it is shown; nothing is ever rewritten. */
-async function rollBack(thread: Incarnation, { id, op }: Submission, signal: AbortSignal): Promise<void> {
+async function rollBackTurns(thread: Incarnation, { id, op }: Submission, signal: AbortSignal): Promise<void> {
   const turns = op.type === "thread_rollback" ? op.num_turns : 0;
   if (turns < 1) {
     refuseToRollBack(thread, id, "num_turns must be >= 1");
