@@ -1,8 +1,9 @@
 /**
  * What a cluster is made of dies, stands still or is replaced while submissions come at a steady pace. Counted from outside: by
  * the model's server, by SQL, by the clients. The short form has one trouble at a time, and each is over before the next. With
- * `SKEIN_CLUSTER_SUBMISSIONS` the long form runs as well: all troubles one upon the other, over `SKEIN_CLUSTER_THREADS` (50)
- * threads, `SKEIN_CLUSTER_PER_SECOND` (25) submissions a second, a worker standing still for `SKEIN_CLUSTER_PAUSE_S` (30).
+ * `SKEIN_CLUSTER_SUBMISSIONS` the long form runs as well: each trouble under a load of so many, then all one upon the other, over
+ * `SKEIN_CLUSTER_THREADS` (50) threads, `SKEIN_CLUSTER_PER_SECOND` (25) submissions a second, a worker standing still for
+ * `SKEIN_CLUSTER_PAUSE_S` (30).
  */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
@@ -17,6 +18,8 @@ const PER_SECOND = Number(process.env.SKEIN_CLUSTER_PER_SECOND ?? 25);
 const PAUSE_S = Number(process.env.SKEIN_CLUSTER_PAUSE_S ?? 30);
 const SHORT = { threads: 10, submissions: 50, perSecond: 10 };
 const LONG = { threads: THREADS, submissions: SUBMISSIONS, perSecond: PER_SECOND };
+/** Submissions still come when the worker wakes. */
+const OUTLASTING_PAUSE = { ...LONG, submissions: Math.max(SUBMISSIONS, PER_SECOND * (PAUSE_S + 10)) };
 const isShort = SUBMISSIONS === 0 && "SKEIN_CLUSTER_SUBMISSIONS is not set";
 /** From the last trouble on. */
 const TAKEN_MS = 180_000;
@@ -64,7 +67,13 @@ const upgrade: Trouble = async (rig) => {
   }
 };
 
-async function under(rig: ClusterRig, size: typeof SHORT, troubles: readonly [string, Trouble][]): Promise<LoadReport> {
+type Named = readonly [string, Trouble];
+const SERVER_KILLED: Named = ["server killed", killNode(0)];
+const DATABASE_KILLED: Named = ["database killed", killPostgres];
+const WORKER_PAUSED: Named = ["worker 1 paused", pauseWorker(0)];
+const REPLACED: Named = ["both workers replaced", upgrade];
+
+async function under(rig: ClusterRig, size: typeof SHORT, troubles: readonly Named[]): Promise<LoadReport> {
   const before = rig.model.repeated;
   await using load = await Load.prepare({ ingress: rig.ingress, ...size });
   const running = load.run();
@@ -114,20 +123,33 @@ suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
     await under(rig, isShort === false ? LONG : SHORT, [["node 3 cut off", cutOff]]);
   });
 
-  test("workers, the server and the database die and come back, a worker stands still, both are replaced", {
-    skip: isShort,
-  }, async () => {
+  test("one trouble after the other, each under a load of its own", { skip: isShort }, async () => {
     await using rig = await ClusterRig.start();
-    const report = await under(rig, LONG, [
+    const workersInTurns = [0, 1, 0, 1].map((n): Named => [`worker ${n + 1} killed`, killWorker(n)]);
+    for (const [troubles, size = LONG] of [
+      [workersInTurns],
+      [[SERVER_KILLED, SERVER_KILLED]],
+      [[DATABASE_KILLED]],
+      [[WORKER_PAUSED], OUTLASTING_PAUSE],
+      [[REPLACED]],
+    ] satisfies [readonly Named[], typeof LONG?][]) {
+      const report = await under(rig, size, troubles);
+      assert.equal(report.resent, Math.ceil(size.submissions / 10));
+      await rig.untilWell(2);
+    }
+  });
+
+  test("all of them one upon the other", { skip: isShort }, async () => {
+    await using rig = await ClusterRig.start();
+    await under(rig, OUTLASTING_PAUSE, [
       ["worker 1 killed", killWorker(0)],
-      ["server killed", killNode(0)],
+      SERVER_KILLED,
       ["worker 2 killed", killWorker(1)],
-      ["worker 1 paused", pauseWorker(0)],
-      ["database killed", killPostgres],
-      ["server killed again", killNode(0)],
-      ["both workers replaced", upgrade],
+      WORKER_PAUSED,
+      DATABASE_KILLED,
+      SERVER_KILLED,
+      REPLACED,
     ]);
-    assert.equal(report.resent, Math.ceil(SUBMISSIONS / 10));
   });
 
   test("of three servers one dies, then all", { skip: isShort }, async () => {
