@@ -13,12 +13,38 @@ const ip = (...args: readonly string[]): void => {
   if (status !== 0) throw new Error(`ip ${args.join(" ")}: ${error?.message ?? stderr}`);
 };
 
+const NAMED = /^sk(\d+)(n\d+)?$/;
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+};
+
+/** The names of namespaces, or of links, that a process has made which was killed before it could remove them. */
+const leftOf = (...list: readonly string[]): string[] =>
+  (spawnSync("ip", list, { encoding: "utf8" }).stdout ?? "").split("\n").flatMap((line) => {
+    const name = line.replace(/^\d+: /, "").split(/[\s:@]/)[0] ?? "";
+    const [, pid] = NAMED.exec(name) ?? [];
+    return pid !== undefined && !isAlive(Number(pid)) ? [name] : [];
+  });
+
+/** What was killed leaves its network behind: names carry the process, and whoever comes next removes those of dead ones. */
+function removeLeft(): void {
+  // Another run may be at it too: one that is gone is well. A namespace takes its end of each pair along, and so the other end.
+  for (const name of leftOf("netns", "list")) spawnSync("ip", ["netns", "del", name]);
+  for (const name of leftOf("-o", "link", "show", "type", "bridge")) spawnSync("ip", ["link", "del", name]);
+}
+
 export type NodePlace = { readonly ip: string; readonly prefix: readonly string[] };
 
 export class NodeNetwork implements AsyncDisposable {
   /** Where the nodes reach what runs outside of the namespaces. */
   readonly host = `${SUBNET}.1`;
-  readonly #name = `sk${process.pid}`.slice(0, 10);
+  readonly #name = `sk${process.pid}`;
   readonly #undo: (() => void)[] = [];
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -38,6 +64,7 @@ export class NodeNetwork implements AsyncDisposable {
   }
 
   static create(count: number): NodeNetwork {
+    removeLeft();
     const network = new NodeNetwork(count);
     try {
       network.#build();

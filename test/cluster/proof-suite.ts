@@ -6,8 +6,11 @@
  * `SKEIN_CLUSTER_PAUSE_S` (30).
  */
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { ClusterRig } from "./cluster-rig.ts";
 import { Load, type LoadReport } from "./load.ts";
 import { NodeNetwork } from "./node-network.ts";
@@ -21,8 +24,8 @@ const LONG = { threads: THREADS, submissions: SUBMISSIONS, perSecond: PER_SECOND
 /** Submissions still come when the worker wakes. */
 const OUTLASTING_PAUSE = { ...LONG, submissions: Math.max(SUBMISSIONS, PER_SECOND * (PAUSE_S + 10)) };
 const isShort = SUBMISSIONS === 0 && "SKEIN_CLUSTER_SUBMISSIONS is not set";
-/** From the last trouble on. */
-const TAKEN_MS = 180_000;
+/** From the last trouble on: what counts is that none is lost, also where other work has the machine. */
+const TAKEN_MS = isShort === false ? 600_000 : 180_000;
 const BREATH_MS = 1_000;
 const CUT_OFF_MS = 10_000;
 const SETTLED_MS = 180_000;
@@ -98,7 +101,7 @@ async function under(rig: ClusterRig, size: typeof SHORT, troubles: readonly Nam
   return report;
 }
 
-suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
+suite("a cluster under trouble", { timeout: 3_600_000 }, () => {
   test("a worker is killed, then the server, then the database", async () => {
     await using rig = await ClusterRig.start();
     for (const [name, trouble] of [
@@ -110,6 +113,26 @@ suite("a cluster under trouble", { timeout: 1_800_000 }, () => {
       assert.equal(report.resent, SHORT.submissions / 10);
       await rig.untilWell(2);
     }
+  });
+
+  test("what a killed run has left of its network is removed by the next", { skip: NodeNetwork.missing }, async () => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL("./network-child.ts", import.meta.url))], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const left = () =>
+      [
+        ["netns", "list"],
+        ["-o", "link"],
+      ]
+        .map((args) => spawnSync("ip", args, { encoding: "utf8" }).stdout)
+        .join("\n")
+        .includes(`sk${child.pid}`);
+    assert.ok(left());
+    await using _network = NodeNetwork.create(1);
+    assert.ok(!left());
   });
 
   test("one of three nodes is cut off from everybody for 10 s", { skip: NodeNetwork.missing }, async () => {
