@@ -18,11 +18,13 @@ import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
+import { type Answering, AskedRequests } from "./asked-requests.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import {
   type ClusterNote,
   type Delivery,
   type Message,
+  type Replied,
   type Run,
   readNote,
   type SentResult,
@@ -93,6 +95,7 @@ export class Attendance {
   readonly #listening = new Set<LiveThread>();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
+  readonly requests: AskedRequests;
   /** Agents whose notes are being written. */
   readonly #showing = new Set<Promise<void>>();
   /** The thread is being let go of: what comes now begins an invocation of its own. */
@@ -103,6 +106,11 @@ export class Attendance {
     this.threadId = threadId;
     this.invocation = invocation;
     this.#ready.promise.catch(() => undefined);
+    const turns: Answering = {
+      begin: (thread, message) => this.#handOp(thread, message, { isAgain: false }),
+      resultOf: (id) => this.#results.get(id),
+    };
+    this.requests = new AskedRequests(worker, turns, this.#stop.signal);
   }
 
   /** The thread, while it is loaded here; undefined before that. */
@@ -147,8 +155,8 @@ export class Attendance {
       if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
       await raceAbort(this.#rest(thread), signal);
-      while (this.#handing.size > 0) {
-        await raceAbort(Promise.allSettled(this.#handing), signal);
+      while (this.#handing.size > 0 || !this.requests.isIdle) {
+        await raceAbort(Promise.allSettled([...this.#handing, this.requests.settled()]), signal);
         await raceAbort(this.#rest(thread), signal);
       }
       this.#isOver = true;
@@ -287,6 +295,12 @@ export class Attendance {
     }
   }
 
+  /** What a request of this invocation comes to. */
+  async replyTo(id: string): Promise<Replied> {
+    await this.#ready.promise;
+    return this.requests.replyTo(id);
+  }
+
   /** A message that an earlier worker has taken. */
   takeAgain(message: Message): void {
     if (isAnswer(message)) this.#decided.set(message.op.id, message.op);
@@ -311,10 +325,18 @@ export class Attendance {
           from,
           to: thread.id,
           message: said,
-          topic: null,
+          topic: message.topic,
         });
       }
+      case "request":
+        return this.requests.ask(thread, message, isAgain ? "again" : "new");
+      case "giveUp":
+        return this.requests.giveUp(thread, message.request);
     }
+    return this.#handOp(thread, message, { isAgain });
+  }
+
+  async #handOp(thread: LiveThread, message: OpMessage, { isAgain }: { isAgain: boolean }): Promise<void> {
     const { id, op, rerun } = message;
     if (op.type === "interrupt") return thread.interrupt();
     const watch = startsTask(message) ? new TurnWatch(new WholeLife(thread), toSubmissionId(id)) : undefined;

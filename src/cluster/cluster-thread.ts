@@ -1,9 +1,30 @@
+import type { Subscription } from "../thread/messaging.ts";
 import type { Thread, ThreadHandle, WaitOptions } from "../thread/thread.ts";
+
+/** The engine keeps it from when `stored` resolves until it is disposed of or the thread ends, whoever is connected then. */
+export interface ClusterSubscription extends Subscription {
+  /** Rejects where it can't be kept. What is published later over the same connection waits for it. */
+  readonly stored: Promise<void>;
+}
 
 /** A thread of a cluster. */
 export interface ClusterThread
   extends ThreadHandle,
-    Pick<Thread, "pendingUserQuestions" | "schedule" | "cancelTimer" | "setPriority" | "send" | "monitor" | "link"> {
+    Pick<
+      Thread,
+      | "pendingUserQuestions"
+      | "schedule"
+      | "cancelTimer"
+      | "setPriority"
+      | "send"
+      | "request"
+      | "publish"
+      | "monitor"
+      | "monitors"
+      | "link"
+    > {
+  /** As a thread's own `subscribe`. @throws InvalidRequestError, ThreadClosedError */
+  subscribe(topic: string): ClusterSubscription;
   /** Asks how the thread stands: what the handle shows of it is as of the last answer, or the last event where it is listened to. */
   refresh(options?: WaitOptions): Promise<void>;
 }

@@ -4,8 +4,6 @@ import * as z from "zod";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
 import type { FanOutOptions, Task } from "../manager/fan-out.ts";
-import { postOf } from "../manager/post.ts";
-import { SendLines } from "../manager/send-lines.ts";
 import type { ShutdownReport } from "../manager/shutdown-report.ts";
 import {
   type GatherOptions,
@@ -26,7 +24,6 @@ import {
   type TournamentResult,
   tournament,
 } from "../manager/tournament.ts";
-import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import {
   ClusterMismatchError,
@@ -36,44 +33,23 @@ import {
   ThreadNotFoundError,
 } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import { newThreadId, newTurnId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
+import { newThreadId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
-import type { MessageTo, Recipient, ThreadMessage } from "../protocol/message.ts";
+import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
-import type { RolloutLine } from "../protocol/rollout.ts";
-import type { StoredTimer } from "../protocol/schedule.ts";
 import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
-import type { Messenger, SendOptions } from "../thread/messaging.ts";
+import type { Messenger, PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
+import { EngineCalls } from "./engine-calls.ts";
 import { Ingress } from "./ingress.ts";
 import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
+import { RemoteMessages } from "./remote-messages.ts";
 import { RemoteThread } from "./remote-thread.ts";
 import type { ThreadHost } from "./thread-host.ts";
-import {
-  addressed,
-  type BindRequest,
-  BONDS,
-  type Cancelled,
-  CONTROL,
-  type Delivery,
-  type Facts,
-  type HistoryPage,
-  type Look,
-  type Message,
-  type OtherRequest,
-  PROTOCOL_VERSION,
-  type Run,
-  readNote,
-  type SentOptions,
-  STORED,
-  sendable,
-  THREAD,
-  TIMERS,
-  type TurnAnswer,
-} from "./wire.ts";
+import { type Facts, type Look, PROTOCOL_VERSION, type SentOptions, sendable } from "./wire.ts";
 
 /** How a program reaches a cluster. */
 export type ConnectOptions = {
@@ -96,6 +72,15 @@ export type StartedAgent = { readonly thread: ClusterThread; readonly parentThre
 export interface Cluster extends Threads<ClusterThread> {
   /** As a thread's own `send`, from nobody. @throws as `ThreadManager.send` */
   send: Messenger["send"];
+  /** As a thread's own `request`, from nobody. @throws as `ThreadManager.request` */
+  request: Messenger["request"];
+  /** Publishes in the tree that a thread is in, as a thread's own `publish` does. @throws as `ThreadManager.publish` */
+  publish(
+    tree: ThreadId | string,
+    topic: string,
+    message: ThreadMessage,
+    options?: SendOptions,
+  ): Promise<PublishReport>;
   /**
    * The agents that turns start or take up again, of threads whose events are followed here. Whoever subscribes to an agent's events as it
    * is told hears all of them, also where it has begun meanwhile.
@@ -106,8 +91,6 @@ export interface Cluster extends Threads<ClusterThread> {
 }
 
 const DEFAULT_PATIENCE_MS = 30_000;
-const SEND_MS = 10_000;
-const MOST_IN_LINE = 1_000;
 /** What was asked for and not awaited gets as long before the connection ends. */
 const FINISH_MS = 2_000;
 const AGENT_NOTED_MS = 10_000;
@@ -129,7 +112,8 @@ export function connect(options: ConnectOptions): Cluster {
 type Limited = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
 
 class RemoteThreads implements Cluster, ThreadHost {
-  readonly #ingress: Ingress;
+  readonly calls: EngineCalls;
+  readonly messages: RemoteMessages;
   readonly #store: ThreadStore | undefined;
   readonly #closing = new AbortController();
   readonly signal: AbortSignal;
@@ -138,14 +122,23 @@ class RemoteThreads implements Cluster, ThreadHost {
     if (this.#handles.get(threadId)?.deref() === undefined) this.#handles.delete(threadId);
   });
   readonly #agents = new Subject<StartedAgent>();
-  readonly #lines = new SendLines(MOST_IN_LINE);
   readonly #unfinished = new Set<Promise<unknown>>();
   #isSameStore = false;
 
   constructor({ ingress, store, signal, patienceMs, headers }: z.infer<typeof optionsSchema>) {
-    this.#ingress = new Ingress({ url: ingress.replace(/\/+$/, ""), patienceMs, headers });
     this.#store = store;
     this.signal = signal === undefined ? this.#closing.signal : AbortSignal.any([signal, this.#closing.signal]);
+    this.calls = new EngineCalls(
+      new Ingress({ url: ingress.replace(/\/+$/, ""), patienceMs, headers }),
+      store,
+      this.signal,
+    );
+    this.messages = new RemoteMessages({
+      calls: this.calls,
+      bounded: (what, work, options) => this.#bounded(what, work, options),
+      finish: (work) => this.finish(work),
+      receiver: async (threadId, inner) => this.#handle(await this.#found(threadId, inner), { isNew: false }),
+    });
     const disconnect = () => {
       this.#agents.complete();
       for (const handle of this.#handles.values()) handle.deref()?.disconnect();
@@ -175,12 +168,12 @@ class RemoteThreads implements Cluster, ThreadHost {
     const sent: SentOptions = definedFields({ parentThreadId, agent, source, originator, historyMode, restart });
     const threadId = options.threadId === undefined ? newThreadId() : parseThreadId(options.threadId);
     const request = {
-      ...{ protocol: PROTOCOL_VERSION, config: sendable(parseThreadConfig(config)), options: sent },
+      ...{ config: sendable(parseThreadConfig(config)), options: sent },
       ...{ isNamed: options.threadId !== undefined, ...(fork && { fork }) },
     };
     const facts = await this.#bounded(
       what,
-      (signal) => this.#change<Facts>(threadId, "start", request, signal),
+      (signal) => this.calls.change<Facts>(threadId, "start", request, signal),
       options,
     );
     return this.#newThread(facts, options);
@@ -232,7 +225,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     options: ThreadOptions = {},
   ): Promise<NewThread<ClusterThread>> {
     const threadId = parseThreadId(id);
-    const request = { protocol: PROTOCOL_VERSION, config: sendable(parseThreadConfig(config)) };
+    const request = { config: sendable(parseThreadConfig(config)) };
     const atWork = await this.#bounded("the look", (signal) => this.#atWork(threadId, signal), options);
     if (atWork !== undefined) {
       await this.#checkStore(threadId, options.signal);
@@ -241,7 +234,7 @@ class RemoteThreads implements Cluster, ThreadHost {
     }
     const facts = await this.#bounded(
       "the resumption",
-      (signal) => this.#change<Facts>(threadId, "open", request, signal),
+      (signal) => this.calls.change<Facts>(threadId, "open", request, signal),
       options,
     );
     return this.#newThread(facts, options);
@@ -257,7 +250,7 @@ class RemoteThreads implements Cluster, ThreadHost {
   /** A thread that a worker has in memory is given as it is. */
   async #atWork(threadId: ThreadId, signal: AbortSignal): Promise<Look | undefined> {
     try {
-      const look = await this.look(threadId, signal);
+      const look = await this.calls.look(threadId, signal);
       return look.note.state === "open" && look.note.run !== null ? look : undefined;
     } catch (error) {
       if (error instanceof RolloutNotFoundError) return undefined;
@@ -268,7 +261,7 @@ class RemoteThreads implements Cluster, ThreadHost {
   /** @throws ThreadNotFoundError for one that was removed or closed, too */
   async #found(threadId: ThreadId, signal: AbortSignal): Promise<Look> {
     try {
-      const look = await this.look(threadId, signal);
+      const look = await this.calls.look(threadId, signal);
       if (look.note.state === "open") return look;
     } catch (error) {
       if (!(error instanceof RolloutNotFoundError)) throw error;
@@ -286,7 +279,7 @@ class RemoteThreads implements Cluster, ThreadHost {
           throw error;
         });
         if (look === undefined) return undefined;
-        await this.#change(threadId, "remove", { protocol: PROTOCOL_VERSION }, signal);
+        await this.calls.change(threadId, "remove", {}, signal);
         return this.#handle(look, { isNew: false });
       },
       options,
@@ -297,29 +290,19 @@ class RemoteThreads implements Cluster, ThreadHost {
     const threadId = parseThreadId(id);
     const open = await this.removeThread(threadId, options);
     await open?.shutdown(options);
-    await this.#bounded(
-      "the deletion",
-      (signal) => this.#change(threadId, "delete", { protocol: PROTOCOL_VERSION }, signal),
-      options,
-    );
+    await this.#bounded("the deletion", (signal) => this.calls.change(threadId, "delete", {}, signal), options);
   }
 
   listThreads(query?: ThreadQuery): Promise<ThreadPage> {
-    if (this.#store !== undefined) return this.#store.list(query);
-    return this.#ask<ThreadPage>([STORED, "list"], { ...definedFields({ query }) }, this.signal);
+    return this.calls.list(query);
   }
 
-  descendants(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
-    return this.#lineage(parseThreadId(threadId), "descendants");
+  async descendants(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.calls.lineage(parseThreadId(threadId), "descendants");
   }
 
-  ancestors(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
-    return this.#lineage(parseThreadId(threadId), "ancestors");
-  }
-
-  #lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]> {
-    if (this.#store !== undefined) return this.#store[direction](threadId);
-    return this.#ask<readonly ThreadId[]>([THREAD, threadId, "lineage"], { direction }, this.signal);
+  async ancestors(threadId: ThreadId | string): Promise<readonly ThreadId[]> {
+    return this.calls.lineage(parseThreadId(threadId), "ancestors");
   }
 
   async sendOp(
@@ -369,30 +352,24 @@ class RemoteThreads implements Cluster, ThreadHost {
   // Messages.
 
   send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
-    return this.sendFrom(null, to, message, options);
+    return this.messages.send(null, to, message, options);
   }
 
-  /** The engine keeps it until its receiver has handled it: `durable` or not, it is so. */
-  async sendFrom(
-    from: ThreadId | null,
-    to: Recipient,
-    message: unknown,
-    { signal, deadlineMs = SEND_MS }: SendOptions = {},
-  ): Promise<SubmissionId> {
-    signal?.throwIfAborted();
-    const post = postOf(from, to, message);
-    const work = async (inner: AbortSignal) => {
-      const look = await this.#found(post.to, inner);
-      await this.#handle(look, { isNew: false }).receive(post, look, inner);
-    };
-    // From the call on: finding the receiver, and asking what it takes, overtake nobody.
-    const inLine = async (inner: AbortSignal) => this.#lines.run(`${from} ${post.to}`, () => work(inner));
-    await this.#bounded(`message \`${post.message.type}\` to thread ${post.to}`, inLine, { signal, deadlineMs });
-    return post.id;
+  request<const To extends Recipient, const Message extends RequestTo<To>>(
+    to: To,
+    message: Message,
+    options?: RequestOptions,
+  ): Promise<ReplyFrom<To, Message>> {
+    return this.messages.request(null, to, message, options) as Promise<never>;
   }
 
-  async check(threadId: ThreadId, message: ThreadMessage, signal: AbortSignal = this.signal): Promise<void> {
-    await this.#ask([THREAD, threadId, "check"], { message }, signal);
+  async publish(
+    tree: ThreadId | string,
+    topic: string,
+    message: ThreadMessage,
+    options?: SendOptions,
+  ): Promise<PublishReport> {
+    return this.messages.publish({ from: null, tree: parseThreadId(tree) }, topic, message, options);
   }
 
   // Side by side.
@@ -432,104 +409,16 @@ class RemoteThreads implements Cluster, ThreadHost {
 
   // What its threads ask for.
 
-  async look(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<Look> {
-    const store = this.#store;
-    if (store?.notes === undefined) return this.#ask<Look>([THREAD, threadId, "look"], {}, signal);
-    const note = readNote(await store.notes.read(threadId, "cluster"));
-    if (note === undefined) return this.#ask<Look>([THREAD, threadId, "look"], {}, signal);
-    return { note, position: note.facts.position };
-  }
-
-  async *lines(
-    threadId: ThreadId,
-    from: number,
-    to: number | undefined,
-    signal: AbortSignal = this.signal,
-  ): AsyncGenerator<readonly RolloutLine[], void> {
-    if (this.#store !== undefined) {
-      yield* this.#store.load(threadId, { from: { ordinal: from }, ...definedFields({ toOrdinal: to }), signal });
-      return;
-    }
-    for (let next: number | null = from; next !== null; ) {
-      const page: HistoryPage = await this.#ask(
-        [THREAD, threadId, "history"],
-        { from: next, ...definedFields({ to }) },
-        signal,
-      );
-      yield page.lines;
-      next = page.next;
-    }
-  }
-
-  begin(threadId: ThreadId, message: Message, signal: AbortSignal = this.signal): Promise<string> {
-    const key = message.kind === "op" && message.rerun ? newTurnId() : message.id;
-    return this.#ingress.send([THREAD, threadId, "turn"], { protocol: PROTOCOL_VERSION, message }, { key, signal });
-  }
-
-  deliver(
-    threadId: ThreadId,
-    run: Pick<Run, "invocation" | "through">,
-    message: Message,
-    signal: AbortSignal = this.signal,
-  ): Promise<Delivery> {
-    const { key: to, parameter } = addressed(run, threadId, message);
-    const key = `${message.id}@${run.invocation}`;
-    return this.#ingress.call([CONTROL, to, "deliver"], parameter, { key, signal }) as Promise<Delivery>;
-  }
-
-  answerOf(invocation: string, signal: AbortSignal = this.signal): Promise<TurnAnswer> {
-    return this.#ingress.attach(invocation, signal) as Promise<TurnAnswer>;
-  }
-
-  async close(): Promise<void>;
-  async close(threadId: ThreadId, signal?: AbortSignal): Promise<void>;
-  async close(threadId?: ThreadId, signal: AbortSignal = this.signal): Promise<void> {
-    if (threadId !== undefined) await this.#change(threadId, "close", { protocol: PROTOCOL_VERSION }, signal);
-    else {
-      const late = sleep(systemClock, FINISH_MS, this.signal);
-      await Promise.race([Promise.allSettled(this.#unfinished), late]).catch(() => undefined);
-      this.#closing.abort(new ManagerClosedError("the connection to the cluster is closed"));
-    }
-  }
-
-  async budgetOf(threadId: ThreadId, signal: AbortSignal = this.signal): Promise<BudgetUse | undefined> {
-    return (await this.#ask<{ budget?: BudgetUse }>([THREAD, threadId, "budget"], {}, signal)).budget;
-  }
-
-  async setTimer(threadId: ThreadId, timer: StoredTimer): Promise<void> {
-    const request = { protocol: PROTOCOL_VERSION, timer };
-    await this.#ingress.call([TIMERS, threadId, "set"], request, { key: timer.set, signal: this.signal });
-  }
-
-  cancelTimer(threadId: ThreadId, id: string, set?: string): Promise<Cancelled> {
-    const request = { protocol: PROTOCOL_VERSION, id, ...definedFields({ set }) };
-    const options = { key: newTurnId(), signal: this.signal };
-    return this.#ingress.call([TIMERS, threadId, "cancel"], request, options) as Promise<Cancelled>;
-  }
-
-  async bind(threadId: ThreadId, other: ThreadId, traps: boolean | null): Promise<void> {
-    const request: BindRequest = { protocol: PROTOCOL_VERSION, other, traps };
-    await this.#ingress.call([BONDS, threadId, "bind"], request, { key: newTurnId(), signal: this.signal });
-  }
-
-  async unbind(threadId: ThreadId, other: ThreadId): Promise<void> {
-    const request: OtherRequest = { protocol: PROTOCOL_VERSION, other };
-    await this.#ingress.call([BONDS, threadId, "unbind"], request, { key: newTurnId(), signal: this.signal });
+  async close(): Promise<void> {
+    const late = sleep(systemClock, FINISH_MS, this.signal);
+    await Promise.race([Promise.allSettled(this.#unfinished), late]).catch(() => undefined);
+    this.#closing.abort(new ManagerClosedError("the connection to the cluster is closed"));
   }
 
   finish(work: Promise<unknown>): void {
     const ended = () => void this.#unfinished.delete(work);
     this.#unfinished.add(work);
     work.then(ended, ended);
-  }
-
-  #ask<T>(path: readonly [string, ...string[]], request: object, signal: AbortSignal): Promise<T> {
-    return this.#ingress.call(path, { protocol: PROTOCOL_VERSION, ...request }, { signal }) as Promise<T>;
-  }
-
-  /** One change, done once however often it is sent. */
-  #change<T>(threadId: ThreadId, handler: string, request: object, signal: AbortSignal): Promise<T> {
-    return this.#ingress.call([THREAD, threadId, handler], request, { key: newTurnId(), signal }) as Promise<T>;
   }
 
   async #bounded<T>(

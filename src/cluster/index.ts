@@ -1,14 +1,13 @@
 /** `skein/cluster`: threads over many machines. Restate carries the messages, a shared store holds the histories. */
 import "../node-version.ts";
 
-export type { ClusterThread } from "./cluster-thread.ts";
+export type { ClusterSubscription, ClusterThread } from "./cluster-thread.ts";
 export { type Cluster, type ConnectOptions, connect, type StartedAgent } from "./connect.ts";
+export type { Listening, ListenOptions } from "./listening.ts";
 export {
   createWorker,
   type DrainOptions,
   type DrainReport,
-  type Listening,
-  type ListenOptions,
   type Worker,
   type WorkerOptions,
 } from "./worker.ts";

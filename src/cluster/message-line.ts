@@ -4,8 +4,9 @@
  */
 import { InvalidRequestError, NoActiveTurnError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import type { Followed } from "./engine-calls.ts";
 import type { RemoteView } from "./remote-view.ts";
-import type { Followed, ThreadHost } from "./thread-host.ts";
+import type { ThreadHost } from "./thread-host.ts";
 import { type Delivery, type Message, needsTurn, type TurnAnswer } from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
 
@@ -46,12 +47,12 @@ export class MessageLine {
     news();
     const { running } = this;
     if (running !== undefined) {
-      const delivery = await this.#host.deliver(this.#threadId, running, message, signal);
+      const delivery = await this.#host.calls.deliver(this.#threadId, running, message, signal);
       if (delivery.taken) return this.#delivered(running, delivery);
       if (this.running === running) this.running = undefined;
     }
     if (!needsTurn(message)) return this.#missed(message);
-    const begun = this.follow({ invocation: await this.#host.begin(this.#threadId, message, signal) }, message);
+    const begun = this.follow({ invocation: await this.#host.calls.begin(this.#threadId, message, signal) }, message);
     view.noteBegun(message);
     news();
     return begun;
@@ -101,9 +102,9 @@ export class MessageLine {
 
   async #answerOf(invocation: string): Promise<TurnAnswer> {
     const { signal } = this.#host;
-    const answer = await this.#host.answerOf(invocation, signal);
+    const answer = await this.#host.calls.answerOf(invocation, signal);
     if (answer.facts.threadId === this.#threadId) return answer;
     // An agent's invocation tells of the thread that has started it.
-    return { ...answer, facts: (await this.#host.look(this.#threadId, signal)).note.facts };
+    return { ...answer, facts: (await this.#host.calls.look(this.#threadId, signal)).note.facts };
   }
 }

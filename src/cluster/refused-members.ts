@@ -12,10 +12,6 @@ type Refusals<Name extends PropertyKey> = { readonly [N in Name & string]: Refus
 
 const TIMERS =
   "the engine keeps the timers, and a handle is told of none that others have set; keep what schedule gives";
-const REPLIES =
-  "who is asked may be at work for long, and its reply would come with the end of all that; run a turn of the other thread by run";
-const TOPICS =
-  "who listens to a topic is known in each process alone; send the message to each thread that is to hear it";
 const STEPS =
   "a step's work and its stored result belong to the process that writes the thread; have a tool of the workers do it";
 
@@ -25,13 +21,6 @@ export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThr
   terminals: ["value", "background commands are the worker's, and end with the turn's invocation"],
   timers: ["value", TIMERS],
   step: ["promise", STEPS],
-  monitors: [
-    "promise",
-    "a watch lasts as long as the connection that made it; hold what `monitor` gives, or link the threads",
-  ],
-  request: ["promise", REPLIES],
-  publish: ["promise", TOPICS],
-  subscribe: ["call", TOPICS],
 };
 
 const ALL = "no process hears all threads of a cluster; follow the threads that you hold";
@@ -40,7 +29,7 @@ const STORE = "give `connect` the store that the workers share, and ask that";
 const HOME = "settings, credentials, skills and models are the workers' own";
 
 export const REFUSED_OF_MANAGERS: Refusals<
-  Exclude<keyof ThreadManager, keyof Threads | "send" | "toJSON" | typeof INSPECT>
+  Exclude<keyof ThreadManager, keyof Threads | "send" | "request" | "publish" | "toJSON" | typeof INSPECT>
 > = {
   supervisor: ["value", WORKERS],
   store: ["value", STORE],
@@ -49,9 +38,7 @@ export const REFUSED_OF_MANAGERS: Refusals<
   loadedThread: ["call", WORKERS],
   listThreadIds: ["promise", WORKERS],
   recoverThreads: ["promise", "the cluster goes on with open turns by itself"],
-  request: ["promise", REPLIES],
-  publish: ["promise", TOPICS],
-  published$: ["call", TOPICS],
+  published$: ["call", "no process hears all of a cluster; have a thread of the tree subscribe to the topic"],
   mailOf: ["promise", "it stands beside its receiver, in the store; ask the worker's manager"],
   listModels: ["promise", HOME],
   config: ["value", HOME],

@@ -1,15 +1,13 @@
 /** A thread of a cluster, as a program holds it: the same face as a thread of a manager, over any workers that come to run it. */
-import { Observable } from "rxjs";
-import { isEmptyInput } from "../../machines/thread.machine.ts";
+import type { Observable } from "rxjs";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
-import type { Post } from "../manager/post.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { InternalDefect, InvalidRequestError, SkeinError, ThreadClosedError } from "../protocol/errors.ts";
+import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import type { MessageTo, Recipient } from "../protocol/message.ts";
+import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import {
@@ -25,8 +23,7 @@ import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { withKnownInput } from "../thread/known-input.ts";
-import type { SendOptions } from "../thread/messaging.ts";
-import { shownToModel, withOutput } from "../thread/output-schema.ts";
+import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import { traceOf } from "../thread/submission-ledger.ts";
 import type {
   ActiveTurn,
@@ -45,15 +42,15 @@ import type { Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watch
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
-import type { ClusterThread } from "./cluster-thread.ts";
+import type { ClusterSubscription, ClusterThread } from "./cluster-thread.ts";
 import { Feed, type FeedSource } from "./feed.ts";
 import { MessageLine, type Running } from "./message-line.ts";
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
-import { RemoteEvents } from "./remote-events.ts";
+import { RemoteStream } from "./remote-stream.ts";
+import { RemoteTurns } from "./remote-turns.ts";
 import { RemoteView } from "./remote-view.ts";
 import { RemoteWatches } from "./remote-watch.ts";
 import type { ThreadHost } from "./thread-host.ts";
-import { resultOf } from "./turn-results.ts";
 import { type Facts, type LiveState, type Look, type Message, shownConfig, type TurnAnswer } from "./wire.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
@@ -65,11 +62,17 @@ export class RemoteThread implements ClusterThread, FeedSource {
   readonly #view: RemoteView;
   /** Where what it tells from the start begins, and the life in which it was at work then. */
   readonly #from: { readonly position: number; readonly lateIn: number | undefined };
-  #feed: Feed | undefined;
-  #pull: RemoteEvents | undefined;
-  #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
+  readonly #stream = new RemoteStream({
+    open: () => this.#openFeed(),
+    isOver: () => this.#isClosed || this.#host.signal.aborted,
+    from: () => Math.max(this.#from.position, this.#view.facts.position),
+    status: () => this.status,
+    bounded: (what, work, options) => this.#bounded(what, work, options),
+    ended: () => new ThreadClosedError(this.id),
+  });
   #watches: RemoteWatches | undefined;
-  #isClosed = false;
+  /** Fires when the thread has ended. */
+  readonly #ended = new AbortController();
   readonly #line: MessageLine;
 
   /** @param since from where on it tells its events: from how it stood at that look, or all of them */
@@ -80,14 +83,14 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#host = host;
     this.#origin = facts;
     this.#view = new RemoteView(facts, run);
-    this.#isClosed = state === "closed";
+    if (state === "closed") this.#noteEnd();
     this.#line = new MessageLine(host, this.id, {
       view: this.#view,
-      news: () => this.#feed?.poke(),
+      news: () => this.#stream.feed?.poke(),
       closed: () => {
-        this.#isClosed = true;
+        this.#noteEnd();
       },
-      failed: (text) => this.#feed?.tellFailure(toSubmissionId(""), text),
+      failed: (text) => this.#stream.feed?.tellFailure(toSubmissionId(""), text),
     });
     this.#from = isWhole
       ? { position: 0, lateIn: undefined }
@@ -98,7 +101,15 @@ export class RemoteThread implements ClusterThread, FeedSource {
   /** The connection has been closed. */
   disconnect(): void {
     this.#watches?.close(this.#host.signal.reason);
-    this.#feed?.close();
+    this.#stream.feed?.close();
+  }
+
+  get #isClosed(): boolean {
+    return this.#ended.signal.aborted;
+  }
+
+  #noteEnd(): void {
+    this.#ended.abort(new ThreadClosedError(this.id));
   }
 
   // What it shows.
@@ -144,28 +155,11 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   get events$(): Observable<ThreadEvent> {
-    return new Observable((subscriber) =>
-      this.#listen({
-        from: Math.max(this.#from.position, this.#view.facts.position),
-        event: (event) => subscriber.next(event),
-        closed: () => subscriber.complete(),
-      }),
-    );
+    return this.#stream.events$;
   }
 
   get status$(): Observable<AgentStatus> {
-    return new Observable((subscriber) => {
-      let last = this.status;
-      subscriber.next(last);
-      return this.events$.subscribe({
-        next: () => {
-          if (this.status === last) return;
-          last = this.status;
-          subscriber.next(last);
-        },
-        complete: () => subscriber.complete(),
-      });
-    });
+    return this.#stream.status$;
   }
 
   async refresh(options: WaitOptions = {}): Promise<void> {
@@ -175,7 +169,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
         const look = await this.look(signal);
         this.takeLook(look);
         const { run } = look.note;
-        if (run !== null && !this.#view.isStated(run.epoch) && this.#feed?.isHeard) await this.#feed.stated();
+        if (run !== null && !this.#view.isStated(run.epoch) && this.#stream.feed?.isHeard)
+          await this.#stream.feed.stated();
       },
       options,
     );
@@ -183,7 +178,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   /** How the thread stood just now, as somebody has asked. */
   takeLook({ note: { facts, run, state } }: Look): void {
-    if (state === "closed") this.#isClosed = true;
+    if (state === "closed") this.#noteEnd();
     if (run === null) {
       // What was begun just now may not have reached its worker yet.
       if (this.#line.running === undefined) this.#view.absorb(facts);
@@ -193,11 +188,11 @@ export class RemoteThread implements ClusterThread, FeedSource {
   // Its events.
 
   look(signal?: AbortSignal): Promise<Look> {
-    return this.#host.look(this.id, signal);
+    return this.#host.calls.look(this.id, signal);
   }
 
   lines(from: number, to: number | undefined, signal?: AbortSignal): AsyncIterable<readonly RolloutLine[]> {
-    return this.#host.lines(this.id, from, to, signal);
+    return this.#host.calls.lines(this.id, from, to, signal);
   }
 
   note(event: ThreadEvent): void {
@@ -209,39 +204,17 @@ export class RemoteThread implements ClusterThread, FeedSource {
     this.#view.noteState(state);
   }
 
-  get #events(): Feed {
+  events(options: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
+    return this.#stream.events(options);
+  }
+
+  nextEvent(options: WaitOptions = {}): Promise<Event> {
+    return this.#stream.nextEvent(options);
+  }
+
+  #openFeed(): Feed {
     const { position: ordinal, epoch, configured } = this.#origin;
-    this.#feed ??= new Feed(this, { ordinal, epoch, configured, lateIn: this.#from.lateIn });
-    if (this.#isClosed || this.#host.signal.aborted) this.#feed.close();
-    return this.#feed;
-  }
-
-  #listen(subscriber: Parameters<Feed["subscribe"]>[0]): () => void {
-    return this.#events.subscribe(subscriber);
-  }
-
-  events({ after, signal }: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
-    const feed = this.#events;
-    const start =
-      after === undefined
-        ? { index: feed.end, from: Math.max(this.#from.position, this.#view.facts.position) }
-        : { index: feed.indexAfter(after), from: 0 };
-    return new RemoteEvents(feed, { ...start, signal });
-  }
-
-  /** Calls that overlap get an event each, in their order. */
-  async nextEvent(options: WaitOptions = {}): Promise<Event> {
-    for (;;) {
-      options.signal?.throwIfAborted();
-      this.#pull ??= new RemoteEvents(this.#events, { index: 1, from: 0 });
-      this.#pulled ??= this.#pull.next();
-      const pulled = this.#pulled;
-      const { done, value } = await this.#bounded("the next event", () => pulled, options);
-      if (done) throw new ThreadClosedError(this.id);
-      if (this.#pulled !== pulled) continue;
-      this.#pulled = undefined;
-      if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
-    }
+    return new Feed(this, { ordinal, epoch, configured, lateIn: this.#from.lateIn });
   }
 
   // What it is told.
@@ -319,7 +292,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   budget(): Promise<BudgetUse | undefined> {
-    return this.#host.budgetOf(this.id);
+    return this.#host.calls.budgetOf(this.id);
   }
 
   async setBudget(change: BudgetChange): Promise<void> {
@@ -334,11 +307,36 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
     if (this.#isClosed) throw new ThreadClosedError(this.id, message);
-    return this.#host.sendFrom(this.id, to, message, options);
+    return this.#host.messages.send(this.id, to, message, options);
+  }
+
+  async request<const To extends Recipient, const Message extends RequestTo<To>>(
+    to: To,
+    message: Message,
+    options: RequestOptions = {},
+  ): Promise<ReplyFrom<To, Message>> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, message);
+    const { signal = this.#ended.signal } = options;
+    const both = AbortSignal.any([signal, this.#ended.signal]);
+    return this.#host.messages.request(this.id, to, message, { ...options, signal: both }) as Promise<never>;
+  }
+
+  async publish(topic: string, message: ThreadMessage, options?: SendOptions): Promise<PublishReport> {
+    if (this.#isClosed) throw new ThreadClosedError(this.id, message);
+    return this.#host.messages.publish({ from: this.id, tree: this.id }, topic, message, options);
+  }
+
+  subscribe(topic: string): ClusterSubscription {
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    return this.#host.messages.subscribe(this.id, topic);
   }
 
   monitor(other: WatchedThread, options?: MonitorOptions): Monitor {
     return this.#watching.monitor(other, options);
+  }
+
+  async monitors(): Promise<readonly Monitor[]> {
+    return this.#watching.monitors();
   }
 
   link(other: WatchedThread, options?: LinkOptions): Link {
@@ -351,11 +349,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#watches;
   }
 
-  /** Resolves when the engine has the message, or the worker that runs the thread. */
-  async receive({ id, from, message }: Post, look: Look, signal: AbortSignal): Promise<void> {
-    this.takeLook(look);
-    await this.#host.check(this.id, message, signal);
-    await this.#send({ kind: "message", id, from, message }, signal);
+  async receive(message: Message, signal: AbortSignal): Promise<void> {
+    await this.#send(message, signal);
   }
 
   /** The engine keeps it, and gives the op by way of any worker. */
@@ -368,12 +363,12 @@ export class RemoteThread implements ClusterThread, FeedSource {
       { ...{ id, set, op, next: 0, fired: 0 }, ...readWhen(when, Date.now()) },
       "schedule",
     );
-    await this.#bounded("the timer", () => this.#host.setTimer(this.id, timer), {});
-    return { id, dueAt: dueAtOf(timer), cancel: () => this.#host.cancelTimer(this.id, id, set) };
+    await this.#bounded("the timer", () => this.#host.calls.setTimer(this.id, timer), {});
+    return { id, dueAt: dueAtOf(timer), cancel: () => this.#host.calls.cancelTimer(this.id, id, set) };
   }
 
   cancelTimer(id: string): ReturnType<ScheduledTimer["cancel"]> {
-    return this.#host.cancelTimer(this.id, id);
+    return this.#host.calls.cancelTimer(this.id, id);
   }
 
   /** Hands a message in, and waits until it was carried out. */
@@ -391,65 +386,29 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   // Turns.
 
-  async run<Output = unknown>(
+  run<Output = unknown>(
     input: string | readonly UserInput[],
-    options: RunOptions<Output> = {},
+    options?: RunOptions<Output>,
   ): Promise<TurnResult<Output>> {
-    if (typeof input !== "string" && !Array.isArray(input)) {
-      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
-    }
-    const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
-    const { outputSchema } = options;
-    const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
-    const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
-    return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+    return this.#turns.run(input, options);
   }
 
   compact(options: WaitOptions = {}): Promise<TurnResult> {
-    return this.#runOp({ type: "compact" }, options);
+    return this.#turns.runOp({ type: "compact" }, options);
   }
 
   review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
-    return this.#runOp({ type: "review", review_request: { target } }, options);
+    return this.#turns.runOp({ type: "review", review_request: { target } }, options);
   }
 
-  async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
-    options.signal?.throwIfAborted();
-    const op = withKnownInput(parseOp(given));
-    const id = newTurnId();
-    if (isEmptyInput(op)) return nothingOf(toSubmissionId(id));
-    let isSent = false;
-    let isOver = false;
-    try {
-      return await this.#bounded(
-        "the turn",
-        async (signal) => {
-          const running = await this.#send({ kind: "op", id, op, isNew: true }, signal);
-          isSent = true;
-          if (running === undefined) throw new InternalDefect("a turn was sent to nobody");
-          const answer = await running.answer;
-          isOver = true;
-          await this.#feed?.reached(answer.facts.position);
-          return this.#resultIn(answer, toSubmissionId(id), signal);
-        },
-        options,
-        op,
-      );
-    } catch (error) {
-      const isGivenUp = options.signal?.aborted || (error instanceof SkeinError && error.code === "deadline_exceeded");
-      if (isSent && !isOver && isGivenUp) void this.interrupt().catch(() => undefined);
-      throw error;
-    }
-  }
-
-  async #resultIn({ results }: TurnAnswer, id: SubmissionId, signal: AbortSignal): Promise<TurnResult<never>> {
-    const sent = results[id];
-    if (sent === undefined) throw new InternalDefect(`no worker says what became of submission ${id}`);
-    const { items, ...rest } = sent;
-    if (items !== null) return { ...rest, items };
-    const turnId = rest.turnId ?? id;
-    const whole = await resultOf(this.lines(this.#origin.position, undefined, signal), { id, turnId });
-    return { ...rest, items: whole.items };
+  get #turns(): RemoteTurns {
+    return new RemoteTurns({
+      bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
+      send: (message, signal) => this.#send(message, signal),
+      reached: async (position) => this.#stream.feed?.reached(position),
+      lines: (signal) => this.lines(this.#origin.position, undefined, signal),
+      interrupt: () => this.interrupt(),
+    });
   }
 
   async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
@@ -464,10 +423,10 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async #rollBack({ id, turns }: { id: string; turns: number }, signal: AbortSignal): Promise<void> {
-    const stop = this.#feed?.expectRollback(toSubmissionId(id));
+    const stop = this.#stream.feed?.expectRollback(toSubmissionId(id));
     try {
       const answer = await this.#carryOut({ kind: "rollback", id, turns }, signal);
-      await this.#feed?.reached(answer?.facts.position ?? 0);
+      await this.#stream.feed?.reached(answer?.facts.position ?? 0);
     } finally {
       stop?.();
     }
@@ -479,15 +438,15 @@ export class RemoteThread implements ClusterThread, FeedSource {
       "the shutdown",
       async (inner) => {
         await this.interrupt({ signal: inner }).catch(() => undefined);
-        await this.#host.close(this.id, inner);
-        await this.#feed?.reached((await this.look(inner)).position);
+        await this.#host.calls.close(this.id, inner);
+        await this.#stream.feed?.reached((await this.look(inner)).position);
       },
       { signal, deadlineMs },
     );
-    this.#isClosed = true;
+    this.#noteEnd();
     this.#view.noteShutdown();
     this.#watches?.close(new ThreadClosedError(this.id));
-    this.#feed?.close();
+    this.#stream.feed?.close();
     return "completed";
   }
 
@@ -507,7 +466,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
       return await withDeadline(what, work, { signal: both, deadlineMs, clock: systemClock });
     } catch (error) {
       if (!(error instanceof ThreadClosedError)) throw error;
-      this.#isClosed = true;
+      this.#noteEnd();
       throw new ThreadClosedError(this.id, op);
     }
   }
@@ -520,7 +479,3 @@ function checkSubmissionId(id: unknown): void {
   if (typeof id !== "string" || id === "")
     throw new InvalidRequestError("submission id: must be a text, and not empty");
 }
-
-const nothingOf = (submissionId: SubmissionId): TurnResult<never> => ({
-  ...{ submissionId, turnId: null, status: "completed", lastAgentMessage: null, items: [], usage: null, error: null },
-});

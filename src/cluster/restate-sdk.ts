@@ -28,5 +28,6 @@ export const loadFetchSdk = (): typeof FetchSdk => load("@restatedev/restate-sdk
 export const jsonSerde = <T>(): Serde<T> => ({
   contentType: "application/json",
   serialize: (value) => Buffer.from(JSON.stringify(value)),
-  deserialize: (bytes) => JSON.parse(Buffer.from(bytes).toString("utf8")) as T,
+  // A handler that answers nothing says nothing.
+  deserialize: (bytes) => (bytes.length === 0 ? undefined : JSON.parse(Buffer.from(bytes).toString("utf8"))) as T,
 });

@@ -3,81 +3,50 @@
  *
  * `Thread`, keyed by thread id: exclusive handlers for what changes a thread, one at a time over all workers; shared ones for what
  * only looks. `ThreadControl`, keyed alike: hands messages to the invocation that runs a thread, as signals that it numbers, and says
- * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `ThreadTree`, keyed by root: how large its tree is. `ThreadBonds`, keyed by thread: with whom it ends. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
+ * whether they were taken. `ThreadTimers`, keyed alike: ops that are given later. `ThreadTree`, keyed by root: how large its tree is. `ThreadBonds`, keyed by thread: with whom it
+ * ends, and who watches its end. `ThreadTopics`, keyed by root: who listens. `ThreadRequests`: wait for replies. `StoredThreads`: lists. Steps are few, since those of an invocation in flight must not change.
  */
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
-import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import type { ErrorJson } from "../protocol/errors.ts";
-import { SkeinError } from "../protocol/errors.ts";
+import { DeadlineExceededError, SkeinError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { parseThreadId } from "../protocol/ids.ts";
-import type { ThreadMessage } from "../protocol/message.ts";
-import type { StoredTimer } from "../protocol/schedule.ts";
-import type { ThreadPage, ThreadQuery } from "../store/thread-store.ts";
-import type { Attendance } from "./attendance.ts";
+import { parseWith } from "../protocol/validation.ts";
+import type { ThreadQuery } from "../store/thread-store.ts";
 import { bondHandlers } from "./bond-handlers.ts";
+import { FIELDS, type Fields } from "./request-fields.ts";
 import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
 import { timerHandlers } from "./timer-handlers.ts";
-import { type AdmitRequest, type LeaveRequest, type TreeLimits, treeHandlers } from "./tree-handlers.ts";
+import { topicHandlers } from "./topic-handlers.ts";
+import { type AdmitRequest, type LeaveRequest, treeHandlers } from "./tree-handlers.ts";
+import { type Told, turnHandlers } from "./turn-handlers.ts";
 import {
   type Asked,
+  type AskRequest,
   BONDS,
   type CheckRequest,
   CONTROL,
   checkVersion,
-  type DeliverRequest,
-  type Delivery,
   type Facts,
   type HistoryPage,
   type HistoryRequest,
   type Look,
-  type Message,
   type OpenRequest,
+  type OtherRequest,
   PROTOCOL_VERSION,
+  REQUESTS,
+  type Replied,
   STORED,
   type StartRequest,
   THREAD,
   TIMERS,
-  type TimerRequest,
+  TOPICS,
+  type TopicRequest,
   TREE,
-  type TurnAnswer,
-  type TurnRequest,
 } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
-
-/** What a worker does; every method may be called again for what an earlier one has begun. */
-export interface WorkerActions {
-  start(threadId: ThreadId, request: StartRequest): Promise<Facts>;
-  open(threadId: ThreadId, request: OpenRequest): Promise<Facts>;
-  exists(threadId: ThreadId): Promise<boolean>;
-  /** @param signal fires when the attempt is over: the thread is let go of */
-  attend(threadId: ThreadId, invocation: string, signal: AbortSignal): Promise<Attendance>;
-  leave(attendance: Attendance): void;
-  setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean>;
-  remove(threadId: ThreadId): Promise<void>;
-  look(threadId: ThreadId): Promise<Look>;
-  history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;
-  budgetOf(threadId: ThreadId): Promise<BudgetUse | undefined>;
-  /** @throws MessageRefusedError for what the thread does not take */
-  check(threadId: ThreadId, message: ThreadMessage): Promise<void>;
-  readonly treeLimits: TreeLimits;
-  /** Whether the thread was removed or closed. */
-  hasLeft(threadId: ThreadId): Promise<boolean>;
-  /** Who has started the thread, who has started that one, and so on. */
-  above(threadId: ThreadId): Promise<readonly ThreadId[]>;
-  /** The timers that a process outside the engine, or a tool of a worker, has set. */
-  timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
-  /** The engine has them now. */
-  dropTimers(threadId: ThreadId): Promise<void>;
-  list(query: ThreadQuery | undefined): Promise<ThreadPage>;
-  lineage(threadId: ThreadId, direction: "ancestors" | "descendants"): Promise<readonly ThreadId[]>;
-}
-
-type Told<T> = { readonly value: T } | { readonly error: ErrorJson };
-
-/** A signal to a running invocation: the message, and where the sender waits for its answer. */
-type Signalled = { readonly message: Message; readonly ack: string };
+import type { WorkerActions } from "./worker-actions.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** A submission that is sent twice within it is answered by the engine; after it, by the history. */
@@ -124,9 +93,17 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     if ("error" in answer) throw fail(answer.error);
     return answer.value;
   };
-  const checked = <R extends Asked>(ctx: { key: string }, request: R): ThreadId => {
+  const checkRequest = (request: Asked, fields: Fields): void => {
     try {
       checkVersion(request ?? {});
+      parseWith<unknown>(fields, request, "request");
+    } catch (error) {
+      throw fail(toWire(error));
+    }
+  };
+  const checked = (ctx: { key: string }, request: Asked, fields: Fields): ThreadId => {
+    checkRequest(request, fields);
+    try {
       return parseThreadId(ctx.key);
     } catch (error) {
       throw fail(toWire(error));
@@ -137,75 +114,12 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     answerOf(await ctx.run(name, () => told(work)));
   const look = async <T>(work: () => Promise<T>): Promise<T> => answerOf(await told(work));
 
-  /** From now on the engine keeps them. One that it was given already it has. */
-  const keep = async (ctx: ObjectContext, threadId: ThreadId, timers: readonly StoredTimer[]): Promise<void> => {
-    if (timers.length === 0) return;
-    // Nobody waits for them here: what fires just now may wait for this invocation.
-    for (const timer of timers) {
-      const parameter: TimerRequest = { protocol: PROTOCOL_VERSION, timer };
-      ctx.genericSend({
-        service: TIMERS,
-        method: "set",
-        key: threadId,
-        parameter,
-        inputSerde: jsonSerde<TimerRequest>(),
-      });
-    }
-    await step(ctx, "timers-kept", () => worker.dropTimers(threadId));
-  };
-
-  const turn = async (ctx: ObjectContext, request: TurnRequest): Promise<TurnAnswer> => {
-    const threadId = checked(ctx, request);
-    const { id: invocation, attemptCompletedSignal } = ctx.request();
-    const attendance = await worker.attend(threadId, invocation, attemptCompletedSignal);
-    try {
-      const work = ctx.run("turn", () => told(() => attendance.attend(request.message)));
-      for (let n = 0; ; n += 1) {
-        const next = await RestatePromise.race([
-          work.map((answer, failure) => ({ answer, failure })),
-          ctx.signal<Signalled>(signalName(n)).map((signalled) => ({ signalled })),
-        ]);
-        if (!("signalled" in next)) {
-          if (next.failure !== undefined) throw next.failure;
-          const { timers = [], ...answer } = answerOf(next.answer as Told<TurnAnswer>);
-          await keep(ctx, threadId, timers);
-          return answer;
-        }
-        if (next.signalled === undefined) continue;
-        const { message, ack } = next.signalled;
-        let isTaken = false;
-        const taking = ctx.run(`take-${n}`, () => {
-          isTaken = true;
-          return attendance.take(message);
-        });
-        // A step begins only when it is waited for, and this one waits for what the other one loads: after a replay that has not begun.
-        await RestatePromise.race([taking, work.map(() => undefined)]);
-        const delivery = await taking;
-        // An earlier worker has taken it.
-        if (!isTaken && delivery.taken) attendance.takeAgain(message);
-        ctx.resolveAwakeable(ack, delivery);
-      }
-    } finally {
-      worker.leave(attendance);
-    }
-  };
-
-  const deliver = async (ctx: ObjectContext, request: DeliverRequest): Promise<Delivery> => {
-    checked(ctx, request);
-    const { message } = request;
-    const sent = await ctx.get<{ invocation: string; next: number }>("sent");
-    const n = sent?.invocation === request.invocation ? sent.next : 0;
-    const running = ctx.invocation(sdk.InvocationIdParser.fromString(request.invocation));
-    const ack = ctx.awakeable<Delivery>();
-    ctx.set("sent", { invocation: request.invocation, next: n + 1 });
-    running.signal<Signalled>(signalName(n)).resolve({ message, ack: ack.id });
-    return RestatePromise.race([ack.promise, running.attach().map((): Delivery => ({ taken: false }))]);
-  };
+  const { turn, deliver, keep } = turnHandlers(sdk, worker, { checked, told, answerOf, step });
 
   /** The top of the thread's tree: itself, where nobody is above it. */
-  const rootOf = async (ctx: ObjectContext, threadId: ThreadId): Promise<ThreadId> =>
+  const rootOf = async (ctx: ObjectSharedContext, threadId: ThreadId): Promise<ThreadId> =>
     (await above(ctx, threadId)).at(-1) ?? threadId;
-  const above = (ctx: ObjectContext, threadId: ThreadId) => step(ctx, "above", () => worker.above(threadId));
+  const above = (ctx: ObjectSharedContext, threadId: ThreadId) => step(ctx, "above", () => worker.above(threadId));
   /** @returns the root of the tree that the thread is one of now. @throws what of the tree is full */
   const join = async (
     ctx: ObjectContext,
@@ -226,6 +140,16 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     const parameter: LeaveRequest = { protocol: PROTOCOL_VERSION, threadId };
     ctx.genericSend({ service: TREE, method: "leave", key: root, parameter, inputSerde: jsonSerde<LeaveRequest>() });
   };
+  const leaveTopics = (ctx: ObjectContext, other: ThreadId, root: ThreadId): void => {
+    const parameter: OtherRequest = { protocol: PROTOCOL_VERSION, other };
+    ctx.genericSend({ service: TOPICS, method: "forget", key: root, parameter, inputSerde: jsonSerde<OtherRequest>() });
+  };
+  /** It was removed or closed. */
+  const goOut = async (ctx: ObjectContext, threadId: ThreadId): Promise<void> => {
+    const root = await rootOf(ctx, threadId);
+    leaveTree(ctx, threadId, root);
+    leaveTopics(ctx, threadId, root);
+  };
   const { admit, leave } = treeHandlers({ limits: worker.treeLimits, checked, fail });
 
   const { setTimer, fireTimer, cancelTimer } = timerHandlers(sdk, {
@@ -234,13 +158,40 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     fail,
   });
 
-  const { bind, unbind, ended, lose } = bondHandlers(sdk, {
+  const { watches, ...bonding } = bondHandlers(sdk, {
     checked,
     look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
+    fail,
   });
   const tellEnd = (ctx: ObjectContext, threadId: ThreadId): void => {
     const parameter: Asked = { protocol: PROTOCOL_VERSION };
     ctx.genericSend({ service: BONDS, method: "ended", key: threadId, parameter, inputSerde: jsonSerde<Asked>() });
+  };
+
+  const topics = topicHandlers({
+    checked,
+    look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
+    fail,
+  });
+  /** Asks the root of the thread's tree about its topics. */
+  const ofTree = async <A>(ctx: ObjectSharedContext, method: string, request: TopicRequest): Promise<A> => {
+    const other = checked(ctx, request, method === "listeners" ? FIELDS.topic : FIELDS.subscribe);
+    const key = await rootOf(ctx, other);
+    const parameter = { ...request, other };
+    return ctx.genericCall<TopicRequest, A>({
+      ...{ service: TOPICS, method, key, parameter },
+      ...{ inputSerde: jsonSerde<TopicRequest>(), outputSerde: jsonSerde<A>() },
+    });
+  };
+
+  /** Waits for a reply, which whoever answers sends to this invocation. */
+  const ask = async (ctx: Context, request: AskRequest): Promise<Replied> => {
+    checkRequest(request, FIELDS.ask);
+    const late = toWire(new DeadlineExceededError("the reply of a thread", request.deadlineMs));
+    return RestatePromise.race([
+      ctx.signal<Replied>("reply"),
+      ctx.sleep(request.deadlineMs).map((): Replied => ({ error: late })),
+    ]);
   };
 
   const { exclusive, shared } = sdk.handlers.object;
@@ -252,7 +203,7 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     name: THREAD,
     handlers: {
       start: exclusive(running, async (ctx: ObjectContext, request: StartRequest): Promise<Facts> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.start);
         if (request.isNamed && (await step(ctx, "exists", () => worker.exists(threadId))))
           throw fail({
             name: "DuplicateThreadError",
@@ -274,7 +225,7 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
         }
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.open);
         // One that was removed or closed has left its tree.
         const isBack = await step(ctx, "left", () => worker.hasLeft(threadId));
         const [parent] = isBack ? await above(ctx, threadId) : [];
@@ -285,43 +236,52 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       }),
       turn: exclusive(running, turn),
       remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.none);
         const isDone = await step(ctx, "remove", () => worker.setState(threadId, "removed"));
-        if (isDone) leaveTree(ctx, threadId, await rootOf(ctx, threadId));
+        if (isDone) await goOut(ctx, threadId);
         return isDone;
       }),
       close: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.none);
         const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed"));
-        if (isDone) leaveTree(ctx, threadId, await rootOf(ctx, threadId));
+        if (isDone) await goOut(ctx, threadId);
         if (isDone) tellEnd(ctx, threadId);
         return isDone;
       }),
       delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.none);
         await step(ctx, "delete", () => worker.remove(threadId));
         tellEnd(ctx, threadId);
       }),
       look: shared(looking, (ctx: ObjectSharedContext, request: Asked): Promise<Look> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.none);
         return look(() => worker.look(threadId));
       }),
       history: shared(looking, (ctx: ObjectSharedContext, request: HistoryRequest): Promise<HistoryPage> => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.history);
         return look(() => worker.history(threadId, request));
       }),
       budget: shared(looking, (ctx: ObjectSharedContext, request: Asked) => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.none);
         return look(async () => ({ budget: await worker.budgetOf(threadId) }));
       }),
       check: shared(looking, (ctx: ObjectSharedContext, request: CheckRequest) => {
-        const threadId = checked(ctx, request);
+        const threadId = checked(ctx, request, FIELDS.check);
         return look(() => worker.check(threadId, request.message));
       }),
+      subscribe: shared(changing, (ctx: ObjectSharedContext, request: TopicRequest) =>
+        ofTree<void>(ctx, "listen", request),
+      ),
+      unsubscribe: shared(changing, (ctx: ObjectSharedContext, request: TopicRequest) =>
+        ofTree<void>(ctx, "ignore", request),
+      ),
+      listeners: shared(looking, (ctx: ObjectSharedContext, request: TopicRequest) =>
+        ofTree<readonly ThreadId[]>(ctx, "listeners", request),
+      ),
       lineage: shared(
         looking,
         (ctx: ObjectSharedContext, request: Asked & { direction: "ancestors" | "descendants" }) => {
-          const threadId = checked(ctx, request);
+          const threadId = checked(ctx, request, FIELDS.lineage);
           return look(() => worker.lineage(threadId, request.direction));
         },
       ),
@@ -332,7 +292,7 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     name: STORED,
     handlers: {
       list: sdk.handlers.handler(looking, async (_: Context, request: Asked & { query?: ThreadQuery }) => {
-        checked({ key: "00000000-0000-7000-8000-000000000000" }, request);
+        checkRequest(request, FIELDS.none);
         return look(() => worker.list(request.query));
       }),
     },
@@ -348,17 +308,33 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
   const bonds = sdk.object({
     name: BONDS,
     handlers: {
-      bind: exclusive(changing, bind),
-      unbind: exclusive(changing, unbind),
-      ended: exclusive(changing, ended),
-      lose: exclusive(changing, lose),
+      bind: exclusive(changing, bonding.bind),
+      bound: exclusive(changing, bonding.bound),
+      unbind: exclusive(changing, bonding.unbind),
+      unbound: exclusive(changing, bonding.unbound),
+      ended: exclusive(changing, bonding.ended),
+      lose: exclusive(changing, bonding.lose),
+      watch: exclusive(changing, bonding.watch),
+      watched: exclusive(changing, bonding.watched),
+      down: exclusive(changing, bonding.down),
+      unwatch: exclusive(changing, bonding.unwatch),
+      unwatched: exclusive(changing, bonding.unwatched),
+      watches: shared(looking, watches),
     },
   });
   const tree = sdk.object({
     name: TREE,
     handlers: { admit: exclusive(changing, admit), leave: exclusive(changing, leave) },
   });
-  return [thread, control, timers, bonds, tree, stored];
+  const topic = sdk.object({
+    name: TOPICS,
+    handlers: {
+      listen: exclusive(changing, topics.listen),
+      ignore: exclusive(changing, topics.ignore),
+      forget: exclusive(changing, topics.forget),
+      listeners: shared(looking, topics.listeners),
+    },
+  });
+  const requests = sdk.service({ name: REQUESTS, handlers: { ask: sdk.handlers.handler(running, ask) } });
+  return [thread, control, timers, bonds, tree, topic, requests, stored];
 }
-
-const signalName = (n: number): string => `message-${n}`;

@@ -7,26 +7,20 @@ import type { ObjectContext } from "@restatedev/restate-sdk";
 import { taskKindOf } from "../../machines/thread.machine.ts";
 import { firingsOf, lastDue, submissionOf } from "../manager/firings.ts";
 import { type ErrorJson, ThreadClosedError } from "../protocol/errors.ts";
-import { parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import type { ThreadId } from "../protocol/ids.ts";
 import { parseOp } from "../protocol/op.ts";
 import { dueAtOf, type StoredTimer } from "../protocol/schedule.ts";
+import { give } from "./deliveries.ts";
+import { FIELDS, type Fields } from "./request-fields.ts";
 import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
 import {
   type Asked,
-  addressed,
   type Cancelled,
   type CancelRequest,
-  CONTROL,
-  type DeliverRequest,
-  type Delivery,
   type Look,
-  type Message,
-  needsTurn,
   PROTOCOL_VERSION,
-  THREAD,
   TIMERS,
   type TimerRequest,
-  type TurnRequest,
 } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
 
@@ -39,7 +33,7 @@ type State = {
 };
 
 type Parts = {
-  checked(ctx: { key: string }, request: Asked): ThreadId;
+  checked(ctx: { key: string }, request: Asked, fields: Fields): ThreadId;
   look(ctx: ObjectContext, threadId: ThreadId): Promise<Look>;
   fail(json: ErrorJson): Error;
 };
@@ -76,25 +70,8 @@ export function timerHandlers(sdk: RestateSdk, { checked, look, fail }: Parts) {
     });
   };
 
-  const give = async (ctx: ObjectContext, message: Message, run: Look["note"]["run"]): Promise<void> => {
-    if (run !== null) {
-      const { key, parameter } = addressed(run, parseThreadId(ctx.key), message);
-      const delivery = await ctx.genericCall<DeliverRequest, Delivery>({
-        ...{ service: CONTROL, method: "deliver", key, parameter },
-        ...{ inputSerde: jsonSerde<DeliverRequest>(), outputSerde: jsonSerde<Delivery>() },
-      });
-      if (delivery.taken) return;
-    }
-    if (!needsTurn(message)) return;
-    const parameter: TurnRequest = { protocol: PROTOCOL_VERSION, message };
-    ctx.genericSend({
-      ...{ service: THREAD, method: "turn", key: ctx.key, parameter, inputSerde: jsonSerde<TurnRequest>() },
-      idempotencyKey: message.id,
-    });
-  };
-
   const setTimer = async (ctx: ObjectContext, request: TimerRequest): Promise<void> => {
-    const threadId = checked(ctx, request);
+    const threadId = checked(ctx, request, FIELDS.timer);
     const { timer } = request;
     const { note: thread } = await look(ctx, threadId);
     if (thread.state === "closed") throw fail(toWire(new ThreadClosedError(threadId)));
@@ -106,7 +83,7 @@ export function timerHandlers(sdk: RestateSdk, { checked, look, fail }: Parts) {
   };
 
   const fireTimer = async (ctx: ObjectContext, request: TimerRequest): Promise<void> => {
-    const threadId = checked(ctx, request);
+    const threadId = checked(ctx, request, FIELDS.timer);
     const { timer } = request;
     const kept = (await stateOf(ctx)).waiting[timer.id];
     if (kept?.set !== timer.set) return;
@@ -126,11 +103,11 @@ export function timerHandlers(sdk: RestateSdk, { checked, look, fail }: Parts) {
     await note(ctx, timer, { set: timer.set, fired, last: firings.at(-1)?.id ?? kept.last });
     if (timer.every === null) await note(ctx, timer, undefined);
     else wait(ctx, later, now);
-    for (const { id, op, fired } of firings) await give(ctx, { kind: "op", id, op, fired }, run);
+    for (const { id, op, fired } of firings) await give(ctx, run, threadId, { kind: "op", id, op, fired });
   };
 
   const cancelTimer = async (ctx: ObjectContext, request: CancelRequest): Promise<Cancelled> => {
-    checked(ctx, request);
+    checked(ctx, request, FIELDS.cancel);
     const { id, set } = request;
     const { waiting, over } = await stateOf(ctx);
     const kept = waiting[id];

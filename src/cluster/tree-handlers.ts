@@ -7,6 +7,7 @@ import type { ObjectContext } from "@restatedev/restate-sdk";
 import type { AgentFacts } from "../manager/thread-options.ts";
 import { type ErrorJson, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
+import { FIELDS, type Fields } from "./request-fields.ts";
 import type { Asked } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
 
@@ -24,7 +25,7 @@ export type TreeLimits = { readonly depth: number; readonly childrenPerParent: n
 
 type Parts = {
   readonly limits: TreeLimits;
-  checked(ctx: { key: string }, request: Asked): ThreadId;
+  checked(ctx: { key: string }, request: Asked, fields: Fields): ThreadId;
   fail(json: ErrorJson): Error;
 };
 
@@ -37,7 +38,7 @@ export function treeHandlers({ limits, checked, fail }: Parts) {
 
   /** One that is in already stays in: a start that is tried again counts once. */
   const admit = async (ctx: ObjectContext, request: AdmitRequest): Promise<boolean> => {
-    const root = checked(ctx, request);
+    const root = checked(ctx, request, FIELDS.admit);
     const { threadId, parent, depth, allowed } = request;
     if ((await ctx.get<string>(`above:${threadId}`)) !== null) return true;
     const children = await countOf(ctx, `under:${parent}`);
@@ -56,7 +57,7 @@ export function treeHandlers({ limits, checked, fail }: Parts) {
   };
 
   const leave = async (ctx: ObjectContext, request: LeaveRequest): Promise<void> => {
-    checked(ctx, request);
+    checked(ctx, request, FIELDS.leave);
     const { threadId } = request;
     const parent = await ctx.get<string>(`above:${threadId}`);
     if (parent === null) return;

@@ -17,6 +17,7 @@ import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/t
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { ActiveTurn } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
+import type { Down } from "../thread/watching.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 
@@ -29,6 +30,8 @@ export const CONTROL = "ThreadControl";
 export const TIMERS = "ThreadTimers";
 export const TREE = "ThreadTree";
 export const BONDS = "ThreadBonds";
+export const TOPICS = "ThreadTopics";
+export const REQUESTS = "ThreadRequests";
 export const STORED = "StoredThreads";
 
 /** The engine takes 32 MiB at most, headers and framing included. */
@@ -134,7 +137,26 @@ type Told =
   | { readonly kind: "budget"; readonly id: string; readonly change: BudgetChange }
   | { readonly kind: "priority"; readonly id: string; readonly priority: Priority }
   /** What another thread, or with null a program, tells it. */
-  | { readonly kind: "message"; readonly id: string; readonly from: ThreadId | null; readonly message: ThreadMessage };
+  | {
+      readonly kind: "message";
+      readonly id: string;
+      readonly from: ThreadId | null;
+      readonly message: ThreadMessage;
+      readonly topic: string | null;
+    }
+  /** What one of them asks; the reply goes to the invocation `reply`, which waits for it. */
+  | {
+      readonly kind: "request";
+      readonly id: string;
+      readonly from: ThreadId | null;
+      readonly message: ThreadMessage;
+      readonly reply: string;
+    }
+  /** Nobody waits for the reply any more. */
+  | { readonly kind: "giveUp"; readonly id: string; readonly request: string };
+
+/** What a request comes to. */
+export type Replied = { readonly value?: unknown } | { readonly error: ErrorJson };
 
 /** A turn's result; `items` is null where they are many: they are read from the history. */
 export type SentResult = Omit<TurnResult<never>, "items"> & { readonly items: TurnResult["items"] | null };
@@ -183,8 +205,20 @@ export type CancelRequest = { readonly protocol: number; readonly id: string; re
 export type Cancelled = { readonly cancelled: boolean; readonly fired: number };
 export type Asked = { readonly protocol: number };
 export type OtherRequest = Asked & { readonly other: ThreadId };
-/** `traps`: null leaves it as it is. */
-export type BindRequest = OtherRequest & { readonly traps: boolean | null };
+export type BindRequest = OtherRequest & { readonly traps: boolean };
+/** Of a watch; `other` is whom it is about, or, where that one is told, who watches. */
+export type WatchRequest = OtherRequest & { readonly ref: string };
+export type RefRequest = Asked & { readonly ref: string };
+/** What a watch comes to. */
+export type Ended = Pick<Down, "reason" | "epoch">;
+export type DownRequest = RefRequest & { readonly down: Ended };
+/** What a watch came to that is taken away; `isOurs`: nobody else was told. */
+export type Unwatched = { readonly isOurs: boolean; readonly down?: Ended | undefined };
+/** A watch that stands: whom it is about, and what came of that one. */
+export type StandingWatch = { readonly threadId: ThreadId; readonly down?: Ended | undefined };
+export type TopicRequest = Asked & { readonly topic: string };
+/** How long the reply is waited for. */
+export type AskRequest = Asked & { readonly deadlineMs: number };
 export type CheckRequest = Asked & { readonly message: ThreadMessage };
 export type HistoryRequest = Asked & { readonly from: number; readonly to?: number | undefined };
 /** `next` is null on the last page. */
@@ -202,7 +236,7 @@ export function addressed(
 
 /** What only the turn that runs could take is for nobody when none runs. */
 export function needsTurn(message: Message): boolean {
-  if (message.kind === "interrupt") return false;
+  if (message.kind === "interrupt" || message.kind === "giveUp") return false;
   return message.kind !== "op" || !FOR_THE_TURN.has(message.op.type);
 }
 

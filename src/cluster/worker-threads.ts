@@ -1,6 +1,7 @@
 /** The threads of a worker's manager, as invocations need them: what is noted of them, and how they are loaded. */
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { Post } from "../manager/post.ts";
+import type { Prompt } from "../manager/requests.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { DeadlineExceededError, InvalidRequestError, RolloutNotFoundError } from "../protocol/errors.ts";
@@ -27,6 +28,10 @@ export type WorkerThreads = {
   timersOf(threadId: ThreadId): Promise<readonly StoredTimer[]>;
   /** Stores a message for the thread, which is given to it from then on. */
   receive(thread: LiveThread, post: Post): Promise<void>;
+  /** How a turn answers a request; undefined where the thread's own logic does. @throws MessageRefusedError */
+  promptOf(thread: LiveThread, post: Post): Promise<Prompt | undefined>;
+  /** What the thread's own logic replies. @throws RequestFailedError, MessageRefusedError */
+  answer(post: Post, signal: AbortSignal): Promise<unknown>;
   isServing(threadId: ThreadId): boolean;
   /** Of a thread that is not loaded here. */
   budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;

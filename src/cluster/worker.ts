@@ -1,17 +1,8 @@
 /** One worker of a cluster: a whole ThreadManager behind an endpoint that the engine calls. */
 
-import {
-  createServer,
-  type Http2Server,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from "node:http2";
-import { isIP } from "node:net";
 import * as z from "zod";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
-import { isLoopback } from "../kernel/loopback.ts";
 import type { Messages } from "../manager/messages.ts";
 import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
@@ -25,9 +16,9 @@ import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { isStored } from "../store/is-stored.ts";
 import { Attendance } from "./attendance.ts";
-import { answerLive, LIVE_PATH, type LiveAnswer } from "./live-side.ts";
-import { loadFetchSdk, loadSdk } from "./restate-sdk.ts";
-import { servicesOf, type WorkerActions } from "./services.ts";
+import type { Listening, ListenOptions } from "./listening.ts";
+import { loadSdk } from "./restate-sdk.ts";
+import { servicesOf } from "./services.ts";
 import type { TreeLimits } from "./tree-handlers.ts";
 import {
   type Facts,
@@ -40,6 +31,8 @@ import {
   sendable,
   shownConfig,
 } from "./wire.ts";
+import type { WorkerActions } from "./worker-actions.ts";
+import { WorkerEndpoint } from "./worker-endpoint.ts";
 import { factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./worker-threads.ts";
 
 /** What a worker is made of. */
@@ -57,12 +50,6 @@ export type WorkerOptions = {
   /** How long a lease that another living worker holds is waited for before it is taken. Default 5,000 ms. */
   readonly leasePatienceMs?: number | undefined;
 };
-
-/** Where a worker listens. Default: a free port of the loopback. */
-export type ListenOptions = { readonly port?: number | undefined; readonly host?: string | undefined };
-
-/** Where a worker listens: `url` is what is registered with the engine, or stands behind the load balancer. */
-export type Listening = { readonly url: string; readonly host: string; readonly port: number };
 
 /** How long running turns get to end before they are handed over. Default 10,000 ms; at once when the signal fires. */
 export type DrainOptions = { readonly deadlineMs?: number | undefined; readonly signal?: AbortSignal | undefined };
@@ -110,17 +97,13 @@ export function createWorker(options: WorkerOptions): Worker {
 
 class ClusterWorker implements Worker, WorkerActions {
   readonly #threads: WorkerThreads;
-  readonly #identityKeys: readonly string[] | undefined;
   readonly #running = new Map<ThreadId, Attendance>();
   /** Threads that are in memory to be started or opened. */
   readonly #opening = new Set<ThreadId>();
-  readonly #sdk = loadSdk();
-  readonly #logger: SkeinLogger;
+  readonly #endpoint: WorkerEndpoint;
   readonly #advertise: string | undefined;
   readonly treeLimits: TreeLimits;
   readonly #check: Messages["check"];
-  #server: Http2Server | undefined;
-  readonly #sessions = new Set<ServerHttp2Session>();
   #url: string | undefined;
   #draining: Promise<DrainReport> | undefined;
   #onLeft: (() => void) | undefined;
@@ -143,8 +126,8 @@ class ClusterWorker implements Worker, WorkerActions {
     const { depth, childrenPerParent, treeSize } = manager.capacity(newThreadId());
     this.treeLimits = { depth: depth.max, childrenPerParent: childrenPerParent.max, treeSize: treeSize.max };
     this.#check = (reader, message) => runtime.messages.check(reader, message);
-    this.#identityKeys = identityKeys;
-    this.#logger = logger;
+    const sdk = loadSdk();
+    this.#endpoint = new WorkerEndpoint({ sdk, services: servicesOf(sdk, this), live: this, identityKeys, logger });
     this.#advertise = advertise;
     this.#threads = {
       ...{ manager, notes, logger, leasePatienceMs },
@@ -153,6 +136,8 @@ class ClusterWorker implements Worker, WorkerActions {
       agentsUnder: (threadId) =>
         runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent) && !this.#opening.has(agent)),
       receive: (thread, post) => runtime.messages.receive(thread, post),
+      promptOf: (thread, post) => runtime.messages.promptOf(thread, post),
+      answer: (post, signal) => runtime.messages.answer(post, signal),
       isServing: (threadId) => runtime.messages.mail.isServing(threadId),
       async timersOf(threadId) {
         const note = await notes.read(threadId, "timers");
@@ -177,98 +162,15 @@ class ClusterWorker implements Worker, WorkerActions {
     return own ?? [...this.#running.values()].find((attendance) => attendance.agent(threadId) !== undefined);
   }
 
-  get #endpoint() {
-    return {
-      services: servicesOf(this.#sdk, this),
-      ...(this.#identityKeys && { identityKeys: [...this.#identityKeys] }),
-      logger: this.#log,
-    };
-  }
-
-  /** What the SDK says goes to the worker's log: its trouble as warnings, the rest as details. */
-  readonly #log = ({ level }: { level: string }, ...said: unknown[]): void => {
-    const [message = "", ...details] = said.map((part) => (part instanceof Error ? part.message : String(part)));
-    // Who listens on the loopback alone has no need of keys.
-    const isTrouble = level === "warn" || level === "error";
-    if (isTrouble && !message.startsWith("Accepting requests without validating"))
-      this.#logger.warn({ details }, message);
-    else this.#logger.debug({ details }, message);
-  };
-
-  async listen({ port = 0, host = "127.0.0.1" }: ListenOptions = {}): Promise<Listening> {
-    if (this.#server !== undefined) throw new InvalidRequestError("listen: the worker listens already");
+  async listen(options: ListenOptions = {}): Promise<Listening> {
     if (this.isDraining) throw new ManagerClosedError("the worker is closed");
-    if (this.#identityKeys === undefined && !isLoopback(host)) {
-      throw new InvalidRequestError(
-        `listen: ${host} can be reached from other machines, and whoever reaches a worker runs its threads: give identityKeys, the engine's public keys, or listen on 127.0.0.1`,
-      );
-    }
-    const handle = this.#sdk.createEndpointHandler(this.#endpoint);
-    const server = createServer((request, response) => {
-      if (request.url.startsWith(LIVE_PATH)) void this.#serveLive(request, response);
-      else handle(request, response);
-    });
-    server.on("session", (session) => {
-      this.#sessions.add(session);
-      session.once("close", () => this.#sessions.delete(session));
-      session.on("error", (err) => this.#logger.debug({ err }, "a connection of the engine's failed"));
-    });
-    this.#server = server;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(port, host, resolve);
-      });
-    } catch (error) {
-      this.#server = undefined; // another port may be free
-      throw error;
-    }
-    server.on("error", (err) => this.#logger.warn({ err }, "the worker's server failed"));
-    const address = server.address();
-    if (typeof address !== "object" || address === null)
-      throw new InvalidRequestError("listen: give a host and a port");
-    const shown = isIP(host) === 6 ? `[${host}]` : host;
-    this.#url = `http://${shown}:${address.port}`;
-    return { url: this.#url, host, port: address.port };
-  }
-
-  async #serveLive(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
-    const { authorization } = request.headers;
-    try {
-      const { status, type, body } = this.#live(request.url, authorization, gone.signal);
-      response.writeHead(status, { "content-type": type, "cache-control": "no-store" });
-      for await (const part of body) {
-        if (!response.write(part))
-          await raceAbort(new Promise((resolve) => response.once("drain", resolve)), gone.signal);
-      }
-    } catch (err) {
-      if (!gone.signal.aborted) this.#logger.debug({ err }, "a live stream ended");
-    }
-    response.end();
-  }
-
-  #live(url: string, authorization: string | undefined, signal: AbortSignal): LiveAnswer {
-    return answerLive(this, { url, authorization, signal });
+    const listening = await this.#endpoint.listen(options);
+    this.#url = listening.url;
+    return listening;
   }
 
   handler(): (request: Request) => Promise<Response> {
-    const handle = loadFetchSdk().createEndpointHandler({ ...this.#endpoint, bidirectional: true });
-    return async (request) => {
-      const { pathname, search } = new URL(request.url);
-      if (!pathname.startsWith(LIVE_PATH)) return handle(request);
-      const authorization = request.headers.get("authorization") ?? undefined;
-      const { status, type, body } = this.#live(`${pathname}${search}`, authorization, request.signal);
-      const encoded = (async function* () {
-        const encoder = new TextEncoder();
-        for await (const part of body) yield encoder.encode(part);
-      })();
-      return new Response(ReadableStream.from(encoded), {
-        status,
-        headers: { "content-type": type, "cache-control": "no-store" },
-      });
-    };
+    return this.#endpoint.handler();
   }
 
   close({ deadlineMs = DEFAULT_DRAIN_MS, signal }: DrainOptions = {}): Promise<DrainReport> {
@@ -292,20 +194,8 @@ class ClusterWorker implements Worker, WorkerActions {
     await Promise.all(left.map((attendance) => attendance.abandon(drainingError())));
     // The engine hears of the failed attempts before the connections end.
     await new Promise((resolve) => setTimeout(resolve, left.length > 0 ? HAND_OVER_MS : 0));
-    await this.#endServer();
+    await this.#endpoint.end();
     return { completed, handedOver: left.length };
-  }
-
-  async #endServer(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const session of this.#sessions) session.close();
-    const cut = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy();
-    }, CLOSE_MS);
-    await closed;
-    clearTimeout(cut);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -481,7 +371,6 @@ class ClusterWorker implements Worker, WorkerActions {
 }
 
 const HAND_OVER_MS = 200;
-const CLOSE_MS = 2_000;
 
 const drainingError = (): Error => new ManagerClosedError("the worker is closing; another one goes on");
 

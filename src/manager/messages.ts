@@ -37,7 +37,7 @@ import type { Letter } from "./letter.ts";
 import { Mail } from "./mail.ts";
 import type { MessageOutcome } from "./open-messages.ts";
 import { type Post, plainMessage, postOf } from "./post.ts";
-import { Requests, type RequestsHost } from "./requests.ts";
+import { type Prompt, Requests, type RequestsHost } from "./requests.ts";
 import { checkTopic, Topics } from "./topics.ts";
 
 const SEND_MS = 10_000;
@@ -207,6 +207,16 @@ export class Messages implements MessageDesk {
   }
 
   // Requests.
+
+  /** How a turn of the thread answers what another process asks; undefined where its own logic does, by {@link answer}. @throws MessageRefusedError */
+  promptOf(thread: LiveThread, post: Post): Promise<Prompt | undefined> {
+    return this.#requests.promptOf(thread, post);
+  }
+
+  /** What a thread's own logic replies to another process. @throws as `request` */
+  answer(post: Post, signal: AbortSignal): Promise<unknown> {
+    return this.#requests.ask(post, signal, null);
+  }
 
   async #request(from: ThreadId | null, to: Recipient, given: unknown, options: RequestOptions = {}): Promise<unknown> {
     checkCallOptions("request", options, WAIT_OPTIONS);

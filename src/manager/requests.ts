@@ -10,12 +10,16 @@ import {
 } from "../protocol/errors.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { Exchange, ThreadMessage } from "../protocol/message.ts";
+import type { Op } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import type { ChosenLogic } from "../thread/own-logic.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
 import { waitForTurn, whileWaiting } from "../turn/tool-scope.ts";
 import type { DeadLetters } from "./dead-letters.ts";
-import { exchangeFor, readBy } from "./declared-messages.ts";
+import { exchangeFor, readBy, readMessage } from "./declared-messages.ts";
 import type { Delivery } from "./delivery.ts";
 import type { MessageOutcome } from "./open-messages.ts";
 import { type Post, plain, textForModel } from "./post.ts";
@@ -25,6 +29,13 @@ export interface RequestsHost {
   readonly deadLetters: DeadLetters;
   logicOf(config: ResolvedThreadConfig): ChosenLogic;
 }
+
+/** A request as a turn answers it. */
+export type Prompt = {
+  readonly op: Op;
+  /** The reply that the turn came to. @throws RequestFailedError */
+  replyIn(result: TurnResult<never>): Promise<unknown>;
+};
 
 export class Requests {
   readonly #host: RequestsHost;
@@ -44,12 +55,14 @@ export class Requests {
     return size;
   }
 
-  async ask(post: Post, signal: AbortSignal): Promise<unknown> {
+  /** @param asker whose end ends the wait: null where another process waits for it */
+  async ask(post: Post, signal: AbortSignal, asker: ThreadId | null = post.from): Promise<unknown> {
     const { id, from, to } = post;
     const answer = Promise.withResolvers<unknown>();
     answer.promise.catch(() => undefined);
-    const asked = this.#asked.get(from) ?? new Map<SubmissionId, (error: unknown) => void>();
-    this.#asked.set(from, asked.set(id, answer.reject));
+    const asked = this.#asked.get(asker) ?? new Map<SubmissionId, (error: unknown) => void>();
+    this.#asked.set(asker, asked.set(id, answer.reject));
+    const waits = () => asked.has(id);
     try {
       const given = await this.#delivery.inLine(`${from} ${to}`, () =>
         this.#delivery.find(post, signal, (thread, value) => {
@@ -57,7 +70,8 @@ export class Requests {
           const { isOwn, handlesMessages } = this.#host.logicOf(thread.config);
           if (!isOwn) return { done: this.#askModel(thread, post, declared, signal) };
           const wait = async () => {
-            const onOutcome = (outcome: MessageOutcome) => void this.#answer(post, declared, outcome, answer, signal);
+            const onOutcome = (outcome: MessageOutcome) =>
+              void this.#answer(post, declared, outcome, { answer, waits, signal });
             await this.#delivery.hand(thread, post, value, { isRequest: true, signal, onOutcome }).done;
             return raceAbort(answer.promise, signal);
           };
@@ -68,7 +82,7 @@ export class Requests {
       return await raceAbort(Promise.race([given.done, answer.promise]), signal);
     } finally {
       asked.delete(id);
-      if (asked.size === 0 && this.#asked.get(from) === asked) this.#asked.delete(from);
+      if (asked.size === 0 && this.#asked.get(asker) === asked) this.#asked.delete(asker);
     }
   }
 
@@ -76,26 +90,36 @@ export class Requests {
   async #askModel(thread: LiveThread, post: Post, { reply }: Exchange, signal: AbortSignal): Promise<unknown> {
     try {
       const result = await thread.run(textForModel(post), { outputSchema: reply, signal });
-      if (result.status === "completed") return result.output;
-      const { message = `the turn was ${result.status}` } = result.error ?? {};
-      throw failed("threw", post, message);
+      return replyIn(result, post);
     } catch (error) {
       this.#delivery.noteReached(error);
       throw error;
     }
   }
 
+  /** How a turn answers a request; undefined where the thread's own logic does. @throws MessageRefusedError */
+  async promptOf(thread: LiveThread, post: Post): Promise<Prompt | undefined> {
+    const reader = this.#delivery.readerOf(thread);
+    const { reply } = exchangeFor(reader, post.message.type);
+    if (this.#host.logicOf(thread.config).isOwn) return undefined;
+    await readMessage(reader, post.message);
+    const items: UserInput[] = [{ type: "text", text: textForModel(post) }];
+    return {
+      op: { type: "user_input", items, final_output_json_schema: shownToModel(reply) },
+      replyIn: async (result) => replyIn(await withOutput(result, reply), post),
+    };
+  }
+
   async #answer(
     post: Post,
     { reply }: Exchange,
     outcome: MessageOutcome,
-    answer: PromiseWithResolvers<unknown>,
-    signal: AbortSignal,
+    { answer, waits, signal }: { answer: PromiseWithResolvers<unknown>; waits: () => boolean; signal: AbortSignal },
   ): Promise<void> {
     if ("lost" in outcome) return answer.reject(failed("ended", post, "its life ended first", outcome.lost.error));
     if ("error" in outcome) return answer.reject(failed("threw", post, textOfThrown(outcome.error), outcome.error));
     const { id, from, to } = post;
-    if (this.#asked.get(from)?.has(id) !== true) {
+    if (!waits()) {
       const ended = from === null ? new ManagerClosedError() : new ThreadClosedError(from);
       const error: unknown = signal.aborted ? signal.reason : ended;
       const message: ThreadMessage = { type: "reply", value: outcome.value };
@@ -123,6 +147,13 @@ export class Requests {
   endAll(errorOf: () => Error): void {
     for (const from of [...this.#asked.keys()]) this.endOf(from, errorOf);
   }
+}
+
+/** @throws RequestFailedError */
+function replyIn(result: TurnResult<unknown>, post: Post): unknown {
+  if (result.status === "completed") return result.output;
+  const { message = `the turn was ${result.status}` } = result.error ?? {};
+  throw failed("threw", post, message);
 }
 
 const failed = (reason: RequestFailure, { to, message }: Post, text: string, cause?: unknown): RequestFailedError =>

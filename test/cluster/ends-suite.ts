@@ -1,6 +1,7 @@
 /** What a cluster's threads are told of each other's ends, and which of them end together. */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
+import { PROTOCOL_VERSION } from "../../src/cluster/wire.ts";
 import {
   type Down,
   hang,
@@ -15,10 +16,20 @@ import {
   type Threads,
 } from "../../src/index.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
+import { until } from "./until.ts";
 
 const model = scriptedClient(({ input }) =>
   JSON.stringify(input).includes("wait here") ? [hang()] : [say("at once")],
 );
+
+const watchesOf = async (ingress: string, threadId: string): Promise<unknown> => {
+  const response = await fetch(`${ingress}/ThreadBonds/${threadId}/watches`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ protocol: PROTOCOL_VERSION }),
+  });
+  return response.json();
+};
 
 const gone = async (threads: Threads<never>, threadId: string): Promise<void> => {
   for (const end = Date.now() + 30_000; ; ) {
@@ -39,7 +50,7 @@ suite("ends of a cluster's threads", { timeout: 240_000 }, () => {
     const { thread: other } = await threads.startThread();
     const told: Down[] = [];
     const monitors = [thread.monitor(other, { onDown: (down) => told.push(down) }), thread.monitor(other.id)];
-    await assert.rejects(monitors[0]?.stored ?? Promise.resolve(), InvalidRequestError);
+    await monitors[0]?.stored;
     await other.run("quick");
     await (await cluster.connect().getThread(other.id)).shutdown();
     const downs = await Promise.all(monitors.map(({ down }) => down));
@@ -54,6 +65,58 @@ suite("ends of a cluster's threads", { timeout: 240_000 }, () => {
     assert.equal((await thread.monitor(other).down).reason, "not_found");
     assert.throws(() => thread.monitor(thread), InvalidRequestError);
     assert.equal((await thread.run("quick")).status, "completed");
+  });
+
+  test("a watch outlives its connection: another is told what came meanwhile, and nobody else", async () => {
+    await using cluster = await testCluster(memoryStore(), { model });
+    const first = cluster.connect();
+    const { thread } = await first.startThread();
+    const { thread: other } = await first.startThread();
+    const watch = thread.monitor(other);
+    await watch.stored;
+    await first.close();
+    await assert.rejects(watch.down, ManagerClosedError);
+    const threads = cluster.connect();
+    const [standing] = await (await threads.getThread(thread.id)).monitors();
+    assert.equal(standing?.ref, watch.ref);
+    await (await cluster.connect().getThread(other.id)).shutdown();
+    const { reason, ref } = await (standing?.down ?? watch.down);
+    assert.deepEqual([reason, ref], ["shutdown", watch.ref]);
+    assert.deepEqual(await (await cluster.connect().getThread(thread.id)).monitors(), []);
+  });
+
+  test("what came while nobody was connected is told later, as what it was", async () => {
+    await using cluster = await testCluster(memoryStore(), { model });
+    const first = cluster.connect();
+    const { thread } = await first.startThread();
+    const { thread: other } = await first.startThread();
+    const kept = thread.monitor(other);
+    const givenUp = thread.monitor(other);
+    await Promise.all([kept.stored, givenUp.stored]);
+    givenUp.demonitor();
+    await first.close();
+    await (await cluster.connect().getThread(other.id)).shutdown();
+    const watches = () => watchesOf(cluster.engine.ingress, thread.id);
+    await until(async () => JSON.stringify(await watches()).includes("shutdown"));
+    const again = await cluster.connect().getThread(thread.id);
+    const [told, ...more] = await again.monitors();
+    assert.deepEqual([told?.ref, more], [kept.ref, []]);
+    assert.equal((await told?.down)?.reason, "shutdown");
+    assert.deepEqual(await watches(), {});
+  });
+
+  test("a bond that can't be made leaves no half: of one that ends meanwhile the other hears all the same", async () => {
+    await using cluster = await testCluster(memoryStore(), { model });
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread();
+    const { thread: other } = await threads.startThread();
+    const stale = await cluster.connect().getThread(thread.id);
+    await thread.shutdown();
+    await assert.rejects(stale.link(other).stored, ThreadClosedError);
+    const { thread: third } = await threads.startThread();
+    const bond = third.link(other);
+    await Promise.all([bond.stored, other.shutdown()]);
+    await gone(threads as never, third.id);
   });
 
   test("a watch is given up by its signal, by itself, with its thread and with the connection", async () => {

@@ -27,11 +27,17 @@ let gate = latch();
 const clerkMessages = {
   order: z.object({ n: z.number(), count: z.number().default(1) }),
   slow: z.object({ n: z.number() }),
+  ask: { message: z.object({ n: z.number() }), reply: z.number() },
 };
 const clerk = defineThreadLogic({
   messages: clerkMessages,
   receive: {
     order: (message, { from, threadId }) => void got.push({ ...message, from, to: threadId }),
+    ask: async ({ n }) => {
+      got.push({ asked: n });
+      await gate.opened;
+      return n * 10;
+    },
     slow: async ({ n }, { attempt }) => {
       got.push({ begun: n });
       await gate.opened;
@@ -119,6 +125,26 @@ suite("messages of a cluster", { timeout: 240_000 }, () => {
       [1, 2],
     );
     await until(async () => (await store.notes?.read(thread.id, "mail")) === undefined);
+  });
+
+  test("a request whose worker ends is asked again elsewhere, and answered; what is said after it comes after it", async () => {
+    got.length = 0;
+    gate = latch();
+    await using cluster = await testCluster(memoryStore(), office, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread: asker } = await threads.startThread();
+    const { thread } = await threads.startThread({ logic: "clerk" });
+    const replies = [asker.request(thread.id, { type: "ask", n: 1 }), asker.request(thread.id, { type: "ask", n: 2 })];
+    await until(() => got.length === 1);
+    const [first] = cluster.places;
+    await cluster.add();
+    cluster.balancer.targets.shift();
+    await first?.worker.close({ deadlineMs: 0 });
+    await until(() => got.length === 2);
+    gate.open();
+    assert.deepEqual(await Promise.all(replies), [10, 20]);
+    await threads.send(thread.id, { type: "order", n: 3 });
+    await until(() => JSON.stringify(got.at(-1)).includes('"order"'));
   });
 
   test("what its receiver does not take, or nobody is there to take, is refused before it is sent", async () => {

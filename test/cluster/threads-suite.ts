@@ -2,6 +2,7 @@
 import { after } from "node:test";
 import { memoryStore, scriptedClient } from "../../src/index.ts";
 import { guarded, threadBehaviours } from "./behaviours.ts";
+import { office, speakingBehaviours } from "./speaking.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
 
 after(endEngine);
@@ -15,3 +16,8 @@ for (const hasStore of [false, true]) {
     return { threads, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
   });
 }
+
+speakingBehaviours("what threads of a cluster say to each other", async () => {
+  const cluster = await testCluster(memoryStore(), office);
+  return { threads: cluster.connect(), [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
+});

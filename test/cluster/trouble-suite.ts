@@ -39,6 +39,22 @@ async function raw(ingress: string, path: string, body: unknown): Promise<SkeinE
   return fromWire(JSON.parse(metadata?.skein ?? "null"));
 }
 
+/** Every handler of the workers. */
+const pathsOf = (id: string): string[] => {
+  const named = (service: string, names: string) => names.split(" ").map((name) => `${service}/${id}/${name}`);
+  return [
+    ...named("Thread", "start open turn remove close delete look history budget lineage check"),
+    ...named("Thread", "subscribe unsubscribe listeners"),
+    ...named("ThreadControl", "deliver"),
+    ...named("ThreadTimers", "set fire cancel"),
+    ...named("ThreadBonds", "bind bound unbind unbound ended lose"),
+    ...named("ThreadBonds", "watch watched down unwatch unwatched watches"),
+    ...named("ThreadTree", "admit leave"),
+    ...named("ThreadTopics", "listen ignore forget listeners"),
+    ...["ThreadRequests/ask", "StoredThreads/list"],
+  ];
+};
+
 suite("trouble between clients and workers", { timeout: 240_000 }, () => {
   after(endEngine);
 
@@ -47,28 +63,7 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     const { ingress } = cluster.engine;
     const id = newThreadId();
     const message = { kind: "op", id: "one", op: input("x") };
-    const handlers = [
-      "start",
-      "open",
-      "turn",
-      "remove",
-      "close",
-      "delete",
-      "look",
-      "history",
-      "budget",
-      "lineage",
-      "check",
-    ];
-    const paths = [
-      ...handlers.map((name) => `Thread/${id}/${name}`),
-      `ThreadControl/${id}/deliver`,
-      ...["set", "fire", "cancel"].map((name) => `ThreadTimers/${id}/${name}`),
-      ...["bind", "unbind", "ended", "lose"].map((name) => `ThreadBonds/${id}/${name}`),
-      ...["admit", "leave"].map((name) => `ThreadTree/${id}/${name}`),
-      "StoredThreads/list",
-    ];
-    for (const path of paths) {
+    for (const path of pathsOf(id)) {
       for (const given of [{ protocol: PROTOCOL_VERSION + 1, message }, {}, null]) {
         const error = await raw(ingress, path, given);
         assert.ok(error instanceof ClusterMismatchError, `${path}: ${error}`);
@@ -78,6 +73,29 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     assert.ok(
       (await raw(ingress, "Thread/nobody/look", { protocol: PROTOCOL_VERSION })) instanceof InvalidRequestError,
     );
+  });
+
+  test("what is malformed is refused by every handler that it is for, at once and by its field", async () => {
+    await using cluster = await testCluster(memoryStore(), { model });
+    const { ingress } = cluster.engine;
+    const { threadId } = await cluster.connect().startThread();
+    const fieldless = /\/(remove|close|delete|look|budget|ended|watches|list)$/;
+    for (const path of pathsOf(threadId).filter((each) => !fieldless.test(each))) {
+      const error = await raw(ingress, path, { protocol: PROTOCOL_VERSION });
+      assert.ok(error instanceof InvalidRequestError && error.message.startsWith("request: "), `${path}: ${error}`);
+    }
+    const wrong: [object, RegExp][] = [
+      [{ kind: "nonsense", id: "one" }, /kind/],
+      [{ kind: "op", id: "one", op: { type: "user_input", items: 5 } }, /items/],
+      [{ kind: "op", op: input("x") }, /id/],
+      [{ kind: "message", id: "one", from: "nobody", message: { type: "x" }, topic: null }, /thread's id/],
+      [{ kind: "request", id: "one", from: null, message: {}, reply: "" }, /type|reply/],
+    ];
+    for (const [message, problem] of wrong) {
+      const error = await raw(ingress, `Thread/${threadId}/turn`, { protocol: PROTOCOL_VERSION, message });
+      assert.ok(error instanceof InvalidRequestError && problem.test(error.message), `${error}`);
+    }
+    assert.equal((await (await cluster.connect().getThread(threadId)).run("x")).lastAgentMessage, "at once");
   });
 
   test("a thread that workers of another version have run is left alone", async () => {

@@ -1,0 +1,89 @@
+/** Turns of a cluster's thread, from what starts them to what they came to. */
+import { isEmptyInput } from "../../machines/thread.machine.ts";
+import { InternalDefect, InvalidRequestError, SkeinError } from "../protocol/errors.ts";
+import { newTurnId, type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
+import { type Op, parseOp } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
+import type { UserInput } from "../protocol/user-input.ts";
+import { withKnownInput } from "../thread/known-input.ts";
+import { shownToModel, withOutput } from "../thread/output-schema.ts";
+import type { RunOptions, WaitOptions } from "../thread/thread.ts";
+import type { TurnResult } from "../thread/turn-result.ts";
+import type { Running } from "./message-line.ts";
+import { resultOf } from "./turn-results.ts";
+import type { Message, TurnAnswer } from "./wire.ts";
+
+/** Whose turns they are. */
+export interface TurnsHost {
+  bounded<T>(what: string, work: (signal: AbortSignal) => Promise<T>, options: WaitOptions, op?: Op): Promise<T>;
+  send(message: Message, signal: AbortSignal): Promise<Running | undefined>;
+  /** Resolves when those who listen have heard all up to the line. */
+  reached(position: number): Promise<void>;
+  lines(signal: AbortSignal): AsyncIterable<readonly RolloutLine[]>;
+  interrupt(): Promise<void>;
+}
+
+export class RemoteTurns {
+  readonly #host: TurnsHost;
+
+  constructor(host: TurnsHost) {
+    this.#host = host;
+  }
+
+  async run<Output = unknown>(
+    input: string | readonly UserInput[],
+    options: RunOptions<Output> = {},
+  ): Promise<TurnResult<Output>> {
+    if (typeof input !== "string" && !Array.isArray(input)) {
+      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
+    }
+    const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
+    const { outputSchema } = options;
+    const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
+    const result = await this.runOp({ type: "user_input", items, ...schema }, options);
+    return outputSchema === undefined ? result : await withOutput(result, outputSchema);
+  }
+
+  async runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
+    options.signal?.throwIfAborted();
+    const op = withKnownInput(parseOp(given));
+    const id = newTurnId();
+    if (isEmptyInput(op)) return nothingOf(toSubmissionId(id));
+    let isSent = false;
+    let isOver = false;
+    try {
+      return await this.#host.bounded(
+        "the turn",
+        async (signal) => {
+          const running = await this.#host.send({ kind: "op", id, op, isNew: true }, signal);
+          isSent = true;
+          if (running === undefined) throw new InternalDefect("a turn was sent to nobody");
+          const answer = await running.answer;
+          isOver = true;
+          await this.#host.reached(answer.facts.position);
+          return this.#resultIn(answer, toSubmissionId(id), signal);
+        },
+        options,
+        op,
+      );
+    } catch (error) {
+      const isGivenUp = options.signal?.aborted || (error instanceof SkeinError && error.code === "deadline_exceeded");
+      if (isSent && !isOver && isGivenUp) void this.#host.interrupt().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #resultIn({ results }: TurnAnswer, id: SubmissionId, signal: AbortSignal): Promise<TurnResult<never>> {
+    const sent = results[id];
+    if (sent === undefined) throw new InternalDefect(`no worker says what became of submission ${id}`);
+    const { items, ...rest } = sent;
+    if (items !== null) return { ...rest, items };
+    const turnId = rest.turnId ?? id;
+    const whole = await resultOf(this.#host.lines(signal), { id, turnId });
+    return { ...rest, items: whole.items };
+  }
+}
+
+const nothingOf = (submissionId: SubmissionId): TurnResult<never> => ({
+  ...{ submissionId, turnId: null, status: "completed", lastAgentMessage: null, items: [], usage: null, error: null },
+});
