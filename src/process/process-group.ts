@@ -32,7 +32,11 @@ const killAll = () => {
   }
 };
 
-const DEADLY = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
+/** Those that end a process that does not handle them; Node keeps SIGUSR1 and SIGPROF for itself. */
+const DEADLY = [
+  ...(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGABRT", "SIGALRM", "SIGVTALRM", "SIGUSR2"] as const),
+  ...(["SIGIO", "SIGPWR", "SIGSTKFLT", "SIGXCPU", "SIGXFSZ"] as const),
+];
 
 /** A signal that nobody else handles ends this process as ever, and the groups before it. */
 const onDeadlySignal = (signal: NodeJS.Signals) => {

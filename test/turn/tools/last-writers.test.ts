@@ -99,7 +99,7 @@ test("whoever writes on for ever is ended soon, and an interrupt ends the wait a
   assert.ok(await gone([Number(await readFile(join(cwd, "pid"), "utf8"))]));
 });
 
-for (const signal of ["SIGHUP", "SIGTERM", "SIGINT"] as const) {
+for (const signal of ["SIGHUP", "SIGTERM", "SIGINT", "SIGUSR2", "SIGALRM", "SIGXCPU"] as const) {
   test(`${signal} that nobody handles ends the commands, and then the process as ever`, async (t) => {
     const cwd = await folder(t);
     const module = new URL("../../../src/process/process-group.ts", import.meta.url).href;
