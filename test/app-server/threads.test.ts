@@ -47,6 +47,28 @@ test("a thread and its turn, in 0.169's order", async () => {
   assert.ok(answer < started, "the answer comes before anything happens");
 });
 
+test("a fork bears its source's name until it has its own; one that is stored nowhere has none", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  await client.turn(thread.id, "one");
+  const nameOf = async (threadId: string) => (await client.request("thread/read", { threadId })).thread.name;
+  const unnamed = (await client.request("thread/fork", { threadId: thread.id })).thread;
+  assert.equal(unnamed.name, null);
+  await client.request("thread/name/set", { threadId: thread.id, name: "of the source" });
+  const fork = (await client.request("thread/fork", { threadId: thread.id })).thread;
+  assert.equal(fork.name, "of the source");
+  await client.request("thread/name/set", { threadId: fork.id, name: "its own" });
+  const { data } = await client.request("thread/list", { searchTerm: "its own" });
+  assert.deepEqual(
+    data.map(({ id }: Json) => id),
+    [fork.id],
+  );
+  assert.deepEqual(await Promise.all([thread.id, unnamed.id].map(nameOf)), ["of the source", null]);
+  const passing = await client.request("thread/fork", { threadId: thread.id, ephemeral: true, excludeTurns: true });
+  assert.equal(passing.thread.name, null);
+});
+
 test("forks: whole, through a turn, before a turn, before the first, of a fork", async () => {
   await using served = await serve();
   const { client } = served;

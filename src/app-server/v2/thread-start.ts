@@ -18,7 +18,7 @@ import { passedOver } from "./passed-over.ts";
 import { sessionOf } from "./settings.ts";
 import { collaborationModeOf } from "./thread-settings.ts";
 import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
-import { fullTurns, type History, modeOf } from "./thread-view.ts";
+import { findStored, fullTurns, type History, modeOf } from "./thread-view.ts";
 import { usageToV2 } from "./usage.ts";
 import type { V2Session, V2Thread } from "./wire-types.ts";
 
@@ -257,6 +257,7 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
     manager.forkThread({ from: source, at, config: withTools(server, config, tools) }, optionsOf(call)),
   );
   if (tools.length > 0 && !isEphemeral) await server.memos.change(threadId, { tools });
+  if (!isEphemeral) await inheritName(server, { from: sourceId, to: threadId });
   if (isEphemeral) {
     const isBefore = typeof at === "object" && "beforeTurn" in at;
     const preview = isBefore ? "" : (await manager.store.get(sourceId)).preview;
@@ -277,6 +278,12 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
     hub.broadcast({ method: "thread/started", params: { thread: view } });
   });
   return { thread: history === undefined ? view : { ...view, turns: fullTurns(history) }, ...sessionOf(thread.config) };
+}
+
+/** As stock Codex: a fork bears its source's name until somebody names it. */
+async function inheritName({ manager }: ServerContext, { from, to }: { from: ThreadId; to: ThreadId }): Promise<void> {
+  const name = (await findStored(manager, from))?.name ?? null;
+  if (name !== null) await manager.store.rename(to, name);
 }
 
 /** What a fork that is stored nowhere has of its source. */
