@@ -10,7 +10,7 @@ import { executable, type Program } from "./program.ts";
 import { type Outcome, runEach } from "./step.ts";
 
 const PROVIDER = "ai-sdk-provider-codex-cli";
-const MODEL = "gpt-5.1-codex";
+const MODEL = "gpt-6.1-sol";
 const MODE = "codex-app-server";
 
 type Models = ((model: string, settings?: object) => LanguageModelV4) & {

@@ -75,10 +75,14 @@ class Stage implements AsyncDisposable {
   }
 
   get options(): object {
-    return { workingDirectory: this.folder, skipGitRepoCheck: true, model: "gpt-5.2" };
+    return { workingDirectory: this.folder, skipGitRepoCheck: true, model: "gpt-6.1-sol" };
   }
 
-  body(at: number): { text?: { format: { schema: unknown } }; [field: string]: unknown } {
+  body(at: number): {
+    text?: { format: { schema: unknown } };
+    reasoning?: { effort: string };
+    [field: string]: unknown;
+  } {
     return JSON.parse(this.server.requests[at]?.body ?? "null");
   }
 
@@ -152,7 +156,7 @@ const CHECKS: Record<string, (tried: Tried) => Promise<void>> = {
       "turn.completed",
     ]);
     assert.ok(existsSync(join(stage.folder, "new.txt")));
-    assert.deepEqual(stage.body(0).reasoning, { effort: "high", summary: "auto" });
+    assert.equal(stage.body(0).reasoning?.effort, "high");
   },
 
   "an output schema": async (tried) => {

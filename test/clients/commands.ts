@@ -29,14 +29,12 @@ export async function checkCommands(program: Program, binary: string): Promise<O
         using tui = open("first", ["-a", "on-request", "-s", "read-only"]);
         await tui.see("Ask Codex to do anything");
         await tui.enter("escalate touch asked.txt");
-        await tui.see("Would you like to run the following command?");
-        tui.key("y");
+        await tui.answer("Would you like to run the following command?", "y");
         await tui.see("You approved codex to run touch asked.txt");
         await tui.see("• ran it");
         if (!existsSync(join(place.work, "asked.txt"))) throw new Error("the command did not run");
         await tui.enter("patch made.txt");
-        await tui.see("Would you like to make the following edits?");
-        tui.key("Escape");
+        await tui.answer("Would you like to make the following edits?", "Escape");
         await tui.see("Conversation interrupted");
         if (existsSync(join(place.work, "made.txt"))) throw new Error("the refused patch was applied");
         await tui.enter("/quit");
@@ -52,6 +50,7 @@ export async function checkCommands(program: Program, binary: string): Promise<O
         await tui.see("• ran it");
         await tui.enter("back by id");
         await tui.see("• ack: back by id");
+        await tui.rest();
         tui.key("C-c");
         await tui.untilEnded();
       },

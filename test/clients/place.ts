@@ -9,6 +9,9 @@ import { ModelServer } from "./model-server.ts";
 /** As it is built: what a user runs. */
 export const CLI = new URL("../../dist/src/cli/main.js", import.meta.url).pathname;
 
+/** To a model that stock's list does not have it gives no apply_patch, and warns. */
+export const knownModel = (toml: string): string => toml.replace(/^model = .*$/m, 'model = "gpt-6.1-sol"');
+
 /** A folder that goes with the test, a home and a workspace in it, and a model. */
 export class Place implements AsyncDisposable {
   readonly folder = mkdtempSync(join(tmpdir(), "skein-clients-"));
@@ -17,7 +20,7 @@ export class Place implements AsyncDisposable {
   private constructor(model: ModelServer) {
     this.model = model;
     for (const name of ["home", "work", "client", "tmp"]) mkdirSync(join(this.folder, name));
-    writeFileSync(join(this.home, "config.toml"), mockProviderToml(model.baseUrl));
+    writeFileSync(join(this.home, "config.toml"), knownModel(mockProviderToml(model.baseUrl)));
   }
 
   static async create(): Promise<Place> {

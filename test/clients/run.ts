@@ -94,7 +94,9 @@ for (const [name, suite] of SUITES) {
   if (!isAsked(name)) continue;
   const results = new Map<string, Outcome[]>();
   for (const program of programs) {
-    const outcomes = await suite(program);
+    const outcomes = await suite(program).catch((error: unknown): Outcome[] => [
+      { step: "begins", problem: String(error) },
+    ]);
     if (outcomes === undefined) break;
     results.set(program.name, outcomes);
     for (const { step, problem } of outcomes) {

@@ -11,9 +11,6 @@ import { clientEnv, Terminal } from "./tmux.ts";
 
 const IDLE = "Ask Codex to do anything";
 const LOOK_MS = 150;
-/** Looks that have to show the same, before a screen counts as what a command has led to. */
-const STILL = 4;
-const LOOKS_AT_MOST = 40;
 const MENU_LONGEST = 120;
 const ALARM = /panicked|backtrace|\bfailed\b|\berror\b|not found|unknown|unsupported|unrecognized|-32\d{3}|^\s*■/i;
 type Seen = { readonly ended: boolean; readonly alarms: readonly string[] };
@@ -23,18 +20,6 @@ const alarmsOn = (screen: string): string[] =>
     .split("\n")
     .filter((line) => ALARM.test(line))
     .map((line) => line.replace(/[0-9a-f-]{36}|skein-clients-\w+|\d+/g, "…").trim());
-
-async function stillScreen(tui: Terminal): Promise<string> {
-  let last = "";
-  let same = 0;
-  for (let look = 0; look < LOOKS_AT_MOST && same < STILL; look += 1) {
-    await pause(LOOK_MS);
-    const screen = tui.screen;
-    same = screen === last ? same + 1 : 0;
-    last = screen;
-  }
-  return last;
-}
 
 /** A TUI on a server, that can be begun anew. */
 class Typist implements AsyncDisposable {
@@ -93,7 +78,7 @@ class Typist implements AsyncDisposable {
       tui.key("Down");
     }
     tui.key("Escape");
-    await stillScreen(tui);
+    await tui.rest();
     tui.key("C-u");
     return names;
   }
@@ -102,9 +87,9 @@ class Typist implements AsyncDisposable {
     const tui = await this.#ready();
     const before = new Set(alarmsOn(tui.screen));
     await tui.enter(name);
-    const shown = await stillScreen(tui);
+    const shown = await tui.rest();
     if (!tui.hasEnded) tui.key("Enter");
-    const then = tui.hasEnded ? "" : await stillScreen(tui);
+    const then = tui.hasEnded ? "" : await tui.rest();
     const alarms = [...new Set(alarmsOn(`${shown}\n${then}`))].filter((line) => !before.has(line));
     return { ended: tui.hasEnded, alarms };
   }
@@ -142,10 +127,12 @@ export async function checkSlash(binary: string, own: Program, ours: Program): P
   ]);
 }
 
+/** Where its own server makes it complain too, ours may in other words. */
 function worse(own: Seen, seen: Seen | Error | undefined): string | undefined {
   if (seen === undefined) return "it is not in the menu";
   if (seen instanceof Error) return seen.message;
   const more = seen.alarms.filter((line) => !own.alarms.includes(line));
-  if (more.length > 0) return more.join("; ");
+  const isWorse = own.alarms.length === 0 || more.some((line) => /panicked|backtrace/.test(line));
+  if (more.length > 0 && isWorse) return more.join("; ");
   return seen.ended && !own.ended ? "the TUI ended" : undefined;
 }

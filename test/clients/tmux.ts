@@ -7,6 +7,10 @@ import type { Place } from "./place.ts";
 
 const DEADLINE_MS = 20_000;
 const LOOK_MS = 50;
+const STILL_LOOK_MS = 150;
+/** Looks that have to show the same. */
+const STILL = 4;
+const LOOKS_AT_MOST = 40;
 
 export const hasTmux = (): boolean => spawnSync("tmux", ["-V"]).status === 0;
 
@@ -65,6 +69,28 @@ export class Terminal implements Disposable {
       if (Date.now() > deadline) throw new Error(`waited for ${what}:\n${screen.replace(/\n\s*\n+/g, "\n")}`);
       await pause(LOOK_MS);
     }
+  }
+
+  /** Until nothing on the screen changes, or the patience ends: what it shows then. A turn that runs shows its seconds. */
+  async rest(): Promise<string> {
+    let last = "";
+    for (let same = 0, look = 0; same < STILL && look < LOOKS_AT_MOST; look += 1) {
+      await pause(STILL_LOOK_MS);
+      const { screen } = this;
+      same = screen === last && !screen.includes("esc to interrupt") ? same + 1 : 0;
+      last = screen;
+    }
+    return last;
+  }
+
+  /** A key for a question, until the question is gone: what comes while the screen is still being drawn is lost. */
+  async answer(question: string, key: string): Promise<void> {
+    await this.see(question);
+    await this.until("the question to take its answer", (screen) => {
+      if (!screen.includes(question)) return true;
+      this.key(key);
+      return false;
+    });
   }
 
   async untilEnded(): Promise<void> {

@@ -9,15 +9,6 @@ import { clientEnv, Terminal } from "./tmux.ts";
 const IDLE = "Ask Codex to do anything";
 const ASKED = "Would you like to run the following command?";
 
-/** A key that comes while the thread is still being drawn is lost. */
-async function approve(tui: Terminal): Promise<void> {
-  await tui.until("the question to take an answer", (screen) => {
-    if (!screen.includes(ASKED)) return true;
-    tui.key("y");
-    return false;
-  });
-}
-
 /** @param binaries of the two TUIs: the one that begins the thread, and the one that joins it */
 export async function checkTwoTuis(program: Program, [one, other]: readonly [string, string]): Promise<Outcome[]> {
   await using place = await Place.create();
@@ -72,7 +63,7 @@ export async function checkTwoTuis(program: Program, [one, other]: readonly [str
         run: async () => {
           await first.enter("escalate touch either.txt");
           await bothSee(ASKED);
-          await approve(second);
+          await second.answer(ASKED, "y");
           await bothSee("• ran it");
           await first.until("the question to go", (screen) => !screen.includes(ASKED));
           if (!existsSync(join(place.work, "either.txt"))) throw new Error("the command did not run");
@@ -87,8 +78,7 @@ export async function checkTwoTuis(program: Program, [one, other]: readonly [str
           await second.see(ASKED);
           second[Symbol.dispose]();
           second = resume(other);
-          await second.see(ASKED);
-          await approve(second);
+          await second.answer(ASKED, "y");
           await second.until("its end", (screen) => screen.split("• ran it").length > 2);
           if (!existsSync(join(place.work, "left.txt"))) throw new Error("the command did not run");
         },
