@@ -1,9 +1,13 @@
 /** The options of the commands that run a thread; the program takes them as well, before the command's name. */
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { HomeOptions } from "../manager/home.ts";
 import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { isPlainName } from "../services/plain-name.ts";
+import { UsageError } from "./failure.ts";
 import { repeated } from "./global-options.ts";
+import type { Io } from "./terminal/io.ts";
 
 export type SessionOptions = {
   readonly home?: string;
@@ -106,6 +110,13 @@ export const settingsOfOptions = ({
   ...(sandbox === undefined ? [] : [`sandbox_mode="${sandbox}"`]),
   ...(askForApproval === undefined ? [] : [`approval_policy="${askForApproval}"`]),
 ];
+
+/** The folder that `--cd` names. @throws UsageError where there is none */
+export function workFolder({ cd = "" }: Pick<SessionOptions, "cd">, io: Pick<Io, "cwd">): string {
+  const folder = resolve(io.cwd(), cd);
+  if (cd === "" || statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return folder;
+  throw new UsageError(`--cd: there is no folder ${folder}`);
+}
 
 /** Reads an option's number. */
 export const wholeNumber =

@@ -1,6 +1,6 @@
 /** `skein exec` against the scripted client and against a server on a loopback socket. */
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { answering, completed, created, ModelServer, sse, streaming, wholeAnswer } from "../model/model-server.ts";
@@ -197,6 +197,22 @@ test("a tool's work is shown on standard error, and its folder is --cd's", async
   assert.deepEqual({ code, stdout }, { code: 0, stdout: "done\n" });
   assert.match(stderr, /^\$ pwd; exit 3$/m);
   assert.match(stderr, new RegExp(`^${work}\nexit 3, [\\d.]+ s$`, "m"));
+});
+
+test("a folder that is not there, or is a file, is no folder to work in", async (t) => {
+  const home = await tempFolder(t);
+  await writeFile(join(home, "file"), "");
+  const nowhere = join(home, "nowhere");
+  for (const [cd, ...command] of [
+    [nowhere, "exec", "hi"],
+    [join(home, "file"), "exec", "hi"],
+    [nowhere, "app-server"],
+    [nowhere, "resume", "--last", "hi"],
+  ]) {
+    const { code, stderr } = await skein(["--home", home, "--cd", cd ?? "", ...command]);
+    assert.deepEqual({ code, stderr }, { code: 2, stderr: `error: --cd: there is no folder ${cd}\n` }, command[0]);
+  }
+  assert.deepEqual((await readdir(home)).sort(), ["file"]);
 });
 
 test("an approval that nobody can give is refused, and the turn goes on", async (t) => {

@@ -1,9 +1,14 @@
-import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
 import { UsageError } from "../failure.ts";
 import { optionsOf } from "../global-options.ts";
-import { configSwitches, profileOption, type SessionOptions, settingsOfOptions } from "../session-options.ts";
+import {
+  configSwitches,
+  profileOption,
+  type SessionOptions,
+  settingsOfOptions,
+  workFolder,
+} from "../session-options.ts";
 import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -90,7 +95,7 @@ export const appServerCommand = (io: Io): Command =>
         unknownSettings: configSwitches(options).unknownSettings,
         store: chosen.options.store,
         env: io.env,
-        cwd: resolve(io.cwd(), options.cd ?? ""),
+        cwd: workFolder(options, io),
         logger: stderrLog(options.logLevel, io.stderr),
         signal: signals.insisted,
         drain: signals.asked,

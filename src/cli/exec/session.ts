@@ -5,7 +5,7 @@ import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadMa
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ChosenStore } from "../database.ts";
 import { homeOf } from "../home.ts";
-import { configSwitches, type SessionOptions } from "../session-options.ts";
+import { configSwitches, type SessionOptions, workFolder } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
 import { Approver } from "./approver.ts";
@@ -62,7 +62,7 @@ export function openedHome(options: SessionOptions, io: Io): Promise<OpenedHome>
     overrides: config.map(parseOverride),
     typed: {
       ...(model !== undefined && { model }),
-      ...(cd !== undefined && { cwd: resolve(io.cwd(), cd) }),
+      ...(cd !== undefined && { cwd: workFolder(options, io) }),
       ...(sandbox !== undefined && { sandboxMode: sandbox }),
       ...(approvalPolicy !== undefined && { approvalPolicy }),
       ...(tools !== undefined && { builtInTools: [...tools] }),

@@ -101,6 +101,7 @@ export function lineOf({ row, depth, edge }: Placed, width: number, paint: Paint
     oneLine([role ?? "", doing].filter((each) => each !== "").join("  ")),
     Math.max(0, room - widthOf(title) - 2),
   );
-  const text = padEnd(words === "" ? title : `${title}  ${words}`, room);
-  return `${indent}${mark} ${title}${paint("dim", text.slice(title.length))}${padStart(spent, cells)}`;
+  const said = words === "" ? title : `${title}  ${words}`;
+  const [text, end] = spent === "" ? [said, ""] : [padEnd(said, room), padStart(spent, cells)];
+  return `${indent}${mark} ${title}${paint("dim", text.slice(title.length))}${end}`;
 }

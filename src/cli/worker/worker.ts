@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
 import { createWorker } from "../../cluster/worker.ts";
 import { openHome, scriptedClient, ThreadManager } from "../../index.ts";
@@ -12,7 +11,7 @@ import { driveMinutes } from "../demo/drive-minutes.ts";
 import { demoScript } from "../demo/scenes.ts";
 import { UsageError } from "../failure.ts";
 import { homeOf } from "../home.ts";
-import { configSwitches, type SessionOptions, settingsOfOptions } from "../session-options.ts";
+import { configSwitches, type SessionOptions, settingsOfOptions, workFolder } from "../session-options.ts";
 import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
@@ -37,7 +36,7 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
   const address = addressesOf(options, io);
   using signals = new ServerSignals();
   const logger = stderrLog(options.logLevel, io.stderr);
-  const cwd = resolve(io.cwd(), options.cd ?? "");
+  const cwd = workFolder(options, io);
   const home = await openHome({
     home: homeOf(options, io),
     env: io.env,
