@@ -31,23 +31,37 @@ function slowStore(kind: NoteKind) {
   };
 }
 
-const spending = () => [wait(100), say("ok"), usage({ input_tokens: 60, output_tokens: 0 })];
-
 const rest = async () => {
   for (let n = 0; n < 12; n += 1) await settled();
 };
 
+/** A thread that has asked its model, and whose use is being stored until that is released. */
+async function whileUseIsStored() {
+  const { store, inner, hold, release } = slowStore("budget");
+  const script = () => [wait(100), say("ok"), usage({ input_tokens: 60, output_tokens: 0 })];
+  const r = await rig({ store, script });
+  const { thread } = await r.manager.startThread({ budget: { tokens: 1_000 } });
+  const running = thread.run("a");
+  await until(() => r.model.asked === 1);
+  await rest();
+  // What the request has really used is written once it is done.
+  hold();
+  await r.clock.advanceAsync(100);
+  return { r, thread, running, inner, release, [Symbol.asyncDispose]: () => r[Symbol.asyncDispose]() };
+}
+
+/** A logic that takes notes, each as `take` says. */
+const reader = (take: (n: number, signal: AbortSignal) => Promise<unknown>) =>
+  defineThreadLogic({
+    messages: { note: z.object({ n: z.number() }) },
+    receive: { note: async ({ n }, { thread }) => void (await take(n, thread.signal)) },
+    turn: () => "x",
+  });
+
 suite("notes that are written slowly", () => {
   test("SEMANTICS 8.5: a thread that ends and is resumed while its use is being stored has used it", async () => {
-    const { store, hold, release } = slowStore("budget");
-    await using r = await rig({ store, script: spending });
-    const { thread } = await r.manager.startThread({ budget: { tokens: 1_000 } });
-    const running = thread.run("a");
-    await until(() => r.model.asked === 1);
-    await rest();
-    // What the request has really used is written once it is done.
-    hold();
-    await r.clock.advanceAsync(100);
+    await using slow = await whileUseIsStored();
+    const { r, thread, running, release } = slow;
     await running;
     await thread.shutdown();
     const resuming = r.manager.resumeThread(thread.id).then(({ thread: again }) => again.budget());
@@ -58,19 +72,12 @@ suite("notes that are written slowly", () => {
   });
 
   test("a thread that is deleted while its use is being stored leaves nothing", async () => {
-    const { store, inner, hold, release } = slowStore("budget");
-    await using r = await rig({ store, script: spending });
-    const { thread } = await r.manager.startThread({ budget: { tokens: 1_000 } });
-    const running = thread.run("a");
-    await until(() => r.model.asked === 1);
-    await rest();
-    hold();
-    await r.clock.advanceAsync(100);
-    await running;
+    await using slow = await whileUseIsStored();
+    const { r, thread, running, inner, release } = slow;
     const deleting = r.manager.deleteThread(thread.id);
     await rest();
     release();
-    await deleting;
+    await Promise.all([deleting, running.catch(() => undefined)]);
     await rest();
     assert.deepEqual(await inner.notes?.threads("budget"), []);
   });
@@ -79,17 +86,11 @@ suite("notes that are written slowly", () => {
     const { store, hold, release } = slowStore("mail");
     const got: number[] = [];
     const open = latch();
-    const reader = defineThreadLogic({
-      messages: { note: z.object({ n: z.number() }) },
-      receive: {
-        note: async ({ n }) => {
-          if (n === 1) await open.opened;
-          got.push(n);
-        },
-      },
-      turn: () => "x",
+    const takes = reader(async (n) => {
+      if (n === 1) await open.opened;
+      got.push(n);
     });
-    await using r = await rig({ store, threadLogic: reader });
+    await using r = await rig({ store, threadLogic: takes });
     const { thread } = await r.manager.startThread();
     for (const n of [1, 2]) await r.manager.send(thread, { type: "note", n }, { durable: true });
     await rest();
@@ -112,12 +113,8 @@ suite("notes that are written slowly", () => {
 
   test("SEMANTICS 9.6: of messages that are being stored when their thread is given away, each that was accepted goes along", async () => {
     const { store, inner, hold, release } = slowStore("mail");
-    const reader = defineThreadLogic({
-      messages: { note: z.object({ n: z.number() }) },
-      receive: { note: (_, { thread }) => new Promise((_, reject) => thread.signal.addEventListener("abort", reject)) },
-      turn: () => "x",
-    });
-    await using r = await rig({ store, threadLogic: reader });
+    const never = reader((_, signal) => new Promise((_, reject) => signal.addEventListener("abort", reject)));
+    await using r = await rig({ store, threadLogic: never });
     const { threadId } = await r.manager.startThread();
     hold();
     const accepted: number[] = [];
