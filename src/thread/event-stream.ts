@@ -1,7 +1,7 @@
 /** A thread's events as an iterator: those of one incarnation after the other, until the thread is closed. */
 import { type LinkedSignal, linkSignals } from "../kernel/cancellation.ts";
 import { type Cursor, isLagged } from "../kernel/event-log.ts";
-import type { ThreadEvent } from "../protocol/event.ts";
+import type { Event, ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID } from "../protocol/ids.ts";
 import { currentCall, whileWaiting } from "../turn/tool-scope.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -114,5 +114,32 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
       id: INITIAL_SUBMISSION_ID,
       msg: { type: "lagged", from, to },
     };
+  }
+}
+
+/** One event at a time, for callers that may give up: what one of them leaves is the next one's. */
+export class EventPull {
+  readonly #stream: EventStream;
+  #pulled: Promise<Result> | undefined;
+
+  constructor(stream: EventStream) {
+    this.#stream = stream;
+  }
+
+  /**
+   * Callers that overlap get an event each, in their order; none gets a `session_configured`.
+   * @param wait waits as long as its caller wants to
+   * @returns undefined when there are no more
+   */
+  async next(wait: (pulled: Promise<Result>) => Promise<Result>): Promise<Event | undefined> {
+    for (;;) {
+      this.#pulled ??= this.#stream.next();
+      const pulled = this.#pulled;
+      const { done, value } = await wait(pulled);
+      if (done) return undefined;
+      if (this.#pulled !== pulled) continue;
+      this.#pulled = undefined;
+      if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
+    }
   }
 }

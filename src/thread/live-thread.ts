@@ -19,7 +19,7 @@ import {
   ThreadClosedError,
 } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
-import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
+import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { isAnswerOp, type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
@@ -33,6 +33,7 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
+import { activeTurnOf } from "./active-turn.ts";
 import { Audience, type Observer } from "./audience.ts";
 import {
   EVENTS,
@@ -47,7 +48,7 @@ import {
   SUBMIT,
   SUBMIT_KINDS,
 } from "./call-checks.ts";
-import { EventStream, type Lives, type PastLife } from "./event-stream.ts";
+import { EventPull, EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
@@ -72,7 +73,7 @@ import type {
 import { threadFace } from "./thread-face.ts";
 import type { ThreadHome } from "./thread-home.ts";
 import type { TurnResult } from "./turn-result.ts";
-import { endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
+import { answerToRollback, endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import type { Destination } from "./waiting-ops.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
@@ -97,8 +98,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   readonly #mailbox: Mailbox;
   #steps: Steps | undefined;
   #onClosed: (() => void) | undefined;
-  #pull: EventStream | undefined;
-  #pulled: Promise<IteratorResult<ThreadEvent, undefined>> | undefined;
+  #pull: EventPull | undefined;
 
   constructor(home: ThreadHome<LiveThread>, incarnation: Incarnation) {
     this.id = incarnation.threadId;
@@ -237,20 +237,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get activeTurn(): ActiveTurn | undefined {
-    const { turn, ownTurn } = this.#incarnation;
-    if (ownTurn?.started?.turn_id) {
-      const { id, started, since } = ownTurn;
-      return {
-        turnId: toTurnId(String(started.turn_id)),
-        submissionId: id,
-        kind: "regular",
-        takesInput: this.#incarnation.takesInput,
-        startedAt: since,
-      };
-    }
-    if (turn === undefined || turn.ended) return undefined;
-    const { turnId, id: submissionId, kind, startedAt } = turn;
-    return { turnId, submissionId, kind, takesInput: this.#incarnation.takesInput, startedAt };
+    return activeTurnOf(this.#incarnation);
   }
 
   async setBudget(change: BudgetChange): Promise<void> {
@@ -398,17 +385,11 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   /** Calls that overlap get an event each, in their order. */
   async nextEvent(options: WaitOptions = {}): Promise<Event> {
     checkCallOptions("nextEvent", options, WAIT_OPTIONS);
-    for (;;) {
-      options.signal?.throwIfAborted();
-      this.#pull ??= new EventStream(this, this.#incarnation, { after: 0 });
-      this.#pulled ??= this.#pull.next();
-      const pulled = this.#pulled;
-      const { done, value } = await this.#bounded("the next event", () => pulled, options);
-      if (done) throw this.closedError();
-      if (this.#pulled !== pulled) continue;
-      this.#pulled = undefined;
-      if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
-    }
+    options.signal?.throwIfAborted();
+    this.#pull ??= new EventPull(new EventStream(this, this.#incarnation, { after: 0 }));
+    const event = await this.#pull.next((pulled) => this.#bounded("the next event", () => pulled, options));
+    if (event === undefined) throw this.closedError();
+    return event;
   }
 
   events(options: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
@@ -448,26 +429,13 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     options.signal?.throwIfAborted();
     if (!Number.isSafeInteger(turns) || turns < 1)
       throw new InvalidRequestError("rollback: give how many turns, from 1 on");
-    const answer = Promise.withResolvers<void>();
-    let own: SubmissionId | undefined;
-    const stop = this.observe({
-      event: ({ id, msg }) => {
-        if (id !== own) return;
-        if (msg.type === "error") answer.reject(new InvalidRequestError(msg.message));
-        if (msg.type === "thread_rolled_back") answer.resolve();
-      },
-      closed: (cause) => answer.reject(new ThreadClosedError(this.id, undefined, cause)),
-    });
-    answer.promise.catch(() => undefined);
-    const onNamed = (id: SubmissionId) => {
-      own = id;
-    };
+    const { answer, begin: onNamed, stop } = answerToRollback(this);
     try {
       await this.#bounded(
         "the rollback",
         async (signal) => {
           await this.#give({ op: { type: "thread_rollback", num_turns: turns }, signal, onNamed });
-          await answer.promise;
+          await answer;
         },
         // A logic of an embedder's own may not know of it.
         { ...(this.#incarnation.hasOwnLogic && { deadlineMs: DEFAULT_INTERRUPT_MS }), ...definedFields(options) },

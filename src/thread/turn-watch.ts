@@ -1,4 +1,4 @@
-import { ThreadClosedError } from "../protocol/errors.ts";
+import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toTurnId } from "../protocol/ids.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
@@ -71,6 +71,29 @@ export function endOfTurn(thread: Observed, id: SubmissionId): { readonly ended:
     closed: () => resolve(),
   });
   return { ended: promise, stop };
+}
+
+/** Resolves when the rollback that is named by `begin` is done. */
+export function answerToRollback(thread: Observed): {
+  readonly answer: Promise<void>;
+  begin(id: SubmissionId): void;
+  stop(): void;
+} {
+  const { promise: answer, resolve, reject } = Promise.withResolvers<void>();
+  answer.catch(() => undefined);
+  let own: SubmissionId | undefined;
+  const stop = thread.observe({
+    event: ({ id, msg }) => {
+      if (id !== own) return;
+      if (msg.type === "error") reject(new InvalidRequestError(msg.message));
+      if (msg.type === "thread_rolled_back") resolve();
+    },
+    closed: (cause) => reject(new ThreadClosedError(thread.id, undefined, cause)),
+  });
+  const begin = (id: SubmissionId) => {
+    own = id;
+  };
+  return { answer, begin, stop };
 }
 
 /** What has been seen of the turn so far. */
