@@ -1,8 +1,13 @@
 /** The events by which a thread asks somebody. */
+import type { ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { EventMsg } from "../protocol/event.ts";
 
 export type ApprovalMsg = Extract<EventMsg, { type: "exec_approval_request" | "apply_patch_approval_request" }>;
-export type ElicitationMsg = Extract<EventMsg, { type: "elicitation_request" }> & { readonly call_id: string };
+export type ElicitationMsg = Extract<EventMsg, { type: "elicitation_request" }> & {
+  readonly call_id: string;
+  /** Gets the answer of a question that no turn has asked. */
+  readonly answer?: (answer: ElicitationAnswer) => void;
+};
 export type QuestionMsg = Extract<EventMsg, { type: "request_user_input" }>;
 
 /** A tool of the clients' own that the model calls. */

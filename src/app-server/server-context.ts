@@ -1,6 +1,7 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
+import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { Goals } from "./memos/goals.ts";
 import type { Queues } from "./memos/queues.ts";
 import type { ThreadMemos } from "./memos/thread-memos.ts";
@@ -20,6 +21,8 @@ export type ServerContext = {
   readonly cwd: string;
   /** Another one for each server: nothing is remembered of an installation. */
   readonly installationId: string;
+  /** The MCP servers that the threads use, where they run in this process. */
+  readonly mcp: McpPool;
   readonly configs: ThreadConfigs;
   readonly hub: ThreadHub;
   readonly requests: ServerRequests;

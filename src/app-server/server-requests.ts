@@ -9,8 +9,10 @@
  * - When the turn ends, its questions are withdrawn in the same way.
  */
 
+import { randomUUID } from "node:crypto";
+import { onceAborted } from "../kernel/abort-listeners.ts";
 import type { Clock } from "../kernel/clock.ts";
-import type { ElicitationAnswer } from "../protocol/elicitation.ts";
+import type { Elicitation, ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ReviewDecision } from "../protocol/policy.ts";
@@ -35,6 +37,8 @@ import { toolCallRequest } from "./v2/dynamic-tools.ts";
 import { CANCELLED, DECLINED, elicitationAnswerOf, elicitationRequest } from "./v2/elicitations.ts";
 import { answersOf, userInputRequest } from "./v2/user-questions.ts";
 
+type Asking = { readonly serverName: string; readonly asked: Elicitation; readonly signal: AbortSignal };
+
 export class ServerRequests {
   readonly #manager: ServedThreads;
   readonly #clock: Clock;
@@ -57,6 +61,17 @@ export class ServerRequests {
   /** The model calls a tool of the clients' own: they are asked, and whoever comes later, until one answers or the turn ends. */
   callTool(feed: ThreadFeed, msg: ToolCallMsg): void {
     this.#begin(feed, msg.turn_id, msg);
+  }
+
+  /** A server asks in a call that a client has made, and no turn. An abort withdraws the question. */
+  elicit(feed: ThreadFeed, { serverName: server_name, asked, signal }: Asking): Promise<ElicitationAnswer> {
+    return new Promise((answer) => {
+      const call_id = randomUUID();
+      const said = { server_name, id: call_id, call_id, turn_id: null, message: asked.message, request: asked };
+      feed.tell(...feed.mapper.setStatus({ type: "active", activeFlags: ["waitingOnApproval"] }));
+      this.#begin(feed, "", { type: "elicitation_request", ...said, answer });
+      onceAborted(signal, () => this.settled({ threadId: feed.threadId, callId: call_id, decision: null }));
+    });
   }
 
   #begin(feed: ThreadFeed, turn: string, msg: AskedMsg): void {
@@ -84,13 +99,16 @@ export class ServerRequests {
 
   #elicited(request: OpenRequest<ElicitationMsg>, { action, content }: ElicitationAnswer): void {
     const { server_name, call_id: request_id } = request.msg;
-    this.#answer(request, "approved", {
-      type: "resolve_elicitation",
-      server_name,
-      request_id,
-      decision: action,
-      content,
-    });
+    request.msg.answer?.({ action, content });
+    if (request.msg.answer !== undefined) this.#resolve(request, "approved");
+    else
+      this.#answer(request, "approved", {
+        type: "resolve_elicitation",
+        server_name,
+        request_id,
+        decision: action,
+        content,
+      });
   }
 
   #ask(request: OpenRequest, connection: Connection): void {
@@ -180,6 +198,7 @@ export class ServerRequests {
       msg.answer(undefined);
       return;
     }
+    if (isElicitation(msg)) msg.answer?.(CANCELLED);
     const { threadId, mapper } = feed;
     feed.tell({ method: "serverRequest/resolved", params: { threadId, requestId: id } });
     if (decision === "denied" || decision === "abort") feed.tell(...mapper.declined(msg.call_id, this.#clock.now()));

@@ -3,7 +3,9 @@
 import { randomUUID } from "node:crypto";
 import { type Clock, systemClock } from "../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../kernel/log.ts";
+import { runtimeOf } from "../manager/runtime-of.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
+import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { AppServerOptions } from "./app-server-options.ts";
 import { Connection, type ConnectionServer, type Request } from "./connection.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
@@ -96,10 +98,12 @@ export class Server implements AsyncDisposable, ConnectionServer {
       },
     });
     const configs = new ThreadConfigs({ manager, home, overrides: options.overrides ?? [], cwd });
+    const mcp = runtimeOf(manager)?.mcp ?? new McpPool({ environment: manager.environment, cwd, clock });
     return {
       manager,
       clock,
       logger,
+      mcp,
       home: (typeof home === "object" ? home.home : home) ?? cwd,
       cwd,
       installationId: randomUUID(),

@@ -63,7 +63,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   readonly budgets: Budgets;
   readonly timers: Timers;
   readonly approvals: ApprovalBoard;
-  readonly #mcp: McpPool;
+  readonly mcp: McpPool;
   readonly watchers: Watchers = { events: new Set(), created: new Set(), closed: new Set(), crashed: new Set() };
   readonly deadLetters: DeadLetters;
   readonly monitors: Monitors;
@@ -95,7 +95,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
           wait,
         ),
     });
-    this.#mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
+    this.mcp = new McpPool({ environment: setup.environment, cwd: setup.config.cwd, clock });
     this.approvals = new ApprovalBoard((threadId) => this.registry.kin.subtreeOf(threadId));
     this.ephemeral = memoryStore({ clock });
     this.deadLetters = new DeadLetters(setup);
@@ -298,7 +298,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       agents: new TurnAgents(this),
       messages: this.messages,
       commandEnvironment: this.setup.environment,
-      mcp: this.#mcp,
+      mcp: this.mcp,
       histories,
       pasts: new SharedPasts(histories),
       skills,
@@ -511,7 +511,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
 
   async #closeStores(): Promise<void> {
     try {
-      await this.#mcp.close();
+      await this.mcp.close();
       await this.budgets.accounts.settled();
       await this.ephemeral.close();
       if (this.setup.ownsStore) await this.setup.store.close();

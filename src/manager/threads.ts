@@ -4,6 +4,7 @@ import type { ThreadId } from "../protocol/ids.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { AgentTree } from "./agent-tree.ts";
 import type { Budgets } from "./budgets.ts";
 import type { Capacity } from "./capacity.ts";
@@ -30,6 +31,8 @@ export interface Threads {
 
 /** The same, as agents know it: who is under whom, and where they are. */
 export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
+  /** The MCP servers that the threads share. */
+  readonly mcp: McpPool;
   readonly isClosing: boolean;
   readonly budgets: Pick<Budgets, "accounts" | "useOf">;
   readonly notices: Pick<EndNotices, "follow">;

@@ -32,7 +32,7 @@ const METHODS = Object.keys(FIELDS).filter((name) => !APART.has(name));
 
 /** Stock answers these so, as a client that errs. */
 const ALLOWED =
-  /no rollout found for thread id|unable to resolve sessions directory|at least one search directory is required|EmptyInput|\(os error \d+\)/;
+  /no rollout found for thread id|unable to resolve sessions directory|at least one search directory is required|EmptyInput|unknown MCP server|\(os error \d+\)/;
 
 const nameOf = (field: string): string => field.replace("?", "");
 

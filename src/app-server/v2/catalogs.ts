@@ -8,6 +8,7 @@ import { loose, optionalCount, optionalFlag, optionalText, optionalTexts } from 
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { remoteControlOff } from "./initialize.ts";
+import { pageOf } from "./offset-page.ts";
 import { passedOver } from "./passed-over.ts";
 import { knownThread } from "./thread-source.ts";
 
@@ -19,12 +20,6 @@ const modelsSchema = z.object({
 });
 const profilesSchema = z.object({ cursor: optionalText, limit: optionalCount, cwd: optionalText });
 const hooksSchema = z.object({ cwds: optionalTexts, threadId: optionalText });
-const serversSchema = z.object({
-  ...passedOver.servers,
-  cursor: optionalText,
-  detail: z.enum(["full", "toolsAndAuthOnly"]).nullish(),
-  threadId: optionalText,
-});
 const appsSchema = z.object({ ...passedOver.apps, threadId: optionalText });
 const installedSchema = z.object({ forceRefresh: optionalFlag, threadId: optionalText });
 const anySchema = z.object({});
@@ -51,16 +46,6 @@ export const catalogMethods = (server: ServerContext): MethodTable => ({
     }),
   }),
   "permissionProfile/list": method({ params: profilesSchema, handle: (params) => listProfiles(server, params) }),
-  "mcpServerStatus/list": method({
-    params: serversSchema,
-    handle: async ({ cursor, environmentId, serverName, threadId }) => {
-      if (environmentId != null && (serverName == null || threadId == null)) {
-        throw invalidRequest("environmentId requires serverName and threadId");
-      }
-      if (threadId != null) await knownThread(server, threadId);
-      return pageOf([], { cursor }, "MCP servers");
-    },
-  }),
   "plugin/installed": method({
     params: z.object(passedOver.installed),
     handle: () => ({ marketplaces: [], marketplaceLoadErrors: [] }),
@@ -158,22 +143,6 @@ async function listProfiles({ configs }: ServerContext, params: z.infer<typeof p
 
 const descriptionOf = (profile: unknown): string | null =>
   isTable(profile) && typeof profile.description === "string" ? profile.description : null;
-
-type PageParams = { cursor?: string | null | undefined; limit?: number | null | undefined };
-
-/** A cursor is the number of those that came before. */
-function pageOf<T>(all: readonly T[], { cursor, limit }: PageParams, what: string) {
-  const from = cursor == null ? 0 : readOffset(cursor, all.length, what);
-  const to = limit == null ? all.length : from + Math.max(1, limit);
-  return { data: all.slice(from, to), nextCursor: to < all.length ? String(to) : null };
-}
-
-function readOffset(cursor: string, total: number, what: string): number {
-  if (!/^\d+$/.test(cursor)) throw invalidRequest(`invalid cursor: ${cursor}`);
-  const offset = Number(cursor);
-  if (offset > total) throw invalidRequest(`cursor ${offset} exceeds total ${what} ${total}`);
-  return offset;
-}
 
 const modelToV2 = (preset: ModelPreset) => ({
   id: preset.id,

@@ -272,6 +272,12 @@ export class EventMapper {
         return msg.message === LONG_THREAD_WARNING ? [] : [this.#told("warning", { message: msg.message })];
       case "deprecation_notice":
         return [{ method: "deprecationNotice", params: { summary: msg.summary, details: msg.details ?? null } }];
+      case "mcp_startup_update": {
+        const { state } = msg.status;
+        const error = state === "failed" ? msg.status.error : null;
+        const about = { name: msg.server, environmentId: null, status: state, error, failureReason: null };
+        return [this.#told("mcpServer/startupStatus/updated", about)];
+      }
       case "skills_update_available":
         return [{ method: "skills/changed", params: {} }];
       default:

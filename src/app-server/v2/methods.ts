@@ -12,6 +12,7 @@ import { diagnosticMethods } from "./diagnostics.ts";
 import { fileMethods } from "./files/methods.ts";
 import { goalMethods } from "./goals.ts";
 import { initializeMethods } from "./initialize.ts";
+import { mcpMethods } from "./mcp-servers.ts";
 import { notServedMethods } from "./not-served.ts";
 import { nothingThereMethods } from "./nothing-there.ts";
 import { providerMethods } from "./providers.ts";
@@ -42,6 +43,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),
+  ...mcpMethods(server),
   ...skillMethods(server),
   ...commandMethods(server),
   ...fileMethods(server),

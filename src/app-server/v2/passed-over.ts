@@ -96,5 +96,4 @@ export const passedOver = {
     tags: metadata,
     threadId: optionalText,
   },
-  servers: { environmentId: optionalText, limit: optionalCount, serverName: optionalText },
 };

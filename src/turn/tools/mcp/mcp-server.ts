@@ -3,7 +3,7 @@
  * was lost; a second caller waits for the same connection.
  */
 
-import type { CallToolResult, Client, Tool, Transport } from "@modelcontextprotocol/client";
+import type { CallToolResult, Client, ReadResourceResult, Tool, Transport } from "@modelcontextprotocol/client";
 import { raceAbort, withDeadline } from "../../../kernel/cancellation.ts";
 import type { Clock } from "../../../kernel/clock.ts";
 import { importOptional } from "../../../kernel/optional-package.ts";
@@ -40,6 +40,20 @@ const NO_TIMEOUT_MS = 2 ** 31 - 1;
 
 type Library = typeof import("@modelcontextprotocol/client");
 
+/** The server has answered with an error of its own, by its number in the protocol. */
+export class McpRefusal extends Error {
+  override readonly name = "McpRefusal";
+  readonly rpcCode: number;
+
+  constructor(rpcCode: number, message: string) {
+    super(message);
+    this.rpcCode = rpcCode;
+  }
+}
+
+const isRefusal = (error: unknown): error is Error & { code: number } =>
+  error instanceof Error && "code" in error && Number.isSafeInteger(error.code) && Number(error.code) < 0;
+
 export class McpServer {
   readonly name: string;
   readonly config: McpServerConfig;
@@ -50,7 +64,7 @@ export class McpServer {
   /** How many calls each client has under way, and those whose session the server has forgotten. */
   readonly #running = new WeakMap<Client, number>();
   readonly #lost = new WeakSet<Client>();
-  /** Those of all threads, in the order in which they began. */
+  /** Tool calls that somebody can be asked for, of all threads, in the order in which they began. */
   readonly #calls = new Set<OpenCall>();
 
   constructor(name: string, config: McpServerConfig, parts: McpServerParts) {
@@ -69,23 +83,62 @@ export class McpServer {
     await this.#connected();
   }
 
+  /** Whether its config lets the tool through. */
+  offers(tool: string): boolean {
+    const { enabled_tools: enabled, disabled_tools: disabled = [] } = this.config;
+    return (enabled === undefined || enabled.includes(tool)) && !disabled.includes(tool);
+  }
+
+  /** What it says of itself; `full`: its resources too. @throws what went wrong, a timeout too; or the signal's reason */
+  async inventory({ full, signal }: { readonly full: boolean; readonly signal: AbortSignal }) {
+    return this.#ask({ signal }, async (client, options) => {
+      const capabilities = client.getServerCapabilities();
+      const hasMore = full && capabilities?.resources !== undefined;
+      const [resources, templates] = hasMore
+        ? await Promise.all([client.listResources({}, options), client.listResourceTemplates({}, options)])
+        : [];
+      return {
+        info: client.getServerVersion(),
+        capabilities,
+        tools: this.#tools,
+        resources: resources?.resources ?? [],
+        resourceTemplates: templates?.resourceTemplates ?? [],
+      };
+    });
+  }
+
+  /** @throws McpRefusal, or what else went wrong, a timeout too; or the signal's reason */
+  async readResource(uri: string, { signal, meta }: McpCallOptions): Promise<ReadResourceResult> {
+    return this.#ask({ signal }, (client, options) =>
+      client.readResource({ uri, ...(meta && { _meta: meta }) }, options),
+    );
+  }
+
   /**
    * @param options `meta` is what the request says of itself, such as the trace that it belongs to; `asked` is whom the server
    *   may ask meanwhile, while the call's time stands still: without one it is told that nobody wants to answer
-   * @throws what went wrong, a timeout too; or the signal's reason
+   * @throws McpRefusal, or what else went wrong, a timeout too; or the signal's reason
    */
   async call(
     tool: string,
     args: Record<string, unknown> | undefined,
-    { signal: given, meta, asked }: McpCallOptions,
+    { signal, meta, asked }: McpCallOptions,
   ): Promise<CallToolResult> {
+    const request = { name: tool, ...(args && { arguments: args }), ...(meta && { _meta: meta }) };
+    return this.#ask({ signal, asked }, (client, options) => client.callTool(request, options));
+  }
+
+  async #ask<Answer>(
+    { signal: given, asked }: McpCallOptions,
+    request: (client: Client, options: { signal: AbortSignal; timeout: number }) => Promise<Answer>,
+  ): Promise<Answer> {
     const time = new CallTime(this.#parts.clock, this.config.tool_timeout_sec ?? TOOL_SEC);
     const signal = AbortSignal.any([given, time.signal]);
     const open: OpenCall = { asked, signal, time };
-    const request = { name: tool, ...(args && { arguments: args }), ...(meta && { _meta: meta }) };
     const ask = (client: Client) =>
-      raceAbort(this.#counted(client, client.callTool(request, { signal, timeout: NO_TIMEOUT_MS })), signal);
-    this.#calls.add(open);
+      raceAbort(this.#counted(client, request(client, { signal, timeout: NO_TIMEOUT_MS })), signal);
+    // Lists and reads ask nobody, and are in nobody's way.
+    if (asked !== undefined) this.#calls.add(open);
     try {
       const connection = this.#connected();
       const client = await raceAbort(connection, signal);
@@ -98,7 +151,8 @@ export class McpServer {
       });
     } catch (error) {
       given.throwIfAborted();
-      throw new Error(this.#safe(textOfThrown(error)));
+      const why = this.#safe(textOfThrown(error));
+      throw isRefusal(error) ? new McpRefusal(error.code, why) : new Error(why);
     } finally {
       this.#calls.delete(open);
       time.end();
@@ -197,10 +251,7 @@ export class McpServer {
   }
 
   #offer(tools: readonly Tool[]): void {
-    const { enabled_tools: enabled, disabled_tools: disabled = [] } = this.config;
-    this.#tools = tools.filter(
-      ({ name }) => (enabled === undefined || enabled.includes(name)) && !disabled.includes(name),
-    );
+    this.#tools = tools.filter(({ name }) => this.offers(name));
   }
 
   #transport(library: Library): Transport {

@@ -1,0 +1,183 @@
+/** MCP servers for clients: which there are and what they offer, their tools and resources without a turn, and new settings for threads that live. */
+import * as z from "zod";
+import type { Elicitation, ElicitationAnswer } from "../../protocol/elicitation.ts";
+import type { McpServerConfig, McpServers } from "../../protocol/mcp-servers.ts";
+import { isJsonObject } from "../../protocol/unknown-kind.ts";
+import type { Asked } from "../../turn/tools/mcp/elicitation.ts";
+import { McpRefusal, type McpServer } from "../../turn/tools/mcp/mcp-server.ts";
+import { type Call, type MethodTable, method } from "../method.ts";
+import { optionalCount, optionalText, text } from "../params.ts";
+import { INTERNAL_ERROR, invalidRequest, RpcError, textOfError } from "../rpc-error.ts";
+import type { ServedThread } from "../served-threads.ts";
+import type { ServerContext } from "../server-context.ts";
+import { threadOf } from "../thread-ops.ts";
+import { pageOf } from "./offset-page.ts";
+import { readThreadId } from "./thread-source.ts";
+
+const listSchema = z.object({
+  cursor: optionalText,
+  limit: optionalCount,
+  detail: z.enum(["full", "toolsAndAuthOnly"]).nullish(),
+  threadId: optionalText,
+  serverName: optionalText,
+  environmentId: optionalText,
+});
+const meta = z.record(z.string(), z.unknown()).nullish();
+const callSchema = z.object({
+  threadId: text,
+  server: text,
+  environmentId: optionalText,
+  tool: text,
+  arguments: z.unknown().optional(),
+  _meta: z.unknown().optional(),
+});
+const readSchema = z.object({
+  _meta: meta,
+  threadId: optionalText,
+  originCallId: optionalText,
+  server: text,
+  environmentId: optionalText,
+  uri: text,
+  connectorId: optionalText,
+  target: z.looseObject({ connectorId: text }).nullish(),
+});
+
+export const mcpMethods = (server: ServerContext): MethodTable => ({
+  "mcpServerStatus/list": method({ params: listSchema, handle: (params, call) => list(server, params, call) }),
+  "mcpServer/tool/call": method({ params: callSchema, handle: (params, call) => callTool(server, params, call) }),
+  "mcpServer/resource/read": method({
+    params: readSchema,
+    handle: async ({ threadId, server: name, uri, _meta }, { signal }) => {
+      const thread = threadId == null ? undefined : await threadOf(server, readThreadId(threadId), signal);
+      const read = (found: McpServer) => found.readResource(uri, { signal, meta: _meta ?? undefined });
+      const { contents } = await withServer(server, { table: await tableOf(server, thread), name }, read);
+      return { contents, originCallId: null };
+    },
+  }),
+  "config/mcpServer/reload": method({ params: z.object({}), alone: true, handle: () => reload(server) }),
+});
+
+/** The servers of a thread, or those that a new one would have. */
+async function tableOf({ configs, manager }: ServerContext, thread: ServedThread | undefined): Promise<McpServers> {
+  if (thread !== undefined) return thread.config.mcpServers;
+  return (await configs.load()).config.mcpServers ?? manager.config.mcpServers;
+}
+
+async function list(server: ServerContext, params: z.infer<typeof listSchema>, { signal }: Call) {
+  const { threadId, serverName, environmentId } = params;
+  if (environmentId != null && (serverName == null || threadId == null)) {
+    throw invalidRequest("environmentId requires serverName and threadId");
+  }
+  const thread = threadId == null ? undefined : await threadOf(server, readThreadId(threadId), signal);
+  const table = Object.entries(await tableOf(server, thread)).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const asked = serverName == null ? table : table.filter(([name]) => name === serverName);
+  const { data, nextCursor } = pageOf(asked, params, "MCP servers");
+  const lease = server.mcp.acquire(Object.fromEntries(data));
+  try {
+    const about = { full: params.detail !== "toolsAndAuthOnly", isInThread: thread !== undefined, signal };
+    const found = new Map(lease.servers.map((each) => [each.name, each]));
+    const shown = data.map(([name, config]) => statusOf(name, config, { ...about, server: found.get(name) }));
+    return { data: await Promise.all(shown), nextCursor };
+  } finally {
+    lease.release();
+  }
+}
+
+type About = { server: McpServer | undefined; full: boolean; isInThread: boolean; signal: AbortSignal };
+
+/** `runtimeStatus` is of a thread's own connection alone. */
+async function statusOf(name: string, config: McpServerConfig, { server, full, isInThread, signal }: About) {
+  const { url, bearer_token_env_var } = config;
+  const shown = {
+    ...{ name, environmentId: null, runtimeStatus: isInThread ? "disabled" : null, pluginId: null },
+    httpOrigin: url === undefined ? null : originOf(url),
+    ...{ serverInfo: null, serverCapabilities: null, toolListMeta: null, tools: {}, toolsError: null },
+    ...{ resources: [], resourceTemplates: [] },
+    authStatus: bearer_token_env_var === undefined ? "unsupported" : "bearerToken",
+  };
+  if (server === undefined) return shown;
+  try {
+    const { info, capabilities, tools, resources, resourceTemplates } = await server.inventory({ full, signal });
+    const none = { title: null, description: null, icons: null, websiteUrl: null };
+    return {
+      ...shown,
+      runtimeStatus: isInThread ? "connected" : null,
+      serverInfo: info === undefined ? null : { ...none, ...info },
+      serverCapabilities: capabilities ?? null,
+      tools: Object.fromEntries(tools.map((tool) => [tool.name, tool])),
+      ...{ resources, resourceTemplates },
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ...shown, runtimeStatus: isInThread ? "failed" : null, toolsError: textOfError(error) };
+  }
+}
+
+/** Without credentials, path and query. */
+const originOf = (url: string): string | null => (URL.canParse(url) ? new URL(url).origin : null);
+
+type Wanted = { readonly table: McpServers; readonly name: string };
+
+/** Has a server for as long as the work takes: that of the threads which use it, where there are any. */
+async function withServer<T>({ mcp }: ServerContext, { table, name }: Wanted, work: (server: McpServer) => Promise<T>) {
+  const config = Object.hasOwn(table, name) ? table[name] : undefined;
+  const lease = mcp.acquire(config === undefined ? {} : { [name]: config });
+  try {
+    const [found] = lease.servers;
+    if (found === undefined) throw failed(`unknown MCP server '${name}'`);
+    await found.start().catch((error: unknown) => {
+      throw failed(`failed to get client: ${textOfError(error)}`, error);
+    });
+    return await work(found);
+  } catch (error) {
+    if (error instanceof McpRefusal) throw new RpcError(error.rpcCode, error.message, ASKED_FOR);
+    throw error;
+  } finally {
+    lease.release();
+  }
+}
+
+const ASKED_FOR = { code: "invalid_request" } as const;
+const failed = (message: string, cause?: unknown): RpcError =>
+  new RpcError(INTERNAL_ERROR, message, { ...ASKED_FOR, cause });
+
+async function callTool(server: ServerContext, params: z.infer<typeof callSchema>, { signal }: Call) {
+  const { server: name, tool, arguments: args = null, _meta } = params;
+  const thread = await threadOf(server, readThreadId(params.threadId), signal);
+  const what = `tool call failed for \`${name}/${tool}\``;
+  if (args !== null && !isJsonObject(args)) {
+    throw failed(`${what}: MCP tool arguments must be a JSON object, got ${JSON.stringify(args)}`);
+  }
+  const options = { signal, meta: isJsonObject(_meta) ? _meta : undefined, asked: askedOf(server, thread, name) };
+  return withServer(server, { table: await tableOf(server, thread), name }, async (found) => {
+    if (!found.offers(tool)) throw failed(`${what}: tool \`${tool}\` is disabled for MCP server \`${name}\``);
+    try {
+      return await found.call(tool, args ?? undefined, options);
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof McpRefusal ? error : failed(`${what}: ${textOfError(error)}`, error);
+    }
+  });
+}
+
+/** What the server asks meanwhile is asked of the thread's clients, in no turn. */
+const askedOf = ({ hub, requests }: ServerContext, thread: ServedThread, serverName: string): Asked => ({
+  threadId: thread.id,
+  askUser: async (asked: Elicitation, signal: AbortSignal): Promise<ElicitationAnswer> => {
+    if (thread.config.approvalPolicy === "never") return { action: "decline" };
+    return requests.elicit(hub.feedOf(thread.id), { serverName, asked, signal });
+  },
+});
+
+/** Threads that live connect to what config.toml says now with their next turn. */
+async function reload(server: ServerContext): Promise<object> {
+  const table = await tableOf(server, undefined);
+  const mcp_servers = Object.fromEntries(Object.entries(table).map(([name, config]) => [name, { ...config }]));
+  for (const threadId of await server.manager.listThreadIds()) {
+    const thread = server.manager.loadedThread(threadId);
+    const config = { mcp_servers, mcp_oauth_credentials_store_mode: "auto" };
+    // One that ends meanwhile needs none.
+    await thread?.submit({ type: "refresh_mcp_servers", config }).catch(() => undefined);
+  }
+  return {};
+}
