@@ -1,8 +1,9 @@
 /**
- * Where does the time of each journey go? The ten functions with the most CPU time of their own, in hundredths of the time that the
- * process was at work, by V8's sampling profiler. A new run beside an old one in git's history is the before and after.
+ * What does each journey cost, and where does its time go? CPU time and bytes allocated of one piece of work, and the ten functions with
+ * the most CPU time of their own, in hundredths of the time that the process was at work, by V8's sampling profilers. A new run beside
+ * an old one in git's history is the before and after.
  */
-import { type Profiler, Session } from "node:inspector/promises";
+import { type HeapProfiler, type Profiler, Session } from "node:inspector/promises";
 import { fileStore, say, scriptedClient, type Thread, ThreadManager } from "../src/index.ts";
 import { benchFolder } from "./folders.ts";
 import { bench, type Measured, print } from "./harness.ts";
@@ -27,6 +28,10 @@ const JOURNEYS: Readonly<Record<string, { readonly before?: (thread: Thread) => 
   },
   op: { work: (_, thread) => thread.submit({ type: "override_turn_context" }) },
   "turn of 20 deltas": { work: (_, thread) => thread.run("go") },
+  "turn of 20 deltas to 1 subscriber": {
+    before: (thread) => listen(thread, 1),
+    work: (_, thread) => thread.run("go"),
+  },
   "turn of 20 deltas to 100 subscribers": {
     before: (thread) => listen(thread, 100),
     work: (_, thread) => thread.run("go"),
@@ -44,7 +49,10 @@ const JOURNEYS: Readonly<Record<string, { readonly before?: (thread: Thread) => 
   list: { work: (manager) => manager.listThreads({ limit: 25 }) },
 };
 
-async function profiled(name: string): Promise<Measured> {
+/** The journey over and over, for so many milliseconds; gives how often. */
+type Repeat = (ms: number) => Promise<number>;
+
+async function onJourney(name: string, measure: (repeat: Repeat, session: Session) => Promise<Measured>) {
   const journey = JOURNEYS[name];
   if (journey === undefined) throw new Error(`there is no journey ${name}`);
   await using manager = await ThreadManager.create({
@@ -55,21 +63,48 @@ async function profiled(name: string): Promise<Measured> {
   const { thread } = await manager.startThread();
   for (let at = 0; at < MESSAGES / 2; at += 1) await thread.run("go");
   journey.before?.(thread);
-  await repeated(MS / 5, () => journey.work(manager, thread));
+  const repeat = (ms: number) => repeated(ms, () => journey.work(manager, thread));
+  await repeat(MS / 5);
   const session = new Session();
   session.connect();
-  await session.post("Profiler.enable");
-  await session.post("Profiler.setSamplingInterval", { interval: 200 });
-  await session.post("Profiler.start");
-  await repeated(MS, () => journey.work(manager, thread));
-  const { profile } = await session.post("Profiler.stop");
-  session.disconnect();
-  return dearest(profile);
+  try {
+    return await measure(repeat, session);
+  } finally {
+    session.disconnect();
+  }
 }
 
-async function repeated(ms: number, work: () => Promise<unknown>): Promise<void> {
+const profiled = (name: string): Promise<Measured> =>
+  onJourney(name, async (repeat, session) => {
+    await session.post("Profiler.enable");
+    await session.post("Profiler.setSamplingInterval", { interval: 200 });
+    await session.post("Profiler.start");
+    await repeat(MS);
+    return dearest((await session.post("Profiler.stop")).profile);
+  });
+
+/** CPU time is that of all threads of the process; bytes are of V8's heap, freed ones too. */
+const budget = (name: string): Promise<Measured> =>
+  onJourney(name, async (repeat, session) => {
+    const before = process.cpuUsage();
+    const times = await repeat(MS);
+    const { user, system } = process.cpuUsage(before);
+    await session.post("HeapProfiler.startSampling", {
+      ...{ samplingInterval: 16_384, includeObjectsCollectedByMajorGC: true, includeObjectsCollectedByMinorGC: true },
+    });
+    const sampled = await repeat(MS / 2);
+    const { profile } = await session.post("HeapProfiler.stopSampling");
+    return { cpuUs: (user + system) / times, allocatedBytes: bytesOf(profile.head) / sampled };
+  });
+
+const bytesOf = ({ selfSize, children }: HeapProfiler.SamplingHeapProfileNode): number =>
+  children.reduce((sum, child) => sum + bytesOf(child), selfSize);
+
+async function repeated(ms: number, work: () => Promise<unknown>): Promise<number> {
   const until = performance.now() + ms;
-  while (performance.now() < until) await work();
+  let times = 0;
+  for (; performance.now() < until; times += 1) await work();
+  return times;
 }
 
 /** Waiting, and what the profiler itself takes. */
@@ -98,7 +133,14 @@ function nameOf({ functionName, url }: { readonly functionName: string; readonly
   return file === "" ? functionName : `${functionName || "(anonymous)"} ${file}`;
 }
 
-await bench(import.meta.url, { profiled: ({ journey = "" }) => profiled(journey) }, async (run) => {
+const cases = {
+  profiled: ({ journey = "" }) => profiled(journey),
+  budget: ({ journey = "" }) => budget(journey),
+};
+
+await bench(import.meta.url, cases, async (run) => {
+  for (const journey of Object.keys(JOURNEYS))
+    print({ bench: "profile", case: journey, ...(await run.samples("budget", { journey }, 1)) });
   for (const journey of Object.keys(JOURNEYS)) {
     const shares = await run.samples("profiled", { journey }, 1);
     for (const [name, share] of Object.entries(shares))
