@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Balancer } from "../src/cli/cluster/balancer.ts";
 import { register } from "../src/cli/cluster/registration.ts";
@@ -179,15 +180,57 @@ class EchoWorkers implements AsyncDisposable {
   }
 }
 
+const PARTS: readonly (readonly [name: string, command: RegExp])[] = [
+  ["engineSeconds", /restate-server/],
+  ["databaseSeconds", /postgres/],
+  ["workersSeconds", /main\.ts worker/],
+];
+const TICKS_PER_SECOND = 100;
+
+/** What each part of this machine's clusters has had of its processors. Linux alone tells. */
+function cpuSeconds(): Measured {
+  const { user, system } = process.cpuUsage();
+  // The balancer, and the model's server beside it, are in this process.
+  const total: Measured = { balancerSeconds: (user + system) / 1_000_000 };
+  for (const [name] of PARTS) total[name] = 0;
+  for (const pid of existsSync("/proc/self/stat") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : []) {
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      const [part] = PARTS.find(([, pattern]) => pattern.test(command)) ?? [];
+      if (part === undefined) continue;
+      // Its own, and those of what it has started and that has ended.
+      const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+      total[part] =
+        (total[part] ?? 0) + fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) / TICKS_PER_SECOND;
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return total;
+}
+
+const since = (before: Measured, now: Measured): Measured =>
+  Object.fromEntries(Object.entries(now).map(([name, seconds]) => [name, seconds - (before[name] ?? 0)]));
+
 async function measure(run: Runner, rig: ClusterRig, count: number): Promise<void> {
   const tell = (kind: string, facts: object): void => print({ bench: "cluster", case: kind, workers: count, ...facts });
   const place = { ingress: rig.ingress, store: rig.postgres.url, home: rig.home };
   await using _echoes = await EchoWorkers.start(rig, count);
   for (const width of WIDTHS) {
-    tell("echo", { width, ...(await run.samples("echo", { ...place, width })) });
+    const echoed = await run.samples("echo", { ...place, width });
+    tell("echo", { width, ...echoed });
     tell("process", { width, ...(await run.samples("startsAndTurns", { ...place, kind: "process", width })) });
     const before = rig.balancer.passed;
-    tell("cluster", { width, ...(await run.samples("startsAndTurns", { ...place, kind: "cluster", width })) });
+    const spent = cpuSeconds();
+    const ran = await run.samples("startsAndTurns", { ...place, kind: "cluster", width });
+    tell("cluster", { width, ...ran });
+    // What is left of a turn once the engine's own way through a handler is taken away.
+    tell("ours", {
+      width,
+      overEchoP50Ms: (ran.turnP50Ms?.median ?? Number.NaN) - (echoed.echoP50Ms?.median ?? Number.NaN),
+    });
+    // Who was at work meanwhile, and so which part bounds it.
+    tell("cpu", { width, ...since(spent, cpuSeconds()) });
     const passed = rig.balancer.passed.map((now, n) => now - (before[n] ?? 0));
     const all = passed.reduce((sum, share) => sum + share, 0);
     tell("placement", { width, shares: passed.map((share) => `${Math.round((100 * share) / all)} %`).join(" ") });

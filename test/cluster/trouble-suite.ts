@@ -63,12 +63,13 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     const { ingress } = cluster.engine;
     const id = newThreadId();
     const message = { kind: "op", id: "one", op: input("x") };
-    for (const path of pathsOf(id)) {
-      for (const given of [{ protocol: PROTOCOL_VERSION + 1, message }, {}, null]) {
+    for (const given of [{ protocol: PROTOCOL_VERSION + 1, message }, {}, null]) {
+      const refuses = async (path: string) => {
         const error = await raw(ingress, path, given);
         assert.ok(error instanceof ClusterMismatchError, `${path}: ${error}`);
         assert.match(error.message, /bring both to one release of skein/);
-      }
+      };
+      await Promise.all(pathsOf(id).map(refuses));
     }
     assert.ok(
       (await raw(ingress, "Thread/nobody/look", { protocol: PROTOCOL_VERSION })) instanceof InvalidRequestError,
@@ -80,10 +81,11 @@ suite("trouble between clients and workers", { timeout: 240_000 }, () => {
     const { ingress } = cluster.engine;
     const { threadId } = await cluster.connect().startThread();
     const fieldless = /\/(remove|close|delete|look|budget|ended|watches|list)$/;
-    for (const path of pathsOf(threadId).filter((each) => !fieldless.test(each))) {
+    const refuses = async (path: string) => {
       const error = await raw(ingress, path, { protocol: PROTOCOL_VERSION });
       assert.ok(error instanceof InvalidRequestError && error.message.startsWith("request: "), `${path}: ${error}`);
-    }
+    };
+    await Promise.all(pathsOf(threadId).flatMap((each) => (fieldless.test(each) ? [] : [refuses(each)])));
     const wrong: [object, RegExp][] = [
       [{ kind: "nonsense", id: "one" }, /kind/],
       [{ kind: "op", id: "one", op: { type: "user_input", items: 5 } }, /items/],

@@ -17,6 +17,11 @@ import {
 
 const CHECK_MS = 200;
 const ANSWER_MS = 2_000;
+/**
+ * One that is late gets nothing new, and keeps what it has: all of its turns would be begun anew elsewhere, which makes the others late
+ * as well. One that has said nothing for so long stands still.
+ */
+const SILENT_MS = 8_000;
 /** Enough that a long message is not stop and go. */
 const WINDOW = { initialWindowSize: 1024 * 1024 };
 const NOBODY_IS_WELL = { ":status": 503, "content-type": "text/plain" };
@@ -27,6 +32,7 @@ class Target {
   #session: ClientHttp2Session | undefined;
   #isWell = false;
   #isAsking = false;
+  #heardAt = 0;
 
   constructor(url: string) {
     this.url = url;
@@ -50,8 +56,10 @@ class Target {
     this.#isAsking = true;
     try {
       this.#isWell = (await this.#status()) === 200;
+      this.#heardAt = performance.now();
     } catch {
       this.#isWell = false;
+      if (performance.now() - this.#heardAt < SILENT_MS) return;
       this.#session?.destroy();
       this.#session = undefined;
     } finally {
@@ -76,6 +84,7 @@ class Target {
     const session = connect(this.url, { settings: WINDOW });
     session.on("error", () => undefined); // the requests on it fail, and tell
     this.#session = session;
+    this.#heardAt = performance.now();
     return session;
   }
 
