@@ -6,7 +6,16 @@ import { isUnwantedAtHead, isWanted } from "../wanted-lines.ts";
 import type { Statements } from "./database.ts";
 import { headerOf, type ThreadRow } from "./thread-row.ts";
 
+/** Of the first page, whose lines nobody has seen. */
 const PAGE_LINES = 256;
+const MOST_LINES = 2_048;
+/** What a page should hold: so long ones make short pages, and a history of short ones takes few round trips. */
+const PAGE_CHARS = 1024 * 1024;
+
+function nextPage(lines: readonly StoredLine[]): number {
+  const chars = lines.reduce((sum, { text }) => sum + text.length, 0);
+  return Math.min(MOST_LINES, Math.ceil((PAGE_CHARS * lines.length) / Math.max(1, chars)));
+}
 
 /** The lines of a thread's own, its header at `start`, up to where they are seen. */
 export type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
@@ -58,14 +67,16 @@ export async function* textsOf(
   from: number,
   signal?: AbortSignal,
 ): AsyncGenerator<readonly StoredLine[]> {
+  let most = PAGE_LINES;
   for (let at = from; at < upto; ) {
     signal?.throwIfAborted();
     const text = `SELECT ordinal, line FROM ${database.schema}.lines
-      WHERE t = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT ${PAGE_LINES}`;
-    const rows = await database.run({ text, values: [t, at, upto], signal });
+      WHERE t = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT $4::bigint`;
+    const rows = await database.run({ text, values: [t, at, upto, most], signal });
     if (rows.length === 0) return;
     const lines = rows.map(({ ordinal, line }) => ({ ordinal: Number(ordinal), text: String(line) }));
     yield lines;
+    most = nextPage(lines);
     at = (lines.at(-1)?.ordinal ?? upto) + 1;
   }
 }
