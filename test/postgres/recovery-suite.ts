@@ -29,6 +29,27 @@ test(`two processes, ${KILLS} kills under turns and forks: each open turn goes o
   await store.close();
 });
 
+test(`two processes under ${KILLS} kills that take threads from each other and stand still, while their connections are ended and the server is killed: each open turn goes on exactly once`, async (t) => {
+  using folder = tempFolder();
+  const place = { kind: "postgres", place: server.connectionString, schema: "weather" } as const;
+  const store = postgresStore({ connectionString: place.place, schema: place.schema });
+  const endConnections = () =>
+    server.admin((admin) =>
+      admin.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'skein' AND random() < 0.5",
+      ),
+    );
+  const killServer = async () => {
+    await server.kill();
+    await server.start();
+  };
+  const seen = await playChaos(store, place, folder.path, [endConnections, killServer]);
+  t.diagnostic(JSON.stringify(seen));
+  assert.ok(seen.troubles > 0, "nothing befell the store");
+  assert.deepEqual((await store.verify()).faults, []);
+  await store.close();
+});
+
 for (const step of dyingSteps) {
   test(step.name, async () => {
     const { threadId, folder } = left.get(step) ?? {};

@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileStore, SkeinError, scriptedClient, ThreadManager } from "../../src/index.ts";
 import { say } from "../../src/model/script.ts";
+import { StoreIoError } from "../../src/protocol/errors.ts";
 import type { ThreadId } from "../../src/protocol/ids.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 
-const [kind, place = "", schema = "", cwd = "", ...pairs] = process.argv.slice(2);
+const [kind, place = "", schema = "", cwd = "", lease = "", ...pairs] = process.argv.slice(2);
 const store =
   kind === "file" ? fileStore({ home: place, fsync: "never" }) : postgresStore({ connectionString: place, schema });
 const model = scriptedClient(() => [{ step: "wait", until: 15 }, say("one"), { step: "wait", until: 15 }, say("two")]);
@@ -21,14 +22,17 @@ await manager.recoverThreads();
 async function fork(threadId: string): Promise<void> {
   const { thread } = await manager.forkThread({ from: threadId as ThreadId });
   process.stdout.write(`fork ${thread.id} ${threadId} .\n`);
-  assert.equal((await thread.run("in the fork")).status, "completed");
+  const { status, error } = await thread.run("in the fork");
+  if (lease === "takeOver" && error !== null) throw new StoreIoError(error.message);
+  assert.equal(status, "completed");
   await thread.shutdown();
 }
 
 /** @returns whether the submission is done */
 async function give(threadId: string, id: string): Promise<boolean> {
   try {
-    const { thread } = await manager.resumeThread(threadId);
+    const takesOver = lease === "takeOver" && Math.random() < 0.1;
+    const { thread } = await manager.resumeThread(threadId, {}, takesOver ? { lease: "takeOver" } : {});
     if (Math.random() < 0.3) await fork(threadId);
     await thread.submitWithId({ id, op: { type: "user_input", items: [{ type: "text", text: `input ${id}` }] } });
     while ((await thread.outcomeOf(id)) === "running") await delay(10);

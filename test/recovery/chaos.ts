@@ -1,6 +1,6 @@
 /** Two processes on one store, killed at random under concurrent turns and forks; played by chaos.test.ts on files, and on a server. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,8 +20,22 @@ export const KILLS = Number(process.env.SKEIN_RECOVERY_KILLS ?? 4);
 type Plan = readonly { readonly threadId: ThreadId; readonly ids: readonly string[] }[];
 type Fork = { readonly fork: ThreadId; readonly of: ThreadId };
 
-/** Lets both work on all threads, and so get into each other's way, until every submission is done; then looks at what is stored. */
-export async function playChaos(store: ThreadStore, place: DyingPlace, cwd: string): Promise<void> {
+/** How much there was of it. */
+export type Seen = { readonly submissions: number; readonly forks: number; readonly troubles: number };
+
+/** What befalls the store itself while both work; as often as processes are killed, one after the other. */
+export type Trouble = () => Promise<unknown>;
+
+/**
+ * Lets both work on all threads, and so get into each other's way, until every submission is done; then looks at what is stored.
+ * Where the store has troubles, processes also stand still for a while, and take threads from each other.
+ */
+export async function playChaos(
+  store: ThreadStore,
+  place: DyingPlace,
+  cwd: string,
+  troubles: readonly Trouble[] = [],
+): Promise<Seen> {
   const inputs = 2 + Math.ceil(KILLS / 4);
   const maker = await ThreadManager.create({ store, model: scriptedClient(), config: { cwd } });
   const plan = await Promise.all(
@@ -31,23 +45,50 @@ export async function playChaos(store: ThreadStore, place: DyingPlace, cwd: stri
     }),
   );
   await maker.shutdown();
-  const crew = new Crew(place, cwd);
-  await Promise.all([crew.work(plan), crew.work(plan.toReversed())]);
+  const crew = new Crew(place, cwd, troubles.length > 0 ? "takeOver" : "refuse");
+  const working = Promise.all([crew.work(plan), crew.work(plan.toReversed())]);
+  const all = troubles.length > 0 ? [...troubles, () => crew.pause()] : [];
+  const [, met] = await Promise.all([working, troubled(all, working)]);
   await recoverRest(store, cwd);
   for (const each of plan) assertOnce(await linesOf(store, each.threadId), each.ids);
   for (const each of crew.forks) await assertInherits(store, each);
+  return { submissions: THREADS * inputs, forks: crew.forks.length, troubles: met };
+}
+
+async function troubled(troubles: readonly Trouble[], working: Promise<unknown>): Promise<number> {
+  const over = working.then(
+    () => true,
+    () => true,
+  );
+  for (let n = 0; ; n += 1) {
+    if (n === KILLS || troubles.length === 0) return n;
+    if (await Promise.race([over, delay(300 + Math.random() * 1_000, false)])) return n;
+    await troubles[n % troubles.length]?.();
+  }
 }
 
 class Crew {
   readonly forks: Fork[] = [];
   readonly #place: DyingPlace;
   readonly #cwd: string;
-  readonly #until = Date.now() + 120_000 + KILLS * 10_000;
+  readonly #lease: "takeOver" | "refuse";
+  readonly #children = new Set<ChildProcess>();
+  readonly #until = Date.now() + 120_000 + KILLS * 20_000;
   #kills = 0;
 
-  constructor(place: DyingPlace, cwd: string) {
+  constructor(place: DyingPlace, cwd: string, lease: "takeOver" | "refuse") {
     this.#place = place;
     this.#cwd = cwd;
+    this.#lease = lease;
+  }
+
+  /** One of the processes stands still, and wakes. */
+  async pause(): Promise<void> {
+    const children = [...this.#children];
+    const child = children[Math.floor(Math.random() * children.length)];
+    child?.kill("SIGSTOP");
+    await delay(Math.random() * 1_500);
+    child?.kill("SIGCONT");
   }
 
   /** One process after another, until one is not killed and gets done. */
@@ -59,12 +100,14 @@ class Crew {
       place,
       schema,
       this.#cwd,
+      this.#lease,
       ...plan.map(({ threadId, ids }) => [threadId, ...ids].join(",")),
     ];
     for (;;) {
       assert.ok(Date.now() < this.#until, "the submissions never got done");
       const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-      const exited = once(child, "exit");
+      this.#children.add(child);
+      const exited = once(child, "exit").finally(() => this.#children.delete(child));
       const isKilled = this.#kills < KILLS;
       this.#kills += 1;
       createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line));
