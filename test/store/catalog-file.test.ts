@@ -36,7 +36,7 @@ test("a file that is no catalog, another version or cut short is replaced on ope
       ],
       ["gone", () => rmSync(path)],
     ];
-    if (hasFullText()) {
+    if (hasFullText(new DatabaseSync(IN_MEMORY))) {
       spoil.push(["of a Node without FTS5", () => Catalog.open(path, { fullText: false }).catalog.close()]);
     }
     for (const [how, work] of spoil) {

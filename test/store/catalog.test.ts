@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import fc from "fast-check";
 import { newThreadId, newTurnId, type ThreadId } from "../../src/protocol/ids.ts";
 import type { SessionSource } from "../../src/protocol/session-source.ts";
 import { Catalog, type CatalogRow } from "../../src/store/file/catalog/catalog.ts";
-import { hasFullText } from "../../src/store/file/catalog/database.ts";
+import { hasFullText, IN_MEMORY } from "../../src/store/file/catalog/database.ts";
 import { COUNT_FOUND, listStatements, NEWEST_FOUND } from "../../src/store/file/catalog/list.ts";
 import { comparePlaces, matchesFilters, matchesSearch, planList, wordsOf } from "../../src/store/thread-query.ts";
 import type { ThreadQuery } from "../../src/store/thread-store.ts";
@@ -311,7 +312,7 @@ test("every list is one range of one index in its own order, and searches begin 
         }
       }
     }
-    if (!hasFullText()) return;
+    if (!hasFullText(new DatabaseSync(IN_MEMORY))) return;
     assert.deepEqual(
       planOf(path, NEWEST_FOUND).map((step) => step.replace(/INDEX \S+$/, "INDEX")),
       ["SCAN postings VIRTUAL TABLE INDEX", "SEARCH threads USING INTEGER PRIMARY KEY (rowid=?)"],
