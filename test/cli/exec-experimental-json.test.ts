@@ -82,6 +82,7 @@ test("tools at work: a plan, a command and a patch", async (t) => {
       "item.started todo_list",
       "item.started command_execution",
       "item.completed command_execution",
+      "item.started file_change",
       "item.completed file_change",
       "item.completed agent_message",
       "item.completed todo_list",

@@ -92,7 +92,7 @@ test("a command starts and completes under one id", () => {
   );
 });
 
-test("file changes come once, with how they ended", () => {
+test("file changes start, and complete with how they ended", () => {
   const patch: TurnItem = {
     type: "FileChange",
     id: "p1",
@@ -106,6 +106,7 @@ test("file changes come once, with how they ended", () => {
   assert.deepEqual(
     linesOf(started(patch), completed({ ...patch, status: "completed" }), completed({ ...patch, status: "declined" })),
     [
+      { type: "item.started", item: { id: "item_0", type: "file_change", changes, status: "in_progress" } },
       { type: "item.completed", item: { id: "item_0", type: "file_change", changes, status: "completed" } },
       { type: "item.completed", item: { id: "item_1", type: "file_change", changes, status: "failed" } },
     ],

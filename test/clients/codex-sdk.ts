@@ -151,6 +151,7 @@ const CHECKS: Record<string, (tried: Tried) => Promise<void>> = {
       "turn.started",
       "item.started command_execution",
       "item.completed command_execution",
+      "item.started file_change",
       "item.completed file_change",
       "item.completed agent_message",
       "turn.completed",

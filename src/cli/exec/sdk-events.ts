@@ -34,7 +34,7 @@ export type SdkItemBody =
   | {
       readonly type: "file_change";
       readonly changes: readonly { readonly path: string; readonly kind: "add" | "delete" | "update" }[];
-      readonly status: "completed" | "failed";
+      readonly status: "in_progress" | "completed" | "failed";
     }
   | {
       readonly type: "mcp_tool_call";
@@ -79,7 +79,7 @@ export function sdkItemOf(item: TurnItem): SdkItemBody | undefined {
       };
     case "FileChange": {
       const changes = Object.entries(item.changes).map(([path, { type: kind }]) => ({ path, kind }));
-      return { type: "file_change", changes, status: item.status === "completed" ? "completed" : "failed" };
+      return { type: "file_change", changes, status: changeStatus(item.status) };
     }
     case "McpToolCall":
       return mcpCall(item);
@@ -110,3 +110,6 @@ function mcpCall(item: McpToolCallTurnItem): SdkItemBody {
 const shellText = (command: readonly string[]): string => command.map(quoted).join(" ");
 
 const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+
+const changeStatus = (status: string): "in_progress" | "completed" | "failed" =>
+  status === "in_progress" || status === "completed" ? status : "failed";

@@ -1,7 +1,7 @@
 /**
  * What happens in a thread, as the lines of `codex exec --experimental-json` (measured against 0.169).
  *
- * - Item ids are numbered by this process. Messages, reasoning and file changes come once, complete; commands, MCP calls
+ * - Item ids are numbered by this process. Messages and reasoning come once, complete; commands, file changes, MCP calls
  *   and the like start and complete; a plan starts, is updated, and completes with its turn.
  * - `usage` is the thread's total, over its resumes too, as Codex counts it.
  * - An interrupted turn ends without a line of its own: the exit code tells.
@@ -13,7 +13,7 @@ import type { SdkEvent, SdkItem, SdkItemBody, SdkTodo, SdkUsage } from "./sdk-ev
 import { sdkItemOf } from "./sdk-events.ts";
 
 /** Items that a client hears of only when they are whole. */
-const ONLY_WHOLE: ReadonlySet<string> = new Set(["agent_message", "reasoning", "file_change"]);
+const ONLY_WHOLE: ReadonlySet<string> = new Set(["agent_message", "reasoning"]);
 
 type Running = { readonly id: string; readonly body: SdkItemBody };
 
