@@ -154,6 +154,26 @@ suite("ends", () => {
     }
   }
 
+  test("T8: a life that ends while its history is being read ends the reading", async () => {
+    const inner = memoryStore();
+    const first = await rig({ store: inner });
+    const { thread: before, threadId } = await first.manager.startThread();
+    await before.run("go");
+    await first[Symbol.asyncDispose]();
+    const signals: AbortSignal[] = [];
+    const load: ThreadStore["load"] = async function* (id, options) {
+      if (options?.signal !== undefined) signals.push(options.signal);
+      await new Promise((resolve) => setImmediate(resolve));
+      yield* inner.load(id, options);
+    };
+    await using r = await rig({ store: overlaid(inner, { load }) });
+    const { thread } = await r.manager.resumeThread(threadId);
+    const running = thread.run("again");
+    await until(() => signals.length > 0);
+    incarnationOf(thread).end("killed");
+    assert.deepEqual([signals.at(-1)?.aborted, (await running).status], [true, "interrupted"]);
+  });
+
   test("a rollback whose history can't be read says so to whoever asked for it, and the thread goes on", async () => {
     let isBroken = false;
     const inner = memoryStore();
