@@ -15,8 +15,14 @@ const BREATH_EACH = 16;
  */
 export class InheritedSummaries {
   readonly #reader: HistoryReader;
-  /** By the file and the ordinal where the prefix ends; with how many ancestors it has. */
-  readonly #known = new LRUCache<string, { readonly said: Said; readonly depth: number }>({ max: REMEMBERED });
+  /**
+   * By the file and the ordinal where the prefix ends; with how many ancestors it has. Bounded by size: a `max` would lay out
+   * room for all of them at each look at the home, most of what a list costs.
+   */
+  readonly #known = new LRUCache<string, { readonly said: Said; readonly depth: number }>({
+    maxSize: REMEMBERED,
+    sizeCalculation: () => 1,
+  });
 
   constructor(reader: HistoryReader) {
     this.#reader = reader;
