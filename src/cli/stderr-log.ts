@@ -10,7 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
  * write none, and start sooner for it.
  */
 export function stderrLog(level: LogLevel, stderr: NodeJS.WriteStream): SkeinLogger {
-  const rank = LOG_LEVELS.indexOf(level);
+  const written: readonly string[] = LOG_LEVELS.slice(0, LOG_LEVELS.indexOf(level) + 1);
   let logger: Promise<Logger> | undefined;
   const loaded = (): Promise<Logger> => {
     logger ??= import("pino").then(({ default: pino }) => {
@@ -20,7 +20,7 @@ export function stderrLog(level: LogLevel, stderr: NodeJS.WriteStream): SkeinLog
     });
     return logger;
   };
-  const isLevelEnabled = (name: string): boolean => LOG_LEVELS.findIndex((each) => each === name) <= rank;
+  const isLevelEnabled = (name: string): boolean => written.includes(name);
   const writerAt =
     (name: Exclude<LogLevel, "silent">) =>
     (...line: unknown[]): void => {
