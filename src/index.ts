@@ -63,7 +63,7 @@ export type { AiSdkCallOptions } from "./model/ai-sdk-prompt.ts";
 export { type ChatClient, type ChatClientOptions, chatClient } from "./model/chat-client.ts";
 export type { ApiKey, EndpointOptions } from "./model/endpoint-options.ts";
 export type { ModelClient, ModelEvent, ModelRequest, ToolNamespace } from "./model/model-client.ts";
-export type { ModelPreset } from "./model/model-preset.ts";
+export type { ModelPreset, ServiceTier } from "./model/model-preset.ts";
 export {
   type ModelsAnswer,
   type ResponsesClient,

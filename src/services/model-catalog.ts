@@ -34,11 +34,19 @@ const preset = (
   isDefault: false,
 });
 
+/** What stock 0.171 offers with each of its own models, in words of ours. */
+const FAST = { id: "priority", name: "Fast", description: "Answers sooner, and counts for more" } as const;
+
 const named = (
   [model, displayName, description]: readonly [string, string, string],
   defaultReasoningEffort: string,
   supported: ModelPreset["supportedReasoningEfforts"],
-): ModelPreset => ({ ...preset(model, description, supported), displayName, defaultReasoningEffort });
+): ModelPreset => ({
+  ...preset(model, description, supported),
+  displayName,
+  defaultReasoningEffort,
+  serviceTiers: [FAST],
+});
 
 const hidden = (model: ModelPreset): ModelPreset => ({ ...model, hidden: true });
 

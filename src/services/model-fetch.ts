@@ -60,6 +60,9 @@ const codexModelSchema = z.looseObject({
   supported_in_api: z.boolean().nullish(),
   priority: z.number().nullish(),
   context_window: z.number().nullish(),
+  service_tiers: z
+    .array(z.looseObject({ id: z.string(), name: z.string(), description: z.string().nullish() }))
+    .nullish(),
 });
 
 /** Codex's own list, or the list of any server of the OpenAI API (Ollama, vLLM, LM Studio and the like). */
@@ -100,6 +103,13 @@ function ofCodex(model: CodexModel): RemoteModel {
       })),
       isDefault: false,
       ...(hidden && { hidden }),
+      ...(model.service_tiers?.length && {
+        serviceTiers: model.service_tiers.map(({ id, name, description }) => ({
+          id,
+          name,
+          description: description ?? "",
+        })),
+      }),
     },
     priority: model.priority ?? 0,
     supportedInApi: model.supported_in_api ?? true,

@@ -194,3 +194,14 @@ test("a file search session tells what it finds with every update, until it is s
     ],
   );
 });
+
+test("model/list names a model's service tiers, and the speeds that older clients know them by", async (t) => {
+  const { client } = await begun(t, []);
+  const { data } = await client.request("model/list", { includeHidden: true });
+  const tiersOf = (id: string) => {
+    const { serviceTiers, additionalSpeedTiers, defaultServiceTier } = data.find((model: Json) => model.id === id);
+    return [serviceTiers.map((tier: Json) => tier.id), additionalSpeedTiers, defaultServiceTier];
+  };
+  assert.deepEqual(tiersOf("gpt-6.2-sol"), [["priority"], ["fast"], null]);
+  assert.deepEqual(tiersOf("gpt-5.2"), [[], [], null]);
+});

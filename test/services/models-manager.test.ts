@@ -54,6 +54,7 @@ test("without a network the built-in models are listed, as Codex 0.171 lists the
     ],
     defaultReasoningEffort: "medium",
     isDefault: false,
+    serviceTiers: [{ id: "priority", name: "Fast", description: "Answers sooner, and counts for more" }],
   });
 });
 
@@ -94,6 +95,36 @@ test("fetched models come first by priority, then the built-in ones; one visible
     ...OLD.filter((name) => name !== "gpt-5.2-"),
     "scripted-",
   ]);
+});
+
+test("what the models offer beside the usual service: the list's word for those it tells of, else what stock offers offline", async () => {
+  const soon = { id: "priority", name: "Soon", description: "" };
+  const { fetch } = scriptedFetch(
+    list([
+      {
+        ...remote,
+        slug: "tiered",
+        service_tiers: [
+          { id: "priority", name: "Soon", cost: 2 },
+          { id: "flex", name: "Late" },
+        ],
+      },
+      { ...remote, slug: "plain", service_tiers: [] },
+      { ...remote, slug: "gpt-6.2-sol" },
+    ]),
+  );
+  const models = createModelsManager({ remote: { provider: "openai", fetch }, clock: new ManualClock() });
+  const offered = new Map(
+    (await models.listModels({ includeHidden: true })).map(({ model, serviceTiers }) => [model, serviceTiers]),
+  );
+  assert.deepEqual(offered.get("tiered"), [soon, { id: "flex", name: "Late", description: "" }]);
+  assert.equal(offered.get("plain"), undefined);
+  assert.equal(offered.get("gpt-6.2-sol"), undefined, "what the server says of a model is all that is known");
+  assert.deepEqual(
+    offered.get("gpt-6-sol")?.map(({ id }) => id),
+    ["priority"],
+  );
+  assert.equal(offered.get("gpt-5.2"), undefined);
 });
 
 test("a list is fresh for 300 s, then asked for with its ETag; the server's ETag renews it or makes it stale", async () => {
