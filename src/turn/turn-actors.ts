@@ -124,8 +124,9 @@ async function prepare(host: TurnHost, run: TurnRun): Promise<void> {
   const connecting = host.tools.open(host.config.mcpServers, run.signal);
   if (connecting !== undefined) await connecting;
   run.signal.throwIfAborted();
-  // What of it has to be read is waited for before the model is asked, not before the place.
-  if (!needsCompaction(host, run)) void recordInput(host, run);
+  const recording = needsCompaction(host, run) ? undefined : recordInput(host, run);
+  if (recording !== undefined) await recording;
+  run.signal.throwIfAborted();
   const place = host.reserveTurn(run.signal);
   run.occupy(place instanceof Promise ? await place : place, () => host.returnTurn(run.signal));
 }

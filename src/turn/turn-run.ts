@@ -160,8 +160,6 @@ export class TurnRun {
 
   /** Input is being recorded; what comes next waits for it. */
   noteRecording(recording: Promise<void>): void {
-    // Its failure is told to whoever waits for it next.
-    recording.catch(() => undefined);
     this.recording = recording;
   }
 

@@ -21,7 +21,7 @@ suite("a balancer", { timeout: 60_000 }, () => {
     t.after(() => worker.close());
     const address = worker.address();
     assert.ok(typeof address === "object" && address !== null);
-    await using balancer = await Balancer.listen();
+    await using balancer = await Balancer.listen({ patience: { answerMs: 100, silentMs: 1_000 } });
     await balancer.serve([`http://127.0.0.1:${address.port}`]);
     const client = connect(balancer.url);
     t.after(() => client.destroy());
@@ -36,10 +36,7 @@ suite("a balancer", { timeout: 60_000 }, () => {
     await once(worker, "stream");
     while (turns.length === 0) await once(worker, "stream");
     isSilent = true;
-    const notWell = async () => {
-      while (balancer.well > 0) await balancer.check();
-    };
-    await notWell();
+    while (balancer.well > 0) await balancer.check();
     assert.equal(await statusOf(ask()), 503);
     assert.equal(turns[0]?.closed, false);
     turns[0]?.respond({ ":status": 200 });

@@ -16,12 +16,12 @@ import {
 } from "node:http2";
 
 const CHECK_MS = 200;
-const ANSWER_MS = 2_000;
 /**
  * One that is late gets nothing new, and keeps what it has: all of its turns would be begun anew elsewhere, which makes the others late
- * as well. One that has said nothing for so long stands still.
+ * as well. One that has said nothing for `silentMs` stands still.
  */
-const SILENT_MS = 8_000;
+const PATIENCE = { answerMs: 2_000, silentMs: 8_000 } as const;
+type Patience = { readonly answerMs: number; readonly silentMs: number };
 /** Enough that a long message is not stop and go. */
 const WINDOW = { initialWindowSize: 1024 * 1024 };
 const NOBODY_IS_WELL = { ":status": 503, "content-type": "text/plain" };
@@ -29,13 +29,15 @@ const NOBODY_IS_WELL = { ":status": 503, "content-type": "text/plain" };
 /** One worker, as the balancer sees it: asked again and again whether it takes new turns. */
 class Target {
   readonly url: string;
+  readonly #patience: Patience;
   #session: ClientHttp2Session | undefined;
   #isWell = false;
-  #isAsking = false;
+  #asking: Promise<void> | undefined;
   #heardAt = 0;
 
-  constructor(url: string) {
+  constructor(url: string, patience: Patience) {
     this.url = url;
+    this.#patience = patience;
   }
 
   get isWell(): boolean {
@@ -51,19 +53,23 @@ class Target {
     return this.#session?.request(headers);
   }
 
-  async check(): Promise<void> {
-    if (this.#isAsking) return;
-    this.#isAsking = true;
+  /** One question at a time: who asks meanwhile waits for its answer. */
+  check(): Promise<void> {
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined;
+    });
+    return this.#asking;
+  }
+
+  async #ask(): Promise<void> {
     try {
       this.#isWell = (await this.#status()) === 200;
       this.#heardAt = performance.now();
     } catch {
       this.#isWell = false;
-      if (performance.now() - this.#heardAt < SILENT_MS) return;
+      if (performance.now() - this.#heardAt < this.#patience.silentMs) return;
       this.#session?.destroy();
       this.#session = undefined;
-    } finally {
-      this.#isAsking = false;
     }
   }
 
@@ -73,7 +79,7 @@ class Target {
     const asked = session.request({ ":path": "/skein/health" }, { endStream: true });
     asked.once("response", (headers) => resolve(headers[":status"]));
     asked.once("error", reject).once("close", () => reject(new Error("no answer")));
-    asked.setTimeout(ANSWER_MS, () => asked.close(constants.NGHTTP2_CANCEL));
+    asked.setTimeout(this.#patience.answerMs, () => asked.close(constants.NGHTTP2_CANCEL));
     asked.resume();
     return promise;
   }
@@ -98,10 +104,12 @@ export class Balancer implements AsyncDisposable {
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #checking: NodeJS.Timeout;
+  readonly #patience: Patience;
   #targets: readonly Target[] = [];
   #turn = 0;
 
-  private constructor(server: Http2Server, port: number) {
+  private constructor(server: Http2Server, port: number, patience: Patience) {
+    this.#patience = patience;
     this.url = `http://127.0.0.1:${port}`;
     this.#server = server;
     server.on("session", (session) => {
@@ -112,20 +120,29 @@ export class Balancer implements AsyncDisposable {
     this.#checking = setInterval(() => void this.check(), CHECK_MS);
   }
 
-  /** @throws what the system says of the port */
-  static async listen({ port = 0 }: { port?: number } = {}): Promise<Balancer> {
+  /**
+   * @param patience how long a worker has for an answer, and how long it may be silent before its requests are cut off
+   * @throws what the system says of the port
+   */
+  static async listen({
+    port = 0,
+    patience = PATIENCE,
+  }: {
+    port?: number;
+    patience?: Patience;
+  } = {}): Promise<Balancer> {
     const server = createServer({ settings: WINDOW });
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject).listen(port, "127.0.0.1", resolve);
     });
     const address = server.address();
-    return new Balancer(server, typeof address === "object" && address !== null ? address.port : port);
+    return new Balancer(server, typeof address === "object" && address !== null ? address.port : port, patience);
   }
 
   /** Who gets requests from now on; requests that run stay where they are. */
   async serve(urls: readonly string[]): Promise<void> {
     const before = this.#targets;
-    this.#targets = urls.map((url) => before.find((target) => target.url === url) ?? new Target(url));
+    this.#targets = urls.map((url) => before.find((target) => target.url === url) ?? new Target(url, this.#patience));
     await this.check();
   }
 
