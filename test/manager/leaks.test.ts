@@ -20,7 +20,7 @@ async function child(mode: string, count: number): Promise<Record<string, unknow
 
 const NOTHING = {
   ...{ used: 0, unloadedThreads: 0, incarnations: 0, handles: 0, removed: 0 },
-  ...{ groups: 0, members: 0, watches: 0, timers: 0, accounts: 0, notices: 0 },
+  ...{ groups: 0, members: 0, watches: 0, away: 0, timers: 0, accounts: 0, notices: 0 },
   ...{ open: 0, asked: 0, subscriptions: 0, mail: 0 },
 };
 
