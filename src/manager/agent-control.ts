@@ -7,13 +7,12 @@ import {
   lastStatusOf,
   statusUnder,
 } from "../protocol/agent-status.ts";
-import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, checkObject, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
@@ -95,7 +94,7 @@ export class AgentControl {
   async spawnAgent(config: ThreadConfig | undefined, prompt: AgentPrompt, given: AgentOptions = {}): Promise<ThreadId> {
     const threads = this.#threads();
     requirePrompt(prompt);
-    if (!isJsonObject(given)) throw new InvalidRequestError("options: must be an object");
+    checkObject("options", given);
     const { history = [], rootTurn, ...rest } = given;
     const options = givenThreadOptions(rest);
     const items = history.map((payload) => ({ type: "response_item" as const, payload }));

@@ -8,7 +8,7 @@ import type { GroupMember, Roster, StopReason } from "../../machines/roster.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import { checkCallOptions, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, checkObject, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import {
   InvalidRequestError,
   LimitReachedError,
@@ -19,7 +19,6 @@ import {
 } from "../protocol/errors.ts";
 import { givenThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, WaitOptions } from "../thread/thread.ts";
 import { GroupJournal } from "./group-journal.ts";
 import type { GroupOptions, GroupRule } from "./group-options.ts";
@@ -157,7 +156,7 @@ export class LiveGroup implements ThreadGroup {
 
   async startThread(config?: ThreadConfig, given: ThreadOptions & MemberOptions = {}): Promise<NewThread> {
     this.#checkRunning();
-    if (!isJsonObject(given)) throw new InvalidRequestError("options: must be an object");
+    checkObject("options", given);
     const { restart, ...rest } = given;
     checkCallOptions("group.startThread", { restart }, ["restart"], MEMBER_KINDS);
     const options = givenThreadOptions(rest);
@@ -207,7 +206,7 @@ export class LiveGroup implements ThreadGroup {
 
   async group(options: GroupOptions & MemberOptions = {}): Promise<LiveGroup> {
     this.#checkRunning();
-    if (!isJsonObject(options)) throw new InvalidRequestError("group: options: must be an object");
+    checkObject("group: options", options);
     const group = await this.#host.openInner({ ...options, name: options.name ?? this.#nameOfInner() }, this);
     if (!this.#inner.has(group.id)) await this.#addGroup(group, options.restart);
     return group;

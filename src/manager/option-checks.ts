@@ -1,5 +1,6 @@
 /** Options as they come from a program: each is known by name, and each port has the shape of one. */
 import type { AnyActorLogic } from "xstate";
+import { checkObject } from "../protocol/call-options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
@@ -110,7 +111,7 @@ const OPTIONS: Readonly<Record<string, Check>> = {
 
 /** @throws InvalidRequestError that names the first wrong option, and for an unknown one the nearest known one */
 export function checkOptions(options: unknown): void {
-  if (!isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
+  checkObject("options", options);
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const check = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : undefined;

@@ -1,7 +1,7 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { Price } from "../protocol/budget.ts";
-import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, checkObject, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
@@ -12,7 +12,6 @@ import type { Op } from "../protocol/op.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
@@ -268,7 +267,7 @@ export class ThreadManager implements Threads<Thread> {
   }
 
   async #ask<T>(message: SupervisorMessage, options: WaitOptions & { whenFull?: WhenFull }): Promise<T> {
-    if (!isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
+    checkObject("options", options);
     const { signal, deadlineMs, whenFull } = options;
     const { clock } = this.#runtime.setup;
     return ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;

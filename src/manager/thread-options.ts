@@ -1,9 +1,7 @@
-import { checkCallOptions, type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
-import { InvalidRequestError } from "../protocol/errors.ts";
+import { checkCallOptions, checkObject, type OptionKinds, ofType, oneOf } from "../protocol/call-options.ts";
 import { givenThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { HistoryMode } from "../protocol/rollout.ts";
 import type { SessionSource } from "../protocol/session-source.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { OpenOptions } from "../store/thread-store.ts";
 import { parseRestartRule, type RestartRule } from "./group-options.ts";
 import type { RestartStrategy } from "./options.ts";
@@ -83,8 +81,8 @@ const THREAD_KINDS: OptionKinds = {
  * @param signal over that of the options
  * @throws InvalidRequestError
  */
-export function givenThreadOptions(options: unknown, signal?: AbortSignal): ThreadOptions {
-  if (options !== undefined && !isJsonObject(options)) throw new InvalidRequestError("options: must be an object");
+export function givenThreadOptions(options: unknown = {}, signal?: AbortSignal): ThreadOptions {
+  checkObject("options", options);
   const given: ThreadOptions = { ...options };
   checkCallOptions("options", given, THREAD_OPTIONS, THREAD_KINDS);
   const { parentThreadId, restart } = given;

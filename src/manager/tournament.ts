@@ -1,10 +1,9 @@
 /** Many ways to go on from one place: a fork for each, side by side, and the best one stays. */
-import { checkCallOptions, ofType, oneOf } from "../protocol/call-options.ts";
+import { checkCallOptions, checkObject, ofType, oneOf } from "../protocol/call-options.ts";
 import { FanOutError, InvalidRequestError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { NewThread, Thread, ThreadHandle } from "../thread/thread.ts";
 import { type FanOutHost, type FanOutOptions, settledOf, type TaskContext } from "./fan-out.ts";
 import { completed, FAN_OUT } from "./side-by-side.ts";
@@ -188,7 +187,7 @@ const TOURNAMENT_KINDS = {
 };
 
 function check<R, H extends ThreadHandle>(count: number, options: TournamentOptions<R, H>): void {
-  if (!isJsonObject(options)) throw new InvalidRequestError("tournament: options: must be an object");
+  checkObject("tournament: options", options);
   checkCallOptions("tournament", options, TOURNAMENT, TOURNAMENT_KINDS);
   const { run, prompt, score, judge } = options;
   if (!Number.isSafeInteger(count) || count < 1)

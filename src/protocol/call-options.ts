@@ -33,6 +33,11 @@ const isDuration: Fits = (value) =>
 
 const EVERYWHERE: OptionKinds = { signal: isSignal, deadlineMs: isDuration };
 
+/** @throws InvalidRequestError */
+export function checkObject(name: string, value: unknown): asserts value is Record<string, unknown> {
+  if (!isJsonObject(value)) throw new InvalidRequestError(`${name}: must be an object`);
+}
+
 /**
  * @param what the call, such as `run`
  * @param known the names of its options
@@ -46,7 +51,7 @@ export function checkCallOptions(
   kinds: OptionKinds = {},
 ): void {
   if (options === undefined) return;
-  if (!isJsonObject(options)) throw new InvalidRequestError(`${what}: options: must be an object`);
+  checkObject(`${what}: options`, options);
   for (const name in options) {
     const value = options[name];
     if (value === undefined) continue;
