@@ -1,11 +1,11 @@
 /** Turns of a cluster's thread, from what starts them to what they came to. */
 import { isEmptyInput } from "../../machines/thread.machine.ts";
-import { InternalDefect, InvalidRequestError, SkeinError } from "../protocol/errors.ts";
+import { InternalDefect, SkeinError } from "../protocol/errors.ts";
 import { newTurnId, type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import { withKnownInput } from "../thread/known-input.ts";
+import { runInput, withKnownInput } from "../thread/known-input.ts";
 import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import type { RunOptions, WaitOptions } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
@@ -34,10 +34,7 @@ export class RemoteTurns {
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
-    if (typeof input !== "string" && !Array.isArray(input)) {
-      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
-    }
-    const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
+    const items = runInput(input);
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const result = await this.runOp({ type: "user_input", items, ...schema }, options);

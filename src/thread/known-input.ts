@@ -1,8 +1,15 @@
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import type { Op } from "../protocol/op.ts";
-import { INPUT_KINDS } from "../protocol/user-input.ts";
+import { INPUT_KINDS, type UserInput } from "../protocol/user-input.ts";
 import { checkTarget } from "../turn/review/target.ts";
+
+/** What `run` is given, as items. @throws InvalidRequestError */
+export function runInput(input: string | readonly UserInput[]): UserInput[] {
+  if (typeof input === "string") return [{ type: "text", text: input }];
+  if (Array.isArray(input)) return [...input];
+  throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
+}
 
 /** @throws InvalidRequestError for input that nobody would read, and a review of nothing: what its sender means would be lost in silence */
 export function withKnownInput(op: Op): Op {

@@ -50,7 +50,7 @@ import {
 } from "./call-checks.ts";
 import { EventPull, EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
-import { withKnownInput } from "./known-input.ts";
+import { runInput, withKnownInput } from "./known-input.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { PublishReport, RequestOptions, SendOptions, Subscription, ThreadMessenger } from "./messaging.ts";
@@ -408,11 +408,8 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     input: string | readonly UserInput[],
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
-    if (typeof input !== "string" && !Array.isArray(input)) {
-      throw new InvalidRequestError('run: give a text, or an array of input items such as { type: "text", text }');
-    }
+    const items = runInput(input);
     checkCallOptions("run", options, RUN, RUN_KINDS);
-    const items: UserInput[] = typeof input === "string" ? [{ type: "text", text: input }] : [...input];
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
