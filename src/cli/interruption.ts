@@ -1,4 +1,5 @@
 import { EXIT, Exit } from "./failure.ts";
+import { whenReaderGoes } from "./reader.ts";
 
 /** What each signal makes of the exit code. A terminal that has gone is a request to end as well: what runs is stored first. */
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
@@ -6,10 +7,11 @@ const SIGNALS = Object.keys(CODES) as (keyof typeof CODES)[];
 
 /**
  * Ctrl-C, a request to terminate and a hangup, as an AbortSignal. The first one aborts `signal`; the next one ends the process at
- * once, its `exit` listeners included.
+ * once, its `exit` listeners included. A reader of the output that has gone aborts it too, and is no error.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
+  readonly #reader = whenReaderGoes(() => this.#interrupt(EXIT.ok, "interrupted: nobody reads the output any more"));
   #exitCode: number | undefined;
 
   constructor() {
@@ -33,11 +35,16 @@ export class Interruption implements Disposable {
   readonly #take = (name: NodeJS.Signals): void => {
     const exitCode = CODES[name as keyof typeof CODES];
     if (this.#exitCode !== undefined) process.exit(exitCode);
-    this.#exitCode = exitCode;
-    this.#controller.abort(new DOMException(`interrupted by ${name}`, "AbortError"));
+    this.#interrupt(exitCode, `interrupted by ${name}`);
   };
+
+  #interrupt(exitCode: number, why: string): void {
+    this.#exitCode ??= exitCode;
+    this.#controller.abort(new DOMException(why, "AbortError"));
+  }
 
   [Symbol.dispose](): void {
     for (const name of SIGNALS) process.off(name, this.#take);
+    this.#reader[Symbol.dispose]();
   }
 }

@@ -16,6 +16,7 @@ import { withGlobalOptions, withoutEqualsSigns } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loadCommand } from "./load/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
+import { readerHasGone } from "./reader.ts";
 import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { imageOption, withSessionOptions } from "./session-options.ts";
@@ -105,13 +106,13 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
 }
 
 /**
- * A reader that has gone wants no more. A terminal that has gone is followed by SIGHUP, which lets what runs be stored. Anything
- * else wrong with the output is an error.
+ * A reader that has gone wants no more; what is at work ends in order, so that it is stored, and all else at once. A terminal that has
+ * gone is followed by SIGHUP, which does the same. Anything else wrong with the output is an error.
  */
 function endOfReader(error: NodeJS.ErrnoException): void {
-  if (error.code === "EPIPE") process.exit(EXIT.ok);
-  if (error.code === "EIO") return;
-  throw error;
+  if (error.code === "EPIPE") {
+    if (!readerHasGone()) process.exit(EXIT.ok);
+  } else if (error.code !== "EIO") throw error;
 }
 
 /** Makes one command of the program. What the command works with is imported when it runs, so that help is quick. */

@@ -230,6 +230,27 @@ test("an approval that nobody can give is refused, and the turn goes on", async 
   await assert.rejects(readFile(join(home, "f")));
 });
 
+for (const as of [[], ["--json"]]) {
+  test(`a reader that goes in a turn ends it: it is stored as interrupted, and no error ${as.join()}`, async (t) => {
+    await using server = await ModelServer.start((response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const delta = sse({ type: "response.output_text.delta", item_id: "m", delta: "on and on\n" });
+      response.write(sse(created, { type: "response.output_text.delta", item_id: "m", delta: "so far" }));
+      const timer = setInterval(() => response.write(delta), 10);
+      response.on("close", () => clearInterval(timer));
+    });
+    const home = await homeWithProvider(t, server.baseUrl);
+    const child = start(["exec", "hi", "--home", home, ...as]);
+    child.stdin.end();
+    const end = ended(child);
+    await printed(child, "so far");
+    child.stdout.destroy();
+    assert.equal((await end).code, 0);
+    assert.match((await skein(["show", "--last", "--home", home])).stdout, /turn interrupted/);
+    assert.deepEqual(await readdir(join(home, "leases")), ["owners"]);
+  });
+}
+
 for (const [signal, exitCode] of [
   ["SIGINT", 130],
   ["SIGHUP", 129],

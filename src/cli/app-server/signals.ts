@@ -1,4 +1,5 @@
 import { EXIT } from "../failure.ts";
+import { whenReaderGoes } from "../reader.ts";
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -9,6 +10,7 @@ const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export class ServerSignals implements Disposable {
   readonly #asked = new AbortController();
   readonly #insisted = new AbortController();
+  readonly #reader = whenReaderGoes(() => this.#insist());
 
   constructor() {
     for (const name of ENDING) process.on(name, this.#take);
@@ -24,11 +26,17 @@ export class ServerSignals implements Disposable {
 
   readonly #take = (name: NodeJS.Signals): void => {
     if (this.insisted.aborted) process.exit(EXIT.terminated);
-    if (this.asked.aborted || name === "SIGHUP") this.#insisted.abort();
+    if (this.asked.aborted || name === "SIGHUP") this.#insist();
     this.#asked.abort();
   };
 
+  #insist(): void {
+    this.#insisted.abort();
+    this.#asked.abort();
+  }
+
   [Symbol.dispose](): void {
     for (const name of ENDING) process.off(name, this.#take);
+    this.#reader[Symbol.dispose]();
   }
 }
