@@ -6,6 +6,7 @@ import { checkTopic } from "../manager/topics.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { newItemId, newTurnId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { Recipient } from "../protocol/message.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { WaitOptions } from "../thread/wait-options.ts";
 import type { ClusterSubscription } from "./cluster-thread.ts";
@@ -47,6 +48,7 @@ export class RemoteMessages {
 
   /** The engine keeps it until its receiver has handled it: `durable` or not, it is so. */
   async send(from: ThreadId | null, to: Recipient, message: unknown, options: SendOptions = {}): Promise<SubmissionId> {
+    checkCall("send", options);
     options.signal?.throwIfAborted();
     const post = postOf(from, to, message);
     await this.#post(post, options, this.#lookups.get(from));
@@ -76,8 +78,10 @@ export class RemoteMessages {
     from: ThreadId | null,
     to: Recipient,
     message: unknown,
-    { signal, deadlineMs = REPLY_MS }: RequestOptions = {},
+    options: RequestOptions = {},
   ): Promise<unknown> {
+    checkCall("request", options);
+    const { signal, deadlineMs = REPLY_MS } = options;
     signal?.throwIfAborted();
     const { calls } = this.#host;
     const post = postOf(from, to, message);
@@ -116,6 +120,7 @@ export class RemoteMessages {
     message: unknown,
     options: SendOptions = {},
   ): Promise<PublishReport> {
+    checkCall("publish", options);
     const topic = checkTopic(given);
     const said = plainMessage(message);
     options.signal?.throwIfAborted();

@@ -4,7 +4,7 @@ import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
+import { ThreadClosedError } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
@@ -22,9 +22,9 @@ import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { parseWith } from "../protocol/validation.ts";
+import { checkCall, checkNamed, checkTurns, givenBudgetChange, givenSubmissionId } from "../thread/call-checks.ts";
 import { withKnownInput } from "../thread/known-input.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
-import { traceOf } from "../thread/submission-ledger.ts";
 import type {
   ActiveTurn,
   EventsOptions,
@@ -44,14 +44,15 @@ import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import type { ClusterSubscription, ClusterThread } from "./cluster-thread.ts";
 import { Feed, type FeedSource } from "./feed.ts";
-import { MessageLine, type Running } from "./message-line.ts";
+import { MessageLine } from "./message-line.ts";
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
 import { RemoteStream } from "./remote-stream.ts";
+import { RemoteSubmissions } from "./remote-submissions.ts";
 import { RemoteTurns } from "./remote-turns.ts";
 import { RemoteView } from "./remote-view.ts";
 import { RemoteWatches } from "./remote-watch.ts";
 import type { ThreadHost } from "./thread-host.ts";
-import { type Facts, type LiveState, type Look, type Message, shownConfig, type TurnAnswer } from "./wire.ts";
+import { type Facts, type LiveState, type Look, type Message, shownConfig } from "./wire.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
@@ -70,6 +71,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     bounded: (what, work, options) => this.#bounded(what, work, options),
     ended: () => new ThreadClosedError(this.id),
   });
+  readonly #submissions: RemoteSubmissions;
   #watches: RemoteWatches | undefined;
   /** Fires when the thread has ended. */
   readonly #ended = new AbortController();
@@ -91,6 +93,15 @@ export class RemoteThread implements ClusterThread, FeedSource {
         this.#noteEnd();
       },
       failed: (text) => this.#stream.feed?.tellFailure(toSubmissionId(""), text),
+    });
+    this.#submissions = new RemoteSubmissions({
+      ...{ threadId: this.id, view: this.#view, line: this.#line },
+      feed: () => this.#stream.feed,
+      isClosed: () => this.#isClosed,
+      look: (signal) => this.look(signal),
+      takeLook: (look) => this.takeLook(look),
+      lines: (signal) => this.lines(0, undefined, signal),
+      bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
     });
     this.#from = isWhole
       ? { position: 0, lateIn: undefined }
@@ -163,6 +174,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async refresh(options: WaitOptions = {}): Promise<void> {
+    checkCall("refresh", options);
     await this.#bounded(
       "the look",
       async (signal) => {
@@ -205,10 +217,12 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   events(options: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
+    checkCall("events", options);
     return this.#stream.events(options);
   }
 
-  nextEvent(options: WaitOptions = {}): Promise<Event> {
+  async nextEvent(options: WaitOptions = {}): Promise<Event> {
+    checkCall("nextEvent", options);
     return this.#stream.nextEvent(options);
   }
 
@@ -219,76 +233,33 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   // What it is told.
 
-  submit(op: Op, options: SubmitOptions = {}): Promise<SubmissionId> {
-    return this.#submit({ id: newTurnId(), op, isNew: true }, options);
+  async submit(op: Op, options: SubmitOptions = {}): Promise<SubmissionId> {
+    return this.#submissions.submit({ id: newTurnId(), op, isNew: true }, options);
   }
 
   async submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
-    checkSubmissionId(submission.id);
-    return this.#submit(submission, options);
-  }
-
-  /** @param look how the thread stood just now, where somebody has asked */
-  async #submit(
-    { id, op: given, isNew, rerun }: NamedSubmission,
-    options: SubmitOptions,
-    look?: Look,
-  ): Promise<SubmissionId> {
-    options.signal?.throwIfAborted();
-    const op = withKnownInput(parseOp(given));
-    await this.#bounded(
-      "the submission",
-      async (signal) => {
-        if (look !== undefined) this.takeLook(look);
-        else if (this.#line.running === undefined) this.takeLook(await this.look(signal));
-        if (op.type === "thread_rollback") return this.#rollBack({ id, turns: op.num_turns }, signal);
-        const before = this.#line.running;
-        const running = await this.#send({ kind: "op", id, op, isNew, rerun }, signal);
-        // What the settings are from now on is known when it has been carried out.
-        if (op.type === "override_turn_context" && running !== before) await running?.answer;
-      },
-      options,
-      op,
-    );
-    this.#view.noteAnswered(op);
-    return toSubmissionId(id);
+    checkNamed(submission);
+    return this.#submissions.submit(submission, options);
   }
 
   /** As submit, for whoever has just looked. */
-  submitAfter(
+  async submitAfter(
     look: Look,
-    submission: { readonly id?: string | undefined; readonly op: Op },
+    { id, op }: { readonly id?: string | undefined; readonly op: Op },
     options: SubmitOptions = {},
   ): Promise<SubmissionId> {
-    const { id, op } = submission;
-    if (id === undefined) return this.#submit({ id: newTurnId(), op, isNew: true }, options, look);
-    checkSubmissionId(id);
-    return this.#submit({ id, op }, options, look);
-  }
-
-  async #send(message: Message, signal: AbortSignal): Promise<Running | undefined> {
-    if (this.#isClosed) throw new ThreadClosedError(this.id, message.kind === "op" ? message.op : undefined);
-    return this.#line.send(message, signal);
+    const submission = id === undefined ? { id: newTurnId(), op, isNew: true } : { id: givenSubmissionId(id), op };
+    return this.#submissions.submit(submission, options, look);
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {
+    checkCall("ready", options);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw new ThreadClosedError(this.id);
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
-    checkSubmissionId(id);
-    return this.#bounded(
-      "the outcome",
-      async (signal) => {
-        const { note } = await this.look(signal);
-        const trace = await traceOf(this.lines(0, undefined, signal), { id: toSubmissionId(id), threadId: this.id });
-        if (trace === undefined) return note.run?.submissionId === id ? "running" : undefined;
-        if (trace.end !== "open") return trace.end;
-        return note.run === null ? "cut" : "running";
-      },
-      options,
-    );
+    return this.#submissions.outcomeOf(id, options);
   }
 
   budget(): Promise<BudgetUse | undefined> {
@@ -296,13 +267,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async setBudget(change: BudgetChange): Promise<void> {
-    await this.#message({ kind: "budget", id: newTurnId(), change });
+    await this.#submissions.message({ kind: "budget", id: newTurnId(), change: givenBudgetChange(change) });
   }
 
   /** Also for its later turns, on whichever worker. */
   async setPriority(given: Priority): Promise<void> {
     const { priority = given } = parseThreadConfig({ priority: given });
-    await this.#message({ kind: "priority", id: newTurnId(), priority });
+    await this.#submissions.message({ kind: "priority", id: newTurnId(), priority });
   }
 
   async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
@@ -315,6 +286,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     message: Message,
     options: RequestOptions = {},
   ): Promise<ReplyFrom<To, Message>> {
+    checkCall("request", options);
     if (this.#isClosed) throw new ThreadClosedError(this.id, message);
     const { signal = this.#ended.signal } = options;
     const both = AbortSignal.any([signal, this.#ended.signal]);
@@ -350,11 +322,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
   }
 
   async receive(message: Message, signal: AbortSignal): Promise<void> {
-    await this.#send(message, signal);
+    await this.#submissions.send(message, signal);
   }
 
   /** The engine keeps it, and gives the op by way of any worker. */
-  async schedule(when: When, given: Op, { id = newTurnId() }: ScheduleOptions = {}): Promise<ScheduledTimer> {
+  async schedule(when: When, given: Op, options: ScheduleOptions = {}): Promise<ScheduledTimer> {
+    checkCall("schedule", options);
+    const { id = newTurnId() } = options;
     if (this.#isClosed) throw new ThreadClosedError(this.id, given);
     const set = newTurnId();
     const op = withKnownInput(parseOp(given));
@@ -371,19 +345,6 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#host.calls.cancelTimer(this.id, id);
   }
 
-  /** Hands a message in, and waits until it was carried out. */
-  async #message(message: Message, options: WaitOptions = {}, what = "the message"): Promise<void> {
-    await this.#bounded(what, (signal) => this.#carryOut(message, signal), options);
-  }
-
-  /** @returns what the invocation came to that was made for the message */
-  async #carryOut(message: Message, signal: AbortSignal): Promise<TurnAnswer | undefined> {
-    if (this.#line.running === undefined) this.takeLook(await this.look(signal));
-    const before = this.#line.running;
-    const running = await this.#send(message, signal);
-    return running === undefined || running === before ? undefined : running.answer;
-  }
-
   // Turns.
 
   run<Output = unknown>(
@@ -393,46 +354,43 @@ export class RemoteThread implements ClusterThread, FeedSource {
     return this.#turns.run(input, options);
   }
 
-  compact(options: WaitOptions = {}): Promise<TurnResult> {
+  async compact(options: WaitOptions = {}): Promise<TurnResult> {
+    checkCall("compact", options);
     return this.#turns.runOp({ type: "compact" }, options);
   }
 
-  review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+  async review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
+    checkCall("review", options);
     return this.#turns.runOp({ type: "review", review_request: { target } }, options);
   }
 
   get #turns(): RemoteTurns {
     return new RemoteTurns({
       bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
-      send: (message, signal) => this.#send(message, signal),
+      send: (message, signal) => this.#submissions.send(message, signal),
       reached: async (position) => this.#stream.feed?.reached(position),
       lines: (signal) => this.lines(this.#origin.position, undefined, signal),
       interrupt: () => this.interrupt(),
     });
   }
 
-  async interrupt({ turnId, ...options }: InterruptOptions = {}): Promise<void> {
+  async interrupt(options: InterruptOptions = {}): Promise<void> {
+    checkCall("interrupt", options);
     if (this.#isClosed) throw new ThreadClosedError(this.id);
-    await this.#message({ kind: "interrupt", id: newTurnId(), turnId }, options, "the interrupt");
+    const { turnId } = options;
+    await this.#submissions.message({ kind: "interrupt", id: newTurnId(), turnId }, options, "the interrupt");
   }
 
   async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
-    if (!Number.isSafeInteger(turns) || turns < 1)
-      throw new InvalidRequestError("rollback: give how many turns, from 1 on");
-    await this.#bounded("the rollback", (signal) => this.#rollBack({ id: newTurnId(), turns }, signal), options);
+    checkCall("rollback", options);
+    checkTurns(turns);
+    const give = (signal: AbortSignal) => this.#submissions.rollBack({ id: newTurnId(), turns }, signal);
+    await this.#bounded("the rollback", give, options);
   }
 
-  async #rollBack({ id, turns }: { id: string; turns: number }, signal: AbortSignal): Promise<void> {
-    const stop = this.#stream.feed?.expectRollback(toSubmissionId(id));
-    try {
-      const answer = await this.#carryOut({ kind: "rollback", id, turns }, signal);
-      await this.#stream.feed?.reached(answer?.facts.position ?? 0);
-    } finally {
-      stop?.();
-    }
-  }
-
-  async shutdown({ signal, deadlineMs = DEFAULT_SHUTDOWN_MS }: WaitOptions = {}): Promise<ShutdownOutcome> {
+  async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {
+    checkCall("shutdown", options);
+    const { signal, deadlineMs = DEFAULT_SHUTDOWN_MS } = options;
     if (this.#isClosed) return "completed";
     await this.#bounded(
       "the shutdown",
@@ -473,9 +431,3 @@ export class RemoteThread implements ClusterThread, FeedSource {
 }
 
 refuseMembers(RemoteThread.prototype, REFUSED_OF_THREADS);
-
-/** @throws InvalidRequestError */
-function checkSubmissionId(id: unknown): void {
-  if (typeof id !== "string" || id === "")
-    throw new InvalidRequestError("submission id: must be a text, and not empty");
-}

@@ -5,6 +5,7 @@ import { newTurnId, type SubmissionId, toSubmissionId } from "../protocol/ids.ts
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { UserInput } from "../protocol/user-input.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import { runInput, withKnownInput } from "../thread/known-input.ts";
 import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import type { RunOptions, WaitOptions } from "../thread/thread.ts";
@@ -35,6 +36,7 @@ export class RemoteTurns {
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
     const items = runInput(input);
+    checkCall("run", options);
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const result = await this.runOp({ type: "user_input", items, ...schema }, options);

@@ -2,7 +2,8 @@
 import type { Subscription } from "rxjs";
 import { onceAborted } from "../kernel/abort-listeners.ts";
 import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
-import { newItemId, parseThreadId, type ThreadId } from "../protocol/ids.ts";
+import { givenThreadId, newItemId, type ThreadId } from "../protocol/ids.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import type { WatchedThread } from "../thread/thread.ts";
 import type { Down, Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
 import type { ClusterThread } from "./cluster-thread.ts";
@@ -129,7 +130,8 @@ export class RemoteWatches {
 
   /** @throws InvalidRequestError for the thread itself; the signal's reason */
   monitor(other: WatchedThread, options: MonitorOptions = {}): Monitor {
-    const threadId = parseThreadId(typeof other === "string" ? other : other?.id);
+    checkCall("monitor", options);
+    const threadId = givenThreadId(typeof other === "string" ? other : other?.id, "thread");
     if (threadId === this.#threadId) throw new InvalidRequestError("monitor: a thread can't watch itself");
     const monitor = this.#hold(new RemoteMonitor(this.#host, { watcher: this.#threadId, threadId }, options));
     void monitor.watch();
@@ -154,7 +156,9 @@ export class RemoteWatches {
     return [...this.#monitors.values()];
   }
 
-  link(other: WatchedThread, { trap = false, ...options }: LinkOptions = {}): Link {
+  link(other: WatchedThread, given: LinkOptions = {}): Link {
+    checkCall("link", given);
+    const { trap = false, ...options } = given;
     const monitor = this.monitor(other, options);
     const { threadId, down } = monitor;
     const { calls } = this.#host;

@@ -11,18 +11,16 @@ import {
   type BudgetAmounts,
   type BudgetState,
   type BudgetUse,
-  budgetSchema,
   costOf,
   nothingUsed,
   type Price,
 } from "../protocol/budget.ts";
-import { checkCallOptions } from "../protocol/call-options.ts";
 import { BudgetExceededError, InvalidRequestError } from "../protocol/errors.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId, TurnId } from "../protocol/ids.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
-import { parseWith } from "../protocol/validation.ts";
+import { givenBudgetChange } from "../thread/call-checks.ts";
 import type { Asking, BudgetChange, Budgeting, Reservation, Spender, SpendingRun } from "../turn/spending.ts";
 import type { Bound, Spend } from "./budget-account.ts";
 import { type AccountsHost, BudgetAccounts, limitsSomething } from "./budget-accounts.ts";
@@ -205,11 +203,7 @@ export class Budgets implements Budgeting {
 
   /** Raises or lowers a thread's budgets, from its next request on; resolves when that is stored. What is used stays. */
   async change(threadId: ThreadId, config: ResolvedThreadConfig, change: BudgetChange): Promise<void> {
-    checkCallOptions("setBudget", change ?? null, ["budget", "treeBudget"]);
-    const { budget, treeBudget } = change;
-    const read = (name: string, given: unknown) =>
-      given === null || given === undefined ? given : parseWith(budgetSchema, given, name);
-    const limits = { budget: read("budget", budget), treeBudget: read("treeBudget", treeBudget) };
+    const limits = givenBudgetChange(change);
     const boundsMoney = limits.budget?.cost !== undefined || limits.treeBudget?.cost !== undefined;
     if (boundsMoney && this.#host.prices(config.model, config.modelProvider) === undefined)
       throw unknownPrice(config.model);

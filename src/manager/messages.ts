@@ -6,7 +6,6 @@ import { Observable } from "rxjs";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
-import { checkCallOptions, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import {
   InvalidRequestError,
   ManagerClosedError,
@@ -18,6 +17,7 @@ import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { Recipient, ThreadMessage } from "../protocol/message.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { Subtree } from "../thread/by-thread.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import type { LifeEnd } from "../thread/life-end.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type {
@@ -42,8 +42,6 @@ import { checkTopic, Topics } from "./topics.ts";
 
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;
-const SEND = [...WAIT_OPTIONS, "whenFull", "durable"] satisfies (keyof SendOptions)[];
-const SEND_KINDS = { whenFull: oneOf("wait", "reject", "dropOldest"), durable: ofType("boolean") };
 
 /** Whose threads speak to each other. */
 export interface MessagesHost extends DeliveryHost, RequestsHost {
@@ -114,7 +112,7 @@ export class Messages implements MessageDesk {
   }
 
   async #send(from: ThreadId | null, to: Recipient, given: unknown, options: SendOptions = {}): Promise<SubmissionId> {
-    checkCallOptions("send", options, SEND, SEND_KINDS);
+    checkCall("send", options);
     const post = postOf(from, to, given);
     await this.#post(post, options);
     return post.id;
@@ -219,7 +217,7 @@ export class Messages implements MessageDesk {
   }
 
   async #request(from: ThreadId | null, to: Recipient, given: unknown, options: RequestOptions = {}): Promise<unknown> {
-    checkCallOptions("request", options, WAIT_OPTIONS);
+    checkCall("request", options);
     const { signal, deadlineMs = REPLY_MS } = options;
     const post = postOf(from, to, given);
     if (from === post.to) throw new InvalidRequestError("request: a thread can't wait for a reply of its own");
@@ -236,7 +234,7 @@ export class Messages implements MessageDesk {
     said: unknown,
     options: SendOptions = {},
   ): Promise<PublishReport> {
-    checkCallOptions("publish", options, SEND, SEND_KINDS);
+    checkCall("publish", options);
     const topic = checkTopic(given);
     const message = plainMessage(said);
     options.signal?.throwIfAborted();

@@ -5,9 +5,9 @@
  */
 import { onceAborted } from "../kernel/abort-listeners.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
-import { checkCallOptions, ofType } from "../protocol/call-options.ts";
 import { ManagerClosedError, RolloutNotFoundError, ThreadClosedError } from "../protocol/errors.ts";
 import { newItemId, type ThreadId } from "../protocol/ids.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import type { Down, DownReason, Link, LinkOptions, Monitor, MonitorOptions } from "../thread/watching.ts";
 import type { ThreadEnd } from "./thread-end.ts";
 import { type StoredWatch, WatchNotes, type WatchNotesHost } from "./watch-notes.ts";
@@ -27,9 +27,6 @@ const reasonOf = ({ reason, wasAsked }: ThreadEnd): DownReason => {
   if (reason !== "closed") return reason;
   return wasAsked ? "shutdown" : "normal";
 };
-
-const MONITOR = ["signal", "onDown"] satisfies (keyof MonitorOptions)[];
-const MONITOR_KINDS = { onDown: ofType("function"), trap: ofType("boolean") };
 
 export class Monitors {
   readonly #threads: Watchable;
@@ -62,7 +59,7 @@ export class Monitors {
 
   /** @throws ManagerClosedError; the signal's reason */
   monitor(watcher: ThreadId, threadId: ThreadId, options: MonitorOptions = {}): Monitor {
-    checkCallOptions("monitor", options, MONITOR, MONITOR_KINDS);
+    checkCall("monitor", options);
     const { signal, onDown } = options;
     if (this.#isClosed) throw new ManagerClosedError();
     signal?.throwIfAborted();
@@ -85,7 +82,7 @@ export class Monitors {
 
   /** Two threads end together from now on; asked for again it is the same bond, and `trap` says what this side does. */
   link(from: ThreadId, to: ThreadId, given: LinkOptions = {}): Link {
-    checkCallOptions("link", given, [...MONITOR, "trap"], MONITOR_KINDS);
+    checkCall("link", given);
     const { trap = false, ...options } = given;
     const told = this.monitor(from, to, options);
     const bond =

@@ -1,9 +1,9 @@
 import { Observable } from "rxjs";
 import type { ModelPreset } from "../model/model-preset.ts";
 import type { Price } from "../protocol/budget.ts";
-import { checkCallOptions, checkObject, WAIT_OPTIONS } from "../protocol/call-options.ts";
+import { checkCallOptions, checkObject } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import { InvalidRequestError, type TaskOutcome } from "../protocol/errors.ts";
+import type { TaskOutcome } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { givenThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import type { ForkAnchor, InitialHistory } from "../protocol/initial-history.ts";
@@ -17,6 +17,7 @@ import type { AuthManager } from "../services/auth-manager.ts";
 import type { ModelsManager } from "../services/models-manager.ts";
 import type { SkillsManager } from "../services/skills-manager.ts";
 import type { StoredThread, ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
+import { checkCall, checkFork } from "../thread/call-checks.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Published, PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
@@ -146,9 +147,7 @@ export class ThreadManager implements Threads<Thread> {
     fork: { from: ForkSource | string; at?: ForkAnchor; config?: ThreadConfig },
     options: ThreadOptions = {},
   ): Promise<NewThread> {
-    if (fork === undefined || fork === null)
-      throw new InvalidRequestError("fork: give { from }: a thread id, { rolloutPath } or { history }");
-    checkCallOptions("fork", fork, ["from", "at", "config"]);
+    checkFork(fork);
     const { from, at, config } = fork;
     return this.#ask(
       { type: "thread.fork", from: from as ForkSource, ...definedFields({ at, config }), options },
@@ -161,7 +160,7 @@ export class ThreadManager implements Threads<Thread> {
    * whose store hangs while it leaves memory is ended, and given back all the same.
    */
   async removeThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread | undefined> {
-    checkCallOptions("removeThread", options, WAIT_OPTIONS);
+    checkCall("removeThread", options);
     return this.#ask({ type: "thread.remove", threadId: threadId as ThreadId }, options);
   }
 
@@ -177,7 +176,7 @@ export class ThreadManager implements Threads<Thread> {
 
   /** @throws ThreadNotFoundError */
   async getThread(threadId: ThreadId | string, options: WaitOptions = {}): Promise<Thread> {
-    checkCallOptions("getThread", options, WAIT_OPTIONS);
+    checkCall("getThread", options);
     return this.#ask({ type: "thread.get", threadId: threadId as ThreadId }, options);
   }
 
@@ -196,7 +195,7 @@ export class ThreadManager implements Threads<Thread> {
    * is not interrupted, though its turn is open: `interrupted` finds it neither way, and its page may be shorter for it.
    */
   async listThreads(query?: ThreadQuery): Promise<ThreadPage> {
-    checkCallOptions("listThreads", query, QUERY);
+    checkCall("listThreads", query);
     const page = await this.store.list(query);
     const works = ({ threadId, openTurn }: StoredThread) =>
       openTurn !== null && this.#runtime.registry.peek(threadId)?.activeTurn !== undefined;
@@ -226,7 +225,7 @@ export class ThreadManager implements Threads<Thread> {
     op: Op,
     options: WaitOptions & { id?: string; whenFull?: WhenFull } = {},
   ): Promise<SubmissionId> {
-    checkCallOptions("sendOp", options, [...WAIT_OPTIONS, "id", "whenFull"]);
+    checkCall("sendOp", options);
     const { id } = options;
     return this.#ask({ type: "thread.send", threadId: threadId as ThreadId, op, ...definedFields({ id }) }, options);
   }
@@ -510,20 +509,6 @@ export class ThreadManager implements Threads<Thread> {
   }
 }
 
-/** The compiler says when one is missing here. */
-const QUERY = Object.keys({
-  cursor: 1,
-  limit: 1,
-  orderBy: 1,
-  cwd: 1,
-  modelProviders: 1,
-  sourceKinds: 1,
-  archived: 1,
-  interrupted: 1,
-  parentThreadId: 1,
-  forkedFromId: 1,
-  search: 1,
-} satisfies Record<keyof ThreadQuery, 1>);
 function watch<T, S extends T = T>(watchers: Set<(value: S) => void>): Observable<T> {
   return new Observable((subscriber) => {
     const watcher = (value: S) => subscriber.next(value);

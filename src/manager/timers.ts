@@ -16,7 +16,6 @@ import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { MinHeap } from "../kernel/min-heap.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
-import { checkCallOptions, type OptionKinds } from "../protocol/call-options.ts";
 import { RolloutNotFoundError, ThreadBusyError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { newTurnId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
@@ -32,6 +31,7 @@ import {
 import { parseWith } from "../protocol/validation.ts";
 import { SingleFlight } from "../services/single-flight.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
+import { checkCall } from "../thread/call-checks.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import { type Firing, firingsOf, lastDue, submissionOf } from "./firings.ts";
 
@@ -57,14 +57,6 @@ export interface TimerHost {
   /** The thread, loaded for it. @throws ThreadNotFoundError, RolloutNotFoundError, ThreadBusyError */
   bring(threadId: ThreadId): Promise<LiveThread>;
 }
-
-const LONGEST_ID = 256;
-const TIMER_KINDS: OptionKinds = {
-  id: (id) =>
-    typeof id === "string" && id !== "" && id.length <= LONGEST_ID
-      ? undefined
-      : `must be a text of 1 to ${LONGEST_ID} characters`,
-};
 
 type Row = {
   readonly threadId: ThreadId;
@@ -144,7 +136,7 @@ export class Timers {
 
   /** Resolves when it is stored. @throws InvalidRequestError, ThreadNotFoundError, StoreIoError */
   async schedule(threadId: ThreadId, when: When, given: Op, options: ScheduleOptions): Promise<ScheduledTimer> {
-    checkCallOptions("schedule", options, ["id"], TIMER_KINDS);
+    checkCall("schedule", options);
     const { id = newTurnId() } = options;
     const op = parseOp(given);
     if (this.#host.isRemoved(threadId)) throw new ThreadNotFoundError(threadId);

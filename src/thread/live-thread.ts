@@ -10,7 +10,6 @@ import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { checkCallOptions, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import {
   DeadlineExceededError,
@@ -25,7 +24,6 @@ import { isAnswerOp, type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
-import { isJsonObject } from "../protocol/unknown-kind.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
@@ -35,19 +33,7 @@ import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { activeTurnOf } from "./active-turn.ts";
 import { Audience, type Observer } from "./audience.ts";
-import {
-  EVENTS,
-  EVENTS_KINDS,
-  INTERRUPT,
-  INTERRUPT_KINDS,
-  NAMED,
-  RUN,
-  RUN_KINDS,
-  STEP,
-  STEP_KINDS,
-  SUBMIT,
-  SUBMIT_KINDS,
-} from "./call-checks.ts";
+import { checkCall, checkNamed, checkTurns, givenSubmissionId } from "./call-checks.ts";
 import { EventPull, EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { runInput, withKnownInput } from "./known-input.ts";
@@ -82,11 +68,6 @@ const DEFAULT_INTERRUPT_MS = 10_000;
 
 /** The kinds of turns that ask the model. */
 const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
-
-const isId = (id: unknown): boolean => typeof id === "string" && id !== "";
-
-const refuseId = (): Promise<never> =>
-  Promise.reject(new InvalidRequestError("submission id: must be a text, and not empty"));
 
 export class LiveThread implements Thread, Lives, Observed, Destination {
   readonly id: ThreadId;
@@ -307,14 +288,13 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
-    if (!isJsonObject(submission)) throw new InvalidRequestError("submitWithId: give { id, op }");
-    checkCallOptions("submitWithId", submission, NAMED);
+    checkNamed(submission);
     const { id, op, rerun, isNew } = submission;
-    return isId(id) ? this.#submit({ id: toSubmissionId(id), op, rerun, isNew }, options) : refuseId();
+    return this.#submit({ id: toSubmissionId(id), op, rerun, isNew }, options);
   }
 
   async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
-    checkCallOptions("submit", options, SUBMIT, SUBMIT_KINDS);
+    checkCall("submit", options);
     options.signal?.throwIfAborted();
     const op = withKnownInput(parseOp(handing.op));
     if (isAnswerOp(op)) {
@@ -344,10 +324,10 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
-    checkCallOptions("outcomeOf", options, WAIT_OPTIONS);
+    checkCall("outcomeOf", options);
     options.signal?.throwIfAborted();
-    if (!isId(id)) return refuseId();
-    return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, toSubmissionId(id)), options);
+    const known = givenSubmissionId(id);
+    return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, known), options);
   }
 
   /** Hands the op over; it, and what the thread had said before it, is stored then (T7). */
@@ -368,7 +348,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {
-    checkCallOptions("ready", options, WAIT_OPTIONS);
+    checkCall("ready", options);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     if (!this.#mailbox.hasRoom) await this.#bounded("room", (signal) => this.#mailbox.room(signal), options);
@@ -384,7 +364,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   /** Calls that overlap get an event each, in their order. */
   async nextEvent(options: WaitOptions = {}): Promise<Event> {
-    checkCallOptions("nextEvent", options, WAIT_OPTIONS);
+    checkCall("nextEvent", options);
     options.signal?.throwIfAborted();
     this.#pull ??= new EventPull(new EventStream(this, this.#incarnation, { after: 0 }));
     const event = await this.#pull.next((pulled) => this.#bounded("the next event", () => pulled, options));
@@ -393,7 +373,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   events(options: EventsOptions = {}): AsyncIterableIterator<ThreadEvent, undefined> {
-    checkCallOptions("events", options, EVENTS, EVENTS_KINDS);
+    checkCall("events", options);
     const { after, signal } = options;
     return new EventStream(this, this.#incarnation, { after: this.#startOf(after), signal });
   }
@@ -409,7 +389,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     options: RunOptions<Output> = {},
   ): Promise<TurnResult<Output>> {
     const items = runInput(input);
-    checkCallOptions("run", options, RUN, RUN_KINDS);
+    checkCall("run", options);
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
     const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
@@ -417,15 +397,14 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async compact(options: WaitOptions = {}): Promise<TurnResult> {
-    checkCallOptions("compact", options, WAIT_OPTIONS);
+    checkCall("compact", options);
     return this.#runOp({ type: "compact" }, options);
   }
 
   async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
-    checkCallOptions("rollback", options, WAIT_OPTIONS);
+    checkCall("rollback", options);
     options.signal?.throwIfAborted();
-    if (!Number.isSafeInteger(turns) || turns < 1)
-      throw new InvalidRequestError("rollback: give how many turns, from 1 on");
+    checkTurns(turns);
     const { answer, begin: onNamed, stop } = answerToRollback(this);
     try {
       await this.#bounded(
@@ -443,7 +422,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
-    checkCallOptions("review", options, WAIT_OPTIONS);
+    checkCall("review", options);
     return this.#runOp({ type: "review", review_request: { target } }, options);
   }
 
@@ -474,7 +453,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async step<T>(id: string, work: StepWork<T>, options: StepOptions = {}): Promise<T> {
-    checkCallOptions("step", options, STEP, STEP_KINDS);
+    checkCall("step", options);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     this.#steps ??= new Steps((signal) => this.#inMemory(signal), this.#endSignal());
@@ -498,7 +477,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async interrupt(how: InterruptOptions = {}): Promise<void> {
-    checkCallOptions("interrupt", how, INTERRUPT, INTERRUPT_KINDS);
+    checkCall("interrupt", how);
     const { turnId, ...options } = how;
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
@@ -569,7 +548,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {
-    checkCallOptions("shutdown", options, WAIT_OPTIONS);
+    checkCall("shutdown", options);
     const { signal, deadlineMs = DEFAULT_SHUTDOWN_MS } = options;
     if (this.#isClosed) return "completed";
     signal?.throwIfAborted();
