@@ -15,6 +15,7 @@ import { connect } from "../src/cluster/index.ts";
 import { openHome, type ThreadHandle, ThreadManager, type Threads } from "../src/index.ts";
 import { postgresStore } from "../src/store/postgres/postgres-store.ts";
 import { ClusterRig } from "../test/cluster/cluster-rig.ts";
+import { LEASH } from "../test/leash.ts";
 import { bench, type Measured, nowUs, print, type Runner } from "./harness.ts";
 import { startSseServer } from "./sse-server.ts";
 import { appendMessages, metaOf } from "./stored-thread.ts";
@@ -154,9 +155,9 @@ class EchoWorkers implements AsyncDisposable {
       const port = await freePort();
       const child = spawn(
         process.execPath,
-        [join(import.meta.dirname, "../test/cluster/echo-child.ts"), String(port)],
+        [...LEASH, join(import.meta.dirname, "../test/cluster/echo-child.ts"), String(port)],
         {
-          stdio: ["ignore", "pipe", "inherit"],
+          stdio: ["pipe", "pipe", "inherit"],
           env: { ...process.env, RESTATE_LOGGING: "ERROR" },
         },
       );

@@ -10,6 +10,7 @@ import { type Cluster, type ClusterThread, connect } from "../../src/cluster/ind
 import { readNote } from "../../src/cluster/wire.ts";
 import { InvalidRequestError, newThreadId, type ThreadEvent, type ThreadStore } from "../../src/index.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { LEASH } from "../leash.ts";
 import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts";
 import { until } from "./until.ts";
 
@@ -24,8 +25,8 @@ const children = new Map<string, ChildProcess>();
 const connections: Cluster[] = [];
 
 async function addWorker(): Promise<string> {
-  const child = spawn(process.execPath, ["--no-warnings", CHILD, postgres.url], {
-    stdio: ["ignore", "pipe", "inherit"],
+  const child = spawn(process.execPath, ["--no-warnings", ...LEASH, CHILD, postgres.url], {
+    stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, RESTATE_LOGGING: "ERROR" },
   });
   const [line] = await once(child.stdout, "data", { signal: AbortSignal.timeout(60_000) });

@@ -15,6 +15,7 @@ import { connect } from "../../src/cluster/index.ts";
 import { newThreadId } from "../../src/index.ts";
 import { type Json, TestClient } from "../app-server/test-client.ts";
 import { skein } from "../cli/skein.ts";
+import { LEASH } from "../leash.ts";
 import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -70,8 +71,8 @@ suite("an app-server over a cluster", { timeout: 600_000 }, () => {
   const workers = new Map<string, ChildProcess>();
 
   const addWorker = async () => {
-    const child = spawn(process.execPath, ["--no-warnings", CHILD, postgres.url], {
-      stdio: ["ignore", "pipe", "inherit"],
+    const child = spawn(process.execPath, ["--no-warnings", ...LEASH, CHILD, postgres.url], {
+      stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, RESTATE_LOGGING: "ERROR" },
     });
     const [line] = await once(child.stdout, "data", { signal: AbortSignal.timeout(60_000) });

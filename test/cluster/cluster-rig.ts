@@ -12,6 +12,7 @@ import { freePort } from "../../src/cli/engines/free-port.ts";
 import { answerOf } from "../../src/cli/engines/leashed-process.ts";
 import { PostgresEngine } from "../../src/cli/engines/postgres-engine.ts";
 import { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
+import { LEASH } from "../leash.ts";
 import { mockProviderToml } from "../mock-provider.ts";
 import { CountingModel } from "./counting-model.ts";
 import type { NodeNetwork } from "./node-network.ts";
@@ -138,11 +139,11 @@ export class RigWorker implements AsyncDisposable {
 
   start(): void {
     const { home, store, port, flags } = this.#place;
-    const args = [MAIN, "worker", "--home", home, "--port", String(port), "--drain", "5", ...flags];
+    const args = [...LEASH, MAIN, "worker", "--home", home, "--port", String(port), "--drain", "5", ...flags];
     const log = openSync(this.#log, "a");
     this.#process = spawn(process.execPath, args, {
       env: { PATH: process.env.PATH, HOME: home, SKEIN_STORE: store, RESTATE_LOGGING: "ERROR" },
-      stdio: ["ignore", log, log],
+      stdio: ["pipe", log, log],
     });
     closeSync(log);
   }

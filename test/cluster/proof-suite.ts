@@ -5,12 +5,14 @@
  * `SKEIN_CLUSTER_THREADS` (50) threads, `SKEIN_CLUSTER_PER_SECOND` (25) submissions a second, a worker standing still for
  * `SKEIN_CLUSTER_PAUSE_S` (30).
  */
+
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { LEASH } from "../leash.ts";
 import { ClusterRig } from "./cluster-rig.ts";
 import { Load, type LoadReport } from "./load.ts";
 import { NodeNetwork } from "./node-network.ts";
@@ -116,8 +118,8 @@ suite("a cluster under trouble", { timeout: 3_600_000 }, () => {
   });
 
   test("what a killed run has left of its network is removed by the next", { skip: NodeNetwork.missing }, async () => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL("./network-child.ts", import.meta.url))], {
-      stdio: ["ignore", "pipe", "inherit"],
+    const child = spawn(process.execPath, [...LEASH, fileURLToPath(new URL("./network-child.ts", import.meta.url))], {
+      stdio: ["pipe", "pipe", "inherit"],
     });
     await once(child.stdout, "data");
     child.kill("SIGKILL");

@@ -13,6 +13,7 @@ import { fromCallback } from "xstate";
 import { type AgentNode, type StoredThread, type ThreadId, ThreadManager } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
+import { LEASH } from "../leash.ts";
 
 const THREADS = Number(process.env.SKEIN_CROWD ?? 240);
 /** What the crashing ones are resumed as: it only begins. */
@@ -28,8 +29,8 @@ const LIVES = 2;
 
 async function live(home: string, seed: number): Promise<void> {
   const script = join(import.meta.dirname, "crowd.child.ts");
-  const args = ["--no-warnings", script, home, `${seed}`, `${Math.ceil(THREADS / LIVES)}`];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const args = ["--no-warnings", ...LEASH, script, home, `${seed}`, `${Math.ceil(THREADS / LIVES)}`];
+  const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
   const ended = once(child, "exit");
   try {
     const told = await Promise.race([once(child.stdout, "data").then(() => true), ended.then(() => false)]);

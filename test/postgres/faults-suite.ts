@@ -13,6 +13,7 @@ import type { RolloutItem } from "../../src/protocol/rollout.ts";
 import { addTurn, forkAt, gistOf, header, linesOf, storedThread } from "../../src/store/contract/store-script.ts";
 import { type PostgresStoreOptions, postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
+import { LEASH } from "../leash.ts";
 import { PostgresServer } from "./server.ts";
 
 const ROUNDS = Number(process.env.SKEIN_POSTGRES_ROUNDS ?? 3);
@@ -244,9 +245,9 @@ test("a process that is killed lets go of its threads, and what it acknowledged 
   const id = newThreadId();
   const child = spawn(
     process.execPath,
-    [join(import.meta.dirname, "owner-child.ts"), server.connectionString, schema, id],
+    [...LEASH, join(import.meta.dirname, "owner-child.ts"), server.connectionString, schema, id],
     {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "inherit"],
     },
   );
   let last = -1;

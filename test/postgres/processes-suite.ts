@@ -11,6 +11,7 @@ import { StoreIoError } from "../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import { addTurn, answer, gistOf, header, linesOf, storedThread } from "../../src/store/contract/store-script.ts";
 import { type PostgresStoreOptions, postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { LEASH } from "../leash.ts";
 import { PostgresServer } from "./server.ts";
 
 /** `npm run soak` has hundreds. */
@@ -48,8 +49,14 @@ class Storm {
 
   #start(place: number, threads: readonly ThreadId[]): void {
     this.#started += 1;
-    const args = [join(import.meta.dirname, "storm-child.ts"), ...this.#args, `p${this.#started}`, ...threads];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const args = [
+      ...LEASH,
+      join(import.meta.dirname, "storm-child.ts"),
+      ...this.#args,
+      `p${this.#started}`,
+      ...threads,
+    ];
+    const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
     this.#children[place] = child;
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
     // A line that death cut short was acknowledged by nobody.
@@ -133,8 +140,8 @@ test("a process that stood still while its thread was taken writes nothing more,
   const schema = freshSchema();
   const store = open(schema);
   const { id } = await storedThread(store, []);
-  const args = [join(import.meta.dirname, "paused-child.ts"), server.connectionString, schema, id];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const args = [...LEASH, join(import.meta.dirname, "paused-child.ts"), server.connectionString, schema, id];
+  const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
   const lines: string[] = [];
   const reading = createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
   while (lines.length < 5) await once(reading, "line");

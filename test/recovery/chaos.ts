@@ -8,6 +8,7 @@ import { scriptedClient, ThreadManager } from "../../src/index.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import type { RolloutLine } from "../../src/protocol/rollout.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
+import { LEASH } from "../leash.ts";
 import { linesOf } from "../rig.ts";
 import type { DyingPlace } from "./killed.ts";
 
@@ -95,6 +96,7 @@ class Crew {
   async work(plan: Plan): Promise<void> {
     const { kind, place, schema = "" } = this.#place;
     const args = [
+      ...LEASH,
       CHILD,
       kind,
       place,
@@ -105,7 +107,7 @@ class Crew {
     ];
     for (;;) {
       assert.ok(Date.now() < this.#until, "the submissions never got done");
-      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
       this.#children.add(child);
       const exited = once(child, "exit").finally(() => this.#children.delete(child));
       const isKilled = this.#kills < KILLS;
