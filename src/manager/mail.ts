@@ -102,7 +102,7 @@ export class Mail {
   }
 
   /** The thread has ended for good: what it has not handled reaches nobody; or it lives elsewhere, with its mail. */
-  async forget(threadId: ThreadId, fate: "ended" | "moved"): Promise<void> {
+  async forget(threadId: ThreadId, fate: "ended" | "moved", error?: unknown): Promise<void> {
     const box = await this.#boxes.get(threadId)?.catch(() => undefined);
     if (box === undefined) return;
     box.isDropped = true;
@@ -110,7 +110,8 @@ export class Mail {
     if (fate === "moved") return;
     const left = box.waiting;
     box.waiting = [];
-    for (const letter of left) this.#host.bury(threadId, letter, new ThreadClosedError(threadId, letter.message));
+    for (const letter of left)
+      this.#host.bury(threadId, letter, new ThreadClosedError(threadId, letter.message, error));
     await this.#store(box).catch((err: unknown) =>
       this.#host.logger.warn({ threadId, err }, "the mail of a thread that has ended could not be dropped"),
     );

@@ -296,10 +296,10 @@ export class Messages implements MessageDesk {
   }
 
   /** A thread has ended for good. */
-  noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void {
+  noteEnded(threadId: ThreadId, fate: "ended" | "moved", error?: unknown): void {
     this.#topics.forget(threadId);
-    this.#requests.endOf(threadId, () => new ThreadClosedError(threadId));
-    if (!this.#host.isClosing) void this.mail.forget(threadId, fate);
+    this.#requests.endOf(threadId, () => new ThreadClosedError(threadId, undefined, error));
+    if (!this.#host.isClosing) void this.mail.forget(threadId, fate, error);
   }
 
   /** Nothing is given any more; resolves when nothing more is stored. */

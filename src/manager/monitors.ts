@@ -204,26 +204,26 @@ export class Monitors {
         ...(error === undefined ? {} : { error }),
       });
     }
-    if (reason === "lost") this.noteMoved(threadId);
-    else this.#letGo(threadId);
+    if (reason === "lost") this.noteMoved(threadId, error);
+    else this.#letGo(threadId, error);
   }
 
-  #letGo(watcher: ThreadId): void {
+  #letGo(watcher: ThreadId, error?: unknown): void {
     this.#elsewhere.delete(watcher);
     const own = this.#watches.by(watcher);
     for (const watch of own) {
       this.#watches.drop(watch);
-      watch.holder?.giveUp(new ThreadClosedError(watcher));
+      watch.holder?.giveUp(new ThreadClosedError(watcher, undefined, error));
     }
     if (own.length > 0) this.#storeLater(watcher);
   }
 
   /** The thread lives elsewhere, with what it watches. */
-  noteMoved(watcher: ThreadId): void {
+  noteMoved(watcher: ThreadId, error?: unknown): void {
     const own = this.#watches.by(watcher);
     if (own.length > 0) this.#elsewhere.add(watcher);
     for (const watch of own) {
-      watch.holder?.giveUp(new ThreadClosedError(watcher));
+      watch.holder?.giveUp(new ThreadClosedError(watcher, undefined, error));
       this.#watches.disclaim(watch);
     }
   }

@@ -7,7 +7,7 @@ import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Rank, RankedSlots, type Standing } from "../kernel/ranked-slots.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { ManagerClosedError, ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
@@ -270,8 +270,8 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       treeOf: (threadId) => this.registry.kin.subtreeOf(this.registry.kin.rootOf(threadId)),
       notesOf: (config) => this.notesOf(config),
     });
-    this.watchers.closed.add(({ threadId, reason }) =>
-      messages.noteEnded(threadId, reason === "lost" ? "moved" : "ended"),
+    this.watchers.closed.add(({ threadId, reason, error }) =>
+      messages.noteEnded(threadId, reason === "lost" ? "moved" : "ended", error),
     );
     return messages;
   }
@@ -375,10 +375,10 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       switch (place?.kind) {
         case "loaded":
           // One that has ended, or another handle's thread of the same id, never comes back to this handle.
-          if (place.thread !== thread || !thread.isLoaded) throw new ThreadClosedError(id);
+          if (place.thread !== thread || !thread.isLoaded) throw thread.closedError();
           return;
         case "leaving":
-          if (place.thread !== thread) throw new ThreadClosedError(id);
+          if (place.thread !== thread) throw thread.closedError();
           await raceAbort(place.done, signal);
           break;
         case "down":
@@ -386,11 +386,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
           break;
         case "unloaded":
           // Others may have loaded it meanwhile, and sent it away again: its epoch is the one that it has now.
-          if (place.unloaded.epoch !== thread.epoch) throw new ThreadClosedError(id);
+          if (place.unloaded.epoch !== thread.epoch) throw thread.closedError();
           await this.#reload(id, place.unloaded, signal);
           break;
         default:
-          throw new ThreadClosedError(id);
+          throw thread.closedError();
       }
     }
   }

@@ -130,7 +130,8 @@ class TomlFile implements ConfigFile {
     try {
       return await readText(this.path, MAX_BYTES);
     } catch (error) {
-      if (error instanceof InvalidRequestError) throw new InvalidRequestError(`${this.path}: ${error.message}`);
+      if (error instanceof InvalidRequestError)
+        throw new InvalidRequestError(`${this.path}: ${error.message}`, { cause: error });
       throw new StoreIoError(`failed to read ${this.path}: ${ioText(error)}`, { cause: error });
     }
   }

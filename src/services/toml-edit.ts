@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { parse, stringify } from "smol-toml";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import {
   type ConfigTable,
@@ -124,7 +125,7 @@ function inline(value: unknown): string {
       .trim()
       .slice("value = [ 0, ".length, -" ]".length);
   } catch (error) {
-    throw new InvalidRequestError(`config value: ${error instanceof Error ? error.message : String(error)}`);
+    throw new InvalidRequestError(`config value: ${textOfThrown(error)}`, { cause: error });
   }
 }
 

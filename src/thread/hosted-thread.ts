@@ -62,7 +62,8 @@ export class HostedThread implements LogicThread {
   readonly #own: LogicTurns;
   /** Made for who asks for it: most logics listen for the op `shutdown`, and an idle thread is to be small. */
   #closing: AbortController | undefined;
-  #isClosed = false;
+  /** What its life ended by. */
+  #end: { readonly cause: unknown } | undefined;
   #received: Submission[] | undefined;
   #wake: (() => void) | undefined;
 
@@ -84,7 +85,7 @@ export class HostedThread implements LogicThread {
 
   get signal(): AbortSignal {
     this.#closing ??= new AbortController();
-    if (this.#isClosed) this.#closing.abort(new ThreadClosedError(this.id));
+    if (this.#end !== undefined) this.#abort(this.#end);
     return this.#closing.signal;
   }
 
@@ -114,7 +115,7 @@ export class HostedThread implements LogicThread {
     for (;;) {
       const next = received.shift();
       if (next !== undefined) yield next;
-      else if (this.#isClosed) return undefined;
+      else if (this.#end !== undefined) return undefined;
       else {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -298,11 +299,15 @@ export class HostedThread implements LogicThread {
     this.#wake?.();
   }
 
-  close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    this.#closing?.abort(new ThreadClosedError(this.id));
+  close(cause?: unknown): void {
+    if (this.#end !== undefined) return;
+    this.#end = { cause };
+    this.#abort(this.#end);
     this.#wake?.();
+  }
+
+  #abort({ cause }: { readonly cause: unknown }): void {
+    this.#closing?.abort(new ThreadClosedError(this.id, undefined, cause));
   }
 }
 

@@ -519,7 +519,7 @@ export class Incarnation implements TurnHost {
     this.logger.debug({ threadId, epoch, reason }, "life ended");
     if (this.sessionConfigured !== undefined) sayLastWords(this, end, this.#own?.life);
     this.door.shut();
-    this.#own?.thread.close();
+    this.#own?.thread.close(error);
     this.env.messages.noteLifeEnded(threadId, end);
     this.turn?.abort(ENDED);
     this.turn?.vacate();

@@ -205,7 +205,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   get sessionConfigured(): SessionConfiguredEvent {
     const { sessionConfigured } = this.#incarnation;
-    if (sessionConfigured === undefined) throw new ThreadClosedError(this.id);
+    if (sessionConfigured === undefined) throw this.closedError();
     return sessionConfigured;
   }
 

@@ -82,7 +82,7 @@ export const isGone = (thread: Incarnation): boolean => thread.ended !== undefin
 function send(thread: Incarnation, id: SubmissionId, handing: Handing): SubmissionId {
   const { op, signal, onNamed } = handing;
   signal?.throwIfAborted();
-  if (isGone(thread)) throw new ThreadClosedError(thread.threadId, op);
+  if (isGone(thread)) throw new ThreadClosedError(thread.threadId, op, thread.ended?.error);
   thread.touch();
   onNamed?.(id);
   if (submitNotice.isWatched) {

@@ -10,6 +10,7 @@ import { estimatedUsage } from "../turn/compaction.ts";
 import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
 import { askedCommand, runUserShell } from "../turn/user-shell.ts";
 import { withEmissionShortcut } from "./emission-shortcut.ts";
+import { failureEvent } from "./failed-op.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, answerTo, applySettings } from "./op-answers.ts";
 import { deafToForgeries } from "./told.ts";
@@ -80,7 +81,7 @@ async function rollBack(thread: Incarnation, submission: Submission, signal: Abo
   } catch (error) {
     if (signal.aborted) throw error;
     thread.env.logger.error({ threadId: thread.threadId, err: error }, "a rollback failed");
-    refuseToRollBack(thread, submission.id, textOfThrown(error));
+    thread.publish(submission.id, failureEvent(error, "thread_rollback_failed"));
   }
 }
 

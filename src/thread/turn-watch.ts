@@ -2,6 +2,8 @@ import { InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../protocol/event.ts";
 import { type SubmissionId, type ThreadId, toTurnId } from "../protocol/ids.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
+import { causeOf } from "./failed-op.ts";
+import type { Activity, LifeEnd } from "./life-end.ts";
 import type { TurnResult } from "./turn-result.ts";
 
 const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
@@ -73,8 +75,14 @@ export function endOfTurn(thread: Observed, id: SubmissionId): { readonly ended:
   return { ended: promise, stop };
 }
 
-/** Resolves when the rollback that is named by `begin` is done. */
-export function answerToRollback(thread: Observed): {
+/** One life of a thread, and where it stands. */
+type Life = { readonly ended: LifeEnd | undefined; readonly activity: Activity };
+
+/**
+ * Resolves when the rollback that is named by `begin` is done. Rejects with what it failed by, and with ThreadClosedError where its life
+ * has ended, or is about to, and so takes no more ops.
+ */
+export function answerToRollback(thread: Observed & { readonly incarnation: Life }): {
   readonly answer: Promise<void>;
   begin(id: SubmissionId): void;
   stop(): void;
@@ -82,16 +90,22 @@ export function answerToRollback(thread: Observed): {
   const { promise: answer, resolve, reject } = Promise.withResolvers<void>();
   answer.catch(() => undefined);
   let own: SubmissionId | undefined;
+  let life: Life | undefined;
+  const closed = () => new ThreadClosedError(thread.id, undefined, life?.ended?.error);
   const stop = thread.observe({
     event: ({ id, msg }) => {
+      // A logic of an embedder's own may end its life without an answer, and live again.
+      if (msg.type === "session_configured" && life !== undefined && thread.incarnation !== life) reject(closed());
       if (id !== own) return;
-      if (msg.type === "error") reject(new InvalidRequestError(msg.message));
+      const isOver = life?.activity === "gone" || life?.activity === "closing";
+      if (msg.type === "error") reject(causeOf(msg) ?? (isOver ? closed() : new InvalidRequestError(msg.message)));
       if (msg.type === "thread_rolled_back") resolve();
     },
     closed: (cause) => reject(new ThreadClosedError(thread.id, undefined, cause)),
   });
   const begin = (id: SubmissionId) => {
     own = id;
+    life = thread.incarnation;
   };
   return { answer, begin, stop };
 }

@@ -177,8 +177,9 @@ suite("ends", () => {
   test("a rollback whose history can't be read says so to whoever asked for it, and the thread goes on", async () => {
     let isBroken = false;
     const inner = memoryStore();
+    const broken = new StoreIoError("disk on fire", { cause: new Error("EIO") });
     const load: ThreadStore["load"] = (id, options) => {
-      if (isBroken) throw new StoreIoError("disk on fire");
+      if (isBroken) throw broken;
       return inner.load(id, options);
     };
     const store = overlaid(inner, { load });
@@ -189,10 +190,102 @@ suite("ends", () => {
     await using r = await rig({ store });
     const { thread } = await r.manager.resumeThread(threadId);
     isBroken = true;
-    await assert.rejects(thread.rollback(1), /disk on fire/);
+    const seen = watch(thread);
+    await assert.rejects(thread.rollback(1), (error) => error === broken);
+    const told = { type: "error", message: "disk on fire", codex_error_info: "thread_rollback_failed" };
+    assert.deepEqual(seen.at(-1)?.msg, told);
     isBroken = false;
     await thread.rollback(1);
     assert.equal((await thread.run("again")).status, "completed");
+  });
+
+  const isClosedBy = (cause: unknown) => (error: unknown) =>
+    error instanceof ThreadClosedError && error.cause === cause;
+
+  for (const reason of ["killed", "crashed", "lost"] satisfies EndReason[]) {
+    test(`${reason} under a rollback, and one behind it: both callers hear that the thread is closed, and by what`, async () => {
+      await using r = await rigged({ script: [[say("a")]] });
+      const { thread } = await r.manager.startThread();
+      await thread.run("go");
+      const calls = [thread.rollback(1), thread.rollback(1)].map((call) => observe(call));
+      const error = reason === "killed" ? undefined : new Error("disk on fire");
+      incarnationOf(thread).end(reason, error);
+      await until(() => calls.every(({ outcome }) => outcome !== "pending"));
+      for (const { outcome } of calls)
+        assert.ok(isClosedBy(error)((outcome as { reason?: unknown }).reason), String(outcome));
+    });
+  }
+
+  test("a rollback that comes while the thread closes is refused as closed, and one that a running turn refuses is not", async () => {
+    await using r = await rigged();
+    const { thread } = await r.manager.startThread();
+    const run = thread.run("go");
+    await until(() => thread.status === "running");
+    await assert.rejects(thread.rollback(1), { code: "invalid_request" });
+    await thread.submit({ type: "shutdown" });
+    await assert.rejects(thread.rollback(1), ThreadClosedError);
+    await run;
+  });
+
+  test("a rollback under which a logic of an embedder's own crashes is closed, though the thread lives again", async () => {
+    const logic = fromCallback(({ receive, emit }) =>
+      receive((command) => {
+        const { type, op } = command as unknown as { type: string; op?: { type: string } };
+        if (type === "session.configure")
+          emit({ type: "session_configured", id: "", msg: { type: "session_configured" } } as never);
+        if (op?.type === "thread_rollback") throw new Error("unheard of");
+      }),
+    );
+    await using r = await rig({ threadLogic: logic, supervision: { restart: "permanent" } });
+    const { thread } = await r.manager.startThread();
+    const asked = observe(thread.rollback(1));
+    await settled();
+    await r.clock.advanceAsync(5_000);
+    await until(() => asked.outcome !== "pending");
+    const { reason: error } = asked.outcome as { reason: ThreadClosedError };
+    assert.ok(error instanceof ThreadClosedError && /unheard of/.test(String(error.cause)), String(error));
+  });
+
+  test("whatever is asked of a thread that was lost, and whatever waits for it, is refused with what it was lost by", async () => {
+    const error = new Error("disk on fire");
+    await using r = await rigged();
+    const { thread } = await r.manager.startThread();
+    const { thread: other } = await r.manager.startThread();
+    const pull = async () => {
+      for (;;) await thread.nextEvent();
+    };
+    const waiting = { run: thread.run("go"), nextEvent: pull(), watch: thread.monitor(other).down };
+    const waits = Object.values(waiting).map((wait) => observe<unknown>(wait));
+    await until(() => thread.status === "running");
+    await settled();
+    incarnationOf(thread).end("lost", error);
+    await until(() => waits.every(({ outcome }) => outcome !== "pending"));
+    const [ran, ...refused] = waits.map(({ outcome }) => outcome as { value?: { status: string }; reason?: unknown });
+    assert.equal(ran?.value?.status, "failed");
+    for (const outcome of refused) assert.ok(isClosedBy(error)(outcome.reason), JSON.stringify(outcome));
+    const asked: Record<string, () => unknown> = {
+      submit: () => thread.submit(input("late")),
+      answer: () => thread.submit({ type: "exec_approval", id: "c", decision: "approved" }),
+      run: () => thread.run("late"),
+      compact: () => thread.compact(),
+      review: () => thread.review({ type: "uncommittedChanges" }),
+      rollback: () => thread.rollback(1),
+      ready: () => thread.ready(),
+      nextEvent: () => thread.nextEvent(),
+      interrupt: () => thread.interrupt(),
+      step: () => thread.step("s", () => 1),
+      setPriority: () => thread.setPriority("background"),
+      setBudget: () => thread.setBudget({ budget: { turns: 1 } }),
+      schedule: () => thread.schedule({ after: 1 }, input("late")),
+      monitors: () => thread.monitors(),
+      monitor: async () => thread.monitor(other),
+      link: async () => thread.link(other),
+      send: () => thread.send(other, { type: "m" }),
+      request: () => thread.request(other, { type: "m" }),
+      publish: () => thread.publish("t", { type: "m" }),
+      subscribe: async () => thread.subscribe("t"),
+    };
+    for (const [name, call] of Object.entries(asked)) await assert.rejects(async () => call(), isClosedBy(error), name);
   });
 
   test("SEMANTICS 5.1: a turn that is ended by force at the deadline of a shutdown shows its one end, and it is stored", async () => {

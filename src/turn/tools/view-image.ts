@@ -41,10 +41,10 @@ const NO_PICTURE = "unable to process image: invalid or unsupported image data";
 
 async function read(path: string): Promise<Buffer> {
   const found = await stat(path).catch((error: unknown) => {
-    throw new InvalidRequestError(`unable to locate image at \`${path}\`: ${ioText(error)}`);
+    throw new InvalidRequestError(`unable to locate image at \`${path}\`: ${ioText(error)}`, { cause: error });
   });
   if (!found.isFile()) throw new InvalidRequestError(`image path \`${path}\` is not a file`);
   return await readBytes(path, MAX_IMAGE_BYTES).catch((error: unknown) => {
-    throw new InvalidRequestError(`unable to read image at \`${path}\`: ${ioText(error)}`);
+    throw new InvalidRequestError(`unable to read image at \`${path}\`: ${ioText(error)}`, { cause: error });
   });
 }
