@@ -55,45 +55,62 @@ function stepsOf(order: EndOrder): Step[] {
   return [...steps.values()];
 }
 
+/** What ends by force may take once the time is up, before the answer comes without them. */
+export const FORCE_MS = 1_000;
+
+/** What is told of ends, and how far they are. */
+export type Ending = {
+  /** Comes a second after the deadline at the latest, whatever there is still to do: who has not ended by then is among those that timed out. */
+  readonly report: Promise<ShutdownReport>;
+  /** Resolves once each has ended. */
+  readonly over: Promise<void>;
+};
+
 /**
  * Ends each thread once those before it have ended. One that others wait for may take half of the time that is left, so that one that
  * hangs leaves some to them. When the time is up nobody waits for another any more: those that are left are all ended by force.
  *
  * @param end ends one within so many milliseconds; undefined where nothing of it lives
  */
-export async function endInOrder(
+export function endInOrder(
   order: EndOrder,
   { clock, deadlineMs }: { readonly clock: Clock; readonly deadlineMs: number },
   end: (threadId: ThreadId, deadlineMs: number) => Promise<Outcome | undefined>,
-): Promise<ShutdownReport> {
-  const report: Record<Outcome, ThreadId[]> = { completed: [], failed: [], timedOut: [] };
+): Ending {
+  const outcomes = new Map<ThreadId, Outcome | undefined>();
   const steps = stepsOf(order);
-  if (steps.length === 0) return report;
   const deadlineAt = elapsedBy(clock) + deadlineMs;
   const allEnded = Promise.withResolvers<void>();
-  let left = steps.length;
+  const answered = Promise.withResolvers<void>();
   const begin = async (step: Step) => {
     if (step.hasBegun) return;
     step.hasBegun = true;
     const leftMs = Math.max(0, deadlineAt - elapsedBy(clock));
     const ownMs = step.next.length === 0 ? leftMs : leftMs / 2;
-    const outcome = await end(step.threadId, ownMs).catch(() => "failed" as const);
-    if (outcome !== undefined) report[outcome].push(step.threadId);
+    outcomes.set(step.threadId, await end(step.threadId, ownMs).catch(() => "failed" as const));
     for (const next of step.next) {
       next.waitsFor -= 1;
       if (next.waitsFor === 0) void begin(next);
     }
-    left -= 1;
-    if (left === 0) allEnded.resolve();
+    if (outcomes.size === steps.length) allEnded.resolve();
   };
-  const timeUp = () => void paced(steps, (step) => void begin(step));
-  const timer = deadlineMs === Number.POSITIVE_INFINITY ? undefined : clock.setTimeout(timeUp, deadlineMs);
-  try {
-    const first = steps.filter(({ waitsFor }) => waitsFor === 0);
-    await paced(first, (step) => void begin(step));
-    await allEnded.promise;
-    return report;
-  } finally {
-    clock.clearTimeout(timer);
-  }
+  const forced = clock.setTimeout(() => void paced(steps, (step) => void begin(step)), deadlineMs);
+  const late = clock.setTimeout(answered.resolve, deadlineMs + FORCE_MS);
+  const over = allEnded.promise.finally(() => {
+    clock.clearTimeout(forced);
+    clock.clearTimeout(late);
+  });
+  if (steps.length === 0) allEnded.resolve();
+  const first = steps.filter(({ waitsFor }) => waitsFor === 0);
+  void paced(first, (step) => void begin(step));
+  const report = Promise.race([over, answered.promise]).then(() => reportOf(steps, outcomes));
+  return { report, over };
+}
+
+/** In the order of their ends; who has none yet comes last. */
+function reportOf(steps: readonly Step[], outcomes: ReadonlyMap<ThreadId, Outcome | undefined>): ShutdownReport {
+  const report: Record<Outcome, ThreadId[]> = { completed: [], failed: [], timedOut: [] };
+  for (const [threadId, outcome] of outcomes) if (outcome !== undefined) report[outcome].push(threadId);
+  for (const { threadId } of steps) if (!outcomes.has(threadId)) report.timedOut.push(threadId);
+  return report;
 }

@@ -3,7 +3,7 @@ import { ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { MemberLives } from "./member-lives.ts";
-import { endInOrder, endOrder, inTurn } from "./ordered-end.ts";
+import { type Ending, endInOrder, endOrder, inTurn } from "./ordered-end.ts";
 import type { Registry } from "./registry.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 
@@ -26,15 +26,13 @@ export async function shutDownTree(
   if ((await registry.whereOrArrival(root)) === undefined && registry.kin.allUnder(root).length === 0)
     throw new ThreadNotFoundError(root);
   const unseal = registry.kin.seal(root);
-  try {
-    const order = [...endOrder([root], (threadId) => registry.kin.startedBy(threadId)).keys()];
-    const members = order.filter((threadId) => threadId === root || registry.kin.isAdmitted(threadId));
-    return await endInOrder(inTurn(members), { clock, deadlineMs }, (threadId, ownMs) =>
-      lives.endMember(threadId, { deadlineMs: ownMs, hasFailed: false }),
-    );
-  } finally {
-    unseal();
-  }
+  const order = [...endOrder([root], (threadId) => registry.kin.startedBy(threadId)).keys()];
+  const members = order.filter((threadId) => threadId === root || registry.kin.isAdmitted(threadId));
+  const { report, over } = endInOrder(inTurn(members), { clock, deadlineMs }, (threadId, ownMs) =>
+    lives.endMember(threadId, { deadlineMs: ownMs, hasFailed: false }),
+  );
+  void over.then(unseal);
+  return report;
 }
 
 type Parts = {
@@ -48,14 +46,15 @@ type Parts = {
 
 /**
  * Ends all threads, those that are still being made included: agents before whoever started them, and of a group the last that joined
- * first; else side by side.
+ * first; else side by side, those that have something to do first, so that nobody's turn goes on while very many others end.
  */
-export async function shutDownThreads(parts: Parts): Promise<ShutdownReport> {
+export async function shutDownThreads(parts: Parts): Promise<Ending> {
   const { registry, removed, joinedAfter, clock, deadlineMs } = parts;
   const deadlineAt = elapsedBy(clock) + deadlineMs;
   await inTime(Promise.allSettled(await registry.pending()), parts);
   // Those that came while others were waited for are among them.
-  const handles = Map.groupBy([...(await registry.all()), ...removed()], ({ id }) => id);
+  const { busy = [], idle = [] } = Object.groupBy([...(await registry.all()), ...removed()], standing);
+  const handles = Map.groupBy([...busy, ...idle], ({ id }) => id);
   const order = endOrder(handles.keys(), (threadId) => {
     const after = joinedAfter.get(threadId);
     return [...registry.kin.startedBy(threadId), ...(after === undefined ? [] : [after])];
@@ -68,6 +67,8 @@ export async function shutDownThreads(parts: Parts): Promise<ShutdownReport> {
   });
 }
 
+const standing = ({ isLoaded, incarnation }: LiveThread) => (isLoaded && !incarnation.isIdle ? "busy" : "idle");
+
 type Outcome = keyof ShutdownReport;
 /** The worst first. */
 const OUTCOMES: readonly Outcome[] = ["timedOut", "failed", "completed"];
@@ -78,7 +79,8 @@ async function endOne(thread: LiveThread, deadlineMs: number): Promise<Outcome> 
   return outcome === "completed" && thread.incarnation.writer.failure !== undefined ? "failed" : outcome;
 }
 
-async function inTime(
+/** Waits for the work, and no longer than so many milliseconds. */
+export async function inTime(
   work: Promise<unknown>,
   { clock, deadlineMs }: Pick<Parts, "clock" | "deadlineMs">,
 ): Promise<void> {

@@ -496,7 +496,8 @@ export class ThreadManager implements Threads<Thread> {
 
   /**
    * Ends all threads side by side and closes the manager. After `deadlineMs` (default 10,000) what still runs is ended
-   * by force. Called again, it gives the same report.
+   * by force, and two seconds later the answer comes, whatever has not ended then: it is reported as timed out, and ends
+   * behind the answer. Called again, it gives the same report.
    */
   async shutdown(options: { deadlineMs?: number } = {}): Promise<ShutdownReport> {
     checkCallOptions("shutdown", options, ["deadlineMs"]);

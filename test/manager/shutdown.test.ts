@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { fromCallback } from "xstate";
-import type { ThreadId } from "../../src/index.ts";
+import { type ThreadId, wait } from "../../src/index.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
 import { endInOrder, endOrder } from "../../src/manager/ordered-end.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
-import { rig } from "../rig.ts";
+import { rig, until } from "../rig.ts";
 
 /** Takes up work, and never ends it. */
 const deaf = fromCallback<{ type: string; msg?: object }>(({ receive, emit }) =>
@@ -91,6 +91,21 @@ suite("manager.shutdown", () => {
     assert.ok(at - started <= 1_000, `${at - started} ms`);
   });
 
+  test("a turn that runs is interrupted before very many idle threads end", async () => {
+    await using r = await rig({ script: () => [wait(60_000)] });
+    for (let n = 0; n < 100; n += 1) await r.manager.startThread();
+    const { thread } = await r.manager.startThread();
+    await thread.submit(work);
+    await until(() => r.model.asked === 1);
+    const closed = closedOf(r);
+    let before: number | undefined;
+    thread.events$.subscribe(({ msg }) => {
+      if (msg.type === "turn_aborted") before = closed.length;
+    });
+    await r.manager.shutdown();
+    assert.ok(before !== undefined && before < 10, `${before} had ended before`);
+  });
+
   test("a parent that joined its group after its own agent still ends after it", async () => {
     await using r = await rig();
     const { threadId: parent } = await r.manager.startThread();
@@ -121,7 +136,7 @@ suite("an order of ends", () => {
       return "timedOut";
     });
     await clock.advanceAsync(1_000);
-    await ending;
+    await ending.report;
     assert.deepEqual(
       [a, b, c, alone].map((id) => given.get(id)),
       [500, 250, 250, 1_000],
@@ -131,7 +146,7 @@ suite("an order of ends", () => {
   test("the end of one that fails is reported, and those that wait for it end all the same", async () => {
     const clock = new ManualClock({ startMs: 0 });
     const [a, b, gone] = [newThreadId(), newThreadId(), newThreadId()];
-    const report = await endInOrder(
+    const { report } = endInOrder(
       new Map([
         [a, []],
         [b, [a]],
@@ -143,10 +158,34 @@ suite("an order of ends", () => {
         return id === gone ? undefined : "completed";
       },
     );
-    assert.deepEqual(report, { completed: [b], failed: [a], timedOut: [] });
-    assert.deepEqual(await endInOrder(new Map(), { clock, deadlineMs: 10 }, async () => "completed"), {
-      ...{ completed: [], failed: [], timedOut: [] },
+    assert.deepEqual(await report, { completed: [b], failed: [a], timedOut: [] });
+    const none = endInOrder(new Map(), { clock, deadlineMs: 10 }, async () => "completed");
+    assert.deepEqual(await none.report, { completed: [], failed: [], timedOut: [] });
+    await none.over;
+    assert.equal(clock.pending, 0);
+  });
+
+  test("the answer comes a second after the deadline, though ends by force take longer; these go on behind it", async () => {
+    const clock = new ManualClock({ startMs: 0 });
+    const [quick, slow, waits] = [newThreadId(), newThreadId(), newThreadId()];
+    const order = new Map<ThreadId, readonly ThreadId[]>([
+      [quick, []],
+      [slow, []],
+      [waits, [slow]],
+    ]);
+    const ended: ThreadId[] = [];
+    const { report, over } = endInOrder(order, { clock, deadlineMs: 1_000 }, async (id) => {
+      await new Promise<void>((resolve) => clock.setTimeout(resolve, id === quick ? 1 : 60_000));
+      ended.push(id);
+      return "completed";
     });
+    await clock.advanceAsync(2_000);
+    assert.deepEqual(await report, { completed: [quick], failed: [], timedOut: [slow, waits] });
+    assert.deepEqual(ended, [quick]);
+    await clock.advanceAsync(60_000);
+    await over;
+    assert.deepEqual(ended, [quick, slow, waits]);
+    assert.equal((await report).timedOut.length, 2);
     assert.equal(clock.pending, 0);
   });
 
@@ -176,7 +215,7 @@ suite("an order of ends", () => {
             return takesMs > ownMs ? "timedOut" : "completed";
           });
           await clock.advanceAsync(1_000);
-          const { completed, failed, timedOut } = await ending;
+          const { completed, failed, timedOut } = await ending.report;
           assert.deepEqual([...completed, ...failed, ...timedOut].toSorted(), ids.toSorted());
           assert.deepEqual(failed, []);
           assert.equal(clock.pending, 0);

@@ -59,6 +59,16 @@ const reader = (take: (n: number, signal: AbortSignal) => Promise<unknown>) =>
   });
 
 suite("notes that are written slowly", () => {
+  test("SEMANTICS 3.3: a manager's shutdown is answered two seconds after its deadline, though a note is never stored", async () => {
+    await using slow = await whileUseIsStored();
+    const { r, thread, running, release } = slow;
+    await running;
+    const ending = r.manager.shutdown({ deadlineMs: 1_000 });
+    await r.clock.advanceAsync(3_000);
+    assert.deepEqual((await ending).completed, [thread.id]);
+    release();
+  });
+
   test("SEMANTICS 8.5: a thread that ends and is resumed while its use is being stored has used it", async () => {
     await using slow = await whileUseIsStored();
     const { r, thread, running, release } = slow;
