@@ -116,17 +116,7 @@ export class ThreadFeed {
       msg.type === "exec_approval_request"
         ? commandBegun({ ...msg, source: "agent" })
         : { type: "fileChange", id: msg.call_id, changes: changesToV2(msg.changes), status: "inProgress" };
-    if (mapper.turn === undefined || mapper.turn.begun.has(body.id)) return told;
-    mapper.turn.begun.set(body.id, now);
-    if (body.type === "commandExecution") mapper.turn.unbegun.set(body.id, body);
-    const item = { ...body, startedAtMs: now, completedAtMs: null };
-    return [
-      ...told,
-      {
-        method: "item/started",
-        params: { threadId: this.threadId, item, turnId: mapper.turn.id, startedAtMs: now },
-      },
-    ];
+    return [...told, ...mapper.asked(body, now)];
   }
 
   #send(event: ThreadEvent, told: readonly Told[]): void {

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import type { UnknownTagged } from "./unknown-kind.ts";
+import { isJsonObject, type UnknownTagged } from "./unknown-kind.ts";
 import { schemaByKind } from "./validation.ts";
 
 /** One part of a message, as the Responses API writes it. An image of a `file_id` lies at the model's server. */
@@ -243,8 +243,22 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
   compaction: z.looseObject({ type: of("compaction"), encrypted_content: text }),
 };
 
+/** Some servers, and clients, write null for what is not there; so Codex reads it. */
+const NULLABLE = ["id", "phase", "namespace", "status", "action", "internal_chat_message_metadata_passthrough"];
+
+function withoutNulls(value: unknown): unknown {
+  if (!isJsonObject(value)) return value;
+  const nulls = NULLABLE.filter((field) => value[field] === null);
+  return nulls.length === 0
+    ? value
+    : Object.fromEntries(Object.entries(value).filter(([field]) => !nulls.includes(field)));
+}
+
 /** For items that come from a caller or a model. Rollout files are read by the cheaper checks of rollout.ts. */
-export const responseItemSchema = schemaByKind(new Map(Object.entries(schemas))) as z.ZodType<ResponseItem>;
+export const responseItemSchema = z.preprocess(
+  withoutNulls,
+  schemaByKind(new Map(Object.entries(schemas))),
+) as z.ZodType<ResponseItem>;
 
 /** A user's message: a text becomes one input_text part. */
 export const userMessage = (content: string | ContentItem[]): MessageItem => ({

@@ -143,7 +143,9 @@ class Answer {
   readonly #host: TurnHost;
   readonly #run: TurnRun;
   readonly #place: { thread_id: TurnHost["threadId"]; turn_id: string };
-  /** The id of the item that streams now. */
+  /** Items that were shown as begun: an answer may have several under way. */
+  readonly #begun = new Set<string>();
+  /** The one that streams now, for what names none. */
   #current: string | undefined;
   /** The message that streams now, in plan mode. */
   #planning: PlanMessage | undefined;
@@ -211,6 +213,7 @@ class Answer {
     if (!isShown(item)) return;
     const id = item.id ?? newItemId();
     this.#current = id;
+    this.#begun.add(id);
     if (item.type === "message" && this.#isPlanning) {
       const publish = (msg: Parameters<TurnHost["publish"]>[1]) => this.#publish(msg);
       this.#planning = new PlanMessage(item, { id, place: this.#place, publish });
@@ -220,9 +223,14 @@ class Answer {
     if (item.type === "web_search_call") this.#publish({ type: "web_search_begin", call_id: id });
   }
 
+  #hasBegun(id: string | undefined): boolean {
+    const named = id ?? this.#current;
+    return named !== undefined && this.#begun.has(named);
+  }
+
   #textDelta(delta: string, itemId: string | undefined): void {
     if (this.#run.firstTokenAt === undefined) this.#run.noteToken(this.#host.clock.now());
-    if (this.#current === undefined) this.#start({ type: "message", role: "assistant", content: [], id: itemId });
+    if (!this.#hasBegun(itemId)) this.#start({ type: "message", role: "assistant", content: [], id: itemId });
     if (this.#planning !== undefined) {
       this.#planning.take(delta);
       return;
@@ -253,7 +261,7 @@ class Answer {
 
   #finish(item: ResponseItem): void {
     if (isShown(item)) {
-      if (this.#current === undefined) this.#start(item);
+      if (!this.#hasBegun(item.id)) this.#start(item);
       const whole =
         this.#planning !== undefined && item.type === "message"
           ? this.#planning.finish(item)
@@ -261,7 +269,7 @@ class Answer {
       if (whole !== undefined) this.#complete(whole);
     }
     this.#current = undefined;
-    this.#planning = undefined;
+    if (item.type === "message") this.#planning = undefined;
     recordItem(this.#host, this.#run.id, item);
     startCall(this.#host, this.#run, item);
   }

@@ -105,6 +105,33 @@ test("a client that attaches is asked as well; the first answer wins, the others
   assert.equal((await client.next("turn/completed")).params.turn.status, "completed");
 });
 
+test("who comes while a command waits for its approval sees the command, by every method that shows the turn", async (t) => {
+  const { served, threadId, turnId } = await asking(t);
+  await asked(served.client);
+  const other = served.connect();
+  await other.initialize();
+  const seen = async (method: string, params: Json = {}) => other.request(method, { threadId, ...params });
+  const { thread } = await seen("thread/resume");
+  const turns = [
+    thread.turns,
+    (await seen("thread/read", { includeTurns: true })).thread.turns,
+    (await seen("thread/turns/list", { itemsView: "full" })).data,
+  ].map(([turn]) => turn.items);
+  turns.push((await seen("thread/items/list", { turnId })).data.map(({ item }: Json) => item));
+  for (const items of turns) {
+    const { id, status, source, aggregatedOutput } = items.at(-1);
+    assert.deepEqual([items.length, id, status, source, aggregatedOutput], [2, "c1", "inProgress", "agent", null]);
+  }
+  const { id } = await asked(other);
+  other.send({ id, result: { decision: "decline" } });
+  await served.client.next("turn/completed");
+  const { thread: after } = await seen("thread/read", { includeTurns: true });
+  assert.deepEqual(
+    after.turns[0].items.filter(({ type }: Json) => type === "commandExecution").map(({ status }: Json) => status),
+    ["declined"],
+  );
+});
+
 test("who answers by an op, over no connection, settles the question for those who were asked, at once", async (t) => {
   for (const decision of ["approved", "denied"] as const) {
     const { served, threadId } = await asking(t);

@@ -119,7 +119,37 @@ test("output and end of a command belong to the turn that began it, also while a
   gate.resolve();
   await client.find(({ method, params }) => method === "turn/completed" && params.turn.id === second);
   assert.equal(commandItems(client).length, 2);
+  await historyHasItOnce(ready, [first, second]);
 });
+
+/** The first turn's command is stored in the midst of the second turn. */
+async function historyHasItOnce({ client, threadId }: Begun, [first, second]: [string, string]): Promise<void> {
+  const { thread } = await client.request("thread/read", { threadId, includeTurns: true });
+  assert.deepEqual(
+    thread.turns.map(({ id, items }: Json) => [id, items.map(({ type }: Json) => type)]),
+    [
+      [first, ["userMessage", "agentMessage", "commandExecution"]],
+      [second, ["userMessage", "agentMessage"]],
+    ],
+  );
+  const paged = [];
+  for (let cursor: string | undefined; cursor !== null; ) {
+    const page: Json = await client.request("thread/items/list", { threadId, limit: 1, cursor });
+    paged.push(...page.data);
+    cursor = page.nextCursor;
+  }
+  const places = [
+    [first, "userMessage"],
+    [first, "agentMessage"],
+    [second, "userMessage"],
+    [first, "commandExecution"],
+    [second, "agentMessage"],
+  ];
+  const placed = (rows: Json) => rows.map(({ turnId, item }: Json) => [turnId, item.type]);
+  assert.deepEqual(placed(paged), places);
+  const { data } = await client.request("thread/timeline/list", { threadId });
+  assert.deepEqual(placed(data.filter(({ item }: Json) => item !== undefined)), places);
+}
 
 test("thread/shellCommand: a turn of its own, an item of the user's", async (t) => {
   const ready = await begun(t, ["heard"]);

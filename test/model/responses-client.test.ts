@@ -249,6 +249,22 @@ test("what is unknown, cut or out of place is passed over", async () => {
   await client.close();
 });
 
+test("an optional field that is null is one that is not there", async () => {
+  const items = [
+    { type: "message", role: "assistant", id: null, phase: null, content: [{ type: "output_text", text: "hi" }] },
+    { type: "web_search_call", id: "ws_1", status: null, action: null },
+    { type: "function_call", id: null, namespace: null, name: "f", arguments: "{}", call_id: "c1" },
+    { type: "custom_tool_call", status: null, name: "g", input: "", call_id: "c2" },
+  ];
+  const events = items.map((done) => ({ type: "response.output_item.done", item: done }));
+  await using server = await ModelServer.start(streaming(sse(...events, { type: "response.completed" })));
+  const client = responsesClient({ baseUrl: server.baseUrl });
+  const came = (await answer(client)).flatMap((event) => (event.type === "item_done" ? [event.item] : []));
+  const present = (item: object) => Object.fromEntries(Object.entries(item).filter(([, value]) => value !== null));
+  assert.deepEqual(came, items.map(present));
+  await client.close();
+});
+
 test("items and parts of unknown kinds arrive as they are", async () => {
   const item = { type: "image_generation_call", id: "ig_1", result: "AA==" };
   const refusal = { type: "message", role: "assistant", content: [{ type: "refusal", refusal: "no" }] };

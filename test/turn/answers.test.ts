@@ -53,6 +53,35 @@ test("a message's phase is in its items and events, in the history and in what g
   assert.deepEqual(back, ["commentary", "final_answer", "commentary"]);
 });
 
+test("items that stream beside each other begin once each, in whatever order they end", async (t) => {
+  const search = (id: string, query: string): ResponseItem => ({
+    type: "web_search_call",
+    id,
+    action: { type: "search", query },
+  });
+  const added = (item: ResponseItem) => raw({ type: "item_added", item });
+  const done = (item: ResponseItem) => raw({ type: "item_done", item });
+  const text = (delta: string) => raw({ type: "text_delta", delta, itemId: "msg_hi" });
+  const [one, two, hi] = [search("w1", "a"), search("w2", "b"), message("hi")];
+  const { thread, ofType } = await bench(t, [
+    [
+      added(one),
+      added(two),
+      added({ ...hi, content: [] } as ResponseItem),
+      text("h"),
+      done(two),
+      text("i"),
+      done(one),
+      done(hi),
+    ],
+  ]);
+  await thread.run("go");
+  const ids = (type: "item_started" | "item_completed") =>
+    ofType(type).flatMap(({ item }) => (item.type === "UserMessage" ? [] : [item.id]));
+  assert.deepEqual(ids("item_started"), ["w1", "w2", "msg_hi"]);
+  assert.deepEqual(ids("item_completed"), ["w2", "w1", "msg_hi"]);
+});
+
 test("commentary alone is no answer; a phase that nobody knows hides nothing", async (t) => {
   const { thread } = await bench(t, [said(message("hm", "commentary")), said(message("yes", "epilogue"))]);
   assert.equal((await thread.run("one")).lastAgentMessage, null);

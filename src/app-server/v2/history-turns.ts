@@ -53,11 +53,18 @@ type OpenTurn = {
 
 export class HistoryFold {
   readonly #turns: OpenTurn[] = [];
+  /** Also those that were taken back: what comes of them later is shown nowhere else. */
+  readonly #byId = new Map<string, OpenTurn>();
   #open: OpenTurn | undefined;
   #line = 0;
   /** How many items there are so far: a legacy one is named by its number. */
   #items = 0;
   #told = "";
+
+  /** The place of a line that comes after all others. */
+  get nextOrdinal(): number {
+    return this.#line;
+  }
 
   add(line: RolloutLine): void {
     const ordinal = line.ordinal ?? this.#line;
@@ -83,7 +90,7 @@ export class HistoryFold {
         if (msg.item.type === "EnteredReviewMode") {
           this.#begin(ordinal, msg.turn_id, { explicit: true, isReview: true, startedAt: null });
         }
-        this.#coreItem(msg.item, ordinal, {
+        this.#coreItem(msg, ordinal, {
           startedAtMs: msg.started_at_ms ?? at,
           completedAtMs: msg.completed_at_ms ?? at,
         });
@@ -143,12 +150,18 @@ export class HistoryFold {
       repeated: undefined,
     };
     this.#turns.push(turn);
+    this.#byId.set(id, turn);
     this.#open = turn;
     return turn;
   }
 
-  #coreItem(item: TurnItem, ordinal: number, times: { startedAtMs: number; completedAtMs: number }): void {
-    const turn = this.#open ?? this.#turns.at(-1);
+  /** A command that outlives its turn is that turn's, whichever runs by then. */
+  #coreItem(
+    { item, turn_id }: { item: TurnItem; turn_id: string },
+    ordinal: number,
+    times: { startedAtMs: number; completedAtMs: number },
+  ): void {
+    const turn = this.#byId.get(turn_id) ?? this.#open ?? this.#turns.at(-1);
     const shown = itemToV2(item, times);
     if (turn === undefined || shown === undefined) return;
     if (!turn.hasCoreItems) {

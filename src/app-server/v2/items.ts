@@ -75,10 +75,14 @@ function plainPath(path: string): string {
 /** The fields of each action that v2 knows; any other action is `other`. */
 function webAction(action: unknown): Record<string, unknown> | null {
   if (action === undefined || action === null) return null;
-  const { type, query = null, queries = null, url = null, pattern = null } = isJsonObject(action) ? action : {};
-  if (type === "search") return { type, query, queries };
-  if (type === "open_page") return { type: "openPage", url };
-  return type === "find_in_page" ? { type: "findInPage", url, pattern } : { type: "other" };
+  const told = isJsonObject(action) ? action : {};
+  const word = (field: string) => (typeof told[field] === "string" ? told[field] : null);
+  const queries = Array.isArray(told.queries) ? told.queries.filter((query) => typeof query === "string") : null;
+  if (told.type === "search") return { type: "search", query: word("query"), queries };
+  if (told.type === "open_page") return { type: "openPage", url: word("url") };
+  return told.type === "find_in_page"
+    ? { type: "findInPage", url: word("url"), pattern: word("pattern") }
+    : { type: "other" };
 }
 
 const userMessage = (item: UserMessageTurnItem): Body => ({

@@ -77,6 +77,16 @@ export class EventMapper {
     }
   }
 
+  /** A call that waits for an approval is shown, though it has not begun. */
+  asked(body: { readonly type: string; readonly id: string }, now: number): Told[] {
+    const { turn } = this;
+    if (turn === undefined || turn.begun.has(body.id)) return [];
+    turn.begun.set(body.id, now);
+    if (body.type === "commandExecution") turn.unbegun.set(body.id, body);
+    const item = { ...body, startedAtMs: now, completedAtMs: null };
+    return [this.#told("item/started", { item, turnId: turn.id, startedAtMs: now })];
+  }
+
   /** A command that was asked about will not run. */
   declined(callId: string, now: number): Told[] {
     const body = this.turn?.unbegun.get(callId);
@@ -159,7 +169,11 @@ export class EventMapper {
     if (item.type === "FileChange") this.turn?.fileChanges.add(itemId(item));
     if (item.type === "ContextCompaction") this.#isCompacting = true;
     const shown = itemToV2(item, { startedAtMs: at, completedAtMs: null });
-    if (shown === undefined || isShown) return [];
+    if (shown === undefined) return [];
+    if (isShown) {
+      this.#open(shown, turnId);
+      return [];
+    }
     return [this.#told("item/started", { item: shown, turnId, startedAtMs: at })];
   }
 

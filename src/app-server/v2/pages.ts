@@ -103,7 +103,9 @@ export function itemsPage(
   query: PageQuery & { turnId?: string | null | undefined },
 ): Page<{ turnId: string; item: V2Item; startedAtMs: number | null; completedAtMs: number | null }> {
   const wanted = query.turnId == null ? turns : turns.filter(({ id }) => id === query.turnId);
-  const entries = wanted.flatMap(({ id, items }) => items.map((placed) => ({ ...placed, turnId: id })));
+  const entries = wanted
+    .flatMap(({ id, items }) => items.map((placed) => ({ ...placed, turnId: id })))
+    .sort((a, b) => a.ordinal - b.ordinal);
   return pageOf("itemsByCreatedAtOrdinal", entries, query, { direction: "asc" }, ({ turnId, item }) =>
     itemRow(turnId, item),
   );

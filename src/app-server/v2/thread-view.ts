@@ -129,16 +129,16 @@ export class ThreadViews {
     const live = typeof thread === "string" ? this.#manager.loadedThread(thread) : undefined;
     const turns = fold.finish(live?.activeTurn?.turnId);
     const running = live === undefined ? undefined : this.#hub().find(live.id)?.mapper.turn;
-    return { turns: running === undefined ? turns : turns.map((turn) => withOpenItems(turn, running)) };
+    if (running === undefined) return { turns };
+    return { turns: turns.map((turn) => withOpenItems(turn, running, fold.nextOrdinal)) };
   }
 }
 
-/** The running turn with what has begun in it and is not stored yet, behind what is. */
-function withOpenItems(turn: HistoryTurn, { id, open }: RunningTurn): HistoryTurn {
+/** The running turn with what has begun in it and is not stored yet, behind what is; another turn's command may be stored behind it. */
+function withOpenItems(turn: HistoryTurn, { id, open }: RunningTurn, after: number): HistoryTurn {
   if (turn.id !== id) return turn;
   const stored = new Set(turn.items.map(({ item }) => item.id));
   const begun = [...open.values()].filter((item) => !stored.has(item.id) && !STREAMED.has(item.type));
-  const after = (turn.items.at(-1)?.ordinal ?? turn.ordinal) + 1;
   const items = [...turn.items, ...begun.map((item, index) => ({ ordinal: after + index, item }))];
   return { ...turn, items, turn: { ...turn.turn, items: items.map(({ item }) => item) } };
 }

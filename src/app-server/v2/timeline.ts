@@ -21,7 +21,7 @@ export const timelineMethods = (server: ServerContext): MethodTable => ({
     handle: async (params, call) => {
       const { turns, threadId } = await paginatedHistory(server, params.threadId, METHOD, call);
       if (turns.length === 0) throw new RpcError(METHOD_NOT_FOUND, `${METHOD} is not supported yet`);
-      const rows = turns.flatMap(rowsOf);
+      const rows = turns.flatMap(rowsOf).sort((a, b) => a.position - b.position);
       const end = params.cursor == null ? rows.length : placeOf(params.cursor, { rows, threadId });
       const start = Math.max(0, end - Math.min(MAX_LIMIT, Math.max(1, params.limit ?? DEFAULT_LIMIT)));
       const first = rows[start];
