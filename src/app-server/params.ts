@@ -53,7 +53,11 @@ function describe(issue: Issue, params: unknown): string {
 function describeUnion(issue: Extract<Issue, { code: "invalid_union" }>, params: unknown): string {
   const [first] = issue.errors.flat();
   const value = valueAt(params, issue.path);
-  if (first === undefined) return typeof value === "string" ? `unknown variant \`${value}\`` : issue.message;
+  if (first === undefined) {
+    const known =
+      "options" in issue && issue.options !== undefined ? `, expected ${oneOf(issue.options.map(String))}` : "";
+    return typeof value === "string" ? `unknown variant \`${value}\`${known}` : issue.message;
+  }
   if (issue.message !== "Invalid input") return issue.message;
   return describe({ ...first, path: [...issue.path, ...first.path] } as Issue, params);
 }

@@ -179,7 +179,10 @@ export class HttpEndpoint {
     const body = safe(await exchange.text(MAX_ERROR_BODY_BYTES));
     const nowMs = this.clock.now();
     const retryAfterMs = retryAfterOf(head.headers, nowMs);
-    return failureOfStatus({ status: head.status, body, url: safe(this.#shownUrl(path)), retryAfterMs, nowMs });
+    const url = safe(this.#shownUrl(path));
+    const requestId = headerOf(head.headers, "x-request-id") ?? headerOf(head.headers, "x-oai-request-id");
+    const place = { url, requestId: requestId === undefined ? undefined : safe(requestId) };
+    return failureOfStatus({ status: head.status, body, ...place, retryAfterMs, nowMs });
   }
 
   async #apiKey(signal: AbortSignal): Promise<string | undefined> {

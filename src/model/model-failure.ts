@@ -55,17 +55,35 @@ export type FailedAnswer = {
   readonly body: string;
   /** What was asked, without a query or credentials; undefined where that is not known. */
   readonly url?: string | undefined;
+  /** By which its server finds the request again. */
+  readonly requestId?: string | undefined;
   readonly retryAfterMs: number | undefined;
   /** Unix milliseconds, for texts that tell a time of day. */
   readonly nowMs: number;
 };
 
+/** Codes of an error body that say what is wrong, whatever its status otherwise means. */
+const CODES_OF_STATUS: Readonly<Record<number, readonly unknown[]>> = {
+  400: ["invalid_prompt", "cyber_policy", "bio_policy", "misalignment_policy_violation"],
+  403: ["misalignment_policy_violation", "inference_hook_denied"],
+  429: ["flex_unavailable"],
+  503: ["policy_capacity_unavailable"],
+};
+
+/** A page in place of an answer says no more at length. */
+const MAX_REASON_CHARS = 1000;
+
 /** The error of an HTTP answer other than 2xx. */
-export function failureOfStatus({ status, body, url, retryAfterMs, nowMs }: FailedAnswer): ModelError {
+export function failureOfStatus({ status, body, url, requestId, retryAfterMs, nowMs }: FailedAnswer): ModelError {
   const wait = retryAfterMs === undefined ? {} : { retryAfterMs };
   const error = errorObjectOf(parseJson(body));
   const kinds = [error?.code, error?.type];
   if (kinds.includes("context_length_exceeded")) return contextWindowExceeded();
+  const code = kinds.find((kind) => CODES_OF_STATUS[status]?.includes(kind));
+  if (code !== undefined) return failureOfResponse({ code, message: messageIn(error) ?? body });
+  if (status !== 500 && status !== 503 && kinds.includes("model_not_found")) {
+    return new ModelError(messageIn(error) ?? body, { info: "model_not_found", httpStatus: status });
+  }
   if (status === 400) return new ModelError(body, { httpStatus: status });
   if (status === 429) {
     if (kinds.includes("usage_limit_reached")) {
@@ -79,16 +97,15 @@ export function failureOfStatus({ status, body, url, retryAfterMs, nowMs }: Fail
       ...wait,
     });
   }
-  if (kinds.includes("model_not_found")) {
-    return new ModelError(messageIn(error) ?? body, { info: "model_not_found", httpStatus: status });
-  }
   if (status === 503 && kinds.includes("server_is_overloaded")) return overloaded();
   if (status === 503 && kinds.includes("slow_down")) return rateLimited(messageIn(error) ?? body, wait);
   // Codex reports this one without a status, also in stream_error.
   if (status === 500) return highDemand(wait);
-  const reason = typeof error?.message === "string" ? error.message : body.trim() === "" ? "Unknown error" : body;
+  const said = (messageIn(error) || body).trim() || "Unknown error";
+  const reason = said.length > MAX_REASON_CHARS ? `${said.slice(0, MAX_REASON_CHARS)}...` : said;
   const asked = url === undefined ? "" : `, url: ${url}`;
-  return new ModelError(`unexpected status ${statusText(status)}: ${reason}${asked}`, {
+  const named = requestId === undefined ? "" : `, request id: ${requestId}`;
+  return new ModelError(`unexpected status ${statusText(status)}: ${reason}${asked}${named}`, {
     info: { http_connection_failed: { http_status_code: status } },
     retryable: true,
     httpStatus: status,

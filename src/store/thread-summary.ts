@@ -1,4 +1,5 @@
 /** What lists and single reads show of a thread, taken from its header and its first lines. */
+import type { EventMsg } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { type ContentItem, textOf, textOfContent } from "../protocol/response-item.ts";
 import type { GitInfo, RolloutItem, SessionMeta, TurnContextItem } from "../protocol/rollout.ts";
@@ -76,12 +77,23 @@ const isOfPicture = (part: ContentItem): boolean => part.type === "input_image" 
 
 /** What the user has written in a message, `[Image]` where that is a picture alone; undefined when the line is none (SPEC 6.1). */
 export function userTextOf(item: RolloutItem): string | undefined {
+  if (item.type === "event_msg") return reviewedIn(item.payload);
   if (item.type !== "response_item" || !isUserBoundary(item.payload)) return undefined;
   if (item.payload.type !== "message") return textOf(item.payload);
   const { content } = item.payload;
+  if (isReviewNote(content)) return undefined;
   const written = content.map((part) => (isOfPicture(part) ? "" : textOfContent(part))).join("");
   return written === "" && content.some(isOfPicture) ? PICTURE_ALONE : written;
 }
+
+/** What the user has asked to have reviewed. What the model is told of it afterwards is nobody's message. */
+const reviewedIn = (msg: EventMsg): string | undefined =>
+  msg.type === "item_completed" && msg.item.type === "EnteredReviewMode"
+    ? (msg.item.user_facing_hint ?? undefined)
+    : undefined;
+
+const isReviewNote = ([first]: readonly ContentItem[]): boolean =>
+  first?.type === "input_text" && first.text.startsWith("<user_action>");
 
 /** Codex's. */
 export const PICTURE_ALONE = "[Image]";

@@ -99,8 +99,10 @@ async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: stri
   if (builtIn !== undefined) return answerBuiltIn(builtIn, new CallContext(host, run, { callId, kind, raw }), call);
   const tool = host.tools.current.get(name, namespace);
   if (tool === undefined) {
-    call.failure = new InvalidRequestError(`unsupported call: ${namespace ?? ""}${name}`);
-    return `unsupported call: ${namespace ?? ""}${name}`;
+    const what = kind === "custom_tool_call" ? "custom tool call" : "call";
+    const refusal = `unsupported ${what}: ${namespace ?? ""}${name}`;
+    call.failure = new InvalidRequestError(refusal);
+    return refusal;
   }
   if (tool.isQuiet === true) return (await outcomeOf(tool, raw, { host, run, call }))[1];
   const place = { thread_id: host.threadId, turn_id: run.turnId };

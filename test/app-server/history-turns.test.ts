@@ -144,3 +144,15 @@ test("views: nothing, the question and the last answer, everything", () => {
   );
   assert.equal(viewOf(only, "full").items.length, 4);
 });
+
+test("a summary shows a final answer before a message without a phase, and no commentary", () => {
+  const said = (...phases: (string | null)[]) =>
+    phases.map((phase, index) => ({ ...agent(`${index}`), item: { ...agent(`${index}`).item, phase } }));
+  const summaryOf = (...phases: (string | null)[]) => {
+    const [only] = turnsOf([started("t1"), user("a"), ...said(...phases), complete()].map((payload) => line(payload)));
+    return only === undefined ? [] : viewOf(only, "summary").items.map(({ id }) => id);
+  };
+  assert.deepEqual(summaryOf("final_answer", null, "commentary"), ["u-a", "a-0"]);
+  assert.deepEqual(summaryOf(null, null, "partial_answer"), ["u-a", "a-1"]);
+  assert.deepEqual(summaryOf("commentary", "partial_answer"), ["u-a"]);
+});

@@ -56,6 +56,18 @@ test("a turn whose incarnation ended is told as interrupted when the next one be
   assert.equal((told.at(-1)?.params.turn as { status: string } | undefined)?.status, "interrupted");
 });
 
+test("an answer without a word does not stand for the turn's", () => {
+  const said = (id: string, text: string) => ({
+    ...{ type: "item_completed", thread_id: "t", turn_id: "t1" },
+    item: { type: "AgentMessage", id, content: [{ type: "Text", text }] },
+  });
+  const ended = mapped([started("t1"), said("a", "one"), said("b", " \n"), complete]).at(-1);
+  assert.deepEqual(
+    Object(ended?.params).turn.items.map(({ id }: { id: string }) => id),
+    ["a"],
+  );
+});
+
 test("errors in v2's words", () => {
   const [told] = mapped([
     {

@@ -134,14 +134,30 @@ test("what is stored of a review is read as one turn, and its reviewer is in no 
   assert.deepEqual(data, [threadId]);
 });
 
+test("a thread that begins with a review is listed by what was reviewed, and not by what its model is told of it", async (t) => {
+  const ready = await begun(t, ["All is well."]);
+  const { client, threadId } = ready;
+  await reviewed(ready);
+  const { data } = await client.request("thread/list", {});
+  assert.deepEqual(
+    data.map(({ id, preview }: Json) => [id, preview]),
+    [[threadId, "look at it"]],
+  );
+  const { thread } = await client.request("thread/fork", { threadId });
+  assert.equal(thread.preview, "look at it");
+});
+
+const half = { findings: [], overall_correctness: "patch is correct", overall_explanation: "Half." };
+
 const ANSWERS: readonly (readonly [what: string, answer: string, shown: string])[] = [
   ["plain text", "All is well.", "All is well."],
   ["JSON in prose", `Here: ${findings()} that is all`, "Faults."],
   [
     "nothing found and nothing said",
-    '{"findings":[],"overall_explanation":""}',
+    '{"findings":[],"overall_correctness":"","overall_explanation":"","overall_confidence_score":0}',
     "Reviewer failed to output a response.",
   ],
+  ["JSON that lacks a field", JSON.stringify(half), JSON.stringify(half)],
   ["JSON of another shape", '{"findings":7}', '{"findings":7}'],
 ];
 
@@ -262,7 +278,10 @@ test("wrong targets are refused in Codex's words", async (t) => {
     await refusal({ target: custom, delivery: "detached" }),
     "Invalid request: unknown variant `detached`, expected `inline`",
   );
-  assert.match(await refusal({ target: { type: "nope" } }), /^Invalid request: unknown variant `nope`/);
+  assert.match(
+    await refusal({ target: { type: "nope" } }),
+    /^Invalid request: unknown variant `nope`, expected one of `uncommittedChanges`, /,
+  );
   assert.equal(await refusal({}), "Invalid request: missing field `target`");
   const unknown = "01a218bb-0000-7000-8000-000000000000";
   assert.equal(await refusal({ threadId: unknown, target: custom }), `thread not found: ${unknown}`);

@@ -58,6 +58,11 @@ const TEXTS: [string, unknown, string][] = [
   ["turn/start", { threadId: U }, "Invalid request: missing field `input`"],
   ["turn/interrupt", { threadId: U }, "Invalid request: missing field `turnId`"],
   [
+    "turn/start",
+    { threadId: U, input: [{ type: "localImage", path: "a.png", detail: "huge" }] },
+    "Invalid request: unknown variant `huge`, expected one of `auto`, `low`, `high`, `original`",
+  ],
+  [
     "getConversationSummary",
     {},
     "Invalid request: data did not match any variant of untagged enum GetConversationSummaryParams",

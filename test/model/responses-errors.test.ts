@@ -52,6 +52,40 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
       httpStatus: 401,
     },
   ],
+  "HTTP 401 with a long text, and the request's name": [
+    answering(401, `  ${"y".repeat(1001)}\n`, { "x-oai-request-id": "req-7" }),
+    {
+      message: `unexpected status 401 Unauthorized: ${"y".repeat(1000)}..., url: ${URL_OF_ALL}, request id: req-7`,
+      info: connectionFailed(401),
+      retryable: true,
+      httpStatus: 401,
+    },
+  ],
+  "HTTP 400 for a prompt that is not taken": [
+    answering(400, { error: { code: "invalid_prompt", message: "not this" } }),
+    { message: "not this" },
+  ],
+  "HTTP 400 by policy": [
+    answering(400, { error: { type: "cyber_policy", message: "flagged" } }),
+    { message: "flagged", info: "cyber_policy" },
+  ],
+  "HTTP 400 for a model": [
+    answering(400, { error: { code: "model_not_found", message: "no such model" } }),
+    { message: "no such model", info: "model_not_found", httpStatus: 400 },
+  ],
+  "HTTP 403 by a hook": [
+    answering(403, { error: { code: "inference_hook_denied", message: "denied" } }),
+    { message: "denied", info: "inference_hook_denied" },
+  ],
+  "HTTP 503 with a code of the model's": [
+    answering(503, { error: { code: "model_not_found", message: "later" } }),
+    {
+      message: `unexpected status 503 Service Unavailable: later, url: ${URL_OF_ALL}`,
+      info: connectionFailed(503),
+      retryable: true,
+      httpStatus: 503,
+    },
+  ],
   "HTTP 403": [
     answering(403, "forbidden here"),
     {

@@ -88,6 +88,17 @@ test("commentary alone is no answer; a phase that nobody knows hides nothing", a
   assert.equal((await thread.run("two")).lastAgentMessage, "yes");
 });
 
+test("a call of a tool that is not there is answered by what kind of call it is", async (t) => {
+  const custom: ResponseItem = { type: "custom_tool_call", call_id: "c", name: "nobody", input: "x" };
+  const { thread, model } = await bench(t, [said(custom), "ok"]);
+  await thread.run("go");
+  assert.deepEqual(model.requests[1]?.input.at(-1), {
+    type: "custom_tool_call_output",
+    call_id: "c",
+    output: "unsupported custom tool call: nobody",
+  });
+});
+
 test("a refusal is what the model has said", async (t) => {
   const refusal = { type: "refusal", refusal: "I will not." } as unknown as ContentItem;
   const item: ResponseItem = { type: "message", role: "assistant", id: "m", content: [refusal] };

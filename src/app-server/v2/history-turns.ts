@@ -270,11 +270,13 @@ export function turnsOf(lines: Iterable<RolloutLine>, running?: string): History
   return fold.finish(running);
 }
 
-/** The same turn with as many of its items as the view shows: a summary is the user's message and the last answer. */
+const saidAs = (wanted: string | null) => (item: V2Item) => item.type === "agentMessage" && item.phase === wanted;
+
+/** The same turn with as many of its items as the view shows: a summary is the user's message and the last answer, a final one before others. */
 export function viewOf({ turn }: HistoryTurn, view: ItemsView): V2Turn {
   if (view === "full") return turn;
   if (view === "notLoaded") return { ...turn, items: [], itemsView: "notLoaded" };
   const first = turn.items.find(({ type }) => type === "userMessage");
-  const last = turn.items.findLast(({ type }) => type === "agentMessage");
+  const last = turn.items.findLast(saidAs("final_answer")) ?? turn.items.findLast(saidAs(null));
   return { ...turn, items: [first, last].filter((item) => item !== undefined), itemsView: "summary" };
 }

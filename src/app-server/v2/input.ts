@@ -8,15 +8,16 @@ const textElement = z.looseObject({
 });
 
 const text = z.string();
+const detail = z.enum(["auto", "low", "high", "original"]).nullish();
 
 export const v2InputSchema = z.discriminatedUnion("type", [
   z.looseObject({ type: z.literal("text"), text, text_elements: z.array(textElement).nullish() }),
   z
-    .looseObject({ type: z.literal("image"), url: text.optional(), fileId: text.optional(), detail: text.nullish() })
+    .looseObject({ type: z.literal("image"), url: text.optional(), fileId: text.optional(), detail })
     .refine(({ url, fileId }) => url !== undefined || fileId !== undefined, {
       message: "data did not match any variant of untagged enum ImageReference",
     }),
-  z.looseObject({ type: z.literal("localImage"), path: text, detail: text.nullish() }),
+  z.looseObject({ type: z.literal("localImage"), path: text, detail }),
   z.looseObject({ type: z.literal("audio"), url: text }),
   z.looseObject({ type: z.literal("localAudio"), path: text }),
   z.looseObject({ type: z.literal("skill"), name: text, path: text }),

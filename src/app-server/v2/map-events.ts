@@ -6,7 +6,7 @@
  */
 import type { EventMsg, TaskCompleteEvent, ThreadEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RateLimitSnapshot, TokenUsageInfo } from "../../protocol/token-usage.ts";
-import { type CommandExecutionTurnItem, isAnswer, type TurnItem } from "../../protocol/turn-item.ts";
+import { agentMessageText, type CommandExecutionTurnItem, isAnswer, type TurnItem } from "../../protocol/turn-item.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { LONG_THREAD_WARNING } from "../../turn/compaction.ts";
 import { itemToV2 } from "./items.ts";
@@ -184,7 +184,8 @@ export class EventMapper {
     if (item.type === "ContextCompaction") this.#isCompacting = false;
     const shown = itemToV2(item, { startedAtMs, completedAtMs: at });
     if (shown === undefined) return [];
-    if (isAnswer(item) && this.turn !== undefined) this.turn.lastAgentMessage = shown;
+    if (isAnswer(item) && agentMessageText(item).trim() !== "" && this.turn !== undefined)
+      this.turn.lastAgentMessage = shown;
     return [this.#told("item/completed", { item: shown, turnId, contentTokenCount: null, completedAtMs: at })];
   }
 

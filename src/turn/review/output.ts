@@ -5,18 +5,18 @@ const findingSchema = z.looseObject({
   title: z.string(),
   body: z.string(),
   confidence_score: z.number(),
-  priority: z.number().nullish(),
+  priority: z.int(),
   code_location: z.looseObject({
     absolute_file_path: z.string(),
-    line_range: z.looseObject({ start: z.number(), end: z.number() }),
+    line_range: z.looseObject({ start: z.int().min(0), end: z.int().min(0) }),
   }),
 });
 
 const outputSchema = z.looseObject({
-  findings: z.array(findingSchema).default([]),
-  overall_correctness: z.string().default(""),
-  overall_explanation: z.string().default(""),
-  overall_confidence_score: z.number().default(0),
+  findings: z.array(findingSchema),
+  overall_correctness: z.string(),
+  overall_explanation: z.string(),
+  overall_confidence_score: z.number(),
 });
 
 export type ReviewOutput = z.infer<typeof outputSchema>;
@@ -24,7 +24,7 @@ export type ReviewOutput = z.infer<typeof outputSchema>;
 const NO_OUTPUT = "Reviewer failed to output a response.";
 export const INTERRUPTED = "Review was interrupted. Please re-run /review and wait for it to complete.";
 
-/** The JSON that the message is or holds; a message without any is an explanation as a whole. */
+/** The JSON that the message is or holds, as Codex wants it: with every field. A message without any is an explanation as a whole. */
 export function readReview(message: string): ReviewOutput {
   return (
     parsed(message) ?? parsed(message.slice(message.indexOf("{"), message.lastIndexOf("}") + 1)) ?? explained(message)
@@ -59,7 +59,7 @@ export function renderReview({ findings, overall_explanation }: ReviewOutput): s
     parts.push(findings.length === 1 ? "Review comment:" : "Full review comments:");
     parts.push(...findings.map(renderFinding));
   }
-  return parts.length === 0 ? NO_OUTPUT : parts.join("\n\n");
+  return parts.join("\n\n").trim() || NO_OUTPUT;
 }
 
 function renderFinding({

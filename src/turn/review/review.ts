@@ -64,7 +64,7 @@ async function review(host: TurnHost, run: TurnRun, target: ReviewTarget): Promi
   } catch (error) {
     if (!run.signal.aborted) fail(host, run, failureOf(error));
   }
-  if (answer === null || answer === "") leaveWithout(host, run);
+  if (answer === null || answer.trim() === "") leaveWithout(host, run);
   else leaveWith(host, run, readReview(answer));
 }
 
