@@ -3,6 +3,7 @@
  *
  * W1  Appends of one thread are stored in the order of `append`; `flush` resolves when all earlier ones are stored.
  * W2  One writer for each thread, over all processes that share the store; a later one fences the earlier one.
+ *     A thread that could not be made or opened is held by nobody, also where the store did it and only the word of it was lost.
  * W3  A fork stores O(1), and reading it stitches the prefix of its ancestors before its own lines.
  * W4  Ordinals count a thread's lines from 0 without gaps; a fork's own lines go on from the end of its base.
  * W5  Lines of unknown kinds are stored and given back as they are.

@@ -17,7 +17,10 @@ const manager = await ThreadManager.create({
   config: { cwd, recovery: "continue" },
   supervision: { maxContinuations: 1_000 },
 });
-await manager.recoverThreads();
+// A server that is starting answers nobody yet: its threads are resumed one by one below.
+await manager.recoverThreads().catch((error: unknown) => {
+  if (!(error instanceof StoreIoError)) throw error;
+});
 /** In the middle of a turn or between two, as it comes; it has a turn of its own. */
 async function fork(threadId: string): Promise<void> {
   const { thread } = await manager.forkThread({ from: threadId as ThreadId });

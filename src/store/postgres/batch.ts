@@ -2,7 +2,7 @@
 import { lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf } from "../thread-summary.ts";
 import type { MarkLookups } from "./anchors.ts";
-import { FEW, type Statement } from "./database.ts";
+import { BRIEFLY, FEW, type Statement } from "./database.ts";
 import { type Mark, markOf, rollbackMark, rolledBack } from "./marks.ts";
 import { columnText, ROW_COLUMNS, type Summary, searchedText, searchedWords, summarize } from "./thread-row.ts";
 import type { PendingLine, PostgresWriter } from "./writer.ts";
@@ -123,7 +123,7 @@ const batchText = (s: string): string => `
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
       $8::bigint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[])
       AS g (t, epoch, start, next, at, state, preview, preview_at, messages, words, index, model, interrupted, open_turn)
-      ${FEW(26)}
+      WHERE ${BRIEFLY} ${FEW(26)}
   ), fenced AS (
     UPDATE ${s}.threads AS h SET
       next = g.next, updated = g.at, state = g.state, preview = coalesce(g.preview, h.preview),

@@ -6,14 +6,15 @@
  *     right after the line that was stored before. A batch that is given twice is stored once.
  * PB3  What cannot be stored waits, and is tried again with growing pauses and at each flush. Nothing is dropped but what
  *     another writer's epoch shuts out.
+ * PB4  A thread whose row another transaction holds is given apart, and is in no batch until that has ended: all others go on.
  */
 import { backoffDelay } from "../../kernel/backoff.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { RolloutNotFoundError, StoreIoError, ThreadBusyError } from "../../protocol/errors.ts";
 import type { MarkLookups } from "./anchors.ts";
 import { batchStatement, type Part, partOf, stateStatement } from "./batch.ts";
-import type { PostgresDatabase } from "./database.ts";
-import { isConflict, isOfTheStatement, storeFailure } from "./failure.ts";
+import type { OnLock, PostgresDatabase } from "./database.ts";
+import { isLocked, isOfTheStatement, storeFailure } from "./failure.ts";
 import { readRow, type Summary, summaryOf } from "./thread-row.ts";
 import type { LineGroup, PostgresWriter } from "./writer.ts";
 
@@ -28,6 +29,7 @@ export class CommitGroup implements LineGroup {
   readonly #dirty = new Set<PostgresWriter>();
   #waitingChars = 0;
   readonly #failing = new Set<PostgresWriter>();
+  readonly #apart = new Map<PostgresWriter, Promise<void>>();
   #running: Promise<void> = Promise.resolve();
   #isRunning = false;
   #tick: NodeJS.Immediate | undefined;
@@ -80,7 +82,7 @@ export class CommitGroup implements LineGroup {
     const parts: Part[] = [];
     const failed: PostgresWriter[] = [];
     for (const writer of writers) {
-      if (writer.hasEnded || !writer.dirty) continue;
+      if (writer.hasEnded || !writer.dirty || this.#apart.has(writer)) continue;
       try {
         parts.push(await partOf(writer, this.#lookups));
       } catch (error) {
@@ -88,38 +90,37 @@ export class CommitGroup implements LineGroup {
         failed.push(writer);
       }
     }
-    return [...failed, ...(await this.#storeParts(parts))];
+    return [...failed, ...(await this.#storeParts(parts, "tell"))];
   }
 
-  async #storeParts(parts: readonly Part[]): Promise<PostgresWriter[]> {
+  async #storeParts(parts: readonly Part[], onLock: OnLock): Promise<PostgresWriter[]> {
     if (parts.length === 0) return [];
     try {
-      const stored = await this.#give(parts);
+      const rows = await this.#database.run({ ...batchStatement(this.#database.schema, parts), onLock });
+      const stored = new Set(rows.map(({ t }) => Number(t)));
       const left = parts.filter(({ writer }) => !stored.has(writer.t));
       for (const { writer, next, summary } of parts) if (stored.has(writer.t)) this.#settle(writer, next, summary);
       return await this.#explain(left);
     } catch (error) {
+      const { cause } = error as Error;
       // One thread's lines must not hold up all others'.
-      if (isOfTheStatement(error) && parts.length > 1) {
-        const failed: PostgresWriter[] = [];
-        for (const part of parts) failed.push(...(await this.#storeParts([part])));
-        return failed;
+      if ((isLocked(cause) && onLock === "tell") || (isOfTheStatement(cause) && parts.length > 1)) {
+        for (const part of parts) this.#giveApart(part);
+        return [];
       }
       for (const { writer } of parts) writer.fail(storeFailure(error));
       return parts.map(({ writer }) => writer).filter(({ hasEnded }) => !hasEnded);
     }
   }
 
-  async #give(parts: readonly Part[]): Promise<ReadonlySet<number>> {
-    const statement = batchStatement(this.#database.schema, parts);
-    for (;;) {
-      try {
-        const rows = await this.#database.once(statement);
-        return new Set(rows.map(({ t }) => Number(t)));
-      } catch (error) {
-        if (!isConflict(error)) throw error;
-      }
-    }
+  #giveApart(part: Part): void {
+    const { writer } = part;
+    const given = this.#storeParts([part], "wait").then((failed) => {
+      this.#apart.delete(writer);
+      if (failed.length > 0) this.#later(failed);
+      else if (writer.dirty) this.hurry(writer);
+    });
+    this.#apart.set(writer, given);
   }
 
   #settle(writer: PostgresWriter, next: number, summary: Summary): void {
@@ -165,7 +166,7 @@ export class CommitGroup implements LineGroup {
 
   /** Resolves when no batch is under way, and none comes. */
   async close(): Promise<void> {
-    while (this.#isRunning) await this.#running;
+    while (this.#isRunning || this.#apart.size > 0) await Promise.all([this.#running, ...this.#apart.values()]);
     if (this.#retry !== undefined) this.clock.clearTimeout(this.#retry);
     if (this.#tick !== undefined) clearImmediate(this.#tick);
   }

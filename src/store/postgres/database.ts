@@ -5,7 +5,7 @@ import { raceAbort } from "../../kernel/cancellation.ts";
 import { type Clock, sleep } from "../../kernel/clock.ts";
 import { importOptional } from "../../kernel/optional-package.ts";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
-import { isConflict, isDisconnection, storeFailure } from "./failure.ts";
+import { isConflict, isDisconnection, isLocked, storeFailure } from "./failure.ts";
 import { MIGRATIONS, migrate } from "./migrations.ts";
 import type { CheckedOptions, PostgresClient, PostgresPool } from "./options.ts";
 
@@ -18,7 +18,18 @@ export type Statement = {
   readonly text: string;
   readonly values?: unknown[];
   readonly signal?: AbortSignal | undefined;
+  /** Where another transaction holds what it needs: given again for as long as a statement may take (`wait`, the default), or an error. */
+  readonly onLock?: OnLock;
 };
+
+export type OnLock = "wait" | "tell";
+
+/**
+ * In the WHERE of what a statement reads first: it waits no longer than this for what another transaction has locked, where nobody has
+ * said how long. Then nothing of it is done, which is known; and what nobody waits for any more does not come to pass later.
+ */
+export const BRIEFLY = `(SELECT set_config('lock_timeout', coalesce(nullif(current_setting('lock_timeout'), '0'), '500ms'), true))
+  IS NOT NULL`;
 
 /**
  * Behind the rows of an input, whose number is the value of that place: so the plan that a connection keeps is one for few rows, by
@@ -92,21 +103,25 @@ export class PostgresDatabase {
    * One statement that is a transaction by itself. After a lost connection it is given again: it must do the same when it
    * is done twice. @throws StoreIoError; the signal's reason
    */
-  async run({ text, values, signal }: Statement): Promise<readonly SqlRow[]> {
+  async run(statement: Statement): Promise<readonly SqlRow[]> {
+    const { signal, onLock = "wait" } = statement;
+    const until = this.clock.now() + this.#options.statementMs;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.once({ text, ...(values === undefined ? {} : { values }), signal });
+        return await this.#once(statement);
       } catch (error) {
-        if (signal?.aborted || attempt >= TRIES || !(isDisconnection(error) || isConflict(error))) {
-          throw signal?.aborted ? signal.reason : storeFailure(error);
-        }
+        const isGivenAgain = isLocked(error)
+          ? onLock === "wait" && this.clock.now() < until
+          : attempt < TRIES && (isDisconnection(error) || isConflict(error));
+        if (signal?.aborted) throw signal.reason;
+        if (!isGivenAgain) throw storeFailure(error);
         await sleep(this.clock, backoffDelay(attempt, BACKOFF), signal);
       }
     }
   }
 
-  /** As {@link run}, once. @throws what the driver throws */
-  async once({ text, values, signal }: Statement): Promise<readonly SqlRow[]> {
+  /** @throws what the driver throws */
+  async #once({ text, values, signal }: Statement): Promise<readonly SqlRow[]> {
     const client = await this.connect(signal);
     let broken: Error | undefined;
     try {
@@ -128,10 +143,9 @@ export class PostgresDatabase {
    */
   async transaction<T>(work: (statements: Statements) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const client = await this.connect(signal);
-    const give = async ({ text, values }: Statement): Promise<readonly SqlRow[]> => {
+    const give = async (statement: Statement): Promise<readonly SqlRow[]> => {
       try {
-        return (await this.#inTime(client.query({ text, ...(values === undefined ? {} : { values }) }), signal))
-          .rows as readonly SqlRow[];
+        return await this.ask(client, { ...statement, signal });
       } catch (error) {
         throw signal?.aborted ? signal.reason : storeFailure(error);
       }
@@ -139,12 +153,14 @@ export class PostgresDatabase {
     let broken: Error | undefined;
     try {
       await give({ text: "BEGIN" });
+      const lockMs = String(Math.ceil(this.#options.statementMs / 2));
+      await give({ text: "SELECT set_config('lock_timeout', $1, true)", values: [lockMs] });
       const result = await work({ schema: this.schema, clock: this.clock, run: give });
       await give({ text: "COMMIT" });
       return result;
     } catch (error) {
       // Where it cannot be taken back in words, it is by the end of the connection.
-      broken = await this.#inTime(client.query({ text: "ROLLBACK" }), undefined).then(
+      broken = await this.ask(client, { text: "ROLLBACK" }).then(
         () => undefined,
         (failure: Error) => failure,
       );
@@ -162,6 +178,12 @@ export class PostgresDatabase {
     const name = `skein_${createHash("sha256").update(text).digest("hex").slice(0, 24)}`;
     this.#names.set(text, name);
     return name;
+  }
+
+  /** One statement on a connection that the caller has. @throws what the driver throws */
+  async ask(client: PostgresClient, { text, values, signal }: Statement): Promise<readonly SqlRow[]> {
+    const query = { text, ...(values === undefined ? {} : { values }) };
+    return (await this.#inTime(client.query(query), signal)).rows as readonly SqlRow[];
   }
 
   #inTime<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -19,6 +19,15 @@ export const isDisconnection = (error: unknown): boolean =>
 /** Another transaction was in the way: nothing of the statement is done, and it may be given again at once. */
 export const isConflict = (error: unknown): boolean => codeOf(error) === "40001" || codeOf(error) === "40P01";
 
+/** Another transaction had locked what the statement needs, for longer than it waits: nothing of it is done. */
+export const isLocked = (error: unknown): boolean => codeOf(error) === "55P03";
+
+/** Nobody knows whether a statement that failed so was done, or will yet be: only a server that refused it has told. */
+export function isUnanswered(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return isDisconnection(cause) || !/^[0-9A-Z]{5}$/.test(codeOf(cause));
+}
+
 /** The server, or the session, only reads. */
 export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006";
 
@@ -36,6 +45,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   "28000": "it refuses the user",
   "3D000": "the database does not exist; create it",
   "42501": "the user may not do that; grant it the rights on the schema",
+  "55P03": "another transaction holds what it needs; end that one",
+  "57014": "it gave the statement up, by a statement_timeout or a command of its administrator",
   "42P01": "the tables are gone; open the store anew",
 };
 

@@ -2,7 +2,8 @@
  * Work of one kind, given together: what comes within one turn of the event loop, or while the same is under way, is one statement.
  * So many who come at once wait for one connection and one commit.
  */
-import { isOfTheStatement } from "./failure.ts";
+import type { OnLock } from "./database.ts";
+import { isLocked, isOfTheStatement } from "./failure.ts";
 
 /** What one statement should hold at most. */
 const MOST = 256;
@@ -13,13 +14,15 @@ type Waiting<Ask, Answer> = {
   readonly reject: (error: unknown) => void;
 };
 
+type Give<Ask, Answer> = (asks: readonly Ask[], onLock: OnLock) => Promise<readonly Answer[]>;
+
 export class Gathered<Ask, Answer> {
-  readonly #give: (asks: readonly Ask[]) => Promise<readonly Answer[]>;
+  readonly #give: Give<Ask, Answer>;
   readonly #waiting: Waiting<Ask, Answer>[] = [];
   #isRunning = false;
 
   /** @param give one statement, or nothing of it; an answer for each, in their order */
-  constructor(give: (asks: readonly Ask[]) => Promise<readonly Answer[]>) {
+  constructor(give: Give<Ask, Answer>) {
     this.#give = give;
   }
 
@@ -35,19 +38,23 @@ export class Gathered<Ask, Answer> {
     this.#isRunning = true;
     // Those who come in one go come together.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#together(this.#waiting.splice(0, MOST));
+    while (this.#waiting.length > 0) await this.#together(this.#waiting.splice(0, MOST), "tell");
     this.#isRunning = false;
   }
 
   /** Never rejects: each is told what came of it. */
-  async #together(asked: readonly Waiting<Ask, Answer>[]): Promise<void> {
+  async #together(asked: readonly Waiting<Ask, Answer>[], onLock: OnLock): Promise<void> {
     try {
-      const answers = await this.#give(asked.map(({ ask }) => ask));
+      const answers = await this.#give(
+        asked.map(({ ask }) => ask),
+        onLock,
+      );
       for (const [n, { resolve }] of asked.entries()) resolve(answers[n] as Answer);
     } catch (error) {
-      // What is wrong with one of them must not be all others'.
-      if (asked.length > 1 && isOfTheStatement((error as Error).cause))
-        for (const one of asked) await this.#together([one]);
+      const { cause } = error as Error;
+      // What is wrong with one of them must not be all others'; and what waits for a stranger holds up nobody who comes after it.
+      if ((onLock === "tell" && isLocked(cause)) || (asked.length > 1 && isOfTheStatement(cause)))
+        for (const one of asked) void this.#together([one], "wait");
       else for (const { reject } of asked) reject(error);
     }
   }

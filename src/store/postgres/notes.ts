@@ -2,7 +2,7 @@
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
-import type { PostgresDatabase } from "./database.ts";
+import { BRIEFLY, type PostgresDatabase } from "./database.ts";
 
 export class PostgresNotes implements StandingNotes {
   readonly #database: PostgresDatabase;
@@ -34,11 +34,11 @@ export class PostgresNotes implements StandingNotes {
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const s = this.#s;
     if (value === undefined) {
-      await this.#rows(`DELETE FROM ${s}.notes WHERE id = $1 AND kind = $2`, threadId, kind);
+      await this.#rows(`DELETE FROM ${s}.notes WHERE id = $1 AND kind = $2 AND ${BRIEFLY}`, threadId, kind);
       return;
     }
     const text = `
-      INSERT INTO ${s}.notes (id, kind, value) VALUES ($1, $2, $3)
+      INSERT INTO ${s}.notes (id, kind, value) SELECT $1::text, $2::text, $3::text WHERE ${BRIEFLY}
       ON CONFLICT (id, kind) DO UPDATE SET value = excluded.value`;
     await this.#rows(text, threadId, kind, noteText(kind, value));
   }
@@ -46,10 +46,5 @@ export class PostgresNotes implements StandingNotes {
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {
     const rows = await this.#rows(`SELECT id FROM ${this.#s}.notes WHERE kind = $1`, kind);
     return rows.map(({ id }) => id as ThreadId);
-  }
-
-  /** The thread is gone. */
-  async forget(threadId: ThreadId): Promise<void> {
-    await this.#rows(`DELETE FROM ${this.#s}.notes WHERE id = $1`, threadId);
   }
 }

@@ -1,4 +1,6 @@
 /** Threads in PostgreSQL: many processes share them, each thread with one writer that its epoch fences. */
+import { randomUUID } from "node:crypto";
+import { raceAbort } from "../../kernel/cancellation.ts";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import {
@@ -33,15 +35,16 @@ import type {
 import { threadIdOf } from "../without-files.ts";
 import { PostgresAnchors, type View } from "./anchors.ts";
 import { CommitGroup } from "./commit-group.ts";
-import { PostgresDatabase } from "./database.ts";
+import { type OnLock, PostgresDatabase } from "./database.ts";
 import type { DatabaseReport, DatabaseVerifyOptions } from "./database-report.ts";
+import { isUnanswered } from "./failure.ts";
 import { Gathered } from "./gathered.ts";
 import { LeaseNews } from "./lease-news.ts";
 import { listThreads } from "./list.ts";
 import { PostgresNotes } from "./notes.ts";
 import { checkOptions, type PostgresStoreOptions } from "./options.ts";
 import { readLines } from "./reader.ts";
-import { Releases } from "./releases.ts";
+import { type Ending, type Hold, Releases } from "./releases.ts";
 import { PostgresSession } from "./session.ts";
 import { imageOf, placeThread } from "./thread-images.ts";
 import { headerOf, NOTHING_SAID, storedThreadOf, summaryBefore, summaryOf, type ThreadRow } from "./thread-row.ts";
@@ -103,8 +106,12 @@ class PostgresThreads implements PostgresStore {
     this.#threads = new ThreadTable(this.#database, this.#session.holder);
     this.#anchors = new PostgresAnchors(this.#database);
     this.#group = new CommitGroup(this.#database, this.#anchors);
-    this.#starts = new Gathered((starts) => this.#threads.insertAll(starts));
-    this.#releases = new Releases(this.#clock, (writers) => this.#threads.release(writers));
+    this.#starts = new Gathered((starts, onLock) => this.#threads.insertAll(starts, onLock));
+    const endings = {
+      release: (holds: readonly Hold[], onLock: OnLock) => this.#threads.release(holds, onLock),
+      unmake: async ({ threadId, claim }: Hold) => void (await this.#threads.delete(threadId, claim)),
+    };
+    this.#releases = new Releases(this.#clock, endings, checked.statementMs);
     this.notes = new PostgresNotes(this.#database, () => this.#ready());
   }
 
@@ -115,9 +122,8 @@ class PostgresThreads implements PostgresStore {
       this.#migrating = undefined;
       throw error;
     });
-    await this.#migrating;
-    await this.#session.open();
-    signal?.throwIfAborted();
+    const ready = this.#migrating.then(() => this.#session.open());
+    await raceAbort(ready, signal);
   }
 
   /** Another store has taken a thread, or let go of one. */
@@ -152,13 +158,33 @@ class PostgresThreads implements PostgresStore {
 
   async adopt(meta: SessionMeta, items: readonly RolloutItem[], options: OpenOptions = {}): Promise<ThreadWriter> {
     const lines = items.map(storable);
-    const writer = await this.create(meta, options);
+    await this.#ready(options.signal);
+    const writer = await this.#add(meta, { base: null, start: 0, summary: NOTHING_SAID }, options);
     try {
       for (const line of lines) writer.append(line);
       await writer.flush(options);
       return writer;
     } catch (error) {
-      await this.delete(meta.id).catch(() => undefined); // what went wrong first is told
+      await this.#unmake(writer);
+      throw error;
+    }
+  }
+
+  /** Of a thread that nobody was told of; one that another has taken meanwhile is that one's. */
+  async #unmake(writer: PostgresWriter): Promise<void> {
+    writer.end(notFound(writer.threadId));
+    if (this.#writers.get(writer.threadId) === writer) this.#writers.delete(writer.threadId);
+    await this.#releases.end(writer, "unmake");
+  }
+
+  /** Makes or takes a thread under a claim of its own. Where nobody knows whether that came to pass, it is taken back. */
+  async #claimed<T>(threadId: ThreadId, taking: (hold: Hold) => Promise<T>, ending: Ending): Promise<T> {
+    await this.#releases.tell(threadId);
+    const hold = { threadId, claim: randomUUID() };
+    try {
+      return await taking(hold);
+    } catch (error) {
+      if (isUnanswered(error)) this.#releases.disown(hold, ending);
       throw error;
     }
   }
@@ -166,13 +192,17 @@ class PostgresThreads implements PostgresStore {
   /** @throws DuplicateThreadError; RolloutNotFoundError where the base is gone */
   async #add(given: SessionMeta, place: Beginning, options: OpenOptions): Promise<PostgresWriter> {
     const meta = storableHeader(given);
-    const t = await this.#starts.ask({ meta, beginning: place, now: this.#clock.now() });
+    const make = async (hold: Hold) => {
+      const t = await this.#starts.ask({ meta, beginning: place, now: this.#clock.now(), claim: hold.claim });
+      return { ...hold, t };
+    };
+    const { t, ...hold } = await this.#claimed(meta.id, make, "unmake");
     if (t instanceof Error) throw t;
     const { start, summary } = place;
     const historyMode = meta.history_mode ?? "paginated";
-    const writer = this.#hold({ t, threadId: meta.id, epoch: 1, next: start + 1, historyMode, summary }, options);
+    const writer = this.#hold({ ...hold, t, epoch: 1, next: start + 1, historyMode, summary }, options);
     if (!options.signal?.aborted) return writer;
-    await this.delete(meta.id);
+    await this.#unmake(writer);
     throw options.signal.reason;
   }
 
@@ -196,7 +226,7 @@ class PostgresThreads implements PostgresStore {
     // One that has lost its thread has nothing to give back; one that cannot be reached finds it let go with the connection.
     if (writer.hasEnded) return;
     const { threadId, epoch } = writer;
-    if (await this.#releases.release(writer)) this.#log.debug({ threadId, epoch }, "lease released");
+    if (await this.#releases.end(writer, "release")) this.#log.debug({ threadId, epoch }, "lease released");
   }
 
   async #check(writer: PostgresWriter): Promise<void> {
@@ -210,10 +240,9 @@ class PostgresThreads implements PostgresStore {
     const { lease = "refuse" } = options;
     await this.#ready(options.signal);
     const id = threadIdOf(locator);
-    await this.#releases.tell(id);
     if (lease === "wait") return this.#waitFor(id, options);
-    const row = await this.#threads.claim(id, lease === "takeOver");
-    if (row !== undefined) return this.#opened(row, options);
+    const writer = await this.#take(id, lease === "takeOver", options);
+    if (writer !== undefined) return writer;
     throw await this.#refusal(id);
   }
 
@@ -234,8 +263,8 @@ class PostgresThreads implements PostgresStore {
     const until = deadlineMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + deadlineMs;
     for (;;) {
       using look = this.#news.listen(id);
-      const row = await this.#threads.claim(id, false);
-      if (row !== undefined) return this.#opened(row, options);
+      const writer = await this.#take(id, false, options);
+      if (writer !== undefined) return writer;
       const refusal = await this.#refusal(id);
       if (!(refusal instanceof ThreadBusyError)) throw refusal;
       const leftMs = until - this.#clock.now();
@@ -244,10 +273,14 @@ class PostgresThreads implements PostgresStore {
     }
   }
 
-  async #opened(row: ThreadRow, options: OpenOptions): Promise<PostgresWriter> {
+  /** undefined: it is not there, or another has it. */
+  async #take(id: ThreadId, takeOver: boolean, options: OpenOptions): Promise<PostgresWriter | undefined> {
+    const take = async (hold: Hold) => ({ ...hold, row: await this.#threads.claim(hold, takeOver) });
+    const { row, claim } = await this.#claimed(id, take, "release");
+    if (row === undefined) return undefined;
     const { t, epoch, next } = row;
     const { id: threadId, history_mode: historyMode = "paginated" } = headerOf(row);
-    const writer = this.#hold({ t, threadId, epoch, next, historyMode, summary: summaryOf(row) }, options);
+    const writer = this.#hold({ t, threadId, epoch, claim, next, historyMode, summary: summaryOf(row) }, options);
     if (!options.signal?.aborted) return writer;
     await writer.close();
     throw options.signal.reason;
@@ -352,7 +385,6 @@ class PostgresThreads implements PostgresStore {
     if (!(await this.#threads.delete(threadId))) throw notFound(threadId);
     this.#writers.get(threadId)?.end(notFound(threadId));
     this.#writers.delete(threadId);
-    await this.notes.forget(threadId);
   }
 
   connect({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
@@ -395,7 +427,7 @@ class PostgresThreads implements PostgresStore {
     await this.#group.close();
     for (const writer of this.#writers.values()) writer.end(new StoreIoError("the store is closed"));
     this.#writers.clear();
-    this.#releases.close();
+    await this.#releases.close();
     await this.#session.close();
     await this.#database.close();
     for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;

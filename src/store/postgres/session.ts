@@ -10,7 +10,7 @@ import { backoffDelay } from "../../kernel/backoff.ts";
 import { sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
-import type { PostgresDatabase, SqlRow } from "./database.ts";
+import type { PostgresDatabase } from "./database.ts";
 import { isReadOnly, storeFailure } from "./failure.ts";
 import type { PostgresClient } from "./options.ts";
 
@@ -75,7 +75,7 @@ export class PostgresSession {
     try {
       await this.#listen(client);
       const lock = { text: "SELECT pg_try_advisory_lock($1, $2) AS held", values: [HOLDER_LOCKS, this.holder] };
-      const [row] = (await client.query(lock)).rows as readonly SqlRow[];
+      const [row] = await this.#database.ask(client, lock);
       // A connection of before holds it, whose end the server has not noticed yet.
       if (row?.held !== true) throw new StoreIoError("the lock of this store is still held");
       this.#ending.signal.throwIfAborted();
@@ -89,7 +89,7 @@ export class PostgresSession {
   /** A replica takes no LISTEN: nobody writes through it, so there is nothing to lose. */
   async #listen(client: PostgresClient): Promise<void> {
     try {
-      await client.query({ text: `LISTEN ${CHANNEL}` });
+      await this.#database.ask(client, { text: `LISTEN ${CHANNEL}` });
     } catch (error) {
       if (!isReadOnly(error)) throw error;
     }
@@ -111,7 +111,7 @@ export class PostgresSession {
     if (connection === undefined || connection.isLost) return;
     const unlock = { text: "SELECT pg_advisory_unlock($1, $2)", values: [HOLDER_LOCKS, this.holder] };
     // Where it is lost, the lock is lost with it.
-    await connection.client.query(unlock).catch(() => undefined);
+    await this.#database.ask(connection.client, unlock).catch(() => undefined);
     connection.letGo(true);
   }
 }

@@ -1,4 +1,5 @@
 /** Threads as they lie in the database, for other stores to take over, and those of other stores as rows. */
+import { randomUUID } from "node:crypto";
 import { InvalidForkPointError, InvalidRequestError, RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ImageRead, StoredImage, StoredLine, ThreadImage } from "../movable-store.ts";
 import { decodeLine, timestampOf, withBaseBytes } from "../rollout/codec.ts";
@@ -69,7 +70,8 @@ export async function placeThread(
     const threads = new ThreadTable(statements, holder);
     const anchors = new PostgresAnchors(statements);
     const beginning = await beginningOf(thread, threads, anchors);
-    const t = await threads.insert({ meta: unplacedMeta(thread), beginning, now: thread.updatedAt });
+    const meta = unplacedMeta(thread);
+    const t = await threads.insert({ meta, beginning, now: thread.updatedAt, claim: randomUUID() });
     const rows = new PlacedRows(statements, anchors, { t, historyMode: thread.historyMode, ...beginning });
     let began: string | undefined;
     for await (const page of thread.lines({ signal })) {

@@ -6,8 +6,9 @@ import type { ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
 import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import { FEW, type SqlRow, type Statements } from "./database.ts";
+import { BRIEFLY, FEW, type OnLock, type SqlRow, type Statements } from "./database.ts";
 import { isForeignKeyViolation } from "./failure.ts";
+import type { Hold } from "./releases.ts";
 import { CHANNEL, HOLDER_LOCKS } from "./session.ts";
 import {
   columnText,
@@ -20,13 +21,17 @@ import {
   searchedWords,
   type ThreadRow,
 } from "./thread-row.ts";
-import type { PostgresWriter } from "./writer.ts";
 
 /** Where a new thread begins. */
 export type Beginning = { readonly base: number | null; readonly start: number; readonly summary: Summary };
 
-/** A thread that is to be made, at a time in Unix milliseconds. */
-export type NewThread = { readonly meta: SessionMeta; readonly beginning: Beginning; readonly now: number };
+/** A thread that is to be made, at a time in Unix milliseconds, under a claim that no other taking has. */
+export type NewThread = {
+  readonly meta: SessionMeta;
+  readonly beginning: Beginning;
+  readonly now: number;
+  readonly claim: string;
+};
 
 const NEWS = "json_build_object('threadId', id, 'epoch', epoch, 'owner', owner::json)::text";
 /** Whether the store that has the thread lives: its own connection holds its lock. */
@@ -37,7 +42,7 @@ const LIVES = `EXISTS (
 const INDEX = (words: string): string => `array_to_tsvector(string_to_array(${words}, ' '))`;
 
 /** What is given of new threads, a column each: `unnest` makes them rows again. */
-function newColumns(starts: readonly (NewThread & { readonly claim: string })[]) {
+function newColumns(starts: readonly NewThread[]) {
   const columns: [name: string, type: string, values: unknown[]][] = [];
   const rows = starts.map((start) => {
     const { meta, beginning, now } = start;
@@ -100,7 +105,7 @@ export class ThreadTable {
 
   /** {@link insertAll} of one. */
   async insert(start: NewThread): Promise<number> {
-    const [made] = await this.insertAll([start]);
+    const [made] = await this.insertAll([start], "wait");
     if (typeof made === "number") return made;
     throw made ?? new StoreIoError("PostgreSQL has not told what became of a new thread");
   }
@@ -109,14 +114,13 @@ export class ThreadTable {
    * New threads, which this store writes, each by itself: its number, or why it is not there (DuplicateThreadError,
    * RolloutNotFoundError). Its base must hold what it inherits: of a deleted one, only what others need.
    */
-  async insertAll(starts: readonly NewThread[]): Promise<(number | Error)[]> {
+  async insertAll(starts: readonly NewThread[], onLock: OnLock): Promise<(number | Error)[]> {
     const s = this.#s;
-    const asked = starts.map((start) => ({ ...start, claim: randomUUID() }));
-    const given = newColumns(asked);
+    const given = newColumns(starts);
     const holder = `$${given.values.length + 1}::integer`;
     const text = `
       WITH given AS (
-        SELECT * FROM unnest(${given.types}) AS g (${given.names}) ${FEW(given.values.length + 3)}
+        SELECT * FROM unnest(${given.types}) AS g (${given.names}) WHERE ${BRIEFLY} ${FEW(given.values.length + 3)}
       ), based AS (
         SELECT g.claim FROM given AS g JOIN ${s}.threads AS b ON b.t = g.base WHERE b.next >= g.start AND (NOT b.deleted
           OR EXISTS (SELECT FROM ${s}.threads AS c WHERE c.base = b.t AND c.start >= g.start))
@@ -135,9 +139,10 @@ export class ThreadTable {
       SELECT g.claim, coalesce(m.t, CASE WHEN h.claim = g.claim THEN h.t END) AS t,
         h.t IS NOT NULL OR g.base IS NULL OR g.claim IN (SELECT claim FROM based) AS taken
       FROM given AS g LEFT JOIN made AS m USING (claim) LEFT JOIN ${s}.threads AS h ON h.id = g.id`;
-    const rows = await this.#rows(text, ...given.values, this.#holder, JSON.stringify(this.owner), starts.length);
+    const values = [...given.values, this.#holder, JSON.stringify(this.owner), starts.length];
+    const rows = await this.#database.run({ text, values, onLock });
     const told = new Map(rows.map((row) => [row.claim, row]));
-    return asked.map(({ claim, meta: { id } }) => {
+    return starts.map(({ claim, meta: { id } }) => {
       const { t = null, taken } = told.get(claim) ?? {};
       if (t !== null) return Number(t);
       if (taken === true) return new DuplicateThreadError(id);
@@ -145,17 +150,17 @@ export class ThreadTable {
     });
   }
 
-  /** Takes the thread for this store; undefined: it is not there, or another has it. */
-  async claim(id: ThreadId, takeOver: boolean): Promise<ThreadRow | undefined> {
+  /** Takes the thread for this store under that claim; undefined: it is not there, or another has it. */
+  async claim({ threadId, claim }: Hold, takeOver: boolean): Promise<ThreadRow | undefined> {
     const text = `
       WITH claimed AS (
         UPDATE ${this.#s}.threads AS h SET epoch = epoch + 1, holder = $2::integer, owner = $3, claim = $4
-        WHERE id = $1 AND NOT deleted AND ($5::boolean OR claim = $4 OR holder IS NULL OR NOT ${LIVES})
+        WHERE id = $1 AND NOT deleted AND ${BRIEFLY} AND ($5::boolean OR claim = $4 OR holder IS NULL OR NOT ${LIVES})
         RETURNING ${ROW_COLUMNS}
       )
       SELECT ${ROW_COLUMNS}, pg_notify('${CHANNEL}', ${NEWS}) AS told FROM claimed`;
     const owner = JSON.stringify(this.owner);
-    return (await this.#threads(text, columnText(id), this.#holder, owner, randomUUID(), takeOver))[0];
+    return (await this.#threads(text, columnText(threadId), this.#holder, owner, claim, takeOver))[0];
   }
 
   /** The thread that it inherits from, and who writes it now. */
@@ -174,33 +179,33 @@ export class ThreadTable {
     await this.#rows(text, t, began, updatedAt, archived);
   }
 
-  /** Gives threads back, each under the epoch that its writer has. */
-  async release(writers: readonly Pick<PostgresWriter, "t" | "epoch">[]): Promise<void> {
+  /** Gives threads back, each only while it is held under that claim. */
+  async release(holds: readonly Hold[], onLock: OnLock): Promise<void> {
     const text = `
-      WITH given AS (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS g (t, epoch) ${FEW(3)}),
+      WITH given AS (SELECT * FROM unnest($1::text[], $2::text[]) AS g (id, claim) WHERE ${BRIEFLY} ${FEW(3)}),
       released AS (
         UPDATE ${this.#s}.threads AS h SET holder = NULL, owner = NULL, claim = NULL
-        FROM given AS g WHERE h.t = g.t AND h.epoch = g.epoch RETURNING h.id, h.epoch, h.owner
+        FROM given AS g WHERE h.id = g.id AND h.claim = g.claim AND NOT h.deleted RETURNING h.id, h.epoch, h.owner
       )
       SELECT pg_notify('${CHANNEL}', ${NEWS}) FROM released`;
-    const sorted = writers.toSorted((a, b) => a.t - b.t);
-    await this.#rows(
-      text,
-      sorted.map(({ t }) => t),
-      sorted.map(({ epoch }) => epoch),
+    const sorted = holds.toSorted((a, b) => (a.threadId < b.threadId ? -1 : 1));
+    const values = [
+      sorted.map(({ threadId }) => columnText(threadId)),
+      sorted.map(({ claim }) => claim),
       sorted.length,
-    );
+    ];
+    await this.#database.run({ text, values, onLock });
   }
 
   async #change(id: ThreadId, set: string, ...values: unknown[]): Promise<boolean> {
-    const text = `UPDATE ${this.#s}.threads SET ${set} WHERE id = $1 AND NOT deleted RETURNING t`;
+    const text = `UPDATE ${this.#s}.threads SET ${set} WHERE id = $1 AND NOT deleted AND ${BRIEFLY} RETURNING t`;
     return (await this.#rows(text, columnText(id), ...values)).length > 0;
   }
 
   async rename(id: ThreadId, name: string | null): Promise<boolean> {
     const { words, index } = searchedWords(name ?? "");
     const text = `
-      WITH named AS (UPDATE ${this.#s}.threads SET name = $2 WHERE id = $1 AND NOT deleted RETURNING t),
+      WITH named AS (UPDATE ${this.#s}.threads SET name = $2 WHERE id = $1 AND NOT deleted AND ${BRIEFLY} RETURNING t),
       worded AS (
         INSERT INTO ${this.#s}.words (t, name_words, name_index) SELECT t, $3::text, ${INDEX("$4::text")} FROM named
         ON CONFLICT (t) DO UPDATE SET name_words = excluded.name_words, name_index = excluded.name_index
@@ -219,24 +224,30 @@ export class ThreadTable {
   }
 
   /**
-   * Takes the thread away. What forks inherit of it stays, and nothing else does; it goes with the last of them.
+   * Takes the thread away, and what is noted of it; with a claim, only while it is held under that. What forks inherit of it stays, and
+   * nothing else does; it goes with the last of them.
    */
-  async delete(id: ThreadId): Promise<boolean> {
+  async delete(id: ThreadId, held: string | null = null): Promise<boolean> {
     const text = `
-      WITH found AS (SELECT t FROM ${this.#s}.threads WHERE id = $1 AND (NOT deleted OR claim = $2) FOR UPDATE),
-      gone AS (
+      WITH found AS (
+        SELECT t FROM ${this.#s}.threads WHERE id = $1 AND ${BRIEFLY}
+          AND (claim = $2 OR (NOT deleted AND ($3::text IS NULL OR claim = $3))) FOR UPDATE
+      ), gone AS (
         UPDATE ${this.#s}.threads AS h SET deleted = true, epoch = h.epoch + 1, holder = NULL, owner = NULL, claim = $2,
           preview = NULL, preview_at = NULL, messages = '[]', name = NULL
         FROM found WHERE h.t = found.t RETURNING h.t, h.id, h.epoch, h.owner
       ), unworded AS (
         DELETE FROM ${this.#s}.words AS w USING gone WHERE w.t = gone.t
+      ), forgotten AS (
+        DELETE FROM ${this.#s}.notes AS n USING gone WHERE n.id = gone.id
       )
       SELECT t, pg_notify('${CHANNEL}', ${NEWS}) AS told FROM gone`;
     // By the claim, a statement that is given again knows what it has deleted.
-    const [row] = await this.#rows(text, columnText(id), randomUUID());
-    if (row === undefined) return false;
-    await this.#purge([Number(row.t)]);
-    return true;
+    const [row] = await this.#rows(text, columnText(id), randomUUID(), held);
+    // One that was deleted by a call that broke off may still hold what nobody needs.
+    const t = row?.t ?? (await this.find(id, { deleted: true }))?.t;
+    if (t !== undefined) await this.#purge([Number(t)]);
+    return row !== undefined;
   }
 
   /** Deleted threads that nobody needs go for good, and then those that only they needed. */
@@ -252,7 +263,7 @@ export class ThreadTable {
     const s = this.#s;
     const text = `
       WITH gone AS (
-        DELETE FROM ${s}.threads AS d WHERE d.t = $1 AND d.deleted
+        DELETE FROM ${s}.threads AS d WHERE d.t = $1 AND d.deleted AND ${BRIEFLY}
           AND NOT EXISTS (SELECT FROM ${s}.threads AS c WHERE c.base = d.t OR c.forked_from = d.id)
         RETURNING d.base, d.forked_from
       )
@@ -273,7 +284,7 @@ export class ThreadTable {
     const s = this.#s;
     const end = `(SELECT coalesce(max(c.start), 0) FROM ${s}.threads AS c WHERE c.base = $1)`;
     const text = `
-      WITH d AS (SELECT t FROM ${s}.threads WHERE t = $1 AND deleted),
+      WITH d AS (SELECT t FROM ${s}.threads WHERE t = $1 AND deleted AND ${BRIEFLY}),
       cut AS (DELETE FROM ${s}.marks AS m USING d WHERE m.t = d.t AND m.ordinal >= ${end})
       DELETE FROM ${s}.lines AS l USING d WHERE l.t = d.t AND l.ordinal >= ${end}`;
     await this.#rows(text, t);

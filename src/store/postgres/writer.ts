@@ -20,6 +20,7 @@ export type WriterStart = {
   readonly t: number;
   readonly threadId: ThreadId;
   readonly epoch: number;
+  readonly claim: string;
   readonly next: number;
   readonly historyMode: HistoryMode;
   readonly summary: Summary;
@@ -52,6 +53,8 @@ export class PostgresWriter implements ThreadWriter {
   readonly t: number;
   readonly threadId: ThreadId;
   readonly epoch: number;
+  /** Under which the thread was taken. */
+  readonly claim: string;
   readonly historyMode: HistoryMode;
   /** What the stored lines have told; written by the group. */
   #summary: Summary;
@@ -72,6 +75,7 @@ export class PostgresWriter implements ThreadWriter {
     this.t = start.t;
     this.threadId = start.threadId;
     this.epoch = start.epoch;
+    this.claim = start.claim;
     this.historyMode = start.historyMode;
     this.#summary = start.summary;
     this.#stored = start.next;

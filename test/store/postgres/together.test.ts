@@ -1,5 +1,6 @@
 /** Threads that are made, or given back, at the same time are one statement; each is told what became of it. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 import type { PGlite } from "@electric-sql/pglite";
 import { systemClock } from "../../../src/kernel/clock.ts";
@@ -107,14 +108,18 @@ test("a fork whose base has gone meanwhile is told so, beside starts that are ma
     meta: header(),
     beginning: { base, start: base === null ? 0 : 1, summary: NOTHING_SAID },
     now: 1,
+    claim: randomUUID(),
   });
   const existing = await table.insert(of(null));
-  const [lost, kept, fork, far] = await table.insertAll([
-    of(999_999),
-    of(null),
-    of(existing),
-    { ...of(existing), beginning: { base: existing, start: 2, summary: NOTHING_SAID } },
-  ]);
+  const [lost, kept, fork, far] = await table.insertAll(
+    [
+      of(999_999),
+      of(null),
+      of(existing),
+      { ...of(existing), beginning: { base: existing, start: 2, summary: NOTHING_SAID } },
+    ],
+    "wait",
+  );
   assert.ok(lost instanceof RolloutNotFoundError && far instanceof RolloutNotFoundError);
   assert.deepEqual([typeof kept, typeof fork], ["number", "number"]);
   await store.close();
