@@ -435,4 +435,4 @@ function tellFired({ incarnation }: LiveThread, message: Message): void {
 
 const IDLE_POLL_MS = 20;
 
-const isAtRest = ({ activity }: LiveThread): boolean => activity === "idle" || activity === "gone";
+const isAtRest = ({ incarnation: { activity } }: LiveThread): boolean => activity === "idle" || activity === "gone";

@@ -2,6 +2,7 @@
 import { Observable } from "rxjs";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { Event, ThreadEvent } from "../protocol/event.ts";
+import { statusOver } from "../thread/status-over.ts";
 import type { EventsOptions, WaitOptions } from "../thread/thread.ts";
 import type { Feed } from "./feed.ts";
 import { RemoteEvents } from "./remote-events.ts";
@@ -46,19 +47,7 @@ export class RemoteStream {
   }
 
   get status$(): Observable<AgentStatus> {
-    return new Observable((subscriber) => {
-      let last = this.#host.status();
-      subscriber.next(last);
-      return this.events$.subscribe({
-        next: () => {
-          const now = this.#host.status();
-          if (now === last) return;
-          last = now;
-          subscriber.next(last);
-        },
-        complete: () => subscriber.complete(),
-      });
-    });
+    return statusOver(this.events$, () => this.#host.status());
   }
 
   events({ after, signal }: EventsOptions): AsyncIterableIterator<ThreadEvent, undefined> {

@@ -84,7 +84,7 @@ export type ResolveElicitationOp = {
   content?: FormContent | null | undefined;
 };
 /** What somebody says whom a call has asked. */
-type AnswerOp = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp | ResolveElicitationOp;
+export type AnswerOp = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp | ResolveElicitationOp;
 const ANSWERS: ReadonlySet<string> = new Set([
   "exec_approval",
   "patch_approval",

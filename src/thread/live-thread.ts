@@ -6,21 +6,13 @@
  */
 import { Observable } from "rxjs";
 import type { AnyActorRef } from "xstate";
-import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
-import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { definedFields } from "../protocol/defined-fields.ts";
-import {
-  DeadlineExceededError,
-  InvalidRequestError,
-  NoActiveTurnError,
-  ThreadClosedError,
-} from "../protocol/errors.ts";
+import { DeadlineExceededError, InvalidRequestError, ThreadClosedError } from "../protocol/errors.ts";
 import type { Event, SessionConfiguredEvent, ThreadEvent } from "../protocol/event.ts";
 import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
-import { isAnswerOp, type Op, parseOp } from "../protocol/op.ts";
+import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
 import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
@@ -29,20 +21,20 @@ import { rolloutPathOf } from "../store/rollout-path.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { ReviewTarget } from "../turn/review/target.ts";
 import type { BudgetChange } from "../turn/spending.ts";
-import { waitForTurn } from "../turn/tool-scope.ts";
 import type { BackgroundTerminals } from "../turn/tools/exec/background-terminals.ts";
 import { activeTurnOf } from "./active-turn.ts";
 import { Audience, type Observer } from "./audience.ts";
+import { interruptTurn, rollBack, runTurn } from "./awaited-turns.ts";
 import { checkCall, checkNamed, checkTurns, givenSubmissionId } from "./call-checks.ts";
 import { EventPull, EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { runInput, withKnownInput } from "./known-input.ts";
-import type { Activity, LifeEnd } from "./life-end.ts";
-import { Mailbox } from "./mailbox.ts";
+import { type Addressee, Mailbox } from "./mailbox.ts";
 import type { PublishReport, RequestOptions, SendOptions, Subscription, ThreadMessenger } from "./messaging.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
+import { statusOver } from "./status-over.ts";
 import { type StepOptions, Steps, type StepWork } from "./steps.ts";
-import { type Handing, handOver, isGone, outcomeOf, stored } from "./submissions.ts";
+import { type Handing, handOver, isGone, outcomeOf } from "./submissions.ts";
 import type {
   ActiveTurn,
   EventsOptions,
@@ -59,17 +51,13 @@ import type {
 import { threadFace } from "./thread-face.ts";
 import type { ThreadHome } from "./thread-home.ts";
 import type { TurnResult } from "./turn-result.ts";
-import { answerToRollback, endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
-import type { Destination } from "./waiting-ops.ts";
+import type { Observed } from "./turn-watch.ts";
+import { bounded } from "./wait-options.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
-const DEFAULT_INTERRUPT_MS = 10_000;
 
-/** The kinds of turns that ask the model. */
-const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
-
-export class LiveThread implements Thread, Lives, Observed, Destination {
+export class LiveThread implements Thread, Lives, Observed, Addressee {
   readonly id: ThreadId;
   readonly #home: ThreadHome<LiveThread>;
   #incarnation: Incarnation;
@@ -78,7 +66,6 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   readonly #audience: Audience;
   readonly #mailbox: Mailbox;
   #steps: Steps | undefined;
-  #onClosed: (() => void) | undefined;
   #pull: EventPull | undefined;
 
   constructor(home: ThreadHome<LiveThread>, incarnation: Incarnation) {
@@ -100,16 +87,6 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     return this.#incarnation.ended === undefined;
   }
 
-  /** What the thread does: the one answer for eviction, unloading, limits and status. */
-  get activity(): Activity {
-    return this.#incarnation.activity;
-  }
-
-  /** How the current life ended; undefined while it lasts. */
-  get ended(): LifeEnd | undefined {
-    return this.#incarnation.ended;
-  }
-
   get #cause(): unknown {
     return this.#incarnation.ended?.error;
   }
@@ -126,6 +103,11 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   /** Its holder has asked for its end: it is not to be restarted. */
   get isEnding(): boolean {
     return this.#isEnding;
+  }
+
+  /** Where its ops come in. */
+  get mailbox(): Mailbox {
+    return this.#mailbox;
   }
 
   get isObserved(): boolean {
@@ -146,7 +128,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#mailbox.look();
-    this.#onClosed?.();
+    this.#steps?.close();
     this.#audience.close(this.#cause);
   }
 
@@ -269,92 +251,39 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
   }
 
   get status$(): Observable<AgentStatus> {
-    return new Observable((subscriber) => {
-      let last = this.status;
-      subscriber.next(last);
-      return this.events$.subscribe({
-        next: () => {
-          if (this.status === last) return;
-          last = this.status;
-          subscriber.next(last);
-        },
-        complete: () => subscriber.complete(),
-      });
-    });
+    return statusOver(this.events$, () => this.status);
   }
 
   submit(op: Op, options: SubmitOptions = {}): Promise<SubmissionId> {
-    return this.#submit({ op }, options);
+    return this.#mailbox.submit({ op }, options);
   }
 
   async submitWithId(submission: NamedSubmission, options: SubmitOptions = {}): Promise<SubmissionId> {
     checkNamed(submission);
     const { id, op, rerun, isNew } = submission;
-    return this.#submit({ id: toSubmissionId(id), op, rerun, isNew }, options);
-  }
-
-  async #submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
-    checkCall("submit", options);
-    options.signal?.throwIfAborted();
-    const op = withKnownInput(parseOp(handing.op));
-    if (isAnswerOp(op)) {
-      try {
-        if (this.#isClosed) throw this.closedError(op);
-        const { userQuestions, elicitations } = this.#incarnation;
-        if (op.type === "user_input_answer") userQuestions.checkAwaited(op);
-        else if (op.type === "resolve_elicitation")
-          elicitations.checkAwaited({ type: op.type, id: String(op.request_id) });
-        else this.#incarnation.env.approvals.checkAwaited(this.#incarnation, op);
-      } catch (error) {
-        this.#home.noteUndelivered(this, { ...handing, op }, error);
-        throw error;
-      }
-    }
-    this.#checkBudget(op);
-    const { durability, whenFull } = options;
-    const given = { ...handing, op, durability, whenFull };
-    return this.#bounded("the submission", (signal) => this.#give({ ...given, signal }), options);
-  }
-
-  /** What begins a turn is refused while a budget is used up, and nothing of it is stored. */
-  #checkBudget(op: Op): void {
-    if (!ASKING.has(taskKindOf(op) ?? "") || isEmptyInput(op)) return;
-    const refusal = this.#incarnation.env.budgets.refusal(this.id);
-    if (refusal !== undefined && this.#incarnation.turn === undefined) throw refusal;
+    return this.#mailbox.submit({ id: toSubmissionId(id), op, rerun, isNew }, options);
   }
 
   async outcomeOf(id: string, options: WaitOptions = {}): Promise<SubmissionOutcome | undefined> {
     checkCall("outcomeOf", options);
     options.signal?.throwIfAborted();
     const known = givenSubmissionId(id);
-    return this.#bounded("the outcome", () => outcomeOf(this.#incarnation, known), options);
-  }
-
-  /** Hands the op over; it, and what the thread had said before it, is stored then (T7). */
-  async #give(handing: Handing): Promise<SubmissionId> {
-    let id: SubmissionId;
-    try {
-      if (this.#isClosed) throw this.closedError(handing.op);
-      const taken = this.#mailbox.take(handing);
-      id = taken instanceof Promise ? await taken : taken;
-    } catch (error) {
-      // What its sender takes back is no dead letter.
-      if (!handing.signal?.aborted) this.#home.noteUndelivered(this, handing, error);
-      throw error;
-    }
-    const storing = stored(this.#incarnation, handing);
-    if (storing !== undefined) await storing;
-    return id;
+    return bounded(this, "the outcome", () => outcomeOf(this.#incarnation, known), options);
   }
 
   async ready(options: WaitOptions = {}): Promise<void> {
-    checkCall("ready", options);
-    options.signal?.throwIfAborted();
-    if (this.#isClosed) throw this.closedError();
-    if (!this.#mailbox.hasRoom) await this.#bounded("room", (signal) => this.#mailbox.room(signal), options);
+    return this.#mailbox.ready(options);
   }
 
-  async bringBack({ op, signal }: Handing): Promise<void> {
+  async inMemory(signal: AbortSignal | undefined): Promise<Incarnation> {
+    while (isGone(this.#incarnation)) {
+      if (this.#isClosed) throw this.closedError();
+      await this.bringBack(signal);
+    }
+    return this.#incarnation;
+  }
+
+  async bringBack(signal: AbortSignal | undefined, op?: Op): Promise<void> {
     try {
       await this.#home.load(this, signal);
     } catch (error) {
@@ -362,12 +291,16 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     }
   }
 
+  noteUndelivered(handing: Handing, error: unknown): void {
+    this.#home.noteUndelivered(this, handing, error);
+  }
+
   /** Calls that overlap get an event each, in their order. */
   async nextEvent(options: WaitOptions = {}): Promise<Event> {
     checkCall("nextEvent", options);
     options.signal?.throwIfAborted();
     this.#pull ??= new EventPull(new EventStream(this, this.#incarnation, { after: 0 }));
-    const event = await this.#pull.next((pulled) => this.#bounded("the next event", () => pulled, options));
+    const event = await this.#pull.next((pulled) => bounded(this, "the next event", () => pulled, options));
     if (event === undefined) throw this.closedError();
     return event;
   }
@@ -392,112 +325,40 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     checkCall("run", options);
     const { outputSchema } = options;
     const schema = outputSchema === undefined ? {} : { final_output_json_schema: shownToModel(outputSchema) };
-    const result = await this.#runOp({ type: "user_input", items, ...schema }, options);
+    const result = await runTurn(this, { type: "user_input", items, ...schema }, options);
     return outputSchema === undefined ? result : await withOutput(result, outputSchema);
   }
 
   async compact(options: WaitOptions = {}): Promise<TurnResult> {
     checkCall("compact", options);
-    return this.#runOp({ type: "compact" }, options);
+    return runTurn(this, { type: "compact" }, options);
   }
 
   async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
     checkCall("rollback", options);
     options.signal?.throwIfAborted();
     checkTurns(turns);
-    const { answer, begin: onNamed, stop } = answerToRollback(this);
-    try {
-      await this.#bounded(
-        "the rollback",
-        async (signal) => {
-          await this.#give({ op: { type: "thread_rollback", num_turns: turns }, signal, onNamed });
-          await answer;
-        },
-        // A logic of an embedder's own may not know of it.
-        { ...(this.#incarnation.hasOwnLogic && { deadlineMs: DEFAULT_INTERRUPT_MS }), ...definedFields(options) },
-      );
-    } finally {
-      stop();
-    }
+    await rollBack(this, turns, options);
   }
 
   async review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
     checkCall("review", options);
-    return this.#runOp({ type: "review", review_request: { target } }, options);
-  }
-
-  /** Hands over an op that starts a turn, and waits for its end; when the wait is given up, the turn is interrupted. */
-  async #runOp(given: Op, options: WaitOptions): Promise<TurnResult<never>> {
-    options.signal?.throwIfAborted();
-    const op = withKnownInput(parseOp(given));
-    this.#checkBudget(op);
-    const watch = new TurnWatch(this);
-    try {
-      return await waitForTurn(this.id, () =>
-        this.#bounded("the turn", (signal) => this.#runWatched(watch, { op, signal }), options),
-      );
-    } catch (error) {
-      if (watch.isRunning) void this.interrupt().catch(() => undefined);
-      throw error;
-    } finally {
-      watch.stop();
-    }
-  }
-
-  async #runWatched(watch: TurnWatch, handing: Handing): Promise<TurnResult<never>> {
-    await this.#give({ ...handing, onNamed: (id) => watch.begin(id) });
-    const result = await watch.result;
-    // The end of an own logic's turn is shown as it comes. One that failed says why itself, a store that failed too.
-    if (result.status === "completed") await stored(this.#incarnation, handing);
-    return result;
+    return runTurn(this, { type: "review", review_request: { target } }, options);
   }
 
   async step<T>(id: string, work: StepWork<T>, options: StepOptions = {}): Promise<T> {
     checkCall("step", options);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
-    this.#steps ??= new Steps((signal) => this.#inMemory(signal), this.#endSignal());
+    this.#steps ??= new Steps(this);
     return this.#steps.run(id, work, options);
-  }
-
-  /** The life that the thread leads now, loaded again where it has left memory. */
-  async #inMemory(signal: AbortSignal | undefined): Promise<Incarnation> {
-    while (isGone(this.#incarnation)) {
-      if (this.#isClosed) throw this.closedError();
-      await this.#home.load(this, signal);
-    }
-    return this.#incarnation;
-  }
-
-  /** Fires when the thread has ended. */
-  #endSignal(): AbortSignal {
-    const controller = new AbortController();
-    this.#onClosed = () => controller.abort(this.closedError());
-    return controller.signal;
   }
 
   async interrupt(how: InterruptOptions = {}): Promise<void> {
     checkCall("interrupt", how);
-    const { turnId, ...options } = how;
-    options.signal?.throwIfAborted();
+    how.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
-    const incarnation = this.#incarnation;
-    const running = this.isLoaded ? this.activeTurn : undefined;
-    if (turnId !== undefined && running?.turnId !== turnId) {
-      throw new NoActiveTurnError(
-        running === undefined ? undefined : `expected active turn id ${turnId} but found ${running.turnId}`,
-      );
-    }
-    if (isGone(incarnation)) return;
-    const watch = running === undefined ? undefined : endOfTurn(this, running.submissionId);
-    // A logic of an embedder's own may have no ear for it.
-    const patience = incarnation.ownTurn === undefined ? {} : { deadlineMs: DEFAULT_INTERRUPT_MS };
-    try {
-      void handOver(incarnation, { op: { type: "interrupt" } });
-      if (watch !== undefined) await this.#bounded("the interrupt", () => watch.ended, { ...patience, ...options });
-    } finally {
-      watch?.stop();
-    }
+    await interruptTurn(this, how);
   }
 
   monitor(other: WatchedThread, options?: MonitorOptions): Monitor {
@@ -556,7 +417,7 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
     const closed = Promise.withResolvers<void>();
     const stop = this.observe({ event: () => undefined, closed: closed.resolve });
     try {
-      await this.#bounded("the shutdown", () => this.#askToClose(closed.promise), { signal, deadlineMs });
+      await bounded(this, "the shutdown", () => this.#askToClose(closed.promise), { signal, deadlineMs });
       return "completed";
     } catch (error) {
       if (!(error instanceof DeadlineExceededError)) throw error;
@@ -581,17 +442,5 @@ export class LiveThread implements Thread, Lives, Observed, Destination {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
-  }
-
-  #bounded<T>(
-    what: string,
-    work: (signal: AbortSignal | undefined) => Promise<T>,
-    { signal, deadlineMs }: WaitOptions,
-  ): Promise<T> {
-    if (deadlineMs !== undefined) {
-      const { clock } = this.#incarnation.env;
-      return withDeadline(`${what} of thread ${this.id}`, work, { deadlineMs, signal, clock });
-    }
-    return signal === undefined ? work(undefined) : raceAbort(work(signal), signal);
   }
 }

@@ -1,15 +1,29 @@
 /** Where ops come into a thread: at once where that is possible, else behind those that wait already. */
-import { isUrgent } from "../../machines/thread.machine.ts";
+import { isEmptyInput, isUrgent, taskKindOf } from "../../machines/thread.machine.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
-import { type Handing, handOver, isGone } from "./submissions.ts";
+import { type AnswerOp, isAnswerOp, type Op, parseOp } from "../protocol/op.ts";
+import { checkCall } from "./call-checks.ts";
+import { withKnownInput } from "./known-input.ts";
+import { type Handing, handOver, isGone, stored } from "./submissions.ts";
+import type { SubmitOptions } from "./thread.ts";
+import { bounded, type WaitOptions } from "./wait-options.ts";
 import { type Destination, isFull, overloaded, WaitingOps } from "./waiting-ops.ts";
+
+/** The kinds of turns that ask the model. */
+const ASKING: ReadonlySet<string> = new Set(["regular", "compact", "review"]);
+
+/** Whose mailbox it is. */
+export interface Addressee extends Destination {
+  /** Nobody gets this op. */
+  noteUndelivered(handing: Handing, error: unknown): void;
+}
 
 /** Nobody writes its fields but these methods. */
 export class Mailbox {
-  readonly #thread: Destination;
+  readonly #thread: Addressee;
   #waitingOps: WaitingOps | undefined;
 
-  constructor(thread: Destination) {
+  constructor(thread: Addressee) {
     this.#thread = thread;
   }
 
@@ -18,8 +32,63 @@ export class Mailbox {
     return this.#waitingOps;
   }
 
+  /** What a caller gives, checked, and handed over for as long as the caller waits. */
+  async submit(handing: Handing, options: SubmitOptions): Promise<SubmissionId> {
+    checkCall("submit", options);
+    options.signal?.throwIfAborted();
+    const op = withKnownInput(parseOp(handing.op));
+    if (isAnswerOp(op)) this.#checkAwaited(op, handing);
+    this.checkBudget(op);
+    const { durability, whenFull } = options;
+    const given = { ...handing, op, durability, whenFull };
+    return bounded(this.#thread, "the submission", (signal) => this.give({ ...given, signal }), options);
+  }
+
+  /** An answer that nothing waits for goes nowhere. */
+  #checkAwaited(op: AnswerOp, handing: Handing): void {
+    const thread = this.#thread;
+    const { incarnation } = thread;
+    try {
+      if (thread.isClosed) throw thread.closedError(op);
+      const { userQuestions, elicitations } = incarnation;
+      if (op.type === "user_input_answer") userQuestions.checkAwaited(op);
+      else if (op.type === "resolve_elicitation")
+        elicitations.checkAwaited({ type: op.type, id: String(op.request_id) });
+      else incarnation.env.approvals.checkAwaited(incarnation, op);
+    } catch (error) {
+      thread.noteUndelivered({ ...handing, op }, error);
+      throw error;
+    }
+  }
+
+  /** What begins a turn is refused while a budget is used up, and nothing of it is stored. */
+  checkBudget(op: Op): void {
+    if (!ASKING.has(taskKindOf(op) ?? "") || isEmptyInput(op)) return;
+    const { id, incarnation } = this.#thread;
+    const refusal = incarnation.env.budgets.refusal(id);
+    if (refusal !== undefined && incarnation.turn === undefined) throw refusal;
+  }
+
+  /** Hands the op over; it, and what the thread had said before it, is stored then (T7). */
+  async give(handing: Handing): Promise<SubmissionId> {
+    const thread = this.#thread;
+    let id: SubmissionId;
+    try {
+      if (thread.isClosed) throw thread.closedError(handing.op);
+      const taken = this.#take(handing);
+      id = taken instanceof Promise ? await taken : taken;
+    } catch (error) {
+      // What its sender takes back is no dead letter.
+      if (!handing.signal?.aborted) thread.noteUndelivered(handing, error);
+      throw error;
+    }
+    const storing = stored(thread.incarnation, handing);
+    if (storing !== undefined) await storing;
+    return id;
+  }
+
   /** Ops keep the order of their submission (T3). An urgent op waits for nobody where the thread is in memory. */
-  take(handing: Handing): SubmissionId | Promise<SubmissionId> {
+  #take(handing: Handing): SubmissionId | Promise<SubmissionId> {
     const { op, id, rerun, whenFull } = handing;
     const { incarnation } = this.#thread;
     const { mailboxCapacity } = incarnation.env;
@@ -44,8 +113,12 @@ export class Mailbox {
   }
 
   /** Resolves when there is room, after all that wait already. */
-  room(signal: AbortSignal | undefined): Promise<void> {
-    return this.#line.room(signal);
+  async ready(options: WaitOptions): Promise<void> {
+    checkCall("ready", options);
+    options.signal?.throwIfAborted();
+    const thread = this.#thread;
+    if (thread.isClosed) throw thread.closedError();
+    if (!this.hasRoom) await bounded(thread, "room", (signal) => this.#line.room(signal), options);
   }
 
   /** Something has happened that may have made room, or ended the thread. */

@@ -74,6 +74,13 @@ export interface SteppingLife {
   readonly storage: { flush(): Promise<void> };
 }
 
+/** Whose steps they are, over all of its lives. */
+interface Stepping {
+  /** The life that the thread leads now, loaded again where it has left memory. @throws ThreadClosedError */
+  inMemory(signal: AbortSignal | undefined): Promise<SteppingLife>;
+  closedError(): Error;
+}
+
 /** What the rollout says of the steps. */
 type Known = {
   readonly epoch: number;
@@ -82,19 +89,19 @@ type Known = {
 };
 
 export class Steps {
-  readonly #life: (signal: AbortSignal | undefined) => Promise<SteppingLife>;
-  readonly #ended: AbortSignal;
+  readonly #thread: Stepping;
+  readonly #ending = new AbortController();
   #known: Known | undefined;
   #reading: Promise<Known> | undefined;
   readonly #running = new Map<string, RunningStep>();
 
-  /**
-   * @param life the thread in memory, loaded where it has to be
-   * @param ended fires when the thread has ended
-   */
-  constructor(life: (signal: AbortSignal | undefined) => Promise<SteppingLife>, ended: AbortSignal) {
-    this.#life = life;
-    this.#ended = ended;
+  constructor(thread: Stepping) {
+    this.#thread = thread;
+  }
+
+  /** The thread has ended. */
+  close(): void {
+    this.#ending.abort(this.#thread.closedError());
   }
 
   /** Gives the step's result: the stored one, or that of its function. Calls of one id that overlap share it. */
@@ -107,7 +114,7 @@ export class Steps {
       // Whoever has begun it may have given it up: then this one does it.
       const settled = (result: Promise<unknown>) => result.catch(() => undefined);
       await running.result((result) => raceAbort(settled(result), options.signal));
-      const { done } = await this.#read(await this.#life(options.signal));
+      const { done } = await this.#read(await this.#thread.inMemory(options.signal));
       if (done.has(id)) break;
     }
     const mine = new RunningStep(id, () => this.#runAlone(id, work, options));
@@ -121,13 +128,14 @@ export class Steps {
 
   async #runAlone<T>(id: string, work: StepWork<T>, options: StepOptions): Promise<T> {
     const { deadlineMs } = options;
-    const first = await this.#life(options.signal);
+    const first = await this.#thread.inMemory(options.signal);
     const within = async (signal: AbortSignal) => {
       const known = await this.#read(first);
       if (!known.done.has(id)) await this.#carryOut(id, work, { ...options, signal });
       return parsed(this.#known?.done.get(id)) as T;
     };
-    const both = options.signal === undefined ? this.#ended : AbortSignal.any([options.signal, this.#ended]);
+    const { signal: ended } = this.#ending;
+    const both = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
     return withDeadline(`step \`${id}\``, within, { deadlineMs, signal: both, clock: first.clock });
   }
 
@@ -137,7 +145,7 @@ export class Steps {
     work: StepWork<T>,
     { attempts = DEFAULT_ATTEMPTS, backoff, retryOn, onCut, signal }: StepOptions & { signal: AbortSignal },
   ): Promise<void> {
-    const life = await this.#life(signal);
+    const life = await this.#thread.inMemory(signal);
     const { cuts } = await this.#read(life);
     const cut = cuts.get(id) ?? 0;
     if (cut > 0 && onCut === "fail") {
@@ -150,7 +158,7 @@ export class Steps {
     try {
       await this.#attempt(id, work, { life, cuts: cut, attempts, backoff, retryOn, signal });
     } catch (error) {
-      const now = await this.#life(undefined).catch(() => undefined);
+      const now = await this.#thread.inMemory(undefined).catch(() => undefined);
       now?.record({ type: LINE, payload: { id, status: "failed" } });
       if (now !== undefined) (await this.#read(now)).cuts.delete(id);
       throw error;
@@ -196,7 +204,7 @@ export class Steps {
           `it has ${json.length} bytes, of at most ${MAX_RESULT_BYTES}; keep it elsewhere, and its place here`,
         );
       }
-      const life = await this.#life(signal);
+      const life = await this.#thread.inMemory(signal);
       const known = await this.#read(life);
       known.done.set(id, json);
       await this.#write(

@@ -9,21 +9,21 @@ import { onceAborted } from "../kernel/abort-listeners.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { Fifo, type Place } from "../kernel/fifo.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { type Handing, handOver, isGone } from "./submissions.ts";
 
 /** The thread that they wait for, over all of its lives. */
 export interface Destination {
-  readonly id: string;
+  readonly id: ThreadId;
   readonly incarnation: Incarnation;
   readonly isClosed: boolean;
   /** Its end has been asked for. */
   readonly isEnding: boolean;
   closedError(op?: Op): ThreadClosedError;
   /** Brings a later life, or says why not. */
-  bringBack(handing: Handing): Promise<void>;
+  bringBack(signal: AbortSignal | undefined, op?: Op): Promise<void>;
 }
 
 type Waiting = {
@@ -155,7 +155,7 @@ export class WaitingOps {
     const thread = this.#thread;
     const { incarnation } = thread;
     if (thread.isEnding && incarnation.ended !== undefined) throw thread.closedError(handing.op);
-    await thread.bringBack(handing);
+    await thread.bringBack(handing.signal, handing.op);
     // The loader brings a later life, or says why not: a life that has ended does not come back.
     if (thread.incarnation === incarnation && incarnation.ended !== undefined) throw thread.closedError(handing.op);
   }
