@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { newThreadId } from "../../../src/protocol/ids.ts";
 import { header, user } from "../../../src/store/contract/store-script.ts";
 import { Catalog } from "../../../src/store/file/catalog/catalog.ts";
-import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
+import { type FileSystem, nodeFileSystem } from "../../../src/store/file/file-system.ts";
 import { TempHome } from "./temp-home.ts";
 
 const THREADS = 60;
@@ -44,6 +44,25 @@ test("a list asks each file once where their folder has changed or it is the fir
   const changed = await costOf();
   for (const [when, calls] of Object.entries({ ...costs, changed }))
     assert.ok(calls <= THREADS + OTHERS, `${when}: ${calls} calls`);
+});
+
+test("a list opens no file of threads that the store itself has made, though nothing was said in them yet", async () => {
+  await using home = new TempHome();
+  const opened: string[] = [];
+  const open: FileSystem["open"] = (path, how) => {
+    if (how === "read" && path.endsWith(".jsonl")) opened.push(path);
+    return nodeFileSystem.open(path, how);
+  };
+  const store = home.open({ fileSystem: { ...nodeFileSystem, open } });
+  await store.list();
+  await store.rescan();
+  const writers = await Promise.all([1, 2, 3].map(() => store.create(header())));
+  assert.equal((await store.list()).threads.length, writers.length);
+  assert.deepEqual(opened, []);
+  await Promise.all(writers.map((writer) => writer.close()));
+  await store.close();
+  assert.equal((await home.open({ fileSystem: { ...nodeFileSystem, open } }).list()).threads.length, writers.length);
+  assert.deepEqual(opened, [], "and the next store finds them in the catalog");
 });
 
 test("the catalog's files: those that lie in a folder itself, all of them by pages, the newest ones as they are now", async () => {

@@ -182,6 +182,7 @@ export class CatalogIndex {
     const catalog = this.#open();
     if (catalog === undefined) return;
     this.noteGrowth();
+    this.#writeWaiting(); // or the look would read their files
     try {
       const looked = this.#options.look(catalog, { isFirst: !this.#hasLooked });
       this.#asking = looked.then(noMatter, noMatter);
@@ -226,7 +227,7 @@ export class CatalogIndex {
 
   close(): void {
     this.noteGrowth();
-    if (this.#rows.size > 0) this.use(() => undefined);
+    this.#writeWaiting();
     this.#closed = true;
     if (this.#retryTimer !== undefined) this.#options.clock.clearTimeout(this.#retryTimer);
     try {
@@ -262,6 +263,10 @@ export class CatalogIndex {
     } catch (error) {
       if (catalog === this.#catalog && !this.#closed) this.#failed(error);
     }
+  }
+
+  #writeWaiting(): void {
+    if (this.#rows.size > 0) this.use(() => undefined);
   }
 
   #writeRows(catalog: Catalog): void {
