@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DuplicateThreadError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { DuplicateThreadError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import { newThreadId, newTurnId } from "../../protocol/ids.ts";
 import type { RolloutItem, RolloutLine } from "../../protocol/rollout.ts";
 import {
@@ -345,6 +345,40 @@ export function threadSuite(make: MakeStore): void {
         assert.deepEqual(await gistOf(next, threadId), ["[session_meta]", ...turnGist("last words")]);
       }
       await next.close();
+    }),
+  );
+
+  test(
+    "a closed store refuses whatever it is asked, and says that it is closed",
+    inStore(make, async ({ store }) => {
+      const { id, turns } = await storedThread(store, ["one"]);
+      const base = await store.forkBase(id, "full");
+      const [turnId] = turns;
+      assert.ok(base !== undefined && turnId !== undefined);
+      await store.close();
+      const calls: Record<string, () => Promise<unknown>> = {
+        create: () => store.create(header()),
+        fork: () => store.fork(header(), base),
+        adopt: () => store.adopt(header(), [user("x")]),
+        open: () => store.open(id),
+        header: () => store.header(id),
+        load: () => linesOf(store, id),
+        forkBase: () => store.forkBase(id, "full"),
+        findTurn: () => store.findTurn(id, turnId),
+        get: () => store.get(id),
+        list: () => store.list(),
+        ancestors: () => store.ancestors(id),
+        descendants: () => store.descendants(id),
+        rename: () => store.rename(id, "late"),
+        setGitInfo: () => store.setGitInfo(id, null),
+        archive: () => store.archive(id),
+        unarchive: () => store.unarchive(id),
+        delete: () => store.delete(id),
+      };
+      if (store.holderOf !== undefined) calls.holderOf = () => Promise.resolve(store.holderOf?.(id));
+      for (const [name, call] of Object.entries(calls)) {
+        await assert.rejects(call(), (error) => error instanceof StoreIoError && /closed/.test(error.message), name);
+      }
     }),
   );
 }
