@@ -99,7 +99,7 @@ test("importing the catalog loads no SQLite; opening one warns of nothing and le
       if (process.emitWarning !== emitWarning) throw new Error("emitWarning was not put back");
       process.emitWarning("mind the gap");
       console.log(JSON.stringify({ loaded }));`;
-    const args = [...process.execArgv, "--input-type=module", "-e", script];
+    const args = ["--input-type=module", "-e", script];
     const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
     assert.deepEqual(JSON.parse(stdout), { loaded: false });
     assert.doesNotMatch(stderr, /SQLite/);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
@@ -185,6 +185,23 @@ describe("leases", () => {
     await clock.advanceAsync(30_000);
     const other = home.open();
     await assert.rejects(other.open(writer.threadId), ThreadBusyError);
+    await writer.close();
+  });
+
+  test("an owner's file is touched again and again while its store is open, so that other machines see it live", async () => {
+    await using home = new TempHome();
+    const clock = new ManualClock();
+    const store = home.open({ clock });
+    const writer = await store.create(header());
+    const owners = join(home.path, "leases", "owners");
+    const [name] = readdirSync(owners);
+    assert.ok(name);
+    const longAgo = new Date("2026-01-01T00:00:00Z");
+    for (let beat = 0; beat < 2; beat += 1) {
+      utimesSync(join(owners, name), longAgo, longAgo);
+      await clock.advanceAsync(10_000);
+      assert.ok(statSync(join(owners, name)).mtimeMs > longAgo.getTime(), `beat ${beat}`);
+    }
     await writer.close();
   });
 
