@@ -1,6 +1,6 @@
 /**
- * Mutation testing: changes the sources one small step at a time, in a copy of the project, and sees whether the tests of
- * the rooms concerned notice.
+ * Mutation testing: changes the sources one small step at a time, in a copy of the project, and sees whether the tests that
+ * run the place notice.
  *
  *   npm run mutate -- [--sample 40] [--seed 1] [--only src/manager] [--tests test/manager] [--minutes 60] [--budget 90]
  *
@@ -23,18 +23,13 @@ import { type Entry, Journal } from "./journal.ts";
 import { type Mutant as Found, mutantsOf } from "./mutants.ts";
 import { copyProject, ENV, FOLDER, filesIn, KEPT, read, removeProject } from "./project.ts";
 
-/** Which tests look at which room. */
-const TESTS: Readonly<Record<string, readonly string[]>> = {
-  machines: ["test/machines", "test/draw", "test/thread", "test/manager"],
-  "src/kernel": ["test/kernel", "test/thread", "test/turn", "test/manager", "test/store", "test/otel"],
-  "src/store": ["test/store"],
-  "src/turn": ["test/turn", "test/thread", "test/manager", "test/app-server"],
-  "src/thread": ["test/thread", "test/turn", "test/manager"],
-  "src/manager": ["test/manager", "test/thread", "test/turn/tools/agents", "test/cli"],
-};
+const ROOMS = ["machines", "src/kernel", "src/store", "src/turn", "src/thread", "src/manager"];
 
-/** Too slow to run for each mutant, and about memory and crashes rather than about words. */
-const LEFT_OUT = /leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
+/** A mutant meets those of them that run its place, whatever room they are of. */
+const TESTS = "machines draw kernel store turn thread manager recovery services app-server cli otel".split(" ");
+
+/** Too slow to run for each mutant, or about memory, crashes and databases rather than about words. */
+const LEFT_OUT = /\/postgres\/|leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
 
 /** Tested beside a real server, which no mutant is to wait for; and the tests that a store is given. */
 const NOT_ASKED = /^src\/store\/(postgres|contract)\//;
@@ -57,15 +52,12 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 copyProject();
 
-const rooms = Object.keys(TESTS).filter((room) => values.only === "" || `${values.only}/`.startsWith(`${room}/`));
+const rooms = ROOMS.filter((room) => values.only === "" || `${values.only}/`.startsWith(`${room}/`));
 const roomOf = (path: string): string => rooms.find((room) => path.startsWith(`${room}/`)) ?? "";
-const sources = Object.keys(TESTS)
-  .flatMap((room) => filesIn(room, ".ts"))
-  .filter((path) => !NOT_ASKED.test(path));
-const testsOf = (room: string): string[] =>
-  (values.tests === undefined ? (TESTS[room] ?? []) : [values.tests])
-    .flatMap((at) => filesIn(at, ".test.ts"))
-    .filter((test) => !LEFT_OUT.test(test));
+const sources = ROOMS.flatMap((room) => filesIn(room, ".ts")).filter((path) => !NOT_ASKED.test(path));
+const testPaths = (values.tests === undefined ? TESTS.map((name) => `test/${name}`) : [values.tests])
+  .flatMap((at) => filesIn(at, ".test.ts"))
+  .filter((test) => !LEFT_OUT.test(test));
 
 const equivalent = JSON.parse(readFileSync(join(import.meta.dirname, "equivalent.json"), "utf8")) as Equivalent[];
 const isEquivalent = ({ path, code, before, after }: Found) =>
@@ -101,7 +93,7 @@ function sampleOf(room: string): Mutant[] {
 async function lookAtTests(sample: readonly Mutant[]): Promise<Map<Mutant, Test[]>> {
   const runBy = new Map<Mutant, Test[]>(sample.map((mutant) => [mutant, []]));
   const hashes = new Map(sample.map(({ path }) => [path, hashOf(read(path))]));
-  for (const path of new Set([...hashes.keys()].map(roomOf).flatMap(testsOf))) {
+  for (const path of testPaths) {
     const coverage = await coverageOf(FOLDER, path, { kept: join(KEPT, "coverage"), paths: sources, env: ENV });
     if (coverage === undefined) {
       say(`left out, since it fails as it is: ${path}`);
@@ -109,7 +101,6 @@ async function lookAtTests(sample: readonly Mutant[]): Promise<Map<Mutant, Test[
     }
     const test = { path, ms: coverage.ms, hash: hashOf(read(path)) };
     for (const [mutant, by] of runBy) {
-      if (!testsOf(roomOf(mutant.path)).includes(path)) continue;
       const source = { path: mutant.path, hash: hashes.get(mutant.path) ?? "" };
       if (isCovered(coverage, source, mutant.start)) by.push(test);
     }
