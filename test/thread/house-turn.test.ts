@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
-import { defineThreadLogic, InvalidRequestError, type OwnLogicInput, type TurnResult, tool } from "../../src/index.ts";
+import {
+  defineThreadLogic,
+  InvalidRequestError,
+  type OwnLogicInput,
+  ThreadClosedError,
+  type TurnResult,
+  tool,
+} from "../../src/index.ts";
 import { call, fail, hang, usage } from "../../src/model/script.ts";
 import { observe, settled } from "../kernel/settled.ts";
 import { linesOf, next, rig, typesOf, until, watch } from "../rig.ts";
@@ -145,6 +152,29 @@ suite("within a turn of the logic's", () => {
       ["task_started", "task_started", "turn_aborted", "turn_aborted"],
     );
   });
+
+  for (const options of [{}, { signal: new AbortController().signal }]) {
+    const whose = "signal" in options ? "a signal of the logic's own" : "no signal";
+    test(`one begun with ${whose} ends with its thread, and after that none begins`, async () => {
+      const begin: (() => Promise<unknown>)[] = [];
+      const deaf = fromCallback<{ type: string }, OwnLogicInput>(({ input: { thread, sessionConfigured } }) => {
+        thread.publish("", sessionConfigured);
+        begin.push(() => thread.startTurn("go", options));
+      });
+      await using r = await rig({ script: () => [hang()], threadLogic: deaf });
+      const { thread } = await r.manager.startThread();
+      const running = observe(begin[0]?.() ?? Promise.reject(new Error("no logic")));
+      await until(() => r.model.requests.length === 1);
+      const down = observe(thread.shutdown({ deadlineMs: 0 }));
+      await r.clock.advanceAsync(10_000);
+      await until(() => down.outcome !== "pending" && running.outcome !== "pending");
+      const late = observe(begin[0]?.() ?? Promise.resolve());
+      await until(() => late.outcome !== "pending");
+      for (const { outcome } of [running, late])
+        assert.ok(Object(outcome).reason instanceof ThreadClosedError, String(outcome));
+      assert.equal(r.model.requests.length, 1);
+    });
+  }
 
   test("a thread that is killed under it gives each turn one end, which is stored", async () => {
     const logic = defineThreadLogic({ turn: async ({ startTurn }) => (await startTurn("go")).lastAgentMessage });
