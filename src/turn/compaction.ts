@@ -111,16 +111,12 @@ export function countUsage(host: TurnHost, run: TurnRun, usage: TokenUsage | und
   tellUsage(host, run);
 }
 
-/** The model has refused a request as too long: the context counts as full, so that the next turn makes room first. */
+/** The model has refused a request as too long: the context counts as full, whatever was counted before, so that the next turn makes room first. */
 export function countAsFull(host: TurnHost, run: TurnRun): void {
   const window = contextWindowOf(host, run.config);
   if (window === null) return;
-  const before = host.session.usage?.total_token_usage.total_tokens ?? 0;
-  host.session.noteUsage({
-    total_token_usage: { ...zeroUsage, total_tokens: window },
-    last_token_usage: { ...zeroUsage, total_tokens: Math.max(0, window - before) },
-    model_context_window: window,
-  });
+  const full = { ...zeroUsage, total_tokens: window };
+  host.session.noteUsage({ total_token_usage: full, last_token_usage: full, model_context_window: window });
   tellUsage(host, run);
 }
 

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import { tool } from "../../src/index.ts";
-import { call, hang, say, usage } from "../../src/model/script.ts";
+import { call, fail, hang, say, usage } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
+import { ModelError } from "../../src/protocol/model-error.ts";
 import {
   assistantMessage,
   functionCallOutput,
@@ -286,6 +287,44 @@ suite("compaction", () => {
     const types = seen.map(({ msg }) => msg.type);
     assert.ok(types.indexOf("context_compacted") < types.indexOf("user_message"));
     assert.equal(types.filter((type) => type === "task_complete").length, 1);
+  });
+
+  for (const [before, tokens] of [
+    ["in a thread's first turn", []],
+    ["after an answer that left room", [300]],
+    ["after more tokens than the context holds, over many answers", [600, 600]],
+  ] as const) {
+    test(`by itself, when the request before was refused as too long ${before}`, async () => {
+      const tooLong = new ModelError("too long", { info: "context_window_exceeded" });
+      const answers = tokens.map((input_tokens) => [usage({ input_tokens, total_tokens: input_tokens }), say("fine")]);
+      await using r = await rig({
+        config: { cwd: "/work", modelContextWindow: 1_000 },
+        script: [...answers, [fail(tooLong)], [say("SUM")], [say("short")]],
+      });
+      const { thread } = await r.manager.startThread();
+      for (const _ of tokens) await thread.run("before");
+      const seen = watch(thread);
+      assert.equal((await thread.run("one")).status, "failed");
+      const told = seen
+        .map(({ msg }) => (msg.type === "token_count" ? msg.info : null))
+        .findLast((info) => info !== null);
+      assert.equal(told?.last_token_usage.total_tokens, 1_000, "what clients show as left");
+      assert.equal((await thread.run("two")).lastAgentMessage, "short");
+      assert.equal(seen.filter(({ msg }) => msg.type === "context_compacted").length, 1);
+    });
+  }
+
+  test("a context of no known bound is never full, and nothing is told of how full it is", async () => {
+    const tooLong = new ModelError("too long", { info: "context_window_exceeded" });
+    await using r = await rig({
+      config: { cwd: "/work", model: "scripted" },
+      script: [[fail(tooLong)], [say("short")]],
+    });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    assert.equal((await thread.run("one")).status, "failed");
+    assert.ok(seen.every(({ msg }) => msg.type !== "token_count" || msg.info === null));
+    assert.equal((await thread.run("two")).lastAgentMessage, "short");
   });
 
   test("a second one keeps the user's words and drops the first summary; it loads the same", async () => {
