@@ -18,11 +18,11 @@ export function copyProject(): void {
   mkdirSync(FOLDER);
   emptyScratch();
   const pages = readdirSync(ROOT).filter((name) => name.endsWith(".md"));
-  for (const name of ["src", "machines", "test", "bench", "docs", "examples", "package.json", "tsconfig.json", ...pages]) {
+  for (const name of ["src", "machines", "test", "bench", "docs", "package.json", "tsconfig.json", ...pages]) {
     cpSync(join(ROOT, name), join(FOLDER, name), { recursive: true });
   }
   // Tests that ask for `dist` find what was built of the sources as they are: they run, and meet mutants only in their own process.
-  for (const name of ["node_modules", "dist"]) symlinkSync(join(ROOT, name), join(FOLDER, name));
+  for (const name of ["node_modules", "dist", "examples"]) symlinkSync(join(ROOT, name), join(FOLDER, name));
 }
 
 export function emptyScratch(): void {

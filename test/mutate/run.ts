@@ -26,7 +26,7 @@ import { copyProject, ENV, FOLDER, filesIn, KEPT, read, removeProject } from "./
 const ROOMS = ["machines", "src/kernel", "src/store", "src/turn", "src/thread", "src/manager"];
 
 /** A mutant meets those of them that run its place, whatever room they are of. */
-const TESTS = "machines draw kernel store turn thread manager recovery".split(" ");
+const TESTS = "machines draw kernel store turn thread manager recovery services app-server cli otel".split(" ");
 
 /** Too slow to run for each mutant, or about memory, crashes and databases rather than about words. */
 const LEFT_OUT = /\/postgres\/|leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
