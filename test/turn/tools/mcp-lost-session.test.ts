@@ -33,7 +33,8 @@ async function forgetful(
       return void answer(told, { "mcp-session-id": `s${sessions}` });
     }
     if (method === "tools/call" && !knows(session)) {
-      return void response.writeHead(refusal.status).end(refusal.body);
+      const body = refusal.body.replace('"id":null', `"id":${id}`);
+      return void response.writeHead(refusal.status, { "content-type": "application/json" }).end(body);
     }
     if (id === undefined) return void response.writeHead(202).end();
     const tools = [{ name: "where", inputSchema: { type: "object" } }];
@@ -62,17 +63,25 @@ test("a lost session is made anew once, for all calls that found out", async (t)
   assert.equal(initialised(), 2);
 });
 
-const NO_SESSION =
-  '{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}';
-for (const [refusal, isAgain] of [
+const refusal = (code: number, message: string) =>
+  JSON.stringify({ jsonrpc: "2.0", error: { code, message }, id: null });
+/** What the SDKs' transports and examples say. */
+const NO_SESSION = refusal(-32000, "Bad Request: No valid session ID provided");
+const RESTARTED = refusal(-32000, "Bad Request: Server not initialized");
+for (const [told, isAgain] of [
   [{ status: 400, body: NO_SESSION }, true],
+  [{ status: 400, body: RESTARTED }, true],
+  [{ status: 200, body: RESTARTED }, true],
+  [{ status: 200, body: refusal(-32001, "Session not found") }, true],
+  [{ status: 200, body: refusal(-32001, "Unknown or expired session") }, true],
+  [{ status: 200, body: refusal(-32602, "no such table: sessions") }, false],
   [{ status: 410, body: "" }, true],
   [{ status: 400, body: "bad arguments" }, false],
   [{ status: 500, body: "session store is down" }, false],
 ] as const) {
-  test(`refused with ${refusal.status} ${refusal.body.slice(0, 40)}, a call is ${isAgain ? "" : "not "}made again`, async (t) => {
+  test(`refused with ${told.status} ${told.body.slice(0, 90)}, a call is ${isAgain ? "" : "not "}made again`, async (t) => {
     const forgotten = new Set(["s1"]);
-    const { url, initialised } = await forgetful(t, (session) => !forgotten.has(session), refusal);
+    const { url, initialised } = await forgetful(t, (session) => !forgotten.has(session), told);
     const { thread, outputs } = await bench(t, [[where()], "one"], { mcpServers: { web: { url } } });
     await thread.run("go");
     assert.equal(initialised(), isAgain ? 2 : 1);

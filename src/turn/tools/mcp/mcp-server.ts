@@ -290,13 +290,17 @@ export class McpServer {
 
 /**
  * Over HTTP, 404 for a request of a session means that the session is over (MCP 2025-06-18, Transports); servers that were
- * built on the SDKs' examples say so by 400 and their words. Over stdio, the process has ended.
+ * built on the SDKs' transports and examples say so by 400, or in an answer, and their words. Over stdio, the process has ended.
  */
 function isSessionLost({ transport }: Client, error: unknown): boolean {
   if (error instanceof NotDeliveredError) return true;
-  if (transport?.sessionId === undefined || !(error instanceof Error) || !("status" in error)) return false;
-  return error.status === 404 || error.status === 410 || (error.status === 400 && /session/i.test(error.message));
+  if (transport?.sessionId === undefined || !(error instanceof Error)) return false;
+  if (!("status" in error)) return isRefusal(error) && SESSION_OVER.test(error.message);
+  return error.status === 404 || error.status === 410 || (error.status === 400 && SESSION.test(error.message));
 }
+
+const SESSION = /session|not initiali[sz]ed/i;
+const SESSION_OVER = /^(?=.*\bsession\b).*\b(not found|unknown|expired|terminated|invalid)\b|\bnot initiali[sz]ed\b/i;
 
 /** Over HTTP the server is told, so that it keeps nothing of the session. */
 async function endSession(client: Client): Promise<void> {
