@@ -214,10 +214,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 /** Codex's words for a used-up plan: what may be done about it, and when the limit ends, if the server said it. */
 function usageLimitText(error: JsonObject, nowMs: number): string {
   const { plan_type: plan, resets_at: resetsAt } = error;
-  const tryAgain =
-    typeof resetsAt === "number"
-      ? `try again at ${timeText(new Date(resetsAt * 1000), new Date(nowMs))}`
-      : "try again later";
+  const at = new Date(typeof resetsAt === "number" ? resetsAt * 1000 : Number.NaN);
+  const tryAgain = Number.isNaN(at.getTime()) ? "try again later" : `try again at ${timeText(at, new Date(nowMs))}`;
   const advice = typeof plan === "string" && Object.hasOwn(ADVICE, plan) ? ADVICE[plan] : undefined;
   return `You’ve hit your usage limit. ${advice === undefined ? `T${tryAgain.slice(1)}` : `${advice} or ${tryAgain}`}.`;
 }

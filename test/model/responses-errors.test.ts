@@ -144,6 +144,10 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
     answering(429, { error: { type: "usage_limit_reached" } }),
     { message: "You’ve hit your usage limit. Try again later.", info: "usage_limit_exceeded", httpStatus: 429 },
   ],
+  "HTTP 429 for a used-up plan until a time that no calendar has": [
+    answering(429, { error: { type: "usage_limit_reached", resets_at: 1e18 } }),
+    { message: "You’ve hit your usage limit. Try again later.", info: "usage_limit_exceeded", httpStatus: 429 },
+  ],
   "HTTP 429 without quota": [
     answering(429, { error: { code: "insufficient_quota" } }),
     { message: QUOTA, info: "usage_limit_exceeded" },
