@@ -34,6 +34,7 @@ import { DeadLetters } from "./dead-letters.ts";
 import { EndNotices } from "./end-notices.ts";
 import { Groups } from "./groups.ts";
 import { Logics } from "./logics.ts";
+import { MemberLives } from "./member-lives.ts";
 import { Messages } from "./messages.ts";
 import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
@@ -79,6 +80,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   readonly rooms: Rooms;
   readonly #sweep: ResidencySweep;
   readonly #lives: ThreadLives;
+  readonly #members: MemberLives;
   /** Of a store that keeps none. */
   readonly #passingNotes = new MemoryNotes();
   #closing: Promise<ShutdownReport> | undefined;
@@ -102,7 +104,8 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     this.ephemeral = memoryStore({ clock });
     this.deadLetters = new DeadLetters(setup);
     this.#lives = new ThreadLives(this);
-    this.groups = new Groups(this, this.#lives);
+    this.#members = new MemberLives(this, this.#lives);
+    this.groups = new Groups(this, this.#members);
     this.tree = new AgentTree(this);
     this.notices = new EndNotices(this);
     const logics = new Logics(setup, threadLogic(this.#lives.incarnations.byName));
@@ -421,7 +424,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   }
 
   restartsOf(threadId: ThreadId): RestartStanding {
-    return this.#lives.restartsOf(threadId);
+    return this.#lives.down.standingOf(threadId);
   }
 
   noteObserved(thread: LiveThread): void {
@@ -459,7 +462,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   }
 
   shutdownTree(threadId: ThreadId, deadlineMs: number): Promise<ShutdownReport> {
-    return shutDownTree(threadId, deadlineMs, { registry: this.registry, lives: this.#lives, clock: this.clock });
+    return shutDownTree(threadId, deadlineMs, { registry: this.registry, lives: this.#members, clock: this.clock });
   }
 
   left(): ReturnType<ThreadLives["left"]> {
@@ -509,7 +512,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   async #closeSources(): Promise<void> {
     await this.timers.close();
     await this.groups.close();
-    await this.#lives.stopRestarts();
+    await this.#lives.down.stop();
   }
 
   async #closeAfter(ends: Promise<void>): Promise<void> {

@@ -23,11 +23,16 @@ type SupervisorParts = {
 
 /** What becomes of threads that end. None of these rejects. */
 export interface Lives {
+  readonly down: Restarts;
   end(threadId: ThreadId): Promise<void>;
+  lose(lost: { readonly threadId: ThreadId; readonly error: Error }): Promise<void>;
+}
+
+/** What becomes of those that are down. None of these rejects. */
+export interface Restarts {
   awaitRestart(threadId: ThreadId): void;
   restart(threadId: ThreadId): Promise<void>;
   giveUp(given: { readonly threadId: ThreadId; readonly crashes?: number }): Promise<void>;
-  lose(lost: { readonly threadId: ThreadId; readonly error: Error }): Promise<void>;
 }
 
 type Told<T extends SupervisorSignal["type"]> = Extract<SupervisorSignal, { type: T }>;
@@ -58,9 +63,9 @@ export class Supervisor {
         refuse: ({ event }) => service.refuse(event, new ManagerClosedError()),
         refuseUnknown: ({ event }) => service.refuse(event, told<"message.refused">(event).error),
         endThread: ({ event }) => void lives.end(told<"thread.exited">(event).threadId),
-        awaitRestart: ({ event }) => lives.awaitRestart(told<"thread.down">(event).threadId),
-        restartThread: ({ event }) => void lives.restart(told<"restart.due">(event).threadId),
-        giveUpThread: ({ event }) => void lives.giveUp(told<"restart.gaveUp">(event)),
+        awaitRestart: ({ event }) => lives.down.awaitRestart(told<"thread.down">(event).threadId),
+        restartThread: ({ event }) => void lives.down.restart(told<"restart.due">(event).threadId),
+        giveUpThread: ({ event }) => void lives.down.giveUp(told<"restart.gaveUp">(event)),
         loseThread: ({ event }) => void lives.lose(told<"lease.lost">(event)),
       },
     });

@@ -3,30 +3,20 @@
  * follows from an end is said here alone, in `endBy`. Nothing here waits for a thread, or for its store, without a deadline.
  */
 import type { MemberEnd } from "../../machines/group.machine.ts";
-import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
-import type { Clock } from "../kernel/clock.ts";
-import type { SkeinLogger } from "../kernel/log.ts";
 import { paced } from "../kernel/pace.ts";
-import { textOfThrown } from "../kernel/thrown.ts";
-import { LimitReachedError, ManagerClosedError, ThreadBusyError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { Incarnation, Incarnations } from "../thread/incarnation.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import { type DownHost, DownThreads } from "./down-threads.ts";
 import type { RestartRule } from "./group-options.ts";
-import type { Groups } from "./groups.ts";
-import type { MemberLives } from "./member-lives.ts";
 import type { Monitors } from "./monitors.ts";
-import type { Supervision } from "./options.ts";
-import type { Registry, Unloaded } from "./registry.ts";
+import type { Unloaded } from "./registry.ts";
 import { RemovedThreads } from "./removed-threads.ts";
-import type { RestartStanding } from "./restart-standing.ts";
-import { RestartCounters } from "./restarts.ts";
-import type { ShutdownReport } from "./shutdown-report.ts";
 import type { Lives } from "./supervisor.ts";
 import type { ThreadEnd } from "./thread-end.ts";
-import type { ThreadMaker } from "./thread-maker.ts";
 import type { UnloadedHandles } from "./unloaded-handles.ts";
 
 /** Hear of the lives of threads. */
@@ -37,26 +27,18 @@ export type LifeWatchers = {
 };
 
 /** Whose threads they are. */
-export interface LivesHost {
-  readonly logger: SkeinLogger;
-  readonly clock: Clock;
-  readonly supervision: Supervision;
-  readonly registry: Registry;
-  readonly maker: Pick<ThreadMaker, "reload" | "resume">;
-  readonly groups: Pick<Groups, "ownerOf">;
+export interface LivesHost extends DownHost {
   readonly unloaded: UnloadedHandles;
   /** Where threads live that are never to last. */
   readonly ephemeral: ThreadStore;
   readonly watchers: LifeWatchers;
   readonly monitors: Pick<Monitors, "noteEnded" | "noteMoved">;
-  readonly isClosing: boolean;
   readonly budgets: { readonly accounts: { forget(threadId: ThreadId): void } };
   readonly timers: { forget(threadId: ThreadId, fate: "ended" | "moved"): void };
   readonly messages: {
     noteEnded(threadId: ThreadId, fate: "ended" | "moved"): void;
     noteRemoved(threadId: ThreadId): void;
   };
-  signal(signal: SupervisorSignal): void;
   /** Resolves when nothing is being written beside the thread. */
   notesAtRest(threadId: ThreadId): Promise<void>;
   /** Something has happened that may have made a thread idle. */
@@ -73,7 +55,7 @@ function memberEndOf({ reason, wasAsked }: ThreadEnd, { isEnding }: LiveThread):
 /** What a forced end may take to store what it can. */
 const KILL_FLUSH_MS = 1_000;
 
-export class ThreadLives implements Lives, MemberLives {
+export class ThreadLives implements Lives {
   readonly incarnations: Incarnations = {
     byName: new Map(),
     onActive: (incarnation) => {
@@ -93,19 +75,14 @@ export class ThreadLives implements Lives, MemberLives {
     },
   };
   readonly #host: LivesHost;
-  readonly #counters: RestartCounters;
-  /** What threads that are down, or were given up, failed by. */
-  readonly #failures = new Map<ThreadId, ThreadEnd>();
+  readonly down: DownThreads;
   /** Threads that were removed and live on for their holders. */
   readonly #removed = new RemovedThreads((incarnation) => void this.#endLost(incarnation, "closed"));
   readonly #reaped = new WeakSet<Incarnation>();
 
   constructor(host: LivesHost) {
     this.#host = host;
-    this.#counters = new RestartCounters(host.supervision, host.clock, {
-      restart: (threadId) => host.signal({ type: "restart.due", threadId }),
-      giveUp: (threadId, crashes) => host.signal({ type: "restart.gaveUp", threadId, crashes }),
-    });
+    this.down = new DownThreads(host, (end) => this.closeForGood(end));
   }
 
   isRemoved(threadId: ThreadId): boolean {
@@ -131,25 +108,9 @@ export class ThreadLives implements Lives, MemberLives {
     };
   }
 
-  restartsOf(threadId: ThreadId): RestartStanding {
-    const { error } = this.#failures.get(threadId) ?? {};
-    const group = this.#host.groups.ownerOf(threadId);
-    return {
-      ...this.#counters.standingOf(threadId),
-      error: error === undefined ? null : textOfThrown(error),
-      group: group === undefined ? null : (group.name ?? group.id),
-    };
-  }
-
-  /** From now on nothing comes back: those that wait for their restart are given up. */
-  async stopRestarts(): Promise<void> {
-    for (const threadId of await this.#host.registry.down()) await this.giveUp({ threadId });
-    this.#counters.close();
-  }
-
   /** The thread is in memory, new or again. */
   noteLoaded(thread: LiveThread, restart: RestartRule | undefined): void {
-    this.#counters.setRule(thread.id, restart);
+    this.down.setRule(thread.id, restart);
     this.#host.groups.ownerOf(thread.id)?.noteReturned(thread.id);
     // Nobody finds one that was loaded to be given away; it lives on with its caller.
     if (this.#host.registry.peek(thread.id) !== thread) this.#removed.add(thread);
@@ -195,8 +156,7 @@ export class ThreadLives implements Lives, MemberLives {
 
   /** It lives elsewhere now, with all that stands beside it: what is remembered of that here would act on it, or be out of date. */
   #noteMoved(threadId: ThreadId): void {
-    this.#failures.delete(threadId);
-    this.#counters.retire(threadId);
+    this.down.forget(threadId);
     this.#host.budgets.accounts.forget(threadId);
     this.#host.timers.forget(threadId, "moved");
     this.#host.monitors.noteMoved(threadId);
@@ -259,10 +219,10 @@ export class ThreadLives implements Lives, MemberLives {
     const group = this.#host.groups.ownerOf(id);
     const comesBack =
       group === undefined
-        ? hasLeft && !this.#host.isClosing && !thread.isEnding && this.#counters.restarts(id, reason)
+        ? hasLeft && !this.#host.isClosing && !thread.isEnding && this.down.comesBack(id, reason)
         : group.noteEnd(id, memberEndOf(end, thread), error) && hasLeft;
     if (comesBack) {
-      this.#failures.set(id, end);
+      this.down.note(end);
       this.#host.unloaded.add(thread);
       await this.#host.registry.left(thread, "down");
       if (group === undefined) this.#host.signal({ type: "thread.down", threadId: id });
@@ -274,7 +234,7 @@ export class ThreadLives implements Lives, MemberLives {
     else if (this.#removed.find(id).includes(thread)) await this.#host.registry.bury(id);
     else await this.#host.registry.forget(id, incarnation.epoch);
     this.#removed.delete(thread);
-    this.#counters.retire(id);
+    this.down.forget(id);
     // Nothing was cut off where nothing ran.
     this.#noteClosed(wasLoaded || reason !== "killed" ? end : { ...end, reason: "closed", wasAsked: true });
   }
@@ -290,9 +250,7 @@ export class ThreadLives implements Lives, MemberLives {
   /** Ends a thread that was removed, and that nobody holds any more. */
   async #endLost(incarnation: Incarnation, reason: "closed" | "killed"): Promise<void> {
     const { threadId, epoch } = incarnation;
-    this.#reaped.add(incarnation);
-    incarnation.end(reason);
-    await this.#closeWriter(incarnation);
+    await this.#endLife(incarnation, reason);
     await this.#deleteEphemeral(incarnation);
     await this.#host.registry.bury(threadId);
     this.#noteClosed({ threadId, epoch, reason });
@@ -312,112 +270,27 @@ export class ThreadLives implements Lives, MemberLives {
     await this.#inTime(closing);
   }
 
-  awaitRestart(threadId: ThreadId): void {
-    this.#counters.noteEnd(threadId);
-  }
-
-  async restart(threadId: ThreadId): Promise<void> {
-    const place = await this.#host.registry.locate(threadId);
-    if (place?.kind !== "down") return;
-    try {
-      await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
-      this.#failures.delete(threadId);
-    } catch (error) {
-      // Somebody has removed or closed it meanwhile.
-      if ((await this.#host.registry.locate(threadId))?.kind !== "down") return;
-      await this.#restartLater(threadId, error);
-    }
-  }
-
-  /** A restart that failed counts as a crash; one that was refused for what is not the thread's fault does not. */
-  async #restartLater(threadId: ThreadId, error: unknown): Promise<void> {
-    if (this.#host.isClosing) {
-      await this.giveUp({ threadId });
-      return;
-    }
-    const isRefused = error instanceof LimitReachedError || error instanceof ThreadBusyError;
-    this.#host.logger.error(
-      { threadId, err: error },
-      `a crashed thread could not be restarted${isRefused ? " yet" : ""}`,
-    );
-    const { epoch = 0 } = this.#failures.get(threadId) ?? {};
-    this.#failures.set(threadId, { threadId, epoch, reason: "crashed", error });
-    if (!isRefused) this.#counters.noteEnd(threadId);
-    else if (!this.#counters.noteRefusal(threadId)) await this.giveUp({ threadId });
-  }
-
-  async giveUp({ threadId, crashes }: { threadId: ThreadId; crashes?: number }): Promise<void> {
-    const { epoch = 0, error } = this.#failures.get(threadId) ?? {};
-    this.#host.logger.error({ threadId, crashes, err: error }, "a thread that crashed stays down");
-    await this.#closeForGood({ threadId, epoch, reason: "gaveUp", error });
-  }
-
-  // What a group asks for.
-
-  async bringBack(threadId: ThreadId): Promise<void> {
-    for (;;) {
-      if (this.#host.isClosing) throw new ManagerClosedError();
-      const place = await this.#host.registry.locate(threadId);
-      if (place?.kind === "leaving") await place.done;
-      else if (place === undefined) return void (await this.#host.maker.resume(threadId, undefined));
-      else if (place.kind !== "down") return;
-      else {
-        await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
-        this.#failures.delete(threadId);
-        return;
-      }
-    }
-  }
-
-  /** What runs is interrupted and stored, as at an interrupt; one that has left memory stays there, since nothing of it lives. */
-  async suspend(threadId: ThreadId, deadlineMs: number): Promise<void> {
-    const place = await this.#host.registry.locate(threadId);
-    if (place?.kind === "leaving") {
-      await place.done;
-      return this.suspend(threadId, deadlineMs);
-    }
-    if (place?.kind !== "loaded") return;
-    const { thread } = place;
-    await thread.interrupt({ deadlineMs }).catch(() => undefined);
-    if (!(await this.#host.registry.leave(thread, "always"))) return this.suspend(threadId, deadlineMs);
-    const { incarnation } = thread;
-    this.#reaped.add(incarnation);
-    incarnation.end("killed");
-    await this.#closeWriter(incarnation);
+  /** Ends this life of a thread that is to leave the registry, and not the thread: it is down until it is brought back. */
+  async layDown(thread: LiveThread): Promise<void> {
+    await this.#endLife(thread.incarnation, "killed");
     this.#host.unloaded.add(thread);
     await this.#host.registry.left(thread, "down");
   }
 
-  async endMember(
-    threadId: ThreadId,
-    { deadlineMs, hasFailed }: { readonly deadlineMs: number; readonly hasFailed: boolean },
-  ): Promise<keyof ShutdownReport> {
-    for (;;) {
-      const place = await this.#host.registry.whereOrArrival(threadId);
-      if (place?.kind === "leaving") await place.done;
-      else if (place === undefined) return "completed";
-      else if (place.kind === "loaded") {
-        const outcome = await place.thread.shutdown({ deadlineMs });
-        return place.thread.incarnation.writer.failure === undefined ? outcome : "failed";
-      } else {
-        const { epoch } = place.unloaded;
-        const failure = this.#failures.get(threadId);
-        const asked = { threadId, epoch, reason: "closed", wasAsked: true } as const;
-        const gaveUp = { threadId, epoch, reason: "gaveUp", error: failure?.error } as const;
-        await this.#closeForGood(hasFailed && failure !== undefined ? gaveUp : asked);
-        return "completed";
-      }
-    }
+  /** Ends a life that nothing more follows from, and waits until what it has said is stored. */
+  async #endLife(incarnation: Incarnation, reason: "closed" | "killed"): Promise<void> {
+    this.#reaped.add(incarnation);
+    incarnation.end(reason);
+    await this.#closeWriter(incarnation);
   }
 
   /** Closes a thread that is not in memory. */
-  async #closeForGood(end: ThreadEnd): Promise<void> {
+  async closeForGood(end: ThreadEnd): Promise<void> {
     const { threadId } = end;
     this.#host.groups.ownerOf(threadId)?.noteEnd(threadId, "asked", end.error);
     const wasThere = await this.#host.registry.forget(threadId);
     this.#host.unloaded.take(threadId)?.close();
-    this.#failures.delete(threadId);
-    this.#counters.retire(threadId);
+    this.down.forget(threadId);
     if (wasThere) this.#noteClosed(end);
   }
 
@@ -457,7 +330,7 @@ export class ThreadLives implements Lives, MemberLives {
     const place = await this.#host.registry.locate(threadId);
     if (place === undefined) return;
     if ("thread" in place) await place.thread.shutdown();
-    else await this.#closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed", wasAsked: true });
+    else await this.closeForGood({ threadId, epoch: place.unloaded.epoch, reason: "closed", wasAsked: true });
   }
 
   /**
@@ -483,7 +356,7 @@ export class ThreadLives implements Lives, MemberLives {
 
   /** It lives on with its holder: what finds it by its id does so no more. */
   #noteRemoved(threadId: ThreadId): void {
-    this.#counters.retire(threadId);
+    this.down.forget(threadId);
     this.#host.groups.ownerOf(threadId)?.noteGone(threadId);
     if (!this.#host.isClosing) this.#host.timers.forget(threadId, "ended");
     this.#host.messages.noteRemoved(threadId);
@@ -496,7 +369,7 @@ export class ThreadLives implements Lives, MemberLives {
       const thread = await this.#host.maker.reload(threadId, unloaded, { signal }, "remove");
       // Somebody else has loaded it meanwhile.
       if ((await this.#host.registry.find(threadId)) === thread) return this.remove(threadId, signal);
-      this.#failures.delete(threadId);
+      this.down.forget(threadId);
       this.#endAgentsOf(threadId);
       return thread;
     } catch (error) {
@@ -504,7 +377,7 @@ export class ThreadLives implements Lives, MemberLives {
       if ((await this.#host.registry.locate(threadId)) === undefined && error instanceof ThreadNotFoundError)
         return undefined;
       this.#host.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
-      await this.#closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
+      await this.closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
       throw error;
     }
   }
@@ -526,7 +399,7 @@ export class ThreadLives implements Lives, MemberLives {
     const { id, incarnation } = thread;
     incarnation.end("killed");
     thread.close();
-    await this.#closeForGood({ threadId: id, epoch: incarnation.epoch, reason: "killed" });
+    await this.closeForGood({ threadId: id, epoch: incarnation.epoch, reason: "killed" });
     return thread;
   }
 
