@@ -1,5 +1,5 @@
 import { CommanderError } from "commander";
-import { SkeinError } from "../protocol/errors.ts";
+import { SkeinError, StoreIoError } from "../protocol/errors.ts";
 import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { harmless } from "./terminal/harmless.ts";
 
@@ -13,6 +13,12 @@ export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): numbe
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   stderr.write(`error: ${describe(error)}\n`);
   return error instanceof UsageError ? EXIT.usage : EXIT.failed;
+}
+
+/** What the system said when it was to write a file that the user named. */
+export function notWritten(path: string, error: NodeJS.ErrnoException): StoreIoError {
+  const why = error.code === "EEXIST" ? "it exists already" : error.message;
+  return new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
 }
 
 export function describe(error: unknown): string {

@@ -1,5 +1,5 @@
 import { EXIT, Exit } from "./failure.ts";
-import { whenReaderGoes } from "./reader.ts";
+import { whenOutputEnds } from "./output-end.ts";
 
 /** What each signal makes of the exit code. A terminal that has gone is a request to end as well: what runs is stored first. */
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
@@ -7,11 +7,11 @@ const SIGNALS = Object.keys(CODES) as (keyof typeof CODES)[];
 
 /**
  * Ctrl-C, a request to terminate and a hangup, as an AbortSignal. The first one aborts `signal`; the next one ends the process at
- * once, its `exit` listeners included. A reader of the output that has gone aborts it too, and is no error.
+ * once, its `exit` listeners included. An output that has ended aborts it too.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
-  readonly #reader = whenReaderGoes(() => this.#interrupt(EXIT.ok, "interrupted: nobody reads the output any more"));
+  readonly #output = whenOutputEnds(() => this.#interrupt(EXIT.ok, "interrupted: nothing can be written any more"));
   #exitCode: number | undefined;
 
   constructor() {
@@ -45,6 +45,6 @@ export class Interruption implements Disposable {
 
   [Symbol.dispose](): void {
     for (const name of SIGNALS) process.off(name, this.#take);
-    this.#reader[Symbol.dispose]();
+    this.#output[Symbol.dispose]();
   }
 }

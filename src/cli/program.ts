@@ -16,7 +16,7 @@ import { withGlobalOptions, withoutEqualsSigns } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loadCommand } from "./load/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
-import { readerHasGone } from "./reader.ts";
+import { endWithOutput } from "./output-end.ts";
 import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { imageOption, withSessionOptions } from "./session-options.ts";
@@ -88,8 +88,7 @@ function pathOf(command: Command): string {
 
 /** Runs one command line and gives its exit code: 0, 1 when it failed, 2 when it was not understood. */
 export async function runProgram(args: readonly string[], io: Io): Promise<number> {
-  io.stdout.on("error", endOfReader);
-  io.stderr.on("error", endOfReader);
+  endWithOutput(io);
   try {
     const program = buildProgram(io);
     if (args.length === 0) {
@@ -103,16 +102,6 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     const { exitCodeOf } = await import("./failure.ts");
     return exitCodeOf(error, io.stderr);
   }
-}
-
-/**
- * A reader that has gone wants no more; what is at work ends in order, so that it is stored, and all else at once. A terminal that has
- * gone is followed by SIGHUP, which does the same. Anything else wrong with the output is an error.
- */
-function endOfReader(error: NodeJS.ErrnoException): void {
-  if (error.code === "EPIPE") {
-    if (!readerHasGone()) process.exit(EXIT.ok);
-  } else if (error.code !== "EIO") throw error;
 }
 
 /** Makes one command of the program. What the command works with is imported when it runs, so that help is quick. */

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { buildProgram } from "../../src/cli/program.ts";
 import type { Io } from "../../src/cli/terminal/io.ts";
 import { CODEX_VERSION, VERSION } from "../../src/version.ts";
-import { skein } from "./skein.ts";
+import { MAIN, printed, skein, start } from "./skein.ts";
+import { storedThread, tempFolder } from "./temp-home.ts";
 
 const COMMANDS = [
   "demo",
@@ -114,4 +118,53 @@ test("an old Node is told what is needed, in one line", async () => {
     { code, stdout, stderr },
     { code: 1, stdout: "", stderr: "error: skein needs Node 22.13 or newer; this is Node 22.12.0\n" },
   );
+});
+
+for (const args of [
+  ["--help"],
+  ["list"],
+  ["show", "--last", "--all"],
+  ["verify", "--json"],
+  ["exec", "hi"],
+  ["demo"],
+]) {
+  test(`an output that can't be written is an error in one line, with nothing left open: skein ${args.join(" ")}`, async (t) => {
+    const home = await tempFolder(t);
+    await storedThread(home, ["first"]);
+    const full = openSync("/dev/full", "w");
+    t.after(() => closeSync(full));
+    const env = { PATH: process.env.PATH ?? "", SKEIN_HOME: home };
+    const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ["ignore", full, "pipe"] });
+    let said = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    const [code] = await once(child, "close");
+    assert.equal(code, 1);
+    assert.equal(
+      said.match(/^error: .*$/gm)?.join(),
+      "error: the output can't be written: ENOSPC: no space left on device, write",
+    );
+    assert.doesNotMatch(said, /\n {4}at /);
+    assert.equal((await skein(["verify", "--home", home])).code, 0);
+    assert.deepEqual(
+      (await readdir(join(home, "leases"))).filter((name) => name !== "owners"),
+      [],
+    );
+  });
+}
+
+test("a server whose log nobody reads works on", async (t) => {
+  const home = await tempFolder(t);
+  const child = start(["app-server", "--home", home, "--log-level", "debug"]);
+  child.stderr.destroy();
+  const ask = async (id: number, method: string, params: object) => {
+    const answer = printed(child, `"id":${id}`);
+    child.stdin.write(`${JSON.stringify({ id, method, params })}\n`);
+    return answer;
+  };
+  await ask(1, "initialize", { clientInfo: { name: "test", version: "1" } });
+  for (const id of [2, 3]) assert.match(await ask(id, "thread/start", { cwd: home }), /"thread":/);
+  child.stdin.end();
+  assert.deepEqual(await once(child, "close"), [0, null]);
 });

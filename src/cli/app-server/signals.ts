@@ -1,5 +1,5 @@
 import { EXIT } from "../failure.ts";
-import { whenReaderGoes } from "../reader.ts";
+import { whenOutputEnds } from "../output-end.ts";
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -10,7 +10,7 @@ const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export class ServerSignals implements Disposable {
   readonly #asked = new AbortController();
   readonly #insisted = new AbortController();
-  readonly #reader = whenReaderGoes(() => this.#insist());
+  readonly #output = whenOutputEnds(() => this.#insist());
 
   constructor() {
     for (const name of ENDING) process.on(name, this.#take);
@@ -37,6 +37,6 @@ export class ServerSignals implements Disposable {
 
   [Symbol.dispose](): void {
     for (const name of ENDING) process.off(name, this.#take);
-    this.#reader[Symbol.dispose]();
+    this.#output[Symbol.dispose]();
   }
 }

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { ReviewTarget, TurnResult, UserInput } from "../../index.ts";
 import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
-import { EXIT, Exit } from "../failure.ts";
+import { EXIT, Exit, notWritten } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { JsonView } from "./json-view.ts";
@@ -66,5 +66,8 @@ const toolsOf = ({ tools, experimentalJson, ...options }: ExecOptions): ExecOpti
 
 async function keepLastMessage(result: TurnResult, { outputLastMessage }: ExecOptions, io: Io): Promise<void> {
   if (outputLastMessage === undefined) return;
-  await writeFile(resolve(io.cwd(), outputLastMessage), `${result.lastAgentMessage ?? ""}\n`);
+  const path = resolve(io.cwd(), outputLastMessage);
+  await writeFile(path, `${result.lastAgentMessage ?? ""}\n`).catch((error) => {
+    throw notWritten(path, error);
+  });
 }

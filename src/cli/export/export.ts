@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { open, rm } from "node:fs/promises";
 import { resolve } from "node:path";
-import { StoreIoError } from "../../protocol/errors.ts";
 import type { MovableStore } from "../../store/movable-store.ts";
+import { notWritten } from "../failure.ts";
 import { withStore } from "../home.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
@@ -21,7 +21,7 @@ export async function exportThread(options: ExportOptions, io: Io): Promise<void
   try {
     await withStore(options, io, async (store) => {
       const pieces = store.export(await findThread(options, store, io), { format: options.format, signal });
-      if (options.output === undefined) await toStdout(pieces, io);
+      if (options.output === undefined) await toStdout(pieces, signal, io);
       else await toFile(pieces, resolve(io.cwd(), options.output), options, io);
     });
   } catch (error) {
@@ -32,22 +32,26 @@ export async function exportThread(options: ExportOptions, io: Io): Promise<void
 
 type Pieces = ReturnType<MovableStore["export"]>;
 
-async function toStdout(pieces: Pieces, { stdout }: Io): Promise<void> {
+async function toStdout(pieces: Pieces, signal: AbortSignal, { stdout }: Io): Promise<void> {
   for await (const piece of pieces) {
-    if (!stdout.write(piece)) await once(stdout, "drain");
+    if (!stdout.write(piece)) await once(stdout, "drain", { signal });
   }
   await drained(stdout);
 }
 
 /** A file that is there is never overwritten, and none is left behind by an export that fails. */
 async function toFile(pieces: Pieces, path: string, { json }: ExportOptions, io: Io): Promise<void> {
-  const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
-    const why = error.code === "EEXIST" ? "it exists already" : error.message;
-    throw new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
+  const file = await open(path, "wx", 0o600).catch((error) => {
+    throw notWritten(path, error);
   });
   let bytes = 0;
   try {
-    for await (const piece of pieces) bytes += (await file.write(piece)).bytesWritten;
+    for await (const piece of pieces) {
+      await file.appendFile(piece).catch((error) => {
+        throw notWritten(path, error);
+      });
+      bytes += Buffer.byteLength(piece);
+    }
   } catch (error) {
     await file.close();
     await rm(path, { force: true });
