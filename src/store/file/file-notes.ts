@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { StoreIoError } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
 import { NOTE_KINDS, type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
-import { type FileSystem, isMissing, namesIn, removeIfThere } from "./file-system.ts";
+import { type FileSystem, isMissing, namesIn, removeIfThere, writeNew } from "./file-system.ts";
 
 const SUFFIX = ".json";
 
@@ -58,12 +58,7 @@ export class FileNotes implements StandingNotes {
   #replace(path: string, bytes: Uint8Array): void {
     const draft = `${path}.${randomUUID()}.tmp`;
     this.#fs.makeFolder(join(path, ".."));
-    const fd = this.#fs.open(draft, "create");
-    try {
-      for (let done = 0; done < bytes.length; ) done += this.#fs.write(fd, bytes, done, bytes.length - done);
-    } finally {
-      this.#fs.close(fd);
-    }
+    writeNew(this.#fs, draft, bytes);
     try {
       this.#fs.rename(draft, path);
     } catch (error) {

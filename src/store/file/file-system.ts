@@ -32,7 +32,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { systemClock } from "../../kernel/clock.ts";
 import { makeFolderSync } from "../../kernel/make-folder.ts";
-import { InvalidRequestError } from "../../protocol/errors.ts";
+import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 
 /** What the store asks of a file: its kind, size in bytes and times. */
 export type FileInfo = {
@@ -55,7 +55,7 @@ export interface FileSystem {
   /** Never waits. @throws InvalidRequestError for what is neither a regular file nor a folder: a pipe, a device, a socket */
   open(path: string, mode: OpenMode): number;
   close(fd: number): void;
-  /** Appends; may take less than it was given. */
+  /** Appends; may take less than it was given: `writeAll` goes on. */
   write(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   /** 0 at the end of the file. */
   read(fd: number, into: Uint8Array, offset: number, length: number, position: number): number;
@@ -161,6 +161,32 @@ function statsOf(path: string): Stats | undefined {
 /** Links are followed. */
 const isFolder = (parent: string, entry: Dirent): boolean =>
   entry.isDirectory() || (entry.isSymbolicLink() && statsOf(join(parent, entry.name))?.isDirectory() === true);
+
+/**
+ * Appends all of it, with as many writes as the system needs.
+ * @throws StoreIoError when it takes nothing, what it says otherwise; the file may have a part by then
+ */
+export function writeAll(fs: FileSystem, fd: number, bytes: Uint8Array, path: string): void {
+  for (let done = 0; done < bytes.length; ) {
+    const taken = fs.write(fd, bytes, done, bytes.length - done);
+    if (taken <= 0) throw new StoreIoError(`cannot write to ${path}: the system took none of the bytes`);
+    done += taken;
+  }
+}
+
+/** Makes a file with this in it, whole or not at all. @throws what the system says, or StoreIoError */
+export function writeNew(fs: FileSystem, path: string, bytes: Uint8Array): FileInfo {
+  const fd = fs.open(path, "create");
+  try {
+    writeAll(fs, fd, bytes, path);
+    return fs.info(fd);
+  } catch (error) {
+    removeIfThere(fs, path);
+    throw error;
+  } finally {
+    fs.close(fd);
+  }
+}
 
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {

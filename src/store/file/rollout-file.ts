@@ -1,5 +1,5 @@
 import { SkeinError, StoreIoError } from "../../protocol/errors.ts";
-import { type FileInfo, type FileSystem, isMissing } from "./file-system.ts";
+import { type FileInfo, type FileSystem, isMissing, writeAll } from "./file-system.ts";
 
 /**
  * The end of one rollout that is written to, with the lines that wait for it.
@@ -123,11 +123,7 @@ export class RolloutFile {
     this.#prepare(fs, fd, fs.info(fd));
     const bytes = Buffer.from(this.#queue.length === 1 ? (this.#queue[0] ?? "") : this.#queue.join(""));
     this.#leftover = true;
-    for (let done = 0; done < bytes.length; ) {
-      const taken = fs.write(fd, bytes, done, bytes.length - done);
-      if (taken <= 0) throw new StoreIoError(`cannot write to ${this.path}: the system took none of the bytes`);
-      done += taken;
-    }
+    writeAll(fs, fd, bytes, this.path);
     this.#leftover = false;
     this.size += bytes.length;
     this.drop();

@@ -11,7 +11,7 @@ import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { timestampOf } from "../rollout/codec.ts";
 import type { ThreadGit } from "../thread-store.ts";
-import { removeIfThere } from "./file-system.ts";
+import { removeIfThere, writeAll } from "./file-system.ts";
 import type { LeaseKeeper } from "./lease/lease.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
 import { fileNameOf, type StoreCore } from "./store-core.ts";
@@ -143,7 +143,7 @@ export class ThreadArchive {
     const bytes = Buffer.from(`${JSON.stringify(text)}\n`);
     const fd = fs.open(note, "append");
     try {
-      fs.write(fd, bytes, 0, bytes.length);
+      writeAll(fs, fd, bytes, note);
     } finally {
       fs.close(fd);
     }

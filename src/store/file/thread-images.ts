@@ -9,6 +9,7 @@ import type { StoredThread } from "../thread-store.ts";
 import { startTimeOf } from "../thread-summary.ts";
 import { readRow } from "./catalog/thread-row.ts";
 import type { FilePosition } from "./file-position.ts";
+import { writeAll } from "./file-system.ts";
 import type { Segment } from "./rollout/segment.ts";
 import type { StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";
@@ -138,7 +139,7 @@ export class ThreadImages {
     try {
       const fd = fs.open(draft, "create");
       try {
-        for await (const text of this.#texts(thread, base, signal)) this.#append(fd, text);
+        for await (const text of this.#texts(thread, base, signal)) writeAll(fs, fd, Buffer.from(text), draft);
         if (fsync !== "never") await fs.sync(fd);
       } finally {
         fs.close(fd);
@@ -172,10 +173,5 @@ export class ThreadImages {
       });
       yield texts.join("");
     }
-  }
-
-  #append(fd: number, text: string): void {
-    const bytes = Buffer.from(text);
-    for (let done = 0; done < bytes.length; ) done += this.#core.fs.write(fd, bytes, done, bytes.length - done);
   }
 }

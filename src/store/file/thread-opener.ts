@@ -20,7 +20,7 @@ import type { CatalogRow } from "./catalog/catalog.ts";
 import { SummaryText } from "./catalog/said.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
 import type { FilePosition } from "./file-position.ts";
-import { errorCode, type FileInfo, isMissing } from "./file-system.ts";
+import { errorCode, type FileInfo, isMissing, writeAll, writeNew } from "./file-system.ts";
 import { FileThreadWriter } from "./file-writer.ts";
 import type { Lease } from "./lease/lease.ts";
 import type { RolloutHead } from "./rollout/head.ts";
@@ -150,36 +150,20 @@ export class ThreadOpener {
   /** @throws DuplicateThreadError where the file is there; what the file system throws */
   #writeNew(threadId: ThreadId, path: string, text: string): FileInfo {
     const { fs } = this.#core;
-    const bytes = Buffer.from(text);
-    const fd = this.#openNew(threadId, path);
-    try {
-      for (let done = 0; done < bytes.length; ) done += fs.write(fd, bytes, done, bytes.length - done);
-    } catch (error) {
-      fs.close(fd);
-      fs.remove(path);
-      throw error;
-    }
-    const info = fs.info(fd);
-    fs.close(fd);
-    return info;
-  }
-
-  #openNew(threadId: ThreadId, path: string): number {
-    const { fs } = this.#core;
-    const open = () => {
+    const make = () => {
       try {
-        return fs.open(path, "create");
+        return writeNew(fs, path, Buffer.from(text));
       } catch (error) {
         if (errorCode(error) === "EEXIST") throw new DuplicateThreadError(threadId);
         throw error;
       }
     };
     try {
-      return open();
+      return make();
     } catch (error) {
       if (!isMissing(error)) throw error;
       fs.makeFolder(path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"))));
-      return open();
+      return make();
     }
   }
 
@@ -345,7 +329,7 @@ export class ThreadOpener {
           detail: `${bytes} bytes were cut off and kept beside it`,
         });
       }
-      if (tail.missingFeed) fs.write(fd, Buffer.from("\n"), 0, 1);
+      if (tail.missingFeed) writeAll(fs, fd, Buffer.from("\n"), path);
       return tail;
     } finally {
       fs.close(fd);

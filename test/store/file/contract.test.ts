@@ -2,20 +2,34 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storeContract } from "../../../src/store/contract/store-contract.ts";
-import { fileStore } from "../../../src/store/file/file-store.ts";
+import { type FileStoreOptions, fileStore } from "../../../src/store/file/file-store.ts";
+import { FaultyFileSystem } from "./faulty-file-system.ts";
 
-for (const newFiles of ["at-start", "with-first-line"] as const) {
+/** A write may take a part of what it was given, and is no failure then. */
+function slowDisk() {
+  const disk = new FaultyFileSystem();
+  disk.maxWriteBytes = 7;
+  return disk.api;
+}
+
+const variants: Record<string, Partial<FileStoreOptions>> = {
+  "new files at start": { newFiles: "at-start" },
+  "new files with their first line": { newFiles: "with-first-line" },
+  "a disk that takes seven bytes at a time": { fileSystem: slowDisk() },
+};
+
+for (const [name, options] of Object.entries(variants)) {
   storeContract(
-    `the file store, new files ${newFiles}`,
+    `the file store, ${name}`,
     async () => {
       const home = mkdtempSync(join(tmpdir(), "skein-store-"));
-      const stores = [fileStore({ home, fsync: "never", newFiles })];
-      const [store] = stores;
-      if (store === undefined) throw new Error("no store");
+      const open = () => fileStore({ home, fsync: "never", ...options });
+      const store = open();
+      const stores = [store];
       return {
         store,
         reopen: async () => {
-          const next = fileStore({ home, fsync: "never", newFiles });
+          const next = open();
           stores.push(next);
           return next;
         },

@@ -3,6 +3,7 @@ import type { ThreadId } from "../../../protocol/ids.ts";
 import type { RolloutItem } from "../../../protocol/rollout.ts";
 import { unknownKind } from "../../../protocol/unknown-kind.ts";
 import { decodeLine, encodeLine, ordinalOf, reordinal, timestampOf } from "../../rollout/codec.ts";
+import { writeAll } from "../file-system.ts";
 import type { Lease } from "../lease/lease.ts";
 import type { RolloutHead } from "../rollout/head.ts";
 import { fileIdOf } from "../rollout/history-reader.ts";
@@ -174,10 +175,7 @@ export class RolloutMender {
     if (fs.infoOf(next) !== undefined) fs.remove(next);
     const fd = fs.open(next, "create");
     try {
-      for (const piece of pieces) {
-        const bytes = Buffer.from(piece);
-        for (let done = 0; done < bytes.length; ) done += fs.write(fd, bytes, done, bytes.length - done);
-      }
+      for (const piece of pieces) writeAll(fs, fd, Buffer.from(piece), next);
     } finally {
       fs.close(fd);
     }

@@ -22,7 +22,7 @@ import { yieldToLoop } from "../../../kernel/yield-to-loop.ts";
 import { type LeaseOwner, ThreadBusyError } from "../../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
-import { errorCode, type FileSystem, isMissing, namesIn, removeIfThere } from "../file-system.ts";
+import { errorCode, type FileSystem, isMissing, namesIn, removeIfThere, writeNew } from "../file-system.ts";
 import { EpochLedger } from "./epoch-ledger.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
@@ -232,10 +232,10 @@ export class LeaseKeeper {
     const token = randomBytes(8).toString("hex");
     const path = join(this.#owners, `${token}.json`);
     const text = `${JSON.stringify({ token, ...this.#identity, since: this.#since })}\n`;
-    this.#writeNew(path, text);
+    const { inode } = writeNew(this.#fs, path, Buffer.from(text));
     liveTokens.add(token);
     this.#tokens.push(token);
-    this.#owner = { path, inode: this.#fs.infoOf(path)?.inode ?? -1, text };
+    this.#owner = { path, inode, text };
     if (this.#heartbeat === undefined) {
       this.#heartbeat = this.#clock.background(() => this.#beat(), HEARTBEAT_MS);
       this.#sweepTimer = this.#clock.background(() => void this.#sweepLater(), SWEEP_AFTER_MS);
@@ -265,16 +265,6 @@ export class LeaseKeeper {
     }
   }
 
-  #writeNew(path: string, text: string): void {
-    const fd = this.#fs.open(path, "create");
-    try {
-      const bytes = Buffer.from(text);
-      this.#fs.write(fd, bytes, 0, bytes.length);
-    } finally {
-      this.#fs.close(fd);
-    }
-  }
-
   /** false: there is an entry already. */
   #linkNew(owner: OwnerFile, path: string): boolean {
     try {
@@ -296,7 +286,7 @@ export class LeaseKeeper {
   /** For file systems without hard links. */
   #copyNew(owner: OwnerFile, path: string): boolean {
     try {
-      this.#writeNew(path, owner.text);
+      writeNew(this.#fs, path, Buffer.from(owner.text));
       return true;
     } catch (error) {
       if (errorCode(error) === "EEXIST") return false;

@@ -1,7 +1,7 @@
 /** A file beside the rollouts in which every line says something of one thread; of each thread the last one counts. */
 import type { ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject, type JsonObject } from "../../../protocol/unknown-kind.ts";
-import { type FileSystem, isMissing } from "../file-system.ts";
+import { type FileSystem, isMissing, writeAll } from "../file-system.ts";
 import type { Layout } from "../layout.ts";
 
 export type IndexEntry = JsonObject & { id: ThreadId };
@@ -24,7 +24,7 @@ export function appendEntry(fs: FileSystem, layout: Layout, path: string, entry:
     const last = Buffer.alloc(1);
     const torn = size > 0 && fs.read(fd, last, 0, 1, size - 1) === 1 && last[0] !== 0x0a;
     const bytes = Buffer.from(`${torn ? "\n" : ""}${JSON.stringify(entry)}\n`);
-    fs.write(fd, bytes, 0, bytes.length);
+    writeAll(fs, fd, bytes, path);
   } finally {
     fs.close(fd);
   }
