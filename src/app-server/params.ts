@@ -44,6 +44,8 @@ function describe(issue: Issue, params: unknown): string {
       return `invalid value: integer \`${String(value)}\`, expected u32`;
     case "invalid_union":
       return describeUnion(issue, params);
+    case "unrecognized_keys":
+      return `unknown field \`${issue.keys[0]}\``;
     default:
       return issue.message;
   }

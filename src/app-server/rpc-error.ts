@@ -33,6 +33,9 @@ export class RpcError extends Error {
 export const invalidRequest = (message: string, options: RpcErrorOptions = {}): RpcError =>
   new RpcError(INVALID_REQUEST, message, options);
 
+export const invalidParams = (message: string, options: RpcErrorOptions = {}): RpcError =>
+  new RpcError(INVALID_PARAMS, message, options);
+
 export const threadNotFound = (threadId: string): RpcError =>
   invalidRequest(`thread not found: ${threadId}`, { code: "thread_not_found" });
 

@@ -54,6 +54,37 @@ test("catalogs that are empty here answer as empty ones", async (t) => {
   assert.equal((await client.request("remoteControl/status/read")).status, "disabled");
 });
 
+test("the place where commands run is the server's machine, and there is no other", async (t) => {
+  const { client } = await begun(t);
+  const { shell, cwd } = await client.request("environment/info", { environmentId: "local" });
+  assert.deepEqual([shell.path.endsWith(`/${shell.name}`), cwd.startsWith("file:///")], [true, true]);
+  assert.deepEqual(await client.request("environment/status", { environmentId: "local" }), { status: "ready" });
+  const error = "unknown environment id `x`";
+  assert.deepEqual(await client.request("environment/status", { environmentId: "x" }), { status: "unknown", error });
+  assert.equal((await client.failure("environment/info", { environmentId: "x" })).message, error);
+});
+
+test("a running turn keeps its settings, and who reviews its approvals is the user", async (t) => {
+  const { client, threadId } = await begun(t, [[hang()]]);
+  const update = (params: Json) => ["turn/settings/update", { threadId, turnId: UNKNOWN, ...params }] as const;
+  const refused = "turn settings updates require the step_model_switching feature";
+  const refusals: readonly (readonly [Json, string])[] = [
+    [{ effort: "high" }, refused],
+    [{ model: "m2", serviceTier: "priority" }, refused],
+    [{}, refused],
+    [{ approvalsReviewer: "auto_review" }, refused],
+    [{ cwd: "/tmp" }, "Invalid request: unknown field `cwd`"],
+    [{ threadId: UNKNOWN, effort: "high" }, `thread not found: ${UNKNOWN}`],
+  ];
+  for (const [params, text] of refusals) assert.equal((await client.failure(...update(params))).message, text);
+  const user = { approvalsReviewer: "user" };
+  assert.deepEqual(await client.request(...update(user)), { status: "targetUnavailable" });
+  const input = [{ type: "text", text: "go" }];
+  const { turn } = await client.request("turn/start", { threadId, input });
+  await client.next("turn/started");
+  assert.deepEqual(await client.request(...update({ ...user, turnId: turn.id })), { status: "applied" });
+});
+
 test("features and providers are those of config.toml; the default provider can be set", async (t) => {
   const home = await mkdtemp(join(tmpdir(), "skein-asked-"));
   t.after(() => rm(home, { recursive: true, force: true }));

@@ -177,6 +177,7 @@ test("a client that reads slowly holds up the command", async () => {
     congestion: () => (isCongested ? gate.promise : undefined),
     signal: new AbortController().signal,
     failure: "failed",
+    called: "command",
     onOutput: (_, chunk) => {
       bytes += chunk.length;
       pieces += 1;

@@ -35,6 +35,7 @@ async function exec(server: ServerContext, params: z.infer<typeof execSchema>, c
     congestion: () => undefined,
     signal: call.connection.inputEnded,
     failure: "exec failed",
+    called: "command",
   });
   const launch = commandLaunch(server, { command, cwd: cwd ?? undefined, policy: sandboxPolicy ?? undefined });
   const { how, exitCode, stdout, stderr } = await run.run(launch);

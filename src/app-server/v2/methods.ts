@@ -7,8 +7,10 @@ import { approvedPlanMethods } from "./approved-plan.ts";
 import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
+import { processMethods } from "./command-exec/processes.ts";
 import { configMethods } from "./config.ts";
 import { diagnosticMethods } from "./diagnostics.ts";
+import { environmentMethods } from "./environments.ts";
 import { fileMethods } from "./files/methods.ts";
 import { goalMethods } from "./goals.ts";
 import { initializeMethods } from "./initialize.ts";
@@ -46,6 +48,8 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...mcpMethods(server),
   ...skillMethods(server),
   ...commandMethods(server),
+  ...processMethods(server),
+  ...environmentMethods(server),
   ...fileMethods(server),
   ...configMethods(server),
   ...accountMethods(server),

@@ -13,8 +13,6 @@ const ENVIRONMENTS = "commands run on the server's machine alone";
 const SAMPLES = "a thread asks its model by turns alone";
 const MEMORY = "nothing is remembered beyond threads";
 const READ_STATES = "nobody keeps what has been read";
-const PICKED = "a thread's settings change with its next turn: use thread/settings/update";
-const PROCESSES = "use command/exec, which can stream too";
 
 /** A star marks what stock Codex calls experimental. */
 const WHY: Readonly<Record<string, string>> = {
@@ -25,8 +23,6 @@ const WHY: Readonly<Record<string, string>> = {
   "account/sendAddCreditsNudgeEmail": SIGN_IN,
   "accountSession/switch *": SIGN_IN,
   "environment/add *": ENVIRONMENTS,
-  "environment/info *": ENVIRONMENTS,
-  "environment/status *": ENVIRONMENTS,
   "externalAgentConfig/import": "there is nothing to import",
   "externalAgentConfig/import/recordHistory": "there is nothing to import",
   "feedback/save": "sending feedback is disabled by configuration",
@@ -46,10 +42,6 @@ const WHY: Readonly<Record<string, string>> = {
   "plugin/share/updateTargets": PLUGINS,
   "plugin/skill/read": PLUGINS,
   "plugin/uninstall": PLUGINS,
-  "process/kill *": PROCESSES,
-  "process/resizePty *": PROCESSES,
-  "process/spawn *": PROCESSES,
-  "process/writeStdin *": PROCESSES,
   "project/create *": PROJECTS,
   "project/delete *": PROJECTS,
   "project/import *": PROJECTS,
@@ -82,7 +74,6 @@ const WHY: Readonly<Record<string, string>> = {
   "threadSection/create": PROJECTS,
   "threadSection/delete": PROJECTS,
   "threadSection/update": PROJECTS,
-  "turn/settings/update *": PICKED,
   "userVerification/cancel *": SIGN_IN,
   "userVerification/delete *": SIGN_IN,
   "userVerification/enroll *": SIGN_IN,

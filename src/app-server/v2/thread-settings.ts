@@ -34,6 +34,17 @@ export const settingsFields = {
     .nullish(),
 };
 const settingsSchema = z.object(settingsFields);
+/** Stock Codex refuses fields that it does not name, so that nobody takes them for applied. */
+const turnSchema = z.strictObject({
+  threadId: text,
+  turnId: text,
+  approvalsReviewer: passedOver.settings.approvalsReviewer,
+  environments: passedOver.settings.environments,
+  model: optionalText,
+  effort: optionalText,
+  summary: reasoningSummarySchema.nullish(),
+  serviceTier: optionalText,
+});
 export type GivenSettings = z.infer<typeof settingsSchema>;
 
 export const threadSettingsMethods = (server: ServerContext): MethodTable => ({
@@ -47,7 +58,19 @@ export const threadSettingsMethods = (server: ServerContext): MethodTable => ({
       return {};
     },
   }),
+  "turn/settings/update": method({
+    params: turnSchema,
+    experimental: true,
+    handle: async ({ threadId, turnId, approvalsReviewer, environments }, { signal }) => {
+      const thread = await threadOf(server, readThreadId(threadId), signal);
+      // A turn runs to its end with the settings that it began with, as in stock Codex unless that feature is on.
+      if (approvalsReviewer !== "user" || environments != null) throw invalidRequest(NOT_SWITCHED);
+      return { status: thread.activeTurn?.turnId === turnId ? "applied" : "targetUnavailable" };
+    },
+  }),
 });
+
+const NOT_SWITCHED = "turn settings updates require the step_model_switching feature";
 
 /** Puts settings into effect from the next turn on, and tells of it if anything has changed. @throws RpcError */
 export async function changeSettings(

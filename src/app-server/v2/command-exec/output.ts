@@ -20,7 +20,11 @@ export class CommandOutput {
     const piece = chunk.subarray(0, Math.max(0, room));
     this.#seen += chunk.length;
     if (this.#tell === undefined) this.#kept.push(piece);
-    else this.#tell(piece, this.#seen >= this.#capBytes);
+    else this.#tell(piece, this.isFull);
+  }
+
+  get isFull(): boolean {
+    return this.#seen > 0 && this.#seen >= this.#capBytes;
   }
 
   text(): string {

@@ -7,6 +7,7 @@ import type { OutputStream } from "./output.ts";
 import type { Program } from "./plan.ts";
 
 export class PipedProgram implements Program {
+  readonly begun: Promise<void>;
   readonly exit: Promise<number>;
   readonly #group: ProcessGroup;
 
@@ -15,6 +16,7 @@ export class PipedProgram implements Program {
     this.#group = new ProcessGroup(launch, { clock, stdin });
     // The program may close its input, or end, before it has read everything.
     this.#group.child.stdin?.on("error", () => undefined);
+    this.begun = new Promise((resolve) => this.#group.child.once("spawn", resolve));
     this.exit = this.#group.exit;
   }
 

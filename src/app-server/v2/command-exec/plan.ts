@@ -1,4 +1,4 @@
-import { commandEnvironment } from "../../../process/clean-environment.ts";
+import { commandEnvironment, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { untilLastWriter } from "../../../process/last-writers.ts";
 import type { Launch } from "../../../process/launch.ts";
 import { confine } from "../../../process/sandbox/confine.ts";
@@ -32,7 +32,7 @@ export async function commandLaunch(server: ServerContext, request: CommandReque
   const resolved = resolveThreadConfig(config);
   const { cwd, sandboxPolicy, allowUnixSockets } = resolved;
   const policy = request.policy ?? sandboxPolicy;
-  const variables = withChanges(commandEnvironment(environment, resolved), env ?? {});
+  const variables = variablesWith(commandEnvironment(environment, resolved), env ?? {});
   if (isOpen(policy) || command[0] === "") return { argv: command, cwd, env: variables };
   const folders = new HeldFolders();
   try {
@@ -61,22 +61,20 @@ export async function commandLaunch(server: ServerContext, request: CommandReque
 }
 
 /** A secret that an agent's command would not get is there if the client gives it. */
-function withChanges(
-  environment: Readonly<Record<string, string>>,
+export const variablesWith = (
+  environment: ProcessEnvironment,
   changes: Readonly<Record<string, string | null>>,
-): Record<string, string> {
-  const variables = { ...environment };
-  for (const [name, value] of Object.entries(changes)) {
-    if (value === null) delete variables[name];
-    else variables[name] = value;
-  }
-  return variables;
-}
+): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries({ ...environment, ...changes }).filter((pair): pair is [string, string] => pair[1] != null),
+  );
 
 export type TerminalSize = { readonly rows: number; readonly cols: number };
 
 /** A program that runs for a client, with pipes or in a terminal. */
 export interface Program {
+  /** Resolves once it runs, and never where it could not be started. */
+  readonly begun: Promise<void>;
   /** Its exit code, in the way of shells, once all of its output has come. @throws when it could not be started */
   readonly exit: Promise<number>;
   /** Called once, before anything comes. */

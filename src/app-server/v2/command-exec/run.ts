@@ -30,6 +30,8 @@ export type CommandRunOptions = {
   readonly signal: AbortSignal;
   /** How the text begins that says why a program could not be started. */
   readonly failure: string;
+  /** What the program is to its client. */
+  readonly called: string;
 };
 
 export type CommandEnding = {
@@ -37,6 +39,8 @@ export type CommandEnding = {
   readonly exitCode: number;
   readonly stdout: string;
   readonly stderr: string;
+  /** Whether a stream has reached its cap. */
+  readonly isFull: Readonly<Record<OutputStream, boolean>>;
 };
 
 export class CommandRun {
@@ -49,6 +53,11 @@ export class CommandRun {
     this.#options = options;
     // A start that fails is reported by the answer of the run.
     this.#started.promise.catch(() => undefined);
+  }
+
+  /** Resolves once it runs; where it cannot be started, `run` says why. */
+  async begun(): Promise<void> {
+    await (await this.#started.promise).begun;
   }
 
   /**
@@ -100,7 +109,9 @@ export class CommandRun {
     if (end.aborted) onEnd();
     try {
       const exitCode = await program.exit;
-      return { how, exitCode, stdout: outputs.stdout.text(), stderr: outputs.stderr.text() };
+      const { stdout, stderr } = outputs;
+      const isFull = { stdout: stdout.isFull, stderr: stderr.isFull };
+      return { how, exitCode, stdout: stdout.text(), stderr: stderr.text(), isFull };
     } finally {
       if (timer !== undefined) clock.clearTimeout(timer);
       end.removeEventListener("abort", onEnd);
@@ -138,7 +149,10 @@ export class CommandRun {
   }
 
   #writable(): Promise<Program> {
-    if (this.#options.stdin === "ignore") throw invalidRequest("stdin streaming is not enabled for this command/exec");
+    const { stdin, called } = this.#options;
+    if (stdin === "ignore") {
+      throw invalidRequest(`stdin streaming is not enabled for this ${called}`);
+    }
     return this.#started.promise;
   }
 

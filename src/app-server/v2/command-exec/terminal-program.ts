@@ -25,7 +25,7 @@ export async function terminalProgram(
 ): Promise<Program> {
   const library = await loadPty().catch((cause: unknown) => {
     const why = "there is no pseudo-terminal here (the package @lydell/node-pty is not installed)";
-    throw invalidRequest(`command/exec tty: ${why}`, { cause });
+    throw invalidRequest(`tty: ${why}`, { cause });
   });
   await checkProgram(launch);
   return new TerminalProgram(library, await terminalLaunch(launch), { clock, size: size ?? DEFAULT_SIZE });
@@ -40,6 +40,7 @@ async function checkProgram({ argv: [program = ""], cwd, env }: Launch): Promise
 
 /** Everything that it writes is one stream. */
 class TerminalProgram implements Program {
+  readonly begun = Promise.resolve();
   readonly exit: Promise<number>;
   readonly #pty: IPty;
   readonly #leash: GroupLeash;
