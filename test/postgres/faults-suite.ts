@@ -97,6 +97,22 @@ for (const [trouble, make] of [
   });
 }
 
+test("a server that was killed starts again once the processes of its connections have gone, which it has left behind", async () => {
+  await server.admin(async (admin) => {
+    const { rows } = await admin.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    const pid = rows[0]?.pid ?? assert.fail();
+    process.kill(pid, "SIGSTOP");
+    await server.kill();
+    const started = server.start();
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    process.kill(pid, "SIGCONT");
+    await started;
+  });
+  const store = open(freshSchema());
+  assert.deepEqual((await store.list()).threads, []);
+  await store.close();
+});
+
 test("stores that take threads from each other all the time: one writes at a time, and each keeps its word", async () => {
   const schema = freshSchema();
   const stores = Array.from({ length: 3 }, () => open(schema, { maxConnections: 3 }));

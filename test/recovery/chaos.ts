@@ -46,7 +46,7 @@ export async function playChaos(
     }),
   );
   await maker.shutdown();
-  const crew = new Crew(place, cwd, troubles.length > 0 ? "takeOver" : "refuse");
+  await using crew = new Crew(place, cwd, troubles.length > 0 ? "takeOver" : "refuse");
   const working = Promise.all([crew.work(plan), crew.work(plan.toReversed())]);
   const all = troubles.length > 0 ? [...troubles, () => crew.pause()] : [];
   const [, met] = await Promise.all([working, troubled(all, working)]);
@@ -68,7 +68,7 @@ async function troubled(troubles: readonly Trouble[], working: Promise<unknown>)
   }
 }
 
-class Crew {
+class Crew implements AsyncDisposable {
   readonly forks: Fork[] = [];
   readonly #place: DyingPlace;
   readonly #cwd: string;
@@ -76,11 +76,20 @@ class Crew {
   readonly #children = new Set<ChildProcess>();
   readonly #until = Date.now() + 120_000 + KILLS * 20_000;
   #kills = 0;
+  #isOver = false;
 
   constructor(place: DyingPlace, cwd: string, lease: "takeOver" | "refuse") {
     this.#place = place;
     this.#cwd = cwd;
     this.#lease = lease;
+  }
+
+  /** Nobody is left at work, also where the test has failed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
+    const exits = [...this.#children].map((child) => once(child, "exit"));
+    for (const child of this.#children) child.kill("SIGKILL");
+    await Promise.all(exits);
   }
 
   /** One of the processes stands still, and wakes. */
@@ -105,7 +114,7 @@ class Crew {
       this.#lease,
       ...plan.map(({ threadId, ids }) => [threadId, ...ids].join(",")),
     ];
-    for (;;) {
+    while (!this.#isOver) {
       assert.ok(Date.now() < this.#until, "the submissions never got done");
       const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
       this.#children.add(child);
