@@ -9,7 +9,7 @@ import type { SubmittedOp } from "./own-turns.ts";
 /** A thread whose turns ask for approvals. */
 export interface AskingThread {
   readonly threadId: ThreadId;
-  readonly approvals: Approvals;
+  readonly questions: { readonly approvals: Approvals };
   take(event: SubmittedOp): void;
 }
 
@@ -40,8 +40,8 @@ export class ApprovalBoard {
   pendingAt(ancestor: ThreadId): ThreadApproval[] {
     return this.#waiting
       .within(this.#subtreeOf(ancestor))
-      .flatMap(({ threadId, value: { approvals } }) =>
-        approvals.pending.map(({ turn, callId, msg }) => ({ threadId, turn, callId, msg })),
+      .flatMap(({ threadId, value }) =>
+        value.questions.approvals.pending.map(({ turn, callId, msg }) => ({ threadId, turn, callId, msg })),
       );
   }
 
@@ -50,21 +50,21 @@ export class ApprovalBoard {
    *   gave it would else believe that it counts.
    */
   checkAwaited(
-    thread: Pick<AskingThread, "threadId" | "approvals">,
+    thread: Pick<AskingThread, "threadId" | "questions">,
     { type, id }: ExecApprovalOp | PatchApprovalOp,
   ): void {
-    if (this.#askingBelow(thread.threadId, id) === undefined) thread.approvals.checkAwaited({ type, id });
+    if (this.#askingBelow(thread.threadId, id) === undefined) thread.questions.approvals.checkAwaited({ type, id });
   }
 
   /** Answers a sub-agent's request by its call id. The thread that had asked; undefined when none did. */
   answerBelow(ancestor: ThreadId, callId: string, decision: ReviewDecision): AskingThread | undefined {
     const thread = this.#askingBelow(ancestor, callId);
-    thread?.approvals.answer(callId, decision);
+    thread?.questions.approvals.answer(callId, decision);
     return thread;
   }
 
   #askingBelow(ancestor: ThreadId, id: string): AskingThread | undefined {
-    const asks = ({ approvals }: AskingThread) => approvals.pending.some(({ callId }) => callId === id);
+    const asks = ({ questions }: AskingThread) => questions.approvals.pending.some(({ callId }) => callId === id);
     const all = this.#waiting.within(this.#subtreeOf(ancestor));
     return all.find(({ threadId, value }) => threadId !== ancestor && asks(value))?.value;
   }

@@ -17,7 +17,6 @@ import { HeldFolders } from "../process/sandbox/held-folders.ts";
 import { namedRoots } from "../process/sandbox/writable-area.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
 import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
-import type { ElicitationAnswer } from "../protocol/elicitation.ts";
 import type { BudgetExceededError } from "../protocol/errors.ts";
 import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
@@ -25,13 +24,10 @@ import type { RolloutItem } from "../protocol/rollout.ts";
 import { INSPECT, shownById } from "../protocol/shown-as.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import type { UserAnswers } from "../protocol/user-question.ts";
 import type { SkillInjection } from "../services/skills-manager.ts";
 import type { ForkBase, ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
-import { Approvals } from "../turn/approvals.ts";
 import type { History } from "../turn/history.ts";
-import { OpenQuestions } from "../turn/open-questions.ts";
 import type { Reservation } from "../turn/spending.ts";
 import { noteTask } from "../turn/task-notes.ts";
 import type { ToolSet } from "../turn/tool-set.ts";
@@ -49,13 +45,14 @@ import { actorOf, type LogicActor } from "./logic-actor.ts";
 import { activityOf, hasTag, rememberedBy } from "./machine-state.ts";
 import type { OpenWork } from "./open-work.ts";
 import { OwnHost } from "./own-host.ts";
-import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
+import type { ChosenLogic } from "./own-logic.ts";
 import type { OwnTurns, SubmittedOp } from "./own-turns.ts";
 import { modelChanged, type Rebuilt } from "./rebuild.ts";
 import type { Saved } from "./saved-state.ts";
 import { Session } from "./session.ts";
 import type { ThreadEnv } from "./thread-env.ts";
 import { ThreadHistory } from "./thread-history.ts";
+import { ThreadQuestions } from "./thread-questions.ts";
 import { ThreadStorage } from "./thread-storage.ts";
 import { ThreadTools } from "./thread-tools.ts";
 import { told } from "./told.ts";
@@ -124,9 +121,7 @@ export class Incarnation implements TurnHost {
   readonly #made: LogicActor;
   /** The snapshot that was seen last: what the thread only says changes none. */
   #seen: unknown;
-  #approvals: Approvals | undefined;
-  #userQuestions: OpenQuestions<UserAnswers> | undefined;
-  #elicitations: OpenQuestions<ElicitationAnswer> | undefined;
+  #questions: ThreadQuestions | undefined;
   #hasWarnedOfModel = false;
 
   constructor({
@@ -164,15 +159,7 @@ export class Incarnation implements TurnHost {
     this.#name = lifeOf(name);
     this.#own = logic.isOwn ? new OwnHost(this) : undefined;
     this.door = new Door(this, configured, this.#own?.life);
-    const own: Omit<OwnLogicInput, keyof ThreadInput> | undefined = this.#own && {
-      config,
-      extra: config.extra,
-      sessionConfigured: configured,
-      items,
-      thread: this.#own.thread,
-      ...(logic.keeps?.what === "state" && saved?.state !== undefined && { saved: saved.state }),
-    };
-    const input = { ...name, ...own };
+    const input = this.#own?.input(name, logic, { config, configured, items, saved }) ?? name;
     this.#made = actorOf(logic, { parent: env.parent, id: threadId, input }, saved);
     this.actor = shownById(this.#made.actor);
     this.#own?.keep(logic);
@@ -362,26 +349,9 @@ export class Incarnation implements TurnHost {
     return this.life.turn;
   }
 
-  get approvals(): Approvals {
-    const { approvals } = this.env;
-    this.#approvals ??= new Approvals({
-      onChange: (pending) => approvals.note(this, pending),
-      onAnswer: (callId, decision) => approvals.answered({ threadId: this.threadId, callId, decision }),
-    });
-    return this.#approvals;
-  }
-
-  get userQuestions(): OpenQuestions<UserAnswers> {
-    this.#userQuestions ??= new OpenQuestions({
-      onAnswer: (callId) => this.env.approvals.answered({ threadId: this.threadId, callId, decision: null }),
-    });
-    return this.#userQuestions;
-  }
-
-  get elicitations(): OpenQuestions<ElicitationAnswer> {
-    const over = (callId: string) => this.env.approvals.answered({ threadId: this.threadId, callId, decision: null });
-    this.#elicitations ??= new OpenQuestions({ onAnswer: over, onWithdrawn: over });
-    return this.#elicitations;
+  get questions(): ThreadQuestions {
+    this.#questions ??= new ThreadQuestions(this);
+    return this.#questions;
   }
 
   skillsFor(items: readonly UserInput[]): Promise<SkillInjection> {

@@ -232,12 +232,11 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
   }
 
   get pendingApprovals(): readonly PendingApproval[] {
-    return this.#incarnation.approvals.pending;
+    return this.#incarnation.questions.approvals.pending;
   }
 
   get pendingUserQuestions(): readonly PendingApproval[] {
-    const { userQuestions, elicitations } = this.#incarnation;
-    return [...userQuestions.pending, ...elicitations.pending];
+    return this.#incarnation.questions.toUser;
   }
 
   get terminals(): BackgroundTerminals {

@@ -47,14 +47,9 @@ export class Mailbox {
   /** An answer that nothing waits for goes nowhere. */
   #checkAwaited(op: AnswerOp, handing: Handing): void {
     const thread = this.#thread;
-    const { incarnation } = thread;
     try {
       if (thread.isClosed) throw thread.closedError(op);
-      const { userQuestions, elicitations } = incarnation;
-      if (op.type === "user_input_answer") userQuestions.checkAwaited(op);
-      else if (op.type === "resolve_elicitation")
-        elicitations.checkAwaited({ type: op.type, id: String(op.request_id) });
-      else incarnation.env.approvals.checkAwaited(incarnation, op);
+      thread.incarnation.questions.checkAwaited(op);
     } catch (error) {
       thread.noteUndelivered({ ...handing, op }, error);
       throw error;

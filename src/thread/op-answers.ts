@@ -43,10 +43,10 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
       answerApproval(thread, id, op);
       return;
     case "user_input_answer":
-      thread.userQuestions.answer(op.id, op.response);
+      thread.questions.ofModel.answer(op.id, op.response);
       return;
     case "resolve_elicitation":
-      thread.elicitations.answer(String(op.request_id), answerOfUser(op));
+      thread.questions.ofServers.answer(String(op.request_id), answerOfUser(op));
       return;
     case "inject_items":
       injectItems(thread, id, op.items);
@@ -110,7 +110,7 @@ function refreshMcpServers(thread: Incarnation, id: SubmissionId, table: unknown
 
 /** The thread's own request, or else one of a sub-agent. An `abort` also interrupts the turn that asked. */
 function answerApproval(thread: Incarnation, id: SubmissionId, op: ExecApprovalOp | PatchApprovalOp): void {
-  const asked = thread.approvals.answer(op.id, op.decision)
+  const asked = thread.questions.approvals.answer(op.id, op.decision)
     ? thread
     : (thread.env.approvals.answerBelow(thread.threadId, op.id, op.decision) ?? thread);
   if (op.decision === "abort") asked.take({ type: "op.submit", id, op: { type: "interrupt" } });

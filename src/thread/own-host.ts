@@ -1,17 +1,19 @@
 /** What a life has where its logic is an embedder's own: the thread as the logic sees it, its turns, and its state. */
 import type { AnyActorRef } from "xstate";
-import type { Submission } from "../../machines/thread.machine.ts";
+import type { Submission, ThreadInput } from "../../machines/thread.machine.ts";
 import type { TurnMachineEvent } from "../../machines/turn.machine.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import type { EventMsg } from "../protocol/event.ts";
+import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
+import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { inLogic, type TurnScope } from "../turn/tool-scope.ts";
 import { HostedThread, type LogicHost, type LogicTurns } from "./hosted-thread.ts";
 import { HouseTurn } from "./house-turn.ts";
 import { OwnLife, type OwnThread } from "./own-life.ts";
-import type { ChosenLogic } from "./own-logic.ts";
+import type { ChosenLogic, OwnLogicInput } from "./own-logic.ts";
 import type { OwnTurns, SubmittedOp } from "./own-turns.ts";
-import { StateKeeper } from "./saved-state.ts";
+import { type Saved, StateKeeper } from "./saved-state.ts";
 import type { TurnResult } from "./turn-result.ts";
 
 /** Whose life it is. */
@@ -21,6 +23,14 @@ export type OwnHostThread = LogicHost &
     /** Whether the actor takes what it is sent, and has said its first word. */
     readonly isUp: boolean;
   };
+
+/** What a life begins with. */
+type Beginning = {
+  readonly config: ResolvedThreadConfig;
+  readonly configured: SessionConfiguredEvent;
+  readonly items: readonly RolloutItem[] | null;
+  readonly saved: Saved | undefined;
+};
 
 /** What the logic does is part of the turns that it owes. */
 class LogicScope implements TurnScope {
@@ -77,6 +87,15 @@ export class OwnHost implements LogicTurns {
 
   get turns(): OwnTurns {
     return this.life.turns;
+  }
+
+  /** What its logic is started with. */
+  input(name: ThreadInput, { keeps }: ChosenLogic, { config, configured, items, saved }: Beginning): OwnLogicInput {
+    return {
+      ...name,
+      ...{ config, extra: config.extra, sessionConfigured: configured, items, thread: this.thread },
+      ...(keeps?.what === "state" && saved?.state !== undefined && { saved: saved.state }),
+    };
   }
 
   // Its state.

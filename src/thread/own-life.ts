@@ -16,9 +16,7 @@ import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { RequestUserInputEvent } from "../protocol/tool-events.ts";
 import { agentMessageText, type TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import type { UserAnswers } from "../protocol/user-question.ts";
-import type { Approvals } from "../turn/approvals.ts";
-import type { OpenQuestions } from "../turn/open-questions.ts";
+import type { CallQuestions } from "../turn/tools/call-host.ts";
 import { messageOf } from "../turn/user-message.ts";
 import type { Emission } from "./emitted.ts";
 import { interruptionOf } from "./life-end.ts";
@@ -39,8 +37,7 @@ export interface OwnThread {
     /** The input stands in the history now. */
     noteTaken(id: SubmissionId): void;
   };
-  readonly approvals: Approvals;
-  readonly userQuestions: OpenQuestions<UserAnswers>;
+  readonly questions: CallQuestions;
 }
 
 export type OwnLifeParts = {
@@ -89,12 +86,12 @@ export class OwnLife {
     if (op.type === "exec_approval" || op.type === "patch_approval") {
       this.#answerId = id;
       // One that the logic has asked for by an event is given to it; others are awaited by their caller.
-      this.#thread.approvals.answer(op.id, op.decision);
+      this.#thread.questions.approvals.answer(op.id, op.decision);
       return;
     }
     if (op.type === "user_input_answer") {
       this.#answerId = id;
-      this.#thread.userQuestions.answer(op.id, op.response);
+      this.#thread.questions.ofModel.answer(op.id, op.response);
       return;
     }
     if (op.type === "shutdown") this.#closingFor = id;
@@ -230,7 +227,7 @@ export class OwnLife {
 
   /** The logic asks by an event: its answer comes to it as the op that gives it. */
   #ask(turn: SubmissionId, msg: ApprovalRequest): void {
-    const { approvals } = this.#thread;
+    const { approvals } = this.#thread.questions;
     const { call_id: callId } = msg;
     if (approvals.isPending(callId)) return;
     const type = msg.type === "exec_approval_request" ? "exec_approval" : "patch_approval";
@@ -242,10 +239,10 @@ export class OwnLife {
   }
 
   #askUser(turn: SubmissionId, msg: RequestUserInputEvent): void {
-    const { userQuestions } = this.#thread;
+    const { ofModel } = this.#thread.questions;
     const { call_id: id } = msg;
-    if (userQuestions.isPending(id)) return;
-    const answer = userQuestions.ask({ turn, callId: id, msg }, this.#untilWithdrawn(turn));
+    if (ofModel.isPending(id)) return;
+    const answer = ofModel.ask({ turn, callId: id, msg }, this.#untilWithdrawn(turn));
     this.#deliverAnswer(answer, (response) => ({ type: "user_input_answer", id, response }));
   }
 

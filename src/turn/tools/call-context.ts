@@ -71,7 +71,7 @@ export class CallContext {
   }
 
   get consents(): Consents {
-    return this.#host.approvals.consents;
+    return this.#host.questions.approvals.consents;
   }
 
   get terminals(): Terminals {
@@ -159,13 +159,13 @@ export class CallContext {
   }
 
   #ask(msg: ApprovalRequest): Promise<ReviewDecision> {
-    return this.#untilAnswered(msg, this.#host.approvals.ask(this.#asked(msg), this.signal));
+    return this.#untilAnswered(msg, this.#host.questions.approvals.ask(this.#asked(msg), this.signal));
   }
 
   /** Asks the user what only they know, and waits for the first answer. An abort withdraws the questions and rejects. */
   askUser(questions: UserQuestion[]): Promise<UserAnswers> {
     const msg = { type: "request_user_input" as const, call_id: this.callId, turn_id: this.turnId, questions };
-    return this.#untilAnswered(msg, this.#host.userQuestions.ask(this.#asked(msg), this.signal));
+    return this.#untilAnswered(msg, this.#host.questions.ofModel.ask(this.#asked(msg), this.signal));
   }
 
   /** An MCP server asks the user. Whoever is never to be asked declines, as with Codex. An abort withdraws the question and rejects. */
@@ -182,7 +182,10 @@ export class CallContext {
       turn_id: this.turnId,
       request,
     } as const;
-    return this.#untilAnswered(msg, this.#host.elicitations.ask({ turn: this.#run.id, callId: id, msg }, signal));
+    return this.#untilAnswered(
+      msg,
+      this.#host.questions.ofServers.ask({ turn: this.#run.id, callId: id, msg }, signal),
+    );
   }
 
   #asked = (msg: EventMsg) => ({ turn: this.#run.id, callId: this.callId, msg });

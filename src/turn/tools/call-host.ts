@@ -11,15 +11,20 @@ import type { OpenQuestions } from "../open-questions.ts";
 import type { TurnRun } from "../turn-run.ts";
 import type { Terminals } from "./exec/terminals.ts";
 
+/** What waits for people to say. */
+export interface CallQuestions {
+  readonly approvals: Approvals;
+  /** What the model has asked the user. */
+  readonly ofModel: OpenQuestions<UserAnswers>;
+  /** What MCP servers have asked the user. */
+  readonly ofServers: OpenQuestions<ElicitationAnswer>;
+}
+
 /** What one call of a tool needs of its thread. */
 export interface CallHost {
   readonly threadId: ThreadId;
   readonly clock: Clock;
-  readonly approvals: Approvals;
-  /** What the model has asked the user. */
-  readonly userQuestions: OpenQuestions<UserAnswers>;
-  /** What MCP servers have asked the user. */
-  readonly elicitations: OpenQuestions<ElicitationAnswer>;
+  readonly questions: CallQuestions;
   readonly terminals: Terminals;
   /** The folders that commands may write, as they were when the thread began. */
   readonly folders: HeldFolders;
