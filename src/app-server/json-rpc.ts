@@ -7,7 +7,8 @@
  */
 import { envelopeOf, reasonToRefuse } from "./refused-message.ts";
 
-export type RequestId = string | number;
+/** A whole number that JavaScript's numbers do not hold exactly is a bigint. */
+export type RequestId = string | number | bigint;
 
 export type RpcErrorObject = { code: number; message: string; data?: unknown };
 
@@ -36,7 +37,8 @@ export function readMessage(text: string): Incoming | undefined {
     return undefined;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-  const { id, method, params, result, error } = value as Record<string, unknown>;
+  const { id: read, method, params, result, error } = value as Record<string, unknown>;
+  const id = Number.isInteger(read) && !Number.isSafeInteger(read) ? envelopeOf(text).id : read;
   if (typeof method === "string") {
     return isRequestId(id) ? { kind: "request", id, method, params } : { kind: "notification", method, params };
   }
@@ -51,4 +53,12 @@ function refused(text: string, why: string): Incoming | undefined {
   return hasMethod ? { kind: "refused", id, why } : { kind: "error", id, error: why };
 }
 
-const isRequestId = (id: unknown): id is RequestId => typeof id === "string" || Number.isSafeInteger(id);
+const isRequestId = (id: unknown): id is RequestId =>
+  typeof id === "string" || typeof id === "bigint" || Number.isSafeInteger(id);
+
+/** A message as it goes out. */
+export function wireText(message: Outgoing): string {
+  if (!("id" in message) || typeof message.id !== "bigint") return JSON.stringify(message);
+  const { id, ...rest } = message;
+  return `{"id":${id},${JSON.stringify(rest).slice(1)}`;
+}

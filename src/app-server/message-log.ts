@@ -80,7 +80,7 @@ export class MessageLog {
     if (this.#logger.isLevelEnabled?.("debug") === false) return;
     const shown = {
       connection: this.#connection,
-      ...(id === undefined ? {} : { id: typeof id === "string" ? safe(id) : id }),
+      ...(id === undefined ? {} : { id: typeof id === "number" ? id : safe(String(id)) }),
       ...(method === undefined ? {} : { method: safe(method) }),
       ...more,
     };

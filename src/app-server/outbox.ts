@@ -9,7 +9,7 @@
  *     requests until it has drained.
  */
 import type { OutboxLimits } from "./connection-limits.ts";
-import type { Notification, Outgoing } from "./json-rpc.ts";
+import { type Notification, type Outgoing, wireText } from "./json-rpc.ts";
 import type { Wire } from "./wire.ts";
 
 export const OUTBOX_LIMITS: OutboxLimits = { deltaBytes: 256 * 1024, maxBytes: 8 * 1024 * 1024 };
@@ -62,12 +62,12 @@ export class Outbox {
 
   push(message: Outgoing): void {
     if (this.#isReady) {
-      this.#isReady = this.#wire.send(JSON.stringify(message));
+      this.#isReady = this.#wire.send(wireText(message));
       return;
     }
     const params = deltaParamsOf(message);
     if (params !== undefined) this.#holdDelta(message as Notification, params);
-    else this.#hold(JSON.stringify(message), message);
+    else this.#hold(wireText(message), message);
   }
 
   #hold(text: string, message: Outgoing): void {

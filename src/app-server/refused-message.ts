@@ -47,7 +47,7 @@ export function envelopeOf(text: string): Envelope {
 }
 
 const COLON = /\s*:/y;
-const SCALAR = /\s*:\s*("(?:[^"\\]|\\.){0,1024}"|-?\d{1,16})/y;
+const SCALAR = /\s*:\s*("(?:[^"\\]|\\.){0,1024}"|-?\d{1,1024}(?=\s*[,}]))/y;
 
 function isKey(text: string, start: number, end: number, name: string): boolean {
   if (end - start - 1 !== name.length || !text.startsWith(name, start + 1)) return false;
@@ -58,8 +58,9 @@ function isKey(text: string, start: number, end: number, name: string): boolean 
 function scalarAfter(text: string, at: number): unknown {
   SCALAR.lastIndex = at;
   const found = SCALAR.exec(text)?.[1];
+  if (found === undefined) return undefined;
   try {
-    return found === undefined ? undefined : JSON.parse(found);
+    return found.startsWith('"') || Number.isSafeInteger(Number(found)) ? JSON.parse(found) : BigInt(found);
   } catch {
     return undefined;
   }

@@ -97,18 +97,15 @@ export class ServerRequests {
     this.#elicited({ ...request, msg: request.msg }, CANCELLED);
   }
 
-  #elicited(request: OpenRequest<ElicitationMsg>, { action, content }: ElicitationAnswer): void {
+  #elicited(request: OpenRequest<ElicitationMsg>, said: ElicitationAnswer): void {
     const { server_name, call_id: request_id } = request.msg;
-    request.msg.answer?.({ action, content });
+    request.msg.answer?.(said);
     if (request.msg.answer !== undefined) this.#resolve(request, "approved");
-    else
-      this.#answer(request, "approved", {
-        type: "resolve_elicitation",
-        server_name,
-        request_id,
-        decision: action,
-        content,
-      });
+    else {
+      const { action: decision, content, meta } = said;
+      const type = "resolve_elicitation" as const;
+      this.#answer(request, "approved", { type, server_name, request_id, decision, content, meta });
+    }
   }
 
   #ask(request: OpenRequest, connection: Connection): void {

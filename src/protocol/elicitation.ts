@@ -13,10 +13,11 @@ export type Elicitation = {
 /** By the names of the form's fields. */
 export type FormContent = { [field: string]: string | number | boolean | string[] };
 
-/** `content` is what a form was filled in with. */
+/** `content` is what a form was filled in with; `meta` is what the client says to the server beside it. */
 export type ElicitationAnswer = {
   readonly action: "accept" | "decline" | "cancel";
   readonly content?: FormContent | undefined;
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
 };
 
 export const formContentSchema: z.ZodType<FormContent> = z.record(

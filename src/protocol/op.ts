@@ -82,6 +82,8 @@ export type ResolveElicitationOp = {
   decision: "accept" | "decline" | "cancel";
   /** What an accepted form was filled in with. */
   content?: FormContent | null | undefined;
+  /** What the server is told beside it, as its `_meta`. */
+  meta?: Readonly<Record<string, unknown>> | null | undefined;
 };
 /** What somebody says whom a call has asked. */
 export type AnswerOp = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp | ResolveElicitationOp;
@@ -207,6 +209,7 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     request_id: z.union([text, z.number()]),
     decision: z.enum(["accept", "decline", "cancel"]),
     content: formContentSchema.nullish(),
+    meta: z.record(text, z.unknown()).nullish(),
   }),
   add_to_history: z.looseObject({ type: of("add_to_history"), text }),
   get_history_entry_request: z.looseObject({ type: of("get_history_entry_request"), offset: count, log_id: count }),

@@ -79,8 +79,11 @@ export function answerOp(thread: Incarnation, { id, op }: Submission): void {
 }
 
 /** Only a form that is accepted has been filled in. */
-const answerOfUser = ({ decision, content }: ResolveElicitationOp): ElicitationAnswer =>
-  decision === "accept" && content != null ? { action: decision, content } : { action: decision };
+const answerOfUser = ({ decision, content, meta }: ResolveElicitationOp): ElicitationAnswer => ({
+  action: decision,
+  ...(decision === "accept" && content != null && { content }),
+  ...(meta != null && { meta }),
+});
 
 /** A known op that has no case above does not compile. */
 const refuseUnsupported = (thread: Incarnation, id: SubmissionId, { type }: Op): void =>

@@ -44,6 +44,12 @@ test("a form is asked of the client, and each of its answers reaches the server"
     ],
     [{ result: { action: "decline", content: null, _meta: null } }, { action: "decline" }],
     [{ result: { action: "cancel" } }, { action: "cancel" }],
+    [
+      { result: { action: "accept", content: { name: "Ada" }, _meta: { persist: "session" } } },
+      { action: "accept", content: { name: "Ada" }, _meta: { persist: "session" } },
+    ],
+    [{ result: { action: "decline", _meta: { why: ["no"] } } }, { action: "decline", _meta: { why: ["no"] } }],
+    [{ result: { action: "accept", content: {}, _meta: 7 } }, { action: "decline" }],
     [{ result: { bogus: 1 } }, { action: "decline" }],
     [{ result: { action: "accept", content: { nested: {} } } }, { action: "decline" }],
     [{ error: { code: -1, message: "no" } }, { action: "decline" }],

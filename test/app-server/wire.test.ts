@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { linkedWires } from "../../src/app-server/wire.ts";
 import { RpcFailure, serve, TestClient } from "./test-client.ts";
 
 const U = "01999999-1111-7222-8333-444455556666";
@@ -44,6 +45,24 @@ test("what is no message is ignored, and the line stays", async () => {
   assert.deepEqual(client.methods, ["remoteControl/status/changed"]);
   assert.equal(client.log.length, 2);
   assert.equal(Object.hasOwn(client.log[0] ?? {}, "jsonrpc"), false);
+});
+
+test("an id comes back digit for digit, also where JavaScript cannot hold it", async () => {
+  await using served = await serve();
+  const { server, client: end } = linkedWires();
+  const lines: string[] = [];
+  end.onText = (text) => lines.push(text);
+  served.server.connect(server);
+  end.send(JSON.stringify({ id: 0, method: "initialize", params: INIT }));
+  const ids = ["9007199254740993", "-9223372036854775808", "18446744073709551615", "1".repeat(40)];
+  for (const id of ids) end.send(`{"method":"thread/loaded/list","params":{"id":1},"id" : ${id} }`);
+  end.send('{"id":9007199254740993,"method":"no/such"}');
+  end.send('{"id":9007199254740993,"result":{}}');
+  end.send('{"id":1.5,"method":"thread/loaded/list"}');
+  end.send('{"id":"last","method":"thread/loaded/list","params":{}}');
+  while (!lines.some((line) => line.includes('"last"'))) await new Promise((resolve) => setImmediate(resolve));
+  const answered = lines.flatMap((line) => /^\{"id":(-?\d+),"(result|error)"/.exec(line)?.slice(1, 3).join(" ") ?? []);
+  assert.deepEqual(answered.sort(), ["0 result", "9007199254740993 error", ...ids.map((id) => `${id} result`)].sort());
 });
 
 const TEXTS: [string, unknown, string][] = [

@@ -24,10 +24,13 @@ export function elicitationRequest({ msg, feed }: OpenRequest<ElicitationMsg>): 
   return { method: "mcpServer/elicitation/request", params };
 }
 
-const answerSchema = z.object({
-  action: z.enum(["accept", "decline", "cancel"]),
-  content: formContentSchema.nullish().transform((content) => content ?? undefined),
-});
+const answerSchema = z
+  .object({
+    action: z.enum(["accept", "decline", "cancel"]),
+    content: formContentSchema.nullish(),
+    _meta: z.record(z.string(), z.unknown()).nullish(),
+  })
+  .transform(({ action, content, _meta }) => ({ action, content: content ?? undefined, meta: _meta ?? undefined }));
 
 /** What is no answer declines, as with Codex. */
 export const elicitationAnswerOf = (result: unknown): ElicitationAnswer =>

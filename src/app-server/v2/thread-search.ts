@@ -47,8 +47,9 @@ export function threadSearchMethods(server: ServerContext): MethodTable {
       experimental: true,
       handle: (params, call) => {
         const { requestId, connection } = call;
+        const named = typeof requestId === "bigint" ? Number(requestId) : requestId;
         const onHit = (hit: Hit) =>
-          connection.tell({ method: "thread/search/partial", params: { requestId, data: [hit] } });
+          connection.tell({ method: "thread/search/partial", params: { requestId: named, data: [hit] } });
         return streamed.run(call, (signal) => search(server, params, { what: "thread/search/stream", signal, onHit }));
       },
     }),

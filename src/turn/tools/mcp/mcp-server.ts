@@ -206,9 +206,10 @@ export class McpServer {
         listChanged: { tools: { debounceMs: 0, onChanged: (_, tools) => this.#offer(tools ?? this.#tools) } },
       },
     );
-    client.setRequestHandler("elicitation/create", async (asked, { mcpReq: { signal } }) => ({
-      ...(await answerElicitation(this.#calls, asked, { clock: this.#parts.clock, signal })),
-    }));
+    client.setRequestHandler("elicitation/create", async (asked, { mcpReq: { signal } }) => {
+      const { meta, ...said } = await answerElicitation(this.#calls, asked, { clock: this.#parts.clock, signal });
+      return { ...said, ...(meta !== undefined && { _meta: { ...meta } }) };
+    });
     const seconds = this.config.startup_timeout_sec ?? STARTUP_SEC;
     try {
       const transport = this.#transport(library);
