@@ -2,7 +2,7 @@
  * A program in a process group of its own, so that it can be ended with everything that it started.
  *
  * G1  The group is ended when its leader has ended and its output is read, when it is told to, when this process exits,
- *     and when it dies of a signal that it could have handled: none outlives its call. A program that leaves the group
+ *     and when it dies, of a signal that it cannot handle too (group-warden.ts): none outlives its call. A program that leaves the group
  *     by itself (`setsid`) is out of reach, save in a sandbox.
  * G2  No signal is sent to a group after its leader has been waited for and its last sweep is done: its id may be taken.
  *     Until then, a process that still holds the leader's pipes keeps the id.
@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import type { Clock } from "../kernel/clock.ts";
 import { endedBy, numberOfSignal } from "./exit-code.ts";
+import { unwatchGroup, watchGroup } from "./group-warden.ts";
 import type { Launch } from "./launch.ts";
 import { handlesFor } from "./leaked-handles.ts";
 
@@ -77,6 +78,7 @@ export class GroupLeash {
     this.#clock = clock;
     this.#release = release;
     hold(this);
+    if (leader !== undefined) watchGroup(leader);
   }
 
   /** Whether the last sweep is done. */
@@ -107,6 +109,7 @@ export class GroupLeash {
     if (this.#leader !== undefined) this.#signal("SIGKILL", -this.#leader);
     this.#isOver = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    if (this.#leader !== undefined) unwatchGroup(this.#leader);
     forget(this);
     this.letGo();
   }
