@@ -81,7 +81,9 @@ export function userTextOf(item: RolloutItem): string | undefined {
   if (item.type !== "response_item" || !isUserBoundary(item.payload)) return undefined;
   if (item.payload.type !== "message") return textOf(item.payload);
   const { content } = item.payload;
-  if (isReviewNote(content)) return undefined;
+  const [first] = content;
+  if (first?.type === "input_text" && first.text.startsWith("<user_action>")) return undefined;
+  if (first?.type === "input_text" && first.text.startsWith(GOAL)) return OBJECTIVE.exec(first.text)?.[1];
   const written = content.map((part) => (isOfPicture(part) ? "" : textOfContent(part))).join("");
   return written === "" && content.some(isOfPicture) ? PICTURE_ALONE : written;
 }
@@ -92,8 +94,9 @@ const reviewedIn = (msg: EventMsg): string | undefined =>
     ? (msg.item.user_facing_hint ?? undefined)
     : undefined;
 
-const isReviewNote = ([first]: readonly ContentItem[]): boolean =>
-  first?.type === "input_text" && first.text.startsWith("<user_action>");
+/** How a turn toward a goal begins, in Codex's frame: of it the goal alone is the user's. */
+const GOAL = '<codex_internal_context source="goal">';
+const OBJECTIVE = /<objective>\n(.*?)\n<\/objective>/s;
 
 /** Codex's. */
 export const PICTURE_ALONE = "[Image]";

@@ -72,6 +72,28 @@ test("an interrupt ends the run of a goal until the next turn of the user's has 
   assert.deepEqual(await client.request("thread/goal/clear", { threadId }), { cleared: false });
 });
 
+test("a thread that has nothing but a goal is listed by it; an archived and an ephemeral one have no goals", async (t) => {
+  const { client, threadId } = await begun(t, [PART]);
+  await client.request("thread/goal/set", { threadId, objective: "Make it\nso" });
+  await client.next("item/agentMessage/delta");
+  const { data } = await client.request("thread/list", {});
+  assert.deepEqual(
+    data.map(({ preview }: Json) => preview),
+    ["Make it\nso"],
+  );
+  await client.request("thread/archive", { threadId });
+  const { thread } = await client.request("thread/start", { ephemeral: true });
+  const [archived, ephemeral] = [
+    `thread not found: ${threadId}`,
+    `ephemeral thread does not support goals: ${thread.id}`,
+  ];
+  for (const method of ["thread/goal/get", "thread/goal/clear"]) {
+    assert.equal((await client.failure(method, { threadId })).message, archived);
+    assert.equal((await client.failure(method, { threadId: thread.id })).message, ephemeral);
+  }
+  assert.equal((await client.failure("thread/goal/set", { threadId, objective: "y" })).message, archived);
+});
+
 test("goal and queue last over a restart, and are gone with their thread; resuming starts nothing", async (t) => {
   const { client, home, threadId, server, manager } = await begun(t, [[say("hi")], [hang()]]);
   await client.turn(threadId, "first");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, fail } from "../../src/model/script.ts";
+import { call, fail, hang, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { hanging, input, story, texts } from "./stories.ts";
 import { type Json, serve } from "./test-client.ts";
@@ -31,6 +31,35 @@ test("revert takes turns away for good; forks made earlier keep them", async () 
   assert.equal((await list(fork.id)).length, 3);
   const { thread: rolled } = await client.request("thread/rollback", { threadId: thread.id, numTurns: 1 });
   assert.deepEqual(texts(rolled.turns), [["one", "ack: one"]]);
+});
+
+test("a revert ends the turn that runs and takes it along; of a turn that is not there it ends nothing", async () => {
+  const model = scriptedClient(["one", [say("part", { deltas: ["part"] }), hang()], "three"]);
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const { id: threadId } = thread;
+  await client.turn(threadId, "one");
+  const { turn } = await client.request("turn/start", { threadId, input: input("two") });
+  await client.next("item/agentMessage/delta", ({ delta }) => delta === "part");
+  const unknown = await client.failure("thread/revert", { threadId, beforeTurnId: "nope" });
+  assert.equal(unknown.message, "turn not found: nope");
+  const mark = client.log.length;
+  await client.request("thread/revert", { threadId, beforeTurnId: turn.id });
+  await client.next("thread/reverted");
+  const ended = client.log
+    .slice(mark)
+    .flatMap(({ method, params }) => (method === "turn/completed" ? [params.turn] : []));
+  assert.deepEqual(
+    ended.map(({ id, status }) => [id, status]),
+    [[turn.id, "interrupted"]],
+  );
+  await client.turn(threadId, "three");
+  const { data } = await client.request("thread/turns/list", { threadId, itemsView: "full" });
+  assert.deepEqual(texts(data), [
+    ["three", "three"],
+    ["one", "one"],
+  ]);
 });
 
 test("pages of turns and items run in both directions, from any cursor", async () => {

@@ -5,8 +5,9 @@ export const goalPrompt = ({ objective, tokenBudget, tokensUsed, timeUsedSeconds
   `<codex_internal_context source="goal">
 This turn was begun by the goal of the thread. The user has said nothing new, and may not be there.
 
-Goal:
+<objective>
 ${objective}
+</objective>
 
 Used so far: ${tokensUsed} tokens${tokenBudget === null ? "" : ` of ${tokenBudget}`}, ${timeUsedSeconds} seconds.
 

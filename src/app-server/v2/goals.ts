@@ -5,9 +5,10 @@ import { shownGoal } from "../memos/goals.ts";
 import { goalStatusSchema } from "../memos/thread-memos.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { loose, optionalText, text } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { invalidRequest, threadNotFound } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
-import { knownThread } from "./thread-source.ts";
+import { readThreadId } from "./thread-source.ts";
+import { findStored } from "./thread-view.ts";
 
 const threadSchema = z.object({ threadId: text });
 const clearSchema = threadSchema.extend({ origin: z.enum(["user", "automatic"]).nullish() });
@@ -21,8 +22,8 @@ export const goalMethods = (server: ServerContext): MethodTable => ({
   "thread/goal/get": method({
     params: threadSchema,
     handle: async (params) => {
-      const threadId = await knownThread(server, params.threadId);
-      const goal = server.views.ephemeral.has(threadId) ? null : await server.goals.read(threadId);
+      const threadId = await storedThread(server, params.threadId);
+      const goal = await server.goals.read(threadId);
       return { goal: goal === null ? null : shownGoal(threadId, goal) };
     },
   }),
@@ -53,10 +54,11 @@ async function set(server: ServerContext, params: z.infer<typeof setSchema>, cal
   return { goal: shownGoal(threadId, goal) };
 }
 
-/** @throws RpcError for one that there is not, or that is stored nowhere */
-async function storedThread(server: ServerContext, given: string): Promise<ThreadId> {
-  const threadId = await knownThread(server, given);
-  if (server.views.ephemeral.has(threadId))
-    throw invalidRequest(`ephemeral thread does not support goals: ${threadId}`);
+/** @throws RpcError for one that there is not, or that is archived, or stored nowhere */
+async function storedThread({ manager, views }: ServerContext, given: string): Promise<ThreadId> {
+  const threadId = readThreadId(given);
+  if (views.ephemeral.has(threadId)) throw invalidRequest(`ephemeral thread does not support goals: ${threadId}`);
+  const stored = await findStored(manager, threadId);
+  if (stored === undefined || stored.archived) throw threadNotFound(threadId);
   return threadId;
 }

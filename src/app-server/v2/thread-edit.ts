@@ -179,9 +179,16 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
   if (modeOf(await server.manager.store.header(threadId)) === "legacy") {
     throw invalidRequest("thread/revert only supports paginated threads");
   }
-  const { turns } = await views.history(threadId, call.signal);
-  const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
-  if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
+  const placeOf = async () => {
+    const { turns } = await views.history(threadId, call.signal);
+    const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
+    if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
+    return { turns, at };
+  };
+  await placeOf();
+  // A turn that runs goes with the others, as in Codex.
+  await thread.interrupt({ signal: call.signal });
+  const { turns, at } = await placeOf();
   const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
   const id = newTurnId();
   hub.feedOf(threadId).mapper.quiet.add(id);

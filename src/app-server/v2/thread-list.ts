@@ -55,6 +55,9 @@ export async function listThreads(
   params: ListParams,
   isWanted?: Wanted,
 ): Promise<ThreadListPage> {
+  if (params.parentThreadId != null && params.ancestorThreadId != null) {
+    throw invalidRequest("parentThreadId and ancestorThreadId are mutually exclusive");
+  }
   const query = queryOf(params, manager.config.modelProvider);
   const cwds = Array.isArray(params.cwd) && params.cwd.length > 1 ? new Set(params.cwd.map(folderOf)) : undefined;
   const family = params.ancestorThreadId == null ? undefined : await familyOf(manager.store, params.ancestorThreadId);

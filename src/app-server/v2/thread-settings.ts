@@ -28,7 +28,7 @@ export const settingsFields = {
   serviceTier: optionalText,
   collaborationMode: z
     .object({
-      mode: text,
+      mode: z.enum(["plan", "code", "custom", "default", "execute", "pair_programming"]),
       settings: z.object({ model: text, reasoning_effort: optionalText, developer_instructions: optionalText }),
     })
     .nullish(),
