@@ -45,13 +45,24 @@ type PgModule = { readonly default: { readonly Pool: new (options: object) => Po
 const missing = (cause: unknown): Error =>
   new InvalidRequestError("a PostgreSQL store needs the package pg: npm install pg", { cause });
 
+const HEARD = new WeakSet<PostgresClient | PostgresPool>();
+
+/**
+ * A connection that is lost is an error event too, beside what its statement rejects with: one that nobody hears ends the process. A new
+ * one may be lost with the words that it is ready, before whoever asked for it has it: its pool tells of it first.
+ */
+function hear(client: PostgresClient): void {
+  if (HEARD.has(client)) return;
+  HEARD.add(client);
+  client.on("error", () => undefined);
+}
+
 export class PostgresDatabase {
   readonly clock: Clock;
   readonly schema: string;
   readonly #options: CheckedOptions;
   readonly #isOwn: boolean;
   readonly #names = new Map<string, string>();
-  readonly #heard = new WeakSet<PostgresClient>();
   #pool: Promise<PostgresPool> | undefined;
   #isClosed = false;
 
@@ -70,7 +81,7 @@ export class PostgresDatabase {
     const connecting = pool.connect();
     try {
       const client = await this.#inTime(connecting, signal);
-      this.#hear(client);
+      hear(client);
       return client;
     } catch (error) {
       // It comes too late to be of use.
@@ -82,16 +93,15 @@ export class PostgresDatabase {
     }
   }
 
-  /** A connection that is lost is an error event too, beside what its statement rejects with: nobody else hears it. */
-  #hear(client: PostgresClient): void {
-    if (this.#heard.has(client)) return;
-    this.#heard.add(client);
-    client.on("error", () => undefined);
+  async #open(): Promise<PostgresPool> {
+    const pool = this.#options.pool ?? (await this.#own());
+    if (!HEARD.has(pool)) pool.on?.("connect", hear);
+    HEARD.add(pool);
+    return pool;
   }
 
-  async #open(): Promise<PostgresPool> {
-    const { pool, connectionString, maxConnections } = this.#options;
-    if (pool !== undefined) return pool;
+  async #own(): Promise<PostgresPool> {
+    const { connectionString, maxConnections } = this.#options;
     const { default: pg } = await importOptional<PgModule>("pg", missing);
     const own = new pg.Pool({ connectionString, max: maxConnections, keepAlive: true, application_name: "skein" });
     // A connection that drops while nobody uses it: the pool makes another.

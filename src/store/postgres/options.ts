@@ -20,7 +20,10 @@ export interface PostgresClient {
 export interface PostgresPool {
   connect(): Promise<PostgresClient>;
   end(): Promise<void>;
-  on?(event: "error", listener: (error: Error) => void): unknown;
+  on?: {
+    (event: "error", listener: (error: Error) => void): unknown;
+    (event: "connect", listener: (client: PostgresClient) => void): unknown;
+  };
   readonly options?: { readonly max?: number | undefined };
 }
 
