@@ -10,6 +10,7 @@ import {
   type ThreadStore,
   userMessage,
 } from "../../src/index.ts";
+import type { SandboxPolicy } from "../../src/protocol/policy.ts";
 
 const shown = (items: readonly ResponseItem[] = []): string[] =>
   items.map((item) => {
@@ -117,3 +118,29 @@ test("a fork or resume with other instructions tells the model of those that cha
     "user: four",
   ]);
 });
+
+const WORKSPACE = {
+  type: "workspace-write",
+  exclude_tmpdir_env_var: false,
+  exclude_slash_tmp: false,
+} as const;
+const workspace = (network_access: boolean): SandboxPolicy => ({ ...WORKSPACE, writable_roots: [], network_access });
+const POLICIES: [string, SandboxPolicy, string][] = [
+  ["read-only", { type: "read-only" }, "restricted"],
+  ["workspace-write", workspace(false), "restricted"],
+  ["workspace-write with network", workspace(true), "enabled"],
+  ["danger-full-access", { type: "danger-full-access" }, "enabled"],
+  ["external-sandbox", { type: "external-sandbox", network_access: "restricted" }, "restricted"],
+  ["external-sandbox with network", { type: "external-sandbox", network_access: "enabled" }, "enabled"],
+];
+for (const [what, sandboxPolicy, told] of POLICIES) {
+  test(`under ${what} the model is told that network access is ${told}`, async () => {
+    const model = scriptedClient(undefined, { recordRequests: 1 });
+    const config = { cwd: "/w", sandboxPolicy };
+    await using manager = await ThreadManager.create({ store: memoryStore(), model, config });
+    const { thread } = await manager.startThread();
+    await thread.run("one");
+    const [, network] = JSON.stringify(model.requests[0]?.input).match(/<network_access>(.*?)</) ?? [];
+    assert.equal(network, told);
+  });
+}

@@ -120,6 +120,17 @@ suite("a machine's snapshot", () => {
     assert.deepEqual(Object(states.at(-1)?.payload).version, 1);
   });
 
+  test("a thread that was stored before its logic kept anything begins in the first state", async () => {
+    const store = memoryStore();
+    const before = await rig({ store, logics: { order } });
+    const { thread, threadId } = await before.manager.startThread({ logic: "order" });
+    await thread.run("go");
+    assert.deepEqual(snapshotOf(thread), ["paid", 1]);
+    await before.manager.shutdown();
+    await using r = await rig({ store, logics: { order: kept } });
+    assert.deepEqual(snapshotOf((await r.manager.resumeThread(threadId)).thread), ["open", 0]);
+  });
+
   test("a fork begins in the state of the place that it was forked at", async () => {
     await using r = await rig({ logics: { order: kept } });
     const { thread } = await r.manager.startThread({ logic: "order" });

@@ -53,6 +53,17 @@ suite("a turn's events", () => {
     );
   });
 
+  test("reasoning is told as it comes, to those who follow items and to those who do not", async () => {
+    await using r = await rig({ script: [[think("first this, then that"), say("done")]] });
+    const { thread } = await r.manager.startThread();
+    const seen = watch(thread);
+    await thread.run("go");
+    const deltas = (type: "agent_reasoning_delta" | "reasoning_content_delta") =>
+      seen.map(({ msg }) => (msg.type === type ? msg.delta : "")).join("");
+    assert.equal(deltas("agent_reasoning_delta"), "first this, then that");
+    assert.equal(deltas("reasoning_content_delta"), "first this, then that");
+  });
+
   test("a turn with tools (SPEC 4.3): side by side, outputs in the order of the calls", async () => {
     const slow = latch();
     const began: string[] = [];

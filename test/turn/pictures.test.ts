@@ -212,6 +212,15 @@ test("a refusal that names no picture takes one out only when it is refused agai
   assert.deepEqual(model.requests.map(pictures), [1, 1, 0]);
 });
 
+test("a refusal that names no picture, of what has none, tells nobody of pictures however often it comes", async (t) => {
+  const { thread, model } = await bench(t, [[refusal("bad request")], [refusal("bad request")], "three"]);
+  const warnings: string[] = [];
+  thread.events$.subscribe(({ msg }) => void (msg.type === "warning" && warnings.push(msg.message)));
+  for (const text of ["one", "two", "three"]) await thread.run(text);
+  assert.deepEqual(warnings, []);
+  assert.doesNotMatch(JSON.stringify(model.requests.at(-1)?.input), /refused/);
+});
+
 test("other failures leave the pictures", async (t) => {
   const { thread, model } = await bench(t, [
     [refusal("no image for you", 401)],

@@ -62,6 +62,9 @@ test("what is no patch is refused with what is wrong", () => {
   const problems: [string, RegExp][] = [
     ["", /The first line of the patch must be '\*\*\* Begin Patch'/],
     ["*** Begin Patch\n*** Add File: x\n+x", /The last line of the patch must be '\*\*\* End Patch'/],
+    [`${wrapped("*** Delete File: x")}\nEOF`, /The last line of the patch must be '\*\*\* End Patch'/],
+    [`<<EOF\n${wrapped("*** Delete File: x")}`, /The first line of the patch must be '\*\*\* Begin Patch'/],
+    ["<<EOF\n*** Begin Patch\nEOF", /The first line of the patch must be '\*\*\* Begin Patch'/],
     [wrapped("hello"), /^invalid hunk at line 2, 'hello' is not a valid hunk header/],
     [wrapped("*** Update File: x"), /^invalid hunk at line 2, Update file hunk for path 'x' is empty/],
     [wrapped("*** Update File: x", "@@", "?"), /^invalid hunk at line 4, Unexpected line found in update hunk: '\?'/],

@@ -9,6 +9,19 @@ import { assertPaired, linesOf, textsOf, until } from "../../../rig.ts";
 import { noticesIn, team, v1 } from "./team.ts";
 
 suite("multi_agent_v1", () => {
+  test("its tools leave out what is optional: none is told to the model as strict, each closes its arguments", async () => {
+    await using t = await team({ lead: [] });
+    await t.lead.run("go");
+    const tools = t.requestsOf(t.lead.id)[0]?.tools.flatMap((each) => ("tools" in each ? each.tools : [])) ?? [];
+    assert.ok(tools.length >= 5);
+    for (const told of tools) {
+      assert.partialDeepStrictEqual(told, {
+        strict: false,
+        parameters: { type: "object", additionalProperties: false },
+      });
+    }
+  });
+
   test("an agent's life: spawned, waited for, told more, closed, resumed", async () => {
     await using t = await team({
       lead: [
