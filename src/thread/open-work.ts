@@ -37,7 +37,6 @@ export async function readOpenWork(
   const place = turnId === undefined ? undefined : await store.findTurn(threadId, turnId);
   const own = header.history_base?.end_ordinal_exclusive ?? 0;
   const start = place?.start.ordinal ?? writer.position().ordinal;
-  if (turnId !== undefined && start < own) return { deadTurn: turnId };
   const scanFrom = async (ordinal: number) => {
     const scan = new Scan(threadId, turnId);
     const range = { from: { ordinal }, wants: isNoState, ...(signal === undefined ? {} : { signal }) };

@@ -187,6 +187,25 @@ suite("what does not go on", () => {
     await dead.shutdown({ deadlineMs: 10 });
   });
 
+  test("a fork that died at once: its source's turn is interrupted there, and what the fork itself had accepted runs", async () => {
+    const store = memoryStore();
+    const { threadId, manager: dead } = await leftOpen(store);
+    const base = await store.forkBase(threadId, "full");
+    assert.ok(base?.openTurn);
+    const meta = { ...(await store.header(threadId)), id: newThreadId() };
+    const fork = await store.fork(meta, base);
+    const op = input("the fork's own");
+    fork.append({ type: "submission", payload: { thread_id: meta.id, id: "job", turn_id: newThreadId(), op } });
+    await fork.close();
+    const model = scriptedClient(() => [say("done")], { recordRequests: 1 });
+    await using manager = await managerOf({ store, model });
+    const { thread } = await manager.resumeThread(meta.id);
+    await until(async () => (await thread.outcomeOf("job")) === "done");
+    assert.equal(gistOf(model.requests[0] ?? { input: [] }).at(-1), "user: the fork's own");
+    assert.ok(JSON.stringify(await linesOf(store, meta.id)).includes("turn_aborted"));
+    await dead.shutdown({ deadlineMs: 10 });
+  });
+
   test("an archived thread: it is not found, and whoever looks at it all the same finds its turn interrupted", async () => {
     const store = memoryStore();
     const { threadId, manager: dead } = await leftOpen(store);
