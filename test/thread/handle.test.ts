@@ -193,6 +193,21 @@ suite("events", () => {
     assert.deepEqual(values, ["2/0", "2/1", "2/2", "2/3"]);
   });
 
+  test("so do those that come when an earlier one is answered and another still waits", async () => {
+    await using r = await rig();
+    const { thread } = await r.manager.startThread();
+    const reader = thread.events();
+    const pulled = [reader.next(), reader.next()];
+    await thread.submit({ type: "list_mcp_tools" });
+    const first = await pulled.shift();
+    await settled();
+    for (let n = 0; n < 3; n += 1) pulled.push(reader.next());
+    await r.clock.advanceAsync(HALF_AN_HOUR);
+    for (const id of ["a", "b", "c"]) await thread.submitWithId({ id, op: { type: "list_mcp_tools" } });
+    const values = (await Promise.all(pulled)).map(({ value }) => `${value?.epoch}/${value?.seq}`);
+    assert.deepEqual([first?.value?.epoch, ...values], [1, "2/0", "2/1", "2/2", "2/3"]);
+  });
+
   test("status: now and each change, over the thread's lives; an unloaded thread keeps it", async () => {
     await using r = await rig();
     const { thread, threadId } = await r.manager.startThread();
