@@ -109,11 +109,11 @@ export class HistoryLoader {
       if ("call_id" in item && thread.turn?.owesOutput(String(item.call_id))) continue;
       thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
     }
-    for (const { thread_id, id, op } of rebuilt.waiting.values()) {
+    for (const item of rebuilt.waiting.all()) {
       // A fork inherits the lines of the thread that has taken it, and this life's own ops still wait for their turn.
-      if (thread_id !== thread.threadId || thread.intake.ledger.isWaiting(toSubmissionId(id))) continue;
-      await this.#takeUp(op, signal);
-      thread.intake.ledger.noteTakenBefore(toSubmissionId(id));
+      if (item.thread_id !== thread.threadId || thread.intake.ledger.isOwn(item)) continue;
+      await this.#takeUp(item.op, signal);
+      thread.intake.ledger.noteTakenBefore(toSubmissionId(item.id));
     }
   }
 

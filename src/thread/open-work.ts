@@ -9,6 +9,7 @@ import type { RolloutItem, RolloutLine, SessionMeta, SubmissionItem } from "../p
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { OpenTurn } from "./open-turn.ts";
 import { isNoState } from "./saved-state.ts";
+import { WaitingLines } from "./waiting-lines.ts";
 
 /** An op that was taken and is in no other line; `task` is the one that it starts or joins. */
 type HeldOp = { readonly submission: Submission; readonly task: SubmissionId; readonly line: RolloutItem };
@@ -57,7 +58,7 @@ export async function openTurnOf(store: ThreadStore, threadId: ThreadId): Promis
 class Scan {
   readonly #threadId: ThreadId;
   readonly #turn: OpenTurn | undefined;
-  readonly #waiting = new Map<string, SubmissionItem>();
+  readonly #waiting = new WaitingLines();
   /** The first submission that is noted under the open turn. */
   #noted: string | undefined;
   #hadWaiting: boolean | undefined;
@@ -80,13 +81,12 @@ class Scan {
 
   #addSubmission(item: SubmissionItem): void {
     if (item.thread_id !== this.#threadId) return;
-    if (item.op !== undefined) this.#waiting.set(item.id, item);
-    else if (item.taken === true) this.#waiting.delete(item.id);
+    this.#waiting.add(item);
     if (item.turn_id != null && item.turn_id === this.#turn?.turnId) this.#noted ??= item.id;
   }
 
   undone(limit: number, { isCopy }: { isCopy: boolean }): Undone {
-    const waiting = [...this.#waiting.values()].flatMap((item) => readWaiting(item) ?? []);
+    const waiting = this.#waiting.all().flatMap((item) => readWaiting(item) ?? []);
     const turn = this.#turn;
     const open = turn && this.#taskOf(turn, waiting, { limit, isCopy });
     const work = workOf(open, [...waiting, ...(open && turn ? this.#opOf(turn, open, waiting) : [])]);

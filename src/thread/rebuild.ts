@@ -2,10 +2,11 @@
 
 import type { EventMsg } from "../protocol/event.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
-import type { RolloutItem, SubmissionItem } from "../protocol/rollout.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import { History } from "../turn/history.ts";
 import { type Environment, type Told, toldEnvironment, toldInstructions } from "../turn/initial-context.ts";
+import { WaitingLines } from "./waiting-lines.ts";
 
 /** The events among the lines that {@link Rebuilt} looks at. */
 export const EVENTS_OF_HISTORY: ReadonlySet<string> = new Set(["thread_rolled_back", "token_count"]);
@@ -19,7 +20,7 @@ export class Rebuilt {
   /** Of the last turn context that is of a known form, as Codex passes over the others. */
   #environment: Environment | undefined;
   /** Ops that were taken, and of which no line says that they have entered the history. */
-  readonly waiting = new Map<string, SubmissionItem>();
+  readonly waiting = new WaitingLines();
 
   constructor(history = new History()) {
     this.history = history;
@@ -31,7 +32,7 @@ export class Rebuilt {
     copy.usage = this.usage;
     copy.model = this.model;
     copy.#environment = this.#environment;
-    for (const [id, item] of this.waiting) copy.waiting.set(id, item);
+    for (const item of this.waiting.all()) copy.waiting.add(item);
     return copy;
   }
 
@@ -51,8 +52,7 @@ export class Rebuilt {
         else this.history.compact(item.payload.message, initialContext());
         return;
       case "submission":
-        if (item.payload.op !== undefined) this.waiting.set(item.payload.id, item.payload);
-        else if (item.payload.taken === true) this.waiting.delete(item.payload.id);
+        this.waiting.add(item.payload);
         return;
       case "event_msg":
         if (item.payload.type === "thread_rolled_back") this.history.rollBack(item.payload.num_turns);

@@ -8,8 +8,8 @@
 import { type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { IdFilter } from "../kernel/id-filter.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
-import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
-import type { RolloutItem, RolloutLine } from "../protocol/rollout.ts";
+import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { RolloutItem, RolloutLine, SubmissionItem } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import { isNoState } from "./saved-state.ts";
 
@@ -150,6 +150,12 @@ export class SubmissionLedger {
 
   isWaiting(id: SubmissionId): boolean {
     return this.#waiting.has(id);
+  }
+
+  /** Whether a line is of this life's own op, which waits: an earlier life may have given another one the same id. */
+  isOwn({ id, turn_id }: SubmissionItem): boolean {
+    const own = this.#waiting.get(toSubmissionId(id));
+    return own?.type === "submission" && own.payload.turn_id === turn_id;
   }
 
   /** What waits is said again: a history is read from its last compaction on, and what is undone from near its last turn's end. */

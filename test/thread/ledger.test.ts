@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
-import type { Thread } from "../../src/index.ts";
+import { fromCallback } from "xstate";
+import type { OwnLogicInput, Thread } from "../../src/index.ts";
 import { IdFilter } from "../../src/kernel/id-filter.ts";
 import { hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
@@ -166,6 +167,24 @@ suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
       await thread.submit({ type: "compact" });
     },
   };
+
+  test("input that an own logic was given, and has not begun with, is in the history after the process died, once", async () => {
+    const deaf = fromCallback<{ type: string }, OwnLogicInput>(({ input: { thread, sessionConfigured } }) =>
+      thread.publish("", sessionConfigured),
+    );
+    const { store, survivor } = crashable();
+    await using r = await rig({ store, threadLogic: deaf });
+    const { thread, threadId } = await r.manager.startThread();
+    await thread.submit(input("acknowledged"));
+    await using next = await rig({ store: await survivor(threadId) });
+    const { thread: resumed } = await next.manager.resumeThread(threadId);
+    await resumed.run("now");
+    assert.deepEqual(textsOf(next.model.requests[0] ?? { input: [] }), ["acknowledged", "now"]);
+    await next.clock.advanceAsync(HALF_AN_HOUR);
+    await resumed.run("later");
+    const later = textsOf(next.model.requests[1] ?? { input: [] });
+    assert.equal(later.filter((text) => text === "acknowledged").length, 1);
+  });
 
   for (const [what, prepare] of Object.entries(waiting)) {
     test(`input that ${what} is in the history after the process died, once`, async () => {
