@@ -28,8 +28,8 @@ const ROOMS = ["machines", "src/kernel", "src/store", "src/turn", "src/thread", 
 /** A mutant meets those of them that run its place, whatever room they are of. */
 const TESTS = "machines draw kernel store turn thread manager recovery services app-server cli otel".split(" ");
 
-/** Too slow to run for each mutant, or about memory, crashes and databases rather than about words. */
-const LEFT_OUT = /\/postgres\/|leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
+/** Too slow to run for each mutant, or about memory, crashes, disks and databases rather than about words. */
+const LEFT_OUT = /\/postgres\/|full-disk\.test|leaks\.test|crash\.test|race\.test|\/oracle\/|\/clients\//;
 
 /** Tested beside a real server, which no mutant is to wait for; and the tests that a store is given. */
 const NOT_ASKED = /^src\/store\/(postgres|contract)\//;
