@@ -1,14 +1,14 @@
 /**
- * What clients leave with a thread beside its rollout: its goal, input that waits for its turn, and tools of theirs. A file for each thread
+ * What clients leave with a thread beside its rollout: its goal, input that waits for its turn, tools and attachments of theirs. A file for each thread
  * that has any, in the home's `thread_memos`; without a home they last as long as the server.
  *
  * What this process has read or written counts for as long as it runs: one server of a home keeps a thread's memo.
  */
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { SkeinLogger } from "../../kernel/log.ts";
-import type { ThreadId } from "../../protocol/ids.ts";
+import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { userInputSchema } from "../../protocol/user-input.ts";
 import { readBytes } from "../../services/bounded-read.ts";
 import { isMissing } from "../../services/io-failure.ts";
@@ -46,17 +46,39 @@ const clientToolSchema = z.object({
 });
 export type ClientTool = z.infer<typeof clientToolSchema>;
 
+const attachmentSchema = z.object({
+  id: z.string(),
+  attachmentType: z.string(),
+  identityKey: z.string(),
+  payload: z.unknown(),
+  /** Unix seconds. */
+  createdAt: z.int(),
+});
+export type Attachment = z.infer<typeof attachmentSchema>;
+
 const memoSchema = z.object({
   goal: goalSchema.nullable(),
   queue: z.array(queuedSchema),
   tools: z.array(clientToolSchema).default([]),
+  attachments: z.array(attachmentSchema).default([]),
 });
 export type Memo = z.infer<typeof memoSchema>;
 
-const NOTHING: Memo = { goal: null, queue: [], tools: [] };
+const NOTHING: Memo = { goal: null, queue: [], tools: [], attachments: [] };
 
 /** A queue of the longest inputs that anybody types. */
 const MOST_BYTES = 64 * 1024 * 1024;
+
+function threadIdOf(text: string): ThreadId | undefined {
+  try {
+    return parseThreadId(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const isNothing = ({ goal, queue, tools, attachments }: Memo): boolean =>
+  goal === null && [queue, tools, attachments].every(({ length }) => length === 0);
 
 export class ThreadMemos {
   readonly #folder: string | undefined;
@@ -84,6 +106,22 @@ export class ThreadMemos {
     if (meanwhile !== undefined) return meanwhile;
     if (stored !== NOTHING) this.#known.set(threadId, stored);
     return stored;
+  }
+
+  /** Of every thread that has any. What is read for it is not kept. @throws an IO error */
+  async *all(): AsyncGenerator<readonly [ThreadId, Memo]> {
+    yield* [...this.#known];
+    const folder = this.#folder;
+    if (folder === undefined) return;
+    const names = await readdir(folder).catch((error: unknown) => {
+      if (isMissing(error)) return [];
+      throw error;
+    });
+    for (const name of names) {
+      const threadId = name.endsWith(".json") ? threadIdOf(name.slice(0, -".json".length)) : undefined;
+      if (threadId === undefined || this.#known.has(threadId)) continue;
+      yield [threadId, await this.#stored(this.#pathOf(folder, threadId))];
+    }
   }
 
   /** Counts at once, and resolves when it is stored. @throws StoreIoError */
@@ -134,7 +172,7 @@ export class ThreadMemos {
 
   async #write(path: string, threadId: ThreadId): Promise<void> {
     const memo = this.peek(threadId);
-    if (memo.goal === null && memo.queue.length + memo.tools.length === 0) await rm(path, { force: true });
+    if (isNothing(memo)) await rm(path, { force: true });
     else await replaceFile(path, JSON.stringify(memo));
   }
 

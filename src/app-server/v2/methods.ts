@@ -4,6 +4,7 @@ import type { MethodTable } from "../method.ts";
 import type { ServerContext } from "../server-context.ts";
 import { accountMethods } from "./account.ts";
 import { approvedPlanMethods } from "./approved-plan.ts";
+import { attachmentMethods } from "./attachments.ts";
 import { terminalMethods } from "./background-terminals.ts";
 import { catalogMethods } from "./catalogs.ts";
 import { commandMethods } from "./command-exec/methods.ts";
@@ -42,6 +43,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...approvedPlanMethods(server),
   ...goalMethods(server),
   ...queueMethods(server),
+  ...attachmentMethods(server),
   ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),

@@ -55,8 +55,6 @@ const WHY: Readonly<Record<string, string>> = {
   "remoteControl/pairing/start *": REMOTE,
   "remoteControl/pairing/status *": REMOTE,
   "thread/approveGuardianDeniedAction": GUARDIAN,
-  "thread/attachment/add": "threads have no attachments",
-  "thread/attachment/remove": "threads have no attachments",
   "thread/decrement_elicitation *": "a command's time limit never stands still",
   "thread/guardianReview *": GUARDIAN,
   "thread/increment_elicitation *": "a command's time limit never stands still",

@@ -123,14 +123,6 @@ const places: MethodTable = {
     handle: () => NONE,
   }),
   "rollout/compress": method({ params: anySchema, experimental, handle: () => ({}) }),
-  "thread/attachment/list": method({
-    params: z.object({ ...page, threadId: text }),
-    handle: () => NONE,
-  }),
-  "thread/attachmentOwner/list": method({
-    params: z.object({ ...page, attachmentType: text, identityKey: text, archived: optionalFlag }),
-    handle: () => NONE,
-  }),
   "thread/realtime/list": method({
     params: loose(z.object(recorded)),
     experimental,

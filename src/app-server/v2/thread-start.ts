@@ -11,6 +11,7 @@ import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text }
 import { invalidRequest, projectNotFound, withContext } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
+import { attachmentsOfFork } from "./attachments.ts";
 import { clientTools, dynamicToolsSchema, toolsOf } from "./dynamic-tools.ts";
 import { overrideFields, SETTINGS_FAILURE, settingsOf } from "./overrides.ts";
 import { endCursor, turnsPage, writeCursor } from "./pages.ts";
@@ -249,14 +250,16 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
   const header =
     typeof source === "string" ? await sourceById(server, source) : await sourceByPath(server, source.rolloutPath);
   const sourceId = header.id;
-  const { tools } = await server.memos.read(sourceId);
+  const { tools, attachments } = await server.memos.read(sourceId);
   const hydrates = params.excludeTurns !== true && modeOf(header) === "paginated";
   if (isEphemeral && hydrates) throw invalidRequest("ephemeral paginated thread/fork requires `excludeTurns: true`");
   if (hydrates) call.connection.tell(HYDRATION_NOTICE);
   const { threadId, thread } = await guardSource(path ?? sourceId, () =>
     manager.forkThread({ from: source, at, config: withTools(server, config, tools) }, optionsOf(call)),
   );
-  if (tools.length > 0 && !isEphemeral) await server.memos.change(threadId, { tools });
+  if (tools.length + attachments.length > 0 && !isEphemeral) {
+    await server.memos.change(threadId, { tools, attachments: attachmentsOfFork(attachments, clock.now()) });
+  }
   if (!isEphemeral) await inheritName(server, { from: sourceId, to: threadId });
   if (isEphemeral) {
     const isBefore = typeof at === "object" && "beforeTurn" in at;
