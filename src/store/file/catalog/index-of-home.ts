@@ -45,8 +45,7 @@ export class CatalogIndex {
   #ready: Promise<void> = Promise.resolve();
   #complete = false;
   readonly #rows = new Map<ThreadId, CatalogRow>();
-  #batch: Promise<boolean> | undefined;
-  #writtenAt = Number.NEGATIVE_INFINITY;
+  #batch: (PromiseWithResolvers<boolean> & { readonly timer: unknown }) | undefined;
   #growthTimer: unknown;
   #retryTimer: unknown;
   /** The look that runs, and the one that all who came since then share. */
@@ -108,17 +107,22 @@ export class CatalogIndex {
   }
 
   /**
-   * Resolves with whether the row is written: the first one at once, those that follow soon after it together, since a
-   * transaction costs what hundreds of rows do.
+   * Resolves with whether the row is written: soon, and with those that come meanwhile, since a transaction costs what hundreds
+   * of rows do. Whoever has just made a thread goes on with it first.
    */
   put(row: CatalogRow): Promise<boolean> {
     this.#rows.set(row.threadId, row);
-    this.#batch ??= this.#nextBatch().then(() => {
-      this.#batch = undefined;
-      this.#writtenAt = this.#options.clock.now();
-      return this.#writeNow();
-    });
-    return this.#batch;
+    const { clock } = this.#options;
+    this.#batch ??= { ...Promise.withResolvers(), timer: clock.background(() => this.#endBatch(), ROWS_MS) };
+    return this.#batch.promise;
+  }
+
+  #endBatch(): void {
+    const batch = this.#batch;
+    if (batch === undefined) return;
+    this.#batch = undefined;
+    this.#options.clock.clearTimeout(batch.timer);
+    batch.resolve(this.#writeNow());
   }
 
   /** false: not yet. What waits is tried again. */
@@ -131,15 +135,6 @@ export class CatalogIndex {
       }, BUSY_RETRY_MS);
     }
     return isWritten;
-  }
-
-  #nextBatch(): Promise<void> {
-    const { clock } = this.#options;
-    const waitMs = this.#writtenAt + ROWS_MS - clock.now();
-    return new Promise((resolve) => {
-      if (waitMs <= 0) setImmediate(resolve);
-      else clock.background(resolve, waitMs);
-    });
   }
 
   /** Something grew: it will be noted soon. */
@@ -227,6 +222,7 @@ export class CatalogIndex {
 
   close(): void {
     this.noteGrowth();
+    this.#endBatch();
     this.#writeWaiting();
     this.#closed = true;
     if (this.#retryTimer !== undefined) this.#options.clock.clearTimeout(this.#retryTimer);
