@@ -1,21 +1,16 @@
 /** The server: any number of clients over the threads of a manager, or of a cluster. */
 
-import { randomUUID } from "node:crypto";
-import { type Clock, systemClock } from "../kernel/clock.ts";
-import { type SkeinLogger, silentLog } from "../kernel/log.ts";
 import { runtimeOf } from "../manager/runtime-of.ts";
 import type { ThreadManager } from "../manager/thread-manager.ts";
 import { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { AppServerOptions } from "./app-server-options.ts";
-import { Connection, type ConnectionServer, type Request } from "./connection.ts";
-import type { ConnectionLimits } from "./connection-limits.ts";
-import type { RequestId } from "./json-rpc.ts";
+import type { Connection } from "./client.ts";
 import { Continuation } from "./memos/continuation.ts";
 import { Goals } from "./memos/goals.ts";
 import { Queues } from "./memos/queues.ts";
 import { serveGoals } from "./memos/served-goal-tools.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
-import { OUTBOX_LIMITS } from "./outbox.ts";
+import { Reception } from "./reception.ts";
 import { refusedElsewhere } from "./refused-elsewhere.ts";
 import { Router } from "./router.ts";
 import type { ServedThread, ServedThreads } from "./served-threads.ts";
@@ -24,8 +19,6 @@ import { ServerRequests } from "./server-requests.ts";
 import { studioMethods } from "./studio/methods.ts";
 import { ThreadConfigs } from "./thread-configs.ts";
 import { ThreadHub } from "./thread-hub.ts";
-import type { AdmissionLimits } from "./transports/admission.ts";
-import { listenOn } from "./transports/listen.ts";
 import type { ListenAuth, Listener } from "./transports/listener.ts";
 import { v1Methods } from "./v1/methods.ts";
 import { v2Methods } from "./v2/methods.ts";
@@ -37,42 +30,32 @@ import type { Wire } from "./wire.ts";
 /** `manager`: none where threads run elsewhere; what their processes alone could tell is refused then. */
 type Served = { readonly threads: ServedThreads; readonly manager: ThreadManager | undefined };
 
-const DEFAULT_IN_FLIGHT = 1_024;
-
-export class Server implements AsyncDisposable, ConnectionServer {
-  readonly clock: Clock;
-  readonly logger: SkeinLogger;
+export class Server implements AsyncDisposable {
+  readonly #reception: Reception;
   readonly #context: ServerContext;
-  readonly #router: Router;
-  readonly #connections = new Set<Connection>();
-  readonly #listeners = new Set<Listener>();
-  readonly #limits: ConnectionLimits;
-  readonly #listenLimits: Partial<AdmissionLimits> | undefined;
-  readonly #idle = new Set<() => void>();
   readonly #continuation: Continuation;
 
-  constructor({ threads, manager }: Served, options: AppServerOptions) {
-    this.clock = options.clock ?? systemClock;
-    const logger = options.logger ?? silentLog;
-    this.logger = logger;
-    this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...options.limits };
-    this.#listenLimits = options.limits;
-    this.#context = { ...this.#contextOf(threads, options, logger), hasClientTools: manager !== undefined };
+  /** @param reception where clients may have come in already */
+  constructor({ threads, manager }: Served, options: AppServerOptions, reception = new Reception(options)) {
+    const { logger } = reception;
+    this.#reception = reception;
+    this.#context = { ...this.#contextOf(threads, options), hasClientTools: manager !== undefined };
     this.#continuation = new Continuation(threads.events$, this.#context);
     const own = manager === undefined ? {} : studioMethods({ ...this.#context, manager });
-    this.#router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
+    const router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
       refusal: manager === undefined ? refusedElsewhere : () => undefined,
       onDefect: (err, method) => logger.error({ err, method }, "a request failed by a defect"),
     });
+    const { hub, requests } = this.#context;
+    reception.open({
+      serve: (connection, request) => router.serve(connection, request),
+      onAnswer: (connection, answer) => requests.onAnswer(connection, answer),
+      onLeft: (connection) => hub.leave(connection),
+    });
   }
 
-  #contextOf(
-    manager: ServedThreads,
-    options: AppServerOptions,
-    logger: SkeinLogger,
-  ): Omit<ServerContext, "hasClientTools"> {
-    const { clock } = this;
-    const cwd = options.cwd ?? process.cwd();
+  #contextOf(manager: ServedThreads, options: AppServerOptions): Omit<ServerContext, "hasClientTools"> {
+    const { clock, logger, cwd, connections, installationId } = this.#reception;
     const { home } = options;
     const requests = new ServerRequests(manager, clock);
     const views: ThreadViews = new ThreadViews(manager, () => hub);
@@ -85,7 +68,7 @@ export class Server implements AsyncDisposable, ConnectionServer {
     const hub: ThreadHub = new ThreadHub({
       manager,
       clock,
-      connections: this.#connections,
+      connections,
       requests,
       onFailure: (event) => goals.onFailure(event),
       announce: async (thread) => {
@@ -104,9 +87,9 @@ export class Server implements AsyncDisposable, ConnectionServer {
       clock,
       logger,
       mcp,
-      home: (typeof home === "object" ? home.home : home) ?? cwd,
+      home: this.#reception.home,
       cwd,
-      installationId: randomUUID(),
+      installationId,
       configs,
       hub,
       requests,
@@ -119,48 +102,23 @@ export class Server implements AsyncDisposable, ConnectionServer {
   }
 
   get connections(): number {
-    return this.#connections.size;
+    return this.#reception.connections.size;
   }
 
   connect(wire: Wire): Connection {
-    const connection = new Connection(wire, this, this.#limits);
-    this.#connections.add(connection);
-    return connection;
+    return this.#reception.connect(wire);
   }
 
-  async listen(url: string, auth: ListenAuth = {}): Promise<Listener> {
-    const { clock } = this;
-    const { logger } = this.#context;
-    const accept = (wire: Wire) => this.connect(wire);
-    const listener = await listenOn(url, { auth, logger, clock, limits: this.#listenLimits, accept });
-    this.#listeners.add(listener);
-    return listener;
-  }
-
-  serve(connection: Connection, request: Request): void {
-    this.#router.serve(connection, request);
-  }
-
-  onAnswer(connection: Connection, answer: { id: RequestId; result?: unknown; failed: boolean }): void {
-    this.#context.requests.onAnswer(connection, answer);
-  }
-
-  onClosed(connection: Connection): void {
-    this.#connections.delete(connection);
-    this.#context.hub.leave(connection);
-    if (this.#connections.size > 0) return;
-    for (const resolve of this.#idle) resolve();
-    this.#idle.clear();
+  listen(url: string, auth: ListenAuth = {}): Promise<Listener> {
+    return this.#reception.listen(url, auth);
   }
 
   whenIdle(): Promise<void> {
-    if (this.#connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.add(resolve));
+    return this.#reception.whenIdle();
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#listeners].map((listener) => listener.close()));
-    for (const connection of [...this.#connections]) connection.close();
+    await this.#reception.close();
     this.#continuation[Symbol.dispose]();
     this.#context.hub.close();
     this.#context.views.close();

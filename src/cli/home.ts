@@ -1,18 +1,9 @@
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
 import { fileStore } from "../store/file/file-store.ts";
 import type { MovableStore } from "../store/movable-store.ts";
-import { openDatabase, type StoreOption, storeUrlOf } from "./database.ts";
+import { openDatabase, storeUrlOf } from "./database.ts";
+import { type HomeOption, homeOf } from "./home-folder.ts";
 import type { Io } from "./terminal/io.ts";
 import { Progress } from "./terminal/progress.ts";
-
-export type HomeOption = StoreOption & { readonly home?: string };
-
-/** The home folder: `--home`, else SKEIN_HOME, else CODEX_HOME, else `~/.skein`. It need not exist. */
-export function homeOf({ home }: HomeOption, { env, cwd }: Io): string {
-  const chosen = [home, env.SKEIN_HOME, env.CODEX_HOME].find((folder) => folder !== undefined && folder !== "");
-  return chosen === undefined ? join(homedir(), ".skein") : resolve(cwd(), chosen);
-}
 
 /** Opens the threads of a home, or of the database that is named, for a while. */
 export async function withStore<T>(option: HomeOption, io: Io, use: (store: MovableStore) => Promise<T>): Promise<T> {

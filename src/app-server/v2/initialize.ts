@@ -12,15 +12,13 @@ const schema = z.object({
   capabilities: z.object({ experimentalApi: optionalFlag, optOutNotificationMethods: optionalTexts }).nullish(),
 });
 
-export const initializeMethods = (server: ServerContext): MethodTable => ({
+type Host = Pick<ServerContext, "home" | "installationId">;
+
+export const initializeMethods = (server: Host): MethodTable => ({
   initialize: method({ params: schema, isFirst: true, handle: (params, call) => initialize(server, params, call) }),
 });
 
-function initialize(
-  { home, installationId }: ServerContext,
-  { clientInfo, capabilities }: z.infer<typeof schema>,
-  call: Call,
-) {
+function initialize({ home, installationId }: Host, { clientInfo, capabilities }: z.infer<typeof schema>, call: Call) {
   const { connection } = call;
   if (connection.client !== undefined) throw invalidRequest("Already initialized");
   if (!isHeaderValue(clientInfo.name)) {

@@ -77,7 +77,7 @@ export const appServerCommand = (io: Io): Command =>
       const [{ runAppServer }, { ChosenStore, storeUrlOf }, { homeOf }, { ServerSignals }] = await Promise.all([
         import("../../app-server/serve.ts"),
         import("../database.ts"),
-        import("../home.ts"),
+        import("../home-folder.ts"),
         import("./signals.ts"),
       ]);
       const { cluster } = options;

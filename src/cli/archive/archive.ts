@@ -1,6 +1,7 @@
 import type { ThreadId } from "../../index.ts";
 import { describe, EXIT, Exit } from "../failure.ts";
-import { type HomeOption, withStore } from "../home.ts";
+import { withStore } from "../home.ts";
+import type { HomeOption } from "../home-folder.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { LineWriter } from "../terminal/line-writer.ts";
 import { question } from "../terminal/question.ts";

@@ -2,7 +2,7 @@ import { relative } from "node:path";
 import { repairHome } from "../../store/file/care/repair.ts";
 import { type Fault, type VerifyOptions, type VerifyReport, verifyHome } from "../../store/file/care/verify.ts";
 import { assertFiles, storeUrlOf } from "../database.ts";
-import { type HomeOption, homeOf } from "../home.ts";
+import { type HomeOption, homeOf } from "../home-folder.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Paint } from "../terminal/style.ts";
 import { faultLine, showReport, verdictOf, watched } from "./check-report.ts";

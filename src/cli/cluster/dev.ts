@@ -2,7 +2,7 @@
 import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { engineCache } from "../engines/engine-package.ts";
 import { EXIT, Exit } from "../failure.ts";
-import { homeOf } from "../home.ts";
+import { homeOf } from "../home-folder.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { Progress } from "../terminal/progress.ts";

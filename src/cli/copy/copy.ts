@@ -5,7 +5,8 @@ import { type CopyOutcome, type CopyStatus, copyThreads } from "../../store/copy
 import { placeOf } from "../../store/place.ts";
 import { assertDatabaseUrl, isUrl, openDatabase, storeUrlOf } from "../database.ts";
 import { describe, EXIT, Exit, UsageError } from "../failure.ts";
-import { type HomeOption, homeOf, withFiles } from "../home.ts";
+import { withFiles } from "../home.ts";
+import { type HomeOption, homeOf } from "../home-folder.ts";
 import { Interruption } from "../interruption.ts";
 import { oneLine } from "../terminal/harmless.ts";
 import { drained, type Io } from "../terminal/io.ts";

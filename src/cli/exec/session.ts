@@ -4,7 +4,7 @@ import type { ReviewTarget, RunOptions, TurnResult, UserInput } from "../../inde
 import { type NewThread, type OpenedHome, openHome, ThreadManager, type ThreadManagerOptions } from "../../index.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ChosenStore } from "../database.ts";
-import { homeOf } from "../home.ts";
+import { homeOf } from "../home-folder.ts";
 import { configSwitches, type SessionOptions, workFolder } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";

@@ -1,7 +1,8 @@
 import { isAbsolute } from "node:path";
 import { type ForkAnchor, ThreadManager, type ThreadStore } from "../../index.ts";
 import { ChosenStore } from "../database.ts";
-import { homeOf, withStore } from "../home.ts";
+import { withStore } from "../home.ts";
+import { homeOf } from "../home-folder.ts";
 import { drained, type Io, isTerminal } from "../terminal/io.ts";
 import { findThread } from "../thread-locator.ts";
 import type { ThreadOptions } from "../thread-option.ts";

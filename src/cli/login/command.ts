@@ -1,7 +1,7 @@
 /** The commands that say who you are to OpenAI's API: login, login status and logout. */
 import { Command, Option } from "commander";
 import { optionsOf } from "../global-options.ts";
-import type { HomeOption } from "../home.ts";
+import type { HomeOption } from "../home-folder.ts";
 import type { Io } from "../terminal/io.ts";
 import type { LoginOptions } from "./login.ts";
 

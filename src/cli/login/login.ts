@@ -1,6 +1,6 @@
 import { fileAuthManager } from "../../services/auth-manager.ts";
 import { EXIT, Exit, UsageError } from "../failure.ts";
-import { type HomeOption, homeOf } from "../home.ts";
+import { type HomeOption, homeOf } from "../home-folder.ts";
 import type { Io } from "../terminal/io.ts";
 
 export type LoginOptions = HomeOption & { readonly withApiKey?: boolean };

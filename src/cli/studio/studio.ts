@@ -3,7 +3,7 @@ import { openHome, ThreadManager } from "../../index.ts";
 import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { bridgeStudio } from "../../studio/bridge.ts";
 import { createStudio, type StudioServer } from "../../studio/create-studio.ts";
-import { homeOf } from "../home.ts";
+import { homeOf } from "../home-folder.ts";
 import { Interruption } from "../interruption.ts";
 import type { Io } from "../terminal/io.ts";
 import { tokenOf } from "../tree/line.ts";

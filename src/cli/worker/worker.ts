@@ -10,7 +10,7 @@ import { openDatabase, storeUrlOf } from "../database.ts";
 import { driveMinutes } from "../demo/drive-minutes.ts";
 import { demoScript } from "../demo/scenes.ts";
 import { UsageError } from "../failure.ts";
-import { homeOf } from "../home.ts";
+import { homeOf } from "../home-folder.ts";
 import { configSwitches, type SessionOptions, settingsOfOptions, workFolder } from "../session-options.ts";
 import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
