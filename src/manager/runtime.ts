@@ -4,11 +4,8 @@
  */
 import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
-import { raceAbort } from "../kernel/cancellation.ts";
-import { elapsedBy } from "../kernel/clock.ts";
-import { type Rank, RankedSlots, type Standing } from "../kernel/ranked-slots.ts";
+import { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
-import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
@@ -34,25 +31,27 @@ import { DeadLetters } from "./dead-letters.ts";
 import { EndNotices } from "./end-notices.ts";
 import { Groups } from "./groups.ts";
 import { Logics } from "./logics.ts";
+import { shutDownManager } from "./manager-shutdown.ts";
 import { MemberLives } from "./member-lives.ts";
 import { Messages } from "./messages.ts";
 import { Monitors } from "./monitors.ts";
 import type { ManagerSetup } from "./options.ts";
-import { FORCE_MS } from "./ordered-end.ts";
-import type { Registry, Unloaded } from "./registry.ts";
+import type { Registry } from "./registry.ts";
 import { ResidencySweep } from "./residency.ts";
 import type { RestartStanding } from "./restart-standing.ts";
 import { Rooms } from "./rooms.ts";
-import { inTime, shutDownThreads, shutDownTree } from "./shutdown.ts";
+import { shutDownTree } from "./shutdown.ts";
 import type { ShutdownReport } from "./shutdown-report.ts";
 import { Supervisor } from "./supervisor.ts";
 import { hasArrived } from "./thread-boot.ts";
+import { ThreadFinder } from "./thread-finder.ts";
 import { type LifeWatchers, ThreadLives } from "./thread-lives.ts";
 import { ThreadMaker } from "./thread-maker.ts";
 import type { AgentThreads } from "./threads.ts";
 import { Timers } from "./timers.ts";
 import { TurnAgents } from "./turn-agents.ts";
 import { UnloadedHandles } from "./unloaded-handles.ts";
+import { standingOf } from "./urgency.ts";
 
 /** Those who watch all threads of a manager. */
 export type Watchers = LifeWatchers & { readonly events: Set<(event: ThreadEvent) => void> };
@@ -79,6 +78,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   readonly unloaded = new UnloadedHandles();
   readonly rooms: Rooms;
   readonly #sweep: ResidencySweep;
+  readonly #finder = new ThreadFinder(this);
   readonly #lives: ThreadLives;
   readonly #members: MemberLives;
   /** Of a store that keeps none. */
@@ -90,7 +90,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     const { clock, limits } = setup;
     this.turnSlots = new RankedSlots(limits.runningTurns, {
       ...{ clock, agingMs: limits.turnAgingMs },
-      standingOf: (id) => this.#standingOf(id as ThreadId),
+      standingOf: (id) => standingOf(this.registry, id as ThreadId),
       // A turn that only waits lends its place.
       onFreed: () => this.noteActivity(),
       watchWait: ({ id, isAgain }, wait) =>
@@ -126,7 +126,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
       lasting: this.notesOf({ ephemeral: false }),
       notesOf: (threadId) => this.notesOf(this.registry.configOf(threadId) ?? { ephemeral: false }),
       isRemoved: (threadId) => this.#lives.isRemoved(threadId),
-      bring: (threadId) => this.#bring(threadId),
+      bring: (threadId) => this.#finder.bring(threadId),
     });
     this.#supervisor = new Supervisor({ threads: this, lives: this.#lives, limits, clock, inspect: setup.inspect });
     this.registry.kin.watchers.add((threadId) => this.budgets.accounts.noteAlone(threadId));
@@ -214,16 +214,6 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return (ephemeral ? this.ephemeral.notes : this.setup.store.notes) ?? this.#passingNotes;
   }
 
-  /** An agent is as urgent as the least urgent thread above it, itself included. */
-  #standingOf(threadId: ThreadId): Standing {
-    let rank: Rank | undefined;
-    for (let at: ThreadId | undefined = threadId; at !== undefined; at = this.registry.kin.parentOf(at)) {
-      const { priority } = this.registry.configOf(at) ?? {};
-      if (priority !== undefined) rank = Math.max(rank ?? 1, rankOf(priority)) as Rank;
-    }
-    return { rank: rank ?? USUAL, tree: this.registry.kin.rootOf(threadId) };
-  }
-
   /** What earlier processes have set fires from now on. */
   beginTimers(): void {
     if (this.setup.timers === "own") return;
@@ -235,17 +225,6 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   async #readBeside(threadId: ThreadId): Promise<void> {
     this.budgets.accounts.noteArriving(threadId);
     if (this.setup.timers === "all") await this.timers.noteArriving(threadId);
-  }
-
-  /** The thread, also one that only an earlier process had. */
-  async #bring(threadId: ThreadId): Promise<LiveThread> {
-    try {
-      return await this.get(threadId);
-    } catch (error) {
-      if (!(error instanceof ThreadNotFoundError)) throw error;
-      await this.maker.resume(threadId, undefined, { initialMessages: "none" });
-      return this.get(threadId);
-    }
   }
 
   #makeBudgets(): Budgets {
@@ -327,20 +306,8 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return this.registry.ids();
   }
 
-  /** The thread, loaded again if it has left memory; one that is down is waited for. @throws ThreadNotFoundError */
-  async get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread> {
-    for (;;) {
-      const place = await this.registry.locate(threadId);
-      if (place === undefined) throw new ThreadNotFoundError(threadId);
-      if (place.kind === "loaded") return place.thread;
-      if (place.kind === "unloaded") return this.#reload(threadId, place.unloaded, signal);
-      await raceAbort(place.done, signal);
-    }
-  }
-
-  #reload(threadId: ThreadId, unloaded: Unloaded, signal: AbortSignal | undefined): Promise<LiveThread> {
-    if (this.isClosing) throw new ManagerClosedError();
-    return this.maker.reload(threadId, unloaded, { signal });
+  get(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread> {
+    return this.#finder.get(threadId, signal);
   }
 
   remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined> {
@@ -372,32 +339,8 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
 
   // What handles ask for.
 
-  async load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void> {
-    const { id } = thread;
-    for (;;) {
-      if (this.isClosing) throw new ManagerClosedError();
-      const place = await this.registry.locate(id);
-      switch (place?.kind) {
-        case "loaded":
-          // One that has ended, or another handle's thread of the same id, never comes back to this handle.
-          if (place.thread !== thread || !thread.isLoaded) throw thread.closedError();
-          return;
-        case "leaving":
-          if (place.thread !== thread) throw thread.closedError();
-          await raceAbort(place.done, signal);
-          break;
-        case "down":
-          await raceAbort(place.done, signal);
-          break;
-        case "unloaded":
-          // Others may have loaded it meanwhile, and sent it away again: its epoch is the one that it has now.
-          if (place.unloaded.epoch !== thread.epoch) throw thread.closedError();
-          await this.#reload(id, place.unloaded, signal);
-          break;
-        default:
-          throw thread.closedError();
-      }
-    }
+  load(thread: LiveThread, signal: AbortSignal | undefined): Promise<void> {
+    return this.#finder.load(thread, signal);
   }
 
   async changeBudget(thread: LiveThread, change: BudgetChange): Promise<void> {
@@ -482,62 +425,11 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
 
   /** Ends everything, within the deadline. A second call gives the same report. */
   shutdown(deadlineMs: number): Promise<ShutdownReport> {
-    this.#closing ??= this.#shutDown(deadlineMs);
+    this.#closing ??= shutDownManager(this, { lives: this.#lives, sweep: this.#sweep, deadlineMs });
     return this.#closing;
   }
 
   get isClosing(): boolean {
     return this.#closing !== undefined;
   }
-
-  async #shutDown(deadlineMs: number): Promise<ShutdownReport> {
-    const { clock } = this;
-    const answerBy = elapsedBy(clock) + deadlineMs + 2 * FORCE_MS;
-    this.signal({ type: "manager.drain" });
-    const joinedAfter = this.groups.joinedAfter();
-    this.monitors.close();
-    this.#sweep.stop();
-    await inTime(this.#closeSources(), { clock, deadlineMs });
-    const leftMs = Math.max(0, answerBy - 2 * FORCE_MS - elapsedBy(clock));
-    const { registry } = this;
-    const removed = () => this.#lives.removed;
-    const { report, over } = await shutDownThreads({ registry, removed, joinedAfter, clock, deadlineMs: leftMs });
-    const told = await report;
-    // Where very many end on a busy machine the rest goes on behind the answer.
-    await inTime(this.#closeAfter(over), { clock, deadlineMs: Math.max(0, answerBy - elapsedBy(clock)) });
-    return told;
-  }
-
-  /** Nothing begins by itself any more. */
-  async #closeSources(): Promise<void> {
-    await this.timers.close();
-    await this.groups.close();
-    await this.#lives.down.stop();
-  }
-
-  async #closeAfter(ends: Promise<void>): Promise<void> {
-    await ends;
-    this.maker.close();
-    await this.#lives.endWhatIsLeft();
-    await this.monitors.settled();
-    await this.messages.close();
-    await this.#closeStores();
-    this.signal({ type: "manager.stop" });
-  }
-
-  async #closeStores(): Promise<void> {
-    try {
-      await this.mcp.close();
-      await this.budgets.accounts.settled();
-      await this.ephemeral.close();
-      if (this.setup.ownsStore) await this.setup.store.close();
-    } catch (error) {
-      this.setup.logger.error({ err: error }, "the store could not be closed");
-    }
-  }
 }
-
-const USUAL: Rank = 3;
-
-const rankOf = (priority: Priority): Rank =>
-  priority === "interactive" ? 1 : priority === "background" ? 5 : priority;
