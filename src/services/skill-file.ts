@@ -52,26 +52,28 @@ export function parseSkillExtras(text: string): SkillExtras {
 export type SkillHeader = { name: string; description: string; shortDescription?: string };
 
 const MAX_NAME = 64;
-const MAX_TEXT = 1024;
 
 /**
- * Reads the front matter of a SKILL.md (SPEC 15.2). Runs of white space become one blank.
+ * Reads the front matter of a SKILL.md (SPEC 15.2), as leniently as Codex 0.171. Runs of white space become one blank.
  *
+ * @param folder whose name the skill has where its file says none
  * @throws InvalidRequestError with Codex's text.
  */
-export function parseSkillFile(text: string): SkillHeader {
+export function parseSkillFile(text: string, folder: string): SkillHeader {
   const header = parsedYaml(frontMatterOf(text));
   if (!isJsonObject(header)) throw new InvalidRequestError("invalid YAML: expected a mapping");
   const metadata = header.metadata;
   if (metadata !== undefined && metadata !== null && !isJsonObject(metadata)) {
     throw new InvalidRequestError("invalid YAML: metadata: expected a mapping");
   }
-  const short = optionalText(metadata?.["short-description"], "metadata.short-description", MAX_TEXT);
-  return {
-    name: requiredText(header.name, "name", MAX_NAME),
-    description: requiredText(header.description, "description", MAX_TEXT),
-    ...(short !== undefined && { shortDescription: short }),
-  };
+  const short = textIn(metadata?.["short-description"], "metadata.short-description");
+  const name = textIn(header.name, "name") ?? folder;
+  if ([...name].length > MAX_NAME) {
+    throw new InvalidRequestError(`invalid name: exceeds maximum length of ${MAX_NAME} characters`);
+  }
+  const description = textIn(header.description, "description");
+  if (description === undefined) throw new InvalidRequestError("missing field `description`");
+  return { name, description, ...(short !== undefined && { shortDescription: short }) };
 }
 
 function frontMatterOf(text: string): string {
@@ -81,30 +83,29 @@ function frontMatterOf(text: string): string {
   return rest.slice(0, end).join("\n");
 }
 
+/** @throws InvalidRequestError for what is no YAML, even with its plain values quoted */
 function parsedYaml(source: string): unknown {
   try {
     return parse(source, { logLevel: "error", prettyErrors: true });
   } catch (error) {
+    const mended = quoted(source);
+    if (mended !== source) return parsedYaml(mended);
     const [problem] = (error instanceof Error ? error.message : String(error)).split("\n");
     throw new InvalidRequestError(`invalid YAML: ${problem?.replace(/:$/, "")}`, { cause: error });
   }
 }
 
-function requiredText(value: unknown, field: string, limit: number): string {
-  const text = optionalText(value, field, limit);
-  if (text === undefined) throw new InvalidRequestError(`missing field \`${field}\``);
-  return text;
-}
+/** Many write `description: Use when: ...` without quotes: what stands behind a name at the margin is then taken as it is written. */
+const quoted = (source: string): string =>
+  source.replace(
+    /^([\w-]+):[ \t]+([^\s"'|>].*)$/gm,
+    (_, name: string, value: string) => `${name}: ${JSON.stringify(value)}`,
+  );
 
-function optionalText(value: unknown, field: string, limit: number): string | undefined {
+function textIn(value: unknown, field: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== "string") throw new InvalidRequestError(`invalid YAML: ${field}: expected a string`);
-  const text = value.trim().split(/\s+/).join(" ");
-  if (text === "") return undefined;
-  if ([...text].length > limit) {
-    throw new InvalidRequestError(`invalid ${field}: exceeds maximum length of ${limit} characters`);
-  }
-  return text;
+  if (typeof value === "object") throw new InvalidRequestError(`invalid YAML: ${field}: expected a string`);
+  return String(value).trim().split(/\s+/).join(" ") || undefined;
 }
 
 /** Where a skill comes from, nearest first. */

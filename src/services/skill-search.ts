@@ -1,6 +1,6 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { readText } from "./bounded-read.ts";
 import { ioText, isMissing } from "./io-failure.ts";
@@ -54,7 +54,7 @@ export async function searchSkills(root: SkillRoot): Promise<SkillSearch> {
     try {
       // Loaded with the first skill: the YAML library is large, and most homes have none.
       const { parseSkillFile, parseSkillExtras } = await import("./skill-file.ts");
-      const header = parseSkillFile(await readSkill(path));
+      const header = parseSkillFile(await readSkill(path), basename(dirname(path)));
       const extras = await readExtras(join(dirname(path), EXTRAS), parseSkillExtras);
       found.push({ skill: { ...header, path, scope: root.scope, ...extras }, file: await realpath(path) });
     } catch (error) {

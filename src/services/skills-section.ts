@@ -7,6 +7,11 @@ const USAGE = `### How to use skills
 - Read further files of a skill only where its text sends you there. Run or adapt its scripts, and reuse its templates, instead of writing them anew.
 - If a skill is not in the list, cannot be read or does not fit after all, say so in a sentence and go on without it.`;
 
+/** Of a description: Codex's bound. */
+const MOST_CHARS = 1024;
+
+const shortened = (text: string): string => (text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS - 3)}...` : text);
+
 const rendered = new WeakMap<readonly Skill[], string>();
 
 /**
@@ -20,7 +25,7 @@ export function renderSkillsSection(skills: readonly Skill[]): string | undefine
   const known = rendered.get(skills);
   if (known !== undefined) return known;
   const lines = told.map(
-    (skill) => `- ${skill.name}: ${skill.description} (file: ${skill.path.replaceAll("\\", "/")})`,
+    (skill) => `- ${skill.name}: ${shortened(skill.description)} (file: ${skill.path.replaceAll("\\", "/")})`,
   );
   const text = [
     "## Skills",

@@ -55,7 +55,7 @@ test("a fork bears its source's name until it has its own; one that is stored no
   const nameOf = async (threadId: string) => (await client.request("thread/read", { threadId })).thread.name;
   const unnamed = (await client.request("thread/fork", { threadId: thread.id })).thread;
   assert.equal(unnamed.name, null);
-  await client.request("thread/name/set", { threadId: thread.id, name: "of the source" });
+  await client.request("thread/name/set", { threadId: thread.id, name: " of the source\n" });
   const fork = (await client.request("thread/fork", { threadId: thread.id })).thread;
   assert.equal(fork.name, "of the source");
   await client.request("thread/name/set", { threadId: fork.id, name: "its own" });

@@ -118,9 +118,10 @@ function unsubscribe({ manager, hub }: ServerContext, given: string, call: Call)
   return { status: manager.loadedThread(threadId) === undefined ? "notLoaded" : "notSubscribed" };
 }
 
-async function setName(server: ServerContext, { threadId: given, name }: z.infer<typeof nameSchema>, call: Call) {
-  const threadId = readThreadId(given);
-  if (name.trim() === "") throw invalidRequest("thread name must not be empty");
+async function setName(server: ServerContext, params: z.infer<typeof nameSchema>, call: Call) {
+  const threadId = readThreadId(params.threadId);
+  const name = params.name.trim();
+  if (name === "") throw invalidRequest("thread name must not be empty");
   refuseEphemeral(server, threadId);
   if ((await findStored(server.manager, threadId))?.archived === true) throw noRollout(threadId);
   await server.manager.store.rename(threadId, name).catch((error: unknown) => {
