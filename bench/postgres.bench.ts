@@ -3,10 +3,12 @@
  * own on the loopback, whose programs come from npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_MESSAGES`
  * (10,000: of the longest thread), `BENCH_LINES` (20,000) and `BENCH_LISTED` (100,000) say how large it is.
  *
- * The bare driver stores the same lines, as many rows with as many commits for each piece of work, in a table of one index: neither
- * leases, lists, searches nor anchors could be had of it. A start of ours is two commits (made, and given back) beside its one, and
- * a turn's statement also keeps the thread's row in five indexes, and four marks. Where many come at once ours are fewer commits than
- * its: the driver's pool gives each piece of work its own, as a program does that inserts by itself.
+ * - `bare driver` does the same inserts: the same rows, into the same tables with the same indexes, with a commit for each thing that is
+ *   acknowledged: a start with its end is two, a turn one. Where many come at once ours are fewer commits than its: the driver's pool
+ *   gives each piece of work its own, as a program does that inserts by itself.
+ * - `lines alone` is the driver that inserts as many lines of the same size into a table of one index, a start with its end as one
+ *   insert of one line: neither leases, lists, searches nor anchors could be had of it.
+ * - `costs` are of one piece of work after the other: bytes of the server's log, and CPU time there and here.
  */
 import pg from "pg";
 import { newThreadId } from "../src/protocol/ids.ts";
@@ -14,10 +16,12 @@ import { assistantMessage } from "../src/protocol/response-item.ts";
 import { fileStore } from "../src/store/file/file-store.ts";
 import { memoryStore } from "../src/store/memory/memory-store.ts";
 import { postgresStore } from "../src/store/postgres/postgres-store.ts";
-import type { ThreadStore } from "../src/store/thread-store.ts";
+import type { ThreadStore, ThreadWriter } from "../src/store/thread-store.ts";
 import { PostgresServer } from "../test/postgres/server.ts";
+import { BareDriver } from "./bare-driver.ts";
 import { benchFolder } from "./folders.ts";
 import { bench, type Measured, nowUs, print } from "./harness.ts";
+import { serverCosts } from "./server-costs.ts";
 import { appendMessages, metaOf } from "./stored-thread.ts";
 
 type Args = Readonly<Record<string, string>>;
@@ -106,8 +110,48 @@ class BareTable implements AsyncDisposable {
   }
 }
 
+/** The rows of {@link work}'s starts, ends and turns, on as many connections. */
+async function bare({ url = "", width = "1" }: Args): Promise<Measured> {
+  await using driver = await BareDriver.make(url, Number(width));
+  const starts = await rate(TURNS, Number(width), async () => driver.end(await driver.start()));
+  const threads = await Promise.all(Array.from({ length: Number(width) }, () => driver.start()));
+  const turns = await rate(TURNS, Number(width), (n) =>
+    driver.turn(threads[n % threads.length], 1 + 5 * Math.floor(n / threads.length)),
+  );
+  return { starts, turns };
+}
+
+/** One after the other: what a start, a turn and an end cost. */
+async function costs({ url = "", kind = "" }: Args): Promise<Measured> {
+  const store = kind === "postgres" ? await storeOf({ url, kind }) : undefined;
+  await store?.list();
+  const driver = kind === "postgres" ? undefined : await BareDriver.make(url, 1);
+  const told: Measured = {};
+  const measure = async (what: string, work: (n: number) => Promise<unknown>): Promise<void> => {
+    const { walBytes, serverCpuMs, ownCpuMs } = await serverCosts(url, TURNS, work);
+    Object.assign(told, {
+      [`${what}WalBytes`]: walBytes,
+      [`${what}ServerCpuMs`]: serverCpuMs,
+      [`${what}OwnCpuMs`]: ownCpuMs,
+    });
+  };
+  const writers: ThreadWriter[] = [];
+  const threads: unknown[] = [];
+  await measure("start", async () =>
+    store === undefined ? threads.push(await driver?.start()) : writers.push(await store.create(metaOf())),
+  );
+  await measure("turn", async (n) => {
+    const writer = writers[n];
+    await (writer === undefined ? driver?.turn(threads[n], 1) : appendMessages(writer, 2));
+  });
+  await measure("end", async (n) => writers[n]?.close() ?? driver?.end(threads[n]));
+  await store?.close();
+  await driver?.[Symbol.asyncDispose]();
+  return told;
+}
+
 /** The lines of {@link work}'s starts and turns, given to the driver as one insert each, on as many connections. */
-async function bare(args: Args): Promise<Measured> {
+async function linesAlone(args: Args): Promise<Measured> {
   await using table = await BareTable.make(args);
   const width = Number(args.width);
   const starts = await rate(TURNS, width, (n) => table.insert(n, [LINE]));
@@ -167,16 +211,19 @@ async function lists(args: Args): Promise<Measured> {
   return { listUs, nextPageUs };
 }
 
-await bench(import.meta.url, { work, bare, forks, batches, bareBatches, lists }, async (run) => {
+await bench(import.meta.url, { work, bare, linesAlone, costs, forks, batches, bareBatches, lists }, async (run) => {
   await using server = await PostgresServer.start();
   const url = server.connectionString;
   const tell = (kind: string, facts: object): void => print({ bench: "postgres", case: kind, ...facts });
   for (const width of [1, 16, 64]) {
+    tell("lines alone", { width, ...(await run.samples("linesAlone", { url, width })) });
     tell("bare driver", { width, ...(await run.samples("bare", { url, width })) });
     for (const kind of KINDS) tell(kind, { width, ...(await run.samples("work", { kind, url, width })) });
   }
+  for (const kind of ["bare driver", "postgres"])
+    tell(kind, { costs: 1, ...(await run.samples("costs", { kind, url })) });
   for (const batch of [1, 16, 256, 2_000]) {
-    tell("bare driver", { batch, ...(await run.samples("bareBatches", { url, batch })) });
+    tell("lines alone", { batch, ...(await run.samples("bareBatches", { url, batch })) });
     for (const kind of KINDS) tell(kind, { batch, ...(await run.samples("batches", { kind, url, batch })) });
   }
   for (const messages of [10, 1_000, 10_000].filter((size) => size <= MESSAGES)) {
