@@ -19,6 +19,7 @@ import { LEASH } from "../test/leash.ts";
 import { bench, type Measured, nowUs, print, type Runner } from "./harness.ts";
 import { startSseServer } from "./sse-server.ts";
 import { appendMessages, metaOf } from "./stored-thread.ts";
+import { summarize } from "./summary.ts";
 
 type Args = Readonly<Record<string, string>>;
 
@@ -48,7 +49,7 @@ async function withThreads<T>({ kind, ...args }: Args, work: (threads: Threads) 
   }
 }
 
-type Taken = { readonly p50Ms: number; readonly p99Ms: number; readonly perSecond: number };
+type Taken = { readonly ms: readonly number[]; readonly perSecond: number };
 
 /** Calls of `work`, so many at a time: how long one takes, and how many come to a second. */
 async function timed(count: number, width: number, work: (n: number) => Promise<unknown>): Promise<Taken> {
@@ -64,14 +65,17 @@ async function timed(count: number, width: number, work: (n: number) => Promise<
     }
   };
   await Promise.all(Array.from({ length: width }, lane));
-  const sorted = taken.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50Ms: at(0.5), p99Ms: at(0.99), perSecond: (count * 1_000_000) / (nowUs() - start) };
+  return { ms: taken, perSecond: (count * 1_000_000) / (nowUs() - start) };
 }
 
-const named = (name: string, { p50Ms, p99Ms, perSecond }: Taken): Measured => ({
-  [`${name}P50Ms`]: p50Ms,
-  [`${name}P99Ms`]: p99Ms,
+function quantiles(name: string, ms: readonly number[]): Measured {
+  const sorted = ms.toSorted((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { [`${name}P50Ms`]: at(0.5), [`${name}P99Ms`]: at(0.99) };
+}
+
+const named = (name: string, { ms, perSecond }: Taken): Measured => ({
+  ...quantiles(name, ms),
   [`${name}PerSecond`]: perSecond,
 });
 
@@ -93,28 +97,27 @@ const startsAndTurns = (args: Args): Promise<Measured> =>
     return { ...named("start", starts), ...named("turn", turns) };
   });
 
+/** Of a turn whose model takes its time. Deltas are best effort: how many turns told any is a figure too. */
 const firstDelta = (args: Args): Promise<Measured> =>
   withThreads(args, async (threads) => {
     const { thread } = await threads.startThread();
     await thread.run("hello");
-    let heard: (() => void) | undefined;
-    thread.events$.subscribe(({ msg }) => msg.type === "agent_message_delta" && heard?.());
+    let heard: ((isDelta: boolean) => void) | undefined;
+    thread.events$.subscribe(({ msg }) => msg.type === "agent_message_delta" && heard?.(true));
     const rounds = Math.max(1, Math.ceil(TURNS / 10));
-    const taken = await timed(rounds, 1, async () => {
-      const first = new Promise<void>((resolve) => {
+    const taken: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const first = new Promise<boolean>((resolve) => {
         heard = resolve;
       });
-      const turn = thread.run("hello");
-      await first;
-      heard = undefined;
-      // What comes after the first delta is not what is timed; the next round begins when it is over.
-      pending.push(turn);
-      if (pending.length > 1) await pending.shift();
-    });
-    await Promise.all(pending);
-    return { deltaP50Ms: taken.p50Ms, deltaP99Ms: taken.p99Ms };
+      const begun = nowUs();
+      const turn = thread.run("slowly");
+      turn.finally(() => heard?.(false)).catch(() => undefined);
+      if (await first) taken.push((nowUs() - begun) / 1_000);
+      await turn;
+    }
+    return { ...quantiles("delta", taken), toldPercent: (100 * taken.length) / rounds };
   });
-const pending: Promise<unknown>[] = [];
 
 const forks = (args: Args): Promise<Measured> =>
   withThreads(args, async (threads) => {
@@ -215,6 +218,8 @@ const since = (before: Measured, now: Measured): Measured =>
 
 async function measure(run: Runner, rig: ClusterRig, count: number): Promise<void> {
   const tell = (kind: string, facts: object): void => print({ bench: "cluster", case: kind, workers: count, ...facts });
+  const once = (measured: Measured) =>
+    Object.fromEntries(Object.entries(measured).map(([name, value]) => [name, summarize([value])]));
   const place = { ingress: rig.ingress, store: rig.postgres.url, home: rig.home };
   await using _echoes = await EchoWorkers.start(rig, count);
   for (const width of WIDTHS) {
@@ -226,15 +231,17 @@ async function measure(run: Runner, rig: ClusterRig, count: number): Promise<voi
     const ran = await run.samples("startsAndTurns", { ...place, kind: "cluster", width });
     tell("cluster", { width, ...ran });
     // What is left of a turn once the engine's own way through a handler is taken away.
-    tell("ours", {
-      width,
-      overEchoP50Ms: (ran.turnP50Ms?.median ?? Number.NaN) - (echoed.echoP50Ms?.median ?? Number.NaN),
-    });
+    if (ran.turnP50Ms !== undefined && echoed.echoP50Ms !== undefined)
+      tell("ours", { width, ...once({ overEchoP50Ms: ran.turnP50Ms.median - echoed.echoP50Ms.median }) });
     // Who was at work meanwhile, and so which part bounds it.
-    tell("cpu", { width, ...since(spent, cpuSeconds()) });
+    tell("cpu", { width, ...once(since(spent, cpuSeconds())) });
     const passed = rig.balancer.passed.map((now, n) => now - (before[n] ?? 0));
     const all = passed.reduce((sum, share) => sum + share, 0);
-    tell("placement", { width, shares: passed.map((share) => `${Math.round((100 * share) / all)} %`).join(" ") });
+    const percent = (share: number) => (100 * share) / all;
+    tell("placement", {
+      width,
+      ...once({ leastPercent: percent(Math.min(...passed)), mostPercent: percent(Math.max(...passed)) }),
+    });
   }
   for (const kind of ["process", "cluster"]) tell(kind, await run.samples("firstDelta", { ...place, kind }));
   for (const messages of [10, 100, 1_000, 10_000].filter((size) => size <= MESSAGES)) {

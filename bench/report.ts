@@ -1,8 +1,8 @@
 /**
- * `npm run bench:report`: makes tables of bench/results/latest.json and peers.json, between the markers of bench/BENCHMARKS.md,
- * and plots beside them.
+ * `npm run bench:report`: makes tables of bench/results/latest.json, of those that have to be named, and of peers.json, between the
+ * markers of bench/BENCHMARKS.md, and plots beside them.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Chart, type Point, svgOf } from "./chart.ts";
 import { caseOf, isSummary, type Line } from "./summary.ts";
@@ -24,10 +24,9 @@ function read(name: string): Results | undefined {
 }
 
 function latestText({ about, failures, lines }: Results): string {
-  const { when, minutes, rounds, commit, node, cpu, cores, memoryGiB } = about;
   const byBench = Map.groupBy(lines, ({ bench }) => String(bench));
   return [
-    `${String(when).slice(0, 10)}, commit ${String(commit)}, Node ${String(node)}, ${String(cores)} cores (${String(cpu)}), ${String(memoryGiB)} GiB; ${String(rounds)} rounds in ${String(minutes)} minutes, each sample in a process of its own. Medians, and from the least to the greatest.`,
+    aboutText(about),
     failedText(failures),
     plots(lines).join("\n"),
     ...[...byBench].map(([bench, own]) => `### ${bench}\n\n${tableOf(own)}`),
@@ -36,6 +35,28 @@ function latestText({ about, failures, lines }: Results): string {
     .join("\n\n");
 }
 
+function aboutText({ when, minutes, rounds, commit, node, cpu, cores, memoryGiB }: Results["about"]): string {
+  const count = rounds === 1 ? "one round" : `${String(rounds)} rounds`;
+  return `${String(when).slice(0, 10)}, commit ${String(commit)}, Node ${String(node)}, ${String(cores)} cores (${String(cpu)}), ${String(memoryGiB)} GiB; ${count} in ${String(minutes)} minutes, each sample in a process of its own. Medians, and from the least to the greatest.`;
+}
+
+/** A bench that has to be named: what was measured together stands in a table together. */
+function namedText(bench: string, { about, failures, lines }: Results): string {
+  const tables = Map.groupBy(lines, (line) => metricsOf([line]).join());
+  return [
+    `### ${bench}`,
+    `${aboutText(about)} \`npm run bench -- ${bench}\`.`,
+    failedText(failures),
+    ...[...tables.values()].map(tableOf),
+  ]
+    .filter((text) => text !== "")
+    .join("\n\n");
+}
+
+const metricsOf = (lines: readonly Line[]): string[] => [
+  ...new Set(lines.flatMap((line) => Object.keys(line).filter((key) => isSummary(line[key])))),
+];
+
 const failedText = (failures: Results["failures"]): string =>
   failures.length === 0
     ? ""
@@ -43,7 +64,7 @@ const failedText = (failures: Results["failures"]): string =>
 
 /** A row for each case, a column for each metric that any of them has. */
 function tableOf(lines: readonly Line[]): string {
-  const metrics = [...new Set(lines.flatMap((line) => Object.keys(line).filter((key) => isSummary(line[key]))))];
+  const metrics = metricsOf(lines);
   const head = `| | ${metrics.map((key) => headingOf(key)).join(" | ")} |\n|---|${metrics.map(() => "---|").join("")}`;
   const rows = lines.map((line) => `| ${nameOf(line)} | ${metrics.map((key) => cellOf(key, line[key])).join(" | ")} |`);
   return [head, ...rows].join("\n");
@@ -191,7 +212,14 @@ function peerPlot(work: string, byPeer: ReadonlyMap<string, readonly Line[]>): s
 
 const latest = read("latest.json");
 const peers = read("peers.json");
-const doc = [latest === undefined ? "" : latestText(latest), peers === undefined ? "" : peersText(peers)]
+const named = readdirSync(RESULTS)
+  .filter((file) => file.endsWith(".json") && file !== "latest.json" && file !== "peers.json")
+  .toSorted()
+  .map((file) => {
+    const results = read(file);
+    return results === undefined ? "" : namedText(file.slice(0, -".json".length), results);
+  });
+const doc = [latest === undefined ? "" : latestText(latest), ...named, peers === undefined ? "" : peersText(peers)]
   .filter((text) => text !== "")
   .join("\n\n");
 if (doc === "") throw new Error("there are no results: npm run bench, or npm run bench:peers");

@@ -1,7 +1,14 @@
-/** A loopback server that answers every request of the Responses API with the same stream, in a process of its own. */
+/**
+ * A loopback server that answers every request of the Responses API with the same stream, in a process of its own: at once, or word by
+ * word where the request says `slowly`.
+ */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+
+/** About as fast as a fast model. */
+const SLOWLY_MS = 10;
 
 const event = (data: { type: string; [field: string]: unknown }): string =>
   `event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`;
@@ -29,10 +36,16 @@ function answerOf(deltas: number): string[] {
 if (process.argv[2] === "--serve") {
   const chunks = answerOf(Number(process.argv[3]));
   const server = createServer((request, response) => {
-    request.resume();
-    request.on("end", () => {
+    let isSlow = false;
+    request.setEncoding("utf8").on("data", (text: string) => {
+      isSlow ||= text.includes("slowly");
+    });
+    request.on("end", async () => {
       response.writeHead(200, { "content-type": "text/event-stream" });
-      for (const chunk of chunks) response.write(chunk);
+      for (const chunk of chunks) {
+        if (isSlow) await delay(SLOWLY_MS);
+        response.write(chunk);
+      }
       response.end();
     });
   });
