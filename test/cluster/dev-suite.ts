@@ -33,6 +33,12 @@ class Run implements Disposable {
     });
   }
 
+  /** The process of a program, not of the shell that watches it. */
+  pidOf(words: string): number {
+    const found = this.#processes.find(({ line }) => line.includes(words) && !line.startsWith("sh "));
+    return Number(found?.pid ?? assert.fail(`nothing runs ${words}`));
+  }
+
   /** The ports that any of its processes listens on. */
   get ports(): number[] {
     const sockets = new Set(this.#processes.flatMap(({ pid }) => socketsOf(pid)));
@@ -44,7 +50,8 @@ class Run implements Disposable {
 
   get #left(): string[] {
     const processes = this.#processes.map(({ line }) => line);
-    const folders = readdirSync(this.folder).filter((name) => /^skein-(postgres|restate|worker)-/.test(name));
+    // Node keeps a cache there that is nobody's own.
+    const folders = readdirSync(this.folder).filter((name) => name !== "node-compile-cache");
     return [...folders, ...processes];
   }
 
@@ -125,6 +132,31 @@ suite("skein cluster dev", { timeout: 900_000 }, () => {
       await dev.until(phase);
       dev.child.kill("SIGINT");
       assert.equal(await dev.exited, 130);
+      await run.nothingLeft();
+    });
+  }
+
+  test("a second Ctrl-C ends it at once, and leaves nothing all the same", async () => {
+    using run = new Run();
+    const dev = started(["--keep", "--threads", "2", "--turns", "1"], run);
+    await dev.until("the engine ");
+    dev.child.kill("SIGINT");
+    dev.child.kill("SIGINT");
+    assert.equal(await dev.exited, 130);
+    await run.nothingLeft();
+  });
+
+  for (const [part, words] of [
+    ["restate-server", "/bin/restate-server --base-dir"],
+    ["PostgreSQL", "bin/postgres -D"],
+  ] as const) {
+    test(`--keep ends with the reason when ${part} ends by itself`, async () => {
+      using run = new Run();
+      const dev = started(["--keep", "--threads", "2", "--turns", "1"], run);
+      await dev.until("the engine ");
+      process.kill(run.pidOf(words), "SIGKILL");
+      assert.equal(await dev.exited, 1);
+      assert.match(dev.said(), new RegExp(`${part} ended`));
       await run.nothingLeft();
     });
   }

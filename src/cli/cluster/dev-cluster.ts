@@ -29,7 +29,7 @@ export class DevCluster implements AsyncDisposable {
   readonly admin: string;
   readonly store: string;
   readonly workers: number;
-  /** Rejects when a worker ends by itself. */
+  /** Rejects when a part of it ends by itself. */
   readonly broken: Promise<never>;
   readonly #held: Held;
 
@@ -40,7 +40,12 @@ export class DevCluster implements AsyncDisposable {
     this.workers = workers.length;
     this.#held = held;
     this.broken = new Promise((_, reject) => {
-      for (const worker of workers) void worker.exited.then(() => !held.isGoing && reject(worker.failure()));
+      // What ends with the cluster has no last words any more.
+      const watch = (exited: Promise<unknown>, failure: () => EngineError) =>
+        void exited.then(() => !held.isGoing && reject(failure()));
+      for (const worker of workers) watch(worker.exited, () => worker.failure());
+      watch(postgres.exited, () => new EngineError(`PostgreSQL ended:\n${postgres.lastWords}`));
+      watch(restate.exited, () => new EngineError(`restate-server ended:\n${restate.lastWords}`));
     });
     this.broken.catch(() => undefined); // whoever waits hears of it
   }
@@ -64,7 +69,7 @@ export class DevCluster implements AsyncDisposable {
     onProgress?.(`starting ${options.workers} workers`);
     const workers: DevWorker[] = [];
     for (let n = 1; n <= options.workers; n += 1)
-      workers.push(held.hold(await DevWorker.start(n, postgres.url, options)));
+      workers.push(held.hold(await DevWorker.start(n, { ingress: restate.ingress, store: postgres.url }, options)));
     await balancer.serve(workers.map(({ url }) => url));
     await answerOf(() => allWell(balancer, workers), { deadlineMs: WORKER_READY_MS, signal });
     onProgress?.("waiting for the first invocation");
@@ -115,10 +120,15 @@ class DevWorker implements AsyncDisposable {
     this.#process = process;
   }
 
-  static async start(n: number, store: string, { scripted, home }: DevClusterOptions): Promise<DevWorker> {
+  static async start(
+    n: number,
+    { ingress, store }: { ingress: string; store: string },
+    { scripted, home }: DevClusterOptions,
+  ): Promise<DevWorker> {
     const port = await freePort();
     const folder = mkdtempSync(join(tmpdir(), "skein-worker-"));
-    const flags = ["--port", String(port), "--drain", String(DRAIN_S), ...(scripted ? ["--scripted"] : [])];
+    const place = ["--ingress", ingress, "--no-register", "--port", String(port)];
+    const flags = [...place, "--drain", String(DRAIN_S), ...(scripted ? ["--scripted"] : [])];
     const launched = new LeashedProcess({
       argv: [process.execPath, ...process.execArgv, process.argv[1] ?? "", "worker", "--home", home, ...flags],
       env: { ...process.env, SKEIN_STORE: store, RESTATE_LOGGING: "ERROR" },
@@ -143,7 +153,7 @@ class DevWorker implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#process.stop();
+    await this.#process.end();
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

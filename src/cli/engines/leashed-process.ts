@@ -1,8 +1,8 @@
 /**
  * A server that ends with whoever started it, however that one ends. A shell stands between the two and reads a pipe that
  * only the owner holds: a line in it asks for the end, and so does the pipe's own end, which the system brings about when the
- * owner is killed. The shell then ends the server politely, after a while by force, and removes the folder where nobody else
- * is left to do it.
+ * owner is killed. The shell then ends the server politely, after a while by force, and removes the folder, unless the server is
+ * to come back to it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,7 +20,7 @@ server=$!
   if [ "$word" = kill ]; then tenths=0; else kill -s "$ending" "$server"; fi
   while [ "$tenths" -gt 0 ] && kill -0 "$server"; do sleep 0.1; tenths=$((tenths - 1)); done
   kill -s KILL "$server"
-  [ -n "$word" ] || exit 7
+  case "$word" in kill|stop) ;; *) exit 7 ;; esac
 ) 2>/dev/null &
 watch=$!
 wait "$server"; code=$?
@@ -37,7 +37,7 @@ export type LeashedLaunch = {
   readonly cwd?: string;
   /** The file that gets what the server says. */
   readonly log: string;
-  /** What is removed where the owner has died. */
+  /** What is removed at its end, and where the owner has died. */
   readonly folder?: string;
   /** What asks the server to end. */
   readonly ending: "SIGINT" | "SIGTERM";
@@ -83,9 +83,14 @@ export class LeashedProcess {
     return readFileSync(this.#log, "utf8").trim().split("\n").slice(-5).join("\n");
   }
 
-  /** Ends it as it wants to be ended. */
+  /** Ends it as it wants to be ended; its folder stays. */
   async stop(): Promise<void> {
     await this.#ask("stop");
+  }
+
+  /** The same for good: its folder goes, also where the owner does not live to see it. */
+  async end(): Promise<void> {
+    await this.#ask("end");
   }
 
   /** Ends it as a machine does that loses its power. */
@@ -93,7 +98,7 @@ export class LeashedProcess {
     await this.#ask("kill");
   }
 
-  async #ask(word: "stop" | "kill"): Promise<void> {
+  async #ask(word: "stop" | "end" | "kill"): Promise<void> {
     this.#child.stdin?.end(`${word}\n`);
     await this.#exited;
   }

@@ -139,6 +139,16 @@ export class PostgresEngine {
     }
   }
 
+  /** Resolves when the server that runs now has ended, for whatever reason. */
+  get exited(): Promise<unknown> {
+    return this.#process?.exited ?? Promise.resolve();
+  }
+
+  /** The end of what it has said. */
+  get lastWords(): string {
+    return this.#process?.lastWords ?? "";
+  }
+
   /** Ends it in order; its data stay. */
   async stop(): Promise<void> {
     await this.#process?.stop();
@@ -150,7 +160,7 @@ export class PostgresEngine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
+    await this.#process?.end();
     await rm(this.place.folder, { recursive: true, force: true });
   }
 }

@@ -83,6 +83,8 @@ export class RestateEngine {
       argv: [...prefix, program, ...args, "--listen-mode", "tcp", "--node-name", nodeName, "--no-logo"],
       env: {
         RESTATE_DISABLE_TELEMETRY: "true",
+        // It makes folders there for what does not fit into its memory, and leaves them.
+        TMPDIR: folder,
         RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE: "256MB",
         RESTATE_INGRESS__BIND_PORT: String(ports.ingress),
         RESTATE_ADMIN__BIND_PORT: String(ports.admin),
@@ -113,6 +115,16 @@ export class RestateEngine {
     }
   }
 
+  /** Resolves when the server that runs now has ended, for whatever reason. */
+  get exited(): Promise<unknown> {
+    return this.#process?.exited ?? Promise.resolve();
+  }
+
+  /** The end of what it has said. */
+  get lastWords(): string {
+    return this.#process?.lastWords ?? "";
+  }
+
   /** Ends it in order; its data stay. */
   async stop(): Promise<void> {
     await this.#process?.stop();
@@ -124,7 +136,7 @@ export class RestateEngine {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
+    await this.#process?.end();
     await rm(this.place.folder, { recursive: true, force: true });
   }
 }
