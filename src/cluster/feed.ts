@@ -21,6 +21,8 @@ import type { LiveState, Look, Run } from "./wire.ts";
 /** Where a feed reads. */
 export interface FeedSource {
   readonly threadId: ThreadId;
+  /** Something was sent, or is known to run, whose end has not been heard of. */
+  readonly isAwaiting: boolean;
   look(signal: AbortSignal): Promise<Look>;
   lines(from: number, to: number | undefined, signal: AbortSignal): AsyncIterable<readonly RolloutLine[]>;
   /** Told before the subscribers are. */
@@ -193,6 +195,7 @@ export class Feed {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     let pollMs = FIRST_POLL_MS;
+    let wasPoked = true;
     for (;;) {
       await this.#untilWanted();
       if (signal.aborted) return;
@@ -202,26 +205,31 @@ export class Feed {
         const wasLive = note.run !== null && (await this.#follow(note.run));
         if (!wasLive) await this.#catchUp(note.run === null ? Math.max(position, note.facts.position) : undefined);
         if (note.state === "closed" && note.run === null) return this.close();
-        pollMs = this.end > before || wasLive ? FIRST_POLL_MS : Math.min(LAST_POLL_MS, pollMs * 2);
+        const { isAwaiting } = this.#source;
+        if (wasLive || this.end > before || (wasPoked && isAwaiting)) pollMs = FIRST_POLL_MS;
+        else pollMs = isAwaiting ? Math.min(LAST_POLL_MS, pollMs * 2) : LAST_POLL_MS;
         this.#noteState();
-        if (!wasLive) await this.#pause(pollMs);
+        wasPoked = await this.#pause(pollMs);
       } catch (error) {
         if (signal.aborted) return;
         // The thread was deleted.
         if (error instanceof RolloutNotFoundError) return this.close();
-        await this.#pause(LAST_POLL_MS);
+        wasPoked = await this.#pause(LAST_POLL_MS);
       }
     }
   }
 
-  async #pause(ms: number): Promise<void> {
+  /** @returns whether news were told of meanwhile: they may take a moment to be there */
+  async #pause(ms: number): Promise<boolean> {
     if (!this.#isPoked) {
       const poked = new AbortController();
       this.#poke = () => poked.abort();
       await sleep(systemClock, ms, AbortSignal.any([poked.signal, this.#stop.signal])).catch(() => undefined);
       this.#poke = undefined;
     }
+    const wasPoked = this.#isPoked;
     this.#isPoked = false;
+    return wasPoked;
   }
 
   /** Follows a life where it runs. @returns whether a worker has told of it */

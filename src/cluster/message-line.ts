@@ -44,10 +44,10 @@ export class MessageLine {
 
   async #sendNow(message: Message, signal: AbortSignal): Promise<Running | undefined> {
     const { view, news } = this.#handle;
-    news();
     const { running } = this;
     if (running !== undefined) {
       const delivery = await this.#host.calls.deliver(this.#threadId, running, message, signal);
+      news();
       if (delivery.taken) return this.#delivered(running, delivery);
       if (this.running === running) this.running = undefined;
     }

@@ -199,6 +199,10 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   // Its events.
 
+  get isAwaiting(): boolean {
+    return this.#line.running !== undefined;
+  }
+
   look(signal?: AbortSignal): Promise<Look> {
     return this.#host.calls.look(this.id, signal);
   }
