@@ -33,5 +33,5 @@ const optionsSchema = z.strictObject({
 /** Opens nothing before the first call. @throws InvalidRequestError that names the wrong option */
 export function connect(options: ConnectOptions): Cluster {
   const { ingress, store, signal, patienceMs, headers } = parseWith(optionsSchema, options, "connect");
-  return new RemoteThreads(new Ingress({ url: ingress.replace(/\/+$/, ""), patienceMs, headers }), { store, signal });
+  return new RemoteThreads(new Ingress({ url: ingress, patienceMs, headers }), { store, signal });
 }

@@ -35,7 +35,7 @@ export class Ingress {
   readonly #clock: Clock;
 
   constructor(options: IngressOptions) {
-    this.#options = options;
+    this.#options = { ...options, url: options.url.replace(/\/+$/, "") };
     this.#clock = options.clock ?? systemClock;
   }
 

@@ -113,9 +113,9 @@ export class RemoteMessages {
     this.#host.finish(this.#host.bounded("giving up a request", tell, { deadlineMs: SEND_MS }));
   }
 
-  /** @param tree a thread of the tree that hears it */
+  /** @param place a thread of the tree that hears it, and who is told of it otherwise */
   async publish(
-    { from, tree }: { readonly from: ThreadId | null; readonly tree: ThreadId },
+    place: { readonly from: ThreadId | null; readonly tree: ThreadId; readonly except?: readonly ThreadId[] },
     given: string,
     message: unknown,
     options: SendOptions = {},
@@ -124,11 +124,12 @@ export class RemoteMessages {
     const topic = checkTopic(given);
     const said = plainMessage(message);
     options.signal?.throwIfAborted();
+    const { from, tree, except = [] } = place;
     const looking = this.#listeners(tree, topic, options, this.#lookups.get(from));
     const looked = looking.catch(() => undefined);
     this.#lookups.set(from, looked);
     try {
-      const listeners = (await looking).filter((threadId) => threadId !== from);
+      const listeners = (await looking).filter((threadId) => threadId !== from && !except.includes(threadId));
       const posting = listeners.map((to) => this.#post(postOf(from, to, said, topic), options));
       const outcomes = await Promise.allSettled(posting);
       options.signal?.throwIfAborted();

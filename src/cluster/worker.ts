@@ -16,7 +16,9 @@ import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { isStored } from "../store/is-stored.ts";
 import { Attendance } from "./attendance.ts";
+import { Ingress } from "./ingress.ts";
 import type { Listening, ListenOptions } from "./listening.ts";
+import { RemoteThreads } from "./remote-threads.ts";
 import { loadSdk } from "./restate-sdk.ts";
 import { servicesOf } from "./services.ts";
 import type { TreeLimits } from "./tree-handlers.ts";
@@ -45,6 +47,11 @@ export type WorkerOptions = {
   /** The engine's public keys (`publickeyv1_...`): only requests that it has signed are answered. Needed off the loopback. */
   readonly identityKeys?: readonly string[] | undefined;
   readonly logger?: SkeinLogger | undefined;
+  /**
+   * Where the engine takes messages, such as `http://127.0.0.1:8080`: with it, what the manager's tools and logics publish reaches the tree's
+   * listeners on all workers. Without it, those of this process.
+   */
+  readonly ingress?: string | undefined;
   /** Where clients reach this worker for live events, where that is not the address that it listens on. */
   readonly advertise?: string | undefined;
   /** How long a lease that another living worker holds is waited for before it is taken. Default 5,000 ms. */
@@ -75,6 +82,8 @@ export interface Worker extends AsyncDisposable {
 
 const DEFAULT_DRAIN_MS = 10_000;
 const DEFAULT_LEASE_PATIENCE_MS = 5_000;
+/** How long an engine that is away is tried again for what a thread here publishes, whose sender waits. */
+const PUBLISH_PATIENCE_MS = 30_000;
 /** A page of a history: lines up to about so many characters. */
 const PAGE_CHARS = 1024 * 1024;
 const MAX_LINE_CHARS = 30 * 1024 * 1024;
@@ -86,6 +95,7 @@ const optionsSchema = z.strictObject({
   ),
   identityKeys: z.array(z.string().startsWith("publickeyv1_", "must begin with publickeyv1_")).min(1).optional(),
   logger: z.custom<SkeinLogger>().optional(),
+  ingress: z.url({ protocol: /^https?$/ }).optional(),
   advertise: z.url({ protocol: /^https?$/ }).optional(),
   leasePatienceMs: z.int().min(0).default(DEFAULT_LEASE_PATIENCE_MS),
 });
@@ -104,6 +114,8 @@ class ClusterWorker implements Worker, WorkerActions {
   readonly #advertise: string | undefined;
   readonly treeLimits: TreeLimits;
   readonly #check: Messages["check"];
+  /** Ends the worker's own connection, by which its threads publish; what the manager publishes then stays in this process. */
+  #disconnect: (() => Promise<void>) | undefined;
   #url: string | undefined;
   #draining: Promise<DrainReport> | undefined;
   #onLeft: (() => void) | undefined;
@@ -112,6 +124,7 @@ class ClusterWorker implements Worker, WorkerActions {
     manager,
     identityKeys,
     logger = silentLog,
+    ingress,
     advertise,
     leasePatienceMs,
   }: z.infer<typeof optionsSchema>) {
@@ -126,6 +139,17 @@ class ClusterWorker implements Worker, WorkerActions {
     const { depth, childrenPerParent, treeSize } = manager.capacity(newThreadId());
     this.treeLimits = { depth: depth.max, childrenPerParent: childrenPerParent.max, treeSize: treeSize.max };
     this.#check = (reader, message) => runtime.messages.check(reader, message);
+    if (ingress !== undefined) {
+      const { store } = manager;
+      const threads = new RemoteThreads(new Ingress({ url: ingress, patienceMs: PUBLISH_PATIENCE_MS, headers: {} }), {
+        store,
+      });
+      runtime.messages.further = threads.messages;
+      this.#disconnect = () => {
+        runtime.messages.further = undefined;
+        return threads.close();
+      };
+    }
     const sdk = loadSdk();
     this.#endpoint = new WorkerEndpoint({ sdk, services: servicesOf(sdk, this), live: this, identityKeys, logger });
     this.#advertise = advertise;
@@ -195,6 +219,7 @@ class ClusterWorker implements Worker, WorkerActions {
     // The engine hears of the failed attempts before the connections end.
     await new Promise((resolve) => setTimeout(resolve, left.length > 0 ? HAND_OVER_MS : 0));
     await this.#endpoint.end();
+    await this.#disconnect?.();
     return { completed, handedOver: left.length };
   }
 

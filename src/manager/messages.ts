@@ -43,6 +43,17 @@ import { checkTopic, Topics } from "./topics.ts";
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;
 
+/** Listeners that are kept elsewhere: those of a cluster. */
+export interface FurtherListeners {
+  /** To those that listen there, but for the one who speaks and those who are told here. */
+  publish(
+    place: { readonly tree: ThreadId; readonly from: ThreadId | null; readonly except: readonly ThreadId[] },
+    topic: string,
+    message: ThreadMessage,
+    options: SendOptions,
+  ): Promise<PublishReport>;
+}
+
 /** Whose threads speak to each other. */
 export interface MessagesHost extends DeliveryHost, RequestsHost {
   readonly clock: Clock;
@@ -59,6 +70,8 @@ export class Messages implements MessageDesk {
   readonly #delivery: Delivery;
   readonly #requests: Requests;
   readonly #topics = new Topics();
+  /** What is published here reaches them as well. */
+  further: FurtherListeners | undefined;
   readonly #closing = new AbortController();
 
   constructor(host: MessagesHost) {
@@ -243,10 +256,13 @@ export class Messages implements MessageDesk {
     for (const watcher of this.#topics.watchers(topic)) if (all.has(watcher.in)) watcher.tell({ topic, from, message });
     const listeners = this.#topics.within(topic, all).filter((threadId) => threadId !== from);
     const posting = listeners.map((to) => this.#post(postOf(from, to, message, topic), options));
-    const outcomes = await Promise.allSettled(posting);
+    const [outcomes, there] = await Promise.all([
+      Promise.allSettled(posting),
+      this.further?.publish({ tree, from, except: listeners }, topic, message, options),
+    ]);
     options.signal?.throwIfAborted();
-    const reached: ThreadId[] = [];
-    const missed: { threadId: ThreadId; error: unknown }[] = [];
+    const reached: ThreadId[] = [...(there?.reached ?? [])];
+    const missed: { threadId: ThreadId; error: unknown }[] = [...(there?.missed ?? [])];
     for (const [at, threadId] of listeners.entries()) {
       const outcome = outcomes[at];
       if (outcome?.status === "rejected") missed.push({ threadId, error: outcome.reason });

@@ -38,7 +38,7 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
   readonly notices: Pick<EndNotices, "follow">;
   readonly tree: AgentTree;
   /** Messages of other processes; `left` is for tests, which expect none once all are handled. */
-  readonly messages: Pick<Messages, "check" | "receive" | "promptOf" | "answer" | "left"> & {
+  readonly messages: Pick<Messages, "check" | "receive" | "promptOf" | "answer" | "left" | "further"> & {
     readonly mail: Pick<Messages["mail"], "isServing">;
   };
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import { after, suite, test } from "node:test";
 import * as z from "zod";
 import {
   addressOf,
+  call,
   defineThreadLogic,
   hang,
   InvalidRequestError,
@@ -16,9 +17,10 @@ import {
   type ThreadManagerOptions,
   ThreadNotFoundError,
   type ThreadStore,
+  tool,
 } from "../../src/index.ts";
 import { latch } from "../rig.ts";
-import { endEngine, testCluster } from "./two-workers.ts";
+import { endEngine, type Place, testCluster } from "./two-workers.ts";
 import { until } from "./until.ts";
 
 const got: unknown[] = [];
@@ -51,6 +53,11 @@ const model = scriptedClient(({ input }) => {
   const texts = JSON.stringify(input);
   if (texts.includes("and more")) return [say("with more")];
   return texts.includes("wait here") ? [hang()] : [say("at once")];
+});
+/** Calls its tool once a turn, and says what that came to. */
+const announcing = scriptedClient(({ input }) => {
+  const last = input.at(-1);
+  return last?.type === "function_call_output" ? [say(JSON.stringify(last.output))] : [call("announce", {})];
 });
 const office: ThreadManagerOptions = {
   ...{ logics: { clerk }, model },
@@ -168,6 +175,35 @@ suite("messages of a cluster", { timeout: 240_000 }, () => {
     await other.shutdown();
     await assert.rejects(other.send(thread.id, { type: "news", text: "x" }), ThreadClosedError);
     await assert.rejects(thread.send(other, { type: "order", n: 1 }), ThreadNotFoundError);
+  });
+
+  test("what a tool of a worker publishes reaches the tree's listeners wherever they run, each once", async () => {
+    got.length = 0;
+    const places: Place[] = [];
+    const announce = tool({
+      ...{ name: "announce", description: "Announces an order.", input: z.object({}) },
+      async execute(_, { threadId }) {
+        const own = places.find(({ manager }) => manager.loadedThread(threadId) !== undefined);
+        const report = await own?.manager.publish(threadId, "orders", { type: "order", n: 7 });
+        return JSON.stringify(report?.reached);
+      },
+    });
+    await using cluster = await testCluster(memoryStore(), { ...office, tools: [announce], model: announcing });
+    places.push(...cluster.places);
+    const threads = cluster.connect();
+    const { thread: root } = await threads.startThread();
+    const under = { parentThreadId: root.id };
+    const { thread: one } = await threads.startThread({ logic: "clerk" }, under);
+    const { thread: two } = await threads.startThread({ logic: "clerk" }, under);
+    const { thread: stranger } = await threads.startThread({ logic: "clerk" });
+    await Promise.all([one, two, stranger].map((thread) => thread.subscribe("orders").stored));
+    const { lastAgentMessage } = await root.run("announce it");
+    await until(() => got.length >= 2);
+    assert.deepEqual(got.map((each) => (each as { to: string }).to).toSorted(), [one.id, two.id].toSorted());
+    for (const { id } of [one, two]) assert.ok(lastAgentMessage?.includes(id), lastAgentMessage ?? "");
+    await root.run("announce it");
+    await until(() => got.length >= 4);
+    assert.equal(got.length, 4);
   });
 
   test("a priority holds for the turn that runs, and for the next ones on any worker", async () => {

@@ -105,7 +105,7 @@ export async function testCluster(
   const connections: Cluster[] = [];
   const add = async (more: ThreadManagerOptions = {}) => {
     const manager = await ThreadManager.create({ store, config: { cwd: "/tmp" }, ...options, ...more });
-    const worker = createWorker({ manager, logger, leasePatienceMs: 2_000 });
+    const worker = createWorker({ manager, logger, ingress: engine.ingress, leasePatienceMs: 2_000 });
     const { url } = await worker.listen();
     const place = { manager, worker, url };
     places.push(place);

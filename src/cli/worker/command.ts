@@ -10,7 +10,8 @@ Runs threads of a cluster: see docs/cluster.md. The threads lie in the database 
 settings, credentials and skills come from the home, as for every command.
 
 With --ingress the worker registers itself with the engine, and says so once a real invocation has come through. Workers
-behind one load balancer are one address to the engine, which --uri names. Without --ingress it only listens.
+behind one load balancer are one address to the engine, which --uri names. By --ingress it also sends what its tools publish
+to threads of other workers. Without --ingress it only listens.
 
 A first Ctrl-C or SIGTERM takes no new turn and lets those that run come to their end, for as long as --drain says; then
 other workers go on with them. A second one hands them over at once, a third one ends the process.
@@ -28,6 +29,7 @@ export const workerCommand = (io: Io): Command =>
       .option("--host <address>", "the address to listen on; off the loopback --identity-key is needed", "127.0.0.1")
       .option("--ingress <url>", "the engine, http://HOST:8080, to register with")
       .option("--admin <url>", "its admin API (default: the ingress's host, port 9070)")
+      .option("--no-register", "leave the registration to whoever runs the load balancer")
       .option("--uri <url>", "what to register: the load balancer's address (default: this worker's own)")
       .option("--advertise <url>", "where clients reach this worker for live events (default: where it listens)")
       .option("--identity-key <key...>", "the engine's public keys: only what it has signed is answered")

@@ -3,6 +3,7 @@ import { createWorker } from "../../cluster/worker.ts";
 import { openHome, scriptedClient, ThreadManager } from "../../index.ts";
 import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { capYoungGeneration } from "../../kernel/young-generation.ts";
+import { definedFields } from "../../protocol/defined-fields.ts";
 import { parseOverride } from "../../services/config-overrides.ts";
 import { ServerSignals } from "../app-server/signals.ts";
 import { adminOf, register, untilInvoked } from "../cluster/registration.ts";
@@ -19,6 +20,7 @@ export type WorkerCommandOptions = SessionOptions & {
   readonly port: number;
   readonly host: string;
   readonly ingress?: string;
+  readonly register: boolean;
   readonly admin?: string;
   readonly uri?: string;
   readonly advertise?: string;
@@ -60,12 +62,12 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
       timers: "own",
       logger,
     });
-    const { identityKey, advertise } = options;
+    const { identityKey, ingress, advertise } = options;
     const worker = createWorker({
       manager,
       logger,
       ...(identityKey !== undefined && { identityKeys: identityKey }),
-      ...(advertise !== undefined && { advertise }),
+      ...definedFields({ ingress, advertise }),
     });
     try {
       const { url } = await worker.listen({ port: options.port, host: options.host });
@@ -87,11 +89,11 @@ export async function runWorker(options: WorkerCommandOptions, io: Io): Promise<
 /** Registers the worker, where there is an engine to register with; an interruption meanwhile is the end's to see to. */
 async function introduce(
   url: string,
-  { ingress, admin, uri = url }: WorkerCommandOptions,
+  { ingress, admin, register: isToRegister, uri = url }: WorkerCommandOptions,
   signal: AbortSignal,
   io: Io,
 ): Promise<void> {
-  if (ingress === undefined) return;
+  if (ingress === undefined || !isToRegister) return;
   try {
     await register({ admin: adminOf(ingress, admin), uri, signal });
     await untilInvoked({ ingress, signal });
