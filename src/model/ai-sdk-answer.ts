@@ -1,4 +1,4 @@
-import type { TokenUsage } from "../protocol/token-usage.ts";
+import { type TokenUsage, tokenCount } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import { AnswerItems, type ProviderMetadata } from "./answer-items.ts";
 import type { ModelEvent } from "./model-client.ts";
@@ -102,15 +102,13 @@ function usageOf({
 }: JsonObject): TokenUsage {
   const input = isJsonObject(inputTokens) ? inputTokens : { total: inputTokens, cacheRead: cachedInputTokens };
   const output = isJsonObject(outputTokens) ? outputTokens : { total: outputTokens, reasoning: reasoningTokens };
-  const inputTotal = numberOf(input.total);
-  const outputTotal = numberOf(output.total);
+  const inputTotal = tokenCount(input.total);
+  const outputTotal = tokenCount(output.total);
   return {
     input_tokens: inputTotal,
-    cached_input_tokens: numberOf(input.cacheRead),
+    cached_input_tokens: tokenCount(input.cacheRead),
     output_tokens: outputTotal,
-    reasoning_output_tokens: numberOf(output.reasoning),
-    total_tokens: numberOf(totalTokens) || inputTotal + outputTotal,
+    reasoning_output_tokens: tokenCount(output.reasoning),
+    total_tokens: tokenCount(totalTokens) || inputTotal + outputTotal,
   };
 }
-
-const numberOf = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);

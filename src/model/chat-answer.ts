@@ -1,4 +1,4 @@
-import type { TokenUsage } from "../protocol/token-usage.ts";
+import { type TokenUsage, tokenCount } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import { AnswerItems } from "./answer-items.ts";
 import type { ModelEvent } from "./model-client.ts";
@@ -113,16 +113,15 @@ function textIn(content: unknown): string {
 }
 
 function usageOf(usage: JsonObject): TokenUsage {
-  const input = numberIn(usage.prompt_tokens);
-  const output = numberIn(usage.completion_tokens);
+  const input = tokenCount(usage.prompt_tokens);
+  const output = tokenCount(usage.completion_tokens);
   return {
     input_tokens: input,
-    cached_input_tokens: numberAt(usage.prompt_tokens_details, "cached_tokens"),
+    cached_input_tokens: countAt(usage.prompt_tokens_details, "cached_tokens"),
     output_tokens: output,
-    reasoning_output_tokens: numberAt(usage.completion_tokens_details, "reasoning_tokens"),
-    total_tokens: numberIn(usage.total_tokens) || input + output,
+    reasoning_output_tokens: countAt(usage.completion_tokens_details, "reasoning_tokens"),
+    total_tokens: tokenCount(usage.total_tokens) || input + output,
   };
 }
 
-const numberAt = (value: unknown, field: string): number => (isJsonObject(value) ? numberIn(value[field]) : 0);
-const numberIn = (value: unknown): number => (typeof value === "number" && Number.isFinite(value) ? value : 0);
+const countAt = (value: unknown, field: string): number => (isJsonObject(value) ? tokenCount(value[field]) : 0);

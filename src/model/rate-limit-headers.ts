@@ -20,8 +20,8 @@ export const rateLimitsOf = (headers: ResponseHeaders): RateLimitSnapshot => ({
 function windowOf(headers: ResponseHeaders, prefix: string): RateLimitWindow | null {
   const usedPercent = numberOf(headerOf(headers, `${prefix}-used-percent`));
   if (usedPercent === null) return null;
-  const minutes = numberOf(headerOf(headers, `${prefix}-window-minutes`));
-  const resetsAt = numberOf(headerOf(headers, `${prefix}-reset-at`));
+  const minutes = wholeOf(headerOf(headers, `${prefix}-window-minutes`));
+  const resetsAt = wholeOf(headerOf(headers, `${prefix}-reset-at`));
   // A window of nothing but zeros is how the server says that there is none.
   if (usedPercent === 0 && (minutes ?? 0) === 0 && resetsAt === null) return null;
   return { used_percent: usedPercent, window_minutes: minutes, resets_at: resetsAt };
@@ -38,6 +38,12 @@ function creditsOf(headers: ResponseHeaders): CreditsSnapshot | null {
 function numberOf(text: string | undefined): number | null {
   const value = text === undefined || text.trim() === "" ? Number.NaN : Number(text);
   return Number.isFinite(value) ? value : null;
+}
+
+/** Clients read whole numbers alone. */
+function wholeOf(text: string | undefined): number | null {
+  const value = numberOf(text);
+  return Number.isSafeInteger(value) ? value : null;
 }
 
 function booleanOf(text: string | undefined): boolean | null {

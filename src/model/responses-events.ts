@@ -1,6 +1,6 @@
 /** One server-sent event of the Responses API as a ModelEvent (SPEC 18). */
 import { type ResponseItem, responseItemSchema } from "../protocol/response-item.ts";
-import type { TokenUsage } from "../protocol/token-usage.ts";
+import { type TokenUsage, tokenCount } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 import type { ModelEvent } from "./model-client.ts";
 import { errorObjectOf, failureOfResponse, incomplete, parseJson } from "./model-failure.ts";
@@ -77,14 +77,14 @@ const usageIn = (response: unknown): TokenUsage | undefined =>
   isJsonObject(response) && isJsonObject(response.usage) ? usageOf(response.usage) : undefined;
 
 function usageOf(usage: JsonObject): TokenUsage {
-  const input = numberAt(usage, "input_tokens");
-  const output = numberAt(usage, "output_tokens");
+  const input = countAt(usage, "input_tokens");
+  const output = countAt(usage, "output_tokens");
   return {
     input_tokens: input,
-    cached_input_tokens: numberAt(usage.input_tokens_details, "cached_tokens"),
+    cached_input_tokens: countAt(usage.input_tokens_details, "cached_tokens"),
     output_tokens: output,
-    reasoning_output_tokens: numberAt(usage.output_tokens_details, "reasoning_tokens"),
-    total_tokens: numberAt(usage, "total_tokens", input + output),
+    reasoning_output_tokens: countAt(usage.output_tokens_details, "reasoning_tokens"),
+    total_tokens: countAt(usage, "total_tokens") || input + output,
   };
 }
 
@@ -113,9 +113,9 @@ function textAt(value: JsonObject, field: string): string | undefined {
   return typeof text === "string" ? text : undefined;
 }
 
-const indexAt = (event: JsonObject, field: string): number => numberAt(event, field);
-
-function numberAt(value: unknown, field: string, otherwise = 0): number {
-  const number = isJsonObject(value) ? value[field] : undefined;
-  return typeof number === "number" && Number.isFinite(number) ? number : otherwise;
+function indexAt(event: JsonObject, field: string): number {
+  const index = event[field];
+  return Number.isSafeInteger(index) && Number(index) >= 0 ? Number(index) : 0;
 }
+
+const countAt = (value: unknown, field: string): number => tokenCount(isJsonObject(value) ? value[field] : undefined);

@@ -40,6 +40,13 @@ export const zeroUsage: Readonly<TokenUsage> = Object.freeze({
   total_tokens: 0,
 });
 
+/** More than any response can cost. */
+const MOST_TOKENS = 1e12;
+
+/** What a server says of a number of tokens: clients read whole numbers, and no total gets over one that is none. */
+export const tokenCount = (value: unknown): number =>
+  typeof value === "number" && value >= 0 && value <= MOST_TOKENS ? Math.round(value) : 0;
+
 export const addUsage = (a: TokenUsage, b: TokenUsage): TokenUsage => ({
   input_tokens: a.input_tokens + b.input_tokens,
   cached_input_tokens: a.cached_input_tokens + b.cached_input_tokens,

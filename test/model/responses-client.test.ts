@@ -227,6 +227,26 @@ test("rate limits are read from the headers", async () => {
   await client.close();
 });
 
+test("numbers that no client could read are told as none: tokens, and the windows of limits", async () => {
+  const odd = [1.6, -5, 1e30, "7", null].map((tokens) => ({
+    type: "response.completed",
+    response: { id: "r", usage: { input_tokens: tokens, output_tokens: 2, total_tokens: tokens } },
+  }));
+  const told: unknown[] = [];
+  for (const [index, event] of odd.entries()) {
+    const minutes = ["1.5", "1e30", "soon", "NaN", "300"][index] ?? "";
+    const headers = { "x-codex-primary-used-percent": "5", "x-codex-primary-window-minutes": minutes };
+    await using server = await ModelServer.start(streaming(sse(event), headers));
+    const client = responsesClient({ baseUrl: server.baseUrl });
+    for (const each of await answer(client)) {
+      if (each.type === "completed") told.push([each.usage?.input_tokens, each.usage?.total_tokens]);
+      else if (each.type === "rate_limits") told.push(each.snapshot.primary?.window_minutes);
+    }
+    await client.close();
+  }
+  assert.deepEqual(told, [null, [2, 2], null, [0, 2], null, [0, 2], null, [0, 2], 300, [0, 2]]);
+});
+
 test("what is unknown, cut or out of place is passed over", async () => {
   const text = [
     ": a comment\n\n",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addUsage, zeroUsage } from "../../src/protocol/token-usage.ts";
+import { addUsage, tokenCount, zeroUsage } from "../../src/protocol/token-usage.ts";
 
 test("usage adds up field by field", () => {
   const one = {
@@ -18,4 +18,9 @@ test("usage adds up field by field", () => {
     reasoning_output_tokens: 8,
     total_tokens: 10,
   });
+});
+
+test("a number of tokens is a whole one, and believable", () => {
+  const given = [7, 1.5, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e30, 1e12, "7", null, undefined, {}];
+  assert.deepEqual(given.map(tokenCount), [7, 2, 0, 0, 0, 0, 1e12, 0, 0, 0, 0]);
 });

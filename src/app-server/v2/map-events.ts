@@ -356,11 +356,14 @@ const turnOf = (submission: string, { turn_id, root_turn_id, started_at }: TurnS
     rootId: root_turn_id,
   });
 
+/** As far as the protocol's percents go. */
+const INT32 = 2 ** 31 - 1;
+
 const window = (limit: RateLimitSnapshot["primary"]) =>
   limit === null
     ? null
     : {
-        usedPercent: Math.round(limit.used_percent),
+        usedPercent: Math.round(Math.max(-INT32, Math.min(INT32, limit.used_percent))),
         windowDurationMins: limit.window_minutes ?? null,
         resetsAt: limit.resets_at ?? null,
       };
