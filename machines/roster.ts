@@ -67,7 +67,6 @@ function withChange<T>(
   if (shift < 0) return change.after === undefined ? undefined : { value: change.after, under: [], counts };
   const under = [...(node?.under ?? [])];
   const slot = (key >>> shift) & MASK;
-  while (under.length <= slot) under.push(undefined);
   under[slot] = withChange(under[slot], key, change, count, shift - BITS);
   return under.every((one) => one === undefined) ? undefined : { under, counts };
 }

@@ -7,6 +7,7 @@
  *     whatever the manager's clock says; and at once where waiting can't help, since every place is held by a thread whose
  *     turn only waits for others, this waiter's own among them.
  */
+import { onceAborted } from "../kernel/abort-listeners.ts";
 import { systemClock } from "../kernel/clock.ts";
 import { type Release, Slots } from "../kernel/slots.ts";
 import type { LimitReachedError } from "../protocol/errors.ts";
@@ -69,7 +70,7 @@ export class Rooms {
     const onAbort = () => refuse.abort(signal?.reason);
     const full = () => refuse.abort(this.#full());
     const timer = signal === undefined ? systemClock.setTimeout(full, this.#parts.patienceMs) : undefined;
-    signal?.addEventListener("abort", onAbort, { once: true });
+    const stopListening = signal && onceAborted(signal, onAbort);
     if (signal?.aborted) onAbort();
     this.#waiters.add(waiter);
     try {
@@ -78,8 +79,8 @@ export class Rooms {
       return await place;
     } finally {
       this.#waiters.delete(waiter);
-      if (timer !== undefined) systemClock.clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
+      systemClock.clearTimeout(timer);
+      stopListening?.();
     }
   }
 

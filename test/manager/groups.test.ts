@@ -367,6 +367,16 @@ suite("groups", () => {
     );
   });
 
+  test("a group that goes out of scope after its manager has ended, or while it ends, is left to it", async () => {
+    const r = await own();
+    const group = await r.manager.group();
+    const { thread } = await group.startThread();
+    const down = r.manager.shutdown();
+    await group[Symbol.asyncDispose]();
+    assert.deepEqual((await down).completed, [thread.id]);
+    await group[Symbol.asyncDispose]();
+  });
+
   test("SEMANTICS 4.11: nothing is left of stopped groups; their threads are their own until they are revived", async () => {
     await using r = await own();
     const left = () => runtimeOf(r.manager)?.leftBeside();

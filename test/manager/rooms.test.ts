@@ -99,10 +99,15 @@ suite("places in memory", () => {
     await settled();
     assert.deepEqual([looks, timers()], [3, before]);
     place();
-    assert.equal(typeof (await waiting), "function");
+    const second = await waiting;
     rooms.poke();
     await settled();
     assert.equal(looks, 3);
+    const patient = rooms.take(undefined);
+    assert.equal(timers(), before + 1, "who brings no signal waits for so long at most");
+    second();
+    await patient;
+    assert.equal(timers(), before);
   });
 
   test("a waiter that comes while another one is looked after is looked after too", async () => {
