@@ -33,6 +33,5 @@ function hash(text: string, seed: number): number {
   let value = seed;
   for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
   value ^= value >>> 15;
-  value = Math.imul(value, 0x85ebca6b);
   return (value ^ (value >>> 13)) >>> 0;
 }

@@ -6,6 +6,7 @@ import { Fifo, type Place } from "../../src/kernel/fifo.ts";
 test("a queue whose members may leave from anywhere behaves as an array does", () => {
   const step = fc.oneof(
     { weight: 3, arbitrary: fc.constant({ do: "push" as const, pick: 0 }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("insert" as const), pick: fc.nat({ max: 4 }) }) },
     { weight: 1, arbitrary: fc.constant({ do: "shift" as const, pick: 0 }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant("remove" as const), pick: fc.nat() }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant("walk" as const), pick: fc.nat({ max: 4 }) }) },
@@ -25,6 +26,10 @@ test("a queue whose members may leave from anywhere behaves as an array does", (
         if (what === "push") {
           model.push(places.length);
           places.push(queue.push(places.length));
+        } else if (what === "insert") {
+          const isAfter = (other: number) => other % 5 > pick;
+          model.splice(model.findLastIndex((other) => !isAfter(other)) + 1, 0, places.length);
+          places.push(queue.insert(places.length, isAfter));
         } else if (what === "shift") assert.equal(queue.shift(), model.shift());
         else if (what === "remove") remove(places.length === 0 ? undefined : pick % places.length);
         else {

@@ -150,6 +150,21 @@ suite("ranked slots", () => {
     assert.equal(slots.waiting, 0);
   });
 
+  test("a rank that is lent, taken back or changed moves all that are waited for by way of others", () => {
+    const { slots, standings, ask } = queue();
+    ask("holds", 1);
+    for (const id of ["usual", "middle", "behind"]) ask(id, id === "usual" ? 3 : 5);
+    standings.set("urgent", { rank: 1, tree: "urgent" });
+    slots.lend("middle", "behind");
+    const takeBack = slots.lend("urgent", "middle");
+    assert.deepEqual(slots.order(), ["middle", "behind", "usual"]);
+    takeBack();
+    assert.deepEqual(slots.order(), ["usual", "middle", "behind"]);
+    standings.set("middle", { rank: 2, tree: "middle" });
+    slots.rerank("middle");
+    assert.deepEqual(slots.order(), ["middle", "behind", "usual"]);
+  });
+
   test("a rank that changes while it waits: it keeps its arrival, before those of the new rank that asked later", async () => {
     const { clock, slots, standings, ask } = queue();
     const abort = new AbortController();
