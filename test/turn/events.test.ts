@@ -89,6 +89,17 @@ suite("a turn's events", () => {
     slow.open();
     const result = await running;
     assert.equal(result.lastAgentMessage, "done");
+    assert.deepEqual(
+      seen.flatMap(({ msg }) =>
+        msg.type === "item_completed" && msg.item.type === "DynamicToolCall"
+          ? [[msg.item.status, msg.item.output]]
+          : [],
+      ),
+      [
+        ["completed", '{"key":"fast"}'],
+        ["completed", '{"key":"slow"}'],
+      ],
+    );
     const types = typesOf(seen);
     const firstAnswer = types.slice(types.indexOf("token_count"), types.lastIndexOf("item_completed"));
     assert.ok(firstAnswer.includes("agent_reasoning_section_break") && firstAnswer.includes("agent_reasoning"));
