@@ -23,6 +23,7 @@ import type { NewThread, WaitOptions } from "../thread/thread.ts";
 import { GroupJournal } from "./group-journal.ts";
 import type { GroupOptions, GroupRule } from "./group-options.ts";
 import type { GroupRecord } from "./group-record.ts";
+import { DEFAULT_STOP_MS, GroupStop } from "./group-stop.ts";
 import { GroupWaits } from "./group-waits.ts";
 import type { MemberLives } from "./member-lives.ts";
 import { RESTART_STRATEGIES, type RestartStrategy } from "./options.ts";
@@ -60,9 +61,6 @@ type Parts = {
   readonly parent: LiveGroup | undefined;
 };
 
-const OUTCOMES = ["completed", "failed", "timedOut"] as const;
-const nothing = () => ({ completed: [] as ThreadId[], failed: [] as ThreadId[], timedOut: [] as ThreadId[] });
-const DEFAULT_STOP_MS = 10_000;
 const MEMBER_KINDS = { restart: oneOf(...RESTART_STRATEGIES) };
 
 export class LiveGroup implements ThreadGroup {
@@ -84,8 +82,7 @@ export class LiveGroup implements ThreadGroup {
   /** Since when a member's start has been refused, for reasons that are not its own. */
   readonly #refused = new Map<string, number>();
   #line: Promise<unknown> = Promise.resolve();
-  #ending: { readonly how: "suspend" | "end"; readonly deadlineAt: number } | undefined;
-  #report = nothing();
+  readonly #stopping: GroupStop;
   #isStarted = false;
   #isClosed = false;
 
@@ -97,6 +94,7 @@ export class LiveGroup implements ThreadGroup {
     this.#rule = rule;
     this.#record = record;
     this.#parent = parent;
+    this.#stopping = new GroupStop(host);
     const stored = record?.stored;
     const now = elapsedBy(clock);
     const restarts = (stored?.restarts ?? []).map((at) => now - Math.max(0, clock.now() - at));
@@ -276,7 +274,7 @@ export class LiveGroup implements ThreadGroup {
     // For the group above it has ended as a thread that somebody stopped.
     this.#parent?.noteEnd(this.id, "asked", undefined);
     await this.#record?.flush();
-    return this.#report;
+    return this.#stopping.report;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -286,8 +284,7 @@ export class LiveGroup implements ThreadGroup {
   async #halt(how: "suspend" | "end", deadlineAt: number): Promise<void> {
     const { status } = this;
     if (status === "running") {
-      this.#ending = { how, deadlineAt };
-      this.#report = nothing();
+      this.#stopping.begin(how, deadlineAt);
       this.#actor.send({ type: "group.stop" });
     } else if (status === "gaveUp") this.#actor.send({ type: "group.stop" });
     await this.#waits.until(undefined, () => this.status === "stopped" || this.status === "gaveUp");
@@ -468,35 +465,17 @@ export class LiveGroup implements ThreadGroup {
   async #stop(id: ThreadId, why: StopReason): Promise<void> {
     try {
       const inner = this.#inner.get(id);
-      // What the group above suspends comes back with it.
-      const how = why === "sibling" || (why === "group" && this.#ending?.how === "suspend") ? "suspend" : "end";
-      if (inner === undefined) await this.#stopThread(id, how, why);
+      if (inner === undefined) await this.#stopping.stopThread(id, why, this.#rule.stopDeadlineMs);
       else {
-        await inner.#halt(how, this.#deadlineAt());
-        this.#add(inner.#report);
+        await inner.#halt(this.#stopping.howFor(why), this.#stopping.deadlineAt);
+        this.#stopping.add(inner.#stopping.report);
       }
     } catch (error) {
       this.#complain(`member ${id} could not be stopped`, error);
-      this.#add({ ...nothing(), failed: [id] });
+      this.#stopping.noteFailed(id);
     } finally {
       if (!this.#isClosed) this.#actor.send({ type: "member.stopped", id });
     }
-  }
-
-  async #stopThread(id: ThreadId, how: "suspend" | "end", why: StopReason): Promise<void> {
-    const { lives, clock } = this.#host;
-    if (how === "suspend") return lives.suspend(id, this.#rule.stopDeadlineMs);
-    const deadlineMs = Math.max(0, this.#deadlineAt() - elapsedBy(clock));
-    const outcome = await lives.endMember(id, { deadlineMs, hasFailed: why === "intensity" });
-    this.#add({ ...nothing(), [outcome]: [id] });
-  }
-
-  #deadlineAt(): number {
-    return this.#ending?.deadlineAt ?? elapsedBy(this.#host.clock) + DEFAULT_STOP_MS;
-  }
-
-  #add(report: ShutdownReport): void {
-    for (const outcome of OUTCOMES) for (const id of report[outcome]) this.#report[outcome].push(id);
   }
 
   #gaveUp({ lastMember, restarts }: { lastMember: string | null; restarts: number }): void {
