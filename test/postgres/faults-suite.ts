@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
+import { inspect } from "node:util";
 import { raceAbort } from "../../src/kernel/cancellation.ts";
 import { RolloutNotFoundError, StoreIoError, ThreadBusyError } from "../../src/protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
@@ -357,6 +358,42 @@ test("what cannot be reached, or was made by a later version, is told without a 
   const late = open(schema);
   await assert.rejects(late.list(), /later version/);
   await Promise.all([store.close(), late.close()]);
+});
+
+test("an address that is wrong is told as what is wrong with it, and nobody else is asked", async () => {
+  for (const [address, says] of [
+    ["postgres://u:opensesame@[bad/db", /its address cannot be read; encode what is special in the password/],
+    ["postgres://u:opensesame#x@127.0.0.1:1/db", /its address cannot be read/],
+    [
+      `${server.connectionString}?sslmode=verify-full&sslrootcert=/nope`,
+      /a certificate or key .* cannot be read \(ENOENT\)/,
+    ],
+    [server.connectionString.replace(/postgres$/, "elsewhere"), /the database does not exist; create it/],
+  ] as const) {
+    const store = postgresStore({ connectionString: address });
+    await assert.rejects(store.list(), (error) => {
+      assert.ok(error instanceof StoreIoError, String(error));
+      assert.match(error.message, says);
+      assert.ok(!inspect(error, { depth: 9 }).includes("opensesame"));
+      return true;
+    });
+    await store.close();
+  }
+});
+
+test("a user who may make no schemas makes the tables in one that an administrator has made", async () => {
+  const schema = freshSchema();
+  await server.admin(async (admin) => {
+    await admin.query("CREATE ROLE modest LOGIN");
+    await admin.query(`CREATE SCHEMA ${schema} AUTHORIZATION modest`);
+  });
+  const address = new URL(server.connectionString);
+  address.username = "modest";
+  const stores = Array.from({ length: 3 }, () => open(schema, { connectionString: address.href }));
+  await Promise.all(stores.map((store) => store.list()));
+  const elsewhere = open(freshSchema(), { connectionString: address.href });
+  await assert.rejects(elsewhere.list(), /the user may not do that; grant it the rights on the schema \(42501\)/);
+  for (const store of [...stores, elsewhere]) await store.close();
 });
 
 test("a pool of the embedder's stays open, and serves two stores", async () => {

@@ -34,8 +34,10 @@ export const isReadOnly = (error: unknown): boolean => codeOf(error) === "25006"
 /** The statement itself fails for every sender: of a batch, one thread's part may be the reason. */
 export const isOfTheStatement = (error: unknown): boolean => /^(?:22|23|54)/.test(codeOf(error));
 
-/** What the driver says then has no code. */
+/** What the driver says then has no code of the server. */
 const NO_PASSWORD = /client password must be a string/;
+const NO_ADDRESS = "ERR_INVALID_URL";
+const isOfAFile = (error: unknown): boolean => error instanceof Error && "syscall" in error && error.syscall === "open";
 
 const ADVICE: Readonly<Record<string, string>> = {
   "53100": "its disk is full; make room",
@@ -59,6 +61,16 @@ export function storeFailure(error: unknown): Error {
   if (advice !== undefined) return new StoreIoError(`PostgreSQL: ${advice} (${code})`, { cause: error });
   if (NO_PASSWORD.test(text)) {
     return new StoreIoError("PostgreSQL: it asks for a password, and the address has none", { cause: error });
+  }
+  if (code === NO_ADDRESS) {
+    return new StoreIoError("PostgreSQL: its address cannot be read; encode what is special in the password", {
+      cause: error,
+    });
+  }
+  if (isOfAFile(error)) {
+    return new StoreIoError(`PostgreSQL: a certificate or key that its address names cannot be read (${code})`, {
+      cause: error,
+    });
   }
   if (isDisconnection(error)) {
     const what = `PostgreSQL cannot be reached${code === "" ? "" : ` (${code})`}`;

@@ -121,7 +121,8 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
 export const migrate = (schema: string): string => `
   DO $migration$ BEGIN
     PERFORM pg_advisory_xact_lock(${MIGRATION_LOCK});
-    CREATE SCHEMA IF NOT EXISTS ${schema};
+    -- IF NOT EXISTS asks for the right to make schemas also where this one is there.
+    IF to_regnamespace('${schema}') IS NULL THEN CREATE SCHEMA ${schema}; END IF;
     CREATE TABLE IF NOT EXISTS ${schema}.migrations (step integer PRIMARY KEY, at timestamptz NOT NULL DEFAULT now());
     ${MIGRATIONS.map(
       (step, index) => `

@@ -48,7 +48,11 @@ const isPool = (value: unknown): boolean =>
 
 const optionsSchema = z
   .strictObject({
-    connectionString: z.string().min(1).optional(),
+    // The driver reads anything else as the name of some other place, and asks there.
+    connectionString: z
+      .string()
+      .regex(/^postgres(?:ql)?:\/\//i, "must be an address such as postgres://user:password@host:port/database")
+      .optional(),
     pool: z.custom<PostgresPool>(isPool, "must be a pool of the package pg, or one of its shape").optional(),
     schema: z
       .string()
