@@ -7,13 +7,19 @@ import { folder } from "../turn/tools/tool-turn.ts";
 import { type Json, serve } from "./test-client.ts";
 
 const replace = { mergeStrategy: "replace" };
-const REFUSED: [Json, string][] = [
-  [{ keyPath: "", value: 1 }, "keyPath must not be empty"],
-  [{ keyPath: "a..b", value: 1 }, "keyPath segments must not be empty"],
-  [{ keyPath: "model", value: "m", filePath: "/nope" }, "Only writes to the user config are allowed"],
+const REFUSED: [Json, string | RegExp, string][] = [
+  [{ keyPath: "", value: 1 }, "keyPath must not be empty", "configValidationError"],
+  [{ keyPath: "a..b", value: 1 }, "keyPath segments must not be empty", "configValidationError"],
+  [{ keyPath: "model", value: 7 }, /model: /, "configValidationError"],
+  [
+    { keyPath: "model", value: "m", filePath: "/nope" },
+    "Only writes to the user config are allowed",
+    "configLayerReadonly",
+  ],
   [
     { keyPath: "model", value: "m", expectedVersion: "bogus" },
     "Configuration was modified since last read. Fetch latest version and retry.",
+    "configVersionConflict",
   ],
 ];
 
@@ -22,9 +28,10 @@ test("a write that is refused changes nothing; one that is not changes its key",
   await using served = await serve({ server: { home } });
   const { client } = served;
   const { version } = await client.request("config/value/write", { keyPath: "model", value: "first", ...replace });
-  for (const [params, message] of REFUSED) {
+  for (const [params, message, code] of REFUSED) {
     const failure = await client.failure("config/value/write", { ...replace, ...params });
-    assert.deepEqual([failure.code, failure.message], [-32600, message]);
+    assert.deepEqual([failure.code, failure.data.config_write_error_code], [-32600, code]);
+    assert.match(failure.message, typeof message === "string" ? new RegExp(`^${message}$`) : message);
   }
   const text = () => readFile(join(home, "config.toml"), "utf8");
   assert.equal((await text()).trim(), 'model = "first"');

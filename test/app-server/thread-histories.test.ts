@@ -113,6 +113,7 @@ test("ephemeral threads: loaded, never listed, and nothing that needs a file", a
   assert.equal(await why("thread/revert", { beforeTurnId: "x" }), "ephemeral threads do not support thread/revert");
   for (const method of ["thread/fork", "thread/resume", "thread/archive"])
     assert.equal(await why(method), `no rollout found for thread id ${threadId}`);
+  assert.equal(await why("thread/unarchive"), `no archived rollout found for thread id ${threadId}`);
   assert.equal(
     await why("thread/name/set", { name: "n" }),
     `ephemeral thread does not support metadata updates: ${threadId}`,

@@ -8,6 +8,7 @@ import { type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { refusedWrite, throwRefusedWrite } from "./refused-write.ts";
 
 const readSchema = z.object({ includeLayers: optionalFlag, cwd: optionalText });
 const edit = { keyPath: text, value: z.unknown(), mergeStrategy: z.enum(["replace", "upsert"]) };
@@ -93,17 +94,18 @@ async function write({ configs }: ServerContext, edits: readonly Edit[], { fileP
   const { file } = configs;
   if (file === undefined) throw invalidRequest("this server has no config.toml to write");
   if (filePath != null && resolve(filePath) !== resolve(file.path)) {
-    throw invalidRequest("Only writes to the user config are allowed");
+    throw refusedWrite("Only writes to the user config are allowed", "configLayerReadonly");
   }
   let expected = expectedVersion ?? undefined;
   let contents = await file.read();
-  if (expected !== undefined && expected !== contents.version) throw invalidRequest(MODIFIED);
+  if (expected !== undefined && expected !== contents.version) throw refusedWrite(MODIFIED, "configVersionConflict");
   for (const { keyPath, value, mergeStrategy } of edits) {
     checkKeyPath(keyPath);
     checkIsMeant(keyPath, value);
     const path = parseKeyPath(keyPath);
     const merged = mergeStrategy === "upsert" ? merge(valueAt(contents.table, path), value) : value;
-    contents = await file.write(path, merged, expected === undefined ? {} : { expectedVersion: expected });
+    const options = expected === undefined ? {} : { expectedVersion: expected };
+    contents = await file.write(path, merged, options).catch(throwRefusedWrite);
     expected = expected === undefined ? undefined : contents.version;
   }
   return { status: "ok", version: contents.version, filePath: contents.path, overriddenMetadata: null };
@@ -113,9 +115,9 @@ const MODIFIED = "Configuration was modified since last read. Fetch latest versi
 
 /** In Codex's words, before our own reading of it. @throws RpcError */
 function checkKeyPath(keyPath: string): void {
-  if (keyPath === "") throw invalidRequest("keyPath must not be empty");
+  if (keyPath === "") throw refusedWrite("keyPath must not be empty");
   if (!keyPath.includes('"') && keyPath.split(".").includes("")) {
-    throw invalidRequest("keyPath segments must not be empty");
+    throw refusedWrite("keyPath segments must not be empty");
   }
 }
 
@@ -123,7 +125,7 @@ function checkKeyPath(keyPath: string): void {
 function checkIsMeant(keyPath: string, value: unknown): void {
   if (!(JSON.stringify(value) ?? "").includes(REDACTED)) return;
   const advice = "write the secret itself, or only the keys that change";
-  throw invalidRequest(`${keyPath}: \`${REDACTED}\` stands for a secret that config/read does not show; ${advice}`);
+  throw refusedWrite(`${keyPath}: \`${REDACTED}\` stands for a secret that config/read does not show; ${advice}`);
 }
 
 /** A table is added to what is there; anything else replaces it. */

@@ -5,6 +5,7 @@ import { type MethodTable, method } from "../method.ts";
 import { text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { refusedWrite } from "./refused-write.ts";
 
 const anySchema = z.object({});
 
@@ -53,8 +54,7 @@ async function setDefault({ configs }: ServerContext, providerId: string) {
   const { file } = configs;
   if (file === undefined) throw invalidRequest("this server has no config.toml to write");
   if (!(await configs.load()).providers.has(providerId)) {
-    const details = { config_write_error_code: "configValidationError" };
-    throw invalidRequest(`Model provider \`${providerId}\` is not configured.`, { details });
+    throw refusedWrite(`Model provider \`${providerId}\` is not configured.`);
   }
   const { version, path } = await file.write(["model_provider"], providerId, {});
   return { status: "ok", version, filePath: path, overriddenMetadata: null };

@@ -83,7 +83,7 @@ async function unarchive(server: ServerContext, given: string, call: Call): Prom
   const threadId = readThreadId(given, "session");
   const found = await findStored(manager, threadId);
   if (found?.archived !== true) {
-    throw manager.loadedThread(threadId) === undefined
+    throw manager.loadedThread(threadId) === undefined || views.ephemeral.has(threadId)
       ? invalidRequest(`no archived rollout found for thread id ${threadId}`, { code: "rollout_not_found" })
       : invalidRequest(`thread ${threadId} already has an active writer`, { code: "thread_busy" });
   }
