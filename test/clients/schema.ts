@@ -16,6 +16,7 @@ const TO_HEAR = [
   ...["item/started", "item/completed", "item/agentMessage/delta", "item/reasoning/summaryTextDelta", "error"],
   ...["item/commandExecution/outputDelta", "item/commandExecution/requestApproval", "item/fileChange/requestApproval"],
   ...["item/plan/delta", "thread/goal/updated", "thread/goal/cleared", "thread/queue/changed"],
+  ...["process/outputDelta", "process/exited", "thread/attachment/updated"],
   ...["serverRequest/resolved", "account/updated", "account/login/completed", "deprecationNotice"],
 ];
 
@@ -52,6 +53,7 @@ async function session(client: StdioClient, { work: cwd, model }: Place): Promis
   await client.nth("item/completed", ({ item }) => item.source === "userShell");
   await lists(client, threadId);
   await commands(client, cwd);
+  await attachments(client, threadId);
   await settings(client, threadId);
   await modes(client);
   await client.ask("thread/inject_items", {
@@ -118,6 +120,21 @@ async function commands(client: StdioClient, cwd: string): Promise<void> {
   await client.ask("command/exec/terminate", { processId: "p" });
   await answer;
   await client.ask("command/exec", { command: ["true"], permissionProfile: ":danger-full-access" });
+  const spawned = { processHandle: "h", command: ["cat"], cwd };
+  await client.ask("process/spawn", { ...spawned, streamStdin: true, streamStdoutStderr: true });
+  await client.ask("process/writeStdin", { processHandle: "h", deltaBase64: "aGk=" });
+  await client.nth("process/outputDelta", (params) => params.processHandle === "h");
+  await client.ask("process/kill", { processHandle: "h" });
+  await client.nth("process/exited", (params) => params.processHandle === "h");
+  await client.ask("environment/info", { environmentId: "local" });
+}
+
+async function attachments(client: StdioClient, threadId: string): Promise<void> {
+  const named = { attachmentType: "note", identityKey: "1" };
+  await client.ask("thread/attachment/add", { threadId, ...named, payload: { words: ["a"] } });
+  await client.ask("thread/attachment/list", { threadId, limit: 1 });
+  await client.ask("thread/attachmentOwner/list", named);
+  await client.ask("thread/attachment/remove", { threadId, ...named });
 }
 
 async function settings(client: StdioClient, threadId: string): Promise<void> {
