@@ -56,7 +56,9 @@ export class Ingress {
     { key, signal }: { key: string; signal?: AbortSignal | undefined },
   ): Promise<string> {
     const answer = await this.#ask([...path, "send"], { method: "POST", body: encode(message), key }, signal);
-    return sentSchema.parse(answer).invocationId;
+    const sent = sentSchema.safeParse(answer);
+    if (!sent.success) throw this.#stranger(sent.error);
+    return sent.data.invocationId;
   }
 
   /** What became of an invocation. */
@@ -109,12 +111,27 @@ export class Ingress {
       const { cause: inner } = cause as { cause?: { code?: string; message?: string } };
       return { why: inner?.code ?? inner?.message ?? String(cause), cause };
     }
-    if (response.ok) return { answer: text === "" ? undefined : JSON.parse(text) };
+    if (response.ok) return { answer: this.#read(text) };
     const failure = readFailure(text);
     if (failure.metadata?.skein !== undefined) throw fromWire(JSON.parse(failure.metadata.skein));
     const isOfInvocation = failure.source === "invocation";
     if (!isOfInvocation && PASSING.has(response.status)) return { why: `status ${response.status}` };
     throw this.#refusal(response.status, failure, isOfInvocation);
+  }
+
+  #read(text: string): unknown {
+    try {
+      return text === "" ? undefined : JSON.parse(text);
+    } catch (cause) {
+      throw this.#stranger(cause);
+    }
+  }
+
+  #stranger(cause: unknown): ClusterMismatchError {
+    return new ClusterMismatchError(
+      `what answers at ${this.#options.url} is no cluster's engine: give the address of restate-server's ingress, such as http://127.0.0.1:8080`,
+      { cause },
+    );
   }
 
   #refusal(status: number, { message }: z.infer<typeof failureSchema>, isOfInvocation: boolean): Error {

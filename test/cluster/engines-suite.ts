@@ -114,6 +114,17 @@ suite("engines", { timeout: 300_000 }, () => {
     assert.deepEqual(readdirSync(cache.path), []);
   });
 
+  test("a cache that can't be written is told by its name, with what to do", async () => {
+    const cache = join(import.meta.filename, "cache");
+    await assert.rejects(
+      PostgresEngine.create({ cache }),
+      (error) =>
+        error instanceof EngineError &&
+        error.message.includes(`${cache} (ENOTDIR)`) &&
+        /SKEIN_CACHE/.test(error.message),
+    );
+  });
+
   test("without npm the error says what is needed", async () => {
     using cache = new Folder();
     const path = process.env.PATH;

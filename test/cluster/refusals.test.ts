@@ -238,6 +238,28 @@ suite("connect", () => {
     await assert.rejects(connect({ ingress: other }).startThread(), ClusterMismatchError);
   });
 
+  test("what is no engine is told at once, with what to give instead", async (t) => {
+    let asked = 0;
+    const server = createServer((request, response) => {
+      asked += 1;
+      request.resume().on("end", () => response.end("<html>It works!</html>"));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    const ingress = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const threadId = newThreadId();
+    for (const work of [
+      (threads: Cluster) => threads.startThread(),
+      (threads: Cluster) => threads.getThread(threadId),
+      (threads: Cluster) => threads.listThreads(),
+    ])
+      await assert.rejects(
+        work(connect({ ingress })),
+        (error) => error instanceof ClusterMismatchError && /no cluster's engine/.test(error.message),
+      );
+    assert.equal(asked, 3);
+  });
+
   test("what the engine has given up is not tried again", async (t) => {
     let asked = 0;
     const url = await standIn(t, () => {

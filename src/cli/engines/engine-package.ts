@@ -57,8 +57,7 @@ export async function enginePackage(wanted: EnginePackage, host: EngineHost): Pr
   const place = join(host.cache, `${name.replaceAll("/", "+")}@${wanted.version}`);
   const folder = join(place, "node_modules", name);
   if (existsSync(place)) return folder;
-  await makeFolder(host.cache);
-  const fresh = await mkdtemp(join(host.cache, ".fetching-"));
+  const fresh = await freshFolder(host.cache);
   try {
     await fetchInto(fresh, `${name}@${wanted.version}`, wanted, host);
     await linkLibraries(join(fresh, "node_modules", name));
@@ -69,6 +68,16 @@ export async function enginePackage(wanted: EnginePackage, host: EngineHost): Pr
     await rm(fresh, { recursive: true, force: true });
   }
   return folder;
+}
+
+async function freshFolder(cache: string): Promise<string> {
+  try {
+    await makeFolder(cache);
+    return await mkdtemp(join(cache, ".fetching-"));
+  } catch (cause) {
+    const { code = String(cause) } = cause as NodeJS.ErrnoException;
+    throw new EngineError(`nothing can be kept in ${cache} (${code}): name another folder by SKEIN_CACHE`, { cause });
+  }
 }
 
 async function fetchInto(

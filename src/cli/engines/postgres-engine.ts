@@ -93,7 +93,8 @@ export class PostgresEngine {
     } catch (error) {
       signal?.throwIfAborted();
       const { stderr } = error as { stderr?: string };
-      throw new EngineError(`PostgreSQL could not make its folder: ${stderr?.trim() || String(error)}`, {
+      const hint = isRoot() ? `\nfor root it runs as nobody, who must be able to enter ${tmpdir()}: see TMPDIR` : "";
+      throw new EngineError(`PostgreSQL could not make its folder: ${stderr?.trim() || String(error)}${hint}`, {
         cause: error,
       });
     }
