@@ -18,11 +18,18 @@ import {
   storedTimerSchema,
   type When,
 } from "../protocol/schedule.ts";
-import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { Priority, ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { parseWith } from "../protocol/validation.ts";
-import { checkCall, checkNamed, checkTurns, givenBudgetChange, givenSubmissionId } from "../thread/call-checks.ts";
+import {
+  checkCall,
+  checkNamed,
+  checkTurns,
+  givenBudgetChange,
+  givenPriority,
+  givenSubmissionId,
+} from "../thread/call-checks.ts";
 import { withKnownInput } from "../thread/known-input.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type {
@@ -276,7 +283,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   /** Also for its later turns, on whichever worker. */
   async setPriority(given: Priority): Promise<void> {
-    const { priority = given } = parseThreadConfig({ priority: given });
+    const priority = givenPriority(given);
     await this.#submissions.message({ kind: "priority", id: newTurnId(), priority });
   }
 

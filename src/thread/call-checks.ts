@@ -4,6 +4,7 @@ import { budgetSchema } from "../protocol/budget.ts";
 import { checkCallOptions, type OptionKinds, ofType, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
+import { type Priority, parseThreadConfig } from "../protocol/thread-config.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { ThreadQuery } from "../store/thread-store.ts";
@@ -151,6 +152,14 @@ export function givenBudgetChange(change: BudgetChange): BudgetChange {
     return given === null || given === undefined ? given : parseWith(budgetSchema, given, name);
   };
   return { budget: read("budget"), treeBudget: read("treeBudget") };
+}
+
+/** @throws InvalidRequestError */
+export function givenPriority(given: Priority): Priority {
+  const { priority } = parseThreadConfig({ priority: given });
+  if (priority === undefined)
+    throw new InvalidRequestError("setPriority: give a number from 1 to 5, `interactive` or `background`");
+  return priority;
 }
 
 /** How many turns are rolled back. @throws InvalidRequestError */

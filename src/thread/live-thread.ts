@@ -14,7 +14,7 @@ import { givenThreadId, type SubmissionId, type ThreadId, toSubmissionId } from 
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ScheduledTimer, ScheduleOptions, When } from "../protocol/schedule.ts";
-import { type Priority, parseThreadConfig, type ResolvedThreadConfig } from "../protocol/thread-config.ts";
+import type { Priority, ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import { rolloutPathOf } from "../store/rollout-path.ts";
@@ -25,7 +25,7 @@ import type { BackgroundTerminals } from "../turn/tools/exec/background-terminal
 import { activeTurnOf } from "./active-turn.ts";
 import { Audience, type Observer } from "./audience.ts";
 import { interruptTurn, rollBack, runTurn } from "./awaited-turns.ts";
-import { checkCall, checkNamed, checkTurns, givenSubmissionId } from "./call-checks.ts";
+import { checkCall, checkNamed, checkTurns, givenPriority, givenSubmissionId } from "./call-checks.ts";
 import { EventPull, EventStream, type Lives, type PastLife } from "./event-stream.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { runInput, withKnownInput } from "./known-input.ts";
@@ -210,7 +210,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
 
   async setPriority(given: Priority): Promise<void> {
     if (this.#isClosed) throw this.closedError();
-    const { priority = given } = parseThreadConfig({ priority: given });
+    const priority = givenPriority(given);
     await this.#home.changePriority(this, priority);
   }
 

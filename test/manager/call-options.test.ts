@@ -57,6 +57,13 @@ test("every call refuses options that it does not know, and what are no options,
   assert.equal((await t.run("still here")).lastAgentMessage, "ok");
 });
 
+test("a priority that is none is refused", async () => {
+  await using m = await ThreadManager.create({ store: memoryStore(), model: scriptedClient(() => [say("ok")]) });
+  const { thread: t } = await m.startThread();
+  for (const given of [undefined, null, "nonsense", {}, Number.NaN])
+    await assert.rejects(t.setPriority(given as never), { code: "invalid_request" }, String(given));
+});
+
 test("an op that says nothing is refused by whatever takes one", async () => {
   await using m = await ThreadManager.create({ store: memoryStore(), model: scriptedClient(() => [say("ok")]) });
   const { thread: t, threadId } = await m.startThread();
