@@ -109,3 +109,19 @@ for (const [what, config, env, provider] of CHOICES) {
     assert.equal((home.options.model as ModelSource).providerId, provider);
   });
 }
+
+test("a profile is read from its own file beside config.toml, and names what it overlays", async (t) => {
+  const path = await mkdtemp(join(tmpdir(), "skein-home-"));
+  t.after(() => rm(path, { recursive: true }));
+  await writeFile(join(path, "config.toml"), 'model = "usual"\nmodel_reasoning_effort = "low"\n');
+  await writeFile(join(path, "deep.config.toml"), 'model = "other"\n');
+  for (const [profile, model] of [
+    [undefined, "usual"],
+    ["deep", "other"],
+  ] as const) {
+    const found = await openHome({ home: path, env: {}, cwd: path, ...(profile !== undefined && { profile }) });
+    const { config } = await found.reload();
+    assert.deepEqual([config.model, config.reasoningEffort], [model, "low"]);
+    await found.close();
+  }
+});

@@ -317,6 +317,19 @@ export function threadSuite(make: MakeStore): void {
   );
 
   test(
+    "a long thread is read from any of its lines on",
+    inStore(make, async ({ store }) => {
+      const writer = await store.create(header());
+      for (let n = 1; n <= 1_000; n += 1) writer.append(answer(`line ${n} ${"of many ".repeat(40)}`));
+      await writer.close();
+      for (const ordinal of [0, 1, 17, 400, 777, 999, 1_000]) {
+        const [first] = await linesOf(store, writer.threadId, { from: { ordinal }, toOrdinal: ordinal + 1 });
+        assert.equal(first?.ordinal, ordinal);
+      }
+    }),
+  );
+
+  test(
     "a closed writer stores nothing more",
     inStore(make, async ({ store }) => {
       const { id } = await storedThread(store, ["one"]);
