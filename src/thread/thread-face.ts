@@ -16,7 +16,7 @@ export function threadFace(actor: AnyActorRef, hides: "children" | "nothing"): A
   if (known !== undefined) return known;
   const send = (event: unknown) => {
     if (!isTagged(event) || !isHeard(actor, event.type)) {
-      const type = isTagged(event) ? `\`${event.type}\`` : "a message without a `type`";
+      const type = isTagged(event) ? `\`${event.type}\`` : "message without a `type`";
       throw new InvalidRequestError(`thread ${actor.id} takes no ${type} from outside; give it ops with \`submit\``);
     }
     actor.send(event);
