@@ -13,7 +13,7 @@ import type { ThreadId } from "../../../protocol/ids.ts";
 import { Catalog, type CatalogRow, isCatalogBusy, isCatalogDamage } from "./catalog.ts";
 
 const GROWTH_MS = 250;
-const ROWS_MS = 100;
+const ROWS_MS = 250;
 const RETRY_MS = 5_000;
 const BUSY_RETRY_MS = 100;
 const REFRESH_MS = 5_000;
