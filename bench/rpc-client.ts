@@ -68,6 +68,11 @@ export class RpcClient {
     return this.#line.url;
   }
 
+  /** The server's. */
+  get pid(): number {
+    return this.#line.pid;
+  }
+
   /** Resident memory of the server in bytes. */
   get rss(): number {
     const status = readFileSync(`/proc/${this.#line.pid}/status`, "utf8");

@@ -24,7 +24,7 @@ const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5);
 const FILE_SECONDS = 330;
 const NAMED_FILE_SECONDS = 720;
 /** What takes minutes for one figure, or needs more than this folder. */
-const ON_DEMAND = ["cluster", "hostile", "loop", "million", "postgres"].map((name) => `${name}.bench.ts`);
+const ON_DEMAND = ["cluster", "floor", "hostile", "loop", "million", "postgres"].map((name) => `${name}.bench.ts`);
 const isOnDemand = (file: string): boolean => ON_DEMAND.includes(file);
 /** What the report draws comes first. */
 const FIRST = ["fork", "resume", "list", "spawn", "start", "app-server", "turn"];

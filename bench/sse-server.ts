@@ -57,8 +57,10 @@ if (process.argv[2] === "--serve") {
 }
 
 /** Starts the server; `stop` ends it. */
-export async function startSseServer(deltas: number): Promise<{ baseUrl: string; port: number; stop: () => void }> {
+export async function startSseServer(
+  deltas: number,
+): Promise<{ baseUrl: string; port: number; pid: number; stop: () => void }> {
   const child = fork(import.meta.filename, ["--serve", String(deltas)], { execArgv: ["--no-warnings"] });
   const [port] = (await once(child, "message")) as [number];
-  return { baseUrl: `http://127.0.0.1:${port}/v1`, port, stop: () => child.disconnect() };
+  return { baseUrl: `http://127.0.0.1:${port}/v1`, port, pid: child.pid ?? 0, stop: () => child.disconnect() };
 }
