@@ -10,6 +10,7 @@ import { isIP } from "node:net";
 import { raceAbort } from "../kernel/cancellation.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { isLoopback } from "../kernel/loopback.ts";
+import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { Listening, ListenOptions } from "./listening.ts";
 import { answerLive, LIVE_PATH, type LiveAnswer, type LiveHost } from "./live-side.ts";
@@ -31,8 +32,18 @@ export class WorkerEndpoint {
   #server: Http2Server | undefined;
   readonly #sessions = new Set<ServerHttp2Session>();
 
+  /** @throws InvalidRequestError for identity keys that are none */
   constructor(parts: EndpointParts) {
     this.#parts = parts;
+    if (parts.identityKeys === undefined) return;
+    try {
+      parts.sdk.createEndpointHandler(this.#options);
+    } catch (cause) {
+      throw new InvalidRequestError(
+        `createWorker: identityKeys: not all are public keys of an engine (${textOfThrown(cause)}): give them whole, as publickeyv1_...`,
+        { cause },
+      );
+    }
   }
 
   get #options() {

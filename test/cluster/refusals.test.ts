@@ -89,6 +89,7 @@ suite("a worker", () => {
     const wrong: [object, RegExp][] = [
       [{}, /manager/],
       [{ manager, identityKeys: ["secret"] }, /publickeyv1_/],
+      [{ manager, identityKeys: ["publickeyv1_secret"] }, /identityKeys/],
       [{ manager, leasePatienceMs: -1 }, /leasePatienceMs/],
       [{ manager, colour: "red" }, /colour/],
       [{ manager: await managerOf(t, overlaid(memoryStore(), { notes: undefined })) }, /postgresStore/],
