@@ -4,6 +4,7 @@ import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
 import type { ThreadManagerOptions } from "../../src/index.ts";
 import { ManualClock } from "../../src/kernel/clock.ts";
+import { silentLog } from "../../src/kernel/log.ts";
 import { ThreadBusyError } from "../../src/protocol/errors.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
@@ -106,6 +107,19 @@ suite("restarts", () => {
     await r.clock.advanceAsync(60_000);
     await crash();
     assert.deepEqual([closed.length, r.manager.loadedThread(threadId)?.epoch], [2, 5]);
+  });
+
+  test("a thread that stays down is told in the log, with what it crashed of and how often", async () => {
+    const told: unknown[][] = [];
+    const logger = { ...silentLog, error: (...words: unknown[]) => void told.push(words) };
+    await using r = await rig({ threadLogic: crashing, supervision: { ...supervision, maxRestarts: 0 }, logger });
+    const { threadId } = await r.manager.startThread();
+    await r.manager.sendOp(threadId, { type: "compact" });
+    await until(() => r.manager.loadedThread(threadId) === undefined);
+    await settled();
+    const [details] = told.find(([, message]) => String(message).includes("stays down")) ?? [];
+    assert.partialDeepStrictEqual(details, { threadId, crashes: 1 });
+    assert.match(String(Object(details).err), /disk on fire/);
   });
 
   test("SEMANTICS 4.3: the time of day that is set back or forward changes nothing", async () => {

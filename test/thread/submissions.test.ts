@@ -270,6 +270,8 @@ suite("back-pressure", () => {
     await Promise.all([waiting, ready]);
     assert.deepEqual(order, ["b", "ready"]);
     await thread.ready();
+    const late = new Error("too late");
+    await assert.rejects(thread.ready({ signal: AbortSignal.abort(late) }), late, "though there is room");
     await r[Symbol.asyncDispose]();
   });
 

@@ -355,3 +355,16 @@ suite("compaction", () => {
     assert.deepEqual(textsOf(r.model.requests[2] ?? { input: [] }), ["a", "ok", INTERRUPTED, "b"]);
   });
 });
+
+test("the size of a history follows the text in it, at whatever depth that stands", () => {
+  const history = new History();
+  const text = "word ".repeat(2_000);
+  history.append(callItem("a"));
+  let before = history.bytes;
+  for (const item of [userMessage(text), assistantMessage(text), functionCallOutput("a", text)]) {
+    history.append(item);
+    const grown = history.bytes - before;
+    assert.ok(grown >= text.length && grown < 1.1 * text.length, `${item.type}: ${grown}`);
+    before = history.bytes;
+  }
+});
