@@ -5,8 +5,10 @@ import { describe, test } from "node:test";
 import { ManualClock, systemClock } from "../../../src/kernel/clock.ts";
 import { silentLog } from "../../../src/kernel/log.ts";
 import { DuplicateThreadError, ThreadBusyError } from "../../../src/protocol/errors.ts";
+import { newThreadId } from "../../../src/protocol/ids.ts";
 import { header, user } from "../../../src/store/contract/store-script.ts";
 import { nodeFileSystem } from "../../../src/store/file/file-system.ts";
+import { ForkMarks } from "../../../src/store/file/lease/fork-marks.ts";
 import { LeaseKeeper } from "../../../src/store/file/lease/lease.ts";
 import { thisProcess } from "../../../src/store/file/lease/process-identity.ts";
 import { countLoopTurns } from "../../kernel/loop-turns.ts";
@@ -268,6 +270,22 @@ describe("leases", () => {
     keeper.close();
     assert.ok(turns >= 1, `the loop turned ${turns} times`);
     await live.close();
+  });
+
+  test("marks of forks: a sweep takes those of the dead, and leaves a live owner's until that clears it", async () => {
+    await using home = new TempHome();
+    const folder = join(home.path, "leases");
+    const keeper = new LeaseKeeper(nodeFileSystem, folder, systemClock, silentLog);
+    const marks = new ForkMarks(nodeFileSystem, keeper, folder);
+    const [base, fork, other] = [newThreadId(), newThreadId(), newThreadId()];
+    marks.set(base, fork);
+    writeFileSync(join(folder, "heirs", `${other}_${fork}`), "of nobody");
+    assert.deepEqual([marks.isMarked(base), marks.isMarked(other)], [true, true]);
+    marks.sweep();
+    assert.deepEqual([marks.isMarked(base), marks.isMarked(other)], [true, false]);
+    marks.clear(base, fork);
+    assert.equal(marks.isMarked(base), false);
+    keeper.close();
   });
 
   test("sweeping removes what dead owners left and nothing else", async () => {
