@@ -1,5 +1,5 @@
 /**
- * What does a store in PostgreSQL cost beside files, memory, and the bare driver that inserts the same lines? On a server of its
+ * What does a store in PostgreSQL cost beside files, memory, and the bare driver that inserts the same rows? On a server of its
  * own on the loopback, whose programs come from npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_MESSAGES`
  * (10,000: of the longest thread), `BENCH_LINES` (20,000) and `BENCH_LISTED` (100,000) say how large it is.
  *

@@ -4,7 +4,11 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { jsonLines, skein, start } from "../cli/skein.ts";
+import type { ThreadId } from "../../src/protocol/ids.ts";
+import { storedThread as contractThread, forkAt, gistOf } from "../../src/store/contract/store-script.ts";
+import { fileStore } from "../../src/store/file/file-store.ts";
+import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { ended, jsonLines, skein, start } from "../cli/skein.ts";
 import { storedThread, tempFolder } from "../cli/temp-home.ts";
 import { PostgresServer } from "./server.ts";
 
@@ -78,6 +82,50 @@ test("copy takes a home into the database and back, and goes on with what broke 
     const linesOf = (text: string) => text.split("\n").slice(1);
     assert.deepEqual(linesOf(again), linesOf(file));
   }
+});
+
+test("copy is killed again and again, in both directions: it goes on, and what came is whole", async (t) => {
+  const [first, last] = [await tempFolder(t), await tempFolder(t)];
+  const store = fileStore({ home: first });
+  const database = postgresStore({ connectionString: server.connectionString, schema: "killed_copies" });
+  const back = fileStore({ home: last });
+  t.after(() => Promise.all([store.close(), database.close(), back.close()]));
+  const ids: ThreadId[] = [];
+  for (let n = 0; n < 6; n += 1) {
+    const { id } = await contractThread(
+      store,
+      Array.from({ length: 150 }, (_, at) => `${n}/${at} ${"x".repeat(500)}`),
+    );
+    ids.push(id, await forkAt(store, id, "full"), await forkAt(store, id, { beforeUserMessage: 75 }));
+  }
+  const copied = async (from: string, to: string): Promise<void> => {
+    const args = ["copy", "--from", from, "--to", to, "--json"];
+    for (let deadline = 1; deadline <= 6; deadline += 1) {
+      const child = start(args);
+      const told = createInterface({ input: child.stdout });
+      let heard = 0;
+      told.on("line", () => {
+        heard += 1;
+        if (heard >= deadline * 2) child.kill("SIGKILL");
+      });
+      await ended(child);
+    }
+    const rest = await skein(args);
+    assert.deepEqual([rest.code, rest.stderr], [0, ""]);
+    const again = jsonLines((await skein(args)).stdout).slice(0, -1);
+    assert.ok(again.length === ids.length && again.every(({ status }) => status === "present"), JSON.stringify(again));
+  };
+  const to = addressOf("killed_copies");
+  await copied(first, to);
+  await copied(to, last);
+  for (const id of ids) {
+    const lines = await gistOf(store, id);
+    assert.deepEqual(await gistOf(database, id), lines);
+    assert.deepEqual(await gistOf(back, id), lines);
+    assert.deepEqual(await back.ancestors(id), await store.ancestors(id));
+    assert.equal((await database.image(id)).owner, null);
+  }
+  assert.deepEqual((await database.verify()).faults, []);
 });
 
 test("two app-servers share a database: what one began the other goes on with", async (t) => {
