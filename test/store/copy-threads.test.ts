@@ -12,6 +12,7 @@ import {
   compacted,
   forkAt,
   fromTheFuture,
+  gistOf,
   header,
   linesOf,
   rolledBack,
@@ -23,6 +24,7 @@ import { type FileStore, fileStore } from "../../src/store/file/file-store.ts";
 import type { MovableStore, StoredLine } from "../../src/store/movable-store.ts";
 import { type PostgresStore, postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { ALL_SOURCE_KINDS } from "../../src/store/thread-query.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { newPglite, pglitePool } from "./postgres/pglite-pool.ts";
 
 let db: PGlite;
@@ -205,6 +207,9 @@ test("what is there is left as it is: the same is passed over, what differs is t
   assert.equal(fourth.get(shared), "copied");
   assert.equal(fourth.get(beyond), "copied, flattened");
   assert.equal((await to.get(beyond)).forkedFromId, made.root);
+  const saidIn = async (store: ThreadStore) =>
+    (await gistOf(store, beyond)).filter((word) => word !== "[session_meta]");
+  assert.deepEqual(await saidIn(to), await saidIn(from));
 });
 
 test("a thread that somebody writes is busy; one that is not there, or was deleted there, is told", async (t) => {
