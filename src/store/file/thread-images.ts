@@ -103,11 +103,13 @@ export class ThreadImages {
         throw threadNotStored(base.fileId);
       }
       core.locator.remember(threadId, path);
-      await core.index.put(await readRow(core, path, core.notes.now()));
+      const noted = core.index.put(await readRow(core, path, core.notes.now()));
+      // Until then the mark alone tells other processes that the base is needed.
+      if (base !== null) void noted.then((isNoted) => isNoted && core.forkMarks.clear(base.fileId, threadId));
     } catch (error) {
+      if (base !== null) core.forkMarks.clear(base.fileId, threadId);
       throw signal?.aborted ? signal.reason : asStoreError(`cannot store thread ${threadId}`, error);
     } finally {
-      if (base !== null) core.forkMarks.clear(base.fileId, threadId);
       core.leases.release(lease);
     }
   }
