@@ -186,10 +186,13 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
     if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
     return { turns, at };
   };
-  await placeOf();
-  // A turn that runs goes with the others, as in Codex.
-  await thread.interrupt({ signal: call.signal });
-  const { turns, at } = await placeOf();
+  let place = await placeOf();
+  if (thread.activeTurn !== undefined) {
+    // A turn that runs goes with the others, as in Codex.
+    await thread.interrupt({ signal: call.signal });
+    place = await placeOf();
+  }
+  const { turns, at } = place;
   const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
   const id = newTurnId();
   hub.feedOf(threadId).mapper.quiet.add(id);
