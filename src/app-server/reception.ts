@@ -48,10 +48,7 @@ export class Reception implements AsyncDisposable, ConnectionServer {
     this.home = (typeof home === "object" ? home.home : home) ?? cwd;
     this.#limits = { ...OUTBOX_LIMITS, inFlight: DEFAULT_IN_FLIGHT, ...limits };
     this.#listenLimits = limits;
-    this.#first = new Router([initializeMethods(this)], {
-      refusal: () => undefined,
-      onDefect: (err, method) => logger.error({ err, method }, "a request failed by a defect"),
-    });
+    this.#first = new Router([initializeMethods(this)], { refusal: () => undefined, logger });
   }
 
   /** The server is there: what waits is served, and from now on all that comes. */

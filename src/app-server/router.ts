@@ -1,4 +1,5 @@
 /** From a request to its answer. */
+import type { SkeinLogger } from "../kernel/log.ts";
 import type { Connection, Request } from "./connection.ts";
 import type { RequestId } from "./json-rpc.ts";
 import type { Call, Method, MethodTable } from "./method.ts";
@@ -9,7 +10,8 @@ import { mayCall, WHY_NOT } from "./studio/access.ts";
 export type RouterOptions = {
   /** Why a method is not served here, whatever is asked. */
   readonly refusal: (method: string) => Error | undefined;
-  readonly onDefect: (error: unknown, method: string) => void;
+  /** Told of what failed by a defect. */
+  readonly logger: SkeinLogger;
 };
 
 export class Router {
@@ -58,7 +60,9 @@ export class Router {
       call.answered();
     } catch (error) {
       const told = errorObjectOf(error);
-      if (told.code === INTERNAL_ERROR && !isClients(error)) this.#options.onDefect(error, name);
+      if (told.code === INTERNAL_ERROR && !isClients(error)) {
+        this.#options.logger.error({ err: error, method: name }, "a request failed by a defect");
+      }
       connection.answer({ id, error: told });
     } finally {
       call.end();

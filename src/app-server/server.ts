@@ -37,14 +37,13 @@ export class Server implements AsyncDisposable {
 
   /** @param reception where clients may have come in already */
   constructor({ threads, manager }: Served, options: AppServerOptions, reception = new Reception(options)) {
-    const { logger } = reception;
     this.#reception = reception;
     this.#context = { ...this.#contextOf(threads, options), hasClientTools: manager !== undefined };
     this.#continuation = new Continuation(threads.events$, this.#context);
     const own = manager === undefined ? {} : studioMethods({ ...this.#context, manager });
     const router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
       refusal: manager === undefined ? refusedElsewhere : () => undefined,
-      onDefect: (err, method) => logger.error({ err, method }, "a request failed by a defect"),
+      logger: reception.logger,
     });
     const { hub, requests } = this.#context;
     reception.open({
