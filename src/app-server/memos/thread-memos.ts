@@ -8,7 +8,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import type { SkeinLogger } from "../../kernel/log.ts";
-import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
+import { isUuid, parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { userInputSchema } from "../../protocol/user-input.ts";
 import { readBytes } from "../../services/bounded-read.ts";
 import { isMissing } from "../../services/io-failure.ts";
@@ -69,13 +69,7 @@ const NOTHING: Memo = { goal: null, queue: [], tools: [], attachments: [] };
 /** A queue of the longest inputs that anybody types. */
 const MOST_BYTES = 64 * 1024 * 1024;
 
-function threadIdOf(text: string): ThreadId | undefined {
-  try {
-    return parseThreadId(text);
-  } catch {
-    return undefined;
-  }
-}
+const SUFFIX = ".json";
 
 const isNothing = ({ goal, queue, tools, attachments }: Memo): boolean =>
   goal === null && [queue, tools, attachments].every(({ length }) => length === 0);
@@ -118,8 +112,10 @@ export class ThreadMemos {
       throw error;
     });
     for (const name of names) {
-      const threadId = name.endsWith(".json") ? threadIdOf(name.slice(0, -".json".length)) : undefined;
-      if (threadId === undefined || this.#known.has(threadId)) continue;
+      const id = name.slice(0, -SUFFIX.length);
+      if (!name.endsWith(SUFFIX) || !isUuid(id)) continue;
+      const threadId = parseThreadId(id);
+      if (this.#known.has(threadId)) continue;
       yield [threadId, await this.#stored(this.#pathOf(folder, threadId))];
     }
   }
@@ -144,7 +140,7 @@ export class ThreadMemos {
   }
 
   #pathOf(folder: string, threadId: ThreadId): string {
-    return join(folder, `${threadId}.json`);
+    return join(folder, `${threadId}${SUFFIX}`);
   }
 
   /** One that cannot be read counts as none, and is not overwritten before somebody changes it. */
