@@ -10,7 +10,7 @@ import type { EndReason } from "../thread/life-end.ts";
 import type { RestartRule } from "./group-options.ts";
 import type { Groups } from "./groups.ts";
 import type { Supervision } from "./options.ts";
-import type { Registry } from "./registry.ts";
+import type { Registry, Unloaded } from "./registry.ts";
 import type { RestartStanding } from "./restart-standing.ts";
 import { RestartCounters } from "./restarts.ts";
 import type { Restarts } from "./supervisor.ts";
@@ -96,13 +96,17 @@ export class DownThreads implements Restarts {
     const place = await this.#host.registry.locate(threadId);
     if (place?.kind !== "down") return;
     try {
-      await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
-      this.#failures.delete(threadId);
+      await this.#reload(threadId, place.unloaded);
     } catch (error) {
       // Somebody has removed or closed it meanwhile.
       if ((await this.#host.registry.locate(threadId))?.kind !== "down") return;
       await this.#restartLater(threadId, error);
     }
+  }
+
+  async #reload(threadId: ThreadId, unloaded: Unloaded): Promise<void> {
+    await this.#host.maker.reload(threadId, unloaded, {}, "restart");
+    this.#failures.delete(threadId);
   }
 
   /** A restart that failed counts as a crash; one that was refused for what is not the thread's fault does not. */
@@ -136,11 +140,7 @@ export class DownThreads implements Restarts {
       if (place?.kind === "leaving") await place.done;
       else if (place === undefined) return void (await this.#host.maker.resume(threadId, undefined));
       else if (place.kind !== "down") return;
-      else {
-        await this.#host.maker.reload(threadId, place.unloaded, {}, "restart");
-        this.#failures.delete(threadId);
-        return;
-      }
+      else return this.#reload(threadId, place.unloaded);
     }
   }
 }
