@@ -15,11 +15,13 @@ export function exitCodeOf(error: unknown, stderr: NodeJS.WritableStream): numbe
   return error instanceof UsageError ? EXIT.usage : EXIT.failed;
 }
 
-/** What the system said when it was to write a file that the user named. */
-export function notWritten(path: string, error: NodeJS.ErrnoException): StoreIoError {
-  const why = error.code === "EEXIST" ? "it exists already" : error.message;
-  return new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
-}
+/** For what the system says when it is to write a file that the user named. @throws StoreIoError */
+export const notWritten =
+  (path: string) =>
+  (error: NodeJS.ErrnoException): never => {
+    const why = error.code === "EEXIST" ? "it exists already" : error.message;
+    throw new StoreIoError(`cannot write ${path}: ${why}`, { cause: error });
+  };
 
 export function describe(error: unknown): string {
   const text = harmless(withoutSecretShapes(error instanceof Error ? error.message : String(error)));

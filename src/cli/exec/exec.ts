@@ -67,7 +67,5 @@ const toolsOf = ({ tools, experimentalJson, ...options }: ExecOptions): ExecOpti
 async function keepLastMessage(result: TurnResult, { outputLastMessage }: ExecOptions, io: Io): Promise<void> {
   if (outputLastMessage === undefined) return;
   const path = resolve(io.cwd(), outputLastMessage);
-  await writeFile(path, `${result.lastAgentMessage ?? ""}\n`).catch((error) => {
-    throw notWritten(path, error);
-  });
+  await writeFile(path, `${result.lastAgentMessage ?? ""}\n`).catch(notWritten(path));
 }

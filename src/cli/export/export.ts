@@ -41,15 +41,11 @@ async function toStdout(pieces: Pieces, signal: AbortSignal, { stdout }: Io): Pr
 
 /** A file that is there is never overwritten, and none is left behind by an export that fails. */
 async function toFile(pieces: Pieces, path: string, { json }: ExportOptions, io: Io): Promise<void> {
-  const file = await open(path, "wx", 0o600).catch((error) => {
-    throw notWritten(path, error);
-  });
+  const file = await open(path, "wx", 0o600).catch(notWritten(path));
   let bytes = 0;
   try {
     for await (const piece of pieces) {
-      await file.appendFile(piece).catch((error) => {
-        throw notWritten(path, error);
-      });
+      await file.appendFile(piece).catch(notWritten(path));
       bytes += Buffer.byteLength(piece);
     }
   } catch (error) {
