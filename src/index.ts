@@ -451,6 +451,7 @@ export type {
   InterruptOptions,
   NamedSubmission,
   NewThread,
+  RollbackOptions,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,

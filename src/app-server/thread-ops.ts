@@ -1,10 +1,9 @@
 /** Ops to loaded threads, and what becomes of them. */
-import { ThreadClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
-import type { EventMsg } from "../protocol/event.ts";
+import { ThreadNotFoundError } from "../protocol/errors.ts";
 import { newTurnId, type ThreadId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { UserInput } from "../protocol/user-input.ts";
-import { invalidRequest, threadNotFound } from "./rpc-error.ts";
+import { threadNotFound } from "./rpc-error.ts";
 import type { ServedThread } from "./served-threads.ts";
 import type { ServerContext } from "./server-context.ts";
 import { findStored } from "./v2/thread-view.ts";
@@ -33,34 +32,6 @@ export async function liveThreadOf(
   const { manager } = server;
   const isAway = manager.loadedThread(threadId) === undefined && (await findStored(manager, threadId)) !== undefined;
   return isAway ? undefined : threadOf(server, threadId, signal);
-}
-
-/**
- * Submits an op and waits for the event that answers it.
- * @throws RpcError with the text of the error event that refused it
- */
-export async function answerOfOp(
-  { hub }: ServerContext,
-  thread: ServedThread,
-  submission: { id: string; op: Op },
-  signal: AbortSignal,
-  isAnswer: (msg: EventMsg) => boolean,
-): Promise<void> {
-  const answered = Promise.withResolvers<void>();
-  const onAbort = () => answered.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  const stop = hub.feedOf(thread.id).watch((event) => {
-    if (event === undefined) answered.reject(new ThreadClosedError(thread.id));
-    else if (event.id !== submission.id) return;
-    else if (event.msg.type === "error") answered.reject(invalidRequest(event.msg.message));
-    else if (isAnswer(event.msg)) answered.resolve();
-  });
-  try {
-    await Promise.all([answered.promise, thread.submitWithId(submission, { signal })]);
-  } finally {
-    stop();
-    signal.removeEventListener("abort", onAbort);
-  }
 }
 
 export type TurnSettings = Omit<Extract<Op, { type: "override_turn_context" }>, "type">;

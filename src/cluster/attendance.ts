@@ -313,7 +313,7 @@ export class Attendance {
       case "interrupt":
         return thread.interrupt(definedFields({ turnId: message.turnId }));
       case "rollback":
-        return thread.rollback(message.turns);
+        return thread.rollback(message.turns, { id: message.id });
       case "budget":
         return thread.setBudget(message.change);
       case "priority":

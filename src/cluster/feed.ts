@@ -65,8 +65,8 @@ export class Feed {
   /** The submission whose turn is open, and the names of turns that are not their submission's. */
   #current: SubmissionId = INITIAL_SUBMISSION_ID;
   readonly #submissions = new Map<string, SubmissionId>();
-  /** By which submissions the next rollbacks come: their lines do not say so. */
-  readonly #rollbacks = new Set<SubmissionId>();
+  /** The line of the last submission that has no turn: the marker of a named rollback comes right behind it. */
+  #turnless: { readonly id: SubmissionId; readonly ordinal: number } | undefined;
   #poke: (() => void) | undefined;
   #isPoked = false;
   readonly #onProgress = new Set<() => void>();
@@ -149,12 +149,6 @@ export class Feed {
       this.#noteInterest();
     }
     return () => void this.#subscribers.delete(subscriber);
-  }
-
-  /** The next rollback that is stored is told as this submission's. @returns what ends that */
-  expectRollback(id: SubmissionId): () => void {
-    this.#rollbacks.add(id);
-    return () => void this.#rollbacks.delete(id);
   }
 
   /** What a worker could not take is told as well, though no thread has said it. */
@@ -287,17 +281,19 @@ export class Feed {
   }
 
   #tellLine(line: RolloutLine, ordinal: number): void {
-    if (line.type === "submission" && line.payload.turn_id != null)
-      this.#submissions.set(line.payload.turn_id, toSubmissionId(line.payload.id));
+    if (line.type === "submission") {
+      const { id, turn_id: turnId } = line.payload;
+      if (turnId == null) this.#turnless = { id: toSubmissionId(id), ordinal };
+      else this.#submissions.set(turnId, toSubmissionId(id));
+    }
     if (line.type !== "event_msg") return;
     const { payload } = line;
     const turnId = "turn_id" in payload && typeof payload.turn_id === "string" ? payload.turn_id : undefined;
     if (turnId !== undefined) this.#current = this.#submissions.get(turnId) ?? toSubmissionId(turnId);
     const time = Date.parse(line.timestamp) || Date.now();
-    const [rollback] = this.#rollbacks;
-    const isRollback = payload.type === "thread_rolled_back" && rollback !== undefined;
-    if (isRollback) this.#rollbacks.delete(rollback);
-    this.#tell(isRollback ? rollback : this.#current, payload, { ordinal, time });
+    const named = this.#turnless;
+    const isNamed = payload.type === "thread_rolled_back" && named?.ordinal === ordinal - 1;
+    this.#tell(isNamed ? named.id : this.#current, payload, { ordinal, time });
     if (payload.type !== "item_completed") return;
     for (const msg of legacyEventsOf(payload.item)) this.#tell(this.#current, msg, { ordinal, time });
   }
@@ -313,7 +309,6 @@ export class Feed {
 
   /** A live event: its life has numbered it; after a gap the numbers go on from ours. */
   #take(event: ThreadEvent, ordinal: number | null): void {
-    this.#rollbacks.delete(event.id);
     const isNewLife = event.epoch !== this.#epoch;
     this.#show(isNewLife ? event : { ...event, seq: Math.max(event.seq, this.#seq + 1) }, ordinal);
   }

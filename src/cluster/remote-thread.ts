@@ -37,6 +37,7 @@ import type {
   EventsOptions,
   InterruptOptions,
   NamedSubmission,
+  RollbackOptions,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,
@@ -392,11 +393,11 @@ export class RemoteThread implements ClusterThread, FeedSource {
     await this.#submissions.message({ kind: "interrupt", id: newTurnId(), turnId }, options, "the interrupt");
   }
 
-  async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
+  async rollback(turns: number, options: RollbackOptions = {}): Promise<void> {
     checkCall("rollback", options);
     checkTurns(turns);
-    const give = (signal: AbortSignal) => this.#submissions.rollBack({ id: newTurnId(), turns }, signal);
-    await this.#bounded("the rollback", give, options);
+    const id = givenSubmissionId(options.id ?? newTurnId());
+    await this.#bounded("the rollback", (signal) => this.#submissions.rollBack({ id, turns }, signal), options);
   }
 
   async shutdown(options: WaitOptions = {}): Promise<ShutdownOutcome> {

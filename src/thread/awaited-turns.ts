@@ -1,15 +1,16 @@
 /** What a caller asks of a thread's turns, and waits for: that one runs to its end, is cut, or that the newest are undone. */
 import { definedFields } from "../protocol/defined-fields.ts";
 import { NoActiveTurnError } from "../protocol/errors.ts";
-import type { ThreadId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import { activeTurnOf } from "./active-turn.ts";
+import { givenSubmissionId } from "./call-checks.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { type Handing, handOver, isGone, stored } from "./submissions.ts";
-import type { InterruptOptions } from "./thread.ts";
+import type { InterruptOptions, RollbackOptions } from "./thread.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { answerToRollback, endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import { bounded, type WaitOptions } from "./wait-options.ts";
@@ -70,20 +71,38 @@ export async function interruptTurn(thread: Turning, { turnId, ...options }: Int
   }
 }
 
-/** Undoes the newest turns, and waits until that is stored. */
-export async function rollBack(thread: Turning, turns: number, options: WaitOptions): Promise<void> {
-  const { answer, begin: onNamed, stop } = answerToRollback(thread);
+/** Undoes the newest turns, and waits until that is stored; once for each `id`. */
+export async function rollBack(
+  thread: Turning,
+  turns: number,
+  { id: given, ...options }: RollbackOptions,
+): Promise<void> {
+  const id = given === undefined ? undefined : givenSubmissionId(given);
+  const { answer, begin, stop } = answerToRollback(thread);
+  let isNew = false;
+  const onNamed = (named: SubmissionId) => {
+    isNew = true;
+    begin(named);
+  };
+  if (id !== undefined) begin(id);
   try {
     await bounded(
       thread,
       "the rollback",
       async (signal) => {
-        await thread.mailbox.give({ op: { type: "thread_rollback", num_turns: turns }, signal, onNamed });
-        await answer;
+        await thread.mailbox.give({ op: { type: "thread_rollback", num_turns: turns }, id, signal, onNamed });
+        if (isNew || isRollingBack(thread.incarnation, id)) await answer;
       },
       { ...(thread.incarnation.hasOwnLogic && PATIENCE), ...definedFields(options) },
     );
   } finally {
     stop();
   }
+}
+
+function isRollingBack(
+  { remembered: { rollback, deferred = [] } }: Incarnation,
+  id: SubmissionId | undefined,
+): boolean {
+  return rollback === id || deferred.some((op) => op.id === id);
 }

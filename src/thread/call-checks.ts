@@ -97,7 +97,7 @@ const CALLS = {
   events: [EVENTS, EVENTS_KINDS],
   run: [RUN, RUN_KINDS],
   compact: WAIT,
-  rollback: WAIT,
+  rollback: [[...WAIT_OPTIONS, "id"]],
   review: WAIT,
   step: [STEP, STEP_KINDS],
   interrupt: [INTERRUPT, INTERRUPT_KINDS],

@@ -40,6 +40,7 @@ import type {
   EventsOptions,
   InterruptOptions,
   NamedSubmission,
+  RollbackOptions,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,
@@ -333,7 +334,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     return runTurn(this, { type: "compact" }, options);
   }
 
-  async rollback(turns: number, options: WaitOptions = {}): Promise<void> {
+  async rollback(turns: number, options: RollbackOptions = {}): Promise<void> {
     checkCall("rollback", options);
     options.signal?.throwIfAborted();
     checkTurns(turns);

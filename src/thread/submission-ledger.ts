@@ -61,6 +61,11 @@ export class SubmissionLedger {
     return acceptance;
   }
 
+  /** The op was taken, and has come to nothing. */
+  forget(id: SubmissionId): void {
+    this.#newest.delete(id);
+  }
+
   #forgetOldest(): void {
     for (const [id, acceptance] of this.#newest) {
       // One that is still being taken may fail yet.

@@ -110,6 +110,8 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
     thread.holds(id) ||
     (deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op))));
   const isNamed = chosen !== undefined && isNew !== true;
+  // What it comes to says so itself.
+  if (submission.op.type === "thread_rollback" && !thread.hasOwnLogic) return;
   if (!isNamed && !isWaiting) return;
   const own = named ?? (starts && isUuid(id) ? id : undefined);
   const joined = task === turn?.id ? turn?.turnId : queue.find((waiting) => waiting.id === task)?.turnId;

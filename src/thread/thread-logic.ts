@@ -3,6 +3,7 @@ import { fromPromise } from "xstate";
 import { lifeOf, type Submission, type ThreadInput, threadMachine } from "../../machines/thread.machine.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -71,7 +72,13 @@ function runBeside(thread: Incarnation, { id, op }: Submission): void {
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {
-  thread.publish(id, { type: "error", message, codex_error_info: "thread_rollback_failed" });
+  failRollback(thread, id, { type: "error", message, codex_error_info: "thread_rollback_failed" });
+}
+
+/** Nothing was taken back, so its id may be tried again. */
+function failRollback(thread: Incarnation, id: SubmissionId, msg: EventMsg): void {
+  thread.intake.ledger.forget(id);
+  thread.publish(id, msg);
 }
 
 /** Whoever asked for it is told what it failed by, such as a store that can't be read. */
@@ -81,7 +88,7 @@ async function rollBack(thread: Incarnation, submission: Submission, signal: Abo
   } catch (error) {
     if (signal.aborted) throw error;
     thread.env.logger.error({ threadId: thread.threadId, err: error }, "a rollback failed");
-    thread.publish(submission.id, failureEvent(error, "thread_rollback_failed"));
+    failRollback(thread, submission.id, failureEvent(error, "thread_rollback_failed"));
   }
 }
 
@@ -100,6 +107,9 @@ async function rollBackTurns(thread: Incarnation, { id, op }: Submission, signal
   const usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
   thread.session.noteUsage(usage);
   thread.publish(id, { type: "token_count", info: usage, rate_limits: thread.session.rateLimits ?? null });
+  // With its marker: a process that dies between the two would do it twice, or never.
+  const isNamed = !thread.intake.hasGiven(id);
+  thread.intake.ledger.note({ id, op }, { isNamed, isWaiting: false, turnId: undefined });
   thread.record(marker);
   await thread.storage.sync();
   thread.publish(id, marker.payload, { recorded: true });

@@ -80,6 +80,12 @@ export type InterruptOptions = WaitOptions & {
   readonly turnId?: string;
 };
 
+/** How `Thread.rollback` waits. */
+export type RollbackOptions = WaitOptions & {
+  /** The caller's own id of it: one that the thread has ever seen takes nothing back again. */
+  readonly id?: string;
+};
+
 /** `timedOut`: the thread did not end by itself before the deadline, and was ended by force. */
 export type ShutdownOutcome = "completed" | "timedOut";
 
@@ -156,10 +162,11 @@ export interface ThreadHandle extends AsyncDisposable {
   /** Has the history summarised, in a turn of its own; resolves with its end. */
   compact(options?: WaitOptions): Promise<TurnResult>;
   /**
-   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored.
+   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored. Done
+   * once for each `id`, as {@link submitWithId} has it.
    * @throws InvalidRequestError while a turn runs, or for less than one turn
    */
-  rollback(turns: number, options?: WaitOptions): Promise<void>;
+  rollback(turns: number, options?: RollbackOptions): Promise<void>;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }

@@ -6,9 +6,8 @@ import type { ThreadGit } from "../../store/thread-store.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, text } from "../params.ts";
 import { invalidRequest, noRollout } from "../rpc-error.ts";
-import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
-import { answerOfOp, threadOf } from "../thread-ops.ts";
+import { threadOf } from "../thread-ops.ts";
 import { agentsUnder } from "./agent-family.ts";
 import { readThreadId } from "./thread-source.ts";
 import { cursorsOf } from "./thread-start.ts";
@@ -196,7 +195,7 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
   const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
   const id = newTurnId();
   hub.feedOf(threadId).mapper.quiet.add(id);
-  await rollBackBy(server, thread, { id, turns: Math.max(1, messages.length) }, call);
+  await thread.rollback(Math.max(1, messages.length), { id, signal: call.signal });
   const history = await views.history(threadId, call.signal);
   const view = await views.read(threadId);
   call.afterAnswer(() => hub.feedOf(threadId).tell({ method: "thread/reverted", params: { threadId } }));
@@ -207,17 +206,7 @@ async function rollBack(server: ServerContext, params: z.infer<typeof rollbackSc
   if (params.numTurns === 0) throw invalidRequest("numTurns must be >= 1");
   const threadId = readThreadId(params.threadId);
   const thread = await threadOf(server, threadId, call.signal);
-  await rollBackBy(server, thread, { id: newTurnId(), turns: params.numTurns }, call);
+  await thread.rollback(params.numTurns, { signal: call.signal });
   const history = await server.views.history(threadId, call.signal);
   return { thread: { ...(await server.views.read(threadId)), turns: fullTurns(history) } };
-}
-
-async function rollBackBy(
-  server: ServerContext,
-  thread: ServedThread,
-  { id, turns }: { id: string; turns: number },
-  call: Call,
-): Promise<void> {
-  const op = { type: "thread_rollback" as const, num_turns: turns };
-  await answerOfOp(server, thread, { id, op }, call.signal, (msg) => msg.type === "thread_rolled_back");
 }
