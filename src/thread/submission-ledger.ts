@@ -47,9 +47,18 @@ export class SubmissionLedger {
     return this.#newest.get(id);
   }
 
-  /** An op that was not taken was not seen either: its id may be tried again. */
-  remember(id: SubmissionId, acceptance: Acceptance): Acceptance {
+  /** An op that was not taken was not seen either: its id may be tried again. So may that of one that has come to nothing by then. */
+  remember(id: SubmissionId, take: () => Acceptance): Acceptance {
     this.#newest.delete(id);
+    this.#newest.set(id, id);
+    let acceptance: Acceptance;
+    try {
+      acceptance = take();
+    } catch (error) {
+      this.#newest.delete(id);
+      throw error;
+    }
+    if (!this.#newest.has(id)) return acceptance;
     this.#newest.set(id, acceptance);
     if (this.#newest.size > NEWEST) this.#forgetOldest();
     if (acceptance instanceof Promise) {
@@ -138,7 +147,7 @@ export class SubmissionLedger {
 
   /** What an earlier life has stored waits in this one. */
   restore(id: SubmissionId, line: RolloutItem): void {
-    this.remember(id, id);
+    this.remember(id, () => id);
     this.#waiting.set(id, line);
   }
 

@@ -38,10 +38,10 @@ export function handOver(thread: Incarnation, handing: Handing): SubmissionId | 
   const { ledger } = thread.intake;
   const known = ledger.newest(id);
   if (known !== undefined || thread.intake.hasGiven(id))
-    return rerun ? ledger.remember(id, runAgain(thread, id, handing)) : (known ?? id);
+    return rerun ? ledger.remember(id, () => runAgain(thread, id, handing)) : (known ?? id);
   const hasSeen = isNew ? false : ledger.hasSeen(id, signal);
-  if (hasSeen === false) return ledger.remember(id, admit(thread, id, handing));
-  return ledger.remember(id, admitUnlessSeen(thread, id, handing, hasSeen));
+  if (hasSeen === false) return ledger.remember(id, () => admit(thread, id, handing));
+  return ledger.remember(id, () => admitUnlessSeen(thread, id, handing, hasSeen));
 }
 
 async function admitUnlessSeen(

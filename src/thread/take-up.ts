@@ -7,7 +7,7 @@ export function takeUpWork(thread: Incarnation): void {
   const work = thread.intake.claimWork();
   if (work === undefined || thread.ended !== undefined) return;
   const { task, queue, held } = work;
-  thread.intake.ledger.remember(task.id, task.id);
+  thread.intake.ledger.remember(task.id, () => task.id);
   for (const { submission, line, task: owner } of held) {
     thread.intake.ledger.restore(submission.id, line);
     if (submission.op.type === "user_turn") applySettings(thread, submission.id, submission.op);

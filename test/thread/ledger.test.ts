@@ -9,7 +9,7 @@ import { hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
-import { linesOf, overlaid, rig, textsOf, until } from "../rig.ts";
+import { linesOf, overlaid, rig, textsOf, until, watch } from "../rig.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 const HALF_AN_HOUR = 31 * 60_000;
@@ -88,6 +88,51 @@ suite("SEMANTICS 2.2: submission ids", () => {
     await r.clock.advanceAsync(HALF_AN_HOUR);
     await runUnder(thread, "joined", "b");
     assert.equal(r.model.asked, 2);
+  });
+
+  test("a rollback takes back once for each id: asked twice at once, after an unload, in another process", async () => {
+    const store = memoryStore();
+    const r = await rig({ store });
+    const { thread, threadId } = await r.manager.startThread();
+    for (const text of ["a", "b", "c", "d"]) await thread.run(text);
+    const told = watch(thread);
+    await Promise.all([thread.rollback(1, { id: "back" }), thread.rollback(1, { id: "back" })]);
+    const markers = async () =>
+      (await linesOf(store, threadId)).filter(
+        (line) => line.type === "event_msg" && line.payload.type === "thread_rolled_back",
+      ).length;
+    assert.equal(await markers(), 1);
+    assert.deepEqual(
+      told.filter(({ msg }) => msg.type === "thread_rolled_back").map(({ id }) => id),
+      ["back"],
+    );
+    await r.clock.advanceAsync(HALF_AN_HOUR);
+    await thread.rollback(1, { id: "back" });
+    await thread.submitWithId({ id: "back", op: { type: "thread_rollback", num_turns: 1 } });
+    assert.equal(await thread.outcomeOf("back"), "done");
+    assert.equal(await markers(), 1);
+    await r[Symbol.asyncDispose]();
+
+    await using again = await rig({ store });
+    const resumed = (await again.manager.resumeThread(threadId)).thread;
+    await resumed.rollback(1, { id: "back" });
+    assert.equal(await markers(), 1);
+    await resumed.rollback(1, { id: "further" });
+    await resumed.run("e");
+    assert.deepEqual(textsOf(again.model.requests[0] ?? { input: [] }), ["a", "ack: a", "b", "ack: b", "e"]);
+  });
+
+  test("a rollback that was refused has not been done: its id takes back when it is tried again", async () => {
+    await using r = await rig({ script: [[say("one")], [hang()]] });
+    const { thread } = await r.manager.startThread();
+    await thread.run("a");
+    await thread.submit(input("b"));
+    const refused = { code: "invalid_request", message: "Cannot rollback while a turn is in progress." };
+    for (let n = 0; n < 2; n += 1) await assert.rejects(thread.rollback(1, { id: "back" }), refused);
+    await thread.interrupt();
+    const told = watch(thread);
+    await thread.rollback(1, { id: "back" });
+    assert.equal(told.filter(({ msg }) => msg.type === "thread_rolled_back").length, 1);
   });
 
   test("an id of the thread that a fork was made of is the fork's own to use", async () => {
@@ -184,6 +229,30 @@ suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
     await resumed.run("later");
     const later = textsOf(next.model.requests[1] ?? { input: [] });
     assert.equal(later.filter((text) => text === "acknowledged").length, 1);
+  });
+
+  test("a rollback under an id and what says that it was done are stored together: a process that dies between them does it once", async () => {
+    const { store, survivor } = crashable();
+    await using r = await rig({ store });
+    const { thread, threadId } = await r.manager.startThread();
+    for (const text of ["a", "b", "c"]) await thread.run(text);
+    const asked = thread.rollback(1, { id: "back" });
+    const seen = new Set<number>();
+    for (let steps = 0; ; steps += 1) {
+      const isOver = await Promise.race([asked.then(() => true), Promise.resolve(false)]);
+      await using next = await rig({ store: await survivor(threadId) });
+      const { thread: resumed } = await next.manager.resumeThread(threadId);
+      await resumed.rollback(1, { id: "back" });
+      await resumed.run("now");
+      assert.deepEqual(
+        textsOf(next.model.requests[0] ?? { input: [] }),
+        ["a", "ack: a", "b", "ack: b", "now"],
+        `step ${steps}`,
+      );
+      seen.add((await linesOf(next.store, threadId)).length);
+      if (isOver) break;
+    }
+    assert.ok(seen.size > 0);
   });
 
   for (const [what, prepare] of Object.entries(waiting)) {
