@@ -20,6 +20,8 @@ import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts
 
 const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const CHILD = fileURLToPath(new URL("./worker-child.ts", import.meta.url));
+/** Whose client has gone. */
+const END_WITHIN_MS = 20_000;
 const text = (words: string) => [{ type: "text", text: words }];
 
 class Servers implements AsyncDisposable {
@@ -56,15 +58,20 @@ class Servers implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#children) {
+    const ends = [...this.#children].map(async (child) => {
       child.stdin?.end();
-      if (child.exitCode === null) await once(child, "exit");
-    }
+      const isOver = child.exitCode !== null || child.signalCode !== null;
+      const timer = setTimeout(() => child.kill("SIGKILL"), END_WITHIN_MS);
+      if (!isOver) await once(child, "exit");
+      clearTimeout(timer);
+      assert.equal(child.signalCode, null, "a server whose client has gone ends by itself");
+    });
+    await Promise.all(ends);
     rmSync(this.home, { recursive: true, force: true });
   }
 }
 
-suite("an app-server over a cluster", { timeout: 600_000 }, () => {
+suite("an app-server over a cluster", { timeout: 240_000 }, () => {
   let postgres: PostgresEngine;
   let servers: Servers;
   const balancer = new RoundRobin();
