@@ -10,6 +10,7 @@ import { Connection, type ConnectionServer, type Request } from "./connection.ts
 import type { ConnectionLimits } from "./connection-limits.ts";
 import { OUTBOX_LIMITS } from "./outbox.ts";
 import { Router } from "./router.ts";
+import { errorObjectOf } from "./rpc-error.ts";
 import type { AdmissionLimits } from "./transports/admission.ts";
 import { listenOn } from "./transports/listen.ts";
 import type { ListenAuth, Listener } from "./transports/listener.ts";
@@ -55,6 +56,16 @@ export class Reception implements AsyncDisposable, ConnectionServer {
   open(house: House): void {
     this.#house = house;
     this.#opened.resolve(house);
+  }
+
+  /** There will be no server: whoever waits is told why, and so is who comes now. */
+  refuse(error: unknown): void {
+    const why = errorObjectOf(error);
+    this.open({
+      serve: (connection, { id }) => connection.answer({ id, error: why }),
+      onAnswer: () => undefined,
+      onLeft: () => undefined,
+    });
   }
 
   connect(wire: Wire): Connection {

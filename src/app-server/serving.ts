@@ -1,11 +1,13 @@
 /** What `skein app-server` serves its clients with; loaded once the first of them can come in. */
 import { capYoungGeneration } from "../kernel/young-generation.ts";
-import type { OpenedHome } from "../manager/home.ts";
+import { type OpenedHome, openHome } from "../manager/home.ts";
 import { setUp } from "../manager/options.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
+import { parseOverride } from "../services/config-overrides.ts";
 import type { AppServerCommand } from "./app-server-command.ts";
 import { ClusterThreads } from "./cluster-threads.ts";
+import { DEFAULT_TOOLS } from "./default-tools.ts";
 import { createGoalTools } from "./memos/goal-tools.ts";
 import type { Reception } from "./reception.ts";
 import { RunningTurns } from "./running-turns.ts";
@@ -17,6 +19,20 @@ type Serving = AsyncDisposable & {
   /** Resolves as soon as no turn runs that the server's end would interrupt. */
   whenNoTurn(): Promise<void>;
 };
+
+/** @throws InvalidRequestError for a config.toml that is wrong */
+export const openHomeOf = (command: AppServerCommand): Promise<OpenedHome> =>
+  openHome({
+    home: command.home,
+    env: command.env,
+    cwd: command.cwd,
+    profile: command.profile,
+    unknownSettings: command.unknownSettings,
+    overrides: (command.config ?? []).map(parseOverride),
+    typed: { builtInTools: command.tools ?? DEFAULT_TOOLS },
+    sessionSource: "vscode",
+    logger: command.logger,
+  });
 
 /** Over the threads of a manager of this process. */
 export async function overManager(command: AppServerCommand, home: OpenedHome, reception: Reception): Promise<Serving> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -149,9 +149,9 @@ test("lines: cut anywhere, also within a letter; one that is too long is passed 
 
 const MAIN = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
-test("as a process over stdio: answers everything, then ends with its input", async (t) => {
-  const home = await folder(t);
-  const child = spawn(process.execPath, [MAIN, "app-server", "--home", home], { stdio: ["pipe", "pipe", "inherit"] });
+/** The process, and a client of it over its standard input and output. */
+function overStdio(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  const child = spawn(process.execPath, [MAIN, "app-server", ...args], { stdio: ["pipe", "pipe", "pipe"], env });
   const client = new TestClient({
     send: (text) => child.stdin.write(`${text}\n`),
     close: () => child.stdin.end(),
@@ -163,6 +163,12 @@ test("as a process over stdio: answers everything, then ends with its input", as
     () => undefined,
   );
   child.stdout.on("data", (chunk: Buffer) => splitter.push(chunk));
+  return { child, client };
+}
+
+test("as a process over stdio: answers everything, then ends with its input", async (t) => {
+  const home = await folder(t);
+  const { child, client } = overStdio(["--home", home]);
   client.raw("{broken");
   await client.initialize();
   const { thread } = await client.request("thread/start", { cwd: home });
@@ -174,6 +180,31 @@ test("as a process over stdio: answers everything, then ends with its input", as
   assert.equal((await last).thread.turns.length, 1);
   const [code] = await once(child, "exit");
   assert.equal(code, 0);
+});
+
+test("settings that are wrong are told to the client that waits, and by the process: in words, with the place", async (t) => {
+  const home = await folder(t);
+  await writeFile(join(home, "config.toml"), "model = [\n");
+  const { child, client } = overStdio(["--home", home]);
+  const said = once(child.stderr, "data");
+  const ended = once(child, "exit");
+  await client.initialize();
+  const { message, data } = await client.failure("thread/start", { cwd: home });
+  assert.match(message, /config\.toml:2:1: invalid value/);
+  assert.equal(data.code, "invalid_request");
+  assert.match(String(await said), /^error: .*config\.toml:2:1: invalid value/);
+  assert.deepEqual(await ended, [1, null]);
+});
+
+test("what Node has compiled is kept before anybody kills the server", async (t) => {
+  const home = await folder(t);
+  const cache = join(home, "compiled");
+  const { child, client } = overStdio(["--home", home], { ...process.env, NODE_COMPILE_CACHE: cache });
+  await client.initialize();
+  await client.request("thread/loaded/list", {});
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.ok((await readdir(cache, { recursive: true })).length > 10);
 });
 
 test("as a process over ws: says where, serves, and ends by a signal with everything stored", async (t) => {

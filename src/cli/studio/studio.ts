@@ -1,4 +1,4 @@
-import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
+import { DEFAULT_TOOLS } from "../../app-server/default-tools.ts";
 import { openHome, ThreadManager } from "../../index.ts";
 import { untilAborted } from "../../kernel/abort-listeners.ts";
 import { bridgeStudio } from "../../studio/bridge.ts";

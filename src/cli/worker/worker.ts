@@ -1,4 +1,4 @@
-import { DEFAULT_TOOLS } from "../../app-server/serve.ts";
+import { DEFAULT_TOOLS } from "../../app-server/default-tools.ts";
 import { createWorker } from "../../cluster/worker.ts";
 import { openHome, scriptedClient, ThreadManager } from "../../index.ts";
 import { untilAborted } from "../../kernel/abort-listeners.ts";
