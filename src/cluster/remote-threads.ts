@@ -14,7 +14,7 @@ import {
   race,
 } from "../manager/side-by-side.ts";
 import type { ForkSource } from "../manager/supervisor-messages.ts";
-import { givenThreadOptions, type ThreadOptions } from "../manager/thread-options.ts";
+import { BOUNDED_MESSAGES, givenThreadOptions, type ThreadOptions } from "../manager/thread-options.ts";
 import {
   type ForkPoint,
   type TournamentHost,
@@ -31,11 +31,12 @@ import {
   RolloutNotFoundError,
   ThreadNotFoundError,
 } from "../protocol/errors.ts";
-import type { EventMsg } from "../protocol/event.ts";
+import type { EventMsg, SessionConfiguredEvent } from "../protocol/event.ts";
 import { givenThreadId, newThreadId, parseThreadId, type SubmissionId, type ThreadId } from "../protocol/ids.ts";
-import { type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
+import { eventMsgsOf, type ForkAnchor, parseInitialHistory } from "../protocol/initial-history.ts";
 import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
 import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import { checkCall, checkFork } from "../thread/call-checks.ts";
@@ -49,7 +50,7 @@ import { REFUSED_OF_MANAGERS, refuseMembers } from "./refused-members.ts";
 import { RemoteMessages } from "./remote-messages.ts";
 import { RemoteThread } from "./remote-thread.ts";
 import type { ThreadHost } from "./thread-host.ts";
-import { type Facts, type Look, PROTOCOL_VERSION, type SentOptions, sendable } from "./wire.ts";
+import { type Facts, type Look, PROTOCOL_VERSION, type SentOptions, sendable, shownConfig } from "./wire.ts";
 
 /** What was asked for and not awaited gets as long before the connection ends. */
 const FINISH_MS = 2_000;
@@ -57,6 +58,15 @@ const AGENT_NOTED_MS = 10_000;
 const AGENT_LOOK_MS = 25;
 
 type Limited = { readonly signal?: AbortSignal | undefined; readonly deadlineMs?: number | undefined };
+
+/** @throws InvalidRequestError, also for what only one process has */
+function givenClusterOptions(given: unknown): ThreadOptions {
+  const options = givenThreadOptions(given);
+  if (options.lease === undefined) return options;
+  throw new InvalidRequestError(
+    "options.lease is not there over a cluster: its workers settle who writes a thread; leave it out",
+  );
+}
 
 export class RemoteThreads implements Cluster, ThreadHost {
   readonly calls: EngineCalls;
@@ -113,7 +123,7 @@ export class RemoteThreads implements Cluster, ThreadHost {
     what: string,
     { config, options: given, fork }: { config: ThreadConfig | undefined; options: unknown; fork?: object },
   ): Promise<NewThread<ClusterThread>> {
-    const options = givenThreadOptions(given);
+    const options = givenClusterOptions(given);
     const { parentThreadId, agent, source, originator, historyMode, restart } = options;
     const sent: SentOptions = definedFields({ parentThreadId, agent, source, originator, historyMode, restart });
     const threadId = options.threadId === undefined ? newThreadId() : givenThreadId(options.threadId, "threadId");
@@ -126,14 +136,28 @@ export class RemoteThreads implements Cluster, ThreadHost {
       (signal) => this.calls.change<Facts>(threadId, "start", request, signal),
       options,
     );
-    return this.#newThread(facts, options);
+    return this.#newThread(facts, fork === undefined ? { ...options, initialMessages: "none" } : options);
   }
 
-  async #newThread(facts: Facts, { signal }: Limited): Promise<NewThread<ClusterThread>> {
-    await this.#checkStore(facts.threadId, signal);
+  async #newThread(facts: Facts, options: ThreadOptions): Promise<NewThread<ClusterThread>> {
+    await this.#checkStore(facts.threadId, options.signal);
     const note = { protocol: PROTOCOL_VERSION, config: {}, state: "open", facts, run: null } as const;
     const thread = this.#handle({ note, position: facts.position }, { isNew: true });
-    return { threadId: facts.threadId, thread, sessionConfigured: facts.configured };
+    return { threadId: facts.threadId, thread, sessionConfigured: await this.#configured(facts, options) };
+  }
+
+  /** A history is read for it where that is asked for: workers tell none of it. */
+  async #configured(facts: Facts, options: ThreadOptions): Promise<SessionConfiguredEvent> {
+    const { initialMessages = "none" } = options;
+    const { threadId, position, configured, config } = facts;
+    const isTooLong = initialMessages === "bounded" && position > BOUNDED_MESSAGES;
+    if (initialMessages === "none" || isTooLong) return configured;
+    const items: RolloutLine[] = [];
+    const read = async (signal: AbortSignal) => {
+      for await (const page of this.calls.lines(threadId, 0, position, signal)) items.push(...page);
+    };
+    await this.#bounded("the history", read, options);
+    return { ...configured, initial_messages: eventMsgsOf({ type: "forked", items }, shownConfig(config)) };
   }
 
   /** A thread has one handle here, as long as somebody holds it. */
@@ -174,14 +198,14 @@ export class RemoteThreads implements Cluster, ThreadHost {
     config?: ThreadConfig,
     given?: ThreadOptions,
   ): Promise<NewThread<ClusterThread>> {
-    const options = givenThreadOptions(given);
+    const options = givenClusterOptions(given);
     const threadId = givenThreadId(id, "threadId");
     const request = { config: sendable(parseThreadConfig(config)) };
     const atWork = await this.#bounded("the look", (signal) => this.#atWork(threadId, signal), options);
     if (atWork !== undefined) {
       await this.#checkStore(threadId, options.signal);
       const thread = this.#handle(atWork, { isNew: false });
-      return { threadId, thread, sessionConfigured: atWork.note.facts.configured };
+      return { threadId, thread, sessionConfigured: await this.#configured(atWork.note.facts, options) };
     }
     const facts = await this.#bounded(
       "the resumption",

@@ -35,7 +35,7 @@ import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
 import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
 import { type SpawnTrace, spawnTracing } from "./spawn-trace.ts";
-import type { ThreadOptions } from "./thread-options.ts";
+import { BOUNDED_MESSAGES, type ThreadOptions } from "./thread-options.ts";
 import type { UnloadedHandles } from "./unloaded-handles.ts";
 
 export type Making = {
@@ -85,8 +85,6 @@ export type BootParts = {
   readonly onArriving: (threadId: ThreadId) => Promise<void>;
   readonly onLoaded: (thread: LiveThread, made: Pick<Making, "restart" | "isNew" | "wasHere">) => void;
 };
-
-const BOUNDED_MESSAGES = 128;
 
 /** So many threads begin to be made in one turn of the event loop. */
 const STARTS_PER_TURN = 32;

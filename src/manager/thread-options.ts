@@ -22,10 +22,10 @@ export type ThreadOptions = {
   readonly historyMode?: HistoryMode | undefined;
   /**
    * What session_configured tells of the stored events: `bounded` (the default) gives them when the history has at most
-   * 128 lines, else null; `all` reads the whole history for it; `none` gives null.
+   * 128 lines, else null; `all` reads the whole history for it; `none` gives null, and is the default over a cluster.
    */
   readonly initialMessages?: "bounded" | "all" | "none" | undefined;
-  /** When another process writes the thread: refuse (the default), wait for it, or take it over. */
+  /** When another process writes the thread: refuse (the default), wait for it, or take it over. Over a cluster its workers settle that. */
   readonly lease?: OpenOptions["lease"] | undefined;
   readonly deadlineMs?: number | undefined;
   /** How the thread is restarted after a crash, where that is not the manager's `supervision`; stored with it. In a group, the group's says. */
@@ -51,6 +51,9 @@ export type AgentFacts = {
    */
   readonly notifiesParent?: boolean | undefined;
 };
+
+/** So many lines of history are read for who starts without asking for them. */
+export const BOUNDED_MESSAGES = 128;
 
 /** The compiler says when one is missing here. */
 const THREAD_OPTIONS = Object.keys({

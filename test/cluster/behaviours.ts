@@ -7,6 +7,7 @@ import {
   hang,
   InvalidForkPointError,
   InvalidRequestError,
+  type NewThread,
   NoActiveTurnError,
   newThreadId,
   RolloutNotFoundError,
@@ -204,6 +205,26 @@ export function threadBehaviours(name: string, make: Make): void {
       await assert.rejects(thread.run("closed"), ThreadClosedError);
       const { thread: again } = await threads.resumeThread(threadId);
       assert.equal((await again.run("again")).lastAgentMessage, "ack: again");
+    });
+
+    behaves("who resumes or forks is told what was said before where that is asked for", async (threads) => {
+      const { thread, threadId } = await threads.startThread(undefined, { initialMessages: "all" });
+      for (const text of ["one", "two"]) await thread.run(text);
+      await thread.shutdown();
+      const said = ({ sessionConfigured }: Pick<NewThread, "sessionConfigured">) =>
+        sessionConfigured.initial_messages?.flatMap((msg) =>
+          msg.type === "user_message" || msg.type === "agent_message" ? [msg.message] : [],
+        );
+      const turns = ["one", "ack: one", "two", "ack: two"];
+      for (const initialMessages of ["all", "bounded"] as const) {
+        const resumed = await threads.resumeThread(threadId, undefined, { initialMessages });
+        assert.deepEqual(said(resumed), turns, initialMessages);
+        const fork = await threads.forkThread({ from: threadId, at: { beforeUserMessage: 1 } }, { initialMessages });
+        assert.deepEqual(said(fork), turns.slice(0, 2), initialMessages);
+        await resumed.thread.shutdown();
+      }
+      const { sessionConfigured } = await threads.resumeThread(threadId, undefined, { initialMessages: "none" });
+      assert.equal(sessionConfigured.initial_messages, null);
     });
 
     behaves("unknown threads, ids that are taken and malformed ops are told by their errors", async (threads) => {

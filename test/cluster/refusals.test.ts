@@ -175,6 +175,17 @@ suite("what a cluster does not offer", () => {
   });
 });
 
+test("who writes a thread is settled by a cluster's workers: a lease that a client asks for is refused before anything is sent", async () => {
+  await using cluster = connect({ ingress: await nowhere() });
+  const options = { lease: "takeOver" } as const;
+  const calls = [
+    () => cluster.startThread(undefined, options),
+    () => cluster.resumeThread(newThreadId(), undefined, options),
+    () => cluster.forkThread({ from: newThreadId() }, options),
+  ];
+  for (const call of calls) await assert.rejects(call(), { code: "invalid_request", message: /options\.lease/ });
+});
+
 suite("connect", () => {
   test("the store of another cluster is told at the first thread", async (t) => {
     const threadId = newThreadId();
