@@ -39,6 +39,9 @@ export interface ConnectionServer {
   onClosed(connection: Connection): void;
 }
 
+/** How long the answers of a client that sends nothing more may take; nobody can tell whether it still reads. */
+export const LAST_ANSWERS_MS = 60_000;
+
 /** How many there have been in this process: their names in the log. */
 let connections = 0;
 
@@ -51,6 +54,7 @@ export class Connection implements WireListener {
   readonly #order = new RequestOrder();
   readonly #gone = new AbortController();
   readonly #ended = new AbortController();
+  #late: unknown;
   #introduction: Introduction | undefined;
   #access: Access;
   /** By whose methods it has asked for threads. */
@@ -169,11 +173,22 @@ export class Connection implements WireListener {
 
   onEnded(): void {
     this.#ended.abort();
+    this.#late = this.#server.clock.setTimeout(() => this.#giveUp(), LAST_ANSWERS_MS);
     void this.#order.whenIdle().then(() => this.onClosed());
+  }
+
+  #giveUp(): void {
+    const { inFlight } = this.#order;
+    this.#server.logger.warn(
+      { inFlight, afterMs: LAST_ANSWERS_MS },
+      "requests were given up: their client sends nothing more",
+    );
+    this.onClosed();
   }
 
   onClosed(): void {
     if (!this.isOpen) return;
+    this.#server.clock.clearTimeout(this.#late);
     this.#ended.abort();
     this.#gone.abort(new DOMException("the client has gone", "AbortError"));
     this.#outbox.clear();

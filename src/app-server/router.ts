@@ -60,7 +60,8 @@ export class Router {
       call.answered();
     } catch (error) {
       const told = errorObjectOf(error);
-      if (told.code === INTERNAL_ERROR && !isClients(error)) {
+      const isGivenUp = connection.signal.aborted && error === connection.signal.reason;
+      if (told.code === INTERNAL_ERROR && !isClients(error) && !isGivenUp) {
         this.#options.logger.error({ err: error, method: name }, "a request failed by a defect");
       }
       connection.answer({ id, error: told });

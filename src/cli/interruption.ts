@@ -1,5 +1,5 @@
 import { EXIT, Exit } from "./failure.ts";
-import { whenOutputEnds } from "./output-end.ts";
+import { noteSignal, whenOutputEnds } from "./output-end.ts";
 
 /** What each signal makes of the exit code. A terminal that has gone is a request to end as well: what runs is stored first. */
 const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
@@ -33,6 +33,7 @@ export class Interruption implements Disposable {
   }
 
   readonly #take = (name: NodeJS.Signals): void => {
+    noteSignal();
     const exitCode = CODES[name as keyof typeof CODES];
     if (this.#exitCode !== undefined) process.exit(exitCode);
     this.#interrupt(exitCode, `interrupted by ${name}`);

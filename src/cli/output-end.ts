@@ -1,6 +1,21 @@
 import { EXIT } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
 
+/** How long an output that nobody reads is waited for by a process that was asked to end. */
+const UNREAD_MS = 2_000;
+
+let isAskedToEnd = false;
+
+/** A signal has asked for the process's end. */
+export function noteSignal(): void {
+  isAskedToEnd = true;
+}
+
+/** The command is over. What it has written keeps the process until that is read, unless a signal has asked for its end. */
+export function endUnread(): void {
+  if (isAskedToEnd) setTimeout(() => process.exit(), UNREAD_MS).unref();
+}
+
 const watchers = new Set<() => void>();
 
 /**

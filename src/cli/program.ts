@@ -16,7 +16,7 @@ import { withGlobalOptions, withoutEqualsSigns } from "./global-options.ts";
 import { listCommand } from "./list/command.ts";
 import { loadCommand } from "./load/command.ts";
 import { loginCommand, logoutCommand } from "./login/command.ts";
-import { endWithOutput } from "./output-end.ts";
+import { endUnread, endWithOutput } from "./output-end.ts";
 import { recoverCommand } from "./recover/command.ts";
 import { sandboxCommand } from "./sandbox/command.ts";
 import { imageOption, withSessionOptions } from "./session-options.ts";
@@ -101,6 +101,8 @@ export async function runProgram(args: readonly string[], io: Io): Promise<numbe
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const { exitCodeOf } = await import("./failure.ts");
     return exitCodeOf(error, io.stderr);
+  } finally {
+    endUnread();
   }
 }
 

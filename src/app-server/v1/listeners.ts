@@ -1,7 +1,9 @@
 /** Listeners, messages and turns of v1 (SPEC 10), and its account methods. */
 import { randomUUID } from "node:crypto";
 import * as z from "zod";
+import { raceAbort } from "../../kernel/cancellation.ts";
 import { ThreadNotFoundError } from "../../protocol/errors.ts";
+import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Op } from "../../protocol/op.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
@@ -150,13 +152,17 @@ async function interrupt(server: ServerContext, id: ThreadId, call: Call): Promi
   if (thread.activeTurn === undefined) throw invalidRequest("no active turn to interrupt", { code: "no_active_turn" });
   const ended = Promise.withResolvers<string>();
   const stop = server.hub.feedOf(id).watch((event) => {
-    if (event === undefined || event.msg.type === "task_complete") ended.resolve("interrupted");
-    else if (event.msg.type === "turn_aborted") ended.resolve(event.msg.reason);
+    if (event?.msg.type === "turn_aborted") ended.resolve(event.msg.reason);
+    // A life that has been lost takes its turn along, without a word of it.
+    else if (event === undefined || isTurnless(event.msg)) ended.resolve("interrupted");
   });
   try {
-    server.hub.interrupt(id);
-    return { abortReason: await ended.promise };
+    thread.submit({ type: "interrupt" }, { signal: call.signal }).catch(ended.reject);
+    return { abortReason: await raceAbort(ended.promise, call.signal) };
   } finally {
     stop();
   }
 }
+
+const isTurnless = (msg: EventMsg): boolean =>
+  msg.type === "task_complete" || (msg.type === "session_configured" && msg.resumed_turn_id === undefined);

@@ -1,5 +1,5 @@
 import { EXIT } from "../failure.ts";
-import { whenOutputEnds } from "../output-end.ts";
+import { noteSignal, whenOutputEnds } from "../output-end.ts";
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -25,6 +25,7 @@ export class ServerSignals implements Disposable {
   }
 
   readonly #take = (name: NodeJS.Signals): void => {
+    noteSignal();
     if (this.insisted.aborted) process.exit(EXIT.terminated);
     if (this.asked.aborted || name === "SIGHUP") this.#insist();
     this.#asked.abort();

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { Clock } from "../../../kernel/clock.ts";
 import type { Launch } from "../../../process/launch.ts";
 import { ProcessGroup } from "../../../process/process-group.ts";
@@ -42,7 +42,9 @@ export class PipedProgram implements Program {
 
   async write(bytes: Buffer): Promise<void> {
     const { stdin } = this.#group.child;
-    if (stdin !== null && !stdin.write(bytes)) await drained(stdin);
+    if (stdin === null) return;
+    // Called too when the program ends, or closes its input.
+    await new Promise<void>((resolve) => stdin.write(bytes, () => resolve()));
   }
 
   end(): void {
@@ -56,13 +58,4 @@ export class PipedProgram implements Program {
   kill(): void {
     this.#group.kill();
   }
-}
-
-/** Resolves too when the program ends, or closes its input. */
-function drained(stdin: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (stdin.destroyed) return resolve();
-    stdin.once("drain", resolve);
-    stdin.once("close", resolve);
-  });
 }
