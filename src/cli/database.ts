@@ -1,9 +1,11 @@
 /** Threads in a database in place of the home's files: `--store`, or SKEIN_STORE. */
+import { raceAbort } from "../kernel/cancellation.ts";
 import type { ThreadManagerOptions } from "../manager/options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import type { PostgresStore } from "../store/postgres/postgres-store.ts";
 import { UsageError } from "./failure.ts";
+import { askedToEnd } from "./output-end.ts";
 import type { Io } from "./terminal/io.ts";
 
 export type StoreOption = { readonly store?: string | undefined };
@@ -39,7 +41,7 @@ export function assertDatabaseUrl(text: string, by: string): void {
  * The store of an address, connected, so that one that does not answer is told before anything else happens. A parameter
  * `schema` of the address names the schema of the tables.
  *
- * @throws StoreIoError, InvalidRequestError (the package `pg` is missing)
+ * @throws StoreIoError, InvalidRequestError (the package `pg` is missing), Exit (a signal has asked for the process's end)
  */
 export async function openDatabase(address: string): Promise<PostgresStore> {
   const url = new URL(address);
@@ -50,10 +52,10 @@ export async function openDatabase(address: string): Promise<PostgresStore> {
   const connectionString = schema === null ? address : url.toString();
   const store = postgresStore({ connectionString, ...(schema !== null && { schema }) });
   try {
-    await store.connect();
+    await raceAbort(store.connect(), askedToEnd);
     return store;
   } catch (error) {
-    await store.close().catch(() => undefined); // that it does not answer is told
+    await raceAbort(store.close(), askedToEnd).catch(() => undefined); // that it does not answer is told
     throw error;
   }
 }

@@ -1,13 +1,10 @@
 import { EXIT, Exit } from "./failure.ts";
-import { noteSignal, whenOutputEnds } from "./output-end.ts";
-
-/** What each signal makes of the exit code. A terminal that has gone is a request to end as well: what runs is stored first. */
-const CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
-const SIGNALS = Object.keys(CODES) as (keyof typeof CODES)[];
+import { noteSignal, SIGNAL_CODES, SIGNALS, whenOutputEnds } from "./output-end.ts";
 
 /**
  * Ctrl-C, a request to terminate and a hangup, as an AbortSignal. The first one aborts `signal`; the next one ends the process at
- * once, its `exit` listeners included. An output that has ended aborts it too.
+ * once, its `exit` listeners included. A terminal that has gone is a request to end as well: what runs is stored first. An output
+ * that has ended aborts it too.
  */
 export class Interruption implements Disposable {
   readonly #controller = new AbortController();
@@ -32,9 +29,9 @@ export class Interruption implements Disposable {
     if (this.#exitCode !== undefined) throw new Exit(this.#exitCode);
   }
 
-  readonly #take = (name: NodeJS.Signals): void => {
-    noteSignal();
-    const exitCode = CODES[name as keyof typeof CODES];
+  readonly #take = (name: (typeof SIGNALS)[number]): void => {
+    noteSignal(name);
+    const exitCode = SIGNAL_CODES[name];
     if (this.#exitCode !== undefined) process.exit(exitCode);
     this.#interrupt(exitCode, `interrupted by ${name}`);
   };

@@ -1,19 +1,26 @@
-import { EXIT } from "./failure.ts";
+import { EXIT, Exit } from "./failure.ts";
 import type { Io } from "./terminal/io.ts";
+
+/** What each signal makes of the exit code. */
+export const SIGNAL_CODES = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
+export const SIGNALS = Object.keys(SIGNAL_CODES) as (keyof typeof SIGNAL_CODES)[];
 
 /** How long an output that nobody reads is waited for by a process that was asked to end. */
 const UNREAD_MS = 2_000;
 
-let isAskedToEnd = false;
+const asked = new AbortController();
+
+/** Aborts when a signal asks for the process's end; its reason is the {@link Exit} with that signal's code. */
+export const askedToEnd: AbortSignal = asked.signal;
 
 /** A signal has asked for the process's end. */
-export function noteSignal(): void {
-  isAskedToEnd = true;
+export function noteSignal(name: keyof typeof SIGNAL_CODES): void {
+  asked.abort(new Exit(SIGNAL_CODES[name]));
 }
 
 /** The command is over. What it has written keeps the process until that is read, unless a signal has asked for its end. */
 export function endUnread(): void {
-  if (isAskedToEnd) setTimeout(() => process.exit(), UNREAD_MS).unref();
+  if (asked.signal.aborted) setTimeout(() => process.exit(), UNREAD_MS).unref();
 }
 
 const watchers = new Set<() => void>();

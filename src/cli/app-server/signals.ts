@@ -1,7 +1,5 @@
 import { EXIT } from "../failure.ts";
-import { noteSignal, whenOutputEnds } from "../output-end.ts";
-
-const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+import { noteSignal, SIGNALS, whenOutputEnds } from "../output-end.ts";
 
 /**
  * What ends the server from outside: the first signal asks it to (`asked`), the next one insists (`insisted`), and one more
@@ -13,7 +11,7 @@ export class ServerSignals implements Disposable {
   readonly #output = whenOutputEnds(() => this.#insist());
 
   constructor() {
-    for (const name of ENDING) process.on(name, this.#take);
+    for (const name of SIGNALS) process.on(name, this.#take);
   }
 
   get asked(): AbortSignal {
@@ -24,8 +22,8 @@ export class ServerSignals implements Disposable {
     return this.#insisted.signal;
   }
 
-  readonly #take = (name: NodeJS.Signals): void => {
-    noteSignal();
+  readonly #take = (name: (typeof SIGNALS)[number]): void => {
+    noteSignal(name);
     if (this.insisted.aborted) process.exit(EXIT.terminated);
     if (this.asked.aborted || name === "SIGHUP") this.#insist();
     this.#asked.abort();
@@ -37,7 +35,7 @@ export class ServerSignals implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const name of ENDING) process.off(name, this.#take);
+    for (const name of SIGNALS) process.off(name, this.#take);
     this.#output[Symbol.dispose]();
   }
 }

@@ -37,6 +37,7 @@ export const BRIEFLY = `(SELECT set_config('lock_timeout', coalesce(nullif(curre
  */
 export const FEW = (place: number): string => `LIMIT $${place}::bigint`;
 
+const GRACE_MS = 500;
 const TRIES = 3;
 const BACKOFF = { baseMs: 50, factor: 4, maxMs: 1_000 } as const;
 
@@ -101,9 +102,13 @@ export class PostgresDatabase {
   }
 
   async #own(): Promise<PostgresPool> {
-    const { connectionString, maxConnections } = this.#options;
+    const { connectionString, maxConnections, statementMs } = this.#options;
     const { default: pg } = await importOptional<PgModule>("pg", missing);
-    const own = new pg.Pool({ connectionString, max: maxConnections, keepAlive: true, application_name: "skein" });
+    const own = new pg.Pool({
+      ...{ connectionString, max: maxConnections, keepAlive: true, application_name: "skein" },
+      // A pool ends once its last connection has: one that is still being made would never. Whoever asked for it has been told by then.
+      connectionTimeoutMillis: statementMs + GRACE_MS,
+    });
     // A connection that drops while nobody uses it: the pool makes another.
     own.on?.("error", () => undefined);
     return own;
