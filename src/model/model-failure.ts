@@ -1,5 +1,5 @@
 /** Codex's words for what can go wrong with a model API (SPEC 1.3 and 4.5), as ModelErrors. */
-import { ModelError, type ModelErrorOptions } from "../protocol/model-error.ts";
+import { type CodexErrorInfo, ModelError, type ModelErrorOptions } from "../protocol/model-error.ts";
 import type { TokenUsage } from "../protocol/token-usage.ts";
 import { isJsonObject, type JsonObject } from "../protocol/unknown-kind.ts";
 
@@ -113,10 +113,33 @@ export function failureOfStatus({ status, body, url, requestId, retryAfterMs, no
   });
 }
 
+/** What the model's server will not do however often it is asked: by its code, and Codex's words where it gives none itself. */
+const REFUSALS = new Map<unknown, { info: CodexErrorInfo; words: string }>([
+  ["invalid_prompt", { info: "other", words: "Invalid request." }],
+  ["bio_policy", { info: "bio_policy", words: "This content was flagged for possible biological risk." }],
+  ["cyber_policy", { info: "cyber_policy", words: "This request has been flagged for possible cybersecurity risk." }],
+  [
+    "misalignment_policy_violation",
+    {
+      info: "misalignment_policy_violation",
+      words: "This request was blocked due to a misalignment policy violation.",
+    },
+  ],
+  [
+    "inference_hook_denied",
+    { info: "inference_hook_denied", words: "Your workspace inference hook blocked this request." },
+  ],
+  ["model_not_found", { info: "model_not_found", words: "model_not_found" }],
+]);
+
 /** The error of a `response.failed` or `error` event, or of an error body under status 200. */
 export function failureOfResponse(error: JsonObject | undefined): ModelError {
-  const message = typeof error?.message === "string" ? error.message : "response.failed event received";
-  switch (error?.code ?? error?.type) {
+  const said = messageIn(error);
+  const code = error?.code ?? error?.type;
+  const refusal = REFUSALS.get(code);
+  if (refusal !== undefined) return new ModelError(said || refusal.words, { info: refusal.info });
+  const message = said ?? "response.failed event received";
+  switch (code) {
     case "context_length_exceeded":
       return contextWindowExceeded();
     case "insufficient_quota":
@@ -125,16 +148,6 @@ export function failureOfResponse(error: JsonObject | undefined): ModelError {
       return usageLimit(PLAN_TEXT);
     case "server_is_overloaded":
       return overloaded();
-    case "invalid_prompt":
-      return new ModelError(message);
-    case "bio_policy":
-      return new ModelError(message, { info: "bio_policy" });
-    case "cyber_policy":
-      return new ModelError(message, { info: "cyber_policy" });
-    case "misalignment_policy_violation":
-      return new ModelError(message, { info: "misalignment_policy_violation" });
-    case "inference_hook_denied":
-      return new ModelError(message, { info: "inference_hook_denied" });
     case "flex_unavailable":
       return new ModelError("Flex capacity unavailable.", { info: "flex_unavailable" });
     case "policy_capacity_unavailable":

@@ -165,6 +165,18 @@ const rows: Record<string, [reply: Reply, expected: Expected]> = {
     },
   ],
   "failed: invalid_prompt": [failed("invalid_prompt", "not this"), { message: "not this" }],
+  "failed: invalid_prompt, in silence": [
+    streaming(sse({ type: "response.failed", response: { error: { code: "invalid_prompt" } } })),
+    { message: "Invalid request." },
+  ],
+  "failed: model_not_found": [
+    failed("model_not_found", "no such model"),
+    { message: "no such model", info: "model_not_found" },
+  ],
+  "failed: cyber_policy, in silence": [
+    failed("cyber_policy", ""),
+    { message: "This request has been flagged for possible cybersecurity risk.", info: "cyber_policy" },
+  ],
   "failed: rate_limit_exceeded in ms": [
     failed("rate_limit_exceeded", "Limit reached. Please try again in 10ms. Visit us."),
     {
