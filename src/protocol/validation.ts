@@ -2,7 +2,7 @@ import * as z from "zod";
 import { InvalidRequestError } from "./errors.ts";
 
 type Issue = z.core.$ZodIssue;
-type Found = { path: PropertyKey[]; problem: string };
+type Found = { path: PropertyKey[]; issue: Issue };
 
 /**
  * Reads `value` by `schema`.
@@ -23,8 +23,8 @@ export function schemaByKind(known: ReadonlyMap<string, z.ZodType>): z.ZodType {
   return z.looseObject({ type: z.string() }).superRefine((value, context) => {
     const result = known.get(value.type)?.safeParse(value);
     for (const issue of result?.error?.issues ?? []) {
-      const { path, problem } = deepest(issue, []);
-      context.addIssue({ code: "custom", path, message: problem });
+      const { path, issue: meant } = deepest(issue, []);
+      context.addIssue({ ...meant, path: [...path] });
     }
   });
 }
@@ -33,13 +33,13 @@ export function schemaByKind(known: ReadonlyMap<string, z.ZodType>): z.ZodType {
 export const explainIssues = (issues: readonly Issue[]): string =>
   issues
     .map((issue) => deepest(issue, []))
-    .map(({ path, problem }) => (path.length === 0 ? problem : `${pathText(path)}: ${problem}`))
+    .map(({ path, issue: { message } }) => (path.length === 0 ? message : `${pathText(path)}: ${message}`))
     .join("; ");
 
 /** Of a union, the branch that got furthest is the one that the caller meant. */
 function deepest(issue: Issue, above: readonly PropertyKey[]): Found {
   const path = [...above, ...issue.path];
-  const here: Found = { path, problem: issue.message };
+  const here: Found = { path, issue };
   if (issue.code !== "invalid_union") return here;
   const inner = issue.errors.flatMap((branch) => branch.map((sub) => deepest(sub, path)));
   return inner.reduce((best, found) => (found.path.length > best.path.length ? found : best), here);

@@ -132,6 +132,27 @@ test("an empty rollout, and one without a header", async (t) => {
   }
 });
 
+test("a path that is not absolute is taken from the home, and a folder is told as one", async (t) => {
+  const { home, day } = await homeOf(t);
+  const name = `rollout-2026-01-05T10-00-00-${OLD}.jsonl`;
+  await writeFile(join(day, name), `${text}\n`);
+  await using served = await open(home);
+  const { client } = served;
+  const path = join("sessions", "2026", "01", "05", name);
+  const { thread: fork } = await client.request("thread/fork", { threadId: "x", path });
+  assert.equal(fork.forkedFromId, OLD);
+  assert.equal((await client.request("thread/resume", { threadId: "x", path })).thread.id, OLD);
+  for (const method of ["thread/fork", "thread/resume"]) {
+    for (const [given, why] of [
+      ["none.jsonl", "file does not exist"],
+      ["sessions", "path is a directory"],
+    ] as const) {
+      const { code, message } = await client.failure(method, { threadId: "x", path: given });
+      assert.deepEqual([code, message], [-32600, `failed to resolve rollout path \`${join(home, given)}\`: ${why}`]);
+    }
+  }
+});
+
 test("after a restart: forks by id and by path, partial ones too, with all that they share", async (t) => {
   const { home } = await homeOf(t);
   const first = await open(home);

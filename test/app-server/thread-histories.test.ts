@@ -152,6 +152,23 @@ test("tool calls are items of their turn", async () => {
   );
 });
 
+test("an injected item that is none is told by its place and what is wrong with it", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  for (const [item, why] of [
+    [1, "invalid type: integer `1`, expected a map"],
+    [{ type: "message" }, "missing field `role`"],
+    [{ type: "message", role: 7, content: [] }, "invalid type: integer `7`, expected a string"],
+    [{ type: "message", role: "user", content: [{ type: "input_text" }] }, "missing field `text`"],
+    [{ type: "message", role: "user", content: "x" }, 'invalid type: string "x", expected a sequence'],
+  ] as const) {
+    const good = { type: "message", role: "user", content: [{ type: "input_text", text: "known" }] };
+    const { message } = await client.failure("thread/inject_items", { threadId: thread.id, items: [good, item] });
+    assert.equal(message, `items[1] is not a valid response item: ${why}`);
+  }
+});
+
 test("injected items are what the model knows next, without a turn", async () => {
   const model = scriptedClient(undefined, { recordRequests: 1 });
   await using served = await serve({ manager: { model } });

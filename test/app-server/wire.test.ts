@@ -123,6 +123,17 @@ const TEXTS: [string, unknown, string][] = [
     { threadId: "x", path: "/nowhere/a.jsonl" },
     "failed to resolve rollout path `/nowhere/a.jsonl`: file does not exist",
   ],
+  ["thread/resume", { threadId: "x", history: [1] }, "Invalid request: invalid type: integer `1`, expected a map"],
+  ["thread/resume", { threadId: "x", history: [null] }, "Invalid request: invalid type: null, expected a map"],
+  ["thread/resume", { threadId: "x", history: [{}] }, "Invalid request: missing field `type`"],
+  ["thread/resume", { threadId: "x", history: [{ type: "message" }] }, "Invalid request: missing field `role`"],
+  [
+    "thread/resume",
+    { threadId: "x", history: [{ type: "message", role: "user", content: "x" }] },
+    'Invalid request: invalid type: string "x", expected a sequence',
+  ],
+  ["thread/start", { multiAgentMode: 7 }, "Invalid request: invalid type: integer `7`, expected string or map"],
+  ["thread/start", { sandbox: {} }, "Invalid request: invalid value: map, expected map with a single key"],
   [
     "thread/fork",
     { threadId: U, permissions: "p", sandbox: "read-only" },

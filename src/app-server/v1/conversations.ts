@@ -4,10 +4,10 @@ import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { eventMsgsOf } from "../../protocol/initial-history.ts";
 import { isPersistedBy087 } from "../../protocol/persistence.ts";
-import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
+import { readHistory } from "../params.ts";
 import { invalidRequest, withContext } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -61,7 +61,7 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
     if (history == null || history.length === 0) {
       throw invalidRequest("either path, conversation id or non empty history must be provided");
     }
-    const items = history.map((item) => ({ type: "response_item" as const, payload: readItem(item) }));
+    const items = readHistory(history);
     return manager.resumeThreadWithHistory(config, { type: "forked", items }, optionsOf(call));
   });
   return configured(server, resumed, call);
@@ -115,10 +115,4 @@ async function byId<T>({ manager, views }: ServerContext, id: ThreadId, work: ()
     throw invalidRequest(`no rollout found for conversation id ${id}`, { code: "rollout_not_found" });
   }
   return loading({ path: stored.rolloutPath ?? id, id }, work);
-}
-
-function readItem(item: unknown): ResponseItem {
-  const read = responseItemSchema.safeParse(item);
-  if (read.success) return read.data;
-  throw invalidRequest(`Invalid request: history: ${read.error.issues[0]?.message ?? "no response item"}`);
 }

@@ -3,7 +3,7 @@
  * here as it would there.
  */
 import * as z from "zod";
-import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "../params.ts";
+import { optionalCount, optionalFlag, optionalText, optionalTexts, text, wrongVariant } from "../params.ts";
 
 const reviewed = { approvalsReviewer: z.enum(["user", "auto_review", "guardian_subagent"]).nullish() };
 const placed = {
@@ -33,7 +33,7 @@ const fromClient = {
 function wrongMode(given: unknown): string {
   const modes = "`none`, `custom`, `explicitRequestOnly`, `proactive`";
   if (typeof given === "string") return `unknown variant \`${given}\`, expected one of ${modes}`;
-  return "invalid type: expected string or map";
+  return wrongVariant(given);
 }
 
 export const passedOver = {

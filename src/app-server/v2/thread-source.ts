@@ -1,7 +1,9 @@
 /** Finds the stored thread that a request names, and says in 0.169's words why it can't (SPEC 13.4). */
-import { RolloutCorruptError, RolloutNotFoundError } from "../../protocol/errors.ts";
+import { isAbsolute, join } from "node:path";
+import { RolloutCorruptError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import type { SessionMeta } from "../../protocol/rollout.ts";
+import { ioCode } from "../../services/io-failure.ts";
 import {
   INTERNAL_ERROR,
   INVALID_REQUEST,
@@ -49,6 +51,12 @@ export async function sourceById({ manager, views }: ServerContext, threadId: Th
   return guardSource(threadId, () => manager.store.header(threadId));
 }
 
+/** The file that a request names; one that is no absolute path is taken from the home, as by stock. undefined: it names none. */
+export function rolloutNamed({ home }: ServerContext, path: string | null | undefined): string | undefined {
+  if (path == null || path === "") return undefined;
+  return isAbsolute(path) ? path : join(home, path);
+}
+
 /** A thread by its file, wherever that lies. */
 export async function sourceByPath({ manager }: ServerContext, rolloutPath: string): Promise<SessionMeta> {
   return guardSource(rolloutPath, () => manager.store.header({ rolloutPath }));
@@ -60,6 +68,9 @@ export async function guardSource<T>(place: string, work: () => Promise<T>): Pro
     return await work();
   } catch (error) {
     if (error instanceof RolloutNotFoundError) throw missing(place, error);
+    if (error instanceof StoreIoError && ioCode(error.cause) === "EISDIR") {
+      throw invalidRequest(`failed to resolve rollout path \`${place}\`: path is a directory`, { cause: error });
+    }
     if (!(error instanceof RolloutCorruptError)) throw error;
     const { path, code } = error;
     throw new RpcError(

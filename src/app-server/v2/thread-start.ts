@@ -2,12 +2,11 @@
 import * as z from "zod";
 import { newThreadId, type ThreadId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
-import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
 import type { ThreadConfig } from "../../protocol/thread-config.ts";
 import type { NewThread } from "../../thread/thread.ts";
 import type { ClientTool } from "../memos/thread-memos.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { loose, optionalCount, optionalFlag, optionalText, sortDirection, text } from "../params.ts";
+import { loose, optionalCount, optionalFlag, optionalText, readHistory, sortDirection, text } from "../params.ts";
 import { invalidRequest, projectNotFound, withContext } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -18,7 +17,7 @@ import { endCursor, turnsPage, writeCursor } from "./pages.ts";
 import { passedOver } from "./passed-over.ts";
 import { sessionOf } from "./settings.ts";
 import { collaborationModeOf } from "./thread-settings.ts";
-import { guardSource, readThreadId, sourceById, sourceByPath } from "./thread-source.ts";
+import { guardSource, readThreadId, rolloutNamed, sourceById, sourceByPath } from "./thread-source.ts";
 import { findStored, fullTurns, type History, modeOf } from "./thread-view.ts";
 import { usageToV2 } from "./usage.ts";
 import type { V2Session, V2Thread } from "./wire-types.ts";
@@ -179,24 +178,27 @@ type Loaded = { resumed: NewThread<ServedThread>; wasLoaded: boolean; isPaginate
 /** The history first, then the path, then the id. */
 async function load(
   server: ServerContext,
-  { history, path, threadId: id }: z.infer<typeof resumeSchema>,
+  { history, path: named, threadId: id }: z.infer<typeof resumeSchema>,
   config: ThreadConfig,
   call: Call,
 ): Promise<Loaded> {
   const { manager } = server;
   const options = optionsOf(call);
   if (history != null) {
-    const items = history.map((item) => ({ type: "response_item" as const, payload: readItem(item) }));
+    const items = readHistory(history);
     const resumed = await manager.resumeThreadWithHistory(config, { type: "forked", items }, options);
     return { resumed, wasLoaded: false, isPaginated: false };
   }
-  const hasPath = path != null && path !== "";
-  const header = hasPath ? await sourceByPath(server, path) : await sourceById(server, readThreadId(id, "session"));
+  const path = rolloutNamed(server, named);
+  const header =
+    path === undefined ? await sourceById(server, readThreadId(id, "session")) : await sourceByPath(server, path);
   const wasLoaded = manager.loadedThread(header.id) !== undefined;
   const { tools } = await server.memos.read(header.id);
   const own = withTools(server, config, tools);
-  const resumed = await guardSource(hasPath ? path : header.id, () =>
-    hasPath ? manager.resumeThreadFromRollout(own, path, options) : manager.resumeThread(header.id, own, options),
+  const resumed = await guardSource(path ?? header.id, () =>
+    path === undefined
+      ? manager.resumeThread(header.id, own, options)
+      : manager.resumeThreadFromRollout(own, path, options),
   );
   return { resumed, wasLoaded, isPaginated: modeOf(header) === "paginated" };
 }
@@ -230,12 +232,6 @@ function tellUsage(call: Call, threadId: ThreadId, history: History | undefined)
   call.connection.tell({ method: "thread/tokenUsage/updated", params });
 }
 
-function readItem(item: unknown): ResponseItem {
-  const read = responseItemSchema.safeParse(item);
-  if (read.success) return read.data;
-  throw invalidRequest(`Invalid request: history: ${read.error.issues[0]?.message ?? "no response item"}`);
-}
-
 async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, call: Call): Promise<ThreadAnswer> {
   const { manager, views, hub, clock } = server;
   const at = anchorOf(params);
@@ -245,7 +241,7 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
     throw invalidRequest("attachToSource cannot be combined with ephemeral or deferGoalContinuation");
   }
   const config = await server.configs.forExisting(settings, SETTINGS_FAILURE);
-  const path = params.path == null || params.path === "" ? undefined : params.path;
+  const path = rolloutNamed(server, params.path);
   const source = path === undefined ? readThreadId(params.threadId, "session") : { rolloutPath: path };
   const header =
     typeof source === "string" ? await sourceById(server, source) : await sourceByPath(server, source.rolloutPath);

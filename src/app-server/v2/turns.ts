@@ -1,11 +1,11 @@
 /** turn/start, steer and interrupt; compaction and injected items. */
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
-import { type ResponseItem, responseItemSchema } from "../../protocol/response-item.ts";
+import type { ResponseItem } from "../../protocol/response-item.ts";
 import { PICTURE_ALONE } from "../../store/thread-summary.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { loose, optionalText, text } from "../params.ts";
+import { loose, optionalText, readItem, text } from "../params.ts";
 import { INTERNAL_ERROR, INVALID_PARAMS, invalidRequest, RpcError } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -70,7 +70,7 @@ export const turnMethods = (server: ServerContext): MethodTable => ({
     handle: async (params, call) => {
       const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
       if (params.items.length === 0) throw invalidRequest("items must not be empty");
-      const items = params.items.map(readItem);
+      const items = params.items.map(checkedItem);
       await thread.submitWithId(
         { id: newTurnId(), isNew: true, op: { type: "inject_items", items } },
         { signal: call.signal },
@@ -80,12 +80,10 @@ export const turnMethods = (server: ServerContext): MethodTable => ({
   }),
 });
 
-function readItem(item: unknown, index: number): ResponseItem {
-  const read = responseItemSchema.safeParse(item);
-  if (read.success) return read.data;
-  const issue = read.error.issues[0];
-  const why = issue?.path.length === 1 ? `missing field \`${String(issue.path[0])}\`` : (issue?.message ?? "");
-  throw invalidRequest(`items[${index}] is not a valid response item: ${why}`);
+function checkedItem(item: unknown, index: number): ResponseItem {
+  const read = readItem(item);
+  if (typeof read !== "string") return read;
+  throw invalidRequest(`items[${index}] is not a valid response item: ${read}`);
 }
 
 async function start(
