@@ -435,4 +435,6 @@ function tellFired({ incarnation }: LiveThread, message: Message): void {
 
 const IDLE_POLL_MS = 20;
 
-const isAtRest = ({ incarnation: { activity } }: LiveThread): boolean => activity === "idle" || activity === "gone";
+/** What its model has left running ends with the invocation; what a user has asked for comes to its end. */
+const isAtRest = ({ incarnation: { activity, terminals } }: LiveThread): boolean =>
+  activity === "gone" || (activity === "idle" && !terminals.areAttended);

@@ -80,6 +80,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
     ended: () => new ThreadClosedError(this.id),
   });
   readonly #submissions: RemoteSubmissions;
+  readonly #turns = new RemoteTurns({
+    bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
+    send: (message, signal) => this.#submissions.send(message, signal),
+    reached: async (position) => this.#stream.feed?.reached(position),
+    lines: (signal) => this.lines(this.#origin.position, undefined, signal),
+    interrupt: () => this.interrupt(),
+  });
   #watches: RemoteWatches | undefined;
   /** Fires when the thread has ended. */
   readonly #ended = new AbortController();
@@ -222,6 +229,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
   note(event: ThreadEvent): void {
     this.#host.hear(this.id, event.msg);
     this.#view.note(event);
+    this.#turns.note(event.msg);
   }
 
   noteState(state: LiveState): void {
@@ -374,16 +382,6 @@ export class RemoteThread implements ClusterThread, FeedSource {
   async review(target: ReviewTarget, options: WaitOptions = {}): Promise<TurnResult> {
     checkCall("review", options);
     return this.#turns.runOp({ type: "review", review_request: { target } }, options);
-  }
-
-  get #turns(): RemoteTurns {
-    return new RemoteTurns({
-      bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
-      send: (message, signal) => this.#submissions.send(message, signal),
-      reached: async (position) => this.#stream.feed?.reached(position),
-      lines: (signal) => this.lines(this.#origin.position, undefined, signal),
-      interrupt: () => this.interrupt(),
-    });
   }
 
   async interrupt(options: InterruptOptions = {}): Promise<void> {

@@ -1,6 +1,9 @@
 /** Turns of a cluster's thread, from what starts them to what they came to. */
 import { isEmptyInput } from "../../machines/thread.machine.ts";
+import { linkSignals } from "../kernel/cancellation.ts";
+import { sleep, systemClock } from "../kernel/clock.ts";
 import { InternalDefect, SkeinError } from "../protocol/errors.ts";
+import type { EventMsg } from "../protocol/event.ts";
 import { newTurnId, type SubmissionId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
@@ -24,11 +27,21 @@ export interface TurnsHost {
   interrupt(): Promise<void>;
 }
 
+/** An invocation's answer comes right behind the end of its last turn. */
+const ANSWER_WITHIN_MS = 500;
+
 export class RemoteTurns {
   readonly #host: TurnsHost;
+  /** What wants to know that a turn's end was heard, by its name. */
+  readonly #ends = new Map<string, () => void>();
 
   constructor(host: TurnsHost) {
     this.#host = host;
+  }
+
+  /** An event has reached those who listen. */
+  note(msg: EventMsg): void {
+    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#ends.get(msg.turn_id ?? "")?.();
   }
 
   async run<Output = unknown>(
@@ -57,8 +70,9 @@ export class RemoteTurns {
           const running = await this.#host.send({ kind: "op", id, op, isNew: true }, signal);
           isSent = true;
           if (running === undefined) throw new InternalDefect("a turn was sent to nobody");
-          const answer = await running.answer;
+          const answer = await this.#answerOf(running, id, signal);
           isOver = true;
+          if (answer === undefined) return resultOf(this.#host.lines(signal), { id: toSubmissionId(id), turnId: id });
           await this.#host.reached(answer.facts.position);
           return this.#resultIn(answer, toSubmissionId(id), signal);
         },
@@ -69,6 +83,20 @@ export class RemoteTurns {
       const isGivenUp = options.signal?.aborted || (error instanceof SkeinError && error.code === "deadline_exceeded");
       if (isSent && !isOver && isGivenUp) void this.#host.interrupt().catch(() => undefined);
       throw error;
+    }
+  }
+
+  /** Undefined for a turn that is known to be over while the invocation goes on, with what others have asked of the thread. */
+  async #answerOf({ answer }: Running, id: string, signal: AbortSignal): Promise<TurnAnswer | undefined> {
+    const heard = Promise.withResolvers<void>();
+    this.#ends.set(id, heard.resolve);
+    const wait = linkSignals(signal);
+    try {
+      const over = heard.promise.then(() => sleep(systemClock, ANSWER_WITHIN_MS, wait.signal));
+      return await Promise.race([answer, over.then(() => undefined)]);
+    } finally {
+      this.#ends.delete(id);
+      wait.abort();
     }
   }
 

@@ -1,5 +1,9 @@
 /** What a program sees of threads, wherever they run: one suite, for a manager and for a cluster. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite, type TestContext, test } from "node:test";
 import * as z from "zod";
 import {
@@ -172,6 +176,33 @@ export function threadBehaviours(name: string, make: Make): void {
           thread.submit({ type: "exec_approval", id: asked.callId, decision: "approved" }),
           InvalidRequestError,
         );
+      },
+      [[call("guarded", { what: "this" }, { callId: "call-1" })], [say("done")]],
+    );
+
+    behaves(
+      "a command of the user's that a turn has been running beside comes to its own end after the turn's",
+      async (threads, t) => {
+        const folder = await mkdtemp(join(tmpdir(), "skein-beside-"));
+        t.after(() => rm(folder, { recursive: true, force: true }));
+        const { thread } = await threads.startThread({ cwd: folder });
+        const ends: unknown[] = [];
+        thread.events$.subscribe(({ msg }) => {
+          if (msg.type === "exec_command_end") ends.push(msg.exit_code);
+        });
+        const turn = thread.run("do it");
+        await until(() => thread.pendingApprovals.length === 1);
+        const command = "until [ -e begun ]; do : > begun; done; until [ -e on ]; do sleep 0.05; done";
+        await thread.submit({ type: "run_user_shell_command", command });
+        await until(() => existsSync(join(folder, "begun")));
+        await thread.submit({ type: "exec_approval", id: "call-1", decision: "approved" });
+        assert.equal((await turn).status, "completed");
+        // As long as it takes a worker to let go of a thread that is at rest.
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        assert.deepEqual(ends, []);
+        await writeFile(join(folder, "on"), "");
+        await until(() => ends.length > 0);
+        assert.deepEqual(ends, [0]);
       },
       [[call("guarded", { what: "this" }, { callId: "call-1" })], [say("done")]],
     );

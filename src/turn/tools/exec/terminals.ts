@@ -33,7 +33,12 @@ export class Terminals implements BackgroundTerminals {
 
   /** Whether a command goes on, or is just being ended. */
   get areBusy(): boolean {
-    return this.#running().length > 0 || (this.#ending?.size ?? 0) > 0 || (this.#attended?.size ?? 0) > 0;
+    return this.#running().length > 0 || (this.#ending?.size ?? 0) > 0 || this.areAttended;
+  }
+
+  /** Whether a command of the user's goes on. */
+  get areAttended(): boolean {
+    return (this.#attended?.size ?? 0) > 0;
   }
 
   /** Keeps a command of the user's with the thread. @param work heeds the signal, and never rejects */
