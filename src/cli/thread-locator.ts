@@ -21,6 +21,8 @@ import type { ThreadOptions } from "./thread-option.ts";
  */
 export async function findThread(choice: ThreadOptions, store: ThreadStore, io: Io): Promise<ThreadLocator> {
   const { thread } = choice;
+  // An unset variable of a shell is an empty word, and every id begins with that.
+  if (thread?.trim() === "") throw new UsageError("the thread's name is empty; give its id or its name, or say --last");
   if (thread === undefined) {
     if (choice.last !== true) throw new UsageError("name a thread, or say --last for the one that was used last");
     return await newestThread(choice, store, io);
@@ -49,14 +51,18 @@ function asId(text: string): ThreadId | undefined {
   }
 }
 
-async function newestThread({ all, cd }: ThreadOptions, store: ThreadStore, io: Io): Promise<ThreadId> {
+async function newestThread(
+  { all, archived = false, cd }: ThreadOptions,
+  store: ThreadStore,
+  io: Io,
+): Promise<ThreadId> {
   const cwd = resolve(io.cwd(), cd ?? "");
   const query = all === true ? {} : { cwd };
-  const { threads } = await store.list({ limit: 1, orderBy: "updatedAt", ...query });
+  const { threads } = await store.list({ limit: 1, orderBy: "updatedAt", archived, ...query });
   const [newest] = threads;
   if (newest !== undefined) return newest.threadId;
   const where = all === true ? "" : ` in ${cwd}; --all looks in every folder`;
-  throw new RolloutNotFoundError(`there is no thread${where}`);
+  throw new RolloutNotFoundError(`there is no ${archived ? "archived " : ""}thread${where}`);
 }
 
 async function threadOfName(name: string, store: ThreadStore): Promise<ThreadId | undefined> {

@@ -11,6 +11,8 @@ export type ThreadOptions = {
   readonly last?: boolean | undefined;
   /** With `last`: of any folder. */
   readonly all?: boolean | undefined;
+  /** With `last`: of those that are put away. */
+  readonly archived?: boolean;
   readonly cd?: string | undefined;
 };
 

@@ -49,6 +49,7 @@ async function streamed(t: TestContext, plays: Parameters<typeof scriptedClient>
   return { ask, find, writes };
 }
 
+const input = [{ type: "text", text: "go" }];
 const ENDS: [string, Parameters<typeof scriptedClient>[0], string][] = [
   ["completed", ["done"], "idle"],
   ["failed", [[fail(new ModelError("no"))]], "systemError"],
@@ -59,7 +60,7 @@ for (const [end, plays, status] of ENDS) {
     const { ask, find, writes } = await streamed(t, plays);
     const { thread } = await ask("thread/start", {});
     const threadId = thread.id;
-    const { turn } = await ask("turn/start", { threadId, input: [{ type: "text", text: "go" }] });
+    const { turn } = await ask("turn/start", { threadId, input });
     if (end === "interrupted") {
       await find(({ method }) => method === "item/agentMessage/delta");
       await ask("turn/interrupt", { threadId, turnId: turn.id });
@@ -71,5 +72,27 @@ for (const [end, plays, status] of ENDS) {
       ({ method, params }) => method === "thread/status/changed" && params.status.type === status,
     );
     assert.ok(rest !== -1 && rest < write.indexOf(told), JSON.stringify(write.map(({ method }) => method)));
+  });
+}
+
+/** Turns that no words of the user begin. */
+const OTHERS: [string, Json][] = [
+  ["thread/compact/start", {}],
+  ["thread/shellCommand", { command: "true" }],
+  ["review/start", { target: { type: "custom", instructions: "look" } }],
+];
+for (const [method, params] of OTHERS) {
+  test(`idle and turn/completed come with one write: ${method}`, async (t) => {
+    const { ask, find, writes } = await streamed(t, ["done", "done"]);
+    const { thread } = await ask("thread/start", {});
+    const threadId = thread.id;
+    const { turn } = await ask("turn/start", { threadId, input });
+    await find((message) => message.method === "turn/completed" && message.params.turn.id === turn.id);
+    await ask(method, { threadId, ...params });
+    const isEnd = (message: Json) => message.method === "turn/completed" && message.params.turn.id !== turn.id;
+    const told = await find(isEnd);
+    const write = writes.find((messages) => messages.includes(told)) ?? [];
+    const before = write.slice(0, write.indexOf(told)).map((message) => message.params?.status?.type);
+    assert.ok(before.includes("idle"), JSON.stringify(write.map((message) => message.method)));
   });
 }

@@ -63,6 +63,34 @@ test("who fits none is told the near ones, and who fits several all of them", as
   );
 });
 
+test("an empty word names no thread, not even the only one", async (t) => {
+  const home = await tempFolder(t);
+  const { threadId } = await storedThread(home, ["one"]);
+  const run = (...args: string[]) => skein([...args, "--home", home]);
+  for (const args of [
+    ["delete", ""],
+    ["archive", " "],
+    ["show", ""],
+    ["exec", "resume", "", "go on"],
+  ]) {
+    const { code, stderr } = await run(...args);
+    assert.notEqual(code, 0, args.join(" "));
+    assert.match(stderr, /the thread's name is empty/);
+  }
+  assert.match((await run("list")).stdout, new RegExp(`^${threadId}\t`));
+});
+
+test("unarchive --last brings back the archived thread that was used last", async (t) => {
+  const home = await tempFolder(t);
+  const [older, newer] = [await storedThread(home, ["older"]), await storedThread(home, ["newer"])];
+  const run = (...args: string[]) => skein([...args, "--home", home]);
+  assert.equal((await run("archive", older.threadId)).code, 0);
+  assert.equal((await run("unarchive", "--last", "--all")).stdout, `unarchived ${older.threadId}\n`);
+  const none = await run("unarchive", "--last", "--all");
+  assert.match(none.stderr, /there is no archived thread/);
+  assert.ok((await run("list")).stdout.includes(newer.threadId));
+});
+
 test("--last is the thread that was used last in this folder; --all looks everywhere", async (t) => {
   const home = await tempFolder(t);
   const cwd = await realpath(await tempFolder(t));

@@ -23,7 +23,10 @@ export async function changeArchive(
   options: ArchiveOptions,
   io: Io,
 ): Promise<void> {
-  const choices = texts.length > 0 ? texts.map((thread) => ({ thread })) : [{ last: options.last, all: options.all }];
+  const choices =
+    texts.length > 0
+      ? texts.map((thread) => ({ thread }))
+      : [{ last: options.last, all: options.all, archived: verb === "unarchive" }];
   const out = new LineWriter(io.stdout);
   let failed = false;
   const fail = (thread: string, error: unknown) => {

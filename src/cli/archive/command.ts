@@ -31,7 +31,7 @@ export const unarchiveCommand = (io: Io): Command =>
   new Command("unarchive")
     .description("bring archived threads back")
     .argument(ids, idsHelp)
-    .option("--last", LAST_HELP)
+    .option("--last", `${LAST_HELP}, of the archived ones`)
     .option("--all", ALL_HELP)
     .option("--json", jsonHelp)
     .addHelpText("after", "\nExamples:\n  skein list --archived\n  skein unarchive ID")
