@@ -1,11 +1,13 @@
 /**
  * A client's way to the engine. Every request is made under a key of its own, so it is sent again after a lost connection without
- * being done twice; the wait for an invocation's answer is begun anew as often as its connection ends.
+ * being done twice; the wait for an invocation's answer is begun anew as often as its connection ends, for as long as the engine has a pulse.
  */
 import * as z from "zod";
 import { backoffDelay } from "../kernel/backoff.ts";
+import { linkSignals } from "../kernel/cancellation.ts";
 import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
 import { ClusterMismatchError, ClusterUnavailableError, InternalDefect } from "../protocol/errors.ts";
+import { EnginePulse } from "./engine-pulse.ts";
 import { encode } from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
 
@@ -26,17 +28,25 @@ const failureSchema = z.looseObject({
   metadata: z.looseObject({ skein: z.string().optional() }).optional(),
 });
 
+/** Why the engine has not answered. */
+type Failure = { readonly why: string; readonly cause?: unknown; readonly isSilent?: boolean };
+
 /** Answers that say: not now. */
 const PASSING = new Set([408, 425, 429, 502, 503, 504]);
 const BACKOFF = { baseMs: 50, maxMs: 1_000 };
+const LEAST_PULSE_MS = 1_000;
 
 export class Ingress {
   readonly #options: IngressOptions;
   readonly #clock: Clock;
+  readonly #pulse: EnginePulse;
 
   constructor(options: IngressOptions) {
-    this.#options = { ...options, url: options.url.replace(/\/+$/, "") };
-    this.#clock = options.clock ?? systemClock;
+    const { clock = systemClock, headers, patienceMs } = options;
+    const url = options.url.replace(/\/+$/, "");
+    this.#options = { ...options, url };
+    this.#clock = clock;
+    this.#pulse = new EnginePulse({ url, headers, clock, everyMs: Math.max(patienceMs, LEAST_PULSE_MS) });
   }
 
   /** @throws the handler's own error; ClusterUnavailableError, ClusterMismatchError, InvalidRequestError; the signal's reason */
@@ -84,8 +94,9 @@ export class Ingress {
       const outcome = await this.#try(url, { method, headers, ...(body !== undefined && { body }) }, signal);
       if ("answer" in outcome) return outcome.answer;
       const now = performance.now();
-      // A wait whose connection held for long was no failure to reach the engine.
-      if (since === undefined || now - began > this.#options.patienceMs) since = now;
+      // A wait whose connection held for long was no failure to reach the engine, unless that said nothing meanwhile.
+      if (outcome.isSilent) since ??= began;
+      else if (since === undefined || now - began > this.#options.patienceMs) since = now;
       if (now - since >= this.#options.patienceMs) {
         throw new ClusterUnavailableError(
           `the cluster's engine at ${this.#options.url} can't be reached (${outcome.why}), tried for ${Math.round(now - since)} ms: see that restate-server runs there; what was sent may have been taken, so send it again under the same id`,
@@ -100,16 +111,25 @@ export class Ingress {
     url: string,
     init: RequestInit,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly answer: unknown } | { readonly why: string; readonly cause?: unknown }> {
+  ): Promise<{ readonly answer: unknown } | Failure> {
     let response: Response;
     let text: string;
+    using attempt = linkSignals(signal);
+    const over = linkSignals(attempt.signal);
+    this.#pulse.silence(over.signal).then(
+      () => attempt.abort(),
+      () => undefined,
+    );
     try {
-      response = await fetch(url, { ...init, ...(signal && { signal }) });
+      response = await fetch(url, { ...init, signal: attempt.signal });
       text = await response.text();
     } catch (cause) {
       signal?.throwIfAborted();
+      if (attempt.signal.aborted) return { why: "it says nothing", isSilent: true };
       const { cause: inner } = cause as { cause?: { code?: string; message?: string } };
       return { why: inner?.code ?? inner?.message ?? String(cause), cause };
+    } finally {
+      over.abort();
     }
     if (response.ok) return { answer: this.#read(text) };
     const failure = readFailure(text);

@@ -1,7 +1,8 @@
 /** Bad input and trouble, as a client and a worker tell of it; without an engine. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { suite, type TestContext, test } from "node:test";
 import * as z from "zod";
@@ -318,4 +319,35 @@ suite("connect", () => {
     await waiting;
     await assert.rejects(cluster.startThread(), ManagerClosedError);
   });
+});
+
+test("an engine that takes calls and says nothing is given up in time, whatever waits for it; one that has a pulse is waited for", async (t) => {
+  let isDeaf = true;
+  const held: ServerResponse[] = [];
+  const engine = createServer((request, response) => {
+    request.resume();
+    if (isDeaf || request.url !== "/restate/health") held.push(response);
+    else response.end();
+  });
+  engine.listen(0, "127.0.0.1");
+  await once(engine, "listening");
+  t.after(() => {
+    engine.closeAllConnections();
+    engine.close();
+  });
+  const ingress = `http://127.0.0.1:${(engine.address() as AddressInfo).port}`;
+  await using cluster = connect({ ingress, patienceMs: 1 });
+  const unavailable = (error: unknown) =>
+    error instanceof ClusterUnavailableError && /it says nothing/.test(error.message);
+  const waiting = [cluster.startThread(), cluster.getThread(newThreadId()), cluster.listThreads()];
+  for (const outcome of await Promise.allSettled(waiting))
+    assert.ok(outcome.status === "rejected" && unavailable(outcome.reason), String(Object(outcome).reason));
+  isDeaf = false;
+  held.length = 0;
+  const late = cluster.listThreads();
+  const pulse = once(engine, "request");
+  await pulse;
+  await once(engine, "request");
+  for (const response of held) response.end('{"threads":[],"next":null}');
+  assert.deepEqual((await late).threads, []);
 });
