@@ -7,12 +7,13 @@ type Asked = Pick<ModelRequest, "model" | "instructions" | "reasoning" | "verbos
 /** What of a thread's settings every request to its model says; where they are silent, what the model is known to be asked with. */
 export function askedOf(config: ResolvedThreadConfig): Asked {
   const known = knownModel(config.model);
+  const effort = config.reasoningEffort ?? known?.effort ?? null;
   const verbosity = config.modelVerbosity ?? known?.verbosity;
   return {
     model: config.model,
     instructions: config.baseInstructions ?? "",
     reasoning: {
-      effort: config.reasoningEffort ?? known?.effort ?? null,
+      effort: effort === "ultra" ? (known?.ultra ?? "medium") : effort,
       summary: config.reasoningSummary ?? (known === undefined ? "auto" : null),
     },
     ...(verbosity !== undefined && { verbosity }),

@@ -49,6 +49,25 @@ for (const recorded of RECORDED) {
   });
 }
 
+/** What stock 0.171 sent for a turn of that effort. */
+const ULTRA: Readonly<Record<string, string>> = {
+  "gpt-6.2-sol": "xhigh",
+  "gpt-6.1-terra": "xhigh",
+  "gpt-6-astra": "xhigh",
+  "gpt-6-sol": "max",
+  "gpt-6-luna": "max",
+  "gpt-5.6-terra": "max",
+  "codex-auto-review": "max",
+  "gpt-5.5": "xhigh",
+  "gpt-5.1-codex": "medium",
+};
+for (const [model, effort] of Object.entries(ULTRA)) {
+  test(`the effort ultra is ${effort} to a server: ${model}`, async () => {
+    const { body } = await requestOf({ model, reasoningEffort: "ultra" });
+    assert.equal((body.reasoning as { effort: string }).effort, effort);
+  });
+}
+
 const NEWEST = { model: "gpt-6.2-sol" };
 
 test("tools and instructions open the input, with one id in each request of a thread", async () => {
