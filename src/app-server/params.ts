@@ -127,6 +127,8 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 // What the methods' schemas are built of. Every optional one may be null or absent.
 
 export const text = z.string();
+/** Codex's error where a value is of none of the shapes that its type `name` may have. */
+export const untagged = (name: string) => ({ error: `data did not match any variant of untagged enum ${name}` });
 export const optionalText = z.string().nullish();
 export const optionalFlag = z.boolean().nullish();
 export const optionalCount = z.int().min(0).max(0xffffffff).nullish();

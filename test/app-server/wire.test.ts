@@ -132,6 +132,25 @@ const TEXTS: [string, unknown, string][] = [
     { threadId: "x", history: [{ type: "message", role: "user", content: "x" }] },
     'Invalid request: invalid type: string "x", expected a sequence',
   ],
+  [
+    "thread/search/cancel",
+    { requestId: [] },
+    "Invalid request: data did not match any variant of untagged enum RequestId",
+  ],
+  ["thread/search/cancel", {}, "Invalid request: missing field `requestId`"],
+  ["thread/list", { cwd: 7 }, "Invalid request: data did not match any variant of untagged enum ThreadListCwdFilter"],
+  ["turn/start", { threadId: U, input: [], effort: "" }, "Invalid request: reasoning_effort must not be empty"],
+  ["thread/settings/update", { threadId: U, effort: "" }, "Invalid request: reasoning_effort must not be empty"],
+  [
+    "removeConversationListener",
+    { subscriptionId: "" },
+    "Invalid request: UUID parsing failed: invalid length: expected length 32 for simple format, found 0",
+  ],
+  [
+    "resumeConversation",
+    { path: "/nowhere/a.jsonl", conversationId: U },
+    "failed to load rollout `/nowhere/a.jsonl`: No such file or directory (os error 2)",
+  ],
   ["thread/start", { multiAgentMode: 7 }, "Invalid request: invalid type: integer `7`, expected string or map"],
   ["thread/start", { sandbox: {} }, "Invalid request: invalid value: map, expected map with a single key"],
   [

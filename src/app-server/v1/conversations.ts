@@ -55,8 +55,7 @@ async function resume(server: ServerContext, params: z.infer<typeof resumeSchema
   const config = await server.configs.forExisting(settingsOf(params.overrides), FAILURE);
   const { path, conversationId: id, history } = params;
   const resumed = await withContext("error resuming conversation", () => {
-    if (path != null)
-      return loading({ path, id }, () => manager.resumeThreadFromRollout(config, path, optionsOf(call)));
+    if (path != null) return loading({ path }, () => manager.resumeThreadFromRollout(config, path, optionsOf(call)));
     if (id != null) return byId(server, id, () => manager.resumeThread(id, config, optionsOf(call)));
     if (history == null || history.length === 0) {
       throw invalidRequest("either path, conversation id or non empty history must be provided");

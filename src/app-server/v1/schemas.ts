@@ -12,15 +12,17 @@ import { optionalCount, optionalFlag, optionalText, optionalTexts, text } from "
 import { textOfError } from "../rpc-error.ts";
 import type { ThreadSettings } from "../thread-configs.ts";
 
-/** Codex reads the id with the params, so its text is the uuid library's. */
-export const conversationId = text.transform((given, context): ThreadId => {
-  try {
-    return parseThreadId(given);
-  } catch (error) {
-    context.addIssue({ code: "custom", message: textOfError(error) });
-    return z.NEVER;
-  }
-});
+/** Codex reads ids with the params, so what it says of them is the uuid library's. */
+const uuid = (before = "") =>
+  text.transform((given, context): ThreadId => {
+    try {
+      return parseThreadId(given);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: `${before}${textOfError(error)}` });
+      return z.NEVER;
+    }
+  });
+export const conversationId = uuid();
 
 export const overridesSchema = z.object({
   model: optionalText,
@@ -88,7 +90,7 @@ export function inputOf(given: z.infer<typeof item>): UserInput {
 }
 
 export const listenerSchema = z.object({ conversationId, experimentalRawEvents: optionalFlag });
-export const subscriptionSchema = z.object({ subscriptionId: text });
+export const subscriptionSchema = z.object({ subscriptionId: uuid("UUID parsing failed: ") });
 export const idSchema = z.object({ conversationId });
 export const archiveSchema = z.object({ conversationId, rolloutPath: text });
 export const listSchema = z.object({ pageSize: optionalCount, cursor: optionalText, modelProviders: optionalTexts });

@@ -3,7 +3,16 @@ import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { loose, optionalCount, optionalFlag, optionalText, optionalTexts, sortDirection, text } from "../params.ts";
+import {
+  loose,
+  optionalCount,
+  optionalFlag,
+  optionalText,
+  optionalTexts,
+  sortDirection,
+  text,
+  untagged,
+} from "../params.ts";
 import { INVALID_PARAMS, invalidRequest, METHOD_NOT_FOUND, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { itemRow, itemsPage, turnsPage } from "./pages.ts";
@@ -35,7 +44,7 @@ const listSchema = z.object({
   sectionId: optionalText,
   sortKey: z.enum(["created_at", "updated_at", "recency_at", "section_position", "relevance"]).nullish(),
   modelProviders: optionalTexts,
-  cwd: z.union([text, z.array(text)]).nullish(),
+  cwd: z.union([text, z.array(text)], untagged("ThreadListCwdFilter")).nullish(),
   searchTerm: optionalText,
   parentThreadId: optionalText,
   ancestorThreadId: optionalText,

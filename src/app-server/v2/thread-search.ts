@@ -8,7 +8,7 @@ import type { StoredThread } from "../../store/thread-store.ts";
 import type { Connection } from "../connection.ts";
 import type { RequestId } from "../json-rpc.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
-import { optionalCount, optionalText, text } from "../params.ts";
+import { optionalCount, optionalText, text, untagged } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import type { HistoryTurn } from "./history-turns.ts";
@@ -24,7 +24,7 @@ const searchSchema = z.object({
   sortKey: z.enum(["created_at", "updated_at", "recency_at"]).nullish(),
   searchTerm: text,
 });
-const cancelSchema = z.object({ requestId: z.union([text, z.int()]) });
+const cancelSchema = z.object({ requestId: z.union([text, z.int()], untagged("RequestId")) });
 const occurrencesSchema = z.object({
   threadId: text,
   searchTerm: text,

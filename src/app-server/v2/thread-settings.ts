@@ -16,6 +16,8 @@ import { passedOver } from "./passed-over.ts";
 import { approvalPolicySchema, sandboxFromV2, sandboxToV2, v2SandboxPolicySchema } from "./settings.ts";
 import { readThreadId } from "./thread-source.ts";
 
+const effort = text.refine((given) => given !== "", "reasoning_effort must not be empty").nullish();
+
 export const settingsFields = {
   ...passedOver.settings,
   cwd: optionalText,
@@ -23,13 +25,13 @@ export const settingsFields = {
   sandboxPolicy: v2SandboxPolicySchema.nullish(),
   permissions: optionalText,
   model: optionalText,
-  effort: optionalText,
+  effort,
   summary: reasoningSummarySchema.nullish(),
   serviceTier: optionalText,
   collaborationMode: z
     .object({
       mode: z.enum(["plan", "code", "custom", "default", "execute", "pair_programming"]),
-      settings: z.object({ model: text, reasoning_effort: optionalText, developer_instructions: optionalText }),
+      settings: z.object({ model: text, reasoning_effort: effort, developer_instructions: optionalText }),
     })
     .nullish(),
 };
@@ -41,7 +43,7 @@ const turnSchema = z.strictObject({
   approvalsReviewer: passedOver.settings.approvalsReviewer,
   environments: passedOver.settings.environments,
   model: optionalText,
-  effort: optionalText,
+  effort,
   summary: reasoningSummarySchema.nullish(),
   serviceTier: optionalText,
 });
