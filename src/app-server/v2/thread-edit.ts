@@ -79,7 +79,7 @@ async function archive(server: ServerContext, given: string, call: Call): Promis
 
 async function unarchive(server: ServerContext, given: string, call: Call): Promise<object> {
   const { manager, hub, views } = server;
-  const threadId = readThreadId(given);
+  const threadId = readThreadId(given, "session");
   const found = await findStored(manager, threadId);
   if (found?.archived !== true) {
     throw manager.loadedThread(threadId) === undefined || views.ephemeral.has(threadId)
