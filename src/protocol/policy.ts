@@ -81,7 +81,7 @@ export type ReasoningEffort = "none" | "minimal" | "low" | "medium" | "high" | "
 /** How much of its thoughts a model is asked to sum up. */
 export type ReasoningSummary = "auto" | "concise" | "detailed" | "none";
 
-export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1);
+export const reasoningEffortSchema: z.ZodType<ReasoningEffort> = z.string().min(1, "must not be empty");
 export const modelVerbositySchema: z.ZodType<ModelVerbosity> = z.enum(["low", "medium", "high"]);
 /** How much a model is asked to say. */
 export type ModelVerbosity = "low" | "medium" | "high";

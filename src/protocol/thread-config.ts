@@ -124,7 +124,7 @@ export type ResolvedThreadConfig = {
 export type ThreadConfig = { [K in keyof ResolvedThreadConfig]?: ResolvedThreadConfig[K] | undefined };
 
 const text = z.string();
-const name = z.string().min(1);
+const name = z.string().min(1, "must not be empty");
 const tokens = z.int().min(1);
 const retries = z.int().min(0);
 

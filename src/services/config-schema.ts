@@ -79,7 +79,7 @@ export type WorkspaceWriteTable = {
   [key: string]: unknown;
 };
 
-const name = z.string().min(1).optional();
+const name = z.string().min(1, "must not be empty").optional();
 const text = z.string().optional();
 const flag = z.boolean().optional();
 const count = z.int().min(0).optional();

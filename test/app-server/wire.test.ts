@@ -151,6 +151,8 @@ const TEXTS: [string, unknown, string][] = [
     { path: "/nowhere/a.jsonl", conversationId: U },
     "failed to load rollout `/nowhere/a.jsonl`: No such file or directory (os error 2)",
   ],
+  ["thread/start", { model: "" }, "config: model: must not be empty"],
+  ["newConversation", { model: "" }, "config: model: must not be empty"],
   ["thread/start", { multiAgentMode: 7 }, "Invalid request: invalid type: integer `7`, expected string or map"],
   ["thread/start", { sandbox: {} }, "Invalid request: invalid value: map, expected map with a single key"],
   [
