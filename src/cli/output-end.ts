@@ -9,18 +9,20 @@ export const SIGNALS = Object.keys(SIGNAL_CODES) as (keyof typeof SIGNAL_CODES)[
 const UNREAD_MS = 2_000;
 
 const asked = new AbortController();
+let askedCode: number = EXIT.ok;
 
 /** Aborts when a signal asks for the process's end; its reason is the {@link Exit} with that signal's code. */
 export const askedToEnd: AbortSignal = asked.signal;
 
 /** A signal has asked for the process's end. */
 export function noteSignal(name: keyof typeof SIGNAL_CODES): void {
-  asked.abort(new Exit(SIGNAL_CODES[name]));
+  askedCode ||= SIGNAL_CODES[name];
+  asked.abort(new Exit(askedCode));
 }
 
-/** The command is over. What it has written keeps the process until that is read, unless a signal has asked for its end. */
+/** The command is over. What it has written keeps the process until that is read, unless a signal has asked for its end: then it is lost. */
 export function endUnread(): void {
-  if (asked.signal.aborted) setTimeout(() => process.exit(), UNREAD_MS).unref();
+  if (asked.signal.aborted) setTimeout(() => process.exit(process.exitCode || askedCode), UNREAD_MS).unref();
 }
 
 const watchers = new Set<() => void>();

@@ -1,4 +1,4 @@
-/** A signal ends each command while it waits for a database that takes its call and never answers. */
+/** A signal ends each command, also while it waits for a database that takes its call and never answers, or for a reader that has stalled. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -63,3 +63,18 @@ for (const [signal, code, commands] of [
     await Promise.all(tried);
   });
 }
+
+test("a command whose reader has stalled ends by a signal, and does not call that a success", {
+  timeout: 60_000,
+}, async (t) => {
+  const child = start(["exec", "--json", "-", "--home", await tempFolder(t)]);
+  t.after(() => child.kill("SIGKILL"));
+  child.stdin.end("long ".repeat(200_000));
+  const ended = once(child, "exit");
+  // As much of the answer has come as is read ahead: the rest of it does not fit into the pipe.
+  child.stdout.on("readable", () => undefined);
+  while (child.stdout.readableLength < child.stdout.readableHighWaterMark)
+    await new Promise((resolve) => setImmediate(resolve));
+  child.kill("SIGTERM");
+  assert.deepEqual(await ended, [143, null]);
+});
