@@ -4,8 +4,8 @@ import type { ThreadManagerOptions } from "../manager/options.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import { didYouMean } from "../protocol/nearest-name.ts";
 import type { PostgresStore } from "../store/postgres/postgres-store.ts";
+import { askedToEnd } from "./asked-end.ts";
 import { UsageError } from "./failure.ts";
-import { askedToEnd } from "./output-end.ts";
 import type { Io } from "./terminal/io.ts";
 
 export type StoreOption = { readonly store?: string | undefined };

@@ -1,5 +1,6 @@
+import { noteSignal, SIGNAL_CODES, SIGNALS } from "./asked-end.ts";
 import { EXIT, Exit } from "./failure.ts";
-import { noteSignal, SIGNAL_CODES, SIGNALS, whenOutputEnds } from "./output-end.ts";
+import { whenOutputEnds } from "./output-end.ts";
 
 /**
  * Ctrl-C, a request to terminate and a hangup, as an AbortSignal. The first one aborts `signal`; the next one ends the process at

@@ -1,5 +1,6 @@
+import { noteSignal, SIGNALS } from "../asked-end.ts";
 import { EXIT } from "../failure.ts";
-import { noteSignal, SIGNALS, whenOutputEnds } from "../output-end.ts";
+import { whenOutputEnds } from "../output-end.ts";
 
 /**
  * What ends the server from outside: the first signal asks it to (`asked`), the next one insists (`insisted`), and one more

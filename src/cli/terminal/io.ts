@@ -1,5 +1,5 @@
 import { untilAborted } from "../../kernel/abort-listeners.ts";
-import { askedToEnd } from "../output-end.ts";
+import { askedToEnd } from "../asked-end.ts";
 
 /** What the command line touches of its process. Only main.ts names the process itself. */
 export type Io = {
