@@ -238,14 +238,15 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
       remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request, FIELDS.none);
         const isDone = await step(ctx, "remove", () => worker.setState(threadId, "removed"));
-        if (isDone) await goOut(ctx, threadId);
+        // Also where it is so already: a worker that did it may have died before it said so.
+        await goOut(ctx, threadId);
         return isDone;
       }),
       close: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request, FIELDS.none);
         const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed"));
-        if (isDone) await goOut(ctx, threadId);
-        if (isDone) tellEnd(ctx, threadId);
+        await goOut(ctx, threadId);
+        tellEnd(ctx, threadId);
         return isDone;
       }),
       delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {

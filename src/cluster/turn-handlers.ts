@@ -113,8 +113,8 @@ export function turnHandlers(
         // A step begins only when it is waited for, and this one waits for what the other one loads: after a replay that has not begun.
         await RestatePromise.race([taking, work.map(() => undefined)]);
         const delivery = await taking;
-        // An earlier worker has taken it.
-        if (!isTaken && delivery.taken) attendance.takeAgain(message);
+        // An earlier worker has taken it; what that one refused stays refused.
+        if (!isTaken && delivery.taken && delivery.error === undefined) attendance.takeAgain(message);
         if (delivery.taken) expect(message);
         ctx.resolveAwakeable(ack, delivery);
       }
