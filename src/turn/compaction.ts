@@ -9,13 +9,15 @@ import type { ModelRequest } from "../model/model-client.ts";
 import { closedEarly } from "../model/model-failure.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newItemId } from "../protocol/ids.ts";
-import { textOf, userMessage } from "../protocol/response-item.ts";
+import { ModelError } from "../protocol/model-error.ts";
+import { type ResponseItem, textOf, userMessage } from "../protocol/response-item.ts";
 import { addUsage, type TokenUsage, type TokenUsageInfo, zeroUsage } from "../protocol/token-usage.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import { publishItemEnd, publishItemStart } from "./announcement.ts";
 import { askModel } from "./ask-model.ts";
 import { askedOf } from "./asked-model.ts";
 import { contextWindowOf } from "./context-window.ts";
+import { callOf, outputFor } from "./history.ts";
 import { initialContext } from "./initial-context.ts";
 import { logRequest } from "./request-log.ts";
 import type { TurnHost } from "./turn-host.ts";
@@ -56,7 +58,7 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
     publishItemStart(host, run, item);
   }
   const prompt = userMessage(run.config.compactPrompt ?? PROMPT);
-  const summary = await askForSummary(host, run, [...history.forModel(), prompt]);
+  const summary = await summaryOf(host, run, history.forModel(), prompt);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
   const isFirst = !history.isCompacted;
   history.compact(message, initialContext(run.config));
@@ -68,6 +70,37 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
   publishItemEnd(host, run, item);
   run.noteCompaction(undefined);
   host.publish(run.id, { type: "warning", message: LONG_THREAD_WARNING });
+}
+
+/**
+ * The summary of as much as the model takes: what it refuses as too long loses its oldest quarter and is asked for again, since a
+ * thread that cannot be summed up could never go on.
+ */
+async function summaryOf(
+  host: TurnHost,
+  run: TurnRun,
+  items: readonly ResponseItem[],
+  prompt: ResponseItem,
+): Promise<string> {
+  for (let rest = items; ; ) {
+    try {
+      return await askForSummary(host, run, [...rest, prompt]);
+    } catch (error) {
+      const isTooLong = error instanceof ModelError && error.info === "context_window_exceeded";
+      rest = withoutOldest(rest);
+      if (!isTooLong || rest.length === 0) throw error;
+    }
+  }
+}
+
+/** Without the outputs, too, whose calls are gone. */
+function withoutOldest(items: readonly ResponseItem[]): readonly ResponseItem[] {
+  const rest = items.slice(Math.ceil(items.length / 4));
+  const calls = new Set(rest.map(callOf));
+  return rest.filter((item) => {
+    const call = outputFor(item);
+    return call === undefined || calls.has(call);
+  });
 }
 
 async function askForSummary(host: TurnHost, run: TurnRun, input: ModelRequest["input"]): Promise<string> {

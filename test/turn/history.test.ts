@@ -314,6 +314,27 @@ suite("compaction", () => {
     });
   }
 
+  test("what the model refuses to sum up as too long loses its oldest part, until it fits", async () => {
+    const tooLong = new ModelError("too long", { info: "context_window_exceeded" });
+    await using r = await rig({
+      script: [
+        ...["one", "two", "three"].map((text) => [say(text)]),
+        [fail(tooLong)],
+        [fail(tooLong)],
+        [say("SUM")],
+        [say("on")],
+      ],
+    });
+    const { thread } = await r.manager.startThread();
+    for (const text of ["a", "b", "c"]) await thread.run(text);
+    const done = next(thread, "task_complete");
+    await thread.submit({ type: "compact" });
+    await done;
+    const lengths = r.model.requests.slice(3).map(({ input }) => input.length);
+    assert.ok((lengths[0] ?? 0) > (lengths[1] ?? 0) && (lengths[1] ?? 0) > (lengths[2] ?? 0), String(lengths));
+    assert.equal((await thread.run("d")).lastAgentMessage, "on");
+  });
+
   test("a context of no known bound is never full, and nothing is told of how full it is", async () => {
     const tooLong = new ModelError("too long", { info: "context_window_exceeded" });
     await using r = await rig({
