@@ -216,6 +216,22 @@ export function threadBehaviours(name: string, make: Make): void {
       await assert.rejects(thread.rollback(0), InvalidRequestError);
     });
 
+    behaves("a rollback under one id takes back once: sent twice, at once and by either call", async (threads) => {
+      const { thread } = await threads.startThread();
+      for (const text of ["one", "two", "three"]) await thread.run(text);
+      const seen: ThreadEvent[] = [];
+      thread.events$.subscribe((event) => seen.push(event));
+      const id = newThreadId();
+      await Promise.all([thread.rollback(1, { id }), thread.rollback(1, { id })]);
+      await thread.rollback(1, { id });
+      assert.equal(await thread.submitWithId({ id, op: { type: "thread_rollback", num_turns: 1 } }), id);
+      const later: string = newThreadId();
+      await thread.submitWithId({ id: later, op: { type: "thread_rollback", num_turns: 1 } });
+      await until(() => seen.some((event) => event.id === later && event.msg.type === "thread_rolled_back"));
+      const told = seen.filter(({ msg }) => msg.type === "thread_rolled_back");
+      assert.deepEqual([told.map((event) => event.id), await thread.outcomeOf(id)], [[id, later], "done"]);
+    });
+
     behaves("settings that an op changes hold for the turns after it", async (threads) => {
       const { thread } = await threads.startThread();
       await thread.submit({ type: "override_turn_context", model: "another" });
