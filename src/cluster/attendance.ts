@@ -12,13 +12,13 @@ import { sleep, systemClock } from "../kernel/clock.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
 import { type Answering, AskedRequests } from "./asked-requests.ts";
+import { answeredBy, EarlierDecisions, isAnswer, type OpMessage } from "./earlier-decisions.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import {
   type ClusterNote,
@@ -68,11 +68,8 @@ class WholeLife implements Observed {
   }
 }
 
-type OpMessage = Extract<Message, { kind: "op" }>;
-type Answer = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp;
-
-const isAnswer = (message: Message): message is OpMessage & { readonly op: Answer } =>
-  message.kind === "op" && ["exec_approval", "patch_approval", "user_input_answer"].includes(message.op.type);
+const interrupts = (message: Message): boolean =>
+  message.kind === "interrupt" || (message.kind === "op" && message.op.type === "interrupt");
 
 const changesSettings = (message: Message): boolean =>
   message.kind === "op" && message.op.type === "override_turn_context";
@@ -89,10 +86,8 @@ export class Attendance {
   readonly #stop = linkSignals();
   readonly #ready = Promise.withResolvers<LiveThread>();
   readonly #results = new Map<string, Promise<TurnResult<never>>>();
-  /** Decisions that an earlier worker was told, by call. */
-  readonly #decided = new Map<string, Answer>();
+  readonly #decisions = new EarlierDecisions();
   #done: Promise<unknown> = Promise.resolve();
-  readonly #listening = new Set<LiveThread>();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
   readonly requests: AskedRequests;
@@ -140,7 +135,7 @@ export class Attendance {
       const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       const began = sentConfig(thread);
-      this.#answerAgain(thread);
+      this.#decisions.giveTo(thread);
       const run = {
         invocation: this.invocation,
         submissionId: message.id,
@@ -196,7 +191,7 @@ export class Attendance {
       .catch((err: unknown) => this.#worker.logger.warn({ threadId, err }, "an agent can't be shown to clients"))
       .finally(() => this.#showing.delete(showing));
     this.#showing.add(showing);
-    this.#answerAgain(agent);
+    this.#decisions.giveTo(agent);
   }
 
   /** A message of another thread waits for room in the mail: nobody else keeps it. */
@@ -284,11 +279,14 @@ export class Attendance {
       const attended = await this.#ready.promise;
       const thread = message.to === undefined ? attended : this.agent(message.to);
       if (this.#isOver || thread === undefined) return { taken: false };
+      const answered = answeredBy(thread, message);
+      const interrupted = interrupts(message) ? thread.activeTurn?.turnId : undefined;
       const handing = this.#hand(thread, message, { isAgain: true });
       this.#handing.add(handing);
       await handing.finally(() => this.#handing.delete(handing));
       tellFired(thread, message);
-      return { taken: true, ...(changesSettings(message) && { config: sentConfig(thread) }) };
+      const config = changesSettings(message) ? sentConfig(thread) : undefined;
+      return { taken: true, ...definedFields({ answered, interrupted, config }) };
     } catch (error) {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
       return { taken: true, error: toWire(error) };
@@ -301,11 +299,18 @@ export class Attendance {
     return this.requests.replyTo(id);
   }
 
-  /** A message that an earlier worker has taken. */
-  takeAgain(message: Message): void {
-    if (isAnswer(message)) this.#decided.set(message.op.id, message.op);
-    else void this.take({ ...message, ...(message.kind === "op" && { fired: undefined }) }).catch(() => undefined);
-    for (const thread of this.live === undefined ? [] : [this.live, ...this.#agents()]) this.#answerAgain(thread);
+  /** A message that an earlier worker has taken: what it was meant for is meant again, and nothing that came later. */
+  takeAgain(message: Message, { answered, interrupted: turnId }: Extract<Delivery, { taken: true }>): void {
+    const { id, to } = message;
+    if (isAnswer(message)) this.#decisions.note(message.op, answered);
+    else if (!interrupts(message))
+      this.#takeQuietly({ ...message, ...(message.kind === "op" && { fired: undefined }) });
+    else if (turnId !== undefined) this.#takeQuietly({ kind: "interrupt", id, to, turnId });
+    for (const thread of this.live === undefined ? [] : [this.live, ...this.#agents()]) this.#decisions.giveTo(thread);
+  }
+
+  #takeQuietly(message: Message): void {
+    void this.take(message).catch(() => undefined);
   }
 
   async #hand(thread: LiveThread, message: Message, { isAgain }: { isAgain: boolean }): Promise<void> {
@@ -385,19 +390,6 @@ export class Attendance {
     const { store } = this.#worker.manager;
     const turnId = (await incarnation.intake.ledger.trace(submission, undefined))?.turnId ?? id;
     return resultOf(store.load(threadId), { id: submission, turnId });
-  }
-
-  /** Gives the decisions that were given before to whoever asks again. */
-  #answerAgain(thread: LiveThread): void {
-    for (const { callId } of [...thread.pendingApprovals, ...thread.pendingUserQuestions]) {
-      const op = this.#decided.get(callId);
-      if (op === undefined) continue;
-      this.#decided.delete(callId);
-      void thread.submit(op).catch(() => undefined);
-    }
-    if (this.#listening.has(thread) || this.#decided.size === 0) return;
-    this.#listening.add(thread);
-    thread.observe({ event: () => this.#answerAgain(thread), closed: () => undefined });
   }
 
   /** Resolves when the thread has nothing to do, nor has any agent that it has started. */

@@ -114,7 +114,7 @@ export function turnHandlers(
         await RestatePromise.race([taking, work.map(() => undefined)]);
         const delivery = await taking;
         // An earlier worker has taken it; what that one refused stays refused.
-        if (!isTaken && delivery.taken && delivery.error === undefined) attendance.takeAgain(message);
+        if (!isTaken && delivery.taken && delivery.error === undefined) attendance.takeAgain(message, delivery);
         if (delivery.taken) expect(message);
         ctx.resolveAwakeable(ack, delivery);
       }

@@ -176,8 +176,14 @@ export type Delivery =
       readonly error?: ErrorJson | undefined;
       /** The settings that the thread has now, where the message was to change them. */
       readonly config?: SentConfig | undefined;
+      /** Which question the message has answered: a later turn's call may bear the same id. */
+      readonly answered?: Question | undefined;
+      /** Which turn ran when the message was to interrupt one. */
+      readonly interrupted?: string | undefined;
     }
   | { readonly taken: false };
+
+export type Question = { readonly turn: string; readonly callId: string };
 
 export type StartRequest = {
   readonly protocol: number;

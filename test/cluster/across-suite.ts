@@ -175,6 +175,53 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     await oneEnd(thread, 1);
   });
 
+  test("asks for a later turn's call of the same id: what an earlier turn was allowed is not given to it by the next worker", async () => {
+    const { thread } = await client().startThread();
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("guard this");
+    const asked = await until(() => thread.pendingApprovals[0], 60_000);
+    // The command keeps the thread where it is after the turn's end.
+    await thread.submit({ type: "run_user_shell_command", command: "sleep 3" });
+    await thread.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    assert.equal((await turn).status, "completed");
+    await thread.submit(input("guard this again"));
+    const later = await until(() => thread.pendingApprovals.find(({ turn }) => turn !== asked.turn), 60_000);
+    assert.equal(later.callId, asked.callId);
+    const first = await runningAt(thread);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    const other = await client().getThread(thread.id);
+    other.events$.subscribe(() => undefined);
+    await until(() => other.pendingApprovals[0], 60_000);
+    await other.submit({ type: "exec_approval", id: later.callId, decision: "denied" });
+    await until(() => other.activeTurn === undefined || undefined, 60_000);
+  });
+
+  test("goes on with a later turn when its worker dies: what interrupted an earlier one is not meant for it", async () => {
+    const threads = client({ hasStore: true });
+    const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
+    const told = Promise.withResolvers<ClusterThread>();
+    threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("lead on");
+    // The agent keeps the tree where it is after the turn's end.
+    const agent = await told.promise;
+    agent.events$.subscribe(() => undefined);
+    await until(() => agent.pendingApprovals[0], 60_000);
+    const first = await runningAt(thread);
+    await thread.submit({ type: "interrupt" });
+    assert.equal((await turn).status, "interrupted");
+    const later = thread.run("wait here as well");
+    await until(() => thread.activeTurn, 60_000);
+    assert.equal(await runningAt(thread), first);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    await thread.submit(input("and more"));
+    const asked = await until(() => agent.pendingApprovals[0], 60_000);
+    await agent.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    assert.equal((await later).status, "completed");
+  });
+
   test("has an agent that waits for its approval when their worker dies: it asks again elsewhere, and both end once", async () => {
     const threads = client({ hasStore: true });
     const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });

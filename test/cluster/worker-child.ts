@@ -18,11 +18,11 @@ function lead(texts: string): Step[] {
 /** What a turn comes to is decided by its own texts alone, so that every worker's model says the same. */
 function answer({ input }: ModelRequest): Step[] {
   const texts = JSON.stringify(input);
+  if (texts.includes("wait here as well")) return texts.includes("and more") ? [say("with more")] : [hang()];
   if (texts.includes("lead on")) return lead(texts);
   if (texts.includes("guard this")) {
-    return texts.includes("function_call_output")
-      ? [say("done")]
-      : [call("guarded", { what: "this" }, { callId: "call-1" })];
+    const isDone = texts.split("guard this").length === texts.split('"function_call_output"').length;
+    return isDone ? [say("done")] : [call("guarded", { what: "this" }, { callId: "call-1" })];
   }
   if (texts.includes("and more")) return [say("with more")];
   return texts.includes("wait here") ? [say("so far"), hang()] : [say("at once")];
