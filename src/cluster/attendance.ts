@@ -346,7 +346,8 @@ export class Attendance {
     if (op.type === "interrupt") return thread.interrupt();
     const watch = startsTask(message) ? new TurnWatch(new WholeLife(thread), toSubmissionId(id)) : undefined;
     if (watch !== undefined) this.#results.set(id, watch.result);
-    const isNew = message.isNew === true && !isAgain;
+    // Only a turn bears its submission's id by itself.
+    const isNew = message.isNew === true && !isAgain && startsTask(message);
     try {
       await thread.submitWithId({ id, op, ...definedFields({ rerun }), isNew });
       if (watch !== undefined && !isNew) await this.#settleKnown(thread, id, watch);

@@ -9,7 +9,7 @@ import { hang, say } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
-import { linesOf, overlaid, rig, textsOf, until, watch } from "../rig.ts";
+import { linesOf, next as nextOf, overlaid, rig, textsOf, typesOf, until, watch } from "../rig.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 const HALF_AN_HOUR = 31 * 60_000;
@@ -89,6 +89,30 @@ suite("SEMANTICS 2.2: submission ids", () => {
     await runUnder(thread, "joined", "b");
     assert.equal(r.model.asked, 2);
   });
+
+  for (const [form, make] of Object.entries(forms)) {
+    test(`a command that runs beside a turn runs once under ${form}, in another process too`, async () => {
+      const store = memoryStore();
+      const command = { id: make(), op: { type: "run_user_shell_command", command: "true" } } as const;
+      const config = { cwd: "/" };
+      const r = await rig({ store, config, script: [[hang()]] });
+      const { thread, threadId } = await r.manager.startThread();
+      await thread.submit(input("go"));
+      await until(() => r.model.asked === 1);
+      const ended = nextOf(thread, "exec_command_end");
+      for (let n = 0; n < 2; n += 1) await thread.submitWithId(command);
+      await ended;
+      await thread.interrupt();
+      await r[Symbol.asyncDispose]();
+
+      await using again = await rig({ store, config });
+      const resumed = (await again.manager.resumeThread(threadId)).thread;
+      const seen = watch(resumed);
+      await resumed.submitWithId(command);
+      await resumed.run("on");
+      assert.ok(!typesOf(seen).includes("exec_command_begin"));
+    });
+  }
 
   test("a rollback takes back once for each id: asked twice at once, after an unload, in another process", async () => {
     const store = memoryStore();
@@ -236,10 +260,13 @@ suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
     await using r = await rig({ store });
     const { thread, threadId } = await r.manager.startThread();
     for (const text of ["a", "b", "c"]) await thread.run(text);
-    const asked = thread.rollback(1, { id: "back" });
+    let isDone = false;
+    const asked = thread.rollback(1, { id: "back" }).then(() => {
+      isDone = true;
+    });
     const seen = new Set<number>();
     for (let steps = 0; ; steps += 1) {
-      const isOver = await Promise.race([asked.then(() => true), Promise.resolve(false)]);
+      const isOver = isDone;
       await using next = await rig({ store: await survivor(threadId) });
       const { thread: resumed } = await next.manager.resumeThread(threadId);
       await resumed.rollback(1, { id: "back" });
@@ -252,6 +279,7 @@ suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
       seen.add((await linesOf(next.store, threadId)).length);
       if (isOver) break;
     }
+    await asked;
     assert.ok(seen.size > 0);
   });
 
