@@ -65,6 +65,8 @@ export class Feed {
   /** The submission whose turn is open, and the names of turns that are not their submission's. */
   #current: SubmissionId = INITIAL_SUBMISSION_ID;
   readonly #submissions = new Map<string, SubmissionId>();
+  /** The turn that has begun last. */
+  #begun: string | undefined;
   /** The line of the last submission that has no turn: the marker of a named rollback comes right behind it. */
   #turnless: { readonly id: SubmissionId; readonly ordinal: number } | undefined;
   #poke: (() => void) | undefined;
@@ -282,9 +284,11 @@ export class Feed {
 
   #tellLine(line: RolloutLine, ordinal: number): void {
     if (line.type === "submission") {
-      const { id, turn_id: turnId } = line.payload;
+      const { id, turn_id: turnId, op, taken } = line.payload;
       if (turnId == null) this.#turnless = { id: toSubmissionId(id), ordinal };
-      else this.#submissions.set(turnId, toSubmissionId(id));
+      // What joins a turn that runs does not name it.
+      else if (turnId !== this.#begun || (op === undefined && taken !== true))
+        this.#submissions.set(turnId, toSubmissionId(id));
     }
     if (line.type !== "event_msg") return;
     const { payload } = line;
@@ -317,6 +321,7 @@ export class Feed {
     if (this.#isClosed) return;
     this.#epoch = event.epoch;
     this.#seq = event.seq;
+    if (event.msg.type === "task_started") this.#begun = event.msg.turn_id ?? undefined;
     if (event.id !== INITIAL_SUBMISSION_ID) this.#current = event.id;
     this.#told.append(() => ({ event, ordinal }));
     this.#source.note(event);

@@ -82,12 +82,13 @@ export type CompactedItem = {
 
 /**
  * Skein's own: the thread has taken a submission. `op` is what it gave, while that is in no other line; `taken` says that
- * it is by now. `turn_id` is the turn that it started or joined.
+ * it is by now. `turn_id` is the turn that it started or joined; `wait` tells one without a turn apart from another life's of the same id.
  */
 export type SubmissionItem = {
   thread_id: string;
   id: string;
   turn_id?: string | null | undefined;
+  wait?: string | undefined;
   op?: unknown;
   taken?: boolean | undefined;
 };

@@ -1,6 +1,6 @@
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
@@ -113,7 +113,7 @@ export class HistoryLoader {
       // A fork inherits the lines of the thread that has taken it, and this life's own ops still wait for their turn.
       if (item.thread_id !== thread.threadId || thread.intake.ledger.isOwn(item)) continue;
       await this.#takeUp(item.op, signal);
-      thread.intake.ledger.noteTakenBefore(toSubmissionId(item.id));
+      thread.intake.ledger.noteTakenBefore(item);
     }
   }
 

@@ -5,14 +5,14 @@
 import { type Submission, type Task, taskKindOf } from "../../machines/thread.machine.ts";
 import { type SubmissionId, type ThreadId, type TurnId, toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
-import type { RolloutItem, RolloutLine, SessionMeta, SubmissionItem } from "../protocol/rollout.ts";
+import type { RolloutLine, SessionMeta, SubmissionItem } from "../protocol/rollout.ts";
 import type { ThreadStore, ThreadWriter } from "../store/thread-store.ts";
 import { OpenTurn } from "./open-turn.ts";
 import { isNoState } from "./saved-state.ts";
 import { WaitingLines } from "./waiting-lines.ts";
 
 /** An op that was taken and is in no other line; `task` is the one that it starts or joins. */
-type HeldOp = { readonly submission: Submission; readonly task: SubmissionId; readonly line: RolloutItem };
+type HeldOp = { readonly submission: Submission; readonly task: SubmissionId; readonly line: SubmissionItem };
 
 /** What is to be gone on with, in order. */
 export type OpenWork = { readonly task: Task; readonly queue: readonly Task[]; readonly held: readonly HeldOp[] };
@@ -137,7 +137,7 @@ function workOf(open: Task | undefined, waiting: readonly Waiting[]): OpenWork |
   return task && { task, queue, held };
 }
 
-type Waiting = { readonly submission: Submission; readonly line: RolloutItem };
+type Waiting = { readonly submission: Submission; readonly line: SubmissionItem };
 
 /** undefined for what this version can't read. */
 function readWaiting(item: SubmissionItem): Waiting | undefined {
@@ -150,6 +150,6 @@ function readWaiting(item: SubmissionItem): Waiting | undefined {
   const turnId = item.turn_id == null ? undefined : toTurnId(item.turn_id);
   return {
     submission: { id: toSubmissionId(item.id), op, ...(turnId && { turnId }) },
-    line: { type: "submission", payload: item },
+    line: item,
   };
 }

@@ -8,10 +8,11 @@
 import { type Submission, taskKindOf } from "../../machines/thread.machine.ts";
 import { IdFilter } from "../kernel/id-filter.ts";
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
-import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { newTurnId, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { RolloutItem, RolloutLine, SubmissionItem } from "../protocol/rollout.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import { isNoState } from "./saved-state.ts";
+import { areOfOne } from "./waiting-lines.ts";
 
 /** That an op of a caller's id was taken, or is being taken. */
 export type Acceptance = SubmissionId | Promise<SubmissionId>;
@@ -35,8 +36,8 @@ export class SubmissionLedger {
   /** Until the ids of earlier lives are in the filter. */
   #isPartial: boolean;
   #reading: Promise<void> | undefined;
-  /** What was stored before it was in the history, and is not in it yet. */
-  readonly #waiting = new Map<SubmissionId, RolloutItem>();
+  /** What was stored before it was in the history, and is not in it yet; the oldest of an id first. */
+  readonly #waiting = new Map<SubmissionId, readonly SubmissionItem[]>();
 
   constructor(thread: LedgerThread) {
     this.#thread = thread;
@@ -137,29 +138,38 @@ export class SubmissionLedger {
     const waits = isWaiting && givesInput;
     if (!waits && (!isNamed || turnId === id)) return;
     const { threadId } = this.#thread;
-    const item: RolloutItem = {
-      type: "submission",
-      payload: { thread_id: threadId, id, turn_id: turnId ?? null, ...(waits && { op }) },
-    };
-    if (waits) this.#waiting.set(id, item);
-    this.#thread.record(item);
+    const noted = { thread_id: threadId, id, turn_id: turnId ?? null };
+    const item = waits ? { ...noted, ...(turnId === undefined && { wait: newTurnId() }), op } : noted;
+    if (waits) this.#hold(id, item);
+    this.#record(item);
+  }
+
+  #hold(id: SubmissionId, item: SubmissionItem): void {
+    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), item]);
+  }
+
+  #record(payload: SubmissionItem): void {
+    this.#thread.record({ type: "submission", payload });
   }
 
   /** What an earlier life has stored waits in this one. */
-  restore(id: SubmissionId, line: RolloutItem): void {
+  restore(id: SubmissionId, line: SubmissionItem): void {
     this.remember(id, () => id);
-    this.#waiting.set(id, line);
+    this.#hold(id, line);
   }
 
   /** What a submission gave is in the history, or never will be. */
   noteTaken(id: SubmissionId): void {
-    if (!this.#waiting.delete(id)) return;
-    this.noteTakenBefore(id);
+    const [oldest, ...others] = this.#waiting.get(id) ?? [];
+    if (oldest === undefined) return;
+    if (others.length > 0) this.#waiting.set(id, others);
+    else this.#waiting.delete(id);
+    this.noteTakenBefore(oldest);
   }
 
   /** As {@link noteTaken}, for one of an earlier life. */
-  noteTakenBefore(id: SubmissionId): void {
-    this.#thread.record({ type: "submission", payload: { thread_id: this.#thread.threadId, id, taken: true } });
+  noteTakenBefore({ op: _, ...item }: SubmissionItem): void {
+    this.#record({ ...item, turn_id: item.turn_id ?? null, taken: true });
   }
 
   isWaiting(id: SubmissionId): boolean {
@@ -167,14 +177,13 @@ export class SubmissionLedger {
   }
 
   /** Whether a line is of this life's own op, which waits: an earlier life may have given another one the same id. */
-  isOwn({ id, turn_id }: SubmissionItem): boolean {
-    const own = this.#waiting.get(toSubmissionId(id));
-    return own?.type === "submission" && own.payload.turn_id === turn_id;
+  isOwn(item: SubmissionItem): boolean {
+    return this.#waiting.get(toSubmissionId(item.id))?.some((own) => areOfOne(own, item)) === true;
   }
 
   /** What waits is said again: a history is read from its last compaction on, and what is undone from near its last turn's end. */
   repeat(): void {
-    for (const item of this.#waiting.values()) this.#thread.record(item);
+    for (const item of [...this.#waiting.values()].flat()) this.#record(item);
   }
 }
 

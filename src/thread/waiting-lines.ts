@@ -1,7 +1,7 @@
 /** The ops that a thread's lines say were taken, and not that they have entered the history. Pure. */
 import type { SubmissionItem } from "../protocol/rollout.ts";
 
-/** Each life counts its ids anew: ops of two lives may wait under one id. The older one is taken first. */
+/** Each life counts its ids anew: ops of two lives may wait under one id. */
 export class WaitingLines {
   readonly #items = new Map<string, SubmissionItem>();
 
@@ -11,14 +11,15 @@ export class WaitingLines {
 
   /** A line may say again what waits still. */
   add(item: SubmissionItem): void {
-    const { thread_id, id, turn_id, op, taken } = item;
-    if (op !== undefined) this.#items.set(`${thread_id} ${id} ${turn_id}`, item);
-    else if (taken === true) this.#remove(thread_id, id);
+    if (item.op !== undefined) this.#items.set(keyOf(item), item);
+    else if (item.taken === true && item.turn_id !== undefined) this.#items.delete(keyOf(item));
+    else if (item.taken === true) this.#removeOldest(item);
   }
 
-  #remove(threadId: string, id: string): void {
+  /** An earlier version did not say which one. */
+  #removeOldest({ thread_id, id }: SubmissionItem): void {
     for (const [key, item] of this.#items) {
-      if (item.thread_id !== threadId || item.id !== id) continue;
+      if (item.thread_id !== thread_id || item.id !== id) continue;
       this.#items.delete(key);
       return;
     }
@@ -28,3 +29,8 @@ export class WaitingLines {
     return [...this.#items.values()];
   }
 }
+
+const keyOf = ({ thread_id, id, turn_id, wait }: SubmissionItem): string => `${thread_id} ${id} ${turn_id} ${wait}`;
+
+/** Whether both lines say of one op that it waits. */
+export const areOfOne = (one: SubmissionItem, other: SubmissionItem): boolean => keyOf(one) === keyOf(other);
