@@ -131,7 +131,7 @@ export class Attendance {
     const note = await this.#note();
     let created: { unsubscribe(): void } | undefined;
     try {
-      const isAgain = note.run?.invocation === this.invocation;
+      const isAgain = note.run?.invocation === this.invocation || note.last === this.invocation;
       const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       const began = sentConfig(thread);
@@ -165,7 +165,7 @@ export class Attendance {
       const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       const { config } = note;
       const changed = changedSettings(facts.config, began);
-      await this.#write({ ...note, config: { ...config, ...changed }, facts, run: null });
+      await this.#write({ ...note, config: { ...config, ...changed }, facts, run: null, last: this.invocation });
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       created?.unsubscribe();

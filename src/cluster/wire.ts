@@ -75,6 +75,8 @@ export type ClusterNote = {
   readonly state: "open" | "removed" | "closed";
   readonly facts: Facts;
   readonly run: Run | null;
+  /** The invocation that ran it last, to its end: the engine may not have heard of that end, and begin it again. */
+  readonly last?: string | undefined;
 };
 
 const object = <T>() => z.custom<T>((value) => typeof value === "object" && value !== null);
@@ -104,6 +106,7 @@ const noteSchema: z.ZodType<ClusterNote> = z.object({
   state: z.enum(["open", "removed", "closed"]),
   facts: factsSchema,
   run: runSchema.nullable(),
+  last: z.string().optional(),
 });
 
 /**

@@ -24,8 +24,8 @@ const balancer = new RoundRobin();
 const children = new Map<string, ChildProcess>();
 const connections: Cluster[] = [];
 
-async function addWorker(): Promise<string> {
-  const child = spawn(process.execPath, ["--no-warnings", ...LEASH, CHILD, postgres.url], {
+async function addWorker(...dying: string[]): Promise<string> {
+  const child = spawn(process.execPath, ["--no-warnings", ...LEASH, CHILD, postgres.url, ...dying], {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, RESTATE_LOGGING: "ERROR" },
   });
@@ -40,7 +40,7 @@ async function endWorker(url: string, signal: NodeJS.Signals): Promise<void> {
   const child = children.get(url);
   children.delete(url);
   balancer.targets.splice(balancer.targets.indexOf(url), 1);
-  if (child === undefined || child.exitCode !== null) return;
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
   child.kill(signal);
   await once(child, "exit");
 }
@@ -220,6 +220,20 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const asked = await until(() => agent.pendingApprovals[0], 60_000);
     await agent.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
     assert.equal((await later).status, "completed");
+  });
+
+  test("is not run again when its worker dies after all of it is stored, and nobody has heard of it", async () => {
+    const { thread } = await client().startThread();
+    await Promise.all([...children.keys()].map((url) => endWorker(url, "SIGKILL")));
+    const dying = await addWorker('"run":null');
+    const turn = thread.run("quick");
+    const child = children.get(dying);
+    assert.ok(child);
+    await once(child, "exit", { signal: AbortSignal.timeout(60_000) });
+    await endWorker(dying, "SIGKILL");
+    await Promise.all([addWorker(), addWorker()]);
+    assert.deepEqual([(await turn).status, (await turn).lastAgentMessage], ["completed", "at once"]);
+    await oneEnd(thread, 1);
   });
 
   test("has an agent that waits for its approval when their worker dies: it asks again elsewhere, and both end once", async () => {

@@ -1,7 +1,12 @@
-/** A worker in a process of its own, over PostgreSQL: `worker-child.ts STORE`. It prints its address, and drains on SIGTERM. */
+/**
+ * A worker in a process of its own, over PostgreSQL: `worker-child.ts STORE [DYING]`. It prints its address, and drains on SIGTERM. With DYING it kills
+ * itself once a thread's note that tells of that text is stored.
+ */
+import assert from "node:assert/strict";
 import { createWorker } from "../../src/cluster/index.ts";
 import { call, hang, type ModelRequest, type Step, say, scriptedClient, ThreadManager } from "../../src/index.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
+import { overlaid } from "../rig.ts";
 import { guarded } from "./behaviours.ts";
 
 const AGENTS = "multi_agent_v1";
@@ -28,8 +33,15 @@ function answer({ input }: ModelRequest): Step[] {
   return texts.includes("wait here") ? [say("so far"), hang()] : [say("at once")];
 }
 
-const [connectionString = ""] = process.argv.slice(2);
-const store = postgresStore({ connectionString });
+const [connectionString = "", dying] = process.argv.slice(2);
+const database = postgresStore({ connectionString });
+const { notes } = database;
+assert.ok(notes);
+const write: typeof notes.write = async (...note) => {
+  await notes.write(...note);
+  if (JSON.stringify(note).includes(dying ?? "")) process.kill(process.pid, "SIGKILL");
+};
+const store = dying === undefined ? database : overlaid(database, { notes: overlaid(notes, { write }) });
 const manager = await ThreadManager.create({
   ...{ store, tools: [guarded], model: scriptedClient(answer) },
   config: { cwd: "/tmp" },
