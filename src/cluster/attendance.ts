@@ -11,15 +11,17 @@ import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
-import { type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import { newTurnId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
+import type { Op, OverrideTurnContextOp } from "../protocol/op.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
-import { type Observed, type TurnObserver, TurnWatch } from "../thread/turn-watch.ts";
+import { TurnWatch } from "../thread/turn-watch.ts";
 import { type Answering, AskedRequests } from "./asked-requests.ts";
 import { answeredBy, EarlierDecisions, isAnswer, type OpMessage } from "./earlier-decisions.ts";
 import { isShort, resultOf } from "./turn-results.ts";
+import { WholeLife } from "./whole-life.ts";
 import {
   type ClusterNote,
   type Delivery,
@@ -27,6 +29,7 @@ import {
   type Replied,
   type Run,
   readNote,
+  type SentConfig,
   type SentResult,
   type TurnAnswer,
 } from "./wire.ts";
@@ -42,37 +45,20 @@ import {
   type WorkerThreads,
 } from "./worker-threads.ts";
 
-/** Hears all that a life has said since it began, then what it says. */
-class WholeLife implements Observed {
-  readonly #thread: LiveThread;
-
-  constructor(thread: LiveThread) {
-    this.#thread = thread;
-  }
-
-  get id(): ThreadId {
-    return this.#thread.id;
-  }
-
-  goesOnWith(id: Parameters<Observed["goesOnWith"]>[0]): boolean {
-    return this.#thread.goesOnWith(id);
-  }
-
-  observe(observer: TurnObserver): () => void {
-    const { log } = this.#thread.incarnation.door;
-    for (let seq = log.first; seq < log.next; seq += 1) {
-      const event = log.get(seq);
-      if (event !== undefined && event.msg.type !== "session_configured") observer.event(event);
-    }
-    return this.#thread.observe(observer);
-  }
-}
-
 const interrupts = (message: Message): boolean =>
   message.kind === "interrupt" || (message.kind === "op" && message.op.type === "interrupt");
 
 const changesSettings = (message: Message): boolean =>
   message.kind === "op" && message.op.type === "override_turn_context";
+
+/** What an op says of the settings, as an op of its own. */
+function settingsIn(op: Op): OverrideTurnContextOp | undefined {
+  if (op.type === "override_turn_context") return op;
+  if (op.type !== "user_turn") return undefined;
+  const { cwd, approval_policy, sandbox_policy, model, effort, summary } = op;
+  const settings = { cwd, approval_policy, sandbox_policy, model, summary };
+  return { type: "override_turn_context", ...settings, ...definedFields({ effort }) };
+}
 
 const startsTask = (message: Message): message is OpMessage =>
   message.kind === "op" && taskKindOf(message.op) !== undefined && !isEmptyInput(message.op);
@@ -87,6 +73,8 @@ export class Attendance {
   readonly #ready = Promise.withResolvers<LiveThread>();
   readonly #results = new Map<string, Promise<TurnResult<never>>>();
   readonly #decisions = new EarlierDecisions();
+  /** The note while it runs here, and the settings that the thread had then. */
+  #noted: { readonly note: ClusterNote; readonly began: SentConfig } | undefined;
   #done: Promise<unknown> = Promise.resolve();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
@@ -146,6 +134,7 @@ export class Attendance {
       created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, run));
       if (isAgain) await this.#takeUpAgents(this.threadId, signal);
       await this.#write({ ...note, run });
+      this.#noted = { note: { ...note, run }, began };
       await this.#handFirst(thread, message, isAgain ? "again" : "new");
       if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
@@ -349,6 +338,9 @@ export class Attendance {
     // Only a turn bears its submission's id by itself.
     const isNew = message.isNew === true && !isAgain && startsTask(message);
     try {
+      const settings = settingsIn(op);
+      if (settings !== undefined) await this.#set(thread, { id: op === settings ? id : newTurnId(), op: settings });
+      if (op === settings) return;
       await thread.submitWithId({ id, op, ...definedFields({ rerun }), isNew });
       if (watch !== undefined && !isNew) await this.#settleKnown(thread, id, watch);
     } catch (error) {
@@ -356,6 +348,14 @@ export class Attendance {
       watch?.stop();
       throw error;
     }
+  }
+
+  /** Settings stand in no line: they are set again when a message is handed again, and are noted before what they count for begins. */
+  async #set(thread: LiveThread, { id, op }: { id: string; op: OverrideTurnContextOp }): Promise<void> {
+    await thread.submitWithId({ id, op, isNew: true });
+    if (thread !== this.live || this.#noted === undefined) return;
+    const { note, began } = this.#noted;
+    await this.#write({ ...note, config: { ...note.config, ...changedSettings(sentConfig(thread), began) } });
   }
 
   /** One that the thread has seen before runs no second time: what became of it stands in the history. */

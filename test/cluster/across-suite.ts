@@ -222,6 +222,40 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     assert.equal((await later).status, "completed");
   });
 
+  test("keeps the settings that were changed while it ran, when its worker dies", async () => {
+    const { thread } = await client().startThread();
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("wait here");
+    const first = await runningAt(thread);
+    await thread.submit({ type: "override_turn_context", model: "another" });
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    await thread.submit(input("and more"));
+    assert.equal((await turn).status, "completed");
+    await thread.run("quick");
+    assert.equal((await client().getThread(thread.id)).config.model, "another");
+  });
+
+  test("goes on under the settings that its own op has given, when its worker dies, and so do later turns", async () => {
+    const { thread } = await client().startThread();
+    thread.events$.subscribe(() => undefined);
+    const settings = { cwd: "/", approval_policy: "untrusted", sandbox_policy: { type: "read-only" } } as const;
+    const { items } = input("wait here");
+    await thread.submit({ type: "user_turn", items, ...settings, model: "another", summary: "concise" });
+    const first = await runningAt(thread);
+    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+    await runningAt(thread, first);
+    await thread.submit(input("and more"));
+    await until(async () => (await runOf(thread)) === undefined || undefined, 60_000);
+    await thread.run("quick");
+    const contexts: unknown[] = [];
+    for await (const page of store.load(thread.id))
+      for (const { type, payload } of page)
+        if (type === "turn_context") contexts.push([payload.model, payload.cwd, payload.approval_policy]);
+    assert.ok(contexts.length >= 2);
+    for (const context of contexts) assert.deepEqual(context, ["another", "/", "untrusted"]);
+  });
+
   test("is not run again when its worker dies after all of it is stored, and nobody has heard of it", async () => {
     const { thread } = await client().startThread();
     await Promise.all([...children.keys()].map((url) => endWorker(url, "SIGKILL")));
