@@ -1,6 +1,6 @@
 /** Reads a request's params, and says what is wrong with them in Codex's words (SPEC 9.2). */
 import * as z from "zod";
-import { type ResponseItem, responseItemSchema } from "../protocol/response-item.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 import { invalidRequest } from "./rpc-error.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -20,18 +20,8 @@ export function readParams<T>(schema: z.ZodType<T>, params: unknown): T {
   throw invalidRequest(`Invalid request: ${problem}`);
 }
 
-/** A history that a client brings. @throws RpcError as `readParams` */
-export const readHistory = (items: readonly unknown[]): { type: "response_item"; payload: ResponseItem }[] =>
-  readParams(z.array(responseItemSchema), items).map((payload) => ({ type: "response_item", payload }));
-
-/** What is wrong with an item that a client brings, in the words of `readParams`; the item itself where nothing is. */
-export function readItem(item: unknown): ResponseItem | string {
-  const { success, data, error } = responseItemSchema.safeParse(item);
-  return success ? data : problemOf(error.issues, item);
-}
-
 /** Codex stops at the first field that is wrong, and misses fields only at the end. */
-function problemOf(issues: readonly Issue[], params: unknown): string {
+export function problemOf(issues: readonly Issue[], params: unknown): string {
   const issue = issues.find((each) => !isMissing(each, params)) ?? issues[0];
   return issue === undefined ? "invalid params" : describe(issue, params);
 }
@@ -77,12 +67,10 @@ function describeUnion(issue: Extract<Issue, { code: "invalid_union" }>, params:
 
 /** Of a value where one of several names, or an object of one of them, is expected. */
 export function wrongVariant(value: unknown): string {
-  return isMap(value)
+  return isJsonObject(value)
     ? "invalid value: map, expected map with a single key"
     : `invalid type: ${unexpected(value)}, expected string or map`;
 }
-
-const isMap = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `expected `a` or `b``, or a list of more. */
 function oneOf(values: readonly string[]): string {
