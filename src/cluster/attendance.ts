@@ -60,6 +60,15 @@ function settingsIn(op: Op): OverrideTurnContextOp | undefined {
   return { type: "override_turn_context", ...settings, ...definedFields({ effort }) };
 }
 
+/** A thread's note while it runs here, and the settings that it began with. */
+type Noted = { readonly note: ClusterNote; readonly began: SentConfig };
+
+/** What it is given from now on, in place of the workers' own settings. */
+const configSince = ({ note, began }: Noted, now: SentConfig): ClusterNote["config"] => ({
+  ...note.config,
+  ...changedSettings(now, began),
+});
+
 const startsTask = (message: Message): message is OpMessage =>
   message.kind === "op" && taskKindOf(message.op) !== undefined && !isEmptyInput(message.op);
 
@@ -73,8 +82,7 @@ export class Attendance {
   readonly #ready = Promise.withResolvers<LiveThread>();
   readonly #results = new Map<string, Promise<TurnResult<never>>>();
   readonly #decisions = new EarlierDecisions();
-  /** The note while it runs here, and the settings that the thread had then. */
-  #noted: { readonly note: ClusterNote; readonly began: SentConfig } | undefined;
+  #noted: Noted | undefined;
   #done: Promise<unknown> = Promise.resolve();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
@@ -133,8 +141,9 @@ export class Attendance {
       };
       created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, run));
       if (isAgain) await this.#takeUpAgents(this.threadId, signal);
-      await this.#write({ ...note, run });
-      this.#noted = { note: { ...note, run }, began };
+      const noted = { note: { ...note, run }, began };
+      this.#noted = noted;
+      await this.#write(noted.note);
       await this.#handFirst(thread, message, isAgain ? "again" : "new");
       if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
@@ -152,9 +161,8 @@ export class Attendance {
       await this.#release();
       for (const [threadId, note] of agents) await this.#worker.notes.write(threadId, "cluster", note);
       const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
-      const { config } = note;
-      const changed = changedSettings(facts.config, began);
-      await this.#write({ ...note, config: { ...config, ...changed }, facts, run: null, last: this.invocation });
+      const config = configSince(noted, facts.config);
+      await this.#write({ ...note, config, facts, run: null, last: this.invocation });
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       created?.unsubscribe();
@@ -354,8 +362,7 @@ export class Attendance {
   async #set(thread: LiveThread, { id, op }: { id: string; op: OverrideTurnContextOp }): Promise<void> {
     await thread.submitWithId({ id, op, isNew: true });
     if (thread !== this.live || this.#noted === undefined) return;
-    const { note, began } = this.#noted;
-    await this.#write({ ...note, config: { ...note.config, ...changedSettings(sentConfig(thread), began) } });
+    await this.#write({ ...this.#noted.note, config: configSince(this.#noted, sentConfig(thread)) });
   }
 
   /** One that the thread has seen before runs no second time: what became of it stands in the history. */

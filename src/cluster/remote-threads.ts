@@ -14,7 +14,7 @@ import {
   race,
 } from "../manager/side-by-side.ts";
 import type { ForkSource } from "../manager/supervisor-messages.ts";
-import { BOUNDED_MESSAGES, givenThreadOptions, type ThreadOptions } from "../manager/thread-options.ts";
+import { givenThreadOptions, type ThreadOptions, tellsHistory } from "../manager/thread-options.ts";
 import {
   type ForkPoint,
   type TournamentHost,
@@ -150,8 +150,7 @@ export class RemoteThreads implements Cluster, ThreadHost {
   async #configured(facts: Facts, options: ThreadOptions): Promise<SessionConfiguredEvent> {
     const { initialMessages = "none" } = options;
     const { threadId, position, configured, config } = facts;
-    const isTooLong = initialMessages === "bounded" && position > BOUNDED_MESSAGES;
-    if (initialMessages === "none" || isTooLong) return configured;
+    if (!tellsHistory(initialMessages, position)) return configured;
     const items: RolloutLine[] = [];
     const read = async (signal: AbortSignal) => {
       for await (const page of this.calls.lines(threadId, 0, position, signal)) items.push(...page);

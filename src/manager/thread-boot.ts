@@ -35,7 +35,7 @@ import type { Claim, Registry, Reservation, Reserved } from "./registry.ts";
 import type { Rooms } from "./rooms.ts";
 import { sessionConfiguredOf } from "./session-meta.ts";
 import { type SpawnTrace, spawnTracing } from "./spawn-trace.ts";
-import { BOUNDED_MESSAGES, type ThreadOptions } from "./thread-options.ts";
+import { type ThreadOptions, tellsHistory } from "./thread-options.ts";
 import type { UnloadedHandles } from "./unloaded-handles.ts";
 
 export type Making = {
@@ -303,8 +303,7 @@ export class ThreadBoot {
     { writer, store }: Making,
     { initialMessages = "bounded", signal }: ThreadOptions,
   ): Promise<RolloutItem[] | undefined> {
-    const isTooLong = writer.position().ordinal > BOUNDED_MESSAGES;
-    if (initialMessages === "none" || (initialMessages === "bounded" && isTooLong)) return undefined;
+    if (!tellsHistory(initialMessages, writer.position().ordinal)) return undefined;
     await writer.flush();
     const items: RolloutItem[] = [];
     for await (const page of store.load(writer.threadId, signal === undefined ? {} : { signal })) items.push(...page);

@@ -52,8 +52,11 @@ export type AgentFacts = {
   readonly notifiesParent?: boolean | undefined;
 };
 
-/** So many lines of history are read for who starts without asking for them. */
-export const BOUNDED_MESSAGES = 128;
+const BOUNDED_MESSAGES = 128;
+
+/** Whether a history of so many lines is read for what session_configured tells. */
+export const tellsHistory = (asked: NonNullable<ThreadOptions["initialMessages"]>, lines: number): boolean =>
+  asked === "all" || (asked === "bounded" && lines <= BOUNDED_MESSAGES);
 
 /** The compiler says when one is missing here. */
 const THREAD_OPTIONS = Object.keys({
