@@ -61,6 +61,26 @@ const runningAt = (thread: ClusterThread, but?: string): Promise<string> =>
     return run?.url && run.url !== but && (await store.get(thread.id)).openTurn !== null ? run.url : undefined;
   }, 60_000);
 
+/** Its worker is killed, and another one goes on with what it ran. */
+async function overDeath(thread: ClusterThread, first: string): Promise<void> {
+  await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
+  await runningAt(thread, first);
+}
+
+/** A thread whose turn has started an agent, which asks for its approval. */
+async function leading() {
+  const threads = client({ hasStore: true });
+  const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
+  const told = Promise.withResolvers<ClusterThread>();
+  threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
+  thread.events$.subscribe(() => undefined);
+  const turn = thread.run("lead on");
+  const agent = await told.promise;
+  agent.events$.subscribe(() => undefined);
+  await until(() => agent.pendingApprovals[0], 60_000);
+  return { thread, turn, agent };
+}
+
 async function durable(thread: ClusterThread): Promise<string[]> {
   const types: string[] = [];
   for await (const page of store.load(thread.id)) {
@@ -165,8 +185,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const turn = thread.run("guard this");
     const first = await runningAt(thread);
     await until(() => thread.pendingApprovals[0], 60_000);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     const other = await client().getThread(thread.id);
     other.events$.subscribe(() => undefined);
     const asked = await until(() => other.pendingApprovals[0], 60_000);
@@ -188,8 +207,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const later = await until(() => thread.pendingApprovals.find(({ turn }) => turn !== asked.turn), 60_000);
     assert.equal(later.callId, asked.callId);
     const first = await runningAt(thread);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     const other = await client().getThread(thread.id);
     other.events$.subscribe(() => undefined);
     await until(() => other.pendingApprovals[0], 60_000);
@@ -198,24 +216,15 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
   });
 
   test("goes on with a later turn when its worker dies: what interrupted an earlier one is not meant for it", async () => {
-    const threads = client({ hasStore: true });
-    const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
-    const told = Promise.withResolvers<ClusterThread>();
-    threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
-    thread.events$.subscribe(() => undefined);
-    const turn = thread.run("lead on");
     // The agent keeps the tree where it is after the turn's end.
-    const agent = await told.promise;
-    agent.events$.subscribe(() => undefined);
-    await until(() => agent.pendingApprovals[0], 60_000);
+    const { thread, turn, agent } = await leading();
     const first = await runningAt(thread);
     await thread.submit({ type: "interrupt" });
     assert.equal((await turn).status, "interrupted");
     const later = thread.run("wait here as well");
     await until(() => thread.activeTurn, 60_000);
     assert.equal(await runningAt(thread), first);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     await thread.submit(input("and more"));
     const asked = await until(() => agent.pendingApprovals[0], 60_000);
     await agent.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
@@ -228,8 +237,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const turn = thread.run("wait here");
     const first = await runningAt(thread);
     await thread.submit({ type: "override_turn_context", model: "another" });
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     await thread.submit(input("and more"));
     assert.equal((await turn).status, "completed");
     await thread.run("quick");
@@ -243,8 +251,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const { items } = input("wait here");
     await thread.submit({ type: "user_turn", items, ...settings, model: "another", summary: "concise" });
     const first = await runningAt(thread);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     await thread.submit(input("and more"));
     await until(async () => (await runOf(thread)) === undefined || undefined, 60_000);
     await thread.run("quick");
@@ -271,18 +278,9 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
   });
 
   test("has an agent that waits for its approval when their worker dies: it asks again elsewhere, and both end once", async () => {
-    const threads = client({ hasStore: true });
-    const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
-    const told = Promise.withResolvers<ClusterThread>();
-    threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
-    thread.events$.subscribe(() => undefined);
-    const turn = thread.run("lead on");
-    const agent = await told.promise;
-    agent.events$.subscribe(() => undefined);
-    await until(() => agent.pendingApprovals[0], 60_000);
+    const { thread, turn, agent } = await leading();
     const first = await runningAt(thread);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(agent, first);
+    await overDeath(agent, first);
     const other = await client().getThread(agent.id);
     other.events$.subscribe(() => undefined);
     const asked = await until(() => other.pendingApprovals[0], 60_000);
@@ -300,8 +298,7 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     const { thread } = await client().startThread();
     const timer = await thread.schedule({ after: 200 }, input("wait here"));
     const first = await runningAt(thread);
-    await Promise.all([endWorker(first, "SIGKILL"), addWorker()]);
-    await runningAt(thread, first);
+    await overDeath(thread, first);
     await (await client().getThread(thread.id)).submit(input("and more"));
     await until(async () => (await durable(thread)).includes("task_complete"), 60_000);
     await oneEnd(thread, 1);
