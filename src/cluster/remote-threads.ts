@@ -255,8 +255,8 @@ export class RemoteThreads implements Cluster, ThreadHost {
           throw error;
         });
         if (look === undefined) return undefined;
-        await this.calls.change(threadId, "remove", {}, signal);
-        return this.#handle(look, { isNew: false });
+        const isDone = await this.calls.change<boolean>(threadId, "remove", {}, signal);
+        return isDone ? this.#handle(look, { isNew: false }) : undefined;
       },
       options,
     );

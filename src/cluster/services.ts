@@ -140,13 +140,26 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     const parameter: LeaveRequest = { protocol: PROTOCOL_VERSION, threadId };
     ctx.genericSend({ service: TREE, method: "leave", key: root, parameter, inputSerde: jsonSerde<LeaveRequest>() });
   };
+  /** Counts the thread in its tree before it is there; not any more where it is refused. */
+  const joining = async <T>(
+    ctx: ObjectContext,
+    place: { threadId: ThreadId; parent: ThreadId; allowed: AdmitRequest["allowed"] },
+    work: () => Promise<T>,
+  ): Promise<T> => {
+    const root = await join(ctx, place);
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof TerminalError) leaveTree(ctx, place.threadId, root);
+      throw error;
+    }
+  };
   const leaveTopics = (ctx: ObjectContext, other: ThreadId, root: ThreadId): void => {
     const parameter: OtherRequest = { protocol: PROTOCOL_VERSION, other };
     ctx.genericSend({ service: TOPICS, method: "forget", key: root, parameter, inputSerde: jsonSerde<OtherRequest>() });
   };
-  /** It was removed or closed. */
-  const goOut = async (ctx: ObjectContext, threadId: ThreadId): Promise<void> => {
-    const root = await rootOf(ctx, threadId);
+  /** It was removed, closed or deleted. */
+  const goOut = (ctx: ObjectContext, threadId: ThreadId, root: ThreadId): void => {
     leaveTree(ctx, threadId, root);
     leaveTopics(ctx, threadId, root);
   };
@@ -213,45 +226,44 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
             threadId,
           });
         const { parentThreadId, agent: { maxDepth, maxThreads } = {} } = request.options;
-        if (parentThreadId === undefined) return step(ctx, "start", () => worker.start(threadId, request));
-        const root = await join(ctx, {
-          ...{ threadId, parent: parentThreadId, allowed: definedFields({ maxDepth, maxThreads }) },
-        });
-        try {
-          return await step(ctx, "start", () => worker.start(threadId, request));
-        } catch (error) {
-          if (error instanceof TerminalError) leaveTree(ctx, threadId, root);
-          throw error;
-        }
+        const start = () => step(ctx, "start", () => worker.start(threadId, request));
+        if (parentThreadId === undefined) return start();
+        const allowed = definedFields({ maxDepth, maxThreads });
+        return joining(ctx, { threadId, parent: parentThreadId, allowed }, start);
       }),
       open: exclusive(running, async (ctx: ObjectContext, request: OpenRequest): Promise<Facts> => {
         const threadId = checked(ctx, request, FIELDS.open);
         // One that was removed or closed has left its tree.
         const isBack = await step(ctx, "left", () => worker.hasLeft(threadId));
         const [parent] = isBack ? await above(ctx, threadId) : [];
-        if (parent !== undefined) await join(ctx, { threadId, parent, allowed: null });
-        const facts = await step(ctx, "open", () => worker.open(threadId, request));
+        const open = () => step(ctx, "open", () => worker.open(threadId, request));
+        const facts =
+          parent === undefined ? await open() : await joining(ctx, { threadId, parent, allowed: null }, open);
         await keep(ctx, threadId, await step(ctx, "timers", () => worker.timersOf(threadId)));
         return facts;
       }),
       turn: exclusive(running, turn),
       remove: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request, FIELDS.none);
-        const isDone = await step(ctx, "remove", () => worker.setState(threadId, "removed"));
-        // Also where it is so already: a worker that did it may have died before it said so.
-        await goOut(ctx, threadId);
+        const { id: invocation } = ctx.request();
+        const isDone = await step(ctx, "remove", () => worker.setState(threadId, "removed", invocation));
+        goOut(ctx, threadId, await rootOf(ctx, threadId));
         return isDone;
       }),
       close: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<boolean> => {
         const threadId = checked(ctx, request, FIELDS.none);
-        const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed"));
-        await goOut(ctx, threadId);
+        const { id: invocation } = ctx.request();
+        const isDone = await step(ctx, "close", () => worker.setState(threadId, "closed", invocation));
+        goOut(ctx, threadId, await rootOf(ctx, threadId));
         tellEnd(ctx, threadId);
         return isDone;
       }),
       delete: exclusive(changing, async (ctx: ObjectContext, request: Asked): Promise<void> => {
         const threadId = checked(ctx, request, FIELDS.none);
+        // It is there: what finds nothing after that has been begun by a worker that died before it said so.
+        const root = await rootOf(ctx, threadId);
         await step(ctx, "delete", () => worker.remove(threadId));
+        goOut(ctx, threadId, root);
         tellEnd(ctx, threadId);
       }),
       look: shared(looking, (ctx: ObjectSharedContext, request: Asked): Promise<Look> => {

@@ -75,7 +75,7 @@ export type ClusterNote = {
   readonly state: "open" | "removed" | "closed";
   readonly facts: Facts;
   readonly run: Run | null;
-  /** The invocation that ran it last, to its end: the engine may not have heard of that end, and begin it again. */
+  /** The invocation that ran, removed or closed it last, to its end: the engine may not have heard of that end, and begin it again. */
   readonly last?: string | undefined;
 };
 

@@ -15,7 +15,9 @@ export interface WorkerActions {
   /** @param signal fires when the attempt is over: the thread is let go of */
   attend(threadId: ThreadId, invocation: string, signal: AbortSignal): Promise<Attendance>;
   leave(attendance: Attendance): void;
-  setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean>;
+  /** @returns whether the invocation has made it so, on this worker or an earlier one */
+  setState(threadId: ThreadId, state: "removed" | "closed", invocation: string): Promise<boolean>;
+  /** What is not there any more is gone. */
   remove(threadId: ThreadId): Promise<void>;
   look(threadId: ThreadId): Promise<Look>;
   history(threadId: ThreadId, request: HistoryRequest): Promise<HistoryPage>;

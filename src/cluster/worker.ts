@@ -8,7 +8,12 @@ import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
+import {
+  DuplicateThreadError,
+  InvalidRequestError,
+  ManagerClosedError,
+  RolloutNotFoundError,
+} from "../protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadMessage } from "../protocol/message.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
@@ -310,16 +315,19 @@ class ClusterWorker implements Worker, WorkerActions {
     return facts;
   }
 
-  async setState(threadId: ThreadId, state: "removed" | "closed"): Promise<boolean> {
+  async setState(threadId: ThreadId, state: "removed" | "closed", invocation: string): Promise<boolean> {
     const note = await noteOf(this.#threads, threadId);
+    if (note.state === state && note.last === invocation) return true;
     if (note.state === "closed" || note.state === state) return false;
     const facts: Facts = state === "closed" ? { ...note.facts, status: "shutdown" } : note.facts;
-    await this.#threads.notes.write(threadId, "cluster", { ...note, state, facts, run: null });
+    await this.#threads.notes.write(threadId, "cluster", { ...note, state, facts, run: null, last: invocation });
     return true;
   }
 
   async remove(threadId: ThreadId): Promise<void> {
-    await this.#threads.manager.store.delete(threadId);
+    await this.#threads.manager.store.delete(threadId).catch((error: unknown) => {
+      if (!(error instanceof RolloutNotFoundError)) throw error;
+    });
     await this.#threads.notes.write(threadId, "cluster", undefined);
   }
 
