@@ -53,7 +53,11 @@ async function homeOf(): Promise<{ home: string; list: string; ids: ThreadId[]; 
   if (kept !== undefined) await mkdir(kept, { recursive: true });
   const home = kept ?? (await benchFolder());
   const list = `${home}.ids`;
-  const known = existsSync(list) ? readFileSync(list, "utf8").trim().split("\n") : [];
+  const known = existsSync(list)
+    ? readFileSync(list, "utf8")
+        .split("\n")
+        .filter((id) => id !== "")
+    : [];
   return { home, list, ids: known as ThreadId[], minutes: Number(minutes ?? Number.POSITIVE_INFINITY) };
 }
 
