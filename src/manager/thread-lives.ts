@@ -257,7 +257,7 @@ export class ThreadLives implements Lives {
   }
 
   /** What was never to last goes with its thread. */
-  async #deleteEphemeral({ store, threadId }: Incarnation): Promise<void> {
+  async #deleteEphemeral({ store, threadId }: Pick<Incarnation, "store" | "threadId">): Promise<void> {
     if (store === this.#host.ephemeral) await store.delete(threadId).catch(() => undefined);
   }
 
@@ -291,6 +291,7 @@ export class ThreadLives implements Lives {
     const wasThere = await this.#host.registry.forget(threadId);
     this.#host.unloaded.take(threadId)?.close();
     this.down.forget(threadId);
+    await this.#deleteEphemeral({ store: this.#host.ephemeral, threadId });
     if (wasThere) this.#noteClosed(end);
   }
 

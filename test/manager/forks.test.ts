@@ -4,7 +4,7 @@ import { suite, test } from "node:test";
 import type { ForkAnchor } from "../../src/index.ts";
 import { tool } from "../../src/index.ts";
 import { call, hang, say } from "../../src/model/script.ts";
-import { newThreadId } from "../../src/protocol/ids.ts";
+import { newThreadId, type ThreadId } from "../../src/protocol/ids.ts";
 import {
   assistantMessage,
   contextMessage,
@@ -226,6 +226,23 @@ suite("forks", () => {
     await assert.rejects(manager.forkThread({ from: threadId }), { code: "rollout_not_found" });
     await brief.thread.run("still whole");
     assert.equal(textsOf(r.model.requests.at(-1) ?? { input: [] }).length, 5);
+  });
+
+  test("of an ephemeral thread nothing stays, however it ends: its id is free", async () => {
+    await using r = await rig();
+    const { manager } = r;
+    const closed: string[] = [];
+    manager.threadClosed$.subscribe(({ threadId }) => closed.push(threadId));
+    const start = (threadId?: ThreadId) => manager.startThread({ ephemeral: true }, { threadId });
+    const [first, linked] = [await start(), await start()];
+    first.thread.link(linked.thread);
+    await r.clock.advanceAsync(31 * 60_000);
+    assert.equal(linked.thread.actor, undefined);
+    await first.thread.shutdown();
+    await until(() => closed.length === 2);
+    const removed = await start();
+    await (await manager.removeThread(removed.threadId))?.shutdown();
+    for (const { threadId } of [first, linked, removed]) await start(threadId);
   });
 
   test("a thread of the store does not become ephemeral by being resumed so", async () => {
