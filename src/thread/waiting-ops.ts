@@ -147,7 +147,7 @@ export class WaitingOps {
       first.settle({ id: id instanceof Promise ? await id : id });
     } catch (error) {
       // It has left memory meanwhile, and takes what it has not taken in its next life.
-      if (!(error instanceof ThreadClosedError) || !isGone(incarnation)) throw error;
+      if (!(error instanceof ThreadClosedError)) throw error;
     }
   }
 
