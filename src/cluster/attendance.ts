@@ -270,10 +270,12 @@ export class Attendance {
     await this.#worker.notes.write(this.threadId, "cluster", note);
   }
 
-  /** A message of this invocation, from now on. */
+  /** A message of this invocation, from now on; one whose own first message was refused takes no other. */
   async take(message: Message): Promise<Delivery> {
     try {
-      const attended = await this.#ready.promise;
+      const attended = await this.#ready.promise.catch(() => undefined);
+      this.#stop.signal.throwIfAborted();
+      if (attended === undefined) return { taken: false };
       const thread = message.to === undefined ? attended : this.agent(message.to);
       if (this.#isOver || thread === undefined) return { taken: false };
       const answered = answeredBy(thread, message);

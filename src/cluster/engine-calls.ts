@@ -109,17 +109,27 @@ export class EngineCalls {
 
   // What they are told.
 
-  /** Hands a message in as an invocation of its own. */
-  begin(threadId: ThreadId, message: Message, signal: AbortSignal = this.#signal): Promise<string> {
-    const key = message.kind === "op" && message.rerun ? newTurnId() : message.id;
-    return this.#ingress.send([THREAD, threadId, "turn"], { protocol: PROTOCOL_VERSION, message }, { key, signal });
+  /** Hands a message in as an invocation of its own. What came to nothing when it was asked before is tried again. */
+  async begin(threadId: ThreadId, message: Message, signal: AbortSignal = this.#signal): Promise<string> {
+    const send = (key: string) =>
+      this.#ingress.send([THREAD, threadId, "turn"], { protocol: PROTOCOL_VERSION, message }, { key, signal });
+    const { invocation, wasKnown } = await send(message.kind === "op" && message.rerun ? newTurnId() : message.id);
+    if (!wasKnown || !(await this.#ingress.hasFailed(invocation, signal))) return invocation;
+    return (await send(newTurnId())).invocation;
   }
 
-  /** Hands a message to the invocation that runs the thread; that of an agent is another thread's. */
-  deliver(threadId: ThreadId, run: Followed, message: Message, signal: AbortSignal = this.#signal): Promise<Delivery> {
+  /**
+   * Hands a message to the invocation that runs the thread; that of an agent is another thread's. What was refused when it was asked
+   * before is tried again.
+   */
+  async deliver(threadId: ThreadId, run: Followed, message: Message, signal = this.#signal): Promise<Delivery> {
     const { key: to, parameter } = addressed(run, threadId, message);
-    const key = `${message.id}@${run.invocation}`;
-    return this.#ingress.call([CONTROL, to, "deliver"], parameter, { key, signal }) as Promise<Delivery>;
+    const ask = newTurnId();
+    const tell = (key: string) =>
+      this.#ingress.call([CONTROL, to, "deliver"], { ...parameter, ask }, { key, signal }) as Promise<Delivery>;
+    const delivery = await tell(`${message.id}@${run.invocation}`);
+    const isOldRefusal = delivery.taken && delivery.error !== undefined && delivery.ask !== ask;
+    return isOldRefusal ? tell(ask) : delivery;
   }
 
   /** What an invocation came to. */
@@ -137,9 +147,9 @@ export class EngineCalls {
   }
 
   /** @returns the invocation that waits for the reply */
-  ask(id: string, deadlineMs: number, signal: AbortSignal): Promise<string> {
+  async ask(id: string, deadlineMs: number, signal: AbortSignal): Promise<string> {
     const request: AskRequest = { protocol: PROTOCOL_VERSION, deadlineMs };
-    return this.#ingress.send([REQUESTS, "ask"], request, { key: id, signal });
+    return (await this.#ingress.send([REQUESTS, "ask"], request, { key: id, signal })).invocation;
   }
 
   replyOf(invocation: string, signal: AbortSignal): Promise<Replied> {

@@ -21,7 +21,10 @@ export type IngressOptions = {
 
 type Path = readonly [service: string, ...parts: string[]];
 
-const sentSchema = z.object({ invocationId: z.string() });
+const sentSchema = z.object({ invocationId: z.string(), status: z.string().optional() });
+
+/** An invocation, and whether it was there before: somebody has sent the same under its key. */
+export type Sent = { readonly invocation: string; readonly wasKnown: boolean };
 const failureSchema = z.looseObject({
   message: z.string().default(""),
   source: z.string().optional(),
@@ -33,6 +36,8 @@ type Failure = { readonly why: string; readonly cause?: unknown; readonly isSile
 
 /** Answers that say: not now. */
 const PASSING = new Set([408, 425, 429, 502, 503, 504]);
+/** What the engine says of an invocation that has no outcome yet. */
+const STILL_RUNS = 470;
 const BACKOFF = { baseMs: 50, maxMs: 1_000 };
 const LEAST_PULSE_MS = 1_000;
 
@@ -59,16 +64,27 @@ export class Ingress {
     return this.#ask(path, { method: "POST", body, key: options.key }, options.signal);
   }
 
-  /** Hands a message in, without waiting for what becomes of it. @returns the invocation that it is */
+  /** Hands a message in, without waiting for what becomes of it. */
   async send(
     path: Path,
     message: object,
     { key, signal }: { key: string; signal?: AbortSignal | undefined },
-  ): Promise<string> {
+  ): Promise<Sent> {
     const answer = await this.#ask([...path, "send"], { method: "POST", body: encode(message), key }, signal);
     const sent = sentSchema.safeParse(answer);
     if (!sent.success) throw this.#stranger(sent.error);
-    return sent.data.invocationId;
+    return { invocation: sent.data.invocationId, wasKnown: sent.data.status === "PreviouslyAccepted" };
+  }
+
+  /** Whether an invocation has ended with an error. */
+  async hasFailed(invocation: string, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#ask(["restate", "invocation", invocation, "output"], { method: "GET" }, signal);
+      return false;
+    } catch {
+      signal?.throwIfAborted();
+      return true;
+    }
   }
 
   /** What became of an invocation. */
@@ -131,6 +147,7 @@ export class Ingress {
     } finally {
       over.abort();
     }
+    if (response.status === STILL_RUNS) return { answer: undefined };
     if (response.ok) return { answer: this.#read(text) };
     const failure = readFailure(text);
     if (failure.metadata?.skein !== undefined) throw fromWire(JSON.parse(failure.metadata.skein));

@@ -46,7 +46,7 @@ export const FIELDS = {
   }),
   open: z.looseObject({ config: z.looseObject({}).nullable() }),
   turn: z.looseObject({ message }),
-  deliver: z.looseObject({ message, invocation: text }),
+  deliver: z.looseObject({ message, invocation: text, ask: text.optional() }),
   history: z.looseObject({ from: ordinal, to: ordinal.optional() }),
   check: z.looseObject({ message: tagged }),
   lineage: z.looseObject({ direction: z.enum(["ancestors", "descendants"]) }),

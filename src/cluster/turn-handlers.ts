@@ -3,6 +3,7 @@
  * as signals that are numbered. Its steps are few, since those of an invocation in flight must not change.
  */
 import type { Context, ObjectContext, RestatePromise } from "@restatedev/restate-sdk";
+import { definedFields } from "../protocol/defined-fields.ts";
 import type { ErrorJson } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
@@ -125,14 +126,15 @@ export function turnHandlers(
 
   const deliver = async (ctx: ObjectContext, request: DeliverRequest): Promise<Delivery> => {
     checked(ctx, request, FIELDS.deliver);
-    const { message } = request;
+    const { message, ask } = request;
     const sent = await ctx.get<{ invocation: string; next: number }>("sent");
     const n = sent?.invocation === request.invocation ? sent.next : 0;
     const running = ctx.invocation(sdk.InvocationIdParser.fromString(request.invocation));
     const ack = ctx.awakeable<Delivery>();
     ctx.set("sent", { invocation: request.invocation, next: n + 1 });
     running.signal<Signalled>(signalName(n)).resolve({ message, ack: ack.id });
-    return RestatePromise.race([ack.promise, running.attach().map((): Delivery => ({ taken: false }))]);
+    const over = running.attach().map((): Delivery => ({ taken: false }));
+    return { ...(await RestatePromise.race([ack.promise, over])), ...definedFields({ ask }) };
   };
 
   return { turn, deliver, keep };

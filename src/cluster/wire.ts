@@ -177,6 +177,8 @@ export type Delivery =
   | {
       readonly taken: true;
       readonly error?: ErrorJson | undefined;
+      /** Whose ask it answers: the engine gives an answer again to whoever asks the same. */
+      readonly ask?: string | undefined;
       /** The settings that the thread has now, where the message was to change them. */
       readonly config?: SentConfig | undefined;
       /** Which question the message has answered: a later turn's call may bear the same id. */
@@ -207,7 +209,12 @@ export type SentOptions = Pick<
 
 export type OpenRequest = { readonly protocol: number; readonly config: ThreadConfig | null };
 export type TurnRequest = { readonly protocol: number; readonly message: Message };
-export type DeliverRequest = { readonly protocol: number; readonly invocation: string; readonly message: Message };
+export type DeliverRequest = {
+  readonly protocol: number;
+  readonly invocation: string;
+  readonly message: Message;
+  readonly ask?: string | undefined;
+};
 export type TimerRequest = { readonly protocol: number; readonly timer: StoredTimer };
 /** `set`: only the one that was set then, and none that has replaced it. */
 export type CancelRequest = { readonly protocol: number; readonly id: string; readonly set?: string | undefined };

@@ -1,27 +1,44 @@
-/** What an attempt has done before it ended is done once: the next one, which does not know how far that one came, answers as if it had done it. */
+/**
+ * What is done again, and what is asked again: an attempt that does not know how far the one before it came answers as if it had done all of it, and
+ * what was refused is no answer to who asks later.
+ */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
 import { EngineCalls } from "../../src/cluster/engine-calls.ts";
 import { Ingress } from "../../src/cluster/ingress.ts";
 import {
+  call,
+  defineThreadLogic,
   hang,
+  InvalidRequestError,
   LimitReachedError,
+  type ModelRequest,
   memoryStore,
   RolloutNotFoundError,
   SkeinError,
+  type Step,
   say,
   scriptedClient,
   type ThreadId,
+  type ThreadManagerOptions,
   type ThreadStore,
 } from "../../src/index.ts";
 import type { StandingNotes } from "../../src/store/standing-notes.ts";
-import { overlaid } from "../rig.ts";
+import { latch, overlaid } from "../rig.ts";
+import { guarded } from "./behaviours.ts";
 import { endEngine, testCluster } from "./two-workers.ts";
 import { until } from "./until.ts";
 
-const model = scriptedClient(({ input }) =>
-  JSON.stringify(input).includes("wait here") ? [hang()] : [say("at once")],
-);
+const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
+const echo = defineThreadLogic({ turn: ({ text }) => `heard ${text}` });
+
+function answer({ input: items }: ModelRequest): Step[] {
+  const texts = JSON.stringify(items);
+  if (texts.includes("function_call_output")) return [say("done")];
+  if (texts.includes("then guard this")) return [call("guarded", { what: "this" }, { callId: "call-1" })];
+  return texts.includes("wait here") ? [hang()] : [say("at once")];
+}
+const model = scriptedClient(answer);
 
 /** Does what it is asked, and then fails once as a worker does that has died before it could say so. */
 class Deaths {
@@ -60,7 +77,7 @@ function dyingStore(deaths: Deaths): ThreadStore {
 const callsTo = (url: string) =>
   new EngineCalls(new Ingress({ url, patienceMs: 10_000, headers: {} }), undefined, AbortSignal.timeout(60_000));
 
-suite("what is begun again after the death of a worker", { timeout: 120_000 }, () => {
+suite("what is done again and asked again", { timeout: 120_000 }, () => {
   after(endEngine);
 
   test("a removal, an end and a deletion say that they were done, each by whoever asked for it", async () => {
@@ -104,5 +121,74 @@ suite("what is begun again after the death of a worker", { timeout: 120_000 }, (
     await assert.rejects(under(), LimitReachedError);
     await callsTo(cluster.engine.ingress).change(second, "delete", {});
     await until(() => under().catch(() => undefined));
+  });
+
+  test("an op that no worker could carry out is tried again when it is asked again under its id", async () => {
+    const store = memoryStore();
+    await using cluster = await testCluster(store, { model, logics: { echo } }, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread, threadId } = await threads.startThread({ logic: "echo" });
+    const seen: string[] = [];
+    thread.events$.subscribe(({ msg }) => seen.push(msg.type));
+    const replace = async (logics: NonNullable<ThreadManagerOptions["logics"]>) => {
+      const earlier = cluster.balancer.targets.splice(0);
+      await cluster.add({ logics });
+      await cluster.places.find(({ url }) => earlier.includes(url))?.worker.close();
+    };
+    await replace({});
+    const named = { id: "one", op: input("hello") };
+    for (let n = 1; n <= 2; n += 1) {
+      await thread.submitWithId(named);
+      await until(() => seen.filter((type) => type === "error").length === n);
+    }
+    await replace({ echo });
+    await thread.submitWithId(named);
+    await until(() => seen.includes("task_complete"));
+    await thread.submitWithId(named);
+    await (await cluster.connect().getThread(threadId)).submitWithId(named);
+    assert.equal((await thread.run("more")).lastAgentMessage, "heard more");
+    assert.equal(seen.filter((type) => type === "task_started").length, 2);
+  });
+
+  test("an answer that nobody has asked for yet is tried again when it is given again under its id", async () => {
+    await using cluster = await testCluster(memoryStore(), { model, tools: [guarded] });
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread();
+    thread.events$.subscribe(() => undefined);
+    const turn = thread.run("wait here");
+    await until(() => thread.activeTurn);
+    const answer = { id: "yes", op: { type: "exec_approval", id: "call-1", decision: "approved" } } as const;
+    await assert.rejects(thread.submitWithId(answer), InvalidRequestError);
+    await thread.submit(input("then guard this"));
+    await until(() => thread.pendingApprovals[0]);
+    await (await cluster.connect().getThread(thread.id)).submitWithId(answer);
+    // Who gives it a third time is told what the second has heard.
+    await (await cluster.connect().getThread(thread.id)).submitWithId(answer).catch(() => undefined);
+    assert.equal((await turn).lastAgentMessage, "done");
+  });
+
+  test("what is said right behind what is refused is its own, and is not refused for it", async () => {
+    const inner = memoryStore();
+    const gate = latch();
+    const open: ThreadStore["open"] = async (...given) => {
+      await gate.opened;
+      return inner.open(...given);
+    };
+    const store = overlaid(inner, { open });
+    await using cluster = await testCluster(store, { model, logics: { echo } });
+    const threads = cluster.connect({ store });
+    const { thread } = await threads.startThread({ logic: "echo" });
+    const requests = () => [...cluster.balancer.counts.values()].reduce((sum, count) => sum + count, 0);
+    const before = requests();
+    const first = thread.rollback(1);
+    await until(() => requests() > before);
+    const both = Promise.allSettled([first, thread.run("hello")]);
+    // What hands the second message to the invocation of the first is there before its thread is.
+    await until(() => requests() > before + 1);
+    await threads.startThread();
+    gate.open();
+    const [refused, ran] = await both;
+    assert.ok(refused.status === "rejected" && refused.reason instanceof InvalidRequestError, String(refused));
+    assert.equal(ran.status === "fulfilled" && ran.value.lastAgentMessage, "heard hello");
   });
 });
