@@ -8,7 +8,7 @@ import {
   statusUnder,
 } from "../protocol/agent-status.ts";
 import { checkCallOptions, checkObject, WAIT_OPTIONS } from "../protocol/call-options.ts";
-import { InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
+import { DeadlineExceededError, InvalidRequestError, ThreadNotFoundError } from "../protocol/errors.ts";
 import { parseThreadId, type SubmissionId, type ThreadId, type TurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
@@ -16,6 +16,7 @@ import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
+import { inTime } from "../thread/wait-options.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { AgentInfo, AgentNode } from "./agent-node.ts";
 import { flat } from "./agent-tree.ts";
@@ -95,8 +96,19 @@ export class AgentControl {
     const threads = this.#threads();
     requirePrompt(prompt);
     checkObject("options", given);
-    const { history = [], rootTurn, ...rest } = given;
+    const { history, rootTurn, ...rest } = given;
     const options = givenThreadOptions(rest);
+    const start = (signal: AbortSignal | undefined) =>
+      this.#spawn(threads, config, prompt, { ...options, history, rootTurn, signal });
+    return inTime("the start of an agent", start, options, threads.clock);
+  }
+
+  async #spawn(
+    threads: AgentThreads,
+    config: ThreadConfig | undefined,
+    prompt: AgentPrompt,
+    { history = [], rootTurn, ...options }: AgentOptions,
+  ): Promise<ThreadId> {
     const items = history.map((payload) => ({ type: "response_item" as const, payload }));
     const agent = { endsWithParent: options.parentThreadId !== undefined, ...options.agent };
     const { threadId, thread } =
@@ -108,6 +120,7 @@ export class AgentControl {
           });
     const parent = options.parentThreadId;
     try {
+      options.signal?.throwIfAborted();
       // Stored before the agent has its task: a process that dies meanwhile owes the notice still.
       if (parent !== undefined && agent.notifiesParent !== false)
         await threads.notices.follow(await threads.get(threadId), parent);
@@ -137,7 +150,11 @@ export class AgentControl {
   /** Resolves when the running turn has ended; at once without one. @throws ThreadNotFoundError */
   async interrupt(id: string, options: WaitOptions = {}): Promise<void> {
     checkCallOptions("interrupt", options, WAIT_OPTIONS);
-    await (await this.#threads().get(parseThreadId(id), options.signal)).interrupt(options);
+    const threads = this.#threads();
+    const threadId = parseThreadId(id);
+    const interrupt = async (signal: AbortSignal | undefined) =>
+      (await threads.get(threadId, signal)).interrupt({ ...options, signal });
+    await inTime(`the interrupt of agent ${threadId}`, interrupt, options, threads.clock);
   }
 
   /** `not_found` when the thread is not in the manager, or the manager is gone. */
@@ -159,7 +176,8 @@ export class AgentControl {
     const threads = this.#threads();
     const threadId = parseThreadId(id);
     checkCallOptions("shutdownAgent", options, WAIT_OPTIONS);
-    const thread = await threads.remove(threadId);
+    const remove = (signal: AbortSignal | undefined) => threads.remove(threadId, signal);
+    const thread = await inTime(`the removal of agent ${threadId}`, remove, options, threads.clock);
     if (thread === undefined) throw new ThreadNotFoundError(threadId);
     await thread.shutdown(options);
   }
@@ -179,11 +197,15 @@ export class AgentControl {
     const threadIds = [...new Set(ids.map(parseThreadId))];
     const wanted = wantedOf(options.mode, threadIds.length);
     const isFinal: IsFinal = (status) => isFinalStatus(statusUnder(rule, status));
-    const agents = await Promise.all(threadIds.map((id) => this.#find(threads, id, isFinal)));
-    const wait = new Wait(agents, isFinal, wanted);
+    const wait = new Wait(threadIds, isFinal, wanted);
+    // One that can't be loaded to be watched keeps nobody from being told of the others.
+    const enough = (signal: AbortSignal) => {
+      const looking = threadIds.map(async (id) => wait.add(await this.#find(threads, id, isFinal, signal)));
+      return Promise.race([wait.enough, Promise.all(looking).then(() => wait.enough)]);
+    };
     try {
       await whileWaiting(threadIds, () =>
-        withDeadline("the wait for agents", wait.enough, {
+        withDeadline("the wait for agents", enough, {
           deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
           signal: options.signal,
           clock: threads.clock,
@@ -191,7 +213,7 @@ export class AgentControl {
       );
       return { status: wait.final(), timedOut: false };
     } catch (error) {
-      if (options.signal?.aborted) throw error;
+      if (options.signal?.aborted || !(error instanceof DeadlineExceededError)) throw error;
       return { status: wait.final(), timedOut: true };
     } finally {
       wait.stop();
@@ -225,13 +247,13 @@ export class AgentControl {
     return this.#threads().shutdownTree(parseThreadId(id), options.deadlineMs ?? DEFAULT_SHUTDOWN_MS);
   }
 
-  async #find(threads: AgentThreads, threadId: ThreadId, isFinal: IsFinal): Promise<Agent> {
+  async #find(threads: AgentThreads, threadId: ThreadId, isFinal: IsFinal, signal: AbortSignal): Promise<Agent> {
     const place = await threads.locate(threadId);
     if (place === undefined) return { threadId, status: "not_found" };
     if ("unloaded" in place && isFinal(place.unloaded.outcome)) {
       return { threadId, status: place.unloaded.outcome };
     }
-    return { threadId, thread: await threads.get(threadId) };
+    return { threadId, thread: await threads.get(threadId, signal) };
   }
 }
 
@@ -250,35 +272,43 @@ function wantedOf(mode: WaitForOptions["mode"], agents: number): number {
 /** Follows some agents until so many of them are final. */
 class Wait {
   readonly enough: Promise<void>;
-  readonly #agents: readonly Agent[];
+  readonly #agents = new Map<ThreadId, Agent | undefined>();
   readonly #isFinal: IsFinal;
+  readonly #note: (threadId: ThreadId, status: AgentStatus) => void;
   readonly #subscriptions: { unsubscribe(): void }[] = [];
+  #isOver = false;
 
-  constructor(agents: readonly Agent[], isFinal: IsFinal, wanted: number) {
-    this.#agents = agents;
+  constructor(threadIds: readonly ThreadId[], isFinal: IsFinal, wanted: number) {
+    for (const threadId of threadIds) this.#agents.set(threadId, undefined);
     this.#isFinal = isFinal;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.enough = promise;
     const final = new Set<ThreadId>();
-    const note = (threadId: ThreadId) => {
-      if (final.add(threadId).size >= wanted) resolve();
-    };
-    for (const agent of agents) {
-      const { threadId } = agent;
-      if (isFinal(statusOf(agent))) note(threadId);
-      if ("status" in agent) continue;
+    this.#note = (threadId, status) => {
       // One that goes on with more input is final no more.
-      const next = (status: AgentStatus) => void (isFinal(status) ? note(threadId) : final.delete(threadId));
-      this.#subscriptions.push(agent.thread.status$.subscribe({ next, complete: () => note(threadId) }));
-    }
+      if (!isFinal(status)) final.delete(threadId);
+      else if (final.add(threadId).size >= wanted) resolve();
+    };
+  }
+
+  add(agent: Agent): void {
+    const { threadId } = agent;
+    if (this.#isOver) return;
+    this.#agents.set(threadId, agent);
+    this.#note(threadId, statusOf(agent));
+    if ("status" in agent) return;
+    const next = (status: AgentStatus) => this.#note(threadId, status);
+    this.#subscriptions.push(agent.thread.status$.subscribe({ next, complete: () => next("shutdown") }));
   }
 
   final(): Record<ThreadId, AgentStatus> {
-    const statuses = this.#agents.map((agent) => [agent.threadId, statusOf(agent)] as const);
+    const found = [...this.#agents.values()].filter((agent) => agent !== undefined);
+    const statuses = found.map((agent) => [agent.threadId, statusOf(agent)] as const);
     return Object.fromEntries(statuses.filter(([, status]) => this.#isFinal(status)));
   }
 
   stop(): void {
+    this.#isOver = true;
     for (const subscription of this.#subscriptions) subscription.unsubscribe();
   }
 }

@@ -5,7 +5,7 @@
 import { type Actor, createActor } from "xstate";
 import { type GroupEmitted, groupMachine, type MemberEnd } from "../../machines/group.machine.ts";
 import type { GroupMember, Roster, StopReason } from "../../machines/roster.ts";
-import { withDeadline } from "../kernel/cancellation.ts";
+import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { checkCallOptions, checkObject, oneOf, WAIT_OPTIONS } from "../protocol/call-options.ts";
@@ -20,6 +20,7 @@ import {
 import { givenThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { NewThread, WaitOptions } from "../thread/thread.ts";
+import { inTime } from "../thread/wait-options.ts";
 import { GroupJournal } from "./group-journal.ts";
 import type { GroupOptions, GroupRule } from "./group-options.ts";
 import type { GroupRecord } from "./group-record.ts";
@@ -158,12 +159,22 @@ export class LiveGroup implements ThreadGroup {
     const { restart, ...rest } = given;
     checkCallOptions("group.startThread", { restart }, ["restart"], MEMBER_KINDS);
     const options = givenThreadOptions(rest);
+    const start = (signal: AbortSignal | undefined) => this.#startMember(config, { ...options, signal }, restart);
+    return inTime("the start of a member", start, options, this.#host.clock);
+  }
+
+  async #startMember(
+    config: ThreadConfig | undefined,
+    options: ThreadOptions,
+    restart: RestartStrategy | undefined,
+  ): Promise<NewThread> {
     const spawning = this.#host.spawn(config, options);
     // Threads are made side by side, and join in the order of asking.
     const before = this.#line;
-    this.#line = Promise.allSettled([before, spawning]);
+    this.#line = Promise.allSettled([before, raceAbort(spawning, options.signal)]);
     const [made] = await Promise.all([spawning, before]);
     try {
+      options.signal?.throwIfAborted();
       await this.#join(made.threadId, restart);
     } catch (error) {
       await this.#host.discard(made.threadId);

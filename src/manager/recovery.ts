@@ -2,6 +2,7 @@
  * Finds the stored threads whose turn a dead process has left open, or not begun, or for which durable mail waits, and loads them, so
  * that their turns go on and their mail is given to them.
  */
+import { raceAbort } from "../kernel/cancellation.ts";
 import { checkCallOptions, type OptionKinds, ofType } from "../protocol/call-options.ts";
 import { ThreadBusyError } from "../protocol/errors.ts";
 import { type ThreadId, type TurnId, toTurnId } from "../protocol/ids.ts";
@@ -96,7 +97,7 @@ export async function recoverThreads(manager: RecoveringManager, options: Recove
       onProgress?.({ found, done: threads.length, last });
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, work));
+  await raceAbort(Promise.all(Array.from({ length: concurrency }, work)), signal);
   signal.throwIfAborted();
   return { threads };
 }

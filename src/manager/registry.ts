@@ -225,11 +225,12 @@ export class Registry {
 
   /**
    * Takes out what is known of a thread that is not in memory: unloaded, down or leaving. With an epoch only that life of
-   * it, and none that came after it. False when there is nothing.
+   * it, and none that came after it. False when there is nothing, or it is being loaded, but for one that was to be given away.
    */
   forget(threadId: ThreadId, epoch?: number): boolean | Promise<boolean> {
     return this.#lock.write(() => {
-      if (this.#reserved.has(threadId)) return false;
+      const reserved = this.#reserved.get(threadId);
+      if (reserved !== undefined && reserved.for !== "remove") return false;
       const down = this.#down.get(threadId);
       const known = down?.unloaded ?? this.#unloaded.get(threadId);
       if (epoch !== undefined && known !== undefined && known.epoch !== epoch) return false;

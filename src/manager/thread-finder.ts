@@ -33,7 +33,7 @@ export class ThreadFinder {
 
   #reload(threadId: ThreadId, unloaded: Unloaded, signal: AbortSignal | undefined): Promise<LiveThread> {
     if (this.#host.isClosing) throw new ManagerClosedError();
-    return this.#host.maker.reload(threadId, unloaded, { signal });
+    return raceAbort(this.#host.maker.reload(threadId, unloaded, { signal }), signal);
   }
 
   /** The thread, also one that only an earlier process had. */

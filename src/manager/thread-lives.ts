@@ -3,7 +3,7 @@
  * follows from an end is said here alone, in `endBy`. Nothing here waits for a thread, or for its store, without a deadline.
  */
 import type { MemberEnd } from "../../machines/group.machine.ts";
-import { raceAbort } from "../kernel/cancellation.ts";
+import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
 import { paced } from "../kernel/pace.ts";
 import { ManagerClosedError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
@@ -54,6 +54,8 @@ function memberEndOf({ reason, wasAsked }: ThreadEnd, { isEnding }: LiveThread):
 
 /** What a forced end may take to store what it can. */
 const KILL_FLUSH_MS = 1_000;
+/** What loading a thread that is to be given away may take, where whoever asks for it does not say. */
+const LOAD_MS = 10_000;
 
 export class ThreadLives implements Lives {
   readonly incarnations: Incarnations = {
@@ -79,6 +81,8 @@ export class ThreadLives implements Lives {
   /** Threads that were removed and live on for their holders. */
   readonly #removed = new RemovedThreads((incarnation) => void this.#endLost(incarnation, "closed"));
   readonly #reaped = new WeakSet<Incarnation>();
+  /** Those that are being loaded to be given away. */
+  readonly #removing = new Map<ThreadId, Promise<unknown>>();
 
   constructor(host: LivesHost) {
     this.#host = host;
@@ -335,10 +339,10 @@ export class ThreadLives implements Lives {
   }
 
   /**
-   * Takes the thread out, and gives it back working: one that has left memory is loaded for it. One that can't leave
-   * memory, since its store hangs, is ended.
+   * Takes the thread out, and gives it back working, to the first who asks: one that has left memory is loaded for it. One that
+   * can't leave memory, since its store hangs, is ended.
    *
-   * @throws what keeps it from being loaded; it is out all the same
+   * @throws what keeps it from being loaded, an abort or a deadline too; it is out all the same
    */
   async remove(threadId: ThreadId, signal?: AbortSignal): Promise<LiveThread | undefined> {
     for (;;) {
@@ -350,8 +354,12 @@ export class ThreadLives implements Lives {
       }
       const place = await this.#host.registry.locate(threadId);
       if (place === undefined || place.kind === "loaded") return undefined;
-      if (place.kind !== "leaving") return this.#removeUnloaded(threadId, place.unloaded, signal);
-      if (!(await this.#inTime(place.done, signal))) return this.#cutOff(place.thread);
+      const removing = this.#removing.get(threadId);
+      if (removing !== undefined) await raceAbort(removing, signal);
+      else if (place.kind !== "leaving") {
+        const removed = await this.#removeUnloaded(threadId, place.unloaded, signal);
+        if (removed !== "loaded") return removed;
+      } else if (!(await this.#inTime(place.done, signal))) return this.#cutOff(place.thread);
     }
   }
 
@@ -363,21 +371,36 @@ export class ThreadLives implements Lives {
     this.#host.messages.noteRemoved(threadId);
   }
 
-  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal): Promise<LiveThread | undefined> {
+  async #removeUnloaded(threadId: ThreadId, unloaded: Unloaded, signal?: AbortSignal) {
     this.#noteRemoved(threadId);
+    const removing = this.#loadAndRemove(threadId, unloaded, signal);
+    this.#removing.set(threadId, Promise.allSettled([removing]));
+    try {
+      return await removing;
+    } finally {
+      this.#removing.delete(threadId);
+    }
+  }
+
+  /** @returns `loaded` where somebody else has loaded it meanwhile */
+  async #loadAndRemove(
+    threadId: ThreadId,
+    unloaded: Unloaded,
+    signal: AbortSignal | undefined,
+  ): Promise<LiveThread | "loaded" | undefined> {
+    const { clock, maker, registry, logger } = this.#host;
+    const load = (how: AbortSignal) => maker.reload(threadId, unloaded, { signal: how }, "remove");
     try {
       if (this.#host.isClosing) throw new ManagerClosedError();
-      const thread = await this.#host.maker.reload(threadId, unloaded, { signal }, "remove");
-      // Somebody else has loaded it meanwhile.
-      if ((await this.#host.registry.find(threadId)) === thread) return this.remove(threadId, signal);
+      const how = signal === undefined ? { clock, deadlineMs: LOAD_MS } : { clock, signal };
+      const thread = await withDeadline(`the loading of thread ${threadId}`, load, how);
+      if ((await registry.find(threadId)) === thread) return "loaded";
       this.down.forget(threadId);
       this.#endAgentsOf(threadId);
       return thread;
     } catch (error) {
-      signal?.throwIfAborted();
-      if ((await this.#host.registry.locate(threadId)) === undefined && error instanceof ThreadNotFoundError)
-        return undefined;
-      this.#host.logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
+      if ((await registry.locate(threadId)) === undefined && error instanceof ThreadNotFoundError) return undefined;
+      logger.warn({ threadId, err: error }, "a removed thread could not be loaded again");
       await this.closeForGood({ threadId, epoch: unloaded.epoch, reason: "closed", error });
       throw error;
     }

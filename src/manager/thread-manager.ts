@@ -22,6 +22,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { Published, PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
+import { inTime } from "../thread/wait-options.ts";
 import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import type { AgentNode } from "./agent-node.ts";
@@ -169,9 +170,12 @@ export class ThreadManager implements Threads<Thread> {
     const open = await this.removeThread(threadId, options);
     await open?.shutdown(options);
     const id = givenThreadId(threadId, "threadId");
-    await this.#runtime.notesAtRest(id);
-    if (open?.config.ephemeral !== true) await this.store.delete(id);
-    this.#runtime.monitors.noteDeleted(id);
+    const remove = async () => {
+      await this.#runtime.notesAtRest(id);
+      if (open?.config.ephemeral !== true) await this.store.delete(id);
+      this.#runtime.monitors.noteDeleted(id);
+    };
+    await inTime(`the deletion of thread ${id}`, remove, options, this.#runtime.setup.clock);
   }
 
   /** @throws ThreadNotFoundError */

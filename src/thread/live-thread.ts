@@ -351,7 +351,8 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
     this.#steps ??= new Steps(this);
-    return this.#steps.run(id, work, options);
+    const steps = this.#steps;
+    return bounded(this, `step \`${id}\``, (signal) => steps.run(id, work, { ...options, signal }), options);
   }
 
   async interrupt(how: InterruptOptions = {}): Promise<void> {

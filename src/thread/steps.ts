@@ -7,7 +7,7 @@
  */
 import * as z from "zod";
 import { type Backoff, backoffDelay } from "../kernel/backoff.ts";
-import { raceAbort, withDeadline } from "../kernel/cancellation.ts";
+import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { type ErrorCode, InvalidRequestError, SkeinError, StepFailedError } from "../protocol/errors.ts";
@@ -104,7 +104,10 @@ export class Steps {
     this.#ending.abort(this.#thread.closedError());
   }
 
-  /** Gives the step's result: the stored one, or that of its function. Calls of one id that overlap share it. */
+  /**
+   * Gives the step's result: the stored one, or that of its function. Calls of one id that overlap share it.
+   * @param options the deadline is the caller's to keep
+   */
   async run<T>(id: string, work: StepWork<T>, options: StepOptions): Promise<T> {
     check(id, work);
     for (;;) {
@@ -127,7 +130,6 @@ export class Steps {
   }
 
   async #runAlone<T>(id: string, work: StepWork<T>, options: StepOptions): Promise<T> {
-    const { deadlineMs } = options;
     const first = await this.#thread.inMemory(options.signal);
     const within = async (signal: AbortSignal) => {
       const known = await this.#read(first);
@@ -136,7 +138,7 @@ export class Steps {
     };
     const { signal: ended } = this.#ending;
     const both = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
-    return withDeadline(`step \`${id}\``, within, { deadlineMs, signal: both, clock: first.clock });
+    return raceAbort(within(both), both);
   }
 
   /** Tries the function as often as the policy says, and stores what it gave. */

@@ -14,14 +14,14 @@ export type WhenFull = "wait" | "reject" | "dropOldest";
 /** Whom a caller waits for. */
 type Awaited = { readonly id: ThreadId; readonly incarnation: { readonly env: { readonly clock: Clock } } };
 
+type Work<T> = (signal: AbortSignal | undefined) => Promise<T>;
+
 /** Works for as long as the caller waits. @param what does not finish, at the deadline */
-export function bounded<T>(
-  { id, incarnation }: Awaited,
-  what: string,
-  work: (signal: AbortSignal | undefined) => Promise<T>,
-  { signal, deadlineMs }: WaitOptions,
-): Promise<T> {
-  if (deadlineMs !== undefined)
-    return withDeadline(`${what} of thread ${id}`, work, { deadlineMs, signal, clock: incarnation.env.clock });
+export const bounded = <T>({ id, incarnation }: Awaited, what: string, work: Work<T>, options: WaitOptions) =>
+  inTime(`${what} of thread ${id}`, work, options, incarnation.env.clock);
+
+/** As {@link bounded}, where no thread is waited for. */
+export function inTime<T>(what: string, work: Work<T>, { signal, deadlineMs }: WaitOptions, clock: Clock): Promise<T> {
+  if (deadlineMs !== undefined) return withDeadline(what, work, { deadlineMs, signal, clock });
   return signal === undefined ? work(undefined) : raceAbort(work(signal), signal);
 }
