@@ -7,18 +7,13 @@ import type { Incarnation } from "./incarnation.ts";
 /** `cause`: what the thread failed by, where it did not end on purpose. */
 export type Observer = { event(event: ThreadEvent): void; closed(cause?: unknown): void };
 
-/** Of how many lives it can still be said how much they said. */
-const PAST_LIVES = 64;
-const NO_LIVES: readonly PastLife[] = [];
-
 /** Nobody writes its fields but these methods. */
 export class Audience {
   readonly #onChange: () => void;
   #observers: Set<Observer> | undefined;
   /** Resolved with undefined when there will be no next life. */
   #waiting: Set<(next: Incarnation | undefined) => void> | undefined;
-  /** The newest lives before this one. */
-  #pastLives: readonly PastLife[] = NO_LIVES;
+  #past: { -readonly [K in keyof PastLife]: PastLife[K] } | undefined;
 
   /** @param onChange somebody has come, or gone */
   constructor(onChange: () => void) {
@@ -60,13 +55,17 @@ export class Audience {
     for (const resolve of waiting ?? []) resolve(next);
   }
 
-  /** A life has ended, and another one follows. */
-  noteOver({ epoch, door }: Incarnation): void {
-    this.#pastLives = [...this.#pastLives, { epoch, last: door.log.next - 1 }].slice(-PAST_LIVES);
+  /** The newest life that is over. */
+  get past(): PastLife {
+    this.#past ??= { epoch: 0, last: -1, next: undefined };
+    return this.#past;
   }
 
-  livesBetween(after: number, before: number): readonly PastLife[] {
-    return this.#pastLives.filter(({ epoch }) => epoch > after && epoch < before);
+  /** A life has ended, and another one follows. */
+  noteOver({ epoch, door }: Incarnation): void {
+    const life = { epoch, last: door.log.next - 1, next: undefined };
+    if (this.#past !== undefined) this.#past.next = life;
+    this.#past = life;
   }
 
   /** Shows the next life to those who wait for it, then what it has said so far, its first event first. */

@@ -10,12 +10,17 @@ import type { Incarnation } from "./incarnation.ts";
 export interface Lives {
   /** Resolves as soon as there is a next one; with undefined when there will be none. */
   following(previous: Incarnation, signal: AbortSignal): Promise<Incarnation | undefined>;
-  /** The lives between two epochs, whose events are no longer in memory. */
-  livesBetween(after: number, before: number): readonly PastLife[];
+  /** The newest life that is over. */
+  readonly past: PastLife;
 }
 
-/** A life that has ended, and the number of its last event. */
-export type PastLife = { readonly epoch: number; readonly last: number };
+/** A life whose events are gone from memory. The next one hangs on it: a sleeper holds what it sleeps through, the thread only the newest. */
+export type PastLife = {
+  readonly epoch: number;
+  /** The number of its last event. */
+  readonly last: number;
+  readonly next: PastLife | undefined;
+};
 
 type Result = IteratorResult<ThreadEvent, undefined>;
 
@@ -34,6 +39,8 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
   #cursor: Cursor<ThreadEvent>;
   /** Lives that came and went while nobody asked for the next event: still to be reported (T2). */
   #missed: readonly PastLife[] = [];
+  /** The last of those before the life that is looked at. */
+  #past: PastLife;
   /** The wait for the next incarnation. */
   #waiting: LinkedSignal | undefined;
   #isReturned = false;
@@ -42,6 +49,7 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
 
   constructor(lives: Lives, start: Incarnation, { after, signal }: StreamOptions) {
     this.#lives = lives;
+    this.#past = lives.past;
     this.#signal = signal;
     this.#incarnation = start;
     this.#cursor = start.door.log.cursor({ after, signal });
@@ -84,10 +92,16 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
         return { done: false, value: isLagged(value) ? this.#told(this.#incarnation.epoch, value.lagged) : value };
       const next = this.#isReturned ? undefined : await this.#following();
       if (next === undefined) return END;
-      this.#missed = this.#lives.livesBetween(this.#incarnation.epoch, next.epoch);
-      this.#incarnation = next;
-      this.#cursor = next.door.log.cursor({ after: -1, signal: this.#signal });
+      this.#goOnWith(next);
     }
+  }
+
+  #goOnWith(next: Incarnation): void {
+    const over = livesAfter(this.#past).filter(({ epoch }) => epoch < next.epoch);
+    this.#missed = over.filter(({ epoch }) => epoch > this.#incarnation.epoch);
+    this.#past = over.at(-1) ?? this.#past;
+    this.#incarnation = next;
+    this.#cursor = next.door.log.cursor({ after: -1, signal: this.#signal });
   }
 
   async #following(): Promise<Incarnation | undefined> {
@@ -115,6 +129,12 @@ export class EventStream implements AsyncIterableIterator<ThreadEvent, undefined
       msg: { type: "lagged", from, to },
     };
   }
+}
+
+function livesAfter(life: PastLife): PastLife[] {
+  const lives: PastLife[] = [];
+  for (let { next } = life; next !== undefined; { next } = next) lives.push(next);
+  return lives;
 }
 
 /** One event at a time, for callers that may give up: what one of them leaves is the next one's. */

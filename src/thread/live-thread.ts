@@ -158,8 +158,8 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     return this.#incarnation.intake.goesOnWith(id);
   }
 
-  livesBetween(after: number, before: number): readonly PastLife[] {
-    return this.#audience.livesBetween(after, before);
+  get past(): PastLife {
+    return this.#audience.past;
   }
 
   // The public face.

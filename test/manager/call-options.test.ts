@@ -26,7 +26,6 @@ const INNER = {
     "observe",
     "following",
     "goesOnWith",
-    "livesBetween",
     "inMemory",
     "bringBack",
     "noteUndelivered",

@@ -69,12 +69,4 @@ suite("an audience", () => {
     listeners.notify({ msg: { type: "warning", message: "w" } } as ThreadEvent);
     assert.equal(seen.length, 1);
   });
-
-  test("knows how much each of the last 64 lives has said", () => {
-    const { listeners } = audience();
-    for (let epoch = 1; epoch <= 70; epoch += 1) listeners.noteOver(saying(epoch, 0, "x", "y"));
-    assert.deepEqual(listeners.livesBetween(68, 70), [{ epoch: 69, last: 1 }]);
-    assert.deepEqual([listeners.livesBetween(0, 99).length, listeners.livesBetween(0, 99)[0]?.epoch], [64, 7]);
-    assert.deepEqual(listeners.livesBetween(70, 70), []);
-  });
 });
