@@ -18,7 +18,7 @@ import { jsonForm } from "../../protocol/json-form.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
 import { forkHeader } from "../fork-header.ts";
 import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
-import { storable, storableHeader } from "../rollout/codec.ts";
+import { storable, storableHeader, timestampOf } from "../rollout/codec.ts";
 import { flatHistory } from "../rollout/flat-history.ts";
 import type {
   ForkBase,
@@ -47,7 +47,16 @@ import { readLines } from "./reader.ts";
 import { type Ending, type Hold, Releases } from "./releases.ts";
 import { PostgresSession } from "./session.ts";
 import { imageOf, placeThread } from "./thread-images.ts";
-import { headerOf, NOTHING_SAID, storedThreadOf, summaryBefore, summaryOf, type ThreadRow } from "./thread-row.ts";
+import {
+  type Extent,
+  extentOf,
+  headerOf,
+  NOTHING_SAID,
+  storedThreadOf,
+  summaryBefore,
+  summaryOf,
+  type ThreadRow,
+} from "./thread-row.ts";
 import { type Beginning, type NewThread, ThreadTable } from "./thread-table.ts";
 import { verifyDatabase } from "./verify.ts";
 import { PostgresWriter } from "./writer.ts";
@@ -192,15 +201,18 @@ class PostgresThreads implements PostgresStore {
   /** @throws DuplicateThreadError; RolloutNotFoundError where the base is gone */
   async #add(given: SessionMeta, place: Beginning, options: OpenOptions): Promise<PostgresWriter> {
     const meta = storableHeader(given);
-    const make = async (hold: Hold) => {
-      const t = await this.#starts.ask({ meta, beginning: place, now: this.#clock.now(), claim: hold.claim });
-      return { ...hold, t };
-    };
-    const { t, ...hold } = await this.#claimed(meta.id, make, "unmake");
+    const now = this.#clock.now();
+    const { ear } = this.#session;
+    const make = async ({ claim }: Hold) => ({
+      claim,
+      t: await this.#starts.ask({ meta, beginning: place, now, claim }),
+    });
+    const { t, claim } = await this.#claimed(meta.id, make, "unmake");
     if (t instanceof Error) throw t;
-    const { start, summary } = place;
+    const { base, start, summary } = place;
+    const origin = { t, id: meta.id, header: JSON.stringify(meta), began: timestampOf(now), base, start };
     const historyMode = meta.history_mode ?? "paginated";
-    const writer = this.#hold({ ...hold, t, epoch: 1, next: start + 1, historyMode, summary }, options);
+    const writer = this.#hold({ origin, claim, ear, epoch: 1, next: start + 1, historyMode, summary }, options);
     if (!options.signal?.aborted) return writer;
     await this.#unmake(writer);
     throw options.signal.reason;
@@ -215,9 +227,10 @@ class PostgresThreads implements PostgresStore {
         check: (asking) => this.#check(asking),
       },
     );
-    this.#writers.get(start.threadId)?.end(new ThreadBusyError(start.threadId, this.#threads.owner));
-    this.#writers.set(start.threadId, writer);
-    this.#log.debug({ threadId: start.threadId, epoch: start.epoch }, "lease taken");
+    const { threadId, epoch } = writer;
+    this.#writers.get(threadId)?.end(new ThreadBusyError(threadId, this.#threads.owner));
+    this.#writers.set(threadId, writer);
+    this.#log.debug({ threadId, epoch }, "lease taken");
     return writer;
   }
 
@@ -275,12 +288,14 @@ class PostgresThreads implements PostgresStore {
 
   /** undefined: it is not there, or another has it. */
   async #take(id: ThreadId, takeOver: boolean, options: OpenOptions): Promise<PostgresWriter | undefined> {
+    const { ear } = this.#session;
     const take = async (hold: Hold) => ({ ...hold, row: await this.#threads.claim(hold, takeOver) });
     const { row, claim } = await this.#claimed(id, take, "release");
     if (row === undefined) return undefined;
-    const { t, epoch, next } = row;
-    const { id: threadId, history_mode: historyMode = "paginated" } = headerOf(row);
-    const writer = this.#hold({ t, threadId, epoch, claim, next, historyMode, summary: summaryOf(row) }, options);
+    const { epoch, next } = row;
+    const { history_mode: historyMode = "paginated" } = headerOf(row);
+    const start = { origin: row, claim, ear, epoch, next, historyMode, summary: summaryOf(row) };
+    const writer = this.#hold(start, options);
     if (!options.signal?.aborted) return writer;
     await writer.close();
     throw options.signal.reason;
@@ -297,18 +312,26 @@ class PostgresThreads implements PostgresStore {
     return row;
   }
 
-  async #view(locator: ThreadLocator): Promise<View & { readonly row: ThreadRow }> {
-    const row = await this.#find(locator);
-    return { row, t: row.t, end: row.next, state: summaryOf(row).state };
+  /** The same, as far as its lines are read: of a thread that this store writes, nobody has to be asked. */
+  async #extent(locator: ThreadLocator): Promise<Extent> {
+    await this.#ready();
+    const writer = this.#writers.get(threadIdOf(locator));
+    if (writer?.dirty) await writer.flush();
+    return writer?.extent(this.#session.ear) ?? extentOf(await this.#find(locator));
+  }
+
+  async #view(locator: ThreadLocator): Promise<View & { readonly row: Extent }> {
+    const row = await this.#extent(locator);
+    return { row, t: row.t, end: row.next, state: row.state };
   }
 
   async header(locator: ThreadLocator): Promise<SessionMeta> {
-    return headerOf(await this.#find(locator));
+    return headerOf(await this.#extent(locator));
   }
 
   async *load(locator: ThreadLocator, range: LoadRange = {}): AsyncGenerator<readonly RolloutLine[]> {
     range.signal?.throwIfAborted();
-    const row = await this.#find(locator);
+    const row = await this.#extent(locator);
     const to = Math.max(0, Math.min(range.toOrdinal ?? row.next, row.next));
     const { from = "start" } = range;
     const begin =
@@ -325,7 +348,7 @@ class PostgresThreads implements PostgresStore {
     return { source, inherits: { threadId, end: { ordinal: place.end } }, historyMode, openTurn: place.openTurn };
   }
 
-  async #holderOf(row: ThreadRow, end: number): Promise<{ t: number; id: ThreadId }> {
+  async #holderOf(row: Pick<ThreadRow, "t" | "id" | "start">, end: number): Promise<{ t: number; id: ThreadId }> {
     if (end > row.start) return { t: row.t, id: row.id };
     const holder = await this.#anchors.holderOf(row.t, end);
     if (holder === undefined) throw notFound(row.id);

@@ -4,7 +4,7 @@ import { decodeLine } from "../rollout/codec.ts";
 import type { LoadRange } from "../thread-store.ts";
 import { isUnwantedAtHead, isWanted } from "../wanted-lines.ts";
 import type { Statements } from "./database.ts";
-import { headerOf, type ThreadRow } from "./thread-row.ts";
+import { headerOf, type Origin } from "./thread-row.ts";
 
 /** Of the first page, whose lines nobody has seen. */
 const PAGE_LINES = 256;
@@ -18,7 +18,7 @@ function nextPage(lines: readonly StoredLine[]): number {
 }
 
 /** The lines of a thread's own, its header at `start`, up to where they are seen. */
-export type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
+export type Segment = Pick<Origin, "id" | "header" | "began"> & {
   readonly t: number;
   readonly start: number;
   readonly upto: number;
@@ -27,7 +27,7 @@ export type Segment = Pick<ThreadRow, "id" | "header" | "began"> & {
 /** The lines of a thread from an ordinal up to another, inherited ones first, in pages. */
 export async function* readLines(
   database: Statements,
-  row: ThreadRow,
+  row: Origin,
   {
     from,
     to,
@@ -82,7 +82,7 @@ export async function* textsOf(
 }
 
 /** The threads that hold the lines, the first ones first, each up to where it is seen. */
-export async function segmentsOf(database: Statements, row: ThreadRow, from: number, to: number): Promise<Segment[]> {
+export async function segmentsOf(database: Statements, row: Origin, from: number, to: number): Promise<Segment[]> {
   if (row.base === null || from >= row.start) return [{ ...row, upto: to }];
   const s = database.schema;
   const text = `
@@ -99,7 +99,7 @@ export async function segmentsOf(database: Statements, row: ThreadRow, from: num
     t: Number(t),
     start: Number(start),
     upto: Number(upto),
-    id: row.id === id ? row.id : (id as ThreadRow["id"]),
+    id: row.id === id ? row.id : (id as Origin["id"]),
     header: String(header),
     began: String(began),
   }));

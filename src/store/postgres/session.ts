@@ -37,6 +37,11 @@ export class PostgresSession {
     this.#onMessage = onMessage;
   }
 
+  /** What hears of others' threads just now: another one, once it was lost and news with it. */
+  get ear(): object | undefined {
+    return this.#connection;
+  }
+
   /** @throws StoreIoError */
   open(): Promise<void> {
     if (this.#connection !== undefined) return Promise.resolve();

@@ -56,6 +56,14 @@ const rowSchema = z.object({
 
 export type ThreadRow = z.infer<typeof rowSchema>;
 
+/** What never changes of a thread. */
+export type Origin = Pick<ThreadRow, "t" | "id" | "header" | "began" | "base" | "start">;
+
+/** A thread as far as its lines are read: where they lie, how many there are, and what stands at their end. */
+export type Extent = Origin & Pick<ThreadRow, "next"> & { readonly state: MarkState };
+
+export const extentOf = (row: ThreadRow): Extent => ({ ...row, state: readState(row.state) });
+
 export const ROW_COLUMNS = `t, id, header, began, base, start, next, epoch, owner, state, preview, preview_at, messages, model, name,
   git, updated, archived, deleted, interrupted, open_turn`;
 

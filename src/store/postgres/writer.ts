@@ -6,7 +6,7 @@ import type { HistoryMode, RolloutItem } from "../../protocol/rollout.ts";
 import { RefusedLine } from "../refused-line.ts";
 import { encodeLine, storable, timestampOf } from "../rollout/codec.ts";
 import type { OpenOptions, Position, ThreadWriter } from "../thread-store.ts";
-import type { Summary } from "./thread-row.ts";
+import type { Extent, Origin, Summary } from "./thread-row.ts";
 
 /** A line that waits to be stored. */
 export type PendingLine = {
@@ -17,13 +17,14 @@ export type PendingLine = {
 };
 
 export type WriterStart = {
-  readonly t: number;
-  readonly threadId: ThreadId;
+  readonly origin: Origin;
   readonly epoch: number;
   readonly claim: string;
   readonly next: number;
   readonly historyMode: HistoryMode;
   readonly summary: Summary;
+  /** What hears of it when somebody else takes the thread, or deletes it. */
+  readonly ear: object | undefined;
   readonly onFailure: OpenOptions["onFailure"];
 };
 
@@ -56,6 +57,8 @@ export class PostgresWriter implements ThreadWriter {
   /** Under which the thread was taken. */
   readonly claim: string;
   readonly historyMode: HistoryMode;
+  readonly #origin: Origin;
+  readonly #ear: object | undefined;
   /** What the stored lines have told; written by the group. */
   #summary: Summary;
   #stored: number;
@@ -72,8 +75,10 @@ export class PostgresWriter implements ThreadWriter {
   readonly #thread: HeldThread;
 
   constructor(group: LineGroup, start: WriterStart, thread: HeldThread) {
-    this.t = start.t;
-    this.threadId = start.threadId;
+    this.t = start.origin.t;
+    this.threadId = start.origin.id;
+    this.#origin = start.origin;
+    this.#ear = start.ear;
     this.epoch = start.epoch;
     this.claim = start.claim;
     this.historyMode = start.historyMode;
@@ -108,6 +113,12 @@ export class PostgresWriter implements ThreadWriter {
 
   get pending(): readonly PendingLine[] {
     return this.#pending;
+  }
+
+  /** The thread as it is stored, as long as that is known without asking: by the ear that has listened from the start. */
+  extent(ear: object | undefined): Extent | undefined {
+    if (this.#hasEnded || this.#closing !== undefined || ear === undefined || ear !== this.#ear) return undefined;
+    return { ...this.#origin, next: this.#stored, state: this.#summary.state };
   }
 
   position(): Position {

@@ -21,18 +21,26 @@ before(async () => {
 });
 after(() => db.close());
 
-/** A pool that counts what it is given. */
-function countingPool(): PostgresPool & { statements: number } {
+/** A pool that counts what it is given, and whose connections can be lost. */
+function countingPool(): PostgresPool & { statements: number; lose(): void } {
   const inner = pglitePool(db);
-  const counting: PostgresPool & { statements: number } = {
+  const onLost: ((error: Error) => void)[] = [];
+  const counting: PostgresPool & { statements: number; lose(): void } = {
     statements: 0,
+    lose: () => {
+      for (const hear of onLost.splice(0)) hear(new Error("the connection is gone"));
+    },
     connect: async () => {
       const client = await inner.connect();
       const query: typeof client.query = (given) => {
         counting.statements += 1;
         return client.query(given);
       };
-      return Object.assign(Object.create(client) as typeof client, { query });
+      const on: typeof client.on = (event: string, hear: (message: never) => void) => {
+        if (event === "error") onLost.push(hear as (error: Error) => void);
+        return client.on(event as "error", hear as () => void);
+      };
+      return Object.assign(Object.create(client) as typeof client, { query, on });
     },
     end: async () => {},
   };
@@ -59,6 +67,49 @@ test("a start is one statement, a turn one, and what has spoken closes with one"
   for (const text of ["one", "two"]) writer.append(user(text));
   assert.equal(await trips(() => writer.sync()), 1);
   assert.equal(await trips(() => writer.close()), 1);
+  await store.close();
+});
+
+test("of a thread that it writes, a store asks for lines alone, until another has taken it", async () => {
+  const { store, pool, schema } = await freshStore();
+  const trips = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = pool.statements;
+    await work();
+    return pool.statements - before;
+  };
+  const made = await store.create(header());
+  for (const text of ["one", "two"]) made.append(user(text));
+  await made.close();
+  const { threadId } = made;
+  assert.equal(await trips(() => store.header(threadId)), 1);
+  const writer = await store.open(threadId);
+  writer.append(user("three"));
+  await writer.sync();
+  assert.equal(await trips(() => store.header(threadId)), 0);
+  assert.equal(await trips(() => store.forkBase(threadId, "full")), 0);
+  assert.equal(
+    await trips(async () => assert.deepEqual(await gistOf(store, threadId), ["[session_meta]", "one", "two", "three"])),
+    1,
+  );
+  const other = postgresStore({ pool: countingPool(), schema });
+  const taker = await other.open(threadId, { lease: "takeOver" });
+  taker.append(user("four"));
+  await taker.sync();
+  await assert.rejects(writer.confirm());
+  assert.deepEqual(await gistOf(store, threadId), ["[session_meta]", "one", "two", "three", "four"]);
+  await other.delete(threadId);
+  await assert.rejects(store.header(threadId), RolloutNotFoundError);
+  await Promise.all([store.close(), other.close()]);
+});
+
+test("a store whose ear was lost asks of the threads that it has held since before", async () => {
+  const { store, pool } = await freshStore();
+  const { threadId } = await store.create(header());
+  pool.lose();
+  await store.notes?.threads("mail"); // it hears again
+  const before = pool.statements;
+  await store.header(threadId);
+  assert.equal(pool.statements - before, 1);
   await store.close();
 });
 
