@@ -143,7 +143,11 @@ export class Attendance {
       if (isAgain) await this.#takeUpAgents(this.threadId, signal);
       const noted = { note: { ...note, run }, began };
       this.#noted = noted;
-      await this.#write(noted.note);
+      // A turn reads the history first; meanwhile that it is about to run becomes known.
+      await Promise.all([
+        this.#write(noted.note),
+        startsTask(message) ? thread.incarnation.readAhead(signal) : undefined,
+      ]);
       await this.#handFirst(thread, message, isAgain ? "again" : "new");
       if (!isAgain) tellFired(thread, message);
       this.#ready.resolve(thread);
@@ -158,11 +162,14 @@ export class Attendance {
       const hasTimers = thread.timers.length > 0;
       created.unsubscribe();
       const agents = await this.#agentsNotes();
-      await this.#release();
-      for (const [threadId, note] of agents) await this.#worker.notes.write(threadId, "cluster", note);
-      const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       const config = configSince(noted, facts.config);
-      await this.#write({ ...note, config, facts, run: null, last: this.invocation });
+      // Whoever reads it and comes at once waits for the lease, which is on its way.
+      await Promise.all([
+        this.#release(),
+        ...agents.map(([threadId, note]) => this.#worker.notes.write(threadId, "cluster", note)),
+        this.#write({ ...note, config, facts, run: null, last: this.invocation }),
+      ]);
+      const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       created?.unsubscribe();
@@ -254,8 +261,7 @@ export class Attendance {
     this.live = undefined;
     // A note that came late would tell of this worker while another one goes on.
     await Promise.all(this.#showing);
-    for (const threadId of [...this.#worker.agentsUnder(this.threadId)].reverse())
-      await this.#worker.giveAway(threadId);
+    await Promise.all(this.#worker.agentsUnder(this.threadId).map((agent) => this.#worker.giveAway(agent)));
     await this.#worker.giveAway(this.threadId);
   }
 

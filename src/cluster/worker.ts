@@ -299,19 +299,17 @@ class ClusterWorker implements Worker, WorkerActions {
       const thread = await loadThread(this.#threads, threadId, { ...settings, recovery: "continue" });
       facts = await factsOf(thread);
     }
-    await this.#threads.giveAway(threadId);
-    await notes.write(threadId, "cluster", newNote(settings, facts));
+    await Promise.all([this.#threads.giveAway(threadId), notes.write(threadId, "cluster", newNote(settings, facts))]);
     return facts;
   }
 
   async #open(threadId: ThreadId, { config }: OpenRequest): Promise<Facts> {
     const { manager, notes } = this.#threads;
-    await manager.store.get(threadId);
-    const note = readNote(await notes.read(threadId, "cluster"));
+    const [noted] = await Promise.all([notes.read(threadId, "cluster"), manager.store.get(threadId)]);
+    const note = readNote(noted);
     const settings = sendable({ ...note?.config, ...config });
     const facts = await factsOf(await loadThread(this.#threads, threadId, { ...settings, recovery: "continue" }));
-    await this.#threads.giveAway(threadId);
-    await notes.write(threadId, "cluster", newNote(settings, facts));
+    await Promise.all([this.#threads.giveAway(threadId), notes.write(threadId, "cluster", newNote(settings, facts))]);
     return facts;
   }
 

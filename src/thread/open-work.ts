@@ -40,7 +40,9 @@ export async function readOpenWork(
   const start = place?.start.ordinal ?? writer.position().ordinal;
   const scanFrom = async (ordinal: number) => {
     const scan = new Scan(threadId, turnId);
-    const range = { from: { ordinal }, wants: isNoState, ...(signal === undefined ? {} : { signal }) };
+    // Where no turn is open, nothing but ops that wait is looked for.
+    const wants = turnId === undefined ? (type: string) => type === "submission" : isNoState;
+    const range = { from: { ordinal }, wants, ...(signal === undefined ? {} : { signal }) };
     for await (const page of store.load(threadId, range)) for (const line of page) scan.add(line);
     return scan;
   };
