@@ -143,10 +143,10 @@ export class Attendance {
       if (isAgain) await this.#takeUpAgents(this.threadId, signal);
       const noted = { note: { ...note, run }, began };
       this.#noted = noted;
-      // A turn reads the history first; meanwhile that it is about to run becomes known.
+      // What a turn needs first is read; meanwhile that it is about to run becomes known.
       await Promise.all([
         this.#write(noted.note),
-        startsTask(message) ? thread.incarnation.readAhead(signal) : undefined,
+        startsTask(message) ? this.#worker.readAhead(thread, signal) : undefined,
       ]);
       await this.#handFirst(thread, message, isAgain ? "again" : "new");
       if (!isAgain) tellFired(thread, message);

@@ -22,6 +22,8 @@ export type WorkerThreads = {
   /** Where clients reach the live side; null before the worker listens. */
   readonly url: () => string | null;
   giveAway(threadId: ThreadId): Promise<void>;
+  /** Reads what a turn of the thread needs before it asks its model. Never rejects: what can't be read, the turn tells. */
+  readAhead(thread: LiveThread, signal: AbortSignal): Promise<unknown>;
   /** The living agents under a thread, at any depth, but for those that an invocation of their own runs or opens here. */
   agentsUnder(threadId: ThreadId): readonly ThreadId[];
   /** What stands in the thread's note. */

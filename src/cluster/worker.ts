@@ -162,6 +162,10 @@ class ClusterWorker implements Worker, WorkerActions {
       ...{ manager, notes, logger, leasePatienceMs },
       url: () => this.#advertise ?? this.#url ?? null,
       giveAway: (threadId) => runtime.giveAway(threadId),
+      readAhead({ id, config, incarnation }, signal) {
+        const budget = runtime.budgets.accounts.of(id, config).catch(() => undefined);
+        return Promise.all([incarnation.readAhead(signal), budget]);
+      },
       agentsUnder: (threadId) =>
         runtime.agentsUnder(threadId).filter((agent) => !this.#running.has(agent) && !this.#opening.has(agent)),
       receive: (thread, post) => runtime.messages.receive(thread, post),
