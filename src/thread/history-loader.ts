@@ -86,8 +86,7 @@ export class HistoryLoader {
 
   #hiddenText(): string {
     const [first] = this.#hidden;
-    const count = this.#hidden.length === 1 ? "1 place" : `${this.#hidden.length} places`;
-    return `The stored history of this thread is damaged in ${count}, and the model does not see what was there: ${first?.path}: ${first?.kind}: ${first?.detail}. \`skein verify\` lists all of it.`;
+    return `The stored history of this thread is damaged, and the model does not see what was there: ${first?.path}: ${first?.kind}: ${first?.detail}. \`skein verify\` lists all of it.`;
   }
 
   async #load(signal: AbortSignal): Promise<void> {
