@@ -109,6 +109,28 @@ suite("restarts", () => {
     assert.deepEqual([closed.length, r.manager.loadedThread(threadId)?.epoch], [2, 5]);
   });
 
+  test("a crash counts for its period and no longer, whenever the thread was closed and resumed meanwhile", async () => {
+    await using r = await rig({ threadLogic: crashing, supervision });
+    const { threadId } = await r.manager.startThread();
+    const crashes = () => r.manager.restartsOf(threadId).crashes;
+    for (const counted of [1, 2]) {
+      await r.manager.sendOp(threadId, { type: "compact" });
+      await until(() => r.manager.loadedThread(threadId) === undefined);
+      await r.clock.advanceAsync(200);
+      await until(() => r.manager.loadedThread(threadId) !== undefined);
+      assert.equal(crashes(), counted);
+      const ended = r.manager.loadedThread(threadId)?.shutdown({ deadlineMs: 100 });
+      await r.clock.advanceAsync(40_000);
+      await ended;
+      if (counted === 1) await r.manager.resumeThread(threadId);
+    }
+    assert.equal(crashes(), 1, "the newer one still counts");
+    await r.manager.resumeThread(threadId);
+    assert.equal(crashes(), 1);
+    await r.clock.advanceAsync(40_000);
+    assert.equal(crashes(), 0);
+  });
+
   test("a thread that stays down is told in the log, with what it crashed of and how often", async () => {
     const told: unknown[][] = [];
     const logger = { ...silentLog, error: (...words: unknown[]) => void told.push(words) };
