@@ -23,7 +23,7 @@ export type ToolCallMsg = {
 };
 export type AskedMsg = ApprovalMsg | QuestionMsg | ElicitationMsg | ToolCallMsg;
 
-export const isApproval = (msg: EventMsg): msg is ApprovalMsg =>
+export const isApproval = (msg: EventMsg | AskedMsg): msg is ApprovalMsg =>
   msg.type === "exec_approval_request" || msg.type === "apply_patch_approval_request";
 
 export const isQuestion = (msg: EventMsg): msg is QuestionMsg => msg.type === "request_user_input";

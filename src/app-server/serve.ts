@@ -48,7 +48,7 @@ async function serveThose(reception: Reception, { url }: Listener, command: AppS
     } else {
       command.onListening?.(url);
       await Promise.race([untilAborted(drain), untilAborted(signal)]);
-      await Promise.race([serving.whenNoTurn(), untilAborted(signal)]);
+      await Promise.race([serving.drained(), untilAborted(signal)]);
       // The end of the last turn is to reach its clients: what they are told goes out with the next turn of the event loop.
       await nextTurn();
     }

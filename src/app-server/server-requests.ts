@@ -7,6 +7,7 @@
  *   question to the others, and to later clients.
  * - What an MCP server asks is cancelled where nobody is left to answer: its call would wait with it.
  * - When the turn ends, its questions are withdrawn in the same way.
+ * - A server that drains waits for no answer that nobody is there to give: the turn that asked is interrupted.
  */
 
 import { randomUUID } from "node:crypto";
@@ -43,6 +44,9 @@ export class ServerRequests {
   readonly #manager: ServedThreads;
   readonly #clock: Clock;
   readonly #open = new Map<RequestId, OpenRequest>();
+  /** Clients that see the approvals of all threads, and may give those that they were not asked for. */
+  readonly #overseers = new Set<Connection>();
+  #isDraining = false;
   #next = 0;
 
   constructor(manager: ServedThreads, clock: Clock) {
@@ -91,10 +95,32 @@ export class ServerRequests {
     this.#dismissUnasked(request);
   }
 
+  /** The client sees what all threads want approved, until the returned function is called. */
+  oversee(connection: Connection): () => void {
+    this.#overseers.add(connection);
+    return () => {
+      this.#overseers.delete(connection);
+      this.#dismissAllUnasked();
+    };
+  }
+
+  /** The server is to end as soon as no turn runs. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#dismissAllUnasked();
+  }
+
+  #dismissAllUnasked(): void {
+    for (const request of [...this.#open.values()]) this.#dismissUnasked(request);
+  }
+
   /** A server that asks waits with its call: where nobody is there, it hears so at once. */
   #dismissUnasked(request: OpenRequest): void {
-    if (!isElicitation(request.msg) || request.asked.size > 0) return;
-    this.#elicited({ ...request, msg: request.msg }, CANCELLED);
+    const { asked, msg } = request;
+    if (asked.size > 0) return;
+    if (isElicitation(msg)) this.#elicited({ ...request, msg }, CANCELLED);
+    else if (this.#isDraining && !(isApproval(msg) && this.#overseers.size > 0))
+      this.#submit(request, { type: "interrupt" });
   }
 
   #elicited(request: OpenRequest<ElicitationMsg>, said: ElicitationAnswer): void {
@@ -174,7 +200,11 @@ export class ServerRequests {
 
   #answer(request: OpenRequest, decision: ReviewDecision, op: Op): void {
     this.#resolve(request, decision);
-    const thread = this.#manager.loadedThread(request.feed.threadId);
+    this.#submit(request, op);
+  }
+
+  #submit({ feed }: OpenRequest, op: Op): void {
+    const thread = this.#manager.loadedThread(feed.threadId);
     thread?.submit(op).catch(() => undefined);
   }
 

@@ -116,6 +116,11 @@ export class Server implements AsyncDisposable {
     return this.#reception.whenIdle();
   }
 
+  /** Turns are let end, unless they wait for an answer that nobody is there to give: these are interrupted. */
+  drain(): void {
+    this.#context.requests.drain();
+  }
+
   async close(): Promise<void> {
     await this.#reception.close();
     this.#continuation[Symbol.dispose]();

@@ -16,8 +16,8 @@ import { Server } from "./server.ts";
 type Serving = AsyncDisposable & {
   /** What goes on beside the clients, from their coming in on. */
   begin(): void;
-  /** Resolves as soon as no turn runs that the server's end would interrupt. */
-  whenNoTurn(): Promise<void>;
+  /** Resolves as soon as no turn runs that the server's end would interrupt; one that waits for an answer that nobody is there to give is interrupted. */
+  drained(): Promise<void>;
 };
 
 /** @throws InvalidRequestError for a config.toml that is wrong */
@@ -44,13 +44,16 @@ export async function overManager(command: AppServerCommand, home: OpenedHome, r
   const options = { ...home.options, ...kept, tools: goalTools.tools };
   const manager = stack.use(await ThreadManager.create(options));
   const turns = stack.use(new RunningTurns(manager));
-  stack.use(new Server({ threads: manager, manager }, { home, cwd, logger, goalTools }, reception));
+  const server = stack.use(new Server({ threads: manager, manager }, { home, cwd, logger, goalTools }, reception));
   const made = stack.move();
   return {
     begin() {
       if (manager.config.recovery === "continue") void recover(manager, command);
     },
-    whenNoTurn: () => turns.whenNone(),
+    drained: () => {
+      server.drain();
+      return turns.whenNone();
+    },
     [Symbol.asyncDispose]: () => made.disposeAsync(),
   };
 }
@@ -71,7 +74,7 @@ export async function overCluster(
   const made = stack.move();
   return {
     begin: () => undefined,
-    whenNoTurn: () => Promise.resolve(),
+    drained: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => made.disposeAsync(),
   };
 }

@@ -213,7 +213,9 @@ export function studioMethods(server: ManagerContext): MethodTable {
         const { collector, release } = studio.use();
         await collector.ready;
         const stop = collector.onQuestions((params) => connection.tell({ method: "skein/approvals/changed", params }));
+        const lookAway = server.requests.oversee(connection);
         watches.set(connection, "approvals", () => {
+          lookAway();
           stop();
           release();
         });
