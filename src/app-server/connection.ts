@@ -3,7 +3,7 @@
  *
  * - Every request that came with an id is answered exactly once, or its connection is gone.
  * - A client that has too much in flight, or does not read its answers, gets -32001 for further requests, and is read
- *   no further while its outbox is full. It is never cut off.
+ *   no further while its outbox is full. It is not cut off for being slow, but one that takes nothing at all for so long has stalled.
  * - Nothing but answers goes to a client that has not initialized.
  */
 
@@ -11,7 +11,14 @@ import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { ClientInfo } from "./client.ts";
 import type { ConnectionLimits } from "./connection-limits.ts";
-import { type Answer, type Incoming, type RequestId, readMessage, type ServerRequest } from "./json-rpc.ts";
+import {
+  type Answer,
+  type Incoming,
+  type Outgoing,
+  type RequestId,
+  readMessage,
+  type ServerRequest,
+} from "./json-rpc.ts";
 import { MessageLog } from "./message-log.ts";
 import { Outbox } from "./outbox.ts";
 import { RequestOrder, type Scope } from "./request-order.ts";
@@ -39,8 +46,10 @@ export interface ConnectionServer {
   onClosed(connection: Connection): void;
 }
 
-/** How long the answers of a client that sends nothing more may take; nobody can tell whether it still reads. */
+/** How long the answers of a client that sends nothing more may take, and then each piece of them to be read; nobody can tell whether it still reads. */
 export const LAST_ANSWERS_MS = 60_000;
+/** How long a client may take nothing of a full outbox, which grows by all that its threads say. */
+export const STALLED_MS = 600_000;
 
 /** How many there have been in this process: their names in the log. */
 let connections = 0;
@@ -148,7 +157,7 @@ export class Connection implements WireListener {
   answer(answer: Answer): void {
     if (!this.isOpen) return;
     this.#log.answered(answer);
-    this.#outbox.push(answer);
+    this.#push(answer);
   }
 
   tell({ method, params }: Told): void {
@@ -156,33 +165,48 @@ export class Connection implements WireListener {
     if (known === undefined || !this.isOpen || known.optOut.has(method)) return;
     if (EXPERIMENTAL.has(method) && !known.experimentalApi) return;
     this.#log.told(method);
-    this.#outbox.push({ method, params, emittedAtMs: this.#server.clock.now() });
+    this.#push({ method, params, emittedAtMs: this.#server.clock.now() });
   }
 
   ask(request: ServerRequest): void {
     if (!this.isOpen) return;
     this.#log.asked(request);
-    this.#outbox.push(request);
+    this.#push(request);
+  }
+
+  #push(message: Outgoing): void {
+    this.#outbox.push(message);
+    if (this.#outbox.isFull && this.#late === undefined) this.#expect(STALLED_MS);
   }
 
   onDrain(): void {
     if (!this.isOpen) return;
     this.#outbox.drain();
-    if (!this.#outbox.isFull) this.#wire.resume();
+    const { isFull } = this.#outbox;
+    if (!isFull) this.#wire.resume();
+    if (!this.#ended.signal.aborted) this.#expect(isFull ? STALLED_MS : undefined);
+    else if (this.#order.inFlight === 0) this.#expect(LAST_ANSWERS_MS);
   }
 
   onEnded(): void {
     this.#ended.abort();
-    this.#late = this.#server.clock.setTimeout(() => this.#giveUp(), LAST_ANSWERS_MS);
-    void this.#order.whenIdle().then(() => this.onClosed());
+    this.#expect(LAST_ANSWERS_MS);
+    const answered = this.#order.whenIdle().then(() => this.#outbox.whenSent());
+    void answered.then(() => this.onClosed());
   }
 
-  #giveUp(): void {
+  /** Gives the client up unless it moves within this time. */
+  #expect(withinMs: number | undefined): void {
+    const { clock } = this.#server;
+    clock.clearTimeout(this.#late);
+    this.#late = withinMs === undefined ? undefined : clock.setTimeout(() => this.#giveUp(withinMs), withinMs);
+  }
+
+  #giveUp(afterMs: number): void {
     const { inFlight } = this.#order;
-    this.#server.logger.warn(
-      { inFlight, afterMs: LAST_ANSWERS_MS },
-      "requests were given up: their client sends nothing more",
-    );
+    const why = this.#ended.signal.aborted ? "sends nothing more" : "reads nothing";
+    this.#server.logger.warn({ inFlight, afterMs }, `requests were given up: their client ${why}`);
+    this.close();
     this.onClosed();
   }
 

@@ -46,7 +46,12 @@ export class Outbox {
 
   /** While more waits than a client that reads would leave: a promise that it has all been sent, or dropped. */
   congestion(): Promise<void> | undefined {
-    if (this.#otherChars <= this.#limits.deltaBytes) return undefined;
+    return this.#otherChars <= this.#limits.deltaBytes ? undefined : this.whenSent();
+  }
+
+  /** Resolves when nothing waits: it has all been sent, or dropped. */
+  whenSent(): Promise<void> {
+    if (this.#queue.length === 0) return Promise.resolve();
     this.#congestion ??= Promise.withResolvers<void>();
     return this.#congestion.promise;
   }

@@ -24,3 +24,19 @@ export function noteSignal(name: keyof typeof SIGNAL_CODES): void {
 export function endUnread(): void {
   if (asked.signal.aborted) setTimeout(() => process.exit(process.exitCode || askedCode), UNREAD_MS).unref();
 }
+
+/** For a command whose reader has said that it is done: what is read no further for so long is lost, and that is a failure. */
+export function loseUnread(
+  { stdout, stderr }: Readonly<Record<"stdout" | "stderr", NodeJS.WriteStream>>,
+  afterMs: number,
+): void {
+  let left = stdout.writableLength;
+  const look = () => {
+    if (stdout.writableLength === left) {
+      stderr.write(`error: the output was not read: ${left} bytes of it are lost\n`);
+      process.exit(process.exitCode || EXIT.failed);
+    }
+    left = stdout.writableLength;
+  };
+  setInterval(look, afterMs).unref();
+}

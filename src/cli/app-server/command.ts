@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { BUILT_IN_TOOL_NAMES } from "../../protocol/built-in-tool-names.ts";
+import { loseUnread } from "../asked-end.ts";
 import { UsageError } from "../failure.ts";
 import { optionsOf } from "../global-options.ts";
 import {
@@ -74,12 +75,14 @@ export const appServerCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);
-      const [{ runAppServer }, { ChosenStore, storeUrlOf }, { homeOf }, { ServerSignals }] = await Promise.all([
-        import("../../app-server/serve.ts"),
-        import("../database.ts"),
-        import("../home-folder.ts"),
-        import("./signals.ts"),
-      ]);
+      const [{ runAppServer }, { LAST_ANSWERS_MS }, { ChosenStore, storeUrlOf }, { homeOf }, { ServerSignals }] =
+        await Promise.all([
+          import("../../app-server/serve.ts"),
+          import("../../app-server/connection.ts"),
+          import("../database.ts"),
+          import("../home-folder.ts"),
+          import("./signals.ts"),
+        ]);
       const { cluster } = options;
       if (cluster !== undefined && !/^https?:\/\/./.test(cluster))
         throw new UsageError("--cluster takes http://HOST:PORT");
@@ -101,4 +104,5 @@ export const appServerCommand = (io: Io): Command =>
         drain: signals.asked,
         onListening: (url) => io.stderr.write(`listening on ${url}\n`),
       });
+      loseUnread(io, LAST_ANSWERS_MS);
     });
