@@ -47,23 +47,13 @@ const port = (wanted: string, ...methods: readonly string[]): Check => ({
   wanted: `${wanted} (with ${methods.map((name) => `\`${name}\``).join(", ")})`,
 });
 
+const STORE_METHODS =
+  "create fork adopt open header load forkBase findTurn get list ancestors descendants rename setGitInfo archive unarchive delete close";
+
 /** What each option has to be. `anything` is checked where it is read. */
 const OPTIONS: Readonly<Record<string, Check>> = {
   home: { fits: isText, wanted: "the path of a folder" },
-  store: port(
-    "a ThreadStore",
-    "create",
-    "fork",
-    "adopt",
-    "open",
-    "header",
-    "load",
-    "forkBase",
-    "get",
-    "list",
-    "delete",
-    "close",
-  ),
+  store: port("a ThreadStore", ...STORE_METHODS.split(" ")),
   model: {
     fits: (value) => isClient(value) || isModelSource(value),
     wanted: "a ModelClient (with `providerId` and `stream`) or a ModelSource (with `providerId` and `clientFor`)",
@@ -72,8 +62,8 @@ const OPTIONS: Readonly<Record<string, Check>> = {
   config: group,
   mcpServers: group,
   environment: group,
-  auth: port("an AuthManager", "status", "apiKey"),
-  models: port("a ModelsManager", "listModels", "defaultModel", "contextWindow"),
+  auth: port("an AuthManager", "status", "apiKey", "accessToken", "account", "loginWithApiKey", "logout", "reload"),
+  models: port("a ModelsManager", "listModels", "defaultModel", "contextWindow", "knows", "noteEtag"),
   skills: port("a SkillsManager", "skillsFor", "injectionFor"),
   instructions: { fits: (value) => typeof value === "function", wanted: "a function of a working directory" },
   sessionSource: anything,
@@ -95,7 +85,7 @@ const OPTIONS: Readonly<Record<string, Check>> = {
     fits: (value) => typeof value === "function" || hasMethods(value, "next"),
     wanted: "an inspector of XState's: a function, or an observer (with `next`)",
   },
-  clock: port("a Clock", "now", "setTimeout", "clearTimeout"),
+  clock: port("a Clock", "now", "setTimeout", "background", "clearTimeout"),
   threadLogic: {
     fits: (value) => isLogic(value) || isPersistent(value) || typeof value === "function",
     wanted: "an XState logic (fromCallback, fromPromise, a machine, ...) or a function that chooses one",

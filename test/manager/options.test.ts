@@ -4,8 +4,11 @@ import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
 import {
   ask,
+  createModelsManager,
+  createSkillsManager,
   defineThreadLogic,
   InvalidRequestError,
+  memoryAuthManager,
   memoryStore,
   newThreadId,
   scriptedClient,
@@ -14,6 +17,7 @@ import {
   type ThreadManagerOptions,
   tool,
 } from "../../src/index.ts";
+import { ManualClock } from "../../src/kernel/clock.ts";
 import { call, say } from "../../src/model/script.ts";
 import { next, rig } from "../rig.ts";
 
@@ -46,6 +50,32 @@ suite("create", () => {
         code: "invalid_request",
         message: says,
       });
+    });
+  }
+
+  const ports: Record<string, object> = {
+    store: memoryStore(),
+    clock: new ManualClock(),
+    auth: memoryAuthManager(),
+    models: createModelsManager(),
+    skills: createSkillsManager(),
+  };
+  /** What a port may leave out, or has only here. */
+  const beside = new Set("constructor toJSON monotonic advance advanceAsync setExtraRoots".split(" "));
+  for (const [name, port] of Object.entries(ports)) {
+    test(`a port without one of its methods is refused: ${name}`, async () => {
+      const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(port)).filter(
+        (method) => !beside.has(method) && typeof Reflect.get(port, method) === "function",
+      );
+      assert.ok(methods.length > 1);
+      for (const method of methods) {
+        const options: unknown = { [name]: Object.create(port, { [method]: { value: undefined } }) };
+        await assert.rejects(
+          ThreadManager.create(options as ThreadManagerOptions),
+          { code: "invalid_request" },
+          method,
+        );
+      }
     });
   }
 
