@@ -8,18 +8,19 @@ import type { ServedThread } from "./served-threads.ts";
 import type { ServerContext } from "./server-context.ts";
 import { findStored } from "./v2/thread-view.ts";
 
-/** A thread that is loaded, or was and has left memory. @throws RpcError `thread not found: ...` */
+/** A thread that is loaded, or was and has left memory. @throws RpcError `thread not found: ...`, or what `notFound` makes of its id */
 export async function threadOf(
   { manager }: ServerContext,
   threadId: ThreadId,
   signal: AbortSignal,
+  notFound: (id: string) => Error = threadNotFound,
 ): Promise<ServedThread> {
   const loaded = manager.loadedThread(threadId);
   if (loaded !== undefined) return loaded;
   try {
     return await manager.getThread(threadId, { signal });
   } catch (error) {
-    throw error instanceof ThreadNotFoundError ? threadNotFound(threadId) : error;
+    throw error instanceof ThreadNotFoundError ? notFound(threadId) : error;
   }
 }
 

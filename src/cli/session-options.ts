@@ -7,6 +7,7 @@ import { BUILT_IN_TOOL_NAMES, type BuiltInToolName } from "../protocol/built-in-
 import { isPlainName } from "../services/plain-name.ts";
 import { UsageError } from "./failure.ts";
 import { repeated } from "./global-options.ts";
+import { LOG_LEVELS } from "./stderr-log.ts";
 import type { Io } from "./terminal/io.ts";
 
 export type SessionOptions = {
@@ -34,6 +35,11 @@ export const configSwitches = ({
   ...(strictConfig === true && { unknownSettings: "refused" }),
   ...(ignoreUserConfig === true && { userConfig: "ignored" }),
 });
+
+export const logLevelOption = (): Option =>
+  new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
+    .choices(LOG_LEVELS)
+    .default("warn");
 
 /** `--profile`: a plain name, as Codex asks for since 0.171. */
 export const profileOption = (): Option =>

@@ -23,9 +23,6 @@ export const ALL_SOURCE_KINDS: readonly SourceKind[] = ["cli", "vscode", "exec",
 /** How much of a thread's user messages is searched. */
 export const SEARCHED_CHARS = 4096;
 
-const DEFAULT_LIMIT = 25;
-const MAX_LIMIT = 100;
-
 /** Pages go on strictly after this place. */
 export type PagePlace = { readonly at: number; readonly threadId: ThreadId };
 
@@ -78,7 +75,7 @@ export function planList(query: ThreadQuery = {}): ListPlan {
   assertQuery(query);
   return {
     orderBy: query.orderBy ?? "createdAt",
-    limit: clampLimit(query.limit),
+    limit: pageLimit(query.limit),
     after: query.cursor == null ? undefined : readCursor(query.cursor),
     archived: query.archived ?? false,
     interrupted: query.interrupted,
@@ -92,10 +89,9 @@ export function planList(query: ThreadQuery = {}): ListPlan {
   };
 }
 
-function clampLimit(limit: number | undefined): number {
-  if (limit === undefined || Number.isNaN(limit)) return DEFAULT_LIMIT;
-  return Math.min(MAX_LIMIT, Math.max(1, Math.trunc(limit)));
-}
+/** How many come with a page: 1 to 100, 25 unless a number is given (SPEC 8). */
+export const pageLimit = (limit: number | null | undefined): number =>
+  limit == null || Number.isNaN(limit) ? 25 : Math.min(100, Math.max(1, Math.trunc(limit)));
 
 export const sourceKindOf = (source: SessionSource): SourceKind => (typeof source === "string" ? source : "subagent");
 

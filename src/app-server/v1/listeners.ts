@@ -2,15 +2,15 @@
 import { randomUUID } from "node:crypto";
 import * as z from "zod";
 import { raceAbort } from "../../kernel/cancellation.ts";
-import { ThreadNotFoundError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { Op } from "../../protocol/op.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalText, text } from "../params.ts";
-import { invalidRequest, threadNotFound } from "../rpc-error.ts";
+import { invalidRequest } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
+import { threadOf } from "../thread-ops.ts";
 import { userAgentOf } from "../v2/initialize.ts";
 import { idSchema, inputOf, listenerSchema, messageSchema, subscriptionSchema, turnSchema } from "./schemas.ts";
 
@@ -81,7 +81,7 @@ export const listenerMethods = (server: ServerContext): MethodTable => ({
 async function addListener(server: ServerContext, params: z.infer<typeof listenerSchema>, call: Call) {
   const { hub } = server;
   const { connection } = call;
-  const thread = await conversationOf(server, params.conversationId, call, threadNotFound);
+  const thread = await threadOf(server, params.conversationId, call.signal);
   const subscriptionId = randomUUID();
   const feed = hub.feedOf(thread.id);
   connection.versions.add("v1");
@@ -107,20 +107,8 @@ function removeListener({ hub }: ServerContext, subscriptionId: string, { connec
 const conversationNotFound = (id: string) =>
   invalidRequest(`conversation not found: ${id}`, { code: "thread_not_found" });
 
-async function conversationOf(
-  { manager }: ServerContext,
-  id: ThreadId,
-  { signal }: Call,
-  notFound: (id: string) => Error = conversationNotFound,
-): Promise<ServedThread> {
-  const loaded = manager.loadedThread(id);
-  if (loaded !== undefined) return loaded;
-  try {
-    return await manager.getThread(id, { signal });
-  } catch (error) {
-    throw error instanceof ThreadNotFoundError ? notFound(id) : error;
-  }
-}
+const conversationOf = (server: ServerContext, id: ThreadId, { signal }: Call): Promise<ServedThread> =>
+  threadOf(server, id, signal, conversationNotFound);
 
 /** Answered as soon as the thread has it; under the thread's own submission ids, as 0.87's events bear them. */
 async function send(server: ServerContext, id: ThreadId, op: Op, call: Call): Promise<object> {

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { HistoryMode } from "../../protocol/rollout.ts";
+import { pageLimit } from "../../store/thread-query.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import { type HistoryTurn, viewOf } from "./history-turns.ts";
 import type { ItemsView, V2Item, V2Turn } from "./wire-types.ts";
@@ -28,8 +29,6 @@ export type PageQuery = {
 };
 export type Page<T> = { data: T[]; nextCursor: string | null; backwardsCursor: string | null };
 
-const DEFAULT_LIMIT = 25;
-const MAX_LIMIT = 100;
 /** A place after everything: the end of a history that has not been read. */
 const END = Number.MAX_SAFE_INTEGER;
 
@@ -69,7 +68,7 @@ function pageOf<E extends Entry, T>(
 ): Page<T> {
   const { threadId } = query;
   const isRising = (query.sortDirection ?? defaults.direction) === "asc";
-  const limit = Math.min(MAX_LIMIT, Math.max(1, query.limit ?? DEFAULT_LIMIT));
+  const limit = pageLimit(query.limit);
   const cursor = query.cursor == null ? undefined : readCursor(query.cursor, threadId, entries);
   const ordered = isRising ? [...entries] : entries.toReversed();
   const rest = cursor === undefined ? ordered : ordered.filter(({ ordinal }) => isAfter(ordinal, cursor, isRising));

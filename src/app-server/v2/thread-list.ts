@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf as folderOf } from "../../store/place.ts";
-import { comparePlaces, type PagePlace, readCursor, writeCursor } from "../../store/thread-query.ts";
+import { comparePlaces, type PagePlace, pageLimit, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../store/thread-store.ts";
 import { INVALID_PARAMS, invalidRequest, projectNotFound, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
@@ -188,7 +188,7 @@ async function kept(
 }
 
 async function pageOfFitting(list: List, query: ThreadQuery, filter: Filter): Promise<StoredPage> {
-  const limit = Math.min(100, Math.max(1, query.limit ?? 25));
+  const limit = pageLimit(query.limit);
   const shown: StoredThread[] = [];
   for (let page: ThreadQuery = query; ; ) {
     const { threads, nextCursor } = await list(page);
@@ -217,7 +217,7 @@ const MOST = 10_000;
 /** Oldest first, or of several folders: the store knows neither, so all are looked at. */
 async function pageOfAll(
   list: List,
-  { cursor: _, limit = 25, ...query }: ThreadQuery,
+  { cursor: _, limit, ...query }: ThreadQuery,
   { sortDirection, cursor }: ListParams,
   { fits, isWanted }: Filter,
 ): Promise<StoredPage> {
@@ -230,7 +230,7 @@ async function pageOfAll(
   const isRising = sortDirection === "asc";
   if (isRising) all.reverse();
   const after = cursor == null ? undefined : readCursor(cursor);
-  const most = Math.min(100, Math.max(1, limit));
+  const most = pageLimit(limit);
   const behind = (thread: StoredThread) => after === undefined || isBehind(placeOf(thread, query), after, isRising);
   const rest = await kept(all, { fits: behind, isWanted }, most + 1);
   const threads = rest.slice(0, most);

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { RolloutLine } from "../../protocol/rollout.ts";
+import { pageLimit } from "../../store/thread-query.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import type { Connection } from "../connection.ts";
 import type { RequestId } from "../json-rpc.ts";
@@ -213,7 +214,7 @@ async function occurrences(server: ServerContext, params: z.infer<typeof occurre
   const finder = finderOf(searchTerm, { what, named: what });
   const { turns, threadId } = await paginatedHistory(server, params.threadId, what, call);
   const from = cursor == null ? undefined : readOccurrenceCursor(cursor, { threadId, searchTerm });
-  const most = Math.min(100, Math.max(1, limit ?? 25));
+  const most = pageLimit(limit);
   const found = [...occurrencesIn(turns, finder)].filter(({ ordinal, index }) => isFrom(ordinal, index, from));
   const next = found[most];
   return {

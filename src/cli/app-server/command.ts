@@ -5,12 +5,13 @@ import { UsageError } from "../failure.ts";
 import { optionsOf } from "../global-options.ts";
 import {
   configSwitches,
+  logLevelOption,
   profileOption,
   type SessionOptions,
   settingsOfOptions,
   workFolder,
 } from "../session-options.ts";
-import { LOG_LEVELS, type LogLevel, stderrLog } from "../stderr-log.ts";
+import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
 
 const EXAMPLES = `
@@ -67,11 +68,7 @@ export const appServerCommand = (io: Io): Command =>
     .option("-m, --model <model>", "the model of threads that name none")
     .addOption(new Option("--analytics-default-enabled", "taken for Codex's sake: nothing is reported").hideHelp())
     .addOption(new Option("--session-source <name>", "taken for Codex's sake").hideHelp())
-    .addOption(
-      new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
-        .choices(LOG_LEVELS)
-        .default("warn"),
-    )
+    .addOption(logLevelOption())
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);

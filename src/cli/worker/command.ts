@@ -1,7 +1,6 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { optionsOf } from "../global-options.ts";
-import { profileOption, wholeNumber, withTools } from "../session-options.ts";
-import { LOG_LEVELS } from "../stderr-log.ts";
+import { logLevelOption, profileOption, wholeNumber, withTools } from "../session-options.ts";
 import type { Io } from "../terminal/io.ts";
 import type { WorkerCommandOptions } from "./worker.ts";
 
@@ -37,11 +36,7 @@ export const workerCommand = (io: Io): Command =>
       .addOption(profileOption())
       .option("-m, --model <model>", "the model of threads that name none")
       .option("--scripted", "the demo's script and tool in place of a model, to try a cluster")
-      .addOption(
-        new Option("--log-level <level>", "what is logged to standard error, as JSON lines")
-          .choices(LOG_LEVELS)
-          .default("warn"),
-      ),
+      .addOption(logLevelOption()),
   )
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
