@@ -6,8 +6,7 @@ import type { BuiltInToolName } from "../protocol/built-in-tool-names.ts";
 import { ThreadBusyError } from "../protocol/errors.ts";
 import type { Tool } from "../protocol/function-tool.ts";
 import { givenThreadId, INITIAL_SUBMISSION_ID, newThreadId, type ThreadId, type TurnId } from "../protocol/ids.ts";
-import type { ForkAnchor } from "../protocol/initial-history.ts";
-import { type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
+import { type ForkAnchor, type InitialHistory, rolloutItemsOf } from "../protocol/initial-history.ts";
 import type { RolloutItem, SessionMeta } from "../protocol/rollout.ts";
 import {
   parseThreadConfig,
@@ -182,8 +181,7 @@ export class ThreadMaker {
   ): Promise<NewThread> {
     const cut = cutAt(items, at);
     if (cut === undefined) return this.spawn(config, options);
-    const settings = this.#settingsFor(config);
-    const resolved = settings instanceof Promise ? await settings : settings;
+    const resolved = await this.#settingsFor(config);
     const threadId = idOf(options);
     return this.#create(threadId, resolved, options, async (store) => {
       const meta = this.#metaOf(threadId, resolved, options);

@@ -10,8 +10,7 @@
  */
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep, systemClock } from "../kernel/clock.ts";
-import type { ResponseItem } from "../protocol/response-item.ts";
-import { textOf } from "../protocol/response-item.ts";
+import { type ResponseItem, textOf } from "../protocol/response-item.ts";
 import type { RateLimitSnapshot, TokenUsage } from "../protocol/token-usage.ts";
 import type { ModelClient, ModelEvent, ModelRequest } from "./model-client.ts";
 import { type Play, type Script, type Step, say, type WaitFor } from "./script.ts";

@@ -59,13 +59,6 @@ export const createConfigFile = (home: string): ConfigFile => new TomlFile(join(
 export const profileFile = (home: string, name: string): ConfigFile | undefined =>
   isPlainName(name) ? new TomlFile(join(home, `${name}.config.toml`)) : undefined;
 
-/** Sets one value of `<home>/config.toml`: {@link ConfigFile.write}. */
-export const writeConfigValue = (
-  home: string,
-  keyPath: string | KeyPath,
-  value: unknown,
-): Promise<ConfigFileContents> => createConfigFile(home).write(keyPath, value);
-
 const MAX_BYTES = 1 << 20;
 const WRITE_TRIES = 5;
 /** By path, for this process: two ConfigFiles may stand for one file. */

@@ -13,7 +13,7 @@ import { profileNamed } from "../protocol/permission-profile.ts";
 import { type SandboxPolicy, sandboxPolicyOfMode } from "../protocol/policy.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { readTextSync } from "./bounded-read.ts";
-import type { ConfigFile, ConfigFileContents } from "./config-file.ts";
+import type { ConfigFileContents } from "./config-file.ts";
 import { type ConfigOverride, tableOfOverrides, tableOfRequest } from "./config-overrides.ts";
 import { type ConfigData, checkConfig, type WorkspaceWriteTable } from "./config-schema.ts";
 import { type ConfigTable, formatKeyPath, isTable, leavesOf, mergeTables, valueAt } from "./config-table.ts";
@@ -102,10 +102,6 @@ export function layerConfig(sources: ConfigSources): LoadedConfig {
     raw,
   };
 }
-
-/** Reads the file and puts the layers over one another. @throws what {@link ConfigFile.read} and layerConfig throw. */
-export const loadConfig = async (file: ConfigFile, sources: Omit<ConfigSources, "file">): Promise<LoadedConfig> =>
-  layerConfig({ ...sources, file: await file.read() });
 
 const isEmbedded = (provider: string, sources: ConfigSources): boolean =>
   provider === SCRIPTED || (sources.embeddedProviders?.includes(provider) ?? false);

@@ -1,6 +1,5 @@
 import * as z from "zod";
 import { InvalidRequestError } from "../protocol/errors.ts";
-import { withoutSecretShapes } from "../protocol/secrets.ts";
 import { parseWith } from "../protocol/validation.ts";
 import type { RemoteModel } from "./model-catalog.ts";
 
@@ -17,36 +16,6 @@ export type FetchModels = (request: {
   readonly etag: string | undefined;
   readonly signal: AbortSignal;
 }) => Promise<FetchedModels>;
-
-/** The part of the platform's fetch that is needed here. */
-type HttpFetch = (
-  url: string,
-  init: { headers: Record<string, string>; signal: AbortSignal },
-) => Promise<{ status: number; headers: { get(name: string): string | null }; json(): Promise<unknown> }>;
-
-export type ModelsEndpoint = {
-  readonly baseUrl: string;
-  /** Sent as `client_version`, which Codex's server wants. */
-  readonly clientVersion?: string | undefined;
-  /** Asked anew for each request, so that a login is seen. */
-  readonly headers?: () => Record<string, string>;
-  readonly fetch: HttpFetch;
-};
-
-/** A FetchModels over HTTP: `GET <base>/models`. */
-export function httpModels(endpoint: ModelsEndpoint): FetchModels {
-  const query =
-    endpoint.clientVersion === undefined ? "" : `?client_version=${encodeURIComponent(endpoint.clientVersion)}`;
-  const url = `${endpoint.baseUrl.replace(/\/+$/, "")}/models${query}`;
-  return async ({ etag, signal }) => {
-    const headers = { accept: "application/json", ...endpoint.headers?.(), ...(etag && { "if-none-match": etag }) };
-    const answer = await endpoint.fetch(url, { headers, signal });
-    if (answer.status === 304) return { notModified: true };
-    if (answer.status !== 200)
-      throw new InvalidRequestError(`GET ${withoutSecretShapes(url)} answered ${answer.status}`);
-    return { notModified: false, etag: answer.headers.get("etag") ?? undefined, body: await answer.json() };
-  };
-}
 
 const codexModelSchema = z.looseObject({
   slug: z.string().min(1),

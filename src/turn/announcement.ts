@@ -2,8 +2,7 @@
 
 import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
-import { newItemId } from "../protocol/ids.ts";
+import { newItemId, type SubmissionId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";

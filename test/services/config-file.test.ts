@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import { InvalidRequestError, StoreIoError } from "../../src/protocol/errors.ts";
-import { createConfigFile, writeConfigValue } from "../../src/services/config-file.ts";
+import { createConfigFile } from "../../src/services/config-file.ts";
 import { tempHome } from "./temp-home.ts";
 
 test("no file is an empty one; a change is seen; an unchanged file is parsed once", async (t) => {
@@ -92,16 +92,16 @@ test("a file that cannot be read says so", async (t) => {
 test("a write makes the home and the file, keeps the mode and a link, and leaves no draft", async (t) => {
   const root = await tempHome(t);
   const home = join(root, "fresh/home");
-  const contents = await writeConfigValue(home, "model_providers.x.base_url", "http://x");
+  const contents = await createConfigFile(home).write("model_providers.x.base_url", "http://x");
   assert.equal(contents.text, '[model_providers.x]\nbase_url = "http://x"\n');
   assert.equal(await readFile(join(home, "config.toml"), "utf8"), contents.text);
   await chmod(join(home, "config.toml"), 0o600);
   await symlink(join(home, "config.toml"), join(root, "config.toml"));
-  await writeConfigValue(root, "model", "m");
+  await createConfigFile(root).write("model", "m");
   assert.equal((await stat(join(home, "config.toml"))).mode & 0o777, 0o600);
   assert.equal((await createConfigFile(home).read()).table.model, "m");
   assert.deepEqual(await readdir(home), ["config.toml"]);
-  assert.equal((await writeConfigValue(root, ["model"], null)).table.model, undefined);
+  assert.equal((await createConfigFile(root).write(["model"], null)).table.model, undefined);
 });
 
 test("a write that would break the file changes nothing", async (t) => {
@@ -124,7 +124,7 @@ test("a write that would break the file changes nothing", async (t) => {
 
 test("writes at once are all kept, also through several handles", async (t) => {
   const home = await tempHome(t);
-  await Promise.all(Array.from({ length: 20 }, (_, index) => writeConfigValue(home, `k${index}`, index)));
+  await Promise.all(Array.from({ length: 20 }, (_, index) => createConfigFile(home).write(`k${index}`, index)));
   const { table } = await createConfigFile(home).read();
   assert.deepEqual(Object.values(table).sort(), Array.from({ length: 20 }, (_, index) => index).sort());
 });

@@ -5,14 +5,15 @@ import { test } from "node:test";
 import { InvalidRequestError } from "../../src/protocol/errors.ts";
 import { resolveThreadConfig } from "../../src/protocol/thread-config.ts";
 import { createConfigFile } from "../../src/services/config-file.ts";
-import { type ConfigSources, layerConfig, loadConfig } from "../../src/services/config-layers.ts";
+import { type ConfigSources, layerConfig } from "../../src/services/config-layers.ts";
 import { parseOverride } from "../../src/services/config-overrides.ts";
 import { tempHome } from "./temp-home.ts";
 
 const load = async (t: Parameters<typeof tempHome>[0], toml: string, sources: Partial<ConfigSources> = {}) => {
   const home = await tempHome(t);
   await writeFile(join(home, "config.toml"), toml);
-  return { home, loaded: await loadConfig(createConfigFile(home), { cwd: "/work", ...sources }) };
+  const file = await createConfigFile(home).read();
+  return { home, loaded: layerConfig({ cwd: "/work", ...sources, file }) };
 };
 const lineOf = (text: string) => FILE.slice(0, FILE.indexOf(text)).split("\n").length;
 const overrides = (...texts: string[]) => texts.map(parseOverride);

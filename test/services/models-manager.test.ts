@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ManualClock } from "../../src/kernel/clock.ts";
-import { type FetchedModels, type FetchModels, httpModels } from "../../src/services/model-fetch.ts";
+import type { FetchedModels, FetchModels } from "../../src/services/model-fetch.ts";
 import { createModelsManager, FETCH_LIMIT_MS, FRESH_MS, RETRY_AFTER_MS } from "../../src/services/models-manager.ts";
 import { keptLog, tempHome } from "./temp-home.ts";
 
@@ -296,42 +293,4 @@ test("context windows: Codex's share of its models' window, also for models that
   assert.deepEqual(facts("gpt-6.1-terra"), [475_000, true]);
   assert.deepEqual(facts("llama"), [258_400, false]);
   assert.deepEqual(facts("scripted"), [null, true]);
-});
-
-test("over HTTP: the address, the headers, the ETag, and the answers", async (t) => {
-  const seen: { url: string | undefined; etag: string | undefined; key: string | undefined }[] = [];
-  const server = createServer((request, response) => {
-    const { "if-none-match": etag, authorization: key } = request.headers;
-    seen.push({ url: request.url, etag, key });
-    if (etag === '"1"') response.writeHead(304).end();
-    else if (etag === "bad") response.writeHead(500).end();
-    else response.writeHead(200, { etag: '"1"' }).end(JSON.stringify({ models: [remote] }));
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  t.after(() => server.close());
-  const fetch = httpModels({
-    baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/`,
-    clientVersion: "0.87.0",
-    headers: () => ({ authorization: "Bearer k" }),
-    fetch: globalThis.fetch,
-  });
-  const { signal } = new AbortController();
-  assert.deepEqual(await fetch({ etag: undefined, signal }), {
-    notModified: false,
-    etag: '"1"',
-    body: { models: [remote] },
-  });
-  assert.deepEqual(await fetch({ etag: '"1"', signal }), { notModified: true });
-  await assert.rejects(fetch({ etag: "bad", signal }), {
-    message: /\/v1\/models\?client_version=0\.87\.0 answered 500$/,
-  });
-  assert.deepEqual(
-    seen.map(({ url, etag, key }) => [url, etag, key]),
-    [
-      ["/v1/models?client_version=0.87.0", undefined, "Bearer k"],
-      ["/v1/models?client_version=0.87.0", '"1"', "Bearer k"],
-      ["/v1/models?client_version=0.87.0", "bad", "Bearer k"],
-    ],
-  );
 });

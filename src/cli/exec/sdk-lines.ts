@@ -9,8 +9,7 @@
 import type { EventMsg } from "../../index.ts";
 import type { TaskCompleteEvent } from "../../protocol/event.ts";
 import type { TokenUsage } from "../../protocol/token-usage.ts";
-import type { SdkEvent, SdkItem, SdkItemBody, SdkTodo, SdkUsage } from "./sdk-events.ts";
-import { sdkItemOf } from "./sdk-events.ts";
+import { type SdkEvent, type SdkItem, type SdkItemBody, type SdkTodo, type SdkUsage, sdkItemOf } from "./sdk-events.ts";
 
 /** Items that a client hears of only when they are whole. */
 const ONLY_WHOLE: ReadonlySet<string> = new Set(["agent_message", "reasoning"]);

@@ -11,7 +11,7 @@ import type { ThreadId } from "../../../protocol/ids.ts";
 import { makePrivateFile } from "../file-system.ts";
 import { loadSqlite } from "../sqlite.ts";
 
-const FIRST_EPOCH = 1;
+export const FIRST_EPOCH = 1;
 
 type Open = { readonly database: DatabaseSync; readonly read: StatementSync; readonly advance: StatementSync };
 

@@ -23,7 +23,7 @@ import { type LeaseOwner, ThreadBusyError } from "../../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../../protocol/ids.ts";
 import { isJsonObject } from "../../../protocol/unknown-kind.ts";
 import { errorCode, type FileSystem, isMissing, namesIn, removeIfThere, writeNew } from "../file-system.ts";
-import { EpochLedger } from "./epoch-ledger.ts";
+import { EpochLedger, FIRST_EPOCH } from "./epoch-ledger.ts";
 import { isRunning, type ProcessIdentity, thisProcess } from "./process-identity.ts";
 
 export type Lease = {
@@ -49,7 +49,6 @@ const SILENT_FOR_MS = 45_000;
 const ATTEMPTS = 16;
 /** At each attempt. Copying the rollout of a thread that is taken over takes milliseconds. */
 const CLAIM_WAIT_MS = 20;
-const FIRST_EPOCH = 1;
 /** No file's. */
 const NOT_TAKEN = -1;
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));

@@ -1,5 +1,4 @@
-import type { AgentRule } from "../../../protocol/agent-status.ts";
-import { statusUnder } from "../../../protocol/agent-status.ts";
+import { type AgentRule, statusUnder } from "../../../protocol/agent-status.ts";
 import { newTurnId, type ThreadId } from "../../../protocol/ids.ts";
 import type { UserInput } from "../../../protocol/user-input.ts";
 import type { CallContext } from "../call-context.ts";

@@ -3,8 +3,7 @@
  * and links, and no swap between check and write helps.
  */
 
-import type { ConfineOptions } from "../../../process/sandbox/confine.ts";
-import { confine } from "../../../process/sandbox/confine.ts";
+import { type ConfineOptions, confine } from "../../../process/sandbox/confine.ts";
 import type { CallContext } from "../call-context.ts";
 import { runCommand } from "../shell/command-run.ts";
 import { PatchError } from "./patch-grammar.ts";

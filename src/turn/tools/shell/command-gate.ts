@@ -9,8 +9,7 @@ import { isOpen } from "../../../process/sandbox/writable-area.ts";
 import { SandboxUnavailableError } from "../../../protocol/errors.ts";
 import type { ExecApprovalRequestEvent } from "../../../protocol/tool-events.ts";
 import type { ParsedCommand } from "../../../protocol/turn-item.ts";
-import type { CallContext } from "../call-context.ts";
-import { heed, Rejection } from "../call-context.ts";
+import { type CallContext, heed, Rejection } from "../call-context.ts";
 import { judgeCommand, type Verdict } from "./command-policy.ts";
 import { confinementOf } from "./confinement.ts";
 
