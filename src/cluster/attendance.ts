@@ -13,6 +13,7 @@ import { definedFields } from "../protocol/defined-fields.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { newTurnId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import type { Op, OverrideTurnContextOp } from "../protocol/op.ts";
+import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
@@ -61,10 +62,10 @@ function settingsIn(op: Op): OverrideTurnContextOp | undefined {
 }
 
 /** A thread's note while it runs here, and the settings that it began with. */
-type Noted = { readonly note: ClusterNote; readonly began: SentConfig };
+type AtWork = { readonly note: ClusterNote & { readonly run: Run }; readonly began: SentConfig };
 
-/** What it is given from now on, in place of the workers' own settings. */
-const configSince = ({ note, began }: Noted, now: SentConfig): ClusterNote["config"] => ({
+/** What it, or an agent that has its settings from it, is given from now on in place of the workers' own settings. */
+const configSince = ({ note, began }: AtWork, now: SentConfig): ThreadConfig => ({
   ...note.config,
   ...changedSettings(now, began),
 });
@@ -82,7 +83,7 @@ export class Attendance {
   readonly #ready = Promise.withResolvers<LiveThread>();
   readonly #results = new Map<string, Promise<TurnResult<never>>>();
   readonly #decisions = new EarlierDecisions();
-  #noted: Noted | undefined;
+  #noted: AtWork | undefined;
   #done: Promise<unknown> = Promise.resolve();
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
@@ -131,18 +132,13 @@ export class Attendance {
       const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       const began = sentConfig(thread);
-      this.#decisions.giveTo(thread);
-      const run = {
-        invocation: this.invocation,
-        submissionId: message.id,
-        url: this.#worker.url(),
-        key: this.key,
-        epoch: thread.epoch,
-      };
-      created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, run));
-      if (isAgain) await this.#takeUpAgents(this.threadId, signal);
+      const { invocation, key } = this;
+      const run = { invocation, submissionId: message.id, url: this.#worker.url(), key, epoch: thread.epoch };
       const noted = { note: { ...note, run }, began };
       this.#noted = noted;
+      this.#decisions.giveTo(thread);
+      created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, noted));
+      if (isAgain) await this.#takeUpAgents(this.threadId, noted);
       // What a turn needs first is read; meanwhile that it is about to run becomes known.
       await Promise.all([
         this.#write(noted.note),
@@ -161,7 +157,7 @@ export class Attendance {
       const facts = await factsOf(thread);
       const hasTimers = thread.timers.length > 0;
       created.unsubscribe();
-      const agents = await this.#agentsNotes();
+      const agents = await this.#agentsNotes(noted);
       const config = configSince(noted, facts.config);
       // Whoever reads it and comes at once waits for the lease, which is on its way.
       await Promise.all([
@@ -180,16 +176,15 @@ export class Attendance {
   }
 
   /** An agent is found, followed and answered as its thread is, by way of this invocation. */
-  #show(threadId: ThreadId, run: Run): void {
+  #show(threadId: ThreadId, noted: AtWork): void {
     const agent = this.agent(threadId);
     if (agent === undefined) return;
     const show = async () => {
-      const { notes } = this.#worker;
-      const before = readNote(await notes.read(threadId, "cluster"));
       const facts = await factsOf(agent);
       const { start: position } = agent.incarnation.door;
-      const note = newNote(before?.config ?? {}, { ...facts, position });
-      await notes.write(threadId, "cluster", { ...note, run: { ...run, epoch: agent.epoch, through: this.threadId } });
+      const note = newNote(configSince(noted, facts.config), { ...facts, position });
+      const run = { ...noted.note.run, epoch: agent.epoch, through: this.threadId };
+      await this.#worker.notes.write(threadId, "cluster", { ...note, run });
     };
     const showing = show()
       .catch((err: unknown) => this.#worker.logger.warn({ threadId, err }, "an agent can't be shown to clients"))
@@ -211,12 +206,13 @@ export class Attendance {
   }
 
   /** How the agents stand once they are let go of. */
-  async #agentsNotes(): Promise<[ThreadId, ClusterNote][]> {
+  async #agentsNotes(noted: AtWork): Promise<[ThreadId, ClusterNote][]> {
     await Promise.all(this.#showing);
     const agents = this.#agents().map(async (agent): Promise<[ThreadId, ClusterNote][]> => {
       const note = readNote(await this.#worker.notes.read(agent.id, "cluster"));
       if (note?.run?.invocation !== this.invocation) return [];
-      return [[agent.id, { ...note, facts: await factsOf(agent), run: null }]];
+      const facts = await factsOf(agent);
+      return [[agent.id, { ...note, config: configSince(noted, facts.config), facts, run: null }]];
     });
     return (await Promise.all(agents)).flat();
   }
@@ -230,17 +226,18 @@ export class Attendance {
   }
 
   /** The agents whose turns an earlier worker has left open go on beside their parent; the others are let go of. */
-  async #takeUpAgents(parentThreadId: ThreadId, signal: AbortSignal): Promise<void> {
+  async #takeUpAgents(parentThreadId: ThreadId, noted: AtWork): Promise<void> {
     const { manager, notes, logger } = this.#worker;
+    const { signal } = this.#stop;
     const query = { parentThreadId, sourceKinds: ALL_SOURCE_KINDS };
     for await (const { threadId, openTurn } of everyThread(manager.store, query, signal)) {
       try {
         const note = readNote(await notes.read(threadId, "cluster"));
         const isOurs = note?.run?.invocation === this.invocation;
-        if (openTurn !== null)
-          await manager.resumeThread(threadId, { recovery: "continue" }, { signal, initialMessages: "none" });
+        const config: ThreadConfig = { ...(note ?? noted.note).config, recovery: "continue" };
+        if (openTurn !== null) await manager.resumeThread(threadId, config, { signal, initialMessages: "none" });
         else if (isOurs) await notes.write(threadId, "cluster", { ...note, run: null });
-        if (openTurn !== null || isOurs) await this.#takeUpAgents(threadId, signal);
+        if (openTurn !== null || isOurs) await this.#takeUpAgents(threadId, noted);
       } catch (err) {
         signal.throwIfAborted();
         logger.warn({ threadId, err }, "an agent whose turn is open could not be taken up");
@@ -369,8 +366,12 @@ export class Attendance {
   /** Settings stand in no line: they are set again when a message is handed again, and are noted before what they count for begins. */
   async #set(thread: LiveThread, { id, op }: { id: string; op: OverrideTurnContextOp }): Promise<void> {
     await thread.submitWithId({ id, op, isNew: true });
-    if (thread !== this.live || this.#noted === undefined) return;
-    await this.#write({ ...this.#noted.note, config: configSince(this.#noted, sentConfig(thread)) });
+    if (this.#noted === undefined) return;
+    const config = configSince(this.#noted, sentConfig(thread));
+    if (thread === this.live) return this.#write({ ...this.#noted.note, config });
+    await Promise.all(this.#showing);
+    const note = readNote(await this.#worker.notes.read(thread.id, "cluster"));
+    if (note !== undefined) await this.#worker.notes.write(thread.id, "cluster", { ...note, config });
   }
 
   /** One that the thread has seen before runs no second time: what became of it stands in the history. */

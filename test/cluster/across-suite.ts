@@ -8,7 +8,13 @@ import { PostgresEngine } from "../../src/cli/engines/postgres-engine.ts";
 import type { RestateEngine } from "../../src/cli/engines/restate-engine.ts";
 import { type Cluster, type ClusterThread, connect } from "../../src/cluster/index.ts";
 import { readNote } from "../../src/cluster/wire.ts";
-import { InvalidRequestError, newThreadId, type ThreadEvent, type ThreadStore } from "../../src/index.ts";
+import {
+  InvalidRequestError,
+  newThreadId,
+  type ThreadConfig,
+  type ThreadEvent,
+  type ThreadStore,
+} from "../../src/index.ts";
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { LEASH } from "../leash.ts";
 import { endEngine, RoundRobin, registerWith, theEngine } from "./two-workers.ts";
@@ -68,9 +74,9 @@ async function overDeath(thread: ClusterThread, first: string): Promise<void> {
 }
 
 /** A thread whose turn has started an agent, which asks for its approval. */
-async function leading() {
+async function leading(config: ThreadConfig = {}) {
   const threads = client({ hasStore: true });
-  const { thread } = await threads.startThread({ builtInTools: ["multi_agent"] });
+  const { thread } = await threads.startThread({ ...config, builtInTools: ["multi_agent"] });
   const told = Promise.withResolvers<ClusterThread>();
   threads.agents$.subscribe(({ thread: agent }) => told.resolve(agent));
   thread.events$.subscribe(() => undefined);
@@ -292,6 +298,33 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
     assert.deepEqual(agent.status, { completed: "done" });
     await oneEnd(thread, 1);
     await oneEnd(agent, 1);
+  });
+
+  test("has an agent that goes on under its own settings when their worker dies, and so do its later turns", async () => {
+    const { thread, turn, agent } = await leading({ model: "parents", sandboxMode: "read-only" });
+    const first = await runningAt(thread);
+    await agent.submit({ type: "override_turn_context", model: "agents", effort: "low" });
+    await overDeath(agent, first);
+    const other = await client().getThread(agent.id);
+    const shown = async () => {
+      const { model, sandboxMode, reasoningEffort } = (await client().getThread(agent.id)).config;
+      return [model, sandboxMode, reasoningEffort];
+    };
+    assert.deepEqual(await shown(), ["agents", "read-only", "low"]);
+    other.events$.subscribe(() => undefined);
+    const asked = await until(() => other.pendingApprovals[0], 60_000);
+    await other.submit({ type: "exec_approval", id: asked.callId, decision: "approved" });
+    assert.equal((await turn).status, "completed");
+    await until(async () => (await runOf(agent)) === undefined, 60_000);
+    await other.run("quick");
+    assert.deepEqual(await shown(), ["agents", "read-only", "low"]);
+    const contexts: unknown[] = [];
+    for await (const page of store.load(agent.id))
+      for (const { type, payload } of page)
+        if (type === "turn_context") contexts.push([payload.model, payload.sandbox_policy, payload.effort]);
+    const sandbox = { type: "read-only" };
+    assert.deepEqual(contexts[0], ["parents", sandbox, undefined]);
+    assert.deepEqual(contexts.at(-1), ["agents", sandbox, "low"]);
   });
 
   test("is a timer's, and goes on elsewhere when the worker that took it dies: it has fired once", async () => {
