@@ -2,7 +2,7 @@
  * A debug line for each JSON-RPC message of a connection: its method, its id, how long its answer took. Never parameters,
  * results or texts of errors. Methods and ids that a client chose may hold anything: long ones are cut, secrets' shapes left out.
  */
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { withoutSecretShapes } from "../protocol/secrets.ts";
 import type { Answer, Incoming, RequestId, ServerRequest } from "./json-rpc.ts";
@@ -67,13 +67,13 @@ export class MessageLog {
   }
 
   #begin(method: string): Begun {
-    return { method, at: this.#clock.now() };
+    return { method, at: elapsedBy(this.#clock) };
   }
 
   #end(begun: Map<RequestId, Begun>, id: RequestId): { method?: string; ms?: number } {
     const { method, at } = begun.get(id) ?? {};
     begun.delete(id);
-    return method === undefined || at === undefined ? {} : { method, ms: this.#clock.now() - at };
+    return method === undefined || at === undefined ? {} : { method, ms: elapsedBy(this.#clock) - at };
   }
 
   #say({ id, method, ...more }: Facts, message: string): void {

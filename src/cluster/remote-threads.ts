@@ -1,7 +1,7 @@
 /** The threads of a cluster, for one program. */
 import { type Observable, Subject } from "rxjs";
 import { withDeadline } from "../kernel/cancellation.ts";
-import { sleep, systemClock } from "../kernel/clock.ts";
+import { elapsedBy, sleep, systemClock } from "../kernel/clock.ts";
 import type { FanOutOptions, Task } from "../manager/fan-out.ts";
 import type { ShutdownReport } from "../manager/shutdown-report.ts";
 import {
@@ -313,7 +313,7 @@ export class RemoteThreads implements Cluster, ThreadHost {
   /** Its worker notes it while the parent goes on: what is told of it may come first. */
   async #tellAgent(threadId: ThreadId, parentThreadId: ThreadId, since: "start" | "now"): Promise<void> {
     const { signal } = this;
-    for (const end = systemClock.now() + AGENT_NOTED_MS; !signal.aborted && systemClock.now() < end; ) {
+    for (const end = elapsedBy(systemClock) + AGENT_NOTED_MS; !signal.aborted && elapsedBy(systemClock) < end; ) {
       try {
         const look = await this.#found(threadId, signal);
         const known = this.#handles.get(threadId)?.deref();

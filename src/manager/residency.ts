@@ -2,7 +2,7 @@
  * Who stays in memory. One sweep for all threads, on a timer that runs only while threads are resident and does not keep
  * the process alive: idle threads lose their replay first, then leave memory. They stay addressable all the same.
  */
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import { paced } from "../kernel/pace.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Residency } from "./options.ts";
@@ -59,7 +59,7 @@ export class ResidencySweep {
       const threads = [...(await this.#threads())];
       // One that came while they were listed wants the next sweep.
       if (threads.length === 0 && !this.#hasNews) this.#disarm();
-      const now = this.#clock.now();
+      const now = elapsedBy(this.#clock);
       await paced(threads, (thread) => this.#consider(thread, now));
     } finally {
       this.#isSweeping = false;

@@ -3,7 +3,9 @@
  * commit or release the place. On every path but success nothing is left: the actor is closed, the lease given back, a
  * rollout that was made here deleted, the place free (S4).
  */
+
 import { raceAbort } from "../kernel/cancellation.ts";
+import { elapsedBy } from "../kernel/clock.ts";
 import { Pace } from "../kernel/pace.ts";
 import type { Release } from "../kernel/slots.ts";
 import { type AgentStatus, isFinalStatus } from "../protocol/agent-status.ts";
@@ -207,7 +209,7 @@ export class ThreadBoot {
   async #fulfil(reservation: Reservation, plan: Plan, facts: SpawnTrace | undefined): Promise<LiveThread> {
     const { registry, onLoaded, setup, budgets } = this.#parts;
     const { threadId } = reservation;
-    const begun = setup.clock.now();
+    const begun = elapsedBy(setup.clock);
     let made: Making | undefined;
     let incarnation: Incarnation | undefined;
     try {
@@ -232,7 +234,7 @@ export class ThreadBoot {
     thread.adopt(incarnation);
     takeUpWork(incarnation);
     const { epoch, origin } = incarnation;
-    setup.logger.debug({ threadId, epoch, origin, ms: setup.clock.now() - begun }, "booted");
+    setup.logger.debug({ threadId, epoch, origin, ms: elapsedBy(setup.clock) - begun }, "booted");
     onLoaded(thread, made);
     return thread;
   }

@@ -6,7 +6,7 @@
  * - A list is fresh for FRESH_MS; after a failure the next try waits as long as RETRY_AFTER_MS.
  */
 import { join } from "node:path";
-import { type Clock, systemClock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy, systemClock } from "../kernel/clock.ts";
 import { silentLog, type WarningLog } from "../kernel/log.ts";
 import type { ModelPreset } from "../model/model-preset.ts";
 import { DeadlineExceededError } from "../protocol/errors.ts";
@@ -179,10 +179,9 @@ class Models implements ModelsManager {
   }
 
   #isDue(): boolean {
-    const now = this.#clock.now();
-    if (this.#failedAtMs !== undefined && now < this.#failedAtMs + RETRY_AFTER_MS) return false;
+    if (this.#failedAtMs !== undefined && elapsedBy(this.#clock) < this.#failedAtMs + RETRY_AFTER_MS) return false;
     if (this.#known === undefined) return true;
-    const age = now - this.#known.fetchedAtMs;
+    const age = this.#clock.now() - this.#known.fetchedAtMs;
     return age < 0 || age >= FRESH_MS;
   }
 
@@ -208,7 +207,7 @@ class Models implements ModelsManager {
       else return;
       await this.#cache?.save({ fetchedAtMs, etag: this.#known.etag, models: this.#known.raw });
     } catch (error) {
-      this.#failedAtMs = this.#clock.now();
+      this.#failedAtMs = elapsedBy(this.#clock);
       this.#log.warn(
         { err: error, provider: this.#provider },
         "models could not be fetched; going on with those known",

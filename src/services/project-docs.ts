@@ -8,7 +8,7 @@
  */
 import { join } from "node:path";
 import { LRUCache } from "lru-cache";
-import { type Clock, systemClock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy, systemClock } from "../kernel/clock.ts";
 import { readStart, stampOf } from "./bounded-read.ts";
 import { foldersUpToRepository } from "./git.ts";
 import { ioText } from "./io-failure.ts";
@@ -89,7 +89,7 @@ class Docs implements ProjectDocs {
     if (maxBytes <= 0) return NOTHING;
     const name = JSON.stringify([maxBytes, cwd, ...fallbackNames]);
     const known = this.#read.get(name);
-    if (known !== undefined && this.#clock.now() - known.lookedAtMs < maxAgeMs) return known.doc;
+    if (known !== undefined && elapsedBy(this.#clock) - known.lookedAtMs < maxAgeMs) return known.doc;
     return this.#shared(name, async (key) => {
       const folders = (await foldersUpToRepository(cwd)).reverse();
       return this.#docOf(key, await sourcesIn(folders, [...NAMES, ...fallbackNames]), (sources) =>
@@ -123,7 +123,7 @@ class Docs implements ProjectDocs {
     read: (sources: readonly Source[]) => Promise<ProjectDoc>,
   ): Promise<ProjectDoc> {
     const key = JSON.stringify(sources);
-    const lookedAtMs = this.#clock.now();
+    const lookedAtMs = elapsedBy(this.#clock);
     const known = this.#read.get(name);
     const doc = known?.key === key ? known.doc : await read(sources);
     this.#read.set(name, { key, doc, lookedAtMs });

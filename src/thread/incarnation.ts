@@ -147,7 +147,7 @@ export class Incarnation implements TurnHost {
     this.origin = origin;
     this.#incarnations = incarnations;
     this.session = new Session(config);
-    this.life = new Life(epoch, env.clock.now());
+    this.life = new Life(epoch, env.clock);
     this.past = new ThreadHistory(this, origin === "new", inherits);
     this.intake = new Intake(this, work);
     this.storage = new ThreadStorage(this);
@@ -425,7 +425,7 @@ export class Incarnation implements TurnHost {
 
   /** The thread is in use. */
   touch(): void {
-    this.life.touch(this.clock.now());
+    this.life.touch();
     this.#incarnations.onActive(this);
   }
 

@@ -1,4 +1,5 @@
 /** Where one life of a thread stands: the turn that it runs, whether it leaves memory, and how it ended. */
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { TurnRun } from "../turn/turn-run.ts";
 import type { EndReason, LifeEnd } from "./life-end.ts";
 
@@ -7,16 +8,18 @@ export class Life {
   readonly epoch: number;
   /** Unix milliseconds. */
   readonly beganAt: number;
+  readonly #clock: Clock;
   #turn: TurnRun | undefined;
   #leaving: Promise<void> | undefined;
   #end: LifeEnd | undefined;
   #lastActiveAt: number;
   #isAskedToEnd = false;
 
-  constructor(epoch: number, now: number) {
+  constructor(epoch: number, clock: Clock) {
     this.epoch = epoch;
-    this.beganAt = now;
-    this.#lastActiveAt = now;
+    this.beganAt = clock.now();
+    this.#clock = clock;
+    this.#lastActiveAt = elapsedBy(clock);
   }
 
   /** The running turn; at most one. */
@@ -32,13 +35,13 @@ export class Life {
     this.#turn = undefined;
   }
 
-  /** Unix milliseconds of the last op or turn end. */
+  /** When the last op came or the last turn ended, as {@link elapsedBy} measures. */
   get lastActiveAt(): number {
     return this.#lastActiveAt;
   }
 
-  touch(now: number): void {
-    this.#lastActiveAt = now;
+  touch(): void {
+    this.#lastActiveAt = elapsedBy(this.#clock);
   }
 
   /** While the thread leaves memory: resolves when it has, or stays after all. New ops wait for it. */

@@ -1,5 +1,5 @@
 /** The stream of a model's answer, told to whoever watches. */
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import { runWithin } from "../kernel/traced-work.ts";
 import { CheckedAnswer } from "../model/checked-answer.ts";
 import type { ModelClient, ModelEvent, ModelRequest } from "../model/model-client.ts";
@@ -32,7 +32,7 @@ async function* watched(
     request,
     output: [],
   }));
-  const begun = clock.now();
+  const begun = elapsedBy(clock);
   let isComplete = false;
   const answer = runWithin(facts, () => new CheckedAnswer(model.stream(request, options)));
   try {
@@ -40,7 +40,7 @@ async function* watched(
       const { done, value } = await runWithin(facts, () => answer.next());
       if (done === true) return undefined;
       isComplete ||= value.type === "completed";
-      if (facts !== undefined) note(facts, value, clock.now() - begun);
+      if (facts !== undefined) note(facts, value, elapsedBy(clock) - begun);
       yield value;
     }
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Clock } from "../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import type { ModelRequest } from "../model/model-client.ts";
 
@@ -7,9 +7,9 @@ export function logRequest(
   { logger, clock }: { readonly logger: SkeinLogger; readonly clock: Clock },
   { threadId, turnId, model, input }: ModelRequest,
 ): Disposable {
-  const begun = clock.now();
+  const begun = elapsedBy(clock);
   logger.debug({ threadId, turnId, model, items: input.length }, "model request");
   return {
-    [Symbol.dispose]: () => logger.debug({ threadId, turnId, ms: clock.now() - begun }, "model request over"),
+    [Symbol.dispose]: () => logger.debug({ threadId, turnId, ms: elapsedBy(clock) - begun }, "model request over"),
   };
 }

@@ -5,7 +5,7 @@
  * abandoned, and its output says so.
  */
 import { raceAbort } from "../kernel/cancellation.ts";
-import { type Clock, sleep } from "../kernel/clock.ts";
+import { type Clock, elapsedBy, sleep } from "../kernel/clock.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InvalidRequestError } from "../protocol/errors.ts";
 import type { ApprovalQuestion, Tool } from "../protocol/function-tool.ts";
@@ -37,7 +37,7 @@ export function startCall(host: TurnHost, run: TurnRun, item: ResponseItem): voi
     kind: item.type,
     name,
     namespace,
-    startedAt: host.clock.now(),
+    startedAt: elapsedBy(host.clock),
     settled: false,
     failure: undefined,
     output: Promise.resolve(""),
@@ -110,7 +110,7 @@ async function answer(host: TurnHost, run: TurnRun, call: RunningCall, raw: stri
   host.publish(run.id, { type: "item_started", ...place, item: { ...item, status: "in_progress" } });
   call.tellEnd = (status, output) => {
     call.tellEnd = undefined;
-    const duration_ms = host.clock.now() - startedAt;
+    const duration_ms = elapsedBy(host.clock) - startedAt;
     const told = typeof output === "string" ? { output } : shownParts(output);
     host.publish(run.id, { type: "item_completed", ...place, item: { ...item, status, ...told, duration_ms } });
   };
@@ -173,7 +173,7 @@ async function answerBuiltIn(tool: BuiltInTool, call: CallContext, running: Runn
 }
 
 const abortedText = (clock: Clock, startedAt: number): string =>
-  `Wall time: ${((clock.now() - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
+  `Wall time: ${((elapsedBy(clock) - startedAt) / 1000).toFixed(1)} seconds\naborted by user`;
 
 /** Waits for every call of the last answer and records the outputs. Rejects with the reason of the turn's abort. */
 export async function finishCalls(host: TurnHost, run: TurnRun): Promise<void> {

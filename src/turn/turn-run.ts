@@ -15,7 +15,7 @@ export type RunningCall = {
   readonly name: string;
   /** Of the tool, where it is in one. */
   readonly namespace: string | undefined;
-  /** Unix milliseconds. */
+  /** As `elapsedBy` measures. */
   readonly startedAt: number;
   /** Resolves with the output for the model; never rejects. */
   output: Promise<ToolOutput>;

@@ -193,6 +193,20 @@ suite("the house", () => {
     assert.deepEqual(reads, ["src/manager/options.ts: environment: options.environment ?? process.env,"]);
   });
 
+  test("what lasts or waits is measured by a clock that nobody sets", () => {
+    const byTimeOfDay = /clock\.now\(\) [-<>+]|[-<>] [\w.#]*clock\.now\(\)/i;
+    // Times that are stored, of files, or asked for by the time of day; and a clock of its own that is none.
+    const known = [
+      "manager/timers",
+      "manager/group",
+      "store/file/file-system",
+      "services/models-manager",
+      "cli/load/runner",
+    ];
+    const found = sources.filter(({ text }) => byTimeOfDay.test(text)).map(({ path }) => path);
+    assert.deepEqual(found.sort(), known.map((name) => `src/${name}.ts`).sort(), "measure by elapsedBy(clock)");
+  });
+
   test("the version is package.json's", () => {
     const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { version: string };
     assert.equal(skein.VERSION, version);

@@ -169,6 +169,21 @@ suite("restarts", () => {
     await assert.rejects(r.manager.getThread(threadId), { code: "thread_not_found" });
   });
 
+  test("a thread leaves memory when it has had nothing to do for long, whatever the time of day is set to", async () => {
+    const clock = new ManualClock({ startMs: 10_000_000 });
+    let set = 0;
+    const shifted = overlaid(clock, { now: () => clock.now() + set });
+    await using r = await rig({ clock: shifted, residency: { unloadAfterMs: 60_000, trimAfterMs: 10_000 } });
+    const { threadId } = await r.manager.startThread();
+    const isLoaded = () => r.manager.loadedThread(threadId) !== undefined;
+    set = 3_600_000;
+    await clock.advanceAsync(30_000);
+    assert.equal(isLoaded(), true);
+    set = -3_600_000;
+    await clock.advanceAsync(60_000);
+    assert.equal(isLoaded(), false);
+  });
+
   test("threads that crash together come back apart, as the seed says", async () => {
     let n = 0;
     const random = () => (n++ % 10) / 10;

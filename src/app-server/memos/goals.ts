@@ -4,7 +4,7 @@
  * fails, or somebody interrupts: then the next turn of the user's has to end first.
  */
 
-import { type Clock, sleep } from "../../kernel/clock.ts";
+import { type Clock, elapsedBy, sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { ThreadEvent } from "../../protocol/event.ts";
@@ -197,7 +197,7 @@ export class Goals {
   }
 
   #startClock(threadId: ThreadId, { timeUsedSeconds }: Goal): void {
-    this.#clocks.set(threadId, { since: this.#parts.clock.now(), seconds: timeUsedSeconds });
+    this.#clocks.set(threadId, { since: elapsedBy(this.#parts.clock), seconds: timeUsedSeconds });
   }
 
   /** The goal with the time that it has taken by now. */
@@ -208,7 +208,7 @@ export class Goals {
       if (goal.status === "active") this.#startClock(threadId, goal);
       return goal;
     }
-    const timeUsedSeconds = clock.seconds + Math.floor((this.#parts.clock.now() - clock.since) / 1000);
+    const timeUsedSeconds = clock.seconds + Math.floor((elapsedBy(this.#parts.clock) - clock.since) / 1000);
     return { ...goal, timeUsedSeconds };
   }
 

@@ -1,6 +1,6 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
-import { sleep } from "../../kernel/clock.ts";
+import { elapsedBy, sleep } from "../../kernel/clock.ts";
 import { type LeaseOwner, RolloutNotFoundError, SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
@@ -182,8 +182,8 @@ export class FileStore implements MovableStore {
    */
   async #askCatalog<T>(question: (catalog: Catalog) => T): Promise<T> {
     const { index, clock } = this.#core;
-    const until = clock.now() + BUSY_FOR_MS;
-    for (let attempt = 0; attempt < ATTEMPTS || (index.isBusy && clock.now() < until); attempt += 1) {
+    const until = elapsedBy(clock) + BUSY_FOR_MS;
+    for (let attempt = 0; attempt < ATTEMPTS || (index.isBusy && elapsedBy(clock) < until); attempt += 1) {
       if (index.isBusy && attempt > 0) await sleep(clock, BUSY_PAUSE_MS);
       await index.look();
       this.#core.check();

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { backoffDelay } from "../../kernel/backoff.ts";
 import { raceAbort } from "../../kernel/cancellation.ts";
-import { type Clock, sleep } from "../../kernel/clock.ts";
+import { type Clock, elapsedBy, sleep } from "../../kernel/clock.ts";
 import { importOptional } from "../../kernel/optional-package.ts";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import { isConflict, isDisconnection, isLocked, storeFailure } from "./failure.ts";
@@ -120,13 +120,13 @@ export class PostgresDatabase {
    */
   async run(statement: Statement): Promise<readonly SqlRow[]> {
     const { signal, onLock = "wait" } = statement;
-    const until = this.clock.now() + this.#options.statementMs;
+    const until = elapsedBy(this.clock) + this.#options.statementMs;
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#once(statement);
       } catch (error) {
         const isGivenAgain = isLocked(error)
-          ? onLock === "wait" && this.clock.now() < until
+          ? onLock === "wait" && elapsedBy(this.clock) < until
           : attempt < TRIES && (isDisconnection(error) || isConflict(error));
         if (signal?.aborted) throw signal.reason;
         if (!isGivenAgain) throw storeFailure(error);

@@ -1,7 +1,7 @@
 /** Threads in PostgreSQL: many processes share them, each thread with one writer that its epoch fences. */
 import { randomUUID } from "node:crypto";
 import { raceAbort } from "../../kernel/cancellation.ts";
-import { type Clock, systemClock } from "../../kernel/clock.ts";
+import { type Clock, elapsedBy, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import {
   DeadlineExceededError,
@@ -273,14 +273,14 @@ class PostgresThreads implements PostgresStore {
     if (signal === undefined && deadlineMs === undefined) {
       throw new InvalidRequestError('lease "wait" needs a signal or a deadlineMs');
     }
-    const until = deadlineMs === undefined ? Number.POSITIVE_INFINITY : this.#clock.now() + deadlineMs;
+    const until = deadlineMs === undefined ? Number.POSITIVE_INFINITY : elapsedBy(this.#clock) + deadlineMs;
     for (;;) {
       using look = this.#news.listen(id);
       const writer = await this.#take(id, false, options);
       if (writer !== undefined) return writer;
       const refusal = await this.#refusal(id);
       if (!(refusal instanceof ThreadBusyError)) throw refusal;
-      const leftMs = until - this.#clock.now();
+      const leftMs = until - elapsedBy(this.#clock);
       if (leftMs <= 0) throw new DeadlineExceededError(`waiting for the writer of thread ${id}`, deadlineMs ?? 0);
       await look.within(Math.min(leftMs, LOOK_MS), signal);
     }

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, test } from "node:test";
+import { ManualClock } from "../../../src/kernel/clock.ts";
 import { RolloutNotFoundError } from "../../../src/protocol/errors.ts";
 import { addTurn, forkAt, header, rolledBack, storedThread } from "../../../src/store/contract/store-script.ts";
 import type { FileStore } from "../../../src/store/file/file-store.ts";
+import { overlaid } from "../../rig.ts";
 import { FaultyFileSystem } from "./faulty-file-system.ts";
 import { loaded, TempHome } from "./temp-home.ts";
 
@@ -48,6 +50,22 @@ async function filled(home: TempHome) {
 }
 
 describe("the catalog of a home", () => {
+  test("one that could not be opened is tried again in time, though the time of day is set back", async () => {
+    await using home = new TempHome();
+    const clock = new ManualClock({ startMs: 10_000_000 });
+    let set = 0;
+    const place = join(home.path, "catalog.sqlite");
+    mkdirSync(place);
+    const store = home.open({ clock: overlaid(clock, { now: () => clock.now() + set }) });
+    await storedThread(store, ["one"]);
+    assert.equal((await listed(store)).length, 1);
+    rmSync(place, { recursive: true });
+    set = -3_600_000;
+    clock.advance(5_000);
+    assert.equal((await listed(store)).length, 1);
+    assert.equal(statSync(place).isFile(), true);
+  });
+
   test("is built anew when it is missing, with all that lists show", async () => {
     await using home = new TempHome();
     const { root, fork, turns, before } = await filled(home);

@@ -10,6 +10,7 @@ import type { ResolveElicitationOp } from "../../../src/protocol/op.ts";
 import type { ThreadConfig } from "../../../src/protocol/thread-config.ts";
 import type { Thread } from "../../../src/thread/thread.ts";
 import { answerElicitation, CallTime, type OpenCall } from "../../../src/turn/tools/mcp/elicitation.ts";
+import { overlaid } from "../../rig.ts";
 import { everything, fixture, overHttp } from "./mcp-servers.ts";
 import { bench, folder, nextOf } from "./tool-turn.ts";
 
@@ -143,10 +144,12 @@ function open(clock: ManualClock, threadId: ThreadId | undefined, seconds = 60) 
   return { ...held, waiting, end: ends.end, call: held };
 }
 
-test("the call's time stands still while somebody is asked, and goes on with what was left", async () => {
+test("the call's time stands still while somebody is asked, and goes on with what was left, whatever the time of day is set to", async () => {
   const clock = new ManualClock();
-  const of = open(clock, newThreadId(), 60);
+  let set = 0;
+  const of = open(overlaid(clock, { now: () => clock.now() + set }), newThreadId(), 60);
   clock.advance(50_000);
+  set = 3_600_000;
   const { signal } = new AbortController();
   const answer = answerElicitation(new Set([of.call]), REQUEST, { clock, signal });
   clock.advance(500_000);

@@ -6,7 +6,7 @@
  * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next look mends.
  * X3  While another process holds the catalog, what waits for it goes on waiting, and the event loop does not.
  */
-import type { Clock } from "../../../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
@@ -38,7 +38,7 @@ export type CatalogIndexOptions = {
 export class CatalogIndex {
   readonly #options: CatalogIndexOptions;
   #catalog: Catalog | undefined;
-  #retryAt = 0;
+  #retryAt = Number.NEGATIVE_INFINITY;
   #refreshAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   /** Settles when the rows are complete as far as this process knows. */
@@ -203,12 +203,12 @@ export class CatalogIndex {
   refresh(): void {
     const catalog = this.#open();
     const { clock } = this.#options;
-    if (catalog === undefined || clock.now() < this.#refreshAt) return;
+    if (catalog === undefined || elapsedBy(clock) < this.#refreshAt) return;
     this.#refreshAt = Number.POSITIVE_INFINITY;
     void this.#ready.then(async () => {
-      const begun = clock.now();
+      const begun = elapsedBy(clock);
       await this.#scan(catalog);
-      this.#refreshAt = clock.now() + Math.max(REFRESH_MS, REFRESH_SHARE * (clock.now() - begun));
+      this.#refreshAt = elapsedBy(clock) + Math.max(REFRESH_MS, REFRESH_SHARE * (elapsedBy(clock) - begun));
     });
   }
 
@@ -235,16 +235,17 @@ export class CatalogIndex {
   }
 
   #open(): Catalog | undefined {
-    if (this.#catalog !== undefined || this.#closed || this.#options.clock.now() < this.#retryAt) return this.#catalog;
+    if (this.#catalog !== undefined || this.#closed || elapsedBy(this.#options.clock) < this.#retryAt)
+      return this.#catalog;
     try {
       const { catalog, fresh } = Catalog.open(this.#options.path);
       this.#catalog = catalog;
       this.#complete = !fresh;
-      if (fresh) this.#refreshAt = this.#options.clock.now() + REFRESH_MS;
+      if (fresh) this.#refreshAt = elapsedBy(this.#options.clock) + REFRESH_MS;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
       this.isBusy = isCatalogBusy(error);
-      this.#retryAt = this.#options.clock.now() + (this.isBusy ? BUSY_RETRY_MS : RETRY_MS);
+      this.#retryAt = elapsedBy(this.#options.clock) + (this.isBusy ? BUSY_RETRY_MS : RETRY_MS);
       this.#complete = false;
       this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
     }

@@ -1,5 +1,6 @@
 /** One call of exec_command: the user's word, the process, its events, and the first look at its output. */
 
+import { elapsedBy } from "../../../kernel/clock.ts";
 import { commandEnvironment, type ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { CommandProcess } from "../../../process/command-process.ts";
 import type { Launch } from "../../../process/launch.ts";
@@ -62,10 +63,10 @@ export class ExecCall {
     const pty = this.#request.terminal === "pty" ? await loadPty() : undefined;
     const launch = await gate.launch(place, { ...commandEnvironment(this.#environment, this.#call.config), ...PLAIN });
     const terminal = this.#start(pty === undefined ? launch : await terminalLaunch(launch), pty);
-    const startedAt = clock.now();
+    const startedAt = elapsedBy(clock);
     await terminal.settle(yieldMs, signal);
     if (terminal.exitCode !== undefined) terminals.forget(terminal);
-    return { terminal, waitedMs: clock.now() - startedAt, maxOutputTokens };
+    return { terminal, waitedMs: elapsedBy(clock) - startedAt, maxOutputTokens };
   }
 
   /** @throws the signal's reason, or what cannot be started; the launch is then let go of */

@@ -1,6 +1,6 @@
 /** A command that may outlive the call that started it: a session of exec_command, read in pieces. */
 import { raceAbort } from "../../../kernel/cancellation.ts";
-import { type Clock, sleep } from "../../../kernel/clock.ts";
+import { type Clock, elapsedBy, sleep } from "../../../kernel/clock.ts";
 import {
   type CommandOutput,
   type CommandProcessOptions,
@@ -35,8 +35,9 @@ export class Terminal {
   readonly callId: string;
   readonly script: string;
   readonly cwd: string;
+  /** As {@link elapsedBy} measures. */
   readonly startedAt: number;
-  /** Unix milliseconds of the last call that looked at it. */
+  /** When a call has looked at it last. */
   usedAt: number;
   /** Set when the command has ended and its output is read. */
   exitCode: number | undefined;
@@ -58,7 +59,7 @@ export class Terminal {
     this.script = script;
     this.cwd = cwd;
     this.#clock = clock;
-    this.startedAt = clock.now();
+    this.startedAt = elapsedBy(clock);
     this.usedAt = this.startedAt;
     this.#command = start((stream, chunk) => {
       this.#unread.push(chunk);
@@ -77,7 +78,7 @@ export class Terminal {
   }
 
   #end(exitCode: number): number {
-    this.durationMs = this.#clock.now() - this.startedAt;
+    this.durationMs = elapsedBy(this.#clock) - this.startedAt;
     this.exitCode = exitCode;
     for (const onEnd of this.#onEnds) onEnd();
     return exitCode;

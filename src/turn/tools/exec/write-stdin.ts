@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { elapsedBy } from "../../../kernel/clock.ts";
 import { InvalidRequestError } from "../../../protocol/errors.ts";
 import type { EventMsg } from "../../../protocol/event.ts";
 import type { BuiltInTool } from "../built-in-tool.ts";
@@ -55,7 +56,7 @@ async function look(call: CallContext): Promise<string> {
   const wasRunning = terminal.exitCode === undefined;
   if (typed !== "" && wasRunning && !terminal.write(typed)) throw new InvalidRequestError(CLOSED);
   const range = typed === "" ? LOOK : TYPED;
-  const startedAt = clock.now();
+  const startedAt = elapsedBy(clock);
   terminal.noteUse(startedAt);
   const waitMs = Math.min(Math.max(yield_time_ms ?? range.default, range.least), range.most);
   const interaction = interactionOf(terminal, typed);
@@ -63,11 +64,11 @@ async function look(call: CallContext): Promise<string> {
     await terminal.settle(waitMs, signal, () => call.publish(interaction));
   } catch (error) {
     if (!signal.aborted) throw error;
-    return `aborted by user after ${((clock.now() - startedAt) / 1000).toFixed(1)}s`;
+    return `aborted by user after ${((elapsedBy(clock) - startedAt) / 1000).toFixed(1)}s`;
   }
   if (terminal.exitCode === undefined) call.publish(interaction);
   else terminals.forget(terminal);
-  return answerFor({ terminal, waitedMs: clock.now() - startedAt, maxOutputTokens });
+  return answerFor({ terminal, waitedMs: elapsedBy(clock) - startedAt, maxOutputTokens });
 }
 
 const interactionOf = ({ callId: call_id, id }: Terminal, stdin: string): EventMsg => ({

@@ -1,7 +1,7 @@
 /** What an MCP server asks the user while it works on a call (MCP 2025-11-25, Elicitation). */
 import type { ElicitRequest } from "@modelcontextprotocol/client";
 import { withDeadline } from "../../../kernel/cancellation.ts";
-import type { Clock } from "../../../kernel/clock.ts";
+import { type Clock, elapsedBy } from "../../../kernel/clock.ts";
 import type { Elicitation, ElicitationAnswer } from "../../../protocol/elicitation.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 
@@ -42,13 +42,13 @@ export class CallTime {
     this.#pauses += 1;
     if (this.#pauses > 1) return;
     this.#clock.clearTimeout(this.#timer);
-    this.#leftMs -= this.#clock.now() - this.#since;
+    this.#leftMs -= elapsedBy(this.#clock) - this.#since;
   }
 
   resume(): void {
     this.#pauses -= 1;
     if (this.#pauses > 0) return;
-    this.#since = this.#clock.now();
+    this.#since = elapsedBy(this.#clock);
     const end = () => this.#ended.abort(new Error(`Request timed out after ${this.#seconds} seconds`));
     this.#timer = this.#clock.setTimeout(end, Math.max(0, this.#leftMs));
   }

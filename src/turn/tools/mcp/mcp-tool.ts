@@ -1,5 +1,6 @@
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
 import * as z from "zod";
+import { elapsedBy } from "../../../kernel/clock.ts";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import { clippedDepth } from "../../../protocol/json-depth.ts";
 import type { ContentItem } from "../../../protocol/response-item.ts";
@@ -66,7 +67,7 @@ class McpCall {
   constructor(call: CallContext, invocation: McpInvocation) {
     this.#call = call;
     this.#invocation = invocation;
-    this.#startedAt = call.clock.now();
+    this.#startedAt = elapsedBy(call.clock);
   }
 
   async run(work: () => Promise<CallToolResult>): Promise<ToolOutput> {
@@ -95,7 +96,7 @@ class McpCall {
     result: { Ok: unknown } | { Err: string },
     state: Pick<McpToolCallTurnItem, "status" | "result" | "error">,
   ): void {
-    const duration = durationOf(this.#call.clock.now() - this.#startedAt);
+    const duration = durationOf(elapsedBy(this.#call.clock) - this.#startedAt);
     this.#call.completeItem(this.#item({ ...state, duration }));
     this.#call.publish({
       type: "mcp_tool_call_end",

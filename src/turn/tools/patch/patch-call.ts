@@ -1,5 +1,7 @@
 /** One patch: read, checked against the policies, asked about where due, applied and told (SPEC 4.3). */
+
 import { stat } from "node:fs/promises";
+import { elapsedBy } from "../../../kernel/clock.ts";
 import { textOfThrown } from "../../../kernel/thrown.ts";
 import type { ProcessEnvironment } from "../../../process/clean-environment.ts";
 import { type ConfineOptions, obstacleTo } from "../../../process/sandbox/confine.ts";
@@ -107,7 +109,7 @@ class PatchCall {
     this.#plan = plan;
     this.#write = write;
     this.#place = { call_id: call.callId, turn_id: call.turnId };
-    this.#startedAt = call.clock.now();
+    this.#startedAt = elapsedBy(call.clock);
   }
 
   async run(question: Exclude<Question, "refuse">): Promise<string> {
@@ -192,7 +194,7 @@ class PatchCall {
   }
 
   #output(exitCode: number, aggregated: string): string {
-    const durationMs = this.#call.clock.now() - this.#startedAt;
+    const durationMs = elapsedBy(this.#call.clock) - this.#startedAt;
     return outputForModel({ ending: "exited", exitCode, aggregated, lines: 0, omittedBytes: 0, durationMs });
   }
 }

@@ -1,4 +1,5 @@
 /** Runs one command to its end, its timeout or its interruption. */
+import { elapsedBy } from "../../../kernel/clock.ts";
 import { type CommandOutput, CommandProcess, type CommandProcessOptions } from "../../../process/command-process.ts";
 import type { Launch } from "../../../process/launch.ts";
 
@@ -19,7 +20,7 @@ export const TIMEOUT_EXIT_CODE = 124;
 /** @throws when the program cannot be started. An abort ends the command and resolves with what it wrote until then. */
 export async function runCommand(launch: Launch, options: CommandOptions): Promise<CommandResult> {
   const { clock, signal, timeoutMs } = options;
-  const startedAt = clock.now();
+  const startedAt = elapsedBy(clock);
   const command = new CommandProcess(launch, options);
   let ending = "exited" as CommandResult["ending"];
   const end = (how: "timedOut" | "aborted") => {
@@ -37,7 +38,7 @@ export async function runCommand(launch: Launch, options: CommandOptions): Promi
       ending,
       exitCode: ending === "timedOut" ? TIMEOUT_EXIT_CODE : exitCode,
       ...command.output,
-      durationMs: clock.now() - startedAt,
+      durationMs: elapsedBy(clock) - startedAt,
     };
   } finally {
     clock.clearTimeout(timer);
