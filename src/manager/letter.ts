@@ -13,6 +13,8 @@ export type Letter = {
   attempts: number;
   /** Unix milliseconds. */
   readonly sentAt: number;
+  /** Another process has sent it, which sends it again where it does not know that it was handled. */
+  readonly mayComeAgain?: boolean | undefined;
 };
 
 /** One that is not given to its receiver any more; `why` says so in words. */
@@ -31,5 +33,6 @@ export const letterSchema = z.object({
   attempts: z.int().min(0),
   /** Unix milliseconds. */
   sentAt: z.number(),
+  mayComeAgain: z.boolean().optional(),
 });
 export const asideSchema = letterSchema.extend({ why: z.string() });

@@ -3,7 +3,8 @@
  * it has handled them. They are given to it one at a time, in the order in which they were stored.
  *
  * Each time is counted on the message, and stored, before the receiver hears of it: so one that ends its receiver's lives, or its
- * process, is known in the next one and is set aside after {@link MOST_ATTEMPTS}.
+ * process, is known in the next one and is set aside after {@link MOST_ATTEMPTS}. Of those that another process may send again the newest that
+ * were handled are known as well.
  */
 import * as z from "zod";
 import type { SkeinLogger } from "../kernel/log.ts";
@@ -20,8 +21,14 @@ import type { MessageOutcome } from "./open-messages.ts";
 const MOST_ATTEMPTS = 2;
 /** So many that were set aside are kept, the newest. */
 const KEPT_ASIDE = 100;
+/** So many ids of handled ones are kept. */
+const KEPT_HANDLED = 100;
 
-const mailSchema = z.object({ waiting: z.array(letterSchema), setAside: z.array(asideSchema) });
+const mailSchema = z.object({
+  waiting: z.array(letterSchema),
+  setAside: z.array(asideSchema),
+  handled: z.array(z.string()).default([]),
+});
 
 /** Whether a note of a thread's mail has any that waits. */
 export const hasWaitingMail = (note: unknown): boolean => {
@@ -34,6 +41,7 @@ type Box = {
   readonly notes: StandingNotes;
   waiting: Letter[];
   setAside: SetAsideMessage[];
+  handled: readonly string[];
   /** Those that `send` has not answered for yet: they wait until they are stored. */
   readonly unstored: Set<Letter>;
   isDropped: boolean;
@@ -143,7 +151,8 @@ export class Mail {
       const opening = this.#boxOf(threadId, config);
       const box = await opening;
       if (this.#boxes.get(threadId) !== opening) continue;
-      if ([...box.waiting, ...box.setAside].some((one) => one.id === letter.id)) return box;
+      const isKnown = [...box.waiting, ...box.setAside].some((one) => one.id === letter.id);
+      if (isKnown || box.handled.includes(letter.id)) return box;
       if (box.waiting.length >= this.#host.capacity) {
         throw new OverloadedError(
           `thread ${threadId} has ${box.waiting.length} durable messages waiting, and no room; try again later`,
@@ -170,9 +179,9 @@ export class Mail {
   #store(box: Box): Promise<void> {
     const { threadId, notes } = box;
     return this.#writes.ask(threadId, async () => {
-      const { waiting, setAside } = box;
-      const isEmpty = waiting.length === 0 && setAside.length === 0;
-      await notes.write(threadId, "mail", isEmpty ? undefined : { waiting, setAside });
+      const { waiting, setAside, handled } = box;
+      const isEmpty = waiting.length + setAside.length + handled.length === 0;
+      await notes.write(threadId, "mail", isEmpty ? undefined : { waiting, setAside, handled });
     });
   }
 
@@ -230,6 +239,7 @@ export class Mail {
       return false;
     }
     box.waiting = box.waiting.filter((one) => one !== letter);
+    if (letter.mayComeAgain) box.handled = [...box.handled, letter.id].slice(-KEPT_HANDLED);
     await this.#store(box);
     return true;
   }

@@ -199,10 +199,11 @@ export class Messages implements MessageDesk {
     await readMessage(this.#delivery.readerOf(reader), message);
   }
 
-  /** Stores a message that another process has sent. Received again under its id it is the same one, while it waits. @throws as `send` */
+  /** Stores a message that another process has sent. Received again under its id it is the same one. @throws as `send` */
   async receive(thread: LiveThread, post: Post): Promise<void> {
     await this.check(thread, post.message);
-    await this.mail.accept(thread, { ...post, attempts: 0, sentAt: this.#host.clock.now() });
+    const sentAt = this.#host.clock.now();
+    await this.mail.accept(thread, { ...post, attempts: 0, sentAt, mayComeAgain: true });
   }
 
   /** Gives a stored message to its receiver, and waits for what becomes of it. */

@@ -19,6 +19,7 @@ import {
   type ThreadStore,
   tool,
 } from "../../src/index.ts";
+import { hasWaitingMail } from "../../src/manager/mail.ts";
 import { latch } from "../rig.ts";
 import { endEngine, type Place, testCluster } from "./two-workers.ts";
 import { until } from "./until.ts";
@@ -131,7 +132,41 @@ suite("messages of a cluster", { timeout: 240_000 }, () => {
       got.flatMap((each) => (each as { n?: number }).n ?? []).filter((n, at, all) => all.indexOf(n) === at),
       [1, 2],
     );
-    await until(async () => (await store.notes?.read(thread.id, "mail")) === undefined);
+    await until(async () => !hasWaitingMail(await store.notes?.read(thread.id, "mail")));
+  });
+
+  test("one that its receiver has handled is not given again when the worker ends that did", async () => {
+    got.length = 0;
+    gate = latch();
+    await using cluster = await testCluster(memoryStore(), office, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread({ logic: "clerk" });
+    await threads.send(thread, { type: "slow", n: 1 });
+    // All are messages of one invocation, which goes on elsewhere.
+    await threads.send(thread, { type: "order", n: 2 });
+    await threads.send(thread, { type: "slow", n: 3 });
+    await until(() => got.length === 1);
+    const before = gate;
+    gate = latch();
+    before.open();
+    await until(() => got.length === 4);
+    const [first] = cluster.places;
+    await cluster.add();
+    cluster.balancer.targets.shift();
+    await first?.worker.close({ deadlineMs: 0 });
+    await until(() => got.length >= 5);
+    gate.open();
+    assert.equal((await thread.run("x")).lastAgentMessage, "heard x");
+    const order = { type: "order", n: 2, count: 1, from: null, to: thread.id };
+    const once = [{ begun: 1 }, { n: 1, attempt: 1 }, order, { begun: 3 }];
+    assert.deepEqual(got.slice(0, 5), [...once, { begun: 3 }]);
+    assert.deepEqual(
+      got
+        .slice(5)
+        .map((each) => (each as { n: number }).n)
+        .filter((n) => n !== 3),
+      [],
+    );
   });
 
   test("a request whose worker ends is asked again elsewhere, and answered; what is said after it comes after it", async () => {
