@@ -64,8 +64,8 @@ export const systemClock: Clock = {
   },
 };
 
-/** How much time has passed since some moment, whatever the time of day is set to. */
-export const elapsedBy = (clock: Clock): number => clock.monotonic?.() ?? clock.now();
+/** How many whole milliseconds have passed since some moment, whatever the time of day is set to. */
+export const elapsedBy = (clock: Clock): number => Math.floor(clock.monotonic?.() ?? clock.now());
 
 type ManualTimer = { readonly dueAt: number; readonly order: number; readonly fn: () => void };
 

@@ -3,8 +3,9 @@ import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import fc from "fast-check";
 import { createActor, setup } from "xstate";
-import { type Clock, ManualClock, sleep, systemClock } from "../../src/kernel/clock.ts";
+import { type Clock, elapsedBy, ManualClock, sleep, systemClock } from "../../src/kernel/clock.ts";
 import { InvalidRequestError } from "../../src/protocol/errors.ts";
+import { overlaid } from "../rig.ts";
 import { observe, settled } from "./settled.ts";
 
 test("timers run in order of due time, then of arming, whatever the steps of the clock", () => {
@@ -192,4 +193,12 @@ test("the system clock tells unix time and clears what it set", (t) => {
   systemClock.clearTimeout(undefined);
   t.mock.timers.tick(5);
   assert.equal(fired, 1);
+});
+
+test("what has passed is told in whole milliseconds, by the clock that nobody sets where there is one", () => {
+  const clock = new ManualClock({ startMs: 7 });
+  assert.equal(elapsedBy(overlaid<Clock>(clock, { monotonic: () => 1.9 })), 1);
+  const { setTimeout, clearTimeout, background } = systemClock;
+  assert.equal(elapsedBy({ now: () => 7.5, setTimeout, clearTimeout, background }), 7);
+  assert.ok(Number.isInteger(elapsedBy(systemClock)));
 });
