@@ -68,5 +68,6 @@ function renderFinding({
   code_location: { absolute_file_path: path, line_range },
 }: ReviewOutput["findings"][number]) {
   const head = `- ${title} — ${path}:${line_range.start}-${line_range.end}`;
-  return [head, ...body.split("\n").map((line) => `  ${line}`)].join("\n");
+  const lines = body === "" ? [] : body.replace(/\r?\n$/, "").split(/\r?\n/);
+  return [head, ...lines.map((line) => `  ${line}`)].join("\n");
 }

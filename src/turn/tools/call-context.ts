@@ -9,6 +9,7 @@ import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ReviewDecision } from "../../protocol/policy.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
+import type { HistoryMode } from "../../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import type { ApplyPatchApprovalRequestEvent, ExecApprovalRequestEvent } from "../../protocol/tool-events.ts";
 import type { Duration, TurnItem } from "../../protocol/turn-item.ts";
@@ -50,6 +51,10 @@ export class CallContext {
 
   get threadId(): ThreadId {
     return this.#host.threadId;
+  }
+
+  get historyMode(): HistoryMode {
+    return this.#host.historyMode;
   }
 
   get turnId(): TurnId {

@@ -3,6 +3,7 @@ import type { HeldFolders } from "../../process/sandbox/held-folders.ts";
 import type { ElicitationAnswer } from "../../protocol/elicitation.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../../protocol/ids.ts";
+import type { HistoryMode } from "../../protocol/rollout.ts";
 import type { UserAnswers } from "../../protocol/user-question.ts";
 import type { Agents } from "../agents.ts";
 import type { Approvals } from "../approvals.ts";
@@ -23,6 +24,7 @@ export interface CallQuestions {
 /** What one call of a tool needs of its thread. */
 export interface CallHost {
   readonly threadId: ThreadId;
+  readonly historyMode: HistoryMode;
   readonly clock: Clock;
   readonly questions: CallQuestions;
   readonly terminals: Terminals;

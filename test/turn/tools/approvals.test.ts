@@ -208,7 +208,7 @@ test("a patch is asked about and applied (0.80 approval_accept_decline)", async 
   assert.deepEqual(ofType("turn_diff"), [
     {
       type: "turn_diff",
-      unified_diff: `diff --git a/${path} b/${path}\nnew file mode 100644\nindex ${"0".repeat(40)}..37d4e6c5c48ba0d245164c4e10d5f41140cab980\n--- /dev/null\n+++ b/${path}\n@@ -0,0 +1 @@\n+hi there\n`,
+      unified_diff: `diff --git a/hello.txt b/hello.txt\nnew file mode 100644\nindex ${"0".repeat(40)}..37d4e6c5c48ba0d245164c4e10d5f41140cab980\n--- /dev/null\n+++ b/hello.txt\n@@ -0,0 +1 @@\n+hi there\n`,
     },
   ]);
   assert.match(
@@ -254,6 +254,11 @@ test("workspace-write: a patch inside runs, one outside is asked about or refuse
   const refusal = "patch rejected: writing outside of the project; rejected by user approval settings";
   assert.match(never.outputs()[0] ?? "", /^Exit code: 0\n/);
   assert.deepEqual(never.outputs().slice(1), Array(4).fill(refusal));
+
+  const readOnly = await bench(t, plays, { cwd, approvalPolicy: "never", sandboxPolicy: { type: "read-only" } });
+  await readOnly.thread.run("go");
+  const blocked = "patch rejected: writing is blocked by read-only sandbox; rejected by user approval settings";
+  assert.deepEqual(readOnly.outputs(), Array(5).fill(blocked));
 
   const asking = await bench(t, plays, { cwd, approvalPolicy: "on-request", sandboxPolicy });
   answering(asking.thread, "denied", "denied", "denied", "denied");

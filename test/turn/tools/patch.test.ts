@@ -4,11 +4,11 @@ import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { call, raw } from "../../../src/model/script.ts";
+import { call, raw, type Script } from "../../../src/model/script.ts";
 import { PatchError, parsePatch } from "../../../src/turn/tools/patch/patch-grammar.ts";
 import { patchedContent } from "../../../src/turn/tools/patch/patch-match.ts";
 import { patchInScript } from "../../../src/turn/tools/shell/script-call.ts";
-import { bench, folder } from "./tool-turn.ts";
+import { bench, folder, nextOf, OPEN } from "./tool-turn.ts";
 
 const wrapped = (...lines: string[]): string => ["*** Begin Patch", ...lines, "*** End Patch"].join("\n");
 
@@ -268,6 +268,40 @@ test("one patch adds, updates, moves and deletes; the diff of the turn tells it 
     diff?.unified_diff ?? "",
     /--- a\/keep\.txt\n\+\+\+ b\/keep\.txt\n@@ -1,3 \+1,3 @@\n one\n-two\n\+2\n three\n/,
   );
+});
+
+test("outside of a repository a diff names files from the folder, elsewhere and for old clients by their whole path", async (t) => {
+  const cwd = await folder(t);
+  const elsewhere = join(await folder(t), "far.txt");
+  const input = wrapped("*** Add File: d/near.txt", "+n", `*** Add File: ${elsewhere}`, "+f");
+  const removal = wrapped("*** Delete File: d/near.txt");
+  const plays: Script = [[call("apply_patch", { input })], "done", [call("apply_patch", { input: removal })], "done"];
+  const { manager, thread, ofType } = await bench(t, plays, { cwd });
+  await thread.run("go");
+  const named = ofType("turn_diff")[0]?.unified_diff.match(/^\+\+\+ .*$/gm);
+  assert.deepEqual(named?.sort(), [`+++ b/${elsewhere}`, "+++ b/d/near.txt"]);
+
+  const { thread: legacy } = await manager.startThread({ ...OPEN, cwd }, { historyMode: "legacy" });
+  const told = nextOf(legacy, "turn_diff");
+  await legacy.run("go");
+  assert.match((await told).unified_diff, new RegExp(`^--- a/${cwd}/d/near.txt$`, "m"));
+});
+
+test("a patch that names a file twice is refused: what is shown of it would not be all of it", async (t) => {
+  const cwd = await folder(t);
+  await writeFile(join(cwd, "a.txt"), "one\ntwo\n");
+  const twice = [
+    ["*** Update File: a.txt", "@@", "-one", "+1", "*** Update File: ./a.txt", "@@", "-two", "+2"],
+    ["*** Delete File: a.txt", "*** Add File: a.txt", "+x"],
+    ["*** Add File: b.txt", "+x", "*** Update File: a.txt", "*** Move to: b.txt", "@@", "-one", "+1"],
+  ];
+  const calls = twice.map((lines) => call("apply_patch", { input: wrapped(...lines) }));
+  const { thread, outputs, ofType } = await bench(t, [calls, "done"], { cwd });
+  await thread.run("go");
+  for (const output of outputs())
+    assert.match(output, /^apply_patch verification failed: invalid patch: multiple operations/);
+  assert.deepEqual([outputs().length, ofType("patch_apply_begin")], [3, []]);
+  assert.equal(await readFile(join(cwd, "a.txt"), "utf8"), "one\ntwo\n");
 });
 
 test("two patches of one turn give one diff, and undoing gives none", async (t) => {

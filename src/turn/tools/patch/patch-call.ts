@@ -21,7 +21,9 @@ import { writeConfined } from "./write-confined.ts";
 import { writePlainly } from "./write-plainly.ts";
 
 const REJECTED = "patch rejected by user";
-const OUTSIDE = "writing outside of the project";
+/** Why the policy does not let a patch write by itself. */
+const obstacleOf = ({ sandboxPolicy }: CallContext["config"]): string =>
+  sandboxPolicy.type === "read-only" ? "writing is blocked by read-only sandbox" : "writing outside of the project";
 
 /** The call's output for the model. @throws what is to be told instead: a patch that does not fit, or a refusal */
 export async function runPatch(
@@ -33,7 +35,8 @@ export async function runPatch(
   const place = { cwd, hostPathOf: async (path: string) => (isPrivate ? hostPathOf(path, confinement) : path) };
   const plan = await planOf(text, place);
   const verdict = await judge(call, plan, confinement);
-  if (verdict.question === "refuse") return `patch rejected: ${OUTSIDE}; rejected by user approval settings`;
+  if (verdict.question === "refuse")
+    return `patch rejected: ${obstacleOf(call.config)}; rejected by user approval settings`;
   return new PatchCall(call, plan, verdict).run(verdict.question);
 }
 
@@ -119,7 +122,7 @@ class PatchCall {
     this.#call.startItem({ type: "FileChange", id: this.#call.callId, changes, status: "in_progress" });
     this.#call.publish({ type: "patch_apply_begin", ...this.#place, auto_approved: !asks, changes });
     try {
-      if (asks) await this.#ask(question === "askOutside" ? OUTSIDE : null);
+      if (asks) await this.#ask(question === "askOutside" ? obstacleOf(this.#call.config) : null);
       this.#call.signal.throwIfAborted();
       const diff = TurnDiff.of(this.#call.turnKey);
       await this.#write(({ path, before, after }) => diff.note(path, before, after));
@@ -189,7 +192,9 @@ class PatchCall {
     const folders = await foldersUpToRepository(this.#call.config.cwd);
     const root = folders.at(-1);
     const isRepository = root !== undefined && (await stat(`${root}/.git`).catch(() => undefined)) !== undefined;
-    const unified_diff = await TurnDiff.of(this.#call.turnKey).text(isRepository ? root : undefined);
+    // Codex up to 0.87 names files outside of a repository by their whole path.
+    const elsewhere = this.#call.historyMode === "legacy" ? undefined : this.#call.config.cwd;
+    const unified_diff = await TurnDiff.of(this.#call.turnKey).text(isRepository ? root : elsewhere);
     if (unified_diff !== "") this.#call.publish({ type: "turn_diff", unified_diff });
   }
 

@@ -42,22 +42,19 @@ export async function planPatch(hunks: readonly Hunk[], { cwd, hostPathOf }: Pla
   const steps: FileStep[] = [];
   const changes: FileChanges = {};
   const named = { added: new Set<string>(), modified: new Set<string>(), deleted: new Set<string>() };
-  const planned = new Map<string, string | null>();
 
-  const read = async (path: string, purpose: string): Promise<string> => {
-    const content = planned.has(path) ? planned.get(path) : await readText(await hostPathOf(path), purpose);
-    if (content === null || content === undefined) throw new PatchError(`${purpose} ${path}: it was deleted before`);
-    return content;
-  };
+  const read = async (path: string, purpose: string): Promise<string> => readText(await hostPathOf(path), purpose);
+  /** Each file once: `changes` has to say all that comes of it, for whoever approves the patch. */
   const step = (next: FileStep): void => {
+    const isTaken = steps.some(({ path }) => path === next.path);
+    if (isTaken) throw new PatchError(`invalid patch: multiple operations target ${next.path}`);
     steps.push(next);
-    planned.set(next.path, next.after);
   };
 
   for (const hunk of hunks) {
     const path = resolve(cwd, hunk.path);
     if (hunk.type === "add") {
-      step({ path, before: planned.get(path) ?? (await readIfThere(await hostPathOf(path))), after: hunk.content });
+      step({ path, before: await readIfThere(await hostPathOf(path)), after: hunk.content });
       changes[path] = { type: "add", content: hunk.content };
       named.added.add(hunk.path);
     } else if (hunk.type === "delete") {
@@ -95,7 +92,7 @@ async function readText(path: string, purpose: string): Promise<string> {
 
 const readIfThere = (path: string): Promise<string | null> => readBounded(path, MAX_PATCHED_BYTES).catch(() => null);
 
-/** undefined: an earlier step of the same patch makes it. */
+/** undefined: it went after it was read. */
 const modeOf = (path: string): Promise<number | undefined> =>
   stat(path).then(
     ({ mode }) => mode & PERMISSIONS,

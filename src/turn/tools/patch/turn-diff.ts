@@ -1,4 +1,5 @@
 import { relative } from "node:path";
+import { isWithin } from "../../../process/sandbox/paths.ts";
 import { blobId, unifiedDiff } from "./unified-diff.ts";
 
 type Touched = { readonly before: string | null; after: string | null };
@@ -23,12 +24,11 @@ export class TurnDiff {
     else touched.after = after;
   }
 
-  /** As `git diff` shows it; files are named from the repository's root, outside of one by their whole path. */
-  async text(repository: string | undefined): Promise<string> {
+  /** As `git diff` shows it; files are named from this folder, outside of it by their whole path. */
+  async text(folder: string | undefined): Promise<string> {
     const parts = [...this.#files].sort(([a], [b]) => (a < b ? -1 : 1));
-    const texts = await Promise.all(
-      parts.map(([path, touched]) => fileDiff(repository === undefined ? path : relative(repository, path), touched)),
-    );
+    const nameOf = (path: string) => (folder !== undefined && isWithin(folder, path) ? relative(folder, path) : path);
+    const texts = await Promise.all(parts.map(([path, touched]) => fileDiff(nameOf(path), touched)));
     return texts.join("");
   }
 }
