@@ -226,7 +226,7 @@ export class Connection implements WireListener {
 }
 
 /** What only clients with experimentalApi are told. */
-const EXPERIMENTAL: ReadonlySet<string> = new Set(["thread/settings/updated"]);
+const EXPERIMENTAL: ReadonlySet<string> = new Set(["thread/settings/updated", "thread/queue/changed"]);
 
 const deltasLeftOut = (threadId: string): Told => ({
   method: "warning",

@@ -11,4 +11,6 @@ export type OpenRequest<M extends AskedMsg = AskedMsg> = {
   /** Unix milliseconds. */
   readonly startedAt: number;
   readonly asked: Map<Connection, "v1" | "v2">;
+  /** They were asked, and do not follow the thread any more: what their people answer counts all the same. */
+  readonly left: WeakMap<Connection, "v1" | "v2">;
 };

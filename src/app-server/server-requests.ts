@@ -86,6 +86,7 @@ export class ServerRequests {
       turnId: feed.mapper.turn?.id ?? (msg.turn_id || turn),
       startedAt: this.#clock.now(),
       asked: new Map(),
+      left: new WeakMap(),
     };
     this.#next += 1;
     this.#open.set(request.id, request);
@@ -175,7 +176,7 @@ export class ServerRequests {
 
   onAnswer(connection: Connection, { id, result, failed }: { id: RequestId; result?: unknown; failed: boolean }): void {
     const request = this.#open.get(id);
-    const dialect = request?.asked.get(connection);
+    const dialect = request?.asked.get(connection) ?? request?.left.get(connection);
     if (request === undefined || dialect === undefined) return;
     const { msg } = request;
     if (msg.type === "dynamic_tool_call") {
@@ -244,7 +245,10 @@ export class ServerRequests {
   /** The client follows the thread no more. */
   forget(feed: ThreadFeed, connection: Connection): void {
     for (const request of [...this.#open.values()]) {
-      if (request.feed.threadId !== feed.threadId || !request.asked.delete(connection)) continue;
+      const dialect = request.asked.get(connection);
+      if (request.feed.threadId !== feed.threadId || dialect === undefined) continue;
+      request.asked.delete(connection);
+      request.left.set(connection, dialect);
       this.#dismissUnasked(request);
     }
   }

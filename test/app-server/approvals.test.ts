@@ -105,6 +105,20 @@ test("a client that attaches is asked as well; the first answer wins, the others
   assert.equal((await client.next("turn/completed")).params.turn.status, "completed");
 });
 
+test("who was asked and has unsubscribed can still answer; who was never asked cannot", async (t) => {
+  const { served, threadId } = await asking(t);
+  const { client } = served;
+  const { id } = await asked(client);
+  await client.request("thread/unsubscribe", { threadId });
+  const other = served.connect();
+  await other.initialize();
+  // It was never asked: an id alone is no question.
+  other.send({ id, result: { decision: "cancel" } });
+  await other.request("thread/resume", { threadId, excludeTurns: true });
+  client.send({ id, result: { decision: "accept" } });
+  assert.equal((await other.next("turn/completed")).params.turn.status, "completed");
+});
+
 test("who comes while a command waits for its approval sees the command, by every method that shows the turn", async (t) => {
   const { served, threadId, turnId } = await asking(t);
   await asked(served.client);

@@ -110,6 +110,18 @@ test("a review is told from enteredReviewMode to exitedReviewMode, with the revi
   assert.ok(told.includes("<user_action>") && told.includes("Full review comments") && !told.includes("echo seen"));
 });
 
+test("a finding's text is shown line by line: none of an empty one, and none after its last line end", async (t) => {
+  const bodies = ["", "one\n\ntwo\n", "a\r\nb"];
+  const found = bodies.map((body, index) => ({ ...finding(`F${index}`, 1), body }));
+  const said = { findings: found, overall_correctness: "x", overall_explanation: "E", overall_confidence_score: 1 };
+  const review = await begun(t, [JSON.stringify(said)]);
+  await reviewed(review);
+  const { params } = await review.client.find(({ params }) => params?.item?.type === "exitedReviewMode");
+  const head = (index: number) => `- F${index} — /w/a.txt:1-1`;
+  const shown = [head(0), `${head(1)}\n  one\n  \n  two`, `${head(2)}\n  a\n  b`];
+  assert.equal(params.item.review, ["E", "Full review comments:", ...shown].join("\n\n"));
+});
+
 test("what is stored of a review is read as one turn, and its reviewer is in no list", async (t) => {
   const ready = await begun(t, [findings("One")]);
   const { client, threadId } = ready;

@@ -177,5 +177,12 @@ test("settings that cannot be are refused, and clients without experimentalApi h
   await plain.request("thread/resume", { threadId });
   await client.request("thread/settings/update", { threadId, model: "other" });
   await client.next("thread/settings/updated");
-  assert.equal(plain.methods.includes("thread/settings/updated"), false);
+  await client.request("thread/queue/add", {
+    threadId,
+    input: [{ type: "text", text: "x" }],
+    clientUserMessageId: "c",
+  });
+  await plain.next("turn/completed");
+  const hidden = ["thread/settings/updated", "thread/queue/changed"];
+  assert.ok(hidden.every((method) => client.methods.includes(method) && !plain.methods.includes(method)));
 });
