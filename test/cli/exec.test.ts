@@ -156,6 +156,25 @@ test("with an output schema only the final message is printed, and it goes to th
   assert.match(bad.stderr, /^error: --output-schema .*bad\.json: not a JSON object \(invalid_request\)\n$/);
 });
 
+test("-o holds a completed turn's last message alone, and one that cannot be written is told before the model is asked", async (t) => {
+  const refusal = answering(400, { error: { message: "no" } });
+  await using server = await ModelServer.start(refusal, streaming(sse(created, completed)));
+  const home = await homeWithProvider(t, server.baseUrl);
+  const last = join(home, "last.txt");
+  for (const nowhere of [join(home, "none/last.txt"), home]) {
+    const refused = await skein(["exec", "hi", "--home", home, "-o", nowhere]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /^error: cannot write .*\(store_io\)\n$/);
+  }
+  assert.equal(server.requests.length, 0);
+  await writeFile(last, "of before");
+  assert.equal((await skein(["exec", "hi", "--home", home, "-o", last])).code, 1);
+  assert.equal(await readFile(last, "utf8"), "of before");
+  const silent = await skein(["exec", "hi", "--home", home, "-o", last]);
+  assert.deepEqual([silent.code, await readFile(last, "utf8")], [0, ""]);
+  assert.match(silent.stderr, /the turn said nothing/);
+});
+
 test("an answer that does not fit the schema fails", async (t) => {
   const home = await tempFolder(t);
   await writeFile(join(home, "schema.json"), "{}");
@@ -179,7 +198,7 @@ test("an image goes to the model", async (t) => {
   await writeFile(image, Buffer.from(dot, "base64"));
   const { code } = await skein(["exec", "what is it?", "--home", home, "--image", image]);
   assert.equal(code, 0);
-  assert.match(JSON.stringify(inputOf(server.requests[0]?.body ?? "").at(-1)), /data:image\/png;base64,/);
+  assert.match(JSON.stringify(inputOf(server.requests[0]?.body ?? "").at(-1)), /data:image\/png;base64,.*what is it\?/);
 });
 
 test("a tool's work is shown on standard error, and its folder is --cd's", async (t) => {

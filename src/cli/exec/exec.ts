@@ -1,11 +1,10 @@
-import { writeFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import type { ReviewTarget, TurnResult, UserInput } from "../../index.ts";
+import type { ReviewTarget, UserInput } from "../../index.ts";
 import { CODEX_TOOLS } from "../../protocol/built-in-tool-names.ts";
-import { EXIT, Exit, notWritten } from "../failure.ts";
+import { EXIT, Exit } from "../failure.ts";
 import { Interruption } from "../interruption.ts";
 import { drained, type Io } from "../terminal/io.ts";
 import { JsonView } from "./json-view.ts";
+import { LastMessageFile } from "./last-message-file.ts";
 import type { ExecOptions, ReviewOptions } from "./options.ts";
 import { inputOf, schemaOf, targetOf, withPiped } from "./request.ts";
 import { SdkView } from "./sdk-view.ts";
@@ -34,6 +33,8 @@ async function runOneTurn(
   io: Io,
 ): Promise<void> {
   const outputSchema = options.outputSchema === undefined ? undefined : await schemaOf(options.outputSchema, io);
+  const file =
+    options.outputLastMessage === undefined ? undefined : await LastMessageFile.at(options.outputLastMessage, io);
   using interruption = new Interruption();
   const { signal } = interruption;
   const view = viewFor(options, io);
@@ -41,8 +42,8 @@ async function runOneTurn(
     const result = await withSession(toolsOf(options), { thread, view, signal }, io, (session) =>
       runTurn(session, { input, view, signal, ...(outputSchema !== undefined && { outputSchema }) }, io),
     );
-    await keepLastMessage(result, options, io);
     const outcome = view instanceof SdkView ? view.outcome : result.status;
+    if (outcome === "completed") await file?.write(result.lastAgentMessage);
     if (outcome !== "completed") throw new Exit(interruption.exitCode ?? EXIT.failed);
   } catch (error) {
     interruption.throwIfInterrupted();
@@ -63,9 +64,3 @@ const toolsOf = ({ tools, experimentalJson, ...options }: ExecOptions): ExecOpti
   const chosen = tools ?? (experimentalJson ? CODEX_TOOLS : undefined);
   return { ...options, ...(chosen !== undefined && { tools: chosen }) };
 };
-
-async function keepLastMessage(result: TurnResult, { outputLastMessage }: ExecOptions, io: Io): Promise<void> {
-  if (outputLastMessage === undefined) return;
-  const path = resolve(io.cwd(), outputLastMessage);
-  await writeFile(path, `${result.lastAgentMessage ?? ""}\n`).catch(notWritten(path));
-}

@@ -11,7 +11,7 @@ export async function inputOf(prompt: string | undefined, options: ExecOptions, 
   const text = await promptText(prompt, options, io);
   const images = (options.image ?? []).map((path) => ({ type: "local_image" as const, path: resolve(io.cwd(), path) }));
   if (text.trim() === "" && images.length === 0) throw new UsageError("the prompt is empty");
-  return text.trim() === "" ? images : [{ type: "text", text }, ...images];
+  return text.trim() === "" ? images : [...images, { type: "text", text }];
 }
 
 /** What `review` looks at: exactly one of its options, or instructions. @throws UsageError */
