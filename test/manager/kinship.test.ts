@@ -42,6 +42,7 @@ suite("kinship", () => {
           for (const id of ids) {
             assert.equal(new Set(namesUnder(id)).size, kinship.startedBy(id).length);
             assert.equal(kinship.hasUnder(id), kinship.allUnder(id).length > 0);
+            assert.equal(kinship.roomUnder(id).children, kinship.childrenOf(id).length);
           }
         }
         for (const id of ids) {

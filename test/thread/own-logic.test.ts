@@ -6,8 +6,9 @@ import { defineThreadLogic, type OwnLogicInput, type Thread, ThreadManager, tool
 import { call, fail, say } from "../../src/model/script.ts";
 import { ModelError } from "../../src/protocol/model-error.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
+import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { observe, settled } from "../kernel/settled.ts";
-import { assertPaired, linesOf, next, type Rig, rig, typesOf, until, watch } from "../rig.ts";
+import { assertPaired, linesOf, next, overlaid, type Rig, rig, typesOf, until, watch } from "../rig.ts";
 
 type Emitted = { type: string; id?: unknown; msg?: unknown; [field: string]: unknown };
 type Command = { type: string; id: string; msg: { type: string }; op: { type: string; items: unknown[] } };
@@ -488,7 +489,13 @@ suite("what a logic may do", () => {
   });
 
   test("the name is stored, so that a resumed thread has its logic; an unknown one is a typed error that leaves nothing", async () => {
-    const store = memoryStore();
+    let created = 0;
+    const memory = memoryStore();
+    const create: ThreadStore["create"] = (...given) => {
+      created += 1;
+      return memory.create(...given);
+    };
+    const store = overlaid(memory, { create });
     const parser = defineThreadLogic({ turn: () => "parsed" });
     const first = await rig({ store, logics: { parser } });
     const { threadId, thread } = await first.manager.startThread({ logic: "parser" });
@@ -498,6 +505,7 @@ suite("what a logic may do", () => {
       message: /no logic `parsr`; its `logics` are `parser`, `built-in`/,
     });
     assert.equal((await first.manager.listThreads()).threads.length, 1);
+    assert.equal(created, 1);
     await first[Symbol.asyncDispose]();
     await using second = await rig({ store, logics: { parser } });
     assert.equal((await (await second.manager.resumeThread(threadId)).thread.run("y")).lastAgentMessage, "parsed");
