@@ -76,6 +76,21 @@ suite("SEMANTICS 2.2: submission ids", () => {
     }
   });
 
+  test("what joined a turn that still waits for its turn is running, and is cut with it", async () => {
+    await using r = await rig({ script: [[hang()]] });
+    const { thread } = await r.manager.startThread();
+    void thread.run("a");
+    await until(() => r.model.asked === 1);
+    await thread.submit({ type: "compact" });
+    const ids = ["starts", "joins"];
+    for (const id of ids) await thread.submitWithId({ id, op: input(id) });
+    const outcomes = () => Promise.all(ids.map((id) => thread.outcomeOf(id)));
+    assert.deepEqual(await outcomes(), ["running", "running"]);
+    await thread.interrupt();
+    await until(() => thread.activeTurn === undefined);
+    assert.deepEqual(await outcomes(), ["cut", "cut"]);
+  });
+
   test("what joined a turn is spent too, under whatever id, and shares the turn's fate", async () => {
     await using r = await rig({ script: [[hang()], [say("both")]] });
     const { thread } = await r.manager.startThread();
