@@ -24,6 +24,6 @@ export async function* flatHistory(
         ordinal += 1;
       }
     }
-    if (lines.length > 0) yield lines;
+    yield lines;
   }
 }

@@ -39,6 +39,19 @@ function foreignOwner(home: TempHome, threadId: string, silentForMs: number, fie
 }
 
 describe("leases", () => {
+  test("where none can be made, the error says of which thread, and why", async () => {
+    await using home = new TempHome();
+    const store = home.open();
+    await (await store.create(header())).close();
+    rmSync(join(home.path, "leases"), { recursive: true });
+    writeFileSync(join(home.path, "leases"), "a file in the folder's place");
+    const meta = header();
+    await assert.rejects(store.create(meta), (error: Error & { code?: string }) => {
+      assert.deepEqual([error.code, (error.cause as NodeJS.ErrnoException).code], ["store_io", "ENOTDIR"]);
+      return error.message.includes(`cannot take the lease of thread ${meta.id}`);
+    });
+  });
+
   test("two stores of one process refuse each other, and a closed store holds nothing", async () => {
     await using home = new TempHome();
     const [a, b] = [home.open(), home.open()];
