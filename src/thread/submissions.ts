@@ -97,6 +97,13 @@ function send(thread: Incarnation, id: SubmissionId, handing: Handing): Submissi
   return id;
 }
 
+/** Whether the op is a command that was begun beside the running turn. */
+const isBeside = (thread: Incarnation, { id, op }: Submission): boolean =>
+  op.type === "run_user_shell_command" &&
+  thread.takesInput &&
+  thread.turn?.id !== id &&
+  thread.intake.taskOf(id) === undefined;
+
 /** The op was given to the thread: whatever of it nothing else will store, is stored now (T7). */
 function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, durability }: Handing): void {
   const { id, turnId: named } = submission;
@@ -106,14 +113,14 @@ function note(thread: Incarnation, submission: Submission, { id: chosen, isNew, 
   const starts = taskKindOf(submission.op) !== undefined;
   const { deferred, queue = [] } = thread.remembered;
   const hasBegun = turn?.id === id || openTurn?.id === id;
-  const isWaiting =
-    thread.holds(id) ||
-    (deferred !== undefined && (task !== undefined || (starts && !hasBegun && !isEmptyInput(submission.op))));
+  // What is refused waits for nothing.
+  const isWaiting = thread.holds(id) || (deferred !== undefined && (task !== undefined || deferred.at(-1)?.id === id));
   const isNamed = chosen !== undefined && isNew !== true;
   // What it comes to says so itself.
-  if (submission.op.type === "thread_rollback" && !thread.hasOwnLogic) return;
+  if (!thread.hasOwnLogic && (submission.op.type === "thread_rollback" || isBeside(thread, submission))) return;
   if (!isNamed && !isWaiting) return;
-  const own = named ?? (starts && isUuid(id) ? id : undefined);
+  const isOver = isEmptyInput(submission.op) && !thread.hasOwnLogic;
+  const own = isOver ? undefined : (named ?? (starts && isUuid(id) ? id : undefined));
   const joined = task === turn?.id ? turn?.turnId : queue.find((waiting) => waiting.id === task)?.turnId;
   const turnId = hasBegun
     ? (turn?.turnId ?? openTurn?.msg.turn_id ?? own)

@@ -64,11 +64,15 @@ function holdInput(thread: Incarnation, held: Submission, task: SubmissionId): v
 
 /** What the command comes to joins the turn that runs then, or is recorded at once. */
 function runBeside(thread: Incarnation, { id, op }: Submission): void {
+  const { turn, intake } = thread;
   const asked = askedCommand(op);
-  if (thread.turn === undefined || asked === undefined) return;
+  if (turn === undefined || asked === undefined) return;
+  // Nobody is to run it a second time: what becomes of it is what becomes of the turn.
+  intake.noteTaken(id);
+  intake.ledger.note({ id, op }, { isNamed: !intake.hasGiven(id), isWaiting: false, turnId: turn.turnId });
   const record = (message: ResponseItem) =>
     thread.actor.send({ type: "op.submit", id, op: { type: "inject_items", items: [message] } });
-  void runUserShell(thread, thread.turn, { ...asked, record });
+  void runUserShell(thread, turn, { ...asked, record });
 }
 
 function refuseToRollBack(thread: Incarnation, id: SubmissionId, message: string): void {

@@ -46,6 +46,7 @@ function recordInitialContext(host: TurnHost, config: ResolvedThreadConfig): voi
 export function injectItems(host: TurnHost, id: SubmissionId, items: readonly ResponseItem[]): void {
   recordInitialContext(host, host.config);
   for (const item of items) recordItem(host, id, item);
+  host.intake.noteTaken(id);
 }
 
 /** Records the input that started the turn, unless that is done. Waits only for images and skills that have to be read. */

@@ -5,11 +5,11 @@ import fc from "fast-check";
 import { fromCallback } from "xstate";
 import type { OwnLogicInput, Thread } from "../../src/index.ts";
 import { IdFilter } from "../../src/kernel/id-filter.ts";
-import { hang, say } from "../../src/model/script.ts";
+import { hang, say, wait } from "../../src/model/script.ts";
 import { newThreadId } from "../../src/protocol/ids.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore, ThreadWriter } from "../../src/store/thread-store.ts";
-import { linesOf, next as nextOf, overlaid, rig, textsOf, typesOf, until, watch } from "../rig.ts";
+import { latch, linesOf, next as nextOf, overlaid, rig, textsOf, typesOf, until, watch } from "../rig.ts";
 
 const input = (text: string) => ({ type: "user_input" as const, items: [{ type: "text" as const, text }] });
 const HALF_AN_HOUR = 31 * 60_000;
@@ -126,6 +126,54 @@ suite("SEMANTICS 2.2: submission ids", () => {
       await resumed.submitWithId(command);
       await resumed.run("on");
       assert.ok(!typesOf(seen).includes("exec_command_begin"));
+    });
+
+    test(`a command beside a turn under ${form} shares the turn's fate, and is not begun again by a life that goes on with the turn`, async () => {
+      const config = { cwd: "/", recovery: "continue" } as const;
+      const gate = latch();
+      const supervision = { backoffMs: 1, random: () => 0 };
+      await using r = await rig({ config, supervision, script: [[hang()], [wait(gate.opened), say("on")]] });
+      const { thread } = await r.manager.startThread();
+      const seen = watch(thread);
+      await thread.submit(input("go"));
+      await until(() => r.model.asked === 1);
+      const id = make();
+      const op = { type: "run_user_shell_command", command: "true" } as const;
+      const ended = nextOf(thread, "exec_command_end");
+      await thread.submitWithId({ id, op });
+      await thread.submit(op);
+      await ended;
+      assert.equal(await thread.outcomeOf(id), "running");
+      thread.actor?.send({ type: "op.submit", id: "broken" });
+      await until(() => thread.actor === undefined);
+      await r.clock.advanceAsync(10);
+      await until(() => r.model.asked === 2);
+      const over = nextOf(thread, "task_complete");
+      gate.open();
+      await over;
+      assert.equal(await thread.outcomeOf(id), "done");
+      await r.clock.advanceAsync(HALF_AN_HOUR);
+      await thread.submitWithId({ id, op });
+      await thread.run("next");
+      assert.equal(typesOf(seen).filter((type) => type === "exec_command_begin").length, 2);
+      assert.equal(typesOf(seen).filter((type) => type === "task_started").length, 2);
+    });
+
+    test(`an input without items under ${form} is done at once, and once for all`, async () => {
+      const store = memoryStore();
+      const r = await rig({ store });
+      const { thread, threadId } = await r.manager.startThread();
+      const nothing = { id: make(), op: { type: "user_input" as const, items: [] } };
+      await thread.submitWithId(nothing);
+      assert.equal(await thread.outcomeOf(nothing.id), "done");
+      await r[Symbol.asyncDispose]();
+
+      await using again = await rig({ store });
+      const resumed = (await again.manager.resumeThread(threadId)).thread;
+      const seen = watch(resumed);
+      assert.equal(await resumed.outcomeOf(nothing.id), "done");
+      await resumed.submitWithId({ ...nothing, rerun: true });
+      assert.deepEqual(typesOf(seen), []);
     });
   }
 
@@ -251,6 +299,70 @@ suite("SEMANTICS 2.1: what is acknowledged is stored", () => {
       await thread.submit({ type: "compact" });
     },
   };
+
+  test("what a thread that is closing has refused is nothing that waits: no later life goes on with it, or tells the model of it", async () => {
+    const store = memoryStore();
+    const config = { recovery: "continue" } as const;
+    const slow = latch();
+    const holding = overlaid<ThreadStore>(store, {
+      create: async (...parts) => {
+        const writer = await store.create(...parts);
+        return overlaid(writer, { close: () => slow.opened.then(() => writer.close()) });
+      },
+    });
+    const r = await rig({ store: holding, config });
+    const { thread, threadId } = await r.manager.startThread();
+    await thread.run("first");
+    const closing = thread.shutdown();
+    const seen = watch(thread);
+    await thread.submitWithId({ id: "late", op: input("refused") });
+    await thread.submit(input("refused too"));
+    assert.deepEqual(typesOf(seen), ["error", "error"]);
+    slow.open();
+    await closing;
+    await r[Symbol.asyncDispose]();
+
+    await using again = await rig({ store, config });
+    const resumed = (await again.manager.resumeThread(threadId)).thread;
+    await again.clock.advanceAsync(10);
+    assert.deepEqual([again.model.asked, await resumed.outcomeOf("late")], [0, "cut"]);
+    await resumed.run("next");
+    assert.deepEqual(
+      textsOf(again.model.requests[0] ?? assert.fail()).filter((text) => text.startsWith("refused")),
+      [],
+    );
+  });
+
+  test("items that are to be known behind a rollback are stored before they are acknowledged, and told once", async () => {
+    const { store, survivor } = crashable();
+    const slow = latch();
+    let isSlow = false;
+    const holding = overlaid<ThreadStore>(store, {
+      create: async (...parts) => {
+        const writer = await store.create(...parts);
+        return overlaid(writer, {
+          sync: async () => (isSlow ? slow.opened : undefined)?.then(() => writer.sync()) ?? writer.sync(),
+        });
+      },
+    });
+    await using r = await rig({ store: holding });
+    const { thread, threadId } = await r.manager.startThread();
+    await thread.run("first");
+    isSlow = true;
+    const rolling = thread.rollback(1);
+    const content = [{ type: "input_text" as const, text: "known" }];
+    await thread.submit({ type: "inject_items", items: [{ type: "message", role: "developer", content }] });
+    const dead = await survivor(threadId);
+    slow.open();
+    await rolling;
+    await until(() => thread.status !== "running");
+    for (const left of [dead, await survivor(threadId)]) {
+      await using again = await rig({ store: left });
+      const resumed = (await again.manager.resumeThread(threadId)).thread;
+      await resumed.run("next");
+      assert.equal(textsOf(again.model.requests[0] ?? assert.fail()).filter((text) => text === "known").length, 1);
+    }
+  });
 
   test("input that an own logic was given, and has not begun with, is in the history after the process died, once", async () => {
     const deaf = fromCallback<{ type: string }, OwnLogicInput>(({ input: { thread, sessionConfigured } }) =>
