@@ -2,6 +2,7 @@ import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { EventMsg } from "../protocol/event.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
+import type { RolloutLine } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { hidesHistory, type RolloutProblem } from "../store/rollout-problem.ts";
 import type { ForkBase, LoadRange, ThreadStore } from "../store/thread-store.ts";
@@ -11,7 +12,7 @@ import { initialContext } from "../turn/initial-context.ts";
 import { messageOf } from "../turn/user-message.ts";
 import { EVENTS_OF_HISTORY, Rebuilt } from "./rebuild.ts";
 import { isNoState } from "./saved-state.ts";
-import type { SharedPasts } from "./shared-pasts.ts";
+import type { Past, SharedPasts } from "./shared-pasts.ts";
 import type { SubmissionLedger } from "./submission-ledger.ts";
 
 /** Whose history is loaded. */
@@ -31,6 +32,9 @@ export interface LoadingThread {
 
 /** The lines that a fork begins with: by a name that no others have, and up to which ordinal. */
 type Inherited = { readonly place: string; readonly end: number };
+
+/** How a thread's history is read: of a fork that was just made, which lines it inherits; and whether its next life in this process goes on from it. */
+export type Reading = { readonly inherits: ForkBase["inherits"]; readonly isKept: boolean };
 
 /** What its owner is told: the history, as soon as it is read, and when everything is done or has failed. */
 export type LoaderOutcomes = { readonly onRead: (history: History) => void; readonly onEnd: () => void };
@@ -63,12 +67,13 @@ export class HistoryLoader {
   /** What the thread recorded while the lines were being read; those lines may or may not have been among them. */
   #stale = false;
   #hidden: RolloutProblem[] = [];
-  readonly #inherits: ForkBase["inherits"];
+  readonly #reading: Reading;
+  /** The last line that was looked at; undefined where what it comes to is this life's alone. */
+  #last: RolloutLine | undefined;
 
-  /** @param inherits which lines a fork begins with, where that is known: what they come to is shared */
-  constructor(thread: LoadingThread, inherits: ForkBase["inherits"], { onRead, onEnd }: LoaderOutcomes) {
+  constructor(thread: LoadingThread, reading: Reading, { onRead, onEnd }: LoaderOutcomes) {
     this.#thread = thread;
-    this.#inherits = inherits;
+    this.#reading = reading;
     this.#onRead = onRead;
     this.loaded = this.#load(this.#controller.signal).finally(onEnd);
     this.loaded.catch(() => undefined);
@@ -129,12 +134,32 @@ export class HistoryLoader {
   }
 
   async #read(signal: AbortSignal): Promise<Rebuilt> {
+    if (!this.#reading.isKept) return this.#readWhole(signal);
+    const { threadId, store, env } = this.#thread;
+    // A thread that was deleted and made anew under its id is another: its header tells.
+    const place = `${threadId} ${(await store.header(threadId)).timestamp}`;
+    const past = env.pasts.find(place);
+    const rebuilt = (past && (await this.#goOn(past, signal))) ?? (await this.#readWhole(signal));
+    const last = this.#last;
+    if (last === undefined || this.#hidden.length > 0) env.pasts.forget(place);
+    else env.pasts.share(place, { rebuilt, last });
+    return rebuilt;
+  }
+
+  /** What has been said since; undefined where the line that it ends with is another one now, as in a database that was put back. */
+  async #goOn({ rebuilt, last }: Past, signal: AbortSignal): Promise<Rebuilt | undefined> {
+    this.#hidden = [];
+    const isStill = await this.#readInto(rebuilt, { from: { ordinal: last.ordinal ?? 0 } }, signal, { after: last });
+    return isStill ? rebuilt : undefined;
+  }
+
+  async #readWhole(signal: AbortSignal): Promise<Rebuilt> {
     const inherited = await this.#inherited();
     const shared = inherited && this.#thread.env.pasts.find(inherited.place);
     if (shared !== undefined) {
       this.#hidden = [];
-      await this.#readInto(shared, { from: { ordinal: inherited?.end ?? 0 } }, signal);
-      return shared;
+      await this.#readInto(shared.rebuilt, { from: { ordinal: inherited?.end ?? 0 } }, signal);
+      return shared.rebuilt;
     }
     return (
       (await this.#readFrom("compaction", inherited, signal)) ??
@@ -145,8 +170,9 @@ export class HistoryLoader {
 
   /** A thread that was deleted and made anew under its id is another: its header tells. */
   async #inherited(): Promise<Inherited | undefined> {
-    if (this.#inherits === null) return undefined;
-    const { threadId, end } = this.#inherits;
+    const { inherits } = this.#reading;
+    if (inherits === null) return undefined;
+    const { threadId, end } = inherits;
     try {
       const { timestamp } = await this.#thread.store.header(threadId);
       return { place: `${threadId} ${timestamp} ${end.ordinal}`, end: end.ordinal };
@@ -164,16 +190,16 @@ export class HistoryLoader {
   ): Promise<Rebuilt | undefined> {
     const rebuilt = new Rebuilt();
     this.#hidden = [];
-    const isWhole = await this.#readInto(rebuilt, { from }, signal, inherited);
+    const isWhole = await this.#readInto(rebuilt, { from }, signal, { inherited });
     return isWhole ? rebuilt : undefined;
   }
 
-  /** false: it begins with a compaction that needs what lies before it. */
+  /** false: it begins with a compaction that needs what lies before it, or not with the line that it is to go on after. */
   async #readInto(
     rebuilt: Rebuilt,
     { from }: Required<Pick<LoadRange, "from">>,
     signal: AbortSignal,
-    inherited?: Inherited,
+    { inherited, after }: { readonly inherited?: Inherited | undefined; readonly after?: RolloutLine } = {},
   ): Promise<boolean> {
     const onProblem = (problem: RolloutProblem) => {
       if (hidesHistory(problem)) this.#hidden.push(problem);
@@ -181,23 +207,37 @@ export class HistoryLoader {
     const context = () => initialContext(this.#thread.config);
     let toShare = inherited;
     let isEmpty = true;
+    let isOnlyOurs = false;
+    this.#last = after;
     const range = { from, wants: isOfHistory, signal, onProblem };
     for await (const page of this.#thread.store.load(this.#thread.threadId, range)) {
       const first = isEmpty ? page[0] : undefined;
       if (from === "compaction" && first?.type === "compacted" && !first.payload.replacement_history) return false;
+      if (after !== undefined && first !== undefined && JSON.stringify(first) !== JSON.stringify(after)) return false;
       for (const line of page) {
+        if (line === first && after !== undefined) {
+          isEmpty = false;
+          continue;
+        }
         if (toShare !== undefined && (line.ordinal ?? 0) >= toShare.end) {
-          if (!isEmpty && this.#hidden.length === 0) this.#thread.env.pasts.share(toShare.place, rebuilt);
+          const last = this.#last;
+          if (last !== undefined && this.#hidden.length === 0)
+            this.#thread.env.pasts.share(toShare.place, { rebuilt, last });
           toShare = undefined;
         }
         // What it comes to depends on this thread's own settings.
-        if (line.type === "compacted" && !line.payload.replacement_history) toShare = undefined;
+        if (line.type === "compacted" && !line.payload.replacement_history) {
+          toShare = undefined;
+          isOnlyOurs = true;
+        }
         rebuilt.add(line, context);
         isEmpty = false;
+        this.#last = line;
       }
       const turning = yieldToLoop();
       if (turning !== undefined) await turning;
     }
-    return true;
+    if (isOnlyOurs) this.#last = undefined;
+    return after === undefined || !isEmpty;
   }
 }

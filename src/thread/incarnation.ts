@@ -288,9 +288,9 @@ export class Incarnation implements TurnHost {
     return this.past.history;
   }
 
-  /** Has it in memory before the turn comes that needs it; what keeps it from being read, that turn tells. */
+  /** Has it in memory before the turn comes that needs it, and for the next life here; what keeps it from being read, that turn tells. */
   async readAhead(signal: AbortSignal): Promise<void> {
-    if (this.#own === undefined) await this.past.open(signal)?.catch(() => undefined);
+    if (this.#own === undefined) await this.past.openKept(signal)?.catch(() => undefined);
   }
 
   /** The stored lines were read. */

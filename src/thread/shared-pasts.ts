@@ -1,19 +1,26 @@
-/** What the forks of one place inherit: the first of them reads it, and the others share it as long as there is room (T9). */
+/**
+ * What the lines up to some place come to, as long as there is room for it (T9): of the forks of one place the first reads it, and the
+ * others share it; a thread that was given away and comes back reads only what has been said meanwhile.
+ */
+import type { RolloutLine } from "../protocol/rollout.ts";
 import type { History } from "../turn/history.ts";
 import type { HistoryCache, HistoryHolder } from "./history-cache.ts";
 import type { Rebuilt } from "./rebuild.ts";
 
+/** `last`: the line that it ends with, of those that were looked at. */
+export type Past = { readonly rebuilt: Rebuilt; readonly last: RolloutLine };
+
 class SharedPast implements HistoryHolder {
-  readonly rebuilt: Rebuilt;
+  readonly past: Past;
   readonly #onDropped: () => void;
 
-  constructor(rebuilt: Rebuilt, onDropped: () => void) {
-    this.rebuilt = rebuilt;
+  constructor(past: Past, onDropped: () => void) {
+    this.past = past;
     this.#onDropped = onDropped;
   }
 
   get history(): History {
-    return this.rebuilt.history;
+    return this.past.rebuilt.history;
   }
 
   dropHistory(): boolean {
@@ -31,16 +38,22 @@ export class SharedPasts {
   }
 
   /** A copy, to go on from. */
-  find(place: string): Rebuilt | undefined {
-    const past = this.#pasts.get(place);
-    if (past === undefined) return undefined;
-    this.#room.keep(past);
-    return past.rebuilt.copy();
+  find(place: string): Past | undefined {
+    const found = this.#pasts.get(place);
+    if (found === undefined) return undefined;
+    this.#room.keep(found);
+    return { ...found.past, rebuilt: found.past.rebuilt.copy() };
   }
 
-  share(place: string, rebuilt: Rebuilt): void {
-    const past = new SharedPast(rebuilt.copy(), () => this.#pasts.delete(place));
+  share(place: string, { rebuilt, last }: Past): void {
+    this.forget(place);
+    const past = new SharedPast({ rebuilt: rebuilt.copy(), last }, () => this.#pasts.delete(place));
     this.#pasts.set(place, past);
     this.#room.keep(past);
+  }
+
+  forget(place: string): void {
+    const past = this.#pasts.get(place);
+    if (past !== undefined) this.#room.forget(past);
   }
 }

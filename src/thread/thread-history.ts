@@ -20,6 +20,7 @@ export class ThreadHistory implements HistoryHolder {
   #items: History | undefined;
   #isFresh: boolean;
   #loader: HistoryLoader | undefined;
+  #isKept = false;
   readonly #inherits: ForkBase["inherits"];
 
   /**
@@ -46,11 +47,18 @@ export class ThreadHistory implements HistoryHolder {
     return this.#loader !== undefined;
   }
 
+  /** As open; and what is read is kept for the thread's next life in this process, which goes on from it. */
+  openKept(signal: AbortSignal): Promise<void> | undefined {
+    this.#isKept = true;
+    return this.open(signal);
+  }
+
   /** Loads and repairs the history, unless it is in memory (T6): then there is nothing to wait for. */
   open(signal: AbortSignal): Promise<void> | undefined {
     if (this.#isFresh) this.#items ??= new History();
     if (this.#items !== undefined) return undefined;
-    this.#loader ??= new HistoryLoader(this.#owner, this.#inherits, {
+    const reading = { inherits: this.#inherits, isKept: this.#isKept };
+    this.#loader ??= new HistoryLoader(this.#owner, reading, {
       onRead: (history) => {
         this.#items = history;
       },

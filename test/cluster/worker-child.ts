@@ -1,6 +1,7 @@
 /**
  * A worker in a process of its own, over PostgreSQL: `worker-child.ts STORE [DYING]`. It prints its address, and drains on SIGTERM. With DYING it kills
- * itself once a thread's note that tells of that text is stored.
+ * itself once a thread's note that tells of that text is stored; with DIES_AFTER in its environment, once so many statements of its first turn have been
+ * answered.
  */
 import assert from "node:assert/strict";
 import { createWorker } from "../../src/cluster/index.ts";
@@ -8,6 +9,7 @@ import { call, hang, type ModelRequest, type Step, say, scriptedClient, ThreadMa
 import { postgresStore } from "../../src/store/postgres/postgres-store.ts";
 import { overlaid } from "../rig.ts";
 import { guarded } from "./behaviours.ts";
+import { watchedPool } from "./watched-pool.ts";
 
 const AGENTS = "multi_agent_v1";
 
@@ -34,7 +36,14 @@ function answer({ input }: ModelRequest): Step[] {
 }
 
 const [connectionString = "", dying] = process.argv.slice(2);
-const database = postgresStore({ connectionString });
+let left = Number(process.env.DIES_AFTER ?? Number.POSITIVE_INFINITY);
+let hasBegun = false;
+const pool = watchedPool(connectionString, (text) => {
+  hasBegun ||= text.includes("SELECT n.id, n.kind");
+  if (hasBegun) left -= 1;
+  if (left <= 0) process.kill(process.pid, "SIGKILL");
+});
+const database = postgresStore({ pool });
 const { notes } = database;
 assert.ok(notes);
 const write: typeof notes.write = async (...note) => {
@@ -54,6 +63,7 @@ process.once("SIGTERM", async () => {
   await worker.close({ deadlineMs: 500 });
   await manager.shutdown({ deadlineMs: 1_000 });
   await store.close();
+  await pool.end();
   process.exit(0);
 });
 process.stdout.write(`${url}\n`);
