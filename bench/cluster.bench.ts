@@ -1,9 +1,10 @@
 /**
- * What does a cluster cost beside one process with the same store and model, and beside a bare handler of Restate that only
- * echoes? All on this machine, by servers of npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_FORKS` (30),
+ * What does a cluster cost beside one process with the same store and model, beside a bare handler of Restate that only echoes, and beside
+ * one that does as little as a turn can (`floor`: the same requests, journal, statements and commits)? All on this machine, by servers of npm; so it runs only when it is named. `BENCH_TURNS` (400), `BENCH_FORKS` (30),
  * `BENCH_MESSAGES` (10,000: of the longest thread that is forked) and `BENCH_WORKERS` (1, 2 and 4) say how large it is.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -142,6 +143,19 @@ async function echo({ ingress, width }: Args): Promise<Measured> {
   return named("echo", taken);
 }
 
+/** A turn as a client of the cluster has it: handed in, then waited for. */
+async function floor({ ingress, width }: Args): Promise<Measured> {
+  const taken = await timed(TURNS, Number(width), async (n) => {
+    const init = { method: "POST", headers: { "idempotency-key": randomUUID() } };
+    const sent = await fetch(`${ingress}/Echo/${n % Number(width)}/turn/send`, init);
+    const { invocationId } = (await sent.json()) as { invocationId: string };
+    const response = await fetch(`${ingress}/restate/invocation/${invocationId}/attach`);
+    await response.arrayBuffer();
+    if (!response.ok) throw new Error(`the floor answers ${response.status}`);
+  });
+  return named("floor", taken);
+}
+
 /** Bare handlers behind a balancer of their own, with the same engine. */
 class EchoWorkers implements AsyncDisposable {
   readonly #children: ChildProcess[] = [];
@@ -151,7 +165,7 @@ class EchoWorkers implements AsyncDisposable {
     this.#balancer = balancer;
   }
 
-  static async start(rig: ClusterRig, count: number): Promise<EchoWorkers> {
+  static async start(rig: ClusterRig, count: number, model: string): Promise<EchoWorkers> {
     const workers = new EchoWorkers(await Balancer.listen());
     const urls: string[] = [];
     for (let n = 0; n < count; n += 1) {
@@ -161,7 +175,7 @@ class EchoWorkers implements AsyncDisposable {
         [...LEASH, join(import.meta.dirname, "../test/cluster/echo-child.ts"), String(port)],
         {
           stdio: ["pipe", "pipe", "inherit"],
-          env: { ...process.env, RESTATE_LOGGING: "ERROR" },
+          env: { ...process.env, RESTATE_LOGGING: "ERROR", STORE: rig.postgres.url, MODEL: model },
         },
       );
       workers.#children.push(child);
@@ -216,23 +230,33 @@ function cpuSeconds(): Measured {
 const since = (before: Measured, now: Measured): Measured =>
   Object.fromEntries(Object.entries(now).map(([name, seconds]) => [name, seconds - (before[name] ?? 0)]));
 
-async function measure(run: Runner, rig: ClusterRig, count: number): Promise<void> {
+async function measure(run: Runner, rig: ClusterRig, count: number, model: string): Promise<void> {
   const tell = (kind: string, facts: object): void => print({ bench: "cluster", case: kind, workers: count, ...facts });
   const once = (measured: Measured) =>
     Object.fromEntries(Object.entries(measured).map(([name, value]) => [name, summarize([value])]));
   const place = { ingress: rig.ingress, store: rig.postgres.url, home: rig.home };
-  await using _echoes = await EchoWorkers.start(rig, count);
+  await using _echoes = await EchoWorkers.start(rig, count, model);
+  let echoMs: number | undefined;
   for (const width of WIDTHS) {
     const echoed = await run.samples("echo", { ...place, width });
     tell("echo", { width, ...echoed });
+    if (width === 1) echoMs = echoed.echoP50Ms?.median;
+    const bare = await run.samples("floor", { ...place, width });
+    tell("floor", { width, ...bare });
     tell("process", { width, ...(await run.samples("startsAndTurns", { ...place, kind: "process", width })) });
     const before = rig.balancer.passed;
     const spent = cpuSeconds();
     const ran = await run.samples("startsAndTurns", { ...place, kind: "cluster", width });
     tell("cluster", { width, ...ran });
-    // What is left of a turn once the engine's own way through a handler is taken away.
-    if (ran.turnP50Ms !== undefined && echoed.echoP50Ms !== undefined)
-      tell("ours", { width, ...once({ overEchoP50Ms: ran.turnP50Ms.median - echoed.echoP50Ms.median }) });
+    // What is left once the engine's own way through a handler is taken away; and of a turn, once all that no turn can be without is.
+    if (ran.turnP50Ms && ran.startP50Ms && echoed.echoP50Ms && bare.floorP50Ms) {
+      const over = {
+        overEchoP50Ms: ran.turnP50Ms.median - echoed.echoP50Ms.median,
+        overFloorP50Ms: ran.turnP50Ms.median - bare.floorP50Ms.median,
+        startOverEchoP50Ms: ran.startP50Ms.median - echoed.echoP50Ms.median,
+      };
+      tell("ours", { width, ...once(over) });
+    }
     // Who was at work meanwhile, and so which part bounds it.
     tell("cpu", { width, ...once(since(spent, cpuSeconds())) });
     const passed = rig.balancer.passed.map((now, n) => now - (before[n] ?? 0));
@@ -245,17 +269,21 @@ async function measure(run: Runner, rig: ClusterRig, count: number): Promise<voi
   }
   for (const kind of ["process", "cluster"]) tell(kind, await run.samples("firstDelta", { ...place, kind }));
   for (const messages of [10, 100, 1_000, 10_000].filter((size) => size <= MESSAGES)) {
-    for (const kind of ["process", "cluster"])
-      tell(kind, { messages, ...(await run.samples("forks", { ...place, kind, messages }, 1)) });
+    for (const kind of ["process", "cluster"]) {
+      const forked = await run.samples("forks", { ...place, kind, messages }, 1);
+      tell(kind, { messages, ...forked });
+      if (kind === "cluster" && forked.forkP50Ms && echoMs !== undefined)
+        tell("ours", { messages, ...once({ forkOverEchoP50Ms: forked.forkP50Ms.median - echoMs }) });
+    }
   }
 }
 
-await bench(import.meta.url, { startsAndTurns, firstDelta, forks, echo }, async (run) => {
+await bench(import.meta.url, { startsAndTurns, firstDelta, forks, echo, floor }, async (run) => {
   const model = await startSseServer(DELTAS);
   try {
     for (const workers of WORKERS) {
       await using rig = await ClusterRig.start({ workers, baseUrl: model.baseUrl });
-      await measure(run, rig, workers);
+      await measure(run, rig, workers, model.baseUrl);
     }
   } finally {
     model.stop();
