@@ -2,12 +2,12 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { SkeinLogger } from "../kernel/log.ts";
 import { type BudgetUse, budgetNoteSchema } from "../protocol/budget.ts";
-import { RolloutNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { SessionMeta } from "../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import { parseWith } from "../protocol/validation.ts";
 import { SingleFlight } from "../services/single-flight.ts";
+import { ifStored } from "../store/is-stored.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import type { BudgetChange } from "../turn/spending.ts";
 import { Account, type Bound } from "./budget-account.ts";
@@ -96,12 +96,8 @@ export class BudgetAccounts {
     const parent = this.#host.parentOf(threadId);
     if (parent !== undefined || this.#host.configOf(threadId) !== undefined) return parent;
     // It stands above one that was resumed without it.
-    try {
-      return lineageOf(await this.#host.header(threadId))?.parent;
-    } catch (error) {
-      if (error instanceof RolloutNotFoundError) return undefined;
-      throw error;
-    }
+    const header = await ifStored(this.#host.header(threadId));
+    return header && lineageOf(header)?.parent;
   }
 
   /** The thread's account; undefined for one that has no budget. */

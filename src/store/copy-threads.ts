@@ -6,9 +6,10 @@
  * - A fork stays a fork where what it inherits is the same over there, line for line; else its lines are written out.
  * - What is there already is compared and never changed.
  */
-import { RolloutNotFoundError, SkeinError, StoreIoError, ThreadBusyError } from "../protocol/errors.ts";
+import { SkeinError, StoreIoError, ThreadBusyError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { everyThread } from "./every-thread.ts";
+import { ifStored } from "./is-stored.ts";
 import type { MovableStore, StoredImage, StoredLine, ThreadImage } from "./movable-store.ts";
 import { lineAt, peekType, withBaseBytes } from "./rollout/codec.ts";
 import { flatHistory } from "./rollout/flat-history.ts";
@@ -130,19 +131,10 @@ class Copy {
     const { threadId, owner } = image;
     if (owner !== null) return failed(threadId, new ThreadBusyError(threadId, owner));
     try {
-      const there = await this.#there(threadId);
+      const there = await ifStored(this.#options.to.image(threadId));
       return there === undefined ? await this.#place(image) : await this.#compared(image, there);
     } catch (error) {
       return failed(threadId, await this.#reasonOf(error));
-    }
-  }
-
-  async #there(threadId: ThreadId): Promise<StoredImage | undefined> {
-    try {
-      return await this.#options.to.image(threadId);
-    } catch (error) {
-      if (error instanceof RolloutNotFoundError) return undefined;
-      throw error;
     }
   }
 
@@ -201,7 +193,7 @@ class Copy {
 
   async #compareHistories(threadId: ThreadId): Promise<number> {
     const here = await this.#look(threadId);
-    const there = here instanceof Error ? undefined : await this.#there(threadId);
+    const there = here instanceof Error ? undefined : await ifStored(this.#options.to.image(threadId));
     const same =
       here instanceof Error || there === undefined ? 0 : await this.#sameLines(here, here.history(), there.history());
     this.#same.set(threadId, same);

@@ -2,10 +2,10 @@
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { statusUnder } from "../../protocol/agent-status.ts";
 import { costOf } from "../../protocol/budget.ts";
-import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { threadSpawnOf } from "../../protocol/session-source.ts";
 import type { TokenUsage } from "../../protocol/token-usage.ts";
+import { ifStored } from "../../store/is-stored.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { previewOf } from "../../store/thread-summary.ts";
 import { cameTo, lifeLookedAt } from "../../thread/looked-at.ts";
@@ -97,13 +97,10 @@ export class Rows {
 
   /** undefined: there is no such thread, neither stored nor in memory. */
   async read(threadId: ThreadId): Promise<TreeRow | undefined> {
-    try {
-      return this.ofStored(await this.#manager.store.get(threadId));
-    } catch (error) {
-      if (!(error instanceof RolloutNotFoundError)) throw error;
-      const thread = this.#manager.loadedThread(threadId);
-      return thread === undefined ? undefined : this.ofUnlisted(thread);
-    }
+    const stored = await ifStored(this.#manager.store.get(threadId));
+    if (stored !== undefined) return this.ofStored(stored);
+    const thread = this.#manager.loadedThread(threadId);
+    return thread && this.ofUnlisted(thread);
   }
 }
 

@@ -1,14 +1,15 @@
 /** How a thread stands with whoever supervises and holds it. Read of what is there: nothing is loaded, taken or written. */
 import type { ThreadManager } from "../../manager/thread-manager.ts";
-import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import { ifStored } from "../../store/is-stored.ts";
 import { lifeLookedAt } from "../../thread/looked-at.ts";
 import type { ThreadStanding } from "./wire.ts";
 
 /** @throws StoreIoError and what else a store fails by: a thread that cannot be read is not one that is not stored */
 export async function standingOf(manager: ThreadManager, threadId: ThreadId, now: number): Promise<ThreadStanding> {
   const { store } = manager;
-  const stored = await store.get(threadId).catch(nothingWhenUnknown);
+  // An ephemeral thread is in memory alone.
+  const stored = await ifStored(store.get(threadId));
   const holder = stored === undefined ? null : await store.holderOf?.(threadId);
   const thread = manager.loadedThread(threadId);
   const life = thread === undefined ? undefined : lifeLookedAt(thread);
@@ -27,9 +28,4 @@ export async function standingOf(manager: ThreadManager, threadId: ThreadId, now
     depth: depth.used,
     cost: budget?.used.cost ?? null,
   };
-}
-
-/** An ephemeral thread is in memory alone. */
-function nothingWhenUnknown(error: unknown): undefined {
-  if (!(error instanceof RolloutNotFoundError)) throw error;
 }

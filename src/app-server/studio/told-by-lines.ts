@@ -1,8 +1,8 @@
 /** What is read of threads' own lines for somebody who looks: their turns' figures, and what ran before he did. */
 import type { ThreadManager } from "../../manager/thread-manager.ts";
 import { costOf } from "../../protocol/budget.ts";
-import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import { ifStored } from "../../store/is-stored.ts";
 import { ALL_SOURCE_KINDS } from "../../store/thread-query.ts";
 import { agentsUnder } from "../v2/agent-family.ts";
 import type { Studio } from "./studio.ts";
@@ -18,8 +18,8 @@ export async function figuresOf(
   manager: ThreadManager,
   threadId: ThreadId,
 ): Promise<TurnFigures[]> {
-  const { turns } = await histories.read(threadId).catch(nothingWhenUnknown);
-  return turns.map(({ usage, provider, ...turn }) => {
+  const history = await ifStored(histories.read(threadId));
+  return (history?.turns ?? []).map(({ usage, provider, ...turn }) => {
     const price = turn.model === null ? undefined : manager.priceOf(turn.model, provider);
     return {
       ...turn,
@@ -49,7 +49,8 @@ export async function readEarlier(
   const ids = await whose(manager, { root, forks });
   const spans: Span[] = [];
   for (const id of ids.slice(0, MOST_THREADS)) {
-    const history = await histories.read(id).catch(nothingWhenUnknown);
+    const history = await ifStored(histories.read(id));
+    if (history === undefined) continue;
     const isHere = manager.loadedThread(id) !== undefined;
     for (const span of history.spans.within({ has: () => true, from, to: before, most }))
       spans.push(span[3] === null && !isHere ? upTo(span, history.lastAt) : span);
@@ -78,13 +79,4 @@ const upTo = ([threadId, kind, start, , , label, tokens]: Span, lastAt: number):
 async function newestOf(store: ThreadManager["store"]): Promise<ThreadId[]> {
   const query = { sourceKinds: ALL_SOURCE_KINDS, orderBy: "updatedAt", limit: MOST_THREADS } as const;
   return (await store.list(query)).threads.map(({ threadId }) => threadId);
-}
-
-function nothingWhenUnknown(error: unknown): {
-  readonly turns: [];
-  readonly spans: { within(): Span[] };
-  readonly lastAt: 0;
-} {
-  if (!(error instanceof RolloutNotFoundError)) throw error;
-  return { turns: [], spans: { within: () => [] }, lastAt: 0 };
 }

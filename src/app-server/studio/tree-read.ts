@@ -1,7 +1,7 @@
 /** Pages of the tree: all that is stored, sub-agents and threads without a word too, and what no store lists. */
 import type { ThreadManager } from "../../manager/thread-manager.ts";
-import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
+import { ifStored } from "../../store/is-stored.ts";
 import { ALL_SOURCE_KINDS } from "../../store/thread-query.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import { agentsUnder } from "../v2/agent-family.ts";
@@ -64,14 +64,9 @@ export async function familyOf(manager: ThreadManager, root: ThreadId): Promise<
   const ids = new Set<ThreadId>([root]);
   for (const id of ids) {
     for (const agent of await agentsUnder(manager.store, id, { archived: "either" })) ids.add(agent);
-    for (const fork of await manager.descendants(id).catch(noneWhenUnknown)) ids.add(fork);
+    for (const fork of (await ifStored(manager.descendants(id))) ?? []) ids.add(fork);
   }
   return ids;
-}
-
-function noneWhenUnknown(error: unknown): readonly ThreadId[] {
-  if (error instanceof RolloutNotFoundError) return [];
-  throw error;
 }
 
 const pageOf = (studio: Studio, rows: readonly TreeRow[], nextCursor: string | null): TreePage => ({

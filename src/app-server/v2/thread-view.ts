@@ -1,9 +1,9 @@
 /** A thread as v2 shows it: what the store knows, what runs, and its history as turns. */
 
-import { RolloutNotFoundError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import type { HistoryMode, SessionMeta } from "../../protocol/rollout.ts";
 import { type SessionSource, threadSpawnOf } from "../../protocol/session-source.ts";
+import { ifStored } from "../../store/is-stored.ts";
 import type { StoredThread, ThreadLocator } from "../../store/thread-store.ts";
 import { VERSION } from "../../version.ts";
 import type { ServedThread, ServedThreads } from "../served-threads.ts";
@@ -194,11 +194,5 @@ function sourceToV2(source: SessionSource): unknown {
 export const modeOf = ({ history_mode }: SessionMeta): HistoryMode => history_mode ?? "paginated";
 
 /** undefined: there is no such thread in the store. */
-export async function findStored(manager: ServedThreads, threadId: ThreadId): Promise<StoredThread | undefined> {
-  try {
-    return await manager.store.get(threadId);
-  } catch (error) {
-    if (error instanceof RolloutNotFoundError) return undefined;
-    throw error;
-  }
-}
+export const findStored = (manager: ServedThreads, threadId: ThreadId): Promise<StoredThread | undefined> =>
+  ifStored(manager.store.get(threadId));

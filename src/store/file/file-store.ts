@@ -1,11 +1,13 @@
 /** Threads in files: Codex's layout and line format, forks by reference, one writer for each thread over all processes. */
 
 import { elapsedBy, sleep } from "../../kernel/clock.ts";
-import { type LeaseOwner, RolloutNotFoundError, SkeinError, StoreIoError } from "../../protocol/errors.ts";
+import { type LeaseOwner, SkeinError, StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import { jsonForm } from "../../protocol/json-form.ts";
 import type { RolloutItem, RolloutLine, SessionMeta } from "../../protocol/rollout.ts";
+import { ifStored } from "../is-stored.ts";
+import type { LastTurn } from "../last-turn.ts";
 import type { ExportOptions, MovableStore, StoredImage, ThreadImage } from "../movable-store.ts";
 import type { RolloutProblem } from "../rollout-problem.ts";
 import type { StandingNotes } from "../standing-notes.ts";
@@ -20,7 +22,7 @@ import type {
   ThreadQuery,
   TurnPlace,
 } from "../thread-store.ts";
-import { Catalog } from "./catalog/catalog.ts";
+import { Catalog, type CatalogRow } from "./catalog/catalog.ts";
 import { IN_MEMORY } from "./catalog/database.ts";
 import { HomeScan } from "./catalog/scan.ts";
 import { isOfFile, readRow } from "./catalog/thread-row.ts";
@@ -275,7 +277,7 @@ export class FileStore implements MovableStore {
     return typedly(async () => {
       const { live, leases } = this.#core;
       if (live.get(threadId) !== undefined) return leases.self;
-      const path = await this.#core.pathOf(threadId).catch(undefinedWhenUnknown);
+      const path = await ifStored(this.#core.pathOf(threadId));
       return path === undefined ? null : (this.#core.leasesOf(path).holderOf(threadId) ?? null);
     });
   }
@@ -308,10 +310,6 @@ export class FileStore implements MovableStore {
   }
 }
 
-function undefinedWhenUnknown(error: unknown): undefined {
-  if (!(error instanceof RolloutNotFoundError)) throw error;
-}
-
 /** What of ours and of the system's says that a file is not where it was. */
 const isGone = (error: unknown): boolean => isMissing(error) || (error instanceof SkeinError && isMissing(error.cause));
 
@@ -327,23 +325,8 @@ async function typedly<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function storedThread(row: StoredThread): StoredThread {
-  const { threadId, rolloutPath, createdAt, updatedAt, preview, name, cwd, modelProvider, cliVersion } = row;
-  const { originator, historyMode, source, gitInfo, model, reasoningEffort, forkedFromId, parentThreadId } = row;
-  const { archived, interrupted, openTurn } = row;
-  const times = { createdAt, updatedAt };
-  const origin = {
-    cwd,
-    modelProvider,
-    cliVersion,
-    originator,
-    historyMode,
-    source,
-    gitInfo,
-    model,
-    reasoningEffort,
-    forkedFromId,
-    parentThreadId,
-  };
-  return { threadId, rolloutPath, ...times, preview, name, ...origin, archived, interrupted, openTurn };
+/** A row without what is the catalog's own. */
+function storedThread(row: CatalogRow & LastTurn): StoredThread {
+  const { baseThreadId, fileSize, mtimeMs, searchText, waiting, ...stored } = row;
+  return stored;
 }

@@ -96,11 +96,6 @@ export class RolloutLocator {
     return [this.#layout.sessions, this.#layout.archived];
   }
 
-  /** Whether a path is of a folder that rollouts may lie in. */
-  isFolder(path: string): boolean {
-    return this.roots().some((root) => path === root || this.isBelow(path, root));
-  }
-
   isBelow(path: string, root: string): boolean {
     return path.startsWith(`${root}${sep}`);
   }

@@ -1,6 +1,6 @@
 /** What all parts of one file store share, built in one place. */
 
-import { basename, join, resolve, sep } from "node:path";
+import { join, resolve } from "node:path";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { type SkeinLogger, silentLog } from "../../kernel/log.ts";
 import { InvalidRequestError, RolloutNotFoundError, StoreIoError } from "../../protocol/errors.ts";
@@ -207,12 +207,10 @@ export class StoreCore {
 
   /** Whether a file lies where the catalog looks. */
   isInHome(path: string): boolean {
-    return [this.layout.sessions, this.layout.archived].some((folder) => path.startsWith(`${folder}${sep}`));
+    return this.locator.roots().some((root) => this.locator.isBelow(path, root));
   }
 
   #cataloguedPath(threadId: ThreadId): string | null | undefined {
     return this.index.row(threadId)?.rolloutPath;
   }
 }
-
-export const fileNameOf = (path: string): string => basename(path);

@@ -7,6 +7,7 @@
  *   nothing. Files are only removed when the catalog is complete and names no heir.
  * - When the last heir goes, so does what was kept for it, up the line.
  */
+import { basename, dirname } from "node:path";
 import { ThreadBusyError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { timestampOf } from "../rollout/codec.ts";
@@ -14,7 +15,7 @@ import type { ThreadGit } from "../thread-store.ts";
 import { removeIfThere, writeAll } from "./file-system.ts";
 import type { LeaseKeeper } from "./lease/lease.ts";
 import { fileIdOf } from "./rollout/history-reader.ts";
-import { fileNameOf, type StoreCore } from "./store-core.ts";
+import type { StoreCore } from "./store-core.ts";
 import { asStoreError, threadNotStored } from "./store-error.ts";
 import { appendGit, appendName } from "./thread-notes.ts";
 
@@ -54,7 +55,7 @@ export class ThreadArchive {
 
   #moveFile(from: string, to: string): void {
     const { fs } = this.#core;
-    fs.makeFolder(to.slice(0, to.length - fileNameOf(to).length));
+    fs.makeFolder(dirname(to));
     fs.rename(from, to);
   }
 
@@ -139,7 +140,7 @@ export class ThreadArchive {
   #note(note: string, path: string): void {
     const { fs, layout, clock } = this.#core;
     fs.makeFolder(layout.tombstones);
-    const text = { deleted_at: timestampOf(clock.now()), file: fileNameOf(path) };
+    const text = { deleted_at: timestampOf(clock.now()), file: basename(path) };
     const bytes = Buffer.from(`${JSON.stringify(text)}\n`);
     const fd = fs.open(note, "append");
     try {

@@ -1,4 +1,5 @@
 /** Makes and opens threads: a lease first, then the file, then the writer. */
+import { dirname } from "node:path";
 import { linkSignals, raceAbort } from "../../kernel/cancellation.ts";
 import { sleep } from "../../kernel/clock.ts";
 import {
@@ -162,7 +163,7 @@ export class ThreadOpener {
       return make();
     } catch (error) {
       if (!isMissing(error)) throw error;
-      fs.makeFolder(path.slice(0, Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"))));
+      fs.makeFolder(dirname(path));
       return make();
     }
   }
@@ -211,10 +212,7 @@ export class ThreadOpener {
     const poll = linkSignals(signal);
     const waiting = releases.get(threadId) ?? new Set();
     releases.set(threadId, waiting);
-    let wake = () => {};
-    const woken = new Promise<void>((resolve) => {
-      wake = resolve;
-    });
+    const { promise: woken, resolve: wake } = Promise.withResolvers<void>();
     waiting.add(wake);
     try {
       await raceAbort(Promise.race([woken, sleep(clock, POLL_MS, poll.signal).catch(() => undefined)]), signal);
