@@ -1,8 +1,9 @@
 /** The tree of a thread and its agents, as it stands in memory and in the store. */
 import type { AgentStatus } from "../protocol/agent-status.ts";
-import { ThreadNotFoundError } from "../protocol/errors.ts";
+import { RolloutCorruptError, ThreadNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { everyThread } from "../store/every-thread.ts";
+import { ifStored } from "../store/is-stored.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { AgentInfo, AgentNode } from "./agent-node.ts";
 import { lineageOf, ROOT_PATH } from "./kinship.ts";
@@ -77,7 +78,7 @@ export class AgentTree {
     if (above === undefined && (await registry.locate(threadId)) !== undefined) {
       return { path: ROOT_PATH, depth: 0, nickname: null, parent: null };
     }
-    const header = await store.header(threadId).catch(() => undefined);
+    const header = await ifStored(store.header(threadId)).catch((error: unknown) => leftOut(error, above));
     if (header === undefined) return undefined;
     const lineage = lineageOf(header);
     if (lineage === undefined) return { path: ROOT_PATH, depth: 0, nickname: null, parent: null };
@@ -85,6 +86,11 @@ export class AgentTree {
     const { parent, depth, path = `${above?.path ?? ROOT_PATH}/${nickname ?? threadId}` } = lineage;
     return { path, depth, nickname, parent };
   }
+}
+
+/** One of the tree that nobody can read is left out, as lists leave it out. A store that fails has not said what there is. */
+function leftOut(error: unknown, above: unknown): undefined {
+  if (above === undefined || !(error instanceof RolloutCorruptError)) throw error;
 }
 
 function statusOf(place: Whereabouts | undefined): AgentStatus {

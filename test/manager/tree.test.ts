@@ -7,13 +7,14 @@ import {
   hang,
   InvalidRequestError,
   newThreadId,
+  StoreIoError,
   say,
   ThreadClosedError,
   ThreadNotFoundError,
 } from "../../src/index.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import { settled } from "../kernel/settled.ts";
-import { type Rig, rig, until } from "../rig.ts";
+import { overlaid, type Rig, rig, until } from "../rig.ts";
 
 const shape = ({ path, state, children }: AgentNode): unknown => [path, state, ...children.map(shape)];
 
@@ -29,6 +30,26 @@ async function family(r: Rig) {
 }
 
 suite("trees of agents", () => {
+  test("a store that fails is told as that: it has not said that there is no such thread", async () => {
+    const store = memoryStore();
+    const first = await rig({ store });
+    const { root, a } = await family(first);
+    await first.manager.shutdown();
+    const failing = new Set<unknown>();
+    const header = async (thread: unknown) => {
+      if (failing.has(thread)) throw new StoreIoError("the disk is away");
+      return store.header(thread as never);
+    };
+    await using r = await rig({ store: overlaid(store, { header }) });
+    for (const thread of [root, a]) {
+      failing.clear();
+      failing.add(thread);
+      await assert.rejects(r.manager.tree(root), { code: "store_io", message: /the disk is away/ });
+    }
+    failing.clear();
+    await assert.rejects(r.manager.tree(newThreadId()), ThreadNotFoundError);
+  });
+
   test("SEMANTICS 7.1 and 7.2: paths and names, shown as tree and list, the same after a restart of the process", async () => {
     const store = memoryStore();
     const r = await rig({ store });
