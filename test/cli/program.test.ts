@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { buildProgram } from "../../src/cli/program.ts";
@@ -153,6 +153,29 @@ for (const args of [
     );
   });
 }
+
+test("a home that is no folder is refused by every command, and left as it is", async (t) => {
+  const file = join(await tempFolder(t), "file");
+  await writeFile(file, "mine", { mode: 0o644 });
+  const commands = [
+    ["list"],
+    ["verify"],
+    ["repair"],
+    ["tree"],
+    ["recover"],
+    ["logout"],
+    ["app-server"],
+    ["exec", "hi"],
+    ["show", "x"],
+  ];
+  for (const command of commands) {
+    const { code, stdout, stderr } = await skein([...command, "--home", file]);
+    assert.deepEqual([code, stdout], [2, ""], command.join(" "));
+    assert.match(stderr, /^error: the home has to be a folder, and \S+ is none; see --home\n/);
+  }
+  assert.equal((await stat(file)).mode & 0o777, 0o644);
+  assert.equal(await readFile(file, "utf8"), "mine");
+});
 
 test("a server whose log nobody reads works on", async (t) => {
   const home = await tempFolder(t);

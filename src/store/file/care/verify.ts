@@ -215,9 +215,12 @@ class HomeCheck {
     } catch (cause) {
       if (cause instanceof SkeinError || this.#options.signal?.aborted) throw cause;
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new StoreIoError(`the catalog cannot be read (${why}); see that no other program holds it, and try again`, {
-        cause,
-      });
+      throw new StoreIoError(
+        `the catalog cannot be read (${why}); see that no other program holds it and that the disk is not full, and try again`,
+        {
+          cause,
+        },
+      );
     }
   }
 
