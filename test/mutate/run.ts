@@ -22,6 +22,7 @@ import { deathOf, inOrder, type Test } from "./hunt.ts";
 import { type Entry, Journal } from "./journal.ts";
 import { type Mutant as Found, mutantsOf } from "./mutants.ts";
 import { copyProject, ENV, FOLDER, filesIn, KEPT, read, removeProject } from "./project.ts";
+import { Sources } from "./sources.ts";
 
 const ROOMS = ["machines", "src/kernel", "src/store", "src/turn", "src/thread", "src/manager"];
 
@@ -92,7 +93,10 @@ function sampleOf(room: string): Mutant[] {
 /** Which tests run each mutant's place. */
 async function lookAtTests(sample: readonly Mutant[]): Promise<Map<Mutant, Test[]>> {
   const runBy = new Map<Mutant, Test[]>(sample.map((mutant) => [mutant, []]));
-  const hashes = new Map(sample.map(({ path }) => [path, hashOf(read(path))]));
+  const known = new Sources(join(KEPT, "sources"));
+  const hashes = new Map(sources.map((path) => [path, known.keep(read(path))]));
+  const placeIn = ({ path, start }: Mutant, earlier: string): number | undefined =>
+    earlier === hashes.get(path) ? start : known.placeIn(earlier, read(path), start);
   for (const path of testPaths) {
     const coverage = await coverageOf(FOLDER, path, { kept: join(KEPT, "coverage"), paths: sources, env: ENV });
     if (coverage === undefined) {
@@ -101,8 +105,7 @@ async function lookAtTests(sample: readonly Mutant[]): Promise<Map<Mutant, Test[
     }
     const test = { path, ms: coverage.ms, hash: hashOf(read(path)) };
     for (const [mutant, by] of runBy) {
-      const source = { path: mutant.path, hash: hashes.get(mutant.path) ?? "" };
-      if (isCovered(coverage, source, mutant.start)) by.push(test);
+      if (isCovered(coverage, mutant.path, (earlier) => placeIn(mutant, earlier))) by.push(test);
     }
   }
   return runBy;
