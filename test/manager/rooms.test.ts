@@ -110,6 +110,26 @@ suite("places in memory", () => {
     assert.equal(timers(), before);
   });
 
+  test("three in a row that will not leave, and there is no room: for each who asks anew", async () => {
+    let tries = 0;
+    const rooms = new Rooms({
+      limit: 1,
+      patienceMs: 60_000,
+      leaveIdle: () => ({}) as LiveThread,
+      evict: async () => {
+        tries += 1;
+        return false;
+      },
+      allWait: () => false,
+    });
+    rooms.tryTake();
+    for (const after of [3, 6]) {
+      await assert.rejects(rooms.take(new AbortController().signal), { code: "limit_reached" });
+      await settled();
+      assert.equal(tries, after);
+    }
+  });
+
   test("a waiter that comes while another one is looked after is looked after too", async () => {
     const idle: LiveThread[] = [];
     const answers: PromiseWithResolvers<boolean>[] = [];
