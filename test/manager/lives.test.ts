@@ -10,6 +10,7 @@ import { suite, test } from "node:test";
 import { fromCallback } from "xstate";
 import type { Thread, ThreadId } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
+import { StoreIoError } from "../../src/protocol/errors.ts";
 import { memoryStore } from "../../src/store/memory/memory-store.ts";
 import type { ThreadStore } from "../../src/store/thread-store.ts";
 import { settled } from "../kernel/settled.ts";
@@ -167,4 +168,25 @@ suite("lives: state x event", () => {
       }
     });
   }
+});
+
+test("SEMANTICS 3.1: one that is taken out and can't be loaded has closed, with why, and nothing of it is left", async () => {
+  const memory = memoryStore();
+  let fails = false;
+  const open: ThreadStore["open"] = (...given) => {
+    if (fails) throw new StoreIoError("the disk is gone");
+    return memory.open(...given);
+  };
+  await using r = await rig({ store: overlaid(memory, { open }) });
+  const { thread, threadId } = await r.manager.startThread();
+  await thread.run("a");
+  await r.clock.advanceAsync(31 * 60_000);
+  assert.equal(thread.actor, undefined);
+  const closed: unknown[] = [];
+  r.manager.threadClosed$.subscribe(({ reason, error }) => closed.push([reason, Object(error).message]));
+  fails = true;
+  await assert.rejects(r.manager.removeThread(threadId), StoreIoError);
+  assert.deepEqual(closed, [["closed", "the disk is gone"]]);
+  await assert.rejects(thread.run("b"), { code: "thread_closed" });
+  await assert.rejects(r.manager.getThread(threadId), { code: "thread_not_found" });
 });
