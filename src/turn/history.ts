@@ -17,13 +17,13 @@ import {
   withoutPictures,
 } from "./picture-content.ts";
 
-const OUTPUT_OF: Record<string, string> = {
-  function_call: "function_call_output",
-  custom_tool_call: "custom_tool_call_output",
-  local_shell_call: "function_call_output",
-  tool_search_call: "tool_search_output",
-};
-const OUTPUTS: ReadonlySet<string> = new Set(Object.values(OUTPUT_OF));
+const CALLS: ReadonlySet<string> = new Set([
+  "function_call",
+  "custom_tool_call",
+  "local_shell_call",
+  "tool_search_call",
+]);
+const OUTPUTS: ReadonlySet<string> = new Set(["function_call_output", "custom_tool_call_output", "tool_search_output"]);
 
 /** What stands in for the output of a call that was never answered. */
 const ABORTED_OUTPUT = "aborted";
@@ -38,7 +38,7 @@ const callIdOf = (item: ResponseItem): string | undefined =>
   "call_id" in item && typeof item.call_id === "string" ? item.call_id : undefined;
 
 /** The id of a call that waits for an output; undefined for what is no such call. */
-export const callOf = (item: ResponseItem): string | undefined => (item.type in OUTPUT_OF ? callIdOf(item) : undefined);
+export const callOf = (item: ResponseItem): string | undefined => (CALLS.has(item.type) ? callIdOf(item) : undefined);
 
 /** The id of the call that an output is for. */
 export const outputFor = (item: ResponseItem): string | undefined =>
@@ -93,14 +93,13 @@ export class History {
     const item = wellFormed(withoutBrokenPictures(given));
     if (isRefusedPicturesNote(item)) this.#dropPictures();
     if (isRefusedReasoningNote(item)) this.#dropSealed();
-    const callId = callIdOf(item);
-    if (callId !== undefined && OUTPUTS.has(item.type)) {
-      if (!this.#answer(callId)) return;
-      this.#insertAfterCall(item, callId);
+    const answered = outputFor(item);
+    const call = callOf(item);
+    if (answered !== undefined) {
+      if (!this.#answer(answered)) return;
+      this.#insertAfterCall(item, answered);
     } else {
-      if (callId !== undefined && item.type in OUTPUT_OF) {
-        this.#open.set(callId, [...(this.#open.get(callId) ?? []), item]);
-      }
+      if (call !== undefined) this.#open.set(call, [...(this.#open.get(call) ?? []), item]);
       this.#items.push(item);
     }
     this.#bytes += sizeOf(item);
@@ -159,9 +158,8 @@ export class History {
     for (; at >= 0; at -= 1) {
       const item = this.#items[at];
       if (item === undefined) break;
-      const id = callIdOf(item);
-      if (id === callId && item.type in OUTPUT_OF) break;
-      isLate ||= id === undefined;
+      if (callOf(item) === callId) break;
+      isLate ||= callIdOf(item) === undefined;
     }
     this.#items.splice(isLate ? at + 1 : this.#items.length, 0, output);
   }

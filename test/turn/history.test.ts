@@ -389,3 +389,13 @@ test("the size of a history follows the text in it, at whatever depth that stand
     before = history.bytes;
   }
 });
+
+test("an item of a kind that nobody knows is no call, whatever its name", () => {
+  for (const type of ["constructor", "toString", "__proto__", "valueOf"]) {
+    const history = new History();
+    const item = { type, call_id: "a" } as unknown as ResponseItem;
+    history.append(item);
+    assert.deepEqual(history.openCalls(), []);
+    assert.deepEqual(history.forModel(), [item]);
+  }
+});
