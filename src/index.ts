@@ -452,6 +452,7 @@ export type {
   NamedSubmission,
   NewThread,
   RollbackOptions,
+  RolledBackTurns,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,

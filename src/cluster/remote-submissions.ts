@@ -3,10 +3,17 @@ import { ThreadClosedError } from "../protocol/errors.ts";
 import { type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import { rolledBackBy } from "../thread/awaited-turns.ts";
 import { checkCall, givenSubmissionId } from "../thread/call-checks.ts";
 import { withKnownInput } from "../thread/known-input.ts";
 import { traceOf } from "../thread/submission-ledger.ts";
-import type { NamedSubmission, SubmissionOutcome, SubmitOptions, WaitOptions } from "../thread/thread.ts";
+import type {
+  NamedSubmission,
+  RolledBackTurns,
+  SubmissionOutcome,
+  SubmitOptions,
+  WaitOptions,
+} from "../thread/thread.ts";
 import type { Feed } from "./feed.ts";
 import type { MessageLine, Running } from "./message-line.ts";
 import type { RemoteView } from "./remote-view.ts";
@@ -48,7 +55,7 @@ export class RemoteSubmissions {
       async (signal) => {
         if (look !== undefined) this.#host.takeLook(look);
         else await this.#lookAtRest(signal);
-        if (op.type === "thread_rollback") return this.rollBack({ id, turns: op.num_turns }, signal);
+        if (op.type === "thread_rollback") return this.rollBack({ id, turns: rolledBackBy(op) }, signal);
         const before = line.running;
         const running = await this.send({ kind: "op", id, op, isNew, rerun }, signal);
         // What the settings are from now on is known when it has been carried out.
@@ -85,7 +92,7 @@ export class RemoteSubmissions {
     return running === undefined || running === before ? undefined : running.answer;
   }
 
-  async rollBack({ id, turns }: { id: string; turns: number }, signal: AbortSignal): Promise<void> {
+  async rollBack({ id, turns }: { id: string; turns: RolledBackTurns }, signal: AbortSignal): Promise<void> {
     const answer = await this.#carryOut({ kind: "rollback", id, turns }, signal);
     await this.#host.feed()?.reached(answer?.facts.position ?? 0);
   }

@@ -38,6 +38,7 @@ import type {
   InterruptOptions,
   NamedSubmission,
   RollbackOptions,
+  RolledBackTurns,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,
@@ -391,7 +392,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     await this.#submissions.message({ kind: "interrupt", id: newTurnId(), turnId }, options, "the interrupt");
   }
 
-  async rollback(turns: number, options: RollbackOptions = {}): Promise<void> {
+  async rollback(turns: RolledBackTurns, options: RollbackOptions = {}): Promise<void> {
     checkCall("rollback", options);
     checkTurns(turns);
     const id = givenSubmissionId(options.id ?? newTurnId());

@@ -20,20 +20,21 @@ const op = z.unknown().superRefine((value, context) => {
   }
 });
 
-const message = z
-  .looseObject({ id: text, to: uuid.optional() })
-  .and(
-    z.discriminatedUnion("kind", [
-      z.looseObject({ kind: z.literal("op"), op }),
-      z.looseObject({ kind: z.literal("interrupt"), turnId: text.optional() }),
-      z.looseObject({ kind: z.literal("rollback"), turns: z.int().min(1) }),
-      z.looseObject({ kind: z.literal("budget"), change: z.looseObject({}) }),
-      z.looseObject({ kind: z.literal("priority"), priority: z.unknown() }),
-      z.looseObject({ kind: z.literal("message"), from, message: tagged, topic: text.nullable() }),
-      z.looseObject({ kind: z.literal("request"), from, message: tagged, reply: text }),
-      z.looseObject({ kind: z.literal("giveUp"), request: text }),
-    ]),
-  );
+const message = z.looseObject({ id: text, to: uuid.optional() }).and(
+  z.discriminatedUnion("kind", [
+    z.looseObject({ kind: z.literal("op"), op }),
+    z.looseObject({ kind: z.literal("interrupt"), turnId: text.optional() }),
+    z.looseObject({
+      kind: z.literal("rollback"),
+      turns: z.union([z.int().min(1), z.looseObject({ beforeTurn: text })]),
+    }),
+    z.looseObject({ kind: z.literal("budget"), change: z.looseObject({}) }),
+    z.looseObject({ kind: z.literal("priority"), priority: z.unknown() }),
+    z.looseObject({ kind: z.literal("message"), from, message: tagged, topic: text.nullable() }),
+    z.looseObject({ kind: z.literal("request"), from, message: tagged, reply: text }),
+    z.looseObject({ kind: z.literal("giveUp"), request: text }),
+  ]),
+);
 
 /** By what is asked: the fields beside the version. */
 export const FIELDS = {

@@ -15,7 +15,7 @@ import type { RolloutLine } from "../protocol/rollout.ts";
 import type { FiredTimer, StoredTimer } from "../protocol/schedule.ts";
 import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
-import type { ActiveTurn } from "../thread/thread.ts";
+import type { ActiveTurn, RolledBackTurns } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
 import type { Down } from "../thread/watching.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
@@ -136,7 +136,7 @@ type Told =
       readonly fired?: FiredTimer | undefined;
     }
   | { readonly kind: "interrupt"; readonly id: string; readonly turnId?: string | undefined }
-  | { readonly kind: "rollback"; readonly id: string; readonly turns: number }
+  | { readonly kind: "rollback"; readonly id: string; readonly turns: RolledBackTurns }
   | { readonly kind: "budget"; readonly id: string; readonly change: BudgetChange }
   | { readonly kind: "priority"; readonly id: string; readonly priority: Priority }
   /** What another thread, or with null a program, tells it. */

@@ -31,7 +31,7 @@ const eventShape = byType(
     ["agent_reasoning", record({ text })],
     ["agent_reasoning_raw_content", record({ text })],
     ["token_count", record({}, { info: usage })],
-    ["thread_rolled_back", record({ num_turns: count })],
+    ["thread_rolled_back", record({ num_turns: count }, { before_turn_id: text })],
     ["turn_aborted", record({ reason: text }, endStamp)],
     ["task_started", record({}, { ...stamp, model_context_window: number })],
     [

@@ -116,8 +116,15 @@ export type ThreadSettingsAppliedEvent = {
   thread_settings: { model: string; model_provider_id: string; cwd: string; [field: string]: unknown };
 };
 
-/** `num_turns` is what was asked for; it may be more than there were. */
-export type ThreadRolledBackEvent = { type: "thread_rolled_back"; num_turns: number };
+/**
+ * `num_turns` is what was asked for; it may be more than there were. With `before_turn_id` (Skein's own) the thread is as it was when that
+ * turn began, and `num_turns` says how many of the user's messages that takes back, for readers that only count.
+ */
+export type ThreadRolledBackEvent = {
+  type: "thread_rolled_back";
+  num_turns: number;
+  before_turn_id?: string | undefined;
+};
 
 /** `info` is null until a response told its usage; `rate_limits` is null only in estimates. */
 export type TokenCountEvent = {

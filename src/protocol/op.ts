@@ -103,7 +103,12 @@ export type ListSkillsOp = {
   force_reload?: boolean | undefined;
 };
 /** Takes the last turns out of the conversation; it may not run beside a turn. */
-export type ThreadRollbackOp = { type: "thread_rollback"; num_turns: number };
+export type ThreadRollbackOp = {
+  type: "thread_rollback";
+  num_turns: number;
+  /** Skein's own: everything from the start of this turn on goes, whatever `num_turns` says. */
+  before_turn_id?: string | undefined;
+};
 /** Starts a review of changes, as a turn of its own. */
 export type ReviewOp = {
   type: "review";
@@ -232,7 +237,11 @@ const schemas: { [K in OpKind]: z.ZodType<Extract<KnownOp, { type: K }>> } = {
     attempt: count,
   }),
   undo: bare("undo"),
-  thread_rollback: z.looseObject({ type: of("thread_rollback"), num_turns: count }),
+  thread_rollback: z.looseObject({
+    type: of("thread_rollback"),
+    num_turns: count,
+    before_turn_id: z.string().optional(),
+  }),
   review: z.looseObject({
     type: of("review"),
     review_request: z.looseObject({ target: z.unknown(), user_facing_hint: text.nullish() }),

@@ -11,11 +11,19 @@ export function userMessagePositions(items: readonly RolloutItem[], rule: Bounda
     if (item.type === "response_item") {
       if (isUserBoundary(item.payload, rule)) positions.push(index);
     } else if (item.type === "event_msg" && item.payload.type === "thread_rolled_back") {
-      positions.length = Math.max(0, positions.length - item.payload.num_turns);
+      const { num_turns: count, before_turn_id: turnId } = item.payload;
+      const start = turnId === undefined ? -1 : startOf(items, turnId);
+      const kept = start === -1 ? positions.length - count : positions.filter((position) => position < start).length;
+      positions.length = Math.max(0, kept);
     }
   }
   return positions;
 }
+
+const startOf = (items: readonly RolloutItem[], turnId: string): number =>
+  items.findIndex(
+    ({ type, payload }) => type === "event_msg" && payload.type === "task_started" && payload.turn_id === turnId,
+  );
 
 /**
  * The items strictly before the user's message number `n`, counted from 0 (SPEC 6.2). Rolled-back items before the cut

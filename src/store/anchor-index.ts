@@ -4,8 +4,10 @@
  * - A user message is cut at the start of its turn when it is the turn's first, else strictly before itself. Lines
  *   between a turn's start and its first user message belong to that turn alone, so SPEC 6.2 is kept to the letter
  *   for every line that makes history.
- * - A rollback forgets the last n user messages and their turns; markers and lines stay where they are.
+ * - A rollback forgets the last n user messages and their turns, or a turn that it names and whatever came after that turn's start;
+ *   markers and lines stay where they are.
  */
+import type { ThreadRolledBackEvent } from "../protocol/event.ts";
 import { type TurnId, toTurnId } from "../protocol/ids.ts";
 import type { ForkAnchor } from "../protocol/initial-history.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
@@ -64,7 +66,7 @@ export class AnchorIndex<P extends Position = Position> {
         return;
       }
       case "thread_rolled_back":
-        this.#rollBack(typeof msg.num_turns === "number" ? msg.num_turns : 0);
+        this.#rollBack(msg);
     }
   }
 
@@ -73,12 +75,13 @@ export class AnchorIndex<P extends Position = Position> {
     return last !== undefined && last.end === null ? last : undefined;
   }
 
-  #rollBack(count: number): void {
-    if (count <= 0 || this.#messages.length === 0) return;
-    const keep = Math.max(0, this.#messages.length - count);
-    const cut = this.#messages[keep];
-    this.#messages.length = keep;
-    while (cut !== undefined && (this.#turns.at(-1)?.start.ordinal ?? -1) >= cut.ordinal) this.#turns.pop();
+  #rollBack({ num_turns: count, before_turn_id: turnId }: ThreadRolledBackEvent): void {
+    const turn = turnId === undefined ? undefined : this.findTurn(turnId);
+    const last = this.#messages[Math.max(0, this.#messages.length - count)];
+    const cut = turn?.start ?? (count > 0 ? last : undefined);
+    if (cut === undefined) return;
+    while ((this.#messages.at(-1)?.ordinal ?? -1) >= cut.ordinal) this.#messages.pop();
+    while ((this.#turns.at(-1)?.start.ordinal ?? -1) >= cut.ordinal) this.#turns.pop();
     this.#unanswered = false;
   }
 

@@ -2,7 +2,7 @@
 import { definedFields } from "../protocol/defined-fields.ts";
 import { NoActiveTurnError } from "../protocol/errors.ts";
 import type { SubmissionId, ThreadId } from "../protocol/ids.ts";
-import { type Op, parseOp } from "../protocol/op.ts";
+import { type Op, parseOp, type ThreadRollbackOp } from "../protocol/op.ts";
 import { waitForTurn } from "../turn/tool-scope.ts";
 import { activeTurnOf } from "./active-turn.ts";
 import { givenSubmissionId } from "./call-checks.ts";
@@ -10,7 +10,7 @@ import type { Incarnation } from "./incarnation.ts";
 import { withKnownInput } from "./known-input.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { type Handing, handOver, isGone, stored } from "./submissions.ts";
-import type { InterruptOptions, RollbackOptions } from "./thread.ts";
+import type { InterruptOptions, RollbackOptions, RolledBackTurns } from "./thread.ts";
 import type { TurnResult } from "./turn-result.ts";
 import { answerToRollback, endOfTurn, type Observed, TurnWatch } from "./turn-watch.ts";
 import { bounded, type WaitOptions } from "./wait-options.ts";
@@ -74,10 +74,14 @@ export async function interruptTurn(thread: Turning, { turnId, ...options }: Int
 /** Undoes the newest turns, and waits until that is stored; once for each `id`. */
 export async function rollBack(
   thread: Turning,
-  turns: number,
+  turns: RolledBackTurns,
   { id: given, ...options }: RollbackOptions,
 ): Promise<void> {
   const id = given === undefined ? undefined : givenSubmissionId(given);
+  const op: Op =
+    typeof turns === "number"
+      ? { type: "thread_rollback", num_turns: turns }
+      : { type: "thread_rollback", num_turns: 0, before_turn_id: turns.beforeTurn };
   const { answer, begin, stop } = answerToRollback(thread);
   let isNew = false;
   const onNamed = (named: SubmissionId) => {
@@ -90,7 +94,7 @@ export async function rollBack(
       thread,
       "the rollback",
       async (signal) => {
-        await thread.mailbox.give({ op: { type: "thread_rollback", num_turns: turns }, id, signal, onNamed });
+        await thread.mailbox.give({ op, id, signal, onNamed });
         if (isNew || isRollingBack(thread.incarnation, id)) await answer;
       },
       { ...(thread.incarnation.hasOwnLogic && PATIENCE), ...definedFields(options) },
@@ -99,6 +103,10 @@ export async function rollBack(
     stop();
   }
 }
+
+/** What an op takes back, as `Thread.rollback` is told it. */
+export const rolledBackBy = ({ num_turns, before_turn_id }: ThreadRollbackOp): RolledBackTurns =>
+  before_turn_id === undefined ? num_turns : { beforeTurn: before_turn_id };
 
 function isRollingBack(
   { remembered: { rollback, deferred = [] } }: Incarnation,

@@ -164,6 +164,10 @@ export function givenPriority(given: Priority): Priority {
 
 /** How many turns are rolled back. @throws InvalidRequestError */
 export function checkTurns(turns: unknown): void {
-  if (!Number.isSafeInteger(turns) || Number(turns) < 1)
-    throw new InvalidRequestError("rollback: give how many turns, from 1 on");
+  if (Number.isSafeInteger(turns) && Number(turns) >= 1) return;
+  if (typeof turns === "object" && turns !== null && "beforeTurn" in turns && typeof turns.beforeTurn === "string")
+    return;
+  throw new InvalidRequestError(
+    "rollback: give how many turns, from 1 on, or the turn to go back to as { beforeTurn: id }",
+  );
 }

@@ -41,6 +41,7 @@ import type {
   InterruptOptions,
   NamedSubmission,
   RollbackOptions,
+  RolledBackTurns,
   RunOptions,
   ShutdownOutcome,
   SubmissionOutcome,
@@ -334,7 +335,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     return runTurn(this, { type: "compact" }, options);
   }
 
-  async rollback(turns: number, options: RollbackOptions = {}): Promise<void> {
+  async rollback(turns: RolledBackTurns, options: RollbackOptions = {}): Promise<void> {
     checkCall("rollback", options);
     options.signal?.throwIfAborted();
     checkTurns(turns);

@@ -4,12 +4,13 @@ import type { EventMsg } from "../protocol/event.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
+import { isUserBoundary } from "../protocol/user-boundary.ts";
 import { History } from "../turn/history.ts";
 import { type Environment, type Told, toldEnvironment, toldInstructions } from "../turn/initial-context.ts";
 import { WaitingLines } from "./waiting-lines.ts";
 
-/** The events among the lines that {@link Rebuilt} looks at. */
-export const EVENTS_OF_HISTORY: ReadonlySet<string> = new Set(["thread_rolled_back", "token_count"]);
+/** The events that a history is rebuilt from; rollbacks name turns by their start. */
+export const EVENTS_OF_HISTORY: ReadonlySet<string> = new Set(["thread_rolled_back", "token_count", "task_started"]);
 
 /** What the lines of a thread come to, folded in order. */
 export class Rebuilt {
@@ -17,8 +18,13 @@ export class Rebuilt {
   usage: TokenUsageInfo | undefined;
   /** The model of the last request. */
   model: string | undefined;
-  /** Of the last turn context that is of a known form, as Codex passes over the others. */
-  #environment: Environment | undefined;
+  /**
+   * What turn contexts of a known form said (Codex passes over the others), each with the number of user messages before it; of
+   * those with one number the first, which was told before the last of these messages, and the last.
+   */
+  #told: { readonly messages: number; readonly first: Environment; last: Environment }[] = [];
+  /** Those that stand. */
+  #messages = 0;
   /** Ops that were taken, and of which no line says that they have entered the history. */
   readonly waiting = new WaitingLines();
 
@@ -31,7 +37,8 @@ export class Rebuilt {
     const copy = new Rebuilt(this.history.copy());
     copy.usage = this.usage;
     copy.model = this.model;
-    copy.#environment = this.#environment;
+    copy.#told = this.#told.map((told) => ({ ...told }));
+    copy.#messages = this.#messages;
     for (const item of this.waiting.all()) copy.waiting.add(item);
     return copy;
   }
@@ -41,10 +48,11 @@ export class Rebuilt {
     switch (item.type) {
       case "response_item":
         this.history.append(item.payload);
+        if (isUserBoundary(item.payload)) this.#messages += 1;
         return;
       case "turn_context":
         this.model = item.payload.model ?? this.model;
-        this.#environment = toldEnvironment(item.payload) ?? this.#environment;
+        this.#noteTold(toldEnvironment(item.payload));
         return;
       case "compacted":
         if (item.payload.replacement_history)
@@ -55,15 +63,34 @@ export class Rebuilt {
         this.waiting.add(item.payload);
         return;
       case "event_msg":
-        if (item.payload.type === "thread_rolled_back") this.history.rollBack(item.payload.num_turns);
+        if (item.payload.type === "thread_rolled_back") this.#rollBack(item.payload.num_turns);
         else if (item.payload.type === "token_count") this.usage = item.payload.info ?? this.usage;
     }
   }
 
+  #noteTold(environment: Environment | undefined): void {
+    if (environment === undefined) return;
+    const last = this.#told.at(-1);
+    if (last?.messages === this.#messages) last.last = environment;
+    else this.#told.push({ messages: this.#messages, first: environment, last: environment });
+  }
+
+  /** What was told before the first message that goes stays in the history. */
+  #rollBack(turns: number): void {
+    this.history.rollBack(turns);
+    this.#messages = Math.max(0, this.#messages - turns);
+    const at = this.#told.findIndex(({ messages }) => messages > this.#messages);
+    const gone = this.#told[at];
+    if (gone === undefined) return;
+    this.#told.length = at;
+    if (gone.messages === this.#messages + 1) this.#noteTold(gone.first);
+  }
+
   /** The settings that the model last received. */
   get told(): Told | undefined {
-    if (this.#environment === undefined) return undefined;
-    return { ...this.#environment, ...toldInstructions(this.history.forModel()) };
+    const environment = this.#told.at(-1)?.last;
+    if (environment === undefined) return undefined;
+    return { ...environment, ...toldInstructions(this.history.forModel()) };
   }
 }
 

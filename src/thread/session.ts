@@ -65,7 +65,7 @@ export class Session {
     this.#config = config;
   }
 
-  noteTold(told: Told): void {
+  noteTold(told: Told | undefined): void {
     this.#told = told;
   }
 

@@ -1,10 +1,13 @@
 /** One thread's history in memory: loaded when it is needed, kept as long as there is room for it (T9). */
 import { raceAbort } from "../kernel/cancellation.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
+import type { RolloutItem } from "../protocol/rollout.ts";
 import type { ForkBase } from "../store/thread-store.ts";
 import { History } from "../turn/history.ts";
 import type { HistoryCache, HistoryHolder } from "./history-cache.ts";
 import { HistoryLoader, type LoadingThread } from "./history-loader.ts";
+import { HistoryReader } from "./history-reader.ts";
+import type { Rebuilt } from "./rebuild.ts";
 import type { SharedPasts } from "./shared-pasts.ts";
 
 /** Whose history it is. */
@@ -20,8 +23,7 @@ export class ThreadHistory implements HistoryHolder {
   #items: History | undefined;
   #isFresh: boolean;
   #loader: HistoryLoader | undefined;
-  #isKept = false;
-  readonly #inherits: ForkBase["inherits"];
+  readonly #reader: HistoryReader;
 
   /**
    * @param isFresh whether nothing is stored yet
@@ -30,7 +32,7 @@ export class ThreadHistory implements HistoryHolder {
   constructor(owner: HistoryOwner, isFresh: boolean, inherits: ForkBase["inherits"]) {
     this.#owner = owner;
     this.#isFresh = isFresh;
-    this.#inherits = inherits;
+    this.#reader = new HistoryReader(owner, inherits);
   }
 
   /** What the next request is made of; undefined while nobody has needed it. */
@@ -49,7 +51,7 @@ export class ThreadHistory implements HistoryHolder {
 
   /** As open; and what is read is kept for the thread's next life in this process, which goes on from it. */
   openKept(signal: AbortSignal): Promise<void> | undefined {
-    this.#isKept = true;
+    this.#reader.keep();
     return this.open(signal);
   }
 
@@ -57,8 +59,7 @@ export class ThreadHistory implements HistoryHolder {
   open(signal: AbortSignal): Promise<void> | undefined {
     if (this.#isFresh) this.#items ??= new History();
     if (this.#items !== undefined) return undefined;
-    const reading = { inherits: this.#inherits, isKept: this.#isKept };
-    this.#loader ??= new HistoryLoader(this.#owner, reading, {
+    this.#loader ??= new HistoryLoader(this.#owner, this.#reader, {
       onRead: (history) => {
         this.#items = history;
       },
@@ -69,6 +70,16 @@ export class ThreadHistory implements HistoryHolder {
       },
     });
     return raceAbort(this.#loader.loaded, signal);
+  }
+
+  /** What the history is once `marker` is stored too. Nothing is changed by asking. */
+  readWith(marker: RolloutItem, signal: AbortSignal): Promise<Rebuilt> {
+    return this.#reader.read(signal, marker);
+  }
+
+  /** The history is another one now, as a rollback makes it. */
+  replace(history: History): void {
+    this.#items = history;
   }
 
   /** An item has come through the door. */

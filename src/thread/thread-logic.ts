@@ -3,10 +3,11 @@ import { fromPromise } from "xstate";
 import { lifeOf, type Submission, type ThreadInput, threadMachine } from "../../machines/thread.machine.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { InternalDefect } from "../protocol/errors.ts";
-import type { EventMsg } from "../protocol/event.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import type { EventMsg, ThreadRolledBackEvent } from "../protocol/event.ts";
+import { type SubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { ResponseItem } from "../protocol/response-item.ts";
 import type { RolloutItem } from "../protocol/rollout.ts";
+import { AnchorIndex } from "../store/anchor-index.ts";
 import { estimatedUsage } from "../turn/compaction.ts";
 import { abandonTurn, turnLogic } from "../turn/turn-actors.ts";
 import { askedCommand, runUserShell } from "../turn/user-shell.ts";
@@ -14,6 +15,7 @@ import { withEmissionShortcut } from "./emission-shortcut.ts";
 import { failureEvent } from "./failed-op.ts";
 import type { Incarnation } from "./incarnation.ts";
 import { answerOp, answerTo, applySettings } from "./op-answers.ts";
+import { isNoState } from "./saved-state.ts";
 import { deafToForgeries } from "./told.ts";
 
 const submission = (event: { type: string }): Submission => event as unknown as Submission;
@@ -98,17 +100,25 @@ async function rollBack(thread: Incarnation, submission: Submission, signal: Abo
 
 /** SPEC 6.4: the marker is stored before it is shown; nothing is ever rewritten. */
 async function rollBackTurns(thread: Incarnation, { id, op }: Submission, signal: AbortSignal): Promise<void> {
-  const turns = op.type === "thread_rollback" ? op.num_turns : 0;
-  if (turns < 1) {
+  const { num_turns: turns = 0, before_turn_id: turnId } = op.type === "thread_rollback" ? op : {};
+  if (turns < 1 && turnId === undefined) {
     refuseToRollBack(thread, id, "num_turns must be >= 1");
     return;
   }
   const opening = thread.past.open(signal);
   if (opening !== undefined) await opening;
-  const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
-  const rolledBack = thread.history;
-  rolledBack?.rollBack(turns);
-  const usage = estimatedUsage(thread, rolledBack?.estimatedTokens ?? 0);
+  await thread.storage.flush();
+  const payload: ThreadRolledBackEvent | undefined =
+    turnId === undefined
+      ? { type: "thread_rolled_back", num_turns: turns }
+      : await rollbackToTurn(thread, turnId, signal);
+  if (payload === undefined) {
+    refuseToRollBack(thread, id, `turn not found: ${turnId}`);
+    return;
+  }
+  const marker: RolloutItem = { type: "event_msg", payload };
+  await restore(thread, marker, signal);
+  const usage = estimatedUsage(thread, thread.history?.estimatedTokens ?? 0);
   thread.session.noteUsage(usage);
   thread.publish(id, { type: "token_count", info: usage, rate_limits: thread.session.rateLimits ?? null });
   // With its marker: a process that dies between the two would do it twice, or never.
@@ -116,8 +126,42 @@ async function rollBackTurns(thread: Incarnation, { id, op }: Submission, signal
   thread.intake.ledger.note({ id, op }, { isNamed, isWaiting: false, turnId: undefined });
   thread.record(marker);
   await thread.storage.sync();
-  thread.publish(id, marker.payload, { recorded: true });
+  thread.publish(id, payload, { recorded: true });
   thread.past.keep();
+}
+
+/** undefined: the thread has no such turn. */
+async function rollbackToTurn(
+  { store, threadId }: Incarnation,
+  turnId: string,
+  signal: AbortSignal,
+): Promise<ThreadRolledBackEvent | undefined> {
+  const place = await store.findTurn(threadId, toTurnId(turnId));
+  if (place === undefined) return undefined;
+  const index = new AnchorIndex();
+  const range = { from: { ordinal: place.start.ordinal }, wants: isNoState, signal };
+  for await (const page of store.load(threadId, range)) {
+    for (const line of page) index.observe(line, place.start, place.start);
+  }
+  return { type: "thread_rolled_back", num_turns: index.userMessageCount, before_turn_id: turnId };
+}
+
+/**
+ * The history is read anew, as the marker leaves it: so what a compaction has taken in comes back, and what the model was told of the
+ * settings is known as it was by then.
+ */
+async function restore(thread: Incarnation, marker: RolloutItem, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const before = thread.history?.length;
+    const rebuilt = await thread.past.readWith(marker, signal);
+    if (thread.history?.length !== before) {
+      await thread.storage.flush();
+      continue;
+    }
+    thread.past.replace(rebuilt.history);
+    thread.session.noteTold(rebuilt.told);
+    return;
+  }
 }
 
 async function close(thread: Incarnation): Promise<void> {

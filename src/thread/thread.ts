@@ -80,6 +80,9 @@ export type InterruptOptions = WaitOptions & {
   readonly turnId?: string;
 };
 
+/** What `Thread.rollback` takes back: the last turns, by the user's messages in them; or a turn and whatever came after it. */
+export type RolledBackTurns = number | { readonly beforeTurn: string };
+
 /** How `Thread.rollback` waits. */
 export type RollbackOptions = WaitOptions & {
   /** The caller's own id of it: one that the thread has ever seen takes nothing back again. */
@@ -162,11 +165,11 @@ export interface ThreadHandle extends AsyncDisposable {
   /** Has the history summarised, in a turn of its own; resolves with its end. */
   compact(options?: WaitOptions): Promise<TurnResult>;
   /**
-   * Takes the last turns back: the model does not know them any more, and their lines stay. Resolves when that is stored. Done
-   * once for each `id`, as {@link submitWithId} has it.
-   * @throws InvalidRequestError while a turn runs, or for less than one turn
+   * Takes the last turns back, so many or a turn and all after it: the model does not know them any more, and their lines stay.
+   * Resolves when that is stored. Done once for each `id`, as {@link submitWithId} has it.
+   * @throws InvalidRequestError while a turn runs, for less than one turn, or for a turn that the thread does not have
    */
-  rollback(turns: number, options?: RollbackOptions): Promise<void>;
+  rollback(turns: RolledBackTurns, options?: RollbackOptions): Promise<void>;
   /** Ends the running turn, stores everything and closes the thread. Default deadline 10,000 ms; then by force. */
   shutdown(options?: WaitOptions): Promise<ShutdownOutcome>;
 }

@@ -1,8 +1,7 @@
 /**
  * Compaction (SPEC 5.4, 6.3): the model sums the conversation up, and the history goes on from the context, the newest
- * user messages and the summary. The stored line of the first one holds the summary alone: what else it keeps is found in
- * the lines before it, so that nothing is written twice. A later one holds all that it keeps, since the lines before it
- * hold a summary that it does not keep, which Codex cannot tell from a user's message.
+ * user messages and the summary. Its line holds all of that, as Codex has it since 0.169: so it is read without the lines before it, and
+ * a rollback to before it finds what was there.
  */
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { ModelRequest } from "../model/model-client.ts";
@@ -20,6 +19,7 @@ import { contextWindowOf } from "./context-window.ts";
 import { callOf, outputFor } from "./history.ts";
 import { initialContext } from "./initial-context.ts";
 import { logRequest } from "./request-log.ts";
+import { recordTurnContext } from "./turn-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 
@@ -57,14 +57,14 @@ export async function compact(host: TurnHost, run: TurnRun): Promise<void> {
     run.noteCompaction(item);
     publishItemStart(host, run, item);
   }
+  recordTurnContext(host, run);
   const prompt = userMessage(run.config.compactPrompt ?? PROMPT);
   const summary = await summaryOf(host, run, history.forModel(), prompt);
   const message = `${SUMMARY_PREFIX}\n${summary}`;
-  const isFirst = !history.isCompacted;
-  history.compact(message, initialContext(run.config));
+  history.replaceWith(history.compacted(message, initialContext(run.config)), message);
   host.session.noteTold(run.config);
-  const payload = isFirst ? { message } : { message, replacement_history: [...history.forModel()] };
-  host.record({ type: "compacted", payload });
+  host.record({ type: "compacted", payload: { message, replacement_history: [...history.forModel()] } });
+  recordTurnContext(host, run);
   host.session.noteUsage(estimatedUsage(host, history.estimatedTokens));
   tellUsage(host, run);
   publishItemEnd(host, run, item);

@@ -206,13 +206,8 @@ export class History {
     return first === -1 || cut <= first || cut === this.#items.length ? cut : kept + 1;
   }
 
-  /** Whether it holds what was summed up: Codex knows no summaries but its own, and keeps others as user messages. */
-  get isCompacted(): boolean {
-    return this.#summaries.size > 0;
-  }
-
-  /** Goes on from the context, the newest user messages that fit, and the summary (SPEC 5.4). */
-  compact(summary: string, initialContext: readonly ResponseItem[]): void {
+  /** What it goes on from: the context, the newest user messages that fit, and the summary (SPEC 5.4). */
+  compacted(summary: string, initialContext: readonly ResponseItem[]): readonly ResponseItem[] {
     const kept: ResponseItem[] = [];
     let left = KEPT_USER_TOKENS * BYTES_PER_TOKEN;
     for (const item of this.#items.toReversed()) {
@@ -225,8 +220,13 @@ export class History {
       left -= text.length;
       kept.push(item);
     }
+    return [...initialContext, ...kept.toReversed(), userMessage(summary)];
+  }
+
+  /** Goes on from what a stored compaction comes to that says its summary alone. */
+  compact(summary: string, initialContext: readonly ResponseItem[]): void {
+    this.#restart(this.compacted(summary, initialContext));
     this.#summaries.add(summary);
-    this.#restart([...initialContext, ...kept.toReversed(), userMessage(summary)]);
   }
 
   /** Goes on from what a compaction has stored whole, its summary among it. */

@@ -21,6 +21,7 @@ import { takeUpCalls } from "./resumed-turn.ts";
 import { runReview } from "./review/review.ts";
 import { noteTask } from "./task-notes.ts";
 import { finishCalls, startCall } from "./tool-calls.ts";
+import { recordTurnContext } from "./turn-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
 import { runOwnShell } from "./user-shell.ts";
@@ -108,35 +109,6 @@ function requestOf(host: TurnHost, run: TurnRun, history: History): ModelRequest
     ...(subagent === undefined ? {} : { subagent }),
   };
 }
-
-/** One line a request, as Codex writes it (SPEC 7.3): what the request ran with. */
-function recordTurnContext(host: TurnHost, run: TurnRun): void {
-  const { config } = run;
-  host.record({
-    type: "turn_context",
-    payload: {
-      turn_id: run.turnId,
-      cwd: config.cwd,
-      approval_policy: config.approvalPolicy,
-      sandbox_policy: config.sandboxPolicy,
-      model: config.model,
-      ...(config.reasoningEffort === null ? {} : { effort: config.reasoningEffort }),
-      summary: config.reasoningSummary ?? "auto",
-      ...modeOf(config),
-    },
-  });
-}
-
-/** The mode that the request ran in, as Codex writes it, where one was chosen. */
-const modeOf = ({ collaborationMode: chosen, model, reasoningEffort }: TurnRun["config"]) =>
-  chosen === null
-    ? {}
-    : {
-        collaboration_mode: {
-          mode: chosen.mode,
-          settings: { model, reasoning_effort: reasoningEffort, developer_instructions: chosen.instructions },
-        },
-      };
 
 /** Turns the events of one answer into the thread's own. An item's deltas come between its start and its end. */
 class Answer {

@@ -219,6 +219,27 @@ test("a compaction takes no input: the answer says so in words that programs rea
   });
 });
 
+test("reverted to before a compaction, a thread has the turns, and its model the words, of before it", async () => {
+  const model = scriptedClient(["ok", "summed up", "more", "ok"], { recordRequests: 1 });
+  await using served = await serve({ manager: { model } });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const threadId = thread.id;
+  await client.turn(threadId, "a");
+  await client.request("thread/compact/start", { threadId });
+  const { params } = await client.next("turn/completed", ({ turn }) => turn.items.length === 0);
+  await client.turn(threadId, "b");
+  await client.request("thread/revert", { threadId, beforeTurnId: params.turn.id });
+  const { data } = await client.request("thread/turns/list", { threadId });
+  assert.equal(data.length, 1);
+  await client.turn(threadId, "c");
+  const spoken = (model.requests.at(-1)?.input ?? []).flatMap((item) => (item.type === "message" ? item.content : []));
+  assert.deepEqual(
+    spoken.map((part) => ("text" in part ? String(part.text) : "")).filter((text) => !text.startsWith("<")),
+    ["a", "ok", "c"],
+  );
+});
+
 test("a turn without input is told from its start to its end", async () => {
   await using served = await serve();
   const { client } = served;

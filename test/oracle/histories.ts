@@ -83,6 +83,14 @@ async function ourHistories(home: string, cwd: string, historyMode: HistoryMode)
   keep("rolled back and compacted twice", packed);
   await fork("a fork after a rollback and two compactions", packed, "so far");
 
+  for (const turns of [1, 2, 3]) {
+    const summed = await start("before it", "before it too");
+    await compact(summed);
+    await runAll(summed, "after it");
+    await rollBack(summed, turns);
+    keep(`compacted, and rolled back by ${turns}`, summed);
+  }
+
   const brief = await manager.startThread({ ephemeral: true }, { historyMode });
   await runAll(brief.thread, "of no file", "of none either");
   await fork("a fork of a thread that is stored nowhere", brief.thread, "of a file now");

@@ -249,10 +249,10 @@ suite("rollback (SPEC 6.4)", () => {
     assert.deepEqual([textsOf(request ?? { input: [] }), request?.model], [["b"], "other"]);
   });
 
-  test("over a compaction it takes the summary as a turn (SPEC 6.3)", async () => {
+  test("over a compaction it brings back what that has taken in", async () => {
     for (const [turns, wanted] of [
       [1, ["alpha", "SUM", "z"]],
-      [2, ["alpha", "z"]],
+      [2, ["z"]],
       [3, ["z"]],
     ] as const) {
       await using r = await rig({ script: (_, n) => [say(n === 1 ? "SUM" : "ok")] });
@@ -268,6 +268,32 @@ suite("rollback (SPEC 6.4)", () => {
       assert.deepEqual(texts, wanted);
     }
   });
+});
+
+test("over a compaction that stored its summary alone a rollback takes the summary as a turn (SPEC 6.3)", async () => {
+  const said = (text: string): RolloutItem => ({ type: "response_item", payload: userMessage(text) });
+  for (const [turns, wanted] of [
+    [1, ["alpha", "SUM", "z"]],
+    [2, ["alpha", "z"]],
+    [3, ["z"]],
+  ] as const) {
+    const store = memoryStore();
+    await using r = await rig({ store, script: () => [say("ok")] });
+    const id = newThreadId();
+    const meta = {
+      id,
+      timestamp: new Date(0).toISOString(),
+      cwd: "/work",
+      originator: "codex_cli_rs",
+      cli_version: "0.80.0",
+    };
+    const marker: RolloutItem = { type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } };
+    const summary: RolloutItem = { type: "compacted", payload: { message: "SUM" } };
+    await (await store.adopt(meta, [said("alpha"), summary, said("beta"), marker])).close();
+    const { thread } = await r.manager.resumeThread(id);
+    await thread.run("z");
+    assert.deepEqual(textsOf(r.model.requests.at(-1) ?? { input: [] }), wanted);
+  }
 });
 
 suite("compaction", () => {

@@ -3,10 +3,10 @@
  *
  * - A paginated history tells its turns by task_started and their items by item_completed; a legacy one by its
  *   user_message and other message events, with the ids that 0.169 gives them: `rollout-<line>` and `item-<n>`.
- * - A rollback takes the last n user messages away, and what followed the first of them.
+ * - A rollback takes the last n user messages away, and what followed the first of them; or a turn that it names, and what followed.
  * - A turn without an end is `inProgress` when it is the one that runs now, else `interrupted`.
  */
-import type { EventMsg, TaskCompleteEvent, TurnAbortedEvent } from "../../protocol/event.ts";
+import type { EventMsg, TaskCompleteEvent, ThreadRolledBackEvent, TurnAbortedEvent } from "../../protocol/event.ts";
 import type { RolloutLine } from "../../protocol/rollout.ts";
 import type { TokenUsageInfo } from "../../protocol/token-usage.ts";
 import type { TurnItem } from "../../protocol/turn-item.ts";
@@ -113,7 +113,7 @@ export class HistoryFold {
         this.#end(msg, ordinal);
         return;
       case "thread_rolled_back":
-        this.#rollBack(msg.num_turns);
+        this.#rollBack(msg);
         return;
       case "token_count": {
         const turn = this.#open ?? this.#turns.at(-1);
@@ -228,9 +228,11 @@ export class HistoryFold {
     if (turn.explicit) this.#open = undefined;
   }
 
-  #rollBack(count: number): void {
+  #rollBack({ num_turns: count, before_turn_id: turnId }: ThreadRolledBackEvent): void {
     this.#open = undefined;
-    for (let left = count; left > 0; ) {
+    const named = turnId === undefined ? -1 : this.#turns.findIndex(({ id }) => id === turnId);
+    if (named !== -1) this.#turns.length = named;
+    for (let left = named === -1 ? count : 0; left > 0; ) {
       const turn = this.#turns.at(-1);
       if (turn === undefined) break;
       const cut = turn.userItems.pop();

@@ -1,7 +1,7 @@
 /** What changes a stored thread: archive, unarchive, delete, name, revert, rollback; and unsubscribe. */
 import * as z from "zod";
 import { RolloutNotFoundError } from "../../protocol/errors.ts";
-import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
+import { newTurnId, type ThreadId, toTurnId } from "../../protocol/ids.ts";
 import type { ThreadGit } from "../../store/thread-store.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalFlag, optionalText, text } from "../params.ts";
@@ -170,7 +170,7 @@ function gitChanges(given: NonNullable<z.infer<typeof metadataSchema>["gitInfo"]
   return Object.fromEntries(changes);
 }
 
-/** By a rollback of the user messages from that turn on: a marker is appended, and nothing is lost. */
+/** By a rollback to that turn's start: a marker is appended, and nothing is lost. */
 async function revert(server: ServerContext, params: z.infer<typeof revertSchema>, call: Call): Promise<unknown> {
   const { views, hub } = server;
   const threadId = readThreadId(params.threadId);
@@ -179,23 +179,25 @@ async function revert(server: ServerContext, params: z.infer<typeof revertSchema
   if (modeOf(await server.manager.store.header(threadId)) === "legacy") {
     throw invalidRequest("thread/revert only supports paginated threads");
   }
-  const placeOf = async () => {
+  const turnsFrom = async () => {
     const { turns } = await views.history(threadId, call.signal);
     const at = turns.findIndex(({ id }) => id === params.beforeTurnId);
     if (at === -1) throw invalidRequest(`turn not found: ${params.beforeTurnId}`, { code: "invalid_fork_point" });
-    return { turns, at };
+    return turns.slice(at);
   };
-  let place = await placeOf();
+  let gone = await turnsFrom();
   if (thread.activeTurn !== undefined) {
     // A turn that runs goes with the others, as in Codex.
     await thread.interrupt({ signal: call.signal });
-    place = await placeOf();
+    gone = await turnsFrom();
   }
-  const { turns, at } = place;
-  const messages = turns.slice(at).flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
+  const messages = gone.flatMap(({ turn }) => turn.items.filter(({ type }) => type === "userMessage"));
+  const beforeTurn = toTurnId(params.beforeTurnId);
+  const isStored = (await server.manager.store.findTurn(threadId, beforeTurn)) !== undefined;
   const id = newTurnId();
   hub.feedOf(threadId).mapper.quiet.add(id);
-  await thread.rollback(Math.max(1, messages.length), { id, signal: call.signal });
+  // A review of stock's is shown as one turn, under an id that its lines do not begin with.
+  await thread.rollback(isStored ? { beforeTurn } : Math.max(1, messages.length), { id, signal: call.signal });
   const history = await views.history(threadId, call.signal);
   const view = await views.read(threadId);
   call.afterAnswer(() => hub.feedOf(threadId).tell({ method: "thread/reverted", params: { threadId } }));

@@ -23,6 +23,7 @@ import {
   type MakeStore,
   plain,
   rolledBack,
+  rolledBackTo,
   user,
 } from "./store-script.ts";
 
@@ -36,6 +37,7 @@ type Step =
   | { do: "turn"; thread: number; messages: number; open: boolean }
   | { do: "loose"; thread: number; what: "compacted" | "unknown" | "answer" }
   | { do: "rollBack"; thread: number; turns: number }
+  | { do: "revert"; thread: number; pick: number }
   | { do: "fork"; thread: number; by: AnchorKind; pick: number }
   | { do: "delete"; thread: number }
   | { do: "archive"; thread: number };
@@ -66,6 +68,7 @@ function stepsOf(fc: typeof FastCheck): FastCheck.Arbitrary<Step[]> {
         weight: 2,
         arbitrary: fc.record({ do: fc.constant("rollBack" as const), thread: nat, turns: fc.nat({ max: 4 }) }),
       },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("revert" as const), thread: nat, pick: nat }) },
       {
         weight: 6,
         arbitrary: fc.record({
@@ -141,6 +144,12 @@ class Play {
         return this.#append(id, model, [looseItem(isOpen(model.items) ? "unknown" : step.what)]);
       case "rollBack":
         return this.#append(id, model, [...closing(model.items), rolledBack(step.turns)]);
+      case "revert": {
+        const turns = liveTurns(model.items);
+        const turn = turns[step.pick % Math.max(1, turns.length)];
+        if (turn === undefined) return;
+        return this.#append(id, model, [...closing(model.items), rolledBackTo(turn.turnId)]);
+      }
       case "fork":
         return this.#fork(id, model, step.by, step.pick);
       case "delete":
@@ -260,8 +269,9 @@ function liveTurns(items: readonly RolloutItem[]): LiveTurn[] {
     } else if (msg.type === "task_complete" || msg.type === "turn_aborted") {
       const last = turns.at(-1);
       if (last !== undefined) last.end ??= index + 1;
-    } else if (msg.type === "thread_rolled_back" && msg.num_turns > 0) {
-      const taken = firstTaken(items.slice(0, index), msg.num_turns);
+    } else if (msg.type === "thread_rolled_back") {
+      const named = turns.find(({ turnId }) => turnId === msg.before_turn_id)?.start;
+      const taken = named ?? (msg.num_turns > 0 ? firstTaken(items.slice(0, index), msg.num_turns) : undefined);
       if (taken !== undefined) turns = turns.filter(({ start, end }) => start < taken && (end ?? index) <= taken);
     }
   }

@@ -62,6 +62,11 @@ export const rolledBack = (turns: number): RolloutItem => ({
   type: "event_msg",
   payload: { type: "thread_rolled_back", num_turns: turns },
 });
+/** Everything from the start of a turn on. */
+export const rolledBackTo = (turnId: string, turns = 0): RolloutItem => ({
+  type: "event_msg",
+  payload: { type: "thread_rolled_back", num_turns: turns, before_turn_id: turnId },
+});
 export const compacted = (message: string): RolloutItem => ({ type: "compacted", payload: { message } });
 export const fromTheFuture = (payload: unknown): RolloutItem => ({
   type: unknownKind("dream_state").type,

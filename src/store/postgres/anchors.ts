@@ -1,4 +1,5 @@
 /** Where forks begin, looked up by marks: no line is read, however long the history is. */
+import type { ThreadRolledBackEvent } from "../../protocol/event.ts";
 import { type ThreadId, toTurnId } from "../../protocol/ids.ts";
 import type { ForkAnchor } from "../../protocol/initial-history.ts";
 import {
@@ -21,8 +22,8 @@ export type AnchoredPlace = { readonly end: number; readonly openTurn: OpenTurn 
 
 /** What a rollback needs of the lines before it. */
 export type MarkLookups = {
-  /** What stands after a rollback at the line `ordinal` that keeps so many messages. */
-  stateAfterRollback(t: number, ordinal: number, kept: number): Promise<MarkState>;
+  /** What stands of a view after a rollback; undefined: all of it. */
+  stateAfterRollback(view: View, rollback: ThreadRolledBackEvent): Promise<MarkState | undefined>;
 };
 
 /** The thread `$1` and those that it inherits from, each up to where it is seen before the line `$2`. */
@@ -59,12 +60,23 @@ export class PostgresAnchors implements MarkLookups {
     return row === undefined ? NO_MARKS : readState(String(row.state));
   }
 
-  async stateAfterRollback(t: number, ordinal: number, kept: number): Promise<MarkState> {
-    const cut = (await this.#message(t, ordinal, kept))?.end ?? 0;
-    const state = await this.stateBefore(t, cut);
+  async stateAfterRollback(view: View, rollback: ThreadRolledBackEvent): Promise<MarkState | undefined> {
+    const cut = await this.#cutOf(view, rollback);
+    if (cut === undefined) return undefined;
+    const state = await this.stateBefore(view.t, cut);
     if (state.turn === null || state.turn.hasEnded) return state;
-    const stop = await this.#stopOf(t, ordinal, state.turn.start);
+    const stop = await this.#stopOf(view.t, view.end, state.turn.start);
     return { ...state, turn: { ...state.turn, hasEnded: stop !== null } };
+  }
+
+  /** Where what goes begins; undefined: nothing goes. */
+  async #cutOf(view: View, rollback: ThreadRolledBackEvent): Promise<number | undefined> {
+    const { num_turns: count, before_turn_id: turnId } = rollback;
+    const turn = turnId === undefined ? undefined : await this.findTurn(view, turnId);
+    if (turn !== undefined) return turn.start.ordinal;
+    const { messages } = view.state;
+    if (count <= 0 || messages === 0) return undefined;
+    return (await this.#message(view.t, view.end, Math.max(0, messages - count)))?.end ?? 0;
   }
 
   /** Where a fork before the message of that height ends. */

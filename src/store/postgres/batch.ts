@@ -3,7 +3,7 @@ import { lastTurnAfter } from "../last-turn.ts";
 import { modelUseOf } from "../thread-summary.ts";
 import type { MarkLookups } from "./anchors.ts";
 import { BRIEFLY, FEW, type Statement } from "./database.ts";
-import { type Mark, markOf, rollbackMark, rolledBack } from "./marks.ts";
+import { type Mark, markOf, rollbackMark, rollbackOf } from "./marks.ts";
 import { columnText, ROW_COLUMNS, type Summary, searchedText, searchedWords, summarize } from "./thread-row.ts";
 import type { PendingLine, PostgresWriter } from "./writer.ts";
 
@@ -31,7 +31,8 @@ export async function partOf<W extends BatchWriter>(writer: W, lookups: MarkLook
   let { summary } = writer;
   let chars = 0;
   for (const line of writer.pending) {
-    if (lines.length > 0 && (rolledBack(line.item) > 0 || lines.length >= MAX_LINES || chars > MAX_CHARS)) break;
+    if (lines.length > 0 && (rollbackOf(line.item) !== undefined || lines.length >= MAX_LINES || chars > MAX_CHARS))
+      break;
     const mark = await markFor(writer, line, summary, lookups);
     if (mark !== undefined) marks.push(mark);
     summary = {
@@ -53,10 +54,10 @@ async function markFor(
   { state }: Summary,
   lookups: MarkLookups,
 ): Promise<Mark | undefined> {
-  const gone = rolledBack(item);
-  if (gone === 0) return markOf(item, ordinal, state);
-  if (state.messages === 0) return undefined;
-  return rollbackMark(ordinal, await lookups.stateAfterRollback(t, ordinal, Math.max(0, state.messages - gone)));
+  const rollback = rollbackOf(item);
+  if (rollback === undefined) return markOf(item, ordinal, state);
+  const kept = await lookups.stateAfterRollback({ t, end: ordinal, state }, rollback);
+  return kept && rollbackMark(ordinal, kept);
 }
 
 const jsonOr = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));

@@ -8,6 +8,7 @@
  * PM3  A thread's marks tell of its own lines. What lies before is its base's, up to where the fork began; it never changes.
  */
 import * as z from "zod";
+import type { ThreadRolledBackEvent } from "../../protocol/event.ts";
 import type { RolloutItem } from "../../protocol/rollout.ts";
 import { isUserBoundary } from "../../protocol/user-boundary.ts";
 
@@ -63,11 +64,11 @@ const mark = (kind: Mark["kind"], ordinal: number, state: MarkState, more: Parti
   state,
 });
 
-/** How many messages a rollback takes away; 0: the line is none, or takes none. */
-export function rolledBack(item: RolloutItem): number {
-  if (item.type !== "event_msg" || item.payload.type !== "thread_rolled_back") return 0;
-  const { num_turns } = item.payload;
-  return typeof num_turns === "number" && num_turns > 0 ? num_turns : 0;
+/** The rollback that a line is; undefined: it is none, or takes nothing away. */
+export function rollbackOf(item: RolloutItem): ThreadRolledBackEvent | undefined {
+  if (item.type !== "event_msg" || item.payload.type !== "thread_rolled_back") return undefined;
+  const { num_turns, before_turn_id } = item.payload;
+  return num_turns > 0 || before_turn_id !== undefined ? item.payload : undefined;
 }
 
 /** The mark that a line makes, other than a rollback's; undefined: it makes none. */
@@ -118,7 +119,7 @@ function stopMark(ordinal: number, state: MarkState): Mark | undefined {
 /**
  * A rollback's mark.
  *
- * @param kept what stood where the first message that goes was cut, its turn with the end that it has by now
+ * @param kept what stood where what goes begins, its turn with the end that it has by now
  */
 export const rollbackMark = (ordinal: number, kept: MarkState): Mark =>
   mark("rollback", ordinal, { ...kept, isUnanswered: false });

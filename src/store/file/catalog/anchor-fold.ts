@@ -26,7 +26,12 @@ type Mark =
   | { readonly kind: "answer"; readonly start: FilePosition }
   | { readonly kind: "begin"; readonly start: FilePosition; readonly turnId: TurnId }
   | { readonly kind: "stop"; readonly start: FilePosition; readonly end: FilePosition }
-  | { readonly kind: "rollBack"; readonly start: FilePosition; readonly count: number };
+  | {
+      readonly kind: "rollBack";
+      readonly start: FilePosition;
+      readonly count: number;
+      readonly turnId: string | undefined;
+    };
 
 export class LineFold implements AnchorFold {
   readonly #database: CatalogDatabase;
@@ -125,7 +130,7 @@ function markOf(item: RolloutItem, start: FilePosition, end: FilePosition): Mark
     case "turn_aborted":
       return { kind: "stop", start, end };
     case "thread_rolled_back":
-      return typeof msg.num_turns === "number" ? { kind: "rollBack", start, count: msg.num_turns } : undefined;
+      return { kind: "rollBack", start, count: msg.num_turns, turnId: msg.before_turn_id };
     default:
       return undefined;
   }
@@ -190,7 +195,7 @@ class MarkWriter {
         this.#stop(mark.start, mark.end);
         break;
       case "rollBack":
-        this.#rollBack(mark.start.ordinal, mark.count);
+        this.#rollBack(mark.start.ordinal, mark);
     }
   }
 
@@ -252,14 +257,28 @@ class MarkWriter {
     this.#database.run(sql, end.ordinal, end.byteOffset, t, turn.start.ordinal);
   }
 
-  #rollBack(line: number, count: number): void {
-    if (count <= 0 || this.#count === 0) return;
+  /** Where what goes begins; undefined: nothing goes. */
+  #cutOf(view: View, { count, turnId }: { count: number; turnId: string | undefined }): number | undefined {
+    const turn = turnId === undefined ? undefined : this.#views.findTurn(view, turnId);
+    if (turn !== undefined) return turn.start.ordinal;
+    if (count <= 0 || this.#count === 0) return undefined;
+    return this.#cutAt(view, Math.max(0, this.#count - count));
+  }
+
+  /** Where a fork before the n-th message ends. */
+  #cutAt(view: View, n: number): number {
+    const cut = this.#views.nthMessage(view, n)?.cut.ordinal;
+    if (cut === undefined) throw new InternalDefect(`message ${n} of thread ${this.#thread.id} is not in the catalog`);
+    return cut;
+  }
+
+  #rollBack(line: number, asked: { count: number; turnId: string | undefined }): void {
     const { t } = this.#thread;
     const view = this.#viewBefore(line);
-    const kept = Math.max(0, this.#count - count);
-    const cut = this.#views.nthMessage(view, kept)?.cut.ordinal;
-    if (cut === undefined)
-      throw new InternalDefect(`message ${kept} of thread ${this.#thread.id} is not in the catalog`);
+    const cut = this.#cutOf(view, asked);
+    if (cut === undefined) return;
+    let kept = this.#count;
+    while (kept > 0 && this.#cutAt(view, kept - 1) >= cut) kept -= 1;
     this.#database.run("UPDATE turns SET gone = ? WHERE t = ? AND start >= ? AND gone IS NULL", line, t, cut);
     this.#database.run(
       "INSERT INTO rollbacks (t, line, kept, lowest_cut, last_turn) VALUES (?, ?, ?, ?, ?)",
