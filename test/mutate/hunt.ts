@@ -65,14 +65,14 @@ async function deathIn(batch: readonly Test[]): Promise<Death | undefined> {
   return (await deathIn([suspect])) ?? (await deathIn(rest));
 }
 
-/** The test's time is up: because of the mutant, or because the machine is slower than it was? The sources as they are tell. */
-async function isSlower(test: Test): Promise<boolean> {
+/** The sources as they are tell: a test that fails of them too, or takes as long, has noticed nothing. Then the machine is another. */
+async function isTrue({ killer, isTimedOut }: Death): Promise<boolean> {
   const began = performance.now();
-  await runTests(FOLDER, [test.path], { limitMs: 10 * test.ms, env: ENV });
+  const { kind } = await runTests(FOLDER, [killer.path], { limitMs: 10 * killer.ms, env: ENV });
   const ms = performance.now() - began;
-  const isSlower = ms > 2 * test.ms;
-  test.ms = Math.max(test.ms, Math.round(ms));
-  return isSlower;
+  const isSlower = ms > 2 * killer.ms;
+  killer.ms = Math.max(killer.ms, Math.round(ms));
+  return isTimedOut ? !isSlower : kind === "passed";
 }
 
 /** Asks the tests in their order, for as much of them as the budget allows. */
@@ -87,11 +87,10 @@ export async function deathOf(mutant: Mutant, tests: readonly Test[], budgetMs: 
       emptyScratch();
       const death = await deathIn(batch);
       if (death === undefined) continue;
-      if (!death.isTimedOut) return death;
       mend();
-      if (!(await isSlower(death.killer))) return death;
+      if (await isTrue(death)) return death;
       mutate();
-      const again = await deathIn([death.killer]);
+      const again = death.isTimedOut ? await deathIn([death.killer]) : undefined;
       if (again !== undefined) return again;
     }
     return undefined;
