@@ -45,6 +45,8 @@ const BUILT_IN: ConfigTable = {
   lmstudio: { name: "LM Studio", base_url: "http://localhost:1234/v1", wire_api: "responses" },
 };
 
+export const isBuiltInProvider = (id: string): boolean => Object.hasOwn(BUILT_IN, id);
+
 /** The fields of a provider's table, checked. */
 export type ProviderTable = {
   name?: string | undefined;

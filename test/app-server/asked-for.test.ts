@@ -1,6 +1,6 @@
 /** What clients ask a server for and Skein has little or nothing of; inputs that are refused; who comes in the middle of a turn. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -113,6 +113,69 @@ test("features and providers are those of config.toml; the default provider can 
     assert.equal(message, `Model provider \`${providerId}\` is not configured.`);
     assert.equal(details.config_write_error_code, "configValidationError");
   }
+});
+
+test("a provider is made and changed in config.toml, by its fields, in Codex's words", async (t) => {
+  const home = await mkdtemp(join(tmpdir(), "skein-asked-"));
+  t.after(() => rm(home, { recursive: true, force: true }));
+  const file = join(home, "config.toml");
+  await writeFile(
+    file,
+    '# mine\n[model_providers.kept]\nname = "Kept" # so\nbase_url = "https://u:p@h.test/v1"\nexperimental_bearer_token = "secret"\n',
+  );
+  const { client } = await begun(t, [], home);
+  const write = async (settings: Json) =>
+    (await client.request("modelProvider/config/write", { settings: { type: "customGateway", ...settings } })).provider;
+  const baseUrl = "https://example.test/v1";
+  const provider = (id: string, name: string, more: Json = {}) => {
+    const settings = { type: "customGateway", auth: { mode: "none" } };
+    return { id, name, canEdit: true, baseUrl, settings, ...more };
+  };
+  assert.deepEqual(await write({ name: " My Own! ", baseUrl }), provider("my-own", "My Own!"));
+  assert.deepEqual(await write({ name: "my own", baseUrl }), provider("my-own-2", "my own"));
+  assert.deepEqual(await write({ name: "***", baseUrl }), provider("custom", "***"));
+  const keyed = { type: "customGateway", auth: { mode: "environmentVariable", envKey: "KEY" } };
+  const changed = await write({ providerId: "my-own", envKey: "KEY" });
+  assert.deepEqual(changed, provider("my-own", "My Own!", { settings: keyed }));
+  assert.deepEqual(await write({ providerId: "my-own", envKey: null }), provider("my-own", "My Own!"));
+  // What may be a secret is not shown, and what the file says beside it stays.
+  const kept = await write({ providerId: "kept", name: "Other" });
+  const external = { type: "customGateway", auth: { mode: "externallyConfigured", envKey: null } };
+  assert.deepEqual(kept, provider("kept", "Other", { baseUrl: null, settings: external }));
+  assert.match(
+    await readFile(file, "utf8"),
+    /^# mine\n[\s\S]*name = "Other" # so\nbase_url = "https:\/\/u:p@h\.test\/v1"/,
+  );
+  assert.equal((await client.request("modelProvider/default/set", { providerId: "my-own" })).status, "ok");
+
+  const before = await readFile(file, "utf8");
+  for (const [settings, message, code = "configValidationError"] of [
+    [{ name: "N" }, "A base URL is required to create a custom provider."],
+    [{ baseUrl }, "Enter a provider name."],
+    [{ providerId: "my-own", name: " " }, "Enter a provider name."],
+    [
+      { name: "OpenAI", baseUrl },
+      "This name is reserved for a built-in provider. Enter a different custom provider name.",
+    ],
+    [{ providerId: "openai", name: "N" }, "A custom provider or gateway cannot use a built-in provider ID."],
+    [{ providerId: "ghost", name: "N" }, "Unknown provider ID.", "configPathNotFound"],
+    [{ providerId: "__proto__", name: "N" }, "Unknown provider ID.", "configPathNotFound"],
+    [{ name: "N", baseUrl, envKey: "no name" }, "Invalid API key environment variable name."],
+    [{ providerId: "kept", envKey: "KEY" }, "Authentication is configured externally. Omit envKey to preserve it."],
+    ...["https://u:p@a.test", "https://a.test?k=1", "ftp://a.test", "a"].map(
+      (wrong) =>
+        [
+          { name: "N", baseUrl: wrong },
+          "Enter an HTTP(S) base URL without credentials, a query, or a fragment.",
+        ] as const,
+    ),
+  ] as const) {
+    const failure = await client.failure("modelProvider/config/write", {
+      settings: { type: "customGateway", ...settings },
+    });
+    assert.deepEqual([failure.message, failure.data.config_write_error_code], [message, code]);
+  }
+  assert.equal(await readFile(file, "utf8"), before);
 });
 
 test("an input that no model is given is refused before its turn", async (t) => {

@@ -32,7 +32,6 @@ const WHY: Readonly<Record<string, string>> = {
   "mcpServer/event/stream/stop *": "MCP servers are asked, and not listened to",
   "mcpServer/oauth/login": "MCP servers are signed in to by a token or headers of config.toml",
   "mock/experimentalMethod *": "it is for stock Codex's own tests",
-  "modelProvider/config/write": "use config/value/write",
   "plugin/install": PLUGINS,
   "plugin/read": PLUGINS,
   "plugin/share/checkout": PLUGINS,

@@ -1,10 +1,12 @@
 /** modelProvider/*: which providers config.toml names, and which of them is asked by default. */
 import * as z from "zod";
-import type { ProviderInfo } from "../../services/provider-info.ts";
+import { isTable, valueAt } from "../../services/config-table.ts";
 import { type MethodTable, method } from "../method.ts";
 import { text } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
+import { providerToV2 } from "./provider-view.ts";
+import { providerWriteSchema, writeProvider } from "./provider-write.ts";
 import { refusedWrite } from "./refused-write.ts";
 
 const anySchema = z.object({});
@@ -22,24 +24,26 @@ export const providerMethods = (server: ServerContext): MethodTable => ({
     alone: true,
     handle: (params) => setDefault(server, params.providerId),
   }),
+  "modelProvider/config/write": method({
+    params: providerWriteSchema,
+    alone: true,
+    handle: async ({ settings }) => {
+      const id = await writeProvider(server, settings);
+      const { data } = await listProviders(server);
+      return { provider: data.find((each) => each.id === id) };
+    },
+  }),
 });
 
 async function listProviders({ configs, manager }: ServerContext) {
   const { providers, config } = await configs.load();
-  const data = [...providers].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([id, info]) => providerToV2(id, info));
+  const table = (await configs.file?.read())?.table ?? {};
+  const data = [...providers.values()]
+    .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+    .map((info) => providerToV2(info, isTable(valueAt(table, ["model_providers", info.id]))));
   const defaultProviderId = config.modelProvider ?? manager.config.modelProvider;
   return { data, defaultProviderId, canChangeDefault: configs.file !== undefined };
 }
-
-const OPENAI = "openai";
-
-const providerToV2 = (id: string, { name, baseUrl, requiresOpenaiAuth }: ProviderInfo) => ({
-  id,
-  name: name ?? id,
-  canEdit: id !== OPENAI,
-  baseUrl: id === OPENAI ? null : (baseUrl ?? null),
-  settings: requiresOpenaiAuth ? { type: "openai" } : { type: "customGateway", auth: { mode: "none" } },
-});
 
 /** Keys alone open a provider, so no gateway asks for a sign-in. */
 async function gatewayOf({ configs, manager }: ServerContext) {

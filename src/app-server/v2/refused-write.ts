@@ -2,7 +2,7 @@
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import { invalidRequest, type RpcError } from "../rpc-error.ts";
 
-type Code = "configLayerReadonly" | "configValidationError" | "configVersionConflict";
+type Code = "configLayerReadonly" | "configPathNotFound" | "configValidationError" | "configVersionConflict";
 
 export const refusedWrite = (message: string, code: Code = "configValidationError", cause?: unknown): RpcError =>
   invalidRequest(message, { details: { config_write_error_code: code }, cause });
