@@ -38,6 +38,24 @@ export function leaseSuite(make: MakeStore): void {
   );
 
   test(
+    "what is being stored as the writer closes keeps nothing: the thread is free then (W2)",
+    inStore(make, async ({ store }) => {
+      for (const said of [[], ["one"]]) {
+        for (const how of ["sync", "flush"] as const) {
+          const writer = await store.create(header());
+          for (const text of said) writer.append(user(text));
+          const storing = [writer[how](), writer.sync()];
+          const closing = writer.close();
+          await Promise.all([...storing, closing, writer.sync(), writer.confirm()]);
+          const next = await store.open(writer.threadId);
+          assert.equal(next.epoch, 2);
+          await next.close();
+        }
+      }
+    }),
+  );
+
+  test(
     "who holds a thread is told where the store says it: its writer while it has one, nobody else",
     inStore(make, async ({ store }) => {
       if (store.holderOf === undefined) return;

@@ -58,6 +58,8 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
   #closed = false;
   readonly #refused = new RefusedLine();
   #closing: Promise<void> | undefined;
+  /** The lease is given back. */
+  #isReleased = false;
 
   constructor(env: WriterEnv, start: WriterStart) {
     this.threadId = start.threadId;
@@ -168,6 +170,7 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
       }
     }
     this.#env.group.release(this.file);
+    this.#isReleased = true;
     this.#env.released(this);
   }
 
@@ -183,6 +186,8 @@ export class FileThreadWriter implements ThreadWriter, FileOwner, RolloutFileOwn
 
   fence(): void {
     if (!this.file.isMade) return; // nobody else knows of the thread
+    // Its last batch was checked before: a sync that ends only now is not to take the lease again.
+    if (this.#isReleased) return;
     const { keeper } = this.lease;
     if (keeper.holds(this.lease)) return;
     throw new ThreadBusyError(this.threadId, keeper.holderOf(this.threadId));

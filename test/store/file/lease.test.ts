@@ -64,6 +64,22 @@ describe("leases", () => {
     assert.deepEqual(leasesOf(home), [], "a released lease leaves nothing");
   });
 
+  test("a sync that goes on as its writer closes takes the lease no second time, whatever was said before", async () => {
+    await using home = new TempHome();
+    for (const fsync of ["always", "turn", "never"] as const) {
+      const store = home.open({ fsync });
+      for (const said of [[], ["one"]]) {
+        const writer = await store.create(header());
+        for (const text of said) writer.append(user(text));
+        await Promise.all([writer.sync(), writer.flush(), writer.close(), writer.sync()]);
+        assert.deepEqual(leasesOf(home), [], `${fsync}: ${said.length} lines`);
+        const next = await store.open(writer.threadId);
+        assert.equal(next.epoch, 2);
+        await next.close();
+      }
+    }
+  });
+
   test("a closed store leaves no timer, and one that did nothing leaves no file", async () => {
     await using home = new TempHome();
     const clock = new ManualClock();
