@@ -113,6 +113,19 @@ test("occurrences within a thread are counted one by one, over items and pages",
   assert.equal(refused.message, `invalid cursor: ${cursor}`);
 });
 
+test("a cursor that no page gave out is refused by the number that stock gives each method", async () => {
+  await using served = await serve();
+  const { client } = served;
+  const params = { searchTerm: "a", cursor: "garbage" };
+  const refusals = await Promise.all(
+    ["thread/search", "thread/search/stream", "thread/list"].map((method) => client.failure(method, params)),
+  );
+  assert.deepEqual(
+    refusals.map(({ code, message }) => [code, message]),
+    [-32600, -32602, -32600].map((code) => [code, "invalid cursor: garbage"]),
+  );
+});
+
 test("a list of named threads: only those, without the excluded, page by page", async () => {
   await using served = await serve();
   const { client } = served;

@@ -98,7 +98,7 @@ function userInput(given: readonly V2Input[]) {
 const shown = (submission: QueuedSubmission) => ({ ...submission, input: submission.input.map(inputToV2) });
 
 function readOffset(cursor: string): number {
-  if (!/^\d+$/.test(cursor)) throw invalidRequest(`invalid cursor: ${cursor}`);
+  if (!/^\d+$/.test(cursor)) throw invalidRequest("invalid queue pagination cursor: invalid digit found in string");
   return Number(cursor);
 }
 

@@ -4,13 +4,13 @@
  */
 import * as z from "zod";
 import type { RolloutLine } from "../../protocol/rollout.ts";
-import { pageLimit } from "../../store/thread-query.ts";
+import { pageLimit, readCursor } from "../../store/thread-query.ts";
 import type { StoredThread } from "../../store/thread-store.ts";
 import type { Connection } from "../connection.ts";
 import type { RequestId } from "../json-rpc.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalText, text, untagged } from "../params.ts";
-import { invalidRequest } from "../rpc-error.ts";
+import { invalidParams, invalidRequest } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import type { HistoryTurn } from "./history-turns.ts";
 import { writeCursor } from "./pages.ts";
@@ -51,6 +51,7 @@ export function threadSearchMethods(server: ServerContext): MethodTable {
         const named = typeof requestId === "bigint" ? Number(requestId) : requestId;
         const onHit = (hit: Hit) =>
           connection.tell({ method: "thread/search/partial", params: { requestId: named, data: [hit] } });
+        checkStreamCursor(params.cursor);
         return streamed.run(call, (signal) => search(server, params, { what: "thread/search/stream", signal, onHit }));
       },
     }),
@@ -62,6 +63,16 @@ export function threadSearchMethods(server: ServerContext): MethodTable {
       handle: (params, call) => occurrences(server, params, call),
     }),
   };
+}
+
+/** Stock's number for it is another one here than in every other list of threads. @throws RpcError -32602 */
+function checkStreamCursor(cursor: string | null | undefined): void {
+  if (cursor == null) return;
+  try {
+    readCursor(cursor);
+  } catch (cause) {
+    throw invalidParams(`invalid cursor: ${cursor}`, { cause });
+  }
 }
 
 const cancelling = (searches: RunningSearches) =>
