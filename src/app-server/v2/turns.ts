@@ -93,6 +93,7 @@ async function start(
   call: Call,
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
+  refuseToolOutput(params);
   checkContent(params.input);
   checkInput(params.input, thread.activeTurn);
   await changeSettings(server, thread, params, call);
@@ -109,6 +110,16 @@ async function start(
   );
   notePreview(server, thread.id, input);
   return { turn: turnInProgress(submitted.turnId, null) };
+}
+
+/** A turn that begins with what a client's own tool came to: better refused than begun without it. @throws RpcError */
+function refuseToolOutput({ input, toolOutput }: z.infer<typeof startSchema>): void {
+  if (toolOutput == null) return;
+  throw invalidRequest(
+    input.length > 0
+      ? "`toolOutput` cannot be combined with nonempty `input`"
+      : "turn/start does not support `toolOutput`: give what it says as `input`",
+  );
 }
 
 /** Of all texts of an input together, in characters: Codex's. */
