@@ -16,7 +16,7 @@ import type { ThreadConfig } from "../protocol/thread-config.ts";
 import type { UserInput } from "../protocol/user-input.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { Thread, WaitOptions } from "../thread/thread.ts";
-import { inTime } from "../thread/wait-options.ts";
+import { inTime, whileOpen } from "../thread/wait-options.ts";
 import { whileWaiting } from "../turn/tool-scope.ts";
 import type { AgentInfo, AgentNode } from "./agent-node.ts";
 import { flat } from "./agent-tree.ts";
@@ -100,7 +100,7 @@ export class AgentControl {
     const options = givenThreadOptions(rest);
     const start = (signal: AbortSignal | undefined) =>
       this.#spawn(threads, config, prompt, { ...options, history, rootTurn, signal });
-    return inTime("the start of an agent", start, options, threads.clock);
+    return inTime("the start of an agent", start, options, threads);
   }
 
   async #spawn(
@@ -138,7 +138,7 @@ export class AgentControl {
     requirePrompt(prompt);
     checkCallOptions("sendPrompt", options, SUBMIT);
     const to = parseThreadId(id);
-    const thread = await threads.get(to, options.signal).catch((error: unknown) => {
+    const thread = await whileOpen(threads.get(to, options.signal), threads.over).catch((error: unknown) => {
       if (!options.signal?.aborted) {
         threads.deadLetters.note({ to, id: options.id ?? null, message: promptOf(prompt, options), error });
       }
@@ -154,7 +154,7 @@ export class AgentControl {
     const threadId = parseThreadId(id);
     const interrupt = async (signal: AbortSignal | undefined) =>
       (await threads.get(threadId, signal)).interrupt({ ...options, signal });
-    await inTime(`the interrupt of agent ${threadId}`, interrupt, options, threads.clock);
+    await inTime(`the interrupt of agent ${threadId}`, interrupt, options, threads);
   }
 
   /** `not_found` when the thread is not in the manager, or the manager is gone. */
@@ -177,7 +177,7 @@ export class AgentControl {
     const threadId = parseThreadId(id);
     checkCallOptions("shutdownAgent", options, WAIT_OPTIONS);
     const remove = (signal: AbortSignal | undefined) => threads.remove(threadId, signal);
-    const thread = await inTime(`the removal of agent ${threadId}`, remove, options, threads.clock);
+    const thread = await inTime(`the removal of agent ${threadId}`, remove, options, threads);
     if (thread === undefined) throw new ThreadNotFoundError(threadId);
     await thread.shutdown(options);
   }
@@ -205,11 +205,14 @@ export class AgentControl {
     };
     try {
       await whileWaiting(threadIds, () =>
-        withDeadline("the wait for agents", enough, {
-          deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
-          signal: options.signal,
-          clock: threads.clock,
-        }),
+        whileOpen(
+          withDeadline("the wait for agents", enough, {
+            deadlineMs: Math.min(deadlineMs, LONGEST_WAIT_MS[rule]),
+            signal: options.signal,
+            clock: threads.clock,
+          }),
+          threads.over,
+        ),
       );
       return { status: wait.final(), timedOut: false };
     } catch (error) {

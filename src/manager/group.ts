@@ -36,6 +36,7 @@ import { givenThreadOptions, type ThreadOptions } from "./thread-options.ts";
 /** What groups have of their manager. */
 export interface GroupHost {
   readonly clock: Clock;
+  readonly over: AbortSignal;
   readonly logger: SkeinLogger;
   readonly random: () => number;
   readonly lives: MemberLives;
@@ -160,7 +161,7 @@ export class LiveGroup implements ThreadGroup {
     checkCallOptions("group.startThread", { restart }, ["restart"], MEMBER_KINDS);
     const options = givenThreadOptions(rest);
     const start = (signal: AbortSignal | undefined) => this.#startMember(config, { ...options, signal }, restart);
-    return inTime("the start of a member", start, options, this.#host.clock);
+    return inTime("the start of a member", start, options, this.#host);
   }
 
   async #startMember(

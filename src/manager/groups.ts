@@ -16,6 +16,7 @@ import type { ThreadOptions } from "./thread-options.ts";
 /** Whose groups they are. */
 export interface GroupsHost {
   readonly clock: Clock;
+  readonly over: AbortSignal;
   readonly logger: SkeinLogger;
   readonly supervision: Supervision;
   readonly store: ThreadStore;
@@ -39,6 +40,7 @@ export class Groups {
     this.#host = host;
     this.#ports = {
       clock: host.clock,
+      over: host.over,
       logger: host.logger,
       random: host.supervision.random,
       lives,

@@ -6,6 +6,7 @@ import type { AnyActorRef } from "xstate";
 import type { SupervisorSignal } from "../../machines/supervisor.machine.ts";
 import { RankedSlots } from "../kernel/ranked-slots.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
+import { ManagerClosedError } from "../protocol/errors.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import { INITIAL_SUBMISSION_ID, type ThreadId } from "../protocol/ids.ts";
 import { INSPECT } from "../protocol/shown-as.ts";
@@ -83,6 +84,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
   readonly #members: MemberLives;
   /** Of a store that keeps none. */
   readonly #passingNotes = new MemoryNotes();
+  readonly #over = new AbortController();
   #closing: Promise<ShutdownReport> | undefined;
 
   constructor(setup: ManagerSetup) {
@@ -189,6 +191,10 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return this.setup.clock;
   }
 
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
   get supervision() {
     return this.setup.supervision;
   }
@@ -267,6 +273,7 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
     return {
       scope: this.scope,
       clock,
+      over: this.over,
       logger,
       parent: this.actor,
       stop: (ref) => this.signal({ type: "thread.stop", ref }),
@@ -425,7 +432,9 @@ export class ManagerRuntime implements ThreadHome<LiveThread>, AgentThreads {
 
   /** Ends everything, within the deadline. A second call gives the same report. */
   shutdown(deadlineMs: number): Promise<ShutdownReport> {
-    this.#closing ??= shutDownManager(this, { lives: this.#lives, sweep: this.#sweep, deadlineMs });
+    this.#closing ??= shutDownManager(this, { lives: this.#lives, sweep: this.#sweep, deadlineMs }).finally(() =>
+      this.#over.abort(new ManagerClosedError()),
+    );
     return this.#closing;
   }
 

@@ -22,7 +22,7 @@ import type { LiveThread } from "../thread/live-thread.ts";
 import type { Published, PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
 import type { NewThread, Thread, WaitOptions, WhenFull } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
-import { inTime } from "../thread/wait-options.ts";
+import { inTime, whileOpen } from "../thread/wait-options.ts";
 import type { QuestionAnswered, ThreadApproval } from "../turn/pending-approval.ts";
 import { AgentControl } from "./agent-control.ts";
 import type { AgentNode } from "./agent-node.ts";
@@ -175,7 +175,7 @@ export class ThreadManager implements Threads<Thread> {
       if (open?.config.ephemeral !== true) await this.store.delete(id);
       this.#runtime.monitors.noteDeleted(id);
     };
-    await inTime(`the deletion of thread ${id}`, remove, options, this.#runtime.setup.clock);
+    await inTime(`the deletion of thread ${id}`, remove, options, this.#runtime);
   }
 
   /** @throws ThreadNotFoundError */
@@ -200,7 +200,7 @@ export class ThreadManager implements Threads<Thread> {
    */
   async listThreads(query?: ThreadQuery): Promise<ThreadPage> {
     checkCall("listThreads", query);
-    const page = await this.store.list(query);
+    const page = await whileOpen(this.store.list(query), this.#runtime.over);
     const works = ({ threadId, openTurn }: StoredThread) =>
       openTurn !== null && this.#runtime.registry.peek(threadId)?.activeTurn !== undefined;
     if (!page.threads.some(works)) return page;
@@ -220,7 +220,7 @@ export class ThreadManager implements Threads<Thread> {
    * @throws the signal's reason; what the store throws while it lists
    */
   recoverThreads(options: RecoverOptions = {}): Promise<RecoverReport> {
-    return recoverThreads(this, options);
+    return whileOpen(recoverThreads(this, options), this.#runtime.over);
   }
 
   /** Hands an op to a thread. @throws ThreadNotFoundError, and as Thread.submit */
@@ -236,7 +236,7 @@ export class ThreadManager implements Threads<Thread> {
 
   /** Says something to a thread beside prompts, as {@link Thread.send} does; its receiver sees it as from nobody (null). */
   async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
-    return this.#runtime.messages.outside.send(to, message, options);
+    return whileOpen(this.#runtime.messages.outside.send(to, message, options), this.#runtime.over);
   }
 
   /** Asks a thread, as {@link Thread.request} does. */
@@ -245,7 +245,7 @@ export class ThreadManager implements Threads<Thread> {
     message: Message,
     options?: RequestOptions,
   ): Promise<ReplyFrom<To, Message>> {
-    return this.#runtime.messages.outside.request(to, message, options);
+    return whileOpen(this.#runtime.messages.outside.request(to, message, options), this.#runtime.over);
   }
 
   /** Publishes in the tree that a thread is in, as {@link Thread.publish} does. */
@@ -273,7 +273,8 @@ export class ThreadManager implements Threads<Thread> {
     checkObject("options", options);
     const { signal, deadlineMs, whenFull } = options;
     const { clock } = this.#runtime.setup;
-    return ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;
+    const answer = ask(this.supervisor, message, { signal, deadlineMs, whenFull, clock }) as Promise<T>;
+    return whileOpen(answer, this.#runtime.over);
   }
 
   /**

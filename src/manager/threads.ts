@@ -42,6 +42,7 @@ export interface AgentThreads extends Threads, Pick<Kinship, "lineageOf"> {
     readonly mail: Pick<Messages["mail"], "isServing">;
   };
   readonly clock: Clock;
+  readonly over: AbortSignal;
   readonly store: ThreadStore;
   readonly models: ModelsManager;
   locate(threadId: ThreadId): Whereabouts | undefined | Promise<Whereabouts | undefined>;

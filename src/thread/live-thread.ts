@@ -54,7 +54,7 @@ import { threadFace } from "./thread-face.ts";
 import type { ThreadHome } from "./thread-home.ts";
 import type { TurnResult } from "./turn-result.ts";
 import type { Observed } from "./turn-watch.ts";
-import { bounded } from "./wait-options.ts";
+import { bounded, whileOpen } from "./wait-options.ts";
 import type { Link, LinkOptions, Monitor, MonitorOptions } from "./watching.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
@@ -218,7 +218,8 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
 
   async schedule(when: When, op: Op, options: ScheduleOptions = {}): Promise<ScheduledTimer> {
     if (this.#isClosed || this.#isEnding) throw this.closedError(op);
-    return this.#home.timers.schedule(this.id, when, withKnownInput(parseOp(op)), options);
+    const scheduled = this.#home.timers.schedule(this.id, when, withKnownInput(parseOp(op)), options);
+    return whileOpen(scheduled, this.#incarnation.env.over);
   }
 
   get timers(): readonly { readonly id: string; readonly dueAt: number }[] {
@@ -391,7 +392,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
   }
 
   async send<const To extends Recipient>(to: To, message: MessageTo<To>, options?: SendOptions): Promise<SubmissionId> {
-    return this.#messenger.send(to, message, options);
+    return whileOpen(this.#messenger.send(to, message, options), this.#incarnation.env.over);
   }
 
   async request<const To extends Recipient, const Message extends RequestTo<To>>(
@@ -399,7 +400,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     message: Message,
     options?: RequestOptions,
   ): Promise<ReplyFrom<To, Message>> {
-    return this.#messenger.request(to, message, options);
+    return whileOpen(this.#messenger.request(to, message, options), this.#incarnation.env.over);
   }
 
   async publish(topic: string, message: ThreadMessage, options?: SendOptions): Promise<PublishReport> {

@@ -24,6 +24,8 @@ export type ThreadEnv = {
   /** Stands for the manager in what is watched; tells nothing. */
   readonly scope: object;
   readonly clock: Clock;
+  /** Aborts when the manager has ended. */
+  readonly over: AbortSignal;
   readonly logger: SkeinLogger;
   /** The supervisor: parent of every thread's actor. */
   readonly parent: AnyActorRef;

@@ -100,6 +100,29 @@ suite("a store that hangs", () => {
     }
   }
 
+  for (const [which, calls] of Object.entries(walked)) {
+    test(`${which}: each call that has said nothing of how long is answered when its manager has ended`, async () => {
+      for (const state of STATES) {
+        for (const [name, call] of Object.entries(calls)) {
+          await using at = await place(state);
+          const answer = (async () => call(undefined, at.on))();
+          answer.catch(() => undefined);
+          for (let n = 0; n < 5; n += 1) await settled();
+          assert.ok(await isAnswered(at.r, at.r.manager.shutdown({ deadlineMs: 50 }), 15_000), `shutdown with ${name}`);
+          // The end of a thread has a bound of its own, ten seconds.
+          assert.ok(await isAnswered(at.r, answer, 11_000), `${state}: ${name}`);
+          const [outcome] = await Promise.allSettled([answer]);
+          if (outcome.status === "rejected")
+            assert.match(
+              String(outcome.reason.code),
+              /^((manager|thread)_closed|invalid_request|message_refused|fan_out_failed)$/,
+              name,
+            );
+        }
+      }
+    });
+  }
+
   for (const state of STATES) {
     test(`one that is ${state} is taken out, whether its holder waits or not`, async () => {
       for (const options of [{}, { deadlineMs: 50 }]) {
