@@ -73,6 +73,19 @@ async function overDeath(thread: ClusterThread, first: string): Promise<void> {
   await runningAt(thread, first);
 }
 
+/** What is asked is begun by a worker that dies once it has stored what tells of the text; then there are others. */
+async function overStored<T>(text: string, ask: () => Promise<T>): Promise<T> {
+  await Promise.all([...children.keys()].map((url) => endWorker(url, "SIGKILL")));
+  const dying = await addWorker(text);
+  const child = children.get(dying);
+  assert.ok(child);
+  const asked = ask();
+  await once(child, "exit", { signal: AbortSignal.timeout(60_000) });
+  await endWorker(dying, "SIGKILL");
+  await Promise.all([addWorker(), addWorker()]);
+  return asked;
+}
+
 /** A thread whose turn has started an agent, which asks for its approval. */
 async function leading(config: ThreadConfig = {}) {
   const threads = client({ hasStore: true });
@@ -101,7 +114,7 @@ const oneEnd = async (thread: ClusterThread, turns: number) => {
   assert.deepEqual([count("task_started"), count("task_complete", "turn_aborted")], [turns, turns]);
 };
 
-suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
+suite("a turn that runs on another worker", { timeout: 420_000 }, () => {
   before(async () => {
     postgres = await PostgresEngine.create({ cache: engineCache(process.env) });
     engine = await theEngine();
@@ -271,16 +284,34 @@ suite("a turn that runs on another worker", { timeout: 280_000 }, () => {
 
   test("is not run again when its worker dies after all of it is stored, and nobody has heard of it", async () => {
     const { thread } = await client().startThread();
-    await Promise.all([...children.keys()].map((url) => endWorker(url, "SIGKILL")));
-    const dying = await addWorker('"run":null');
-    const turn = thread.run("quick");
-    const child = children.get(dying);
-    assert.ok(child);
-    await once(child, "exit", { signal: AbortSignal.timeout(60_000) });
-    await endWorker(dying, "SIGKILL");
-    await Promise.all([addWorker(), addWorker()]);
-    assert.deepEqual([(await turn).status, (await turn).lastAgentMessage], ["completed", "at once"]);
+    const turn = await overStored('"run":null', () => thread.run("quick"));
+    assert.deepEqual([turn.status, turn.lastAgentMessage], ["completed", "at once"]);
     await oneEnd(thread, 1);
+  });
+
+  for (const stored of ["told once", '"run":null']) {
+    test(`is given items, once, whose worker dies when ${stored} is stored`, async () => {
+      const { thread } = await client().startThread();
+      const content = [{ type: "input_text" as const, text: "told once" }];
+      const items = [{ type: "message" as const, role: "user", content }];
+      await overStored(stored, () => thread.submit({ type: "inject_items", items }));
+      await until(async () => readNote(await store.notes?.read(thread.id, "cluster"))?.last, 60_000);
+      assert.equal((await thread.run("quick")).lastAgentMessage, "at once");
+      let lines = "";
+      for await (const page of store.load(thread.id))
+        for (const line of page) if (line.type === "response_item") lines += JSON.stringify(line);
+      assert.equal(lines.split("told once").length - 1, 1);
+      await oneEnd(thread, 1);
+    });
+  }
+
+  test("is taken back, once, when the worker dies that has stored so", async () => {
+    const { thread } = await client().startThread();
+    for (const text of ["one", "two", "three"]) await thread.run(text);
+    await overStored("thread_rolled_back", () => thread.rollback(1));
+    assert.equal((await durable(thread)).filter((type) => type === "thread_rolled_back").length, 1);
+    await oneEnd(thread, 3);
+    assert.equal((await thread.run("four")).status, "completed");
   });
 
   test("has an agent that waits for its approval when their worker dies: it asks again elsewhere, and both end once", async () => {

@@ -1,7 +1,7 @@
 /**
  * A worker in a process of its own, over PostgreSQL: `worker-child.ts STORE [DYING]`. It prints its address, and drains on SIGTERM. With DYING it kills
- * itself once a thread's note that tells of that text is stored; with DIES_AFTER in its environment, once so many statements of its first turn have been
- * answered.
+ * itself once a thread's note, or a line of its history, that tells of that text is stored; with DIES_AFTER in its environment, once so many
+ * statements of its first turn have been answered.
  */
 import assert from "node:assert/strict";
 import { createWorker } from "../../src/cluster/index.ts";
@@ -50,7 +50,16 @@ const write: typeof notes.write = async (...note) => {
   await notes.write(...note);
   if (JSON.stringify(note).includes(dying ?? "")) process.kill(process.pid, "SIGKILL");
 };
-const store = dying === undefined ? database : overlaid(database, { notes: overlaid(notes, { write }) });
+const open: typeof database.open = async (...given) => {
+  const writer = await database.open(...given);
+  const append: typeof writer.append = (item) => {
+    writer.append(item);
+    if (JSON.stringify(item).includes(dying ?? ""))
+      void writer.flush().then(() => process.kill(process.pid, "SIGKILL"));
+  };
+  return overlaid(writer, { append });
+};
+const store = dying === undefined ? database : overlaid(database, { open, notes: overlaid(notes, { write }) });
 const manager = await ThreadManager.create({
   ...{ store, tools: [guarded], model: scriptedClient(answer) },
   config: { cwd: "/tmp" },
