@@ -5,6 +5,7 @@
 
 import type { Subscription as RxSubscription } from "rxjs";
 import type { Clock } from "../kernel/clock.ts";
+import { definedFields } from "../protocol/defined-fields.ts";
 import type { ThreadEvent } from "../protocol/event.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { isApproval, isElicitation, isQuestion } from "./asked-msg.ts";
@@ -64,14 +65,14 @@ export class ThreadHub {
     if (asks) this.#options.requests.open(feed, { turn: id, msg });
     const isToEnd = isStart && feed.promised.get(msg.turn_id ?? id) === true;
     if (isStart || isEnd) feed.promised.delete(isStart ? (msg.turn_id ?? id) : id);
-    if (isToEnd) this.interrupt(threadId);
+    if (isToEnd) this.interrupt(threadId).catch(() => undefined);
     if (isEnd) this.#drop(feed);
   }
 
-  /** Ends the running turn, and waits for nothing. */
-  interrupt(threadId: ThreadId): void {
+  /** Ends the running turn. Resolves when the thread has been told; over a cluster, when the turn has ended. */
+  async interrupt(threadId: ThreadId, signal?: AbortSignal): Promise<void> {
     const thread = this.#options.manager.loadedThread(threadId);
-    thread?.submit({ type: "interrupt" }).catch(() => undefined);
+    await thread?.submit({ type: "interrupt" }, definedFields({ signal }));
   }
 
   /** An agent's thread is followed by those who follow its parent; they hear of it before it says anything. */

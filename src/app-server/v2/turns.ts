@@ -209,7 +209,7 @@ async function steer(
 }
 
 /**
- * Answered at once; the turn's end follows. A turn that was promised and has not begun ends as soon as it does. An empty
+ * Answered when the thread has been told, and over a cluster when the turn has ended; what is told of that end follows. A turn that was promised and has not begun ends as soon as it does. An empty
  * turn id stands for whatever runs, if anything does.
  */
 async function interrupt(server: ServerContext, params: z.infer<typeof interruptSchema>, call: Call): Promise<object> {
@@ -223,7 +223,7 @@ async function interrupt(server: ServerContext, params: z.infer<typeof interrupt
   if (params.turnId !== "") checkTurn(params.turnId, thread.activeTurn);
   feed.tell(...feed.mapper.flushTokens());
   call.finally(feed.hold(call.connection));
-  hub.interrupt(thread.id);
+  await hub.interrupt(thread.id, call.signal);
   return {};
 }
 
