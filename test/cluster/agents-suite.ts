@@ -169,16 +169,13 @@ suite("agents of a cluster", { timeout: 120_000 }, () => {
     await assert.rejects(under(grandchild), refused("depth", grandchild));
     await assert.rejects(under(second.threadId), refused("treeSize", root));
     await second.thread.shutdown();
-    const room = async () => {
-      for (;;) {
-        try {
-          return await under(root);
-        } catch (error) {
+    const room = () =>
+      until(() =>
+        under(root).catch((error: unknown) => {
           if (!(error instanceof LimitReachedError)) throw error;
-          await new Promise((resolve) => setTimeout(resolve, 20));
-        }
-      }
-    };
+          return undefined;
+        }),
+      );
     const { threadId: third } = await room();
     await assert.rejects(under(root), LimitReachedError);
     await threads.removeThread(third);

@@ -24,18 +24,11 @@ import {
   type Threads,
   tool,
 } from "../../src/index.ts";
+import { until } from "./until.ts";
 
 export type Made = AsyncDisposable & { readonly threads: Threads };
 /** @param script what the models of all managers say; the store is new */
 export type Make = (script?: Script) => Promise<Made>;
-
-const until = async (condition: () => boolean | Promise<boolean>, ms = 20_000): Promise<void> => {
-  const end = Date.now() + ms;
-  while (!(await condition())) {
-    if (Date.now() > end) assert.fail(`never came true: ${condition}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-};
 
 /** Asks for approval before it does anything. */
 export const guarded = tool({
@@ -197,8 +190,8 @@ export function threadBehaviours(name: string, make: Make): void {
         await until(() => existsSync(join(folder, "begun")));
         await thread.submit({ type: "exec_approval", id: "call-1", decision: "approved" });
         assert.equal((await turn).status, "completed");
-        // As long as it takes a worker to let go of a thread that is at rest.
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        // Meanwhile a worker lets go of threads that are at rest.
+        for (let n = 0; n < 10; n += 1) await threads.startThread();
         assert.deepEqual(ends, []);
         await writeFile(join(folder, "on"), "");
         await until(() => ends.length > 0);

@@ -31,14 +31,10 @@ const watchesOf = async (ingress: string, threadId: string): Promise<unknown> =>
   return response.json();
 };
 
-const gone = async (threads: Threads<never>, threadId: string): Promise<void> => {
-  for (const end = Date.now() + 30_000; ; ) {
-    const found = await threads.getThread(threadId).catch((error: unknown) => error);
-    if (found instanceof ThreadNotFoundError) return;
-    if (Date.now() > end) assert.fail(`thread ${threadId} has not ended`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-};
+const gone = (threads: Threads<never>, threadId: string): Promise<boolean> =>
+  until(
+    async () => (await threads.getThread(threadId).catch((error: unknown) => error)) instanceof ThreadNotFoundError,
+  );
 
 suite("ends of a cluster's threads", { timeout: 240_000 }, () => {
   after(endEngine);
