@@ -23,7 +23,7 @@ export class Rebuilt {
    * those with one number the first, which was told before the last of these messages, and the last.
    */
   #told: { readonly messages: number; readonly first: Environment; last: Environment }[] = [];
-  /** Those that stand. */
+  /** Those that stand, or that a compaction has kept, its summary among them. */
   #messages = 0;
   /** Ops that were taken, and of which no line says that they have entered the history. */
   readonly waiting = new WaitingLines();
@@ -58,6 +58,7 @@ export class Rebuilt {
         if (item.payload.replacement_history)
           this.history.replaceWith(item.payload.replacement_history, item.payload.message);
         else this.history.compact(item.payload.message, initialContext());
+        this.#restart();
         return;
       case "submission":
         this.waiting.add(item.payload);
@@ -73,6 +74,13 @@ export class Rebuilt {
     const last = this.#told.at(-1);
     if (last?.messages === this.#messages) last.last = environment;
     else this.#told.push({ messages: this.#messages, first: environment, last: environment });
+  }
+
+  /** What a compaction has told anew, by the settings of the request that it made, comes before all messages that it keeps. */
+  #restart(): void {
+    const told = this.#told.at(-1)?.last;
+    this.#told = told === undefined ? [] : [{ messages: 0, first: told, last: told }];
+    this.#messages = this.history.userMessages;
   }
 
   /** What was told before the first message that goes stays in the history. */

@@ -2,10 +2,8 @@
  * Which lines of a thread its model still hears of, once rollbacks have taken others back. Pure.
  *
  * - A rollback that names a turn takes back all lines from the start of that turn on.
- * - One that only counts takes user messages back. Up to the last compaction that stored all it kept, the history itself counts
- *   them (SPEC 6.4); where they are not enough, that compaction goes, and the count goes on in the lines before it.
- * - A compaction that stored its summary alone can't be undone by a count: whoever rolled it back took the summary for a
- *   message (SPEC 6.3), and so does the history.
+ * - One that only counts takes user messages back, and the history itself counts them (SPEC 6.4): also a compaction's summary, as 0.80
+ *   has it (SPEC 6.3), since only clients of its kind roll back by a count.
  */
 import type { RolloutItem } from "../protocol/rollout.ts";
 import { isUserBoundary } from "../protocol/user-boundary.ts";
@@ -23,8 +21,6 @@ export class StandingLines {
   readonly #items: RolloutItem[] = [];
   /** Where the user's messages stand that no rollback took back. */
   #messages: number[] = [];
-  /** Where the compactions stand that stored all they kept, and how many messages stood before each. */
-  #compactions: { readonly at: number; readonly messages: number }[] = [];
   readonly #isWhole: boolean;
 
   /** @param isWhole whether the first line given is the thread's first */
@@ -41,9 +37,6 @@ export class StandingLines {
   add(item: RolloutItem): Standing {
     if (item.type === "event_msg" && item.payload.type === "thread_rolled_back") return this.#rollBack(item.payload);
     if (item.type === "response_item" && isUserBoundary(item.payload)) this.#messages.push(this.#items.length);
-    if (item.type === "compacted" && item.payload.replacement_history) {
-      this.#compactions.push({ at: this.#items.length, messages: this.#messages.length });
-    }
     this.#items.push(item);
     return "added";
   }
@@ -59,27 +52,15 @@ export class StandingLines {
   }
 
   #takeBack(turns: number): Standing {
-    let left = turns;
-    let standing: Standing = "added";
-    for (;;) {
-      const last = this.#compactions.at(-1);
-      const since = this.#messages.length - (last?.messages ?? 0);
-      if (left <= since || last === undefined) break;
-      left -= since;
-      this.#cut(last.at);
-      standing = "changed";
-    }
-    const hasAll = this.#isWhole || left <= this.#messages.length;
-    if (!hasAll) return "beyond";
-    this.#messages.length = Math.max(0, this.#messages.length - left);
-    this.#items.push({ type: "event_msg", payload: { type: "thread_rolled_back", num_turns: left } });
-    return standing;
+    if (!this.#isWhole && turns > this.#messages.length) return "beyond";
+    this.#messages.length = Math.max(0, this.#messages.length - turns);
+    this.#items.push({ type: "event_msg", payload: { type: "thread_rolled_back", num_turns: turns } });
+    return "added";
   }
 
   #cut(at: number): void {
     const gone = this.#items.splice(at);
     this.#items.push(...gone.filter(outlastsRollback));
     this.#messages = this.#messages.filter((message) => message < at);
-    this.#compactions = this.#compactions.filter((compaction) => compaction.at < at);
   }
 }

@@ -83,6 +83,11 @@ export class History {
     return this.#bytes;
   }
 
+  /** How many there are that a rollback counts, summaries among them. */
+  get userMessages(): number {
+    return this.#items.filter((item) => isUserBoundary(item)).length;
+  }
+
   get estimatedTokens(): number {
     return Math.ceil(this.#bytes / BYTES_PER_TOKEN);
   }

@@ -163,7 +163,9 @@ class Play {
         return this.#compact(id, model);
       case "rollBack": {
         await (await this.#thread(id)).rollback(step.turns);
+        const told = withoutLast(model.told, step.turns);
         this.#cut(model, indexOfNthLast(model.turns, step.turns));
+        model.told = told;
         return;
       }
       case "revert": {
@@ -227,8 +229,8 @@ class Play {
     const { thread } = await this.#lead.forkThread({ from: id as Thread["id"], at });
     const upTo =
       turn === undefined || by === "full" ? model.turns.length : model.turns.indexOf(turn) + (by === "through" ? 1 : 0);
-    const turns = model.turns.slice(0, upTo);
-    await this.#make({ turns, told: turns.at(-1)?.after ?? [] }, thread.id);
+    const told = turn === undefined || by === "full" ? model.told : by === "through" ? turn.after : turn.before;
+    await this.#make({ turns: model.turns.slice(0, upTo), told }, thread.id);
   }
 }
 
@@ -240,6 +242,12 @@ function indexOfNthLast(turns: readonly Turn[], n: number): number {
     if (left === 0) return at;
   }
   return 0;
+}
+
+/** Counted in what the model knows, a summary is a message as the user's are (SPEC 6.3); with fewer of them, all from the first on. */
+function withoutLast(told: readonly string[], n: number): readonly string[] {
+  const places = [...told.keys()].filter((at) => isUsers(told[at] ?? "") || told[at]?.startsWith("SUM"));
+  return told.slice(0, places.at(-n) ?? places[0] ?? told.length);
 }
 
 async function check(open: () => Promise<ThreadStore>, steps: readonly Step[]): Promise<void> {
