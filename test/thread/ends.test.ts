@@ -47,6 +47,12 @@ const states: Record<string, (r: Rig, thread: Thread) => Promise<Promise<unknown
     await settled();
     return [late];
   },
+  "sampling, with two tasks behind it": async (_, thread) => {
+    void thread.run("go");
+    await until(() => thread.status === "running");
+    for (let n = 0; n < 2; n += 1) await thread.submit({ type: "compact" });
+    return [];
+  },
   "in a tool": async (r, thread) => {
     const run = thread.run("call");
     await until(() => r.model.asked === 1);

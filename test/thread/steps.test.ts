@@ -201,6 +201,19 @@ test("SEMANTICS 11.7: a step that would wait for itself is refused: at once, thr
   assert.deepEqual(twice, [1, 1]);
 });
 
+test("a step that failed was not cut: another life of its thread begins it anew, and counts no cut", async () => {
+  await using r = await rig();
+  const { thread, threadId } = await r.manager.startThread();
+  const work = () => {
+    throw new Error("no");
+  };
+  await assert.rejects(thread.step("s", work, { attempts: 1 }), StepFailedError);
+  await r.manager.removeThread(threadId).then((removed) => removed?.shutdown());
+  await using other = await rig({ store: r.store });
+  const { thread: again } = await other.manager.resumeThread(threadId);
+  assert.equal(await again.step("s", ({ cuts }) => cuts, { onCut: "fail" }), 0);
+});
+
 test("SEMANTICS 11.5: killed between two steps and within one: the stored results are given, the cut one runs again, or is refused", async () => {
   const home = await mkdtemp(join(tmpdir(), "skein-steps-"));
   try {
