@@ -91,7 +91,8 @@ async function recordAll(
   for (const submission of taken) {
     const recorded = recordUserMessage(host, run, submission);
     if (recorded !== undefined) await recorded;
-    if (run.noteRecorded(submission)) host.intake.noteTaken(submission.id);
+    run.noteRecorded(submission);
+    host.intake.noteTaken(submission.id);
   }
 }
 
@@ -101,7 +102,7 @@ async function recordAll(
  */
 export function recordNow(host: TurnHost, run: TurnRun, taken: readonly Submission[]): Submission[] {
   const left: Submission[] = [];
-  for (const submission of [...run.takeUnrecorded(), ...taken]) {
+  for (const submission of [...run.unrecorded, ...taken]) {
     const recording = recordUserMessage(host, run, submission);
     if (recording === undefined) host.intake.noteTaken(submission.id);
     else {

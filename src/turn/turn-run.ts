@@ -168,16 +168,13 @@ export class TurnRun {
     for (const submission of submissions) this.#unrecorded.add(submission);
   }
 
-  /** @returns whether it was still to be recorded */
-  noteRecorded(submission: Submission): boolean {
-    return this.#unrecorded.delete(submission);
+  noteRecorded(submission: Submission): void {
+    this.#unrecorded.delete(submission);
   }
 
-  /** What was taken and is not recorded: whoever asks records it. */
-  takeUnrecorded(): Submission[] {
-    const left = [...this.#unrecorded];
-    this.#unrecorded.clear();
-    return left;
+  /** What was taken and is not recorded. */
+  get unrecorded(): readonly Submission[] {
+    return [...this.#unrecorded];
   }
 
   /** The answer is to be of this form. */
