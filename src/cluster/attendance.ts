@@ -6,13 +6,12 @@
  * knows runs no second time, interrupts count, and approvals are given as soon as they are asked for.
  */
 import { randomBytes } from "node:crypto";
-import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { newTurnId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import type { Op, OverrideTurnContextOp } from "../protocol/op.ts";
+import type { OverrideTurnContextOp } from "../protocol/op.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
@@ -21,22 +20,23 @@ import type { TurnResult } from "../thread/turn-result.ts";
 import { TurnWatch } from "../thread/turn-watch.ts";
 import { type Answering, AskedRequests } from "./asked-requests.ts";
 import { answeredBy, EarlierDecisions, isAnswer, type OpMessage } from "./earlier-decisions.ts";
+import { changesSettings, interrupts, settingsIn, startsTask } from "./message-kinds.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import { WholeLife } from "./whole-life.ts";
 import {
   type ClusterNote,
   type Delivery,
+  type Facts,
   type Message,
   type Replied,
-  type Run,
   readNote,
-  type SentConfig,
   type SentResult,
   type TurnAnswer,
 } from "./wire.ts";
-import { toWire } from "./wire-error.ts";
+import { isPassing, toWire } from "./wire-error.ts";
 import {
-  changedSettings,
+  type AtWork,
+  configSince,
   factsOf,
   liveOf,
   loadThread,
@@ -45,33 +45,6 @@ import {
   sentConfig,
   type WorkerThreads,
 } from "./worker-threads.ts";
-
-const interrupts = (message: Message): boolean =>
-  message.kind === "interrupt" || (message.kind === "op" && message.op.type === "interrupt");
-
-const changesSettings = (message: Message): boolean =>
-  message.kind === "op" && message.op.type === "override_turn_context";
-
-/** What an op says of the settings, as an op of its own. */
-function settingsIn(op: Op): OverrideTurnContextOp | undefined {
-  if (op.type === "override_turn_context") return op;
-  if (op.type !== "user_turn") return undefined;
-  const { cwd, approval_policy, sandbox_policy, model, effort, summary } = op;
-  const settings = { cwd, approval_policy, sandbox_policy, model, summary };
-  return { type: "override_turn_context", ...settings, ...definedFields({ effort }) };
-}
-
-/** A thread's note while it runs here, and the settings that it began with. */
-type AtWork = { readonly note: ClusterNote & { readonly run: Run }; readonly began: SentConfig };
-
-/** What it, or an agent that has its settings from it, is given from now on in place of the workers' own settings. */
-const configSince = ({ note, began }: AtWork, now: SentConfig): ThreadConfig => ({
-  ...note.config,
-  ...changedSettings(now, began),
-});
-
-const startsTask = (message: Message): message is OpMessage =>
-  message.kind === "op" && taskKindOf(message.op) !== undefined && !isEmptyInput(message.op);
 
 export class Attendance {
   readonly threadId: ThreadId;
@@ -134,7 +107,7 @@ export class Attendance {
       const began = sentConfig(thread);
       const { invocation, key } = this;
       const run = { invocation, submissionId: message.id, url: this.#worker.url(), key, epoch: thread.epoch };
-      const noted = { note: { ...note, run }, began };
+      const noted = { note: { ...note, run, fence: thread.epoch }, began };
       this.#noted = noted;
       this.#decisions.giveTo(thread);
       created = this.#worker.manager.threadCreated$.subscribe(({ id }) => this.#show(id, noted));
@@ -157,22 +130,33 @@ export class Attendance {
       const facts = await factsOf(thread);
       const hasTimers = thread.timers.length > 0;
       created.unsubscribe();
-      const agents = await this.#agentsNotes(noted);
-      const config = configSince(noted, facts.config);
-      // Whoever reads it and comes at once waits for the lease, which is on its way.
-      await Promise.all([
-        this.#release(),
-        ...agents.map(([threadId, note]) => this.#worker.notes.write(threadId, "cluster", note)),
-        this.#write({ ...note, config, facts, run: null, last: this.invocation }),
-      ]);
+      await this.#letGo(noted, facts);
       const timers = hasTimers ? await this.#worker.timersOf(this.threadId) : undefined;
       return { results, facts, ...definedFields({ timers }) };
     } catch (error) {
       created?.unsubscribe();
       this.#ready.reject(error);
-      await this.#release();
+      const { live } = this;
+      try {
+        // What no attempt of this invocation comes back to.
+        if (this.#noted !== undefined && live !== undefined && !signal.aborted && !isPassing(error))
+          await this.#letGo(this.#noted, await factsOf(live));
+      } finally {
+        await this.#release();
+      }
       throw signal.aborted ? signal.reason : error;
     }
+  }
+
+  /** Gives the thread back, and its agents. Whoever reads that nothing runs them and comes at once waits for the lease, which is on its way. */
+  async #letGo(noted: AtWork, facts: Facts): Promise<void> {
+    const agents = await this.#agentsNotes(noted);
+    const config = configSince(noted, facts.config);
+    await Promise.all([
+      this.#release(),
+      ...agents.map(([threadId, note]) => this.#worker.notes.write(threadId, "cluster", note)),
+      this.#write({ ...noted.note, config, facts, run: null, last: this.invocation }),
+    ]);
   }
 
   /** An agent is found, followed and answered as its thread is, by way of this invocation. */
@@ -212,7 +196,8 @@ export class Attendance {
       const note = readNote(await this.#worker.notes.read(agent.id, "cluster"));
       if (note?.run?.invocation !== this.invocation) return [];
       const facts = await factsOf(agent);
-      return [[agent.id, { ...note, config: configSince(noted, facts.config), facts, run: null }]];
+      const config = configSince(noted, facts.config);
+      return [[agent.id, { ...note, config, facts, run: null, fence: agent.epoch }]];
     });
     return (await Promise.all(agents)).flat();
   }
@@ -371,7 +356,8 @@ export class Attendance {
     if (thread === this.live) return this.#write({ ...this.#noted.note, config });
     await Promise.all(this.#showing);
     const note = readNote(await this.#worker.notes.read(thread.id, "cluster"));
-    if (note !== undefined) await this.#worker.notes.write(thread.id, "cluster", { ...note, config });
+    if (note !== undefined)
+      await this.#worker.notes.write(thread.id, "cluster", { ...note, config, fence: thread.epoch });
   }
 
   /** One that the thread has seen before runs no second time: what became of it stands in the history. */

@@ -9,7 +9,7 @@
 import type { Context, ObjectContext, ObjectSharedContext, RetryPolicy } from "@restatedev/restate-sdk";
 import { definedFields } from "../protocol/defined-fields.ts";
 import type { ErrorJson } from "../protocol/errors.ts";
-import { DeadlineExceededError, SkeinError } from "../protocol/errors.ts";
+import { DeadlineExceededError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { parseThreadId } from "../protocol/ids.ts";
 import { parseWith } from "../protocol/validation.ts";
@@ -45,7 +45,7 @@ import {
   type TopicRequest,
   TREE,
 } from "./wire.ts";
-import { toWire } from "./wire-error.ts";
+import { isPassing, toWire } from "./wire-error.ts";
 import type { WorkerActions } from "./worker-actions.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -70,10 +70,6 @@ const BRISK: RetryPolicy = {
 /** A timer waits for as long as no worker can be asked. */
 const ENDLESS: RetryPolicy = { initialInterval: 50, exponentiationFactor: 2, maxInterval: 30_000 };
 const MAX_RUN_MS = 30 * DAY_MS;
-
-/** Another worker, or this one later, may do what these say. */
-const isPassing = (error: unknown): boolean =>
-  !(error instanceof SkeinError) || error.code === "store_io" || error.code === "manager_closed";
 
 export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
   const { TerminalError, RestatePromise } = sdk;

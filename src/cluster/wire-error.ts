@@ -124,6 +124,10 @@ const MAKERS: { readonly [K in ErrorCode]: (told: Told) => SkeinError } = {
   internal_defect: ({ message }) => new InternalDefect(message),
 };
 
+/** Another worker, or this one later, may do what these say. */
+export const isPassing = (error: unknown): boolean =>
+  !(error instanceof SkeinError) || error.code === "store_io" || error.code === "manager_closed";
+
 /** The error as it goes over. What no caller can mend, a mistake of ours, goes as an InternalDefect. */
 export function toWire(error: unknown): ErrorJson {
   if (error instanceof SkeinError) return { ...error.toJSON(), ...madeOf(error) };

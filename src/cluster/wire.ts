@@ -77,6 +77,8 @@ export type ClusterNote = {
   readonly run: Run | null;
   /** The invocation that ran, removed or closed it last, to its end: the engine may not have heard of that end, and begin it again. */
   readonly last?: string | undefined;
+  /** The thread's epoch when it was written: a store lets no earlier one's replace it. */
+  readonly fence?: number | undefined;
 };
 
 const object = <T>() => z.custom<T>((value) => typeof value === "object" && value !== null);
@@ -107,6 +109,7 @@ const noteSchema: z.ZodType<ClusterNote> = z.object({
   facts: factsSchema,
   run: runSchema.nullable(),
   last: z.string().optional(),
+  fence: z.number().optional(),
 });
 
 /**

@@ -10,7 +10,7 @@ import type { StoredTimer } from "../protocol/schedule.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import { LiveThread } from "../thread/live-thread.ts";
-import { type ClusterNote, type Facts, PROTOCOL_VERSION, readNote, type SentConfig } from "./wire.ts";
+import { type ClusterNote, type Facts, PROTOCOL_VERSION, type Run, readNote, type SentConfig } from "./wire.ts";
 
 /** What of a manager a worker uses. */
 export type WorkerThreads = {
@@ -98,6 +98,15 @@ export function changedSettings(now: SentConfig, began: SentConfig): ThreadConfi
   );
 }
 
+/** A thread's note while it runs here, and the settings that it began with. */
+export type AtWork = { readonly note: ClusterNote & { readonly run: Run }; readonly began: SentConfig };
+
+/** What it, or an agent that has its settings from it, is given from now on in place of the workers' own settings. */
+export const configSince = ({ note, began }: AtWork, now: SentConfig): ThreadConfig => ({
+  ...note.config,
+  ...changedSettings(now, began),
+});
+
 export const newNote = (config: ThreadConfig, facts: Facts): ClusterNote => ({
-  ...{ protocol: PROTOCOL_VERSION, config, state: "open", facts, run: null },
+  ...{ protocol: PROTOCOL_VERSION, config, state: "open", facts, run: null, fence: facts.epoch },
 });

@@ -5,6 +5,7 @@
  */
 import type { ThreadId } from "../protocol/ids.ts";
 import { jsonForm } from "../protocol/json-form.ts";
+import { isJsonObject } from "../protocol/unknown-kind.ts";
 
 /** What is kept of a thread beside its lines. */
 export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "watches", "cluster"] as const;
@@ -15,7 +16,10 @@ export type NoteKind = (typeof NOTE_KINDS)[number];
 export interface StandingNotes {
   /** What was written last; undefined when there is none. It is outside data: read it by a schema. */
   read(threadId: ThreadId, kind: NoteKind): Promise<unknown>;
-  /** Replaces it whole; undefined takes it away. What was written before this resolves outlives the process. @throws StoreIoError */
+  /**
+   * Replaces it whole; undefined takes it away. What was written before this resolves outlives the process. A value with a `fence`, a number, never
+   * replaces one with a higher `fence`: what stands there stays, and nobody is told. @throws StoreIoError
+   */
   write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void>;
   /** The threads that have one of this kind. */
   threads(kind: NoteKind): Promise<readonly ThreadId[]>;
@@ -23,6 +27,15 @@ export interface StandingNotes {
 
 /** A note as stores keep it. @throws InvalidRequestError for what is no JSON */
 export const noteText = (kind: NoteKind, value: unknown): string => JSON.stringify(jsonForm(value, `a note (${kind})`));
+
+/** What fences a note, if anything does: who stands still and writes late changes nothing of what a later life has written. */
+export function fenceOf(value: unknown): number | undefined {
+  return isJsonObject(value) && typeof value.fence === "number" ? value.fence : undefined;
+}
+
+/** Whether the note that stands there has a higher fence. */
+export const isFenced = (noted: unknown, value: unknown): boolean =>
+  (fenceOf(noted) ?? -Infinity) > (fenceOf(value) ?? Infinity);
 
 /** Notes that live as long as this process does. */
 export class MemoryNotes implements StandingNotes {
@@ -35,8 +48,10 @@ export class MemoryNotes implements StandingNotes {
 
   async write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void> {
     const key = `${kind} ${threadId}`;
+    const noted = this.#notes.get(key);
     if (value === undefined) this.#notes.delete(key);
-    else this.#notes.set(key, { threadId, kind, json: noteText(kind, value) });
+    else if (noted === undefined || !isFenced(JSON.parse(noted.json), value))
+      this.#notes.set(key, { threadId, kind, json: noteText(kind, value) });
   }
 
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {

@@ -99,6 +99,51 @@ suite("what is done again and asked again", { timeout: 120_000 }, () => {
     await assert.rejects(threads.deleteThread(threadId), RolloutNotFoundError);
   });
 
+  test("what a life has written of a thread, and comes to pass late, changes nothing of what a later one has", async () => {
+    const inner = memoryStore();
+    const { notes } = inner;
+    assert.ok(notes);
+    const late: (() => Promise<void>)[] = [];
+    let isStill = false;
+    const write: StandingNotes["write"] = async (threadId, kind, value) => {
+      if (!isStill || kind !== "cluster") return notes.write(threadId, kind, value);
+      late.push(() => notes.write(threadId, kind, value));
+      isStill = !JSON.stringify(value).includes('"run":null');
+      if (!isStill) throw new Error("nobody knows whether it is written");
+    };
+    const store = overlaid(inner, { notes: overlaid(notes, { write }) });
+    await using cluster = await testCluster(store, { model });
+    const { thread, threadId } = await cluster.connect().startThread();
+    isStill = true;
+    assert.equal((await thread.run("hello")).lastAgentMessage, "at once");
+    await thread.submit({ type: "override_turn_context", model: "another" });
+    const noted = await until(async () => {
+      const note = await notes.read(threadId, "cluster");
+      return JSON.stringify(note).includes('"run":null') ? note : undefined;
+    });
+    assert.match(JSON.stringify(noted), /"model":"another"/);
+    assert.equal(late.length, 2, "that it runs, and that it is over");
+    for (const happens of late) await happens();
+    assert.deepEqual(await notes.read(threadId, "cluster"), noted);
+  });
+
+  test("what is refused runs no thread any more, and leaves its settings", async () => {
+    const store = memoryStore();
+    await using cluster = await testCluster(store, { model, logics: { echo } });
+    const threads = cluster.connect();
+    const noteOf = async (id: ThreadId) =>
+      (await store.notes?.read(id, "cluster")) as { run: unknown; last?: string; config: object };
+    const { thread: logical } = await threads.startThread({ logic: "echo" });
+    await assert.rejects(logical.rollback(1), InvalidRequestError);
+    assert.equal((await noteOf(logical.id)).run, null);
+    assert.equal((await logical.run("hello")).lastAgentMessage, "heard hello");
+    const { thread } = await threads.startThread();
+    await thread.submit({ type: "override_turn_context", model: "another" });
+    await assert.rejects(thread.rollback({ beforeTurn: "nobody's" }), InvalidRequestError);
+    const { run, config } = await noteOf(thread.id);
+    assert.deepEqual([run, config], [null, { model: "another" }]);
+  });
+
   test("two who remove a thread at the same time: one of them has done it", async () => {
     await using cluster = await testCluster(memoryStore(), { model });
     const { threadId } = await cluster.connect().startThread();

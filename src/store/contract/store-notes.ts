@@ -35,6 +35,29 @@ export function noteSuite(make: MakeStore): void {
   );
 
   test(
+    "a note that is fenced is replaced by none with a lower fence, and by any that has none",
+    inStore(make, async ({ store, reopen }) => {
+      const { notes } = store;
+      if (notes === undefined) return;
+      const id = newThreadId();
+      const others = await reopen?.();
+      for (const late of others?.notes === undefined ? [notes] : [notes, others.notes]) {
+        await notes.write(id, "cluster", { of: "an earlier one", fence: 2 });
+        await notes.write(id, "cluster", { of: "a later one", fence: 3 });
+        await late.write(id, "cluster", { of: "an earlier one, late", fence: 2 });
+        assert.deepEqual(await notes.read(id, "cluster"), { of: "a later one", fence: 3 });
+        await late.write(id, "cluster", { of: "the same", fence: 3 });
+        assert.deepEqual(await notes.read(id, "cluster"), { of: "the same", fence: 3 });
+        await late.write(id, "cluster", { of: "anybody" });
+        await late.write(id, "cluster", { of: "who comes next", fence: 1 });
+        assert.deepEqual(await notes.read(id, "cluster"), { of: "who comes next", fence: 1 });
+        await notes.write(id, "cluster", undefined);
+      }
+      await others?.close();
+    }),
+  );
+
+  test(
     "the notes of a thread that is deleted are gone, and those of others stay",
     inStore(make, async ({ store }) => {
       const { notes } = store;

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { StoreIoError } from "../../protocol/errors.ts";
 import { isUuid, type ThreadId } from "../../protocol/ids.ts";
-import { NOTE_KINDS, type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
+import { fenceOf, isFenced, NOTE_KINDS, type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
 import { type FileSystem, isMissing, namesIn, removeIfThere, writeNew } from "./file-system.ts";
 
 const SUFFIX = ".json";
@@ -28,7 +28,10 @@ export class FileNotes implements StandingNotes {
   }
 
   async read(threadId: ThreadId, kind: NoteKind): Promise<unknown> {
-    const path = this.#path(threadId, kind);
+    return this.#read(this.#path(threadId, kind));
+  }
+
+  #read(path: string): unknown {
     let text: string;
     try {
       text = this.#fs.readText(path);
@@ -47,6 +50,8 @@ export class FileNotes implements StandingNotes {
     const path = this.#path(threadId, kind);
     const text = value === undefined ? undefined : noteText(kind, value);
     if (value !== undefined) this.#keepThread(threadId);
+    // Between processes nothing keeps another from writing right behind this.
+    if (fenceOf(value) !== undefined && isFenced(this.#read(path), value)) return;
     try {
       if (text === undefined) removeIfThere(this.#fs, path);
       else this.#replace(path, Buffer.from(text));

@@ -117,6 +117,7 @@ export const MIGRATIONS: readonly ((schema: string) => string)[] = [
     ALTER TABLE ${s}.threads SET (fillfactor = 80);`,
   // A thread that comes to a process has it look who owes notices; of a cluster every thread has a note, and few have such a one.
   (s) => `CREATE INDEX notes_rare ON ${s}.notes (kind, id) WHERE kind <> 'cluster';`,
+  (s) => `ALTER TABLE ${s}.notes ADD COLUMN fence bigint;`,
 ];
 
 /** The steps that the schema lacks, in one statement, so that it needs no transaction of the caller's. */

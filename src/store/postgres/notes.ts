@@ -1,7 +1,7 @@
 /** Standing notes in a table of their own; a thread's go with it. */
 import { StoreIoError } from "../../protocol/errors.ts";
 import type { ThreadId } from "../../protocol/ids.ts";
-import { type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
+import { fenceOf, type NoteKind, noteText, type StandingNotes } from "../standing-notes.ts";
 import { BRIEFLY, FEW, type PostgresDatabase } from "./database.ts";
 
 type Reading = {
@@ -67,9 +67,10 @@ export class PostgresNotes implements StandingNotes {
       return;
     }
     const text = `
-      INSERT INTO ${s}.notes (id, kind, value) SELECT $1::text, $2::text, $3::text WHERE ${BRIEFLY}
-      ON CONFLICT (id, kind) DO UPDATE SET value = excluded.value`;
-    await this.#rows(text, threadId, kind, noteText(kind, value));
+      INSERT INTO ${s}.notes AS n (id, kind, value, fence) SELECT $1::text, $2::text, $3::text, $4::bigint WHERE ${BRIEFLY}
+      ON CONFLICT (id, kind) DO UPDATE SET value = excluded.value, fence = excluded.fence
+      WHERE coalesce(n.fence <= excluded.fence, true)`;
+    await this.#rows(text, threadId, kind, noteText(kind, value), fenceOf(value) ?? null);
   }
 
   async threads(kind: NoteKind): Promise<readonly ThreadId[]> {
