@@ -237,8 +237,10 @@ export {
 export { PERMISSION_PROFILES, type PermissionProfile } from "./protocol/permission-profile.ts";
 export type {
   AskForApproval,
+  GranularApproval,
   ModelVerbosity,
   NetworkAccess,
+  PlainApproval,
   ReasoningEffort,
   ReasoningSummary,
   ReviewDecision,

@@ -52,9 +52,9 @@ function describe(issue: Issue, params: unknown): string {
   }
 }
 
-/** Of the tag's own problem first; else of the branch that the caller meant. */
+/** Of the tag's own problem first; else of the branch that got furthest, which the caller meant. */
 function describeUnion(issue: Extract<Issue, { code: "invalid_union" }>, params: unknown): string {
-  const [first] = issue.errors.flat();
+  const [first] = issue.errors.flat().sort((a, b) => b.path.length - a.path.length);
   const value = valueAt(params, issue.path);
   if (first === undefined) {
     const known =

@@ -1,7 +1,23 @@
 import * as z from "zod";
+import { isJsonObject } from "./unknown-kind.ts";
 
 /** When the user is asked before a command runs. Codex's default is `on-request`. */
-export type AskForApproval = "untrusted" | "on-failure" | "on-request" | "never";
+export type AskForApproval = PlainApproval | { granular: GranularApproval };
+/** The policies of one word, which every version of Codex's protocol can write. */
+export type PlainApproval = "untrusted" | "on-failure" | "on-request" | "never";
+/** Which kinds of questions are asked (stock 0.171): true asks as `on-request` does, false declines unasked, as `never` does. */
+export type GranularApproval = {
+  /** Commands outside of the sandbox, dangerous ones, patches outside of the writable folders, tools of the embedder's. */
+  sandbox_approval: boolean;
+  /** Prompts of exec-policy rules. Skein has no such rules, and so no such question. */
+  rules: boolean;
+  /** Stored and shown: Skein asks no such question. */
+  skill_approval: boolean;
+  /** Stored and shown: Skein asks no such question. */
+  request_permissions: boolean;
+  /** What MCP servers ask the user. */
+  mcp_elicitations: boolean;
+};
 /** Codex's short names for the sandbox policies. */
 export type SandboxMode = "read-only" | "workspace-write" | "danger-full-access";
 /** Whether sandboxed commands reach the network. */
@@ -28,12 +44,33 @@ export type ReviewDecision =
   | "denied"
   | "abort";
 
-export const askForApprovalSchema: z.ZodType<AskForApproval> = z.enum([
-  "untrusted",
-  "on-failure",
-  "on-request",
-  "never",
-]);
+export const plainApprovalSchema: z.ZodType<PlainApproval> = z.enum(["untrusted", "on-failure", "on-request", "never"]);
+
+/** In stock's words, with `on-failure` among the names; undefined where the parts say what is wrong. */
+function wrongPolicy(given: unknown): string | undefined {
+  const names = isJsonObject(given) ? Object.keys(given) : [given];
+  const [name] = names;
+  if (names.length !== 1) return "invalid value: map, expected map with a single key";
+  if (given === "granular") return "invalid type: unit variant, expected struct variant";
+  if (typeof name !== "string" || name === "granular") return undefined;
+  return `unknown variant \`${name}\`, expected one of \`untrusted\`, \`on-failure\`, \`on-request\`, \`granular\`, \`never\``;
+}
+
+export const askForApprovalSchema: z.ZodType<AskForApproval> = z.union(
+  [
+    plainApprovalSchema,
+    z.strictObject({
+      granular: z.object({
+        sandbox_approval: z.boolean(),
+        rules: z.boolean(),
+        skill_approval: z.boolean().default(false),
+        request_permissions: z.boolean().default(false),
+        mcp_elicitations: z.boolean(),
+      }),
+    }),
+  ],
+  { error: ({ input }) => wrongPolicy(input) },
+);
 export const sandboxModeSchema: z.ZodType<SandboxMode> = z.enum(["read-only", "workspace-write", "danger-full-access"]);
 
 /** Absent fields get Codex's defaults: no extra roots, no network, temporary folders included. */
@@ -59,6 +96,20 @@ export const reviewDecisionSchema: z.ZodType<ReviewDecision> = z.union([
     approved_execpolicy_amendment: z.looseObject({ proposed_execpolicy_amendment: z.array(z.string()) }),
   }),
 ]);
+
+/** What a policy means for commands, patches and tools. */
+export function plainApprovalOf(policy: AskForApproval): PlainApproval {
+  if (typeof policy === "string") return policy;
+  return policy.granular.sandbox_approval ? "on-request" : "never";
+}
+
+/** Whether MCP servers may ask the user. */
+export const asksForServers = (policy: AskForApproval): boolean =>
+  typeof policy === "string" ? policy !== "never" : policy.granular.mcp_elicitations;
+
+/** Of a policy that asks nobody about commands: its name in a refusal. */
+export const silentPolicyName = (policy: AskForApproval): string =>
+  typeof policy === "string" ? policy : "granular without sandbox_approval";
 
 /** The policy that a mode stands for. `writableRoots` count for `workspace-write` only. */
 export function sandboxPolicyOfMode(mode: SandboxMode, writableRoots: readonly string[] = []): SandboxPolicy {

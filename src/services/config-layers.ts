@@ -118,8 +118,8 @@ function rawLayers(sources: ConfigSources): Layer[] {
   const file = sources.file?.table ?? {};
   const process = tableOfOverrides(sources.overrides ?? []);
   const request = tableOfRequest(sources.request);
-  checkConfig(process, () => "-c");
-  checkConfig(request, () => "config");
+  checkConfig(checkedAlone(process), () => "-c");
+  checkConfig(checkedAlone(request), () => "config");
   const above: Layer[] = [
     { name: "process", table: process },
     { name: "request", table: request },
@@ -141,6 +141,10 @@ function rawLayers(sources: ConfigSources): Layer[] {
   const own: Layer = { name: "profile", table: body, profile };
   return [{ name: "file", table: file }, ...(typedProfile === undefined ? [own, ...above] : [...above, own])];
 }
+
+/** A layer may give single fields of a granular policy: the policy is checked once the layers are merged. */
+const checkedAlone = ({ approval_policy, ...rest }: ConfigTable): ConfigTable =>
+  isTable(approval_policy) ? rest : { ...rest, ...(approval_policy !== undefined && { approval_policy }) };
 
 /** Stock Codex passes over it in silence. */
 const missingProfile = ({ profile }: ConfigSources, layers: readonly Layer[]): string[] =>

@@ -1,6 +1,12 @@
 /** What the model is told before the first user message, and whenever the settings change (SPEC 5.2 and 5.3, 0.80's form). */
 
-import { askForApprovalSchema, type SandboxPolicy, sandboxModeOf, sandboxPolicySchema } from "../protocol/policy.ts";
+import {
+  askForApprovalSchema,
+  plainApprovalOf,
+  type SandboxPolicy,
+  sandboxModeOf,
+  sandboxPolicySchema,
+} from "../protocol/policy.ts";
 import {
   developerMessage,
   type MessageItem,
@@ -89,11 +95,12 @@ function instructions({
 const environmentContext = (lines: readonly string[]): string =>
   ["<environment_context>", ...lines, `  <shell>${SHELL}</shell>`, "</environment_context>"].join("\n");
 
+/** A granular policy is told as what it means for commands: models know these words, and it is they who choose commands. */
 function environmentLines({ cwd, approvalPolicy, sandboxPolicy }: Environment): string[] {
   const roots = sandboxPolicy.type === "workspace-write" ? sandboxPolicy.writable_roots : [];
   return [
     `  <cwd>${cwd}</cwd>`,
-    `  <approval_policy>${approvalPolicy}</approval_policy>`,
+    `  <approval_policy>${plainApprovalOf(approvalPolicy)}</approval_policy>`,
     `  <sandbox_mode>${sandboxModeOf(sandboxPolicy)}</sandbox_mode>`,
     `  <network_access>${hasNetwork(sandboxPolicy) ? "enabled" : "restricted"}</network_access>`,
     ...(roots.length === 0

@@ -2,6 +2,7 @@
 import { isOpen } from "../process/sandbox/writable-area.ts";
 import { ApprovalDeniedError } from "../protocol/errors.ts";
 import type { ApprovalQuestion } from "../protocol/function-tool.ts";
+import { plainApprovalOf, silentPolicyName } from "../protocol/policy.ts";
 import { type CallContext, heed, Rejection } from "./tools/call-context.ts";
 
 /** @throws ApprovalDeniedError; the reason of the turn's abort */
@@ -12,10 +13,10 @@ export async function askApproval(
   ask: CallContext["ask"] = (msg) => call.ask(msg),
 ): Promise<void> {
   const { config, consents, callId, turnId } = call;
-  if (config.approvalPolicy === "never") {
+  if (plainApprovalOf(config.approvalPolicy) === "never") {
     if (isOpen(config.sandboxPolicy)) return;
     throw new ApprovalDeniedError(
-      `\`${name}\` was not run: it needs the user's approval, and the approval policy is never`,
+      `\`${name}\` was not run: it needs the user's approval, and the approval policy is ${silentPolicyName(config.approvalPolicy)}`,
     );
   }
   const shown = command ?? [name, call.raw];

@@ -49,7 +49,15 @@ const op = fc.oneof(
   tagged("user_turn", {
     items: fc.array(input),
     cwd: text,
-    approval_policy: fc.constantFrom("untrusted", "on-failure", "on-request", "never"),
+    approval_policy: fc.oneof(
+      fc.constantFrom("untrusted", "on-failure", "on-request", "never"),
+      fc.record({
+        granular: fc.record({
+          ...{ sandbox_approval: fc.boolean(), rules: fc.boolean(), mcp_elicitations: fc.boolean() },
+          ...{ skill_approval: fc.boolean(), request_permissions: fc.boolean() },
+        }),
+      }),
+    ),
     sandbox_policy: policy,
     model: text,
     effort: fc.constantFrom(null, "low", "ultra"),

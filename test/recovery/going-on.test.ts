@@ -335,7 +335,12 @@ suite("recoverThreads", () => {
     const config = {
       cwd: "/elsewhere",
       model: "m-7",
-      approvalPolicy: "never",
+      approvalPolicy: {
+        granular: {
+          ...{ sandbox_approval: false, rules: true, mcp_elicitations: false },
+          ...{ skill_approval: false, request_permissions: true },
+        },
+      },
       sandboxMode: "workspace-write",
     } as const;
     const { thread, threadId } = await first.startThread(config);

@@ -63,6 +63,13 @@ test("under the policy never nobody is asked: refused in a sandbox, allowed wher
   const refused = await played([undefined], { approvalPolicy: "never" });
   assert.deepEqual([refused.asked, refused.removed], [[], []]);
   assert.match(refused.output, /needs the user's approval, and the approval policy is never/);
+  const flags = { rules: true, mcp_elicitations: true, skill_approval: true, request_permissions: true };
+  const granular = { sandbox_approval: false, ...flags };
+  const quiet = await played([undefined], { approvalPolicy: { granular } });
+  assert.deepEqual([quiet.asked, quiet.removed], [[], []]);
+  assert.match(quiet.output, /the approval policy is granular without sandbox_approval$/);
+  const asking = await played(["approved"], { approvalPolicy: { granular: { ...granular, sandbox_approval: true } } });
+  assert.deepEqual([asking.asked.length, asking.removed], [1, ["/x"]]);
   const open = await played([undefined], { approvalPolicy: "never", sandboxMode: "danger-full-access" });
   assert.deepEqual([open.asked, open.removed], [[], ["/x"]]);
 });

@@ -17,10 +17,13 @@ const tableAt = (table: ConfigTable, key: string): ConfigTable | undefined => {
   return isTable(value) ? value : undefined;
 };
 
+/** v1 has words alone. */
+const plainPolicy = (policy: unknown): unknown => (isTable(policy) ? "on-request" : (policy ?? null));
+
 function savedConfig(table: ConfigTable) {
   const tools = tableAt(table, "tools");
   return {
-    approvalPolicy: table.approval_policy ?? null,
+    approvalPolicy: plainPolicy(table.approval_policy),
     sandboxMode: table.sandbox_mode ?? null,
     sandboxSettings: sandboxSettings(tableAt(table, "sandbox_workspace_write")),
     forcedChatgptWorkspaceId: table.forced_chatgpt_workspace_id ?? null,
@@ -46,7 +49,7 @@ const modelSettings = (table: ConfigTable) => ({
 const savedProfile = (profile: ConfigTable) => ({
   ...modelSettings(profile),
   modelProvider: profile.model_provider ?? null,
-  approvalPolicy: profile.approval_policy ?? null,
+  approvalPolicy: plainPolicy(profile.approval_policy),
   chatgptBaseUrl: profile.chatgpt_base_url ?? null,
 });
 

@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import {
-  askForApprovalSchema,
+  plainApprovalSchema,
   reasoningSummarySchema,
   sandboxModeSchema,
   sandboxPolicySchema,
@@ -29,7 +29,7 @@ export const overridesSchema = z.object({
   modelProvider: optionalText,
   profile: optionalText,
   cwd: optionalText,
-  approvalPolicy: askForApprovalSchema.nullish(),
+  approvalPolicy: plainApprovalSchema.nullish(),
   sandbox: sandboxModeSchema.nullish(),
   config: z.record(z.string(), z.unknown()).nullish(),
   baseInstructions: optionalText,
@@ -70,7 +70,7 @@ const item = z.discriminatedUnion("type", [
 export const messageSchema = z.object({ conversationId, items: z.array(item) });
 export const turnSchema = messageSchema.extend({
   cwd: text,
-  approvalPolicy: askForApprovalSchema,
+  approvalPolicy: plainApprovalSchema,
   sandboxPolicy: sandboxPolicySchema,
   model: text,
   effort: optionalText,

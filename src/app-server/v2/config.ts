@@ -63,9 +63,10 @@ async function read({ configs, manager }: ServerContext, { includeLayers }: z.in
       ...shown,
       model: loaded.config.model ?? manager.config.model,
       model_provider: loaded.config.modelProvider ?? manager.config.modelProvider,
-      approval_policy: loaded.config.approvalPolicy ?? manager.config.approvalPolicy,
       sandbox_mode: loaded.config.sandboxMode ?? manager.config.sandboxMode,
       ...(withoutSecrets(loaded.raw) as ConfigTable),
+      // Of a granular policy all fields, as stock shows it.
+      approval_policy: loaded.config.approvalPolicy ?? manager.config.approvalPolicy,
     },
     origins: Object.fromEntries([...loaded.origins].map(([key, origin]) => [key, layerOf(origin, version)])),
     ...(includeLayers === true ? { layers: await layersOf(loaded, configs) } : {}),

@@ -2,6 +2,7 @@
 import * as z from "zod";
 import type { Elicitation, ElicitationAnswer } from "../../protocol/elicitation.ts";
 import type { McpServerConfig, McpServers } from "../../protocol/mcp-servers.ts";
+import { asksForServers } from "../../protocol/policy.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import type { Asked } from "../../turn/tools/mcp/elicitation.ts";
 import { McpRefusal, type McpServer } from "../../turn/tools/mcp/mcp-server.ts";
@@ -164,7 +165,7 @@ async function callTool(server: ServerContext, params: z.infer<typeof callSchema
 const askedOf = ({ hub, requests }: ServerContext, thread: ServedThread, serverName: string): Asked => ({
   threadId: thread.id,
   askUser: async (asked: Elicitation, signal: AbortSignal): Promise<ElicitationAnswer> => {
-    if (thread.config.approvalPolicy === "never") return { action: "decline" };
+    if (!asksForServers(thread.config.approvalPolicy)) return { action: "decline" };
     return requests.elicit(hub.feedOf(thread.id), { serverName, asked, signal });
   },
 });

@@ -1,9 +1,10 @@
 /** The settings that start, resume and fork may give. */
 import * as z from "zod";
+import { askForApprovalSchema } from "../../protocol/policy.ts";
 import { optionalText } from "../params.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ThreadSettings } from "../thread-configs.ts";
-import { approvalPolicySchema, sandboxModeSchema } from "./settings.ts";
+import { sandboxModeSchema } from "./settings.ts";
 
 export const SETTINGS_FAILURE = "failed to load configuration";
 
@@ -12,7 +13,7 @@ export const overrideFields = {
   model: optionalText,
   modelProvider: optionalText,
   cwd: optionalText,
-  approvalPolicy: approvalPolicySchema.nullish(),
+  approvalPolicy: askForApprovalSchema.nullish(),
   sandbox: sandboxModeSchema.nullish(),
   permissions: optionalText,
   config: z.record(z.string(), z.unknown()).nullish(),

@@ -57,7 +57,6 @@ export function sandboxFromV2(policy: z.infer<typeof v2SandboxPolicySchema>): Sa
   }
 }
 
-export const approvalPolicySchema = z.enum(["untrusted", "on-failure", "on-request", "never"]);
 export { sandboxModeSchema };
 
 export const sessionOf = (config: ResolvedThreadConfig): V2Session => ({

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import { reasoningSummarySchema } from "../../protocol/policy.ts";
+import { askForApprovalSchema, reasoningSummarySchema } from "../../protocol/policy.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
 import { instructionsOf } from "../../turn/collaboration-mode.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
@@ -13,7 +13,7 @@ import type { ServerContext } from "../server-context.ts";
 import { type TurnSettings, threadOf } from "../thread-ops.ts";
 import { SETTINGS_FAILURE } from "./overrides.ts";
 import { passedOver } from "./passed-over.ts";
-import { approvalPolicySchema, sandboxFromV2, sandboxToV2, v2SandboxPolicySchema } from "./settings.ts";
+import { sandboxFromV2, sandboxToV2, v2SandboxPolicySchema } from "./settings.ts";
 import { readThreadId } from "./thread-source.ts";
 
 const effort = text.refine((given) => given !== "", "reasoning_effort must not be empty").nullish();
@@ -21,7 +21,7 @@ const effort = text.refine((given) => given !== "", "reasoning_effort must not b
 export const settingsFields = {
   ...passedOver.settings,
   cwd: optionalText,
-  approvalPolicy: approvalPolicySchema.nullish(),
+  approvalPolicy: askForApprovalSchema.nullish(),
   sandboxPolicy: v2SandboxPolicySchema.nullish(),
   permissions: optionalText,
   model: optionalText,

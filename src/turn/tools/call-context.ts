@@ -7,7 +7,7 @@ import type { Elicitation, ElicitationAnswer } from "../../protocol/elicitation.
 import { InvalidRequestError } from "../../protocol/errors.ts";
 import type { EventMsg } from "../../protocol/event.ts";
 import type { ThreadId, TurnId } from "../../protocol/ids.ts";
-import type { ReviewDecision } from "../../protocol/policy.ts";
+import { asksForServers, type ReviewDecision } from "../../protocol/policy.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
 import type { HistoryMode } from "../../protocol/rollout.ts";
 import type { ResolvedThreadConfig } from "../../protocol/thread-config.ts";
@@ -175,7 +175,7 @@ export class CallContext {
 
   /** An MCP server asks the user. Whoever is never to be asked declines, as with Codex. An abort withdraws the question and rejects. */
   async elicit(server_name: string, request: Elicitation, signal: AbortSignal): Promise<ElicitationAnswer> {
-    if (this.config.approvalPolicy === "never") return { action: "decline" };
+    if (!asksForServers(this.config.approvalPolicy)) return { action: "decline" };
     const id = `${this.callId}-${randomUUID()}`;
     const { message } = request;
     const msg = {

@@ -8,6 +8,7 @@ import { type ConfineOptions, obstacleTo } from "../../../process/sandbox/confin
 import { openArea } from "../../../process/sandbox/open-area.ts";
 import { hostPathOf } from "../../../process/sandbox/private-profile.ts";
 import { isOpen } from "../../../process/sandbox/writable-area.ts";
+import { plainApprovalOf } from "../../../protocol/policy.ts";
 import { foldersUpToRepository } from "../../../services/git.ts";
 import { type CallContext, heed, Rejection } from "../call-context.ts";
 import { outputForModel } from "../shell/command-output.ts";
@@ -61,8 +62,9 @@ type Verdict = {
 
 /** @throws SandboxUnavailableError where the policy's folders are not what they were */
 async function judge(call: CallContext, { steps }: PatchPlan, confinement: ConfineOptions): Promise<Verdict> {
-  const { approvalPolicy, sandboxPolicy } = call.config;
-  const ask = approvalPolicy === "untrusted" ? "ask" : "none";
+  const { sandboxPolicy } = call.config;
+  const policy = plainApprovalOf(call.config.approvalPolicy);
+  const ask = policy === "untrusted" ? "ask" : "none";
   if (isOpen(sandboxPolicy)) return { question: ask, write: (onDone) => eachStep(steps, onDone, writePlainly) };
   const area = await openArea(confinement, confinement.folders);
   area.close();
@@ -70,7 +72,7 @@ async function judge(call: CallContext, { steps }: PatchPlan, confinement: Confi
   if (isInside && (await obstacleTo(confinement)) === undefined) {
     return { question: ask, write: (onDone) => writeConfined(call, { steps, confinement, onDone }) };
   }
-  if (!isInside && approvalPolicy === "never") return { question: "refuse", write: async () => undefined };
+  if (!isInside && policy === "never") return { question: "refuse", write: async () => undefined };
   const question = isInside || ask === "ask" ? ask : "askOutside";
   // No command is confined there, so none can race.
   if (process.platform !== "linux") return { question, write: (onDone) => eachStep(steps, onDone, writePlainly) };

@@ -7,6 +7,7 @@ import { type ConfineOptions, confine, obstacleTo } from "../../../process/sandb
 import { looksDenied } from "../../../process/sandbox/denial.ts";
 import { isOpen } from "../../../process/sandbox/writable-area.ts";
 import { SandboxUnavailableError } from "../../../protocol/errors.ts";
+import { plainApprovalOf } from "../../../protocol/policy.ts";
 import type { ExecApprovalRequestEvent } from "../../../protocol/tool-events.ts";
 import type { ParsedCommand } from "../../../protocol/turn-item.ts";
 import { type CallContext, heed, Rejection } from "../call-context.ts";
@@ -51,11 +52,11 @@ export class CommandGate {
     const verdict = judgeCommand({ script, escalated, approvalPolicy, consents: this.#call.consents });
     if (verdict.kind === "refuse") return verdict.message;
     this.#verdict = verdict;
+    const policy = plainApprovalOf(approvalPolicy);
     this.#obstacle = this.#wantsOpen ? undefined : await obstacleTo(this.#confinement);
-    if (this.#obstacle === undefined || (approvalPolicy !== "never" && approvalPolicy !== "on-request"))
-      return undefined;
+    if (this.#obstacle === undefined || (policy !== "never" && policy !== "on-request")) return undefined;
     const hint =
-      approvalPolicy === "on-request"
+      policy === "on-request"
         ? ' To run it without a sandbox, ask for it with sandbox_permissions "require_escalated" and a justification.'
         : "";
     return `command refused: the sandbox mode is ${sandboxMode}, and ${this.#obstacle}.${hint}`;
@@ -77,8 +78,8 @@ export class CommandGate {
    * lets us ask. False when it is not asked. @throws Rejection
    */
   async clearRetry(place: Place, result: { exitCode: number; aggregated: string }): Promise<boolean> {
-    const { approvalPolicy } = this.#call.config;
-    const asks = approvalPolicy !== "never" && approvalPolicy !== "on-request";
+    const policy = plainApprovalOf(this.#call.config.approvalPolicy);
+    const asks = policy !== "never" && policy !== "on-request";
     if (!asks || place === "open" || !looksDenied(result)) return false;
     await this.#ask({
       reason: "command failed; retry without sandbox?",

@@ -1,5 +1,10 @@
 /** Whether a command may run, has to be asked about, or is refused: approval policies applied to commands (Codex's rules). */
-import type { AskForApproval } from "../../../protocol/policy.ts";
+import {
+  type AskForApproval,
+  type PlainApproval,
+  plainApprovalOf,
+  silentPolicyName,
+} from "../../../protocol/policy.ts";
 import type { Consents } from "../../consents.ts";
 import { isKnownSafe, mightBeDangerous } from "./known-safe.ts";
 import { plainCommands } from "./plain-commands.ts";
@@ -19,7 +24,7 @@ export type Verdict =
   | { readonly kind: "refuse"; readonly message: string };
 
 /** Codex's names, which the refusals use. */
-const NAMES: Readonly<Record<AskForApproval, string>> = {
+const NAMES: Readonly<Record<PlainApproval, string>> = {
   untrusted: "UnlessTrusted",
   "on-failure": "OnFailure",
   "on-request": "OnRequest",
@@ -27,8 +32,9 @@ const NAMES: Readonly<Record<AskForApproval, string>> = {
 };
 
 export function judgeCommand({ script, escalated, approvalPolicy, consents }: CommandRequest): Verdict {
-  if (escalated && approvalPolicy !== "on-request") {
-    const name = NAMES[approvalPolicy];
+  const policy = plainApprovalOf(approvalPolicy);
+  if (escalated && policy !== "on-request") {
+    const name = typeof approvalPolicy === "string" ? NAMES[approvalPolicy] : silentPolicyName(approvalPolicy);
     const message = `approval policy is ${name}; reject command — you should not ask for escalated permissions if the approval policy is ${name}`;
     return { kind: "refuse", message };
   }
@@ -38,11 +44,11 @@ export function judgeCommand({ script, escalated, approvalPolicy, consents }: Co
   const open = escalated ? unknown : unknown?.filter((command) => !isKnownSafe(command));
   const amendment = open?.[0]?.words ?? null;
   if (unknown?.some(mightBeDangerous)) {
-    return approvalPolicy === "never"
-      ? { kind: "refuse", message: `\`${script}\` rejected: it needs an approval, and the approval policy is never` }
-      : { kind: "ask", amendment: null };
+    if (policy !== "never") return { kind: "ask", amendment: null };
+    const why = `it needs an approval, and the approval policy is ${silentPolicyName(approvalPolicy)}`;
+    return { kind: "refuse", message: `\`${script}\` rejected: ${why}` };
   }
   if (escalated) return { kind: "ask", amendment };
-  if (approvalPolicy !== "untrusted" || open?.length === 0) return { kind: "run" };
+  if (policy !== "untrusted" || open?.length === 0) return { kind: "run" };
   return { kind: "ask", amendment };
 }
