@@ -91,7 +91,7 @@ export async function factsOf(thread: LiveThread): Promise<Facts> {
 }
 
 /** What ops have changed stays, whichever worker runs the next turn; but for MCP servers, whose secrets stand in no note. */
-export function changedSettings(now: SentConfig, began: SentConfig): ThreadConfig {
+function changedSettings(now: SentConfig, began: SentConfig): ThreadConfig {
   const before: Readonly<Record<string, unknown>> = began;
   return Object.fromEntries(
     Object.entries(now).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name])),
