@@ -54,7 +54,8 @@ class LongTimer {
 /** The machine's clock and Node's timers. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  // Whole, as the time of day is: what it measures is shown.
+  monotonic: () => Math.floor(performance.now()),
   setTimeout: (fn, ms) => (ms > LONGEST_NODE_TIMER_MS ? new LongTimer(fn, ms, { unref: false }) : setTimeout(fn, ms)),
   background: (fn, ms) =>
     ms > LONGEST_NODE_TIMER_MS ? new LongTimer(fn, ms, { unref: true }) : setTimeout(fn, ms).unref(),
@@ -64,8 +65,8 @@ export const systemClock: Clock = {
   },
 };
 
-/** How many whole milliseconds have passed since some moment, whatever the time of day is set to. */
-export const elapsedBy = (clock: Clock): number => Math.floor(clock.monotonic?.() ?? clock.now());
+/** How many milliseconds have passed since some moment, whatever the time of day is set to. */
+export const elapsedBy = (clock: Clock): number => clock.monotonic?.() ?? clock.now();
 
 type ManualTimer = { readonly dueAt: number; readonly order: number; readonly fn: () => void };
 
