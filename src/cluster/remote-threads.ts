@@ -38,6 +38,7 @@ import type { MessageTo, Recipient, ReplyFrom, RequestTo, ThreadMessage } from "
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { parseThreadConfig, type ThreadConfig } from "../protocol/thread-config.ts";
+import { ifStored } from "../store/is-stored.ts";
 import type { ThreadPage, ThreadQuery, ThreadStore } from "../store/thread-store.ts";
 import { checkCall, checkFork } from "../thread/call-checks.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
@@ -222,26 +223,23 @@ export class RemoteThreads implements Cluster, ThreadHost {
     return this.#handle(look, { isNew: false });
   }
 
+  /** undefined for one that is not there, or was removed or closed. */
+  async #openOne(threadId: ThreadId, signal: AbortSignal): Promise<Look | undefined> {
+    const look = await ifStored(this.calls.look(threadId, signal));
+    return look?.note.state === "open" ? look : undefined;
+  }
+
   /** A thread that a worker has in memory is given as it is. */
   async #atWork(threadId: ThreadId, signal: AbortSignal): Promise<Look | undefined> {
-    try {
-      const look = await this.calls.look(threadId, signal);
-      return look.note.state === "open" && look.note.run !== null ? look : undefined;
-    } catch (error) {
-      if (error instanceof RolloutNotFoundError) return undefined;
-      throw error;
-    }
+    const look = await this.#openOne(threadId, signal);
+    return look?.note.run == null ? undefined : look;
   }
 
   /** @throws ThreadNotFoundError for one that was removed or closed, too */
   async #found(threadId: ThreadId, signal: AbortSignal): Promise<Look> {
-    try {
-      const look = await this.calls.look(threadId, signal);
-      if (look.note.state === "open") return look;
-    } catch (error) {
-      if (!(error instanceof RolloutNotFoundError)) throw error;
-    }
-    throw new ThreadNotFoundError(threadId);
+    const look = await this.#openOne(threadId, signal);
+    if (look === undefined) throw new ThreadNotFoundError(threadId);
+    return look;
   }
 
   async removeThread(id: ThreadId | string, options: WaitOptions = {}): Promise<ClusterThread | undefined> {
@@ -250,10 +248,7 @@ export class RemoteThreads implements Cluster, ThreadHost {
     return this.#bounded(
       "the removal",
       async (signal) => {
-        const look = await this.#found(threadId, signal).catch((error: unknown) => {
-          if (error instanceof ThreadNotFoundError) return undefined;
-          throw error;
-        });
+        const look = await this.#openOne(threadId, signal);
         if (look === undefined) return undefined;
         const isDone = await this.calls.change<boolean>(threadId, "remove", {}, signal);
         return isDone ? this.#handle(look, { isNew: false }) : undefined;

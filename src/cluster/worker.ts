@@ -8,18 +8,13 @@ import { runtimeOf } from "../manager/runtime-of.ts";
 import { ThreadManager } from "../manager/thread-manager.ts";
 import type { BudgetUse } from "../protocol/budget.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import {
-  DuplicateThreadError,
-  InvalidRequestError,
-  ManagerClosedError,
-  RolloutNotFoundError,
-} from "../protocol/errors.ts";
+import { DuplicateThreadError, InvalidRequestError, ManagerClosedError } from "../protocol/errors.ts";
 import { newThreadId, type ThreadId } from "../protocol/ids.ts";
 import type { ThreadMessage } from "../protocol/message.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import { type StoredTimer, timersNoteSchema } from "../protocol/schedule.ts";
 import { parseWith } from "../protocol/validation.ts";
-import { isStored } from "../store/is-stored.ts";
+import { ifStored, isStored } from "../store/is-stored.ts";
 import { Attendance } from "./attendance.ts";
 import { Ingress } from "./ingress.ts";
 import type { Listening, ListenOptions } from "./listening.ts";
@@ -327,9 +322,7 @@ class ClusterWorker implements Worker, WorkerActions {
   }
 
   async remove(threadId: ThreadId): Promise<void> {
-    await this.#threads.manager.store.delete(threadId).catch((error: unknown) => {
-      if (!(error instanceof RolloutNotFoundError)) throw error;
-    });
+    await ifStored(this.#threads.manager.store.delete(threadId));
     await this.#threads.notes.write(threadId, "cluster", undefined);
   }
 
