@@ -61,6 +61,8 @@ export class Attendance {
   /** Messages on their way into the thread: it is not let go of before it has them. */
   readonly #handing = new Set<Promise<void>>();
   readonly requests: AskedRequests;
+  /** What an earlier worker has taken, on its way into the thread again, by the messages' ids. */
+  readonly #again = new Map<string, Promise<Delivery>>();
   /** Agents whose notes are being written. */
   readonly #showing = new Set<Promise<void>>();
   /** The thread is being let go of: what comes now begins an invocation of its own. */
@@ -280,9 +282,11 @@ export class Attendance {
     }
   }
 
-  /** What a request of this invocation comes to. */
+  /** What a request of this invocation comes to. @throws ThreadClosedError where an earlier worker has taken it and its thread is here no more */
   async replyTo(id: string): Promise<Replied> {
     await this.#ready.promise;
+    const again = await this.#again.get(id);
+    if (again?.taken === false) throw new ThreadClosedError(this.threadId);
     return this.requests.replyTo(id);
   }
 
@@ -297,7 +301,9 @@ export class Attendance {
   }
 
   #takeQuietly(message: Message): void {
-    void this.take(message).catch(() => undefined);
+    const taking = this.take(message);
+    this.#again.set(message.id, taking);
+    taking.catch(() => undefined); // the attempt is over: whoever waits for a reply hears of it
   }
 
   async #hand(thread: LiveThread, message: Message, { isAgain }: { isAgain: boolean }): Promise<void> {
