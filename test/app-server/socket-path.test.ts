@@ -1,9 +1,10 @@
 /** A Unix socket's place: what is there stays, nobody gets in before the mode is set, and nothing is left behind. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { lstatSync } from "node:fs";
 import {
+  chmod,
   link,
   lstat,
   mkdir,
@@ -18,8 +19,9 @@ import {
 } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { placeSocket } from "../../src/app-server/transports/socket-path.ts";
 import { InvalidRequestError, StoreIoError } from "../../src/protocol/errors.ts";
 import { rawSocket, received, upgradeRequest } from "./raw-client.ts";
 import { serve } from "./test-client.ts";
@@ -34,6 +36,14 @@ async function fixture(t: TestContext) {
   const path = join(folder, "s.sock");
   const listen = (at = path) => served.server.listen(`unix://${at}`);
   return { folder, path, listen };
+}
+
+const MODULE = new URL("../../src/app-server/transports/socket-path.ts", import.meta.url).href;
+const AS_OTHER = { uid: 65_534, gid: 65_534, encoding: "utf8" } as const;
+
+function canRunAsOther(): boolean {
+  const script = `await import(${JSON.stringify(MODULE)})`;
+  return spawnSync(process.execPath, ["--input-type=module", "-e", script], AS_OTHER).status === 0;
 }
 
 /** A socket that nobody answers, as a server that was killed leaves it. */
@@ -98,6 +108,50 @@ test("of several that want one dead socket's place, one gets it, and it stays re
     await won[0]?.value.close();
     assert.deepEqual(await readdir(folder), []);
   }
+});
+
+test("it is born in a folder of its own beside its place: all that its owner has to be allowed to write is that folder", async (t) => {
+  const { folder, path } = await fixture(t);
+  for (const at of [path, join(folder, "by a longer name than its place in the folder needs")]) {
+    let born = "";
+    const server = createServer();
+    const place = await placeSocket(at, async (address) => {
+      born = address;
+      await once(server.listen(address), "listening");
+    });
+    assert.equal(dirname(dirname(born)), folder);
+    place.remove();
+    server.close();
+  }
+  assert.deepEqual(await readdir(folder), []);
+});
+
+test("over another user's socket, dead or alive, the words say whose it is", {
+  skip: canRunAsOther() ? false : "no process of another user can be begun here, or it may not read this folder",
+}, async (t) => {
+  const { folder, path } = await fixture(t);
+  await deadSocket(path);
+  await chmod(path, 0o600);
+  await chmod(folder, 0o777);
+  const script = `import { placeSocket } from ${JSON.stringify(MODULE)};
+    import { createServer } from "node:net";
+    const server = createServer();
+    const listen = (address) => new Promise((resolve) => server.listen(address, resolve));
+    await placeSocket(process.argv[1], listen).catch((error) => console.log(error.code, error.message));
+    server.close();`;
+  const run = (at: string) => execFileSync(process.execPath, ["--input-type=module", "-e", script, at], AS_OTHER);
+  assert.match(run(path), /store_io .*EACCES.* is another user's; choose another path/);
+  assert.equal((await lstat(path)).isSocket(), true);
+  // Anybody may connect to this one, and in such a folder only its owner may take it away.
+  await chmod(path, 0o777);
+  await chmod(folder, 0o1777);
+  assert.match(run(path), /store_io .*no socket can be made at .*EPERM/);
+  assert.equal((await lstat(path)).isSocket(), true);
+  assert.equal(run(join(folder, "other.sock")), "");
+  assert.deepEqual(
+    (await readdir(folder)).filter((name) => name.startsWith(".")),
+    [],
+  );
 });
 
 test("the socket is never there with another mode", async (t) => {

@@ -1,7 +1,7 @@
 /**
  * A Unix socket's place in the file system.
  *
- * - The socket is born in a private folder and moved to its path with its mode set: nobody else can connect before.
+ * - The socket is born in a private folder beside it and moved to its path with its mode set: nobody else can connect before.
  * - Nothing but a socket that nobody answers is ever taken away. What else stands there stays, and is an error. One server
  *   at a time may take one away: of two, the later would take what the earlier has put there.
  * - The end of a listener takes away its own socket alone, known by its inode.
@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, unlinkSync } from "node:fs";
 import { chmod, link, lstat, mkdtemp, rename, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 import { InvalidRequestError, StoreIoError } from "../../protocol/errors.ts";
 import { ioCode, isMissing } from "../../services/io-failure.ts";
 
@@ -30,8 +30,9 @@ export interface SocketPath {
  * server answers there, and when the system refuses
  */
 export async function placeSocket(path: string, listen: (address: string) => Promise<void>): Promise<SocketPath> {
-  const folder = await mkdtemp(join(dirname(path), ".")).catch((cause: Error) => {
-    throw new StoreIoError(`--listen: ${cause.message}`, { cause });
+  // By hand: `join` drops the dot, and makes a folder beside that of the socket, where its owner need not be allowed to write.
+  const folder = await mkdtemp(`${dirname(path)}${sep}.`).catch((cause: Error) => {
+    throw noSocket(path, cause);
   });
   try {
     const address = join(folder, "s");
@@ -56,9 +57,7 @@ async function publish(address: string, path: string, folder: string): Promise<v
       await link(address, path);
       return;
     } catch (cause) {
-      if (ioCode(cause) !== "EEXIST") {
-        throw new StoreIoError(`--listen: no socket can be made at ${path}: ${String(cause)}`, { cause });
-      }
+      if (ioCode(cause) !== "EEXIST") throw noSocket(path, cause);
     }
     await clear(path, folder);
   }
@@ -79,7 +78,16 @@ async function clear(path: string, folder: string): Promise<void> {
   await using _alone = await takeOverLock(path);
   const state = await stateOf(path);
   if (state === "alive") throw inUse(path);
-  if (state === "dead") await rename(path, join(folder, "dead")).catch(undefinedIfMissing);
+  if (state === "closed") {
+    throw new StoreIoError(`--listen: EACCES: the socket at ${path} is another user's; choose another path`);
+  }
+  if (state !== "dead") return;
+  try {
+    await rename(path, join(folder, "dead"));
+  } catch (cause) {
+    // In a folder such as /tmp nobody takes away what is another's.
+    if (!isMissing(cause)) throw noSocket(path, cause);
+  }
 }
 
 /**
@@ -107,20 +115,30 @@ function undefinedIfMissing(error: unknown): undefined {
   if (!isMissing(error)) throw error;
 }
 
+const noSocket = (path: string, cause: unknown): StoreIoError =>
+  new StoreIoError(`--listen: no socket can be made at ${path}: ${String(cause)}`, { cause });
+
 const inUse = (path: string): StoreIoError =>
   new StoreIoError(`--listen: EADDRINUSE: another server listens at ${path}; stop it, or choose another path`);
 
+type SocketState = "alive" | "dead" | "missing" | "closed";
+
+const STATES = new Map<string | undefined, SocketState>([
+  ["ECONNREFUSED", "dead"],
+  ["EACCES", "closed"],
+]);
+
 /** Only a refused connection says that nobody listens. A queue that is full, a socket of another kind or owner does not. */
-function stateOf(path: string): Promise<"alive" | "dead" | "missing"> {
+function stateOf(path: string): Promise<SocketState> {
   return new Promise((resolve) => {
     const socket = connect(path);
-    const end = (state: "alive" | "dead" | "missing") => {
+    const end = (state: SocketState) => {
       socket.destroy();
       resolve(state);
     };
     socket.once("connect", () => end("alive"));
     socket.on("error", (error) => {
-      end(ioCode(error) === "ECONNREFUSED" ? "dead" : isMissing(error) ? "missing" : "alive");
+      end(isMissing(error) ? "missing" : (STATES.get(ioCode(error)) ?? "alive"));
     });
   });
 }
