@@ -4,6 +4,7 @@ import type { ThreadManager } from "../manager/thread-manager.ts";
 import type { McpPool } from "../turn/tools/mcp/mcp-pool.ts";
 import type { Goals } from "./memos/goals.ts";
 import type { Queues } from "./memos/queues.ts";
+import type { Sections } from "./memos/sections.ts";
 import type { ThreadMemos } from "./memos/thread-memos.ts";
 import type { ServedThreads } from "./served-threads.ts";
 import type { ServerRequests } from "./server-requests.ts";
@@ -30,6 +31,7 @@ export type ServerContext = {
   readonly memos: ThreadMemos;
   readonly queues: Queues;
   readonly goals: Goals;
+  readonly sections: Sections;
   /** Whether the manager's threads have tools to end a goal with: without them none is begun. */
   readonly hasGoalTools: boolean;
   /** Whether threads run where their clients can be asked: in this process. */

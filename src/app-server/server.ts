@@ -8,6 +8,7 @@ import type { Connection } from "./client.ts";
 import { Continuation } from "./memos/continuation.ts";
 import { Goals } from "./memos/goals.ts";
 import { Queues } from "./memos/queues.ts";
+import { Sections } from "./memos/sections.ts";
 import { serveGoals } from "./memos/served-goal-tools.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
 import { Reception } from "./reception.ts";
@@ -57,8 +58,10 @@ export class Server implements AsyncDisposable {
     const { clock, logger, cwd, connections, installationId } = this.#reception;
     const { home } = options;
     const requests = new ServerRequests(manager, clock);
-    const views: ThreadViews = new ThreadViews(manager, () => hub);
-    const memos = new ThreadMemos(typeof home === "object" ? home.home : home, logger);
+    const folder = typeof home === "object" ? home.home : home;
+    const sections = new Sections(folder, { clock, logger });
+    const views: ThreadViews = new ThreadViews(manager, sections, () => hub);
+    const memos = new ThreadMemos(folder, logger);
     const broadcast = (told: Told) => hub.broadcast(told);
     const announceTurn = (thread: ServedThread) => warnOfModel({ hub, manager }, thread);
     const goals = new Goals({ manager, memos, clock, logger, broadcast, announceTurn });
@@ -96,6 +99,7 @@ export class Server implements AsyncDisposable {
       memos,
       queues,
       goals,
+      sections,
       hasGoalTools: options.goalTools !== undefined,
     };
   }
@@ -127,6 +131,7 @@ export class Server implements AsyncDisposable {
     this.#context.hub.close();
     this.#context.views.close();
     await this.#context.memos.settled();
+    this.#context.sections[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -129,12 +129,19 @@ async function commands(client: StdioClient, cwd: string): Promise<void> {
   await client.ask("environment/info", { environmentId: "local" });
 }
 
+/** What a client pins to a thread, and where it sorts it. */
 async function attachments(client: StdioClient, threadId: string): Promise<void> {
   const named = { attachmentType: "note", identityKey: "1" };
   await client.ask("thread/attachment/add", { threadId, ...named, payload: { words: ["a"] } });
   await client.ask("thread/attachment/list", { threadId, limit: 1 });
   await client.ask("thread/attachmentOwner/list", named);
   await client.ask("thread/attachment/remove", { threadId, ...named });
+  const { section } = await client.ask("threadSection/create", { name: "one", appearance: { icon: "star" } });
+  await client.ask("threadSection/update", { sectionId: section.id, name: "two" });
+  await client.ask("thread/section/move", { threadId, sectionId: section.id });
+  await client.ask("thread/list", { sectionId: section.id, sortKey: "section_position" });
+  await client.ask("threadSection/delete", { sectionId: section.id });
+  await client.ask("threadSection/list", {});
 }
 
 async function settings(client: StdioClient, threadId: string): Promise<void> {

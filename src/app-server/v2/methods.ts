@@ -21,6 +21,7 @@ import { nothingThereMethods } from "./nothing-there.ts";
 import { providerMethods } from "./providers.ts";
 import { queueMethods } from "./queue.ts";
 import { reviewMethods } from "./review.ts";
+import { sectionMethods } from "./sections.ts";
 import { skillMethods } from "./skills.ts";
 import { threadEditMethods } from "./thread-edit.ts";
 import { threadReadMethods } from "./thread-read.ts";
@@ -44,6 +45,7 @@ export const v2Methods = (server: ServerContext): MethodTable => ({
   ...goalMethods(server),
   ...queueMethods(server),
   ...attachmentMethods(server),
+  ...sectionMethods(server),
   ...reviewMethods(server),
   ...terminalMethods(server),
   ...catalogMethods(server),

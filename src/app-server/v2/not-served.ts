@@ -7,7 +7,7 @@ const SIGN_IN = "sign-in is by API key, and there are no accounts beside it";
 const PLUGINS = "there are no plugins, apps or marketplaces";
 const SPEECH = "no model is talked to by voice";
 const REMOTE = "no server is controlled by way of another one";
-const PROJECTS = "threads are in no projects and no sections";
+const PROJECTS = "threads are in no projects";
 const GUARDIAN = "no model decides on approvals";
 const ENVIRONMENTS = "commands run on the server's machine alone";
 const SAMPLES = "a thread asks its model by turns alone";
@@ -67,10 +67,6 @@ const WHY: Readonly<Record<string, string>> = {
   "thread/realtime/start *": SPEECH,
   "thread/sample *": SAMPLES,
   "thread/sample/cancel *": SAMPLES,
-  "thread/section/move": PROJECTS,
-  "threadSection/create": PROJECTS,
-  "threadSection/delete": PROJECTS,
-  "threadSection/update": PROJECTS,
   "userVerification/cancel *": SIGN_IN,
   "userVerification/delete *": SIGN_IN,
   "userVerification/enroll *": SIGN_IN,

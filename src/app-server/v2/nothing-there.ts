@@ -128,5 +128,4 @@ const places: MethodTable = {
     experimental,
     handle: () => ({ ...NONE, snapshotEnd: 0, projectedThroughItemIndex: 0, coverage: "unsupported" }),
   }),
-  "threadSection/list": method({ params: z.object(page), handle: () => NONE }),
 };

@@ -105,6 +105,7 @@ async function remove(server: ServerContext, given: string, call: Call): Promise
   family.reverse();
   for (const id of family) await store.delete(id);
   for (const id of family) await server.memos.forget(id);
+  await server.sections.forget(family);
   call.afterAnswer(() => {
     for (const id of family) server.hub.broadcast({ method: "thread/deleted", params: { threadId: id } });
   });

@@ -2,11 +2,22 @@
 import * as z from "zod";
 import type { ThreadId } from "../../protocol/ids.ts";
 import { placeOf as folderOf } from "../../store/place.ts";
-import { comparePlaces, type PagePlace, pageLimit, readCursor, writeCursor } from "../../store/thread-query.ts";
 import type { StoredThread, ThreadQuery, ThreadStore } from "../../store/thread-store.ts";
 import { INVALID_PARAMS, invalidRequest, projectNotFound, RpcError } from "../rpc-error.ts";
 import type { ServerContext } from "../server-context.ts";
 import { agentsUnder } from "./agent-family.ts";
+import { byPosition, type SectionMembers, threadsOfSection } from "./section-list.ts";
+import {
+  allFitting,
+  byTime,
+  type Fits,
+  type List,
+  type ListOrder,
+  pageOf,
+  pageOfFitting,
+  type StoredPage,
+  type Wanted,
+} from "./thread-page.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Thread } from "./wire-types.ts";
 
@@ -34,6 +45,7 @@ export type ListParams = {
   attachedToThreadId?: string | null | undefined;
   includeAttachedThreads?: boolean | null | undefined;
   projectId?: string | null | undefined;
+  /** null: those that are in none. */
   sectionId?: string | null | undefined;
 };
 
@@ -44,59 +56,65 @@ export type ThreadListPage = {
   backwardsCursor: string | null;
 };
 
-type StoredPage = { threads: readonly StoredThread[]; nextCursor: string | null };
-type List = (query: ThreadQuery) => Promise<StoredPage>;
-type Fits = (thread: StoredThread) => boolean;
-/** What has to be read of a thread to know whether it is wanted: looked at in the order of the list, and no further than a page. */
-export type Wanted = (thread: StoredThread) => Promise<boolean>;
-
 export async function listThreads(
-  { manager, views }: ServerContext,
+  server: ServerContext,
   params: ListParams,
   isWanted?: Wanted,
 ): Promise<ThreadListPage> {
+  const { manager, views, sections } = server;
   if (params.parentThreadId != null && params.ancestorThreadId != null) {
     throw invalidRequest("parentThreadId and ancestorThreadId are mutually exclusive");
   }
   const query = queryOf(params, manager.config.modelProvider);
   const cwds = Array.isArray(params.cwd) && params.cwd.length > 1 ? new Set(params.cwd.map(folderOf)) : undefined;
   const family = params.ancestorThreadId == null ? undefined : await familyOf(manager.store, params.ancestorThreadId);
-  const isAsked = params.includeEmpty === true ? () => true : isShown;
   const isNamed = namedOnly(params);
   const isNowhere = asksForPlace(params);
+  const isSection = params.sectionId != null;
+  const members = isSection ? await sections.members(params.sectionId ?? "") : undefined;
   const fits: Fits = (thread) =>
     !isNowhere &&
-    isAsked(thread) &&
+    (isSection || params.includeEmpty === true || isShown(thread)) &&
+    (params.sectionId !== null || sections.placeOf(thread.threadId) === undefined) &&
     isNamed(thread) &&
     (cwds === undefined || cwds.has(folderOf(thread.cwd))) &&
     (family === undefined || family.has(thread.threadId));
   const list: List = (page) => manager.listThreads(page);
-  const { threads, nextCursor } =
-    params.sortDirection === "asc" || cwds !== undefined
-      ? await pageOfAll(list, query, params, { fits, isWanted })
-      : await pageOfFitting(list, query, { fits, isWanted });
+  const order = orderOf(params, query, members);
+  const page = async (): Promise<StoredPage> => {
+    if (members !== undefined)
+      return pageOf(await threadsOfSection(server, members, query, fits), order, query, isWanted);
+    if (!order.isRising && cwds === undefined) return pageOfFitting(list, query, { fits, isWanted });
+    return pageOf(await allFitting(list, query, fits), order, query, isWanted);
+  };
+  const { threads, nextCursor } = await page();
   return {
     data: threads.map((thread) => ({ ...views.ofStored(thread), canAcceptDirectInput: null })),
     readStates: {},
     nextCursor,
-    backwardsCursor: threads[0] === undefined ? null : writeCursor(placeOf(threads[0], query)),
+    backwardsCursor: threads[0] === undefined ? null : order.writeBack(order.placeOf(threads[0])),
   };
 }
 
-/** Whether the list is of a section, or of what is attached to a thread: no thread here is. @throws RpcError for a project, as there are none */
-function asksForPlace({
-  attachedToThreadId,
-  includeAttachedThreads,
-  projectId,
-  sectionId,
-  searchTerm,
-}: ListParams): boolean {
+/** A section's own order begins with what stands first, all others with the newest. @throws RpcError where there is no section to have one */
+function orderOf(
+  { sortKey, sortDirection }: ListParams,
+  query: ThreadQuery,
+  members: SectionMembers | undefined,
+): ListOrder {
+  if (sortKey !== "section_position") return byTime(query, sortDirection === "asc");
+  if (members === undefined) throw invalidRequest("section-position sorting requires a section filter");
+  return byPosition(members, sortDirection === "desc");
+}
+
+/** Whether the list is of what is attached to a thread: nothing here is. @throws RpcError for a project, as there are none */
+function asksForPlace({ attachedToThreadId, includeAttachedThreads, projectId, searchTerm }: ListParams): boolean {
   if (projectId != null) throw projectNotFound(projectId, INVALID_PARAMS);
   if (attachedToThreadId != null) readThreadId(attachedToThreadId, "attached thread parent");
   if (includeAttachedThreads === true && (searchTerm ?? "").trim() === "") {
     throw invalidRequest("includeAttachedThreads requires a non-empty searchTerm");
   }
-  return attachedToThreadId != null || sectionId != null;
+  return attachedToThreadId != null;
 }
 
 const MOST_NAMED = 100;
@@ -116,12 +134,6 @@ function namedOnly({ includedThreadIds, excludedThreadIds, originators }: ListPa
   const excluded = read(excludedThreadIds, "excluded thread");
   return ({ threadId }) => included?.has(threadId) !== false && excluded?.has(threadId) !== true;
 }
-
-/** A thread's place in the order of a list, which is a cursor for either direction. */
-const placeOf = (thread: StoredThread, { orderBy }: ThreadQuery): PagePlace => ({
-  at: orderBy === "updatedAt" ? thread.updatedAt : thread.createdAt,
-  threadId: thread.threadId,
-});
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
   const { cursor, limit, modelProviders, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
@@ -168,72 +180,3 @@ const isShown = ({ preview, name }: StoredThread): boolean => preview !== "" || 
 /** A page of the threads that somebody has written to. */
 export const pageOfSpoken = (list: List, query: ThreadQuery): Promise<StoredPage> =>
   pageOfFitting(list, query, { fits: isShown });
-
-type Filter = { readonly fits: Fits; readonly isWanted?: Wanted | undefined };
-
-/** @param most how many are enough */
-async function kept(
-  threads: readonly StoredThread[],
-  { fits, isWanted }: Filter,
-  most = Number.POSITIVE_INFINITY,
-): Promise<StoredThread[]> {
-  const fitting = threads.filter(fits);
-  if (isWanted === undefined) return fitting;
-  const found: StoredThread[] = [];
-  for (const thread of fitting) {
-    if (await isWanted(thread)) found.push(thread);
-    if (found.length >= most) break;
-  }
-  return found;
-}
-
-async function pageOfFitting(list: List, query: ThreadQuery, filter: Filter): Promise<StoredPage> {
-  const limit = pageLimit(query.limit);
-  const shown: StoredThread[] = [];
-  for (let page: ThreadQuery = query; ; ) {
-    const { threads, nextCursor } = await list(page);
-    shown.push(...(await kept(threads, filter)));
-    if (shown.length >= limit || nextCursor === null) return cut(shown, limit, nextCursor, query);
-    page = { ...query, cursor: nextCursor };
-  }
-}
-
-function cut(shown: StoredThread[], limit: number, nextCursor: string | null, query: ThreadQuery): StoredPage {
-  if (shown.length <= limit) return { threads: shown, nextCursor };
-  const threads = shown.slice(0, limit);
-  const last = threads.at(-1);
-  return { threads, nextCursor: last === undefined ? nextCursor : writeCursor(placeOf(last, query)) };
-}
-
-/** Lists run from the newest on, and so do places. */
-function isBehind(place: PagePlace, after: PagePlace, isRising: boolean): boolean {
-  const order = comparePlaces(place, after);
-  return isRising ? order < 0 : order > 0;
-}
-
-/** How many threads are looked at for an order or a filter that the store does not have. */
-const MOST = 10_000;
-
-/** Oldest first, or of several folders: the store knows neither, so all are looked at. */
-async function pageOfAll(
-  list: List,
-  { cursor: _, limit, ...query }: ThreadQuery,
-  { sortDirection, cursor }: ListParams,
-  { fits, isWanted }: Filter,
-): Promise<StoredPage> {
-  const all: StoredThread[] = [];
-  for (let next: string | null | undefined; next !== null && all.length < MOST; ) {
-    const page = await list({ ...query, limit: 100, ...(next === undefined ? {} : { cursor: next }) });
-    all.push(...page.threads.filter(fits));
-    next = page.nextCursor;
-  }
-  const isRising = sortDirection === "asc";
-  if (isRising) all.reverse();
-  const after = cursor == null ? undefined : readCursor(cursor);
-  const most = pageLimit(limit);
-  const behind = (thread: StoredThread) => after === undefined || isBehind(placeOf(thread, query), after, isRising);
-  const rest = await kept(all, { fits: behind, isWanted }, most + 1);
-  const threads = rest.slice(0, most);
-  const last = threads.length < rest.length ? threads.at(-1) : undefined;
-  return { threads, nextCursor: last === undefined ? null : writeCursor(placeOf(last, query)) };
-}

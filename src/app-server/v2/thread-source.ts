@@ -23,7 +23,7 @@ export function readThreadId(
     | "thread"
     | "session"
     | "attached thread parent"
-    | `${"parent" | "ancestor" | "included" | "excluded"} thread` = "thread",
+    | `${"parent" | "ancestor" | "included" | "excluded" | "before"} thread` = "thread",
   number = INVALID_REQUEST,
 ): ThreadId {
   try {

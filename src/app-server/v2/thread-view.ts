@@ -6,6 +6,7 @@ import { type SessionSource, threadSpawnOf } from "../../protocol/session-source
 import { ifStored } from "../../store/is-stored.ts";
 import type { StoredThread, ThreadLocator } from "../../store/thread-store.ts";
 import { VERSION } from "../../version.ts";
+import type { Sections } from "../memos/sections.ts";
 import type { ServedThread, ServedThreads } from "../served-threads.ts";
 import type { ThreadHub } from "../thread-hub.ts";
 import { HistoryFold, type HistoryTurn } from "./history-turns.ts";
@@ -26,12 +27,14 @@ export type History = { readonly turns: readonly HistoryTurn[] };
 export class ThreadViews {
   readonly #manager: ServedThreads;
   readonly #hub: () => ThreadHub;
+  readonly #sections: Sections;
   readonly #observer: { unsubscribe(): void };
   /** Threads that were started or forked as ephemeral; forgotten when they close. */
   readonly ephemeral = new Map<ThreadId, EphemeralFacts>();
 
-  constructor(manager: ServedThreads, hub: () => ThreadHub) {
+  constructor(manager: ServedThreads, sections: Sections, hub: () => ThreadHub) {
     this.#manager = manager;
+    this.#sections = sections;
     this.#hub = hub;
     this.#observer = manager.threadClosed$.subscribe(({ threadId }) => this.ephemeral.delete(threadId));
   }
@@ -79,12 +82,15 @@ export class ThreadViews {
     const { source } = stored;
     const spawned = threadSpawnOf(source);
     const updatedAt = Math.floor(stored.updatedAt / 1000);
+    const place = this.#sections.placeOf(stored.threadId);
     const view: V2Thread = {
       ...blank(stored.threadId, stored.cwd, Math.floor(stored.createdAt / 1000)),
       sessionId: header?.session_id ?? stored.parentThreadId ?? stored.threadId,
       forkedFromId: stored.forkedFromId,
       parentThreadId: stored.parentThreadId,
       preview: stored.preview,
+      section: place?.section ?? null,
+      sectionEnteredAt: place?.enteredAt ?? null,
       historyMode: stored.historyMode,
       model: stored.model,
       reasoningEffort: stored.reasoningEffort,

@@ -1,5 +1,6 @@
 /** The shapes that 0.169 shows its clients. Every optional field is there, as null or empty (strict clients drop less). */
 import type { AskForApproval } from "../../protocol/policy.ts";
+import type { Section } from "../memos/sections.ts";
 
 export type V2Status =
   | { type: "notLoaded" }
@@ -61,8 +62,8 @@ export type V2Thread = {
   parentThreadId: string | null;
   preview: string;
   ephemeral: boolean;
-  section: null;
-  sectionEnteredAt: null;
+  section: Section | null;
+  sectionEnteredAt: number | null;
   projectId: null;
   historyMode: "paginated" | "legacy";
   modelProvider: string;

@@ -20,3 +20,16 @@ export function loadSqlite(): Sqlite {
     process.emitWarning = emitWarning;
   }
 }
+
+const BUSY = 5;
+const LOCKED = 6;
+
+/** SQLite's own number for what went wrong; undefined for any other error. */
+export const sqliteCodeOf = (error: unknown): number | undefined =>
+  error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+
+/** Whether an error says that another process holds the database. */
+export function isSqliteBusy(error: unknown): boolean {
+  const code = sqliteCodeOf(error);
+  return code === BUSY || code === LOCKED;
+}

@@ -24,7 +24,7 @@ import {
 } from "./row.ts";
 import { CREATED_SHIFT } from "./schema.ts";
 
-export { isCatalogBusy, isCatalogDamage } from "./database.ts";
+export { isCatalogDamage } from "./database.ts";
 export type { CatalogRow } from "./row.ts";
 
 export type CatalogFile = Pick<CatalogRow, "threadId" | "rolloutPath" | "archived" | "fileSize" | "mtimeMs">;

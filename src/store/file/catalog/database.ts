@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { makeFolderSync } from "../../../kernel/make-folder.ts";
 import { makePrivateFile, PRIVATE_FOLDER } from "../file-system.ts";
-import { loadSqlite } from "../sqlite.ts";
+import { loadSqlite, sqliteCodeOf } from "../sqlite.ts";
 import { HomePaths } from "./home-paths.ts";
 import { catalogSchema, catalogVersion } from "./schema.ts";
 
@@ -25,23 +25,12 @@ export const hasFullText = (db: DatabaseSync): boolean =>
   db.prepare("SELECT sqlite_compileoption_used('ENABLE_FTS5') AS used").get()?.used === 1;
 
 const SQLITE_ERROR = 1;
-const SQLITE_BUSY = 5;
-const SQLITE_LOCKED = 6;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
-const codeOf = (error: unknown): number | undefined =>
-  error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
-
-/** Whether an error says that another process holds the database. */
-export function isCatalogBusy(error: unknown): boolean {
-  const code = codeOf(error);
-  return code === SQLITE_BUSY || code === SQLITE_LOCKED;
-}
-
 /** Whether an error says that the database is damaged: close it and open it anew, which makes a fresh one. */
 export function isCatalogDamage(error: unknown): boolean {
-  const code = codeOf(error);
+  const code = sqliteCodeOf(error);
   if (code === SQLITE_ERROR && error instanceof Error) {
     return /no such (table|column|index)|malformed/.test(error.message);
   }

@@ -10,7 +10,8 @@ import { type Clock, elapsedBy } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
-import { Catalog, type CatalogRow, isCatalogBusy, isCatalogDamage } from "./catalog.ts";
+import { isSqliteBusy } from "../sqlite.ts";
+import { Catalog, type CatalogRow, isCatalogDamage } from "./catalog.ts";
 
 const GROWTH_MS = 250;
 const ROWS_MS = 250;
@@ -244,7 +245,7 @@ export class CatalogIndex {
       if (fresh) this.#refreshAt = elapsedBy(this.#options.clock) + REFRESH_MS;
       this.#ready = fresh ? this.#scan(catalog) : Promise.resolve();
     } catch (error) {
-      this.isBusy = isCatalogBusy(error);
+      this.isBusy = isSqliteBusy(error);
       this.#retryAt = elapsedBy(this.#options.clock) + (this.isBusy ? BUSY_RETRY_MS : RETRY_MS);
       this.#complete = false;
       this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
@@ -274,7 +275,7 @@ export class CatalogIndex {
 
   #failed(error: unknown): void {
     const { log, path } = this.#options;
-    this.isBusy = isCatalogBusy(error);
+    this.isBusy = isSqliteBusy(error);
     if (!isDamage(error)) {
       log.warn({ error, path }, "the catalog did not answer");
       return;
