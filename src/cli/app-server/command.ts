@@ -13,6 +13,7 @@ import {
 } from "../session-options.ts";
 import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
+import { listenUrlOf } from "./listen-url.ts";
 
 const EXAMPLES = `
 Speaks the JSON-RPC protocol of Codex's app-server, v2 as of 0.169 and v1 as of 0.87: see PROTOCOL.md. Settings come from
@@ -27,6 +28,7 @@ Examples:
   skein app-server                                       one client over standard input and output
   skein app-server --listen ws://127.0.0.1:4500          then: codex --remote ws://127.0.0.1:4500
   skein app-server --listen unix:///tmp/skein.sock
+  skein app-server --listen unix://                      then, with CODEX_HOME naming the home: codex --remote unix://
   skein app-server --store postgres://skein@db/skein     threads in PostgreSQL, for any number of servers
   skein app-server --cluster http://restate:8080 --store postgres://skein@db/skein
                                                          threads that a cluster's workers run: docs/cluster.md
@@ -46,7 +48,7 @@ type Options = SessionOptions & {
 export const appServerCommand = (io: Io): Command =>
   new Command("app-server")
     .description("serve Codex clients: editors, the TUI, your own")
-    .option("--listen <url>", "stdio://, ws://IP:PORT or unix:///PATH", "stdio://")
+    .option("--listen <url>", "stdio://, ws://IP:PORT, unix://PATH, or unix:// for the home's own socket", "stdio://")
     .option("--cluster <url>", "the ingress of a cluster that runs the threads; --store names its database")
     .addOption(
       new Option(
@@ -87,11 +89,12 @@ export const appServerCommand = (io: Io): Command =>
         throw new UsageError("--cluster needs the database that its workers share: --store postgres://...");
       using signals = new ServerSignals();
       await using chosen = await ChosenStore.of(options, io);
+      const home = homeOf(options, io);
       await runAppServer({
         ...options,
-        listen: options.stdio === true ? "stdio://" : options.listen,
+        listen: options.stdio === true ? "stdio://" : listenUrlOf(options.listen, { home, cwd: io.cwd() }),
         config: settingsOfOptions(options),
-        home: homeOf(options, io),
+        home,
         unknownSettings: configSwitches(options).unknownSettings,
         store: chosen.options.store,
         env: io.env,
