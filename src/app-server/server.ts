@@ -13,6 +13,7 @@ import { serveGoals } from "./memos/served-goal-tools.ts";
 import { ThreadMemos } from "./memos/thread-memos.ts";
 import { Reception } from "./reception.ts";
 import { refusedElsewhere } from "./refused-elsewhere.ts";
+import { refusedInDrain } from "./refused-in-drain.ts";
 import { Router } from "./router.ts";
 import type { ServedThread, ServedThreads } from "./served-threads.ts";
 import type { ServerContext } from "./server-context.ts";
@@ -35,6 +36,8 @@ export class Server implements AsyncDisposable {
   readonly #reception: Reception;
   readonly #context: ServerContext;
   readonly #continuation: Continuation;
+  /** Fires when nothing new is to begin any more. */
+  readonly #ending = new AbortController();
 
   /** @param reception where clients may have come in already */
   constructor({ threads, manager }: Served, options: AppServerOptions, reception = new Reception(options)) {
@@ -43,7 +46,9 @@ export class Server implements AsyncDisposable {
     this.#continuation = new Continuation(threads.events$, this.#context);
     const own = manager === undefined ? {} : studioMethods({ ...this.#context, manager });
     const router = new Router([v2Methods(this.#context), v1Methods(this.#context), own], {
-      refusal: manager === undefined ? refusedElsewhere : () => undefined,
+      refusal: (method) =>
+        (manager === undefined ? refusedElsewhere(method) : undefined) ??
+        (this.#ending.signal.aborted ? refusedInDrain(method) : undefined),
       logger: reception.logger,
     });
     const { hub, requests } = this.#context;
@@ -64,8 +69,9 @@ export class Server implements AsyncDisposable {
     const memos = new ThreadMemos(folder, logger);
     const broadcast = (told: Told) => hub.broadcast(told);
     const announceTurn = (thread: ServedThread) => warnOfModel({ hub, manager }, thread);
-    const goals = new Goals({ manager, memos, clock, logger, broadcast, announceTurn });
-    const queues = new Queues({ manager, memos, logger, broadcast, announceTurn });
+    const ending = this.#ending.signal;
+    const goals = new Goals({ manager, memos, clock, logger, broadcast, announceTurn, ending });
+    const queues = new Queues({ manager, memos, logger, broadcast, announceTurn, ending });
     if (options.goalTools !== undefined) serveGoals(options.goalTools, goals);
     const hub: ThreadHub = new ThreadHub({
       manager,
@@ -120,8 +126,9 @@ export class Server implements AsyncDisposable {
     return this.#reception.whenIdle();
   }
 
-  /** Turns are let end, unless they wait for an answer that nobody is there to give: these are interrupted. */
+  /** Turns are let end, unless they wait for an answer that nobody is there to give: these are interrupted. No others begin. */
   drain(): void {
+    this.#ending.abort();
     this.#context.requests.drain();
   }
 

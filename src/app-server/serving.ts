@@ -80,7 +80,8 @@ export async function overCluster(
 }
 
 /** Turns that an earlier process has left open go on while clients come in. */
-async function recover(manager: ThreadManager, { signal, logger }: AppServerCommand): Promise<void> {
+async function recover(manager: ThreadManager, { drain, signal: end, logger }: AppServerCommand): Promise<void> {
+  const signal = drain ?? end;
   try {
     const { threads } = await manager.recoverThreads({
       signal,

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
+import { createGoalTools } from "../../src/app-server/memos/goal-tools.ts";
 import { Server } from "../../src/app-server/server.ts";
 import { linkedWires } from "../../src/app-server/wire.ts";
 import { ThreadManager } from "../../src/manager/thread-manager.ts";
@@ -37,12 +38,14 @@ async function waiting(asked: Json, method: string) {
     approvalPolicy: "on-request",
     builtInTools: ["unified_exec", "request_user_input"],
   } as const;
+  const goalTools = createGoalTools();
   const manager = await ThreadManager.create({
     store: memoryStore(),
     model: scriptedClient([[asked], "done"]),
     config,
+    tools: goalTools.tools,
   });
-  const server = new Server({ threads: manager, manager }, { cwd: "/tmp" });
+  const server = new Server({ threads: manager, manager }, { cwd: "/tmp", goalTools });
   const connect = async () => {
     const wires = linkedWires();
     server.connect(wires.server);
@@ -91,6 +94,47 @@ for (const [what, [asked, method]] of Object.entries(QUESTIONS)) {
     }
   });
 }
+
+test("nothing new begins in a server that drains, by a client, from a queue or toward a goal; what runs ends by itself", async () => {
+  const [asked, method] = QUESTIONS["an answer"] ?? [];
+  await using world = await waiting(asked, method ?? "");
+  const { client, manager, server, threadId } = world;
+  const newThread = async (): Promise<string> => (await client.request("thread/start", {})).thread.id;
+  const [queued, aimed] = [await newThread(), await newThread()];
+  const queue = (id: string) => ({ threadId: id, input: input("later"), clientUserMessageId: "c" });
+  await client.request("thread/queue/add", queue(threadId));
+  const begun: string[] = [];
+  manager.events$.subscribe(({ msg, threadId: id }) => msg.type === "task_started" && begun.push(id));
+  server.drain();
+  const beginnings: Readonly<Record<string, Json>> = {
+    "turn/start": { threadId: aimed, input: input("go") },
+    "turn/steer": { threadId, expectedTurnId: "t", input: input("go") },
+    "review/start": { threadId: aimed, target: { type: "uncommittedChanges" } },
+    "thread/start": {},
+    "thread/resume": { threadId: aimed },
+    "thread/fork": { threadId: aimed },
+    "thread/compact/start": { threadId: aimed },
+    "thread/shellCommand": { threadId: aimed, command: "true" },
+    "thread/queue/start": { threadId: queued },
+    newConversation: {},
+    sendUserMessage: { conversationId: aimed, items: [] },
+  };
+  for (const [name, params] of Object.entries(beginnings)) {
+    const { code, message, data } = await client.failure(name, params);
+    const told = [-32600, "Server is draining; retry after reconnecting", "serverShuttingDown"];
+    assert.deepEqual([code, message, data.reason], told, name);
+  }
+  // Such a thread would begin at once otherwise.
+  await client.request("thread/queue/add", queue(queued));
+  await client.request("thread/goal/set", { threadId: aimed, objective: "ship it" });
+  const { id } = await client.find((message) => message.method === method);
+  client.send({ id: id ?? 0, result: { answers: { q: { answers: ["a"] } } } });
+  assert.equal(await world.ended, "task_complete");
+  for (const each of [threadId, queued])
+    assert.equal((await client.request("thread/queue/list", { threadId: each })).data.length, 1);
+  assert.equal((await client.request("thread/goal/get", { threadId: aimed })).goal.status, "active");
+  assert.deepEqual(begun, []);
+});
 
 test("an approval is waited for as long as somebody is there who sees those of all threads", async () => {
   const [asked, method] = QUESTIONS["an approval"] ?? [];

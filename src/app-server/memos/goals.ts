@@ -31,6 +31,8 @@ export type GoalParts = {
   readonly broadcast: (told: Told) => void;
   /** Tells what is told before each turn. */
   readonly announceTurn: (thread: ServedThread) => void;
+  /** Once it has fired, no turn begins by itself. */
+  readonly ending: AbortSignal;
 };
 
 const MOST_CHARS = 4_000;
@@ -107,6 +109,7 @@ export class Goals {
 
   /** Begins a turn toward the goal, if it is active and the thread has nothing to do. Waits for nothing. */
   goOn(threadId: ThreadId): void {
+    if (this.#parts.ending.aborted) return;
     const { goal } = this.#parts.memos.peek(threadId);
     const thread = this.#parts.manager.loadedThread(threadId);
     if (goal?.status !== "active" || thread === undefined || thread.activeTurn !== undefined) return;

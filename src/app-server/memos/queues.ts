@@ -18,6 +18,8 @@ export type QueueParts = {
   readonly broadcast: (told: Told) => void;
   /** Tells what is told before each turn. */
   readonly announceTurn: (thread: ServedThread) => void;
+  /** Once it has fired, what is in a queue stands there for the next server. */
+  readonly ending: AbortSignal;
 };
 
 export class Queues {
@@ -83,6 +85,7 @@ export class Queues {
 
   /** Starts the next input, if there is one and the thread has nothing to do. false: there was nothing to start. */
   goOn(threadId: ThreadId): boolean {
+    if (this.#parts.ending.aborted) return false;
     const [next] = this.#parts.memos.peek(threadId).queue;
     const thread = this.#parts.manager.loadedThread(threadId);
     if (next === undefined || thread === undefined || thread.activeTurn !== undefined) return false;
