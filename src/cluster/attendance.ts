@@ -8,10 +8,10 @@
 import { randomBytes } from "node:crypto";
 import { linkSignals, raceAbort } from "../kernel/cancellation.ts";
 import { sleep, systemClock } from "../kernel/clock.ts";
+import { hasWaitingMail } from "../manager/mail.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
 import { OverloadedError, ThreadClosedError } from "../protocol/errors.ts";
 import { newTurnId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
-import type { OverrideTurnContextOp } from "../protocol/op.ts";
 import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
@@ -20,7 +20,7 @@ import type { TurnResult } from "../thread/turn-result.ts";
 import { TurnWatch } from "../thread/turn-watch.ts";
 import { type Answering, AskedRequests } from "./asked-requests.ts";
 import { answeredBy, EarlierDecisions, isAnswer, type OpMessage } from "./earlier-decisions.ts";
-import { changesSettings, interrupts, settingsIn, startsTask } from "./message-kinds.ts";
+import { changesSettings, interrupts, type SettingOp, settingsIn, startsTask } from "./message-kinds.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import { WholeLife } from "./whole-life.ts";
 import {
@@ -59,7 +59,9 @@ export class Attendance {
   #noted: AtWork | undefined;
   #done: Promise<unknown> = Promise.resolve();
   /** Messages on their way into the thread: it is not let go of before it has them. */
-  readonly #handing = new Set<Promise<void>>();
+  readonly #handing = new Set<Promise<Delivery>>();
+  /** They go in one after another, those that an earlier worker has taken too: each is handed once the one before it was. */
+  #line: Promise<unknown> = Promise.resolve();
   readonly requests: AskedRequests;
   /** What an earlier worker has taken, on its way into the thread again, by the messages' ids. */
   readonly #again = new Map<string, Promise<Delivery>>();
@@ -212,7 +214,7 @@ export class Attendance {
     return agent && liveOf(agent);
   }
 
-  /** The agents whose turns an earlier worker has left open go on beside their parent; the others are let go of. */
+  /** The agents whose turns an earlier worker has left open, or whose mail, go on beside their parent; the others are let go of. */
   async #takeUpAgents(parentThreadId: ThreadId, noted: AtWork): Promise<void> {
     const { manager, notes, logger } = this.#worker;
     const { signal } = this.#stop;
@@ -222,9 +224,10 @@ export class Attendance {
         const note = readNote(await notes.read(threadId, "cluster"));
         const isOurs = note?.run?.invocation === this.invocation;
         const config: ThreadConfig = { ...(note ?? noted.note).config, recovery: "continue" };
-        if (openTurn !== null) await manager.resumeThread(threadId, config, { signal, initialMessages: "none" });
+        const isAtWork = openTurn !== null || (isOurs && hasWaitingMail(await notes.read(threadId, "mail")));
+        if (isAtWork) await loadThread(this.#worker, threadId, config, signal);
         else if (isOurs) await notes.write(threadId, "cluster", { ...note, run: null });
-        if (openTurn !== null || isOurs) await this.#takeUpAgents(threadId, noted);
+        if (isAtWork || isOurs) await this.#takeUpAgents(threadId, noted);
       } catch (err) {
         signal.throwIfAborted();
         logger.warn({ threadId, err }, "an agent whose turn is open could not be taken up");
@@ -232,10 +235,10 @@ export class Attendance {
     }
   }
 
-  /** The agents of the thread that are in memory, parents first. */
-  #agents(): LiveThread[] {
+  /** The agents of the thread, or of one of them, that are in memory, parents first. */
+  #agents(above = this.threadId): LiveThread[] {
     return this.#worker
-      .agentsUnder(this.threadId)
+      .agentsUnder(above)
       .flatMap((threadId) => this.#worker.manager.loadedThread(threadId) ?? [])
       .map(liveOf);
   }
@@ -263,23 +266,32 @@ export class Attendance {
   /** A message of this invocation, from now on; one whose own first message was refused takes no other. */
   async take(message: Message): Promise<Delivery> {
     try {
-      const attended = await this.#ready.promise.catch(() => undefined);
-      this.#stop.signal.throwIfAborted();
-      if (attended === undefined) return { taken: false };
-      const thread = message.to === undefined ? attended : this.agent(message.to);
-      if (this.#isOver || thread === undefined) return { taken: false };
-      const answered = answeredBy(thread, message);
-      const interrupted = interrupts(message) ? thread.activeTurn?.turnId : undefined;
-      const handing = this.#hand(thread, message, { isAgain: true });
-      this.#handing.add(handing);
-      await handing.finally(() => this.#handing.delete(handing));
-      tellFired(thread, message);
-      const config = changesSettings(message) ? sentConfig(thread) : undefined;
-      return { taken: true, ...definedFields({ answered, interrupted, config }) };
+      return await this.#inLine(message);
     } catch (error) {
       if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
       return { taken: true, error: toWire(error) };
     }
+  }
+
+  #inLine(message: Message): Promise<Delivery> {
+    const taking = this.#line.then(() => this.#take(message));
+    this.#handing.add(taking);
+    this.#line = taking.catch(() => undefined).finally(() => this.#handing.delete(taking));
+    return taking;
+  }
+
+  async #take(message: Message): Promise<Delivery> {
+    const attended = await this.#ready.promise.catch(() => undefined);
+    this.#stop.signal.throwIfAborted();
+    if (attended === undefined) return { taken: false };
+    const thread = message.to === undefined ? attended : this.agent(message.to);
+    if (this.#isOver || thread === undefined) return { taken: false };
+    const answered = answeredBy(thread, this.#agents(thread.id), message);
+    const interrupted = interrupts(message) ? thread.activeTurn?.turnId : undefined;
+    await this.#hand(thread, message, { isAgain: true });
+    tellFired(thread, message);
+    const config = changesSettings(message) ? sentConfig(thread) : undefined;
+    return { taken: true, ...definedFields({ answered, interrupted, config }) };
   }
 
   /** What a request of this invocation comes to. @throws ThreadClosedError where an earlier worker has taken it and its thread is here no more */
@@ -300,10 +312,13 @@ export class Attendance {
     for (const thread of this.live === undefined ? [] : [this.live, ...this.#agents()]) this.#decisions.giveTo(thread);
   }
 
+  /** It was acknowledged: where it can't be taken just now, the attempt is over and the next one takes it. */
   #takeQuietly(message: Message): void {
-    const taking = this.take(message);
+    const taking = this.#inLine(message);
     this.#again.set(message.id, taking);
-    taking.catch(() => undefined); // the attempt is over: whoever waits for a reply hears of it
+    taking.catch((error: unknown) => {
+      if (isPassing(error)) this.#stop.abort(error);
+    });
   }
 
   async #hand(thread: LiveThread, message: Message, { isAgain }: { isAgain: boolean }): Promise<void> {
@@ -315,7 +330,8 @@ export class Attendance {
       case "budget":
         return thread.setBudget(message.change);
       case "priority":
-        return thread.setPriority(message.priority);
+        await thread.setPriority(message.priority);
+        return this.#noteSettings(thread);
       case "message": {
         const { id, from, message: said } = message;
         return this.#worker.receive(thread, {
@@ -345,7 +361,11 @@ export class Attendance {
       const settings = settingsIn(op);
       if (settings !== undefined) await this.#set(thread, { id: op === settings ? id : newTurnId(), op: settings });
       if (op === settings) return;
-      await thread.submitWithId({ id, op, ...definedFields({ rerun }), isNew });
+      const submitted = thread.submitWithId({ id, op, ...definedFields({ rerun }), isNew });
+      // What is refused now, since a budget is used up, may have run before.
+      await submitted.catch(async (error: unknown) => {
+        if (isNew || (await thread.outcomeOf(id)) === undefined) throw error;
+      });
       if (watch !== undefined && !isNew) await this.#settleKnown(thread, id, watch);
     } catch (error) {
       this.#results.delete(id);
@@ -355,8 +375,12 @@ export class Attendance {
   }
 
   /** Settings stand in no line: they are set again when a message is handed again, and are noted before what they count for begins. */
-  async #set(thread: LiveThread, { id, op }: { id: string; op: OverrideTurnContextOp }): Promise<void> {
+  async #set(thread: LiveThread, { id, op }: { id: string; op: SettingOp }): Promise<void> {
     await thread.submitWithId({ id, op, isNew: true });
+    await this.#noteSettings(thread);
+  }
+
+  async #noteSettings(thread: LiveThread): Promise<void> {
     if (this.#noted === undefined) return;
     const config = configSince(this.#noted, sentConfig(thread));
     if (thread === this.live) return this.#write({ ...this.#noted.note, config });

@@ -1,9 +1,11 @@
 /**
  * What users have decided while an earlier worker ran the turn, for the next one: a call that it asks about again has its answer already. Calls
- * are told apart by their turn as well: models give ids again.
+ * are told apart by their turn and by what is asked as well: models give ids again.
  */
+import { createHash } from "node:crypto";
 import type { ExecApprovalOp, PatchApprovalOp, UserInputAnswerOp } from "../protocol/op.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
+import type { PendingApproval } from "../turn/pending-approval.ts";
 import type { Message, Question } from "./wire.ts";
 
 export type OpMessage = Extract<Message, { kind: "op" }>;
@@ -12,20 +14,29 @@ type Answer = ExecApprovalOp | PatchApprovalOp | UserInputAnswerOp;
 export const isAnswer = (message: Message): message is OpMessage & { readonly op: Answer } =>
   message.kind === "op" && ["exec_approval", "patch_approval", "user_input_answer"].includes(message.op.type);
 
-const questionsOf = (thread: LiveThread): readonly Question[] => [
+const questionsOf = (thread: LiveThread): readonly PendingApproval[] => [
   ...thread.pendingApprovals,
   ...thread.pendingUserQuestions,
 ];
 
-const keyOf = ({ turn, callId }: Question): string => `${turn} ${callId}`;
+const questionIn = ({ turn, callId, msg }: PendingApproval): Question => ({
+  ...{ turn, callId },
+  what: createHash("sha256").update(JSON.stringify(msg)).digest("base64url"),
+});
 
-/** Which question it answers: an approval op may name its turn in place of the call. */
-export function answeredBy(thread: LiveThread, message: Message): Question | undefined {
+const keyOf = ({ turn, callId, what }: Question): string => `${turn} ${callId} ${what}`;
+
+/**
+ * Which question it answers: an approval op may name its turn in place of the call.
+ * @param agents those under the thread, whose calls may be answered at it
+ */
+export function answeredBy(thread: LiveThread, agents: readonly LiveThread[], message: Message): Question | undefined {
   if (!isAnswer(message)) return undefined;
   const { id } = message.op;
-  const asked = questionsOf(thread);
-  const { turn, callId } = asked.find((each) => each.callId === id) ?? asked.find((each) => each.turn === id) ?? {};
-  return turn === undefined || callId === undefined ? undefined : { turn, callId };
+  const own = questionsOf(thread);
+  const ofCall = ({ callId }: PendingApproval) => callId === id;
+  const asked = own.find(ofCall) ?? own.find(({ turn }) => turn === id) ?? agents.flatMap(questionsOf).find(ofCall);
+  return asked && questionIn(asked);
 }
 
 export class EarlierDecisions {
@@ -40,11 +51,11 @@ export class EarlierDecisions {
   /** Now, and whenever the thread asks again. */
   giveTo(thread: LiveThread): void {
     for (const question of questionsOf(thread)) {
-      const key = keyOf(question);
+      const key = keyOf(questionIn(question));
       const op = this.#answers.get(key);
       if (op === undefined) continue;
       this.#answers.delete(key);
-      void thread.submit(op).catch(() => undefined);
+      void thread.submit({ ...op, id: question.callId }).catch(() => undefined);
     }
     if (this.#listening.has(thread) || this.#answers.size === 0) return;
     this.#listening.add(thread);

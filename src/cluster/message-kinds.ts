@@ -1,7 +1,7 @@
 /** What a message to a thread is for. */
 import { isEmptyInput, taskKindOf } from "../../machines/thread.machine.ts";
 import { definedFields } from "../protocol/defined-fields.ts";
-import type { Op, OverrideTurnContextOp } from "../protocol/op.ts";
+import type { Op, OverrideTurnContextOp, RefreshMcpServersOp } from "../protocol/op.ts";
 import type { OpMessage } from "./earlier-decisions.ts";
 import type { Message } from "./wire.ts";
 
@@ -11,9 +11,11 @@ export const interrupts = (message: Message): boolean =>
 export const changesSettings = (message: Message): boolean =>
   message.kind === "op" && message.op.type === "override_turn_context";
 
+export type SettingOp = OverrideTurnContextOp | RefreshMcpServersOp;
+
 /** What an op says of the settings, as an op of its own. */
-export function settingsIn(op: Op): OverrideTurnContextOp | undefined {
-  if (op.type === "override_turn_context") return op;
+export function settingsIn(op: Op): SettingOp | undefined {
+  if (op.type === "override_turn_context" || op.type === "refresh_mcp_servers") return op;
   if (op.type !== "user_turn") return undefined;
   const { cwd, approval_policy, sandbox_policy, model, effort, summary } = op;
   const settings = { cwd, approval_policy, sandbox_policy, model, summary };

@@ -191,7 +191,8 @@ export type Delivery =
     }
   | { readonly taken: false };
 
-export type Question = { readonly turn: string; readonly callId: string };
+/** `what` is a digest of what was asked. */
+export type Question = { readonly turn: string; readonly callId: string; readonly what?: string | undefined };
 
 export type StartRequest = {
   readonly protocol: number;
