@@ -126,6 +126,55 @@ test("a cursor that no page gave out is refused by the number that stock gives e
   );
 });
 
+test("a time alone is a cursor too: what lies strictly behind that moment, in each form that stock reads", async () => {
+  await using served = await serve(answering("needle"));
+  const { client } = served;
+  const ids = await spoken(client, ["a", "b", "c"]);
+  const places = await Promise.all(
+    ids.map(async (id): Promise<[string, number]> => {
+      const { backwardsCursor } = await client.request("thread/list", { includedThreadIds: [id] });
+      return [id, Date.parse(backwardsCursor.split("|")[0])];
+    }),
+  );
+  const at = places[1]?.[1] ?? 0;
+  const iso = new Date(at).toISOString();
+  const later = new Date(at + 2 * 3_600_000).toISOString();
+  const second = Math.ceil(at / 1000) * 1000;
+  const forms: readonly [string, number][] = [
+    [iso, at],
+    [iso.replace("T", " "), at],
+    [later.replace("Z", "+02:00"), at],
+    [new Date(second).toISOString().slice(0, 19).replaceAll(":", "-"), second],
+    ["0000-01-01T00:00:00Z", 0],
+    ["9999-12-31t23:59:59z", Number.POSITIVE_INFINITY],
+  ];
+  for (const [given, moment] of forms) {
+    for (const sortDirection of ["desc", "asc"]) {
+      const isBehind = (time: number) => (sortDirection === "asc" ? time > moment : time < moment);
+      const behind = places.filter(([, time]) => isBehind(time)).map(([id]) => id);
+      const expected = sortDirection === "asc" ? behind : behind.toReversed();
+      const params = { cursor: given, sortDirection };
+      const { data } = await client.request("thread/list", params);
+      assert.deepEqual(
+        data.map(({ id }: Json) => id),
+        expected,
+        `${given} ${sortDirection}`,
+      );
+      for (const method of ["thread/search", "thread/search/stream"])
+        assert.deepEqual(idsOf(await client.request(method, { ...params, searchTerm: "needle" })), expected, method);
+    }
+  }
+  for (const cursor of [
+    "2026-11-28",
+    "2026-11-28T13:24:56",
+    "1795872296",
+    `${iso}|`,
+    ` ${iso}`,
+    "2026-13-01T00:00:00Z",
+  ])
+    assert.equal((await client.failure("thread/list", { cursor })).message, `invalid cursor: ${cursor}`);
+});
+
 test("a list of named threads: only those, without the excluded, page by page", async () => {
   await using served = await serve();
   const { client } = served;

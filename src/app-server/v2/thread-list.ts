@@ -17,6 +17,7 @@ import {
   pageOfFitting,
   type StoredPage,
   type Wanted,
+  wholeCursor,
 } from "./thread-page.ts";
 import { readThreadId } from "./thread-source.ts";
 import type { V2Thread } from "./wire-types.ts";
@@ -136,11 +137,12 @@ function namedOnly({ includedThreadIds, excludedThreadIds, originators }: ListPa
 }
 
 function queryOf(params: ListParams, ownProvider: string): ThreadQuery {
-  const { cursor, limit, modelProviders, cwd, searchTerm, parentThreadId, archived, sortKey } = params;
+  const { cursor, limit, modelProviders, cwd, searchTerm, parentThreadId, archived, sortKey, sortDirection } = params;
+  const isBySection = sortKey === "section_position";
   const providers = providersOf(modelProviders, ownProvider);
   const cwdOf = Array.isArray(cwd) ? (cwd.length === 1 ? cwd[0] : undefined) : (cwd ?? undefined);
   return {
-    ...(cursor == null ? {} : { cursor }),
+    ...(cursor == null ? {} : { cursor: isBySection ? cursor : wholeCursor(cursor, sortDirection === "asc") }),
     ...(limit == null ? {} : { limit }),
     ...(providers.length === 0 ? {} : { modelProviders: providers }),
     ...(parentThreadId == null

@@ -30,6 +30,20 @@ export const byTime = ({ orderBy }: ThreadQuery, isRising: boolean): ListOrder =
   writeBack: writeCursor,
 });
 
+const RFC_3339 = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
+/** As rollout files are named. */
+const FILE_TIME = /^(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d)$/;
+const LEAST_ID = "00000000-0000-0000-0000-000000000000";
+const GREATEST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/** A cursor as stores take it. A time alone, which stock Codex takes too, goes on behind every thread of that moment. */
+export function wholeCursor(cursor: string, isRising: boolean): string {
+  const time = cursor.replace(FILE_TIME, "$1T$2:$3:$4Z");
+  const at = RFC_3339.test(time) ? Date.parse(time.replace(" ", "T").toUpperCase()) : Number.NaN;
+  if (Number.isNaN(at)) return cursor;
+  return `${new Date(at).toISOString()}|${isRising ? GREATEST_ID : LEAST_ID}`;
+}
+
 /** @param most how many are enough */
 async function kept(
   threads: readonly StoredThread[],

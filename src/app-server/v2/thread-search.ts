@@ -16,6 +16,7 @@ import type { HistoryTurn } from "./history-turns.ts";
 import { writeCursor } from "./pages.ts";
 import { passedOver } from "./passed-over.ts";
 import { listThreads } from "./thread-list.ts";
+import { wholeCursor } from "./thread-page.ts";
 import { checkTerm, paginatedHistory, query } from "./thread-read.ts";
 import type { V2Item } from "./wire-types.ts";
 
@@ -69,7 +70,7 @@ export function threadSearchMethods(server: ServerContext): MethodTable {
 function checkStreamCursor(cursor: string | null | undefined): void {
   if (cursor == null) return;
   try {
-    readCursor(cursor);
+    readCursor(wholeCursor(cursor, false));
   } catch (cause) {
     throw invalidParams(`invalid cursor: ${cursor}`, { cause });
   }
