@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { answering, created, ModelServer, sse, streaming, wholeAnswer } from "../model/model-server.ts";
+import { answering, completed, created, ModelServer, sse, streaming, wholeAnswer } from "../model/model-server.ts";
 import { type Ended, ended, jsonLines, printed, skein, start } from "./skein.ts";
 import { homeWithProvider, tempFolder } from "./temp-home.ts";
 
@@ -115,9 +115,28 @@ test("a review that cannot be: no repository, a model that fails", async (t) => 
   const nowhere = await skein(["exec", "review", "--base", "main", "--home", home], { cwd: outside });
   assert.equal(nowhere.code, 1);
   assert.match(nowhere.stderr, /is not a git repository/);
-  const failed = await run(["exec", "review", "--uncommitted"]);
-  assert.equal(failed.code, 1);
-  assert.match(failed.stderr, /no such model/);
+  for (const args of [
+    ["exec", "review", "--uncommitted"],
+    ["exec", "hello"],
+  ]) {
+    const failed = await run(args);
+    assert.equal(failed.code, 1);
+    assert.equal(failed.stderr.match(/no such model/g)?.length, 1, failed.stderr);
+  }
+});
+
+test("what the reviewer does, and how it ends, is said once", async (t) => {
+  const call = { type: "function_call", id: "f", call_id: "c", name: "exec_command", arguments: '{"cmd":"echo seen"}' };
+  const item = (output: object) => ({ type: "response.output_item.done", output_index: 0, item: output });
+  const thought = { type: "reasoning", id: "r", summary: [{ type: "summary_text", text: "Looking" }] };
+  const { run } = await repository(
+    t,
+    streaming(sse(created, item(thought), item(call), completed)),
+    streaming(wholeAnswer(FINDINGS)),
+  );
+  const { stderr } = await run(["review", "--uncommitted"]);
+  for (const line of ["thinks: Looking", "$ echo seen", "seen"])
+    assert.equal(stderr.split("\n").filter((each) => each === line).length, 1, `${line}: ${stderr}`);
 });
 
 test("Ctrl-C interrupts the review, and exits with 130", async (t) => {

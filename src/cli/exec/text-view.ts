@@ -22,6 +22,10 @@ export class TextView implements TurnView {
   readonly #isTerminal: boolean;
   /** The thread that speaks; agents that it starts are shown by what they do. */
   #speaker: ThreadId | undefined;
+  /** What a reviewer's thread does is told as the speaker's own too, but for its thoughts. */
+  #isReviewing = false;
+  /** Of the turn that runs. */
+  #toldError: string | undefined;
   #streamed = false;
   #midLine = false;
 
@@ -40,6 +44,10 @@ export class TextView implements TurnView {
   event({ threadId, msg }: ThreadEvent): void {
     if (msg.type === "session_configured") this.#speaker ??= threadId;
     const isSpeaker = threadId === this.#speaker;
+    if (!isSpeaker && this.#isReviewing && msg.type !== "agent_reasoning") return;
+    if (msg.type === "entered_review_mode") this.#isReviewing = true;
+    else if (msg.type === "exited_review_mode") this.#isReviewing = false;
+    if (isSpeaker && msg.type === "error") this.#toldError = msg.message;
     if (isSpeaker && msg.type === "agent_message_delta") this.#say(msg.delta);
     else if (isSpeaker && msg.type === "agent_message") this.#endMessage(msg.message);
     else {
@@ -51,7 +59,9 @@ export class TextView implements TurnView {
   result({ threadId }: NewThread, { status, lastAgentMessage, usage, error }: TurnResult): void {
     this.#endLine();
     if (this.#finalOnly && status === "completed") this.#stdout.write(`${lastAgentMessage ?? ""}\n`);
-    if (error !== null && status === "failed" && error.info === "other") this.#aside("red", `error: ${error.message}`);
+    if (error !== null && status === "failed" && error.message !== this.#toldError)
+      this.#aside("red", `error: ${error.message}`);
+    this.#toldError = undefined;
     const tokens = usage === null ? "" : `${usage.input_tokens} tokens in, ${usage.output_tokens} out; `;
     this.#aside("dim", `${tokens}go on with: skein exec resume ${threadId} PROMPT`);
   }
