@@ -6,8 +6,13 @@ import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { StoreIoError } from "../../../src/protocol/errors.ts";
 import { addTurn, forkAt, header, storedThread, user } from "../../../src/store/contract/store-script.ts";
+import { Lineages } from "../../../src/store/file/care/lineages.ts";
 import { verifyHome } from "../../../src/store/file/care/verify.ts";
 import { type FileSystem, nodeFileSystem } from "../../../src/store/file/file-system.ts";
+import { Layout } from "../../../src/store/file/layout.ts";
+import { HistoryReader } from "../../../src/store/file/rollout/history-reader.ts";
+import { RolloutLocator } from "../../../src/store/file/rollout-locator.ts";
+import { countLoopTurns } from "../../kernel/loop-turns.ts";
 import { TempHome } from "./temp-home.ts";
 
 const FORKS = 300;
@@ -24,6 +29,15 @@ function counting(): { fileSystem: FileSystem; opens: () => number } {
   });
   return { fileSystem, opens: () => opens };
 }
+
+/** A disk that keeps the thread for longer than the loop may be kept, each time that a file is opened. */
+const slow: FileSystem = Object.assign(Object.create(nodeFileSystem) as FileSystem, {
+  open: (...args: Parameters<FileSystem["open"]>) => {
+    const until = performance.now() + 11;
+    while (performance.now() < until);
+    return nodeFileSystem.open(...args);
+  },
+});
 
 function forgetCatalog(home: TempHome): void {
   for (const name of readdirSync(home.path)) if (name.startsWith("catalog.sqlite")) rmSync(join(home.path, name));
@@ -56,6 +70,29 @@ test(`a lineage of ${FORKS} files that no catalog knows is listed, and checked, 
   const { faults, files } = await verifyHome({ home: home.path, fileSystem: checking.fileSystem });
   assert.deepEqual([faults, files], [[], FORKS]);
   assert.ok(checking.opens() < OPENS_EACH * FORKS, `${checking.opens()} files were opened`);
+});
+
+test("the loop turns before each ancestor of a long lineage whose files are slow to open", async () => {
+  await using home = new TempHome();
+  const store = home.open();
+  const ancestors = 8;
+  let { id } = await storedThread(store, ["the first words"]);
+  for (let n = 0; n < ancestors; n += 1)
+    id = await forkAt(store, id, "full", (writer) => writer.append(user(`fork ${n}`)));
+  await store.close();
+
+  const locator = new RolloutLocator(slow, new Layout(home.path), () => undefined);
+  // A file whose place is known is found without a turn: those that are counted are the lineage's own.
+  for await (const { files } of locator.walk()) {
+    for (const { path, name } of files) locator.remember(name.fileId, path);
+  }
+  const reader = new HistoryReader(slow, locator, () => assert.fail("nothing is wrong"));
+  const head = reader.head((await locator.findThread(id)) ?? assert.fail("it is there"));
+  const counted = countLoopTurns();
+  const lineage = await new Lineages(reader).of(head);
+  assert.deepEqual(lineage, { depth: ancestors, isWhole: true });
+  const turns = counted.stop();
+  assert.ok(turns >= ancestors, `the loop turned ${turns} times`);
 });
 
 test("a catalog that another program holds is told by a typed error of the check", async () => {
