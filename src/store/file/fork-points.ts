@@ -23,7 +23,6 @@ type Place = { readonly fileId: ThreadId; readonly end: FilePosition; readonly o
 type Sound = Set<ThreadId>;
 
 const ROUNDS = 8;
-const BREATH_EACH = 16;
 
 export class ForkPoints {
   readonly #core: StoreCore;
@@ -122,6 +121,7 @@ export class ForkPoints {
     if (!sound.has(fileId) && !(await this.#isSound(head, fileId, sound))) return false;
     let base = baseOf(head);
     if (base !== null) {
+      await yieldToLoop();
       const basePath = await locator.findFile(base.threadId);
       if (basePath === undefined) base = null;
       else if (!(await this.#bringUp(basePath, reader.head(basePath), sound))) return false;
@@ -156,7 +156,7 @@ export class ForkPoints {
       } catch {
         return false; // reading stops there too, and says why
       }
-      if (line.size % BREATH_EACH === 0) await yieldToLoop();
+      await yieldToLoop();
     }
     for (const each of line) sound.add(each);
     return true;

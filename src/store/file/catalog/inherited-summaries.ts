@@ -6,7 +6,6 @@ import type { Segment } from "../rollout/segment.ts";
 import { NOTHING_SAID, type Said, saidWith } from "./said.ts";
 
 const REMEMBERED = 4_096;
-const BREATH_EACH = 16;
 
 /**
  * What the lines say that files inherit, while many files of a home are read: forks of forks share nearly all of it, and each
@@ -40,7 +39,7 @@ export class InheritedSummaries {
       isWhole = !seen.has(fileId) && seen.size < DEEPEST;
       if (!isWhole) break;
       seen.add(fileId);
-      if (seen.size % BREATH_EACH === 0) await yieldToLoop();
+      await yieldToLoop();
       const segment = await this.#reader.ancestor(heir, heir.base);
       if (segment === undefined) break;
       const key = `${fileId} ${end.ordinal} ${end.byteOffset}`;

@@ -30,8 +30,6 @@ type LineRange = { from?: number; to?: number; start?: FilePosition; wants?: Loa
 
 /** So many ancestors are followed. */
 export const DEEPEST = 10_000;
-/** Ancestors are found and looked at in stretches, with turns of the event loop between them. */
-const BREATH_EACH = 16;
 const REMEMBERED_HEADS = 256;
 
 /** As every writer writes the type of such a line; a line that holds it elsewhere is told apart by decoding it. */
@@ -80,7 +78,7 @@ export class HistoryReader {
         break;
       }
       seen.add(fileId);
-      if (seen.size % BREATH_EACH === 0) await yieldToLoop();
+      await yieldToLoop();
       const ancestor = await this.ancestor(heir, heir.base, report);
       if (ancestor === undefined) break;
       segments.push(ancestor);
