@@ -330,6 +330,7 @@ export type {
   FileChange,
   FileChanges,
   FileChangeTurnItem,
+  FunctionCallOutputTurnItem,
   ImageViewTurnItem,
   McpInvocation,
   McpToolCallTurnItem,
@@ -344,7 +345,7 @@ export type {
 } from "./protocol/turn-item.ts";
 export type { UnknownKind, UnknownTagged } from "./protocol/unknown-kind.ts";
 export { type BoundaryRule, isUserBoundary } from "./protocol/user-boundary.ts";
-export type { TextElement, UserInput } from "./protocol/user-input.ts";
+export type { TextElement, ToolOutputInput, UserInput } from "./protocol/user-input.ts";
 export type { UserAnswers, UserQuestion } from "./protocol/user-question.ts";
 export {
   type Account,

@@ -94,7 +94,7 @@ class Conversation {
       case "function_call_output":
       case "custom_tool_call_output":
         if (item.call_id !== undefined) this.#output(item.call_id, item.output);
-        else this.#ask([{ type: "input_text" as const, text: textOf(item) }].flatMap(partOf));
+        else this.#ask(partsOf(item.output));
         return;
       default:
     }
@@ -137,7 +137,7 @@ class Conversation {
 
   #output(callId: string, output: string | readonly ContentItem[]): void {
     this.#endModel();
-    const parts = typeof output === "string" ? [{ text: output }] : output.flatMap(partOf);
+    const parts = partsOf(output);
     const text = parts.flatMap((part) => ("text" in part ? [part.text] : [])).join("");
     this.#images.push(...parts.filter((part) => "imageUrl" in part));
     this.#speeches.push({ role: "tool", callId, name: this.#names.get(callId) ?? "", output: text });
@@ -161,6 +161,9 @@ class Conversation {
     this.#images = [];
   }
 }
+
+const partsOf = (output: string | readonly ContentItem[]): SpokenPart[] =>
+  typeof output === "string" ? [{ text: output }] : output.flatMap(partOf);
 
 function partOf(part: ContentItem): SpokenPart[] {
   if (part.type === "input_image" && part.image_url !== undefined) return [{ imageUrl: part.image_url }];

@@ -2,6 +2,7 @@
 import type {
   ContentItem,
   MessageItem,
+  NamedOutputItem,
   ReasoningItem,
   ResponseItem,
   WebSearchCallItem,
@@ -87,7 +88,7 @@ function inputItem(item: ResponseItem): JsonObject | undefined {
     case "custom_tool_call_output":
       return {
         type: item.type,
-        ...(item.call_id === undefined ? { name: item.name } : { call_id: item.call_id }),
+        ...(item.call_id === undefined ? nameInput(item) : { call_id: item.call_id }),
         output: outputInput(item.output),
       };
     case "custom_tool_call":
@@ -125,6 +126,8 @@ const messageInput = ({ type, role, content, phase }: MessageItem): JsonObject =
   content: content.map(contentInput),
   ...(phase !== undefined && { phase }),
 });
+
+const nameInput = ({ name, namespace }: NamedOutputItem) => (namespace === undefined ? { name } : { name, namespace });
 
 const outputInput = (output: string | readonly ContentItem[]) =>
   typeof output === "string" ? output : output.map(contentInput);

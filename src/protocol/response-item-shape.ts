@@ -10,7 +10,7 @@ const part = byType(
 const parts = listOf(part);
 const thoughts = listOf(record({ type: text, text }));
 const tagged = byType(new Map());
-const output: Shape = either(text, parts);
+export const toolOutputShape: Shape = either(text, parts);
 const id = { id: text };
 const facts = record({}, { content_item_kinds: listOf(text), turn_id: text });
 
@@ -26,14 +26,20 @@ export const responseItemShape = byType(
     ],
     ["reasoning", record({ summary: thoughts }, { ...id, content: thoughts, encrypted_content: text })],
     ["function_call", record({ name: text, arguments: text, call_id: text }, { ...id, namespace: text })],
-    ["function_call_output", either(record({ call_id: text, output }, id), record({ name: text, output }, id))],
+    [
+      "function_call_output",
+      either(
+        record({ call_id: text, output: toolOutputShape }, id),
+        record({ name: text, output: toolOutputShape }, { ...id, namespace: text, retain: anything }),
+      ),
+    ],
     ["tool_search_call", record({ execution: text }, { ...id, call_id: text, status: text, arguments: anything })],
     [
       "tool_search_output",
       record({ status: text, execution: text, tools: listOf(anything) }, { ...id, call_id: text }),
     ],
     ["custom_tool_call", record({ call_id: text, name: text, input: text }, { ...id, status: text })],
-    ["custom_tool_call_output", record({ call_id: text, output }, id)],
+    ["custom_tool_call_output", record({ call_id: text, output: toolOutputShape }, id)],
     ["local_shell_call", record({ status: text, action: tagged }, { ...id, call_id: text })],
     ["web_search_call", record({}, { ...id, status: text, action: tagged })],
     ["ghost_snapshot", record({}, { ghost_commit: anything })],

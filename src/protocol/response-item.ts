@@ -66,7 +66,10 @@ export type NamedOutputItem = {
   id?: string | undefined;
   call_id?: undefined;
   name: string;
+  namespace?: string | undefined;
   output: string | ContentItem[];
+  /** Ours: a compaction leaves it where it is. It never goes to a model. */
+  retain?: boolean | undefined;
 };
 
 /** A search for further tools; `execution` says who does it: the `client`, or the `server` by itself. */
@@ -158,13 +161,14 @@ const texts = z.array(z.looseObject({ type: z.string(), text: z.string() }));
 
 const knownContent = new Map<string, z.ZodType>([
   ["input_text", z.looseObject({ type: text, text })],
-  ["input_image", z.looseObject({ type: text, image_url: text })],
+  ["input_image", z.looseObject({ type: text, image_url: text }).or(z.looseObject({ file_id: text }))],
   ["output_text", z.looseObject({ type: text, text })],
 ]);
 
 const contentItemSchema = schemaByKind(knownContent) as z.ZodType<ContentItem>;
 
-const output = z.union([text, z.array(contentItemSchema)]);
+/** What a tool came to. */
+export const toolOutputSchema = z.union([text, z.array(contentItemSchema)]);
 const of = <K extends Known["type"]>(kind: K) => z.literal(kind);
 
 const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } = {
@@ -198,8 +202,16 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
     call_id: text,
   }),
   function_call_output: z.union([
-    z.looseObject({ type: of("function_call_output"), id, call_id: text, output }),
-    z.looseObject({ type: of("function_call_output"), id, call_id: z.undefined().optional(), name: text, output }),
+    z.looseObject({ type: of("function_call_output"), id, call_id: text, output: toolOutputSchema }),
+    z.looseObject({
+      type: of("function_call_output"),
+      id,
+      call_id: z.undefined().optional(),
+      name: text,
+      namespace: text.optional(),
+      output: toolOutputSchema,
+      retain: z.boolean().optional(),
+    }),
   ]),
   tool_search_call: z.looseObject({
     type: of("tool_search_call"),
@@ -225,7 +237,12 @@ const schemas: { [K in Known["type"]]: z.ZodType<Extract<Known, { type: K }>> } 
     name: text,
     input: text,
   }),
-  custom_tool_call_output: z.looseObject({ type: of("custom_tool_call_output"), id, call_id: text, output }),
+  custom_tool_call_output: z.looseObject({
+    type: of("custom_tool_call_output"),
+    id,
+    call_id: text,
+    output: toolOutputSchema,
+  }),
   local_shell_call: z.looseObject({
     type: of("local_shell_call"),
     id,

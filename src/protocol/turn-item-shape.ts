@@ -1,3 +1,4 @@
+import { toolOutputShape } from "./response-item-shape.ts";
 import {
   anything,
   byType,
@@ -95,6 +96,7 @@ export const turnItemShape = byType(
         { namespace: text, output: text, content_items: listOf(record({ type: text })), duration_ms: number },
       ),
     ],
+    ["FunctionCallOutput", record({ id: text, name: text, output: toolOutputShape }, { namespace: text })],
     ["ContextCompaction", record({ id: text })],
     ["ImageView", record({ id: text, path: text })],
     ["Plan", record({ id: text, text })],

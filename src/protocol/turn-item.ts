@@ -1,5 +1,6 @@
 import type { AgentStatus } from "./agent-status.ts";
 import type { ThreadId } from "./ids.ts";
+import type { ContentItem } from "./response-item.ts";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import type { UserInput } from "./user-input.ts";
 
@@ -97,6 +98,15 @@ export type DynamicToolCallTurnItem = {
   content_items?: ToolCallContent[] | null | undefined;
   duration_ms?: number | undefined;
 };
+/** What a tool of a client's own has come to, which no call asked for. */
+export type FunctionCallOutputTurnItem = {
+  type: "FunctionCallOutput";
+  id: string;
+  name: string;
+  namespace?: string | null | undefined;
+  output: string | ContentItem[];
+};
+
 /** The conversation was summed up to fit the model's window. */
 export type ContextCompactionTurnItem = { type: "ContextCompaction"; id: string };
 
@@ -130,6 +140,7 @@ export type TurnItem =
   | McpToolCallTurnItem
   | CollabAgentToolCallTurnItem
   | DynamicToolCallTurnItem
+  | FunctionCallOutputTurnItem
   | ContextCompactionTurnItem
   | ImageViewTurnItem
   | PlanTurnItem

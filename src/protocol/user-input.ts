@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { type ContentItem, toolOutputSchema } from "./response-item.ts";
 import type { UnknownTagged } from "./unknown-kind.ts";
 import { schemaByKind } from "./validation.ts";
 
@@ -15,7 +16,22 @@ export type UserInput =
   | { type: "local_audio"; path: string }
   | { type: "skill"; name: string; path: string }
   | { type: "mention"; name: string; path: string }
+  | ToolOutputInput
   | UnknownTagged;
+
+/**
+ * What a tool of the sender's own has come to, unasked by the model: an item of its own, and no part of what the user says. `retain`: it
+ * stays when the conversation is summed up, as long as there is room.
+ */
+export type ToolOutputInput = {
+  type: "tool_output";
+  name: string;
+  namespace?: string | undefined;
+  output: string | ContentItem[];
+  retain?: boolean | undefined;
+};
+
+export const isToolOutput = (item: UserInput): item is ToolOutputInput => item.type === "tool_output";
 
 const textElementSchema: z.ZodType<TextElement> = z.looseObject({
   byte_range: z.looseObject({ start: z.int().min(0), end: z.int().min(0) }),
@@ -30,6 +46,16 @@ const known = new Map<string, z.ZodType>([
   ["local_audio", z.looseObject({ type: z.string(), path: z.string() })],
   ["skill", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
   ["mention", z.looseObject({ type: z.string(), name: z.string(), path: z.string() })],
+  [
+    "tool_output",
+    z.looseObject({
+      type: z.string(),
+      name: z.string(),
+      namespace: z.string().optional(),
+      output: toolOutputSchema,
+      retain: z.boolean().optional(),
+    }),
+  ],
 ]);
 
 /** The kinds of input that this version can do something with. */

@@ -5,7 +5,7 @@ import { type Op, parseOp } from "../protocol/op.ts";
 import type { RolloutProblem } from "../store/rollout-problem.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import type { History } from "../turn/history.ts";
-import { messageOf } from "../turn/user-message.ts";
+import { itemsOf } from "../turn/user-message.ts";
 import type { HistoryReader, ReadThread } from "./history-reader.ts";
 import type { Rebuilt } from "./rebuild.ts";
 import type { SubmissionLedger } from "./submission-ledger.ts";
@@ -107,7 +107,7 @@ export class HistoryLoader {
       op?.type === "inject_items"
         ? op.items
         : op?.type === "user_input" || op?.type === "user_turn"
-          ? [await messageOf(op.items, { cwd: this.#thread.config.cwd, signal })]
+          ? await itemsOf(op.items, { cwd: this.#thread.config.cwd, signal })
           : [];
     for (const item of items) this.#thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
   }

@@ -4,7 +4,7 @@ import { raceAbort } from "../kernel/cancellation.ts";
 import { textOfThrown } from "../kernel/thrown.ts";
 import { newItemId, type SubmissionId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
-import type { ResponseItem } from "../protocol/response-item.ts";
+import type { NamedOutputItem, ResponseItem } from "../protocol/response-item.ts";
 import type { ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TurnItem } from "../protocol/turn-item.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -15,7 +15,7 @@ import type { Submission } from "./inbox.ts";
 import { contextUpdate, initialContext } from "./initial-context.ts";
 import type { TurnHost } from "./turn-host.ts";
 import type { TurnRun } from "./turn-run.ts";
-import { messageOf } from "./user-message.ts";
+import { messageOf, splitInput } from "./user-message.ts";
 
 /** The id of events that no submission causes: Codex names them after its internal turns. */
 export const INTERNAL_SUBMISSION = "auto-compact-0" as SubmissionId;
@@ -119,14 +119,16 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
     return;
   }
   if (op.type !== "user_input" && op.type !== "user_turn") return;
-  const { items } = op;
+  const { outputs, said: items } = splitInput(op.items);
   const clientName = "client_id" in op && op.client_id !== undefined ? { client_id: op.client_id } : {};
   if ("final_output_json_schema" in op) run.noteOutputSchema(op.final_output_json_schema);
+  for (const output of outputs) recordToolOutput(host, run, id, output);
+  if (items === undefined) return;
   const record = (message: ResponseItem, skills: SkillInjection) => {
     for (const warning of skills.warnings) host.publish(id, { type: "warning", message: warning });
     recordItem(host, id, message);
     if ("is_internal" in op && op.is_internal === true) return;
-    publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), ...clientName, content: items });
+    publishWholeItem(host, run, id, { type: "UserMessage", id: newItemId(), ...clientName, content: [...items] });
     for (const skill of skills.messages) recordItem(host, id, skill);
   };
   const message = messageOf(items, { cwd: run.config.cwd, signal: run.signal });
@@ -135,6 +137,13 @@ function recordUserMessage(host: TurnHost, run: TurnRun, { id, op }: Submission)
     return Promise.all([message, skills]).then((parts) => record(...parts));
   }
   return record(message, skills);
+}
+
+function recordToolOutput(host: TurnHost, run: TurnRun, id: SubmissionId, item: NamedOutputItem): void {
+  const { id: itemId = newItemId(), name, namespace, output } = item;
+  recordItem(host, id, item);
+  const named = namespace === undefined ? {} : { namespace };
+  publishWholeItem(host, run, id, { type: "FunctionCallOutput", id: itemId, name, ...named, output });
 }
 
 /** The input is recorded also when its skills cannot be read, or are still being read at an abort. */

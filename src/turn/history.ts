@@ -217,7 +217,7 @@ export class History {
     let left = KEPT_USER_TOKENS * BYTES_PER_TOKEN;
     for (const item of this.#items.toReversed()) {
       const text = textOf(item);
-      if (!isUserBoundary(item) || this.#summaries.has(text)) continue;
+      if (isRetained(item) ? text.length >= left : !isUserBoundary(item) || this.#summaries.has(text)) continue;
       if (text.length >= left) {
         if (left > 0) kept.push(userMessage(text.slice(0, left)));
         break;
@@ -247,6 +247,9 @@ export class History {
     for (const item of items) this.append(item);
   }
 }
+
+const isRetained = (item: ResponseItem): boolean =>
+  item.type === "function_call_output" && item.call_id === undefined && item.retain === true;
 
 function abortedOutput(call: ResponseItem, callId: string): ResponseItem {
   if (call.type === "tool_search_call") return noToolsFound(callId);

@@ -1,22 +1,47 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { raceAbort } from "../kernel/cancellation.ts";
-import { type ContentItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
-import type { UserInput } from "../protocol/user-input.ts";
+import { newItemId } from "../protocol/ids.ts";
+import { type ContentItem, type NamedOutputItem, type ResponseItem, userMessage } from "../protocol/response-item.ts";
+import { isToolOutput, type ToolOutputInput, type UserInput } from "../protocol/user-input.ts";
 import { readBytes } from "../services/bounded-read.ts";
 import { ioText } from "../services/io-failure.ts";
 import { dataUrlOf, MAX_IMAGE_BYTES, OMITTED_AUDIO, OMITTED_PICTURE, pictureUrl } from "./picture-content.ts";
+
+/** The outputs of tools in an input, as items of their own, and what else it says; undefined: nothing else. */
+export function splitInput(items: readonly UserInput[]): {
+  readonly outputs: readonly NamedOutputItem[];
+  readonly said: readonly UserInput[] | undefined;
+} {
+  if (!items.some(isToolOutput)) return { outputs: [], said: items };
+  const said = items.filter((item) => !isToolOutput(item));
+  return { outputs: items.filter(isToolOutput).map(namedOutput), said: said.length === 0 ? undefined : said };
+}
+
+/** Everything that a user's input becomes. */
+export async function itemsOf(items: readonly UserInput[], where: Place): Promise<ResponseItem[]> {
+  const { outputs, said } = splitInput(items);
+  return said === undefined ? [...outputs] : [...outputs, await messageOf(said, where)];
+}
+
+/** `cwd`: what relative paths start from. */
+type Place = { readonly cwd: string; readonly signal: AbortSignal };
+
+const namedOutput = ({ name, namespace, output, retain }: ToolOutputInput): NamedOutputItem => ({
+  type: "function_call_output",
+  id: `fco_${newItemId()}`,
+  name,
+  ...(namespace !== undefined && { namespace }),
+  output,
+  ...(retain === true && { retain }),
+});
 
 /**
  * The one message that a user's input becomes (SPEC 2); at once, unless a local image has to be read. What is no picture, a
  * file that cannot be read, and one that is still being read at an abort become texts that say so. A local image is framed
  * with its number and its path. Skills and unknown kinds add no content of their own.
- * @param cwd what relative paths start from
  */
-export function messageOf(
-  items: readonly UserInput[],
-  { cwd, signal }: { cwd: string; signal: AbortSignal },
-): ResponseItem | Promise<ResponseItem> {
+export function messageOf(items: readonly UserInput[], { cwd, signal }: Place): ResponseItem | Promise<ResponseItem> {
   if (!items.some(isLocal)) return userMessage(items.flatMap(contentOf));
   let count = 0;
   const parts = items.map((item) => {

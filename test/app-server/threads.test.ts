@@ -240,17 +240,6 @@ test("reverted to before a compaction, a thread has the turns, and its model the
   );
 });
 
-test("what a client's tool came to is refused rather than lost", async () => {
-  await using served = await serve();
-  const { client } = served;
-  const { thread } = await client.request("thread/start", {});
-  const toolOutput = { name: "its_tool", namespace: null, output: "out" };
-  const refused = async (given: Json[]) =>
-    (await client.failure("turn/start", { threadId: thread.id, input: given, toolOutput })).message;
-  assert.equal(await refused(input("a")), "`toolOutput` cannot be combined with nonempty `input`");
-  assert.match(await refused([]), /does not support `toolOutput`/);
-});
-
 test("a turn without input is told from its start to its end", async () => {
   await using served = await serve();
   const { client } = served;

@@ -318,3 +318,17 @@ test("what a model got wrong once is no request that servers refuse for ever", a
     [],
   );
 });
+
+test("what a tool came to that no call asked for is told as the user's words and pictures", () => {
+  const output = [
+    { type: "input_text" as const, text: "seen" },
+    { type: "input_image" as const, image_url: "data:image/png;base64,AAAA" },
+  ];
+  const input: ResponseItem[] = [{ type: "function_call_output", name: "its_tool", output }];
+  const { messages } = chatBody(asking("", { input })) as { messages: Record<string, unknown>[] };
+  assert.deepEqual(
+    messages.map(({ role }) => role),
+    ["system", "user"],
+  );
+  assert.match(JSON.stringify(messages), /seen.*data:image\/png;base64,AAAA/);
+});

@@ -118,6 +118,10 @@ test("an approved plan that stock has given its model goes on to ours", async ()
   const plan: ResponseItem = { type: "function_call_output", id: "fco", name: "proposed_plan", output: "1. a" };
   const { body } = await requestOf(NEWEST, { input: [plan], tools: [] });
   assert.deepEqual(body.input, [{ type: "function_call_output", name: "proposed_plan", output: "1. a" }]);
+  const kept: ResponseItem = { ...plan, namespace: "ns", retain: true };
+  const { body: next } = await requestOf(NEWEST, { input: [kept], tools: [] });
+  const told = { type: "function_call_output", name: "proposed_plan", namespace: "ns", output: "1. a" };
+  assert.deepEqual(next.input, [told]);
 });
 
 test("what stock has stored of a request's form does not come back as part of the conversation", async () => {

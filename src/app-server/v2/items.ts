@@ -8,6 +8,7 @@ import {
   type Duration,
   type DynamicToolCallTurnItem,
   type FileChanges,
+  type FunctionCallOutputTurnItem,
   type McpToolCallTurnItem,
   type TurnItem,
   type UserMessageTurnItem,
@@ -49,6 +50,8 @@ function bodyOf(item: TurnItem): Body | undefined {
       return collabCall(item);
     case "DynamicToolCall":
       return dynamicToolCall(item);
+    case "FunctionCallOutput":
+      return functionCallOutput(item);
     case "ContextCompaction":
       return { type: "contextCompaction", id: item.id };
     case "ImageView":
@@ -90,6 +93,14 @@ const userMessage = (item: UserMessageTurnItem): Body => ({
   id: item.id,
   clientId: typeof item.client_id === "string" ? item.client_id : null,
   content: item.content.map(inputToV2),
+});
+
+const functionCallOutput = ({ id, name, namespace, output }: FunctionCallOutputTurnItem): Body => ({
+  type: "functionCallOutput",
+  id,
+  name,
+  namespace: namespace ?? null,
+  output,
 });
 
 export const agentMessage = (id: string, text: string, phase: string | null = null): Body => ({

@@ -332,7 +332,7 @@ export class EventMapper {
 /** What comes after a response, whichever way it ended. */
 const endsResponse = (msg: EventMsg): boolean =>
   ["stream_error", "error", "task_complete", "turn_aborted"].includes(msg.type) ||
-  (msg.type === "item_started" && msg.item.type === "UserMessage");
+  (msg.type === "item_started" && ["UserMessage", "FunctionCallOutput"].includes(msg.item.type));
 
 /** Usage that was told by the model, and not estimated. */
 const isOfResponse = (info: TokenUsageInfo | null | undefined): boolean =>

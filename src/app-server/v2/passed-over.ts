@@ -61,7 +61,6 @@ export const passedOver = {
     parentTurnId: optionalText,
     rootTurnId: optionalText,
     serviceTierForTurn: optionalText,
-    toolOutput: z.looseObject({ name: text, namespace: optionalText, output: z.unknown() }).nullish(),
     turnTrigger: optionalText,
   },
   steer: fromClient,

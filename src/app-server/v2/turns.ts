@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { newTurnId } from "../../protocol/ids.ts";
 import type { ResponseItem } from "../../protocol/response-item.ts";
+import type { UserInput } from "../../protocol/user-input.ts";
 import { PICTURE_ALONE } from "../../store/thread-summary.ts";
 import type { ActiveTurn } from "../../thread/thread.ts";
 import { readItem } from "../given-items.ts";
@@ -17,6 +18,7 @@ import { turnInProgress } from "./map-events.ts";
 import { passedOver } from "./passed-over.ts";
 import { changeSettings, settingsFields } from "./thread-settings.ts";
 import { readThreadId } from "./thread-source.ts";
+import { asInput, outputFromV2, toolOutputSchema } from "./tool-output.ts";
 import type { V2Turn } from "./wire-types.ts";
 
 const startSchema = z.object({
@@ -25,6 +27,7 @@ const startSchema = z.object({
   clientUserMessageId: optionalText,
   ...settingsFields,
   ...passedOver.turn,
+  toolOutput: toolOutputSchema.nullish(),
   additionalContext: additionalContextSchema,
   outputSchema: z.unknown().optional(),
 });
@@ -93,15 +96,13 @@ async function start(
   call: Call,
 ): Promise<{ turn: V2Turn }> {
   const thread = await threadOf(server, readThreadId(params.threadId), call.signal);
-  refuseToolOutput(params);
-  checkContent(params.input);
-  checkInput(params.input, thread.activeTurn);
+  const items = itemsOf(params);
+  checkInput(items, thread.activeTurn);
   await changeSettings(server, thread, params, call);
   if (thread.activeTurn === undefined) warnOfModel(server, thread);
   call.finally(server.hub.feedOf(thread.id).hold(call.connection));
   await tellContext(thread, params.additionalContext, call.signal);
   const { input, outputSchema, clientUserMessageId } = params;
-  const items = input.map(inputFromV2);
   const submitted = await submitInput(
     server,
     thread,
@@ -112,14 +113,13 @@ async function start(
   return { turn: turnInProgress(submitted.turnId, null) };
 }
 
-/** A turn that begins with what a client's own tool came to: better refused than begun without it. @throws RpcError */
-function refuseToolOutput({ input, toolOutput }: z.infer<typeof startSchema>): void {
-  if (toolOutput == null) return;
-  throw invalidRequest(
-    input.length > 0
-      ? "`toolOutput` cannot be combined with nonempty `input`"
-      : "turn/start does not support `toolOutput`: give what it says as `input`",
-  );
+/** What the turn begins with: the user's input, or in its place what a tool of the client's has come to. @throws RpcError */
+function itemsOf({ input, toolOutput }: z.infer<typeof startSchema>): UserInput[] {
+  if (toolOutput != null && input.length > 0) {
+    throw invalidRequest("`toolOutput` cannot be combined with nonempty `input`");
+  }
+  checkContent(toolOutput == null ? input : asInput(toolOutput));
+  return toolOutput == null ? input.map(inputFromV2) : [outputFromV2(toolOutput)];
 }
 
 /** Of all texts of an input together, in characters: Codex's. */
