@@ -18,7 +18,8 @@ export interface StandingNotes {
   read(threadId: ThreadId, kind: NoteKind): Promise<unknown>;
   /**
    * Replaces it whole; undefined takes it away. What was written before this resolves outlives the process. A value with a `fence`, a number, never
-   * replaces one with a higher `fence`: what stands there stays, and nobody is told. @throws StoreIoError
+   * replaces one with a higher `fence`, nor comes to stand beside a thread that is not stored (any more): what stands there stays, and nobody is
+   * told. @throws StoreIoError
    */
   write(threadId: ThreadId, kind: NoteKind, value: unknown): Promise<void>;
   /** The threads that have one of this kind. */
@@ -39,7 +40,13 @@ export const isFenced = (noted: unknown, value: unknown): boolean =>
 
 /** Notes that live as long as this process does. */
 export class MemoryNotes implements StandingNotes {
+  readonly #isStored: (threadId: ThreadId) => boolean;
   readonly #notes = new Map<string, { readonly threadId: ThreadId; readonly kind: NoteKind; readonly json: string }>();
+
+  /** @param isStored whose fenced notes are kept */
+  constructor(isStored: (threadId: ThreadId) => boolean = () => true) {
+    this.#isStored = isStored;
+  }
 
   async read(threadId: ThreadId, kind: NoteKind): Promise<unknown> {
     const note = this.#notes.get(`${kind} ${threadId}`);
@@ -50,6 +57,7 @@ export class MemoryNotes implements StandingNotes {
     const key = `${kind} ${threadId}`;
     const noted = this.#notes.get(key);
     if (value === undefined) this.#notes.delete(key);
+    else if (fenceOf(value) !== undefined && !this.#isStored(threadId)) return;
     else if (noted === undefined || !isFenced(JSON.parse(noted.json), value))
       this.#notes.set(key, { threadId, kind, json: noteText(kind, value) });
   }

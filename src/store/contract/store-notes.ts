@@ -39,7 +39,9 @@ export function noteSuite(make: MakeStore): void {
     inStore(make, async ({ store, reopen }) => {
       const { notes } = store;
       if (notes === undefined) return;
-      const id = newThreadId();
+      const meta = header();
+      const { id } = meta;
+      await (await store.create(meta)).close();
       const others = await reopen?.();
       for (const late of others?.notes === undefined ? [notes] : [notes, others.notes]) {
         await notes.write(id, "cluster", { of: "an earlier one", fence: 2 });
@@ -69,6 +71,9 @@ export function noteSuite(make: MakeStore): void {
       }
       await store.delete(gone.id);
       assert.equal(await notes.read(gone.id, "mail"), undefined);
+      // Whoever stands still meanwhile, and writes late, brings nothing back.
+      await notes.write(gone.id, "cluster", { fence: 7 });
+      assert.equal(await notes.read(gone.id, "cluster"), undefined);
       assert.deepEqual(await notes.threads("mail"), [kept.id]);
     }),
   );

@@ -12,15 +12,21 @@ export class FileNotes implements StandingNotes {
   readonly #fs: FileSystem;
   readonly #folder: string;
   readonly #keepThread: (threadId: ThreadId) => void;
+  readonly #isStored: (threadId: ThreadId) => Promise<boolean>;
 
   /**
    * @param home the store's; nothing is made in it before something is noted
-   * @param keepThread stores a thread whose file is still put off: what is noted of it outlives the process, and so has it to
+   * @param thread.keep stores a thread whose file is still put off: what is noted of it outlives the process, and so has it to
    */
-  constructor(fs: FileSystem, home: string, keepThread: (threadId: ThreadId) => void) {
+  constructor(
+    fs: FileSystem,
+    home: string,
+    thread: { keep: (threadId: ThreadId) => void; isStored: (threadId: ThreadId) => Promise<boolean> },
+  ) {
     this.#fs = fs;
     this.#folder = join(home, "standing");
-    this.#keepThread = keepThread;
+    this.#keepThread = thread.keep;
+    this.#isStored = thread.isStored;
   }
 
   #path(threadId: ThreadId, kind: NoteKind): string {
@@ -51,7 +57,8 @@ export class FileNotes implements StandingNotes {
     const text = value === undefined ? undefined : noteText(kind, value);
     if (value !== undefined) this.#keepThread(threadId);
     // Between processes nothing keeps another from writing right behind this.
-    if (fenceOf(value) !== undefined && isFenced(this.#read(path), value)) return;
+    if (fenceOf(value) !== undefined && (!(await this.#isStored(threadId)) || isFenced(this.#read(path), value)))
+      return;
     try {
       if (text === undefined) removeIfThere(this.#fs, path);
       else this.#replace(path, Buffer.from(text));

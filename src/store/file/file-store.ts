@@ -69,7 +69,10 @@ export class FileStore implements MovableStore {
     this.#points = new ForkPoints(this.#core, this.#opener);
     this.#archive = new ThreadArchive(this.#core);
     this.#images = new ThreadImages(this.#core, this.#opener, this.#forker);
-    this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home, (threadId) => this.#core.livePath(threadId));
+    this.#notes = new FileNotes(this.#core.fs, this.#core.layout.home, {
+      keep: (threadId) => this.#core.livePath(threadId),
+      isStored: async (threadId) => (await ifStored(this.#core.pathOf(threadId))) !== undefined,
+    });
   }
 
   get notes(): StandingNotes {

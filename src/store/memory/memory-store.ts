@@ -50,7 +50,7 @@ class MemoryStore implements ThreadStore {
   /** For each thread that was forked the forks; also for a deleted one, so that its forks are found through it. */
   readonly #forks = new Map<ThreadId, Set<ThreadId>>();
   readonly #stamps: Stamps;
-  readonly notes = new MemoryNotes();
+  readonly notes = new MemoryNotes((threadId) => this.#threads.has(threadId));
   #closed = false;
 
   constructor(clock: Clock) {

@@ -67,7 +67,8 @@ export class PostgresNotes implements StandingNotes {
       return;
     }
     const text = `
-      INSERT INTO ${s}.notes AS n (id, kind, value, fence) SELECT $1::text, $2::text, $3::text, $4::bigint WHERE ${BRIEFLY}
+      INSERT INTO ${s}.notes AS n (id, kind, value, fence) SELECT $1::text, $2::text, $3::text, $4::bigint
+      WHERE ${BRIEFLY} AND ($4::bigint IS NULL OR EXISTS (SELECT FROM ${s}.threads AS d WHERE d.id = $1::text AND NOT d.deleted))
       ON CONFLICT (id, kind) DO UPDATE SET value = excluded.value, fence = excluded.fence
       WHERE coalesce(n.fence <= excluded.fence, true)`;
     await this.#rows(text, threadId, kind, noteText(kind, value), fenceOf(value) ?? null);
