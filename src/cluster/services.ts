@@ -159,7 +159,10 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
     leaveTree(ctx, threadId, root);
     leaveTopics(ctx, threadId, root);
   };
-  const { admit, leave } = treeHandlers({ limits: worker.treeLimits, checked, fail });
+  const { admit, leave, recheck } = treeHandlers(sdk, {
+    ...{ limits: worker.treeLimits, checked, fail },
+    look: (ctx, threadId) => step(ctx, "look", () => worker.look(threadId)),
+  });
 
   const { setTimer, fireTimer, cancelTimer } = timerHandlers(sdk, {
     checked,
@@ -333,7 +336,11 @@ export function servicesOf(sdk: RestateSdk, worker: WorkerActions) {
   });
   const tree = sdk.object({
     name: TREE,
-    handlers: { admit: exclusive(changing, admit), leave: exclusive(changing, leave) },
+    handlers: {
+      admit: exclusive(changing, admit),
+      leave: exclusive(changing, leave),
+      recheck: exclusive({ ...changing, retryPolicy: ENDLESS }, recheck),
+    },
   });
   const topic = sdk.object({
     name: TOPICS,

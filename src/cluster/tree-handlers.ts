@@ -8,7 +8,8 @@ import type { AgentFacts } from "../manager/thread-options.ts";
 import { type ErrorJson, LimitReachedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { FIELDS, type Fields } from "./request-fields.ts";
-import type { Asked } from "./wire.ts";
+import { jsonSerde, type RestateSdk } from "./restate-sdk.ts";
+import { type Asked, type Look, PROTOCOL_VERSION, TREE } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
 
 /** @param depth of the newcomer: 1 is right under the root */
@@ -26,10 +27,14 @@ export type TreeLimits = { readonly depth: number; readonly childrenPerParent: n
 type Parts = {
   readonly limits: TreeLimits;
   checked(ctx: { key: string }, request: Asked, fields: Fields): ThreadId;
+  look(ctx: ObjectContext, threadId: ThreadId): Promise<Look>;
   fail(json: ErrorJson): Error;
 };
 
-export function treeHandlers({ limits, checked, fail }: Parts) {
+/** By then whoever was admitted has come, or was given up. */
+const RECHECK_MS = 60 * 60 * 1000;
+
+export function treeHandlers(sdk: RestateSdk, { limits, checked, look, fail }: Parts) {
   const countOf = async (ctx: ObjectContext, name: string): Promise<number> => (await ctx.get<number>(name)) ?? 0;
   const count = (ctx: ObjectContext, name: string, now: number) => (now > 0 ? ctx.set(name, now) : ctx.clear(name));
   const check = (limit: keyof TreeLimits, max: number, { used, whose }: { used: number; whose: ThreadId }): void => {
@@ -53,6 +58,11 @@ export function treeHandlers({ limits, checked, fail }: Parts) {
     ctx.set(`above:${threadId}`, parent);
     count(ctx, `under:${parent}`, children + 1);
     count(ctx, "members", members + 1);
+    const parameter: LeaveRequest = { protocol: PROTOCOL_VERSION, threadId };
+    ctx.genericSend({
+      ...{ service: TREE, method: "recheck", key: root, parameter },
+      ...{ inputSerde: jsonSerde<LeaveRequest>(), delay: RECHECK_MS },
+    });
     return true;
   };
 
@@ -66,5 +76,15 @@ export function treeHandlers({ limits, checked, fail }: Parts) {
     count(ctx, "members", (await countOf(ctx, "members")) - 1);
   };
 
-  return { admit, leave };
+  /** One that never came is counted no more: the engine gives a start up without a word when it was tried too often. */
+  const recheck = async (ctx: ObjectContext, request: LeaveRequest): Promise<void> => {
+    checked(ctx, request, FIELDS.leave);
+    const seen = await look(ctx, request.threadId).catch((error: unknown) => {
+      if (error instanceof sdk.TerminalError) return undefined;
+      throw error;
+    });
+    if (seen?.note.state !== "open") await leave(ctx, request);
+  };
+
+  return { admit, leave, recheck };
 }

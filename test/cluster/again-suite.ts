@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
 import { EngineCalls } from "../../src/cluster/engine-calls.ts";
 import { Ingress } from "../../src/cluster/ingress.ts";
+import { PROTOCOL_VERSION, TREE } from "../../src/cluster/wire.ts";
 import {
   call,
   defineThreadLogic,
@@ -14,6 +15,7 @@ import {
   LimitReachedError,
   type ModelRequest,
   memoryStore,
+  newThreadId,
   RolloutNotFoundError,
   SkeinError,
   type Step,
@@ -21,6 +23,7 @@ import {
   scriptedClient,
   type ThreadId,
   type ThreadManagerOptions,
+  ThreadNotFoundError,
   type ThreadStore,
 } from "../../src/index.ts";
 import type { StandingNotes } from "../../src/store/standing-notes.ts";
@@ -127,6 +130,26 @@ suite("what is done again and asked again", { timeout: 120_000 }, () => {
     assert.deepEqual(await notes.read(threadId, "cluster"), noted);
   });
 
+  test("what is written late of a thread that was deleted meanwhile brings nothing of it back", async () => {
+    const inner = memoryStore();
+    const { notes } = inner;
+    assert.ok(notes);
+    const late: (() => Promise<void>)[] = [];
+    const write: StandingNotes["write"] = async (threadId, kind, value) => {
+      if (kind === "cluster" && value !== undefined) late.push(() => notes.write(threadId, kind, value));
+      await notes.write(threadId, kind, value);
+    };
+    await using cluster = await testCluster(overlaid(inner, { notes: overlaid(notes, { write }) }), { model });
+    const threads = cluster.connect();
+    const { thread, threadId } = await threads.startThread();
+    await thread.run("hello");
+    await threads.deleteThread(threadId);
+    assert.ok(late.length > 1);
+    for (const happens of late) await happens();
+    assert.deepEqual(await notes.threads("cluster"), []);
+    await assert.rejects(threads.getThread(threadId), ThreadNotFoundError);
+  });
+
   test("what is refused runs no thread any more, and leaves its settings", async () => {
     const store = memoryStore();
     await using cluster = await testCluster(store, { model, logics: { echo } });
@@ -166,6 +189,39 @@ suite("what is done again and asked again", { timeout: 120_000 }, () => {
     await assert.rejects(under(), LimitReachedError);
     await callsTo(cluster.engine.ingress).change(second, "delete", {});
     await until(() => under().catch(() => undefined));
+  });
+
+  test("who was counted and never came, since its start was given up, is counted no more", async () => {
+    await using cluster = await testCluster(memoryStore(), { model, limits: { childrenPerParent: 2 } });
+    const threads = cluster.connect();
+    const { threadId: root } = await threads.startThread();
+    const under = () => threads.startThread({}, { parentThreadId: root });
+    const { threadId: there } = await under();
+    const ingress = new Ingress({ url: cluster.engine.ingress, patienceMs: 10_000, headers: {} });
+    const ask = (handler: string, request: object) =>
+      ingress.call(
+        [TREE, root, handler],
+        { protocol: PROTOCOL_VERSION, ...request },
+        {
+          signal: AbortSignal.timeout(30_000),
+        },
+      );
+    const lost = newThreadId();
+    await ask("admit", { threadId: lost, parent: root, depth: 1, allowed: {} });
+    await assert.rejects(under(), LimitReachedError);
+    const query = `SELECT status FROM sys_invocation WHERE target_service_key = '${root}' AND target_handler_name = 'recheck'`;
+    const rows = await fetch(`${cluster.engine.admin}/query`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/json" },
+      body: JSON.stringify({ query }),
+    });
+    assert.deepEqual(((await rows.json()) as { rows: unknown }).rows, [
+      { status: "scheduled" },
+      { status: "scheduled" },
+    ]);
+    for (const threadId of [lost, there]) await ask("recheck", { threadId });
+    await under();
+    await assert.rejects(under(), LimitReachedError);
   });
 
   test("an op that no worker could carry out is tried again when it is asked again under its id", async () => {
