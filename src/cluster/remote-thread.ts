@@ -85,7 +85,8 @@ export class RemoteThread implements ClusterThread, FeedSource {
     bounded: (what, work, options, op) => this.#bounded(what, work, options, op),
     send: (message, signal) => this.#submissions.send(message, signal),
     reached: async (position) => this.#stream.feed?.reached(position),
-    lines: (signal) => this.lines(this.#origin.position, undefined, signal),
+    end: () => this.#view.facts.position,
+    lines: (signal, from = this.#origin.position) => this.lines(from, undefined, signal),
     interrupt: () => this.interrupt(),
   });
   #watches: RemoteWatches | undefined;

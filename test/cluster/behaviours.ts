@@ -200,6 +200,32 @@ export function threadBehaviours(name: string, make: Make): void {
       [[call("guarded", { what: "this" }, { callId: "call-1" })], [say("done")]],
     );
 
+    behaves(
+      "who runs a turn and listens to nothing has its result when it ends, whatever goes on beside it",
+      async (threads, t) => {
+        const folder = await mkdtemp(join(tmpdir(), "skein-beside-"));
+        t.after(() => rm(folder, { recursive: true, force: true }));
+        const { thread } = await threads.startThread({ cwd: folder });
+        const turn = thread.run("do it", { deadlineMs: 40_000 });
+        const joined = until(() => thread.status === "running").then(() =>
+          thread.run("and that", { deadlineMs: 40_000 }),
+        );
+        const command = "until [ -e begun ]; do : > begun; done; until [ -e on ]; do sleep 0.05; done";
+        await until(() => thread.status === "running");
+        await thread.submit({ type: "run_user_shell_command", command });
+        await until(() => existsSync(join(folder, "begun")));
+        const approve = () => thread.submit({ type: "exec_approval", id: "call-1", decision: "approved" });
+        await until(() => approve().then(Boolean, () => false));
+        const results = await Promise.all([turn, joined]);
+        await writeFile(join(folder, "on"), "");
+        const [first, second] = results;
+        assert.deepEqual([first.status, first.lastAgentMessage], ["completed", "done"]);
+        assert.deepEqual([second.turnId, second.lastAgentMessage], [first.turnId, "done"]);
+        assert.equal((await thread.run("after")).status, "completed");
+      },
+      [[call("guarded", { what: "this" }, { callId: "call-1" })], [say("done")]],
+    );
+
     behaves("the last turns are taken back", async (threads) => {
       const { thread } = await threads.startThread();
       await thread.run("one");
