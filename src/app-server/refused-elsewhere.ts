@@ -6,7 +6,6 @@ const TERMINALS = "background commands belong to the worker that runs the thread
 /** Why, by method or by what it begins with. */
 export const REFUSED_ELSEWHERE: Readonly<Record<string, string>> = {
   "skein/": "the live view shows a manager of the server's own process; look at the workers and at the engine's page",
-  "mcpServer/tool/call": "MCP servers are the workers' own",
   "thread/backgroundTerminals/clean": TERMINALS,
   "thread/backgroundTerminals/list": TERMINALS,
   "thread/backgroundTerminals/terminate": TERMINALS,

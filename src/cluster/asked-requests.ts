@@ -2,13 +2,15 @@
 import { definedFields } from "../protocol/defined-fields.ts";
 import { InternalDefect } from "../protocol/errors.ts";
 import { newTurnId, toSubmissionId } from "../protocol/ids.ts";
+import type { ServerAnswer, ToolAsk } from "../protocol/server-ask.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
-import type { Message, Replied } from "./wire.ts";
+import type { Asking, Message, Replied } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
 import type { WorkerThreads } from "./worker-threads.ts";
 
-type RequestMessage = Extract<Message, { kind: "request" }>;
+type RequestMessage = Extract<Asking, { kind: "request" }>;
+type ServerMessage = Extract<Asking, { kind: "mcp" }>;
 type OpMessage = Extract<Message, { kind: "op" }>;
 
 /** Runs the turns that answer. */
@@ -22,7 +24,12 @@ type Asked = {
   readonly told: PromiseWithResolvers<void>;
   readonly giveUp: AbortController;
   isTurn: boolean;
+  /** What is done first when its reply is asked for: by then it is written down that it was taken. */
+  begin?: (() => void) | undefined;
 };
+
+/** JSON-RPC's. */
+const INTERNAL_ERROR = -32_603;
 
 export class AskedRequests {
   readonly #worker: WorkerThreads;
@@ -45,11 +52,8 @@ export class AskedRequests {
    */
   async ask(thread: LiveThread, request: RequestMessage, how: "new" | "again"): Promise<void> {
     const { id, from, message } = request;
-    if (this.#told.has(id) || this.#asked.has(id)) return;
-    const reply = Promise.withResolvers<Replied>();
-    reply.promise.catch(() => undefined);
-    const asked = { reply, told: Promise.withResolvers<void>(), giveUp: new AbortController(), isTurn: false };
-    this.#asked.set(id, asked);
+    const asked = this.#note(id);
+    if (asked === undefined) return;
     const post = { id: toSubmissionId(how === "new" ? id : newTurnId()), from, to: thread.id, message, topic: null };
     try {
       const prompt = await this.#worker.promptOf(thread, post);
@@ -68,6 +72,26 @@ export class AskedRequests {
     } catch (error) {
       this.#settle(asked, Promise.reject(error));
     }
+  }
+
+  /** undefined for one that is known. */
+  #note(id: string): Asked | undefined {
+    if (this.#told.has(id) || this.#asked.has(id)) return undefined;
+    const reply = Promise.withResolvers<Replied>();
+    reply.promise.catch(() => undefined);
+    const asked: Asked = { reply, told: Promise.withResolvers<void>(), giveUp: new AbortController(), isTurn: false };
+    this.#asked.set(id, asked);
+    return asked;
+  }
+
+  /** @param how `again`: an earlier worker has taken it, and may have asked the server */
+  askServer(thread: LiveThread, { id, ask }: ServerMessage, how: "new" | "again"): void {
+    const asked = this.#note(id);
+    if (asked === undefined) return;
+    const signal = AbortSignal.any([asked.giveUp.signal, this.#stop]);
+    const work = (): Promise<ServerAnswer> =>
+      how === "again" && "tool" in ask ? Promise.resolve(cutOff(ask)) : this.#worker.askServer(thread, ask, signal);
+    asked.begin = () => this.#settle(asked, work());
   }
 
   #settle({ reply }: Asked, answer: Promise<unknown>): void {
@@ -90,6 +114,8 @@ export class AskedRequests {
   async replyTo(id: string): Promise<Replied> {
     const asked = this.#asked.get(id);
     if (asked === undefined) throw new InternalDefect(`nobody has asked request ${id}`);
+    asked.begin?.();
+    asked.begin = undefined;
     return asked.reply.promise;
   }
 
@@ -109,3 +135,10 @@ export class AskedRequests {
     await Promise.all([...this.#asked.values()].map(({ told }) => told.promise));
   }
 }
+
+const cutOff = ({ server, tool }: ToolAsk): ServerAnswer => ({
+  refused: {
+    rpcCode: INTERNAL_ERROR,
+    message: `tool call failed for \`${server}/${tool}\`: its worker ended while it ran, and what it did is unknown; see whether to call it again`,
+  },
+});

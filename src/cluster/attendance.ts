@@ -65,6 +65,8 @@ export class Attendance {
   readonly requests: AskedRequests;
   /** What an earlier worker has taken, on its way into the thread again, by the messages' ids. */
   readonly #again = new Map<string, Promise<Delivery>>();
+  /** Messages that an earlier worker has taken. */
+  readonly #repeated = new Set<string>();
   /** Agents whose notes are being written. */
   readonly #showing = new Set<Promise<void>>();
   /** The thread is being let go of: what comes now begins an invocation of its own. */
@@ -106,6 +108,7 @@ export class Attendance {
     let created: { unsubscribe(): void } | undefined;
     try {
       const isAgain = note.run?.invocation === this.invocation || note.last === this.invocation;
+      if (isAgain) this.#repeated.add(message.id);
       const thread = await loadThread(this.#worker, this.threadId, { ...note.config, recovery: "continue" }, signal);
       this.live = thread;
       const began = sentConfig(thread);
@@ -314,6 +317,7 @@ export class Attendance {
 
   /** It was acknowledged: where it can't be taken just now, the attempt is over and the next one takes it. */
   #takeQuietly(message: Message): void {
+    this.#repeated.add(message.id);
     const taking = this.#inLine(message);
     this.#again.set(message.id, taking);
     taking.catch((error: unknown) => {
@@ -344,6 +348,8 @@ export class Attendance {
       }
       case "request":
         return this.requests.ask(thread, message, isAgain ? "again" : "new");
+      case "mcp":
+        return this.requests.askServer(thread, message, this.#repeated.has(message.id) ? "again" : "new");
       case "giveUp":
         return this.requests.giveUp(thread, message.request);
     }

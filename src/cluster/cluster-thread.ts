@@ -1,3 +1,4 @@
+import type { ServerAnswer, ServerAsk } from "../protocol/server-ask.ts";
 import type { Subscription } from "../thread/messaging.ts";
 import type { Thread, ThreadHandle, WaitOptions } from "../thread/thread.ts";
 
@@ -23,6 +24,12 @@ export interface ClusterThread
       | "monitors"
       | "link"
     > {
+  /**
+   * Calls a tool of one of the workers' MCP servers, or reads a resource, in no turn. What the server asks the user meanwhile is told as an
+   * `elicitation_request`. A call whose worker ended is refused, and not made again: it may have done its work. On abort it is given up.
+   * @throws DeadlineExceededError, ThreadClosedError
+   */
+  askServer(ask: ServerAsk, options?: WaitOptions): Promise<ServerAnswer>;
   /** As a thread's own `subscribe`. @throws InvalidRequestError, ThreadClosedError */
   subscribe(topic: string): ClusterSubscription;
   /** Asks how the thread stands: what the handle shows of it is as of the last answer, or the last event where it is listened to. */

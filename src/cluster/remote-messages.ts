@@ -11,11 +11,13 @@ import type { PublishReport, RequestOptions, SendOptions } from "../thread/messa
 import type { WaitOptions } from "../thread/wait-options.ts";
 import type { ClusterSubscription } from "./cluster-thread.ts";
 import type { EngineCalls } from "./engine-calls.ts";
-import type { Message } from "./wire.ts";
+import type { Asking, Message } from "./wire.ts";
 import { fromWire } from "./wire-error.ts";
 
 const SEND_MS = 10_000;
 const REPLY_MS = 30_000;
+/** Where the asker sets no deadline: the engine does not wait for ever. */
+const LONGEST_MS = 24 * 60 * 60 * 1000;
 const MOST_IN_LINE = 1_000;
 
 /** A thread that is told something. */
@@ -83,32 +85,50 @@ export class RemoteMessages {
     checkCall("request", options);
     const { signal, deadlineMs = REPLY_MS } = options;
     signal?.throwIfAborted();
-    const { calls } = this.#host;
     const post = postOf(from, to, message);
     if (from === post.to) throw new InvalidRequestError("request: a thread can't wait for a reply of its own");
     const before = this.#lookups.get(from);
+    const give = async (bound: AbortSignal): Promise<Given> => {
+      const receiver = await this.#host.receiver(post.to, bound);
+      const reply = await this.#host.calls.ask(post.id, deadlineMs, bound);
+      await receiver.receive({ kind: "request", ...sent(post), reply }, bound);
+      return { receiver, id: post.id, reply };
+    };
     const ask = async (bound: AbortSignal) => {
       if (before !== undefined) await raceAbort(before, bound);
-      const { receiver, invocation } = await this.#inLine(post, async () => {
-        const receiver = await this.#host.receiver(post.to, bound);
-        const invocation = await calls.ask(post.id, deadlineMs, bound);
-        await receiver.receive({ kind: "request", ...sent(post), reply: invocation }, bound);
-        return { receiver, invocation };
-      });
-      try {
-        const replied = await calls.replyOf(invocation, bound);
-        if ("error" in replied) throw fromWire(replied.error);
-        return replied.value;
-      } catch (error) {
-        if (bound.aborted) this.#giveUp(receiver, post.id);
-        throw error;
-      }
+      return this.#replyTo(await this.#inLine(post, () => give(bound)), bound);
     };
     const what = `the reply of thread ${post.to} to \`${post.message.type}\``;
     return this.#host.bounded(what, ask, { signal, deadlineMs });
   }
 
-  #giveUp(receiver: Receiver, request: SubmissionId): void {
+  /** Asks what the thread itself has no part in, and so nobody's line. */
+  async ask(
+    receiver: Receiver,
+    about: About,
+    { what, signal, deadlineMs }: WaitOptions & { readonly what: string },
+  ): Promise<unknown> {
+    const ask = async (bound: AbortSignal) => {
+      const id = newTurnId();
+      const reply = await this.#host.calls.ask(id, deadlineMs ?? LONGEST_MS, bound);
+      await receiver.receive({ ...about, id, reply }, bound);
+      return this.#replyTo({ receiver, id, reply }, bound);
+    };
+    return this.#host.bounded(what, ask, { signal, deadlineMs });
+  }
+
+  async #replyTo({ receiver, id, reply }: Given, bound: AbortSignal): Promise<unknown> {
+    try {
+      const replied = await this.#host.calls.replyOf(reply, bound);
+      if ("error" in replied) throw fromWire(replied.error);
+      return replied.value;
+    } catch (error) {
+      if (bound.aborted) this.#giveUp(receiver, id);
+      throw error;
+    }
+  }
+
+  #giveUp(receiver: Receiver, request: string): void {
     const tell = (bound: AbortSignal) => receiver.receive({ kind: "giveUp", id: newTurnId(), request }, bound);
     this.#host.finish(this.#host.bounded("giving up a request", tell, { deadlineMs: SEND_MS }));
   }
@@ -186,5 +206,11 @@ export class RemoteMessages {
     return work;
   }
 }
+
+/** A message that is answered: who has it, and which invocation waits for the reply. */
+type Given = { readonly receiver: Receiver; readonly id: string; readonly reply: string };
+
+/** What is asked beside what threads say to each other. */
+type About = Pick<Extract<Asking, { kind: "mcp" }>, "kind" | "ask">;
 
 const sent = ({ id, from, message }: Post) => ({ id, from, message });

@@ -18,6 +18,7 @@ import {
   storedTimerSchema,
   type When,
 } from "../protocol/schedule.ts";
+import type { ServerAnswer, ServerAsk } from "../protocol/server-ask.ts";
 import type { Priority, ResolvedThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { UserInput } from "../protocol/user-input.ts";
@@ -345,6 +346,13 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   async receive(message: Message, signal: AbortSignal): Promise<void> {
     await this.#submissions.send(message, signal);
+  }
+
+  async askServer(ask: ServerAsk, options: WaitOptions = {}): Promise<ServerAnswer> {
+    checkCall("askServer", options);
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    const what = `the answer of MCP server ${ask.server}`;
+    return (await this.#host.messages.ask(this, { kind: "mcp", ask }, { ...options, what })) as ServerAnswer;
   }
 
   /** The engine keeps it, and gives the op by way of any worker. */

@@ -20,6 +20,10 @@ const op = z.unknown().superRefine((value, context) => {
   }
 });
 
+const serverAsk = z
+  .looseObject({ server: text })
+  .and(z.union([z.looseObject({ tool: text }), z.looseObject({ uri: text })]));
+
 const message = z.looseObject({ id: text, to: uuid.optional() }).and(
   z.discriminatedUnion("kind", [
     z.looseObject({ kind: z.literal("op"), op }),
@@ -32,6 +36,7 @@ const message = z.looseObject({ id: text, to: uuid.optional() }).and(
     z.looseObject({ kind: z.literal("priority"), priority: z.unknown() }),
     z.looseObject({ kind: z.literal("message"), from, message: tagged, topic: text.nullable() }),
     z.looseObject({ kind: z.literal("request"), from, message: tagged, reply: text }),
+    z.looseObject({ kind: z.literal("mcp"), ask: serverAsk, reply: text }),
     z.looseObject({ kind: z.literal("giveUp"), request: text }),
   ]),
 );

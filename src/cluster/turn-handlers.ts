@@ -73,8 +73,8 @@ export function turnHandlers(
     try {
       const work = ctx.run("turn", () => told(() => attendance.attend(request.message)));
       const asked = new Map<string, Asking>();
-      const expect = ({ kind, id, reply }: { kind: string; id: string; reply?: string }): void => {
-        if (kind !== "request" || reply === undefined) return;
+      const expect = ({ id, reply }: { id: string; reply?: string }): void => {
+        if (reply === undefined) return;
         asked.set(id, { reply, work: ctx.run(`reply-${id}`, () => told(() => attendance.replyTo(id))) });
       };
       const tell = (id: string, replied: Replied): void => {

@@ -13,6 +13,7 @@ import type { ThreadMessage } from "../protocol/message.ts";
 import type { Op } from "../protocol/op.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
 import type { FiredTimer, StoredTimer } from "../protocol/schedule.ts";
+import type { ServerAsk } from "../protocol/server-ask.ts";
 import type { Priority, ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { TokenUsageInfo } from "../protocol/token-usage.ts";
 import type { ActiveTurn, RolledBackTurns } from "../thread/thread.ts";
@@ -158,8 +159,13 @@ type Told =
       readonly message: ThreadMessage;
       readonly reply: string;
     }
+  /** What a client asks of one of the thread's MCP servers. */
+  | { readonly kind: "mcp"; readonly id: string; readonly ask: ServerAsk; readonly reply: string }
   /** Nobody waits for the reply any more. */
   | { readonly kind: "giveUp"; readonly id: string; readonly request: string };
+
+/** What is answered to the invocation `reply`, which waits for it. */
+export type Asking = Extract<Message, { readonly reply: string }>;
 
 /** What a request comes to. */
 export type Replied = { readonly value?: unknown } | { readonly error: ErrorJson };

@@ -7,6 +7,7 @@ import type { BudgetUse } from "../protocol/budget.ts";
 import { DeadlineExceededError, InvalidRequestError, RolloutNotFoundError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import type { StoredTimer } from "../protocol/schedule.ts";
+import type { ServerAnswer, ServerAsk } from "../protocol/server-ask.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import { LiveThread } from "../thread/live-thread.ts";
@@ -34,6 +35,8 @@ export type WorkerThreads = {
   promptOf(thread: LiveThread, post: Post): Promise<Prompt | undefined>;
   /** What the thread's own logic replies. @throws RequestFailedError, MessageRefusedError */
   answer(post: Post, signal: AbortSignal): Promise<unknown>;
+  /** Asks an MCP server of the thread's, and the thread's user for it. */
+  askServer(thread: LiveThread, ask: ServerAsk, signal: AbortSignal): Promise<ServerAnswer>;
   isServing(threadId: ThreadId): boolean;
   /** Of a thread that is not loaded here. */
   budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;

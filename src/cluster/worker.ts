@@ -20,6 +20,7 @@ import { Ingress } from "./ingress.ts";
 import type { Listening, ListenOptions } from "./listening.ts";
 import { RemoteThreads } from "./remote-threads.ts";
 import { loadSdk } from "./restate-sdk.ts";
+import { serve } from "./served-asks.ts";
 import { servicesOf } from "./services.ts";
 import type { TreeLimits } from "./tree-handlers.ts";
 import {
@@ -166,6 +167,7 @@ class ClusterWorker implements Worker, WorkerActions {
       receive: (thread, post) => runtime.messages.receive(thread, post),
       promptOf: (thread, post) => runtime.messages.promptOf(thread, post),
       answer: (post, signal) => runtime.messages.answer(post, signal),
+      askServer: (thread, ask, signal) => serve(runtime.mcp, thread, ask, signal),
       isServing: (threadId) => runtime.messages.mail.isServing(threadId),
       async timersOf(threadId) {
         const note = await notes.read(threadId, "timers");

@@ -93,6 +93,7 @@ const CALLS = {
   outcomeOf: WAIT,
   ready: WAIT,
   refresh: WAIT,
+  askServer: WAIT,
   nextEvent: WAIT,
   events: [EVENTS, EVENTS_KINDS],
   run: [RUN, RUN_KINDS],

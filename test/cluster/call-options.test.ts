@@ -11,7 +11,11 @@ import { type Calls, MANAGER, namesAllMethods, refusesWrongOptions, THREAD } fro
 const without = (calls: Calls, refused: object): Calls =>
   Object.fromEntries(Object.entries(calls).filter(([name]) => !(name in refused)));
 
-const THREAD_CALLS: Calls = { ...without(THREAD, REFUSED_OF_THREADS), refresh: (o, { t }) => t.refresh(o) };
+const THREAD_CALLS: Calls = {
+  ...without(THREAD, REFUSED_OF_THREADS),
+  refresh: (o, { t }) => t.refresh(o),
+  askServer: (o, { t }) => t.askServer({ server: "x", tool: "y" }, o),
+};
 const CLUSTER_CALLS = without(MANAGER, REFUSED_OF_MANAGERS);
 
 /** Methods that take no options, and those for the connection alone. */

@@ -26,7 +26,7 @@ import {
 import { until } from "./until.ts";
 
 /** What a thread of either has. */
-type Speaker = Omit<ClusterThread, "refresh" | "subscribe"> & {
+type Speaker = Omit<ClusterThread, "refresh" | "subscribe" | "askServer"> & {
   subscribe(topic: string): Subscription & Partial<Pick<ClusterSubscription, "stored">>;
 };
 export type Speaking = Threads<Speaker> & Pick<Cluster, "send" | "request" | "publish">;

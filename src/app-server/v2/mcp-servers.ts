@@ -3,12 +3,14 @@ import * as z from "zod";
 import type { Elicitation, ElicitationAnswer } from "../../protocol/elicitation.ts";
 import type { McpServerConfig, McpServers } from "../../protocol/mcp-servers.ts";
 import { asksForServers } from "../../protocol/policy.ts";
+import type { ServerAsk } from "../../protocol/server-ask.ts";
 import { isJsonObject } from "../../protocol/unknown-kind.ts";
 import type { Asked } from "../../turn/tools/mcp/elicitation.ts";
 import { McpRefusal, type McpServer } from "../../turn/tools/mcp/mcp-server.ts";
+import { askServer } from "../../turn/tools/mcp/server-ask.ts";
 import { type Call, type MethodTable, method } from "../method.ts";
 import { optionalCount, optionalText, text } from "../params.ts";
-import { INTERNAL_ERROR, invalidRequest, RpcError, textOfError } from "../rpc-error.ts";
+import { invalidRequest, RpcError, textOfError } from "../rpc-error.ts";
 import type { ServedThread } from "../served-threads.ts";
 import type { ServerContext } from "../server-context.ts";
 import { threadOf } from "../thread-ops.ts";
@@ -50,9 +52,8 @@ export const mcpMethods = (server: ServerContext): MethodTable => ({
     params: readSchema,
     handle: async ({ threadId, server: name, uri, _meta }, { signal }) => {
       const thread = threadId == null ? undefined : await threadOf(server, readThreadId(threadId), signal);
-      const read = (found: McpServer) => found.readResource(uri, { signal, meta: _meta ?? undefined });
-      const { contents } = await withServer(server, { table: await tableOf(server, thread), name }, read);
-      return { contents, originCallId: null };
+      const answer = await askOf(server, thread, { server: name, uri, meta: _meta ?? undefined }, signal);
+      return { contents: answer.contents, originCallId: null };
     },
   }),
   "config/mcpServer/reload": method({ params: z.object({}), alone: true, handle: () => reload(server) }),
@@ -117,48 +118,29 @@ async function statusOf(name: string, config: McpServerConfig, { server, full, i
 /** Without credentials, path and query. */
 const originOf = (url: string): string | null => (URL.canParse(url) ? new URL(url).origin : null);
 
-type Wanted = { readonly table: McpServers; readonly name: string };
-
-/** Has a server for as long as the work takes: that of the threads which use it, where there are any. */
-async function withServer<T>({ mcp }: ServerContext, { table, name }: Wanted, work: (server: McpServer) => Promise<T>) {
-  const config = Object.hasOwn(table, name) ? table[name] : undefined;
-  const lease = mcp.acquire(config === undefined ? {} : { [name]: config });
+/** Of the worker that has the thread, or of this process. */
+async function askOf(server: ServerContext, thread: ServedThread | undefined, ask: ServerAsk, signal: AbortSignal) {
+  if (thread?.askServer !== undefined) {
+    const served = await thread.askServer(ask, { signal });
+    if ("answer" in served) return served.answer;
+    throw new RpcError(served.refused.rpcCode, served.refused.message, ASKED_FOR);
+  }
+  const asked = thread === undefined ? undefined : askedOf(server, thread, ask.server);
   try {
-    const [found] = lease.servers;
-    if (found === undefined) throw failed(`unknown MCP server '${name}'`);
-    await found.start().catch((error: unknown) => {
-      throw failed(`failed to get client: ${textOfError(error)}`, error);
-    });
-    return await work(found);
+    return await askServer(server.mcp, await tableOf(server, thread), ask, { signal, asked });
   } catch (error) {
-    if (error instanceof McpRefusal) throw new RpcError(error.rpcCode, error.message, ASKED_FOR);
+    if (error instanceof McpRefusal) throw new RpcError(error.rpcCode, error.message, { ...ASKED_FOR, cause: error });
     throw error;
-  } finally {
-    lease.release();
   }
 }
 
 const ASKED_FOR = { code: "invalid_request" } as const;
-const failed = (message: string, cause?: unknown): RpcError =>
-  new RpcError(INTERNAL_ERROR, message, { ...ASKED_FOR, cause });
 
 async function callTool(server: ServerContext, params: z.infer<typeof callSchema>, { signal }: Call) {
-  const { server: name, tool, arguments: args = null, _meta } = params;
+  const { server: name, tool, arguments: args, _meta } = params;
   const thread = await threadOf(server, readThreadId(params.threadId), signal);
-  const what = `tool call failed for \`${name}/${tool}\``;
-  if (args !== null && !isJsonObject(args)) {
-    throw failed(`${what}: MCP tool arguments must be a JSON object, got ${JSON.stringify(args)}`);
-  }
-  const options = { signal, meta: isJsonObject(_meta) ? _meta : undefined, asked: askedOf(server, thread, name) };
-  return withServer(server, { table: await tableOf(server, thread), name }, async (found) => {
-    if (!found.offers(tool)) throw failed(`${what}: tool \`${tool}\` is disabled for MCP server \`${name}\``);
-    try {
-      return await found.call(tool, args ?? undefined, options);
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error instanceof McpRefusal ? error : failed(`${what}: ${textOfError(error)}`, error);
-    }
-  });
+  const meta = isJsonObject(_meta) ? _meta : undefined;
+  return askOf(server, thread, { server: name, tool, arguments: args, meta }, signal);
 }
 
 /** What the server asks meanwhile is asked of the thread's clients, in no turn. */

@@ -24,6 +24,7 @@ const asking = new Map<string, number | string>();
 const call = (name: string, args: Record<string, unknown>): object | undefined => {
   switch (name) {
     case "hang":
+      if (typeof args.note === "string") writeFileSync(`${folder}/${args.note}-${process.pid}`, "");
       return undefined;
     case "huge":
       return text("x".repeat(Number(args.bytes)));

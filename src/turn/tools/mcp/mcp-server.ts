@@ -40,13 +40,13 @@ const NO_TIMEOUT_MS = 2 ** 31 - 1;
 
 type Library = typeof import("@modelcontextprotocol/client");
 
-/** The server has answered with an error of its own, by its number in the protocol. */
+/** The server has answered with an error of its own, by its number in the protocol; or what was asked of it came to nothing. */
 export class McpRefusal extends Error {
   override readonly name = "McpRefusal";
   readonly rpcCode: number;
 
-  constructor(rpcCode: number, message: string) {
-    super(message);
+  constructor(rpcCode: number, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.rpcCode = rpcCode;
   }
 }
