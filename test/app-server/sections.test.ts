@@ -199,6 +199,16 @@ test("a damaged file is told of and stays as it is; threads are shown without se
   assert.equal((await client.request("thread/read", { threadId })).thread.section, null);
 });
 
+test("once its server has ended, nothing is opened again", async (t) => {
+  const home = await homeOf(t);
+  const sections = new Sections(home, { clock: new ManualClock(), logger: silentLog });
+  const threadId = newThreadId();
+  await sections.move(threadId, { sectionId: PINNED });
+  sections[Symbol.dispose]();
+  assert.equal(sections.placeOf(threadId), undefined);
+  await assert.rejects(sections.create("late", null), /the server has ended/);
+});
+
 test("a file of a later version is refused, and not written", async (t) => {
   const home = await homeOf(t);
   const path = join(home, "thread_sections.sqlite");
@@ -225,6 +235,11 @@ test("who finds the file held by another process waits for it, and not for ever"
   const refused = assert.rejects(sections.create("third", null), /another process holds it; try again/);
   await clock.advance(10_000);
   await refused;
+  const leaving = new AbortController();
+  const left = assert.rejects(sections.delete(STRANGER, leaving.signal), /gone/);
+  leaving.abort(new Error("gone"));
+  await left;
+  assert.equal((await sections.list({ after: "", limit: 9 })).length, 3, "who only looks does not wait");
   holder.exec("ROLLBACK");
   holder.close();
   const names = (await sections.list({ after: "", limit: 9 })).map(({ name }) => name);
@@ -249,7 +264,7 @@ test("whatever moves come, each section has its threads in the order of a list, 
         const inFront = to === null || before === null ? undefined : threads[before];
         const list = model.get(to ?? "") ?? [];
         const isFine = inFront === undefined || (list.includes(inFront) && inFront !== threadId);
-        const moved = sections.move(threadId, to, inFront);
+        const moved = sections.move(threadId, { sectionId: to, before: inFront });
         if (!isFine) {
           await assert.rejects(moved);
           continue;
@@ -274,10 +289,10 @@ test("whatever moves come, each section has its threads in the order of a list, 
 test("a section has room without end: two threads may change places for ever", async () => {
   using sections = new Sections(undefined, { clock: new ManualClock(), logger: silentLog });
   const [a, b, c] = [newThreadId(), newThreadId(), newThreadId()];
-  for (const each of [c, a, b]) await sections.move(each, PINNED, undefined);
+  for (const each of [c, a, b]) await sections.move(each, { sectionId: PINNED });
   for (let turn = 0; turn < 100; turn += 1) {
     const [first, second] = turn % 2 === 0 ? [b, a] : [a, b];
-    await sections.move(first, PINNED, second);
+    await sections.move(first, { sectionId: PINNED, before: second });
     assert.deepEqual([...(await sections.members(PINNED)).keys()], [c, first, second]);
   }
 });

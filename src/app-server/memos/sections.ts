@@ -7,7 +7,7 @@
  */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import * as z from "zod";
 import { type Clock, elapsedBy, sleep } from "../../kernel/clock.ts";
 import type { SkeinLogger } from "../../kernel/log.ts";
@@ -77,7 +77,8 @@ type Options = { readonly clock: Clock; readonly logger: SkeinLogger };
 export class Sections implements Disposable {
   readonly #path: string | undefined;
   readonly #options: Options;
-  #database: DatabaseSync | undefined;
+  #opened: Opened | undefined;
+  #isOver = false;
   #isTold = false;
 
   /** @param home undefined: nothing is stored */
@@ -89,78 +90,28 @@ export class Sections implements Disposable {
   /** By id, which is the order of their making. @throws StoreIoError, as all of these */
   async list({ after, limit }: { readonly after: string; readonly limit: number }): Promise<Section[]> {
     if (!this.#isThere) return [BUILT_IN].filter(({ id }) => id > after);
-    return this.#work((db) =>
-      db
-        .prepare("SELECT * FROM sections WHERE id > ? ORDER BY id LIMIT ?")
-        .all(after, limit)
-        .map((row) => sectionSchema.parse(row)),
-    );
-  }
-
-  create(name: string, appearance: Appearance | null): Promise<Section> {
-    const section = { id: newItemId(), name, appearance };
-    return this.#work((db) => {
-      db.prepare("INSERT INTO sections VALUES (?, ?, ?)").run(section.id, name, textOf(appearance));
-      return section;
-    });
-  }
-
-  /** @param appearance undefined: it stays. @throws RpcError for a section that there is not, and for the built-in one */
-  update(
-    id: string,
-    { name, appearance }: { name: string; appearance: Appearance | null | undefined },
-  ): Promise<Section> {
-    if (id === PINNED) throw invalidParams("the built-in pinned section cannot be renamed");
-    return this.#work((db) => {
-      const before = sectionOf(db, id);
-      if (before === undefined) throw notFound(id);
-      const section = { id, name, appearance: appearance === undefined ? before.appearance : appearance };
-      db.prepare("UPDATE sections SET name = ?, appearance = ? WHERE id = ?").run(name, textOf(section.appearance), id);
-      return section;
-    });
-  }
-
-  /** Its threads are in none from then on. @throws RpcError for a section that there is not, and for the built-in one */
-  delete(id: string): Promise<void> {
-    if (id === PINNED) throw invalidParams("the built-in pinned section cannot be deleted");
-    return this.#work((db) => {
-      if (db.prepare("DELETE FROM sections WHERE id = ?").run(id).changes === 0) throw notFound(id);
-    });
-  }
-
-  /** To the section's end, or before another one of its threads. @param sectionId null: out of its section. @throws RpcError */
-  move(threadId: ThreadId, sectionId: string | null, before: ThreadId | undefined): Promise<void> {
-    return this.#work((db) => {
-      if (sectionId === null) return removePlaces(db, [threadId]);
-      if (sectionOf(db, sectionId) === undefined) throw invalidRequest(`section ${sectionId} does not exist`);
-      if (threadId === before) throw invalidRequest(`thread ${threadId} cannot be moved before itself`);
-      const position = before === undefined ? endOf(db, sectionId) : gapBefore(db, sectionId, before);
-      const now = Math.floor(this.#options.clock.now() / 1000);
-      db.prepare(PLACE).run(threadId, sectionId, position, now);
-    });
-  }
-
-  /** Threads that are gone for good. */
-  async forget(threadIds: readonly ThreadId[]): Promise<void> {
-    if (this.#isThere) await this.#work((db) => removePlaces(db, threadIds));
+    const sql = "SELECT * FROM sections WHERE id > ? ORDER BY id LIMIT ?";
+    return this.#patiently((db) => db.prepare(sql).all(after, limit).map(readSection));
   }
 
   /** Its threads and their positions, in order. */
   async members(sectionId: string): Promise<ReadonlyMap<ThreadId, number>> {
     if (!this.#isThere) return new Map();
-    return this.#work((db) => {
-      const rows = db.prepare("SELECT * FROM places WHERE section_id = ? ORDER BY position").all(sectionId);
-      return new Map(rows.map((row) => memberSchema.parse(row)).map((row) => [row.thread_id, row.position]));
-    });
+    const sql = "SELECT * FROM places WHERE section_id = ? ORDER BY position";
+    const rows = await this.#patiently((db) =>
+      db
+        .prepare(sql)
+        .all(sectionId)
+        .map((row) => memberSchema.parse(row)),
+    );
+    return new Map(rows.map((row) => [row.thread_id, row.position]));
   }
 
   /** undefined: in none. A thread is shown though nobody can tell: that is logged, once until it can be told again. */
   placeOf(threadId: ThreadId): SectionPlace | undefined {
     if (!this.#isThere) return undefined;
     try {
-      this.#database ??= open(this.#path);
-      const sql = "SELECT sections.*, entered_at FROM places JOIN sections ON id = section_id WHERE thread_id = ?";
-      const row = this.#database.prepare(sql).get(threadId);
+      const row = this.#open().placeOf.get(threadId);
       this.#isTold = false;
       if (row === undefined) return undefined;
       const { entered_at: enteredAt, ...section } = placeSchema.parse(row);
@@ -173,28 +124,94 @@ export class Sections implements Disposable {
     }
   }
 
+  create(name: string, appearance: Appearance | null, signal?: AbortSignal): Promise<Section> {
+    const section = { id: newItemId(), name, appearance };
+    return this.#change((db) => {
+      db.prepare("INSERT INTO sections VALUES (?, ?, ?)").run(section.id, name, textOf(appearance));
+      return section;
+    }, signal);
+  }
+
+  /** @param change without an appearance it stays. @throws RpcError for a section that there is not, and for the built-in one */
+  update(
+    id: string,
+    { name, appearance }: { readonly name: string; readonly appearance: Appearance | null | undefined },
+    signal?: AbortSignal,
+  ): Promise<Section> {
+    if (id === PINNED) throw invalidParams("the built-in pinned section cannot be renamed");
+    return this.#change((db) => {
+      const before = sectionOf(db, id);
+      if (before === undefined) throw notFound(id);
+      const section = { id, name, appearance: appearance === undefined ? before.appearance : appearance };
+      db.prepare("UPDATE sections SET name = ?, appearance = ? WHERE id = ?").run(name, textOf(section.appearance), id);
+      return section;
+    }, signal);
+  }
+
+  /** Its threads are in none from then on. @throws RpcError for a section that there is not, and for the built-in one */
+  delete(id: string, signal?: AbortSignal): Promise<void> {
+    if (id === PINNED) throw invalidParams("the built-in pinned section cannot be deleted");
+    return this.#change((db) => {
+      if (db.prepare("DELETE FROM sections WHERE id = ?").run(id).changes === 0) throw notFound(id);
+    }, signal);
+  }
+
+  /** To the end of a section, or before one of its threads; out of all sections where that is null. @throws RpcError */
+  move(
+    threadId: ThreadId,
+    { sectionId, before }: { readonly sectionId: string | null; readonly before?: ThreadId | undefined },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    return this.#change((db) => {
+      if (sectionId === null) return removePlaces(db, [threadId]);
+      if (sectionOf(db, sectionId) === undefined) throw invalidRequest(`section ${sectionId} does not exist`);
+      if (threadId === before) throw invalidRequest(`thread ${threadId} cannot be moved before itself`);
+      const position = before === undefined ? endOf(db, sectionId) : gapBefore(db, sectionId, before);
+      const now = Math.floor(this.#options.clock.now() / 1000);
+      db.prepare(PLACE).run(threadId, sectionId, position, now);
+    }, signal);
+  }
+
+  /** Threads that are gone for good. */
+  async forget(threadIds: readonly ThreadId[]): Promise<void> {
+    if (this.#isThere) await this.#change((db) => removePlaces(db, threadIds));
+  }
+
+  /** Whoever is still being shown a thread then sees it in no section. */
   [Symbol.dispose](): void {
-    this.#database?.close();
-    this.#database = undefined;
+    this.#isOver = true;
+    this.#opened?.db.close();
+    this.#opened = undefined;
   }
 
   /** Threads of a home without sections are listed without making a file for them. */
   get #isThere(): boolean {
-    return this.#database !== undefined || (this.#path !== undefined && existsSync(this.#path));
+    if (this.#isOver) return false;
+    return this.#opened !== undefined || (this.#path !== undefined && existsSync(this.#path));
   }
 
-  /** In a transaction of its own, once no other process is in one. @throws StoreIoError; what the work throws of the client's undoes it */
-  async #work<T>(work: (db: DatabaseSync) => T): Promise<T> {
+  #open(): Opened {
+    if (this.#isOver) throw new Error("the server has ended");
+    this.#opened ??= open(this.#path);
+    return this.#opened;
+  }
+
+  /** In a transaction: what the work throws undoes it. */
+  #change<T>(work: (db: DatabaseSync) => T, signal?: AbortSignal): Promise<T> {
+    return this.#patiently((db) => transaction(db, work), signal);
+  }
+
+  /** Once no other process is in a transaction. @throws StoreIoError; RpcErrors of the work's and the signal's reason pass as they are */
+  async #patiently<T>(work: (db: DatabaseSync) => T, signal?: AbortSignal): Promise<T> {
     const { clock } = this.#options;
     for (const until = elapsedBy(clock) + PATIENCE_MS; ; ) {
       try {
-        this.#database ??= open(this.#path);
-        return transaction(this.#database, work);
+        return work(this.#open().db);
       } catch (error) {
         if (error instanceof RpcError) throw error;
         if (!isSqliteBusy(error) || elapsedBy(clock) >= until) throw failure(error, this.#path);
       }
-      await sleep(clock, RETRY_MS);
+      await sleep(clock, RETRY_MS, signal);
     }
   }
 }
@@ -208,14 +225,19 @@ const notFound = (id: string): RpcError => invalidParams(`thread section not fou
 function failure(cause: unknown, path = "memory"): StoreIoError {
   const help = isSqliteBusy(cause)
     ? "another process holds it; try again"
-    : "nothing of it was changed; put a sound copy in its place, or move it away to begin without sections";
+    : "nothing of it was changed; if it is damaged, put a sound copy in its place, or move it away to begin without sections";
   return new StoreIoError(`the sections of threads in ${path} cannot be used: ${textOfError(cause)}: ${help}`, {
     cause,
   });
 }
 
+/** `placeOf` is asked for each thread that is shown. */
+type Opened = { readonly db: DatabaseSync; readonly placeOf: StatementSync };
+
+const PLACE_OF = "SELECT sections.*, entered_at FROM places JOIN sections ON id = section_id WHERE thread_id = ?";
+
 /** @throws an error of SQLite's, and one where a later Skein has written the file */
-function open(path: string | undefined): DatabaseSync {
+function open(path: string | undefined): Opened {
   if (path !== undefined) {
     makeFolderSync(dirname(path), PRIVATE_FOLDER);
     makePrivateFile(path);
@@ -228,7 +250,7 @@ function open(path: string | undefined): DatabaseSync {
       if (version === 0) db.exec(TABLES);
       else if (version !== VERSION) throw new Error(`it is of version ${version}, and this Skein knows ${VERSION}`);
     });
-    return db;
+    return { db, placeOf: db.prepare(PLACE_OF) };
   } catch (error) {
     db.close();
     throw error;
@@ -247,9 +269,11 @@ function transaction<T>(db: DatabaseSync, work: (db: DatabaseSync) => T): T {
   }
 }
 
+const readSection = (row: unknown): Section => sectionSchema.parse(row);
+
 function sectionOf(db: DatabaseSync, id: string): Section | undefined {
   const row = db.prepare("SELECT * FROM sections WHERE id = ?").get(id);
-  return row === undefined ? undefined : sectionSchema.parse(row);
+  return row === undefined ? undefined : readSection(row);
 }
 
 function removePlaces(db: DatabaseSync, threadIds: readonly ThreadId[]): void {

@@ -27,20 +27,20 @@ export const sectionMethods = (server: ServerContext): MethodTable => ({
   }),
   "threadSection/create": method({
     params: createSchema,
-    handle: async ({ name, appearance }) => ({
-      section: await server.sections.create(readName(name), appearance ?? null),
+    handle: async ({ name, appearance }, { signal }) => ({
+      section: await server.sections.create(readName(name), appearance ?? null, signal),
     }),
   }),
   "threadSection/update": method({
     params: updateSchema,
-    handle: async ({ sectionId, name, appearance }) => ({
-      section: await server.sections.update(sectionId, { name: readName(name), appearance }),
+    handle: async ({ sectionId, name, appearance }, { signal }) => ({
+      section: await server.sections.update(sectionId, { name: readName(name), appearance }, signal),
     }),
   }),
   "threadSection/delete": method({
     params: z.object({ sectionId: text }),
-    handle: async ({ sectionId }) => {
-      await server.sections.delete(sectionId);
+    handle: async ({ sectionId }, { signal }) => {
+      await server.sections.delete(sectionId, signal);
       return {};
     },
   }),
@@ -64,7 +64,7 @@ async function move(server: ServerContext, params: z.infer<typeof moveSchema>, c
     throw invalidRequest(`ephemeral thread does not support section moves: ${named}`);
   }
   const threadId = await knownThread(server, named);
-  await server.sections.move(threadId, sectionId, before);
+  await server.sections.move(threadId, { sectionId, before }, call.signal);
   call.afterAnswer(() => {
     server.hub.broadcast({ method: "thread/section/changed", params: { threadId, sectionId } });
   });
