@@ -1,6 +1,6 @@
 /** The commands over stored threads, on a home of their own. */
 import assert from "node:assert/strict";
-import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { jsonLines, skein } from "./skein.ts";
@@ -88,6 +88,35 @@ test("an empty home lists nothing, and nothing is an error", async (t) => {
   const home = join(await tempFolder(t), "not-there");
   assert.deepEqual(await skein(["list", "--home", home]), { code: 0, stdout: "", stderr: "" });
   assert.deepEqual(await one(["list", "--home", home, "--json"]), { threads: [], nextCursor: null });
+});
+
+test("a command that finds no home makes none", { concurrency: 4 }, async (t) => {
+  const folder = await tempFolder(t);
+  const commands = [
+    ...[["list"], ["list", "--search", "x"], ["show", MISSING], ["export", MISSING], ["fork", MISSING], ["tree"]],
+    ...[
+      ["top", "--json"],
+      ["verify"],
+      ["repair"],
+      ["recover"],
+      ["login", "status"],
+      ["logout"],
+      ["copy", "--to", "copied"],
+    ],
+    ...[
+      ["archive", MISSING],
+      ["unarchive", MISSING],
+      ["delete", MISSING],
+      ["exec", "resume", MISSING, "hi"],
+    ],
+  ];
+  const tried = commands.map((args) =>
+    t.test(args.join(" "), async () => {
+      await skein([...args, "--home", join(folder, "none")], { cwd: folder });
+      assert.deepEqual(await readdir(folder), []);
+    }),
+  );
+  await Promise.all(tried);
 });
 
 test("show prints the conversation, a fork's with what it inherits", async (t) => {

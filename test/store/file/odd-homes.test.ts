@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -32,6 +33,29 @@ async function written(home: TempHome, ...texts: string[]): Promise<{ threadId: 
 
 const titles = async (home: TempHome): Promise<string[]> =>
   (await home.open().list()).threads.map(({ preview }) => preview).sort();
+
+test("to ask makes no home; one that is made meanwhile, by this store or another, is shown from then on", async () => {
+  await using place = new TempHome();
+  const home = { home: join(place.path, "none") };
+  const store = place.open(home);
+  const shown = async () => (await store.list()).threads.map(({ preview }) => preview).sort();
+  const missing = newThreadId();
+  assert.deepEqual(await shown(), []);
+  await assert.rejects(store.descendants(missing));
+  await assert.rejects(store.header(missing));
+  await assert.rejects(store.archive(missing));
+  assert.equal(existsSync(home.home), false);
+  for (const [writing, text] of [
+    [place.open(home), "another's"],
+    [store, "its own"],
+  ] as const) {
+    const writer = await writing.create(header());
+    addTurn(writer, text);
+    await writer.close();
+    assert.ok((await shown()).includes(text), text);
+  }
+  assert.ok(existsSync(join(home.home, "catalog.sqlite")));
+});
 
 describe("a catalog that is none", () => {
   const spoil: Readonly<Record<string, (path: string) => void>> = {

@@ -5,13 +5,17 @@
  *     files alone could answer.
  * X2  Rows and growth are written in batches, off the path of appends. What is lost of them, the next look mends.
  * X3  While another process holds the catalog, what waits for it goes on waiting, and the event loop does not.
+ * X4  To ask makes no home: where there is none, the catalog is in memory until somebody else has made one.
  */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { type Clock, elapsedBy } from "../../../kernel/clock.ts";
 import type { SkeinLogger } from "../../../kernel/log.ts";
 import { InternalDefect, SkeinError } from "../../../protocol/errors.ts";
 import type { ThreadId } from "../../../protocol/ids.ts";
 import { isSqliteBusy } from "../sqlite.ts";
 import { Catalog, type CatalogRow, isCatalogDamage } from "./catalog.ts";
+import { IN_MEMORY } from "./database.ts";
 
 const GROWTH_MS = 250;
 const ROWS_MS = 250;
@@ -236,10 +240,11 @@ export class CatalogIndex {
   }
 
   #open(): Catalog | undefined {
+    this.#leaveMemory();
     if (this.#catalog !== undefined || this.#closed || elapsedBy(this.#options.clock) < this.#retryAt)
       return this.#catalog;
     try {
-      const { catalog, fresh } = Catalog.open(this.#options.path);
+      const { catalog, fresh } = Catalog.open(this.#hasHome() ? this.#options.path : IN_MEMORY);
       this.#catalog = catalog;
       this.#complete = !fresh;
       if (fresh) this.#refreshAt = elapsedBy(this.#options.clock) + REFRESH_MS;
@@ -251,6 +256,17 @@ export class CatalogIndex {
       this.#options.log.warn({ error, path: this.#options.path }, "the catalog cannot be opened; going on without it");
     }
     return this.#catalog;
+  }
+
+  #hasHome(): boolean {
+    return existsSync(dirname(this.#options.path));
+  }
+
+  /** X4: what was in memory is read anew from the files, as a fresh catalog is. */
+  #leaveMemory(): void {
+    if (this.#catalog?.path !== IN_MEMORY || !this.#hasHome()) return;
+    this.#catalog.close();
+    this.#catalog = undefined;
   }
 
   async #scan(catalog: Catalog): Promise<void> {
