@@ -179,11 +179,14 @@ test("what is there is left as it is: the same is passed over, what differs is t
   const [from, to] = [home(t), database(t)];
   const made = await furnish(from);
   await copy(from, to);
+  await from.notes.write(made.child, "timers", { late: 1 });
   const again = await copy(from, to);
   assert.ok(
     again.every(({ status }) => status === "present"),
     JSON.stringify(again),
   );
+  assert.deepEqual(await to.notes?.read(made.child, "timers"), { late: 1 }, "what was not copied with it comes after");
+  await from.notes.write(made.root, "timers", { late: 2 });
   const here = await from.open(made.root);
   addTurn(here, "more here");
   await here.close();
@@ -200,6 +203,7 @@ test("what is there is left as it is: the same is passed over, what differs is t
   assert.equal(status.get(made.grandchild), "present");
   assert.match(third.find(({ threadId }) => threadId === made.root)?.detail ?? "", /line 13 on/);
   assert.deepEqual(await linesOf(to, made.child), kept);
+  assert.equal(await to.notes?.read(made.root, "timers"), undefined, "a thread that differs keeps what it has there");
   // A new fork of what they still share stays a fork; one of what they do not is written out.
   const shared = await forkAt(from, made.root, { throughTurn: made.turns[0] as never });
   const beyond = await forkAt(from, made.root, "full");

@@ -17,6 +17,10 @@ test("a catalog that is gone, of an older version, or wrong about a file that ha
   for (const item of [begun(turnId), user("x"), ...Array.from({ length: 40 }, () => answer("y".repeat(20_000)))]) {
     writer.append(item);
   }
+  writer.append({
+    type: "event_msg",
+    payload: { type: "agent_message", message: "an event that ends and begins nothing" },
+  });
   await writer.close();
   const done = await first.create(header());
   for (const item of [begun(newTurnId()), user("x")]) done.append(item);

@@ -65,6 +65,29 @@ test("a list opens no file of threads that the store itself has made, though not
   assert.deepEqual(opened, [], "and the next store finds them in the catalog");
 });
 
+test("a list opens no file of a thread that was archived or brought back here", async () => {
+  await using home = new TempHome();
+  const opened: string[] = [];
+  const open: FileSystem["open"] = (path, how) => {
+    if (how === "read" && path.endsWith(".jsonl")) opened.push(path);
+    return nodeFileSystem.open(path, how);
+  };
+  const store = home.open({ fileSystem: { ...nodeFileSystem, open } });
+  const writer = await store.create(header());
+  writer.append(user("x"));
+  await writer.close();
+  const listed = async (archived: boolean) => (await store.list({ archived })).threads.map(({ threadId }) => threadId);
+  assert.deepEqual(await listed(false), [writer.threadId]);
+  await store.rescan();
+  opened.length = 0;
+  for (const archived of [true, false]) {
+    await (archived ? store.archive(writer.threadId) : store.unarchive(writer.threadId));
+    assert.deepEqual([await listed(archived), await listed(!archived)], [[writer.threadId], []]);
+    await store.rescan();
+  }
+  assert.deepEqual(opened, []);
+});
+
 test("the catalog's files: those that lie in a folder itself, all of them by pages, the newest ones as they are now", async () => {
   await using home = new TempHome();
   const writing = home.open();
