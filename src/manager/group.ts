@@ -172,7 +172,8 @@ export class LiveGroup implements ThreadGroup {
     const spawning = this.#host.spawn(config, options);
     // Threads are made side by side, and join in the order of asking.
     const before = this.#line;
-    this.#line = Promise.allSettled([before, raceAbort(spawning, options.signal)]);
+    // Of no outcome: it would hold those of all before it.
+    this.#line = Promise.allSettled([before, raceAbort(spawning, options.signal)]).then(() => undefined);
     const [made] = await Promise.all([spawning, before]);
     try {
       options.signal?.throwIfAborted();

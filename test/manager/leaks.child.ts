@@ -1,7 +1,7 @@
 /** Many threads come and go; run with --expose-gc by leaks.test.ts. Prints one JSON line. */
 import { setImmediate as macrotask } from "node:timers/promises";
 import * as z from "zod";
-import { AgentControl, memoryStore, ThreadManager } from "../../src/index.ts";
+import { AgentControl, memoryStore, type ThreadGroup, ThreadManager } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 
@@ -40,14 +40,23 @@ async function besideOne(manager: ThreadManager, n: number): Promise<void> {
   await down;
 }
 
+/** A thread joins a group, is ended by it or by itself, and is taken out of it. */
+async function memberOf(group: ThreadGroup, n: number): Promise<void> {
+  const { thread } = await group.startThread();
+  if (n % 2 === 0) await group.stopMember(thread.id);
+  else await thread.shutdown();
+  await group.dropMember(thread.id);
+}
+
 async function cycles(): Promise<object> {
   const manager = await create();
+  const group = mode === "members" ? await manager.group() : undefined;
   const before = process.getActiveResourcesInfo().length;
   const round = async (threads: number) => {
     for (let n = 0; n < threads; n += 1) {
       if (n % 500 === 0) await macrotask();
-      if (mode === "beside") {
-        await besideOne(manager, n);
+      if (mode === "beside" || group !== undefined) {
+        await (group === undefined ? besideOne(manager, n) : memberOf(group, n));
         continue;
       }
       const { thread, threadId } = await manager.startThread();
@@ -61,6 +70,7 @@ async function cycles(): Promise<object> {
   const first = await collect();
   await round(count);
   const last = await collect();
+  await group?.stop();
   const { residentThreads, unloadedThreads } = manager.capacity();
   const runtime = runtimeOf(manager);
   const left = {

@@ -30,6 +30,7 @@ suite("leaks", () => {
     ["removed", 6_000, "started, removed and shut down"],
     ["dropped", 4_000, "started and removed, and held by nobody"],
     ["turns", 1_500, "that ran a turn"],
+    ["members", 1_000, "started in one group, and taken out of it"],
     ["beside", 1_000, "in groups, watched, linked, with topics, timers, budgets and mail"],
   ] as const) {
     test(`${count} threads ${says}: the heap stays flat, nothing is left`, async () => {
