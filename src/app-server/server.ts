@@ -66,7 +66,7 @@ export class Server implements AsyncDisposable {
     const folder = typeof home === "object" ? home.home : home;
     const sections = new Sections(folder, { clock, logger });
     const views: ThreadViews = new ThreadViews(manager, sections, () => hub);
-    const memos = new ThreadMemos(folder, logger);
+    const memos = new ThreadMemos(folder, { store: manager.store, logger });
     const broadcast = (told: Told) => hub.broadcast(told);
     const announceTurn = (thread: ServedThread) => warnOfModel({ hub, manager }, thread);
     const ending = this.#ending.signal;

@@ -108,7 +108,7 @@ export class SubmissionLedger {
     const { store, threadId } = this.#thread;
     for await (const page of store.load(threadId, { wants: isNoState })) {
       for (const line of page) {
-        const id = idIn(line, threadId);
+        const id = submissionIdIn(line, threadId);
         if (id !== undefined) filter.add(id);
       }
       await yieldToLoop();
@@ -203,7 +203,8 @@ export async function traceOf(
   return trace;
 }
 
-function idIn(line: RolloutLine, threadId: ThreadId): string | undefined {
+/** The submission that the line says was taken; that of a turn is the turn's own id, where it is a UUID. */
+export function submissionIdIn(line: RolloutLine, threadId: ThreadId): string | undefined {
   if (line.type === "submission") return line.payload.thread_id === threadId ? line.payload.id : undefined;
   if (line.type !== "event_msg" || line.payload.type !== "task_started") return undefined;
   return line.payload.turn_id ?? undefined;

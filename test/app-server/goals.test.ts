@@ -1,6 +1,6 @@
 /** Goals and queues: what follows a turn by itself, and what lasts. */
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -8,6 +8,7 @@ import { createGoalTools } from "../../src/app-server/memos/goal-tools.ts";
 import { call, hang, say } from "../../src/model/script.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 import { fileStore } from "../../src/store/file/file-store.ts";
+import { latch, overlaid } from "../rig.ts";
 import { input } from "./stories.ts";
 import { type Json, serve } from "./test-client.ts";
 
@@ -153,4 +154,81 @@ test("a change of status goes to every client, also to one that follows nothing,
     ],
   );
   assert.ok(!other.methods.some((method) => method.startsWith("item/") || method.startsWith("turn/")));
+});
+
+test("input that is queued starts once, also where the process dies between its start and its leaving the queue", async (t) => {
+  const { client, home, threadId, server, manager } = await begun(t, [[say("hi")], [hang()], [say("later's")]]);
+  await client.turn(threadId, "first");
+  const { turn: long } = await client.request("turn/start", { threadId, input: input("long") });
+  const later = { threadId, input: input("later"), clientUserMessageId: "c" };
+  const { queuedSubmission } = await client.request("thread/queue/add", later);
+  const memo = join(home, "thread_memos", `${threadId}.json`);
+  const asQueued = await readFile(memo);
+  await client.request("turn/interrupt", { threadId, turnId: long.id });
+  await client.next("turn/completed", (ended) => ended.turn.id === long.id);
+  const { turn } = await client.request("thread/queue/start", { threadId });
+  assert.equal(turn.id, queuedSubmission.id);
+  await client.next("turn/completed", (ended) => ended.turn.id === turn.id);
+  await server.close();
+  await manager.shutdown();
+  // As the process would have left it.
+  await writeFile(memo, asQueued);
+  const next = await servedAt(home, [[say("went")]]);
+  t.after(() => next[Symbol.asyncDispose]());
+  const added = await Promise.all(
+    ["x", "y"].map((text) =>
+      next.client.request("thread/queue/add", { threadId, input: input(text), clientUserMessageId: text }),
+    ),
+  );
+  const { data } = await next.client.request("thread/queue/list", { threadId });
+  assert.deepEqual(
+    data.map(({ id }: Json) => id).toSorted(),
+    added.map((each) => each.queuedSubmission.id).toSorted(),
+    "it does not wait any more, and what was queued at once is all there",
+  );
+});
+
+test("input leaves its queue when its thread has stored it, and is seen in it no more from its start on", async (t) => {
+  const home = await mkdtemp(join(tmpdir(), "skein-goals-"));
+  const stored = latch();
+  let isHeld = false;
+  const files = fileStore({ home });
+  const store = overlaid(files, {
+    create: async (...given) => {
+      const writer = await files.create(...given);
+      return overlaid(writer, {
+        flush: async () => {
+          if (isHeld) await stored.opened;
+          return writer.flush();
+        },
+      });
+    },
+  });
+  const goalTools = createGoalTools();
+  const manager = { store, model: scriptedClient([[say("hi")], [hang()]]), tools: goalTools.tools };
+  const served = await serve({ manager, server: { home, goalTools } });
+  t.after(async () => {
+    await served[Symbol.asyncDispose]();
+    await rm(home, { recursive: true, force: true });
+  });
+  const { client } = served;
+  const { thread } = await client.request("thread/start", {});
+  const threadId: string = thread.id;
+  await client.turn(threadId, "first");
+  isHeld = true;
+  const queued = { threadId, input: input("later"), clientUserMessageId: "c" };
+  const { queuedSubmission } = await client.request("thread/queue/add", queued);
+  const kept = async () => JSON.parse(await readFile(join(home, "thread_memos", `${threadId}.json`), "utf8")).queue;
+  await client.next("thread/queue/changed");
+  assert.deepEqual((await client.request("thread/queue/list", { threadId })).data, []);
+  assert.deepEqual(await client.request("thread/queue/delete", { threadId, queuedSubmissionId: queuedSubmission.id }), {
+    deleted: false,
+  });
+  await client.request("thread/goal/set", { threadId, objective: "x", status: "paused" });
+  assert.equal((await kept()).length, 1, "a process that dies now has lost nothing");
+  isHeld = false;
+  stored.open();
+  await client.next("turn/started");
+  await client.request("thread/goal/set", { threadId, objective: "y", status: "paused" });
+  assert.deepEqual(await kept(), []);
 });

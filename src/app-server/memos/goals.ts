@@ -95,7 +95,7 @@ export class Goals {
     this.#clocks.delete(threadId);
     this.#tokens.delete(threadId);
     this.#roots.delete(threadId);
-    await this.#parts.memos.change(threadId, { goal: null });
+    await this.#parts.memos.change(threadId, () => ({ goal: null }));
     return true;
   }
 
@@ -174,7 +174,7 @@ export class Goals {
 
   #update(threadId: ThreadId, changed: Goal, turnId: string): void {
     const goal = { ...this.#timed(threadId, changed), updatedAt: this.#seconds() };
-    this.#parts.memos.note(threadId, { goal });
+    this.#parts.memos.note(threadId, () => ({ goal }));
     if (goal.status !== "active") this.#clocks.delete(threadId);
     this.tell(threadId, goal, turnId);
   }
@@ -196,7 +196,7 @@ export class Goals {
     else if (!this.#clocks.has(threadId)) this.#startClock(threadId, goal);
     const told = this.#parts.manager.loadedThread(threadId)?.tokenUsage?.total_token_usage;
     if (told !== undefined) this.#tokens.set(threadId, told.input_tokens + told.output_tokens);
-    await this.#parts.memos.change(threadId, { goal });
+    await this.#parts.memos.change(threadId, () => ({ goal }));
   }
 
   #startClock(threadId: ThreadId, { timeUsedSeconds }: Goal): void {

@@ -4,12 +4,12 @@
  */
 
 import type { SkeinLogger } from "../../kernel/log.ts";
-import { newTurnId, type ThreadId } from "../../protocol/ids.ts";
+import type { ThreadId } from "../../protocol/ids.ts";
 import type { UserInput } from "../../protocol/user-input.ts";
 import { invalidRequest } from "../rpc-error.ts";
 import type { ServedThread, ServedThreads } from "../served-threads.ts";
 import type { Told } from "../v2/wire-types.ts";
-import type { QueuedSubmission, ThreadMemos } from "./thread-memos.ts";
+import type { Memo, QueuedSubmission, ThreadMemos } from "./thread-memos.ts";
 
 export type QueueParts = {
   readonly manager: Pick<ServedThreads, "loadedThread">;
@@ -24,52 +24,55 @@ export type QueueParts = {
 
 export class Queues {
   readonly #parts: QueueParts;
-  /** Threads whose next input is being handed over: it is in no queue any more, and in no turn yet. */
-  readonly #starting = new Set<ThreadId>();
+  /** The input that is being handed over: nobody sees it in its queue any more, and it leaves that when its thread has stored it. */
+  readonly #starting = new Map<ThreadId, string>();
 
   constructor(parts: QueueParts) {
     this.#parts = parts;
   }
 
   async list(threadId: ThreadId): Promise<readonly QueuedSubmission[]> {
-    return (await this.#parts.memos.read(threadId)).queue;
+    return this.#shown(threadId, await this.#parts.memos.read(threadId));
+  }
+
+  #shown(threadId: ThreadId, { queue }: Pick<Memo, "queue">): readonly QueuedSubmission[] {
+    return queue.filter(({ id }) => id !== this.#starting.get(threadId));
   }
 
   async add(threadId: ThreadId, submission: QueuedSubmission): Promise<void> {
-    await this.#change(threadId, [...(await this.list(threadId)), submission]);
+    await this.#change(threadId, ({ queue }) => [...queue, submission]);
     this.goOn(threadId);
   }
 
   /** @throws RpcError */
   async update(threadId: ThreadId, id: string, input: UserInput[]): Promise<QueuedSubmission> {
-    const changed = { ...this.#find(await this.list(threadId), id), input };
-    await this.#change(
-      threadId,
-      (await this.list(threadId)).map((each) => (each.id === id ? changed : each)),
-    );
-    return changed;
+    const before = await this.#change(threadId, (memo) => {
+      this.#find(this.#shown(threadId, memo), id);
+      return memo.queue.map((each) => (each.id === id ? { ...each, input } : each));
+    });
+    return { ...this.#find(before.queue, id), input };
   }
 
   /** @throws RpcError */
   async reorder(threadId: ThreadId, ids: readonly string[]): Promise<void> {
-    const queue = await this.list(threadId);
-    const isWhole = ids.length === queue.length && new Set(ids).size === ids.length;
-    if (!isWhole || queue.some(({ id }) => !ids.includes(id))) {
-      throw invalidRequest("queue reorder must include every queued submission exactly once");
-    }
-    await this.#change(
-      threadId,
-      ids.map((id) => this.#find(queue, id)),
-    );
+    await this.#change(threadId, (memo) => {
+      const queue = this.#shown(threadId, memo);
+      const isWhole = ids.length === queue.length && new Set(ids).size === ids.length;
+      if (!isWhole || queue.some(({ id }) => !ids.includes(id))) {
+        throw invalidRequest("queue reorder must include every queued submission exactly once");
+      }
+      return [...memo.queue.filter((each) => !queue.includes(each)), ...ids.map((id) => this.#find(queue, id))];
+    });
   }
 
   /** false: it was not there. */
   async delete(threadId: ThreadId, id: string): Promise<boolean> {
-    const queue = await this.list(threadId);
-    const rest = queue.filter((each) => each.id !== id);
-    if (rest.length === queue.length) return false;
-    await this.#change(threadId, rest);
-    return true;
+    const isThere = (memo: Memo) => this.#shown(threadId, memo).some((each) => each.id === id);
+    if (!isThere(await this.#parts.memos.read(threadId))) return false;
+    const before = await this.#change(threadId, (memo) =>
+      isThere(memo) ? memo.queue.filter((each) => each.id !== id) : memo.queue,
+    );
+    return before.queue.some((each) => each.id === id);
   }
 
   /** Starts the named input, or the first. @throws RpcError */
@@ -96,22 +99,16 @@ export class Queues {
     return true;
   }
 
+  /** The turn bears the submission's id: whoever hands it over again, after a death in between, starts no second one. */
   async #start(thread: ServedThread, { id, input, clientUserMessageId }: QueuedSubmission): Promise<string> {
-    const before = this.#parts.memos.peek(thread.id).queue;
-    this.#starting.add(thread.id);
+    this.#starting.set(thread.id, id);
+    this.#tell(thread.id);
     try {
-      const turnId = newTurnId();
-      const op = { type: "user_input", items: input, client_id: clientUserMessageId } as const;
-      this.#parts.memos.note(thread.id, { queue: before.filter((each) => each.id !== id) });
-      this.#tell(thread.id);
       this.#parts.announceTurn(thread);
-      await thread.submitWithId({ id: turnId, isNew: true, op });
-      return turnId;
-    } catch (error) {
-      const { queue } = this.#parts.memos.peek(thread.id);
-      const back = before.find((each) => each.id === id);
-      if (back !== undefined) this.#parts.memos.note(thread.id, { queue: [back, ...queue] });
-      throw error;
+      const op = { type: "user_input", items: input, client_id: clientUserMessageId } as const;
+      await thread.submitWithId({ id, op });
+      this.#parts.memos.note(thread.id, ({ queue }) => ({ queue: queue.filter((each) => each.id !== id) }));
+      return id;
     } finally {
       this.#starting.delete(thread.id);
     }
@@ -123,9 +120,10 @@ export class Queues {
     return found;
   }
 
-  async #change(threadId: ThreadId, queue: QueuedSubmission[]): Promise<void> {
-    await this.#parts.memos.change(threadId, { queue });
+  async #change(threadId: ThreadId, change: (memo: Memo) => QueuedSubmission[]): Promise<Memo> {
+    const before = await this.#parts.memos.change(threadId, (memo) => ({ queue: change(memo) }));
     this.#tell(threadId);
+    return before;
   }
 
   #tell(threadId: ThreadId): void {

@@ -13,6 +13,8 @@ import { userInputSchema } from "../../protocol/user-input.ts";
 import { readBytes } from "../../services/bounded-read.ts";
 import { isMissing } from "../../services/io-failure.ts";
 import { replaceFile } from "../../services/replace-file.ts";
+import type { ThreadStore } from "../../store/thread-store.ts";
+import { submissionIdIn } from "../../thread/submission-ledger.ts";
 
 export const goalStatusSchema = z.enum(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]);
 
@@ -77,14 +79,16 @@ const isNothing = ({ goal, queue, tools, attachments }: Memo): boolean =>
 export class ThreadMemos {
   readonly #folder: string | undefined;
   readonly #logger: SkeinLogger;
+  readonly #store: Pick<ThreadStore, "load">;
   readonly #known = new Map<ThreadId, Memo>();
   /** The last write of each thread's file: they go one after another. */
   readonly #writing = new Map<ThreadId, Promise<void>>();
 
   /** @param home undefined: nothing is stored */
-  constructor(home: string | undefined, logger: SkeinLogger) {
+  constructor(home: string | undefined, { store, logger }: { store: Pick<ThreadStore, "load">; logger: SkeinLogger }) {
     this.#folder = home === undefined ? undefined : join(home, "thread_memos");
     this.#logger = logger;
+    this.#store = store;
   }
 
   /** What is known without looking; a thread that nobody has asked for has nothing. */
@@ -92,14 +96,24 @@ export class ThreadMemos {
     return this.#known.get(threadId) ?? NOTHING;
   }
 
+  /** @throws StoreIoError for a thread that has a queue and whose rollout can't be read */
   async read(threadId: ThreadId): Promise<Memo> {
     const known = this.#known.get(threadId);
     if (known !== undefined || this.#folder === undefined) return known ?? NOTHING;
-    const stored = await this.#stored(this.#pathOf(this.#folder, threadId));
+    const stored = await this.#withoutTaken(threadId, await this.#stored(this.#pathOf(this.#folder, threadId)));
     const meanwhile = this.#known.get(threadId);
     if (meanwhile !== undefined) return meanwhile;
     if (stored !== NOTHING) this.#known.set(threadId, stored);
     return stored;
+  }
+
+  /** An earlier process may have died after it handed input over, and before it took it out of the queue. */
+  async #withoutTaken(threadId: ThreadId, memo: Memo): Promise<Memo> {
+    if (memo.queue.length === 0) return memo;
+    const taken = new Set<string | undefined>();
+    for await (const page of this.#store.load(threadId))
+      for (const line of page) taken.add(submissionIdIn(line, threadId));
+    return { ...memo, queue: memo.queue.filter(({ id }) => !taken.has(id)) };
   }
 
   /** Of every thread that has any. What is read for it is not kept. @throws an IO error */
@@ -120,14 +134,20 @@ export class ThreadMemos {
     }
   }
 
-  /** Counts at once, and resolves when it is stored. @throws StoreIoError */
-  async change(threadId: ThreadId, change: Partial<Memo>): Promise<void> {
-    this.#known.set(threadId, { ...this.peek(threadId), ...change });
-    await this.#store(threadId);
+  /**
+   * What follows from the memo as it is then: between looking and changing nothing else comes. Of one that was read before it counts at
+   * once. Resolves with the memo as it was before, when the change is stored. @throws StoreIoError, and what `change` throws
+   */
+  async change(threadId: ThreadId, change: (memo: Memo) => Partial<Memo>): Promise<Memo> {
+    if (!this.#known.has(threadId)) await this.read(threadId);
+    const memo = this.peek(threadId);
+    this.#known.set(threadId, { ...memo, ...change(memo) });
+    await this.#write(threadId);
+    return memo;
   }
 
   /** As {@link change}, for what nobody waits for; a failure is logged. */
-  note(threadId: ThreadId, change: Partial<Memo>): void {
+  note(threadId: ThreadId, change: (memo: Memo) => Partial<Memo>): void {
     this.change(threadId, change).catch((err: unknown) => {
       this.#logger.warn({ err, threadId }, "a thread's memo could not be stored");
     });
@@ -135,7 +155,8 @@ export class ThreadMemos {
 
   /** The thread is gone for good. */
   async forget(threadId: ThreadId): Promise<void> {
-    await this.change(threadId, NOTHING);
+    this.#known.set(threadId, NOTHING);
+    await this.#write(threadId);
     this.#known.delete(threadId);
   }
 
@@ -153,11 +174,11 @@ export class ThreadMemos {
     }
   }
 
-  #store(threadId: ThreadId): Promise<void> {
+  #write(threadId: ThreadId): Promise<void> {
     const folder = this.#folder;
     if (folder === undefined) return Promise.resolve();
     const before = this.#writing.get(threadId) ?? Promise.resolve();
-    const writing = before.catch(() => undefined).then(() => this.#write(this.#pathOf(folder, threadId), threadId));
+    const writing = before.catch(() => undefined).then(() => this.#replace(this.#pathOf(folder, threadId), threadId));
     this.#writing.set(threadId, writing);
     const done = () => {
       if (this.#writing.get(threadId) === writing) this.#writing.delete(threadId);
@@ -166,7 +187,7 @@ export class ThreadMemos {
     return writing;
   }
 
-  async #write(path: string, threadId: ThreadId): Promise<void> {
+  async #replace(path: string, threadId: ThreadId): Promise<void> {
     const memo = this.peek(threadId);
     if (isNothing(memo)) await rm(path, { force: true });
     else await replaceFile(path, JSON.stringify(memo));

@@ -41,10 +41,11 @@ export const attachmentMethods = (server: ServerContext): MethodTable => ({
     handle: async (params) => {
       checkNames(params);
       const threadId = await storedThread(server, params.threadId);
-      const { attachments } = await server.memos.read(threadId);
-      const found = attachments.find(isNamed(params));
+      const before = await server.memos.change(threadId, ({ attachments }) => ({
+        attachments: attachments.filter((each) => !isNamed(params)(each)),
+      }));
+      const found = before.attachments.find(isNamed(params));
       if (found === undefined) return {};
-      await server.memos.change(threadId, { attachments: attachments.filter((each) => each !== found) });
       tell(server, threadId, found, "deleted");
       return {};
     },
@@ -76,13 +77,15 @@ export const attachmentMethods = (server: ServerContext): MethodTable => ({
 
 async function add(server: ServerContext, threadId: ThreadId, given: Named & { readonly payload: unknown }) {
   const { attachmentType, identityKey } = given;
-  const { attachments } = await server.memos.read(threadId);
-  const found = attachments.find(isNamed(given));
-  if (found !== undefined) return { outcome: "existing", attachment: found };
-  if (attachments.length >= MOST) throw invalidParams(`a thread has at most ${MOST} attachments`);
   const createdAt = Math.floor(server.clock.now() / 1000);
   const attachment = { id: newItemId(), attachmentType, identityKey, payload: given.payload, createdAt };
-  await server.memos.change(threadId, { attachments: [...attachments, attachment] });
+  const before = await server.memos.change(threadId, ({ attachments }) => {
+    if (attachments.some(isNamed(given))) return {};
+    if (attachments.length >= MOST) throw invalidParams(`a thread has at most ${MOST} attachments`);
+    return { attachments: [...attachments, attachment] };
+  });
+  const found = before.attachments.find(isNamed(given));
+  if (found !== undefined) return { outcome: "existing", attachment: found };
   tell(server, threadId, attachment, "created");
   return { outcome: "created", attachment };
 }

@@ -111,7 +111,7 @@ async function start(server: ServerContext, params: z.infer<typeof startSchema>,
   const { threadId, thread } = await withContext("error creating thread", () =>
     manager.startThread(config, originator === null ? options : { ...options, originator }),
   );
-  if (tools.length > 0 && params.ephemeral !== true) await server.memos.change(threadId, { tools });
+  if (tools.length > 0 && params.ephemeral !== true) await server.memos.change(threadId, () => ({ tools }));
   if (params.ephemeral === true)
     views.ephemeral.set(threadId, { preview: "", forkedFromId: null, createdAt: clock.now(), originator, historyMode });
   const subscription = hub.follow(call.connection, threadId);
@@ -255,7 +255,7 @@ async function fork(server: ServerContext, params: z.infer<typeof forkSchema>, c
     manager.forkThread({ from: source, at, config: withTools(server, config, tools) }, optionsOf(call)),
   );
   if (tools.length + attachments.length > 0 && !isEphemeral) {
-    await server.memos.change(threadId, { tools, attachments: attachmentsOfFork(attachments, clock.now()) });
+    await server.memos.change(threadId, () => ({ tools, attachments: attachmentsOfFork(attachments, clock.now()) }));
   }
   if (!isEphemeral) await inheritName(server, { from: sourceId, to: threadId });
   if (isEphemeral) {
