@@ -16,7 +16,7 @@ const TO_HEAR = [
   ...["item/started", "item/completed", "item/agentMessage/delta", "item/reasoning/summaryTextDelta", "error"],
   ...["item/commandExecution/outputDelta", "item/commandExecution/requestApproval", "item/fileChange/requestApproval"],
   ...["item/plan/delta", "thread/goal/updated", "thread/goal/cleared", "thread/queue/changed"],
-  ...["process/outputDelta", "process/exited", "thread/attachment/updated"],
+  ...["process/outputDelta", "process/exited", "thread/attachment/updated", "thread/section/changed"],
   ...["serverRequest/resolved", "account/updated", "account/login/completed", "deprecationNotice"],
 ];
 
