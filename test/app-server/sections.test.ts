@@ -201,11 +201,13 @@ test("a damaged file is told of and stays as it is; threads are shown without se
 
 test("once its server has ended, nothing is opened again", async (t) => {
   const home = await homeOf(t);
-  const sections = new Sections(home, { clock: new ManualClock(), logger: silentLog });
+  const warnings: unknown[] = [];
+  const logger = { ...silentLog, warn: (facts: unknown) => warnings.push(facts) };
+  const sections = new Sections(home, { clock: new ManualClock(), logger });
   const threadId = newThreadId();
   await sections.move(threadId, { sectionId: PINNED });
   sections[Symbol.dispose]();
-  assert.equal(sections.placeOf(threadId), undefined);
+  assert.deepEqual([sections.placeOf(threadId), warnings], [undefined, []]);
   await assert.rejects(sections.create("late", null), /the server has ended/);
 });
 
