@@ -161,6 +161,22 @@ describe("a write that fails", () => {
     assert.deepEqual(texts(path), ["last words"]);
   });
 
+  test("a store that closes over lines that it cannot write tells it, and frees its threads", async () => {
+    await using home = new TempHome();
+    const { disk, store, heard, writer } = await begin(home);
+    writer.append(user("stored"));
+    await writer.flush();
+    writer.append(user("last words"));
+    disk.roomBytes = 0;
+    await assert.rejects(store.close(), StoreIoError);
+    assert.match(heard.at(-1)?.message ?? "", /the store is closed/);
+    await assert.rejects(writer.flush(), /the store is closed/);
+    const next = await home.open().open(writer.threadId);
+    next.append(user("of the next"));
+    await next.close();
+    assert.deepEqual(texts(writer.rolloutPath), ["stored", "of the next"]);
+  });
+
   test("one thread's trouble does not hold up another", async () => {
     await using home = new TempHome();
     const { disk, store, writer, path } = await begin(home);
