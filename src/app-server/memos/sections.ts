@@ -264,8 +264,16 @@ function transaction<T>(db: DatabaseSync, work: (db: DatabaseSync) => T): T {
     db.exec("COMMIT");
     return result;
   } catch (error) {
-    if (db.isTransaction) db.exec("ROLLBACK");
+    rollBack(db);
     throw error;
+  }
+}
+
+function rollBack(db: DatabaseSync): void {
+  try {
+    db.exec("ROLLBACK");
+  } catch {
+    // Some errors have ended the transaction already.
   }
 }
 
