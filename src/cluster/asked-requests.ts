@@ -10,6 +10,7 @@ import { toWire } from "./wire-error.ts";
 import type { WorkerThreads } from "./worker-threads.ts";
 
 type RequestMessage = Extract<Asking, { kind: "request" }>;
+type StepMessage = Extract<Asking, { kind: "step" }>;
 type ServerMessage = Extract<Asking, { kind: "mcp" }>;
 type OpMessage = Extract<Message, { kind: "op" }>;
 
@@ -92,6 +93,12 @@ export class AskedRequests {
     const work = (): Promise<ServerAnswer> =>
       how === "again" && "tool" in ask ? Promise.resolve(cutOff(ask)) : this.#worker.askServer(thread, ask, signal);
     asked.begin = () => this.#settle(asked, work());
+  }
+
+  /** Asked again, it is answered again. */
+  noteStep(thread: LiveThread, { id, ask }: StepMessage): void {
+    const asked = this.#note(id);
+    if (asked !== undefined) this.#settle(asked, this.#worker.stepOf(thread, ask, this.#stop));
   }
 
   #settle({ reply }: Asked, answer: Promise<unknown>): void {

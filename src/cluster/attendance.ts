@@ -350,6 +350,8 @@ export class Attendance {
         return this.requests.ask(thread, message, isAgain ? "again" : "new");
       case "mcp":
         return this.requests.askServer(thread, message, this.#repeated.has(message.id) ? "again" : "new");
+      case "step":
+        return this.requests.noteStep(thread, message);
       case "giveUp":
         return this.requests.giveUp(thread, message.request);
     }

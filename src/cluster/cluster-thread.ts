@@ -14,6 +14,7 @@ export interface ClusterThread
     Pick<
       Thread,
       | "pendingUserQuestions"
+      | "step"
       | "schedule"
       | "cancelTimer"
       | "setPriority"

@@ -12,15 +12,12 @@ type Refusals<Name extends PropertyKey> = { readonly [N in Name & string]: Refus
 
 const TIMERS =
   "the engine keeps the timers, and a handle is told of none that others have set; keep what schedule gives";
-const STEPS =
-  "a step's work and its stored result belong to the process that writes the thread; have a tool of the workers do it";
 
 /** Whoever adds a member to Thread decides here, or in ClusterThread, what it is over a cluster. */
 export const REFUSED_OF_THREADS: Refusals<Exclude<keyof Thread, keyof ClusterThread>> = {
   actor: ["value", "its actor is on the worker that runs it"],
   terminals: ["value", "background commands are the worker's, and end with the turn's invocation"],
   timers: ["value", TIMERS],
-  step: ["promise", STEPS],
 };
 
 const ALL = "no process hears all threads of a cluster; follow the threads that you hold";

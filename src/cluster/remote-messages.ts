@@ -211,6 +211,8 @@ export class RemoteMessages {
 type Given = { readonly receiver: Receiver; readonly id: string; readonly reply: string };
 
 /** What is asked beside what threads say to each other. */
-type About = Pick<Extract<Asking, { kind: "mcp" }>, "kind" | "ask">;
+type About =
+  | Pick<Extract<Asking, { kind: "mcp" }>, "kind" | "ask">
+  | Pick<Extract<Asking, { kind: "step" }>, "kind" | "ask">;
 
 const sent = ({ id, from, message }: Post) => ({ id, from, message });

@@ -1,5 +1,6 @@
 /** A thread of a cluster, as a program holds it: the same face as a thread of a manager, over any workers that come to run it. */
 import type { Observable } from "rxjs";
+import { onceAborted } from "../kernel/abort-listeners.ts";
 import { withDeadline } from "../kernel/cancellation.ts";
 import { systemClock } from "../kernel/clock.ts";
 import type { AgentStatus } from "../protocol/agent-status.ts";
@@ -33,6 +34,7 @@ import {
 } from "../thread/call-checks.ts";
 import { withKnownInput } from "../thread/known-input.ts";
 import type { PublishReport, RequestOptions, SendOptions } from "../thread/messaging.ts";
+import { type StepOptions, Steps, type StepWork } from "../thread/steps.ts";
 import type {
   ActiveTurn,
   EventsOptions,
@@ -56,13 +58,14 @@ import type { ClusterSubscription, ClusterThread } from "./cluster-thread.ts";
 import { Feed, type FeedSource } from "./feed.ts";
 import { MessageLine } from "./message-line.ts";
 import { REFUSED_OF_THREADS, refuseMembers } from "./refused-members.ts";
+import { RemoteSteps } from "./remote-steps.ts";
 import { RemoteStream } from "./remote-stream.ts";
 import { RemoteSubmissions } from "./remote-submissions.ts";
 import { RemoteTurns } from "./remote-turns.ts";
 import { RemoteView } from "./remote-view.ts";
 import { RemoteWatches } from "./remote-watch.ts";
 import type { ThreadHost } from "./thread-host.ts";
-import { type Facts, type LiveState, type Look, type Message, shownConfig } from "./wire.ts";
+import { type Facts, type LiveState, type Look, type Message, type StepAnswer, shownConfig } from "./wire.ts";
 
 const DEFAULT_SHUTDOWN_MS = 10_000;
 
@@ -91,6 +94,7 @@ export class RemoteThread implements ClusterThread, FeedSource {
     interrupt: () => this.interrupt(),
   });
   #watches: RemoteWatches | undefined;
+  #steps: Steps | undefined;
   /** Fires when the thread has ended. */
   readonly #ended = new AbortController();
   readonly #line: MessageLine;
@@ -346,6 +350,31 @@ export class RemoteThread implements ClusterThread, FeedSource {
 
   async receive(message: Message, signal: AbortSignal): Promise<void> {
     await this.#submissions.send(message, signal);
+  }
+
+  /** The function runs here; a worker writes down what became of it. */
+  async step<T>(id: string, work: StepWork<T>, options: StepOptions = {}): Promise<T> {
+    checkCall("step", options);
+    options.signal?.throwIfAborted();
+    if (this.#isClosed) throw new ThreadClosedError(this.id);
+    this.#steps ??= this.#stepping();
+    const steps = this.#steps;
+    return this.#bounded(`step \`${id}\``, (signal) => steps.run(id, work, { ...options, signal }), options);
+  }
+
+  #stepping(): Steps {
+    const steps = new Steps(
+      new RemoteSteps({
+        threadId: this.id,
+        ask: async (ask, signal) => {
+          const what = `what a worker says of step \`${ask.step}\``;
+          return (await this.#host.messages.ask(this, { kind: "step", ask }, { what, signal })) as StepAnswer;
+        },
+        closedError: () => new ThreadClosedError(this.id),
+      }),
+    );
+    onceAborted(this.#ended.signal, () => steps.close());
+    return steps;
   }
 
   async askServer(ask: ServerAsk, options: WaitOptions = {}): Promise<ServerAnswer> {

@@ -24,6 +24,8 @@ const serverAsk = z
   .looseObject({ server: text })
   .and(z.union([z.looseObject({ tool: text }), z.looseObject({ uri: text })]));
 
+const stepAsk = z.looseObject({ step: text, ref: text, what: z.enum(["begin", "alive", "done", "failed"]) });
+
 const message = z.looseObject({ id: text, to: uuid.optional() }).and(
   z.discriminatedUnion("kind", [
     z.looseObject({ kind: z.literal("op"), op }),
@@ -37,6 +39,7 @@ const message = z.looseObject({ id: text, to: uuid.optional() }).and(
     z.looseObject({ kind: z.literal("message"), from, message: tagged, topic: text.nullable() }),
     z.looseObject({ kind: z.literal("request"), from, message: tagged, reply: text }),
     z.looseObject({ kind: z.literal("mcp"), ask: serverAsk, reply: text }),
+    z.looseObject({ kind: z.literal("step"), ask: stepAsk, reply: text }),
     z.looseObject({ kind: z.literal("giveUp"), request: text }),
   ]),
 );

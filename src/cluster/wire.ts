@@ -161,11 +161,30 @@ type Told =
     }
   /** What a client asks of one of the thread's MCP servers. */
   | { readonly kind: "mcp"; readonly id: string; readonly ask: ServerAsk; readonly reply: string }
+  /** What a client says of a step whose function it runs. */
+  | { readonly kind: "step"; readonly id: string; readonly ask: StepAsk; readonly reply: string }
   /** Nobody waits for the reply any more. */
   | { readonly kind: "giveUp"; readonly id: string; readonly request: string };
 
 /** What is answered to the invocation `reply`, which waits for it. */
 export type Asking = Extract<Message, { readonly reply: string }>;
+
+/** Whoever has begun a step and is not heard of for so long has lost it to the next one that asks. */
+export const STEP_HELD_MS = 30_000;
+
+/** `ref`: who has begun it. */
+export type StepAsk = { readonly step: string; readonly ref: string } & (
+  | { readonly what: "begin"; readonly onCut?: "rerun" | "fail" | undefined }
+  | { readonly what: "alive" | "failed" }
+  | { readonly what: "done"; readonly value?: unknown }
+);
+
+/** Its result; or that it is the asker's now, having been cut so often; or that another one is at it. */
+export type StepAnswer =
+  | { readonly done: true; readonly value?: unknown }
+  | { readonly cuts: number }
+  | { readonly held: true }
+  | { readonly [none: string]: never };
 
 /** What a request comes to. */
 export type Replied = { readonly value?: unknown } | { readonly error: ErrorJson };

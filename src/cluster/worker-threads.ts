@@ -11,7 +11,16 @@ import type { ServerAnswer, ServerAsk } from "../protocol/server-ask.ts";
 import type { ResolvedThreadConfig, ThreadConfig } from "../protocol/thread-config.ts";
 import type { StandingNotes } from "../store/standing-notes.ts";
 import { LiveThread } from "../thread/live-thread.ts";
-import { type ClusterNote, type Facts, PROTOCOL_VERSION, type Run, readNote, type SentConfig } from "./wire.ts";
+import {
+  type ClusterNote,
+  type Facts,
+  PROTOCOL_VERSION,
+  type Run,
+  readNote,
+  type SentConfig,
+  type StepAnswer,
+  type StepAsk,
+} from "./wire.ts";
 
 /** What of a manager a worker uses. */
 export type WorkerThreads = {
@@ -37,6 +46,8 @@ export type WorkerThreads = {
   answer(post: Post, signal: AbortSignal): Promise<unknown>;
   /** Asks an MCP server of the thread's, and the thread's user for it. */
   askServer(thread: LiveThread, ask: ServerAsk, signal: AbortSignal): Promise<ServerAnswer>;
+  /** Writes down what a client says of a step. @throws StepFailedError */
+  stepOf(thread: LiveThread, ask: StepAsk, signal: AbortSignal): Promise<StepAnswer>;
   isServing(threadId: ThreadId): boolean;
   /** Of a thread that is not loaded here. */
   budgetOf(threadId: ThreadId, config: ResolvedThreadConfig): Promise<BudgetUse | undefined>;

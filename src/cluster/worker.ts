@@ -36,6 +36,7 @@ import {
 } from "./wire.ts";
 import type { WorkerActions } from "./worker-actions.ts";
 import { WorkerEndpoint } from "./worker-endpoint.ts";
+import { WorkerSteps } from "./worker-steps.ts";
 import { factsOf, liveOf, loadThread, newNote, noteOf, type WorkerThreads } from "./worker-threads.ts";
 
 /** What a worker is made of. */
@@ -154,6 +155,7 @@ class ClusterWorker implements Worker, WorkerActions {
     const sdk = loadSdk();
     this.#endpoint = new WorkerEndpoint({ sdk, services: servicesOf(sdk, this), live: this, identityKeys, logger });
     this.#advertise = advertise;
+    const steps = new WorkerSteps(notes);
     this.#threads = {
       ...{ manager, notes, logger, leasePatienceMs },
       url: () => this.#advertise ?? this.#url ?? null,
@@ -168,6 +170,7 @@ class ClusterWorker implements Worker, WorkerActions {
       promptOf: (thread, post) => runtime.messages.promptOf(thread, post),
       answer: (post, signal) => runtime.messages.answer(post, signal),
       askServer: (thread, ask, signal) => serve(runtime.mcp, thread, ask, signal),
+      stepOf: (thread, ask, signal) => steps.answer(thread, ask, signal),
       isServing: (threadId) => runtime.messages.mail.isServing(threadId),
       async timersOf(threadId) {
         const note = await notes.read(threadId, "timers");

@@ -129,7 +129,7 @@ export type RolloutItem =
   | { type: "logic_state"; payload: unknown }
   /** Skein's own: what a group of threads has come to; read by src/manager/group-record.ts. */
   | { type: "group_event"; payload: unknown }
-  /** Skein's own: how far a durable step is; read by src/thread/steps.ts. */
+  /** Skein's own: how far a durable step is; read by src/thread/step-lines.ts. */
   | { type: "durable_step"; payload: unknown }
   | { type: UnknownKind; payload: unknown };
 

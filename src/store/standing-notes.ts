@@ -8,7 +8,7 @@ import { jsonForm } from "../protocol/json-form.ts";
 import { isJsonObject } from "../protocol/unknown-kind.ts";
 
 /** What is kept of a thread beside its lines. */
-export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "watches", "cluster"] as const;
+export const NOTE_KINDS = ["budget", "timers", "mail", "notice", "watches", "cluster", "steps"] as const;
 /** One kind of it. */
 export type NoteKind = (typeof NOTE_KINDS)[number];
 

@@ -33,6 +33,7 @@ import { type Addressee, Mailbox } from "./mailbox.ts";
 import type { PublishReport, RequestOptions, SendOptions, Subscription, ThreadMessenger } from "./messaging.ts";
 import { shownToModel, withOutput } from "./output-schema.ts";
 import { statusOver } from "./status-over.ts";
+import { StepLines } from "./step-lines.ts";
 import { type StepOptions, Steps, type StepWork } from "./steps.ts";
 import { type Handing, handOver, isGone, outcomeOf } from "./submissions.ts";
 import type {
@@ -352,7 +353,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     checkCall("step", options);
     options.signal?.throwIfAborted();
     if (this.#isClosed) throw this.closedError();
-    this.#steps ??= new Steps(this);
+    this.#steps ??= new Steps(new StepLines(this));
     const steps = this.#steps;
     return bounded(this, `step \`${id}\``, (signal) => steps.run(id, work, { ...options, signal }), options);
   }

@@ -5,7 +5,6 @@
  * `failed`. So a step whose process dies while its function runs is known as cut, and a fork has the results of the place that it was
  * forked at.
  */
-import * as z from "zod";
 import { type Backoff, backoffDelay } from "../kernel/backoff.ts";
 import { raceAbort } from "../kernel/cancellation.ts";
 import { type Clock, sleep } from "../kernel/clock.ts";
@@ -13,8 +12,6 @@ import { textOfThrown } from "../kernel/thrown.ts";
 import { type ErrorCode, InvalidRequestError, SkeinError, StepFailedError } from "../protocol/errors.ts";
 import type { ThreadId } from "../protocol/ids.ts";
 import { ModelError } from "../protocol/model-error.ts";
-import type { RolloutItem } from "../protocol/rollout.ts";
-import type { ThreadStore } from "../store/thread-store.ts";
 import { RunningStep } from "./running-step.ts";
 import { checkPlain } from "./saved-state.ts";
 import type { WaitOptions } from "./wait-options.ts";
@@ -56,52 +53,42 @@ export type StepWork<T> = (context: StepContext) => T | PromiseLike<T>;
 const MAX_RESULT_BYTES = 1024 * 1024;
 const MAX_ID_LENGTH = 256;
 const DEFAULT_ATTEMPTS = 3;
-const LINE = "durable_step";
 
-const lineSchema = z.union([
-  z.looseObject({ id: z.string(), status: z.enum(["begun", "failed"]) }),
-  z.looseObject({ id: z.string(), status: z.literal("done"), value: z.unknown() }),
-]);
-
-/** The life of the thread that the steps belong to now. */
-export interface SteppingLife {
+/** A step that is begun: who has it tells what becomes of it. */
+export type BegunStep = {
   readonly threadId: ThreadId;
-  readonly epoch: number;
   readonly clock: Clock;
-  readonly store: ThreadStore;
-  readonly origin: "new" | "resumed" | "forked";
-  record(item: RolloutItem): void;
-  readonly storage: { flush(): Promise<void> };
-}
+  readonly cuts: number;
+  /** Fires when somebody else has it. */
+  readonly lost?: AbortSignal | undefined;
+  /** Resolves when the result is stored, JSON or nothing. */
+  finish(json: string | undefined, signal: AbortSignal): Promise<void>;
+  fail(): Promise<void>;
+};
 
-/** Whose steps they are, over all of its lives. */
-interface Stepping {
-  /** The life that the thread leads now, loaded again where it has left memory. @throws ThreadClosedError */
-  inMemory(signal: AbortSignal | undefined): Promise<SteppingLife>;
+export type StepResult = { readonly json: string | undefined };
+
+/** Where it is written down what became of a thread's steps. */
+export interface StepLedger {
+  /** Whether its result is known here. */
+  isDone(id: string, signal: AbortSignal | undefined): Promise<boolean>;
+  /** @throws StepFailedError for one that was cut, where `onCut` says so */
+  begin(id: string, onCut: StepOptions["onCut"], signal: AbortSignal): Promise<BegunStep | StepResult>;
   closedError(): Error;
 }
 
-/** What the rollout says of the steps. */
-type Known = {
-  readonly epoch: number;
-  readonly done: Map<string, string | undefined>;
-  readonly cuts: Map<string, number>;
-};
-
 export class Steps {
-  readonly #thread: Stepping;
+  readonly #ledger: StepLedger;
   readonly #ending = new AbortController();
-  #known: Known | undefined;
-  #reading: Promise<Known> | undefined;
   readonly #running = new Map<string, RunningStep>();
 
-  constructor(thread: Stepping) {
-    this.#thread = thread;
+  constructor(ledger: StepLedger) {
+    this.#ledger = ledger;
   }
 
   /** The thread has ended. */
   close(): void {
-    this.#ending.abort(this.#thread.closedError());
+    this.#ending.abort(this.#ledger.closedError());
   }
 
   /**
@@ -117,8 +104,7 @@ export class Steps {
       // Whoever has begun it may have given it up: then this one does it.
       const settled = (result: Promise<unknown>) => result.catch(() => undefined);
       await running.result((result) => raceAbort(settled(result), options.signal));
-      const { done } = await this.#read(await this.#thread.inMemory(options.signal));
-      if (done.has(id)) break;
+      if (await this.#ledger.isDone(id, options.signal)) break;
     }
     const mine = new RunningStep(id, () => this.#runAlone(id, work, options));
     this.#running.set(id, mine);
@@ -130,39 +116,25 @@ export class Steps {
   }
 
   async #runAlone<T>(id: string, work: StepWork<T>, options: StepOptions): Promise<T> {
-    const first = await this.#thread.inMemory(options.signal);
-    const within = async (signal: AbortSignal) => {
-      const known = await this.#read(first);
-      if (!known.done.has(id)) await this.#carryOut(id, work, { ...options, signal });
-      return parsed(this.#known?.done.get(id)) as T;
-    };
     const { signal: ended } = this.#ending;
     const both = options.signal === undefined ? ended : AbortSignal.any([options.signal, ended]);
-    return raceAbort(within(both), both);
+    const within = async () => parsed(await this.#carryOut(id, work, { ...options, signal: both })) as T;
+    return raceAbort(within(), both);
   }
 
   /** Tries the function as often as the policy says, and stores what it gave. */
   async #carryOut<T>(
     id: string,
     work: StepWork<T>,
-    { attempts = DEFAULT_ATTEMPTS, backoff, retryOn, onCut, signal }: StepOptions & { signal: AbortSignal },
-  ): Promise<void> {
-    const life = await this.#thread.inMemory(signal);
-    const { cuts } = await this.#read(life);
-    const cut = cuts.get(id) ?? 0;
-    if (cut > 0 && onCut === "fail") {
-      throw new StepFailedError(
-        `step \`${id}\` was cut: its process ended while its function ran, and what it did is unknown`,
-        { stepId: id, reason: "cut" },
-      );
-    }
-    await this.#write(life, { id, status: "begun" }, signal);
+    { attempts = DEFAULT_ATTEMPTS, backoff, retryOn, onCut, signal: given }: StepOptions & { signal: AbortSignal },
+  ): Promise<string | undefined> {
+    const begun = await this.#ledger.begin(id, onCut, given);
+    if ("json" in begun) return begun.json;
+    const signal = begun.lost === undefined ? given : AbortSignal.any([given, begun.lost]);
     try {
-      await this.#attempt(id, work, { life, cuts: cut, attempts, backoff, retryOn, signal });
+      return await this.#attempt(id, work, { begun, attempts, backoff, retryOn, signal });
     } catch (error) {
-      const now = await this.#thread.inMemory(undefined).catch(() => undefined);
-      now?.record({ type: LINE, payload: { id, status: "failed" } });
-      if (now !== undefined) (await this.#read(now)).cuts.delete(id);
+      await begun.fail();
       throw error;
     }
   }
@@ -170,96 +142,56 @@ export class Steps {
   async #attempt<T>(
     id: string,
     work: StepWork<T>,
-    how: Pick<StepOptions, "backoff" | "retryOn"> & {
-      life: SteppingLife;
-      cuts: number;
-      attempts: number;
-      signal: AbortSignal;
-    },
-  ): Promise<void> {
-    const { life, cuts, attempts, backoff, retryOn, signal } = how;
+    how: Pick<StepOptions, "backoff" | "retryOn"> & { begun: BegunStep; attempts: number; signal: AbortSignal },
+  ): Promise<string | undefined> {
+    const { begun, attempts, backoff, retryOn, signal } = how;
     for (let attempt = 1; ; attempt += 1) {
-      const context = { attempt, cuts, idempotencyKey: `${life.threadId}/${id}`, signal };
+      const context = { attempt, cuts: begun.cuts, idempotencyKey: `${begun.threadId}/${id}`, signal };
       try {
         signal.throwIfAborted();
         const value = await raceAbort(
           Promise.resolve().then(() => work(context)),
           signal,
         );
-        await this.#finish(id, value, signal);
-        return;
+        return await finish(id, begun, value, signal);
       } catch (error) {
         if (signal.aborted || error instanceof ResultError) throw error instanceof ResultError ? error.cause : error;
         if (attempt >= attempts || !isTriedAgain(error, attempt, retryOn)) throw failed(id, attempt, error);
         const retryAfterMs = error instanceof ModelError ? error.retryAfterMs : undefined;
-        await sleep(life.clock, backoffDelay(attempt, { ...backoff, retryAfterMs }), signal);
+        await sleep(begun.clock, backoffDelay(attempt, { ...backoff, retryAfterMs }), signal);
       }
     }
-  }
-
-  async #finish(id: string, value: unknown, signal: AbortSignal): Promise<void> {
-    try {
-      if (value !== undefined) checkPlain(value, "result");
-      const json = value === undefined ? undefined : JSON.stringify(value);
-      if (json !== undefined && json.length > MAX_RESULT_BYTES) {
-        throw new InvalidRequestError(
-          `it has ${json.length} bytes, of at most ${MAX_RESULT_BYTES}; keep it elsewhere, and its place here`,
-        );
-      }
-      const life = await this.#thread.inMemory(signal);
-      const known = await this.#read(life);
-      known.done.set(id, json);
-      await this.#write(
-        life,
-        { id, status: "done", ...(json === undefined ? {} : { value: JSON.parse(json) }) },
-        signal,
-      );
-    } catch (cause) {
-      const isUnfit = cause instanceof InvalidRequestError;
-      const why = isUnfit
-        ? new InvalidRequestError(`the result of step \`${id}\` can't be stored: ${cause.message}`, { cause })
-        : cause;
-      throw new ResultError("no attempt", { cause: why });
-    }
-  }
-
-  async #write(life: SteppingLife, payload: object, signal: AbortSignal): Promise<void> {
-    life.record({ type: LINE, payload });
-    await raceAbort(life.storage.flush(), signal);
-  }
-
-  /** What the rollout says, read once in each life. */
-  async #read(life: SteppingLife): Promise<Known> {
-    if (this.#known?.epoch === life.epoch) return this.#known;
-    this.#reading ??= readSteps(life, this.#known).finally(() => {
-      this.#reading = undefined;
-    });
-    this.#known = await this.#reading;
-    return this.#known;
   }
 }
+
+async function finish(id: string, begun: BegunStep, value: unknown, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    if (value !== undefined) checkPlain(value, "result");
+    const json = value === undefined ? undefined : JSON.stringify(value);
+    if (json !== undefined && json.length > MAX_RESULT_BYTES) {
+      throw new InvalidRequestError(
+        `it has ${json.length} bytes, of at most ${MAX_RESULT_BYTES}; keep it elsewhere, and its place here`,
+      );
+    }
+    await begun.finish(json, signal);
+    return json;
+  } catch (cause) {
+    const isUnfit = cause instanceof InvalidRequestError;
+    const why = isUnfit
+      ? new InvalidRequestError(`the result of step \`${id}\` can't be stored: ${cause.message}`, { cause })
+      : cause;
+    throw new ResultError("no attempt", { cause: why });
+  }
+}
+
+export const cutError = (id: string): StepFailedError =>
+  new StepFailedError(`step \`${id}\` was cut: its process ended while its function ran, and what it did is unknown`, {
+    stepId: id,
+    reason: "cut",
+  });
 
 /** Not the function's: what it gave can't be stored. */
 class ResultError extends Error {}
-
-async function readSteps(life: SteppingLife, before: Known | undefined): Promise<Known> {
-  const known: Known = { epoch: life.epoch, done: new Map(), cuts: new Map() };
-  if (life.origin === "new" && before === undefined) return known;
-  await life.storage.flush();
-  for await (const page of life.store.load(life.threadId, { wants: (type) => type === LINE })) {
-    for (const line of page) if (line.type === LINE) take(known, line.payload);
-  }
-  return known;
-}
-
-function take({ done, cuts }: Known, payload: unknown): void {
-  const read = lineSchema.safeParse(payload);
-  if (!read.success) return;
-  const { id } = read.data;
-  if (read.data.status === "failed") cuts.delete(id);
-  else if (read.data.status === "begun") cuts.set(id, (cuts.get(id) ?? 0) + 1);
-  else done.set(id, read.data.value === undefined ? undefined : JSON.stringify(read.data.value));
-}
 
 const parsed = (json: string | undefined): unknown => (json === undefined ? undefined : JSON.parse(json));
 

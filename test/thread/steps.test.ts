@@ -49,6 +49,7 @@ test("SEMANTICS 11.4, 11.6: runs once in the thread's life: over calls, unloadin
   await using other = await rig({ store: r.store });
   const { thread: again } = await other.manager.resumeThread(threadId);
   assert.deepEqual(await again.step("fetch", work), first);
+  assert.equal(await again.step("nothing", () => 5 as never), undefined);
   assert.equal(runs, 1);
   assert.equal((await linesOf(r.store, threadId)).filter(({ type }) => type === "durable_step").length, 6);
 });
