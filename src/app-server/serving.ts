@@ -1,4 +1,5 @@
 /** What `skein app-server` serves its clients with; loaded once the first of them can come in. */
+import { AsyncStack } from "../kernel/async-stack.ts";
 import { capYoungGeneration } from "../kernel/young-generation.ts";
 import { type OpenedHome, openHome } from "../manager/home.ts";
 import { setUp } from "../manager/options.ts";
@@ -37,7 +38,7 @@ export const openHomeOf = (command: AppServerCommand): Promise<OpenedHome> =>
 /** Over the threads of a manager of this process. */
 export async function overManager(command: AppServerCommand, home: OpenedHome, reception: Reception): Promise<Serving> {
   const { store, newFiles, cwd, logger } = command;
-  await using stack = new AsyncDisposableStack();
+  await using stack = new AsyncStack();
   stack.use(capYoungGeneration());
   const goalTools = createGoalTools();
   const kept = { ...(store !== undefined && { store }), ...(newFiles !== undefined && { newFiles }) };
@@ -54,7 +55,7 @@ export async function overManager(command: AppServerCommand, home: OpenedHome, r
       server.drain();
       return turns.whenNone();
     },
-    [Symbol.asyncDispose]: () => made.disposeAsync(),
+    [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
   };
 }
 
@@ -67,7 +68,7 @@ export async function overCluster(
   if (store === undefined)
     throw new InvalidRequestError("a server over a cluster needs the store that its workers share");
   const { connect } = await import("../cluster/connect.ts");
-  await using stack = new AsyncDisposableStack();
+  await using stack = new AsyncStack();
   const cluster = stack.use(connect({ ingress, store }));
   const threads = stack.use(new ClusterThreads(cluster, setUp({ ...home.options, store })));
   stack.use(new Server({ threads, manager: undefined }, { home, cwd, logger }, reception));
@@ -75,7 +76,7 @@ export async function overCluster(
   return {
     begin: () => undefined,
     drained: () => Promise.resolve(),
-    [Symbol.asyncDispose]: () => made.disposeAsync(),
+    [Symbol.asyncDispose]: () => made[Symbol.asyncDispose](),
   };
 }
 

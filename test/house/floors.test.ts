@@ -107,6 +107,14 @@ suite("the house", () => {
     assert.deepEqual(wrong, []);
   });
 
+  test("nothing is used that the oldest Node we ask for does not have", () => {
+    const newer = /\bnew (?:Async)?DisposableStack\b|\bRegExp\.escape\(|\bError\.isError\(|\.isTransaction\b/;
+    assert.deepEqual(
+      sources.filter(({ text }) => newer.test(text)).map(({ path }) => path),
+      [],
+    );
+  });
+
   test("machines know src/protocol, xstate and each other, and nothing of time or chance", () => {
     const wrong = machines.flatMap((source) => [
       ...source.imports.filter((name) => {
