@@ -69,6 +69,8 @@ export class Attendance {
   readonly #repeated = new Set<string>();
   /** Agents whose notes are being written. */
   readonly #showing = new Set<Promise<void>>();
+  /** An earlier worker has handed over what the invocation was made for. */
+  #hasBegun = false;
   /** The thread is being let go of: what comes now begins an invocation of its own. */
   #isOver = false;
 
@@ -186,6 +188,7 @@ export class Attendance {
 
   /** A message of another thread waits for room in the mail: nobody else keeps it. */
   async #handFirst(thread: LiveThread, message: Message, how: "new" | "again"): Promise<void> {
+    if (message.kind === "message" && this.#hasBegun) return;
     for (;;) {
       try {
         return await this.#hand(thread, message, { isAgain: how === "again" });
@@ -305,9 +308,14 @@ export class Attendance {
     return this.requests.replyTo(id);
   }
 
-  /** A message that an earlier worker has taken: what it was meant for is meant again, and nothing that came later. */
+  /**
+   * A message that an earlier worker has taken: what it was meant for is meant again, and nothing that came later. Mail is stored, and given from
+   * there: of what has been handled, only the newest is known by its id.
+   */
   takeAgain(message: Message, { answered, interrupted: turnId }: Extract<Delivery, { taken: true }>): void {
     const { id, to } = message;
+    this.#hasBegun = true;
+    if (message.kind === "message") return;
     if (isAnswer(message)) this.#decisions.note(message.op, answered);
     else if (!interrupts(message))
       this.#takeQuietly({ ...message, ...(message.kind === "op" && { fired: undefined }) });

@@ -65,6 +65,8 @@ export class Mail {
   readonly #writes = new SingleFlight<void, ThreadId>();
   readonly #serving = new Set<Promise<void>>();
   readonly #served = new Set<Box>();
+  /** Threads that have just come into memory, and whose boxes are being read. */
+  readonly #reading = new Set<{ readonly threadId: ThreadId }>();
 
   constructor(host: MailHost) {
     this.#host = host;
@@ -75,9 +77,9 @@ export class Mail {
     return this.#boxes.size;
   }
 
-  /** Whether mail of the thread is being given to it. */
+  /** Whether mail of the thread is being given to it, or will be where there is any. */
   isServing(threadId: ThreadId): boolean {
-    return [...this.#served].some((box) => box.threadId === threadId);
+    return [...this.#served, ...this.#reading].some((each) => each.threadId === threadId);
   }
 
   /** Resolves when the message is stored; one that is there already is so once. @throws OverloadedError, StoreIoError */
@@ -96,8 +98,11 @@ export class Mail {
 
   /** A thread is in memory: what waits for it is given to it. */
   noteLoaded({ id, config }: LiveThread): void {
+    const place = { threadId: id };
+    this.#reading.add(place);
     const reading = this.#boxOf(id, config).then((box) => this.#serve(box));
-    reading.catch((err: unknown) => {
+    const read = reading.finally(() => this.#reading.delete(place));
+    read.catch((err: unknown) => {
       if (!this.#host.isClosing) this.#host.logger.warn({ threadId: id, err }, "a thread's mail could not be read");
     });
   }

@@ -169,6 +169,37 @@ suite("messages of a cluster", { timeout: 240_000 }, () => {
     );
   });
 
+  test("of many none that was handled is given again when the worker ends that did", async () => {
+    got.length = 0;
+    gate = latch();
+    await using cluster = await testCluster(memoryStore(), office, { workers: 1 });
+    const threads = cluster.connect();
+    const { thread } = await threads.startThread({ logic: "clerk" });
+    const count = 120;
+    await threads.send(thread, { type: "slow", n: -1 });
+    for (let n = 0; n < count; n += 1) await threads.send(thread, { type: "order", n });
+    await threads.send(thread, { type: "slow", n: count });
+    const before = gate;
+    gate = latch();
+    before.open();
+    await until(() => got.length === count + 3);
+    const [first] = cluster.places;
+    await cluster.add();
+    cluster.balancer.targets.shift();
+    await first?.worker.close({ deadlineMs: 0 });
+    await until(() => got.length > count + 3);
+    gate.open();
+    assert.equal((await thread.run("x")).lastAgentMessage, "heard x");
+    const told = got.flatMap((each) =>
+      (each as { type?: string }).type === "order" ? [(each as { n: number }).n] : [],
+    );
+    assert.deepEqual(
+      told,
+      Array.from({ length: count }, (_, n) => n),
+    );
+    assert.equal(got.filter((each) => (each as { n?: number }).n === -1).length, 1);
+  });
+
   test("a request whose worker ends is asked again elsewhere, and answered; what is said after it comes after it", async () => {
     got.length = 0;
     gate = latch();
