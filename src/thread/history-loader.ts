@@ -1,11 +1,13 @@
 import { yieldToLoop } from "../kernel/yield-to-loop.ts";
 import type { EventMsg } from "../protocol/event.ts";
-import type { SubmissionId } from "../protocol/ids.ts";
+import { newItemId, type SubmissionId, toTurnId } from "../protocol/ids.ts";
+import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import { type Op, parseOp } from "../protocol/op.ts";
+import type { SubmissionItem } from "../protocol/rollout.ts";
 import type { RolloutProblem } from "../store/rollout-problem.ts";
 import { INTERNAL_SUBMISSION } from "../turn/announcement.ts";
 import type { History } from "../turn/history.ts";
-import { itemsOf } from "../turn/user-message.ts";
+import { itemsOf, splitInput } from "../turn/user-message.ts";
 import type { HistoryReader, ReadThread } from "./history-reader.ts";
 import type { Rebuilt } from "./rebuild.ts";
 import type { SubmissionLedger } from "./submission-ledger.ts";
@@ -95,20 +97,31 @@ export class HistoryLoader {
     for (const item of rebuilt.waiting.all()) {
       // A fork inherits the lines of the thread that has taken it, and this life's own ops still wait for their turn.
       if (item.thread_id !== thread.threadId || thread.intake.ledger.isOwn(item)) continue;
-      await this.#takeUp(item.op, signal);
+      await this.#takeUp(item, signal);
       thread.intake.ledger.noteTakenBefore(item);
     }
   }
 
-  /** A process died before the input was in the history: the model hears of it with the next turn, as of one that was cut. */
-  async #takeUp(stored: unknown, signal: AbortSignal): Promise<void> {
+  /**
+   * A process died before the input was in the history: the model hears of it with the next turn, as of one that was cut, and whoever reads
+   * the thread sees it in the turn that it was given to.
+   */
+  async #takeUp({ op: stored, turn_id: turnId }: SubmissionItem, signal: AbortSignal): Promise<void> {
     const op = readOp(stored);
-    const items =
-      op?.type === "inject_items"
-        ? op.items
-        : op?.type === "user_input" || op?.type === "user_turn"
-          ? await itemsOf(op.items, { cwd: this.#thread.config.cwd, signal })
-          : [];
-    for (const item of items) this.#thread.publish(INTERNAL_SUBMISSION, { type: "raw_response_item", item });
+    if (op?.type === "inject_items") for (const item of op.items) this.#publish({ type: "raw_response_item", item });
+    if (op?.type !== "user_input" && op?.type !== "user_turn") return;
+    const thread = this.#thread;
+    for (const item of await itemsOf(op.items, { cwd: thread.config.cwd, signal }))
+      this.#publish({ type: "raw_response_item", item });
+    const { said } = splitInput(op.items);
+    if (said === undefined || turnId == null || ("is_internal" in op && op.is_internal === true)) return;
+    const name = "client_id" in op && op.client_id !== undefined ? { client_id: op.client_id } : {};
+    const item = { type: "UserMessage" as const, id: newItemId(), ...name, content: [...said] };
+    this.#publish({ type: "item_completed", thread_id: thread.threadId, turn_id: toTurnId(turnId), item });
+    for (const msg of legacyEventsOf(item)) this.#publish(msg);
+  }
+
+  #publish(msg: EventMsg): void {
+    this.#thread.publish(INTERNAL_SUBMISSION, msg);
   }
 }
