@@ -1,4 +1,5 @@
 /** A thread's events as an iterator: those of one incarnation after the other, until the thread is closed. */
+import { onceAborted } from "../kernel/abort-listeners.ts";
 import { type LinkedSignal, linkSignals } from "../kernel/cancellation.ts";
 import { type Cursor, isLagged } from "../kernel/event-log.ts";
 import type { Event, ThreadEvent } from "../protocol/event.ts";
@@ -140,7 +141,7 @@ function livesAfter(life: PastLife): PastLife[] {
 /** One event at a time, for callers that may give up: what one of them leaves is the next one's. */
 export class EventPull {
   readonly #stream: EventStream;
-  #pulled: Promise<Result> | undefined;
+  #pulled: Pulled | undefined;
 
   constructor(stream: EventStream) {
     this.#stream = stream;
@@ -151,15 +152,50 @@ export class EventPull {
    * @param wait waits as long as its caller wants to
    * @returns undefined when there are no more
    */
-  async next(wait: (pulled: Promise<Result>) => Promise<Result>): Promise<Event | undefined> {
+  async next(wait: (within: Pulled["within"]) => Promise<Result>): Promise<Event | undefined> {
     for (;;) {
-      this.#pulled ??= this.#stream.next();
+      this.#pulled ??= new Pulled(this.#stream.next());
       const pulled = this.#pulled;
-      const { done, value } = await wait(pulled);
+      const { done, value } = await wait((signal) => pulled.within(signal));
       if (done) return undefined;
       if (this.#pulled !== pulled) continue;
       this.#pulled = undefined;
       if (value.msg.type !== "session_configured") return { id: value.id, msg: value.msg };
+    }
+  }
+}
+
+/** An event on its way. Who gives up leaves nothing behind: a promise holds all that have ever waited for it. */
+class Pulled {
+  readonly #result: Promise<Result>;
+  readonly #waiting = new Set<PromiseWithResolvers<Result>>();
+  #isHere = false;
+
+  constructor(result: Promise<Result>) {
+    this.#result = result;
+    result.then(
+      (value) => this.#tell(({ resolve }) => resolve(value)),
+      (error: unknown) => this.#tell(({ reject }) => reject(error)),
+    );
+  }
+
+  #tell(one: (waiter: PromiseWithResolvers<Result>) => void): void {
+    this.#isHere = true;
+    for (const waiter of this.#waiting) one(waiter);
+  }
+
+  /** Rejects with the signal's reason if that comes first. */
+  async within(signal: AbortSignal | undefined): Promise<Result> {
+    signal?.throwIfAborted();
+    if (this.#isHere) return this.#result;
+    const waiter = Promise.withResolvers<Result>();
+    const stop = signal && onceAborted(signal, () => waiter.reject(signal.reason));
+    this.#waiting.add(waiter);
+    try {
+      return await waiter.promise;
+    } finally {
+      this.#waiting.delete(waiter);
+      stop?.();
     }
   }
 }

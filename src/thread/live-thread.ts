@@ -303,7 +303,7 @@ export class LiveThread implements Thread, Lives, Observed, Addressee {
     checkCall("nextEvent", options);
     options.signal?.throwIfAborted();
     this.#pull ??= new EventPull(new EventStream(this, this.#incarnation, { after: 0 }));
-    const event = await this.#pull.next((pulled) => bounded(this, "the next event", () => pulled, options));
+    const event = await this.#pull.next((within) => bounded(this, "the next event", within, options));
     if (event === undefined) throw this.closedError();
     return event;
   }

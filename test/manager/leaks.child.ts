@@ -1,7 +1,7 @@
 /** Many threads come and go; run with --expose-gc by leaks.test.ts. Prints one JSON line. */
 import { setImmediate as macrotask } from "node:timers/promises";
 import * as z from "zod";
-import { AgentControl, memoryStore, type ThreadGroup, ThreadManager } from "../../src/index.ts";
+import { AgentControl, memoryStore, type Thread, type ThreadGroup, ThreadManager } from "../../src/index.ts";
 import { runtimeOf } from "../../src/manager/runtime-of.ts";
 import { scriptedClient } from "../../src/model/scripted-client.ts";
 
@@ -40,6 +40,14 @@ async function besideOne(manager: ThreadManager, n: number): Promise<void> {
   await down;
 }
 
+/** Somebody waits for what never comes, and gives up. */
+async function givenUp(thread: Thread): Promise<void> {
+  const controller = new AbortController();
+  const waiting = thread.nextEvent({ signal: controller.signal }).catch((error: unknown) => error);
+  controller.abort("enough");
+  await waiting;
+}
+
 /** A thread joins a group, is ended by it or by itself, and is taken out of it. */
 async function memberOf(group: ThreadGroup, n: number): Promise<void> {
   const { thread } = await group.startThread();
@@ -52,9 +60,14 @@ async function cycles(): Promise<object> {
   const manager = await create();
   const group = mode === "members" ? await manager.group() : undefined;
   const before = process.getActiveResourcesInfo().length;
+  const silent = mode === "waits" ? (await manager.startThread()).thread : undefined;
   const round = async (threads: number) => {
     for (let n = 0; n < threads; n += 1) {
       if (n % 500 === 0) await macrotask();
+      if (silent !== undefined) {
+        await givenUp(silent);
+        continue;
+      }
       if (mode === "beside" || group !== undefined) {
         await (group === undefined ? besideOne(manager, n) : memberOf(group, n));
         continue;
@@ -71,6 +84,7 @@ async function cycles(): Promise<object> {
   await round(count);
   const last = await collect();
   await group?.stop();
+  await silent?.shutdown();
   const { residentThreads, unloadedThreads } = manager.capacity();
   const runtime = runtimeOf(manager);
   const left = {
