@@ -188,12 +188,16 @@ suite("submitting", () => {
 
 /** A thread whose running turn takes no input until it is interrupted: what is submitted stays in its mailbox. */
 async function stuck(mailbox: number, roomDeadlineMs = 60_000): Promise<{ r: Rig; thread: Thread }> {
-  const deaf = tool({ name: "deaf", description: "", execute: () => new Promise(() => {}) });
+  const running = latch();
+  const execute = () => {
+    running.open();
+    return new Promise<never>(() => {});
+  };
+  const deaf = tool({ name: "deaf", description: "", execute });
   const r = await rig({ tools: [deaf], limits: { mailbox, roomDeadlineMs }, script: [[call("deaf")]] });
   const { thread } = await r.manager.startThread();
   void thread.run("first").catch(() => undefined);
-  await until(() => r.model.asked === 1);
-  await settled();
+  await running.opened;
   return { r, thread };
 }
 
