@@ -1,5 +1,5 @@
-import { mkdirSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { makeFolderSync } from "../../kernel/make-folder.ts";
 
 const UNIX = "unix://";
 
@@ -15,6 +15,6 @@ export function listenUrlOf(url: string, { home, cwd }: { home: string; cwd: str
   const path = url.slice(UNIX.length);
   if (path !== "") return `${UNIX}${resolve(cwd, path)}`;
   const own = join(home, ...CONTROL_SOCKET);
-  mkdirSync(dirname(own), { recursive: true, mode: 0o700 });
+  makeFolderSync(dirname(own), 0o700);
   return `${UNIX}${own}`;
 }
