@@ -16,13 +16,10 @@ import type { ThreadConfig } from "../protocol/thread-config.ts";
 import { everyThread } from "../store/every-thread.ts";
 import { ALL_SOURCE_KINDS } from "../store/thread-query.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
-import type { TurnResult } from "../thread/turn-result.ts";
-import { TurnWatch } from "../thread/turn-watch.ts";
 import { type Answering, AskedRequests } from "./asked-requests.ts";
+import { AttendedTurns } from "./attended-turns.ts";
 import { answeredBy, EarlierDecisions, isAnswer, type OpMessage } from "./earlier-decisions.ts";
 import { changesSettings, interrupts, type SettingOp, settingsIn, startsTask } from "./message-kinds.ts";
-import { isShort, resultOf } from "./turn-results.ts";
-import { WholeLife } from "./whole-life.ts";
 import {
   type ClusterNote,
   type Delivery,
@@ -30,7 +27,6 @@ import {
   type Message,
   type Replied,
   readNote,
-  type SentResult,
   type TurnAnswer,
 } from "./wire.ts";
 import { isPassing, toWire } from "./wire-error.ts";
@@ -54,7 +50,7 @@ export class Attendance {
   readonly #worker: WorkerThreads;
   readonly #stop = linkSignals();
   readonly #ready = Promise.withResolvers<LiveThread>();
-  readonly #results = new Map<string, Promise<TurnResult<never>>>();
+  readonly #turns: AttendedTurns;
   readonly #decisions = new EarlierDecisions();
   #noted: AtWork | undefined;
   #done: Promise<unknown> = Promise.resolve();
@@ -76,12 +72,13 @@ export class Attendance {
 
   constructor(worker: WorkerThreads, threadId: ThreadId, invocation: string) {
     this.#worker = worker;
+    this.#turns = new AttendedTurns(worker.manager.store);
     this.threadId = threadId;
     this.invocation = invocation;
     this.#ready.promise.catch(() => undefined);
     const turns: Answering = {
       begin: (thread, message) => this.#handOp(thread, message, { isAgain: false }),
-      resultOf: (id) => this.#results.get(id),
+      resultOf: (id) => this.#turns.resultOf(id),
     };
     this.requests = new AskedRequests(worker, turns, this.#stop.signal);
   }
@@ -135,7 +132,7 @@ export class Attendance {
         await raceAbort(this.#rest(thread), signal);
       }
       this.#isOver = true;
-      const results = await this.#collect(signal);
+      const results = await this.#turns.collect(signal);
       const facts = await factsOf(thread);
       const hasTimers = thread.timers.length > 0;
       created.unsubscribe();
@@ -369,8 +366,7 @@ export class Attendance {
   async #handOp(thread: LiveThread, message: OpMessage, { isAgain }: { isAgain: boolean }): Promise<void> {
     const { id, op, rerun } = message;
     if (op.type === "interrupt") return thread.interrupt();
-    const watch = startsTask(message) ? new TurnWatch(new WholeLife(thread), toSubmissionId(id)) : undefined;
-    if (watch !== undefined) this.#results.set(id, watch.result);
+    const watch = startsTask(message) ? this.#turns.watch(thread, id) : undefined;
     // Only a turn bears its submission's id by itself.
     const isNew = message.isNew === true && !isAgain && startsTask(message);
     try {
@@ -382,10 +378,9 @@ export class Attendance {
       await submitted.catch(async (error: unknown) => {
         if (isNew || (await thread.outcomeOf(id)) === undefined) throw error;
       });
-      if (watch !== undefined && !isNew) await this.#settleKnown(thread, id, watch);
+      if (watch !== undefined && !isNew) await this.#turns.settleKnown(thread, id, watch);
     } catch (error) {
-      this.#results.delete(id);
-      watch?.stop();
+      if (watch !== undefined) this.#turns.forget(id, watch);
       throw error;
     }
   }
@@ -406,45 +401,10 @@ export class Attendance {
       await this.#worker.notes.write(thread.id, "cluster", { ...note, config, fence: thread.epoch });
   }
 
-  /** One that the thread has seen before runs no second time: what became of it stands in the history. */
-  async #settleKnown(thread: LiveThread, id: string, watch: TurnWatch): Promise<void> {
-    if (!watch.isRunning) return;
-    const outcome = await thread.outcomeOf(id);
-    if (!watch.isRunning) return;
-    const joined = outcome === "running" ? await this.#joined(thread, id) : undefined;
-    if (outcome === "running" && joined === undefined) return;
-    watch.stop();
-    const result = (joined?.ended ?? Promise.resolve()).then(() => this.#fromHistory(thread, id));
-    result.catch(() => undefined); // whoever collects the results hears of it
-    this.#results.set(id, result);
-  }
-
-  /** The end of the turn that the input has joined in an earlier life: nothing in this one bears its name. */
-  async #joined(thread: LiveThread, id: string): Promise<{ readonly ended: Promise<void> } | undefined> {
-    const trace = await thread.incarnation.intake.ledger.trace(toSubmissionId(id), undefined);
-    if (trace?.turnId == null || trace.turnId === id) return undefined;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const stop = new WholeLife(thread).observe({
-      event({ msg }) {
-        if (msg.type !== "task_complete" && msg.type !== "turn_aborted") return;
-        if (msg.turn_id === trace.turnId) resolve();
-      },
-      closed: (cause) => reject(new ThreadClosedError(thread.id, undefined, cause)),
-    });
-    return { ended: promise.finally(stop) };
-  }
-
-  async #fromHistory({ incarnation, id: threadId }: LiveThread, id: string): Promise<TurnResult<never>> {
-    const submission = toSubmissionId(id);
-    const { store } = this.#worker.manager;
-    const turnId = (await incarnation.intake.ledger.trace(submission, undefined))?.turnId ?? id;
-    return resultOf(store.load(threadId), { id: submission, turnId });
-  }
-
   /** Resolves when the thread has nothing to do, nor has any agent that it has started. */
   async #rest(thread: LiveThread): Promise<void> {
     for (;;) {
-      await Promise.all([...this.#results.values()].map((result) => result.catch(() => undefined)));
+      await this.#turns.ended();
       if ([thread, ...this.#agents()].every((each) => isAtRest(each) && !this.#worker.isServing(each.id))) return;
       await new Promise<void>((resolve) => {
         const stop = thread.observe({ event: () => done(), closed: () => done() });
@@ -456,15 +416,6 @@ export class Attendance {
         };
       });
     }
-  }
-
-  async #collect(signal: AbortSignal): Promise<TurnAnswer["results"]> {
-    const entries = [...this.#results].map(async ([id, result]) => {
-      const { items, ...rest } = await raceAbort(result, signal);
-      const sent: SentResult = { ...rest, items: isShort(items) ? items : null };
-      return [id, sent] as const;
-    });
-    return Object.fromEntries(await Promise.all(entries));
   }
 }
 
