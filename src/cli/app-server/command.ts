@@ -13,7 +13,6 @@ import {
 } from "../session-options.ts";
 import { type LogLevel, stderrLog } from "../stderr-log.ts";
 import type { Io } from "../terminal/io.ts";
-import { listenUrlOf } from "./listen-url.ts";
 
 const EXAMPLES = `
 Speaks the JSON-RPC protocol of Codex's app-server, v2 as of 0.169 and v1 as of 0.87: see PROTOCOL.md. Settings come from
@@ -74,14 +73,21 @@ export const appServerCommand = (io: Io): Command =>
     .addHelpText("after", EXAMPLES)
     .action(async (_, command: Command) => {
       const options = optionsOf<Options>(command);
-      const [{ runAppServer }, { LAST_ANSWERS_MS }, { ChosenStore, storeUrlOf }, { homeOf }, { ServerSignals }] =
-        await Promise.all([
-          import("../../app-server/serve.ts"),
-          import("../../app-server/connection.ts"),
-          import("../database.ts"),
-          import("../home-folder.ts"),
-          import("./signals.ts"),
-        ]);
+      const [
+        { runAppServer },
+        { LAST_ANSWERS_MS },
+        { ChosenStore, storeUrlOf },
+        { homeOf },
+        { listenUrlOf },
+        { ServerSignals },
+      ] = await Promise.all([
+        import("../../app-server/serve.ts"),
+        import("../../app-server/connection.ts"),
+        import("../database.ts"),
+        import("../home-folder.ts"),
+        import("./listen-url.ts"),
+        import("./signals.ts"),
+      ]);
       const { cluster } = options;
       if (cluster !== undefined && !/^https?:\/\/./.test(cluster))
         throw new UsageError("--cluster takes http://HOST:PORT");
