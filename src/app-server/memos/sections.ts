@@ -15,7 +15,7 @@ import { makeFolderSync } from "../../kernel/make-folder.ts";
 import { StoreIoError } from "../../protocol/errors.ts";
 import { newItemId, parseThreadId, type ThreadId } from "../../protocol/ids.ts";
 import { makePrivateFile, PRIVATE_FOLDER } from "../../store/file/file-system.ts";
-import { isSqliteBusy, loadSqlite } from "../../store/file/sqlite.ts";
+import { inTransaction, isSqliteBusy, loadSqlite } from "../../store/file/sqlite.ts";
 import { invalidParams, invalidRequest, RpcError, textOfError } from "../rpc-error.ts";
 
 const appearanceSchema = z.object({ icon: z.string().nullable(), color: z.string().nullable() });
@@ -198,7 +198,7 @@ export class Sections implements Disposable {
 
   /** In a transaction: what the work throws undoes it. */
   #change<T>(work: (db: DatabaseSync) => T, signal?: AbortSignal): Promise<T> {
-    return this.#patiently((db) => transaction(db, work), signal);
+    return this.#patiently((db) => inTransaction(db, () => work(db)), signal);
   }
 
   /** Once no other process is in a transaction. @throws StoreIoError; RpcErrors of the work's and the signal's reason pass as they are */
@@ -245,7 +245,7 @@ function open(path: string | undefined): Opened {
   const db = new (loadSqlite().DatabaseSync)(path ?? ":memory:");
   try {
     db.exec(`PRAGMA busy_timeout = ${BUSY_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`);
-    transaction(db, () => {
+    inTransaction(db, () => {
       const version = db.prepare("PRAGMA user_version").get()?.user_version;
       if (version === 0) db.exec(TABLES);
       else if (version !== VERSION) throw new Error(`it is of version ${version}, and this Skein knows ${VERSION}`);
@@ -254,26 +254,6 @@ function open(path: string | undefined): Opened {
   } catch (error) {
     db.close();
     throw error;
-  }
-}
-
-function transaction<T>(db: DatabaseSync, work: (db: DatabaseSync) => T): T {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    const result = work(db);
-    db.exec("COMMIT");
-    return result;
-  } catch (error) {
-    rollBack(db);
-    throw error;
-  }
-}
-
-function rollBack(db: DatabaseSync): void {
-  try {
-    db.exec("ROLLBACK");
-  } catch {
-    // Some errors have ended the transaction already.
   }
 }
 

@@ -1,3 +1,5 @@
+import type { DatabaseSync } from "node:sqlite";
+
 type Sqlite = typeof import("node:sqlite");
 
 let sqlite: Sqlite | undefined;
@@ -32,4 +34,25 @@ export const sqliteCodeOf = (error: unknown): number | undefined =>
 export function isSqliteBusy(error: unknown): boolean {
   const code = sqliteCodeOf(error);
   return code === BUSY || code === LOCKED;
+}
+
+/** All or nothing: what the work throws undoes it. */
+export function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+  db.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    db.exec("COMMIT");
+    return result;
+  } catch (error) {
+    rollBack(db);
+    throw error;
+  }
+}
+
+function rollBack(db: DatabaseSync): void {
+  try {
+    db.exec("ROLLBACK");
+  } catch {
+    // Some errors have ended the transaction already.
+  }
 }

@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { makeFolderSync } from "../../../kernel/make-folder.ts";
 import { makePrivateFile, PRIVATE_FOLDER } from "../file-system.ts";
-import { loadSqlite, sqliteCodeOf } from "../sqlite.ts";
+import { inTransaction, loadSqlite, sqliteCodeOf } from "../sqlite.ts";
 import { HomePaths } from "./home-paths.ts";
 import { catalogSchema, catalogVersion } from "./schema.ts";
 
@@ -130,27 +130,13 @@ export class CatalogDatabase {
   transaction<T>(work: () => T): T {
     if (this.#inTransaction) return work();
     return this.#noting(() => {
-      this.#db.exec("BEGIN IMMEDIATE");
       this.#inTransaction = true;
       try {
-        const result = work();
-        this.#db.exec("COMMIT");
-        return result;
-      } catch (error) {
-        this.#rollBack();
-        throw error;
+        return inTransaction(this.#db, work);
       } finally {
         this.#inTransaction = false;
       }
     });
-  }
-
-  #rollBack(): void {
-    try {
-      this.#db.exec("ROLLBACK");
-    } catch {
-      // Some errors have ended the transaction already.
-    }
   }
 
   close(): void {
