@@ -5,6 +5,8 @@ import { newTurnId, toSubmissionId } from "../protocol/ids.ts";
 import type { ServerAnswer, ToolAsk } from "../protocol/server-ask.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
+import { failedCall } from "../turn/tools/mcp/server-ask.ts";
+import { refusedBy } from "./served-asks.ts";
 import type { Asking, Message, Replied } from "./wire.ts";
 import { toWire } from "./wire-error.ts";
 import type { WorkerThreads } from "./worker-threads.ts";
@@ -28,9 +30,6 @@ type Asked = {
   /** What is done first when its reply is asked for: by then it is written down that it was taken. */
   begin?: (() => void) | undefined;
 };
-
-/** JSON-RPC's. */
-const INTERNAL_ERROR = -32_603;
 
 export class AskedRequests {
   readonly #worker: WorkerThreads;
@@ -143,9 +142,5 @@ export class AskedRequests {
   }
 }
 
-const cutOff = ({ server, tool }: ToolAsk): ServerAnswer => ({
-  refused: {
-    rpcCode: INTERNAL_ERROR,
-    message: `tool call failed for \`${server}/${tool}\`: its worker ended while it ran, and what it did is unknown; see whether to call it again`,
-  },
-});
+const cutOff = (ask: ToolAsk): ServerAnswer =>
+  refusedBy(failedCall(ask, "its worker ended while it ran, and what it did is unknown; see whether to call it again"));

@@ -27,10 +27,11 @@ export async function serve(
     return served;
   } catch (error) {
     if (!(error instanceof McpRefusal)) throw error;
-    const { rpcCode, message } = error;
-    return { refused: { rpcCode, message } };
+    return refusedBy(error);
   }
 }
+
+export const refusedBy = ({ rpcCode, message }: McpRefusal): ServerAnswer => ({ refused: { rpcCode, message } });
 
 async function askUser(
   { incarnation, config }: LiveThread,

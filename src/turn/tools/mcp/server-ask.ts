@@ -37,26 +37,26 @@ export async function askServer(
   }
 }
 
-const failureOf = ({ server, tool }: ToolAsk): string => `tool call failed for \`${server}/${tool}\``;
+/** A call that came to nothing, and why. */
+export const failedCall = ({ server, tool }: ToolAsk, why: string, options?: ErrorOptions): McpRefusal =>
+  new McpRefusal(FAILED, `tool call failed for \`${server}/${tool}\`: ${why}`, options);
 
 function checkCall(ask: ToolAsk): void {
   const { arguments: args = null } = ask;
   if (args === null || isJsonObject(args)) return;
-  const why = `MCP tool arguments must be a JSON object, got ${JSON.stringify(args)}`;
-  throw new McpRefusal(FAILED, `${failureOf(ask)}: ${why}`);
+  throw failedCall(ask, `MCP tool arguments must be a JSON object, got ${JSON.stringify(args)}`);
 }
 
 async function callTool(server: McpServer, ask: ToolAsk, { signal, asked }: How): Promise<CallToolResult> {
   const { tool, arguments: args, meta } = ask;
   if (!server.offers(tool)) {
-    const why = `tool \`${tool}\` is disabled for MCP server \`${server.name}\``;
-    throw new McpRefusal(FAILED, `${failureOf(ask)}: ${why}`);
+    throw failedCall(ask, `tool \`${tool}\` is disabled for MCP server \`${server.name}\``);
   }
   try {
     return await server.call(tool, isJsonObject(args) ? args : undefined, { signal, meta, asked });
   } catch (cause) {
     signal.throwIfAborted();
     if (cause instanceof McpRefusal) throw cause;
-    throw new McpRefusal(FAILED, `${failureOf(ask)}: ${textOfThrown(cause)}`, { cause });
+    throw failedCall(ask, textOfThrown(cause), { cause });
   }
 }
