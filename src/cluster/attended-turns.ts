@@ -5,7 +5,7 @@ import { toSubmissionId } from "../protocol/ids.ts";
 import type { ThreadStore } from "../store/thread-store.ts";
 import type { LiveThread } from "../thread/live-thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
-import { TurnWatch } from "../thread/turn-watch.ts";
+import { isTurnEnd, TurnWatch } from "../thread/turn-watch.ts";
 import { isShort, resultOf } from "./turn-results.ts";
 import { WholeLife } from "./whole-life.ts";
 import type { SentResult, TurnAnswer } from "./wire.ts";
@@ -56,8 +56,7 @@ export class AttendedTurns {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const stop = new WholeLife(thread).observe({
       event({ msg }) {
-        if (msg.type !== "task_complete" && msg.type !== "turn_aborted") return;
-        if (msg.turn_id === trace.turnId) resolve();
+        if (isTurnEnd(msg) && msg.turn_id === trace.turnId) resolve();
       },
       closed: (cause) => reject(new ThreadClosedError(thread.id, undefined, cause)),
     });

@@ -13,6 +13,7 @@ import type { EventMsg, SessionConfiguredEvent, ThreadEvent } from "../protocol/
 import { INITIAL_SUBMISSION_ID, type SubmissionId, type ThreadId, toSubmissionId } from "../protocol/ids.ts";
 import { legacyEventsOf } from "../protocol/legacy-events.ts";
 import type { RolloutLine } from "../protocol/rollout.ts";
+import { isTurnEnd } from "../thread/turn-watch.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import { liveFrames } from "./live-events.ts";
 import { NOW } from "./live-side.ts";
@@ -347,6 +348,5 @@ export function openQuestions(
       ? [...open.filter((each) => each.callId !== callId), { turn: id, callId, msg }]
       : open;
   }
-  const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
-  return isEnd && open.length > 0 ? [] : open;
+  return isTurnEnd(msg) && open.length > 0 ? [] : open;
 }

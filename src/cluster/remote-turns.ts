@@ -13,6 +13,7 @@ import { runInput, withKnownInput } from "../thread/known-input.ts";
 import { shownToModel, withOutput } from "../thread/output-schema.ts";
 import type { RunOptions, WaitOptions } from "../thread/thread.ts";
 import type { TurnResult } from "../thread/turn-result.ts";
+import { isTurnEnd } from "../thread/turn-watch.ts";
 import type { Running } from "./message-line.ts";
 import { resultOf } from "./turn-results.ts";
 import type { Message, TurnAnswer } from "./wire.ts";
@@ -47,7 +48,7 @@ export class RemoteTurns {
 
   /** An event has reached those who listen. */
   note(msg: EventMsg): void {
-    if (msg.type === "task_complete" || msg.type === "turn_aborted") this.#ends.get(msg.turn_id ?? "")?.();
+    if (isTurnEnd(msg)) this.#ends.get(msg.turn_id ?? "")?.();
   }
 
   async run<Output = unknown>(
@@ -149,9 +150,7 @@ type Sent = { readonly id: string; readonly from: number };
 const isIn = ({ op, taken }: SubmissionItem): boolean => op === undefined || taken === true;
 
 const endedBy = (line: RolloutLine): string | undefined =>
-  line.type === "event_msg" && (line.payload.type === "task_complete" || line.payload.type === "turn_aborted")
-    ? (line.payload.turn_id ?? undefined)
-    : undefined;
+  line.type === "event_msg" && isTurnEnd(line.payload) ? (line.payload.turn_id ?? undefined) : undefined;
 
 const nothingOf = (submissionId: SubmissionId): TurnResult<never> => ({
   ...{ submissionId, turnId: null, status: "completed", lastAgentMessage: null, items: [], usage: null, error: null },

@@ -5,6 +5,7 @@ import type { ThreadEvent } from "../protocol/event.ts";
 import { toSubmissionId, toTurnId } from "../protocol/ids.ts";
 import type { Op } from "../protocol/op.ts";
 import type { ActiveTurn } from "../thread/thread.ts";
+import { isTurnEnd } from "../thread/turn-watch.ts";
 import { agentStatusAfter } from "../turn/agent-status-after.ts";
 import type { PendingApproval } from "../turn/pending-approval.ts";
 import { APPROVALS, openQuestions, USER_QUESTIONS } from "./feed.ts";
@@ -61,9 +62,8 @@ export class RemoteView {
         startedAt: msg.started_at ? msg.started_at * 1_000 : event.time,
       };
     }
-    const isEnd = msg.type === "task_complete" || msg.type === "turn_aborted";
     // The next turn may have been handed in before the end of this one is told.
-    if (isEnd && (msg.turn_id ?? id) === this.activeTurn?.turnId) this.activeTurn = undefined;
+    if (isTurnEnd(msg) && (msg.turn_id ?? id) === this.activeTurn?.turnId) this.activeTurn = undefined;
   }
 
   noteState(state: LiveState): void {

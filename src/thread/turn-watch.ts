@@ -6,7 +6,7 @@ import { causeOf } from "./failed-op.ts";
 import type { Activity, LifeEnd } from "./life-end.ts";
 import type { TurnResult } from "./turn-result.ts";
 
-const isEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
+export const isTurnEnd = (msg: EventMsg): msg is TaskCompleteEvent | TurnAbortedEvent =>
   msg.type === "task_complete" || msg.type === "turn_aborted";
 
 type Said = Pick<ThreadEvent, "id" | "msg">;
@@ -68,7 +68,7 @@ export function endOfTurn(thread: Observed, id: SubmissionId): { readonly ended:
   const { promise, resolve } = Promise.withResolvers<void>();
   const stop = thread.observe({
     event: (event) => {
-      if ((event.id === id && isEnd(event.msg)) || event.msg.type === "session_configured") resolve();
+      if ((event.id === id && isTurnEnd(event.msg)) || event.msg.type === "session_configured") resolve();
     },
     closed: () => resolve(),
   });
@@ -132,11 +132,11 @@ class Seen {
     if ((msg.type === "task_started" || msg.type === "turn_resumed") && id === this.#id)
       this.#turnId = msg.turn_id ?? null;
     if (msg.type === "item_completed") this.#takeItem(id, msg.turn_id, msg.item);
-    if (id !== this.#owner && !(isEnd(msg) && this.#turnId !== null && msg.turn_id === this.#turnId)) {
+    if (id !== this.#owner && !(isTurnEnd(msg) && this.#turnId !== null && msg.turn_id === this.#turnId)) {
       return msg.type === "session_configured" ? this.#lost() : undefined;
     }
     if (msg.type === "error") this.#error = { message: msg.message, info: msg.codex_error_info ?? null };
-    return isEnd(msg) ? this.#result(msg) : undefined;
+    return isTurnEnd(msg) ? this.#result(msg) : undefined;
   }
 
   #takeItem(id: SubmissionId, turnId: string, item: TurnItem): void {
