@@ -14,6 +14,7 @@ import { readBytes } from "../../services/bounded-read.ts";
 import { isMissing } from "../../services/io-failure.ts";
 import { replaceFile } from "../../services/replace-file.ts";
 import type { ThreadStore } from "../../store/thread-store.ts";
+import { isNoState } from "../../thread/saved-state.ts";
 import { submissionIdIn } from "../../thread/submission-ledger.ts";
 
 export const goalStatusSchema = z.enum(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]);
@@ -111,7 +112,7 @@ export class ThreadMemos {
   async #withoutTaken(threadId: ThreadId, memo: Memo): Promise<Memo> {
     if (memo.queue.length === 0) return memo;
     const taken = new Set<string | undefined>();
-    for await (const page of this.#store.load(threadId))
+    for await (const page of this.#store.load(threadId, { wants: isNoState }))
       for (const line of page) taken.add(submissionIdIn(line, threadId));
     return { ...memo, queue: memo.queue.filter(({ id }) => !taken.has(id)) };
   }
