@@ -46,14 +46,20 @@ test("a list asks each file once where their folder has changed or it is the fir
     assert.ok(calls <= THREADS + OTHERS, `${when}: ${calls} calls`);
 });
 
-test("a list opens no file of threads that the store itself has made, though nothing was said in them yet", async () => {
-  await using home = new TempHome();
+/** A disk, and which threads' files were opened there to be read. */
+function watchedReads(): { readonly opened: string[]; readonly fileSystem: FileSystem } {
   const opened: string[] = [];
   const open: FileSystem["open"] = (path, how) => {
     if (how === "read" && path.endsWith(".jsonl")) opened.push(path);
     return nodeFileSystem.open(path, how);
   };
-  const store = home.open({ fileSystem: { ...nodeFileSystem, open } });
+  return { opened, fileSystem: { ...nodeFileSystem, open } };
+}
+
+test("a list opens no file of threads that the store itself has made, though nothing was said in them yet", async () => {
+  await using home = new TempHome();
+  const { opened, fileSystem } = watchedReads();
+  const store = home.open({ fileSystem });
   await store.list();
   await store.rescan();
   const writers = await Promise.all([1, 2, 3].map(() => store.create(header())));
@@ -61,18 +67,14 @@ test("a list opens no file of threads that the store itself has made, though not
   assert.deepEqual(opened, []);
   await Promise.all(writers.map((writer) => writer.close()));
   await store.close();
-  assert.equal((await home.open({ fileSystem: { ...nodeFileSystem, open } }).list()).threads.length, writers.length);
+  assert.equal((await home.open({ fileSystem }).list()).threads.length, writers.length);
   assert.deepEqual(opened, [], "and the next store finds them in the catalog");
 });
 
 test("a list opens no file of a thread that was archived or brought back here", async () => {
   await using home = new TempHome();
-  const opened: string[] = [];
-  const open: FileSystem["open"] = (path, how) => {
-    if (how === "read" && path.endsWith(".jsonl")) opened.push(path);
-    return nodeFileSystem.open(path, how);
-  };
-  const store = home.open({ fileSystem: { ...nodeFileSystem, open } });
+  const { opened, fileSystem } = watchedReads();
+  const store = home.open({ fileSystem });
   const writer = await store.create(header());
   writer.append(user("x"));
   await writer.close();
